@@ -1,0 +1,70 @@
+//! The command line: where the data lie, and whether to die on the way.
+//! It knows no store. An option it does not know is an error that names it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub const USAGE: &str = "\
+A small graph engine that keeps its asynchronous requests in a job store.
+
+usage: graph_engine [--data DIR] [--die]
+
+  --data DIR  folder that persists between runs (default: target/graph_engine)
+  --die       abort in the middle of the work; the next run shows what was recovered
+  --help      this text
+
+The job list goes to standard output as JSON, a table for people to standard error.
+";
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arguments {
+    Help,
+    Run { data_folder: PathBuf, die: bool },
+}
+
+/// Reads what follows the program's name.
+pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
+    let mut given = given;
+    let mut data_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/graph_engine");
+    let mut die = false;
+    while let Some(argument) = given.next() {
+        match argument.to_str() {
+            Some("--help" | "-h") => return Ok(Arguments::Help),
+            Some("--die") => die = true,
+            Some("--data") => {
+                data_folder = given.next().ok_or("--data needs a folder")?.into();
+            }
+            _ => {
+                return Err(format!(
+                    "unknown argument {}; --help lists them",
+                    argument.to_string_lossy()
+                ));
+            }
+        }
+    }
+    Ok(Arguments::Run { data_folder, die })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(given: &[&str]) -> Result<Arguments, String> {
+        parse(given.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_data_folder_can_be_chosen() {
+        let expected = Arguments::Run {
+            data_folder: "elsewhere".into(),
+            die: true,
+        };
+        assert_eq!(parsed(&["--die", "--data", "elsewhere"]), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        assert!(parsed(&["--date", "x"]).unwrap_err().contains("--date"));
+        assert!(parsed(&["--data"]).is_err());
+    }
+}

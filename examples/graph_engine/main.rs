@@ -1,0 +1,122 @@
+//! A small graph engine that links the job store: it records every asynchronous request before it works
+//! on it, and after a crash it knows what was lost in the middle.
+//! This file owns the order of events; it knows no command, no algorithm and no format.
+//! No fault is a panic: it goes to standard error, and the exit code is 1.
+//!
+//! ```text
+//! cargo run --release --example graph_engine            # again and again: the list grows
+//! cargo run --release --example graph_engine -- --die   # dies at work; the next run says what was hit
+//! cargo run --release --example graph_engine | head -c 300
+//! ```
+//!
+//! To read on: `client.rs` (what is asked), `commands.rs` (what is done), `workers.rs` (on which thread).
+
+mod algorithms;
+mod arguments;
+mod client;
+mod commands;
+mod export;
+mod graph;
+mod listing;
+mod refusal;
+mod request_body;
+mod table;
+mod vertex_query;
+mod workers;
+
+use std::error::Error;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+
+use jobstore::{Cancellation, JobStore, List};
+
+use crate::arguments::Arguments;
+use crate::client::Batch;
+use crate::commands::Engine;
+use crate::workers::Workers;
+
+const PROJECT_ID: &str = "10001";
+const GRAPH_NAME: &str = "movie";
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => return failed(&error),
+    };
+    let done = match arguments {
+        Arguments::Help => {
+            tell(arguments::USAGE);
+            Ok(())
+        }
+        Arguments::Run { data_folder, die } => run(&data_folder, die),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(data_folder)
+        .map_err(|error| format!("cannot create {}: {error}", data_folder.display()))?;
+    // A folder of its own for the store: nothing else is to write there.
+    let store = JobStore::open(data_folder.join("jobs"))?;
+    tell(&table::recovery(&store)?);
+    let graph = store.graph_or_create(PROJECT_ID, GRAPH_NAME)?;
+    let engine = Arc::new(Engine::new(csv_folder(), data_folder.to_owned()));
+
+    // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.
+    let import = client::submit_import(&graph)?;
+    engine.execute(graph.run(&import)?)?;
+
+    // To die with work in every worker's hands, there has to be enough that does not end.
+    let batch = Batch::submit(&graph, if die { WORKERS } else { 1 })?;
+    tell_cancelled("one request", &batch.cancel_before_start(&graph)?);
+
+    let workers = Workers::start(&graph, &engine, WORKERS)?;
+    batch.wait_until_running(&graph)?;
+    if die {
+        tell("dying in the middle of the work, as asked; run again without --die\n");
+        process::abort();
+    }
+    for cancellation in batch.cancel_running(&graph)? {
+        tell_cancelled("the endless PageRank", &cancellation);
+    }
+    batch.wait_until_complete(&graph)?;
+    workers.stop()?;
+
+    let page = graph.list(List::new())?;
+    listing::print(&page)?;
+    tell(&table::jobs(&graph, &page)?);
+    store.close()?;
+    Ok(())
+}
+
+/// The sample data lie beside the source of this example.
+fn csv_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/graph_engine")
+}
+
+fn tell_cancelled(what: &str, cancellation: &Cancellation) {
+    let how = match cancellation {
+        Cancellation::CancelledBeforeStart => "it had not started and never will",
+        Cancellation::Requested => "its worker has been told",
+        _ => "it was complete before",
+    };
+    tell(&format!("cancelled {what}: {how}\n"));
+}
+
+fn failed(error: &impl Display) -> ExitCode {
+    tell(&format!("graph_engine: {error}\n"));
+    ExitCode::FAILURE
+}
+
+/// Standard error may be closed; that is no reason to stop, and `eprintln!` would panic.
+fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,52 @@
+//! Why the engine cannot carry out a request: one case a reason, each with its code.
+//! It knows no outcome and no job; `commands.rs` makes the one into the other.
+//! Codes are a promise to clients: new ones may come, none changes its meaning.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::graph::LoadError;
+
+/// Why a request cannot be carried out. Its text becomes the message of a failed outcome.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    #[error("command {0} is not known")]
+    UnknownCommand(String),
+    #[error("the body cannot be read: {0}")]
+    Body(#[from] serde_json::Error),
+    #[error("{name} is {given}; allowed is {allowed}")]
+    Parameter {
+        name: &'static str,
+        given: String,
+        allowed: &'static str,
+    },
+    #[error("no graph is loaded; import one first")]
+    NoGraph,
+    #[error("vertex {0} does not exist")]
+    VertexNotFound(String),
+    #[error("no path leads from {from} to {to}")]
+    NoPath { from: String, to: String },
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("{path}: {source}")]
+    File { path: String, source: io::Error },
+    #[error("the result cannot be recorded: {0}")]
+    Result(#[from] jobstore::Error),
+}
+
+impl Refusal {
+    /// For programs; the text is for people.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::UnknownCommand(_) => "engine.unknown_command",
+            Refusal::Body(_) | Refusal::Parameter { .. } => "engine.bad_request",
+            Refusal::NoGraph => "engine.no_graph",
+            Refusal::VertexNotFound(_) => "engine.vertex_not_found",
+            Refusal::NoPath { .. } => "engine.no_path",
+            Refusal::Load(_) => "engine.bad_data",
+            Refusal::File { .. } => "engine.file",
+            Refusal::Result(_) => "engine.result",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The worker threads: each takes the oldest pending job with `run_next`, executes it, takes the next.
+//! They know no command: what a request means is the engine's.
+//! Told to stop, a worker ends the job it is at and takes no other.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jobstore::Graph;
+
+use crate::commands::Engine;
+
+/// How long an idle worker rests before it asks again; a stop wakes it at once.
+const IDLE_PAUSE: Duration = Duration::from_millis(5);
+
+pub struct Workers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Result<(), jobstore::Error>>>,
+}
+
+impl Workers {
+    pub fn start(graph: &Graph, engine: &Arc<Engine>, count: usize) -> io::Result<Workers> {
+        let mut workers = Workers {
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::with_capacity(count),
+        };
+        for number in 1..=count {
+            let graph = graph.clone();
+            let engine = Arc::clone(engine);
+            let stop = Arc::clone(&workers.stop);
+            let thread = thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || work(&graph, &engine, &stop))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Waits until every worker has ended its job; reports the first fault.
+    pub fn stop(mut self) -> Result<(), Box<dyn Error>> {
+        self.tell_to_stop();
+        for thread in self.threads.drain(..) {
+            // A panic is no reason to go on quietly: the job is recorded as interrupted by then.
+            thread.join().map_err(|_| "a worker panicked")??;
+        }
+        Ok(())
+    }
+
+    fn tell_to_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in &self.threads {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Workers {
+    /// Also when the caller leaves early because of an error, no worker takes another job.
+    fn drop(&mut self) {
+        self.tell_to_stop();
+    }
+}
+
+fn work(graph: &Graph, engine: &Engine, stop: &AtomicBool) -> Result<(), jobstore::Error> {
+    while !stop.load(Ordering::Acquire) {
+        match graph.run_next()? {
+            Some(run) => engine.execute(run)?,
+            None => thread::park_timeout(IDLE_PAUSE),
+        }
+    }
+    Ok(())
+}

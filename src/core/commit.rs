@@ -1,0 +1,589 @@
+//! Group commit: queued writes to one frame, one sync, one publication.
+//!
+//! Owns: the checks of each write against the states, sequence numbers, times,
+//! and the order of the steps. Must not know: who waits for the answers.
+//! Promise: a write is answered after its frame is durable (or handed over, in
+//! interval mode) and visible; nothing is visible before; a write that is refused
+//! changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::core::engine::Engine;
+use crate::core::graph::{Change, GraphCore, TailPlace};
+use crate::core::queue::{Action, Answer, Queued};
+use crate::core::status::States;
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::index::rows::Finished;
+use crate::job::State;
+use crate::options::Durability;
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::request::Request;
+use crate::storage::event::{Event, texts_from_end};
+use crate::storage::frame::Builder;
+use crate::storage::log::{AppendError, Appended, Log};
+
+/// What one commit takes from the queue, about; a larger write is its own commit.
+const GROUP_BYTES: u64 = 1 << 20;
+/// The frame's buffer is given back when one write made it larger than this.
+const BUFFER_BYTES_MAX: usize = 4 << 20;
+/// The indexer is called whenever so many changes wait for it.
+const CHANGES_TO_INDEX: u64 = 32 << 10;
+
+pub(crate) struct Committer {
+    pub(crate) log: Log,
+    frame: Builder,
+    taken: Vec<Queued>,
+    /// Since when something is written and not synced.
+    unsynced_since: Option<Instant>,
+    changes_since_index: u64,
+}
+
+/// What a round is going to do once its frame is durable.
+#[derive(Default)]
+struct Round {
+    now_ms: u64,
+    answers: Vec<Result<Answer>>,
+    /// Jobs each write is about, for when the commit fails.
+    ids: Vec<Vec<JobId>>,
+    changes: Vec<(Arc<GraphCore>, Change)>,
+    created: Vec<Arc<GraphCore>>,
+    dropped: Vec<Arc<GraphCore>>,
+    foreign: Vec<(u64, u64)>,
+    /// Jobs added to each graph in this round.
+    added: HashMap<u32, u64>,
+    /// States that differ from the published ones.
+    states: HashMap<(u32, u64), State>,
+    /// Ids that engines brought in this round.
+    brought: HashMap<(u32, JobId), Request>,
+    cancelling: HashSet<(u32, u64)>,
+}
+
+impl Committer {
+    pub(crate) fn new(log: Log) -> Committer {
+        Committer {
+            log,
+            frame: Builder::default(),
+            taken: Vec::new(),
+            unsynced_since: None,
+            changes_since_index: 0,
+        }
+    }
+
+    /// Commits what waits in the queue, up to a group. `false` when nothing does.
+    pub(crate) fn round(&mut self, engine: &Engine) -> bool {
+        let mut taken = std::mem::take(&mut self.taken);
+        engine.queue.take(GROUP_BYTES, &mut taken);
+        if taken.is_empty() {
+            self.taken = taken;
+            return false;
+        }
+        if let Err(refused) = self.check(engine) {
+            taken
+                .drain(..)
+                .for_each(|queued| queued.answer(Err(refused.clone())));
+            self.taken = taken;
+            return true;
+        }
+        let mut round = Round {
+            now_ms: engine.now_ms(),
+            ..Round::default()
+        };
+        self.frame.clear();
+        for queued in &taken {
+            let answer = self.stage(engine, &mut round, &queued.operation.action);
+            round.answers.push(answer);
+            round.ids.resize_with(round.answers.len(), Vec::new);
+        }
+        let committed = if self.frame.count() > 0 {
+            self.write(engine).map(Some)
+        } else {
+            Ok(None)
+        };
+        match committed {
+            Ok(appended) => {
+                if let Some(appended) = appended {
+                    self.publish(engine, &mut round, &appended);
+                }
+                for (queued, answer) in taken.drain(..).zip(round.answers) {
+                    queued.answer(answer);
+                }
+            }
+            Err(AppendError::Refused(error)) => {
+                for (queued, answer) in taken.drain(..).zip(round.answers) {
+                    queued.answer(answer.and(Err(error.clone())));
+                }
+            }
+            Err(AppendError::Unknown(error)) => {
+                let why = engine.fail(&error);
+                for (queued, ids) in taken.drain(..).zip(round.ids) {
+                    queued.answer(Err(Error::CommitUnknown {
+                        ids: ids.into(),
+                        why: why.clone(),
+                    }));
+                }
+            }
+        }
+        self.frame.shrink(BUFFER_BYTES_MAX);
+        self.taken = taken;
+        true
+    }
+
+    /// The store may have failed or been closed since the write was queued; a close
+    /// still carries out what was queued before.
+    fn check(&self, engine: &Engine) -> Result<()> {
+        match engine.check_writable() {
+            Err(Error::Closed) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn write(&mut self, engine: &Engine) -> Result<Appended, AppendError> {
+        let appended = self.log.append(&mut self.frame)?;
+        match engine.options.durability {
+            Durability::Synced => self.log.sync().map_err(AppendError::Unknown)?,
+            Durability::Interval(_) => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+            }
+        }
+        Ok(appended)
+    }
+
+    /// Makes everything durable that was written.
+    pub(crate) fn sync(&mut self, engine: &Engine) -> Result<()> {
+        self.unsynced_since = None;
+        if engine.has_failed() {
+            return Ok(());
+        }
+        self.log.sync().inspect_err(|error| {
+            engine.fail(error);
+        })
+    }
+
+    /// When what is written has to be synced, in interval mode.
+    fn sync_due(&self, engine: &Engine) -> Option<Instant> {
+        match engine.options.durability {
+            Durability::Interval(interval) => Some(self.unsynced_since? + interval),
+            Durability::Synced => None,
+        }
+    }
+
+    fn publish(&mut self, engine: &Engine, round: &mut Round, appended: &Appended) {
+        if appended.sealed.is_some() {
+            engine.truth.write().segments.push(appended.segment.clone());
+        }
+        if !round.created.is_empty() || !round.dropped.is_empty() {
+            let mut graphs = engine.graphs.write();
+            round
+                .dropped
+                .iter()
+                .for_each(|graph| graphs.remove(graph.number));
+            round
+                .created
+                .drain(..)
+                .for_each(|graph| graphs.insert(graph));
+        }
+        for &(hash, sequence) in &round.foreign {
+            engine.ids.add(hash, sequence);
+        }
+        self.changes_since_index += round.changes.len() as u64;
+        // Stable, so each graph's changes stay in their order; each graph is locked
+        // once, so a page sees all of a commit or nothing.
+        round.changes.sort_by_key(|(graph, _)| graph.number);
+        for changes in round.changes.chunk_by_mut(|a, b| a.0.number == b.0.number) {
+            let graph = changes[0].0.clone();
+            let mut state = graph.state.write();
+            for (_, change) in changes {
+                if let Change::Submitted { place, .. } = change {
+                    place.id_at += appended.at as u32;
+                    place.request_at += appended.at as u32;
+                }
+                state.apply(change, &appended.segment);
+            }
+        }
+        if appended.sealed.is_some() {
+            engine.wake_packer();
+        }
+        if self.changes_since_index >= CHANGES_TO_INDEX {
+            self.changes_since_index = 0;
+            engine.wake_indexer();
+        }
+    }
+
+    /// Checks a write against the states as they will be after the writes before
+    /// it, and adds its events to the frame.
+    fn stage(&mut self, engine: &Engine, round: &mut Round, action: &Action) -> Result<Answer> {
+        match action {
+            Action::CreateGraph {
+                project,
+                name,
+                id_number,
+                key,
+            } => self.create_graph(engine, round, (project, name), (*id_number, *key)),
+            Action::DropGraph { graph } => {
+                round.check_graph(graph)?;
+                self.frame.push(&Event::GraphDropped {
+                    graph: graph.number,
+                    time_ms: round.now_ms,
+                });
+                round.dropped.push(graph.clone());
+                Ok(Answer::Done)
+            }
+            Action::Submit { graph, request } => {
+                round.check_graph(graph)?;
+                let id = self.submit(engine, round, graph, request);
+                Ok(Answer::Created(id))
+            }
+            Action::SubmitAll { graph, requests } => {
+                round.check_graph(graph)?;
+                let submitted = requests
+                    .iter()
+                    .map(|r| self.submit(engine, round, graph, r));
+                Ok(Answer::CreatedAll(submitted.collect()))
+            }
+            Action::SubmitAs { graph, id, request } => {
+                round.check_graph(graph)?;
+                self.submit_as(engine, round, graph, id, request)
+            }
+            Action::Start {
+                graph,
+                sequence,
+                id,
+            } => {
+                round.check_graph(graph)?;
+                match round.state(graph, *sequence, id)? {
+                    State::Pending => self.start(round, graph, *sequence),
+                    from => return Err(illegal(id, from, State::Running)),
+                }
+                round.note_id(id);
+                Ok(Answer::Done)
+            }
+            Action::Complete {
+                graph,
+                sequence,
+                id,
+                outcome,
+            } => {
+                round.check_graph(graph)?;
+                match round.state(graph, *sequence, id)? {
+                    State::Complete => return Ok(Answer::AlreadyComplete),
+                    State::Pending if outcome.kind() != OutcomeKind::Cancelled => {
+                        return Err(illegal(id, State::Pending, State::Complete));
+                    }
+                    _ => self.complete(round, graph, *sequence, outcome),
+                }
+                round.note_id(id);
+                Ok(Answer::Done)
+            }
+            Action::Cancel {
+                graph,
+                sequence,
+                id,
+            } => {
+                round.check_graph(graph)?;
+                self.cancel(round, graph, *sequence, id)
+            }
+            Action::Claim { graph } => {
+                round.check_graph(graph)?;
+                let claimed = round.oldest_pending(graph);
+                if let Some(sequence) = claimed {
+                    self.start(round, graph, sequence);
+                }
+                Ok(Answer::Claimed(claimed))
+            }
+        }
+    }
+
+    fn create_graph(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        (project, name): (&str, &str),
+        (id_number, key): (u64, [u64; 2]),
+    ) -> Result<Answer> {
+        let same = |graph: &Arc<GraphCore>| graph.project == project && graph.name == name;
+        let graphs = engine.graphs.read();
+        let there = graphs.by_name.get(&(project.to_owned(), name.to_owned()));
+        let dropped = there.is_some_and(|there| round.is_dropped(there));
+        if (there.is_some() && !dropped) || round.created.iter().any(same) {
+            return Err(Error::GraphExists {
+                project: project.to_owned(),
+                graph: name.to_owned(),
+            });
+        }
+        let number = graphs.created + round.created.len() as u32;
+        let graph = GraphCore::new(number, (project, name), (id_number, key), round.now_ms);
+        self.frame.push(&Event::GraphCreated {
+            graph: number,
+            number: id_number,
+            key,
+            time_ms: round.now_ms,
+            project,
+            name,
+        });
+        let graph = Arc::new(graph);
+        round.created.push(graph.clone());
+        Ok(Answer::Graph(graph))
+    }
+
+    fn submit(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        request: &Request,
+    ) -> JobId {
+        let sequence = round.next_sequence(graph);
+        let mut id = graph.ids.make(sequence, round.now_ms);
+        // An engine may have brought this very id before; the time in it is free.
+        for later_ms in 1.. {
+            let taken = engine.ids.may_contain(graph.id_hash(id.as_str()))
+                || round.brought.contains_key(&(graph.number, id.clone()));
+            if !taken {
+                break;
+            }
+            id = graph.ids.make(sequence, round.now_ms + later_ms);
+        }
+        self.record(round, graph, sequence, &id, request);
+        round.note_id(&id);
+        id
+    }
+
+    fn submit_as(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        id: &JobId,
+        request: &Request,
+    ) -> Result<Answer> {
+        let key = (graph.number, id.clone());
+        let existing = match round.brought.get(&key) {
+            Some(existing) => Some(existing.clone()),
+            // The caller looked before it queued; this finds what came since.
+            None => engine.request_of(graph, id.as_str())?,
+        };
+        if let Some(existing) = existing {
+            return if existing == *request {
+                Ok(Answer::Exists)
+            } else {
+                Err(Error::JobIdTaken { id: id.clone() })
+            };
+        }
+        let sequence = round.next_sequence(graph);
+        self.record(round, graph, sequence, id, request);
+        round.foreign.push((graph.id_hash(id.as_str()), sequence));
+        round.brought.insert(key, request.clone());
+        round.note_id(id);
+        Ok(Answer::Created(id.clone()))
+    }
+
+    fn record(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        id: &JobId,
+        request: &Request,
+    ) {
+        let (id, request) = (id.as_str(), request.as_json());
+        let end = self.frame.push(&Event::Submitted {
+            graph: graph.number,
+            sequence,
+            time_ms: round.now_ms,
+            id,
+            request,
+        });
+        let place = tail_place(end as u64, id, request, round.now_ms);
+        *round.added.entry(graph.number).or_default() += 1;
+        round.change(graph, Change::Submitted { sequence, place });
+    }
+
+    fn start(&mut self, round: &mut Round, graph: &Arc<GraphCore>, sequence: u64) {
+        self.frame.push(&Event::Started {
+            graph: graph.number,
+            sequence,
+            time_ms: round.now_ms,
+        });
+        round
+            .states
+            .insert((graph.number, sequence), State::Running);
+        let at_ms = round.now_ms;
+        round.change(graph, Change::Started { sequence, at_ms });
+    }
+
+    fn complete(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        outcome: &Outcome,
+    ) {
+        let lsn = self.log.next_lsn() + self.frame.count();
+        let kind = outcome.kind().to_stored();
+        self.frame.push(&Event::Completed {
+            graph: graph.number,
+            sequence,
+            time_ms: round.now_ms,
+            kind,
+            extra: outcome.extra.clone(),
+        });
+        let finished = Finished {
+            at_ms: round.now_ms,
+            kind,
+            boot: 0,
+            extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
+        };
+        round
+            .states
+            .insert((graph.number, sequence), State::Complete);
+        round.change(graph, Change::Completed { sequence, finished });
+    }
+
+    fn cancel(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        id: &JobId,
+    ) -> Result<Answer> {
+        match round.state(graph, sequence, id)? {
+            State::Complete => Ok(Answer::AlreadyComplete),
+            State::Pending => {
+                self.complete(round, graph, sequence, &Outcome::cancelled());
+                round.note_id(id);
+                Ok(Answer::CancelledBeforeStart)
+            }
+            State::Running => {
+                let known = graph.state.read().cancelling.contains(&sequence);
+                if !known && round.cancelling.insert((graph.number, sequence)) {
+                    self.frame.push(&Event::CancelRequested {
+                        graph: graph.number,
+                        sequence,
+                        time_ms: round.now_ms,
+                    });
+                    round.change(graph, Change::CancelRequested { sequence });
+                }
+                round.note_id(id);
+                Ok(Answer::CancelRequested)
+            }
+        }
+    }
+}
+
+/// Where id and request of a submission lie whose event ends at `end`.
+pub(crate) fn tail_place(end: u64, id: &str, request: &str, submitted_ms: u64) -> TailPlace {
+    let (id_from_end, request_from_end) = texts_from_end(id, request);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(id.as_bytes());
+    crc.update(request.as_bytes());
+    TailPlace {
+        // A segment has at most 1 GiB, or one batch, which is smaller still.
+        id_at: (end - id_from_end as u64) as u32,
+        request_at: (end - request_from_end as u64) as u32,
+        request_len: request.len() as u32,
+        crc: crc.finalize(),
+        submitted_ms,
+        id_len: id.len() as u8,
+    }
+}
+
+fn illegal(id: &JobId, from: State, to: State) -> Error {
+    Error::IllegalTransition {
+        id: id.clone(),
+        from,
+        to,
+    }
+}
+
+impl Round {
+    fn change(&mut self, graph: &Arc<GraphCore>, change: Change) {
+        self.changes.push((graph.clone(), change));
+    }
+
+    fn is_dropped(&self, graph: &GraphCore) -> bool {
+        self.dropped
+            .iter()
+            .any(|dropped| dropped.number == graph.number)
+    }
+
+    fn check_graph(&self, graph: &GraphCore) -> Result<()> {
+        if graph.is_dropped() || self.is_dropped(graph) {
+            return Err(Error::GraphDropped {
+                graph: graph.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that the write being staged is about this job.
+    fn note_id(&mut self, id: &JobId) {
+        let staging = self.answers.len();
+        self.ids.resize_with(staging + 1, Vec::new);
+        self.ids[staging].push(id.clone());
+    }
+
+    fn next_sequence(&self, graph: &GraphCore) -> u64 {
+        let added = self.added.get(&graph.number).copied().unwrap_or(0);
+        graph.state.read().status.len() + added
+    }
+
+    fn state(&self, graph: &GraphCore, sequence: u64, id: &JobId) -> Result<State> {
+        match self.states.get(&(graph.number, sequence)) {
+            Some(&state) => Ok(state),
+            None => graph
+                .state
+                .read()
+                .status
+                .get(sequence)
+                .ok_or_else(|| Error::UnknownJob {
+                    id: id.as_str().to_owned(),
+                }),
+        }
+    }
+
+    fn oldest_pending(&self, graph: &GraphCore) -> Option<u64> {
+        let state = graph.state.read();
+        let pending = States::NONE.with(State::Pending);
+        // Those that this round has taken already are still pending there.
+        let taken = self.states.len() as u64 + 1;
+        let selection = state.status.select(pending, 0, 0, taken);
+        let (mut at, mut from) = (0, 0);
+        while let Some((sequence, _)) = selection.next(from, &mut at) {
+            if !self.states.contains_key(&(graph.number, sequence)) {
+                return Some(sequence);
+            }
+            from = sequence + 1;
+        }
+        None
+    }
+}
+
+/// The committer's thread: commits for those that do not wait in a call of their
+/// own, and syncs in interval mode.
+pub(crate) fn run(engine: &Engine) {
+    loop {
+        let mut committer = engine.committer.lock();
+        while committer.round(engine) {}
+        let mut due = committer.sync_due(engine);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            // A failure is noted in the store's health.
+            committer.sync(engine).ok();
+            due = None;
+        }
+        drop(committer);
+        // In interval mode a commit made by a caller sets a new time to sync, so
+        // this thread looks at least that often.
+        let deadline = match engine.options.durability {
+            Durability::Interval(interval) => {
+                Some(due.unwrap_or_else(|| Instant::now() + interval.max(Duration::from_millis(1))))
+            }
+            Durability::Synced => None,
+        };
+        if !engine.queue.wait_filled(deadline) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! All parts of an open store in one place.
+//!
+//! Owns: [`Engine`], its health, its threads and its end. Must not know: how each
+//! part works.
+//! Promise: after a failed write nothing more is written until the store is
+//! reopened, while reads go on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::Sender;
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock;
+use crate::core::commit::Committer;
+use crate::core::graph::GraphCore;
+use crate::core::indexing::Indexer;
+use crate::core::lookup::ForeignIds;
+use crate::core::queue::{Answer, Operation, Queue, Queued, Slot};
+use crate::core::recover::Found;
+use crate::error::{Error, Result};
+use crate::index::{Fault, Index};
+use crate::options::Options;
+use crate::outcome::Extra;
+use crate::storage::disk::Disk;
+use crate::storage::event::Event;
+use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::log::Spare;
+use crate::storage::names;
+use crate::storage::pack::Pack;
+use crate::storage::segment::Segment;
+
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store: StoreId,
+    pub(crate) boot: u64,
+    /// What this open found running.
+    pub(crate) recovered: Vec<Found>,
+    pub(crate) graphs: RwLock<Graphs>,
+    pub(crate) queue: Queue,
+    /// Held by whoever commits, and while anything else needs commits to stand
+    /// still.
+    pub(crate) committer: Mutex<Committer>,
+    pub(crate) truth: RwLock<Truth>,
+    pub(crate) ids: ForeignIds,
+    pub(crate) indexer: Mutex<Indexer>,
+    pub(crate) spare: Arc<Spare>,
+    /// Gone once the store is closed.
+    pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
+    index_fault: OnceLock<Arc<str>>,
+    failure: OnceLock<Arc<str>>,
+    closed: AtomicBool,
+    background: Mutex<Background>,
+    /// Holds the store's lock; let go of at the end.
+    lock: Mutex<Option<std::fs::File>>,
+}
+
+/// The graphs of the store.
+#[derive(Default)]
+pub(crate) struct Graphs {
+    /// By project and name.
+    pub(crate) by_name: HashMap<(String, String), Arc<GraphCore>>,
+    /// By number, without those dropped.
+    pub(crate) by_number: std::collections::BTreeMap<u32, Arc<GraphCore>>,
+    /// Graphs ever created.
+    pub(crate) created: u32,
+}
+
+impl Graphs {
+    pub(crate) fn insert(&mut self, graph: Arc<GraphCore>) {
+        let name = (graph.project.clone(), graph.name.clone());
+        self.created = self.created.max(graph.number + 1);
+        self.by_number.insert(graph.number, graph.clone());
+        self.by_name.insert(name, graph);
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) {
+        if let Some(graph) = self.by_number.remove(&number) {
+            graph.set_dropped();
+            self.by_name
+                .remove(&(graph.project.clone(), graph.name.clone()));
+        }
+    }
+}
+
+/// The files that hold the log, in its order: packs, then segments.
+#[derive(Default)]
+pub(crate) struct Truth {
+    pub(crate) packs: Vec<Arc<Pack>>,
+    pub(crate) segments: Vec<Arc<Segment>>,
+}
+
+/// The threads, and how to call them.
+#[derive(Default)]
+pub(crate) struct Background {
+    pub(crate) packer: Option<Sender<()>>,
+    pub(crate) indexer: Option<Sender<()>>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+}
+
+/// The parts that [`Engine::new`] puts together.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store: StoreId,
+    pub(crate) boot: u64,
+    pub(crate) recovered: Vec<Found>,
+    pub(crate) graphs: Graphs,
+    pub(crate) committer: Committer,
+    pub(crate) truth: Truth,
+    pub(crate) ids: ForeignIds,
+    pub(crate) indexer: Indexer,
+    pub(crate) spare: Arc<Spare>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) lock: Option<std::fs::File>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Engine {
+        Engine {
+            queue: Queue::new(parts.options.queue_bytes_max),
+            options: parts.options,
+            disk: parts.disk,
+            store: parts.store,
+            boot: parts.boot,
+            recovered: parts.recovered,
+            graphs: RwLock::new(parts.graphs),
+            committer: Mutex::new(parts.committer),
+            truth: RwLock::new(parts.truth),
+            ids: parts.ids,
+            indexer: Mutex::new(parts.indexer),
+            spare: parts.spare,
+            index: RwLock::new(Some(parts.index)),
+            index_fault: OnceLock::new(),
+            failure: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            background: Mutex::default(),
+            lock: Mutex::new(parts.lock),
+        }
+    }
+
+    pub(crate) fn set_background(&self, background: Background) {
+        *self.background.lock() = background;
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        clock::to_ms(self.options.clock.now())
+    }
+
+    /// Refuses calls to a closed store.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Refuses writes to a store that cannot take them.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.failure.get() {
+            Some(why) => Err(Error::ReadOnly { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops all writes: a write or sync failed, and nobody knows what the disk
+    /// holds of it.
+    pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
+        tracing::error!(error = %why, "the store takes no more writes until it is reopened");
+        self.failure.get_or_init(|| why.to_string().into()).clone()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Notes that the index cannot be believed: the next open makes it anew.
+    pub(crate) fn index_failed(&self, fault: Fault) -> Error {
+        let what: Arc<str> = fault.0.into();
+        if self.index_fault.set(what.clone()).is_ok() {
+            tracing::error!(fault = %what, "the index cannot answer; the next open rebuilds it");
+            // The mark of an open that died; if it cannot be made, the next open
+            // finds the fault by itself.
+            self.disk.create(names::INDEX_OPENING).ok();
+        }
+        Error::IndexUnavailable { what }
+    }
+
+    pub(crate) fn index_is_sound(&self) -> bool {
+        self.index_fault.get().is_none()
+    }
+
+    pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
+        self.index.read().clone().ok_or(Error::Closed)
+    }
+
+    /// Carries out a write and waits for its answer.
+    pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
+        let slot = Arc::new(Slot::default());
+        self.queue.push(Queued::new(operation, slot.clone()))?;
+        // Nobody commits: do it here and save two changes of thread.
+        if let Some(mut committer) = self.committer.try_lock() {
+            while !slot.is_answered() && committer.round(self) {}
+            drop(committer);
+            self.wake_committer_if_needed();
+        }
+        slot.wait()
+    }
+
+    /// To be called after the committer was let go of: a write that came meanwhile
+    /// found it taken and waits.
+    pub(crate) fn wake_committer_if_needed(&self) {
+        if !self.queue.is_empty() {
+            self.queue.wake_committer();
+        }
+    }
+
+    pub(crate) fn wake_packer(&self) {
+        if let Some(packer) = &self.background.lock().packer {
+            // A full channel means that it is called already.
+            packer.try_send(()).ok();
+        }
+    }
+
+    pub(crate) fn wake_indexer(&self) {
+        if let Some(indexer) = &self.background.lock().indexer {
+            indexer.try_send(()).ok();
+        }
+    }
+
+    pub(crate) fn graph(&self, number: u32) -> Option<Arc<GraphCore>> {
+        self.graphs.read().by_number.get(&number).cloned()
+    }
+
+    /// The rest of an outcome, from the event that recorded it.
+    pub(crate) fn outcome_extra(&self, lsn: u64) -> Result<Option<Box<Extra>>> {
+        let extra = |event: &Event<'_>| match event {
+            Event::Completed { extra, .. } => extra.clone(),
+            _ => None,
+        };
+        let truth = self.truth.read();
+        let pack = truth.packs.partition_point(|pack| pack.last_lsn < lsn);
+        if let Some(pack) = truth.packs.get(pack).cloned() {
+            drop(truth);
+            return pack.event_at(lsn, extra);
+        }
+        let after = truth
+            .segments
+            .partition_point(|s| s.header.first_lsn <= lsn);
+        let segment = after.checked_sub(1).map(|n| truth.segments[n].clone());
+        drop(truth);
+        match segment {
+            Some(segment) => segment.event_at(lsn, extra),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends the store: carries out what is queued, ends the threads, writes the
+    /// index and the mark of a clean close.
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.queue.close();
+        let threads = {
+            let mut background = self.background.lock();
+            background.packer = None;
+            background.indexer = None;
+            std::mem::take(&mut background.threads)
+        };
+        for thread in threads {
+            // The last handle may be let go of by one of the threads themselves.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the store ended by a panic");
+            }
+        }
+        let mut committer = self.committer.lock();
+        while committer.round(self) {}
+        let ended = self.end_log(&mut committer);
+        drop(committer);
+        if ended.is_ok() {
+            self.apply_to_index();
+        }
+        if let Some(index) = self.index.write().take() {
+            if let Err(fault) = index.flush() {
+                tracing::warn!(fault = %fault.0, "the index could not be written out");
+            }
+        }
+        self.lock.lock().take();
+        ended
+    }
+
+    fn end_log(&self, committer: &mut Committer) -> Result<()> {
+        committer.sync(self)?;
+        if let Some(why) = self.failure.get() {
+            return Err(Error::ReadOnly { why: why.clone() });
+        }
+        self.spare.discard(&*self.disk)?;
+        let end = LogEnd {
+            epoch: committer.log.active().header.epoch,
+            offset: committer.log.end(),
+            lsn: committer.log.next_lsn() - 1,
+        };
+        identity::write_closed(&*self.disk, self.store, end)
+    }
+}

@@ -1,0 +1,235 @@
+//! What memory holds of a graph, and how a committed change becomes visible.
+//!
+//! Owns: [`GraphState`] and the only code that changes it. Must not know: callers,
+//! how changes are logged.
+//! Promise: all changes of a commit become visible at once; what is not in the
+//! index yet is found here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::core::status::StatusColumn;
+use crate::id::OwnIds;
+use crate::index::rows::{Detail, Finished};
+use crate::job::{Progress, State};
+use crate::storage::pack::Part;
+use crate::storage::segment::Segment;
+
+/// A graph of an open store.
+pub(crate) struct GraphCore {
+    /// Its number in the log, from 0 in the order of creation.
+    pub(crate) number: u32,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) ids: OwnIds,
+    pub(crate) key: [u64; 2],
+    pub(crate) created_ms: u64,
+    dropped: AtomicBool,
+    pub(crate) state: RwLock<GraphState>,
+}
+
+impl GraphCore {
+    pub(crate) fn new(
+        number: u32,
+        (project, name): (&str, &str),
+        (id_number, key): (u64, [u64; 2]),
+        created_ms: u64,
+    ) -> GraphCore {
+        GraphCore {
+            number,
+            project: project.to_owned(),
+            name: name.to_owned(),
+            ids: OwnIds::new(id_number, key),
+            key,
+            created_ms,
+            dropped: AtomicBool::new(false),
+            state: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    /// The hash a foreign id is looked up by. The graph's key goes in, so that ids
+    /// made to collide elsewhere do not collide here.
+    pub(crate) fn id_hash(&self, id: &str) -> u64 {
+        let seed = self.key[0] ^ u64::from(self.number);
+        xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed)
+    }
+}
+
+/// What a guard and the store share of a running job.
+#[derive(Default)]
+pub(crate) struct RunCell {
+    pub(crate) cancel: AtomicBool,
+    pub(crate) progress: Mutex<Option<Progress>>,
+}
+
+/// Where a request lies that is not packed yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TailPlace {
+    /// Its id's first byte in the segment.
+    pub(crate) id_at: u32,
+    /// Its request's first byte in the segment.
+    pub(crate) request_at: u32,
+    pub(crate) request_len: u32,
+    /// CRC-32 of id and request.
+    pub(crate) crc: u32,
+    pub(crate) submitted_ms: u64,
+    pub(crate) id_len: u8,
+}
+
+/// Requests of one graph in one segment; their sequence numbers join without gap.
+#[derive(Clone)]
+pub(crate) struct TailRun {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) first_sequence: u64,
+    pub(crate) jobs: Vec<TailPlace>,
+}
+
+/// Changes to details that are not in the index yet, later ones merged in.
+pub(crate) type DetailChanges = HashMap<u64, Detail>;
+
+#[derive(Default)]
+pub(crate) struct GraphState {
+    pub(crate) status: StatusColumn,
+    /// Packed requests, in order.
+    pub(crate) parts: Arc<Vec<Arc<Part>>>,
+    /// Requests that follow, in segments.
+    pub(crate) tail: Vec<TailRun>,
+    /// Running jobs that were asked to stop.
+    pub(crate) cancelling: BTreeSet<u64>,
+    /// Running jobs that have a guard.
+    pub(crate) watched: HashMap<u64, Arc<RunCell>>,
+    /// Changed since the indexer last came by.
+    pub(crate) changed: DetailChanges,
+    /// Being written to the index.
+    pub(crate) leaving: Arc<DetailChanges>,
+}
+
+/// A change of one graph, as the log has it, without texts.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Submitted { sequence: u64, place: TailPlace },
+    Started { sequence: u64, at_ms: u64 },
+    CancelRequested { sequence: u64 },
+    Completed { sequence: u64, finished: Finished },
+    Requeued { sequence: u64 },
+}
+
+impl Change {
+    pub(crate) fn sequence(&self) -> u64 {
+        match *self {
+            Change::Submitted { sequence, .. }
+            | Change::Started { sequence, .. }
+            | Change::CancelRequested { sequence }
+            | Change::Completed { sequence, .. }
+            | Change::Requeued { sequence } => sequence,
+        }
+    }
+}
+
+impl GraphState {
+    /// Makes a durable change visible. `segment` is where its texts lie.
+    pub(crate) fn apply(&mut self, change: &Change, segment: &Arc<Segment>) {
+        if let Change::Submitted { sequence, place } = *change {
+            self.add_tail(segment, sequence, place);
+        }
+        self.apply_state(change);
+    }
+
+    /// Makes a change of states, wherever the texts lie.
+    pub(crate) fn apply_state(&mut self, change: &Change) {
+        match *change {
+            Change::Submitted { sequence, .. } => self.add_pending(sequence),
+            Change::Started { sequence, at_ms } => {
+                self.status.set(sequence, State::Running);
+                let detail = self.changed.entry(sequence).or_default();
+                detail.started_ms = Some(at_ms);
+            }
+            Change::CancelRequested { sequence } => {
+                self.cancelling.insert(sequence);
+                if let Some(cell) = self.watched.get(&sequence) {
+                    cell.cancel.store(true, Ordering::Release);
+                }
+                let detail = self.changed.entry(sequence).or_default();
+                detail.cancel_requested = true;
+            }
+            Change::Completed { sequence, finished } => {
+                self.status.set(sequence, State::Complete);
+                self.cancelling.remove(&sequence);
+                self.watched.remove(&sequence);
+                let detail = self.changed.entry(sequence).or_default();
+                detail.finished = Some(finished);
+            }
+            Change::Requeued { sequence } => {
+                self.status.set(sequence, State::Pending);
+                self.cancelling.remove(&sequence);
+                let forget = Detail {
+                    reset: true,
+                    ..Detail::default()
+                };
+                self.changed.insert(sequence, forget);
+            }
+        }
+    }
+
+    pub(crate) fn add_tail(&mut self, segment: &Arc<Segment>, sequence: u64, place: TailPlace) {
+        match self.tail.last_mut() {
+            Some(run) if Arc::ptr_eq(&run.segment, segment) => run.jobs.push(place),
+            _ => self.tail.push(TailRun {
+                segment: segment.clone(),
+                first_sequence: sequence,
+                jobs: vec![place],
+            }),
+        }
+    }
+
+    /// Makes a job pending that is new, or that an index knew more of than it
+    /// says.
+    pub(crate) fn add_pending(&mut self, sequence: u64) {
+        if sequence == self.status.len() {
+            self.status.push();
+        } else {
+            self.status.set(sequence, State::Pending);
+        }
+    }
+
+    /// One past the last packed job.
+    pub(crate) fn packed_end(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.end_sequence)
+    }
+
+    /// Replaces a segment's requests by the pack they are in now.
+    pub(crate) fn pack(&mut self, segment: &Arc<Segment>, part: Option<Arc<Part>>) {
+        self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
+        if let Some(part) = part {
+            Arc::make_mut(&mut self.parts).push(part);
+        }
+    }
+
+    /// Replaces parts of packs by the part of the pack they were merged into.
+    pub(crate) fn merge(&mut self, part: &Arc<Part>) {
+        let parts = Arc::make_mut(&mut self.parts);
+        let first = parts.partition_point(|p| p.end_sequence <= part.first_sequence);
+        let end = parts.partition_point(|p| p.first_sequence < part.end_sequence);
+        parts.splice(first..end, [part.clone()]);
+    }
+
+    /// What is known of a job's life that the index may not know yet. To be asked
+    /// before the index: what leaves here is there already.
+    pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
+        [
+            self.leaving.get(&sequence).copied(),
+            self.changed.get(&sequence).copied(),
+        ]
+    }
+}

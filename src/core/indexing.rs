@@ -1,0 +1,303 @@
+//! From memory to the index, in the background.
+//!
+//! Owns: what of memory is not in the index yet, and the order it is written in.
+//! Must not know: the engine that keeps the rows, commits.
+//! Promise: the index says of itself up to which LSN it is whole; what it does not
+//! hold stays in memory until it does.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+use crate::core::engine::{Engine, Graphs};
+use crate::core::graph::{DetailChanges, GraphCore};
+use crate::core::lookup::ForeignIds;
+use crate::index::rows::{self, DETAIL_JOBS, DetailRow, GraphRow, Head, ROWS_FORMAT};
+use crate::index::{Batch, Fault, Index};
+use crate::storage::identity::StoreId;
+
+/// The index lags behind by at most about so much, when little happens.
+const LAG: Duration = Duration::from_secs(1);
+
+/// What is known of the rows that the head vouches for.
+pub(crate) struct Indexer {
+    store: StoreId,
+    pub(crate) applied_lsn: u64,
+    /// Hashes of the graph rows, status rows and run rows, by key.
+    pub(crate) named: HashMap<Vec<u8>, u64>,
+    /// Graphs that have a row.
+    pub(crate) graphs: BTreeSet<u32>,
+}
+
+/// What leaves memory in one go: everything up to one LSN.
+pub(crate) struct Leaving {
+    lsn: u64,
+    boot: u64,
+    graphs_created: u32,
+    graphs: Vec<(Arc<GraphCore>, Arc<DetailChanges>, Vec<(u64, Vec<u8>)>)>,
+}
+
+impl Leaving {
+    /// Takes all changes up to this LSN; nothing may change meanwhile.
+    pub(crate) fn take(graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
+        let taken = graphs.by_number.values().map(|graph| {
+            let mut state = graph.state.write();
+            state.leaving = Arc::new(std::mem::take(&mut state.changed));
+            (
+                graph.clone(),
+                state.leaving.clone(),
+                state.status.take_dirty(),
+            )
+        });
+        Leaving {
+            lsn,
+            boot,
+            graphs: taken.collect(),
+            graphs_created: graphs.created,
+        }
+    }
+
+    /// Forgets what is in the index now.
+    pub(crate) fn left(&self, ids: &ForeignIds) {
+        for (graph, ..) in &self.graphs {
+            graph.state.write().leaving = Arc::default();
+        }
+        ids.left();
+    }
+}
+
+/// The indexer's thread: works whenever it is called or enough time has passed,
+/// until the store closes.
+pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
+    loop {
+        match calls.recv_timeout(LAG) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(()) | Err(RecvTimeoutError::Timeout) => engine.apply_to_index(),
+        }
+    }
+}
+
+impl Engine {
+    /// Writes to the index what it does not hold yet.
+    pub(crate) fn apply_to_index(&self) {
+        let mut indexer = self.indexer.lock();
+        if !self.index_is_sound() {
+            return;
+        }
+        let Some(leaving) = self.take_leaving(&indexer) else {
+            return;
+        };
+        let Ok(index) = self.index() else {
+            return;
+        };
+        match indexer.apply(&*index, &self.ids, &leaving) {
+            Ok(()) => leaving.left(&self.ids),
+            // What was to leave stays in memory, so all reads go on.
+            Err(fault) => {
+                self.index_failed(fault);
+            }
+        }
+    }
+
+    /// Everything that has changed, at one LSN that is durable: no index is ever
+    /// ahead of the log.
+    fn take_leaving(&self, indexer: &Indexer) -> Option<Leaving> {
+        let mut committer = self.committer.lock();
+        // A failed sync is noted in the store's health; then nothing leaves.
+        let synced = committer.sync(self).is_ok() && !self.has_failed();
+        let lsn = committer.log.synced_lsn();
+        let leaving = (synced && lsn > indexer.applied_lsn)
+            .then(|| Leaving::take(&self.graphs.read(), lsn, self.boot));
+        drop(committer);
+        self.wake_committer_if_needed();
+        leaving
+    }
+}
+
+/// Batches on their way to the index. When there is more than one, the head says
+/// meanwhile that rows may be newer than it.
+struct Writer<'i> {
+    index: &'i dyn Index,
+    batch: Batch,
+    partial_head: Option<Vec<u8>>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Fault> {
+        self.batch.put(key, value);
+        self.write_if_full()
+    }
+
+    fn remove(&mut self, key: Vec<u8>) -> Result<(), Fault> {
+        self.batch.remove(key);
+        self.write_if_full()
+    }
+
+    fn write_if_full(&mut self) -> Result<(), Fault> {
+        if self.batch.is_full() {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    fn write_out(&mut self) -> Result<(), Fault> {
+        self.say_partial()?;
+        self.index.write(&self.batch)?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn say_partial(&mut self) -> Result<(), Fault> {
+        if let Some(head) = self.partial_head.take() {
+            let mut batch = Batch::default();
+            batch.put(rows::HEAD.to_vec(), head);
+            self.index.write(&batch)?;
+        }
+        Ok(())
+    }
+}
+
+impl Indexer {
+    pub(crate) fn new(store: StoreId) -> Indexer {
+        Indexer {
+            store,
+            applied_lsn: 0,
+            named: HashMap::new(),
+            graphs: BTreeSet::new(),
+        }
+    }
+
+    fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.named.insert(key.to_vec(), rows::row_hash(key, value)),
+            None => self.named.remove(key),
+        };
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.named.values().fold(0, |digest, hash| digest ^ hash)
+    }
+
+    fn head(&self, leaving: &Leaving, partial: bool) -> Vec<u8> {
+        let head = Head {
+            rows_format: ROWS_FORMAT,
+            store: self.store.0,
+            applied_lsn: if partial {
+                self.applied_lsn
+            } else {
+                leaving.lsn
+            },
+            partial,
+            boot: leaving.boot,
+            graphs: leaving.graphs_created,
+            digest: if partial { 0 } else { self.digest() },
+        };
+        rows::seal_value(rows::HEAD, &head)
+    }
+
+    /// Writes everything that leaves, and then says so in the head.
+    pub(crate) fn apply(
+        &mut self,
+        index: &dyn Index,
+        ids: &ForeignIds,
+        leaving: &Leaving,
+    ) -> Result<(), Fault> {
+        let mut writer = Writer {
+            index,
+            batch: Batch::default(),
+            partial_head: Some(self.head(leaving, true)),
+        };
+        let pairs = ids.leave();
+        if !pairs.is_empty() {
+            writer.say_partial()?;
+            let count = pairs.len() as u64;
+            ids.runs
+                .add(pairs.iter().copied(), count, &mut |key, value| {
+                    self.name(key, value)
+                })?;
+        }
+        let gone: Vec<u32> = {
+            let live = |number| {
+                leaving
+                    .graphs
+                    .iter()
+                    .any(|(graph, ..)| graph.number == number)
+            };
+            self.graphs
+                .iter()
+                .copied()
+                .filter(|&number| !live(number))
+                .collect()
+        };
+        for number in gone {
+            self.remove_graph(&mut writer, number)?;
+        }
+        for (graph, changes, chunks) in &leaving.graphs {
+            if self.graphs.insert(graph.number) {
+                let key = rows::graph_key(graph.number);
+                let row = GraphRow {
+                    number: graph.ids.number(),
+                    key: graph.key,
+                    project: graph.project.clone(),
+                    name: graph.name.clone(),
+                    created_ms: graph.created_ms,
+                };
+                let value = rows::seal_value(&key, &row);
+                self.name(&key, Some(&value));
+                writer.put(key, value)?;
+            }
+            for (number, bytes) in chunks {
+                let key = rows::status_key(graph.number, *number);
+                let value = rows::seal(&key, bytes.clone());
+                self.name(&key, Some(&value));
+                writer.put(key, value)?;
+            }
+            put_details(&mut writer, graph.number, changes)?;
+        }
+        let head = self.head(leaving, false);
+        writer.batch.put(rows::HEAD.to_vec(), head);
+        index.write(&writer.batch)?;
+        self.applied_lsn = leaving.lsn;
+        Ok(())
+    }
+
+    fn remove_graph(&mut self, writer: &mut Writer<'_>, number: u32) -> Result<(), Fault> {
+        let mut keys = vec![rows::graph_key(number)];
+        for prefix in rows::graph_prefixes(number) {
+            writer.index.scan(&prefix, &mut |key, _| {
+                keys.push(key.to_vec());
+                Ok(())
+            })?;
+        }
+        for key in keys {
+            self.name(&key, None);
+            writer.remove(key)?;
+        }
+        self.graphs.remove(&number);
+        Ok(())
+    }
+}
+
+fn put_details(writer: &mut Writer<'_>, graph: u32, changes: &DetailChanges) -> Result<(), Fault> {
+    let mut sequences: Vec<u64> = changes.keys().copied().collect();
+    sequences.sort_unstable();
+    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+        let key = rows::detail_key(graph, group[0] / DETAIL_JOBS);
+        let mut row = match writer.index.get(&key)? {
+            None => DetailRow::default(),
+            Some(value) => rows::open(&key, &value)
+                .and_then(DetailRow::decode)
+                .ok_or_else(|| Fault("a row of details is not valid".to_owned()))?,
+        };
+        for sequence in group {
+            let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
+            detail.merge(&changes[sequence]);
+            detail.reset = false;
+        }
+        let value = rows::seal(&key, row.encode());
+        writer.put(key, value)?;
+    }
+    Ok(())
+}

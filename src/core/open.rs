@@ -1,0 +1,504 @@
+//! Opening a store: from files to an engine at work.
+//!
+//! Owns: the order in which a folder is checked, its log read, its index opened or
+//! made anew, and the threads started. Must not know: what callers do with it.
+//! Promise: everything acknowledged is there again, or the open fails with an
+//! error that names the file; no byte is changed before the folder is known to be
+//! a store and locked.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use crate::core::commit::{self, Committer};
+use crate::core::engine::{Background, Engine, Graphs, Parts, Truth};
+use crate::core::graph::GraphCore;
+use crate::core::indexing::{self, Indexer};
+use crate::core::lookup::ForeignIds;
+use crate::core::replay::{Problem, Replay};
+use crate::core::{packing, recover};
+use crate::error::{Error, Result};
+use crate::index::memory::MemoryIndex;
+use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::runs::Runs;
+use crate::index::sled::{self, SledIndex};
+use crate::index::{Fault, Index};
+use crate::options::{Options, Recovery};
+use crate::storage::disk::Disk;
+use crate::storage::disk::memory::Memory;
+use crate::storage::disk::os::Folder;
+use crate::storage::frame::HEADER_BYTES;
+use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::log::{Log, Spare};
+use crate::storage::names;
+use crate::storage::pack::Pack;
+use crate::storage::segment::{Found, Segment};
+
+/// The share of the cache budget that the index engine is told. It holds pages
+/// apart from that, so the rest is left to it.
+const INDEX_CACHE_SHARE: u64 = 4;
+
+/// Opens the store in a folder.
+pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
+    if !path.join(names::STORE).exists() && !options.create {
+        return Err(Error::StoreMissing {
+            path: path.to_path_buf(),
+        });
+    }
+    check_folder(path)?;
+    Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
+    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let lock = lock(&path.join(names::LOCK), path)?;
+    let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
+    let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
+    let open_index = move |anew: bool| -> Result<Arc<dyn Index>> {
+        let failed = |e: io::Error| Error::io("open", &folder, &e);
+        if anew {
+            sled::remove(&folder).map_err(failed)?;
+        }
+        let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
+        Ok(Arc::new(index))
+    };
+    open(options, Arc::new(disk), Some(lock), &open_index)
+}
+
+/// Makes a store in memory.
+pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
+    open_disk(options, Arc::new(Memory::default()))
+}
+
+/// Opens a store on a disk in memory, with an index in memory that is always made
+/// anew.
+pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+    open(options, disk, None, &|_| {
+        Ok(Arc::new(MemoryIndex::default()))
+    })
+}
+
+/// Refuses a folder that holds something else.
+fn check_folder(path: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| Error::io("read", path, &e))?,
+    };
+    if path.join(names::STORE).exists() {
+        return Ok(());
+    }
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io("read", path, &e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A crash while a store was being created leaves these.
+        let harmless = name == names::LOCK || name.ends_with(names::ASIDE);
+        if names::is_ours(&name) && !harmless {
+            let what = "the file is missing, but the folder holds a store's files";
+            return Err(Error::damaged(path.join(names::STORE), 0, what));
+        }
+        if !harmless {
+            return Err(Error::NotAStore {
+                path: path.to_path_buf(),
+                found: name,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock file, which names its holder for those that come later.
+fn lock(path: &Path, folder: &Path) -> Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |e: io::Error| Error::io("lock", path, &e);
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    match rustix::fs::flock(&file, exclusive) {
+        Ok(()) => {}
+        Err(e) if e == rustix::io::Errno::WOULDBLOCK => {
+            let mut holder = String::new();
+            file.take(32).read_to_string(&mut holder).ok();
+            return Err(Error::StoreInUse {
+                path: folder.to_path_buf(),
+                holder: holder.trim().parse().ok(),
+            });
+        }
+        Err(e) => return Err(failed(e.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes())
+        .map_err(failed)?;
+    Ok(file)
+}
+
+type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
+
+fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    lock: Option<std::fs::File>,
+    open_index: OpenIndex<'_>,
+) -> Result<Arc<Engine>> {
+    let store = match identity::read(&*disk)? {
+        Some(store) => store,
+        None => {
+            let store = StoreId(u128::from_le_bytes(random(&*disk)?));
+            identity::create(&*disk, store)?;
+            store
+        }
+    };
+    let files = read_files(&*disk, store)?;
+    let recovery = options.recovery;
+    let read = match read_log(&*disk, store, &files, recovery, open_index(false)?) {
+        Err(Problem::Index(fault)) => {
+            tracing::warn!(fault = %fault.0, "the index is made anew from the log");
+            read_log(&*disk, store, &files, recovery, open_index(true)?)
+        }
+        read => read,
+    };
+    let ReadLog {
+        mut replay,
+        truth,
+        end,
+        found,
+    } = read.map_err(Problem::into_error)?;
+    // From here on the folder changes.
+    identity::remove_closed(&*disk)?;
+    for name in &files.useless {
+        disk.remove(name)
+            .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+    }
+    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    let mut log = Log::begin(disk.clone(), store, spare.clone(), replay.next_lsn, end)?;
+    let time_ms = crate::clock::to_ms(options.clock.now());
+    recover::settle(&mut replay, &mut log, &found, time_ms).map_err(Problem::into_error)?;
+    let mut truth = truth;
+    truth.segments.push(log.active().clone());
+    let engine = Arc::new(Engine::new(Parts {
+        options,
+        store,
+        boot: replay.boot,
+        recovered: found,
+        graphs: replay.graphs,
+        committer: Committer::new(log),
+        truth,
+        ids: replay.ids,
+        indexer: replay.indexer,
+        index: replay.index,
+        spare,
+        lock,
+        disk,
+    }));
+    start_threads(&engine).inspect_err(|_| {
+        engine.close().ok();
+    })?;
+    Ok(engine)
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        let e = io::Error::other(e.to_string());
+        Error::io("draw random numbers for", disk.path(""), &e)
+    })?;
+    Ok(bytes)
+}
+
+/// The files of a store, sorted out.
+struct Files {
+    packs: Vec<Arc<Pack>>,
+    /// Those that are not packed yet, in order.
+    segments: Vec<Arc<Segment>>,
+    closed: Option<LogEnd>,
+    /// Files that a crash left and nothing needs.
+    useless: Vec<String>,
+    next_epoch: u64,
+}
+
+fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
+    let names = disk
+        .names()
+        .map_err(|e| Error::io("read", disk.path(""), &e))?;
+    let mut useless: Vec<String> = names
+        .iter()
+        .filter(|name| name.ends_with(names::ASIDE))
+        .cloned()
+        .collect();
+    let mut packs = Vec::new();
+    for name in names
+        .iter()
+        .filter(|name| names::pack_range(name).is_some())
+    {
+        packs.push(Pack::open(disk, name, store)?);
+    }
+    // Where one pack holds all of another, that was merged into it.
+    packs.sort_by_key(|pack| (pack.first_lsn, std::cmp::Reverse(pack.last_lsn)));
+    let mut kept: Vec<Arc<Pack>> = Vec::new();
+    for pack in packs {
+        match kept.last() {
+            Some(larger) if pack.last_lsn <= larger.last_lsn => useless.push(pack.name),
+            _ => kept.push(Arc::new(pack)),
+        }
+    }
+    let mut next_lsn = 1;
+    for pack in &kept {
+        if pack.first_lsn != next_lsn {
+            return Err(gap(&pack.path, next_lsn, pack.first_lsn));
+        }
+        next_lsn = pack.last_lsn + 1;
+    }
+    let epochs: BTreeSet<u64> = names
+        .iter()
+        .filter_map(|n| names::segment_epoch(n))
+        .collect();
+    let mut segments = Vec::new();
+    for &epoch in &epochs {
+        match Segment::open(disk, epoch, store)? {
+            Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
+                segments.push(Arc::new(segment));
+            }
+            // Packed already, or prepared and never used.
+            Found::Segment(_) | Found::Unused => useless.push(names::segment(epoch)),
+        }
+    }
+    let closed = identity::read_closed(disk, store)?;
+    let closed_epoch = closed.map_or(0, |end| end.epoch);
+    Ok(Files {
+        packs: kept,
+        segments,
+        closed,
+        useless,
+        next_epoch: epochs.last().copied().unwrap_or(0).max(closed_epoch) + 1,
+    })
+}
+
+fn gap(path: &Path, expected: u64, found: u64) -> Error {
+    let what = format!(
+        "it begins with log sequence number {found} where {expected} follows: \
+         a file of the log is missing or foreign"
+    );
+    Error::damaged(path, 0, what)
+}
+
+/// What the log and the index make together.
+struct ReadLog {
+    replay: Replay,
+    truth: Truth,
+    /// Epoch and end of the last segment.
+    end: (u64, u64),
+    found: Vec<recover::Found>,
+}
+
+/// Reads the whole log, on top of what the index holds.
+fn read_log(
+    disk: &dyn Disk,
+    store: StoreId,
+    files: &Files,
+    recovery: Recovery,
+    index: Arc<dyn Index>,
+) -> Result<ReadLog, Problem> {
+    let mut replay = load_index(index, store)?;
+    for pack in &files.packs {
+        replay.pack(pack)?;
+    }
+    let mut end = (0, 0);
+    let mut last = disk.path(names::STORE);
+    for (n, segment) in files.segments.iter().enumerate() {
+        let header = segment.header;
+        if header.first_lsn != replay.next_lsn {
+            return Err(gap(&segment.path, replay.next_lsn, header.first_lsn).into());
+        }
+        let known_end = match files.segments.get(n + 1).map(|next| next.header) {
+            Some(next) if next.previous_epoch == header.epoch => Some(next.previous_end),
+            Some(next) => {
+                let missing = disk.path(&names::segment(next.previous_epoch));
+                let what = "the segment is missing, though a later one is there";
+                return Err(Error::damaged(missing, 0, what).into());
+            }
+            None => files
+                .closed
+                .filter(|c| c.epoch == header.epoch)
+                .map(|c| c.offset),
+        };
+        let end_at = read_segment(&mut replay, segment, known_end)?;
+        end = (header.epoch, end_at);
+        last = segment.path.clone();
+    }
+    if let Some(closed) = files.closed {
+        if closed.lsn != replay.next_lsn - 1 {
+            let what = format!(
+                "the log ends at log sequence number {}, but was closed at {}: \
+                 a file of the log is missing or cut",
+                replay.next_lsn - 1,
+                closed.lsn
+            );
+            return Err(Error::damaged(last, 0, what).into());
+        }
+    }
+    replay.check_whole(&last)?;
+    let found = recover::find(&replay, recovery)?;
+    let truth = Truth {
+        packs: files.packs.clone(),
+        segments: files.segments.clone(),
+    };
+    Ok(ReadLog {
+        replay,
+        truth,
+        end,
+        found,
+    })
+}
+
+/// Takes in a segment and returns where it ends.
+fn read_segment(
+    replay: &mut Replay,
+    segment: &Arc<Segment>,
+    known_end: Option<u64>,
+) -> Result<u64, Problem> {
+    let bytes = segment.read_all()?;
+    let mut frames = Vec::new();
+    let mut problem = None;
+    let scanned = segment.scan(&bytes, known_end, |at, frame| {
+        frames.push((frame.first_lsn, at));
+        let payload_at = at + HEADER_BYTES as u64;
+        let whole = frame.events(|lsn, event, end| {
+            let applied = replay.segment_event(lsn, &event, segment, payload_at + end as u64);
+            applied.map_err(|p| {
+                problem = Some(p);
+                Error::Closed
+            })
+        })?;
+        match whole {
+            true => Ok(()),
+            false => Err(Error::damaged(
+                &segment.path,
+                at,
+                "a frame's events are not valid",
+            )),
+        }
+    });
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let (end, next_lsn) = scanned?;
+    segment.note_frames(frames);
+    segment.seal(end);
+    replay.next_lsn = next_lsn;
+    Ok(end)
+}
+
+/// What the index holds, where all of it is sound.
+fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
+    let mut indexer = Indexer::new(store);
+    let Some(value) = index.get(rows::HEAD)? else {
+        // Rows without a head are left over from a crash at the very beginning.
+        let mut empty = true;
+        index.scan(&[], &mut |_, _| {
+            empty = false;
+            Ok(())
+        })?;
+        if !empty {
+            return Err(Fault("it has rows but no head".to_owned()).into());
+        }
+        let ids = ForeignIds::new(Runs::empty(index.clone()));
+        return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
+    };
+    let head: Head = rows::open_value(rows::HEAD, &value)
+        .ok_or_else(|| Fault("its head is not valid".to_owned()))?;
+    if head.rows_format != ROWS_FORMAT || head.store != store.0 {
+        return Err(Fault("it is of another store or release".to_owned()).into());
+    }
+    let mut graphs = Graphs {
+        created: head.graphs,
+        ..Graphs::default()
+    };
+    let damaged = |what: &str| Fault(format!("a row of {what} is not valid"));
+    index.scan(rows::GRAPHS, &mut |key, value| {
+        let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
+        let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
+        indexer
+            .named
+            .insert(key.to_vec(), rows::row_hash(key, value));
+        indexer.graphs.insert(number);
+        let names = (row.project.as_str(), row.name.as_str());
+        let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
+        graphs.insert(Arc::new(graph));
+        Ok(())
+    })?;
+    index.scan(rows::STATUS, &mut |key, value| {
+        let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
+        let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
+        indexer
+            .named
+            .insert(key.to_vec(), rows::row_hash(key, value));
+        // Rows of a graph that is being removed from the index may be left over.
+        if let Some(graph) = graphs.by_number.get(&number) {
+            let mut state = graph.state.write();
+            state
+                .status
+                .restore(chunk, bytes)
+                .ok_or_else(|| damaged("states"))?;
+        }
+        Ok(())
+    })?;
+    index.scan(rows::RUNS, &mut |key, value| {
+        indexer
+            .named
+            .insert(key.to_vec(), rows::row_hash(key, value));
+        Ok(())
+    })?;
+    if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {
+        return Err(Fault("it is not whole".to_owned()).into());
+    }
+    indexer.applied_lsn = head.applied_lsn;
+    let ids = ForeignIds::new(Runs::open(index.clone())?);
+    Ok(Replay::new(graphs, ids, indexer, index, head.boot))
+}
+
+/// The names of the threads of an open store.
+const COMMITTER: &str = "jobstore-commit";
+const PACKER: &str = "jobstore-pack";
+const INDEXER: &str = "jobstore-index";
+
+fn start_threads(engine: &Arc<Engine>) -> Result<()> {
+    let (call_packer, packer_calls) = crossbeam::channel::bounded(1);
+    let (call_indexer, indexer_calls) = crossbeam::channel::bounded(1);
+    // The first call packs what was sealed before this open.
+    let spawn = |name: &str, work: Box<dyn FnOnce(&Engine) + Send>| {
+        let engine: Weak<Engine> = Arc::downgrade(engine);
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                if let Some(engine) = engine.upgrade() {
+                    work(&engine);
+                }
+            })
+            .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
+    };
+    let threads = vec![
+        spawn(COMMITTER, Box::new(commit::run))?,
+        spawn(
+            PACKER,
+            Box::new(move |engine| packing::run(engine, &packer_calls)),
+        )?,
+        spawn(
+            INDEXER,
+            Box::new(move |engine| indexing::run(engine, &indexer_calls)),
+        )?,
+    ];
+    engine.set_background(Background {
+        packer: Some(call_packer),
+        indexer: Some(call_indexer),
+        threads,
+    });
+    Ok(())
+}
+
+fn engine_path(name: &str) -> std::path::PathBuf {
+    std::path::PathBuf::from(name)
+}

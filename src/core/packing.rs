@@ -1,0 +1,251 @@
+//! Sealed segments to packs, small packs to larger ones, in the background.
+//!
+//! Owns: what is packed and merged when. Must not know: pages, states.
+//! Promise: the log's files hold every event at each moment; what replaces a file
+//! is durable before that file goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam::channel::Receiver;
+
+use crate::core::engine::Engine;
+use crate::error::{Error, Result};
+use crate::storage::block::Block;
+use crate::storage::event::Event;
+use crate::storage::pack::{Pack, PackWriter};
+use crate::storage::segment::Segment;
+
+/// So many neighbouring packs of about one size are merged.
+const MERGE_PACKS: usize = 8;
+/// Packs below this size count as one size; each further size is eight times the
+/// one before.
+const SMALLEST_BYTES: u64 = 64 << 10;
+/// No pack is made larger than this by merging.
+const PACK_BYTES_MAX: u64 = 256 << 20;
+
+/// The packer's thread: works whenever it is called, until the store closes.
+pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
+    loop {
+        if let Err(e) = work(engine, || !engine.has_failed()) {
+            // What could not be packed is served from its segment; the next call
+            // tries again.
+            tracing::warn!(error = %e, "packing did not succeed");
+        }
+        if calls.recv().is_err() {
+            return;
+        }
+    }
+}
+
+/// Prepares the next segment and packs everything that can be packed.
+fn work(engine: &Engine, go_on: impl Fn() -> bool) -> Result<()> {
+    while go_on() && engine.check_open().is_ok() {
+        engine.spare.refill(&*engine.disk)?;
+        let sealed = {
+            let truth = engine.truth.read();
+            truth
+                .segments
+                .first()
+                .filter(|s| s.end().is_some())
+                .cloned()
+        };
+        if let Some(segment) = sealed {
+            pack(engine, &segment)?;
+            continue;
+        }
+        let packs = to_merge(&engine.truth.read().packs);
+        match packs {
+            Some(packs) => merge(engine, &packs)?,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites a sealed segment as a pack.
+fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
+    let bytes = segment.read_all()?;
+    let mut events: Vec<(u64, Event<'_>)> = Vec::new();
+    let (_, next_lsn) = segment.scan(&bytes, segment.end(), |at, frame| {
+        let whole = frame.events(|lsn, event, _| {
+            events.push((lsn, event));
+            Ok::<(), Error>(())
+        })?;
+        match whole {
+            true => Ok(()),
+            false => Err(Error::damaged(
+                &segment.path,
+                at,
+                "a frame's events are not valid",
+            )),
+        }
+    })?;
+    let pack = if events.is_empty() {
+        None
+    } else {
+        let pack = write_pack(engine, segment.header.first_lsn, next_lsn, &events)?;
+        Some(Arc::new(pack))
+    };
+    {
+        let mut truth = engine.truth.write();
+        truth.segments.retain(|s| !Arc::ptr_eq(s, segment));
+        truth.packs.extend(pack.clone());
+    }
+    for graph in engine.graphs.read().by_number.values() {
+        let part = pack
+            .as_ref()
+            .and_then(|pack| pack.parts.iter().find(|part| part.graph == graph.number));
+        graph.state.write().pack(segment, part.cloned());
+    }
+    engine
+        .disk
+        .remove(&segment.name)
+        .map_err(|e| Error::io("remove", &segment.path, &e))
+}
+
+fn write_pack(
+    engine: &Engine,
+    first_lsn: u64,
+    next_lsn: u64,
+    events: &[(u64, Event<'_>)],
+) -> Result<Pack> {
+    let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
+    let mut jobs: BTreeMap<u32, Vec<(u64, &str, &str, u64)>> = BTreeMap::new();
+    let mut row: Option<(u32, u64, u64)> = None;
+    for (_, event) in events {
+        if let &Event::Submitted {
+            graph,
+            sequence,
+            time_ms,
+            id,
+            request,
+        } = event
+        {
+            jobs.entry(graph)
+                .or_default()
+                .push((sequence, id, request, time_ms));
+            row = match row {
+                Some((g, first, count)) if g == graph && first + count == sequence => {
+                    Some((g, first, count + 1))
+                }
+                before => {
+                    put_submits(&mut writer, before)?;
+                    Some((graph, sequence, 1))
+                }
+            };
+        } else {
+            put_submits(&mut writer, row.take())?;
+            writer.event(event)?;
+        }
+    }
+    put_submits(&mut writer, row)?;
+    for (number, jobs) in jobs {
+        let Some(graph) = engine.graph(number) else {
+            // Dropped: nobody asks for its requests any more.
+            continue;
+        };
+        writer.begin_graph(number);
+        let mut block = Block::default();
+        let mut foreign_ids = false;
+        for (sequence, id, request, time_ms) in jobs {
+            let foreign = graph.ids.sequence(id) != Some(sequence);
+            let large = PackWriter::is_large(id, request);
+            if !block.rows.is_empty() && (large || !block.has_room_for(id.len(), request.len())) {
+                writer.block(number, &block, foreign_ids)?;
+                block.clear(sequence);
+                foreign_ids = false;
+            }
+            if large {
+                writer.large(number, sequence, (id, request, time_ms), foreign)?;
+                continue;
+            }
+            if block.rows.is_empty() {
+                block.clear(sequence);
+            }
+            block.push(id, request, time_ms);
+            foreign_ids |= foreign;
+        }
+        if !block.rows.is_empty() {
+            writer.block(number, &block, foreign_ids)?;
+        }
+    }
+    writer.finish()
+}
+
+fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u64)>) -> Result<()> {
+    match row {
+        None => Ok(()),
+        Some((graph, first_sequence, count)) => writer.event(&Event::Submits {
+            graph,
+            first_sequence,
+            count,
+        }),
+    }
+}
+
+/// The youngest neighbouring packs of about one size, if there are enough.
+fn to_merge(packs: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
+    let mut end = packs.len();
+    while end >= MERGE_PACKS {
+        let size = size_class(packs[end - 1].bytes);
+        let mut start = end - 1;
+        while start > 0 && size_class(packs[start - 1].bytes) <= size && end - start < MERGE_PACKS {
+            start -= 1;
+        }
+        let bytes: u64 = packs[start..end].iter().map(|pack| pack.bytes).sum();
+        if end - start == MERGE_PACKS && bytes <= PACK_BYTES_MAX {
+            return Some(packs[start..end].to_vec());
+        }
+        end = start.min(end - 1);
+    }
+    None
+}
+
+fn size_class(bytes: u64) -> u32 {
+    (bytes / SMALLEST_BYTES)
+        .checked_ilog2()
+        .map_or(0, |log| 1 + log / 3)
+}
+
+/// Makes one pack of several neighbouring ones.
+fn merge(engine: &Engine, packs: &[Arc<Pack>]) -> Result<()> {
+    let (Some(first), Some(last)) = (packs.first(), packs.last()) else {
+        return Ok(());
+    };
+    let mut writer =
+        PackWriter::begin(&*engine.disk, engine.store, first.first_lsn, last.last_lsn)?;
+    for pack in packs {
+        pack.events(pack.first_lsn, |_, event| writer.event(event))?;
+    }
+    let mut parts: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for part in packs.iter().flat_map(|pack| &pack.parts) {
+        parts.entry(part.graph).or_default().push(part.clone());
+    }
+    for (number, parts) in parts {
+        if engine.graph(number).is_some() {
+            writer.begin_graph(number);
+            parts.iter().try_for_each(|part| writer.copy_blocks(part))?;
+        }
+    }
+    let merged = Arc::new(writer.finish()?);
+    {
+        let mut truth = engine.truth.write();
+        let at = truth
+            .packs
+            .partition_point(|pack| pack.last_lsn < merged.first_lsn);
+        truth.packs.splice(at..at + packs.len(), [merged.clone()]);
+    }
+    for part in &merged.parts {
+        if let Some(graph) = engine.graph(part.graph) {
+            graph.state.write().merge(part);
+        }
+    }
+    for pack in packs {
+        engine
+            .disk
+            .remove(&pack.name)
+            .map_err(|e| Error::io("remove", &pack.path, &e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! The commit queue: writes that wait for their turn, and their answers.
+//!
+//! Owns: the bound in bytes, who waits for room, and how an answer reaches a
+//! thread or a future. Must not know: what the writes do.
+//! Promise: a write that is in the queue is carried out and answered, whoever
+//! still waits for it; a full queue never blocks a `poll`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::core::graph::GraphCore;
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::outcome::Outcome;
+use crate::request::Request;
+
+/// A write as the committer takes it.
+pub(crate) struct Operation {
+    pub(crate) action: Action,
+    /// What it weighs in the queue.
+    pub(crate) bytes: u64,
+}
+
+pub(crate) enum Action {
+    CreateGraph {
+        project: String,
+        name: String,
+        id_number: u64,
+        key: [u64; 2],
+    },
+    DropGraph {
+        graph: Arc<GraphCore>,
+    },
+    Submit {
+        graph: Arc<GraphCore>,
+        request: Request,
+    },
+    SubmitAll {
+        graph: Arc<GraphCore>,
+        requests: Vec<Request>,
+    },
+    SubmitAs {
+        graph: Arc<GraphCore>,
+        id: JobId,
+        request: Request,
+    },
+    Start {
+        graph: Arc<GraphCore>,
+        sequence: u64,
+        id: JobId,
+    },
+    Complete {
+        graph: Arc<GraphCore>,
+        sequence: u64,
+        id: JobId,
+        outcome: Outcome,
+    },
+    Cancel {
+        graph: Arc<GraphCore>,
+        sequence: u64,
+        id: JobId,
+    },
+    Claim {
+        graph: Arc<GraphCore>,
+    },
+}
+
+/// What the committer answers.
+pub(crate) enum Answer {
+    Done,
+    Graph(Arc<GraphCore>),
+    Created(JobId),
+    CreatedAll(Vec<JobId>),
+    /// The id belongs to this job already, and the request is the same.
+    Exists,
+    /// The job was complete before.
+    AlreadyComplete,
+    CancelledBeforeStart,
+    CancelRequested,
+    /// The pending job that is running now, if there was one.
+    Claimed(Option<u64>),
+}
+
+/// Where one answer arrives.
+#[derive(Default)]
+pub(crate) struct Slot {
+    state: Mutex<SlotState>,
+    answered: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    answer: Option<Result<Answer>>,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn answer(&self, answer: Result<Answer>) {
+        let mut state = self.state.lock();
+        state.answer = Some(answer);
+        let waker = state.waker.take();
+        drop(state);
+        self.answered.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.state.lock().answer.is_some()
+    }
+
+    pub(crate) fn wait(&self) -> Result<Answer> {
+        let mut state = self.state.lock();
+        loop {
+            match state.answer.take() {
+                Some(answer) => return answer,
+                None => self.answered.wait(&mut state),
+            }
+        }
+    }
+
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(answer) = state.answer.take() {
+                return Some(answer);
+            }
+            if self.answered.wait_until(&mut state, deadline).timed_out() {
+                return state.answer.take();
+            }
+        }
+    }
+
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Answer>> {
+        let mut state = self.state.lock();
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A write on its way through the committer. Whatever becomes of the committer, it
+/// is answered.
+pub(crate) struct Queued {
+    pub(crate) operation: Operation,
+    slot: Option<Arc<Slot>>,
+}
+
+impl Queued {
+    pub(crate) fn new(operation: Operation, slot: Arc<Slot>) -> Queued {
+        Queued {
+            operation,
+            slot: Some(slot),
+        }
+    }
+
+    pub(crate) fn answer(mut self, answer: Result<Answer>) {
+        if let Some(slot) = self.slot.take() {
+            slot.answer(answer);
+        }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.answer(Err(Error::CommitUnknown {
+                ids: Arc::new([]),
+                why: "the commit did not come to its end".into(),
+            }));
+        }
+    }
+}
+
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    filled: Condvar,
+    room: Condvar,
+    bytes_max: u64,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<Queued>,
+    bytes: u64,
+    /// No more writes are taken.
+    closed: bool,
+    /// Futures that wait for room.
+    wakers: Vec<Waker>,
+}
+
+/// A write that found no room.
+pub(crate) struct Full(pub(crate) Queued, pub(crate) u64);
+
+impl Queue {
+    pub(crate) fn new(bytes_max: u64) -> Queue {
+        Queue {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            room: Condvar::new(),
+            bytes_max,
+        }
+    }
+
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    fn has_room(&self, state: &QueueState, bytes: u64) -> bool {
+        // A write that is larger than the queue goes in alone.
+        state.bytes == 0 || state.bytes + bytes <= self.bytes_max
+    }
+
+    fn put(state: &mut QueueState, queued: Queued) {
+        state.bytes += queued.operation.bytes;
+        state.waiting.push_back(queued);
+    }
+
+    /// Puts a write in, waiting for room as long as it takes.
+    pub(crate) fn push(&self, queued: Queued) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                queued.answer(Err(Error::Closed));
+                return Err(Error::Closed);
+            }
+            if self.has_room(&state, queued.operation.bytes) {
+                Queue::put(&mut state, queued);
+                return Ok(());
+            }
+            self.filled.notify_one();
+            self.room.wait(&mut state);
+        }
+    }
+
+    /// Puts a write in if there is room.
+    pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
+        let mut state = self.state.lock();
+        if !state.closed && !self.has_room(&state, queued.operation.bytes) {
+            return Err(Full(queued, state.bytes));
+        }
+        self.put_or_refuse(&mut state, queued);
+        Ok(())
+    }
+
+    /// Puts a write in if there is room, or has the future woken when there is.
+    pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
+        let mut state = self.state.lock();
+        if !state.closed && !self.has_room(&state, queued.operation.bytes) {
+            state.wakers.push(context.waker().clone());
+            self.filled.notify_one();
+            return Some(queued);
+        }
+        self.put_or_refuse(&mut state, queued);
+        None
+    }
+
+    /// Puts a write in whose future is gone: it was promised not to be withdrawn.
+    pub(crate) fn force_push(&self, queued: Queued) {
+        self.put_or_refuse(&mut self.state.lock(), queued);
+    }
+
+    fn put_or_refuse(&self, state: &mut QueueState, queued: Queued) {
+        if state.closed {
+            queued.answer(Err(Error::Closed));
+        } else {
+            Queue::put(state, queued);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Takes writes out in their order, up to about `bytes`, at least one.
+    pub(crate) fn take(&self, bytes: u64, taken: &mut Vec<Queued>) {
+        let mut state = self.state.lock();
+        let mut sum = 0;
+        while let Some(next) = state.waiting.front() {
+            if !taken.is_empty() && sum + next.operation.bytes > bytes {
+                break;
+            }
+            sum += next.operation.bytes;
+            taken.extend(state.waiting.pop_front());
+        }
+        state.bytes -= sum;
+        if sum > 0 {
+            self.room.notify_all();
+            let wakers = std::mem::take(&mut state.wakers);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
+    }
+
+    /// Calls the committer's thread.
+    pub(crate) fn wake_committer(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits for writes until `deadline`. `false` once the queue is closed and
+    /// empty.
+    pub(crate) fn wait_filled(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() && !state.closed {
+            match deadline {
+                Some(deadline) => {
+                    self.filled.wait_until(&mut state, deadline);
+                }
+                None => self.filled.wait(&mut state),
+            }
+        }
+        !(state.closed && state.waiting.is_empty())
+    }
+
+    /// Takes no more writes; those that are in stay.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.filled.notify_all();
+        self.room.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,135 @@
+//! What becomes of jobs that were running when the store last ended.
+//!
+//! Owns: finding them, and the one frame that settles them. Must not know: how
+//! frames are written.
+//! Promise: each job found running is reported by exactly one open, with what was
+//! done about it; those asked to stop end as cancelled.
+
+use std::sync::Arc;
+
+use crate::core::graph::GraphCore;
+use crate::core::replay::{Problem, Replay};
+use crate::core::status::States;
+use crate::index::rows::{self, DETAIL_JOBS, DetailRow};
+use crate::index::{Fault, Index};
+use crate::job::State;
+use crate::options::Recovery;
+use crate::storage::event::{Event, RecoveredAs, pack_sequences};
+use crate::storage::frame::Builder;
+use crate::storage::log::{AppendError, Log};
+
+/// Jobs named by one event, at most.
+const EVENT_JOBS_MAX: usize = 64 << 10;
+
+/// Jobs of a graph that an open found running.
+pub(crate) struct Found {
+    pub(crate) graph: Arc<GraphCore>,
+    /// `None`: they were left running.
+    pub(crate) action: Option<RecoveredAs>,
+    pub(crate) sequences: Vec<u64>,
+}
+
+/// Finds the running jobs of all graphs and fills in which of them were asked to
+/// stop.
+pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Problem> {
+    let mut found = Vec::new();
+    for graph in replay.graphs.by_number.values() {
+        let running = States::NONE.with(State::Running);
+        let selection = graph.state.read().status.select(running, 0, 0, u64::MAX);
+        let (mut at, mut from, mut sequences) = (0, 0, Vec::new());
+        while let Some((sequence, _)) = selection.next(from, &mut at) {
+            sequences.push(sequence);
+            from = sequence + 1;
+        }
+        mark_cancelling(graph, &*replay.index, &sequences)?;
+        let state = graph.state.read();
+        let (cancelling, others): (Vec<u64>, Vec<u64>) = sequences
+            .into_iter()
+            .partition(|sequence| state.cancelling.contains(sequence));
+        let (for_cancelling, for_others) = match recovery {
+            Recovery::Interrupt => (Some(RecoveredAs::Cancelled), Some(RecoveredAs::Interrupted)),
+            Recovery::Requeue => (Some(RecoveredAs::Cancelled), Some(RecoveredAs::Requeued)),
+            Recovery::Leave => (None, None),
+        };
+        for (action, sequences) in [(for_cancelling, cancelling), (for_others, others)] {
+            if !sequences.is_empty() {
+                found.push(Found {
+                    graph: graph.clone(),
+                    action,
+                    sequences,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Cancel requests that the index has taken are not replayed: ask it.
+fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
+    let mut state = graph.state.write();
+    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+        let key = rows::detail_key(graph.number, group[0] / DETAIL_JOBS);
+        let Some(value) = index.get(&key)? else {
+            continue;
+        };
+        let row = rows::open(&key, &value)
+            .and_then(DetailRow::decode)
+            .ok_or_else(|| Fault("a row of details is not valid".to_owned()))?;
+        for &sequence in group {
+            let mut detail = row.0[(sequence % DETAIL_JOBS) as usize];
+            let changes = state.detail_changes(sequence);
+            changes
+                .iter()
+                .flatten()
+                .for_each(|change| detail.merge(change));
+            if detail.cancel_requested {
+                state.cancelling.insert(sequence);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Records this boot and what it does about the jobs found, in one frame, durably.
+pub(crate) fn settle(
+    replay: &mut Replay,
+    log: &mut Log,
+    found: &[Found],
+    time_ms: u64,
+) -> Result<(), Problem> {
+    let boot = replay.boot + 1;
+    let mut packed = Vec::new();
+    for found in found {
+        if let Some(action) = found.action {
+            for sequences in found.sequences.chunks(EVENT_JOBS_MAX) {
+                packed.push((found.graph.number, action, pack_sequences(sequences)));
+            }
+        }
+    }
+    let mut events = vec![Event::Booted { boot, time_ms }];
+    events.extend(
+        packed
+            .iter()
+            .map(|(graph, action, sequences)| Event::Recovered {
+                graph: *graph,
+                boot,
+                time_ms,
+                action: *action,
+                sequences,
+            }),
+    );
+    let mut frame = Builder::default();
+    frame.clear();
+    events.iter().for_each(|event| {
+        frame.push(event);
+    });
+    let appended = match log.append(&mut frame) {
+        Ok(appended) => appended,
+        Err(AppendError::Refused(error) | AppendError::Unknown(error)) => return Err(error.into()),
+    };
+    log.sync()?;
+    for event in &events {
+        replay.settled_event(event, &appended.segment.path)?;
+    }
+    Ok(())
+}

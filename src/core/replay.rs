@@ -1,0 +1,445 @@
+//! From the log back to memory: what an open does with each event.
+//!
+//! Owns: which events change states again, and which only say where a request
+//! lies. Must not know: files' layout, threads.
+//! Promise: whatever the index holds up to its LSN, the states after the last
+//! event are those the log tells.
+
+use std::sync::Arc;
+
+use crate::core::commit::tail_place;
+use crate::core::engine::Graphs;
+use crate::core::graph::{Change, GraphCore};
+use crate::core::indexing::{Indexer, Leaving};
+use crate::core::lookup::ForeignIds;
+use crate::error::{Error, Result};
+use crate::index::rows::Finished;
+use crate::index::{Fault, Index};
+use crate::outcome::OutcomeKind;
+use crate::storage::block::Block;
+use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
+use crate::storage::pack::Pack;
+use crate::storage::segment::Segment;
+
+/// Changes are written to the index whenever so many wait, so that a rebuild's
+/// memory is bounded.
+const CHANGES_MAX: u64 = 256 << 10;
+
+/// Why a replay ended early.
+pub(crate) enum Problem {
+    /// The truth cannot be read.
+    Truth(Error),
+    /// The index does not fit the truth, or cannot be written.
+    Index(Fault),
+}
+
+impl Problem {
+    /// For where the index was made anew already.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Problem::Truth(error) => error,
+            Problem::Index(fault) => Error::IndexUnavailable {
+                what: fault.0.into(),
+            },
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        Problem::Truth(error)
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Problem {
+        Problem::Index(fault)
+    }
+}
+
+/// The memory of a store while it is being put together.
+pub(crate) struct Replay {
+    pub(crate) graphs: Graphs,
+    pub(crate) ids: ForeignIds,
+    pub(crate) indexer: Indexer,
+    pub(crate) index: Arc<dyn Index>,
+    /// The last boot the log or the index tells of.
+    pub(crate) boot: u64,
+    pub(crate) next_lsn: u64,
+    changes: u64,
+}
+
+impl Replay {
+    pub(crate) fn new(
+        graphs: Graphs,
+        ids: ForeignIds,
+        indexer: Indexer,
+        index: Arc<dyn Index>,
+        boot: u64,
+    ) -> Replay {
+        Replay {
+            graphs,
+            ids,
+            indexer,
+            index,
+            boot,
+            next_lsn: 1,
+            changes: 0,
+        }
+    }
+
+    /// Takes a pack in: its events as far as the index lacks them, and where its
+    /// requests lie.
+    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
+        let from = self.indexer.applied_lsn + 1;
+        if pack.last_lsn >= from {
+            // Events are applied one by one; what stops one stops all.
+            let mut problem = None;
+            let read = pack.events(from.max(pack.first_lsn), |lsn, event| {
+                let applied = self.packed_event(lsn, event, &pack.path);
+                applied.map_err(|p| match p {
+                    Problem::Truth(error) => error,
+                    Problem::Index(fault) => {
+                        problem = Some(fault);
+                        Error::Closed
+                    }
+                })
+            });
+            if let Some(fault) = problem {
+                return Err(fault.into());
+            }
+            read?;
+        }
+        for part in &pack.parts {
+            let Some(graph) = self.graph_or_dropped(part.graph, &pack.path)? else {
+                continue;
+            };
+            if pack.last_lsn >= from {
+                self.foreign_ids(&graph, part)?;
+            }
+            let mut state = graph.state.write();
+            if state.packed_end() != part.first_sequence {
+                return Err(out_of_order(&pack.path, &graph, part.first_sequence).into());
+            }
+            Arc::make_mut(&mut state.parts).push(part.clone());
+        }
+        self.next_lsn = pack.last_lsn + 1;
+        Ok(())
+    }
+
+    fn packed_event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        path: &std::path::Path,
+    ) -> Result<(), Problem> {
+        if let &Event::Submits {
+            graph: number,
+            first_sequence,
+            count,
+        } = event
+        {
+            let known = (self.indexer.applied_lsn + 1)
+                .saturating_sub(lsn)
+                .min(count);
+            if let Some(graph) = self.graph_or_dropped(number, path)? {
+                let mut state = graph.state.write();
+                for sequence in first_sequence + known..first_sequence + count {
+                    if sequence > state.status.len() {
+                        return Err(out_of_order(path, &graph, sequence).into());
+                    }
+                    state.add_pending(sequence);
+                }
+            }
+            self.next_lsn = lsn + count;
+            return Ok(());
+        }
+        self.event(lsn, event, path, None)
+    }
+
+    /// Takes the ids of a part's jobs that were not made by their graph.
+    fn foreign_ids(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        part: &crate::storage::pack::Part,
+    ) -> Result<(), Problem> {
+        let damaged = |at: u64| Error::damaged(&part.path, at, "a block of jobs is not valid");
+        let failed = |e| Error::io("read", &part.path, &e);
+        let mut block = Block::default();
+        let mut piece = Vec::new();
+        for place in part.blocks.iter().filter(|place| place.foreign_ids) {
+            let sequence = place.first_sequence;
+            if place.large {
+                let id = crate::core::read::large_id(graph, part, *place)?;
+                self.ids.add(graph.id_hash(&id), sequence);
+                continue;
+            }
+            piece.resize(place.len as usize, 0);
+            part.file
+                .read_exact_at(&mut piece, place.offset)
+                .map_err(failed)?;
+            block
+                .open(graph.number, sequence, &piece)
+                .ok_or_else(|| damaged(place.offset))?;
+            for (n, row) in block.rows.iter().enumerate() {
+                let sequence = sequence + n as u64;
+                let id = std::str::from_utf8(block.id(row)).map_err(|_| damaged(place.offset))?;
+                if graph.ids.sequence(id) != Some(sequence) {
+                    self.ids.add(graph.id_hash(id), sequence);
+                    self.changes += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an event of a segment in; its bytes end at `end` in it.
+    pub(crate) fn segment_event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        segment: &Arc<Segment>,
+        end: u64,
+    ) -> Result<(), Problem> {
+        self.event(lsn, event, &segment.path, Some((segment, end)))
+    }
+
+    /// Takes in what recovery did, which was just appended to the log.
+    pub(crate) fn settled_event(
+        &mut self,
+        event: &Event<'_>,
+        path: &std::path::Path,
+    ) -> Result<(), Problem> {
+        self.state_event(event, path)?;
+        self.next_lsn += 1;
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        path: &std::path::Path,
+        segment: Option<(&Arc<Segment>, u64)>,
+    ) -> Result<(), Problem> {
+        let is_new = lsn > self.indexer.applied_lsn;
+        if let (
+            &Event::Submitted {
+                graph: number,
+                sequence,
+                time_ms,
+                id,
+                request,
+            },
+            Some((segment, end)),
+        ) = (event, segment)
+        {
+            self.submitted(
+                (number, sequence),
+                (id, request, time_ms),
+                (segment, end),
+                is_new,
+            )?;
+        } else if is_new {
+            self.state_event(event, path)?;
+        }
+        self.next_lsn = lsn + 1;
+        if self.changes >= CHANGES_MAX && is_new {
+            self.write_index()?;
+        }
+        Ok(())
+    }
+
+    fn submitted(
+        &mut self,
+        (number, sequence): (u32, u64),
+        (id, request, time_ms): (&str, &str, u64),
+        (segment, end): (&Arc<Segment>, u64),
+        is_new: bool,
+    ) -> Result<(), Problem> {
+        let Some(graph) = self.graph_or_dropped(number, &segment.path)? else {
+            return Ok(());
+        };
+        let mut state = graph.state.write();
+        let next = match state.tail.last() {
+            Some(run) => run.first_sequence + run.jobs.len() as u64,
+            None => state.packed_end(),
+        };
+        if sequence != next || (is_new && sequence > state.status.len()) {
+            return Err(out_of_order(&segment.path, &graph, sequence).into());
+        }
+        state.add_tail(segment, sequence, tail_place(end, id, request, time_ms));
+        if is_new {
+            state.add_pending(sequence);
+            if graph.ids.sequence(id) != Some(sequence) {
+                self.ids.add(graph.id_hash(id), sequence);
+                self.changes += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a change of states again.
+    fn state_event(&mut self, event: &Event<'_>, path: &std::path::Path) -> Result<(), Problem> {
+        let (number, changes) = match *event {
+            Event::Booted { boot, .. } => {
+                self.boot = self.boot.max(boot);
+                return Ok(());
+            }
+            Event::GraphCreated {
+                graph,
+                number,
+                key,
+                time_ms,
+                project,
+                name,
+            } => {
+                if !self.graphs.by_number.contains_key(&graph) {
+                    let created = GraphCore::new(graph, (project, name), (number, key), time_ms);
+                    self.graphs.insert(Arc::new(created));
+                }
+                return Ok(());
+            }
+            Event::GraphDropped { graph, .. } => {
+                self.graphs.remove(graph);
+                return Ok(());
+            }
+            Event::Submitted { .. } | Event::Submits { .. } => {
+                let what = "a submission stands where there can be none";
+                return Err(Error::damaged(path, 0, what).into());
+            }
+            Event::Started {
+                graph,
+                sequence,
+                time_ms,
+            } => (
+                graph,
+                vec![Change::Started {
+                    sequence,
+                    at_ms: time_ms,
+                }],
+            ),
+            Event::CancelRequested {
+                graph, sequence, ..
+            } => (graph, vec![Change::CancelRequested { sequence }]),
+            Event::Completed {
+                graph,
+                sequence,
+                time_ms,
+                kind,
+                ref extra,
+            } => {
+                let finished = Finished {
+                    at_ms: time_ms,
+                    kind,
+                    boot: 0,
+                    extra_lsn: if extra.is_some() { self.next_lsn } else { 0 },
+                };
+                (graph, vec![Change::Completed { sequence, finished }])
+            }
+            Event::Recovered {
+                graph,
+                boot,
+                time_ms,
+                action,
+                sequences,
+            } => {
+                let sequences = unpack_sequences(sequences)
+                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                let change = |sequence| recovered(sequence, action, boot, time_ms);
+                (graph, sequences.into_iter().map(change).collect())
+            }
+        };
+        let Some(graph) = self.graph_or_dropped(number, path)? else {
+            return Ok(());
+        };
+        let mut state = graph.state.write();
+        self.changes += changes.len() as u64;
+        for change in &changes {
+            let sequence = change.sequence();
+            if sequence >= state.status.len() {
+                return Err(out_of_order(path, &graph, sequence).into());
+            }
+            state.apply_state(change);
+        }
+        Ok(())
+    }
+
+    /// A live graph, or none when it was dropped; a number that was never given is
+    /// damage.
+    fn graph_or_dropped(
+        &self,
+        number: u32,
+        path: &std::path::Path,
+    ) -> Result<Option<Arc<GraphCore>>, Error> {
+        if number >= self.graphs.created {
+            let what = format!("it tells of graph {number}, which was never created");
+            return Err(Error::damaged(path, 0, what));
+        }
+        Ok(self.graphs.by_number.get(&number).cloned())
+    }
+
+    /// Writes what has changed to the index and forgets it.
+    fn write_index(&mut self) -> Result<(), Fault> {
+        self.changes = 0;
+        let leaving = Leaving::take(&self.graphs, self.next_lsn - 1, self.boot);
+        self.indexer.apply(&*self.index, &self.ids, &leaving)?;
+        leaving.left(&self.ids);
+        Ok(())
+    }
+
+    /// Whether every job has a state and a place. A job too many in the index is
+    /// one too few in the log.
+    pub(crate) fn check_whole(&self, last: &std::path::Path) -> Result<(), Problem> {
+        if self.indexer.applied_lsn >= self.next_lsn {
+            let what = format!(
+                "the log ends at log sequence number {}, but more was in it: the index has seen {}",
+                self.next_lsn - 1,
+                self.indexer.applied_lsn
+            );
+            return Err(Error::damaged(last, 0, what).into());
+        }
+        for graph in self.graphs.by_number.values() {
+            let state = graph.state.read();
+            let end = match state.tail.last() {
+                Some(run) => run.first_sequence + run.jobs.len() as u64,
+                None => state.packed_end(),
+            };
+            if end != state.status.len() {
+                let what = format!(
+                    "it knows {} jobs of graph {}, the log {end}",
+                    state.status.len(),
+                    graph.number
+                );
+                return Err(Fault(what).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn out_of_order(path: &std::path::Path, graph: &GraphCore, sequence: u64) -> Error {
+    let what = format!(
+        "job {sequence} of graph {} is not the one that follows",
+        graph.number
+    );
+    Error::damaged(path, 0, what)
+}
+
+/// What recovery did to one job.
+fn recovered(sequence: u64, action: RecoveredAs, boot: u64, at_ms: u64) -> Change {
+    let kind = match action {
+        RecoveredAs::Requeued => return Change::Requeued { sequence },
+        RecoveredAs::Interrupted => OutcomeKind::Interrupted,
+        RecoveredAs::Cancelled => OutcomeKind::Cancelled,
+    };
+    Change::Completed {
+        sequence,
+        finished: Finished {
+            at_ms,
+            kind: kind.to_stored(),
+            boot,
+            extra_lsn: 0,
+        },
+    }
+}

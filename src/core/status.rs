@@ -1,0 +1,451 @@
+//! The states of a graph's jobs, two bits each: the index of the list.
+//!
+//! Owns: counts by state and the way from an offset to a job. Must not know:
+//! requests, times.
+//! Promise: a page costs what it returns, not what lies before it: totals are
+//! kept, and the n-th match is found by counts over chunks, then words.
+
+use crate::job::State;
+
+/// Jobs whose states share a word.
+pub(crate) const WORD_JOBS: u64 = 32;
+/// Words in a chunk.
+const CHUNK_WORDS: usize = 128;
+/// Jobs whose states share a chunk, the unit that is counted and saved.
+pub(crate) const CHUNK_JOBS: u64 = WORD_JOBS * CHUNK_WORDS as u64;
+
+const EVERY_LOW_BIT: u64 = 0x5555_5555_5555_5555;
+/// A word of complete jobs only.
+const ALL_COMPLETE: u64 = EVERY_LOW_BIT << 1;
+
+fn code(state: State) -> u64 {
+    match state {
+        State::Pending => 0,
+        State::Running => 1,
+        State::Complete => 2,
+    }
+}
+
+/// The fourth code is kept for jobs that are purged.
+fn state_of(code: u64) -> Option<State> {
+    match code {
+        0 => Some(State::Pending),
+        1 => Some(State::Running),
+        2 => Some(State::Complete),
+        _ => None,
+    }
+}
+
+/// A set of states, as a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct States(u8);
+
+impl States {
+    pub(crate) const NONE: States = States(0);
+    pub(crate) const ALL: States = States(0b111);
+
+    pub(crate) fn with(self, state: State) -> States {
+        States(self.0 | 1 << code(state))
+    }
+
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// A bit for each job of the word that is in one of these states.
+    fn matches(self, word: u64) -> u32 {
+        let mut found = 0;
+        for code in 0..3u64 {
+            if self.0 & (1 << code) != 0 {
+                let differs = word ^ (EVERY_LOW_BIT * code);
+                found |= !(differs | (differs >> 1)) & EVERY_LOW_BIT;
+            }
+        }
+        gather(found)
+    }
+
+    fn count(self, counts: &[u32; 4]) -> u64 {
+        (0..3)
+            .filter(|code| self.0 & (1 << code) != 0)
+            .map(|code| u64::from(counts[code]))
+            .sum()
+    }
+}
+
+/// The even bits of a word, next to each other.
+fn gather(mut x: u64) -> u32 {
+    x &= EVERY_LOW_BIT;
+    x = (x | (x >> 1)) & 0x3333_3333_3333_3333;
+    x = (x | (x >> 2)) & 0x0f0f_0f0f_0f0f_0f0f;
+    x = (x | (x >> 4)) & 0x00ff_00ff_00ff_00ff;
+    x = (x | (x >> 8)) & 0x0000_ffff_0000_ffff;
+    (x | (x >> 16)) as u32
+}
+
+#[derive(Clone)]
+struct Chunk {
+    words: Box<[u64; CHUNK_WORDS]>,
+    counts: [u32; 4],
+    /// Changed since it was last saved.
+    dirty: bool,
+}
+
+impl Chunk {
+    fn empty() -> Chunk {
+        Chunk {
+            words: Box::new([0; CHUNK_WORDS]),
+            counts: [0; 4],
+            dirty: true,
+        }
+    }
+}
+
+/// The states of jobs 0..len.
+#[derive(Default)]
+pub(crate) struct StatusColumn {
+    chunks: Vec<Chunk>,
+    len: u64,
+    totals: [u64; 4],
+}
+
+/// The jobs that a page shows, and their states: a copy, and so one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    words: Vec<SelectedWord>,
+    /// How many jobs are selected.
+    pub(crate) len: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SelectedWord {
+    /// Its first job's sequence number.
+    first: u64,
+    states: u64,
+    selected: u32,
+}
+
+impl StatusColumn {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn total(&self, states: States) -> u64 {
+        (0..3)
+            .filter(|code| states.0 & (1 << code) != 0)
+            .map(|code| self.totals[code])
+            .sum()
+    }
+
+    /// Adds a pending job and returns its number.
+    pub(crate) fn push(&mut self) -> u64 {
+        let sequence = self.len;
+        if sequence % CHUNK_JOBS == 0 {
+            self.chunks.push(Chunk::empty());
+        }
+        self.len += 1;
+        self.totals[0] += 1;
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.counts[0] += 1;
+            chunk.dirty = true;
+        }
+        sequence
+    }
+
+    pub(crate) fn get(&self, sequence: u64) -> Option<State> {
+        if sequence >= self.len {
+            return None;
+        }
+        let (chunk, word, shift) = place(sequence);
+        state_of((self.chunks[chunk].words[word] >> shift) & 3)
+    }
+
+    /// Changes the state of a job that is there.
+    pub(crate) fn set(&mut self, sequence: u64, state: State) {
+        if sequence >= self.len {
+            return;
+        }
+        let (chunk, word, shift) = place(sequence);
+        let chunk = &mut self.chunks[chunk];
+        let old = ((chunk.words[word] >> shift) & 3) as usize;
+        let new = code(state) as usize;
+        chunk.words[word] = (chunk.words[word] & !(3 << shift)) | ((new as u64) << shift);
+        chunk.counts[old] -= 1;
+        chunk.counts[new] += 1;
+        chunk.dirty = true;
+        self.totals[old] -= 1;
+        self.totals[new] += 1;
+    }
+
+    /// A bit for each job of this word that exists.
+    fn existing(&self, first: u64) -> u32 {
+        match self.len.saturating_sub(first) {
+            n if n >= WORD_JOBS => u32::MAX,
+            n => (1u32 << n) - 1,
+        }
+    }
+
+    /// The jobs in these states from number `from` on: `offset` of them are passed
+    /// over, then at most `limit` selected.
+    pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
+        let mut selection = Selection::default();
+        let mut skip = offset;
+        let first_chunk = (from / CHUNK_JOBS) as usize;
+        for (n, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
+            let chunk_first = n as u64 * CHUNK_JOBS;
+            let in_chunk = states.count(&chunk.counts);
+            if in_chunk == 0 || (chunk_first >= from && in_chunk <= skip) {
+                skip -= in_chunk.min(skip);
+                continue;
+            }
+            for (w, &word) in chunk.words.iter().enumerate() {
+                let first = chunk_first + w as u64 * WORD_JOBS;
+                if first >= self.len || first + WORD_JOBS <= from {
+                    continue;
+                }
+                let mut selected = states.matches(word) & self.existing(first);
+                if first < from {
+                    selected &= u32::MAX << (from - first);
+                }
+                let matches = u64::from(selected.count_ones());
+                if matches <= skip {
+                    skip -= matches;
+                    continue;
+                }
+                for _ in 0..std::mem::take(&mut skip) {
+                    selected &= selected - 1;
+                }
+                let left = limit - selection.len;
+                while u64::from(selected.count_ones()) > left {
+                    selected ^= 1 << (31 - selected.leading_zeros());
+                }
+                if selected != 0 {
+                    selection.len += u64::from(selected.count_ones());
+                    selection.words.push(SelectedWord {
+                        first,
+                        states: word,
+                        selected,
+                    });
+                }
+                if selection.len == limit {
+                    return selection;
+                }
+            }
+        }
+        selection
+    }
+
+    /// Takes the chunks that changed since they were last taken: number and bytes.
+    pub(crate) fn take_dirty(&mut self) -> Vec<(u64, Vec<u8>)> {
+        let mut taken = Vec::new();
+        for (n, chunk) in self.chunks.iter_mut().enumerate() {
+            if std::mem::take(&mut chunk.dirty) {
+                let jobs = (self.len - n as u64 * CHUNK_JOBS).min(CHUNK_JOBS);
+                let words = jobs.div_ceil(WORD_JOBS) as usize;
+                let mut bytes = Vec::with_capacity(2 + words * 8);
+                bytes.extend_from_slice(&(jobs as u16).to_le_bytes());
+                for word in &chunk.words[..words] {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                taken.push((n as u64, bytes));
+            }
+        }
+        taken
+    }
+
+    /// Adds a saved chunk behind those that are there. `None` when it is not the
+    /// next one.
+    pub(crate) fn restore(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
+        let (head, words) = bytes.split_at_checked(2)?;
+        let jobs = u64::from(u16::from_le_bytes([head[0], head[1]]));
+        let fits = number * CHUNK_JOBS == self.len
+            && (1..=CHUNK_JOBS).contains(&jobs)
+            && words.len() as u64 == jobs.div_ceil(WORD_JOBS) * 8;
+        if !fits {
+            return None;
+        }
+        let mut chunk = Chunk::empty();
+        for (word, bytes) in chunk.words.iter_mut().zip(words.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            *word = u64::from_le_bytes(eight);
+        }
+        for job in 0..jobs {
+            let (_, word, shift) = place(job);
+            chunk.counts[((chunk.words[word] >> shift) & 3) as usize] += 1;
+        }
+        chunk.dirty = false;
+        for (total, count) in self.totals.iter_mut().zip(chunk.counts) {
+            *total += u64::from(count);
+        }
+        self.chunks.push(chunk);
+        self.len += jobs;
+        Some(())
+    }
+}
+
+/// Chunk, word and shift of a job's two bits.
+fn place(sequence: u64) -> (usize, usize, u32) {
+    (
+        (sequence / CHUNK_JOBS) as usize,
+        (sequence % CHUNK_JOBS / WORD_JOBS) as usize,
+        (sequence % WORD_JOBS) as u32 * 2,
+    )
+}
+
+impl Selection {
+    /// The first selected job.
+    pub(crate) fn first(&self) -> Option<u64> {
+        let word = self.words.first()?;
+        Some(word.first + u64::from(word.selected.trailing_zeros()))
+    }
+
+    /// The last selected job.
+    pub(crate) fn last(&self) -> Option<u64> {
+        let word = self.words.last()?;
+        Some(word.first + 31 - u64::from(word.selected.leading_zeros()))
+    }
+
+    /// Where to look for a job; searching forward from the same place is quick.
+    pub(crate) fn seek(&self, sequence: u64, at: &mut usize) {
+        while self
+            .words
+            .get(*at)
+            .is_some_and(|w| w.first + WORD_JOBS <= sequence)
+        {
+            *at += 1;
+        }
+    }
+
+    /// The next selected job at or after `sequence`, and its state.
+    pub(crate) fn next(&self, sequence: u64, at: &mut usize) -> Option<(u64, State)> {
+        self.seek(sequence, at);
+        loop {
+            let word = self.words.get(*at)?;
+            let passed = sequence.saturating_sub(word.first).min(WORD_JOBS);
+            let rest = u64::from(word.selected) >> passed << passed;
+            if rest != 0 {
+                let n = rest.trailing_zeros();
+                let state = state_of((word.states >> (2 * n)) & 3)?;
+                return Some((word.first + u64::from(n), state));
+            }
+            *at += 1;
+        }
+    }
+
+    /// How many jobs from `sequence` on, below `end`, are all selected and
+    /// complete.
+    pub(crate) fn complete_run(&self, sequence: u64, end: u64, at: &mut usize) -> u64 {
+        let mut next = sequence;
+        while next < end {
+            self.seek(next, at);
+            let Some(word) = self.words.get(*at) else {
+                break;
+            };
+            if word.first > next {
+                break;
+            }
+            if word.first == next && word.selected == u32::MAX && word.states == ALL_COMPLETE {
+                next += WORD_JOBS;
+                continue;
+            }
+            let n = next - word.first;
+            let complete = (word.states >> (2 * n)) & 3 == 2 && (word.selected >> n) & 1 == 1;
+            if !complete {
+                break;
+            }
+            next += 1;
+        }
+        next.min(end) - sequence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn column(states: &[State]) -> StatusColumn {
+        let mut column = StatusColumn::default();
+        for &state in states {
+            let sequence = column.push();
+            column.set(sequence, state);
+        }
+        column
+    }
+
+    fn selected(selection: &Selection) -> Vec<(u64, State)> {
+        let (mut at, mut from, mut found) = (0, 0, Vec::new());
+        while let Some((sequence, state)) = selection.next(from, &mut at) {
+            found.push((sequence, state));
+            from = sequence + 1;
+        }
+        found
+    }
+
+    fn a_state() -> impl Strategy<Value = State> {
+        prop_oneof![
+            Just(State::Pending),
+            Just(State::Running),
+            Just(State::Complete)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_selection_is_what_filtering_a_plain_list_gives(
+            head in proptest::collection::vec(a_state(), 0..200),
+            common in a_state(),
+            repeated in 0usize..9000,
+            tail in proptest::collection::vec(a_state(), 0..200),
+            mask in 0u8..8,
+            from in 0u64..9400,
+            offset in 0u64..9400,
+            limit in 1u64..9400,
+        ) {
+            let mut all = head;
+            all.extend(std::iter::repeat_n(common, repeated));
+            all.extend(tail);
+            let column = column(&all);
+            let states = States(mask);
+            let matching = |from: u64| all.iter().enumerate()
+                .map(|(n, &state)| (n as u64, state))
+                .filter(move |&(n, state)| n >= from && mask & (1 << code(state)) != 0);
+            prop_assert_eq!(column.total(states), matching(0).count() as u64);
+            let expected: Vec<_> = matching(from).skip(offset as usize).take(limit as usize).collect();
+            let selection = column.select(states, from, offset, limit);
+            prop_assert_eq!(selection.len, expected.len() as u64);
+            prop_assert_eq!(selection.first(), expected.first().map(|e| e.0));
+            prop_assert_eq!(selection.last(), expected.last().map(|e| e.0));
+            let found = selected(&selection);
+            for (n, &(sequence, _)) in found.iter().enumerate().step_by(7) {
+                let run = found[n..].iter().enumerate()
+                    .take_while(|(k, f)| **f == (sequence + *k as u64, State::Complete)).count() as u64;
+                let end = sequence + 50;
+                prop_assert_eq!(selection.complete_run(sequence, end, &mut 0), run.min(50));
+            }
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn a_saved_column_comes_back(states in proptest::collection::vec(a_state(), 0..9000)) {
+            let mut saved = column(&states);
+            let mut back = StatusColumn::default();
+            for (number, bytes) in saved.take_dirty() {
+                prop_assert_eq!(back.restore(number, &bytes), Some(()));
+            }
+            prop_assert!(saved.take_dirty().is_empty());
+            prop_assert_eq!(back.totals, saved.totals);
+            prop_assert_eq!(back.select(States::ALL, 0, 0, u64::MAX), saved.select(States::ALL, 0, 0, u64::MAX));
+        }
+    }
+
+    #[test]
+    fn a_chunk_out_of_place_is_refused() {
+        let mut column = StatusColumn::default();
+        assert_eq!(column.restore(1, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(column.restore(0, &[1, 0, 0]), None);
+        assert_eq!(column.restore(0, &[0, 0]), None);
+        assert_eq!(column.restore(0, &[]), None);
+    }
+}

@@ -1,0 +1,421 @@
+//! Every way a call can fail, and what each failure is on the wire.
+//!
+//! Owns: [`Error`], [`Failure`]. Must not know: how anything is stored.
+//! Promise: bad input says what was given, what is allowed and what to do; no
+//! message ever carries a request's body.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::id::JobId;
+use crate::job::State;
+
+/// What a fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+///
+/// Cheap to clone, so that one failed commit can answer every caller that waited
+/// for it. Expected results (a job that was complete already, an id that exists
+/// with the same request) are not errors but values of the calls themselves.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No graph of that name in that project.
+    #[error("graph : {graph} not exist")]
+    UnknownGraph {
+        /// The name asked for.
+        graph: String,
+    },
+    /// A graph of that name is there already.
+    #[error(
+        "graph {graph:?} exists already in project {project:?}; use `graph` to open it or drop it first"
+    )]
+    GraphExists {
+        /// The project's id.
+        project: String,
+        /// The graph's name.
+        graph: String,
+    },
+    /// The graph behind this handle was dropped.
+    #[error("graph {graph:?} was dropped; get a new handle with `create_graph`")]
+    GraphDropped {
+        /// The name the graph had.
+        graph: String,
+    },
+    /// A project id or graph name that cannot be one.
+    #[error(
+        "{what} {given:?} is not usable: it takes 1 to {max_bytes} bytes without control characters or '/'"
+    )]
+    InvalidName {
+        /// "project id" or "graph name".
+        what: &'static str,
+        /// What was given, cut to a readable length.
+        given: String,
+        /// The greatest length in bytes.
+        max_bytes: usize,
+    },
+    /// No job with that id in the graph.
+    #[error("can not find job, jobId is {id}")]
+    UnknownJob {
+        /// The id asked for.
+        id: String,
+    },
+    /// Text that cannot be a job id.
+    #[error("{given:?} is no job id: it takes 1 to {max} characters of 0-9, A-Z, a-z, '_' and '-'")]
+    InvalidJobId {
+        /// What was given, cut to a readable length.
+        given: String,
+        /// The greatest length in characters.
+        max: usize,
+    },
+    /// The id belongs to a job with another request.
+    #[error("job id {id} is taken by a job with another request; choose another id")]
+    JobIdTaken {
+        /// The id.
+        id: JobId,
+    },
+    /// The job's state does not allow that step; nothing was changed.
+    #[error("job {id} is {from} and cannot become {to}")]
+    IllegalTransition {
+        /// The job.
+        id: JobId,
+        /// Its state.
+        from: State,
+        /// The state asked for.
+        to: State,
+    },
+    /// A request without a command.
+    #[error("the command is empty; name what is to be done, such as \"import_graph\"")]
+    EmptyCommand,
+    /// A command or url over its bound.
+    #[error("the {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    TextTooLong {
+        /// "command" or "url".
+        what: &'static str,
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The bound in bytes.
+        max_bytes: usize,
+    },
+    /// Text that is not JSON.
+    #[error("the {what} is not JSON: {problem} at line {line} column {column}")]
+    InvalidJson {
+        /// "body", "detail" or "request".
+        what: &'static str,
+        /// What is wrong, without any of the text.
+        problem: &'static str,
+        /// Line, from 1; 0 where there is no text.
+        line: usize,
+        /// Column, from 1; 0 where there is no text.
+        column: usize,
+    },
+    /// JSON nested deeper than allowed.
+    #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
+    TooDeep {
+        /// "body", "detail" or "request".
+        what: &'static str,
+        /// Its depth.
+        given: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A request over the store's size limit.
+    #[error(
+        "the request has {given_bytes} bytes, at most {max_bytes} are allowed (option request_bytes_max)"
+    )]
+    RequestTooLarge {
+        /// Its size in bytes.
+        given_bytes: u64,
+        /// The bound in bytes.
+        max_bytes: u64,
+    },
+    /// More requests in one batch than allowed.
+    #[error("the batch is over its bound of {max} {unit}; split it")]
+    BatchTooLarge {
+        /// The bound.
+        max: u64,
+        /// "requests" or "bytes".
+        unit: &'static str,
+    },
+    /// A part of an outcome over its bound.
+    #[error("the outcome's {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    OutcomeTooLarge {
+        /// "detail", "result_ref", "code" or "message".
+        what: &'static str,
+        /// Its size in bytes.
+        given_bytes: usize,
+        /// The bound in bytes.
+        max_bytes: usize,
+    },
+    /// A page limit outside 1..=max.
+    #[error("parameter limit is {given}, it must be in 1..={max}")]
+    PageLimit {
+        /// The limit given.
+        given: u64,
+        /// The greatest limit.
+        max: u64,
+    },
+    /// A cursor of another graph or filter, or an altered one.
+    #[error("parameter cursor is not usable: {problem}; list again from an offset")]
+    InvalidCursor {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An option outside its range.
+    #[error("option {option} is {given}, it must be {allowed}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        given: u64,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// Another process, or another handle of this one, has the store open.
+    #[error("the store {} is already open{}; close it there, or open another folder",
+        path.display(), holder.map(|pid| format!(" in process {pid}")).unwrap_or_default())]
+    StoreInUse {
+        /// The store's folder.
+        path: PathBuf,
+        /// The process that holds it, where that is known.
+        holder: Option<u32>,
+    },
+    /// The folder holds something else.
+    #[error("{} is not a store: it holds {found:?} and no STORE file; choose an empty folder", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+        /// One of the names found in it.
+        found: String,
+    },
+    /// There is no store and none was to be created.
+    #[error("there is no store at {}; create it by opening it with create(true)", path.display())]
+    StoreMissing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store was written by a later release.
+    #[error("the store {} has format {found}, this release reads up to {supported}; use the release that wrote it",
+        path.display())]
+    NewerFormat {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The latest format this release reads.
+        supported: u32,
+    },
+    /// The system does not allow it.
+    #[error("no permission to {operation} {}; the store's user needs to own it", path.display())]
+    PermissionDenied {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
+    /// There is no room on the disk; nothing was recorded, and later writes
+    /// succeed once there is room again.
+    #[error("no space left to {operation} {}; nothing was recorded, free some space and try again", path.display())]
+    DiskFull {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
+    /// The commit queue is full (only from the `try_` calls).
+    #[error(
+        "the commit queue is full: {queued_bytes} of {max_bytes} bytes wait; try again or wait with `queue`"
+    )]
+    Busy {
+        /// Bytes that wait.
+        queued_bytes: u64,
+        /// The queue's bound.
+        max_bytes: u64,
+    },
+    /// The write or sync of a commit failed: after reopening it is wholly there or
+    /// wholly absent. The store takes no more writes until it is reopened.
+    #[error("it is not known whether the commit is durable ({why}); reopen the store and look")]
+    CommitUnknown {
+        /// The jobs the commit was about, as far as they have ids.
+        ids: Arc<[JobId]>,
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// The store takes no writes until it is reopened; reads are served.
+    #[error("the store takes no writes since an earlier failure ({why}); reopen it")]
+    ReadOnly {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// A file does not hold what was written to it.
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The byte at which it was noticed.
+        offset: u64,
+        /// What is wrong.
+        what: Arc<str>,
+    },
+    /// The index cannot answer. It is derived from the log and is rebuilt at the
+    /// next open.
+    #[error("the index cannot answer ({what}); reopen the store, which rebuilds it")]
+    IndexUnavailable {
+        /// What is wrong.
+        what: Arc<str>,
+    },
+    /// The system refused an operation.
+    #[error("cannot {operation} {}: {message}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's kind of error.
+        kind: io::ErrorKind,
+        /// The system's words.
+        message: Arc<str>,
+    },
+    /// The writer that a page was written to refused it.
+    #[error("the page could not be written out: {message}")]
+    Output {
+        /// The writer's kind of error.
+        kind: io::ErrorKind,
+        /// The writer's words.
+        message: Arc<str>,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Sorts an I/O error by what the caller can do about it.
+    pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>, error: &io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Error::PermissionDenied { operation, path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::DiskFull { operation, path }
+            }
+            kind => Error::Io {
+                operation,
+                path,
+                kind,
+                message: error.to_string().into(),
+            },
+        }
+    }
+
+    pub(crate) fn damaged(file: impl AsRef<Path>, offset: u64, what: impl Into<Arc<str>>) -> Error {
+        Error::Damaged {
+            file: file.as_ref().to_path_buf(),
+            offset,
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn output(error: &io::Error) -> Error {
+        Error::Output {
+            kind: error.kind(),
+            message: error.to_string().into(),
+        }
+    }
+
+    /// This error as the contract's failure: HTTP status, error code and message.
+    ///
+    /// Faults inside the store come out as `job query error`: their details are
+    /// for the engine's log, not for its clients.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// let failure = store.graph("10001", "movidde").unwrap_err().failure();
+    /// assert_eq!(failure.status, 400);
+    /// assert_eq!(
+    ///     failure.to_json(),
+    ///     r#"{"errorMessage":"graph : movidde not exist","errorCode":"GES.8000","result":"failed"}"#
+    /// );
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let (status, code, message) = match self {
+            Error::GraphDropped { graph } => {
+                (400, "GES.8000", format!("graph : {graph} not exist"))
+            }
+            Error::UnknownJob { .. } => (400, "GES.8301", self.to_string()),
+            Error::UnknownGraph { .. }
+            | Error::GraphExists { .. }
+            | Error::InvalidName { .. }
+            | Error::InvalidJobId { .. }
+            | Error::JobIdTaken { .. }
+            | Error::IllegalTransition { .. }
+            | Error::EmptyCommand
+            | Error::TextTooLong { .. }
+            | Error::InvalidJson { .. }
+            | Error::TooDeep { .. }
+            | Error::RequestTooLarge { .. }
+            | Error::BatchTooLarge { .. }
+            | Error::OutcomeTooLarge { .. }
+            | Error::PageLimit { .. }
+            | Error::InvalidCursor { .. } => (400, "GES.8000", self.to_string()),
+            Error::Busy { .. }
+            | Error::Closed
+            | Error::ReadOnly { .. }
+            | Error::CommitUnknown { .. }
+            | Error::DiskFull { .. }
+            | Error::StoreInUse { .. } => {
+                (503, "GES.8602", "engine service unavailable".to_owned())
+            }
+            Error::InvalidOption { .. }
+            | Error::NotAStore { .. }
+            | Error::StoreMissing { .. }
+            | Error::NewerFormat { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Damaged { .. }
+            | Error::IndexUnavailable { .. }
+            | Error::Io { .. }
+            | Error::Output { .. } => (500, "GES.8302", "job query error".to_owned()),
+        };
+        Failure {
+            status,
+            code,
+            message,
+        }
+    }
+}
+
+/// The contract's failure: what a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// HTTP status.
+    pub status: u16,
+    /// The contract's `errorCode`.
+    pub code: &'static str,
+    /// The contract's `errorMessage`.
+    pub message: String,
+}
+
+impl Failure {
+    /// The contract's failure document, compact, keys in its order.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        format!(
+            r#"{{"errorMessage":{},"errorCode":"{}","result":"failed"}}"#,
+            crate::json::quote(&self.message),
+            self.code
+        )
+    }
+}
+
+/// Text for an error message: short enough to read, whatever was given.
+pub(crate) fn excerpt(given: &str) -> String {
+    const CHARACTERS_MAX: usize = 64;
+    match given.char_indices().nth(CHARACTERS_MAX) {
+        None => given.to_owned(),
+        Some((at, _)) => format!("{}...", &given[..at]),
+    }
+}

@@ -1,0 +1,658 @@
+//! A graph's jobs: the calls an engine makes all day.
+//!
+//! Owns: [`Graph`], [`Queue`] and what their calls answer. Must not know: how a
+//! write becomes durable.
+//! Promise: what a call says is so; what it refuses changed nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::core::engine::Engine;
+use crate::core::graph::{GraphCore, RunCell};
+use crate::core::queue::{Action, Answer, Operation};
+use crate::core::read::Snapshot;
+use crate::core::status::States;
+use crate::error::{Error, Result, excerpt};
+use crate::id::JobId;
+use crate::job::{Job, State};
+use crate::list::{Cursor, List};
+use crate::outcome::Outcome;
+use crate::page::Page;
+use crate::request::Request;
+use crate::run::Run;
+use crate::store::{Handle, SMALL_WRITE_BYTES};
+use crate::ticket::Ticket;
+
+/// Requests in one batch.
+const BATCH_REQUESTS_MAX: usize = 100_000;
+/// Bytes of requests in one batch; a single larger request is still let in.
+const BATCH_BYTES_MAX: u64 = 256 << 20;
+
+/// A graph of a store, and its jobs.
+///
+/// Cheap to clone, `Send + Sync`; it keeps the store open. Ids go in as
+/// [`&JobId`](JobId) or `&str`.
+///
+/// Every write here blocks until it is durable; [`Graph::queue`] has the same
+/// writes without blocking.
+#[derive(Clone)]
+pub struct Graph {
+    handle: Arc<Handle>,
+    pub(crate) core: Arc<GraphCore>,
+}
+
+/// What [`Graph::submit_as`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The job was recorded.
+    Created(JobId),
+    /// A job with this id and the same request is there already.
+    AlreadyExists(JobId),
+}
+
+impl Submitted {
+    /// The job's id, either way.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        match self {
+            Submitted::Created(id) | Submitted::AlreadyExists(id) => id,
+        }
+    }
+}
+
+/// What [`Graph::complete`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The outcome was recorded.
+    Done,
+    /// The job was complete before, with this outcome; that one stays.
+    AlreadyComplete(Outcome),
+}
+
+/// What [`Graph::cancel`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cancellation {
+    /// The job was pending; it is complete now, as cancelled.
+    CancelledBeforeStart,
+    /// The job is running; who works on it sees the request.
+    Requested,
+    /// The job was complete before, with this outcome.
+    AlreadyComplete(Outcome),
+}
+
+impl Graph {
+    pub(crate) fn new(handle: &Arc<Handle>, core: &Arc<GraphCore>) -> Graph {
+        Graph {
+            handle: handle.clone(),
+            core: core.clone(),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.handle.engine
+    }
+
+    /// The id of the project it belongs to.
+    #[must_use]
+    pub fn project_id(&self) -> &str {
+        &self.core.project
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The 19 digits that the ids it makes begin with.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.core.ids.number()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.engine().check_open()?;
+        if self.core.is_dropped() {
+            return Err(Error::GraphDropped {
+                graph: self.core.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check()?;
+        self.engine().check_writable()
+    }
+
+    /// Records a request as a pending job and gives it an id.
+    ///
+    /// # Durability
+    /// When this returns, the job survives a kill of the process and a power cut
+    /// ([`Durability`](crate::Durability) says what interval mode can lose). No
+    /// list shows it before. Calls that come together share one sync.
+    ///
+    /// # Errors
+    /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every
+    /// write: [`Error::DiskFull`] (nothing recorded), [`Error::CommitUnknown`] (the
+    /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`].
+    pub fn submit(&self, request: Request) -> Result<JobId> {
+        created(self.engine().commit(self.submit_operation(request)?))
+    }
+
+    /// Records several requests in one commit: all of them, in their order and next
+    /// to each other, or none. At most 100000 requests and 256 MiB.
+    ///
+    /// # Errors
+    /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
+    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<Vec<JobId>> {
+        let operation = self.submit_all_operation(requests)?;
+        if is_empty_batch(&operation) {
+            return Ok(Vec::new());
+        }
+        created_all(self.engine().commit(operation))
+    }
+
+    /// Records a request under the engine's own id: 1 to 128 characters of
+    /// `[0-9A-Za-z_-]`.
+    ///
+    /// A job with this id and the same request is left as it is; so this call can
+    /// be repeated when its answer was lost.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJobId`]; [`Error::JobIdTaken`] when the id belongs to a job
+    /// with another request; those of [`Graph::submit`].
+    pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
+        let id = JobId::new(id)?;
+        if let Some(known) = self.look_up(&id, &request)? {
+            return Ok(known);
+        }
+        let answer = self
+            .engine()
+            .commit(self.submit_as_operation(&id, request)?);
+        submitted(answer, id)
+    }
+
+    /// Marks a pending job as running.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] when it is not pending;
+    /// those of every write.
+    pub fn start(&self, id: impl AsRef<str>) -> Result<()> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        let operation = self.small(Action::Start {
+            graph: self.core.clone(),
+            sequence,
+            id,
+        });
+        self.engine().commit(operation).map(|_| ())
+    }
+
+    /// Marks a running job as complete, with its outcome. A pending job can only be
+    /// completed as cancelled. A job that is complete keeps the outcome it has.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] for a pending job;
+    /// [`Error::OutcomeTooLarge`]; those of every write.
+    pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Result<Completion> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        self.complete_sequence(sequence, &id, outcome)
+    }
+
+    pub(crate) fn complete_sequence(
+        &self,
+        sequence: u64,
+        id: &JobId,
+        outcome: Outcome,
+    ) -> Result<Completion> {
+        let operation = self.complete_operation(sequence, id, outcome)?;
+        self.completion(sequence, self.engine().commit(operation))
+    }
+
+    /// Calls a job off: a pending one is complete at once, as cancelled; a running
+    /// one gets a durable request, which who works on it sees by
+    /// [`Run::cancel_requested`]. After a restart, a job with such a request ends
+    /// as cancelled.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], and those of every write.
+    pub fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        let operation = self.small(Action::Cancel {
+            graph: self.core.clone(),
+            sequence,
+            id,
+        });
+        self.cancellation(sequence, self.engine().commit(operation))
+    }
+
+    /// Starts a job and hands it over as a guard.
+    ///
+    /// # Errors
+    /// Those of [`Graph::start`].
+    pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        let operation = self.small(Action::Start {
+            graph: self.core.clone(),
+            sequence,
+            id,
+        });
+        self.engine().commit(operation)?;
+        self.watch(sequence)
+    }
+
+    /// Starts the oldest pending job and hands it over as a guard; `None` when
+    /// nothing is pending. Two callers never get the same job.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub fn run_next(&self) -> Result<Option<Run>> {
+        self.check_writable()?;
+        // A look at the states tells an idle worker without a commit.
+        if self
+            .core
+            .state
+            .read()
+            .status
+            .total(States::NONE.with(State::Pending))
+            == 0
+        {
+            return Ok(None);
+        }
+        let operation = self.small(Action::Claim {
+            graph: self.core.clone(),
+        });
+        self.claimed(self.engine().commit(operation))
+    }
+
+    /// A job by its id.
+    ///
+    /// # Cost
+    /// Ids that the graph made lead to their job without the index; one block is
+    /// read and decompressed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJobId`], [`Error::GraphDropped`], [`Error::Closed`],
+    /// [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`].
+    pub fn job(&self, id: impl AsRef<str>) -> Result<Option<Job>> {
+        self.check()?;
+        match self.engine().resolve(&self.core, id.as_ref())? {
+            Some(sequence) => self.engine().job(&self.core, sequence),
+            None => Ok(None),
+        }
+    }
+
+    /// Some of the graph's jobs at one instant.
+    ///
+    /// # Ordering
+    /// Oldest first, by the order of their commits.
+    ///
+    /// # Cost
+    /// A copy of the states of the jobs shown, under a lock that writers wait for:
+    /// microseconds, whatever the offset. The jobs are read as the page is.
+    ///
+    /// # Errors
+    /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
+    /// [`Error::Closed`].
+    pub fn list(&self, list: List) -> Result<Page> {
+        self.check()?;
+        list.check()?;
+        let states = list.wanted();
+        let from = match &list.cursor {
+            Some(cursor) => cursor.position(&self.core, states)?,
+            None => 0,
+        };
+        let state = self.core.state.read();
+        let selection = state.status.select(states, from, list.offset, list.limit);
+        let total = state.status.total(states);
+        let after = selection.last().map(|last| last + 1);
+        let more = after.filter(|&after| state.status.select(states, after, 0, 1).len > 0);
+        let snapshot = Snapshot::take(&state, selection);
+        drop(state);
+        Ok(Page {
+            graph: self.clone(),
+            snapshot: Arc::new(snapshot),
+            total,
+            next: more.map(|next| Cursor::new(&self.core, states, next)),
+        })
+    }
+
+    /// How many jobs are in this state, exactly and at once.
+    ///
+    /// # Errors
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    pub fn count(&self, state: State) -> Result<u64> {
+        self.check()?;
+        Ok(self
+            .core
+            .state
+            .read()
+            .status
+            .total(States::NONE.with(state)))
+    }
+
+    /// The same writes for engines that must not block: each is queued and gives a
+    /// [`Ticket`], which is a future and can be waited for. See [`Queue`].
+    #[must_use]
+    pub fn queue(&self) -> Queue<'_> {
+        Queue { graph: self }
+    }
+
+    /// Queues a request like [`Queue::submit`], but refuses it when the queue is
+    /// full.
+    ///
+    /// # Errors
+    /// [`Error::Busy`]; [`Error::RequestTooLarge`], [`Error::GraphDropped`],
+    /// [`Error::ReadOnly`], [`Error::Closed`]. Those of the commit come from the
+    /// ticket.
+    pub fn try_submit(&self, request: Request) -> Result<Ticket<JobId>> {
+        Ticket::try_new(&self.handle, self.submit_operation(request)?, created)
+    }
+
+    // What the blocking calls and the queued ones share.
+
+    fn small(&self, action: Action) -> Operation {
+        Operation {
+            action,
+            bytes: SMALL_WRITE_BYTES,
+        }
+    }
+
+    fn check_request(&self, request: &Request) -> Result<u64> {
+        let given_bytes = request.as_json().len() as u64;
+        let max_bytes = self.engine().options.request_bytes_max;
+        if given_bytes > max_bytes {
+            return Err(Error::RequestTooLarge {
+                given_bytes,
+                max_bytes,
+            });
+        }
+        Ok(given_bytes + SMALL_WRITE_BYTES)
+    }
+
+    fn submit_operation(&self, request: Request) -> Result<Operation> {
+        self.check_writable()?;
+        let bytes = self.check_request(&request)?;
+        let graph = self.core.clone();
+        Ok(Operation {
+            action: Action::Submit { graph, request },
+            bytes,
+        })
+    }
+
+    fn submit_all_operation(
+        &self,
+        requests: impl IntoIterator<Item = Request>,
+    ) -> Result<Operation> {
+        self.check_writable()?;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for request in requests {
+            bytes += self.check_request(&request)?;
+            batch.push(request);
+            let too_many = batch.len() > BATCH_REQUESTS_MAX;
+            if too_many || (bytes > BATCH_BYTES_MAX && batch.len() > 1) {
+                let (max, unit) = match too_many {
+                    true => (BATCH_REQUESTS_MAX as u64, "requests"),
+                    false => (BATCH_BYTES_MAX, "bytes"),
+                };
+                return Err(Error::BatchTooLarge { max, unit });
+            }
+        }
+        let graph = self.core.clone();
+        let action = Action::SubmitAll {
+            graph,
+            requests: batch,
+        };
+        Ok(Operation { action, bytes })
+    }
+
+    fn submit_as_operation(&self, id: &JobId, request: Request) -> Result<Operation> {
+        self.check_writable()?;
+        let bytes = self.check_request(&request)?;
+        let action = Action::SubmitAs {
+            graph: self.core.clone(),
+            id: id.clone(),
+            request,
+        };
+        Ok(Operation { action, bytes })
+    }
+
+    /// The job an engine's id belongs to already.
+    fn look_up(&self, id: &JobId, request: &Request) -> Result<Option<Submitted>> {
+        self.check()?;
+        match self.engine().request_of(&self.core, id.as_str())? {
+            None => Ok(None),
+            Some(known) if known == *request => Ok(Some(Submitted::AlreadyExists(id.clone()))),
+            Some(_) => Err(Error::JobIdTaken { id: id.clone() }),
+        }
+    }
+
+    fn complete_operation(&self, sequence: u64, id: &JobId, outcome: Outcome) -> Result<Operation> {
+        self.check_writable()?;
+        outcome.check()?;
+        let detail = outcome.detail().map_or(0, str::len) as u64;
+        let action = Action::Complete {
+            graph: self.core.clone(),
+            sequence,
+            id: id.clone(),
+            outcome,
+        };
+        Ok(Operation {
+            action,
+            bytes: SMALL_WRITE_BYTES + detail,
+        })
+    }
+
+    /// The job an id that comes from outside belongs to.
+    fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
+        self.check_writable()?;
+        let sequence = self.engine().resolve(&self.core, id)?;
+        let sequence = sequence.ok_or_else(|| Error::UnknownJob { id: excerpt_id(id) })?;
+        Ok((sequence, JobId::new(id)?))
+    }
+
+    fn outcome(&self, sequence: u64) -> Result<Outcome> {
+        let job = self.engine().job(&self.core, sequence)?;
+        job.and_then(|job| job.outcome).ok_or(Error::UnknownJob {
+            id: sequence.to_string(),
+        })
+    }
+
+    fn completion(&self, sequence: u64, answer: Result<Answer>) -> Result<Completion> {
+        match answer? {
+            Answer::AlreadyComplete => Ok(Completion::AlreadyComplete(self.outcome(sequence)?)),
+            _ => Ok(Completion::Done),
+        }
+    }
+
+    fn cancellation(&self, sequence: u64, answer: Result<Answer>) -> Result<Cancellation> {
+        match answer? {
+            Answer::AlreadyComplete => Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?)),
+            Answer::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
+            _ => Ok(Cancellation::Requested),
+        }
+    }
+
+    fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
+        match answer? {
+            Answer::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The guard of a job that is running.
+    fn watch(&self, sequence: u64) -> Result<Run> {
+        let job = self.engine().job(&self.core, sequence)?;
+        let job = job.ok_or(Error::UnknownJob {
+            id: sequence.to_string(),
+        })?;
+        let mut state = self.core.state.write();
+        let cell = Arc::new(RunCell::default());
+        if state.status.get(sequence) == Some(State::Running) {
+            let cancelling = state.cancelling.contains(&sequence);
+            cell.cancel
+                .store(cancelling, std::sync::atomic::Ordering::Release);
+            state.watched.insert(sequence, cell.clone());
+        }
+        drop(state);
+        Ok(Run::new(
+            self.clone(),
+            (job.id, job.request, sequence),
+            cell,
+        ))
+    }
+}
+
+fn excerpt_id(id: &str) -> String {
+    // An id that was looked up is short and plain.
+    if id.len() <= crate::id::ID_CHARACTERS_MAX {
+        id.to_owned()
+    } else {
+        excerpt(id)
+    }
+}
+
+fn is_empty_batch(operation: &Operation) -> bool {
+    matches!(&operation.action, Action::SubmitAll { requests, .. } if requests.is_empty())
+}
+
+fn created(answer: Result<Answer>) -> Result<JobId> {
+    match answer? {
+        Answer::Created(id) => Ok(id),
+        _ => Err(Error::Closed),
+    }
+}
+
+fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
+    match answer? {
+        Answer::CreatedAll(ids) => Ok(ids),
+        _ => Err(Error::Closed),
+    }
+}
+
+fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
+    match answer? {
+        Answer::Exists => Ok(Submitted::AlreadyExists(id)),
+        _ => Ok(Submitted::Created(id)),
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("project_id", &self.core.project)
+            .field("name", &self.core.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A graph's writes without blocking: from [`Graph::queue`].
+///
+/// Each call queues its write and returns a [`Ticket`]. Errors, those of bad input
+/// too, come from the ticket. Writes of one thread are carried out in the order of
+/// the calls, as long as the queue has room; when it is full, a ticket waits for
+/// room when it is polled.
+///
+/// Calls that take an id look the job up first, which reads a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'g> {
+    graph: &'g Graph,
+}
+
+impl Queue<'_> {
+    fn ticket<T>(
+        &self,
+        operation: Result<Operation>,
+        finish: impl FnOnce(&Graph, Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        let graph = self.graph.clone();
+        Ticket::new(&self.graph.handle, operation, move |answer| {
+            finish(&graph, answer)
+        })
+    }
+
+    /// Like [`Graph::submit`].
+    pub fn submit(&self, request: Request) -> Ticket<JobId> {
+        self.ticket(self.graph.submit_operation(request), |_, answer| {
+            created(answer)
+        })
+    }
+
+    /// Like [`Graph::submit_all`].
+    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Ticket<Vec<JobId>> {
+        let operation = self.graph.submit_all_operation(requests);
+        self.ticket(operation, |_, answer| created_all(answer))
+    }
+
+    /// Like [`Graph::submit_as`].
+    pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
+        match JobId::new(id) {
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(Error::Closed))),
+            Ok(id) => {
+                let operation = self.graph.submit_as_operation(&id, request);
+                self.ticket(operation, move |_, answer| submitted(answer, id))
+            }
+        }
+    }
+
+    /// Like [`Graph::start`].
+    pub fn start(&self, id: impl AsRef<str>) -> Ticket<()> {
+        let operation = self.graph.resolve(id.as_ref()).map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            self.graph.small(Action::Start {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, |_, answer| answer.map(|_| ()))
+    }
+
+    /// Like [`Graph::complete`].
+    pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Ticket<Completion> {
+        match self.graph.resolve(id.as_ref()) {
+            Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome),
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(Error::Closed))),
+        }
+    }
+
+    pub(crate) fn complete_sequence(
+        &self,
+        sequence: u64,
+        id: &JobId,
+        outcome: Outcome,
+    ) -> Ticket<Completion> {
+        let operation = self.graph.complete_operation(sequence, id, outcome);
+        self.ticket(operation, move |graph, answer| {
+            graph.completion(sequence, answer)
+        })
+    }
+
+    /// Like [`Graph::cancel`].
+    pub fn cancel(&self, id: impl AsRef<str>) -> Ticket<Cancellation> {
+        let resolved = self.graph.resolve(id.as_ref());
+        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let operation = resolved.map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            self.graph.small(Action::Cancel {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, move |graph, answer| {
+            graph.cancellation(found, answer)
+        })
+    }
+
+    /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
+    /// for it, that job stays running until it is completed by its id or the store
+    /// is reopened.
+    pub fn run_next(&self) -> Ticket<Option<Run>> {
+        let operation = self.graph.check_writable().map(|()| {
+            let graph = self.graph.core.clone();
+            self.graph.small(Action::Claim { graph })
+        });
+        self.ticket(operation, |graph, answer| graph.claimed(answer))
+    }
+}

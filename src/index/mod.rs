@@ -1,0 +1,69 @@
+//! The seam to the index: small checked rows, derived from the truth.
+//!
+//! Owns: what an index engine must do. Must not know: which one does it.
+//! Promise: nothing rests on it: whatever is missing, stale or damaged in an
+//! index is noticed and made again from the log.
+
+pub(crate) mod memory;
+pub(crate) mod rows;
+pub(crate) mod runs;
+pub(crate) mod sled;
+
+/// Why the index cannot answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault(pub(crate) String);
+
+/// A store of small rows in the order of their keys.
+pub(crate) trait Index: Send + Sync {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Calls `each` with every row whose key begins with `prefix`, in order. Rows
+    /// written meanwhile may be seen or not.
+    fn scan(
+        &self,
+        prefix: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault>;
+
+    /// Makes the changes of a batch; after a crash all of them are there or none,
+    /// as far as the engine keeps its word.
+    fn write(&self, batch: &Batch) -> Result<(), Fault>;
+
+    /// Hands everything to the system, as far as the engine can.
+    fn flush(&self) -> Result<(), Fault>;
+}
+
+/// Rows to put (or, without a value, to remove).
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bytes: usize,
+}
+
+/// A batch holds its engine's locks while it is applied, so it is kept small.
+const BATCH_BYTES_MAX: usize = 256 << 10;
+/// A row's value has at most so many bytes: larger ones leave the engine's fast
+/// path.
+pub(crate) const VALUE_BYTES_MAX: usize = 6 << 10;
+
+impl Batch {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        debug_assert!(value.len() <= VALUE_BYTES_MAX);
+        self.bytes += key.len() + value.len();
+        self.rows.push((key, Some(value)));
+    }
+
+    pub(crate) fn remove(&mut self, key: Vec<u8>) {
+        self.bytes += key.len();
+        self.rows.push((key, None));
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_MAX - VALUE_BYTES_MAX
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes = 0;
+    }
+}

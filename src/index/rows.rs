@@ -1,0 +1,320 @@
+//! The rows of the index: keys, values, checksums.
+//!
+//! Owns: the layout below. Must not know: the engine that keeps the rows.
+//! Promise: a row that opens is the one that was sealed under that key.
+//!
+//! | key | value |
+//! |---|---|
+//! | `h` | [`Head`] |
+//! | `g` graph | [`GraphRow`] |
+//! | `s` graph, chunk | states of 4096 jobs |
+//! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
+//! | `R` run | length of a run of lookups |
+//! | `r` run, page | sorted pairs of hash and sequence number |
+//!
+//! Numbers in keys have their high byte first; every value ends with the CRC-32 of
+//! key and content.
+
+use serde::{Deserialize, Serialize};
+
+use crate::storage::codec::{self, VarReader, put_var};
+use crate::storage::frame::u32_at;
+
+pub(crate) const HEAD: &[u8] = b"h";
+pub(crate) const GRAPHS: &[u8] = b"g";
+pub(crate) const STATUS: &[u8] = b"s";
+pub(crate) const RUNS: &[u8] = b"R";
+pub(crate) const RUN_PAGES: &[u8] = b"r";
+const DETAILS: &[u8] = b"d";
+
+/// Jobs whose details share a row.
+pub(crate) const DETAIL_JOBS: u64 = 128;
+/// The layout of all rows; another one means that the index is made anew.
+pub(crate) const ROWS_FORMAT: u32 = 1;
+
+pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
+    [GRAPHS, &graph.to_be_bytes()].concat()
+}
+
+/// The graph of such a key.
+pub(crate) fn parse_graph_key(key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(GRAPHS)?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
+}
+
+pub(crate) fn status_key(graph: u32, chunk: u64) -> Vec<u8> {
+    [STATUS, &graph.to_be_bytes(), &chunk.to_be_bytes()].concat()
+}
+
+/// Graph and chunk of such a key.
+pub(crate) fn parse_status_key(key: &[u8]) -> Option<(u32, u64)> {
+    let rest = key.strip_prefix(STATUS)?;
+    let (graph, chunk) = rest.split_at_checked(4)?;
+    Some((
+        u32::from_be_bytes(graph.try_into().ok()?),
+        u64::from_be_bytes(chunk.try_into().ok()?),
+    ))
+}
+
+pub(crate) fn detail_key(graph: u32, group: u64) -> Vec<u8> {
+    [DETAILS, &graph.to_be_bytes(), &group.to_be_bytes()].concat()
+}
+
+/// Where the status rows and the detail rows of a graph begin.
+pub(crate) fn graph_prefixes(graph: u32) -> [Vec<u8>; 2] {
+    [STATUS, DETAILS].map(|kind| [kind, &graph.to_be_bytes()].concat())
+}
+
+pub(crate) fn run_key(run: u64) -> Vec<u8> {
+    [RUNS, &run.to_be_bytes()].concat()
+}
+
+pub(crate) fn run_page_key(run: u64, page: u32) -> Vec<u8> {
+    [RUN_PAGES, &run.to_be_bytes(), &page.to_be_bytes()].concat()
+}
+
+/// The number of the run in a key of either kind.
+pub(crate) fn parse_run(key: &[u8]) -> Option<u64> {
+    let number = key.get(1..9)?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
+}
+
+fn crc(key: &[u8], content: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(key);
+    crc.update(content);
+    crc.finalize()
+}
+
+/// Content as it is kept under this key.
+pub(crate) fn seal(key: &[u8], mut content: Vec<u8>) -> Vec<u8> {
+    let crc = crc(key, &content);
+    content.extend_from_slice(&crc.to_le_bytes());
+    content
+}
+
+/// The content of a row, if it is the one that was sealed under this key.
+pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
+    let at = value.len().checked_sub(4)?;
+    (crc(key, &value[..at]) == u32_at(value, at)).then_some(&value[..at])
+}
+
+/// What the whole index says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) rows_format: u32,
+    pub(crate) store: u128,
+    /// Everything up to here is in the index.
+    pub(crate) applied_lsn: u64,
+    /// Rows may be newer than that: a larger change was under way.
+    pub(crate) partial: bool,
+    pub(crate) boot: u64,
+    /// Graphs ever created.
+    pub(crate) graphs: u32,
+    /// All graph rows, status rows and run rows hashed together; only where not
+    /// partial.
+    pub(crate) digest: u64,
+}
+
+/// A graph that was not dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GraphRow {
+    pub(crate) number: u64,
+    pub(crate) key: [u64; 2],
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) created_ms: u64,
+}
+
+/// A row's part in the digest.
+pub(crate) fn row_hash(key: &[u8], value: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(value, xxhash_rust::xxh3::xxh3_64(key))
+}
+
+pub(crate) fn seal_value<T: Serialize>(key: &[u8], value: &T) -> Vec<u8> {
+    seal(key, codec::encode(value))
+}
+
+pub(crate) fn open_value<'a, T: Deserialize<'a>>(key: &[u8], value: &'a [u8]) -> Option<T> {
+    codec::decode(open(key, value)?)
+}
+
+/// What is known of a job's life beyond its submission and state; also a change
+/// to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Detail {
+    pub(crate) started_ms: Option<u64>,
+    pub(crate) finished: Option<Finished>,
+    pub(crate) cancel_requested: bool,
+    /// As a change: forget what was known before.
+    pub(crate) reset: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) at_ms: u64,
+    /// The outcome's kind as stored.
+    pub(crate) kind: u8,
+    /// The boot that recovered it; 0 when none did.
+    pub(crate) boot: u64,
+    /// The event that holds the rest of the outcome; 0 when there is no more.
+    pub(crate) extra_lsn: u64,
+}
+
+impl Detail {
+    /// Adds a later change.
+    pub(crate) fn merge(&mut self, later: &Detail) {
+        if later.reset {
+            *self = *later;
+            return;
+        }
+        self.started_ms = later.started_ms.or(self.started_ms);
+        self.finished = later.finished.or(self.finished);
+        self.cancel_requested |= later.cancel_requested;
+    }
+}
+
+/// The details of 128 neighbouring jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DetailRow(pub(crate) [Detail; DETAIL_JOBS as usize]);
+
+impl Default for DetailRow {
+    fn default() -> DetailRow {
+        DetailRow([Detail::default(); DETAIL_JOBS as usize])
+    }
+}
+
+const STARTED: u64 = 1;
+const FINISHED: u64 = 2;
+const CANCEL_REQUESTED: u64 = 4;
+const BOOT: u64 = 8;
+const EXTRA: u64 = 16;
+const FLAG_BITS: u32 = 5;
+
+impl DetailRow {
+    /// A job: flags and the outcome's kind in one number, then what the flags name:
+    /// start (distance from the last start), end (distance from the start), boot,
+    /// LSN of the rest.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
+        let mut last_ms = 0;
+        for detail in &self.0 {
+            let end = detail.finished;
+            let mut flags = 0;
+            for (flag, is_set) in [
+                (STARTED, detail.started_ms.is_some()),
+                (FINISHED, end.is_some()),
+                (CANCEL_REQUESTED, detail.cancel_requested),
+                (BOOT, end.is_some_and(|e| e.boot > 0)),
+                (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
+            ] {
+                flags |= if is_set { flag } else { 0 };
+            }
+            let kind = u64::from(end.map_or(0, |e| e.kind));
+            put_var(kind << FLAG_BITS | flags, &mut out);
+            if let Some(started_ms) = detail.started_ms {
+                put_var(distance(last_ms, started_ms), &mut out);
+                last_ms = started_ms;
+            }
+            if let Some(end) = end {
+                put_var(distance(last_ms, end.at_ms), &mut out);
+                if detail.started_ms.is_none() {
+                    last_ms = end.at_ms;
+                }
+                if end.boot > 0 {
+                    put_var(end.boot, &mut out);
+                }
+                if end.extra_lsn > 0 {
+                    put_var(end.extra_lsn, &mut out);
+                }
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<DetailRow> {
+        let mut row = DetailRow::default();
+        let mut reader = VarReader(bytes);
+        let mut last_ms = 0u64;
+        for detail in &mut row.0 {
+            let tag = reader.next()?;
+            let has = |flag: u64| tag & flag != 0;
+            detail.cancel_requested = has(CANCEL_REQUESTED);
+            if has(STARTED) {
+                last_ms = moved(last_ms, reader.next()?);
+                detail.started_ms = Some(last_ms);
+            }
+            if has(FINISHED) {
+                let at_ms = moved(last_ms, reader.next()?);
+                if !has(STARTED) {
+                    last_ms = at_ms;
+                }
+                detail.finished = Some(Finished {
+                    at_ms,
+                    kind: u8::try_from(tag >> FLAG_BITS).ok()?,
+                    boot: if has(BOOT) { reader.next()? } else { 0 },
+                    extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
+                });
+            }
+        }
+        reader.0.is_empty().then_some(row)
+    }
+}
+
+/// How to get from one time to another, small for small steps either way.
+fn distance(from: u64, to: u64) -> u64 {
+    let step = to.wrapping_sub(from) as i64;
+    ((step << 1) ^ (step >> 63)) as u64
+}
+
+fn moved(from: u64, distance: u64) -> u64 {
+    from.wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_opens_only_under_its_key_and_whole() {
+        let key = detail_key(1, 2);
+        let value = seal(&key, vec![1, 2, 3]);
+        assert_eq!(open(&key, &value), Some(&[1, 2, 3][..]));
+        assert_eq!(open(&detail_key(1, 3), &value), None);
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open(&key, &flipped), None);
+        }
+        assert_eq!(open(&key, &[]), None);
+    }
+
+    #[test]
+    fn details_come_back_and_the_fullest_row_fits() {
+        let mut row = DetailRow::default();
+        for (n, detail) in row.0.iter_mut().enumerate() {
+            let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
+            *detail = Detail {
+                started_ms: Some(far),
+                finished: Some(Finished {
+                    at_ms: 253_402_300_799_999 - far,
+                    kind: 5,
+                    boot: u64::MAX,
+                    extra_lsn: u64::MAX,
+                }),
+                cancel_requested: n % 3 == 0,
+                reset: false,
+            };
+        }
+        let bytes = row.encode();
+        assert!(
+            bytes.len() + 4 <= crate::index::VALUE_BYTES_MAX,
+            "{}",
+            bytes.len()
+        );
+        assert_eq!(DetailRow::decode(&bytes), Some(row));
+        assert_eq!(DetailRow::decode(&bytes[1..]), None);
+        let empty = DetailRow::default().encode();
+        assert_eq!(DetailRow::decode(&empty), Some(DetailRow::default()));
+    }
+}

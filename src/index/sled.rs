@@ -1,0 +1,120 @@
+//! The index on sled: the one file that names it.
+//!
+//! Owns: how sled 0.34.7 is opened and called so that none of its known faults
+//! reaches a caller. Must not know: what the rows mean.
+//! Promise: a panic or error inside sled becomes a [`Fault`]; an open that died is
+//! noticed at the next one, also where a panic aborts the process.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::{Batch, Fault, Index};
+
+/// sled collects its garbage when it flushes by itself; a flush is no sync.
+const FLUSH_EVERY_MS: u64 = 500;
+
+pub(crate) struct SledIndex {
+    tree: ::sled::Db,
+}
+
+impl SledIndex {
+    /// Opens or makes the index in `folder`. `marker` is a file that is there while
+    /// this runs: if it is there already, the last open died here, and the folder
+    /// goes.
+    pub(crate) fn open(folder: &Path, marker: &Path, cache_bytes: u64) -> io::Result<SledIndex> {
+        if marker.exists() {
+            tracing::warn!("the last open of the index did not end; it is made anew");
+            remove(folder)?;
+        }
+        fs::write(marker, [])?;
+        let opened = remove_unfinished_snapshots(folder).and_then(|()| open(folder, cache_bytes));
+        let opened = match opened {
+            Ok(tree) => Ok(tree),
+            Err(e) => {
+                tracing::warn!(error = %e, "the index does not open; it is made anew");
+                remove(folder).and_then(|()| open(folder, cache_bytes))
+            }
+        };
+        fs::remove_file(marker)?;
+        Ok(SledIndex { tree: opened? })
+    }
+}
+
+fn open(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
+    let config = ::sled::Config::new()
+        .path(folder)
+        .cache_capacity(cache_bytes)
+        .flush_every_ms(Some(FLUSH_EVERY_MS));
+    caught(|| config.open()).map_err(|Fault(what)| io::Error::other(what))
+}
+
+/// Removes the index's folder and everything in it.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
+        Ok(_) => fs::remove_file(folder),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// A kill within sled's snapshot leaves a file that its next open stumbles over.
+fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// sled panics on some damage where it should return an error.
+fn caught<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|e| Fault(e.to_string())),
+        Err(_) => Err(Fault("sled panicked".to_owned())),
+    }
+}
+
+impl Index for SledIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        caught(|| self.tree.get(key)).map(|value| value.map(|v| v.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut rows = self.tree.scan_prefix(prefix);
+        while let Some((key, value)) = caught(|| rows.next().transpose())? {
+            each(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), Fault> {
+        let mut changes = ::sled::Batch::default();
+        for (key, value) in &batch.rows {
+            match value {
+                Some(value) => changes.insert(key.as_slice(), value.as_slice()),
+                None => changes.remove(key.as_slice()),
+            }
+        }
+        caught(|| self.tree.apply_batch(changes))
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        caught(|| self.tree.flush()).map(|_| ())
+    }
+}

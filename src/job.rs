@@ -1,0 +1,154 @@
+//! A recorded job as its readers see it.
+//!
+//! Owns: [`Job`], [`State`], [`Progress`]. Must not know: where it was read from.
+//! Promise: times and outcome never show more than the job's state at the instant
+//! it was read.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::id::JobId;
+use crate::outcome::Outcome;
+use crate::request::Request;
+
+/// Where a job is in its life.
+///
+/// `pending -> running -> complete`; `pending -> complete` when it is cancelled
+/// before its start; `running -> pending` only by recovery at open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Recorded, not started.
+    Pending,
+    /// Started, not ended.
+    Running,
+    /// Ended, in whichever way: see [`Outcome`].
+    Complete,
+}
+
+impl State {
+    /// All states, in the order of a job's life.
+    pub const ALL: [State; 3] = [State::Pending, State::Running, State::Complete];
+
+    /// The contract's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Running => "running",
+            State::Complete => "complete",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a running job says it is. Kept in memory only, and no part of the
+/// instant that a page shows.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// 0 to 100.
+    pub percent: u8,
+    /// A few words, at most 256 bytes.
+    pub text: String,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Progress({} %)", self.percent)
+    }
+}
+
+/// A job: its request, its state, and what is known of its life.
+#[derive(Clone)]
+pub struct Job {
+    pub(crate) id: JobId,
+    pub(crate) sequence: u64,
+    pub(crate) state: State,
+    pub(crate) request: Request,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) submitted_at: SystemTime,
+    pub(crate) started_at: Option<SystemTime>,
+    pub(crate) finished_at: Option<SystemTime>,
+}
+
+impl Job {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// Its place in the graph's order, from 0; never given twice.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The request it was made for.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// How it ended, once it is complete.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// How far it says it is, while it is running under a [`Run`](crate::Run) of
+    /// this process that said so.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// Whether it is running and was asked to stop.
+    #[must_use]
+    pub fn cancel_requested(&self) -> bool {
+        self.cancel_requested
+    }
+
+    /// When it was recorded, to the millisecond.
+    #[must_use]
+    pub fn submitted_at(&self) -> SystemTime {
+        self.submitted_at
+    }
+
+    /// When it was started, if it was.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.started_at
+    }
+
+    /// When it ended, if it did.
+    #[must_use]
+    pub fn finished_at(&self) -> Option<SystemTime> {
+        self.finished_at
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.id)
+            .field("sequence", &self.sequence)
+            .field("state", &self.state)
+            .field("request", &self.request)
+            .field("outcome", &self.outcome)
+            .field("cancel_requested", &self.cancel_requested)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,255 @@
+//! JSON as text: checked, compacted, compared; never turned into values.
+//!
+//! Owns: what "the same body" and "insignificant white space" mean. Must not
+//! know: requests, storage.
+//! Promise: the body comes back to the letter (number text, key order, duplicate
+//! keys, escapes), white space outside of strings aside.
+
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
+
+/// Levels of arrays and objects a text may have. A listed body stands four levels
+/// deep in its document; together they stay below 128, where common JSON readers
+/// stop.
+pub(crate) const DEPTH_MAX: usize = 120;
+
+/// `text` as a JSON string.
+pub(crate) fn quote(text: &str) -> String {
+    // Serializing a string to memory cannot fail; an empty one is still valid JSON.
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+}
+
+/// Checks that `text` is one JSON value within the depth bound, and takes the
+/// white space out.
+pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
+    // RawValue checks the grammar without recursion and without building values.
+    let checked: &RawValue = serde_json::from_str(text).map_err(|e| Error::InvalidJson {
+        what,
+        problem: if e.is_eof() {
+            "it ends too early"
+        } else {
+            "unexpected character"
+        },
+        line: e.line(),
+        column: e.column(),
+    })?;
+    let text = checked.get();
+    let mut out = String::with_capacity(text.len());
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let (mut in_string, mut escaped) = (false, false);
+    let mut kept = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.push_str(&text[kept..at]);
+                kept = at + 1;
+            }
+            _ => {}
+        }
+    }
+    out.push_str(&text[kept..]);
+    if deepest > DEPTH_MAX {
+        return Err(Error::TooDeep {
+            what,
+            given: deepest,
+            max: DEPTH_MAX,
+        });
+    }
+    Ok(out)
+}
+
+/// Whether two compact texts are the same JSON value: key order aside, strings
+/// by their characters, numbers by their text.
+pub(crate) fn same_value(a: &str, b: &str) -> bool {
+    a == b || canonical(a) == canonical(b)
+}
+
+/// A text that is equal for equal JSON values. `text` must have passed
+/// [`compact`], which also bounds the recursion here.
+pub(crate) fn canonical(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut reader = Reader { text, at: 0 };
+    reader.value(&mut out);
+    out
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(b']')
+    }
+
+    fn value(&mut self, out: &mut String) {
+        match self.peek() {
+            b'{' => self.object(out),
+            b'[' => {
+                self.at += 1;
+                out.push('[');
+                while self.peek() != b']' {
+                    self.value(out);
+                    if self.peek() == b',' {
+                        self.at += 1;
+                        out.push(',');
+                    }
+                }
+                self.at += 1;
+                out.push(']');
+            }
+            b'"' => out.push_str(&canonical_string(self.string())),
+            _ => {
+                let rest = &self.text[self.at..];
+                let end = rest
+                    .find([',', ']', '}'])
+                    .filter(|&end| end > 0)
+                    .unwrap_or(rest.len());
+                out.push_str(&rest[..end]);
+                self.at += end;
+            }
+        }
+    }
+
+    /// Members sorted by key; of equal keys the order is kept, because a reader
+    /// that takes the last one sees a difference.
+    fn object(&mut self, out: &mut String) {
+        self.at += 1;
+        let mut members = Vec::new();
+        while self.peek() == b'"' {
+            let key = canonical_string(self.string());
+            self.at += 1; // the colon
+            let mut value = String::new();
+            self.value(&mut value);
+            members.push((key, value));
+            if self.peek() == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        out.push('{');
+        for (n, (key, value)) in members.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            out.push_str(key);
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+    }
+
+    /// The string token at this place, quotes included.
+    fn string(&mut self) -> &'a str {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let mut at = start + 1;
+        while at < bytes.len() && bytes[at] != b'"' {
+            at += if bytes[at] == b'\\' { 2 } else { 1 };
+        }
+        self.at = (at + 1).min(bytes.len());
+        &self.text[start..self.at]
+    }
+}
+
+/// One spelling for every way to escape the same characters. A token with a lone
+/// surrogate has no characters; its own text stands for it.
+fn canonical_string(token: &str) -> String {
+    if !token.contains('\\') {
+        return token.to_owned();
+    }
+    match serde_json::from_str::<String>(token) {
+        Ok(characters) => quote(&characters),
+        Err(_) => token.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compaction_keeps_everything_but_white_space_outside_strings() {
+        let given = " { \"b\" : 0.00001 ,\n\t\"a\":[ 1e5, 123456789012345678901234567890 ,\"x \\\" y\" ], \"b\":\"\\u00e9 é\"}\r\n";
+        let kept = "{\"b\":0.00001,\"a\":[1e5,123456789012345678901234567890,\"x \\\" y\"],\"b\":\"\\u00e9 é\"}";
+        assert_eq!(compact("body", given).unwrap(), kept);
+        assert_eq!(compact("body", kept).unwrap(), kept);
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_refused_without_being_quoted() {
+        for text in [
+            "",
+            "{",
+            "{\"secretKey\":hunter2}",
+            "[1,]",
+            "1 2",
+            "nul",
+            "\"\u{1}\"",
+        ] {
+            let error = compact("body", text).unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidJson { .. }),
+                "{text}: {error}"
+            );
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(
+            compact("body", &nested(DEPTH_MAX)).unwrap(),
+            nested(DEPTH_MAX)
+        );
+        let error = compact("body", &nested(DEPTH_MAX + 1)).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::TooDeep {
+                given: 121,
+                max: 120,
+                ..
+            }
+        ));
+        assert!(compact("body", &nested(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn equal_values_are_the_same_however_they_are_written() {
+        for (a, b, same) in [
+            (r#"{"a":1,"b":[2,3]}"#, r#"{"b":[2,3],"a":1}"#, true),
+            (
+                r#"{"a":{"x":1,"y":"\u0041"}}"#,
+                r#"{"a":{"y":"A","x":1}}"#,
+                true,
+            ),
+            (r#"{"a":1}"#, r#"{"a":1.0}"#, false),
+            (r#"[1,2]"#, r#"[2,1]"#, false),
+            (r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, false),
+            (r#"{}"#, r#"[]"#, false),
+            (r#"["a,b"]"#, r#"["a","b"]"#, false),
+            (r#""\ud800""#, r#""\ud800""#, true),
+        ] {
+            assert_eq!(same_value(a, b), same, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! How a store is opened.
+//!
+//! Owns: [`Options`] and what their values may be. Must not know: how they are
+//! put into effect.
+//! Promise: an option outside its range is an error, never clamped.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::store::JobStore;
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// After its commit was synced to the disk. A crash of the process loses
+    /// nothing that was acknowledged, nor does a power cut. No reader sees what a
+    /// crash could take back.
+    Synced,
+    /// After its commit was handed to the operating system; synced at least this
+    /// often. A crash of the process loses nothing that was acknowledged; a crash
+    /// of the system or a power cut can take back the last interval, whole commits
+    /// at a time and the latest first, and readers may have seen it.
+    Interval(Duration),
+}
+
+/// What open does with jobs that were running when the store last ended.
+///
+/// A job with a cancel request ends as cancelled under the first two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted).
+    Interrupt,
+    /// Makes them pending again.
+    Requeue,
+    /// Leaves them running: the engine knows better.
+    Leave,
+}
+
+/// How to open a store; made by [`JobStore::options`].
+///
+/// # Examples
+/// ```
+/// use jobstore::{Durability, JobStore, Recovery};
+/// use std::time::Duration;
+/// let store = JobStore::options()
+///     .cache_bytes(16 << 20)
+///     .durability(Durability::Interval(Duration::from_millis(50)))
+///     .recovery(Recovery::Requeue)
+///     .in_memory()?;
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) cache_bytes: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) request_bytes_max: u64,
+    pub(crate) queue_bytes_max: u64,
+    pub(crate) durability: Durability,
+    pub(crate) recovery: Recovery,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) create: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cache_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
+            request_bytes_max: 16 << 20,
+            queue_bytes_max: 64 << 20,
+            durability: Durability::Synced,
+            recovery: Recovery::Interrupt,
+            clock: Arc::new(SystemClock),
+            create: true,
+        }
+    }
+}
+
+impl Options {
+    /// All caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. Most of
+    /// it goes to the index; the jobs themselves are read through the file cache
+    /// of the system.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Options {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// The size up to which log segments grow, in bytes: 64 KiB to 1 GiB, 16 MiB
+    /// by default. Larger ones cost more time at open after a crash.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Options {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// The size of a request's JSON text, in bytes: 1 KiB to 256 MiB, 16 MiB by
+    /// default.
+    #[must_use]
+    pub fn request_bytes_max(mut self, bytes: u64) -> Options {
+        self.request_bytes_max = bytes;
+        self
+    }
+
+    /// What may wait in the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by
+    /// default. One write larger than this is let in when the queue is empty.
+    #[must_use]
+    pub fn queue_bytes_max(mut self, bytes: u64) -> Options {
+        self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// When a write is acknowledged; [`Durability::Synced`] by default.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// What becomes of jobs that were running; [`Recovery::Interrupt`] by default.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Recovery) -> Options {
+        self.recovery = recovery;
+        self
+    }
+
+    /// Where times come from; the system's clock by default.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Whether a missing store is created; yes by default.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Options {
+        self.create = create;
+        self
+    }
+
+    /// Opens the store in `dir`. See [`JobStore::open`].
+    ///
+    /// # Errors
+    /// Those of [`JobStore::open`], and [`Error::InvalidOption`].
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<JobStore> {
+        self.check()?;
+        JobStore::open_with(self, Some(dir.as_ref()))
+    }
+
+    /// Makes a store that lives in memory and ends with its last handle: for the
+    /// tests of engines. It behaves like one on disk, without the disk.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn in_memory(self) -> Result<JobStore> {
+        self.check()?;
+        JobStore::open_with(self, None)
+    }
+
+    fn check(&self) -> Result<()> {
+        let interval_ms = match self.durability {
+            Durability::Interval(interval) => {
+                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
+            }
+            Durability::Synced => 1,
+        };
+        for (option, given, min, max, allowed) in [
+            (
+                "cache_bytes",
+                self.cache_bytes,
+                4 << 20,
+                1 << 40,
+                "4 MiB to 1 TiB",
+            ),
+            (
+                "segment_bytes",
+                self.segment_bytes,
+                64 << 10,
+                1 << 30,
+                "64 KiB to 1 GiB",
+            ),
+            (
+                "request_bytes_max",
+                self.request_bytes_max,
+                1 << 10,
+                256 << 20,
+                "1 KiB to 256 MiB",
+            ),
+            (
+                "queue_bytes_max",
+                self.queue_bytes_max,
+                64 << 10,
+                16 << 30,
+                "64 KiB to 16 GiB",
+            ),
+            (
+                "durability interval in ms",
+                interval_ms,
+                1,
+                60_000,
+                "1 ms to 60 s",
+            ),
+        ] {
+            if !(min..=max).contains(&given) {
+                return Err(Error::InvalidOption {
+                    option,
+                    given,
+                    allowed,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("cache_bytes", &self.cache_bytes)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("request_bytes_max", &self.request_bytes_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("durability", &self.durability)
+            .field("recovery", &self.recovery)
+            .field("create", &self.create)
+            .finish_non_exhaustive()
+    }
+}

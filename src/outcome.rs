@@ -1,0 +1,271 @@
+//! How a job ended.
+//!
+//! Owns: [`Outcome`], its kinds and bounds. Must not know: storage.
+//! Promise: every end is told apart, though the wire says `complete` for all.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::request::value_to_json;
+
+/// Bytes an outcome's detail may have.
+pub(crate) const DETAIL_BYTES_MAX: usize = 64 * 1024;
+/// Bytes an outcome's reference to the result may have.
+pub(crate) const RESULT_REF_BYTES_MAX: usize = 1024;
+/// Bytes of a failure's code.
+pub(crate) const CODE_BYTES_MAX: usize = 256;
+/// Bytes of a failure's message.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// In which of its ways a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum OutcomeKind {
+    /// It did what it was asked for.
+    Succeeded,
+    /// It did a part of it.
+    PartiallyFailed,
+    /// It did not.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// The engine ended under it.
+    Interrupted,
+}
+
+impl OutcomeKind {
+    /// The kind as one word in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutcomeKind::Succeeded => "succeeded",
+            OutcomeKind::PartiallyFailed => "partially_failed",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::Cancelled => "cancelled",
+            OutcomeKind::Interrupted => "interrupted",
+        }
+    }
+
+    /// The number it is stored as; 0 is "not ended".
+    pub(crate) fn to_stored(self) -> u8 {
+        match self {
+            OutcomeKind::Succeeded => 1,
+            OutcomeKind::PartiallyFailed => 2,
+            OutcomeKind::Failed => 3,
+            OutcomeKind::Cancelled => 4,
+            OutcomeKind::Interrupted => 5,
+        }
+    }
+
+    pub(crate) fn from_stored(stored: u8) -> Option<OutcomeKind> {
+        Some(match stored {
+            1 => OutcomeKind::Succeeded,
+            2 => OutcomeKind::PartiallyFailed,
+            3 => OutcomeKind::Failed,
+            4 => OutcomeKind::Cancelled,
+            5 => OutcomeKind::Interrupted,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a job ended, with what the engine wants to remember of it.
+///
+/// `Debug` shows kind, code and sizes; message, detail and reference may hold
+/// what a client sent.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Outcome, OutcomeKind};
+/// let outcome = Outcome::failed("GES.8012", "no such vertex").with_detail_json(r#"{"vertex": 7}"#)?;
+/// assert_eq!(outcome.kind(), OutcomeKind::Failed);
+/// assert_eq!(outcome.message(), Some("no such vertex"));
+/// assert_eq!(outcome.detail(), Some(r#"{"vertex":7}"#));
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) boot: Option<u64>,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// The parts of an outcome that most jobs do not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Extra {
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) result_ref: Option<String>,
+}
+
+impl Outcome {
+    fn of(kind: OutcomeKind) -> Outcome {
+        Outcome {
+            kind,
+            boot: None,
+            extra: None,
+        }
+    }
+
+    fn with_failure(kind: OutcomeKind, code: String, message: String) -> Outcome {
+        let mut outcome = Outcome::of(kind);
+        let extra = outcome.extra_mut();
+        extra.code = Some(code);
+        extra.message = Some(message);
+        outcome
+    }
+
+    /// The job did what it was asked for.
+    #[must_use]
+    pub fn succeeded() -> Outcome {
+        Outcome::of(OutcomeKind::Succeeded)
+    }
+
+    /// The job did a part of it. Code (at most 256 bytes) and message (at most
+    /// 8 KiB) are the engine's.
+    #[must_use]
+    pub fn partially_failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
+        Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
+    }
+
+    /// The job failed. Code (at most 256 bytes) and message (at most 8 KiB) are
+    /// the engine's.
+    #[must_use]
+    pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
+        Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
+    }
+
+    /// The job was called off.
+    #[must_use]
+    pub fn cancelled() -> Outcome {
+        Outcome::of(OutcomeKind::Cancelled)
+    }
+
+    /// The job was cut short; recorded by the store for jobs that a restart or a
+    /// lost [`Run`](crate::Run) left unfinished.
+    #[must_use]
+    pub fn interrupted() -> Outcome {
+        Outcome::of(OutcomeKind::Interrupted)
+    }
+
+    /// Adds a detail: any JSON value of at most 64 KiB.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`], [`Error::TooDeep`], [`Error::OutcomeTooLarge`].
+    pub fn with_detail(self, detail: &(impl Serialize + ?Sized)) -> Result<Outcome> {
+        let text = value_to_json("detail", detail)?;
+        self.with_compact_detail(text)
+    }
+
+    /// Adds a detail given as JSON text; it comes back to the letter, white space
+    /// aside.
+    ///
+    /// # Errors
+    /// As for [`Outcome::with_detail`].
+    pub fn with_detail_json(self, text: impl AsRef<str>) -> Result<Outcome> {
+        let text = crate::json::compact("detail", text.as_ref())?;
+        self.with_compact_detail(text)
+    }
+
+    fn with_compact_detail(mut self, text: String) -> Result<Outcome> {
+        bound("detail", text.len(), DETAIL_BYTES_MAX)?;
+        self.extra_mut().detail = Some(text);
+        Ok(self)
+    }
+
+    /// Adds where the engine keeps the result: at most 1 KiB, opaque to the store.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeTooLarge`].
+    pub fn with_result_ref(mut self, text: impl Into<String>) -> Result<Outcome> {
+        let text = text.into();
+        bound("result_ref", text.len(), RESULT_REF_BYTES_MAX)?;
+        self.extra_mut().result_ref = Some(text);
+        Ok(self)
+    }
+
+    /// Code and message come from constructors that cannot fail, so their bounds
+    /// are checked where the outcome is recorded.
+    pub(crate) fn check(&self) -> Result<()> {
+        bound("code", self.code().map_or(0, str::len), CODE_BYTES_MAX)?;
+        bound(
+            "message",
+            self.message().map_or(0, str::len),
+            MESSAGE_BYTES_MAX,
+        )
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// In which way the job ended.
+    #[must_use]
+    pub fn kind(&self) -> OutcomeKind {
+        self.kind
+    }
+
+    /// The failure's code.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.extra.as_ref()?.code.as_deref()
+    }
+
+    /// The failure's message.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.extra.as_ref()?.message.as_deref()
+    }
+
+    /// The detail's JSON text.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.extra.as_ref()?.detail.as_deref()
+    }
+
+    /// Where the engine keeps the result.
+    #[must_use]
+    pub fn result_ref(&self) -> Option<&str> {
+        self.extra.as_ref()?.result_ref.as_deref()
+    }
+
+    /// For a job that recovery ended: the number of the boot that found it
+    /// running, so that this restart's losses are told apart from older ones.
+    #[must_use]
+    pub fn boot(&self) -> Option<u64> {
+        self.boot
+    }
+}
+
+fn bound(what: &'static str, given_bytes: usize, max_bytes: usize) -> Result<()> {
+    if given_bytes > max_bytes {
+        return Err(Error::OutcomeTooLarge {
+            what,
+            given_bytes,
+            max_bytes,
+        });
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("kind", &self.kind)
+            .field("code", &self.code())
+            .field("message_bytes", &self.message().map_or(0, str::len))
+            .field("detail_bytes", &self.detail().map_or(0, str::len))
+            .field("result_ref_bytes", &self.result_ref().map_or(0, str::len))
+            .field("boot", &self.boot)
+            .finish()
+    }
+}

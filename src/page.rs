@@ -1,0 +1,232 @@
+//! A page of the list.
+//!
+//! Owns: [`Page`] and its ways out: jobs, JSON, chunks. Must not know: how its
+//! blocks are read and spliced.
+//! Promise: a page is one instant, however slowly it is read.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::core::read::{JobReader, Snapshot};
+use crate::document::Document;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::job::Job;
+use crate::list::Cursor;
+
+/// Bytes of JSON that are handed on at once, about.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Some jobs of a graph at one instant: made by [`Graph::list`](crate::Graph::list).
+///
+/// It holds states and places, not texts: those are read when they are asked for,
+/// a block at a time, and cannot change meanwhile. It keeps the files it needs
+/// open, so let go of it when it was read. A page can be read several times and
+/// from several threads.
+///
+/// # Examples
+/// ```
+/// # use jobstore::{Body, JobStore, List, Request};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+/// let page = movie.list(List::new())?;
+/// for job in &page {
+///     let job = job?;
+///     println!("{} {} {}", job.id(), job.state(), job.request().command());
+/// }
+/// page.write_json(std::io::stdout().lock())?;
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+pub struct Page {
+    pub(crate) graph: Graph,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) total: u64,
+    pub(crate) next: Option<Cursor>,
+}
+
+impl Page {
+    /// How many jobs the page shows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.snapshot.selection.len as usize
+    }
+
+    /// Whether it shows none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many jobs the whole list had at that instant, filter applied. Exact.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Where the list goes on, if it did at that instant.
+    #[must_use]
+    pub fn next(&self) -> Option<Cursor> {
+        self.next.clone()
+    }
+
+    /// The jobs, oldest first.
+    ///
+    /// # Cost
+    /// Each block is read and decompressed once; each job is parsed into values.
+    /// For the contract's JSON, [`Page::write_json`] does without that.
+    ///
+    /// # Errors
+    /// Each item can be [`Error::Damaged`], [`Error::Io`],
+    /// [`Error::IndexUnavailable`] or, after the store was closed,
+    /// [`Error::Closed`]; after an error there are no more.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs {
+            page: self,
+            reader: Some(JobReader::new()),
+        }
+    }
+
+    /// Writes the contract's success document, compact.
+    ///
+    /// # Cost
+    /// Memory for a block, not for the page; nothing is parsed. Writes come in
+    /// pieces of 64 KiB or more.
+    ///
+    /// # Errors
+    /// [`Error::Output`] from the writer, [`Error::Damaged`] and [`Error::Io`] from
+    /// the store's files. What was written up to then is the beginning of a
+    /// document, which no JSON reader takes for a whole one.
+    pub fn write_json(&self, mut writer: impl io::Write) -> Result<()> {
+        let mut document = Document::new();
+        let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
+        loop {
+            let more = document.produce(&self.graph.core, &self.snapshot, &mut out)?;
+            if out.len() >= CHUNK_BYTES || !more {
+                writer.write_all(&out).map_err(|e| Error::output(&e))?;
+                out.clear();
+            }
+            if !more {
+                return writer.flush().map_err(|e| Error::output(&e));
+            }
+        }
+    }
+
+    /// The contract's success document as one piece of memory.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut document = Document::new();
+        let mut out = Vec::new();
+        while document.produce(&self.graph.core, &self.snapshot, &mut out)? {}
+        Ok(out)
+    }
+
+    /// The contract's success document in pieces of about 64 KiB, read when they
+    /// are asked for: for bodies that are streamed.
+    ///
+    /// # Errors
+    /// As for [`Page::write_json`]; after an error there are no more.
+    #[must_use]
+    pub fn chunks(&self) -> Chunks {
+        Chunks {
+            graph: self.graph.clone(),
+            snapshot: self.snapshot.clone(),
+            document: Some(Document::new()),
+        }
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("len", &self.len())
+            .field("total", &self.total)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> IntoIterator for &'a Page {
+    type Item = Result<Job>;
+    type IntoIter = Jobs<'a>;
+
+    fn into_iter(self) -> Jobs<'a> {
+        self.jobs()
+    }
+}
+
+/// The jobs of a page: see [`Page::jobs`].
+pub struct Jobs<'a> {
+    page: &'a Page,
+    /// Gone after the end or an error.
+    reader: Option<JobReader>,
+}
+
+impl Iterator for Jobs<'_> {
+    type Item = Result<Job>;
+
+    fn next(&mut self) -> Option<Result<Job>> {
+        let mut reader = self.reader.take()?;
+        let graph = &self.page.graph;
+        match reader.next(graph.engine(), &graph.core, &self.page.snapshot) {
+            Ok(Some(job)) => {
+                self.reader = Some(reader);
+                Some(Ok(job))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Jobs<'_> {}
+
+impl fmt::Debug for Jobs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs")
+            .field("page", self.page)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page's JSON in pieces: see [`Page::chunks`]. Lives on its own, so that it can
+/// be handed to another thread.
+pub struct Chunks {
+    graph: Graph,
+    snapshot: Arc<Snapshot>,
+    /// Gone after the end or an error.
+    document: Option<Document>,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Result<Vec<u8>>> {
+        let mut document = self.document.take()?;
+        let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
+        while out.len() < CHUNK_BYTES {
+            match document.produce(&self.graph.core, &self.snapshot, &mut out) {
+                Ok(true) => {}
+                Ok(false) if out.is_empty() => return None,
+                Ok(false) => return Some(Ok(out)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.document = Some(document);
+        Some(Ok(out))
+    }
+}
+
+impl std::iter::FusedIterator for Chunks {}
+
+impl fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks")
+            .field("graph", &self.graph)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! What an open found running.
+//!
+//! Owns: [`Recovered`] and what was done about each job. Must not know: how they
+//! were found.
+//! Promise: exactly the jobs that this open found running, no older ones.
+
+use std::fmt;
+
+use crate::core::recover::Found;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::job::Job;
+use crate::options::Recovery;
+use crate::storage::event::RecoveredAs;
+use crate::store::JobStore;
+
+/// What became of a job that an open found running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryAction {
+    /// It is complete, as interrupted.
+    Interrupted,
+    /// It had been asked to stop and is complete, as cancelled.
+    Cancelled,
+    /// It is pending again.
+    Requeued,
+    /// It was left running.
+    Left,
+}
+
+/// The jobs that the open of this store found running: from
+/// [`JobStore::recovered`].
+///
+/// # Examples
+/// ```
+/// # let store = jobstore::JobStore::in_memory()?;
+/// let recovered = store.recovered();
+/// println!("boot {} found {} jobs running", recovered.boot(), recovered.len());
+/// for found in recovered.jobs() {
+///     let found = found?;
+///     println!("{} was {:?}", found.job.id(), found.action);
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+pub struct Recovered<'s> {
+    store: &'s JobStore,
+}
+
+/// A job that an open found running, as it is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RecoveredJob {
+    /// Its graph.
+    pub graph: Graph,
+    /// The job as it is now.
+    pub job: Job,
+    /// What the open did about it.
+    pub action: RecoveryAction,
+}
+
+impl<'s> Recovered<'s> {
+    pub(crate) fn new(store: &'s JobStore) -> Recovered<'s> {
+        Recovered { store }
+    }
+
+    fn found(&self) -> &'s [Found] {
+        &self.store.engine().recovered
+    }
+
+    /// The number of this boot; outcomes of jobs that it ended carry it.
+    #[must_use]
+    pub fn boot(&self) -> u64 {
+        self.store.boot()
+    }
+
+    /// What was to be done about them.
+    #[must_use]
+    pub fn policy(&self) -> Recovery {
+        self.store.engine().options.recovery
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found().iter().map(|found| found.sequences.len()).sum()
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found().is_empty()
+    }
+
+    /// The jobs, graph by graph. Each is read when it is asked for; those of graphs
+    /// that were dropped since are left out.
+    pub fn jobs(&self) -> impl Iterator<Item = Result<RecoveredJob>> + use<'s> {
+        let store = self.store;
+        self.found().iter().flat_map(move |found| {
+            let graph = Graph::new(store.handle(), &found.graph);
+            let action = match found.action {
+                Some(RecoveredAs::Interrupted) => RecoveryAction::Interrupted,
+                Some(RecoveredAs::Cancelled) => RecoveryAction::Cancelled,
+                Some(RecoveredAs::Requeued) => RecoveryAction::Requeued,
+                None => RecoveryAction::Left,
+            };
+            let live = !found.graph.is_dropped();
+            let sequences = found.sequences.iter().take_while(move |_| live);
+            sequences.filter_map(move |&sequence| {
+                let job = store
+                    .engine()
+                    .check_open()
+                    .and_then(|()| store.engine().job(&graph.core, sequence));
+                job.transpose().map(|job| {
+                    Ok(RecoveredJob {
+                        graph: graph.clone(),
+                        job: job?,
+                        action,
+                    })
+                })
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Recovered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovered")
+            .field("boot", &self.boot())
+            .field("policy", &self.policy())
+            .field("len", &self.len())
+            .finish()
+    }
+}

@@ -1,0 +1,302 @@
+//! A recorded request: command, url and JSON body.
+//!
+//! Owns: [`Request`], [`Body`], their bounds and their wire text. Must not know:
+//! jobs, storage.
+//! Promise: the body to the letter; `Debug` never shows it, for bodies carry
+//! credentials.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
+use crate::json;
+
+/// Bytes a command may have.
+pub(crate) const COMMAND_BYTES_MAX: usize = 256;
+/// Bytes a url may have.
+pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// A request's body: any JSON value, kept as its text.
+///
+/// White space outside of strings goes when the body is made; everything else
+/// stays to the letter: number text, key order, duplicate keys, escapes.
+/// `Debug` shows only the length.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body(String);
+
+impl Body {
+    /// A body from JSON text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when `text` is not exactly one JSON value,
+    /// [`Error::TooDeep`] when it is nested more than 120 levels deep.
+    ///
+    /// # Examples
+    /// ```
+    /// let body = jobstore::Body::from_json(r#"{ "alpha": 0.00001 }"#)?;
+    /// assert_eq!(body.as_str(), r#"{"alpha":0.00001}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_json(text: impl AsRef<str>) -> Result<Body> {
+        json::compact("body", text.as_ref()).map(Body)
+    }
+
+    /// A body from anything that serde can serialize.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when the value has no form in JSON (a map with keys
+    /// that are no strings, say), [`Error::TooDeep`] as for [`Body::from_json`].
+    ///
+    /// # Examples
+    /// ```
+    /// let body = jobstore::Body::from_value(&std::collections::BTreeMap::from([("k", 2)]))?;
+    /// assert_eq!(body.as_str(), r#"{"k":2}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Body> {
+        value_to_json("body", value).map(Body)
+    }
+
+    /// The body of a request that has none: `{}`.
+    #[must_use]
+    pub fn empty() -> Body {
+        Body("{}".to_owned())
+    }
+
+    /// The body's JSON text, compact.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+/// `value` as compact JSON text within the depth bound. The serializer's own
+/// message is left out: it may quote the value.
+pub(crate) fn value_to_json(
+    what: &'static str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<String> {
+    let text = serde_json::to_string(value).map_err(|_| Error::InvalidJson {
+        what,
+        problem: "the value has no form in JSON",
+        line: 0,
+        column: 0,
+    })?;
+    json::compact(what, &text)
+}
+
+/// An asynchronous request as the engine received it.
+///
+/// Cheap to clone. Two requests are equal when command and url are and the bodies
+/// are the same JSON value: key order aside, strings by their characters, numbers
+/// by their text. `Debug` shows command, path and sizes, never the body.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, Request};
+/// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+/// let request = Request::new("import_graph", url, Body::from_json(r#"{"a":1,"b":2}"#)?)?;
+/// assert_eq!(request, Request::new("import_graph", url, Body::from_json(r#"{"b":2,"a":1}"#)?)?);
+/// assert_eq!(request.body(), r#"{"a":1,"b":2}"#);
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Request {
+    /// `{"command":...,"url":...,"body":...}`, as it is listed.
+    wire: Arc<str>,
+    command: Arc<str>,
+    url: Arc<str>,
+    /// Where the body's text stands in `wire`.
+    body_at: usize,
+}
+
+impl Request {
+    /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
+    ///
+    /// The size of the whole is bounded by the store it is submitted to.
+    ///
+    /// # Errors
+    /// [`Error::EmptyCommand`], [`Error::TextTooLong`].
+    pub fn new(command: impl Into<String>, url: impl Into<String>, body: Body) -> Result<Request> {
+        let (command, url) = (command.into(), url.into());
+        if command.is_empty() {
+            return Err(Error::EmptyCommand);
+        }
+        for (what, text, max_bytes) in [
+            ("command", &command, COMMAND_BYTES_MAX),
+            ("url", &url, URL_BYTES_MAX),
+        ] {
+            if text.len() > max_bytes {
+                return Err(Error::TextTooLong {
+                    what,
+                    given_bytes: text.len(),
+                    max_bytes,
+                });
+            }
+        }
+        let head = format!(
+            r#"{{"command":{},"url":{},"body":"#,
+            json::quote(&command),
+            json::quote(&url)
+        );
+        let body_at = head.len();
+        let mut wire = String::with_capacity(body_at + body.0.len() + 1);
+        wire.push_str(&head);
+        wire.push_str(&body.0);
+        wire.push('}');
+        Ok(Request {
+            wire: wire.into(),
+            command: command.into(),
+            url: url.into(),
+            body_at,
+        })
+    }
+
+    /// A request from the JSON object it is listed as: `command`, `url` and,
+    /// where it has one, `body`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when it is not that object, and those of
+    /// [`Request::new`] and [`Body::from_json`].
+    ///
+    /// # Examples
+    /// ```
+    /// let request = jobstore::Request::from_json(r#"{"command": "clear_graph", "url": "/a"}"#)?;
+    /// assert_eq!(request.as_json(), r#"{"command":"clear_graph","url":"/a","body":{}}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_json(text: &str) -> Result<Request> {
+        let parts = WireRequest::parse(text).map_err(|e| Error::InvalidJson {
+            what: "request",
+            problem: "it is no object of command, url and body",
+            line: e.line(),
+            column: e.column(),
+        })?;
+        let body = match parts.body {
+            Some(raw) => Body::from_json(raw.get())?,
+            None => Body::empty(),
+        };
+        Request::new(parts.command, parts.url, body)
+    }
+
+    /// A request from the text it was stored as, which was made by
+    /// [`Request::new`]. `None` when it is anything else.
+    pub(crate) fn from_stored(wire: &str) -> Option<Request> {
+        let parts = WireRequest::parse(wire).ok()?;
+        let body_len = parts.body?.get().len();
+        Some(Request {
+            wire: wire.into(),
+            command: parts.command.into(),
+            url: parts.url.into(),
+            body_at: wire.len().checked_sub(body_len + 1)?,
+        })
+    }
+
+    /// What is to be done, such as `import_graph`.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// The url the request came to.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The body's JSON text, compact, otherwise to the letter.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.wire[self.body_at..self.wire.len() - 1]
+    }
+
+    /// The whole request as it is listed:
+    /// `{"command":...,"url":...,"body":...}`.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.wire
+    }
+}
+
+impl PartialEq for Request {
+    fn eq(&self, other: &Request) -> bool {
+        self.wire == other.wire
+            || (self.command == other.command
+                && self.url == other.url
+                && json::same_value(self.body(), other.body()))
+    }
+}
+
+impl Eq for Request {}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A url's query may carry a token, so only its path is shown.
+        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        f.debug_struct("Request")
+            .field("command", &self.command)
+            .field("path", &path)
+            .field("body_bytes", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRequest<'a> {
+    command: String,
+    url: String,
+    #[serde(borrow, default, deserialize_with = "present")]
+    body: Option<&'a RawValue>,
+}
+
+/// A body that is there, even if it is `null`, which `Option` would take for none.
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> WireRequest<'a> {
+    fn parse(text: &'a str) -> serde_json::Result<WireRequest<'a>> {
+        serde_json::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_request_comes_back_as_it_was() {
+        let request =
+            Request::new("a\"b", "/ü?x=\n", Body::from_json("[1, null]").unwrap()).unwrap();
+        let back = Request::from_stored(request.as_json()).unwrap();
+        assert_eq!(back.command(), "a\"b");
+        assert_eq!(back.url(), "/ü?x=\n");
+        assert_eq!(back.body(), "[1,null]");
+        assert_eq!(back.as_json(), request.as_json());
+    }
+
+    #[test]
+    fn a_null_body_is_a_body() {
+        let request = Request::from_json(r#"{"command":"c","url":"","body":null}"#);
+        assert_eq!(request.unwrap().body(), "null");
+    }
+
+    #[test]
+    fn debug_shows_no_body_and_no_query() {
+        let body = Body::from_json(r#"{"secretKey":"hunter2"}"#).unwrap();
+        let request = Request::new("c", "/a?token=hunter2", body.clone()).unwrap();
+        assert!(!format!("{request:?}{body:?}").contains("hunter2"));
+    }
+}

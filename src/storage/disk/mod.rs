@@ -1,0 +1,68 @@
+//! The seam under the truth: a flat folder of files.
+//!
+//! Owns: the few file operations the truth is made of, on a real folder
+//! ([`os::Folder`]) or in memory ([`memory::Memory`]). Must not know: formats.
+//! Promise: whatever runs above behaves the same on both, so that crashes and
+//! failing calls can be tried out in memory.
+
+pub(crate) mod memory;
+pub(crate) mod os;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A folder of files, named without any path.
+pub(crate) trait Disk: Send + Sync {
+    /// Makes an empty file, which must not be there yet, for reading and writing.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Opens a file for reading.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Gives a file another name, over whatever had it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Takes a name away; who has the file open goes on reading it.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// All names.
+    fn names(&self) -> io::Result<Vec<String>>;
+    /// Makes all creations, renames and removals durable.
+    fn sync_names(&self) -> io::Result<()>;
+    /// How a file is called in messages.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// A file of such a folder.
+pub(crate) trait File: Send + Sync {
+    fn len(&self) -> io::Result<u64>;
+    /// Fills `buffer` from `offset`; the file must reach that far.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes the content durable, and the length if it changed.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Writes a small file so that after a crash it is there wholly or not at all.
+pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
+    let aside = format!("{name}{}", super::names::ASIDE);
+    match disk.remove(&aside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = disk.create(&aside)?;
+    file.write_all_at(content, 0)?;
+    file.sync()?;
+    disk.rename(&aside, name)?;
+    disk.sync_names()
+}
+
+/// Reads a small file; more than `bytes_max` is an error, before anything is
+/// allocated.
+pub(crate) fn read_whole(disk: &dyn Disk, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = disk.open(name)?;
+    let len = file.len()?;
+    if len > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "file too long"));
+    }
+    let mut content = vec![0; len as usize];
+    file.read_exact_at(&mut content, 0)?;
+    Ok(content)
+}

@@ -1,0 +1,247 @@
+//! A group commit as bytes: the frame.
+//!
+//! Owns: the frame's header and checksum. Must not know: what events mean, which
+//! file it lies in beyond that file's epoch.
+//! Promise: a frame reads as valid only in the place it was written to.
+
+use crate::storage::event::Event;
+use crate::storage::identity::StoreId;
+
+/// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8.
+pub(crate) const HEADER_BYTES: usize = 32;
+const MAGIC: u32 = 0x4d52_464a; // "JFRM"
+const CRC_END: usize = 8;
+
+/// What binds a frame to its segment. It goes into every checksum, so that old
+/// frames in a file, or those of another store, are not valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding {
+    pub(crate) store: StoreId,
+    pub(crate) epoch: u64,
+}
+
+impl Binding {
+    fn crc(self, rest_of_header: &[u8], payload: &[u8]) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&self.store.0.to_le_bytes());
+        crc.update(&self.epoch.to_le_bytes());
+        crc.update(rest_of_header);
+        crc.update(payload);
+        crc.finalize()
+    }
+}
+
+/// A frame that is being put together; reused from commit to commit.
+#[derive(Default)]
+pub(crate) struct Builder {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Builder {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.resize(HEADER_BYTES, 0);
+        self.count = 0;
+    }
+
+    /// Adds an event and returns where it ends, counted from the frame's start.
+    pub(crate) fn push(&mut self, event: &Event<'_>) -> usize {
+        event.encode_into(&mut self.bytes);
+        self.count += 1;
+        self.bytes.len()
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        u64::from(self.count)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Gives back what a refused write reserved.
+    pub(crate) fn shrink(&mut self, bytes_max: usize) {
+        if self.bytes.capacity() > bytes_max {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Completes the header; the bytes are then ready to be written.
+    pub(crate) fn finish(&mut self, binding: Binding, first_lsn: u64, synced_lsn: u64) -> &[u8] {
+        let payload_len = (self.bytes.len() - HEADER_BYTES) as u32;
+        let (header, payload) = self.bytes.split_at_mut(HEADER_BYTES);
+        header[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        header[8..12].copy_from_slice(&payload_len.to_le_bytes());
+        header[12..16].copy_from_slice(&self.count.to_le_bytes());
+        header[16..24].copy_from_slice(&first_lsn.to_le_bytes());
+        header[24..32].copy_from_slice(&synced_lsn.to_le_bytes());
+        let crc = binding.crc(&header[CRC_END..], payload);
+        header[4..8].copy_from_slice(&crc.to_le_bytes());
+        &self.bytes
+    }
+}
+
+/// A valid frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) first_lsn: u64,
+    pub(crate) count: u64,
+    /// The LSN that was known to be synced when this frame was written.
+    pub(crate) synced_lsn: u64,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame at the start of `bytes`, if there is a valid one.
+    pub(crate) fn parse(bytes: &'a [u8], binding: Binding) -> Option<Frame<'a>> {
+        let header = bytes.get(..HEADER_BYTES)?;
+        if u32_at(header, 0) != MAGIC {
+            return None;
+        }
+        let payload_len = u32_at(header, 8) as usize;
+        let payload = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(payload_len)?)?;
+        let frame = Frame {
+            first_lsn: u64_at(header, 16),
+            count: u64::from(u32_at(header, 12)),
+            synced_lsn: u64_at(header, 24),
+            payload,
+        };
+        let valid = binding.crc(&header[CRC_END..], payload) == u32_at(header, 4)
+            && frame.count > 0
+            && frame.first_lsn.checked_add(frame.count).is_some();
+        valid.then_some(frame)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        HEADER_BYTES + self.payload.len()
+    }
+
+    /// Calls `each` with every event, its LSN and the place in the payload where
+    /// it ends. `false` when the payload is not `count` events.
+    pub(crate) fn events<E>(
+        &self,
+        mut each: impl FnMut(u64, Event<'a>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut at = 0;
+        for n in 0..self.count {
+            let Some((event, taken)) = Event::decode_prefix(&self.payload[at..]) else {
+                return Ok(false);
+            };
+            at += taken;
+            each(self.first_lsn + n, event, at)?;
+        }
+        Ok(at == self.payload.len())
+    }
+}
+
+/// Whether a valid frame that vouches for `lsn` begins anywhere in `bytes`: then
+/// what is missing before it was synced once, and its loss is damage.
+pub(crate) fn later_frame_vouches_for(bytes: &[u8], binding: Binding, lsn: u64) -> bool {
+    let magic = MAGIC.to_le_bytes();
+    let mut at = 0;
+    while let Some(found) = find(&bytes[at..], &magic) {
+        at += found;
+        if let Some(frame) = Frame::parse(&bytes[at..], binding) {
+            if frame.first_lsn > lsn && frame.synced_lsn >= lsn {
+                return true;
+            }
+        }
+        at += 1;
+    }
+    false
+}
+
+fn find(bytes: &[u8], pattern: &[u8; 4]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == pattern)
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut four = [0; 4];
+    four.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(four)
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(eight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(epoch: u64) -> Binding {
+        Binding {
+            store: StoreId(9),
+            epoch,
+        }
+    }
+
+    fn frame() -> Vec<u8> {
+        let mut builder = Builder::default();
+        builder.clear();
+        builder.push(&Event::Booted {
+            boot: 1,
+            time_ms: 2,
+        });
+        builder.push(&Event::GraphDropped {
+            graph: 3,
+            time_ms: 4,
+        });
+        builder.finish(binding(5), 10, 9).to_vec()
+    }
+
+    #[test]
+    fn a_frame_is_valid_only_where_it_was_written() {
+        let bytes = frame();
+        let parsed = Frame::parse(&bytes, binding(5)).unwrap();
+        assert_eq!(
+            (parsed.first_lsn, parsed.count, parsed.synced_lsn),
+            (10, 2, 9)
+        );
+        assert!(Frame::parse(&bytes, binding(6)).is_none());
+        let mut seen = Vec::new();
+        let whole = parsed.events(|lsn, event, _| {
+            seen.push((lsn, event));
+            Ok::<(), ()>(())
+        });
+        assert_eq!(whole, Ok(true));
+        assert_eq!(
+            seen[1],
+            (
+                11,
+                Event::GraphDropped {
+                    graph: 3,
+                    time_ms: 4
+                }
+            )
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let bytes = frame();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Frame::parse(&flipped, binding(5)).is_none(), "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(
+                Frame::parse(&bytes[..len], binding(5)).is_none(),
+                "length {len}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_later_frame_vouches_only_for_what_it_knew_synced() {
+        let mut bytes = vec![0xff; 100];
+        bytes.extend(frame());
+        assert!(later_frame_vouches_for(&bytes, binding(5), 9));
+        assert!(!later_frame_vouches_for(&bytes, binding(5), 10));
+        assert!(!later_frame_vouches_for(&bytes, binding(4), 9));
+    }
+}

@@ -1,0 +1,18 @@
+//! The truth: the checked files that a store consists of.
+//!
+//! Owns: every byte on the disk outside of the index, described in `FORMAT.md`.
+//! Must not know: graphs' states, callers, the index.
+//! Promise: what was appended durably is read back as it was, or the error names
+//! file and place.
+#![doc = include_str!("FORMAT.md")]
+
+pub(crate) mod block;
+pub(crate) mod codec;
+pub(crate) mod disk;
+pub(crate) mod event;
+pub(crate) mod frame;
+pub(crate) mod identity;
+pub(crate) mod log;
+pub(crate) mod names;
+pub(crate) mod pack;
+pub(crate) mod segment;

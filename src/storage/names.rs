@@ -1,0 +1,51 @@
+//! The names of a store's files.
+//!
+//! Owns: which file is what. Must not know: what is in them.
+//! Promise: every file of a store is known by its name alone.
+
+/// Store id and format.
+pub(crate) const STORE: &str = "STORE";
+/// Where the log ended at the last clean close; gone while the store is open.
+pub(crate) const CLOSED: &str = "CLOSED";
+/// Locked while the store is open.
+pub(crate) const LOCK: &str = "LOCK";
+/// The index's folder.
+pub(crate) const INDEX: &str = "index";
+/// There while the index is being opened, so that an open that died is noticed.
+pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
+/// The end of the names of files that are not finished.
+pub(crate) const ASIDE: &str = ".aside";
+
+/// A segment of the log, by its epoch.
+pub(crate) fn segment(epoch: u64) -> String {
+    format!("{epoch:016x}.segment")
+}
+
+/// The epoch in a segment's name.
+pub(crate) fn segment_epoch(name: &str) -> Option<u64> {
+    hex16(name.strip_suffix(".segment")?)
+}
+
+/// A pack, by the log sequence numbers it holds, both inclusive.
+pub(crate) fn pack(first_lsn: u64, last_lsn: u64) -> String {
+    format!("{first_lsn:016x}-{last_lsn:016x}.pack")
+}
+
+/// The log sequence numbers in a pack's name.
+pub(crate) fn pack_range(name: &str) -> Option<(u64, u64)> {
+    let (first, last) = name.strip_suffix(".pack")?.split_once('-')?;
+    Some((hex16(first)?, hex16(last)?))
+}
+
+fn hex16(text: &str) -> Option<u64> {
+    let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// Whether a file of this name belongs to a store.
+pub(crate) fn is_ours(name: &str) -> bool {
+    [STORE, CLOSED, LOCK, INDEX, INDEX_OPENING].contains(&name)
+        || name.ends_with(ASIDE)
+        || segment_epoch(name).is_some()
+        || pack_range(name).is_some()
+}

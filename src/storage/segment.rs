@@ -1,0 +1,315 @@
+//! One file of the log.
+//!
+//! Owns: the segment's header, its preallocation, and reading it back frame by
+//! frame. Must not know: what events mean.
+//! Promise: a torn end is told apart from damage; where the next segment says how
+//! far this one went, it went exactly that far.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+
+use crate::error::{Error, Result};
+use crate::storage::disk::{Disk, File};
+use crate::storage::event::Event;
+use crate::storage::frame::{
+    Binding, Frame, HEADER_BYTES, later_frame_vouches_for, u32_at, u64_at,
+};
+use crate::storage::identity::{FORMAT, StoreId};
+use crate::storage::names;
+
+/// magic 8, format 4, crc 4, epoch 8, store id 16, first LSN 8, previous epoch 8,
+/// previous end 8.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+const MAGIC: &[u8; 8] = b"JOBSLOG\0";
+/// Zeros are written and synced in steps of this size, so that commits that are
+/// synced at the same time wait little.
+const ZERO_STEP_BYTES: usize = 512 << 10;
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) epoch: u64,
+    pub(crate) first_lsn: u64,
+    /// The segment written before this one, and the byte behind its last frame: a
+    /// crash may have left torn bytes there. 0 when there was none.
+    pub(crate) previous_epoch: u64,
+    pub(crate) previous_end: u64,
+}
+
+impl SegmentHeader {
+    fn encode(self, store: StoreId) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut out = [0; SEGMENT_HEADER_BYTES];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[16..24].copy_from_slice(&self.epoch.to_le_bytes());
+        out[24..40].copy_from_slice(&store.0.to_le_bytes());
+        out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
+        out[48..56].copy_from_slice(&self.previous_epoch.to_le_bytes());
+        out[56..64].copy_from_slice(&self.previous_end.to_le_bytes());
+        let crc = crc32fast::hash(&out[16..]);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+}
+
+/// A segment, open for reading; the log also writes to the last one.
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    binding: Binding,
+    /// First LSN and place of every frame, for looking events up again.
+    frames: RwLock<Vec<(u64, u64)>>,
+    /// The byte behind the last frame, once nothing more is written.
+    end: OnceLock<u64>,
+}
+
+/// What a segment's file turned out to be.
+pub(crate) enum Found {
+    Segment(Segment),
+    /// Prepared and never written to.
+    Unused,
+}
+
+impl Segment {
+    /// Makes an empty file of zeros, durable also in its name. Zeros rather than a
+    /// hole: a sync of bytes the file already has need not change the file
+    /// system's own records.
+    pub(crate) fn prepare(disk: &dyn Disk, epoch: u64, bytes: u64) -> Result<Arc<dyn File>> {
+        let name = names::segment(epoch);
+        let path = disk.path(&name);
+        let failed = |e| Error::io("create", &path, &e);
+        let file = disk.create(&name).map_err(failed)?;
+        let zeros = vec![0; ZERO_STEP_BYTES.min(bytes as usize)];
+        let mut at = 0;
+        let filled = loop {
+            if at >= bytes {
+                break disk.sync_names();
+            }
+            let step = zeros.len().min((bytes - at) as usize);
+            if let Err(e) = file
+                .write_all_at(&zeros[..step], at)
+                .and_then(|()| file.sync())
+            {
+                break Err(e);
+            }
+            at += step as u64;
+        };
+        if let Err(e) = filled {
+            // Half a file of zeros is of no use; if it stays, open takes it away.
+            disk.remove(&name).ok();
+            return Err(failed(e));
+        }
+        Ok(file)
+    }
+
+    /// Writes the header into a prepared file; the sync of the first frame makes it
+    /// durable.
+    pub(crate) fn begin(
+        disk: &dyn Disk,
+        file: Arc<dyn File>,
+        header: SegmentHeader,
+        store: StoreId,
+    ) -> Result<Segment> {
+        let name = names::segment(header.epoch);
+        let path = disk.path(&name);
+        file.write_all_at(&header.encode(store), 0)
+            .map_err(|e| Error::io("write", &path, &e))?;
+        Ok(Segment {
+            header,
+            file,
+            name,
+            path,
+            binding: Binding {
+                store,
+                epoch: header.epoch,
+            },
+            frames: RwLock::default(),
+            end: OnceLock::new(),
+        })
+    }
+
+    /// Opens a segment and reads its header.
+    pub(crate) fn open(disk: &dyn Disk, epoch: u64, store: StoreId) -> Result<Found> {
+        let name = names::segment(epoch);
+        let path = disk.path(&name);
+        let failed = |e| Error::io("read", &path, &e);
+        let file = disk.open(&name).map_err(failed)?;
+        let len = file.len().map_err(failed)?;
+        let mut bytes = vec![0; len.min(SEGMENT_HEADER_BYTES as u64) as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        if bytes.iter().all(|&b| b == 0) && is_zero(&*file, len).map_err(failed)? {
+            return Ok(Found::Unused);
+        }
+        let header = bytes
+            .get(..SEGMENT_HEADER_BYTES)
+            .ok_or_else(|| Error::damaged(&path, len, "it ends within its header"))?;
+        let parsed = SegmentHeader {
+            epoch: u64_at(header, 16),
+            first_lsn: u64_at(header, 40),
+            previous_epoch: u64_at(header, 48),
+            previous_end: u64_at(header, 56),
+        };
+        if header[..12] == parsed.encode(store)[..12] && u32_at(header, 8) > FORMAT {
+            return Err(Error::NewerFormat {
+                path: disk.path(""),
+                found: u32_at(header, 8),
+                supported: FORMAT,
+            });
+        }
+        if parsed.epoch != epoch || header != parsed.encode(store) {
+            return Err(Error::damaged(
+                &path,
+                0,
+                "its header is not valid, or it is of another store",
+            ));
+        }
+        let segment = Segment {
+            header: parsed,
+            file,
+            name,
+            path,
+            binding: Binding { store, epoch },
+            frames: RwLock::default(),
+            end: OnceLock::new(),
+        };
+        Ok(Found::Segment(segment))
+    }
+
+    pub(crate) fn binding(&self) -> Binding {
+        self.binding
+    }
+
+    /// The byte behind the last frame, once nothing more is written.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.end.get().copied()
+    }
+
+    /// Says that nothing more is written behind this byte.
+    pub(crate) fn seal(&self, end: u64) {
+        // A segment is sealed once; a second word would be the same.
+        self.end.set(end).ok();
+    }
+
+    /// Reads all of the file again.
+    pub(crate) fn read_all(&self) -> Result<Vec<u8>> {
+        let failed = |e| Error::io("read", &self.path, &e);
+        let len = self
+            .end()
+            .map_or_else(|| self.file.len(), Ok)
+            .map_err(failed)?;
+        let mut bytes = vec![0; len as usize];
+        self.file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// Remembers where all frames are.
+    pub(crate) fn note_frames(&self, frames: Vec<(u64, u64)>) {
+        *self.frames.write() = frames;
+    }
+
+    /// Remembers where a frame is.
+    pub(crate) fn note_frame(&self, first_lsn: u64, at: u64) {
+        self.frames.write().push((first_lsn, at));
+    }
+
+    /// Walks the frames of a whole segment.
+    ///
+    /// `end` is the byte behind the last frame where that is known; where it is
+    /// not, the first place without a valid frame is the end, unless a later frame
+    /// vouches for what should stand there. Returns the end and the next LSN.
+    pub(crate) fn scan<'b>(
+        &self,
+        bytes: &'b [u8],
+        end: Option<u64>,
+        mut each: impl FnMut(u64, Frame<'b>) -> Result<()>,
+    ) -> Result<(u64, u64)> {
+        let mut at = SEGMENT_HEADER_BYTES;
+        let mut lsn = self.header.first_lsn;
+        loop {
+            if end == Some(at as u64) {
+                break;
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let frame = Frame::parse(rest, self.binding).filter(|f| f.first_lsn == lsn);
+            let Some(frame) = frame else {
+                let synced = later_frame_vouches_for(rest, self.binding, lsn);
+                if end.is_some() || synced {
+                    return Err(Error::damaged(
+                        &self.path,
+                        at as u64,
+                        format!("the frame of log sequence number {lsn} is not valid"),
+                    ));
+                }
+                break;
+            };
+            each(at as u64, frame)?;
+            at += frame.len();
+            lsn += frame.count;
+            if end.is_some_and(|end| at as u64 > end) {
+                return Err(Error::damaged(
+                    &self.path,
+                    at as u64,
+                    "its last frame ends elsewhere than recorded",
+                ));
+            }
+        }
+        Ok((at as u64, lsn))
+    }
+
+    /// Reads the event with this LSN again and hands it to `each`.
+    pub(crate) fn event_at<T>(
+        &self,
+        lsn: u64,
+        mut each: impl FnMut(&Event<'_>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let place = {
+            let frames = self.frames.read();
+            let after = frames.partition_point(|&(first, _)| first <= lsn);
+            after.checked_sub(1).map(|n| frames[n].1)
+        };
+        let Some(at) = place else {
+            return Ok(None);
+        };
+        let failed = |e| Error::io("read", &self.path, &e);
+        let mut bytes = vec![0; HEADER_BYTES];
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let len = HEADER_BYTES + u32_at(&bytes, 8) as usize;
+        if at + len as u64 > self.file.len().map_err(failed)? {
+            return Err(Error::damaged(
+                &self.path,
+                at,
+                "a frame's length is not valid",
+            ));
+        }
+        bytes.resize(len, 0);
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let frame = Frame::parse(&bytes, self.binding)
+            .ok_or_else(|| Error::damaged(&self.path, at, "a frame is not valid any more"))?;
+        let mut found = None;
+        frame.events(|here, event, _| {
+            if here == lsn {
+                found = each(&event);
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(found)
+    }
+}
+
+fn is_zero(file: &dyn File, len: u64) -> std::io::Result<bool> {
+    let mut step = vec![0; ZERO_STEP_BYTES.min(len as usize)];
+    let mut at = 0;
+    while at < len {
+        let bytes = step.len().min((len - at) as usize);
+        file.read_exact_at(&mut step[..bytes], at)?;
+        if step[..bytes].iter().any(|&b| b != 0) {
+            return Ok(false);
+        }
+        at += bytes as u64;
+    }
+    Ok(true)
+}

@@ -1,0 +1,280 @@
+//! The store: a folder of graphs and their jobs.
+//!
+//! Owns: [`JobStore`] and its life from open to close. Must not know: how jobs are
+//! kept.
+//! Promise: the last handle closes what nobody closed.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::core::engine::Engine;
+use crate::core::open;
+use crate::core::queue::{Action, Answer, Operation};
+use crate::error::{Error, Result, excerpt};
+use crate::graph::Graph;
+use crate::options::Options;
+use crate::recovered::Recovered;
+
+/// Bytes a project id or graph name may have.
+const NAME_BYTES_MAX: usize = 255;
+/// What a write without a request weighs in the queue.
+pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
+
+/// A durable store of jobs: one folder, one process.
+///
+/// Cheap to clone, `Send + Sync`; all clones, [`Graph`]s and [`Page`](crate::Page)s
+/// of it are one store. It has three threads of its own: `jobstore-commit`,
+/// `jobstore-pack` and `jobstore-index`; the index engine has some more.
+///
+/// A fork of the process must not use the store, and the folder must be on a local
+/// file system: the lock and the syncs mean little on others.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, List, Outcome, Request};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = JobStore::open(dir)?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+/// let id = movie.submit(Request::new("import_graph", url, Body::empty())?)?;
+/// movie.start(&id)?;
+/// movie.complete(&id, Outcome::succeeded())?;
+/// assert_eq!(movie.list(List::new())?.total(), 1);
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct JobStore {
+    handle: Arc<Handle>,
+}
+
+/// What all handles of a store share; the last one closes it.
+pub(crate) struct Handle {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.close() {
+            tracing::error!(%error, "the store did not close well");
+        }
+    }
+}
+
+impl JobStore {
+    /// Opens the store in `dir` with the default [`Options`]; makes the folder and
+    /// the store where there is none.
+    ///
+    /// Jobs that were running are completed as interrupted: see
+    /// [`JobStore::recovered`]. What a crash left half done is finished. If the
+    /// index is missing, damaged or behind, it is made again from the log.
+    ///
+    /// # Cost
+    /// Reads the log's unpacked segments, the packs' directories and the states (a
+    /// quarter of a byte a job); the jobs themselves are not read, unless the index
+    /// has to be made again.
+    ///
+    /// # Errors
+    /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
+    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`], and
+    /// [`Error::Damaged`] when the log does not hold what was written to it.
+    pub fn open(dir: impl AsRef<Path>) -> Result<JobStore> {
+        JobStore::options().open(dir)
+    }
+
+    /// How to open a store otherwise.
+    #[must_use]
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// Makes a store in memory, for the tests of engines. It ends with its last
+    /// handle.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system has no random numbers or threads.
+    pub fn in_memory() -> Result<JobStore> {
+        JobStore::options().in_memory()
+    }
+
+    pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
+        let engine = match dir {
+            Some(dir) => open::open_folder(options, dir)?,
+            None => open::open_memory(options)?,
+        };
+        Ok(JobStore {
+            handle: Arc::new(Handle { engine }),
+        })
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.handle.engine
+    }
+
+    /// Makes a graph: `name` in the project with the id `project_id`, each 1 to 255
+    /// bytes without control characters or `/`. It starts empty, also under the
+    /// name of one that was dropped.
+    ///
+    /// # Durability
+    /// As for every write: durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::GraphExists`], and those of every write:
+    /// [`Error::Closed`], [`Error::ReadOnly`], [`Error::DiskFull`],
+    /// [`Error::CommitUnknown`].
+    pub fn create_graph(&self, project_id: &str, name: &str) -> Result<Graph> {
+        check_name("project id", project_id)?;
+        check_name("graph name", name)?;
+        self.engine().check_writable()?;
+        let random: [u8; 24] = open::random(&*self.engine().disk)?;
+        let word = |n: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&random[8 * n..8 * n + 8]);
+            u64::from_le_bytes(eight)
+        };
+        // 19 digits, the first of them no zero.
+        const SMALLEST: u64 = 1_000_000_000_000_000_000;
+        let action = Action::CreateGraph {
+            project: project_id.to_owned(),
+            name: name.to_owned(),
+            id_number: SMALLEST + word(0) % (9 * SMALLEST),
+            key: [word(1), word(2)],
+        };
+        match self.commit(action)? {
+            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// The graph of that name in that project. Another project's graph does not
+    /// exist for the caller.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGraph`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// let error = store.graph("10001", "movidde").unwrap_err();
+    /// assert_eq!(error.to_string(), "graph : movidde not exist");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn graph(&self, project_id: &str, name: &str) -> Result<Graph> {
+        self.engine().check_open()?;
+        let key = (project_id.to_owned(), name.to_owned());
+        match self.engine().graphs.read().by_name.get(&key) {
+            Some(core) => Ok(Graph::new(&self.handle, core)),
+            None => Err(Error::UnknownGraph {
+                graph: excerpt(name),
+            }),
+        }
+    }
+
+    /// The graph of that name, made if it is not there: what an engine calls at its
+    /// start.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::create_graph`] but [`Error::GraphExists`].
+    pub fn graph_or_create(&self, project_id: &str, name: &str) -> Result<Graph> {
+        loop {
+            match self.graph(project_id, name) {
+                Err(Error::UnknownGraph { .. }) => {}
+                found => return found,
+            }
+            match self.create_graph(project_id, name) {
+                // Somebody else was quicker.
+                Err(Error::GraphExists { .. }) => {}
+                made => return made,
+            }
+        }
+    }
+
+    /// All graphs, in the order they were made.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn graphs(&self) -> Result<Vec<Graph>> {
+        self.engine().check_open()?;
+        let graphs = self.engine().graphs.read();
+        let all = graphs.by_number.values();
+        Ok(all.map(|core| Graph::new(&self.handle, core)).collect())
+    }
+
+    /// Drops a graph and all its jobs. Handles of it say [`Error::GraphDropped`];
+    /// pages that were made before can still be read. Disk space comes back as
+    /// packs are merged.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGraph`], and those of every write.
+    pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
+        let graph = self.graph(project_id, name)?;
+        self.engine().check_writable()?;
+        let action = Action::DropGraph { graph: graph.core };
+        match self.commit(action) {
+            Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn commit(&self, action: Action) -> Result<Answer> {
+        self.engine().commit(Operation {
+            action,
+            bytes: SMALL_WRITE_BYTES,
+        })
+    }
+
+    /// What this open found running, and what it did about it.
+    #[must_use]
+    pub fn recovered(&self) -> Recovered<'_> {
+        Recovered::new(self)
+    }
+
+    /// How often the store was opened, this time included.
+    #[must_use]
+    pub fn boot(&self) -> u64 {
+        self.engine().boot
+    }
+
+    /// Closes the store: carries out what is queued, makes it durable, brings the
+    /// index up to date, ends the threads and lets the folder go. All later calls
+    /// say [`Error::Closed`]; pages that were made before can still be written as
+    /// JSON. Closing again does nothing.
+    ///
+    /// Dropping the last handle does the same, but can tell nobody of an error.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
+    /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
+    /// noted; what was acknowledged is durable all the same.
+    pub fn close(&self) -> Result<()> {
+        self.engine().close()
+    }
+}
+
+fn check_name(what: &'static str, given: &str) -> Result<()> {
+    let usable = (1..=NAME_BYTES_MAX).contains(&given.len())
+        && !given.chars().any(|c| c.is_control() || c == '/');
+    if usable {
+        return Ok(());
+    }
+    Err(Error::InvalidName {
+        what,
+        given: excerpt(given),
+        max_bytes: NAME_BYTES_MAX,
+    })
+}
+
+impl fmt::Debug for JobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobStore")
+            .field("path", &self.engine().disk.path(""))
+            .field("boot", &self.boot())
+            .finish_non_exhaustive()
+    }
+}

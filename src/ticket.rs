@@ -1,0 +1,212 @@
+//! A write that was handed over and whose answer is waited for later.
+//!
+//! Owns: [`Ticket`]: a future and a thing to block on, without naming a runtime.
+//! Must not know: what the write does.
+//! Promise: dropping a ticket never withdraws its write; polling never blocks.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::core::queue::{Answer, Full, Operation, Queued, Slot};
+use crate::error::{Error, Result};
+use crate::store::Handle;
+
+type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
+
+/// The answer to a queued write: wait for it, or await it.
+///
+/// The write is carried out whether or not anybody waits. A ticket that found the
+/// queue full gets its place when it is first polled or waited for and there is
+/// room; if it is dropped before, the write goes in over the queue's bound, because
+/// it must not be lost.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Request};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+/// // In an async engine: `let id = ticket.await?;`
+/// let id = ticket.wait()?;
+/// assert!(movie.job(&id)?.is_some());
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[must_use = "the write is carried out anyway, but its answer may be an error"]
+pub struct Ticket<T> {
+    handle: Arc<Handle>,
+    state: State,
+    finish: Option<Finish<T>>,
+}
+
+enum State {
+    /// Refused before it was queued.
+    Refused(Option<Error>),
+    /// It found the queue full and is not in it yet.
+    Outside(Option<Queued>, Arc<Slot>),
+    /// In the queue, or carried out.
+    Queued(Arc<Slot>),
+    /// The answer was taken.
+    Done,
+}
+
+impl<T> Ticket<T> {
+    /// Queues a write if there is room; otherwise the ticket does when it is waited
+    /// for.
+    pub(crate) fn new(
+        handle: &Arc<Handle>,
+        operation: Result<Operation>,
+        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        let state = match operation {
+            Err(error) => State::Refused(Some(error)),
+            Ok(operation) => {
+                let slot = Arc::new(Slot::default());
+                let queued = Queued::new(operation, slot.clone());
+                match handle.engine.queue.try_push(queued) {
+                    Ok(()) => State::Queued(slot),
+                    Err(Full(queued, _)) => State::Outside(Some(queued), slot),
+                }
+            }
+        };
+        Ticket {
+            handle: handle.clone(),
+            state,
+            finish: Some(Box::new(finish)),
+        }
+    }
+
+    /// Queues a write if there is room; otherwise refuses it.
+    pub(crate) fn try_new(
+        handle: &Arc<Handle>,
+        operation: Operation,
+        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Result<Ticket<T>> {
+        let slot = Arc::new(Slot::default());
+        let queue = &handle.engine.queue;
+        match queue.try_push(Queued::new(operation, slot.clone())) {
+            Ok(()) => Ok(Ticket {
+                handle: handle.clone(),
+                state: State::Queued(slot),
+                finish: Some(Box::new(finish)),
+            }),
+            Err(Full(queued, queued_bytes)) => {
+                let error = Error::Busy {
+                    queued_bytes,
+                    max_bytes: queue.bytes_max(),
+                };
+                queued.answer(Err(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Blocks until the answer is there.
+    ///
+    /// # Errors
+    /// Those of the write.
+    pub fn wait(mut self) -> Result<T> {
+        self.enter();
+        let answer = match std::mem::replace(&mut self.state, State::Done) {
+            State::Refused(error) => Err(error.unwrap_or(Error::Closed)),
+            State::Outside(_, slot) | State::Queued(slot) => slot.wait(),
+            State::Done => Err(Error::Closed),
+        };
+        self.finished(answer)
+    }
+
+    /// Blocks until the answer is there, at most so long; `None` when it is not.
+    /// The ticket can then be waited for again. After the answer was given,
+    /// [`Error::Closed`].
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.enter();
+        let answer = match &mut self.state {
+            State::Refused(error) => Err(error.take().unwrap_or(Error::Closed)),
+            State::Outside(_, slot) | State::Queued(slot) => match deadline {
+                Some(deadline) => slot.wait_until(deadline)?,
+                None => slot.wait(),
+            },
+            State::Done => Err(Error::Closed),
+        };
+        self.state = State::Done;
+        Some(self.finished(answer))
+    }
+
+    /// Gets the write into the queue, waiting for room: the calling thread blocks
+    /// anyway.
+    fn enter(&mut self) {
+        if let State::Outside(queued, slot) = &mut self.state {
+            let slot = slot.clone();
+            if let Some(queued) = queued.take() {
+                // A closed queue has answered the write.
+                self.handle.engine.queue.push(queued).ok();
+                self.handle.engine.queue.wake_committer();
+            }
+            self.state = State::Queued(slot);
+        }
+    }
+
+    fn finished(&mut self, answer: Result<Answer>) -> Result<T> {
+        match self.finish.take() {
+            Some(finish) => finish(answer),
+            None => Err(Error::Closed),
+        }
+    }
+}
+
+/// Nothing in a ticket is pinned to its place.
+impl<T> Unpin for Ticket<T> {}
+
+impl<T> Future for Ticket<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let ticket = &mut *self;
+        if let State::Outside(queued, slot) = &mut ticket.state {
+            let slot = slot.clone();
+            if let Some(waiting) = queued.take() {
+                *queued = ticket.handle.engine.queue.poll_push(waiting, context);
+                if queued.is_some() {
+                    return Poll::Pending;
+                }
+            }
+            ticket.state = State::Queued(slot);
+        }
+        let answer = match &mut ticket.state {
+            State::Refused(error) => Err(error.take().unwrap_or(Error::Closed)),
+            State::Queued(slot) => match slot.poll(context) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => return Poll::Pending,
+            },
+            State::Outside(..) | State::Done => Err(Error::Closed),
+        };
+        ticket.state = State::Done;
+        Poll::Ready(ticket.finished(answer))
+    }
+}
+
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        if let State::Outside(Some(_), _) = self.state {
+            if let State::Outside(Some(queued), _) = std::mem::replace(&mut self.state, State::Done)
+            {
+                self.handle.engine.queue.force_push(queued);
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Refused(_) => "Ticket(refused)",
+            State::Outside(..) => "Ticket(waiting for room)",
+            State::Queued(_) => "Ticket(queued)",
+            State::Done => "Ticket(answered)",
+        })
+    }
+}
