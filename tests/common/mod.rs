@@ -1,0 +1,98 @@
+//! What the test programs share: short requests, a list read in all its ways, and
+//! what can happen to a store's folder between two looks at it.
+//!
+//! Promise: wherever a test looks at a list, all ways out of a page are compared.
+
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jobstore::{Body, Graph, JobStore, List, Options, Request};
+
+/// A request with this command and body, to a url that does not matter.
+pub fn request(command: &str, body: &str) -> Request {
+    Request::new(command, "/ges", Body::from_json(body).unwrap()).unwrap()
+}
+
+/// Options under which a little writing already fills segments, which are packed
+/// then.
+pub fn small_segments() -> Options {
+    JobStore::options().segment_bytes(64 << 10)
+}
+
+/// The list of all jobs as JSON; every way out of the page gave the same.
+pub fn listed(graph: &Graph) -> String {
+    let page = graph.list(List::new()).unwrap();
+    let whole = page.to_json().unwrap();
+    let mut written = Vec::new();
+    page.write_json(&mut written).unwrap();
+    assert!(written == whole, "write_json and to_json differ");
+    let chunks: Vec<u8> = page.chunks().flat_map(|chunk| chunk.unwrap()).collect();
+    assert!(chunks == whole, "chunks and to_json differ");
+    String::from_utf8(whole).unwrap()
+}
+
+/// Has everything packed that was submitted before. The store must have been opened
+/// with [`small_segments`]; it gets another graph, whose jobs fill the segments.
+pub fn pack(store: &JobStore, dir: &Path) {
+    let filler = store.graph_or_create("filler", "filler").unwrap();
+    let body = format!("\"{}\"", "x".repeat(1024));
+    for _ in 0..10 {
+        filler.submit_all(vec![request("fill", &body); 16]).unwrap();
+    }
+    wait_until_packed(dir);
+}
+
+/// Waits until packs hold everything but the segment that is being written.
+pub fn wait_until_packed(dir: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let names = names_in(dir);
+        let packs = names.iter().filter(|name| name.ends_with(".pack")).count();
+        let unfinished = names.iter().any(|name| name.ends_with(".aside"));
+        // One that was only prepared for later has no header yet.
+        let written = names
+            .iter()
+            .filter(|name| name.ends_with(".segment"))
+            .filter(|name| fs::read(dir.join(name)).is_ok_and(|b| b.starts_with(b"JOBSLOG\0")))
+            .count();
+        if packs > 0 && written == 1 && !unfinished {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not packed yet: {names:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The names in a folder, sorted.
+pub fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Takes the whole index away from a store that is closed.
+pub fn lose_index(dir: &Path) {
+    fs::remove_dir_all(dir.join("index")).unwrap();
+}
+
+/// The folder of things shared between projects, if this checkout has it.
+pub fn shared(name: &str) -> Option<std::path::PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(name);
+    if path.exists() {
+        Some(path)
+    } else {
+        println!(
+            "{} is not there; own fixtures only",
+            path.display()
+        );
+        None
+    }
+}
