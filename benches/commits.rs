@@ -18,13 +18,19 @@ const FRAME_BYTES: usize = 120;
 
 fn main() {
     let seconds = if is_test() { 0.05 } else { 2.0 };
-    let rounds = if is_test() { 1 } else { number("JOBSTORE_BENCH_ROUNDS", 3) as usize };
+    let rounds = if is_test() {
+        1
+    } else {
+        number("JOBSTORE_BENCH_ROUNDS", 3) as usize
+    };
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = JobStore::open(dir.path().join("store")).expect("open");
     let graph = store.create_graph("10001", "movie").expect("create");
     let frame = import(&mut Seeded(1)).as_json().len() + FRAME_BYTES;
     let file = prepared_file(&dir.path().join("plain"));
-    println!("| callers | submits/s | one sync after another/s | ratio | life cycles/s |\n|---|---|---|---|---|");
+    println!(
+        "| callers | submits/s | one sync after another/s | ratio | life cycles/s |\n|---|---|---|---|---|"
+    );
     for callers in [1, 8, 64, 256] {
         let (mut submits, mut syncs, mut cycles) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
@@ -33,7 +39,10 @@ fn main() {
             cycles.push(per_second(&graph, callers, seconds, life_cycle));
         }
         let (submits, syncs, cycles) = (middle(submits), middle(syncs), middle(cycles));
-        println!("| {callers} | {submits:.0} | {syncs:.0} | {:.2} | {cycles:.0} |", submits / syncs);
+        println!(
+            "| {callers} | {submits:.0} | {syncs:.0} | {:.2} | {cycles:.0} |",
+            submits / syncs
+        );
     }
     let mut times = Vec::new();
     for _ in 0..rounds {
@@ -43,7 +52,10 @@ fn main() {
         graph.submit_all(batch).expect("submit_all");
         times.push(start.elapsed());
     }
-    println!("\nsubmit_all of 10000: {:.1} ms", median(times).as_secs_f64() * 1e3);
+    println!(
+        "\nsubmit_all of 10000: {:.1} ms",
+        median(times).as_secs_f64() * 1e3
+    );
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {
@@ -96,7 +108,10 @@ fn per_second(graph: &Graph, callers: u64, seconds: f64, work: fn(&Graph, Reques
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("thread")).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("thread"))
+            .sum()
     });
     done as f64 / start.elapsed().as_secs_f64()
 }

@@ -1,4 +1,37 @@
-#![doc = "An embedded, durable store for the asynchronous jobs of a graph engine."]
+//! An embedded, durable store for the asynchronous jobs of a graph engine.
+//!
+//! A graph engine answers long requests with a job id and works on. This crate is
+//! its memory of them: it records each request (command, url, JSON body) with its
+//! id and state, durably, and lists them in order, in pages of up to 100000, out of
+//! millions, at memory speed.
+//!
+//! ```
+//! use jobstore::{Body, JobStore, List, Outcome, Request};
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let store = JobStore::open(dir)?;
+//! let movie = store.graph_or_create("10001", "movie")?;
+//!
+//! let url = "/ges/v1.0/10001/graphs/movie/action?action_id=execute-algorithm";
+//! let body = Body::from_json(r#"{"algorithmName": "pagerank", "alpha": 0.85}"#)?;
+//! let id = movie.submit(Request::new("execute_algorithm", url, body)?)?;
+//!
+//! let run = movie.run(&id)?; // pending -> running
+//! run.progress(50, "iterating");
+//! run.complete(Outcome::succeeded())?; // running -> complete
+//!
+//! let page = movie.list(List::new().offset(0).limit(100_000))?;
+//! page.write_json(std::io::stdout().lock())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (submit, start,
+//! complete, cancel, list). [`Options`] says how a store is opened, [`Durability`]
+//! what a crash can take, [`Recovery`] what becomes of jobs that were running.
+//!
+//! The log of checked frames is the truth; the index is derived from it and may be
+//! thrown away. The files are described byte by byte in the module `format`.
+
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 #![forbid(unsafe_code)]
@@ -38,3 +71,12 @@ pub use crate::request::{Body, Request};
 pub use crate::run::Run;
 pub use crate::store::JobStore;
 pub use crate::ticket::Ticket;
+
+#[cfg(doc)]
+#[doc = include_str!("storage/FORMAT.md")]
+pub mod format {}
+
+/// The README's examples, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

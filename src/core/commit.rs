@@ -35,10 +35,25 @@ const CHANGES_TO_INDEX: u64 = 32 << 10;
 pub(crate) struct Committer {
     pub(crate) log: Log,
     frame: Builder,
-    taken: Vec<Queued>,
     /// Since when something is written and not synced.
     unsynced_since: Option<Instant>,
     changes_since_index: u64,
+}
+
+/// What a round has to say to whom. Said after the committer was let go of: who is
+/// woken may do anything, and the next round need not wait for it.
+#[must_use]
+pub(crate) struct Answers {
+    taken: Vec<Queued>,
+    answers: Vec<Result<Answer>>,
+}
+
+impl Answers {
+    pub(crate) fn give(self) {
+        for (queued, answer) in self.taken.into_iter().zip(self.answers) {
+            queued.answer(answer);
+        }
+    }
 }
 
 /// What a round is going to do once its frame is durable.
@@ -66,26 +81,21 @@ impl Committer {
         Committer {
             log,
             frame: Builder::default(),
-            taken: Vec::new(),
             unsynced_since: None,
             changes_since_index: 0,
         }
     }
 
-    /// Commits what waits in the queue, up to a group. `false` when nothing does.
-    pub(crate) fn round(&mut self, engine: &Engine) -> bool {
-        let mut taken = std::mem::take(&mut self.taken);
+    /// Commits what waits in the queue, up to a group; `None` when nothing does.
+    pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
+        let mut taken = Vec::new();
         engine.queue.take(GROUP_BYTES, &mut taken);
         if taken.is_empty() {
-            self.taken = taken;
-            return false;
+            return None;
         }
         if let Err(refused) = self.check(engine) {
-            taken
-                .drain(..)
-                .for_each(|queued| queued.answer(Err(refused.clone())));
-            self.taken = taken;
-            return true;
+            let answers = taken.iter().map(|_| Err(refused.clone())).collect();
+            return Some(Answers { taken, answers });
         }
         let mut round = Round {
             now_ms: engine.now_ms(),
@@ -97,38 +107,27 @@ impl Committer {
             round.answers.push(answer);
             round.ids.resize_with(round.answers.len(), Vec::new);
         }
-        let committed = if self.frame.count() > 0 {
-            self.write(engine).map(Some)
-        } else {
-            Ok(None)
-        };
-        match committed {
-            Ok(appended) => {
-                if let Some(appended) = appended {
-                    self.publish(engine, &mut round, &appended);
+        if self.frame.count() > 0 {
+            match self.write(engine) {
+                Ok(appended) => self.publish(engine, &mut round, &appended),
+                Err(AppendError::Refused(error)) => {
+                    for answer in round.answers.iter_mut().filter(|answer| answer.is_ok()) {
+                        *answer = Err(error.clone());
+                    }
                 }
-                for (queued, answer) in taken.drain(..).zip(round.answers) {
-                    queued.answer(answer);
-                }
-            }
-            Err(AppendError::Refused(error)) => {
-                for (queued, answer) in taken.drain(..).zip(round.answers) {
-                    queued.answer(answer.and(Err(error.clone())));
-                }
-            }
-            Err(AppendError::Unknown(error)) => {
-                let why = engine.fail(&error);
-                for (queued, ids) in taken.drain(..).zip(round.ids) {
-                    queued.answer(Err(Error::CommitUnknown {
+                Err(AppendError::Unknown(error)) => {
+                    let why = engine.fail(&error);
+                    let unknown = |ids: Vec<JobId>| Error::CommitUnknown {
                         ids: ids.into(),
                         why: why.clone(),
-                    }));
+                    };
+                    round.answers = round.ids.drain(..).map(|ids| Err(unknown(ids))).collect();
                 }
             }
         }
         self.frame.shrink(BUFFER_BYTES_MAX);
-        self.taken = taken;
-        true
+        let answers = round.answers;
+        Some(Answers { taken, answers })
     }
 
     /// The store may have failed or been closed since the write was queued; a close
@@ -566,7 +565,11 @@ impl Round {
 pub(crate) fn run(engine: &Engine) {
     loop {
         let mut committer = engine.committer.lock();
-        while committer.round(engine) {}
+        if let Some(answers) = committer.round(engine) {
+            drop(committer);
+            answers.give();
+            continue;
+        }
         let mut due = committer.sync_due(engine);
         if due.is_some_and(|due| due <= Instant::now()) {
             // A failure is noted in the store's health.

@@ -204,10 +204,17 @@ impl Engine {
         let slot = Arc::new(Slot::default());
         self.queue.push(Queued::new(operation, slot.clone()))?;
         // Nobody commits: do it here and save two changes of thread.
-        if let Some(mut committer) = self.committer.try_lock() {
-            while !slot.is_answered() && committer.round(self) {}
+        while !slot.is_answered() {
+            let Some(mut committer) = self.committer.try_lock() else {
+                break;
+            };
+            let answers = committer.round(self);
             drop(committer);
             self.wake_committer_if_needed();
+            match answers {
+                Some(answers) => answers.give(),
+                None => break,
+            }
         }
         slot.wait()
     }
@@ -279,10 +286,16 @@ impl Engine {
                 tracing::error!("a thread of the store ended by a panic");
             }
         }
-        let mut committer = self.committer.lock();
-        while committer.round(self) {}
-        let ended = self.end_log(&mut committer);
-        drop(committer);
+        let ended = loop {
+            let mut committer = self.committer.lock();
+            match committer.round(self) {
+                Some(answers) => {
+                    drop(committer);
+                    answers.give();
+                }
+                None => break self.end_log(&mut committer),
+            }
+        };
         if ended.is_ok() {
             self.apply_to_index();
         }

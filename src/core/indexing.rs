@@ -31,12 +31,19 @@ pub(crate) struct Indexer {
     pub(crate) graphs: BTreeSet<u32>,
 }
 
+struct LeavingGraph {
+    graph: Arc<GraphCore>,
+    details: Arc<DetailChanges>,
+    /// Number and bytes of chunks of states.
+    chunks: Vec<(u64, Vec<u8>)>,
+}
+
 /// What leaves memory in one go: everything up to one LSN.
 pub(crate) struct Leaving {
     lsn: u64,
     boot: u64,
     graphs_created: u32,
-    graphs: Vec<(Arc<GraphCore>, Arc<DetailChanges>, Vec<(u64, Vec<u8>)>)>,
+    graphs: Vec<LeavingGraph>,
 }
 
 impl Leaving {
@@ -45,11 +52,11 @@ impl Leaving {
         let taken = graphs.by_number.values().map(|graph| {
             let mut state = graph.state.write();
             state.leaving = Arc::new(std::mem::take(&mut state.changed));
-            (
-                graph.clone(),
-                state.leaving.clone(),
-                state.status.take_dirty(),
-            )
+            LeavingGraph {
+                graph: graph.clone(),
+                details: state.leaving.clone(),
+                chunks: state.status.take_dirty(),
+            }
         });
         Leaving {
             lsn,
@@ -61,8 +68,8 @@ impl Leaving {
 
     /// Forgets what is in the index now.
     pub(crate) fn left(&self, ids: &ForeignIds) {
-        for (graph, ..) in &self.graphs {
-            graph.state.write().leaving = Arc::default();
+        for leaving in &self.graphs {
+            leaving.graph.state.write().leaving = Arc::default();
         }
         ids.left();
     }
@@ -223,7 +230,7 @@ impl Indexer {
                 leaving
                     .graphs
                     .iter()
-                    .any(|(graph, ..)| graph.number == number)
+                    .any(|leaving| leaving.graph.number == number)
             };
             self.graphs
                 .iter()
@@ -234,7 +241,12 @@ impl Indexer {
         for number in gone {
             self.remove_graph(&mut writer, number)?;
         }
-        for (graph, changes, chunks) in &leaving.graphs {
+        for LeavingGraph {
+            graph,
+            details,
+            chunks,
+        } in &leaving.graphs
+        {
             if self.graphs.insert(graph.number) {
                 let key = rows::graph_key(graph.number);
                 let row = GraphRow {
@@ -254,7 +266,7 @@ impl Indexer {
                 self.name(&key, Some(&value));
                 writer.put(key, value)?;
             }
-            put_details(&mut writer, graph.number, changes)?;
+            put_details(&mut writer, graph.number, details)?;
         }
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);

@@ -57,6 +57,8 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
         if anew {
             sled::remove(&folder).map_err(failed)?;
         }
+        // The index engine would leave it open to others.
+        Folder::create(&folder).map_err(failed)?;
         let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
         Ok(Arc::new(index))
     };
@@ -162,7 +164,7 @@ fn open(
     };
     let ReadLog {
         mut replay,
-        truth,
+        mut truth,
         end,
         found,
     } = read.map_err(Problem::into_error)?;
@@ -175,8 +177,9 @@ fn open(
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     let mut log = Log::begin(disk.clone(), store, spare.clone(), replay.next_lsn, end)?;
     let time_ms = crate::clock::to_ms(options.clock.now());
-    recover::settle(&mut replay, &mut log, &found, time_ms).map_err(Problem::into_error)?;
-    let mut truth = truth;
+    let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
+    let sealed = settled.map_err(Problem::into_error)?;
+    truth.segments.extend(sealed);
     truth.segments.push(log.active().clone());
     let engine = Arc::new(Engine::new(Parts {
         options,
@@ -330,6 +333,11 @@ fn read_log(
         last = segment.path.clone();
     }
     if let Some(closed) = files.closed {
+        if closed.lsn >= replay.next_lsn && closed.epoch != end.0 {
+            let missing = disk.path(&names::segment(closed.epoch));
+            let what = "the segment that the log was closed with is missing";
+            return Err(Error::damaged(missing, 0, what).into());
+        }
         if closed.lsn != replay.next_lsn - 1 {
             let what = format!(
                 "the log ends at log sequence number {}, but was closed at {}: \

@@ -17,6 +17,7 @@ use crate::options::Recovery;
 use crate::storage::event::{Event, RecoveredAs, pack_sequences};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Log};
+use crate::storage::segment::Segment;
 
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
@@ -91,12 +92,13 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
 }
 
 /// Records this boot and what it does about the jobs found, in one frame, durably.
+/// Returns the segment that was too small for it, if it was.
 pub(crate) fn settle(
     replay: &mut Replay,
     log: &mut Log,
     found: &[Found],
     time_ms: u64,
-) -> Result<(), Problem> {
+) -> Result<Option<Arc<Segment>>, Problem> {
     let boot = replay.boot + 1;
     let mut packed = Vec::new();
     for found in found {
@@ -131,5 +133,5 @@ pub(crate) fn settle(
     for event in &events {
         replay.settled_event(event, &appended.segment.path)?;
     }
-    Ok(())
+    Ok(appended.sealed)
 }

@@ -5,6 +5,7 @@
 //! Promise: whatever the index holds up to its LSN, the states after the last
 //! event are those the log tells.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::core::commit::tail_place;
@@ -67,6 +68,10 @@ pub(crate) struct Replay {
     pub(crate) boot: u64,
     pub(crate) next_lsn: u64,
     changes: u64,
+    /// Graphs whose requests do not join, and where that was noticed. It is damage
+    /// unless the log goes on to drop the graph: packing and merging leave the
+    /// requests of dropped graphs out.
+    broken: HashMap<u32, Error>,
 }
 
 impl Replay {
@@ -85,6 +90,7 @@ impl Replay {
             boot,
             next_lsn: 1,
             changes: 0,
+            broken: HashMap::new(),
         }
     }
 
@@ -119,7 +125,9 @@ impl Replay {
             }
             let mut state = graph.state.write();
             if state.packed_end() != part.first_sequence {
-                return Err(out_of_order(&pack.path, &graph, part.first_sequence).into());
+                let error = out_of_order(&pack.path, &graph, part.first_sequence);
+                self.broken.entry(part.graph).or_insert(error);
+                continue;
             }
             Arc::make_mut(&mut state.parts).push(part.clone());
         }
@@ -265,10 +273,15 @@ impl Replay {
             Some(run) => run.first_sequence + run.jobs.len() as u64,
             None => state.packed_end(),
         };
-        if sequence != next || (is_new && sequence > state.status.len()) {
+        if is_new && sequence > state.status.len() {
             return Err(out_of_order(&segment.path, &graph, sequence).into());
         }
-        state.add_tail(segment, sequence, tail_place(end, id, request, time_ms));
+        if sequence == next {
+            state.add_tail(segment, sequence, tail_place(end, id, request, time_ms));
+        } else {
+            let error = out_of_order(&segment.path, &graph, sequence);
+            self.broken.entry(number).or_insert(error);
+        }
         if is_new {
             state.add_pending(sequence);
             if graph.ids.sequence(id) != Some(sequence) {
@@ -400,6 +413,9 @@ impl Replay {
             return Err(Error::damaged(last, 0, what).into());
         }
         for graph in self.graphs.by_number.values() {
+            if let Some(error) = self.broken.get(&graph.number) {
+                return Err(error.clone().into());
+            }
             let state = graph.state.read();
             let end = match state.tail.last() {
                 Some(run) => run.first_sequence + run.jobs.len() as u64,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-use super::{Batch, Fault, Index};
+use super::{Batch, EachRow, Fault, Index};
 
 #[derive(Default)]
 pub(crate) struct MemoryIndex {
@@ -19,11 +19,7 @@ impl Index for MemoryIndex {
         Ok(self.rows.read().get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
         let rows = self.rows.read();
         rows.range(prefix.to_vec()..)
             .take_while(|(key, _)| key.starts_with(prefix))

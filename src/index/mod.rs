@@ -13,17 +13,16 @@ pub(crate) mod sled;
 #[derive(Clone, Debug)]
 pub(crate) struct Fault(pub(crate) String);
 
+/// What a scan calls with key and value of each row.
+pub(crate) type EachRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>;
+
 /// A store of small rows in the order of their keys.
 pub(crate) trait Index: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
     /// Calls `each` with every row whose key begins with `prefix`, in order. Rows
     /// written meanwhile may be seen or not.
-    fn scan(
-        &self,
-        prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault>;
+    fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault>;
 
     /// Makes the changes of a batch; after a crash all of them are there or none,
     /// as far as the engine keeps its word.

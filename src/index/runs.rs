@@ -13,6 +13,10 @@ use super::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value
 use super::{Batch, Fault, Index};
 use crate::storage::codec::{VarReader, put_var};
 
+/// What is called with key and value of each run row that is put, or key only of
+/// each that is removed.
+type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
 /// Bytes of pairs in a page, about; below what a row may hold.
 const PAGE_BYTES: usize = 5 << 10;
 /// A run is merged with its elder while that has less than so many times its
@@ -149,7 +153,7 @@ impl Runs {
         &self,
         pairs: impl Iterator<Item = (u64, u64)>,
         count: u64,
-        named: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        named: Named<'_>,
     ) -> Result<(), Fault> {
         if count == 0 {
             return Ok(());
@@ -188,7 +192,7 @@ impl Runs {
         pairs: impl Iterator<Item = Result<(u64, u64), Fault>>,
         count: u64,
         replaced: &[&Run],
-        named: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        named: Named<'_>,
     ) -> Result<Run, Fault> {
         let number = {
             let mut next = self.next.lock();

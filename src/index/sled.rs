@@ -10,7 +10,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use super::{Batch, Fault, Index};
+use super::{Batch, EachRow, Fault, Index};
 
 /// sled collects its garbage when it flushes by itself; a flush is no sync.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -91,11 +91,7 @@ impl Index for SledIndex {
         caught(|| self.tree.get(key)).map(|value| value.map(|v| v.to_vec()))
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
         let mut rows = self.tree.scan_prefix(prefix);
         while let Some((key, value)) = caught(|| rows.next().transpose())? {
             each(&key, &value)?;

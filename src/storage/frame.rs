@@ -138,18 +138,33 @@ impl<'a> Frame<'a> {
 /// Whether a valid frame that vouches for `lsn` begins anywhere in `bytes`: then
 /// what is missing before it was synced once, and its loss is damage.
 pub(crate) fn later_frame_vouches_for(bytes: &[u8], binding: Binding, lsn: u64) -> bool {
+    frames_anywhere(bytes, binding).any(|frame| frame.first_lsn > lsn && frame.synced_lsn >= lsn)
+}
+
+/// Whether a valid frame in `bytes` vouches for another one in them: then they were
+/// synced once, whatever is in front of them now.
+pub(crate) fn frames_vouch_for_each_other(bytes: &[u8], binding: Binding) -> bool {
+    let mut first_lsn = u64::MAX;
+    frames_anywhere(bytes, binding).any(|frame| {
+        first_lsn = first_lsn.min(frame.first_lsn);
+        frame.synced_lsn >= first_lsn
+    })
+}
+
+/// All valid frames, wherever they begin.
+fn frames_anywhere(bytes: &[u8], binding: Binding) -> impl Iterator<Item = Frame<'_>> {
     let magic = MAGIC.to_le_bytes();
     let mut at = 0;
-    while let Some(found) = find(&bytes[at..], &magic) {
-        at += found;
-        if let Some(frame) = Frame::parse(&bytes[at..], binding) {
-            if frame.first_lsn > lsn && frame.synced_lsn >= lsn {
-                return true;
+    std::iter::from_fn(move || {
+        while let Some(found) = find(&bytes[at..], &magic) {
+            let start = at + found;
+            at = start + 1;
+            if let Some(frame) = Frame::parse(&bytes[start..], binding) {
+                return Some(frame);
             }
         }
-        at += 1;
-    }
-    false
+        None
+    })
 }
 
 fn find(bytes: &[u8], pattern: &[u8; 4]) -> Option<usize> {

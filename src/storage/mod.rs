@@ -4,7 +4,6 @@
 //! Must not know: graphs' states, callers, the index.
 //! Promise: what was appended durably is read back as it was, or the error names
 //! file and place.
-#![doc = include_str!("FORMAT.md")]
 
 pub(crate) mod block;
 pub(crate) mod codec;

@@ -5,7 +5,7 @@
 //! Promise: a pack is whole or not there; each part of it is checked before it is
 //! believed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,7 @@ impl Pack {
     }
 }
 
-fn part_of(graph: GraphBlocks, file: &Arc<dyn File>, path: &PathBuf) -> Option<Part> {
+fn part_of(graph: GraphBlocks, file: &Arc<dyn File>, path: &Path) -> Option<Part> {
     let (first, last) = (graph.blocks.first()?, graph.blocks.last()?);
     Some(Part {
         graph: graph.graph,
@@ -252,7 +252,7 @@ fn part_of(graph: GraphBlocks, file: &Arc<dyn File>, path: &PathBuf) -> Option<P
         end_sequence: last.first_sequence + u64::from(last.jobs),
         blocks: graph.blocks,
         file: file.clone(),
-        path: path.clone(),
+        path: path.to_path_buf(),
     })
 }
 

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::Event;
 use crate::storage::frame::{
-    Binding, Frame, HEADER_BYTES, later_frame_vouches_for, u32_at, u64_at,
+    Binding, Frame, HEADER_BYTES, frames_vouch_for_each_other, later_frame_vouches_for, u32_at,
+    u64_at,
 };
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
@@ -141,7 +142,14 @@ impl Segment {
         let len = file.len().map_err(failed)?;
         let mut bytes = vec![0; len.min(SEGMENT_HEADER_BYTES as u64) as usize];
         file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-        if bytes.iter().all(|&b| b == 0) && is_zero(&*file, len).map_err(failed)? {
+        if bytes.iter().all(|&b| b == 0) {
+            // Never used; or a power cut took the header, which was then not synced
+            // yet, nor was anything behind it.
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+            if frames_vouch_for_each_other(&bytes, Binding { store, epoch }) {
+                return Err(Error::damaged(&path, 0, "its header is missing"));
+            }
             return Ok(Found::Unused);
         }
         let header = bytes
@@ -298,18 +306,4 @@ impl Segment {
         })?;
         Ok(found)
     }
-}
-
-fn is_zero(file: &dyn File, len: u64) -> std::io::Result<bool> {
-    let mut step = vec![0; ZERO_STEP_BYTES.min(len as usize)];
-    let mut at = 0;
-    while at < len {
-        let bytes = step.len().min((len - at) as usize);
-        file.read_exact_at(&mut step[..bytes], at)?;
-        if step[..bytes].iter().any(|&b| b != 0) {
-            return Ok(false);
-        }
-        at += bytes as u64;
-    }
-    Ok(true)
 }
