@@ -6,7 +6,8 @@
 //! bodies to the letter, because nothing is parsed.
 
 use crate::core::graph::GraphCore;
-use crate::core::read::{Large, Reader, Snapshot, Unit};
+use crate::core::large::Large;
+use crate::core::read::{Reader, Snapshot, Unit};
 use crate::error::Result;
 use crate::job::State;
 use crate::storage::block::{BLOCK_STATUS, Row};

@@ -286,6 +286,12 @@ pub enum Error {
         /// The writer's words.
         message: Arc<str>,
     },
+    /// A call that makes no sense at this point.
+    #[error("{what}")]
+    InvalidUse {
+        /// What was wrong about it.
+        what: &'static str,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -361,7 +367,8 @@ impl Error {
             | Error::BatchTooLarge { .. }
             | Error::OutcomeTooLarge { .. }
             | Error::PageLimit { .. }
-            | Error::InvalidCursor { .. } => (400, "GES.8000", self.to_string()),
+            | Error::InvalidCursor { .. }
+            | Error::InvalidUse { .. } => (400, "GES.8000", self.to_string()),
             Error::Busy { .. }
             | Error::Closed
             | Error::ReadOnly { .. }
@@ -390,6 +397,7 @@ impl Error {
 
 /// The contract's failure: what a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// HTTP status.
     pub status: u16,

@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::core::engine::Engine;
 use crate::core::graph::{GraphCore, RunCell};
-use crate::core::queue::{Action, Answer, Operation};
+use crate::core::queue::{Action, Answer, Looked, Operation};
 use crate::core::read::Snapshot;
 use crate::core::status::States;
 use crate::error::{Error, Result, excerpt};
@@ -135,7 +136,8 @@ impl Graph {
     /// # Errors
     /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every
     /// write: [`Error::DiskFull`] (nothing recorded), [`Error::CommitUnknown`] (the
-    /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`].
+    /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`]. A
+    /// million jobs after the index failed, [`Error::IndexUnavailable`].
     pub fn submit(&self, request: Request) -> Result<JobId> {
         created(self.engine().commit(self.submit_operation(request)?))
     }
@@ -160,24 +162,27 @@ impl Graph {
     /// be repeated when its answer was lost.
     ///
     /// # Errors
-    /// [`Error::InvalidJobId`]; [`Error::JobIdTaken`] when the id belongs to a job
-    /// with another request; those of [`Graph::submit`].
+    /// [`Error::JobIdTaken`] when the id belongs to a job with another request; those
+    /// of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
         let id = JobId::new(id)?;
-        if let Some(known) = self.look_up(&id, &request)? {
-            return Ok(known);
+        let looked = self.look(&id)?;
+        match &looked.found {
+            Some(known) if *known == request => Ok(Submitted::AlreadyExists(id)),
+            Some(_) => Err(Error::JobIdTaken { id }),
+            None => {
+                let operation = self.submit_as_operation(&id, request, looked)?;
+                submitted(self.engine().commit(operation), id)
+            }
         }
-        let answer = self
-            .engine()
-            .commit(self.submit_as_operation(&id, request)?);
-        submitted(answer, id)
     }
 
     /// Marks a pending job as running.
     ///
     /// # Errors
     /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] when it is not pending;
-    /// those of every write.
+    /// those of every write and of
+    /// looking an id up ([`Graph::job`]).
     pub fn start(&self, id: impl AsRef<str>) -> Result<()> {
         let (sequence, id) = self.resolve(id.as_ref())?;
         let operation = self.small(Action::Start {
@@ -193,7 +198,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] for a pending job;
-    /// [`Error::OutcomeTooLarge`]; those of every write.
+    /// [`Error::OutcomeTooLarge`]; those of every write and of
+    /// looking an id up ([`Graph::job`]).
     pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Result<Completion> {
         let (sequence, id) = self.resolve(id.as_ref())?;
         self.complete_sequence(sequence, &id, outcome)
@@ -215,7 +221,8 @@ impl Graph {
     /// as cancelled.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], and those of every write.
+    /// [`Error::UnknownJob`], and those of every write and of
+    /// looking an id up ([`Graph::job`]).
     pub fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation> {
         let (sequence, id) = self.resolve(id.as_ref())?;
         let operation = self.small(Action::Cancel {
@@ -263,6 +270,25 @@ impl Graph {
             graph: self.core.clone(),
         });
         self.claimed(self.engine().commit(operation))
+    }
+
+    /// A guard for a job that is running already: one that an earlier process left
+    /// ([`Recovery::Leave`](crate::Recovery::Leave)), or that was started by its id.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] when it is not running;
+    /// those of [`Graph::job`].
+    pub fn attach(&self, id: impl AsRef<str>) -> Result<Run> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        match self.core.state.read().status.get(sequence) {
+            Some(State::Running) => {}
+            Some(from) => {
+                let to = State::Running;
+                return Err(Error::IllegalTransition { id, from, to });
+            }
+            None => return Err(Error::UnknownJob { id: id.to_string() }),
+        }
+        self.guard(sequence)
     }
 
     /// A job by its id.
@@ -359,6 +385,7 @@ impl Graph {
     }
 
     fn check_request(&self, request: &Request) -> Result<u64> {
+        self.engine().check_index_lag()?;
         let given_bytes = request.as_json().len() as u64;
         let max_bytes = self.engine().options.request_bytes_max;
         if given_bytes > max_bytes {
@@ -406,31 +433,41 @@ impl Graph {
         Ok(Operation { action, bytes })
     }
 
-    fn submit_as_operation(&self, id: &JobId, request: Request) -> Result<Operation> {
+    fn submit_as_operation(
+        &self,
+        id: &JobId,
+        request: Request,
+        looked: Looked,
+    ) -> Result<Operation> {
         self.check_writable()?;
         let bytes = self.check_request(&request)?;
         let action = Action::SubmitAs {
             graph: self.core.clone(),
             id: id.clone(),
             request,
+            looked,
         };
         Ok(Operation { action, bytes })
     }
 
     /// The job an engine's id belongs to already.
-    fn look_up(&self, id: &JobId, request: &Request) -> Result<Option<Submitted>> {
+    fn look(&self, id: &JobId) -> Result<Looked> {
         self.check()?;
-        match self.engine().request_of(&self.core, id.as_str())? {
-            None => Ok(None),
-            Some(known) if known == *request => Ok(Some(Submitted::AlreadyExists(id.clone()))),
-            Some(_) => Err(Error::JobIdTaken { id: id.clone() }),
-        }
+        let generation = self.engine().ids.generation();
+        let found = self.engine().request_of(&self.core, id.as_str())?;
+        Ok(Looked { found, generation })
     }
 
     fn complete_operation(&self, sequence: u64, id: &JobId, outcome: Outcome) -> Result<Operation> {
         self.check_writable()?;
         outcome.check()?;
-        let detail = outcome.detail().map_or(0, str::len) as u64;
+        let texts = [
+            outcome.code(),
+            outcome.message(),
+            outcome.detail(),
+            outcome.result_ref(),
+        ];
+        let text_bytes: u64 = texts.iter().flatten().map(|text| text.len() as u64).sum();
         let action = Action::Complete {
             graph: self.core.clone(),
             sequence,
@@ -439,7 +476,7 @@ impl Graph {
         };
         Ok(Operation {
             action,
-            bytes: SMALL_WRITE_BYTES + detail,
+            bytes: SMALL_WRITE_BYTES + text_bytes,
         })
     }
 
@@ -480,26 +517,40 @@ impl Graph {
         }
     }
 
-    /// The guard of a job that is running.
+    /// The guard of a job that was just started. If it cannot be had, the job is
+    /// recorded as interrupted: nobody will work on it.
     fn watch(&self, sequence: u64) -> Result<Run> {
-        let job = self.engine().job(&self.core, sequence)?;
-        let job = job.ok_or(Error::UnknownJob {
-            id: sequence.to_string(),
+        self.guard(sequence).inspect_err(|_| {
+            let action = Action::Abandon {
+                graph: self.core.clone(),
+                sequence,
+            };
+            // Dropping the ticket leaves the write queued.
+            drop(
+                self.queue()
+                    .ticket(Ok(self.small(action)), |_, answer| answer.map(|_| ())),
+            );
+        })
+    }
+
+    fn guard(&self, sequence: u64) -> Result<Run> {
+        let known = self.engine().id_and_request(&self.core, sequence)?;
+        let (id, request) = known.ok_or_else(|| Error::UnknownJob {
+            id: format!("number {sequence}"),
         })?;
         let mut state = self.core.state.write();
-        let cell = Arc::new(RunCell::default());
-        if state.status.get(sequence) == Some(State::Running) {
-            let cancelling = state.cancelling.contains(&sequence);
-            cell.cancel
-                .store(cancelling, std::sync::atomic::Ordering::Release);
+        let cancelling = state.cancelling.contains(&sequence);
+        let running = state.status.get(sequence) == Some(State::Running);
+        let cell = match state.watched.get(&sequence) {
+            Some(cell) => cell.clone(),
+            None => Arc::new(RunCell::default()),
+        };
+        if running {
+            cell.cancel.store(cancelling, Ordering::Release);
             state.watched.insert(sequence, cell.clone());
         }
         drop(state);
-        Ok(Run::new(
-            self.clone(),
-            (job.id, job.request, sequence),
-            cell,
-        ))
+        Ok(Run::new(self.clone(), (id, request, sequence), cell))
     }
 }
 
@@ -519,14 +570,21 @@ fn is_empty_batch(operation: &Operation) -> bool {
 fn created(answer: Result<Answer>) -> Result<JobId> {
     match answer? {
         Answer::Created(id) => Ok(id),
-        _ => Err(Error::Closed),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The committer answers each write in its own way; anything else is our mistake.
+pub(crate) fn unexpected() -> Error {
+    Error::InvalidUse {
+        what: "the store gave an answer to another question; please report this",
     }
 }
 
 fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
     match answer? {
         Answer::CreatedAll(ids) => Ok(ids),
-        _ => Err(Error::Closed),
+        _ => Err(unexpected()),
     }
 }
 
@@ -587,9 +645,11 @@ impl Queue<'_> {
     /// Like [`Graph::submit_as`].
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
         match JobId::new(id) {
-            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(Error::Closed))),
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
             Ok(id) => {
-                let operation = self.graph.submit_as_operation(&id, request);
+                let looked = self.graph.look(&id);
+                let operation =
+                    looked.and_then(|l| self.graph.submit_as_operation(&id, request, l));
                 self.ticket(operation, move |_, answer| submitted(answer, id))
             }
         }
@@ -612,7 +672,7 @@ impl Queue<'_> {
     pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Ticket<Completion> {
         match self.graph.resolve(id.as_ref()) {
             Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome),
-            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(Error::Closed))),
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
         }
     }
 
@@ -642,6 +702,25 @@ impl Queue<'_> {
         });
         self.ticket(operation, move |graph, answer| {
             graph.cancellation(found, answer)
+        })
+    }
+
+    /// Like [`Graph::run`]. If the ticket is dropped, the job stays running until it
+    /// is completed by its id or the store is reopened.
+    pub fn run(&self, id: impl AsRef<str>) -> Ticket<Run> {
+        let resolved = self.graph.resolve(id.as_ref());
+        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let operation = resolved.map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            self.graph.small(Action::Start {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, move |graph, answer| {
+            answer?;
+            graph.watch(found)
         })
     }
 

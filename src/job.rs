@@ -49,6 +49,7 @@ impl fmt::Display for State {
 /// How far a running job says it is. Kept in memory only, and no part of the
 /// instant that a page shows.
 #[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,

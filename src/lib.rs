@@ -69,7 +69,7 @@ pub use crate::page::{Chunks, Jobs, Page};
 pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::request::{Body, Request};
 pub use crate::run::Run;
-pub use crate::store::JobStore;
+pub use crate::store::{Health, JobStore, StoreQueue};
 pub use crate::ticket::Ticket;
 
 #[cfg(doc)]

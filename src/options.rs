@@ -83,9 +83,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// All caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. Most of
-    /// it goes to the index; the jobs themselves are read through the file cache
-    /// of the system.
+    /// All caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. A quarter
+    /// is what the index engine is told, which takes more than it is told; the jobs
+    /// themselves are read through the file cache of the system.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Options {
         self.cache_bytes = bytes;

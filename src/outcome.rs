@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::request::value_to_json;
+use crate::storage::event::Extra;
 
 /// Bytes an outcome's detail may have.
 pub(crate) const DETAIL_BYTES_MAX: usize = 64 * 1024;
@@ -96,15 +97,6 @@ pub struct Outcome {
     pub(crate) kind: OutcomeKind,
     pub(crate) boot: Option<u64>,
     pub(crate) extra: Option<Box<Extra>>,
-}
-
-/// The parts of an outcome that most jobs do not have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Extra {
-    pub(crate) code: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) detail: Option<String>,
-    pub(crate) result_ref: Option<String>,
 }
 
 impl Outcome {

@@ -8,7 +8,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::core::read::{JobReader, Snapshot};
+use crate::core::jobs::JobReader;
+use crate::core::read::Snapshot;
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::graph::Graph;

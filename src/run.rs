@@ -48,6 +48,7 @@ const DROP_WAIT: Duration = Duration::from_secs(1);
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
+#[must_use = "a run that is dropped is recorded as interrupted"]
 pub struct Run {
     graph: Graph,
     id: JobId,
@@ -108,12 +109,14 @@ impl Run {
     /// Records how the job ended.
     ///
     /// # Errors
-    /// Those of [`Graph::complete`](crate::Graph::complete). On an error the job is
-    /// still running, and the guard is gone: complete it by its id.
+    /// Those of [`Graph::complete`](crate::Graph::complete). On an error the guard
+    /// is dropped: where that can be recorded, the job is interrupted.
     pub fn complete(mut self, outcome: Outcome) -> Result<Completion> {
-        self.finished = true;
-        self.graph
-            .complete_sequence(self.sequence, &self.id, outcome)
+        let completed = self
+            .graph
+            .complete_sequence(self.sequence, &self.id, outcome);
+        self.finished = completed.is_ok();
+        completed
     }
 
     /// Lets go of the guard and leaves the job running.

@@ -5,16 +5,17 @@
 //! Promise: the last handle closes what nobody closed.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::core::engine::Engine;
 use crate::core::open;
 use crate::core::queue::{Action, Answer, Operation};
 use crate::error::{Error, Result, excerpt};
-use crate::graph::Graph;
+use crate::graph::{Graph, unexpected};
 use crate::options::Options;
 use crate::recovered::Recovered;
+use crate::ticket::Ticket;
 
 /// Bytes a project id or graph name may have.
 const NAME_BYTES_MAX: usize = 255;
@@ -73,13 +74,16 @@ impl JobStore {
     ///
     /// # Cost
     /// Reads the log's unpacked segments, the packs' directories and the states (a
-    /// quarter of a byte a job); the jobs themselves are not read, unless the index
-    /// has to be made again.
+    /// quarter of a byte a job), and the lookups of ids that engines brought (about
+    /// 10 bytes each); the jobs themselves are not read, unless the index has to be
+    /// made again.
     ///
     /// # Errors
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
-    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`], and
-    /// [`Error::Damaged`] when the log does not hold what was written to it.
+    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`],
+    /// [`Error::Damaged`] when the log does not hold what was written to it, and
+    /// [`Error::IndexUnavailable`] when the index could not even be made anew. With
+    /// options also [`Error::InvalidOption`] and [`Error::StoreMissing`].
     pub fn open(dir: impl AsRef<Path>) -> Result<JobStore> {
         JobStore::options().open(dir)
     }
@@ -129,27 +133,8 @@ impl JobStore {
     /// [`Error::Closed`], [`Error::ReadOnly`], [`Error::DiskFull`],
     /// [`Error::CommitUnknown`].
     pub fn create_graph(&self, project_id: &str, name: &str) -> Result<Graph> {
-        check_name("project id", project_id)?;
-        check_name("graph name", name)?;
-        self.engine().check_writable()?;
-        let random: [u8; 24] = open::random(&*self.engine().disk)?;
-        let word = |n: usize| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&random[8 * n..8 * n + 8]);
-            u64::from_le_bytes(eight)
-        };
-        // 19 digits, the first of them no zero.
-        const SMALLEST: u64 = 1_000_000_000_000_000_000;
-        let action = Action::CreateGraph {
-            project: project_id.to_owned(),
-            name: name.to_owned(),
-            id_number: SMALLEST + word(0) % (9 * SMALLEST),
-            key: [word(1), word(2)],
-        };
-        match self.commit(action)? {
-            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
-            _ => Err(Error::Closed),
-        }
+        let action = self.create_action(project_id, name)?;
+        created(&self.handle, self.commit(action))
     }
 
     /// The graph of that name in that project. Another project's graph does not
@@ -171,7 +156,7 @@ impl JobStore {
         match self.engine().graphs.read().by_name.get(&key) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
             None => Err(Error::UnknownGraph {
-                graph: excerpt(name),
+                graph: name.to_owned(),
             }),
         }
     }
@@ -207,26 +192,58 @@ impl JobStore {
     }
 
     /// Drops a graph and all its jobs. Handles of it say [`Error::GraphDropped`];
-    /// pages that were made before can still be read. Disk space comes back as
-    /// packs are merged.
+    /// pages that were made before can still be written as JSON. Disk space comes
+    /// back as packs are merged.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
-        let action = Action::DropGraph { graph: graph.core };
-        match self.commit(action) {
-            Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
-            other => other.map(|_| ()),
-        }
+        dropped(self.commit(Action::DropGraph { graph: graph.core }))
+    }
+
+    fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
+        check_name("project id", project_id)?;
+        check_name("graph name", name)?;
+        self.engine().check_writable()?;
+        let random: [u8; 24] = open::random(&*self.engine().disk)?;
+        let word = |n: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&random[8 * n..8 * n + 8]);
+            u64::from_le_bytes(eight)
+        };
+        // 19 digits, the first of them no zero.
+        const SMALLEST: u64 = 1_000_000_000_000_000_000;
+        Ok(Action::CreateGraph {
+            project: project_id.to_owned(),
+            name: name.to_owned(),
+            id_number: SMALLEST + word(0) % (9 * SMALLEST),
+            key: [word(1), word(2)],
+        })
     }
 
     fn commit(&self, action: Action) -> Result<Answer> {
-        self.engine().commit(Operation {
-            action,
-            bytes: SMALL_WRITE_BYTES,
-        })
+        self.engine().commit(operation(action))
+    }
+
+    /// Making and dropping graphs without blocking: each call is queued and gives a
+    /// [`Ticket`].
+    #[must_use]
+    pub fn queue(&self) -> StoreQueue<'_> {
+        StoreQueue { store: self }
+    }
+
+    /// Where the store is; for one in memory, a path that does not exist.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.engine().disk.path("")
+    }
+
+    /// Whether the store can do all it should.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.engine().health()
     }
 
     /// What this open found running, and what it did about it.
@@ -255,6 +272,76 @@ impl JobStore {
     pub fn close(&self) -> Result<()> {
         self.engine().close()
     }
+}
+
+fn operation(action: Action) -> Operation {
+    Operation {
+        action,
+        bytes: SMALL_WRITE_BYTES,
+    }
+}
+
+fn created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {
+    match answer? {
+        Answer::Graph(core) => Ok(Graph::new(handle, &core)),
+        _ => Err(unexpected()),
+    }
+}
+
+fn dropped(answer: Result<Answer>) -> Result<()> {
+    match answer {
+        Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
+        other => other.map(|_| ()),
+    }
+}
+
+/// A store's writes without blocking: from [`JobStore::queue`].
+#[derive(Clone, Copy, Debug)]
+pub struct StoreQueue<'s> {
+    store: &'s JobStore,
+}
+
+impl StoreQueue<'_> {
+    /// Like [`JobStore::create_graph`].
+    pub fn create_graph(&self, project_id: &str, name: &str) -> Ticket<Graph> {
+        let handle = self.store.handle.clone();
+        let action = self.store.create_action(project_id, name);
+        Ticket::new(&self.store.handle, action.map(operation), move |answer| {
+            created(&handle, answer)
+        })
+    }
+
+    /// Like [`JobStore::drop_graph`].
+    pub fn drop_graph(&self, project_id: &str, name: &str) -> Ticket<()> {
+        let graph = self.store.graph(project_id, name);
+        let action = graph.map(|graph| Action::DropGraph {
+            graph: graph.core.clone(),
+        });
+        Ticket::new(&self.store.handle, action.map(operation), dropped)
+    }
+}
+
+/// Whether a store can do all it should: from [`JobStore::health`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It can.
+    Ok,
+    /// It serves all reads and writes, but something behind them does not work:
+    /// reopen it at a good moment.
+    #[non_exhaustive]
+    Degraded {
+        /// What does not work.
+        why: Arc<str>,
+    },
+    /// It serves reads only: a write or sync has failed. Reopen it.
+    #[non_exhaustive]
+    ReadOnly {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// It was closed.
+    Closed,
 }
 
 fn check_name(what: &'static str, given: &str) -> Result<()> {

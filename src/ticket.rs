@@ -2,7 +2,8 @@
 //!
 //! Owns: [`Ticket`]: a future and a thing to block on, without naming a runtime.
 //! Must not know: what the write does.
-//! Promise: dropping a ticket never withdraws its write; polling never blocks.
+//! Promise: dropping a ticket never withdraws its write; polling never waits, for
+//! room, for a sync or for anybody.
 
 use std::fmt;
 use std::future::Future;
@@ -23,6 +24,10 @@ type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 /// queue full gets its place when it is first polled or waited for and there is
 /// room; if it is dropped before, the write goes in over the queue's bound, because
 /// it must not be lost.
+///
+/// Polling never waits for room, a sync or a lock held over one. Where the answer
+/// carries a job or an outcome, the poll that takes it reads that from the files,
+/// which are nearly always in the system's cache.
 ///
 /// # Examples
 /// ```
@@ -68,7 +73,7 @@ impl<T> Ticket<T> {
                 let queued = Queued::new(operation, slot.clone());
                 match handle.engine.queue.try_push(queued) {
                     Ok(()) => State::Queued(slot),
-                    Err(Full(queued, _)) => State::Outside(Some(queued), slot),
+                    Err(Full(queued, _)) => State::Outside(Some(*queued), slot),
                 }
             }
         };
@@ -109,52 +114,65 @@ impl<T> Ticket<T> {
     /// # Errors
     /// Those of the write.
     pub fn wait(mut self) -> Result<T> {
-        self.enter();
+        self.enter(None);
         let answer = match std::mem::replace(&mut self.state, State::Done) {
             State::Refused(error) => Err(error.unwrap_or(Error::Closed)),
             State::Outside(_, slot) | State::Queued(slot) => slot.wait(),
-            State::Done => Err(Error::Closed),
+            State::Done => Err(answered()),
         };
         self.finished(answer)
     }
 
     /// Blocks until the answer is there, at most so long; `None` when it is not.
-    /// The ticket can then be waited for again. After the answer was given,
-    /// [`Error::Closed`].
+    /// The ticket can then be waited for again; once the answer was given,
+    /// [`Error::InvalidUse`].
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
         let deadline = Instant::now().checked_add(timeout);
-        self.enter();
+        if !self.enter(deadline) {
+            return None;
+        }
         let answer = match &mut self.state {
             State::Refused(error) => Err(error.take().unwrap_or(Error::Closed)),
             State::Outside(_, slot) | State::Queued(slot) => match deadline {
                 Some(deadline) => slot.wait_until(deadline)?,
                 None => slot.wait(),
             },
-            State::Done => Err(Error::Closed),
+            State::Done => Err(answered()),
         };
         self.state = State::Done;
         Some(self.finished(answer))
     }
 
-    /// Gets the write into the queue, waiting for room: the calling thread blocks
-    /// anyway.
-    fn enter(&mut self) {
+    /// Gets the write into the queue, waiting for room until the deadline: the
+    /// calling thread blocks anyway. `false` when there was none.
+    fn enter(&mut self, deadline: Option<Instant>) -> bool {
         if let State::Outside(queued, slot) = &mut self.state {
             let slot = slot.clone();
-            if let Some(queued) = queued.take() {
-                // A closed queue has answered the write.
-                self.handle.engine.queue.push(queued).ok();
-                self.handle.engine.queue.wake_committer();
+            if let Some(waiting) = queued.take() {
+                let queue = &self.handle.engine.queue;
+                *queued = queue.push_until(waiting, deadline);
+                if queued.is_some() {
+                    return false;
+                }
+                queue.wake_committer();
             }
             self.state = State::Queued(slot);
         }
+        true
     }
 
     fn finished(&mut self, answer: Result<Answer>) -> Result<T> {
         match self.finish.take() {
             Some(finish) => finish(answer),
-            None => Err(Error::Closed),
+            None => Err(answered()),
         }
+    }
+}
+
+/// What a ticket says whose answer was taken already.
+fn answered() -> Error {
+    Error::InvalidUse {
+        what: "the answer of this ticket was taken before",
     }
 }
 
@@ -182,7 +200,7 @@ impl<T> Future for Ticket<T> {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => return Poll::Pending,
             },
-            State::Outside(..) | State::Done => Err(Error::Closed),
+            State::Outside(..) | State::Done => Err(answered()),
         };
         ticket.state = State::Done;
         Poll::Ready(ticket.finished(answer))

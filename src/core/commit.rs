@@ -7,12 +7,15 @@
 //! changes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::core::engine::Engine;
 use crate::core::graph::{Change, GraphCore, TailPlace};
-use crate::core::queue::{Action, Answer, Queued};
+use crate::core::queue::{Action, Answer, Looked, Queued};
 use crate::core::status::States;
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -21,7 +24,7 @@ use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
-use crate::storage::event::{Event, texts_from_end};
+use crate::storage::event::Event;
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Appended, Log};
 
@@ -46,12 +49,29 @@ pub(crate) struct Committer {
 pub(crate) struct Answers {
     taken: Vec<Queued>,
     answers: Vec<Result<Answer>>,
+    /// Futures that waited for room in the queue.
+    waiting: Vec<Waker>,
 }
 
 impl Answers {
     pub(crate) fn give(self) {
+        self.waiting.into_iter().for_each(Waker::wake);
         for (queued, answer) in self.taken.into_iter().zip(self.answers) {
             queued.answer(answer);
+        }
+    }
+}
+
+/// Stops all writes when it is dropped by a panic.
+struct FailOnUnwind<'e>(&'e Engine);
+
+impl Drop for FailOnUnwind<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(&Error::CommitUnknown {
+                ids: Arc::new([]),
+                why: "a commit ended by a panic".into(),
+            });
         }
     }
 }
@@ -88,15 +108,22 @@ impl Committer {
 
     /// Commits what waits in the queue, up to a group; `None` when nothing does.
     pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
-        let mut taken = Vec::new();
-        engine.queue.take(GROUP_BYTES, &mut taken);
+        let (taken, waiting) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
-        if let Err(refused) = self.check(engine) {
+        // A closed store still carries out what was queued before; a failed one
+        // writes nothing more, closed or not.
+        if let Err(refused) = engine.check_sound() {
             let answers = taken.iter().map(|_| Err(refused.clone())).collect();
-            return Some(Answers { taken, answers });
+            return Some(Answers {
+                taken,
+                answers,
+                waiting,
+            });
         }
+        // Should anything below panic, nobody knows what the log holds.
+        let unwinding = FailOnUnwind(engine);
         let mut round = Round {
             now_ms: engine.now_ms(),
             ..Round::default()
@@ -108,12 +135,11 @@ impl Committer {
             round.ids.resize_with(round.answers.len(), Vec::new);
         }
         if self.frame.count() > 0 {
-            match self.write(engine) {
+            match self.write(engine, &round) {
                 Ok(appended) => self.publish(engine, &mut round, &appended),
                 Err(AppendError::Refused(error)) => {
-                    for answer in round.answers.iter_mut().filter(|answer| answer.is_ok()) {
-                        *answer = Err(error.clone());
-                    }
+                    // A refusal may rest on a change that is not made now.
+                    round.answers.fill_with(|| Err(error.clone()));
                 }
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
@@ -126,25 +152,25 @@ impl Committer {
             }
         }
         self.frame.shrink(BUFFER_BYTES_MAX);
-        let answers = round.answers;
-        Some(Answers { taken, answers })
+        drop(unwinding);
+        Some(Answers {
+            taken,
+            answers: round.answers,
+            waiting,
+        })
     }
 
-    /// The store may have failed or been closed since the write was queued; a close
-    /// still carries out what was queued before.
-    fn check(&self, engine: &Engine) -> Result<()> {
-        match engine.check_writable() {
-            Err(Error::Closed) => Ok(()),
-            other => other,
-        }
-    }
-
-    fn write(&mut self, engine: &Engine) -> Result<Appended, AppendError> {
+    fn write(&mut self, engine: &Engine, round: &Round) -> Result<Appended, AppendError> {
         let appended = self.log.append(&mut self.frame)?;
         match engine.options.durability {
-            Durability::Synced => self.log.sync().map_err(AppendError::Unknown)?,
-            Durability::Interval(_) => {
+            // Packing leaves a dropped graph's jobs out for good, so a drop is
+            // durable before it is seen, in either mode.
+            Durability::Interval(_) if round.dropped.is_empty() => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
+            }
+            Durability::Synced | Durability::Interval(_) => {
+                self.log.sync().map_err(AppendError::Unknown)?;
+                self.unsynced_since = None;
             }
         }
         Ok(appended)
@@ -187,7 +213,9 @@ impl Committer {
         for &(hash, sequence) in &round.foreign {
             engine.ids.add(hash, sequence);
         }
-        self.changes_since_index += round.changes.len() as u64;
+        let changes = round.changes.len() as u64;
+        self.changes_since_index += changes;
+        engine.index_lag.fetch_add(changes, Ordering::Relaxed);
         // Stable, so each graph's changes stay in their order; each graph is locked
         // once, so a page sees all of a commit or nothing.
         round.changes.sort_by_key(|(graph, _)| graph.number);
@@ -242,9 +270,14 @@ impl Committer {
                     .map(|r| self.submit(engine, round, graph, r));
                 Ok(Answer::CreatedAll(submitted.collect()))
             }
-            Action::SubmitAs { graph, id, request } => {
+            Action::SubmitAs {
+                graph,
+                id,
+                request,
+                looked,
+            } => {
                 round.check_graph(graph)?;
-                self.submit_as(engine, round, graph, id, request)
+                self.submit_as(engine, round, graph, (id, request, looked))
             }
             Action::Start {
                 graph,
@@ -252,7 +285,7 @@ impl Committer {
                 id,
             } => {
                 round.check_graph(graph)?;
-                match round.state(graph, *sequence, id)? {
+                match round.state(graph, *sequence)? {
                     State::Pending => self.start(round, graph, *sequence),
                     from => return Err(illegal(id, from, State::Running)),
                 }
@@ -266,7 +299,7 @@ impl Committer {
                 outcome,
             } => {
                 round.check_graph(graph)?;
-                match round.state(graph, *sequence, id)? {
+                match round.state(graph, *sequence)? {
                     State::Complete => return Ok(Answer::AlreadyComplete),
                     State::Pending if outcome.kind() != OutcomeKind::Cancelled => {
                         return Err(illegal(id, State::Pending, State::Complete));
@@ -283,6 +316,13 @@ impl Committer {
             } => {
                 round.check_graph(graph)?;
                 self.cancel(round, graph, *sequence, id)
+            }
+            Action::Abandon { graph, sequence } => {
+                round.check_graph(graph)?;
+                if round.state(graph, *sequence)? == State::Running {
+                    self.complete(round, graph, *sequence, &Outcome::interrupted());
+                }
+                Ok(Answer::Done)
             }
             Action::Claim { graph } => {
                 round.check_graph(graph)?;
@@ -355,14 +395,17 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        id: &JobId,
-        request: &Request,
+        (id, request, looked): (&JobId, &Request, &Looked),
     ) -> Result<Answer> {
         let key = (graph.number, id.clone());
-        let existing = match round.brought.get(&key) {
-            Some(existing) => Some(existing.clone()),
-            // The caller looked before it queued; this finds what came since.
-            None => engine.request_of(graph, id.as_str())?,
+        let existing = match (round.brought.get(&key), &looked.found) {
+            (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
+            // The caller asked the index; only what came since can be new, and that
+            // is in memory, unless it has moved on to the index meanwhile.
+            (None, None) if engine.ids.generation() == looked.generation => {
+                engine.recent_request_of(graph, id.as_str())?
+            }
+            (None, None) => engine.request_of(graph, id.as_str())?,
         };
         if let Some(existing) = existing {
             return if existing == *request {
@@ -395,7 +438,7 @@ impl Committer {
             id,
             request,
         });
-        let place = tail_place(end as u64, id, request, round.now_ms);
+        let place = TailPlace::new(end as u64, id, request, round.now_ms);
         *round.added.entry(graph.number).or_default() += 1;
         round.change(graph, Change::Submitted { sequence, place });
     }
@@ -448,7 +491,7 @@ impl Committer {
         sequence: u64,
         id: &JobId,
     ) -> Result<Answer> {
-        match round.state(graph, sequence, id)? {
+        match round.state(graph, sequence)? {
             State::Complete => Ok(Answer::AlreadyComplete),
             State::Pending => {
                 self.complete(round, graph, sequence, &Outcome::cancelled());
@@ -469,23 +512,6 @@ impl Committer {
                 Ok(Answer::CancelRequested)
             }
         }
-    }
-}
-
-/// Where id and request of a submission lie whose event ends at `end`.
-pub(crate) fn tail_place(end: u64, id: &str, request: &str, submitted_ms: u64) -> TailPlace {
-    let (id_from_end, request_from_end) = texts_from_end(id, request);
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(id.as_bytes());
-    crc.update(request.as_bytes());
-    TailPlace {
-        // A segment has at most 1 GiB, or one batch, which is smaller still.
-        id_at: (end - id_from_end as u64) as u32,
-        request_at: (end - request_from_end as u64) as u32,
-        request_len: request.len() as u32,
-        crc: crc.finalize(),
-        submitted_ms,
-        id_len: id.len() as u8,
     }
 }
 
@@ -529,7 +555,7 @@ impl Round {
         graph.state.read().status.len() + added
     }
 
-    fn state(&self, graph: &GraphCore, sequence: u64, id: &JobId) -> Result<State> {
+    fn state(&self, graph: &GraphCore, sequence: u64) -> Result<State> {
         match self.states.get(&(graph.number, sequence)) {
             Some(&state) => Ok(state),
             None => graph
@@ -538,7 +564,7 @@ impl Round {
                 .status
                 .get(sequence)
                 .ok_or_else(|| Error::UnknownJob {
-                    id: id.as_str().to_owned(),
+                    id: format!("number {sequence}"),
                 }),
         }
     }
@@ -563,6 +589,11 @@ impl Round {
 /// The committer's thread: commits for those that do not wait in a call of their
 /// own, and syncs in interval mode.
 pub(crate) fn run(engine: &Engine) {
+    // A panic is noted in the store's health; what is queued is still answered.
+    while catch_unwind(AssertUnwindSafe(|| serve(engine))).is_err() {}
+}
+
+fn serve(engine: &Engine) {
     loop {
         let mut committer = engine.committer.lock();
         if let Some(answers) = committer.round(engine) {

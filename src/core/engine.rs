@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::Sender;
@@ -24,14 +24,18 @@ use crate::core::recover::Found;
 use crate::error::{Error, Result};
 use crate::index::{Fault, Index};
 use crate::options::Options;
-use crate::outcome::Extra;
 use crate::storage::disk::Disk;
-use crate::storage::event::Event;
 use crate::storage::identity::{self, LogEnd, StoreId};
 use crate::storage::log::Spare;
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
+use crate::store::Health;
+
+/// Changes that wait for the index in memory, about, before new jobs are refused.
+const INDEX_LAG_MAX: u64 = 8 << 20;
+/// The same once the index has failed and will not catch up.
+const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 
 pub(crate) struct Engine {
     pub(crate) options: Options,
@@ -54,6 +58,12 @@ pub(crate) struct Engine {
     index_fault: OnceLock<Arc<str>>,
     failure: OnceLock<Arc<str>>,
     closed: AtomicBool,
+    /// Held while the store is being closed, so that a second close waits.
+    closing: Mutex<()>,
+    /// Changes that the index does not have, about.
+    pub(crate) index_lag: AtomicU64,
+    /// Why packing does not succeed at present.
+    pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
     background: Mutex<Background>,
     /// Holds the store's lock; let go of at the end.
     lock: Mutex<Option<std::fs::File>>,
@@ -138,6 +148,9 @@ impl Engine {
             index_fault: OnceLock::new(),
             failure: OnceLock::new(),
             closed: AtomicBool::new(false),
+            closing: Mutex::default(),
+            index_lag: AtomicU64::new(0),
+            packing_problem: Mutex::default(),
             background: Mutex::default(),
             lock: Mutex::new(parts.lock),
         }
@@ -162,6 +175,11 @@ impl Engine {
     /// Refuses writes to a store that cannot take them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_sound()
+    }
+
+    /// Refuses writes after one has failed, whether the store is closed or not.
+    pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
             Some(why) => Err(Error::ReadOnly { why: why.clone() }),
             None => Ok(()),
@@ -173,6 +191,42 @@ impl Engine {
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
         self.failure.get_or_init(|| why.to_string().into()).clone()
+    }
+
+    /// Refuses new jobs while the index is so far behind that memory would grow
+    /// without bound.
+    pub(crate) fn check_index_lag(&self) -> Result<()> {
+        let known = self.index_fault.get().cloned();
+        let max = if known.is_some() {
+            FAULTY_INDEX_LAG_MAX
+        } else {
+            INDEX_LAG_MAX
+        };
+        if self.index_lag.load(Ordering::Relaxed) < max {
+            return Ok(());
+        }
+        Err(Error::IndexUnavailable {
+            what: known.unwrap_or_else(|| "it is too far behind".into()),
+        })
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if self.check_open().is_err() {
+            return Health::Closed;
+        }
+        if let Some(why) = self.failure.get() {
+            return Health::ReadOnly { why: why.clone() };
+        }
+        let index = self
+            .index_fault
+            .get()
+            .map(|why| format!("the index cannot answer: {why}"));
+        let packing = self.packing_problem.lock().clone();
+        let packing = packing.map(|why| format!("packing does not succeed: {why}"));
+        match index.or(packing) {
+            Some(why) => Health::Degraded { why: why.into() },
+            None => Health::Ok,
+        }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -202,7 +256,7 @@ impl Engine {
     /// Carries out a write and waits for its answer.
     pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
         let slot = Arc::new(Slot::default());
-        self.queue.push(Queued::new(operation, slot.clone()))?;
+        self.queue.push(Queued::new(operation, slot.clone()));
         // Nobody commits: do it here and save two changes of thread.
         while !slot.is_answered() {
             let Some(mut committer) = self.committer.try_lock() else {
@@ -244,32 +298,10 @@ impl Engine {
         self.graphs.read().by_number.get(&number).cloned()
     }
 
-    /// The rest of an outcome, from the event that recorded it.
-    pub(crate) fn outcome_extra(&self, lsn: u64) -> Result<Option<Box<Extra>>> {
-        let extra = |event: &Event<'_>| match event {
-            Event::Completed { extra, .. } => extra.clone(),
-            _ => None,
-        };
-        let truth = self.truth.read();
-        let pack = truth.packs.partition_point(|pack| pack.last_lsn < lsn);
-        if let Some(pack) = truth.packs.get(pack).cloned() {
-            drop(truth);
-            return pack.event_at(lsn, extra);
-        }
-        let after = truth
-            .segments
-            .partition_point(|s| s.header.first_lsn <= lsn);
-        let segment = after.checked_sub(1).map(|n| truth.segments[n].clone());
-        drop(truth);
-        match segment {
-            Some(segment) => segment.event_at(lsn, extra),
-            None => Ok(None),
-        }
-    }
-
     /// Ends the store: carries out what is queued, ends the threads, writes the
     /// index and the mark of a clean close.
     pub(crate) fn close(&self) -> Result<()> {
+        let _closing = self.closing.lock();
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }

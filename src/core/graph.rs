@@ -15,6 +15,7 @@ use crate::core::status::StatusColumn;
 use crate::id::OwnIds;
 use crate::index::rows::{Detail, Finished};
 use crate::job::{Progress, State};
+use crate::storage::event::texts_from_end;
 use crate::storage::pack::Part;
 use crate::storage::segment::Segment;
 
@@ -58,6 +59,12 @@ impl GraphCore {
         self.dropped.store(true, Ordering::Release);
     }
 
+    /// Whether this id of this job was not made by the graph, so that only a lookup
+    /// finds the job.
+    pub(crate) fn is_foreign(&self, id: &str, sequence: u64) -> bool {
+        self.ids.sequence(id) != Some(sequence)
+    }
+
     /// The hash a foreign id is looked up by. The graph's key goes in, so that ids
     /// made to collide elsewhere do not collide here.
     pub(crate) fn id_hash(&self, id: &str) -> u64 {
@@ -85,6 +92,25 @@ pub(crate) struct TailPlace {
     pub(crate) crc: u32,
     pub(crate) submitted_ms: u64,
     pub(crate) id_len: u8,
+}
+
+impl TailPlace {
+    /// Where id and request of a submission lie whose event ends at `end`.
+    pub(crate) fn new(end: u64, id: &str, request: &str, submitted_ms: u64) -> TailPlace {
+        let (id_from_end, request_from_end) = texts_from_end(id, request);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(id.as_bytes());
+        crc.update(request.as_bytes());
+        TailPlace {
+            // A segment has at most 1 GiB, or one batch, which is smaller still.
+            id_at: (end - id_from_end as u64) as u32,
+            request_at: (end - request_from_end as u64) as u32,
+            request_len: request.len() as u32,
+            crc: crc.finalize(),
+            submitted_ms,
+            id_len: id.len() as u8,
+        }
+    }
 }
 
 /// Requests of one graph in one segment; their sequence numbers join without gap.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -93,14 +94,17 @@ impl Engine {
         if !self.index_is_sound() {
             return;
         }
-        let Some(leaving) = self.take_leaving(&indexer) else {
+        let Some((leaving, lag)) = self.take_leaving(&indexer) else {
             return;
         };
         let Ok(index) = self.index() else {
             return;
         };
         match indexer.apply(&*index, &self.ids, &leaving) {
-            Ok(()) => leaving.left(&self.ids),
+            Ok(()) => {
+                leaving.left(&self.ids);
+                self.index_lag.fetch_sub(lag, Ordering::Relaxed);
+            }
             // What was to leave stays in memory, so all reads go on.
             Err(fault) => {
                 self.index_failed(fault);
@@ -110,13 +114,15 @@ impl Engine {
 
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
-    fn take_leaving(&self, indexer: &Indexer) -> Option<Leaving> {
+    fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
         let mut committer = self.committer.lock();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
-        let leaving = (synced && lsn > indexer.applied_lsn)
-            .then(|| Leaving::take(&self.graphs.read(), lsn, self.boot));
+        let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
+            let lag = self.index_lag.load(Ordering::Relaxed);
+            (Leaving::take(&self.graphs.read(), lsn, self.boot), lag)
+        });
         drop(committer);
         self.wake_committer_if_needed();
         leaving
@@ -221,7 +227,7 @@ impl Indexer {
             writer.say_partial()?;
             let count = pairs.len() as u64;
             ids.runs
-                .add(pairs.iter().copied(), count, &mut |key, value| {
+                .add(index, pairs.iter().copied(), count, &mut |key, value| {
                     self.name(key, value)
                 })?;
         }

@@ -1,17 +1,24 @@
 //! From an id to its job.
 //!
 //! Owns: the ids that engines brought: those not in the index yet, and the
-//! question to the index. Must not know: where requests lie.
+//! question to the index. Must not know: how blocks are found.
 //! Promise: an id finds its own job or none: what is found is compared with the id
 //! that is stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::index::Fault;
+use crate::core::engine::Engine;
+use crate::core::graph::GraphCore;
+use crate::core::read::{Reader, Snapshot, Unit};
+use crate::error::Result;
+use crate::id;
 use crate::index::runs::Runs;
+use crate::index::{Fault, Index};
+use crate::request::Request;
 
 /// Pairs of hash and sequence number.
 pub(crate) type Pairs = BTreeSet<(u64, u64)>;
@@ -20,6 +27,8 @@ pub(crate) type Pairs = BTreeSet<(u64, u64)>;
 pub(crate) struct ForeignIds {
     recent: RwLock<Recent>,
     pub(crate) runs: Runs,
+    /// Counts how often ids have moved from memory to the index.
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -34,6 +43,7 @@ impl ForeignIds {
         ForeignIds {
             recent: RwLock::default(),
             runs,
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -50,6 +60,7 @@ impl ForeignIds {
     }
 
     pub(crate) fn left(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.recent.write().leaving = Arc::default();
     }
 
@@ -59,7 +70,13 @@ impl ForeignIds {
         !self.recent(hash).is_empty() || self.runs.may_contain(hash)
     }
 
-    fn recent(&self, hash: u64) -> Vec<u64> {
+    /// As long as this stays the same, ids that are added are found in memory.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Those not in the index yet.
+    pub(crate) fn recent(&self, hash: u64) -> Vec<u64> {
         let recent = self.recent.read();
         [&recent.added, &*recent.leaving]
             .into_iter()
@@ -69,12 +86,80 @@ impl ForeignIds {
     }
 
     /// The jobs whose ids have this hash, of any graph.
-    pub(crate) fn lookup(&self, hash: u64) -> Result<Vec<u64>, Fault> {
+    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<u64>, Fault> {
         // Memory first: what leaves it is in the index already.
         let mut found = self.recent(hash);
-        found.extend(self.runs.lookup(hash)?);
+        found.extend(self.runs.lookup(index, hash)?);
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+}
+
+impl Engine {
+    /// The request of the job with this id, if there is one.
+    pub(crate) fn request_of(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Request>> {
+        match self.resolve(graph, id)? {
+            Some(sequence) => self.request_at(graph, sequence),
+            None => Ok(None),
+        }
+    }
+
+    /// The same for an id that the index is known not to have.
+    pub(crate) fn recent_request_of(
+        &self,
+        graph: &Arc<GraphCore>,
+        id: &str,
+    ) -> Result<Option<Request>> {
+        for sequence in self.ids.recent(graph.id_hash(id)) {
+            if self.has_id(graph, sequence, id)? {
+                return self.request_at(graph, sequence);
+            }
+        }
+        Ok(None)
+    }
+
+    fn request_at(&self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Option<Request>> {
+        Ok(self
+            .id_and_request(graph, sequence)?
+            .map(|(_, request)| request))
+    }
+
+    /// The sequence number of the job with this id.
+    pub(crate) fn resolve(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<u64>> {
+        id::check(id)?;
+        if let Some(sequence) = graph.ids.sequence(id) {
+            if self.has_id(graph, sequence, id)? {
+                return Ok(Some(sequence));
+            }
+        }
+        let hash = graph.id_hash(id);
+        if !self.ids.may_contain(hash) {
+            return Ok(None);
+        }
+        let found = self.ids.lookup(&*self.index()?, hash);
+        for sequence in found.map_err(|fault| self.index_failed(fault))? {
+            if self.has_id(graph, sequence, id)? {
+                return Ok(Some(sequence));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the job with this sequence number is there and has this id.
+    fn has_id(&self, graph: &Arc<GraphCore>, sequence: u64, id: &str) -> Result<bool> {
+        let Some(snapshot) = Snapshot::one(graph, sequence) else {
+            return Ok(false);
+        };
+        let mut reader = Reader::default();
+        match reader.read(graph, &snapshot)? {
+            Some(Unit::Block) => {
+                let n = sequence.checked_sub(reader.block.first_sequence);
+                let row = n.and_then(|n| reader.block.rows.get(n as usize));
+                Ok(row.is_some_and(|row| reader.block.id(row) == id.as_bytes()))
+            }
+            Some(Unit::Large(large)) => large.has_id(id),
+            None => Ok(false),
+        }
     }
 }

@@ -6,13 +6,16 @@
 //! a page is one instant.
 //!
 //! In reading order: [`queue`] and [`commit`] take a write to the log, [`graph`]
-//! publishes it, [`status`] finds what a page shows, [`read`] reads it;
+//! publishes it, [`status`] finds what a page shows, [`read`] brings its blocks, [`jobs`] makes
+//! values of them;
 //! [`packing`] and [`indexing`] work behind; [`open`] puts all of it together again.
 
 pub(crate) mod commit;
 pub(crate) mod engine;
 pub(crate) mod graph;
 pub(crate) mod indexing;
+pub(crate) mod jobs;
+pub(crate) mod large;
 pub(crate) mod lookup;
 pub(crate) mod open;
 pub(crate) mod packing;

@@ -35,8 +35,8 @@ use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::{Found, Segment};
 
-/// The share of the cache budget that the index engine is told. It holds pages
-/// apart from that, so the rest is left to it.
+/// The share of the cache budget that the index engine is told: it holds about as
+/// much again besides, and the lookups' filters need some.
 const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a folder.
@@ -57,8 +57,6 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
         if anew {
             sled::remove(&folder).map_err(failed)?;
         }
-        // The index engine would leave it open to others.
-        Folder::create(&folder).map_err(failed)?;
         let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
         Ok(Arc::new(index))
     };
@@ -168,13 +166,15 @@ fn open(
         end,
         found,
     } = read.map_err(Problem::into_error)?;
-    // From here on the folder changes.
+    // From here on the folder changes. The mark of a clean close stays until there is
+    // room to go on.
+    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    spare.refill(&*disk)?;
     identity::remove_closed(&*disk)?;
     for name in &files.useless {
         disk.remove(name)
             .map_err(|e| Error::io("remove", disk.path(name), &e))?;
     }
-    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     let mut log = Log::begin(disk.clone(), store, spare.clone(), replay.next_lsn, end)?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
@@ -328,7 +328,7 @@ fn read_log(
                 .filter(|c| c.epoch == header.epoch)
                 .map(|c| c.offset),
         };
-        let end_at = read_segment(&mut replay, segment, known_end)?;
+        let end_at = read_segment(disk, &mut replay, segment, known_end)?;
         end = (header.epoch, end_at);
         last = segment.path.clone();
     }
@@ -364,11 +364,17 @@ fn read_log(
 
 /// Takes in a segment and returns where it ends.
 fn read_segment(
+    disk: &dyn Disk,
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
 ) -> Result<u64, Problem> {
+    // What a later segment or a clean close speaks of was synced before.
+    let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
+    if !is_synced {
+        segment.make_durable(disk, &bytes)?;
+    }
     let mut frames = Vec::new();
     let mut problem = None;
     let scanned = segment.scan(&bytes, known_end, |at, frame| {
@@ -413,7 +419,7 @@ fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> 
         if !empty {
             return Err(Fault("it has rows but no head".to_owned()).into());
         }
-        let ids = ForeignIds::new(Runs::empty(index.clone()));
+        let ids = ForeignIds::new(Runs::default());
         return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
     };
     let head: Head = rows::open_value(rows::HEAD, &value)
@@ -464,7 +470,7 @@ fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> 
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
-    let ids = ForeignIds::new(Runs::open(index.clone())?);
+    let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }
 

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::core::engine::Engine;
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ use crate::storage::event::Event;
 use crate::storage::pack::{Pack, PackWriter};
 use crate::storage::segment::Segment;
 
+/// What did not succeed is tried again after this long.
+const RETRY: Duration = Duration::from_secs(5);
 /// So many neighbouring packs of about one size are merged.
 const MERGE_PACKS: usize = 8;
 /// Packs below this size count as one size; each further size is eight times the
@@ -27,21 +30,24 @@ const PACK_BYTES_MAX: u64 = 256 << 20;
 /// The packer's thread: works whenever it is called, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
-        if let Err(e) = work(engine, || !engine.has_failed()) {
-            // What could not be packed is served from its segment; the next call
-            // tries again.
-            tracing::warn!(error = %e, "packing did not succeed");
+        let problem = work(engine).err();
+        if let Some(error) = &problem {
+            // What could not be packed is served from its segment.
+            tracing::warn!(%error, "packing did not succeed; it is tried again");
         }
-        if calls.recv().is_err() {
-            return;
+        *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
+        match calls.recv_timeout(RETRY) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
 
 /// Prepares the next segment and packs everything that can be packed.
-fn work(engine: &Engine, go_on: impl Fn() -> bool) -> Result<()> {
-    while go_on() && engine.check_open().is_ok() {
-        engine.spare.refill(&*engine.disk)?;
+fn work(engine: &Engine) -> Result<()> {
+    while engine.check_writable().is_ok() {
+        // Where there is no room for it, packing may make some.
+        let refilled = engine.spare.refill(&*engine.disk);
         let sealed = {
             let truth = engine.truth.read();
             truth
@@ -57,7 +63,7 @@ fn work(engine: &Engine, go_on: impl Fn() -> bool) -> Result<()> {
         let packs = to_merge(&engine.truth.read().packs);
         match packs {
             Some(packs) => merge(engine, &packs)?,
-            None => return Ok(()),
+            None => return refilled,
         }
     }
     Ok(())
@@ -98,10 +104,12 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
             .and_then(|pack| pack.parts.iter().find(|part| part.graph == graph.number));
         graph.state.write().pack(segment, part.cloned());
     }
-    engine
+    // Durably: of two segments the younger must not outlive the elder.
+    let removed = engine
         .disk
         .remove(&segment.name)
-        .map_err(|e| Error::io("remove", &segment.path, &e))
+        .and_then(|()| engine.disk.sync_names());
+    removed.map_err(|e| Error::io("remove", &segment.path, &e))
 }
 
 fn write_pack(
@@ -149,7 +157,7 @@ fn write_pack(
         let mut block = Block::default();
         let mut foreign_ids = false;
         for (sequence, id, request, time_ms) in jobs {
-            let foreign = graph.ids.sequence(id) != Some(sequence);
+            let foreign = graph.is_foreign(id, sequence);
             let large = PackWriter::is_large(id, request);
             if !block.rows.is_empty() && (large || !block.has_room_for(id.len(), request.len())) {
                 writer.block(number, &block, foreign_ids)?;

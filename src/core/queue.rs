@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::core::graph::GraphCore;
 use crate::error::{Error, Result};
@@ -47,6 +47,7 @@ pub(crate) enum Action {
         graph: Arc<GraphCore>,
         id: JobId,
         request: Request,
+        looked: Looked,
     },
     Start {
         graph: Arc<GraphCore>,
@@ -67,6 +68,20 @@ pub(crate) enum Action {
     Claim {
         graph: Arc<GraphCore>,
     },
+    /// Ends a job that was claimed and could not be handed over.
+    Abandon {
+        graph: Arc<GraphCore>,
+        sequence: u64,
+    },
+}
+
+/// What a caller that brings an id found before it queued the write, so that the
+/// committer need not ask the index.
+pub(crate) struct Looked {
+    /// The request of the job with that id.
+    pub(crate) found: Option<Request>,
+    /// Of [`ForeignIds`](crate::core::lookup::ForeignIds), before the look.
+    pub(crate) generation: u64,
 }
 
 /// What the committer answers.
@@ -199,7 +214,7 @@ struct QueueState {
 }
 
 /// A write that found no room.
-pub(crate) struct Full(pub(crate) Queued, pub(crate) u64);
+pub(crate) struct Full(pub(crate) Box<Queued>, pub(crate) u64);
 
 impl Queue {
     pub(crate) fn new(bytes_max: u64) -> Queue {
@@ -226,29 +241,41 @@ impl Queue {
     }
 
     /// Puts a write in, waiting for room as long as it takes.
-    pub(crate) fn push(&self, queued: Queued) -> Result<()> {
+    pub(crate) fn push(&self, queued: Queued) {
+        self.push_until(queued, None);
+    }
+
+    /// Puts a write in, waiting for room until `deadline`; gives it back when there
+    /// was none. A closed queue answers it instead.
+    pub(crate) fn push_until(&self, queued: Queued, deadline: Option<Instant>) -> Option<Queued> {
         let mut state = self.state.lock();
-        loop {
-            if state.closed {
-                queued.answer(Err(Error::Closed));
-                return Err(Error::Closed);
-            }
-            if self.has_room(&state, queued.operation.bytes) {
-                Queue::put(&mut state, queued);
-                return Ok(());
-            }
+        while !state.closed && !self.has_room(&state, queued.operation.bytes) {
             self.filled.notify_one();
-            self.room.wait(&mut state);
+            match deadline {
+                None => self.room.wait(&mut state),
+                Some(deadline) => {
+                    if self.room.wait_until(&mut state, deadline).timed_out() {
+                        return Some(queued);
+                    }
+                }
+            }
         }
+        if state.closed {
+            drop(state);
+            queued.answer(Err(Error::Closed));
+        } else {
+            Queue::put(&mut state, queued);
+        }
+        None
     }
 
     /// Puts a write in if there is room.
     pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if !state.closed && !self.has_room(&state, queued.operation.bytes) {
-            return Err(Full(queued, state.bytes));
+            return Err(Full(Box::new(queued), state.bytes));
         }
-        self.put_or_refuse(&mut state, queued);
+        self.put_or_refuse(state, queued);
         Ok(())
     }
 
@@ -256,32 +283,41 @@ impl Queue {
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
         let mut state = self.state.lock();
         if !state.closed && !self.has_room(&state, queued.operation.bytes) {
-            state.wakers.push(context.waker().clone());
+            if !state
+                .wakers
+                .iter()
+                .any(|waker| waker.will_wake(context.waker()))
+            {
+                state.wakers.push(context.waker().clone());
+            }
             self.filled.notify_one();
             return Some(queued);
         }
-        self.put_or_refuse(&mut state, queued);
+        self.put_or_refuse(state, queued);
         None
     }
 
     /// Puts a write in whose future is gone: it was promised not to be withdrawn.
     pub(crate) fn force_push(&self, queued: Queued) {
-        self.put_or_refuse(&mut self.state.lock(), queued);
+        self.put_or_refuse(self.state.lock(), queued);
     }
 
-    fn put_or_refuse(&self, state: &mut QueueState, queued: Queued) {
+    fn put_or_refuse(&self, mut state: MutexGuard<'_, QueueState>, queued: Queued) {
         if state.closed {
+            // Who is woken may do anything, so nothing is held meanwhile.
+            drop(state);
             queued.answer(Err(Error::Closed));
         } else {
-            Queue::put(state, queued);
+            Queue::put(&mut state, queued);
             self.filled.notify_one();
         }
     }
 
-    /// Takes writes out in their order, up to about `bytes`, at least one.
-    pub(crate) fn take(&self, bytes: u64, taken: &mut Vec<Queued>) {
+    /// Takes writes out in their order, up to about `bytes`, at least one; and the
+    /// wakers of futures that there is room for now.
+    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Vec<Waker>) {
         let mut state = self.state.lock();
-        let mut sum = 0;
+        let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
             if !taken.is_empty() && sum + next.operation.bytes > bytes {
                 break;
@@ -290,12 +326,11 @@ impl Queue {
             taken.extend(state.waiting.pop_front());
         }
         state.bytes -= sum;
-        if sum > 0 {
-            self.room.notify_all();
-            let wakers = std::mem::take(&mut state.wakers);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+        if sum == 0 {
+            return (taken, Vec::new());
         }
+        self.room.notify_all();
+        (taken, std::mem::take(&mut state.wakers))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

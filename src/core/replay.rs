@@ -8,9 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::core::commit::tail_place;
 use crate::core::engine::Graphs;
-use crate::core::graph::{Change, GraphCore};
+use crate::core::graph::{Change, GraphCore, TailPlace};
 use crate::core::indexing::{Indexer, Leaving};
 use crate::core::lookup::ForeignIds;
 use crate::error::{Error, Result};
@@ -68,6 +67,8 @@ pub(crate) struct Replay {
     pub(crate) boot: u64,
     pub(crate) next_lsn: u64,
     changes: u64,
+    /// The last LSN of the pack that is being taken in.
+    pack_end: Option<u64>,
     /// Graphs whose requests do not join, and where that was noticed. It is damage
     /// unless the log goes on to drop the graph: packing and merging leave the
     /// requests of dropped graphs out.
@@ -90,6 +91,7 @@ impl Replay {
             boot,
             next_lsn: 1,
             changes: 0,
+            pack_end: None,
             broken: HashMap::new(),
         }
     }
@@ -98,6 +100,7 @@ impl Replay {
     /// requests lie.
     pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
         let from = self.indexer.applied_lsn + 1;
+        self.pack_end = Some(pack.last_lsn);
         if pack.last_lsn >= from {
             // Events are applied one by one; what stops one stops all.
             let mut problem = None;
@@ -132,6 +135,10 @@ impl Replay {
             Arc::make_mut(&mut state.parts).push(part.clone());
         }
         self.next_lsn = pack.last_lsn + 1;
+        self.pack_end = None;
+        if pack.last_lsn >= from {
+            self.write_index_if_due()?;
+        }
         Ok(())
     }
 
@@ -178,8 +185,9 @@ impl Replay {
         for place in part.blocks.iter().filter(|place| place.foreign_ids) {
             let sequence = place.first_sequence;
             if place.large {
-                let id = crate::core::read::large_id(graph, part, *place)?;
+                let id = crate::core::large::large_id(graph, part, *place)?;
                 self.ids.add(graph.id_hash(&id), sequence);
+                self.changes += 1;
                 continue;
             }
             piece.resize(place.len as usize, 0);
@@ -192,7 +200,7 @@ impl Replay {
             for (n, row) in block.rows.iter().enumerate() {
                 let sequence = sequence + n as u64;
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| damaged(place.offset))?;
-                if graph.ids.sequence(id) != Some(sequence) {
+                if graph.is_foreign(id, sequence) {
                     self.ids.add(graph.id_hash(id), sequence);
                     self.changes += 1;
                 }
@@ -218,7 +226,7 @@ impl Replay {
         event: &Event<'_>,
         path: &std::path::Path,
     ) -> Result<(), Problem> {
-        self.state_event(event, path)?;
+        self.state_event(self.next_lsn, event, path)?;
         self.next_lsn += 1;
         Ok(())
     }
@@ -249,11 +257,12 @@ impl Replay {
                 is_new,
             )?;
         } else if is_new {
-            self.state_event(event, path)?;
+            self.state_event(lsn, event, path)?;
         }
         self.next_lsn = lsn + 1;
-        if self.changes >= CHANGES_MAX && is_new {
-            self.write_index()?;
+        // At the end of a pack its foreign ids are still to come.
+        if is_new && Some(lsn) != self.pack_end {
+            self.write_index_if_due()?;
         }
         Ok(())
     }
@@ -277,14 +286,14 @@ impl Replay {
             return Err(out_of_order(&segment.path, &graph, sequence).into());
         }
         if sequence == next {
-            state.add_tail(segment, sequence, tail_place(end, id, request, time_ms));
+            state.add_tail(segment, sequence, TailPlace::new(end, id, request, time_ms));
         } else {
             let error = out_of_order(&segment.path, &graph, sequence);
             self.broken.entry(number).or_insert(error);
         }
         if is_new {
             state.add_pending(sequence);
-            if graph.ids.sequence(id) != Some(sequence) {
+            if graph.is_foreign(id, sequence) {
                 self.ids.add(graph.id_hash(id), sequence);
                 self.changes += 1;
             }
@@ -293,7 +302,12 @@ impl Replay {
     }
 
     /// Makes a change of states again.
-    fn state_event(&mut self, event: &Event<'_>, path: &std::path::Path) -> Result<(), Problem> {
+    fn state_event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        path: &std::path::Path,
+    ) -> Result<(), Problem> {
         let (number, changes) = match *event {
             Event::Booted { boot, .. } => {
                 self.boot = self.boot.max(boot);
@@ -346,7 +360,7 @@ impl Replay {
                     at_ms: time_ms,
                     kind,
                     boot: 0,
-                    extra_lsn: if extra.is_some() { self.next_lsn } else { 0 },
+                    extra_lsn: if extra.is_some() { lsn } else { 0 },
                 };
                 (graph, vec![Change::Completed { sequence, finished }])
             }
@@ -392,8 +406,11 @@ impl Replay {
         Ok(self.graphs.by_number.get(&number).cloned())
     }
 
-    /// Writes what has changed to the index and forgets it.
-    fn write_index(&mut self) -> Result<(), Fault> {
+    /// Writes what has changed to the index and forgets it, if it is much.
+    fn write_index_if_due(&mut self) -> Result<(), Fault> {
+        if self.changes < CHANGES_MAX {
+            return Ok(());
+        }
         self.changes = 0;
         let leaving = Leaving::take(&self.graphs, self.next_lsn - 1, self.boot);
         self.indexer.apply(&*self.index, &self.ids, &leaving)?;

@@ -23,8 +23,8 @@ const PAGE_BYTES: usize = 5 << 10;
 /// pairs.
 const GROWTH: u64 = 4;
 
+#[derive(Default)]
 pub(crate) struct Runs {
-    index: Arc<dyn Index>,
     runs: RwLock<Vec<Arc<Run>>>,
     next: Mutex<u64>,
 }
@@ -38,17 +38,9 @@ struct Run {
 }
 
 impl Runs {
-    pub(crate) fn empty(index: Arc<dyn Index>) -> Runs {
-        Runs {
-            index,
-            runs: RwLock::default(),
-            next: Mutex::new(0),
-        }
-    }
-
     /// Reads all runs of an index. Pages of runs that never came to be, or were
     /// merged away, are removed.
-    pub(crate) fn open(index: Arc<dyn Index>) -> Result<Runs, Fault> {
+    pub(crate) fn open(index: &dyn Index) -> Result<Runs, Fault> {
         let mut counts = Vec::new();
         index.scan(rows::RUNS, &mut |key, value| {
             let count: Option<u64> = rows::open_value(key, value);
@@ -97,7 +89,6 @@ impl Runs {
         index.write(&batch)?;
         let next = counts.last().map_or(0, |&(number, _)| number + 1);
         Ok(Runs {
-            index,
             runs: RwLock::new(loaded.into_iter().map(Arc::new).collect()),
             next: Mutex::new(next),
         })
@@ -112,10 +103,10 @@ impl Runs {
     }
 
     /// The sequence numbers that were added with this hash.
-    pub(crate) fn lookup(&self, hash: u64) -> Result<Vec<u64>, Fault> {
+    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<u64>, Fault> {
         loop {
             let runs = self.runs.read().clone();
-            match self.lookup_in(&runs, hash) {
+            match lookup_in(index, &runs, hash) {
                 // A merge took the pages away under us: look in what it made.
                 Err(_) if !self.same_runs(&runs) => {}
                 found => return found,
@@ -128,29 +119,11 @@ impl Runs {
         now.len() == then.len() && now.iter().zip(then).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    fn lookup_in(&self, runs: &[Arc<Run>], hash: u64) -> Result<Vec<u64>, Fault> {
-        let mut found = Vec::new();
-        for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
-            // Equal hashes may begin on the page before the first that begins so.
-            let mut page = run
-                .fences
-                .partition_point(|&first| first < hash)
-                .saturating_sub(1);
-            while run.fences.get(page).is_some_and(|&first| first <= hash) {
-                let pairs = read_page(&*self.index, run.number, page as u32)?;
-                found.extend(pairs.iter().filter(|p| p.0 == hash).map(|p| p.1));
-                page += 1;
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
-    }
-
     /// Adds pairs, sorted by hash, as a new run, and merges runs that have become
     /// alike. `named` is told of the run rows that change.
     pub(crate) fn add(
         &self,
+        index: &dyn Index,
         pairs: impl Iterator<Item = (u64, u64)>,
         count: u64,
         named: Named<'_>,
@@ -158,7 +131,7 @@ impl Runs {
         if count == 0 {
             return Ok(());
         }
-        let run = self.write_run(pairs.map(Ok), count, &[], named)?;
+        let run = self.write_run(index, pairs.map(Ok), count, &[], named)?;
         self.runs.write().push(Arc::new(run));
         loop {
             let (elder, younger) = {
@@ -171,17 +144,17 @@ impl Runs {
                 }
             };
             let merged = Merged {
-                left: RunPairs::new(&*self.index, &elder),
-                right: RunPairs::new(&*self.index, &younger),
+                left: RunPairs::new(index, &elder),
+                right: RunPairs::new(index, &younger),
             };
             let count = elder.count + younger.count;
-            let run = self.write_run(merged, count, &[&elder, &younger], named)?;
+            let run = self.write_run(index, merged, count, &[&elder, &younger], named)?;
             let mut runs = self.runs.write();
             let kept = runs.len() - 2;
             runs.truncate(kept);
             runs.push(Arc::new(run));
             drop(runs);
-            self.remove_pages(&[&elder, &younger])?;
+            Runs::remove_pages(index, &[&elder, &younger])?;
         }
     }
 
@@ -189,6 +162,7 @@ impl Runs {
     /// those it replaces.
     fn write_run(
         &self,
+        index: &dyn Index,
         pairs: impl Iterator<Item = Result<(u64, u64), Fault>>,
         count: u64,
         replaced: &[&Run],
@@ -216,7 +190,7 @@ impl Runs {
             run.add_page(page);
             page.clear();
             if batch.is_full() {
-                self.index.write(&batch)?;
+                index.write(&batch)?;
                 batch.clear();
             }
             Ok::<(), Fault>(())
@@ -250,22 +224,22 @@ impl Runs {
             named(&key, None);
             batch.remove(key);
         }
-        self.index.write(&batch)?;
+        index.write(&batch)?;
         Ok(run)
     }
 
-    fn remove_pages(&self, runs: &[&Run]) -> Result<(), Fault> {
+    fn remove_pages(index: &dyn Index, runs: &[&Run]) -> Result<(), Fault> {
         let mut batch = Batch::default();
         for run in runs {
             for page in 0..run.fences.len() {
                 batch.remove(run_page_key(run.number, page as u32));
                 if batch.is_full() {
-                    self.index.write(&batch)?;
+                    index.write(&batch)?;
                     batch.clear();
                 }
             }
         }
-        self.index.write(&batch)
+        index.write(&batch)
     }
 }
 
@@ -279,6 +253,25 @@ impl Run {
             self.filter.insert(hash);
         }
     }
+}
+
+fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<u64>, Fault> {
+    let mut found = Vec::new();
+    for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
+        // Equal hashes may begin on the page before the first that begins so.
+        let mut page = run
+            .fences
+            .partition_point(|&first| first < hash)
+            .saturating_sub(1);
+        while run.fences.get(page).is_some_and(|&first| first <= hash) {
+            let pairs = read_page(index, run.number, page as u32)?;
+            found.extend(pairs.iter().filter(|p| p.0 == hash).map(|p| p.1));
+            page += 1;
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<(u64, u64)>, Fault> {
@@ -416,28 +409,29 @@ mod tests {
         xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())
     }
 
-    fn add(runs: &Runs, numbers: std::ops::Range<u64>) {
+    fn add(index: &dyn Index, runs: &Runs, numbers: std::ops::Range<u64>) {
         let mut pairs: Vec<_> = numbers.map(|n| (hash(n), n)).collect();
         pairs.sort_unstable();
         let count = pairs.len() as u64;
-        runs.add(pairs.into_iter(), count, &mut |_, _| {}).unwrap();
+        runs.add(index, pairs.into_iter(), count, &mut |_, _| {})
+            .unwrap();
     }
 
     #[test]
     fn every_pair_is_found_also_after_merges_and_reopening() {
-        let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
-        let runs = Runs::empty(index.clone());
+        let index = MemoryIndex::default();
+        let runs = Runs::default();
         for start in (0..20_000).step_by(500) {
-            add(&runs, start..start + 500);
+            add(&index, &runs, start..start + 500);
         }
         assert!(
             runs.runs.read().len() <= 8,
             "{} runs",
             runs.runs.read().len()
         );
-        for runs in [&runs, &Runs::open(index.clone()).unwrap()] {
+        for runs in [&runs, &Runs::open(&index).unwrap()] {
             for n in 0..20_000 {
-                assert_eq!(runs.lookup(hash(n)).unwrap(), [n]);
+                assert_eq!(runs.lookup(&index, hash(n)).unwrap(), [n]);
             }
             let wrong = (20_000..40_000)
                 .filter(|&n| runs.may_contain(hash(n)))
@@ -448,7 +442,7 @@ mod tests {
 
     #[test]
     fn equal_hashes_are_all_found_across_pages() {
-        let runs = Runs::empty(Arc::new(MemoryIndex::default()));
+        let (index, runs) = (MemoryIndex::default(), Runs::default());
         let pairs = (0..5000).map(|n| {
             (
                 if n < 100 {
@@ -461,19 +455,19 @@ mod tests {
                 n,
             )
         });
-        runs.add(pairs, 5000, &mut |_, _| {}).unwrap();
-        assert_eq!(runs.lookup(7).unwrap().len(), 3900);
-        assert_eq!(runs.lookup(1).unwrap().len(), 100);
-        assert_eq!(runs.lookup(8).unwrap().len(), 0);
+        runs.add(&index, pairs, 5000, &mut |_, _| {}).unwrap();
+        assert_eq!(runs.lookup(&index, 7).unwrap().len(), 3900);
+        assert_eq!(runs.lookup(&index, 1).unwrap().len(), 100);
+        assert_eq!(runs.lookup(&index, 8).unwrap().len(), 0);
     }
 
     #[test]
     fn a_missing_page_is_noticed_at_open() {
-        let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
-        add(&Runs::empty(index.clone()), 0..2000);
+        let index = MemoryIndex::default();
+        add(&index, &Runs::default(), 0..2000);
         let mut batch = Batch::default();
         batch.remove(run_page_key(0, 1));
         index.write(&batch).unwrap();
-        assert!(Runs::open(index).is_err());
+        assert!(Runs::open(&index).is_err());
     }
 }

@@ -7,8 +7,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::{Batch, EachRow, Fault, Index};
 
@@ -32,6 +34,9 @@ impl SledIndex {
         let opened = remove_unfinished_snapshots(folder).and_then(|()| open(folder, cache_bytes));
         let opened = match opened {
             Ok(tree) => Ok(tree),
+            // Another handle of this process has not let go of it yet: that is no
+            // damage.
+            Err(e) if is_locked(&e) => Err(e),
             Err(e) => {
                 tracing::warn!(error = %e, "the index does not open; it is made anew");
                 remove(folder).and_then(|()| open(folder, cache_bytes))
@@ -42,7 +47,31 @@ impl SledIndex {
     }
 }
 
+/// How long an open waits for an index that is just being let go of.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
 fn open(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
+    if !folder.is_dir() {
+        remove(folder)?;
+        // Made here, because sled would leave it open to others.
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+    }
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match open_once(folder, cache_bytes) {
+            Err(e) if is_locked(&e) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn open_once(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
     let config = ::sled::Config::new()
         .path(folder)
         .cache_capacity(cache_bytes)

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::Extra;
 use crate::storage::codec;
 
 /// One change, with everything that is needed to make it again.
@@ -77,12 +76,28 @@ pub(crate) enum Event<'a> {
     },
 }
 
+/// The parts of an outcome that most jobs do not have.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Extra {
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) result_ref: Option<String>,
+}
+
 /// What became of a job that an open found running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RecoveredAs {
     Interrupted,
     Cancelled,
     Requeued,
+}
+
+impl std::fmt::Debug for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may hold what a client sent.
+        f.write_str("Extra")
+    }
 }
 
 impl<'a> Event<'a> {

@@ -116,7 +116,8 @@ impl Pack {
         }
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(failed)?;
-        if header[..8] == MAGIC[..] && u32_at(&header, 8) > FORMAT {
+        let is_ours = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
+        if is_ours && u32_at(&header, 8) > FORMAT {
             return Err(Error::NewerFormat {
                 path: disk.path(""),
                 found: u32_at(&header, 8),
@@ -192,24 +193,20 @@ impl Pack {
         Ok(())
     }
 
-    /// Reads the event with this LSN and hands it to `each`.
-    pub(crate) fn event_at<T>(
+    /// Calls `each` with the events of the chunk that holds this LSN.
+    pub(crate) fn events_near(
         &self,
         lsn: u64,
-        mut each: impl FnMut(&Event<'_>) -> Option<T>,
-    ) -> Result<Option<T>> {
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<()> {
         let after = self.chunks.partition_point(|c| c.first_lsn <= lsn);
-        let Some(n) = after.checked_sub(1) else {
-            return Ok(None);
-        };
-        let mut found = None;
-        self.chunk_events(n, &mut Vec::new(), |here, event| {
-            if here == lsn {
-                found = each(event);
-            }
-            Ok(())
-        })?;
-        Ok(found)
+        match after.checked_sub(1) {
+            None => Ok(()),
+            Some(n) => self.chunk_events(n, &mut Vec::new(), |lsn, event| {
+                each(lsn, event);
+                Ok(())
+            }),
+        }
     }
 
     fn chunk_events(
@@ -287,12 +284,20 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
     blocks_join && chunks_join && footer.first_lsn <= footer.last_lsn && footer.last_lsn < u64::MAX
 }
 
+/// The checksum of all of a header but itself.
+fn header_crc(header: &[u8; HEADER_BYTES]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&header[..12]);
+    crc.update(&header[16..]);
+    crc.finalize()
+}
+
 fn encode_header(store: StoreId) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[0..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
     header[16..32].copy_from_slice(&store.0.to_le_bytes());
-    let crc = crc32fast::hash(&header[16..]);
+    let crc = header_crc(&header);
     header[12..16].copy_from_slice(&crc.to_le_bytes());
     header
 }
@@ -320,6 +325,7 @@ pub(crate) struct PackWriter<'d> {
     chunk: Vec<u8>,
     chunk_lsn: u64,
     next_lsn: u64,
+    finished: bool,
 }
 
 impl<'d> PackWriter<'d> {
@@ -355,6 +361,7 @@ impl<'d> PackWriter<'d> {
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
             next_lsn: first_lsn,
+            finished: false,
         })
     }
 
@@ -494,6 +501,12 @@ impl<'d> PackWriter<'d> {
 
     /// Makes the pack durable under its name and opens it.
     pub(crate) fn finish(mut self) -> Result<Pack> {
+        let pack = self.write_out()?;
+        self.finished = true;
+        Ok(pack)
+    }
+
+    fn write_out(&mut self) -> Result<Pack> {
         self.end_chunk()?;
         let footer_at = self.offset();
         let encoded = codec::encode(&self.footer);
@@ -510,5 +523,14 @@ impl<'d> PackWriter<'d> {
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;
         self.disk.sync_names().map_err(failed)?;
         Pack::open(self.disk, &self.name, self.store)
+    }
+}
+
+impl Drop for PackWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Half a pack is of no use; if it stays, open takes it away.
+            self.disk.remove(&self.aside).ok();
+        }
     }
 }

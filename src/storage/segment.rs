@@ -49,10 +49,18 @@ impl SegmentHeader {
         out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
         out[48..56].copy_from_slice(&self.previous_epoch.to_le_bytes());
         out[56..64].copy_from_slice(&self.previous_end.to_le_bytes());
-        let crc = crc32fast::hash(&out[16..]);
+        let crc = header_crc(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         out
     }
+}
+
+/// The checksum of all of a header but itself.
+fn header_crc(header: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&header[..12]);
+    crc.update(&header[16..]);
+    crc.finalize()
 }
 
 /// A segment, open for reading; the log also writes to the last one.
@@ -161,7 +169,8 @@ impl Segment {
             previous_epoch: u64_at(header, 48),
             previous_end: u64_at(header, 56),
         };
-        if header[..12] == parsed.encode(store)[..12] && u32_at(header, 8) > FORMAT {
+        let is_ours = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
+        if is_ours && u32_at(header, 8) > FORMAT {
             return Err(Error::NewerFormat {
                 path: disk.path(""),
                 found: u32_at(header, 8),
@@ -268,19 +277,48 @@ impl Segment {
         Ok((at as u64, lsn))
     }
 
-    /// Reads the event with this LSN again and hands it to `each`.
-    pub(crate) fn event_at<T>(
+    /// Makes durable what a scan has found but no frame vouches for: it may only be
+    /// in the system's cache. It is written again, because a sync that failed
+    /// before may have left it there as if it were clean.
+    pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
+        let mut synced_lsn = 0;
+        let mut frames = Vec::new();
+        self.scan(bytes, None, |at, frame| {
+            synced_lsn = synced_lsn.max(frame.synced_lsn);
+            frames.push((
+                frame.first_lsn + frame.count - 1,
+                at,
+                at + frame.len() as u64,
+            ));
+            Ok(())
+        })?;
+        let from = frames.iter().find(|&&(last_lsn, ..)| last_lsn > synced_lsn);
+        let (Some(&(_, from, _)), Some(&(_, _, end))) = (from, frames.last()) else {
+            return Ok(());
+        };
+        let rewrite = || {
+            let file = disk.open_to_write(&self.name)?;
+            // The header was synced with the first frame, or is in doubt like it.
+            file.write_all_at(&bytes[..SEGMENT_HEADER_BYTES], 0)?;
+            file.write_all_at(&bytes[from as usize..end as usize], from)?;
+            file.sync()
+        };
+        rewrite().map_err(|e| Error::io("sync", &self.path, &e))
+    }
+
+    /// Calls `each` with the events of the frame that holds this LSN.
+    pub(crate) fn events_near(
         &self,
         lsn: u64,
-        mut each: impl FnMut(&Event<'_>) -> Option<T>,
-    ) -> Result<Option<T>> {
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<()> {
         let place = {
             let frames = self.frames.read();
             let after = frames.partition_point(|&(first, _)| first <= lsn);
             after.checked_sub(1).map(|n| frames[n].1)
         };
         let Some(at) = place else {
-            return Ok(None);
+            return Ok(());
         };
         let failed = |e| Error::io("read", &self.path, &e);
         let mut bytes = vec![0; HEADER_BYTES];
@@ -297,13 +335,17 @@ impl Segment {
         self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
         let frame = Frame::parse(&bytes, self.binding)
             .ok_or_else(|| Error::damaged(&self.path, at, "a frame is not valid any more"))?;
-        let mut found = None;
-        frame.events(|here, event, _| {
-            if here == lsn {
-                found = each(&event);
-            }
+        let whole = frame.events(|lsn, event, _| {
+            each(lsn, &event);
             Ok::<(), Error>(())
         })?;
-        Ok(found)
+        match whole {
+            true => Ok(()),
+            false => Err(Error::damaged(
+                &self.path,
+                at,
+                "a frame's events are not valid",
+            )),
+        }
     }
 }

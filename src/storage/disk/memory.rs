@@ -2,7 +2,7 @@
 //!
 //! Owns: what a power cut leaves of files and names that were not synced. Must
 //! not know: formats.
-//! Promise: [`Memory::after_power_cut`] keeps exactly what was synced.
+//! Promise: `after_power_cut` keeps exactly what was synced.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -110,6 +110,10 @@ impl Disk for Memory {
             Some(file) => Ok(file.clone()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.open(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -18,6 +18,8 @@ pub(crate) trait Disk: Send + Sync {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Opens a file for reading.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Opens a file for reading and writing.
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Gives a file another name, over whatever had it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Takes a name away; who has the file open goes on reading it.

@@ -1,0 +1,335 @@
+//! Jobs as values: what a page's text says, joined with what is known of their
+//! lives.
+//!
+//! Owns: [`JobReader`]; the joining of memory, index and log for times and
+//! outcomes. Must not know: how blocks are found.
+//! Promise: nothing beyond the job's state at the instant of the snapshot; an index
+//! that is stale is noticed, because the state says what must be known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::core::engine::Engine;
+use crate::core::graph::GraphCore;
+use crate::core::read::{Reader, Snapshot, Unit, missing};
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::index::Fault;
+use crate::index::rows::{self, DETAIL_JOBS, Detail, DetailRow};
+use crate::job::{Job, State};
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::request::Request;
+use crate::storage::block::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_STATUS, Block, Row};
+use crate::storage::event::{Event, Extra};
+
+/// Jobs of a snapshot as values.
+pub(crate) struct JobReader {
+    reader: Reader,
+    /// Rows of the reader's block that are still to come.
+    rows: std::ops::Range<usize>,
+    at: usize,
+    details: Option<(u64, Box<DetailRow>)>,
+    outcomes: ExtraCache,
+}
+
+impl JobReader {
+    pub(crate) fn new() -> JobReader {
+        JobReader {
+            reader: Reader::default(),
+            rows: 0..0,
+            at: 0,
+            details: None,
+            outcomes: ExtraCache::default(),
+        }
+    }
+
+    pub(crate) fn next(
+        &mut self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Job>> {
+        loop {
+            for n in self.rows.by_ref() {
+                let sequence = self.reader.block.first_sequence + n as u64;
+                let selected = snapshot.selection.next(sequence, &mut self.at);
+                if let Some((_, state)) = selected.filter(|&(next, _)| next == sequence) {
+                    let row = self.reader.block.rows[n];
+                    let texts = parse_row(&self.reader.block, &row);
+                    let (id, request) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, request, row.submitted_ms);
+                    return self
+                        .job(engine, graph, snapshot, (sequence, state), known)
+                        .map(Some);
+                }
+            }
+            match self.reader.read(graph, snapshot)? {
+                None => return Ok(None),
+                Some(Unit::Block) => self.rows = 0..self.reader.block.rows.len(),
+                Some(Unit::Large(large)) => {
+                    let (sequence, row) = (large.sequence, large.row);
+                    let selected = snapshot.selection.next(sequence, &mut self.at);
+                    let Some((_, state)) = selected else {
+                        return Ok(None);
+                    };
+                    let text = large.text()?;
+                    let texts = parse_text(&text, &row);
+                    let (id, request) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, request, row.submitted_ms);
+                    return self
+                        .job(engine, graph, snapshot, (sequence, state), known)
+                        .map(Some);
+                }
+            }
+        }
+    }
+
+    fn job(
+        &mut self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        snapshot: &Snapshot,
+        (sequence, state): (u64, State),
+        (id, request, submitted_ms): (JobId, Request, u64),
+    ) -> Result<Job> {
+        let mut job = Job {
+            id,
+            sequence,
+            state,
+            request,
+            outcome: None,
+            progress: None,
+            cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),
+            submitted_at: crate::clock::from_ms(submitted_ms),
+            started_at: None,
+            finished_at: None,
+        };
+        if state == State::Pending {
+            return Ok(job);
+        }
+        let detail = self.detail(engine, graph, snapshot, sequence)?;
+        job.started_at = detail.started_ms.map(crate::clock::from_ms);
+        if state == State::Running {
+            let cell = graph.state.read().watched.get(&sequence).cloned();
+            job.progress = cell.and_then(|cell| cell.progress.lock().clone());
+            return Ok(job);
+        }
+        let outcome = engine.outcome(graph, sequence, &detail, &mut self.outcomes)?;
+        job.finished_at = detail.finished.map(|end| crate::clock::from_ms(end.at_ms));
+        job.outcome = Some(outcome);
+        Ok(job)
+    }
+
+    fn detail(
+        &mut self,
+        engine: &Engine,
+        graph: &GraphCore,
+        snapshot: &Snapshot,
+        sequence: u64,
+    ) -> Result<Detail> {
+        if snapshot.selection.len == 1 {
+            return engine.detail(graph, sequence);
+        }
+        let group = sequence / DETAIL_JOBS;
+        let row = match self.details.take() {
+            Some((known, row)) if known == group => row,
+            _ => Box::new(engine.details(graph, group)?),
+        };
+        let detail = row.0[(sequence % DETAIL_JOBS) as usize];
+        self.details = Some((group, row));
+        Ok(detail)
+    }
+}
+
+fn parse_row(block: &Block, row: &Row) -> Option<(JobId, Request)> {
+    parse(block.id(row), block.request(row))
+}
+
+fn parse_text(text: &[u8], row: &Row) -> Option<(JobId, Request)> {
+    let id = text
+        .get(BEFORE_ID.len()..)?
+        .get(..usize::from(row.id_len))?;
+    let before = row.status_at() + BLOCK_STATUS.len() + BEFORE_REQUEST.len();
+    parse(
+        id,
+        text.get(before..text.len().checked_sub(AFTER_REQUEST.len())?)?,
+    )
+}
+
+fn parse(id: &[u8], request: &[u8]) -> Option<(JobId, Request)> {
+    let id = JobId::new(std::str::from_utf8(id).ok()?).ok()?;
+    Some((
+        id,
+        Request::from_stored(std::str::from_utf8(request).ok()?)?,
+    ))
+}
+
+/// The outcomes' rests that were read last: jobs that ended one after another find
+/// theirs in one reading.
+#[derive(Default)]
+pub(crate) struct ExtraCache {
+    extras: HashMap<u64, Box<Extra>>,
+}
+
+impl ExtraCache {
+    fn take_event(&mut self, lsn: u64, event: &Event<'_>) {
+        if let Event::Completed {
+            extra: Some(extra), ..
+        } = event
+        {
+            self.extras.insert(lsn, extra.clone());
+        }
+    }
+}
+
+impl Engine {
+    /// Reads one job as it is now.
+    pub(crate) fn job(&self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Option<Job>> {
+        match Snapshot::one(graph, sequence) {
+            None => Ok(None),
+            Some(snapshot) => JobReader::new().next(self, graph, &snapshot),
+        }
+    }
+
+    /// Id and request of one job; what is known of its life is not looked at.
+    pub(crate) fn id_and_request(
+        &self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+    ) -> Result<Option<(JobId, Request)>> {
+        let Some(snapshot) = Snapshot::one(graph, sequence) else {
+            return Ok(None);
+        };
+        let mut reader = Reader::default();
+        let texts = match reader.read(graph, &snapshot)? {
+            None => return Ok(None),
+            Some(Unit::Block) => {
+                let n = (sequence - reader.block.first_sequence) as usize;
+                let row = reader.block.rows.get(n);
+                row.and_then(|row| parse_row(&reader.block, row))
+            }
+            Some(Unit::Large(large)) => {
+                let row = large.row;
+                parse_text(&large.text()?, &row)
+            }
+        };
+        texts
+            .map(Some)
+            .ok_or_else(|| missing(&graph.path(), sequence))
+    }
+
+    /// What is known of one job's life.
+    fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
+        let changes = graph.state.read().detail_changes(sequence);
+        let mut detail = Detail::default();
+        // Both facts of a finished job may be in memory still.
+        if !matches!(
+            changes,
+            [
+                _,
+                Some(Detail {
+                    started_ms: Some(_),
+                    finished: Some(_),
+                    ..
+                })
+            ]
+        ) {
+            let row = self.detail_row(graph, sequence / DETAIL_JOBS)?;
+            detail = row.0[(sequence % DETAIL_JOBS) as usize];
+        }
+        changes
+            .iter()
+            .flatten()
+            .for_each(|change| detail.merge(change));
+        Ok(detail)
+    }
+
+    /// What is known of the lives of 128 neighbouring jobs.
+    fn details(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
+        let first = group * DETAIL_JOBS;
+        let changes: Vec<_> = {
+            let state = graph.state.read();
+            (first..first + DETAIL_JOBS)
+                .map(|s| state.detail_changes(s))
+                .collect()
+        };
+        let mut row = self.detail_row(graph, group)?;
+        for (detail, changes) in row.0.iter_mut().zip(changes) {
+            changes
+                .iter()
+                .flatten()
+                .for_each(|change| detail.merge(change));
+        }
+        Ok(row)
+    }
+
+    fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
+        let key = rows::detail_key(graph.number, group);
+        let index = self.index()?;
+        let value = index.get(&key).map_err(|fault| self.index_failed(fault))?;
+        match value {
+            None => Ok(DetailRow::default()),
+            Some(value) => rows::open(&key, &value)
+                .and_then(DetailRow::decode)
+                .ok_or_else(|| self.index_failed(Fault("a row of details is not valid".into()))),
+        }
+    }
+
+    /// The outcome of a complete job. The state says it is complete, so an index
+    /// that knows of no end is stale.
+    fn outcome(
+        &self,
+        graph: &GraphCore,
+        sequence: u64,
+        detail: &Detail,
+        outcomes: &mut ExtraCache,
+    ) -> Result<Outcome> {
+        let stale = || {
+            // The index forgets a graph that was dropped.
+            if graph.is_dropped() {
+                return Error::GraphDropped {
+                    graph: graph.name.clone(),
+                };
+            }
+            let number = graph.number;
+            let what = format!("it knows no end of job {sequence} of graph {number}");
+            self.index_failed(Fault(what))
+        };
+        let finished = detail.finished.ok_or_else(stale)?;
+        let kind = OutcomeKind::from_stored(finished.kind).ok_or_else(stale)?;
+        let extra = match finished.extra_lsn {
+            0 => None,
+            lsn => Some(self.outcome_extra(lsn, outcomes)?.ok_or_else(stale)?),
+        };
+        Ok(Outcome {
+            kind,
+            boot: (finished.boot > 0).then_some(finished.boot),
+            extra,
+        })
+    }
+
+    /// The rest of an outcome, from the event that recorded it.
+    fn outcome_extra(&self, lsn: u64, cache: &mut ExtraCache) -> Result<Option<Box<Extra>>> {
+        if let Some(extra) = cache.extras.get(&lsn) {
+            return Ok(Some(extra.clone()));
+        }
+        cache.extras.clear();
+        let (pack, segment) = {
+            let truth = self.truth.read();
+            let pack = truth.packs.partition_point(|pack| pack.last_lsn < lsn);
+            let after = truth
+                .segments
+                .partition_point(|s| s.header.first_lsn <= lsn);
+            let segment = after.checked_sub(1).map(|n| truth.segments[n].clone());
+            (truth.packs.get(pack).cloned(), segment)
+        };
+        match (pack, segment) {
+            (Some(pack), _) => pack.events_near(lsn, |lsn, event| cache.take_event(lsn, event))?,
+            (None, Some(segment)) => {
+                segment.events_near(lsn, |lsn, event| cache.take_event(lsn, event))?;
+            }
+            (None, None) => {}
+        }
+        Ok(cache.extras.get(&lsn).cloned())
+    }
+}

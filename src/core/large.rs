@@ -1,0 +1,205 @@
+//! Jobs that are too large for a block, piece by piece.
+//!
+//! Owns: where their pieces lie, in packs and in segments. Must not know: pages.
+//! Promise: a job of any size costs a reader a piece of memory; every piece, or the
+//! whole text at its last one, is checked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::core::graph::{GraphCore, TailPlace, TailRun};
+use crate::error::{Error, Result};
+use crate::storage::block::{
+    AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, BLOCK_STATUS, PIECE_BYTES,
+    PIECE_HEADER_BYTES, Row, Seed, open_large, open_piece, piece_len, text_len,
+};
+use crate::storage::disk::File;
+use crate::storage::pack::{BlockPlace, Part};
+
+/// A job whose text comes in pieces.
+pub(crate) struct Large {
+    pub(crate) sequence: u64,
+    /// Its columns; its text begins at 0.
+    pub(crate) row: Row,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    source: Source,
+}
+
+enum Source {
+    Pack {
+        seed: (u32, u64, u32),
+        offset: u64,
+        left: u64,
+    },
+    Tail {
+        place: TailPlace,
+        done: u32,
+        crc: crc32fast::Hasher,
+    },
+}
+
+impl Large {
+    pub(crate) fn in_pack(graph: &GraphCore, part: &Part, place: BlockPlace) -> Result<Large> {
+        let damaged = || Error::damaged(&part.path, place.offset, "a large job is not valid");
+        let failed = |e| Error::io("read", &part.path, &e);
+        let first = read_piece(&*part.file, place.offset, u64::from(place.len))
+            .map_err(failed)?
+            .ok_or_else(damaged)?;
+        let sequence = place.first_sequence;
+        let (row, taken) =
+            open_large(graph.number, sequence, &first, &mut Vec::new()).ok_or_else(damaged)?;
+        Ok(Large {
+            sequence,
+            row,
+            path: part.path.clone(),
+            file: part.file.clone(),
+            source: Source::Pack {
+                seed: (graph.number, sequence, 1),
+                offset: place.offset + taken as u64,
+                left: u64::from(place.len) - taken as u64,
+            },
+        })
+    }
+
+    pub(crate) fn in_tail(run: &TailRun, n: usize) -> Large {
+        let place = run.jobs[n];
+        Large {
+            sequence: run.first_sequence + n as u64,
+            row: Row {
+                start: 0,
+                end: text_len(usize::from(place.id_len), place.request_len as usize) as u32,
+                id_len: place.id_len,
+                submitted_ms: place.submitted_ms,
+            },
+            path: run.segment.path.clone(),
+            file: run.segment.file.clone(),
+            source: Source::Tail {
+                place,
+                done: 0,
+                crc: crc32fast::Hasher::new(),
+            },
+        }
+    }
+
+    /// Puts the next piece of the job's text into `piece`; `false` when there is
+    /// none. The first holds everything up to the request.
+    pub(crate) fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+        piece.clear();
+        match &mut self.source {
+            Source::Pack { seed, offset, left } => {
+                if *left == 0 {
+                    return Ok(false);
+                }
+                let damaged = || Error::damaged(&self.path, *offset, "a large job is not valid");
+                let sealed = read_piece(&*self.file, *offset, *left)
+                    .map_err(|e| Error::io("read", &self.path, &e))?
+                    .ok_or_else(damaged)?;
+                let (graph, sequence, number) = *seed;
+                let (len, taken) = open_piece(Seed::block(graph, sequence, number), &sealed, piece)
+                    .ok_or_else(damaged)?;
+                piece.truncate(len);
+                seed.2 += 1;
+                *offset += taken as u64;
+                *left -= taken as u64;
+            }
+            Source::Tail { place, done, crc } => {
+                if *done == place.request_len {
+                    return Ok(false);
+                }
+                let damaged = || {
+                    Error::damaged(
+                        &self.path,
+                        u64::from(place.id_at),
+                        "a large job is not valid",
+                    )
+                };
+                let failed = |e| Error::io("read", &self.path, &e);
+                if *done == 0 {
+                    let mut id = vec![0; usize::from(place.id_len)];
+                    self.file
+                        .read_exact_at(&mut id, u64::from(place.id_at))
+                        .map_err(failed)?;
+                    crc.update(&id);
+                    let id = std::str::from_utf8(&id).map_err(|_| damaged())?;
+                    for text in [BEFORE_ID, id, BEFORE_STATUS, BLOCK_STATUS, BEFORE_REQUEST] {
+                        piece.extend_from_slice(text.as_bytes());
+                    }
+                }
+                let step = (place.request_len - *done).min(PIECE_BYTES as u32);
+                let start = piece.len();
+                piece.resize(start + step as usize, 0);
+                self.file
+                    .read_exact_at(&mut piece[start..], u64::from(place.request_at + *done))
+                    .map_err(failed)?;
+                crc.update(&piece[start..]);
+                *done += step;
+                if *done == place.request_len {
+                    if crc.clone().finalize() != place.crc {
+                        return Err(damaged());
+                    }
+                    piece.extend_from_slice(AFTER_REQUEST.as_bytes());
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the job has this id.
+    pub(crate) fn has_id(mut self, id: &str) -> Result<bool> {
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        self.next_piece(&mut first)?;
+        let found = first.get(BEFORE_ID.len()..).unwrap_or_default();
+        if usize::from(self.row.id_len) == id.len() && found.starts_with(id.as_bytes()) {
+            return Ok(true);
+        }
+        // "No" is believed only of a text that is whole.
+        while self.next_piece(&mut rest)? {}
+        Ok(false)
+    }
+
+    /// The whole text.
+    pub(crate) fn text(mut self) -> Result<Vec<u8>> {
+        // Grown piece by piece: the length is believed as far as it was read.
+        let (mut text, mut piece) = (Vec::new(), Vec::new());
+        while self.next_piece(&mut piece)? {
+            text.extend_from_slice(&piece);
+        }
+        if text.len() != self.row.end as usize {
+            return Err(Error::damaged(&self.path, 0, "a large job is not whole"));
+        }
+        Ok(text)
+    }
+}
+
+/// The id of a job that is packed in pieces.
+pub(crate) fn large_id(graph: &GraphCore, part: &Part, place: BlockPlace) -> Result<String> {
+    let mut large = Large::in_pack(graph, part, place)?;
+    let mut piece = Vec::new();
+    large.next_piece(&mut piece)?;
+    let id = piece.get(BEFORE_ID.len()..BEFORE_ID.len() + usize::from(large.row.id_len));
+    id.and_then(|id| String::from_utf8(id.to_vec()).ok())
+        .ok_or_else(|| Error::damaged(&part.path, place.offset, "a large job is not valid"))
+}
+
+/// The sealed piece at `offset`, if it ends within `left` bytes.
+fn read_piece(file: &dyn File, offset: u64, left: u64) -> std::io::Result<Option<Vec<u8>>> {
+    if left < PIECE_HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut piece = vec![0; PIECE_HEADER_BYTES];
+    file.read_exact_at(&mut piece, offset)?;
+    match piece_len(&piece) {
+        Some(len) if len as u64 <= left => {
+            piece.resize(len, 0);
+            file.read_exact_at(&mut piece, offset)?;
+            Ok(Some(piece))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether a job that is not packed yet is read in pieces.
+pub(crate) fn is_large(place: &TailPlace) -> bool {
+    text_len(usize::from(place.id_len), place.request_len as usize) > PIECE_BYTES
+}
