@@ -170,6 +170,9 @@ fn open(
     // room to go on.
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     spare.refill(&*disk)?;
+    // What a file replaces may go only once that file's name is durable.
+    disk.sync_names()
+        .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     identity::remove_closed(&*disk)?;
     for name in &files.useless {
         disk.remove(name)
