@@ -192,8 +192,8 @@ impl JobStore {
     }
 
     /// Drops a graph and all its jobs. Handles of it say [`Error::GraphDropped`];
-    /// pages that were made before can still be written as JSON. Disk space comes
-    /// back as packs are merged.
+    /// pages that were made before can still be read. Disk space comes back as packs
+    /// are merged, once no handle or page of the graph is left.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

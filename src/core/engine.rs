@@ -19,6 +19,7 @@ use crate::core::commit::Committer;
 use crate::core::graph::GraphCore;
 use crate::core::indexing::Indexer;
 use crate::core::lookup::ForeignIds;
+use crate::core::open::StoreLock;
 use crate::core::queue::{Answer, Operation, Queue, Queued, Slot};
 use crate::core::recover::Found;
 use crate::error::{Error, Result};
@@ -66,7 +67,7 @@ pub(crate) struct Engine {
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
     background: Mutex<Background>,
     /// Holds the store's lock; let go of at the end.
-    lock: Mutex<Option<std::fs::File>>,
+    lock: Mutex<Option<StoreLock>>,
 }
 
 /// The graphs of the store.
@@ -126,7 +127,7 @@ pub(crate) struct Parts {
     pub(crate) indexer: Indexer,
     pub(crate) spare: Arc<Spare>,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) lock: Option<std::fs::File>,
+    pub(crate) lock: Option<StoreLock>,
 }
 
 impl Engine {

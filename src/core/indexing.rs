@@ -5,9 +5,9 @@
 //! Promise: the index says of itself up to which LSN it is whole; what it does not
 //! hold stays in memory until it does.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -28,8 +28,8 @@ pub(crate) struct Indexer {
     pub(crate) applied_lsn: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
     pub(crate) named: HashMap<Vec<u8>, u64>,
-    /// Graphs that have a row.
-    pub(crate) graphs: BTreeSet<u32>,
+    /// Graphs that have rows.
+    pub(crate) graphs: BTreeMap<u32, Weak<GraphCore>>,
 }
 
 struct LeavingGraph {
@@ -178,7 +178,7 @@ impl Indexer {
             store,
             applied_lsn: 0,
             named: HashMap::new(),
-            graphs: BTreeSet::new(),
+            graphs: BTreeMap::new(),
         }
     }
 
@@ -231,17 +231,13 @@ impl Indexer {
                     self.name(key, value)
                 })?;
         }
+        // A dropped graph's rows stay as long as somebody may read a page of it.
         let gone: Vec<u32> = {
-            let live = |number| {
-                leaving
-                    .graphs
-                    .iter()
-                    .any(|leaving| leaving.graph.number == number)
-            };
-            self.graphs
-                .iter()
-                .copied()
-                .filter(|&number| !live(number))
+            let live = |number| leaving.graphs.iter().any(|l| l.graph.number == number);
+            let known = self.graphs.iter();
+            known
+                .filter(|&(&number, graph)| !live(number) && graph.strong_count() == 0)
+                .map(|(&number, _)| number)
                 .collect()
         };
         for number in gone {
@@ -253,7 +249,11 @@ impl Indexer {
             chunks,
         } in &leaving.graphs
         {
-            if self.graphs.insert(graph.number) {
+            if self
+                .graphs
+                .insert(graph.number, Arc::downgrade(graph))
+                .is_none()
+            {
                 let key = rows::graph_key(graph.number);
                 let row = GraphRow {
                     number: graph.ids.number(),

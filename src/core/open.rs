@@ -104,11 +104,22 @@ fn check_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The store's lock, while it lives.
+pub(crate) struct StoreLock(std::fs::File);
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // Unlocked by name: a process that is just being started has a copy of the
+        // handle, and closing ours would not let go of the lock.
+        rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock).ok();
+    }
+}
+
 /// Takes the lock file, which names its holder for those that come later.
-fn lock(path: &Path, folder: &Path) -> Result<std::fs::File> {
+fn lock(path: &Path, folder: &Path) -> Result<StoreLock> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |e: io::Error| Error::io("lock", path, &e);
-    let mut file = std::fs::OpenOptions::new()
+    let file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -119,7 +130,7 @@ fn lock(path: &Path, folder: &Path) -> Result<std::fs::File> {
     let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
     match rustix::fs::flock(&file, exclusive) {
         Ok(()) => {}
-        Err(e) if e == rustix::io::Errno::WOULDBLOCK => {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             file.take(32).read_to_string(&mut holder).ok();
             return Err(Error::StoreInUse {
@@ -129,10 +140,12 @@ fn lock(path: &Path, folder: &Path) -> Result<std::fs::File> {
         }
         Err(e) => return Err(failed(e.into())),
     }
+    let lock = StoreLock(file);
+    let mut file = &lock.0;
     file.set_len(0).map_err(failed)?;
     file.write_all(format!("{}\n", std::process::id()).as_bytes())
         .map_err(failed)?;
-    Ok(file)
+    Ok(lock)
 }
 
 type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
@@ -140,7 +153,7 @@ type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
 fn open(
     options: Options,
     disk: Arc<dyn Disk>,
-    lock: Option<std::fs::File>,
+    lock: Option<StoreLock>,
     open_index: OpenIndex<'_>,
 ) -> Result<Arc<Engine>> {
     let store = match identity::read(&*disk)? {
@@ -441,10 +454,11 @@ fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> 
         indexer
             .named
             .insert(key.to_vec(), rows::row_hash(key, value));
-        indexer.graphs.insert(number);
         let names = (row.project.as_str(), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
-        graphs.insert(Arc::new(graph));
+        let graph = Arc::new(graph);
+        indexer.graphs.insert(number, Arc::downgrade(&graph));
+        graphs.insert(graph);
         Ok(())
     })?;
     index.scan(rows::STATUS, &mut |key, value| {

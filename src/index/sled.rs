@@ -34,9 +34,6 @@ impl SledIndex {
         let opened = remove_unfinished_snapshots(folder).and_then(|()| open(folder, cache_bytes));
         let opened = match opened {
             Ok(tree) => Ok(tree),
-            // Another handle of this process has not let go of it yet: that is no
-            // damage.
-            Err(e) if is_locked(&e) => Err(e),
             Err(e) => {
                 tracing::warn!(error = %e, "the index does not open; it is made anew");
                 remove(folder).and_then(|()| open(folder, cache_bytes))
@@ -47,8 +44,11 @@ impl SledIndex {
     }
 }
 
-/// How long an open waits for an index that is just being let go of.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How long an open waits for an index that is just being let go of. The store's own
+/// lock says that nobody works on it, so what holds sled's is a reader at its end or
+/// a copy of the handle in a process that is being started; after this long the index
+/// is made anew beside it.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 fn is_locked(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")

@@ -6,10 +6,10 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jobstore::{Body, Graph, JobStore, List, Options, Request};
+use jobstore::{Body, Graph, JobStore, List, Options, Page, Request};
 
 /// A request with this command and body, to a url that does not matter.
 pub fn request(command: &str, body: &str) -> Request {
@@ -82,17 +82,58 @@ pub fn lose_index(dir: &Path) {
 }
 
 /// The folder of things shared between projects, if this checkout has it.
-pub fn shared(name: &str) -> Option<std::path::PathBuf> {
+pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared")
         .join(name);
     if path.exists() {
         Some(path)
     } else {
-        println!(
-            "{} is not there; own fixtures only",
-            path.display()
-        );
+        println!("{} is not there; own fixtures only", path.display());
         None
+    }
+}
+
+/// The ids a page shows, in its order.
+pub fn ids(page: &Page) -> Vec<String> {
+    page.jobs()
+        .map(|job| job.unwrap().id().to_string())
+        .collect()
+}
+
+/// The paths in a folder whose names end like this, sorted.
+pub fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
+    let names = names_in(dir).into_iter();
+    names
+        .filter(|name| name.ends_with(end))
+        .map(|name| dir.join(name))
+        .collect()
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in names_in(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy_folder(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// Numbers that look random and are the same in every run with this seed.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
     }
 }

@@ -1,0 +1,933 @@
+//! Durability: what was acknowledged is there after a close, a drop, and a kill at
+//! any moment; nothing that was never attempted is. The index may be lost,
+//! damaged, old or foreign; a file of the log may not, and its loss is an error.
+//!
+//! Proves promises 1 (acknowledged is durable, as far as a kill can show it), 6
+//! (nothing is lost in silence) and 8. The kills: a child process prints each fact
+//! after its call returned, the parent kills it and compares the store with what
+//! was printed. `JOBSTORE_KILLS=1000 cargo test --test durability` kills more often,
+//! `JOBSTORE_SEED` has it at other moments.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jobstore::{
+    Cancellation, Completion, Durability, Error, Graph, Job, JobStore, List, Options, Outcome,
+    OutcomeKind, Recovery, RecoveryAction, State,
+};
+
+use common::{Random, copy_folder, files_ending, lose_index, pack, request, small_segments};
+
+// ---- What a store holds, for comparing ----
+
+fn leave() -> Options {
+    small_segments().recovery(Recovery::Leave)
+}
+
+/// All that can be read of a store: lists, lives, outcomes; each job also by its id.
+fn dump(store: &JobStore) -> Vec<String> {
+    let mut out = Vec::new();
+    for graph in store.graphs().unwrap() {
+        out.push(format!("{graph:?} {}", graph.number()));
+        let page = graph.list(List::new()).unwrap();
+        out.push(String::from_utf8(page.to_json().unwrap()).unwrap());
+        for job in &page {
+            let job = job.unwrap();
+            let by_id = graph.job(job.id()).unwrap().unwrap();
+            assert_eq!(life(&by_id), life(&job));
+            out.push(life(&job));
+        }
+    }
+    out
+}
+
+fn life(job: &Job) -> String {
+    let times = (job.submitted_at(), job.started_at(), job.finished_at());
+    let details = job.outcome().map(|outcome| {
+        (
+            outcome.message(),
+            outcome.detail().map(str::len),
+            outcome.result_ref(),
+        )
+    });
+    format!("{job:?} {times:?} {details:?}")
+}
+
+/// A store with all states, kinds of ids, sizes and outcomes, in packs and in the
+/// segment behind them; closed.
+fn make_store(dir: &Path) -> Vec<String> {
+    let store = leave().open(dir).unwrap();
+    let mut random = Random(5);
+    for name in ["one", "two"] {
+        let graph = store.create_graph("p", name).unwrap();
+        for part in 0..3 {
+            for n in 0..70 {
+                let bytes = [3, 400, 2_000, 40_000][random.below(4) as usize / (n % 7).max(1)];
+                let request = request("fill", &format!("\"{}\"", "b".repeat(bytes)));
+                let id = match n % 2 {
+                    0 => graph.submit(request).unwrap(),
+                    _ => {
+                        let id = format!("{name}-{part}-{n}");
+                        graph.submit_as(id, request).unwrap().id().clone()
+                    }
+                };
+                match random.below(5) {
+                    0 => {}
+                    1 => graph.start(&id).unwrap(),
+                    2 => {
+                        graph.start(&id).unwrap();
+                        graph.cancel(&id).unwrap();
+                    }
+                    3 => {
+                        graph.cancel(&id).unwrap();
+                    }
+                    _ => {
+                        graph.start(&id).unwrap();
+                        let outcome = Outcome::failed("c", "m").with_detail(&n).unwrap();
+                        let outcome = outcome.with_result_ref(format!("ref-{n}")).unwrap();
+                        graph.complete(&id, outcome).unwrap();
+                    }
+                }
+            }
+            if part < 2 {
+                pack(&store, dir);
+            }
+        }
+    }
+    // Packs are merged when there are 8; here some are to be left.
+    while !(3..=6).contains(&files_ending(dir, ".pack").len()) {
+        pack(&store, dir);
+    }
+    store
+        .graph("p", "one")
+        .unwrap()
+        .submit(request("c", "{}"))
+        .unwrap();
+    let all = dump(&store);
+    store.close().unwrap();
+    all
+}
+
+fn assert_same(dir: &Path, expected: &[String], what: &str) {
+    let store = leave().open(dir).unwrap();
+    let found = dump(&store);
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected, "{what}");
+    }
+    assert_eq!(found.len(), expected.len(), "{what}");
+    store.close().unwrap();
+}
+
+// ---- Closing, dropping, and what may happen to the index ----
+
+#[test]
+fn everything_is_there_after_close_and_reopen_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = make_store(dir.path());
+    for open in 0..4 {
+        assert_same(dir.path(), &all, &format!("open {open}"));
+    }
+}
+
+#[test]
+fn everything_is_there_after_the_last_handle_was_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = leave().open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    drop(store);
+    let id = graph.submit(request("c", "1")).unwrap();
+    let ticket = graph.queue().submit(request("c", "2"));
+    let page = graph.list(List::new()).unwrap();
+    let (clone, run) = (graph.clone(), graph.run(&id).unwrap());
+    run.leave();
+    drop(graph);
+    let in_use = leave().open(dir.path()).unwrap_err();
+    assert!(matches!(in_use, Error::StoreInUse { .. }), "{in_use:?}");
+    drop(clone);
+    drop(page);
+    drop(ticket);
+    let store = leave().open(dir.path()).unwrap();
+    let graph = store.graph("p", "g").unwrap();
+    assert_eq!(graph.list(List::new()).unwrap().total(), 2);
+    assert_eq!(graph.job(&id).unwrap().unwrap().state(), State::Running);
+}
+
+#[test]
+fn a_closed_store_opens_again_at_once_though_the_engine_starts_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // A process that is being started has the files of its parent for a moment.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let started = Command::new("true").stdin(Stdio::null()).status();
+                assert!(started.unwrap().success());
+            }
+        });
+        let opens: Vec<_> = (0..100)
+            .map(|_| JobStore::open(dir.path()).and_then(|store| store.close()))
+            .collect();
+        // Nor does an open that failed leave the folder locked.
+        fs::write(dir.path().join("STORE"), b"cut").unwrap();
+        let refused: Vec<_> = (0..100).map(|_| JobStore::open(dir.path())).collect();
+        stop.store(true, Ordering::Relaxed);
+        for refused in refused {
+            assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+        }
+        for (n, opened) in opens.into_iter().enumerate() {
+            assert!(opened.is_ok(), "open {n}: {opened:?}");
+        }
+    });
+}
+
+#[test]
+fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let all = make_store(&dir);
+    let index = dir.join("index");
+    let young = root.path().join("young");
+    copy_folder(&index, &young);
+
+    lose_index(&dir);
+    assert_same(&dir, &all, "lost");
+
+    for name in fs::read_dir(&index).unwrap() {
+        let path = name.unwrap().path();
+        if path.is_file() {
+            fs::write(path, b"garbage garbage garbage").unwrap();
+        }
+    }
+    assert_same(&dir, &all, "garbage in every file");
+
+    lose_index(&dir);
+    fs::write(&index, b"a file, no folder").unwrap();
+    assert_same(&dir, &all, "a file in the folder's place");
+
+    lose_index(&dir);
+    fs::create_dir(&index).unwrap();
+    for name in ["db", "conf", "snap.0000000000000000"] {
+        fs::write(index.join(name), vec![0xa5; 100_000]).unwrap();
+    }
+    assert_same(&dir, &all, "a folder of garbage");
+
+    for cut in [0, 1, 100, 5_000, 50_000] {
+        let db = index.join("db");
+        let bytes = fs::read(&db).unwrap();
+        fs::write(&db, &bytes[..cut.min(bytes.len())]).unwrap();
+        assert_same(&dir, &all, "cut");
+    }
+
+    fs::write(dir.join("INDEX-OPENING"), []).unwrap();
+    assert_same(&dir, &all, "an open that died in it");
+    assert!(!dir.join("INDEX-OPENING").exists());
+
+    lose_index(&dir);
+    copy_folder(&young, &index);
+    assert_same(&dir, &all, "an old one put back");
+
+    let other = root.path().join("other");
+    let store = JobStore::open(&other).unwrap();
+    for name in ["one", "two", "three"] {
+        let graph = store.create_graph("p", name).unwrap();
+        graph.submit_all(vec![request("c", "{}"); 30]).unwrap();
+    }
+    store.close().unwrap();
+    lose_index(&dir);
+    copy_folder(&other.join("index"), &index);
+    assert_same(&dir, &all, "one of another store");
+    let store = JobStore::open(&other).unwrap();
+    assert_eq!(store.graphs().unwrap().len(), 3);
+}
+
+#[test]
+fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let store = leave().open(&dir).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let ids = graph.submit_all(vec![request("c", "{}"); 40]).unwrap();
+    ids.iter().for_each(|id| graph.start(id).unwrap());
+    // The index takes all of that in, and hands it to the system.
+    std::thread::sleep(Duration::from_millis(2_500));
+    let old = root.path().join("old");
+    copy_folder(&dir.join("index"), &old);
+    // The very next event has its place looked up by the index later.
+    for (n, id) in ids.iter().enumerate() {
+        let outcome = Outcome::succeeded().with_detail(&n).unwrap();
+        graph.complete(id, outcome).unwrap();
+    }
+    pack(&store, &dir);
+    let all = dump(&store);
+    store.close().unwrap();
+    lose_index(&dir);
+    copy_folder(&old, &dir.join("index"));
+    assert_same(&dir, &all, "an index of a moment within a pack");
+}
+
+#[test]
+fn dropped_graphs_do_not_come_back_nor_stand_in_the_way_when_the_index_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let store = leave().open(dir).unwrap();
+    let kept = store.create_graph("p", "kept").unwrap();
+    let mut gone = store.create_graph("p", "gone").unwrap();
+    let fill = |graph: &Graph| {
+        let body = format!("\"{}\"", "b".repeat(500));
+        graph.submit_all(vec![request("c", &body); 50]).unwrap();
+    };
+    for _ in 0..3 {
+        for _ in 0..3 {
+            fill(&gone);
+            fill(&kept);
+            pack(&store, dir);
+        }
+        // Jobs of it before the drop in the same segment, and packs merged after.
+        fill(&gone);
+        store.drop_graph("p", "gone").unwrap();
+        gone = store.create_graph("p", "gone").unwrap();
+        fill(&gone);
+        for _ in 0..4 {
+            pack(&store, dir);
+        }
+    }
+    fill(&gone);
+    store.drop_graph("p", "gone").unwrap();
+    let all = dump(&store);
+    store.close().unwrap();
+    assert_same(dir, &all, "as it was closed");
+    lose_index(dir);
+    assert_same(dir, &all, "the index lost");
+    let store = leave().open(dir).unwrap();
+    let unknown = store.graph("p", "gone").unwrap_err();
+    assert!(matches!(unknown, Error::UnknownGraph { .. }), "{unknown:?}");
+}
+
+#[test]
+fn a_graph_dropped_before_its_jobs_were_packed_does_not_stand_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // Its jobs lie in a segment that is packed after the drop, and in one that is
+    // not packed.
+    for attempt in 0..5 {
+        let store = leave().open(dir).unwrap();
+        let name = format!("gone-{attempt}");
+        let graph = store.create_graph("p", &name).unwrap();
+        let body = format!("\"{}\"", "b".repeat(5_000));
+        for _ in 0..14 {
+            graph.submit(request("c", &body)).unwrap();
+        }
+        store.drop_graph("p", &name).unwrap();
+        store.close().unwrap();
+        assert_same(dir, &[], "closed before or after packing");
+        lose_index(dir);
+        assert_same(dir, &[], "and the index lost");
+    }
+}
+
+// ---- What may not happen to the log ----
+
+/// Opens a store that must be refused as damaged, and returns the file named.
+fn damaged_file(dir: &Path, what: &str) -> PathBuf {
+    match JobStore::open(dir) {
+        Err(Error::Damaged {
+            file, what: why, ..
+        }) => {
+            assert!(!why.is_empty());
+            assert_eq!(file.parent(), Some(dir), "{what}");
+            file
+        }
+        Err(other) => panic!("{what}: {other:?}"),
+        Ok(_) => panic!("{what}: it opened"),
+    }
+}
+
+#[test]
+fn a_missing_file_of_the_log_is_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let origin = root.path().join("origin");
+    let all = make_store(&origin);
+    let packs = files_ending(&origin, ".pack");
+    let segments = files_ending(&origin, ".segment");
+    let log: Vec<&PathBuf> = packs.iter().chain(&segments).collect();
+    for with_index in [true, false] {
+        for (n, missing) in log.iter().enumerate() {
+            let dir = root.path().join("copy");
+            copy_folder(&origin, &dir);
+            if !with_index {
+                lose_index(&dir);
+            }
+            let name = missing.file_name().unwrap();
+            fs::remove_file(dir.join(name)).unwrap();
+            let what = format!("{name:?} removed, index there: {with_index}");
+            let named = damaged_file(&dir, &what);
+            // The file itself, or a neighbour that shows the gap.
+            let near = &log[n.saturating_sub(1)..(n + 2).min(log.len())];
+            let known = near
+                .iter()
+                .any(|file| file.file_name() == named.file_name());
+            assert!(known, "{what}: {named:?}");
+            // The open that failed changed nothing.
+            fs::copy(missing, dir.join(name)).unwrap();
+            assert_same(&dir, &all, &what);
+            fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+}
+
+#[test]
+fn swapped_and_foreign_files_are_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let (origin, other) = (root.path().join("origin"), root.path().join("other"));
+    make_store(&origin);
+    make_store(&other);
+    let name = |path: &PathBuf| path.file_name().unwrap().to_owned();
+    let packs: Vec<_> = files_ending(&origin, ".pack").iter().map(name).collect();
+    let segment = name(&files_ending(&origin, ".segment")[0]);
+    assert!(packs.len() >= 2, "{packs:?}");
+
+    let dir = root.path().join("swapped");
+    copy_folder(&origin, &dir);
+    fs::rename(dir.join(&packs[0]), dir.join("aside")).unwrap();
+    fs::rename(dir.join(&packs[1]), dir.join(&packs[0])).unwrap();
+    fs::rename(dir.join("aside"), dir.join(&packs[1])).unwrap();
+    let named = damaged_file(&dir, "two packs swapped");
+    assert!(packs[..2].contains(&name(&named)), "{named:?}");
+
+    let foreign = files_ending(&other, ".pack").remove(0);
+    for (file, with) in [
+        (&packs[0], foreign),
+        (&segment, files_ending(&other, ".segment").remove(0)),
+    ] {
+        let dir = root.path().join(format!("foreign-{}", file.display()));
+        copy_folder(&origin, &dir);
+        fs::copy(with, dir.join(file)).unwrap();
+        assert_eq!(damaged_file(&dir, "a foreign file"), dir.join(file));
+    }
+
+    let dir = root.path().join("marks");
+    copy_folder(&origin, &dir);
+    fs::copy(other.join("CLOSED"), dir.join("CLOSED")).unwrap();
+    assert_eq!(damaged_file(&dir, "a foreign CLOSED"), dir.join("CLOSED"));
+    fs::write(dir.join("CLOSED"), b"closed\n").unwrap();
+    assert_eq!(damaged_file(&dir, "a cut CLOSED"), dir.join("CLOSED"));
+    fs::copy(origin.join("CLOSED"), dir.join("CLOSED")).unwrap();
+    fs::copy(other.join("STORE"), dir.join("STORE")).unwrap();
+    damaged_file(&dir, "a foreign STORE");
+    fs::write(dir.join("STORE"), b"jobstore\nformat 0\n").unwrap();
+    assert_eq!(damaged_file(&dir, "a cut STORE"), dir.join("STORE"));
+
+    let dir = root.path().join("without-store");
+    copy_folder(&origin, &dir);
+    fs::remove_file(dir.join("STORE")).unwrap();
+    assert_eq!(damaged_file(&dir, "no STORE"), dir.join("STORE"));
+}
+
+#[test]
+fn a_cut_segment_of_a_store_that_was_closed_is_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let origin = root.path().join("origin");
+    let all = make_store(&origin);
+    // Where the log ended stands in a file that people can read.
+    let closed = fs::read_to_string(origin.join("CLOSED")).unwrap();
+    let end = closed
+        .lines()
+        .find_map(|line| line.strip_prefix("offset "))
+        .unwrap();
+    let end: u64 = end.parse().unwrap();
+    let segments = files_ending(&origin, ".segment");
+    let name = segments.last().unwrap().file_name().unwrap();
+    let dir = root.path().join("copy");
+    copy_folder(&origin, &dir);
+    for with_index in [true, false] {
+        if !with_index {
+            lose_index(&dir);
+        }
+        let path = dir.join(name);
+        for len in [end - 1, end - 30, end / 2, 100, 65, 64, 63, 1] {
+            fs::copy(origin.join(name), &path).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_len(len).unwrap();
+            assert_eq!(damaged_file(&dir, &format!("cut at {len}")), path);
+            // Zeros in the place of the end, as a lost write leaves them.
+            file.set_len(end + 4096).unwrap();
+            assert_eq!(damaged_file(&dir, &format!("zeros from {len}")), path);
+        }
+    }
+    // Behind the end there is nothing to lose.
+    fs::copy(origin.join(name), dir.join(name)).unwrap();
+    let file = fs::File::options().write(true).open(dir.join(name));
+    file.unwrap().set_len(end).unwrap();
+    assert_same(&dir, &all, "cut at the end");
+}
+
+/// A closed store with more than one segment. The packer works against it, so it
+/// may take some tries.
+fn make_store_with_segments(dir: &Path) -> usize {
+    for _ in 0..20 {
+        let store = leave().open(dir).unwrap();
+        let graph = store.graph_or_create("p", "g").unwrap();
+        let body = format!("\"{}\"", "b".repeat(30_000));
+        // Each segment holds more than the test leaves of it.
+        graph.submit(request("c", &body)).unwrap();
+        graph.submit_all(vec![request("c", &body); 4]).unwrap();
+        graph.submit_all(vec![request("c", &body); 4]).unwrap();
+        graph.submit_all(vec![request("c", &body); 4]).unwrap();
+        store.close().unwrap();
+        let segments = files_ending(dir, ".segment").len();
+        if segments >= 3 {
+            return segments;
+        }
+    }
+    panic!("everything is packed before the store is closed");
+}
+
+#[test]
+fn a_missing_or_cut_segment_in_the_middle_is_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let origin = root.path().join("origin");
+    let count = make_store_with_segments(&origin);
+    let segments = files_ending(&origin, ".segment");
+    for cut in [None, Some(0), Some(40), Some(1000)] {
+        for segment in &segments[..count - 1] {
+            let dir = root.path().join("copy");
+            copy_folder(&origin, &dir);
+            let path = dir.join(segment.file_name().unwrap());
+            match cut {
+                None => fs::remove_file(&path).unwrap(),
+                Some(len) => {
+                    let file = fs::File::options().write(true).open(&path).unwrap();
+                    file.set_len(len).unwrap();
+                }
+            }
+            let named = damaged_file(&dir, &format!("{path:?} cut at {cut:?}"));
+            // The first one's absence shows in the second.
+            let first = *segment == segments[0] && cut.unwrap_or(0) == 0;
+            assert!(named == path || first, "{cut:?} of {path:?}: {named:?}");
+            fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+}
+
+// ---- Kills ----
+
+const THREADS: u64 = 8;
+const GRAPHS: [&str; 3] = ["movie", "music", "books"];
+
+/// What the child does to one job, in this order; the kinds of its ends are the
+/// outcome's words.
+const SUBMIT: &str = "submit";
+const START: &str = "start";
+const END: &str = "end";
+const CREATE: &str = "create";
+const DROP: &str = "drop";
+
+/// Prints a line as one write: `T` before a call, `A` after it returned.
+fn say(mark: &str, graph: &str, key: &str, step: &str, word: &str) {
+    let line = format!("{mark} {graph} {key} {step} {word}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+}
+
+/// Not a test of its own: what the killed processes run.
+#[test]
+fn child_main() {
+    let Some(dir) = std::env::var_os("JOBSTORE_CHILD_DIR") else {
+        return;
+    };
+    let word = |name| std::env::var(name).unwrap();
+    let round: u64 = word("JOBSTORE_CHILD_ROUND").parse().unwrap();
+    let mut options = small_segments();
+    if word("JOBSTORE_CHILD_MODE") == "interval" {
+        options = options.durability(Durability::Interval(Duration::from_millis(30)));
+    }
+    // What libtest prints stands on a line of its own.
+    println!();
+    let store = options.open(dir).unwrap();
+    let graphs = GRAPHS.map(|name| store.graph_or_create("p", name).unwrap());
+    std::thread::scope(|scope| {
+        if word("JOBSTORE_CHILD_MODE") == "graphs" {
+            scope.spawn(|| child_graphs(&store, round));
+        }
+        for thread in 0..THREADS {
+            let graphs = &graphs;
+            scope.spawn(move || child_thread(graphs, round, thread));
+        }
+    });
+}
+
+fn child_thread(graphs: &[Graph], round: u64, thread: u64) {
+    let mut random = Random(round * 100 + thread);
+    for n in 0.. {
+        let graph = &graphs[random.below(GRAPHS.len() as u64) as usize];
+        let key = format!("r{round}t{thread}n{n}");
+        let size = [5, 100, 1_500, 9_000][random.below(4) as usize];
+        let body = |key: &str| format!("[\"{key}\",\"{}\"]", "x".repeat(size));
+        if random.below(8) == 0 {
+            let keys: Vec<String> = (0..5).map(|part| format!("{key}b{part}")).collect();
+            let requests: Vec<_> = keys.iter().map(|key| request("c", &body(key))).collect();
+            for key in &keys {
+                say("T", graph.name(), key, SUBMIT, "-");
+            }
+            let ids = graph.submit_all(requests).unwrap();
+            for (key, id) in keys.iter().zip(ids) {
+                say("A", graph.name(), key, SUBMIT, id.as_str());
+            }
+            continue;
+        }
+        say("T", graph.name(), &key, SUBMIT, "-");
+        let request = request("c", &body(&key));
+        let id = match random.below(3) {
+            0 => graph.submit_as(&key, request).unwrap().id().clone(),
+            1 => graph.queue().submit(request).wait().unwrap(),
+            _ => graph.submit(request).unwrap(),
+        };
+        say("A", graph.name(), &key, SUBMIT, id.as_str());
+        let end = random.below(6);
+        if end == 0 {
+            continue;
+        }
+        if end == 1 {
+            say("T", graph.name(), &key, END, "cancelled");
+            let cancelled = graph.cancel(&id).unwrap();
+            assert_eq!(cancelled, Cancellation::CancelledBeforeStart);
+            say("A", graph.name(), &key, END, "cancelled");
+            continue;
+        }
+        say("T", graph.name(), &key, START, "-");
+        let run = graph.run(&id).unwrap();
+        say("A", graph.name(), &key, START, "-");
+        let outcome = match end {
+            2 => {
+                run.leave();
+                continue;
+            }
+            3 => Outcome::succeeded(),
+            4 => Outcome::failed("code", &*key),
+            _ => Outcome::partially_failed("code", &*key)
+                .with_detail(&key)
+                .unwrap(),
+        };
+        let kind = outcome.kind();
+        say("T", graph.name(), &key, END, kind.as_str());
+        assert_eq!(run.complete(outcome).unwrap(), Completion::Done);
+        say("A", graph.name(), &key, END, kind.as_str());
+    }
+}
+
+/// Makes graphs, fills and drops them.
+fn child_graphs(store: &JobStore, round: u64) {
+    for n in 0.. {
+        let name = format!("scrap{round}-{n}");
+        say("T", &name, "-", CREATE, "-");
+        let graph = store.create_graph("p", &name).unwrap();
+        say("A", &name, "-", CREATE, "-");
+        for size in [10, 1_000, 20_000] {
+            let body = format!("\"{}\"", "x".repeat(size));
+            let ids = graph.submit_all(vec![request("c", &body); 5]).unwrap();
+            graph.run(&ids[0]).unwrap().leave();
+        }
+        say("T", &name, "-", DROP, "-");
+        store.drop_graph("p", &name).unwrap();
+        say("A", &name, "-", DROP, "-");
+    }
+}
+
+/// What is known of a job from the child's words.
+#[derive(Default)]
+struct Known {
+    graph: String,
+    /// Steps that were tried, with their words.
+    tried: BTreeMap<String, String>,
+    /// Steps that were acknowledged, with their words.
+    done: BTreeMap<String, String>,
+    /// What the store said once; it must not change.
+    sequence: Option<u64>,
+    end: Option<OutcomeKind>,
+    boot: Option<u64>,
+}
+
+#[derive(Default)]
+struct Model {
+    jobs: HashMap<String, Known>,
+    /// Steps tried and done of each graph of the scrap.
+    scrap: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>,
+}
+
+impl Model {
+    fn hear(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let &[mark @ ("T" | "A"), graph, key, step, word] = &words[..] else {
+            return;
+        };
+        if [CREATE, DROP].contains(&step) {
+            let (tried, done) = self.scrap.entry(graph.to_owned()).or_default();
+            let steps = if mark == "T" { tried } else { done };
+            steps.insert(step.to_owned());
+            return;
+        }
+        let known = self.jobs.entry(key.to_owned()).or_default();
+        known.graph = graph.to_owned();
+        let steps = match mark {
+            "T" => &mut known.tried,
+            _ => &mut known.done,
+        };
+        steps.insert(step.to_owned(), word.to_owned());
+    }
+
+    /// Compares a store that was opened without recovery.
+    fn check_as_it_was_left(&mut self, store: &JobStore, at: &str) -> BTreeSet<String> {
+        let (mut seen, mut running) = (BTreeSet::new(), BTreeSet::new());
+        for name in GRAPHS {
+            let Ok(graph) = store.graph("p", name) else {
+                let lost = self
+                    .jobs
+                    .values()
+                    .any(|k| k.graph == name && !k.done.is_empty());
+                assert!(!lost, "graph {name} is lost, {at}");
+                continue;
+            };
+            let page = graph.list(List::new()).unwrap();
+            let mut latest: HashMap<String, u64> = HashMap::new();
+            for (n, job) in page.jobs().enumerate() {
+                let job = job.unwrap();
+                let key = self.check_job(&job, name, at);
+                assert_eq!(job.sequence(), n as u64, "{key}, {at}");
+                // A thread submits one job after the other.
+                let (thread, number) = key.split_once('n').unwrap();
+                let number = number.split('b').next().unwrap().parse().unwrap();
+                let before = latest.insert(thread.to_owned(), number);
+                assert!(before.is_none_or(|before| before <= number), "{key}, {at}");
+                if job.state() == State::Running {
+                    running.insert(job.id().to_string());
+                }
+                assert!(seen.insert(key.clone()), "{key} is there twice, {at}");
+            }
+            assert_eq!(page.total(), page.len() as u64);
+            let counts = State::ALL.map(|state| graph.count(state).unwrap());
+            assert_eq!(counts.iter().sum::<u64>(), page.total(), "{at}");
+            let json: serde_json::Value = serde_json::from_slice(&page.to_json().unwrap()).unwrap();
+            assert_eq!(json["jobs"].as_array().unwrap().len(), page.len(), "{at}");
+        }
+        for (key, known) in &self.jobs {
+            let submitted = known.done.contains_key(SUBMIT);
+            assert!(!submitted || seen.contains(key), "{key} is lost, {at}");
+            if let Some((batch, _)) = key.split_once('b') {
+                let whole = (0..5).all(|n| seen.contains(&format!("{batch}b{n}")));
+                assert_eq!(seen.contains(key), whole, "half of {batch}, {at}");
+            }
+        }
+        running
+    }
+
+    fn check_job(&mut self, job: &Job, graph: &str, at: &str) -> String {
+        let body: (String, String) = serde_json::from_str(job.request().body()).unwrap();
+        let key = body.0;
+        let Some(known) = self.jobs.get_mut(&key) else {
+            panic!("{key} was never attempted, {at}");
+        };
+        assert!(known.tried.contains_key(SUBMIT) && known.graph == graph);
+        if let Some(id) = known.done.get(SUBMIT) {
+            assert_eq!(id, job.id().as_str(), "{at}");
+        }
+        let sequence = *known.sequence.get_or_insert(job.sequence());
+        assert_eq!(job.sequence(), sequence, "{key} has moved, {at}");
+        let kind = job.outcome().map(|outcome| outcome.kind());
+        let boot = job.outcome().and_then(|outcome| outcome.boot());
+        if known.end.is_some() {
+            assert_eq!((kind, boot), (known.end, known.boot), "{key}, {at}");
+            return key;
+        }
+        match job.state() {
+            State::Pending => assert!(
+                !known.done.contains_key(START) && !known.done.contains_key(END),
+                "{key} is pending again, {at}"
+            ),
+            State::Running => assert!(
+                known.tried.contains_key(START) && !known.done.contains_key(END),
+                "{key} is running, {at}"
+            ),
+            State::Complete => {
+                let word = kind.map(OutcomeKind::as_str);
+                assert_eq!(
+                    known.tried.get(END).map(String::as_str),
+                    word,
+                    "{key}, {at}"
+                );
+                let outcome = job.outcome().unwrap();
+                match outcome.kind() {
+                    OutcomeKind::Failed => assert_eq!(outcome.message(), Some(&*key)),
+                    OutcomeKind::PartiallyFailed => {
+                        assert_eq!(outcome.detail(), Some(&*format!("\"{key}\"")));
+                    }
+                    _ => {}
+                }
+                assert_eq!(boot, None);
+                known.end = kind;
+            }
+        }
+        key
+    }
+
+    fn check_scrap(&self, store: &JobStore, at: &str) {
+        let there: BTreeSet<String> = store
+            .graphs()
+            .unwrap()
+            .iter()
+            .map(|graph| graph.name().to_owned())
+            .filter(|name| !GRAPHS.contains(&&**name))
+            .collect();
+        for name in &there {
+            let (tried, done) = &self.scrap[name];
+            assert!(
+                tried.contains(CREATE) && !done.contains(DROP),
+                "{name}, {at}"
+            );
+            let graph = store.graph("p", name).unwrap();
+            let page = graph.list(List::new()).unwrap();
+            assert_eq!(page.len() % 5, 0, "half a batch of {name}, {at}");
+            assert_eq!(page.jobs().filter(|job| job.is_ok()).count(), page.len());
+        }
+        for (name, (tried, done)) in &self.scrap {
+            if done.contains(CREATE) && !tried.contains(DROP) {
+                assert!(there.contains(name), "graph {name} is lost, {at}");
+            }
+        }
+    }
+
+    /// Opens the store as engines do and notes what recovery did.
+    fn check_recovery(&mut self, dir: &Path, running: &BTreeSet<String>, at: &str) {
+        let store = small_segments().open(dir).unwrap();
+        let mut found = BTreeSet::new();
+        for recovered in store.recovered().jobs() {
+            let recovered = recovered.unwrap();
+            if !GRAPHS.contains(&recovered.graph.name()) {
+                continue;
+            }
+            assert_eq!(recovered.action, RecoveryAction::Interrupted, "{at}");
+            let job = recovered.job;
+            let outcome = job.outcome().unwrap();
+            assert_eq!(outcome.kind(), OutcomeKind::Interrupted, "{at}");
+            assert_eq!(outcome.boot(), Some(store.boot()), "{at}");
+            let body: (String, String) = serde_json::from_str(job.request().body()).unwrap();
+            let known = self.jobs.get_mut(&body.0).unwrap();
+            known.end = Some(OutcomeKind::Interrupted);
+            known.boot = outcome.boot();
+            found.insert(job.id().to_string());
+        }
+        assert!(found == *running, "{at}");
+        store.close().unwrap();
+    }
+}
+
+/// Runs a child on the store, kills it after `wait` and hears what it said.
+fn run_and_kill(dir: &Path, mode: &str, round: u64, wait: Duration, model: &mut Model) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_main", "--nocapture"])
+        .env("JOBSTORE_CHILD_DIR", dir)
+        .env("JOBSTORE_CHILD_MODE", mode)
+        .env("JOBSTORE_CHILD_ROUND", round.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    // Reads all the time, so that the child never waits for the pipe.
+    let reader = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let mut stdout = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while stdout.read_until(b'\n', &mut line).unwrap() > 0 {
+            // A line without an end was cut by the kill.
+            if line.pop() == Some(b'\n') {
+                said.push(String::from_utf8(line.clone()).unwrap());
+            }
+            line.clear();
+        }
+        said
+    });
+    std::thread::sleep(wait);
+    let early = child.try_wait().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(early.is_none(), "the child ended by itself: {early:?}");
+    for line in reader.join().unwrap() {
+        model.hear(&line);
+    }
+}
+
+fn kill_again_and_again(mode: &str, kills: u64) {
+    let number = |name, default| {
+        let given = std::env::var(name).ok();
+        given.map_or(default, |text| text.parse::<u64>().unwrap())
+    };
+    let kills = number("JOBSTORE_KILLS", kills);
+    let seed = number("JOBSTORE_SEED", 1);
+    let mut random = Random(seed);
+    // A new store now and then, so that the beginning of one is killed, too, and
+    // the model does not grow without bound.
+    for first in (0..kills).step_by(10) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut model = Model::default();
+        for round in first..(first + 10).min(kills) {
+            let wait = Duration::from_millis(5 + random.below(50) * random.below(10));
+            let at = format!("mode {mode}, seed {seed}, round {round}, killed after {wait:?}");
+            run_and_kill(dir.path(), mode, round, wait, &mut model);
+            if random.below(8) == 0 && dir.path().join("index").exists() {
+                lose_index(dir.path());
+            }
+            let store = leave()
+                .open(dir.path())
+                .unwrap_or_else(|e| panic!("{e:?}, {at}"));
+            let running = model.check_as_it_was_left(&store, &at);
+            model.check_scrap(&store, &at);
+            store.close().unwrap();
+            drop(store);
+            model.check_recovery(dir.path(), &running, &at);
+        }
+        let said = model.jobs.values().filter(|known| !known.done.is_empty());
+        println!("{mode}: {} jobs acknowledged", said.count());
+    }
+}
+
+#[test]
+fn acknowledged_facts_survive_kills_and_nothing_else_appears() {
+    kill_again_and_again("jobs", 20);
+}
+
+#[test]
+fn graphs_made_and_dropped_survive_kills() {
+    kill_again_and_again("graphs", 12);
+}
+
+#[test]
+fn in_interval_mode_a_kill_of_the_process_loses_nothing_acknowledged() {
+    kill_again_and_again("interval", 6);
+}
+
+#[test]
+fn in_interval_mode_everything_is_there_after_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let interval = Durability::Interval(Duration::from_secs(60));
+    let store = leave().durability(interval).open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    for n in 0..300 {
+        let id = graph.submit(request("c", &n.to_string())).unwrap();
+        if n % 3 > 0 {
+            graph.start(&id).unwrap();
+        }
+        if n % 3 > 1 {
+            graph.complete(&id, Outcome::succeeded()).unwrap();
+        }
+    }
+    let all = dump(&store);
+    store.close().unwrap();
+    assert_same(dir.path(), &all, "closed");
+    lose_index(dir.path());
+    assert_same(dir.path(), &all, "closed, and the index lost");
+}

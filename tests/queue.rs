@@ -1,0 +1,621 @@
+//! Writes without blocking: tickets are futures of no runtime and can be waited
+//! for; a full queue says so or waits, never in a `poll`; no ticket that is dropped
+//! withdraws its write, and a close answers all of them.
+//!
+//! The store asks its clock once for each commit, so a clock that stands still
+//! holds the committer: that is how the queue is filled here, for certain.
+
+mod common;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, SystemTime};
+
+use jobstore::{
+    Cancellation, Clock, Completion, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
+    Request, State, Submitted,
+};
+
+use common::{ids, request, small_segments};
+
+/// What may wait in the queue of these stores, and a request of which three fit.
+const QUEUE_BYTES: u64 = 64 << 10;
+
+fn big(n: usize) -> Request {
+    request("big", &format!("[{n},\"{}\"]", "x".repeat(20_000)))
+}
+
+/// Longer than anything here takes; a test that would hang fails instead.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+// ---- A runtime in a few lines ----
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        let parked = std::time::Instant::now();
+        std::thread::park_timeout(PATIENCE);
+        assert!(parked.elapsed() < PATIENCE, "nobody woke the future");
+    }
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Arc<Count>) -> Poll<F::Output> {
+    let waker = Waker::from(waker.clone());
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+// ---- A clock that holds the committer ----
+
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<Held>, Condvar)>);
+
+#[derive(Default)]
+struct Held {
+    shut: bool,
+    waiting: usize,
+}
+
+impl Gate {
+    fn shut(&self) {
+        self.0.0.lock().unwrap().shut = true;
+    }
+
+    fn open(&self) {
+        self.0.0.lock().unwrap().shut = false;
+        self.0.1.notify_all();
+    }
+
+    /// Until the committer has taken a write and stands at the gate.
+    fn wait_for_committer(&self) {
+        eventually("the committer takes a write", || {
+            self.0.0.lock().unwrap().waiting > 0
+        });
+    }
+}
+
+impl Clock for Gate {
+    fn now(&self) -> SystemTime {
+        let mut held = self.0.0.lock().unwrap();
+        held.waiting += 1;
+        while held.shut {
+            held = self.0.1.wait(held).unwrap();
+        }
+        held.waiting -= 1;
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+}
+
+/// Opens the gate at the end of a test, also of one that failed: the store cannot
+/// close before.
+struct OpenAtEnd(Gate);
+
+impl Drop for OpenAtEnd {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+/// A store with a small queue, behind a gate.
+struct SmallQueue {
+    // In this order they go: the gate is opened before the store closes.
+    gate: OpenAtEnd,
+    graph: Graph,
+    store: JobStore,
+    dir: tempfile::TempDir,
+}
+
+fn small_queue() -> SmallQueue {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::default();
+    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let store = options.clock(gate.clone()).open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    SmallQueue {
+        gate: OpenAtEnd(gate),
+        graph,
+        store,
+        dir,
+    }
+}
+
+impl SmallQueue {
+    /// Holds the committer with one write in its hands, and an empty queue.
+    fn hold(&self) {
+        self.gate.0.shut();
+        drop(self.graph.queue().submit(request("held", "{}")));
+        self.gate.0.wait_for_committer();
+    }
+}
+
+/// The numbers in the bodies of the big requests, in the list's order.
+fn numbers(graph: &Graph) -> Vec<usize> {
+    let page = graph.list(List::new()).unwrap();
+    let jobs = page.jobs().map(|job| job.unwrap());
+    let big = jobs.filter(|job| job.request().command() == "big");
+    big.map(|job| {
+        let body: (usize, String) = serde_json::from_str(job.request().body()).unwrap();
+        body.0
+    })
+    .collect()
+}
+
+// ---- Tickets ----
+
+#[test]
+fn every_write_can_be_awaited_and_answers_like_the_blocking_call() {
+    let store = JobStore::in_memory().unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let id = block_on(async {
+        let queue = graph.queue();
+        let id = queue.submit(request("c", "1")).await?;
+        let more = queue.submit_all(vec![request("c", "2"); 3]).await?;
+        assert_eq!(more.len(), 3);
+        assert_eq!(queue.submit_all([]).await?, []);
+        let own = JobId::new("own")?;
+        let created = queue.submit_as("own", request("c", "3")).await?;
+        assert_eq!(created, Submitted::Created(own.clone()));
+        let exists = queue.submit_as("own", request("c", "3")).await?;
+        assert_eq!(exists, Submitted::AlreadyExists(own));
+        let taken = queue.submit_as("own", request("c", "4")).await;
+        assert!(matches!(taken, Err(Error::JobIdTaken { .. })), "{taken:?}");
+        queue.start(&id).await?;
+        let refused = queue.start(&id).await;
+        assert!(matches!(refused, Err(Error::IllegalTransition { .. })));
+        let done = queue.complete(&id, Outcome::succeeded()).await?;
+        assert_eq!(done, Completion::Done);
+        let again = queue.complete(&id, Outcome::cancelled()).await?;
+        assert_eq!(again, Completion::AlreadyComplete(Outcome::succeeded()));
+        let cancelled = queue.cancel(&more[0]).await?;
+        assert_eq!(cancelled, Cancellation::CancelledBeforeStart);
+        let run = queue.run_next().await?.unwrap();
+        assert_eq!(run.id(), &more[1]);
+        run.complete(Outcome::succeeded())?;
+        let tried = graph.try_submit(request("c", "5"))?.await?;
+        assert!(graph.job(&tried)?.is_some());
+        Ok::<JobId, Error>(id)
+    });
+    let id = id.unwrap();
+    assert_eq!(graph.job(&id).unwrap().unwrap().state(), State::Complete);
+    assert_eq!(graph.list(List::new()).unwrap().total(), 6);
+}
+
+#[test]
+fn a_ticket_can_be_sent_to_another_thread_and_polled_with_another_waker() {
+    let all = small_queue();
+    all.hold();
+    let mut ticket = all.graph.queue().submit(request("c", "{}"));
+    let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+    assert!(poll_once(&mut ticket, &first).is_pending());
+    assert!(poll_once(&mut ticket, &second).is_pending());
+    all.gate.0.open();
+    eventually("the last waker is woken", || {
+        second.0.load(Ordering::SeqCst) > 0
+    });
+    let id = std::thread::spawn(move || block_on(ticket)).join().unwrap();
+    assert!(all.graph.job(id.unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn wait_timeout_gives_nothing_before_the_answer_and_the_answer_once() {
+    let all = small_queue();
+    all.hold();
+    let mut ticket = all.graph.queue().submit(request("c", "{}"));
+    for _ in 0..3 {
+        assert!(ticket.wait_timeout(Duration::from_millis(1)).is_none());
+    }
+    assert!(ticket.wait_timeout(Duration::ZERO).is_none());
+    all.gate.0.open();
+    let id = ticket.wait_timeout(PATIENCE).unwrap().unwrap();
+    assert!(all.graph.job(&id).unwrap().is_some());
+    let after = ticket.wait_timeout(Duration::MAX);
+    let used_up = matches!(after, Some(Err(Error::InvalidUse { .. })));
+    assert!(used_up, "{after:?}");
+    let mut refused = all.graph.queue().start("nobody");
+    let answer = refused.wait_timeout(Duration::ZERO);
+    assert!(matches!(answer, Some(Err(Error::UnknownJob { .. }))));
+}
+
+#[test]
+fn writes_of_one_thread_are_carried_out_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = small_segments().open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let submitted: Vec<Vec<JobId>> = std::thread::scope(|scope| {
+        let threads = (0..4).map(|_| {
+            scope.spawn(|| {
+                let tickets: Vec<_> = (0..200)
+                    .map(|n| graph.queue().submit(request("c", &n.to_string())))
+                    .collect();
+                let ids = tickets.into_iter().map(|ticket| ticket.wait().unwrap());
+                ids.collect::<Vec<_>>()
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let listed = ids(&graph.list(List::new()).unwrap());
+    assert_eq!(listed.len(), 800);
+    for ours in submitted {
+        let mut rest = listed.iter();
+        for id in &ours {
+            assert!(rest.any(|listed| listed == id.as_str()), "out of order");
+        }
+    }
+    // Steps of one job, too, without waiting between them.
+    let id = graph.submit(request("c", "{}")).unwrap();
+    let started = graph.queue().start(&id);
+    let completed = graph.queue().complete(&id, Outcome::succeeded());
+    assert_eq!(completed.wait().unwrap(), Completion::Done);
+    started.wait().unwrap();
+}
+
+// ---- A full queue ----
+
+#[test]
+fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
+    let all = small_queue();
+    all.hold();
+    let mut tickets = Vec::new();
+    let busy = loop {
+        match all.graph.try_submit(big(tickets.len())) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => break error,
+        }
+        assert!(tickets.len() < 10, "the queue has no bound");
+    };
+    assert_eq!(tickets.len(), 3);
+    let Error::Busy {
+        queued_bytes,
+        max_bytes,
+    } = busy
+    else {
+        panic!("{busy:?}");
+    };
+    assert_eq!(max_bytes, QUEUE_BYTES);
+    assert!((3 * 20_000..=QUEUE_BYTES).contains(&queued_bytes));
+    assert_eq!(busy.failure().status, 503);
+    all.gate.0.open();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    // There is room again.
+    all.graph.try_submit(big(3)).unwrap().wait().unwrap();
+    assert_eq!(numbers(&all.graph), [0, 1, 2, 3]);
+}
+
+#[test]
+fn try_submit_is_busy_at_some_point_while_big_writes_are_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let store = options.open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let request = big(0);
+    let (mut tickets, mut busy) = (Vec::new(), 0);
+    while busy < 100 && tickets.len() < 20_000 {
+        match graph.try_submit(request.clone()) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(Error::Busy { .. }) => busy += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(busy > 0, "the queue was never full");
+    let taken = tickets.len() as u64;
+    for ticket in tickets {
+        block_on(ticket).unwrap();
+    }
+    assert_eq!(graph.list(List::new()).unwrap().total(), taken);
+}
+
+#[test]
+fn a_write_larger_than_the_queue_goes_in_when_it_is_empty() {
+    let all = small_queue();
+    let large = request("large", &format!("\"{}\"", "x".repeat(300_000)));
+    all.graph.submit(large.clone()).unwrap();
+    all.graph.try_submit(large.clone()).unwrap().wait().unwrap();
+    all.hold();
+    let small = all.graph.queue().submit(request("c", "{}"));
+    let refused = all.graph.try_submit(large.clone()).unwrap_err();
+    assert!(matches!(refused, Error::Busy { .. }), "{refused:?}");
+    let ticket = all.graph.queue().submit(large.clone());
+    all.gate.0.open();
+    block_on(ticket).unwrap();
+    small.wait().unwrap();
+    assert_eq!(all.graph.list(List::new()).unwrap().total(), 5);
+}
+
+#[test]
+fn polling_never_blocks_and_all_writes_are_done_in_the_end() {
+    const WRITES: usize = 40;
+    let all = small_queue();
+    all.hold();
+    let woken = Arc::new(Count::default());
+    // On a thread of its own: a poll that blocked would block for ever here.
+    let (send, polled) = std::sync::mpsc::channel();
+    let (graph, waker) = (all.graph.clone(), woken.clone());
+    std::thread::spawn(move || {
+        let mut tickets: Vec<_> = (0..WRITES).map(|n| graph.queue().submit(big(n))).collect();
+        for _ in 0..3 {
+            for ticket in &mut tickets {
+                assert!(poll_once(ticket, &waker).is_pending());
+            }
+        }
+        send.send(tickets).unwrap();
+    });
+    let mut tickets = polled.recv_timeout(PATIENCE).expect("a poll has blocked");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    all.gate.0.open();
+    // Polled only after having been woken: no wake may be lost.
+    let mut seen = 0;
+    while !tickets.is_empty() {
+        eventually("somebody is woken", || {
+            woken.0.load(Ordering::SeqCst) > seen
+        });
+        seen = woken.0.load(Ordering::SeqCst);
+        tickets.retain_mut(|ticket| match poll_once(ticket, &woken) {
+            Poll::Ready(answer) => answer.is_err(),
+            Poll::Pending => true,
+        });
+    }
+    let mut done = numbers(&all.graph);
+    done.sort_unstable();
+    assert!(done.into_iter().eq(0..WRITES));
+}
+
+#[test]
+fn threads_that_block_and_futures_that_wait_share_a_full_queue() {
+    let all = small_queue();
+    let graph = &all.graph;
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            scope.spawn(move || {
+                for n in 0..15 {
+                    let request = big(thread * 100 + n);
+                    match thread % 3 {
+                        0 => graph.submit(request).map(|_| ()),
+                        1 => graph.queue().submit(request).wait().map(|_| ()),
+                        _ => block_on(graph.queue().submit(request)).map(|_| ()),
+                    }
+                    .unwrap();
+                }
+            });
+        }
+    });
+    let mut done = numbers(graph);
+    done.sort_unstable();
+    let expected = (0..6).flat_map(|thread| (0..15).map(move |n| thread * 100 + n));
+    assert!(done.into_iter().eq(expected));
+}
+
+/// Runs `call` on a thread of its own, which may not come back while the committer
+/// is held.
+fn comes_back<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
+    let (send, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(call()).ok());
+    let answer = answer.recv_timeout(PATIENCE);
+    answer.unwrap_or_else(|_| panic!("{what} does not come back"))
+}
+
+#[test]
+fn wait_timeout_comes_back_also_when_the_queue_is_full() {
+    let all = small_queue();
+    all.hold();
+    let mut tickets: Vec<_> = (0..5).map(|n| all.graph.queue().submit(big(n))).collect();
+    let mut outside = tickets.pop().unwrap();
+    let outside = comes_back("wait_timeout", move || {
+        let early = outside.wait_timeout(Duration::from_millis(20));
+        assert!(early.is_none());
+        outside
+    });
+    all.gate.0.open();
+    for ticket in tickets.into_iter().chain([outside]) {
+        ticket.wait().unwrap();
+    }
+    assert_eq!(numbers(&all.graph), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
+    for full in [false, true] {
+        let all = small_queue();
+        let id = all.graph.submit(request("c", "{}")).unwrap();
+        let run = all.graph.run(&id).unwrap();
+        all.hold();
+        let count = if full { 3 } else { 0 };
+        let tickets: Vec<_> = (0..count)
+            .map(|n| all.graph.queue().submit(big(n)))
+            .collect();
+        if full {
+            let more = all.graph.try_submit(big(3));
+            assert!(matches!(more, Err(Error::Busy { .. })), "{more:?}");
+            // The little that is left is taken, too.
+            while all.graph.try_submit(request("c", "{}")).is_ok() {}
+        }
+        comes_back("the drop of a guard", move || drop(run));
+        let before = all.graph.job(&id).unwrap().unwrap();
+        assert_eq!(before.state(), State::Running);
+        all.gate.0.open();
+        tickets
+            .into_iter()
+            .for_each(|ticket| drop(ticket.wait().unwrap()));
+        eventually("the guard's end is recorded", || {
+            let job = all.graph.job(&id).unwrap().unwrap();
+            job.outcome().map(Outcome::kind) == Some(OutcomeKind::Interrupted)
+        });
+    }
+}
+
+#[test]
+fn dropping_tickets_withdraws_nothing() {
+    let all = small_queue();
+    all.hold();
+    let woken = Arc::new(Count::default());
+    // Three are in the queue, the others are not; half of all are polled.
+    for n in 0..30 {
+        let mut ticket = all.graph.queue().submit(big(n));
+        if n % 2 == 0 {
+            assert!(poll_once(&mut ticket, &woken).is_pending());
+        }
+    }
+    all.gate.0.open();
+    eventually("all are there", || {
+        all.graph.count(State::Pending).unwrap() == 1 + 30
+    });
+    assert!(numbers(&all.graph).into_iter().eq(0..30));
+}
+
+// ---- Closing ----
+
+#[test]
+fn close_carries_out_what_is_queued_and_answers_every_ticket() {
+    let SmallQueue {
+        gate,
+        graph,
+        store,
+        dir,
+    } = {
+        let all = small_queue();
+        all.hold();
+        all
+    };
+    let woken = Arc::new(Count::default());
+    let mut tickets: Vec<_> = (0..10).map(|n| graph.queue().submit(big(n))).collect();
+    assert!(poll_once(&mut tickets[9], &woken).is_pending());
+    let closing = std::thread::spawn({
+        let store = store.clone();
+        move || store.close()
+    });
+    // It waits for what is queued, and takes nothing more.
+    eventually("the store closes", || {
+        matches!(graph.try_submit(big(99)), Err(Error::Closed))
+    });
+    gate.0.open();
+    closing.join().unwrap().unwrap();
+    assert!(
+        woken.0.load(Ordering::SeqCst) > 0,
+        "one that waited for room"
+    );
+    let mut done = Vec::new();
+    for (n, ticket) in tickets.into_iter().enumerate() {
+        match if n % 2 == 0 {
+            ticket.wait()
+        } else {
+            block_on(ticket)
+        } {
+            Ok(_) => done.push(n),
+            Err(error) => assert!(matches!(error, Error::Closed), "{error:?}"),
+        }
+    }
+    assert!(
+        done.starts_with(&[0, 1, 2]),
+        "these were in the queue: {done:?}"
+    );
+    // What was said is so.
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.graph("p", "g").unwrap();
+    assert_eq!(numbers(&graph), done);
+}
+
+#[test]
+fn a_ticket_outlives_the_store_and_keeps_its_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = small_segments().open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let tickets: Vec<_> = (0..20).map(|n| graph.queue().submit(big(n))).collect();
+    store.close().unwrap();
+    let ids: Vec<JobId> = tickets.into_iter().map(|t| t.wait().unwrap()).collect();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.graph("p", "g").unwrap();
+    for id in &ids {
+        assert!(graph.job(id).unwrap().is_some());
+    }
+}
+
+#[test]
+fn after_the_close_every_call_says_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    let id = graph.submit(request("c", "{}")).unwrap();
+    let run = graph
+        .run(graph.submit(request("c", "{}")).unwrap())
+        .unwrap();
+    store.close().unwrap();
+    store.close().unwrap();
+    let queue = graph.queue();
+    let c = || request("c", "{}");
+    let answers: Vec<(&str, Option<Error>)> = vec![
+        ("create_graph", store.create_graph("p", "h").err()),
+        ("graph", store.graph("p", "g").err()),
+        ("graph_or_create", store.graph_or_create("p", "g").err()),
+        ("graphs", store.graphs().err()),
+        ("drop_graph", store.drop_graph("p", "g").err()),
+        ("submit", graph.submit(c()).err()),
+        ("submit_all", graph.submit_all([c()]).err()),
+        ("submit_as", graph.submit_as("own", c()).err()),
+        ("start", graph.start(&id).err()),
+        ("complete", graph.complete(&id, Outcome::succeeded()).err()),
+        ("cancel", graph.cancel(&id).err()),
+        ("run", graph.run(&id).err()),
+        ("run_next", graph.run_next().err()),
+        ("job", graph.job(&id).err()),
+        ("list", graph.list(List::new()).err()),
+        ("count", graph.count(State::Pending).err()),
+        ("try_submit", graph.try_submit(c()).err()),
+        ("Run::complete", run.complete(Outcome::succeeded()).err()),
+        ("queued submit", queue.submit(c()).wait().err()),
+        ("queued submit_all", queue.submit_all([c()]).wait().err()),
+        ("queued submit_as", queue.submit_as("own", c()).wait().err()),
+        ("queued start", queue.start(&id).wait().err()),
+        ("queued cancel", block_on(queue.cancel(&id)).err()),
+        ("queued run_next", block_on(queue.run_next()).err()),
+    ];
+    for (call, error) in answers {
+        assert!(matches!(error, Some(Error::Closed)), "{call}: {error:?}");
+        assert_eq!(error.unwrap().failure().status, 503);
+    }
+    let store = JobStore::open(dir.path()).unwrap();
+    assert_eq!(
+        store
+            .graph("p", "g")
+            .unwrap()
+            .list(List::new())
+            .unwrap()
+            .total(),
+        2
+    );
+}
