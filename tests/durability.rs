@@ -311,6 +311,33 @@ fn dropped_graphs_do_not_come_back_nor_stand_in_the_way_when_the_index_is_lost()
 }
 
 #[test]
+fn a_dropped_graph_does_not_come_back_though_handles_and_pages_of_it_were_held() {
+    for packed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = leave().open(dir.path()).unwrap();
+        let kept = store.create_graph("p", "kept").unwrap();
+        let gone = store.create_graph("p", "gone").unwrap();
+        for graph in [&kept, &gone] {
+            graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
+        }
+        // The index takes the graph in, and has to let go of it again.
+        std::thread::sleep(Duration::from_millis(1_500));
+        let page = gone.list(List::new()).unwrap();
+        store.drop_graph("p", "gone").unwrap();
+        if packed {
+            pack(&store, dir.path());
+        }
+        let all = dump(&store);
+        store.close().unwrap();
+        assert_same(dir.path(), &all, "closed with handles of it");
+        drop((gone, page));
+        assert_same(dir.path(), &all, "opened again");
+        lose_index(dir.path());
+        assert_same(dir.path(), &all, "and the index lost");
+    }
+}
+
+#[test]
 fn a_graph_dropped_before_its_jobs_were_packed_does_not_stand_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -454,7 +454,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
 }
 
 #[test]
-fn pages_of_a_dropped_graph_still_give_their_json_and_never_a_wrong_job() {
+fn pages_of_a_dropped_graph_can_still_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
@@ -469,18 +469,10 @@ fn pages_of_a_dropped_graph_still_give_their_json_and_never_a_wrong_job() {
     let whole = page.to_json().unwrap();
     let life = |job: &Job| format!("{job:?} {:?}", (job.started_at(), job.finished_at()));
     let lives: Vec<String> = page.jobs().map(|job| life(&job.unwrap())).collect();
-    // What is known of lives beyond the states may go with the graph; what is still
-    // told is right, and what is not is no fault of the index.
     let check = || {
         assert!(page.to_json().unwrap() == whole);
-        let told: Result<Vec<Job>, Error> = page.jobs().collect();
-        match told {
-            Ok(jobs) => assert!(jobs.iter().map(life).eq(lives.iter().cloned())),
-            Err(error) => assert!(matches!(error, Error::GraphDropped { .. }), "{error:?}"),
-        }
-        for (job, expected) in page.jobs().zip(&lives) {
-            assert!(job.is_err() || job.is_ok_and(|job| life(&job) == *expected));
-        }
+        let told = page.jobs().map(|job| life(&job.unwrap()));
+        assert!(told.eq(lives.iter().cloned()));
     };
     store.drop_graph("p", "g").unwrap();
     let refused = graph.list(List::new()).unwrap_err();

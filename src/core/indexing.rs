@@ -30,6 +30,8 @@ pub(crate) struct Indexer {
     pub(crate) named: HashMap<Vec<u8>, u64>,
     /// Graphs that have rows.
     pub(crate) graphs: BTreeMap<u32, Weak<GraphCore>>,
+    /// Dropped graphs that may still have details.
+    pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
 }
 
 struct LeavingGraph {
@@ -179,6 +181,7 @@ impl Indexer {
             applied_lsn: 0,
             named: HashMap::new(),
             graphs: BTreeMap::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -231,18 +234,7 @@ impl Indexer {
                     self.name(key, value)
                 })?;
         }
-        // A dropped graph's rows stay as long as somebody may read a page of it.
-        let gone: Vec<u32> = {
-            let live = |number| leaving.graphs.iter().any(|l| l.graph.number == number);
-            let known = self.graphs.iter();
-            known
-                .filter(|&(&number, graph)| !live(number) && graph.strong_count() == 0)
-                .map(|(&number, _)| number)
-                .collect()
-        };
-        for number in gone {
-            self.remove_graph(&mut writer, number)?;
-        }
+        self.remove_dropped(&mut writer, leaving)?;
         for LeavingGraph {
             graph,
             details,
@@ -281,19 +273,39 @@ impl Indexer {
         Ok(())
     }
 
-    fn remove_graph(&mut self, writer: &mut Writer<'_>, number: u32) -> Result<(), Fault> {
-        let mut keys = vec![rows::graph_key(number)];
-        for prefix in rows::graph_prefixes(number) {
-            writer.index.scan(&prefix, &mut |key, _| {
-                keys.push(key.to_vec());
-                Ok(())
-            })?;
+    /// Removes what makes a dropped graph a graph, and its details once nobody can
+    /// read a page of it any more.
+    fn remove_dropped(&mut self, writer: &mut Writer<'_>, leaving: &Leaving) -> Result<(), Fault> {
+        let live = |number: u32| leaving.graphs.iter().any(|l| l.graph.number == number);
+        let gone: Vec<u32> = self.graphs.keys().copied().filter(|&n| !live(n)).collect();
+        for number in gone {
+            let key = rows::graph_key(number);
+            self.name(&key, None);
+            writer.remove(key)?;
+            self.remove_rows(writer, &rows::status_prefix(number))?;
+            let graph = self.graphs.remove(&number).unwrap_or_default();
+            self.dropped.push((number, graph));
         }
+        let (kept, gone) = std::mem::take(&mut self.dropped)
+            .into_iter()
+            .partition(|(_, graph)| graph.strong_count() > 0);
+        self.dropped = kept;
+        for (number, _) in gone {
+            self.remove_rows(writer, &rows::detail_prefix(number))?;
+        }
+        Ok(())
+    }
+
+    fn remove_rows(&mut self, writer: &mut Writer<'_>, prefix: &[u8]) -> Result<(), Fault> {
+        let mut keys = Vec::new();
+        writer.index.scan(prefix, &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(())
+        })?;
         for key in keys {
             self.name(&key, None);
             writer.remove(key)?;
         }
-        self.graphs.remove(&number);
         Ok(())
     }
 }

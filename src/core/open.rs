@@ -477,6 +477,10 @@ fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> 
         }
         Ok(())
     })?;
+    // The last process may have ended while somebody still read a dropped graph.
+    for number in (0..head.graphs).filter(|number| !graphs.by_number.contains_key(number)) {
+        indexer.dropped.push((number, Weak::new()));
+    }
     index.scan(rows::RUNS, &mut |key, value| {
         indexer
             .named

@@ -60,9 +60,14 @@ pub(crate) fn detail_key(graph: u32, group: u64) -> Vec<u8> {
     [DETAILS, &graph.to_be_bytes(), &group.to_be_bytes()].concat()
 }
 
-/// Where the status rows and the detail rows of a graph begin.
-pub(crate) fn graph_prefixes(graph: u32) -> [Vec<u8>; 2] {
-    [STATUS, DETAILS].map(|kind| [kind, &graph.to_be_bytes()].concat())
+/// How the keys of a graph's status rows begin.
+pub(crate) fn status_prefix(graph: u32) -> Vec<u8> {
+    [STATUS, &graph.to_be_bytes()].concat()
+}
+
+/// How the keys of a graph's detail rows begin.
+pub(crate) fn detail_prefix(graph: u32) -> Vec<u8> {
+    [DETAILS, &graph.to_be_bytes()].concat()
 }
 
 pub(crate) fn run_key(run: u64) -> Vec<u8> {
