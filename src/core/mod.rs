@@ -24,3 +24,6 @@ pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod replay;
 pub(crate) mod status;
+
+#[cfg(test)]
+mod crash_tests;

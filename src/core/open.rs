@@ -6,7 +6,8 @@
 //! error that names the file; no byte is changed before the folder is known to be
 //! a store and locked.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -255,22 +256,9 @@ fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     {
         packs.push(Pack::open(disk, name, store)?);
     }
-    // Where one pack holds all of another, that was merged into it.
-    packs.sort_by_key(|pack| (pack.first_lsn, std::cmp::Reverse(pack.last_lsn)));
-    let mut kept: Vec<Arc<Pack>> = Vec::new();
-    for pack in packs {
-        match kept.last() {
-            Some(larger) if pack.last_lsn <= larger.last_lsn => useless.push(pack.name),
-            _ => kept.push(Arc::new(pack)),
-        }
-    }
-    let mut next_lsn = 1;
-    for pack in &kept {
-        if pack.first_lsn != next_lsn {
-            return Err(gap(&pack.path, next_lsn, pack.first_lsn));
-        }
-        next_lsn = pack.last_lsn + 1;
-    }
+    let (kept, replaced) = chain(packs)?;
+    useless.extend(replaced.into_iter().map(|pack| pack.name));
+    let next_lsn = kept.last().map_or(1, |pack| pack.last_lsn + 1);
     let epochs: BTreeSet<u64> = names
         .iter()
         .filter_map(|n| names::segment_epoch(n))
@@ -294,6 +282,43 @@ fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         useless,
         next_epoch: epochs.last().copied().unwrap_or(0).max(closed_epoch) + 1,
     })
+}
+
+/// The packs that join without gap from the first LSN to the last, as few as can be,
+/// and those that are not needed: what was merged stays until the larger pack is
+/// durable, and a merge that failed may leave a pack beside others that overlap it.
+fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
+    packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
+    // For each LSN that can be reached: by how many packs, the last of which is.
+    let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
+    for (n, pack) in packs.iter().enumerate() {
+        let Some(&(count, _)) = reached.get(&pack.first_lsn) else {
+            continue;
+        };
+        let best = reached
+            .entry(pack.last_lsn + 1)
+            .or_insert((usize::MAX, None));
+        if count + 1 < best.0 {
+            *best = (count + 1, Some(n));
+        }
+    }
+    let mut lsn = reached.keys().next_back().copied().unwrap_or(1);
+    if let Some(beyond) = packs.iter().find(|pack| pack.last_lsn >= lsn) {
+        return Err(gap(&beyond.path, lsn, beyond.first_lsn));
+    }
+    let mut needed = BTreeSet::new();
+    while let Some(&(_, Some(n))) = reached.get(&lsn) {
+        needed.insert(n);
+        lsn = packs[n].first_lsn;
+    }
+    let (mut kept, mut replaced) = (Vec::new(), Vec::new());
+    for (n, pack) in packs.into_iter().enumerate() {
+        match needed.contains(&n) {
+            true => kept.push(Arc::new(pack)),
+            false => replaced.push(pack),
+        }
+    }
+    Ok((kept, replaced))
 }
 
 fn gap(path: &Path, expected: u64, found: u64) -> Error {

@@ -521,8 +521,16 @@ impl<'d> PackWriter<'d> {
         let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
         self.file.sync().map_err(failed)?;
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;
-        self.disk.sync_names().map_err(failed)?;
-        Pack::open(self.disk, &self.name, self.store)
+        let opened = self
+            .disk
+            .sync_names()
+            .map_err(failed)
+            .and_then(|()| Pack::open(self.disk, &self.name, self.store));
+        if opened.is_err() {
+            // Nobody knows of it. If it stays, open finds that it is not needed.
+            self.disk.remove(&self.name).ok();
+        }
+        opened
     }
 }
 

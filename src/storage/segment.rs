@@ -5,6 +5,8 @@
 //! Promise: a torn end is told apart from damage; where the next segment says how
 //! far this one went, it went exactly that far.
 
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -14,8 +16,7 @@ use crate::error::{Error, Result};
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::Event;
 use crate::storage::frame::{
-    Binding, Frame, HEADER_BYTES, frames_vouch_for_each_other, later_frame_vouches_for, u32_at,
-    u64_at,
+    Binding, Frame, HEADER_BYTES, holds_a_frame, later_frame_vouches_for, u32_at, u64_at,
 };
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
@@ -91,7 +92,14 @@ impl Segment {
         let name = names::segment(epoch);
         let path = disk.path(&name);
         let failed = |e| Error::io("create", &path, &e);
-        let file = disk.create(&name).map_err(failed)?;
+        let file = match disk.create(&name) {
+            // Left over from an attempt that failed and could not even clean up.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                disk.remove(&name).and_then(|()| disk.create(&name))
+            }
+            created => created,
+        };
+        let file = file.map_err(failed)?;
         let zeros = vec![0; ZERO_STEP_BYTES.min(bytes as usize)];
         let mut at = 0;
         let filled = loop {
@@ -115,8 +123,8 @@ impl Segment {
         Ok(file)
     }
 
-    /// Writes the header into a prepared file; the sync of the first frame makes it
-    /// durable.
+    /// Writes the header into a prepared file, durably before any frame follows: so a
+    /// header that is not valid is that of a segment that was never used, or damage.
     pub(crate) fn begin(
         disk: &dyn Disk,
         file: Arc<dyn File>,
@@ -126,6 +134,7 @@ impl Segment {
         let name = names::segment(header.epoch);
         let path = disk.path(&name);
         file.write_all_at(&header.encode(store), 0)
+            .and_then(|()| file.sync())
             .map_err(|e| Error::io("write", &path, &e))?;
         Ok(Segment {
             header,
@@ -148,41 +157,33 @@ impl Segment {
         let failed = |e| Error::io("read", &path, &e);
         let file = disk.open(&name).map_err(failed)?;
         let len = file.len().map_err(failed)?;
-        let mut bytes = vec![0; len.min(SEGMENT_HEADER_BYTES as u64) as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-        if bytes.iter().all(|&b| b == 0) {
-            // Never used; or a power cut took the header, which was then not synced
-            // yet, nor was anything behind it.
-            let mut bytes = vec![0; len as usize];
-            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-            if frames_vouch_for_each_other(&bytes, Binding { store, epoch }) {
-                return Err(Error::damaged(&path, 0, "its header is missing"));
-            }
-            return Ok(Found::Unused);
-        }
-        let header = bytes
-            .get(..SEGMENT_HEADER_BYTES)
-            .ok_or_else(|| Error::damaged(&path, len, "it ends within its header"))?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let found = len.min(SEGMENT_HEADER_BYTES as u64) as usize;
+        file.read_exact_at(&mut header[..found], 0)
+            .map_err(failed)?;
         let parsed = SegmentHeader {
-            epoch: u64_at(header, 16),
-            first_lsn: u64_at(header, 40),
-            previous_epoch: u64_at(header, 48),
-            previous_end: u64_at(header, 56),
+            epoch: u64_at(&header, 16),
+            first_lsn: u64_at(&header, 40),
+            previous_epoch: u64_at(&header, 48),
+            previous_end: u64_at(&header, 56),
         };
-        let is_ours = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
-        if is_ours && u32_at(header, 8) > FORMAT {
+        let is_whole = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
+        if is_whole && u32_at(&header, 8) > FORMAT {
             return Err(Error::NewerFormat {
                 path: disk.path(""),
-                found: u32_at(header, 8),
+                found: u32_at(&header, 8),
                 supported: FORMAT,
             });
         }
         if parsed.epoch != epoch || header != parsed.encode(store) {
-            return Err(Error::damaged(
-                &path,
-                0,
-                "its header is not valid, or it is of another store",
-            ));
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+            // One of another store is whole, and none that a crash leaves.
+            if is_whole || holds_a_frame(&bytes, Binding { store, epoch }) {
+                let what = "its header is not valid, or it is of another store";
+                return Err(Error::damaged(&path, 0, what));
+            }
+            return Ok(Found::Unused);
         }
         let segment = Segment {
             header: parsed,
@@ -292,15 +293,14 @@ impl Segment {
             ));
             Ok(())
         })?;
-        let from = frames.iter().find(|&&(last_lsn, ..)| last_lsn > synced_lsn);
-        let (Some(&(_, from, _)), Some(&(_, _, end))) = (from, frames.last()) else {
-            return Ok(());
-        };
+        let in_doubt = frames.iter().find(|&&(last_lsn, ..)| last_lsn > synced_lsn);
+        let in_doubt = in_doubt.map(|&(_, from, _)| from..frames[frames.len() - 1].2);
         let rewrite = || {
             let file = disk.open_to_write(&self.name)?;
-            // The header was synced with the first frame, or is in doubt like it.
             file.write_all_at(&bytes[..SEGMENT_HEADER_BYTES], 0)?;
-            file.write_all_at(&bytes[from as usize..end as usize], from)?;
+            if let Some(Range { start, end }) = in_doubt {
+                file.write_all_at(&bytes[start as usize..end as usize], start)?;
+            }
             file.sync()
         };
         rewrite().map_err(|e| Error::io("sync", &self.path, &e))

@@ -1,8 +1,8 @@
 //! A folder in memory, for stores without a disk and for trying out crashes.
 //!
-//! Owns: what a power cut leaves of files and names that were not synced. Must
-//! not know: formats.
-//! Promise: `after_power_cut` keeps exactly what was synced.
+//! Owns: files and names as their writers see them; what a crash leaves of them
+//! is the business of `trial`. Must not know: formats.
+//! Promise: behaves like a folder of the operating system.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,94 +13,61 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{Disk, File};
 
+#[cfg(test)]
+pub(crate) mod trial;
+#[cfg(test)]
+use trial::Trial;
+
 #[derive(Default)]
 pub(crate) struct Memory {
     names: Mutex<BTreeMap<String, Arc<MemoryFile>>>,
-    /// The names as of the last sync; kept only where crashes are tried out.
-    #[cfg(test)]
-    durable_names: Mutex<BTreeMap<String, Arc<MemoryFile>>>,
-    /// Calls that change something and are still to succeed; then they fail.
-    #[cfg(test)]
-    calls_left: Mutex<Option<u64>>,
+    trial: Arc<Trial>,
 }
 
-impl Memory {
-    #[cfg(test)]
-    fn step(&self) -> io::Result<()> {
-        if let Some(left) = self.calls_left.lock().as_mut() {
-            *left = left
-                .checked_sub(1)
-                .ok_or_else(|| io::Error::other("the power is off"))?;
-        }
+/// Outside of tests no call fails and no crash is tried out.
+#[cfg(not(test))]
+#[derive(Default)]
+struct Trial;
+
+#[cfg(not(test))]
+#[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+impl Trial {
+    fn create(&self, _name: &str) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
         Ok(())
     }
 
-    #[cfg(not(test))]
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
-    fn step(&self) -> io::Result<()> {
+    fn remove(&self, _name: &str) -> io::Result<()> {
         Ok(())
     }
-}
 
-#[cfg(test)]
-impl Memory {
-    /// Lets `calls` more name changes succeed; all later ones fail.
-    pub(crate) fn fail_after(&self, calls: u64) {
-        *self.calls_left.lock() = Some(calls);
+    fn sync_names(&self) -> io::Result<()> {
+        Ok(())
     }
 
-    /// The folder as a power cut leaves it: synced names, synced contents.
-    pub(crate) fn after_power_cut(&self) -> Memory {
-        let names: BTreeMap<_, _> = self
-            .durable_names
-            .lock()
-            .iter()
-            .map(|(name, file)| {
-                let content = file.durable.read().clone();
-                (name.clone(), Arc::new(MemoryFile::of(content)))
-            })
-            .collect();
-        Memory {
-            names: Mutex::new(names.clone()),
-            durable_names: Mutex::new(names),
-            calls_left: Mutex::new(None),
-        }
+    fn write(&self, _file: u64, data: &[u8], _offset: u64) -> (usize, io::Result<()>) {
+        (data.len(), Ok(()))
     }
 
-    /// The folder as a kill of the process leaves it: all that was written.
-    pub(crate) fn after_kill(&self) -> Memory {
-        let names: BTreeMap<_, _> = self
-            .names
-            .lock()
-            .iter()
-            .map(|(name, file)| {
-                let content = file.content.read().clone();
-                (name.clone(), Arc::new(MemoryFile::of(content)))
-            })
-            .collect();
-        Memory {
-            names: Mutex::new(names.clone()),
-            durable_names: Mutex::new(names),
-            calls_left: Mutex::new(None),
-        }
-    }
-
-    /// Changes a file's content behind the store's back.
-    pub(crate) fn alter(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(file) = self.names.lock().get(name) {
-            change(&mut file.content.write());
-        }
+    fn sync(&self, _file: u64) -> io::Result<()> {
+        Ok(())
     }
 }
 
 impl Disk for Memory {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.step()?;
         let mut names = self.names.lock();
         if names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let file = Arc::new(MemoryFile::default());
+        let file = Arc::new(MemoryFile {
+            content: RwLock::default(),
+            number: self.trial.create(name)?,
+            trial: self.trial.clone(),
+        });
         names.insert(name.to_owned(), file.clone());
         Ok(file)
     }
@@ -117,19 +84,24 @@ impl Disk for Memory {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.step()?;
         let mut names = self.names.lock();
+        if !names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.trial.rename(from, to)?;
         let file = names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         names.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.step()?;
-        match self.names.lock().remove(name) {
-            Some(_) => Ok(()),
-            None => Err(io::ErrorKind::NotFound.into()),
+        let mut names = self.names.lock();
+        if !names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
         }
+        self.trial.remove(name)?;
+        names.remove(name);
+        Ok(())
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -137,12 +109,7 @@ impl Disk for Memory {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.step()?;
-        #[cfg(test)]
-        {
-            *self.durable_names.lock() = self.names.lock().clone();
-        }
-        Ok(())
+        self.trial.sync_names()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -150,21 +117,11 @@ impl Disk for Memory {
     }
 }
 
-#[derive(Default)]
 struct MemoryFile {
     content: RwLock<Vec<u8>>,
-    #[cfg(test)]
-    durable: RwLock<Vec<u8>>,
-}
-
-#[cfg(test)]
-impl MemoryFile {
-    fn of(content: Vec<u8>) -> MemoryFile {
-        MemoryFile {
-            content: RwLock::new(content.clone()),
-            durable: RwLock::new(content),
-        }
-    }
+    /// What the trial knows the file as.
+    number: u64,
+    trial: Arc<Trial>,
 }
 
 impl File for MemoryFile {
@@ -186,21 +143,18 @@ impl File for MemoryFile {
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let mut content = self.content.write();
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let end = start + data.len();
+        let mut content = self.content.write();
+        let (written, result) = self.trial.write(self.number, data, offset);
+        let end = start + written;
         if content.len() < end {
             content.resize(end, 0);
         }
-        content[start..end].copy_from_slice(data);
-        Ok(())
+        content[start..end].copy_from_slice(&data[..written]);
+        result
     }
 
     fn sync(&self) -> io::Result<()> {
-        #[cfg(test)]
-        {
-            *self.durable.write() = self.content.read().clone();
-        }
-        Ok(())
+        self.trial.sync(self.number)
     }
 }

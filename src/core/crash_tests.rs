@@ -1,0 +1,23 @@
+//! What the store promises when the disk or the process ends under it, tried out
+//! on a folder in memory that forgets, fails and stalls as it is told.
+//!
+//! A seeded client makes graphs and jobs and moves them through their states; it
+//! notes what it attempted, what was acknowledged, and what the store should then
+//! hold. The store works with segments of a few KiB, so that rotating, packing and
+//! merging go on all the time. Then:
+//! - `power_cuts`: the power goes between any two calls to the disk. What was
+//!   acknowledged is there, at most what was attempted is there, nothing by half.
+//! - `failing_calls`: each call to the disk fails once, or from then on. Nothing is
+//!   acknowledged falsely, nothing hangs, reads go on.
+//! - `held_syncs`: a sync that does not return. Nobody sees what it is to make
+//!   durable, and nobody waits for it but its writer.
+//! - `damage`: bytes of a closed store change. What is read is right or an error.
+//! - `late_index`: the index ends in the middle of what was packed since.
+
+mod client;
+mod damage;
+mod failing_calls;
+mod held_syncs;
+mod late_index;
+mod power_cuts;
+mod world;

@@ -1,0 +1,256 @@
+//! Promise: acknowledged is durable, and nothing appears by half.
+//!
+//! An image of the disk is taken after every few calls to it, while clients work,
+//! segments rotate, packs are written and merged, and sessions end by a close or a
+//! kill. Each image is opened as three power cuts leave it: one that keeps only
+//! what was synced, two that keep any part of the rest. The store must then hold
+//! what it held after some operation between the last acknowledged one and the
+//! last attempted one, and must go on working.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::core::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::core::crash_tests::world::{Seen, World};
+use crate::options::Durability;
+use crate::storage::disk::memory::Memory;
+use crate::storage::disk::memory::trial::Image;
+
+/// From an open to a close or a kill.
+struct Session {
+    /// What the store held after 0, 1, 2 .. operations.
+    history: Vec<World>,
+    /// Their counters: how many operations must be there, how many can be.
+    images: Vec<Image>,
+}
+
+impl Session {
+    /// What the store may hold in this image.
+    fn candidates(&self, image: &Image) -> &[World] {
+        let (must, can) = (image.counters[0] as usize, image.counters[1] as usize);
+        &self.history[must..=can.min(self.history.len() - 1)]
+    }
+}
+
+/// A client at work, session after session, on one disk.
+fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<Session> {
+    let mut client = Client::new(seed, "graph", true);
+    // In interval mode only a close makes sure of anything.
+    let durable = match durability {
+        Durability::Synced => client.acknowledged.clone(),
+        Durability::Interval(_) => Arc::new(AtomicU64::new(0)),
+    };
+    let mut recorded = Vec::new();
+    let mut disk = Arc::new(Memory::default());
+    for n in 0..sessions {
+        disk.record(every, vec![durable.clone(), client.attempted.clone()]);
+        let opened = client.open(disk.clone(), durability);
+        let store = opened.unwrap_or_else(|e| panic!("seed {seed}, session {n}: {e}"));
+        let steps = 30 + client.random.below(30);
+        client.steps(&store, steps);
+        let is_killed = n % 2 == 1;
+        if !is_killed {
+            store.engine.close().expect("it closes");
+        }
+        let session = Session {
+            history: client.history.clone(),
+            images: disk.images(),
+        };
+        if is_killed {
+            // Some time ago, within some operation.
+            let back = client.random.below(20) as usize;
+            let image = &session.images[session.images.len() - 1 - back];
+            disk = Arc::new(image.after_kill());
+            let left = Store::open(Arc::new(image.after_kill()), Durability::Synced);
+            let seen = Seen::read(&left.expect("it opens"));
+            let is_it = |world: &World| seen.compare(&world.reopened()).is_ok();
+            let candidates = session.candidates(image);
+            let n = candidates.iter().position(is_it);
+            let n = n.expect("it holds what it may") + image.counters[0] as usize;
+            client.go_back_to(n, image.counters[0]);
+        }
+        durable.store(client.acknowledged.load(Ordering::SeqCst), Ordering::SeqCst);
+        recorded.push(session);
+    }
+    assert_packs_were_merged(recorded.iter().flat_map(|session| &session.images));
+    recorded
+}
+
+fn check_all(what: &str, recorded: &[Session], random: &mut Random) {
+    for (n, session) in recorded.iter().enumerate() {
+        for (i, image) in session.images.iter().enumerate() {
+            let (candidates, goes_on) = (session.candidates(image), i % 8 == 0);
+            for (kind, disk) in power_cuts(image, random) {
+                let what = format!("{what}, session {n}, image {i}, {kind}");
+                check(&what, disk, candidates, goes_on);
+            }
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+/// Otherwise the test shows less than it says.
+fn assert_packs_were_merged<'i>(images: impl Iterator<Item = &'i Image>) {
+    let (mut ever, mut last) = (BTreeSet::new(), BTreeSet::new());
+    for image in images {
+        let names = image.names().into_iter();
+        last = names.filter(|name| name.ends_with(".pack")).collect();
+        ever.extend(last.iter().cloned());
+    }
+    assert!(ever.len() > last.len(), "of {ever:?} none was merged");
+}
+
+fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3] {
+    [
+        ("only what was synced", image.after_power_cut()),
+        ("torn", image.after_torn_power_cut(|end| random.below(end))),
+        (
+            "torn again",
+            image.after_torn_power_cut(|end| random.below(end)),
+        ),
+    ]
+}
+
+fn check(what: &str, disk: Memory, candidates: &[World], goes_on: bool) {
+    let disk = Arc::new(disk);
+    let store = match Store::open(disk.clone(), Durability::Synced) {
+        Ok(store) => store,
+        Err(error) => panic!("{what}: it does not open: {error}"),
+    };
+    let seen = Seen::read(&store);
+    assert!(seen.error().is_none(), "{what}: {:?}", seen.error());
+    let mut differences = Vec::new();
+    for candidate in candidates {
+        let expected = candidate.reopened();
+        match seen.compare(&expected) {
+            Err(difference) => differences.push(difference),
+            Ok(()) => {
+                for (graph, (_, jobs)) in seen.graphs.iter().zip(&expected.graphs) {
+                    let looked_up = graph.look_up(jobs, 5);
+                    assert!(matches!(looked_up, Ok(None)), "{what}: {looked_up:?}");
+                }
+                if goes_on {
+                    check_goes_on(what, store, &disk, expected);
+                }
+                return;
+            }
+        }
+    }
+    panic!(
+        "{what}: it holds none of the {} worlds it may: {differences:#?}",
+        candidates.len()
+    );
+}
+
+/// The store takes writes, closes, and opens again with all it had.
+fn check_goes_on(what: &str, store: Store, disk: &Arc<Memory>, world: World) {
+    let mut client = Client::new(1, "later", true);
+    client.world = world;
+    client.steps(&store, 8);
+    let closed = store.engine.close();
+    assert!(closed.is_ok(), "{what}: {closed:?}");
+    let reopened = Store::open(disk.clone(), Durability::Synced);
+    let store = reopened.unwrap_or_else(|e| panic!("{what}: it does not open again: {e}"));
+    let seen = Seen::read(&store);
+    assert_eq!(
+        seen.compare(&client.world.reopened()),
+        Ok(()),
+        "{what}, later"
+    );
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    for seed in [1, 2] {
+        let recorded = record(seed, Durability::Synced, 5, 5);
+        check_all(&format!("seed {seed}"), &recorded, &mut Random(seed));
+    }
+}
+
+#[test]
+fn in_interval_mode_a_power_cut_takes_the_latest_operations_at_most() {
+    let durability = Durability::Interval(Duration::from_secs(60));
+    let recorded = record(3, durability, 4, 4);
+    check_all("interval", &recorded, &mut Random(3));
+}
+
+/// What an open finds that was written but not synced may become visible by it, and
+/// it takes away what it finds replaced: both must be durable first.
+#[test]
+fn a_power_cut_during_the_open_after_a_kill_takes_nothing_either() {
+    let recorded = record(7, Durability::Synced, 3, 1);
+    let mut random = Random(7);
+    let mut killed = Vec::new();
+    for session in &recorded {
+        let images = session.images.iter();
+        let images = images.filter(|image| image.has_unsynced(".pack") || random.below(24) == 0);
+        killed.extend(images.map(|image| (session, image)));
+    }
+    for (session, image) in killed {
+        let disk = Arc::new(image.after_kill());
+        disk.record(1, Vec::new());
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        let images = disk.images();
+        drop(store);
+        let mut candidates = session.candidates(image).to_vec();
+        candidates.extend(session.candidates(image).iter().map(World::reopened));
+        for (n, image) in images.iter().enumerate() {
+            for (kind, left) in power_cuts(image, &mut random) {
+                check(
+                    &format!("call {n} of an open, {kind}"),
+                    left,
+                    &candidates,
+                    false,
+                );
+            }
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+/// Each thread has its own graph, so what one graph holds follows from what its
+/// thread did; the threads share commits.
+#[test]
+fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
+    const THREADS: u64 = 3;
+    let disk = Arc::new(Memory::default());
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    let mut clients: Vec<Client> = (0..THREADS)
+        .map(|n| Client::new(n, &format!("thread{n}-"), false))
+        .collect();
+    disk.record(3, clients.iter().flat_map(Client::counters).collect());
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| client.steps(&store, 60));
+        }
+    });
+    store.engine.close().expect("it closes");
+    let mut random = Random(4);
+    for (n, image) in disk.images().iter().enumerate() {
+        for (kind, left) in power_cuts(image, &mut random) {
+            let what = format!("image {n}, {kind}");
+            let opened = Store::open(Arc::new(left), Durability::Synced);
+            let store = opened.unwrap_or_else(|e| panic!("{what}: it does not open: {e}"));
+            let seen = Seen::read(&store);
+            assert!(seen.error().is_none(), "{what}: {:?}", seen.error());
+            for (client, counters) in clients.iter().zip(image.counters.chunks(2)) {
+                let (must, can) = (counters[0] as usize, counters[1] as usize);
+                let can = can.min(client.history.len() - 1);
+                let name = &client.world.graphs[0].0;
+                let graph = seen.graphs.iter().find(|graph| graph.name == *name);
+                let may_be = client.history[must..=can].iter().any(|world| {
+                    let mut world = world.clone();
+                    world.boot = store.engine.boot - 1;
+                    match (world.reopened().graphs.first(), graph) {
+                        (Some((_, jobs)), Some(graph)) => graph.compare(jobs).is_ok(),
+                        (there, seen) => there.is_none() && seen.is_none(),
+                    }
+                });
+                assert!(may_be, "{what}: graph {name} holds nothing it may hold");
+            }
+        }
+    }
+    assert_no_thread_panicked();
+}

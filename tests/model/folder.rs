@@ -1,0 +1,76 @@
+//! A store's folder behind its back: what a kill leaves, and where the log ends.
+//!
+//! Must not know: what is in the files, beyond that a log's unused end is zeros.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common;
+
+/// Bytes of a segment's header: frames begin behind it.
+pub const SEGMENT_HEADER_BYTES: usize = 64;
+
+pub type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What a kill of the process leaves: read again until nothing changes meanwhile,
+/// for the store packs and the index flushes by themselves.
+pub fn left_in(folder: &Path) -> Files {
+    let mut before = Err(std::io::ErrorKind::NotFound.into());
+    loop {
+        let mut files = Files::new();
+        let now = read_all(folder, Path::new(""), &mut files).map(|()| files);
+        match (before, now) {
+            (Ok(before), Ok(now)) if before == now => return now,
+            (_, now) => before = now,
+        }
+    }
+}
+
+pub fn read_all(folder: &Path, inner: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder.join(inner))? {
+        let name = inner.join(entry?.file_name());
+        if folder.join(&name).is_dir() {
+            read_all(folder, &name, files)?;
+        } else {
+            files.insert(name.clone(), fs::read(folder.join(&name))?);
+        }
+    }
+    Ok(())
+}
+
+pub fn put_into(folder: &Path, files: &Files) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Where the log ends: its newest segment that was written to, and the byte behind
+/// the last one in it that is not zero.
+pub fn log_end(files: &Files) -> (PathBuf, usize) {
+    let is_segment = |name: &&PathBuf| name.extension().is_some_and(|end| end == "segment");
+    let newest = files.keys().filter(is_segment).rev().find_map(|name| {
+        let last = files[name].iter().rposition(|&byte| byte != 0)?;
+        Some((name.clone(), last + 1))
+    });
+    newest.expect("an open store has a segment")
+}
+
+/// As [`log_end`], of the folder of an open store.
+pub fn log_end_in(folder: &Path) -> (PathBuf, usize) {
+    loop {
+        let names = common::names_in(folder).into_iter().rev();
+        let mut segments = names.filter(|name| name.ends_with(".segment"));
+        let newest = segments.find_map(|name| {
+            // One that is packed and gone meanwhile is not the newest.
+            let content = fs::read(folder.join(&name)).ok()?;
+            let last = content.iter().rposition(|&byte| byte != 0)?;
+            Some((PathBuf::from(name), last + 1))
+        });
+        if let Some(newest) = newest {
+            return newest;
+        }
+    }
+}
