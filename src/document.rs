@@ -5,9 +5,9 @@
 //! Promise: exactly the contract's success document, compact, in bounded memory;
 //! bodies to the letter, because nothing is parsed.
 
-use crate::core::graph::GraphCore;
-use crate::core::large::Large;
-use crate::core::read::{Reader, Snapshot, Unit};
+use crate::engine::graph_state::GraphCore;
+use crate::engine::large::Large;
+use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::error::Result;
 use crate::job::State;
 use crate::storage::block::{BLOCK_STATUS, Row};

@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::core::engine::Engine;
-use crate::core::graph::{GraphCore, RunCell};
-use crate::core::queue::{Action, Answer, Looked, Operation};
-use crate::core::read::Snapshot;
-use crate::core::status::States;
+use crate::engine::Engine;
+use crate::engine::graph_state::{GraphCore, RunCell};
+use crate::engine::queue::{Action, Answer, Looked, Operation};
+use crate::engine::read::Snapshot;
+use crate::engine::status::States;
 use crate::error::{Error, Result, excerpt};
 use crate::id::JobId;
 use crate::job::{Job, State};

@@ -38,8 +38,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod clock;
-mod core;
 mod document;
+mod engine;
 mod error;
 mod graph;
 mod id;

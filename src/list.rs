@@ -7,8 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::core::graph::GraphCore;
-use crate::core::status::States;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::job::State;
 

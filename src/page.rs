@@ -8,9 +8,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::core::jobs::JobReader;
-use crate::core::read::Snapshot;
 use crate::document::Document;
+use crate::engine::jobs::JobReader;
+use crate::engine::read::Snapshot;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::job::Job;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::core::recover::Found;
+use crate::engine::recover::Found;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::job::Job;

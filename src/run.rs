@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::core::graph::RunCell;
+use crate::engine::graph_state::RunCell;
 use crate::error::Result;
 use crate::graph::{Completion, Graph};
 use crate::id::JobId;

@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::engine::Engine;
-use crate::core::open;
-use crate::core::queue::{Action, Answer, Operation};
+use crate::engine::Engine;
+use crate::engine::open;
+use crate::engine::queue::{Action, Answer, Operation};
 use crate::error::{Error, Result, excerpt};
 use crate::graph::{Graph, unexpected};
 use crate::options::Options;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::core::queue::{Answer, Full, Operation, Queued, Slot};
+use crate::engine::queue::{Answer, Full, Operation, Queued, Slot};
 use crate::error::{Error, Result};
 use crate::store::Handle;
 

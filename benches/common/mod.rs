@@ -105,9 +105,12 @@ pub fn is_test() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
 
+/// What is measured, with its name.
+pub type Measured<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 /// Runs each of several things in turn, `rounds` times, the order turned round
 /// every time, and returns the median time of each.
-pub fn in_turns(rounds: usize, things: &mut [(&str, Box<dyn FnMut() + '_>)]) -> Vec<Duration> {
+pub fn in_turns(rounds: usize, things: &mut [Measured<'_>]) -> Vec<Duration> {
     let mut times = vec![Vec::new(); things.len()];
     for (_, thing) in things.iter_mut() {
         thing();

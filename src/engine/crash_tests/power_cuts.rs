@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::core::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
-use crate::core::crash_tests::world::{Seen, World};
+use crate::engine::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::world::{Seen, World};
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;

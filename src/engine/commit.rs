@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::core::engine::Engine;
-use crate::core::graph::{Change, GraphCore, TailPlace};
-use crate::core::queue::{Action, Answer, Looked, Queued};
-use crate::core::status::States;
+use crate::engine::Engine;
+use crate::engine::graph_state::{Change, GraphCore, TailPlace};
+use crate::engine::queue::{Action, Answer, Looked, Queued};
+use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::index::rows::Finished;

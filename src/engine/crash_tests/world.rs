@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::core::crash_tests::client::Store;
+use crate::engine::crash_tests::client::Store;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::job::{Job, State};

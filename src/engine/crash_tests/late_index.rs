@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::core::crash_tests::client::{Client, Store, assert_no_thread_panicked, options};
-use crate::core::crash_tests::world::Seen;
-use crate::core::open::open_folder;
+use crate::engine::crash_tests::client::{Client, Store, assert_no_thread_panicked, options};
+use crate::engine::crash_tests::world::Seen;
+use crate::engine::open::open_folder;
 use crate::options::Durability;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;

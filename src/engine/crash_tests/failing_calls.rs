@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use crate::core::crash_tests::client::{
+use crate::engine::crash_tests::client::{
     Client, Random, Store, assert_no_thread_panicked, within_bounds,
 };
-use crate::core::crash_tests::world::{Seen, World};
+use crate::engine::crash_tests::world::{Seen, World};
 use crate::error::Error;
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;

@@ -8,9 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::graph::{GraphCore, GraphState, TailRun};
-use crate::core::large::{Large, is_large};
-use crate::core::status::{Selection, States};
+use crate::engine::graph_state::{GraphCore, GraphState, TailRun};
+use crate::engine::large::{Large, is_large};
+use crate::engine::status::{Selection, States};
 use crate::error::{Error, Result};
 use crate::storage::block::{BLOCK_JOBS_MAX, Block};
 use crate::storage::pack::Part;

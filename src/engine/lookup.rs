@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::core::engine::Engine;
-use crate::core::graph::GraphCore;
-use crate::core::read::{Reader, Snapshot, Unit};
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::error::Result;
 use crate::id;
 use crate::index::runs::Runs;

@@ -1,9 +1,33 @@
-//! All parts of an open store in one place.
+//! An open store at work: states in memory, commits, pages, background work.
 //!
-//! Owns: [`Engine`], its health, its threads and its end. Must not know: how each
-//! part works.
-//! Promise: after a failed write nothing more is written until the store is
-//! reopened, while reads go on.
+//! Owns: everything between the public calls and the files; here, all its parts in
+//! one place, their health, their threads and their end. Must not know: the bytes of
+//! the log, which index engine is used.
+//! Promise: durable before acknowledged, never listed before durable, one order, a
+//! page is one instant; after a failed write nothing more is written until the store
+//! is reopened, while reads go on.
+//!
+//! In reading order: [`queue`] and [`commit`] take a write to the log,
+//! [`graph_state`] publishes it, [`status`] finds what a page shows, [`read`] brings
+//! its blocks, [`jobs`] makes values of them; [`packing`] and [`indexing`] work
+//! behind; [`open`] puts all of it together again.
+
+pub(crate) mod commit;
+pub(crate) mod graph_state;
+pub(crate) mod indexing;
+pub(crate) mod jobs;
+pub(crate) mod large;
+pub(crate) mod lookup;
+pub(crate) mod open;
+pub(crate) mod packing;
+pub(crate) mod queue;
+pub(crate) mod read;
+pub(crate) mod recover;
+pub(crate) mod replay;
+pub(crate) mod status;
+
+#[cfg(test)]
+mod crash_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,13 +39,13 @@ use crossbeam::channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
-use crate::core::commit::Committer;
-use crate::core::graph::GraphCore;
-use crate::core::indexing::Indexer;
-use crate::core::lookup::ForeignIds;
-use crate::core::open::StoreLock;
-use crate::core::queue::{Answer, Operation, Queue, Queued, Slot};
-use crate::core::recover::Found;
+use crate::engine::commit::Committer;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::indexing::Indexer;
+use crate::engine::lookup::ForeignIds;
+use crate::engine::open::StoreLock;
+use crate::engine::queue::{Answer, Operation, Queue, Queued, Slot};
+use crate::engine::recover::Found;
 use crate::error::{Error, Result};
 use crate::index::{Fault, Index};
 use crate::options::Options;

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::core::graph::{GraphCore, TailPlace, TailRun};
+use crate::engine::graph_state::{GraphCore, TailPlace, TailRun};
 use crate::error::{Error, Result};
 use crate::storage::block::{
     AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, BLOCK_STATUS, PIECE_BYTES,

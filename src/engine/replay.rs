@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::core::engine::Graphs;
-use crate::core::graph::{Change, GraphCore, TailPlace};
-use crate::core::indexing::{Indexer, Leaving};
-use crate::core::lookup::ForeignIds;
+use crate::engine::Graphs;
+use crate::engine::graph_state::{Change, GraphCore, TailPlace};
+use crate::engine::indexing::{Indexer, Leaving};
+use crate::engine::lookup::ForeignIds;
 use crate::error::{Error, Result};
 use crate::index::rows::Finished;
 use crate::index::{Fault, Index};
@@ -185,7 +185,7 @@ impl Replay {
         for place in part.blocks.iter().filter(|place| place.foreign_ids) {
             let sequence = place.first_sequence;
             if place.large {
-                let id = crate::core::large::large_id(graph, part, *place)?;
+                let id = crate::engine::large::large_id(graph, part, *place)?;
                 self.ids.add(graph.id_hash(&id), sequence);
                 self.changes += 1;
                 continue;

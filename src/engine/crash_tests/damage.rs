@@ -10,8 +10,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::core::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
-use crate::core::crash_tests::world::{Seen, World};
+use crate::engine::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::world::{Seen, World};
 use crate::error::Error;
 use crate::options::Durability;
 use crate::request::{Body, Request};

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
-use crate::core::engine::{Engine, Graphs};
-use crate::core::graph::{DetailChanges, GraphCore};
-use crate::core::lookup::ForeignIds;
+use crate::engine::graph_state::{DetailChanges, GraphCore};
+use crate::engine::lookup::ForeignIds;
+use crate::engine::{Engine, Graphs};
 use crate::index::rows::{self, DETAIL_JOBS, DetailRow, GraphRow, Head, ROWS_FORMAT};
 use crate::index::{Batch, Fault, Index};
 use crate::storage::identity::StoreId;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
-use crate::core::engine::Engine;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
 use crate::storage::event::Event;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::core::graph::GraphCore;
+use crate::engine::graph_state::GraphCore;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::outcome::Outcome;
@@ -80,7 +80,7 @@ pub(crate) enum Action {
 pub(crate) struct Looked {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
-    /// Of [`ForeignIds`](crate::core::lookup::ForeignIds), before the look.
+    /// Of [`ForeignIds`](crate::engine::lookup::ForeignIds), before the look.
     pub(crate) generation: u64,
 }
 

@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::core::engine::Engine;
-use crate::core::graph::GraphCore;
-use crate::core::read::{Reader, Snapshot, Unit, missing};
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::index::Fault;

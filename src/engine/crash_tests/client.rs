@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::core::crash_tests::world::{End, Fact, World};
-use crate::core::engine::Engine;
-use crate::core::open::open_disk;
-use crate::core::queue::{Action, Answer, Operation};
+use crate::engine::Engine;
+use crate::engine::crash_tests::world::{End, Fact, World};
+use crate::engine::open::open_disk;
+use crate::engine::queue::{Action, Answer, Operation};
 use crate::error::{Error, Result};
 use crate::graph::{Completion, Graph, Submitted};
 use crate::id::JobId;

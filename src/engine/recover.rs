@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use crate::core::graph::GraphCore;
-use crate::core::replay::{Problem, Replay};
-use crate::core::status::States;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::replay::{Problem, Replay};
+use crate::engine::status::States;
 use crate::index::rows::{self, DETAIL_JOBS, DetailRow};
 use crate::index::{Fault, Index};
 use crate::job::State;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::core::status::StatusColumn;
+use crate::engine::status::StatusColumn;
 use crate::id::OwnIds;
 use crate::index::rows::{Detail, Finished};
 use crate::job::{Progress, State};

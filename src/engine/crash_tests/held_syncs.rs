@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::core::crash_tests::client::{
+use crate::engine::crash_tests::client::{
     Act, Client, Store, assert_no_thread_panicked, within_bounds,
 };
-use crate::core::crash_tests::world::{Seen, World};
+use crate::engine::crash_tests::world::{Seen, World};
 use crate::id::JobId;
 use crate::job::State;
 use crate::options::Durability;
