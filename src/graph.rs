@@ -1,6 +1,6 @@
 //! A graph's jobs: the calls an engine makes all day.
 //!
-//! Owns: [`Graph`], [`Queue`] and what their calls answer. Must not know: how a
+//! Owns: [`Graph`] and what its calls answer. Must not know: how a
 //! write becomes durable.
 //! Promise: what a call says is so; what it refuses changed nothing.
 
@@ -8,20 +8,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::engine::Engine;
 use crate::engine::graph_state::{GraphCore, RunCell};
-use crate::engine::queue::{Action, Answer, Looked, Operation};
+use crate::engine::queue::{Action, Answer, Looked, Operation, SMALL_WRITE_BYTES};
 use crate::engine::read::Snapshot;
 use crate::engine::status::States;
+use crate::engine::{Engine, Handle};
 use crate::error::{Error, Result, excerpt};
 use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::list::{Cursor, List};
 use crate::outcome::Outcome;
 use crate::page::Page;
+use crate::queue::Queue;
 use crate::request::Request;
 use crate::run::Run;
-use crate::store::{Handle, SMALL_WRITE_BYTES};
 use crate::ticket::Ticket;
 
 /// Requests in one batch.
@@ -38,7 +38,7 @@ const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// writes without blocking.
 #[derive(Clone)]
 pub struct Graph {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     pub(crate) core: Arc<GraphCore>,
 }
 
@@ -121,7 +121,7 @@ impl Graph {
         Ok(())
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(crate) fn check_writable(&self) -> Result<()> {
         self.check()?;
         self.engine().check_writable()
     }
@@ -185,7 +185,7 @@ impl Graph {
     /// looking an id up ([`Graph::job`]).
     pub fn start(&self, id: impl AsRef<str>) -> Result<()> {
         let (sequence, id) = self.resolve(id.as_ref())?;
-        let operation = self.small(Action::Start {
+        let operation = Operation::small(Action::Start {
             graph: self.core.clone(),
             sequence,
             id,
@@ -225,7 +225,7 @@ impl Graph {
     /// looking an id up ([`Graph::job`]).
     pub fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation> {
         let (sequence, id) = self.resolve(id.as_ref())?;
-        let operation = self.small(Action::Cancel {
+        let operation = Operation::small(Action::Cancel {
             graph: self.core.clone(),
             sequence,
             id,
@@ -239,7 +239,7 @@ impl Graph {
     /// Those of [`Graph::start`].
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
         let (sequence, id) = self.resolve(id.as_ref())?;
-        let operation = self.small(Action::Start {
+        let operation = Operation::small(Action::Start {
             graph: self.core.clone(),
             sequence,
             id,
@@ -266,7 +266,7 @@ impl Graph {
         {
             return Ok(None);
         }
-        let operation = self.small(Action::Claim {
+        let operation = Operation::small(Action::Claim {
             graph: self.core.clone(),
         });
         self.claimed(self.engine().commit(operation))
@@ -361,7 +361,7 @@ impl Graph {
     /// [`Ticket`], which is a future and can be waited for. See [`Queue`].
     #[must_use]
     pub fn queue(&self) -> Queue<'_> {
-        Queue { graph: self }
+        Queue::new(self)
     }
 
     /// Queues a request like [`Queue::submit`], but refuses it when the queue is
@@ -377,13 +377,6 @@ impl Graph {
 
     // What the blocking calls and the queued ones share.
 
-    fn small(&self, action: Action) -> Operation {
-        Operation {
-            action,
-            bytes: SMALL_WRITE_BYTES,
-        }
-    }
-
     fn check_request(&self, request: &Request) -> Result<u64> {
         self.engine().check_index_lag()?;
         let given_bytes = request.as_json().len() as u64;
@@ -397,7 +390,7 @@ impl Graph {
         Ok(given_bytes + SMALL_WRITE_BYTES)
     }
 
-    fn submit_operation(&self, request: Request) -> Result<Operation> {
+    pub(crate) fn submit_operation(&self, request: Request) -> Result<Operation> {
         self.check_writable()?;
         let bytes = self.check_request(&request)?;
         let graph = self.core.clone();
@@ -407,7 +400,7 @@ impl Graph {
         })
     }
 
-    fn submit_all_operation(
+    pub(crate) fn submit_all_operation(
         &self,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Operation> {
@@ -433,7 +426,7 @@ impl Graph {
         Ok(Operation { action, bytes })
     }
 
-    fn submit_as_operation(
+    pub(crate) fn submit_as_operation(
         &self,
         id: &JobId,
         request: Request,
@@ -451,14 +444,19 @@ impl Graph {
     }
 
     /// The job an engine's id belongs to already.
-    fn look(&self, id: &JobId) -> Result<Looked> {
+    pub(crate) fn look(&self, id: &JobId) -> Result<Looked> {
         self.check()?;
         let generation = self.engine().ids.generation();
         let found = self.engine().request_of(&self.core, id.as_str())?;
         Ok(Looked { found, generation })
     }
 
-    fn complete_operation(&self, sequence: u64, id: &JobId, outcome: Outcome) -> Result<Operation> {
+    pub(crate) fn complete_operation(
+        &self,
+        sequence: u64,
+        id: &JobId,
+        outcome: Outcome,
+    ) -> Result<Operation> {
         self.check_writable()?;
         outcome.check()?;
         let texts = [
@@ -481,7 +479,7 @@ impl Graph {
     }
 
     /// The job an id that comes from outside belongs to.
-    fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
+    pub(crate) fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
         self.check_writable()?;
         let sequence = self.engine().resolve(&self.core, id)?;
         let sequence = sequence.ok_or_else(|| Error::UnknownJob { id: excerpt_id(id) })?;
@@ -495,14 +493,18 @@ impl Graph {
         })
     }
 
-    fn completion(&self, sequence: u64, answer: Result<Answer>) -> Result<Completion> {
+    pub(crate) fn completion(&self, sequence: u64, answer: Result<Answer>) -> Result<Completion> {
         match answer? {
             Answer::AlreadyComplete => Ok(Completion::AlreadyComplete(self.outcome(sequence)?)),
             _ => Ok(Completion::Done),
         }
     }
 
-    fn cancellation(&self, sequence: u64, answer: Result<Answer>) -> Result<Cancellation> {
+    pub(crate) fn cancellation(
+        &self,
+        sequence: u64,
+        answer: Result<Answer>,
+    ) -> Result<Cancellation> {
         match answer? {
             Answer::AlreadyComplete => Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?)),
             Answer::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
@@ -510,7 +512,7 @@ impl Graph {
         }
     }
 
-    fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
+    pub(crate) fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
         match answer? {
             Answer::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
             _ => Ok(None),
@@ -519,7 +521,7 @@ impl Graph {
 
     /// The guard of a job that was just started. If it cannot be had, the job is
     /// recorded as interrupted: nobody will work on it.
-    fn watch(&self, sequence: u64) -> Result<Run> {
+    pub(crate) fn watch(&self, sequence: u64) -> Result<Run> {
         self.guard(sequence).inspect_err(|_| {
             let action = Action::Abandon {
                 graph: self.core.clone(),
@@ -528,7 +530,7 @@ impl Graph {
             // Dropping the ticket leaves the write queued.
             drop(
                 self.queue()
-                    .ticket(Ok(self.small(action)), |_, answer| answer.map(|_| ())),
+                    .ticket(Ok(Operation::small(action)), |_, answer| answer.map(|_| ())),
             );
         })
     }
@@ -567,7 +569,7 @@ fn is_empty_batch(operation: &Operation) -> bool {
     matches!(&operation.action, Action::SubmitAll { requests, .. } if requests.is_empty())
 }
 
-fn created(answer: Result<Answer>) -> Result<JobId> {
+pub(crate) fn created(answer: Result<Answer>) -> Result<JobId> {
     match answer? {
         Answer::Created(id) => Ok(id),
         _ => Err(unexpected()),
@@ -581,14 +583,14 @@ pub(crate) fn unexpected() -> Error {
     }
 }
 
-fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
+pub(crate) fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
     match answer? {
         Answer::CreatedAll(ids) => Ok(ids),
         _ => Err(unexpected()),
     }
 }
 
-fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
+pub(crate) fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
     match answer? {
         Answer::Exists => Ok(Submitted::AlreadyExists(id)),
         _ => Ok(Submitted::Created(id)),
@@ -601,137 +603,5 @@ impl fmt::Debug for Graph {
             .field("project_id", &self.core.project)
             .field("name", &self.core.name)
             .finish_non_exhaustive()
-    }
-}
-
-/// A graph's writes without blocking: from [`Graph::queue`].
-///
-/// Each call queues its write and returns a [`Ticket`]. Errors, those of bad input
-/// too, come from the ticket. Writes of one thread are carried out in the order of
-/// the calls, as long as the queue has room; when it is full, a ticket waits for
-/// room when it is polled.
-///
-/// Calls that take an id look the job up first, which reads a block.
-#[derive(Clone, Copy, Debug)]
-pub struct Queue<'g> {
-    graph: &'g Graph,
-}
-
-impl Queue<'_> {
-    fn ticket<T>(
-        &self,
-        operation: Result<Operation>,
-        finish: impl FnOnce(&Graph, Result<Answer>) -> Result<T> + Send + 'static,
-    ) -> Ticket<T> {
-        let graph = self.graph.clone();
-        Ticket::new(&self.graph.handle, operation, move |answer| {
-            finish(&graph, answer)
-        })
-    }
-
-    /// Like [`Graph::submit`].
-    pub fn submit(&self, request: Request) -> Ticket<JobId> {
-        self.ticket(self.graph.submit_operation(request), |_, answer| {
-            created(answer)
-        })
-    }
-
-    /// Like [`Graph::submit_all`].
-    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Ticket<Vec<JobId>> {
-        let operation = self.graph.submit_all_operation(requests);
-        self.ticket(operation, |_, answer| created_all(answer))
-    }
-
-    /// Like [`Graph::submit_as`].
-    pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
-        match JobId::new(id) {
-            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
-            Ok(id) => {
-                let looked = self.graph.look(&id);
-                let operation =
-                    looked.and_then(|l| self.graph.submit_as_operation(&id, request, l));
-                self.ticket(operation, move |_, answer| submitted(answer, id))
-            }
-        }
-    }
-
-    /// Like [`Graph::start`].
-    pub fn start(&self, id: impl AsRef<str>) -> Ticket<()> {
-        let operation = self.graph.resolve(id.as_ref()).map(|(sequence, id)| {
-            let graph = self.graph.core.clone();
-            self.graph.small(Action::Start {
-                graph,
-                sequence,
-                id,
-            })
-        });
-        self.ticket(operation, |_, answer| answer.map(|_| ()))
-    }
-
-    /// Like [`Graph::complete`].
-    pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Ticket<Completion> {
-        match self.graph.resolve(id.as_ref()) {
-            Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome),
-            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
-        }
-    }
-
-    pub(crate) fn complete_sequence(
-        &self,
-        sequence: u64,
-        id: &JobId,
-        outcome: Outcome,
-    ) -> Ticket<Completion> {
-        let operation = self.graph.complete_operation(sequence, id, outcome);
-        self.ticket(operation, move |graph, answer| {
-            graph.completion(sequence, answer)
-        })
-    }
-
-    /// Like [`Graph::cancel`].
-    pub fn cancel(&self, id: impl AsRef<str>) -> Ticket<Cancellation> {
-        let resolved = self.graph.resolve(id.as_ref());
-        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
-        let operation = resolved.map(|(sequence, id)| {
-            let graph = self.graph.core.clone();
-            self.graph.small(Action::Cancel {
-                graph,
-                sequence,
-                id,
-            })
-        });
-        self.ticket(operation, move |graph, answer| {
-            graph.cancellation(found, answer)
-        })
-    }
-
-    /// Like [`Graph::run`]. If the ticket is dropped, the job stays running until it
-    /// is completed by its id or the store is reopened.
-    pub fn run(&self, id: impl AsRef<str>) -> Ticket<Run> {
-        let resolved = self.graph.resolve(id.as_ref());
-        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
-        let operation = resolved.map(|(sequence, id)| {
-            let graph = self.graph.core.clone();
-            self.graph.small(Action::Start {
-                graph,
-                sequence,
-                id,
-            })
-        });
-        self.ticket(operation, move |graph, answer| {
-            answer?;
-            graph.watch(found)
-        })
-    }
-
-    /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
-    /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened.
-    pub fn run_next(&self) -> Ticket<Option<Run>> {
-        let operation = self.graph.check_writable().map(|()| {
-            let graph = self.graph.core.clone();
-            self.graph.small(Action::Claim { graph })
-        });
-        self.ticket(operation, |graph, answer| graph.claimed(answer))
     }
 }

@@ -42,6 +42,7 @@ mod document;
 mod engine;
 mod error;
 mod graph;
+mod health;
 mod id;
 mod index;
 mod job;
@@ -50,6 +51,7 @@ mod list;
 mod options;
 mod outcome;
 mod page;
+mod queue;
 mod recovered;
 mod request;
 mod run;
@@ -59,17 +61,19 @@ mod ticket;
 
 pub use crate::clock::Clock;
 pub use crate::error::{Error, Failure, Result};
-pub use crate::graph::{Cancellation, Completion, Graph, Queue, Submitted};
+pub use crate::graph::{Cancellation, Completion, Graph, Submitted};
+pub use crate::health::Health;
 pub use crate::id::JobId;
 pub use crate::job::{Job, Progress, State};
 pub use crate::list::{Cursor, List};
 pub use crate::options::{Durability, Options, Recovery};
 pub use crate::outcome::{Outcome, OutcomeKind};
 pub use crate::page::{Chunks, Jobs, Page};
+pub use crate::queue::{Queue, StoreQueue};
 pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::request::{Body, Request};
 pub use crate::run::Run;
-pub use crate::store::{Health, JobStore, StoreQueue};
+pub use crate::store::JobStore;
 pub use crate::ticket::Ticket;
 
 #[cfg(doc)]

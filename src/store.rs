@@ -8,19 +8,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::Engine;
 use crate::engine::open;
 use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::{Engine, Handle};
 use crate::error::{Error, Result, excerpt};
 use crate::graph::{Graph, unexpected};
+use crate::health::Health;
 use crate::options::Options;
+use crate::queue::StoreQueue;
 use crate::recovered::Recovered;
-use crate::ticket::Ticket;
 
 /// Bytes a project id or graph name may have.
 const NAME_BYTES_MAX: usize = 255;
-/// What a write without a request weighs in the queue.
-pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 
 /// A durable store of jobs: one folder, one process.
 ///
@@ -49,19 +48,6 @@ pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 #[derive(Clone)]
 pub struct JobStore {
     handle: Arc<Handle>,
-}
-
-/// What all handles of a store share; the last one closes it.
-pub(crate) struct Handle {
-    pub(crate) engine: Arc<Engine>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Err(error) = self.engine.close() {
-            tracing::error!(%error, "the store did not close well");
-        }
-    }
 }
 
 impl JobStore {
@@ -134,7 +120,7 @@ impl JobStore {
     /// [`Error::CommitUnknown`].
     pub fn create_graph(&self, project_id: &str, name: &str) -> Result<Graph> {
         let action = self.create_action(project_id, name)?;
-        created(&self.handle, self.commit(action))
+        graph_created(&self.handle, self.commit(action))
     }
 
     /// The graph of that name in that project. Another project's graph does not
@@ -200,10 +186,10 @@ impl JobStore {
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
-        dropped(self.commit(Action::DropGraph { graph: graph.core }))
+        graph_dropped(self.commit(Action::DropGraph { graph: graph.core }))
     }
 
-    fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
+    pub(crate) fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
         check_name("project id", project_id)?;
         check_name("graph name", name)?;
         self.engine().check_writable()?;
@@ -224,14 +210,14 @@ impl JobStore {
     }
 
     fn commit(&self, action: Action) -> Result<Answer> {
-        self.engine().commit(operation(action))
+        self.engine().commit(Operation::small(action))
     }
 
     /// Making and dropping graphs without blocking: each call is queued and gives a
-    /// [`Ticket`].
+    /// [`Ticket`](crate::Ticket).
     #[must_use]
     pub fn queue(&self) -> StoreQueue<'_> {
-        StoreQueue { store: self }
+        StoreQueue::new(self)
     }
 
     /// Where the store is; for one in memory, a path that does not exist.
@@ -274,74 +260,18 @@ impl JobStore {
     }
 }
 
-fn operation(action: Action) -> Operation {
-    Operation {
-        action,
-        bytes: SMALL_WRITE_BYTES,
-    }
-}
-
-fn created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {
+pub(crate) fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {
     match answer? {
         Answer::Graph(core) => Ok(Graph::new(handle, &core)),
         _ => Err(unexpected()),
     }
 }
 
-fn dropped(answer: Result<Answer>) -> Result<()> {
+pub(crate) fn graph_dropped(answer: Result<Answer>) -> Result<()> {
     match answer {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
         other => other.map(|_| ()),
     }
-}
-
-/// A store's writes without blocking: from [`JobStore::queue`].
-#[derive(Clone, Copy, Debug)]
-pub struct StoreQueue<'s> {
-    store: &'s JobStore,
-}
-
-impl StoreQueue<'_> {
-    /// Like [`JobStore::create_graph`].
-    pub fn create_graph(&self, project_id: &str, name: &str) -> Ticket<Graph> {
-        let handle = self.store.handle.clone();
-        let action = self.store.create_action(project_id, name);
-        Ticket::new(&self.store.handle, action.map(operation), move |answer| {
-            created(&handle, answer)
-        })
-    }
-
-    /// Like [`JobStore::drop_graph`].
-    pub fn drop_graph(&self, project_id: &str, name: &str) -> Ticket<()> {
-        let graph = self.store.graph(project_id, name);
-        let action = graph.map(|graph| Action::DropGraph {
-            graph: graph.core.clone(),
-        });
-        Ticket::new(&self.store.handle, action.map(operation), dropped)
-    }
-}
-
-/// Whether a store can do all it should: from [`JobStore::health`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Health {
-    /// It can.
-    Ok,
-    /// It serves all reads and writes, but something behind them does not work:
-    /// reopen it at a good moment.
-    #[non_exhaustive]
-    Degraded {
-        /// What does not work.
-        why: Arc<str>,
-    },
-    /// It serves reads only: a write or sync has failed. Reopen it.
-    #[non_exhaustive]
-    ReadOnly {
-        /// What failed.
-        why: Arc<str>,
-    },
-    /// It was closed.
-    Closed,
 }
 
 fn check_name(what: &'static str, given: &str) -> Result<()> {

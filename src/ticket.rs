@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::engine::Handle;
 use crate::engine::queue::{Answer, Full, Operation, Queued, Slot};
 use crate::error::{Error, Result};
-use crate::store::Handle;
 
 type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 

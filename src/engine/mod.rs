@@ -47,6 +47,7 @@ use crate::engine::open::StoreLock;
 use crate::engine::queue::{Answer, Operation, Queue, Queued, Slot};
 use crate::engine::recover::Found;
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::storage::disk::Disk;
@@ -55,7 +56,6 @@ use crate::storage::log::Spare;
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
-use crate::store::Health;
 
 /// Changes that wait for the index in memory, about, before new jobs are refused.
 const INDEX_LAG_MAX: u64 = 8 << 20;
@@ -377,5 +377,18 @@ impl Engine {
             lsn: committer.log.next_lsn() - 1,
         };
         identity::write_closed(&*self.disk, self.store, end)
+    }
+}
+
+/// What all handles of a store share; the last one closes it.
+pub(crate) struct Handle {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.close() {
+            tracing::error!(%error, "the store did not close well");
+        }
     }
 }

@@ -18,11 +18,24 @@ use crate::id::JobId;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
+/// What a write without a request weighs.
+pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
+
 /// A write as the committer takes it.
 pub(crate) struct Operation {
     pub(crate) action: Action,
     /// What it weighs in the queue.
     pub(crate) bytes: u64,
+}
+
+impl Operation {
+    /// A write that carries no request.
+    pub(crate) fn small(action: Action) -> Operation {
+        Operation {
+            action,
+            bytes: SMALL_WRITE_BYTES,
+        }
+    }
 }
 
 pub(crate) enum Action {

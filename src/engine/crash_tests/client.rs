@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
+use crate::engine::Handle;
 use crate::engine::crash_tests::world::{End, Fact, World};
 use crate::engine::open::open_disk;
+use crate::engine::queue::SMALL_WRITE_BYTES;
 use crate::engine::queue::{Action, Answer, Operation};
 use crate::error::{Error, Result};
 use crate::graph::{Completion, Graph, Submitted};
@@ -20,7 +22,6 @@ use crate::options::{Durability, Options};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::storage::disk::Disk;
-use crate::store::{Handle, SMALL_WRITE_BYTES};
 
 const PROJECT: &str = "10001";
 /// How long a test waits for the store's own threads.

@@ -1,0 +1,29 @@
+//! Whether a store can do all it should.
+//!
+//! Owns: [`Health`]. Must not know: what is wrong, beyond its words.
+//! Promise: a store that only seems well does not say so.
+
+use std::sync::Arc;
+
+/// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It can.
+    Ok,
+    /// It serves all reads and writes, but something behind them does not work:
+    /// reopen it at a good moment.
+    #[non_exhaustive]
+    Degraded {
+        /// What does not work.
+        why: Arc<str>,
+    },
+    /// It serves reads only: a write or sync has failed. Reopen it.
+    #[non_exhaustive]
+    ReadOnly {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// It was closed.
+    Closed,
+}

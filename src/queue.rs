@@ -1,0 +1,189 @@
+//! The writes of graphs and stores for engines that must not block.
+//!
+//! Owns: [`Queue`] and [`StoreQueue`]: for each blocking call one that gives a
+//! ticket. Must not know: what the writes do, beyond what the blocking calls share.
+//! Promise: what is queued is carried out in the order of one thread's calls.
+
+use crate::engine::queue::{Action, Answer, Operation};
+use crate::error::Result;
+use crate::graph::{
+    Cancellation, Completion, Graph, Submitted, created, created_all, submitted, unexpected,
+};
+use crate::id::JobId;
+use crate::outcome::Outcome;
+use crate::request::Request;
+use crate::run::Run;
+use crate::store::{JobStore, graph_created, graph_dropped};
+use crate::ticket::Ticket;
+
+/// A graph's writes without blocking: from [`Graph::queue`].
+///
+/// Each call queues its write and returns a [`Ticket`]. Errors, those of bad input
+/// too, come from the ticket. Writes of one thread are carried out in the order of
+/// the calls, as long as the queue has room; when it is full, a ticket waits for
+/// room when it is polled.
+///
+/// Calls that take an id look the job up first, which reads a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'g> {
+    graph: &'g Graph,
+}
+
+impl<'g> Queue<'g> {
+    pub(crate) fn new(graph: &'g Graph) -> Queue<'g> {
+        Queue { graph }
+    }
+
+    pub(crate) fn ticket<T>(
+        &self,
+        operation: Result<Operation>,
+        finish: impl FnOnce(&Graph, Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        let graph = self.graph.clone();
+        Ticket::new(&self.graph.handle, operation, move |answer| {
+            finish(&graph, answer)
+        })
+    }
+
+    /// Like [`Graph::submit`].
+    pub fn submit(&self, request: Request) -> Ticket<JobId> {
+        self.ticket(self.graph.submit_operation(request), |_, answer| {
+            created(answer)
+        })
+    }
+
+    /// Like [`Graph::submit_all`].
+    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Ticket<Vec<JobId>> {
+        let operation = self.graph.submit_all_operation(requests);
+        self.ticket(operation, |_, answer| created_all(answer))
+    }
+
+    /// Like [`Graph::submit_as`].
+    pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
+        match JobId::new(id) {
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
+            Ok(id) => {
+                let looked = self.graph.look(&id);
+                let operation =
+                    looked.and_then(|l| self.graph.submit_as_operation(&id, request, l));
+                self.ticket(operation, move |_, answer| submitted(answer, id))
+            }
+        }
+    }
+
+    /// Like [`Graph::start`].
+    pub fn start(&self, id: impl AsRef<str>) -> Ticket<()> {
+        let operation = self.graph.resolve(id.as_ref()).map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            Operation::small(Action::Start {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, |_, answer| answer.map(|_| ()))
+    }
+
+    /// Like [`Graph::complete`].
+    pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Ticket<Completion> {
+        match self.graph.resolve(id.as_ref()) {
+            Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome),
+            Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
+        }
+    }
+
+    pub(crate) fn complete_sequence(
+        &self,
+        sequence: u64,
+        id: &JobId,
+        outcome: Outcome,
+    ) -> Ticket<Completion> {
+        let operation = self.graph.complete_operation(sequence, id, outcome);
+        self.ticket(operation, move |graph, answer| {
+            graph.completion(sequence, answer)
+        })
+    }
+
+    /// Like [`Graph::cancel`].
+    pub fn cancel(&self, id: impl AsRef<str>) -> Ticket<Cancellation> {
+        let resolved = self.graph.resolve(id.as_ref());
+        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let operation = resolved.map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            Operation::small(Action::Cancel {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, move |graph, answer| {
+            graph.cancellation(found, answer)
+        })
+    }
+
+    /// Like [`Graph::run`]. If the ticket is dropped, the job stays running until it
+    /// is completed by its id or the store is reopened.
+    pub fn run(&self, id: impl AsRef<str>) -> Ticket<Run> {
+        let resolved = self.graph.resolve(id.as_ref());
+        let found = resolved.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let operation = resolved.map(|(sequence, id)| {
+            let graph = self.graph.core.clone();
+            Operation::small(Action::Start {
+                graph,
+                sequence,
+                id,
+            })
+        });
+        self.ticket(operation, move |graph, answer| {
+            answer?;
+            graph.watch(found)
+        })
+    }
+
+    /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
+    /// for it, that job stays running until it is completed by its id or the store
+    /// is reopened.
+    pub fn run_next(&self) -> Ticket<Option<Run>> {
+        let operation = self.graph.check_writable().map(|()| {
+            let graph = self.graph.core.clone();
+            Operation::small(Action::Claim { graph })
+        });
+        self.ticket(operation, |graph, answer| graph.claimed(answer))
+    }
+}
+
+/// A store's writes without blocking: from [`JobStore::queue`].
+#[derive(Clone, Copy, Debug)]
+pub struct StoreQueue<'s> {
+    store: &'s JobStore,
+}
+
+impl<'s> StoreQueue<'s> {
+    pub(crate) fn new(store: &'s JobStore) -> StoreQueue<'s> {
+        StoreQueue { store }
+    }
+
+    /// Like [`JobStore::create_graph`].
+    pub fn create_graph(&self, project_id: &str, name: &str) -> Ticket<Graph> {
+        let handle = self.store.handle().clone();
+        let action = self.store.create_action(project_id, name);
+        Ticket::new(
+            self.store.handle(),
+            action.map(Operation::small),
+            move |answer| graph_created(&handle, answer),
+        )
+    }
+
+    /// Like [`JobStore::drop_graph`].
+    pub fn drop_graph(&self, project_id: &str, name: &str) -> Ticket<()> {
+        let graph = self.store.graph(project_id, name);
+        let action = graph.map(|graph| Action::DropGraph {
+            graph: graph.core.clone(),
+        });
+        Ticket::new(
+            self.store.handle(),
+            action.map(Operation::small),
+            graph_dropped,
+        )
+    }
+}
