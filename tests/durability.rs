@@ -524,6 +524,15 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
     let segments = files_ending(&origin, ".segment");
     for cut in [None, Some(0), Some(40), Some(1000)] {
         for segment in &segments[..count - 1] {
+            // Behind its last frame a segment has nothing to lose.
+            let bytes = fs::read(segment).unwrap();
+            let end = bytes
+                .iter()
+                .rposition(|&b| b != 0)
+                .map_or(0, |at| at as u64 + 1);
+            if cut.is_some_and(|cut| cut >= end) {
+                continue;
+            }
             let dir = root.path().join("copy");
             copy_folder(&origin, &dir);
             let path = dir.join(segment.file_name().unwrap());
@@ -536,7 +545,7 @@ fn a_missing_or_cut_segment_in_the_middle_is_damage() {
             }
             let named = damaged_file(&dir, &format!("{path:?} cut at {cut:?}"));
             // The first one's absence shows in the second.
-            let first = *segment == segments[0] && cut.unwrap_or(0) == 0;
+            let first = *segment == segments[0] && cut.unwrap_or(0) < 64;
             assert!(named == path || first, "{cut:?} of {path:?}: {named:?}");
             fs::remove_dir_all(&dir).unwrap();
         }
