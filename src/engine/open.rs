@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
-use crate::index::sled::{self, SledIndex};
+use crate::index::sled_index::{SledIndex, remove as remove_index};
 use crate::index::{Fault, Index};
 use crate::options::{Options, Recovery};
 use crate::storage::disk::Disk;
@@ -56,7 +56,7 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
     let open_index = move |anew: bool| -> Result<Arc<dyn Index>> {
         let failed = |e: io::Error| Error::io("open", &folder, &e);
         if anew {
-            sled::remove(&folder).map_err(failed)?;
+            remove_index(&folder).map_err(failed)?;
         }
         let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
         Ok(Arc::new(index))

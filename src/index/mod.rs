@@ -7,7 +7,7 @@
 pub(crate) mod memory;
 pub(crate) mod rows;
 pub(crate) mod runs;
-pub(crate) mod sled;
+pub(crate) mod sled_index;
 
 /// Why the index cannot answer.
 #[derive(Clone, Debug)]

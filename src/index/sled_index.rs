@@ -18,7 +18,7 @@ use super::{Batch, EachRow, Fault, Index};
 const FLUSH_EVERY_MS: u64 = 500;
 
 pub(crate) struct SledIndex {
-    tree: ::sled::Db,
+    tree: sled::Db,
 }
 
 impl SledIndex {
@@ -54,7 +54,7 @@ fn is_locked(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
 }
 
-fn open(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
+fn open(folder: &Path, cache_bytes: u64) -> io::Result<sled::Db> {
     if !folder.is_dir() {
         remove(folder)?;
         // Made here, because sled would leave it open to others.
@@ -71,8 +71,8 @@ fn open(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
     }
 }
 
-fn open_once(folder: &Path, cache_bytes: u64) -> io::Result<::sled::Db> {
-    let config = ::sled::Config::new()
+fn open_once(folder: &Path, cache_bytes: u64) -> io::Result<sled::Db> {
+    let config = sled::Config::new()
         .path(folder)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
@@ -108,7 +108,7 @@ fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
 }
 
 /// sled panics on some damage where it should return an error.
-fn caught<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Fault> {
+fn caught<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|e| Fault(e.to_string())),
         Err(_) => Err(Fault("sled panicked".to_owned())),
@@ -129,7 +129,7 @@ impl Index for SledIndex {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), Fault> {
-        let mut changes = ::sled::Batch::default();
+        let mut changes = sled::Batch::default();
         for (key, value) in &batch.rows {
             match value {
                 Some(value) => changes.insert(key.as_slice(), value.as_slice()),
