@@ -39,7 +39,7 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
         disk.fail_after(calls, fault);
         let (tried, about, before) = (disk.clone(), what.clone(), before.clone());
         within_bounds(what, move || {
-            let mut client = Client::new(seed, "graph", true);
+            let mut client = Client::new(seed, "later", true);
             client.world = before.world.clone();
             try_out(&about, &mut client, &tried, fault);
         });

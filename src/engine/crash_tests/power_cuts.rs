@@ -60,8 +60,9 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
         };
         if is_killed {
             // Some time ago, within some operation.
-            let back = client.random.below(20) as usize;
-            let image = &session.images[session.images.len() - 1 - back];
+            let count = session.images.len();
+            let back = client.random.below(count.min(20) as u64) as usize;
+            let image = &session.images[count - 1 - back];
             disk = Arc::new(image.after_kill());
             let left = Store::open(Arc::new(image.after_kill()), Durability::Synced);
             let seen = Seen::read(&left.expect("it opens"));
