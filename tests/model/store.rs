@@ -45,7 +45,6 @@ struct Past {
 
 /// A store under test, and what it should hold.
 pub struct Test {
-    folders: tempfile::TempDir,
     folder: PathBuf,
     store: Option<JobStore>,
     clock: SetClock,
@@ -58,6 +57,8 @@ pub struct Test {
     /// Handles of dropped graphs: the store must not bring such a graph back, though
     /// it still keeps some of it for them.
     dropped: Vec<Graph>,
+    /// Last, so that it goes after everything that has the store open.
+    folders: tempfile::TempDir,
 }
 
 impl Test {
