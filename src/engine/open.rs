@@ -29,7 +29,6 @@ use crate::options::{Options, Recovery};
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
-use crate::storage::frame::HEADER_BYTES;
 use crate::storage::identity::{self, LogEnd, StoreId};
 use crate::storage::log::{Log, Spare};
 use crate::storage::names;
@@ -416,35 +415,13 @@ fn read_segment(
     if !is_synced {
         segment.make_durable(disk, &bytes)?;
     }
-    let mut frames = Vec::new();
-    let mut problem = None;
-    let scanned = segment.scan(&bytes, known_end, |at, frame| {
-        frames.push((frame.first_lsn, at));
-        let payload_at = at + HEADER_BYTES as u64;
-        let whole = frame.events(|lsn, event, end| {
-            let applied = replay.segment_event(lsn, &event, segment, payload_at + end as u64);
-            applied.map_err(|p| {
-                problem = Some(p);
-                Error::Closed
-            })
-        })?;
-        match whole {
-            true => Ok(()),
-            false => Err(Error::damaged(
-                &segment.path,
-                at,
-                "a frame's events are not valid",
-            )),
-        }
-    });
-    if let Some(problem) = problem {
-        return Err(problem);
-    }
-    let (end, next_lsn) = scanned?;
-    segment.note_frames(frames);
-    segment.seal(end);
-    replay.next_lsn = next_lsn;
-    Ok(end)
+    let scanned = segment.scan_events(&bytes, known_end, |lsn, event, end| {
+        replay.segment_event(lsn, &event, segment, end)
+    })?;
+    segment.note_frames(scanned.frames);
+    segment.seal(scanned.end);
+    replay.next_lsn = scanned.next_lsn;
+    Ok(scanned.end)
 }
 
 /// What the index holds, where all of it is sound.

@@ -73,24 +73,14 @@ fn work(engine: &Engine) -> Result<()> {
 fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
-    let (_, next_lsn) = segment.scan(&bytes, segment.end(), |at, frame| {
-        let whole = frame.events(|lsn, event, _| {
-            events.push((lsn, event));
-            Ok::<(), Error>(())
-        })?;
-        match whole {
-            true => Ok(()),
-            false => Err(Error::damaged(
-                &segment.path,
-                at,
-                "a frame's events are not valid",
-            )),
-        }
+    let scanned = segment.scan_events(&bytes, segment.end(), |lsn, event, _| {
+        events.push((lsn, event));
+        Ok::<(), Error>(())
     })?;
     let pack = if events.is_empty() {
         None
     } else {
-        let pack = write_pack(engine, segment.header.first_lsn, next_lsn, &events)?;
+        let pack = write_pack(engine, segment.header.first_lsn, scanned.next_lsn, &events)?;
         Some(Arc::new(pack))
     };
     {

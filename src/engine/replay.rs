@@ -102,22 +102,9 @@ impl Replay {
         let from = self.indexer.applied_lsn + 1;
         self.pack_end = Some(pack.last_lsn);
         if pack.last_lsn >= from {
-            // Events are applied one by one; what stops one stops all.
-            let mut problem = None;
-            let read = pack.events(from.max(pack.first_lsn), |lsn, event| {
-                let applied = self.packed_event(lsn, event, &pack.path);
-                applied.map_err(|p| match p {
-                    Problem::Truth(error) => error,
-                    Problem::Index(fault) => {
-                        problem = Some(fault);
-                        Error::Closed
-                    }
-                })
-            });
-            if let Some(fault) = problem {
-                return Err(fault.into());
-            }
-            read?;
+            pack.events(from.max(pack.first_lsn), |lsn, event| {
+                self.packed_event(lsn, event, &pack.path)
+            })?;
         }
         for part in &pack.parts {
             let Some(graph) = self.graph_or_dropped(part.graph, &pack.path)? else {

@@ -175,11 +175,11 @@ impl Pack {
     }
 
     /// Calls `each` with every event from `from_lsn` on and its LSN.
-    pub(crate) fn events(
+    pub(crate) fn events<E: From<Error>>(
         &self,
         from_lsn: u64,
-        mut each: impl FnMut(u64, &Event<'_>) -> Result<()>,
-    ) -> Result<()> {
+        mut each: impl FnMut(u64, &Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let first = self.chunks.partition_point(|c| c.first_lsn <= from_lsn);
         let mut buffer = Vec::new();
         for n in first.saturating_sub(1)..self.chunks.len() {
@@ -187,7 +187,7 @@ impl Pack {
                 if lsn + event.lsns() > from_lsn {
                     each(lsn, event)?;
                 }
-                Ok(())
+                Ok::<(), E>(())
             })?;
         }
         Ok(())
@@ -209,12 +209,12 @@ impl Pack {
         }
     }
 
-    fn chunk_events(
+    fn chunk_events<E: From<Error>>(
         &self,
         n: usize,
         buffer: &mut Vec<u8>,
-        mut each: impl FnMut(u64, &Event<'_>) -> Result<()>,
-    ) -> Result<()> {
+        mut each: impl FnMut(u64, &Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let place = &self.chunks[n];
         let damaged = || Error::damaged(&self.path, place.offset, "an event chunk is not valid");
         let mut piece = vec![0; place.len as usize];
@@ -235,7 +235,7 @@ impl Pack {
             lsn = lsn.checked_add(event.lsns()).ok_or_else(damaged)?;
         }
         if taken != piece.len() || lsn != next {
-            return Err(damaged());
+            return Err(damaged().into());
         }
         Ok(())
     }

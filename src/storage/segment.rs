@@ -77,6 +77,15 @@ pub(crate) struct Segment {
     end: OnceLock<u64>,
 }
 
+/// What a walk through a segment has found.
+pub(crate) struct Scanned {
+    /// The byte behind the last frame.
+    pub(crate) end: u64,
+    pub(crate) next_lsn: u64,
+    /// First LSN and place of every frame.
+    pub(crate) frames: Vec<(u64, u64)>,
+}
+
 /// What a segment's file turned out to be.
 pub(crate) enum Found {
     Segment(Segment),
@@ -239,12 +248,12 @@ impl Segment {
     /// `end` is the byte behind the last frame where that is known; where it is
     /// not, the first place without a valid frame is the end, unless a later frame
     /// vouches for what should stand there. Returns the end and the next LSN.
-    pub(crate) fn scan<'b>(
+    fn scan<'b, E: From<Error>>(
         &self,
         bytes: &'b [u8],
         end: Option<u64>,
-        mut each: impl FnMut(u64, Frame<'b>) -> Result<()>,
-    ) -> Result<(u64, u64)> {
+        mut each: impl FnMut(u64, Frame<'b>) -> Result<(), E>,
+    ) -> Result<(u64, u64), E> {
         let mut at = SEGMENT_HEADER_BYTES;
         let mut lsn = self.header.first_lsn;
         loop {
@@ -256,11 +265,8 @@ impl Segment {
             let Some(frame) = frame else {
                 let synced = later_frame_vouches_for(rest, self.binding, lsn);
                 if end.is_some() || synced {
-                    return Err(Error::damaged(
-                        &self.path,
-                        at as u64,
-                        format!("the frame of log sequence number {lsn} is not valid"),
-                    ));
+                    let what = format!("the frame of log sequence number {lsn} is not valid");
+                    return Err(Error::damaged(&self.path, at as u64, what).into());
                 }
                 break;
             };
@@ -268,14 +274,41 @@ impl Segment {
             at += frame.len();
             lsn += frame.count;
             if end.is_some_and(|end| at as u64 > end) {
-                return Err(Error::damaged(
-                    &self.path,
-                    at as u64,
-                    "its last frame ends elsewhere than recorded",
-                ));
+                let what = "its last frame ends elsewhere than recorded";
+                return Err(Error::damaged(&self.path, at as u64, what).into());
             }
         }
         Ok((at as u64, lsn))
+    }
+
+    /// Walks the events of a whole segment, each with its LSN and the byte behind it;
+    /// `end` as for [`Segment::scan`].
+    pub(crate) fn scan_events<'b, E: From<Error>>(
+        &self,
+        bytes: &'b [u8],
+        end: Option<u64>,
+        mut each: impl FnMut(u64, Event<'b>, u64) -> Result<(), E>,
+    ) -> Result<Scanned, E> {
+        let mut frames = Vec::new();
+        let (end, next_lsn) = self.scan::<E>(bytes, end, |at, frame| {
+            frames.push((frame.first_lsn, at));
+            let payload_at = at + HEADER_BYTES as u64;
+            let whole = frame
+                .events(|lsn, event, event_end| each(lsn, event, payload_at + event_end as u64))?;
+            match whole {
+                true => Ok(()),
+                false => Err(self.not_events(at).into()),
+            }
+        })?;
+        Ok(Scanned {
+            end,
+            next_lsn,
+            frames,
+        })
+    }
+
+    fn not_events(&self, at: u64) -> Error {
+        Error::damaged(&self.path, at, "a frame's events are not valid")
     }
 
     /// Makes durable what a scan has found but no frame vouches for: it may only be
@@ -284,7 +317,7 @@ impl Segment {
     pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
         let mut synced_lsn = 0;
         let mut frames = Vec::new();
-        self.scan(bytes, None, |at, frame| {
+        self.scan::<Error>(bytes, None, |at, frame| {
             synced_lsn = synced_lsn.max(frame.synced_lsn);
             frames.push((
                 frame.first_lsn + frame.count - 1,
@@ -341,11 +374,7 @@ impl Segment {
         })?;
         match whole {
             true => Ok(()),
-            false => Err(Error::damaged(
-                &self.path,
-                at,
-                "a frame's events are not valid",
-            )),
+            false => Err(self.not_events(at)),
         }
     }
 }
