@@ -4,9 +4,9 @@
 //! write becomes durable.
 //! Promise: what a call says is so; what it refuses changed nothing.
 
+use crate::sync::atomic::Ordering;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::engine::graph_state::{GraphCore, RunCell};
 use crate::engine::queue::{Action, Answer, Looked, Operation, SMALL_WRITE_BYTES};

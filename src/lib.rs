@@ -57,6 +57,7 @@ mod request;
 mod run;
 mod storage;
 mod store;
+mod sync;
 mod ticket;
 
 pub use crate::clock::Clock;

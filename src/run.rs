@@ -5,9 +5,9 @@
 //! Promise: a run that is dropped unfinished, also by a panic, is recorded as
 //! interrupted.
 
+use crate::sync::atomic::Ordering;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::graph_state::RunCell;

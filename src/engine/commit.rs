@@ -6,10 +6,10 @@
 //! interval mode) and visible; nothing is visible before; a write that is refused
 //! changes nothing.
 
+use crate::sync::atomic::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 

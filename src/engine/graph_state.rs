@@ -5,11 +5,11 @@
 //! Promise: all changes of a commit become visible at once; what is not in the
 //! index yet is found here.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock};
 
 use crate::engine::status::StatusColumn;
 use crate::id::OwnIds;

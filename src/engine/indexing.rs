@@ -5,8 +5,8 @@
 //! Promise: the index says of itself up to which LSN it is whole; what it does not
 //! hold stays in memory until it does.
 
+use crate::sync::atomic::Ordering;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 

@@ -5,11 +5,11 @@
 //! Promise: an id finds its own job or none: what is found is compared with the id
 //! that is stored.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;

@@ -29,14 +29,14 @@ pub(crate) mod status;
 #[cfg(test)]
 mod crash_tests;
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use crate::sync::{Mutex, RwLock};
 use crossbeam::channel::Sender;
-use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
 use crate::engine::commit::Committer;

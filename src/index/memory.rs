@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
 use super::{Batch, EachRow, Fault, Index};
 

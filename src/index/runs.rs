@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock};
 
 use super::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
 use super::{Batch, Fault, Index};

@@ -9,13 +9,13 @@
 //! own: a disk owes nobody an order. Data under a sync that failed never becomes
 //! durable by a later one, as on Linux.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::{Memory, MemoryFile};
 
@@ -390,7 +390,7 @@ impl Image {
 impl MemoryFile {
     fn of(content: Vec<u8>, number: u64, trial: &Arc<Trial>) -> Arc<MemoryFile> {
         Arc::new(MemoryFile {
-            content: parking_lot::RwLock::new(content),
+            content: crate::sync::RwLock::new(content),
             number,
             trial: trial.clone(),
         })
