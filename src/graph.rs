@@ -333,12 +333,22 @@ impl Graph {
         let total = state.status.total(states);
         let after = selection.last().map(|last| last + 1);
         let more = after.filter(|&after| state.status.select(states, after, 0, 1).len > 0);
+        let set_aside = state.set_aside_in(|| {
+            // From where the page begins to its last job, or to the list's end.
+            let before = (list.offset > 0).then(|| {
+                let before = state.status.select(states, from, list.offset - 1, 1);
+                before.last().map_or(state.status.len(), |last| last + 1)
+            });
+            let end = more.unwrap_or(state.status.len());
+            before.unwrap_or(from)..end
+        });
         let snapshot = Snapshot::take(&state, selection);
         drop(state);
         Ok(Page {
             graph: self.clone(),
             snapshot: Arc::new(snapshot),
             total,
+            set_aside,
             next: more.map(|next| Cursor::new(&self.core, states, next)),
         })
     }
@@ -355,6 +365,17 @@ impl Graph {
             .read()
             .status
             .total(States::NONE.with(state)))
+    }
+
+    /// How many of the graph's jobs a repair has set aside, because their blocks
+    /// were damaged: no list shows them, and no count has them. 0 in a store that
+    /// was never repaired.
+    ///
+    /// # Errors
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    pub fn set_aside(&self) -> Result<u64> {
+        self.check()?;
+        Ok(self.core.state.read().set_aside_in(|| 0..u64::MAX))
     }
 
     /// The same writes for engines that must not block: each is queued and gives a

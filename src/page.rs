@@ -44,6 +44,7 @@ pub struct Page {
     pub(crate) graph: Graph,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) total: u64,
+    pub(crate) set_aside: u64,
     pub(crate) next: Option<Cursor>,
 }
 
@@ -64,6 +65,15 @@ impl Page {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// How many jobs this page passes over because a repair set them aside: those
+    /// from where it begins up to its last job, or to the end of the list. Whoever
+    /// walks the list by cursor or by offset is told of each once. 0 in a store that
+    /// was never repaired.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.set_aside
     }
 
     /// Where the list goes on, if it did at that instant.
@@ -146,6 +156,7 @@ impl fmt::Debug for Page {
         f.debug_struct("Page")
             .field("len", &self.len())
             .field("total", &self.total)
+            .field("set_aside", &self.set_aside)
             .field("next", &self.next)
             .finish_non_exhaustive()
     }

@@ -8,15 +8,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::open;
 use crate::engine::queue::{Action, Answer, Operation};
 use crate::engine::{Engine, Handle};
+use crate::engine::{check, open};
 use crate::error::{Error, Result, excerpt};
 use crate::graph::{Graph, unexpected};
 use crate::health::Health;
 use crate::options::Options;
 use crate::queue::StoreQueue;
 use crate::recovered::Recovered;
+use crate::report::{Repaired, Report};
+use crate::storage::disk::Disk;
 
 /// Bytes a project id or graph name may have.
 const NAME_BYTES_MAX: usize = 255;
@@ -87,6 +89,73 @@ impl JobStore {
     /// [`Error::Io`] when the system has no random numbers or threads.
     pub fn in_memory() -> Result<JobStore> {
         JobStore::options().in_memory()
+    }
+
+    /// Looks over the store in `dir`, which must not be open: reads and checks every
+    /// byte of its log, and whether an open would succeed. Changes nothing. What the
+    /// index holds is not looked at: an open makes it anew where it is not right.
+    ///
+    /// # Cost
+    /// Everything is read once; memory for the states and directories, and for a
+    /// segment.
+    ///
+    /// # Errors
+    /// Damage is no error but stands in the [`Report`]. [`Error::StoreInUse`] (use
+    /// [`JobStore::scrub`] then), [`Error::StoreMissing`], [`Error::NotAStore`],
+    /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and
+    /// [`Error::Damaged`] where not even the store's identity can be found out.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # jobstore::JobStore::open(dir)?.close()?;
+    /// let report = jobstore::JobStore::verify(dir)?;
+    /// print!("{report}");
+    /// assert!(report.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(dir: impl AsRef<Path>) -> Result<Report> {
+        check::verify_folder(dir.as_ref())
+    }
+
+    /// Sets aside what is damaged in the store in `dir`, which must not be open, so
+    /// that the rest is served again. A sound store is left as it is.
+    ///
+    /// Damaged blocks are taken out of the list: their jobs are counted by
+    /// [`Page::set_aside`](crate::Page::set_aside) and
+    /// [`Graph::set_aside`](crate::Graph::set_aside). Where events were lost, jobs
+    /// that were not complete before them, and of which nothing later tells, are
+    /// completed as interrupted by the next open, whatever [`Recovery`] it is told:
+    /// nobody works twice on a job whose end was lost. A graph whose name was lost,
+    /// also in the index, is called `graph-N` in the project `lost`. The index is
+    /// made anew by the next open.
+    ///
+    /// Each file that held damage stays beside the store as it was found, under its
+    /// name with `.damaged` behind; [`Repaired`] lists them. Remove them when they
+    /// are of no more use. A repair that was interrupted can be done again.
+    ///
+    /// If the very end of the log is lost, numbers of jobs that were recorded there
+    /// may be given again; their ids are not.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: a damaged file needs
+    /// twice its room while it is repaired.
+    ///
+    /// [`Recovery`]: crate::Recovery
+    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired> {
+        check::repair_folder(dir.as_ref())
+    }
+
+    /// Looks this store over while it is at work: reads and checks every byte of its
+    /// log and every row of its index, as they are now, at low priority: it rests as
+    /// long as it reads. Blocks until it is through; closing the store ends it.
+    ///
+    /// # Errors
+    /// Damage is no error but stands in the [`Report`]. [`Error::Closed`],
+    /// [`Error::Io`].
+    pub fn scrub(&self) -> Result<Report> {
+        self.engine().scrub()
     }
 
     pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
@@ -193,19 +262,17 @@ impl JobStore {
         check_name("project id", project_id)?;
         check_name("graph name", name)?;
         self.engine().check_writable()?;
-        let random: [u8; 24] = open::random(&*self.engine().disk)?;
-        let word = |n: usize| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&random[8 * n..8 * n + 8]);
-            u64::from_le_bytes(eight)
-        };
-        // 19 digits, the first of them no zero.
-        const SMALLEST: u64 = 1_000_000_000_000_000_000;
+        let disk = &*self.engine().disk;
+        let key: [u8; 16] = open::random(disk)?;
+        let (low, high) = (
+            u128::from_le_bytes(key) as u64,
+            u128::from_le_bytes(key) >> 64,
+        );
         Ok(Action::CreateGraph {
             project: project_id.to_owned(),
             name: name.to_owned(),
-            id_number: SMALLEST + word(0) % (9 * SMALLEST),
-            key: [word(1), word(2)],
+            id_number: random_id_number(disk)?,
+            key: [low, high as u64],
         })
     }
 
@@ -258,6 +325,13 @@ impl JobStore {
     pub fn close(&self) -> Result<()> {
         self.engine().close()
     }
+}
+
+/// The digits that a graph's ids begin with: 19, the first of them no zero.
+pub(crate) fn random_id_number(disk: &dyn Disk) -> Result<u64> {
+    const SMALLEST: u64 = 1_000_000_000_000_000_000;
+    let random = u64::from_le_bytes(open::random(disk)?);
+    Ok(SMALLEST + random % (9 * SMALLEST))
 }
 
 pub(crate) fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {

@@ -12,6 +12,7 @@
 //! - `held_syncs`: a sync that does not return. Nobody sees what it is to make
 //!   durable, and nobody waits for it but its writer.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
+//! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `late_index`: the index ends in the middle of what was packed since.
 
 mod client;
@@ -20,4 +21,5 @@ mod failing_calls;
 mod held_syncs;
 mod late_index;
 mod power_cuts;
+mod repair;
 mod world;

@@ -7,6 +7,7 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
@@ -57,6 +58,12 @@ impl GraphCore {
 
     pub(crate) fn set_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Whether the event that created it was lost: its ids cannot be told from
+    /// others any more, so all of them are looked up.
+    pub(crate) fn has_lost_its_key(&self) -> bool {
+        self.key == [0; 2]
     }
 
     /// Whether this id of this job was not made by the graph, so that only a lookup
@@ -227,6 +234,31 @@ impl GraphState {
         } else {
             self.status.set(sequence, State::Pending);
         }
+    }
+
+    /// Takes a job out of all lists whose block was set aside.
+    pub(crate) fn set_aside(&mut self, sequence: u64) {
+        self.status.set_gone(sequence);
+        self.cancelling.remove(&sequence);
+        self.changed.remove(&sequence);
+    }
+
+    /// How many jobs in a range were set aside. The range is asked for only where
+    /// any were.
+    pub(crate) fn set_aside_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
+        if self.parts.iter().all(|part| part.set_aside == 0) {
+            return 0;
+        }
+        let range = range();
+        let parts = self.parts.iter().filter(|part| part.set_aside > 0);
+        parts
+            .flat_map(|part| &part.blocks)
+            .filter(|place| place.is_set_aside())
+            .map(|place| {
+                let (from, end) = (place.first_sequence, place.end_sequence());
+                end.min(range.end).saturating_sub(from.max(range.start))
+            })
+            .sum()
     }
 
     /// One past the last packed job.

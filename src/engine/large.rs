@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::graph_state::{GraphCore, TailPlace, TailRun};
+use crate::engine::graph_state::{TailPlace, TailRun};
 use crate::error::{Error, Result};
 use crate::storage::block::{
     AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, BLOCK_STATUS, PIECE_BYTES,
@@ -40,7 +40,7 @@ enum Source {
 }
 
 impl Large {
-    pub(crate) fn in_pack(graph: &GraphCore, part: &Part, place: BlockPlace) -> Result<Large> {
+    pub(crate) fn in_pack(part: &Part, place: BlockPlace) -> Result<Large> {
         let damaged = || Error::damaged(&part.path, place.offset, "a large job is not valid");
         let failed = |e| Error::io("read", &part.path, &e);
         let first = read_piece(&*part.file, place.offset, u64::from(place.len))
@@ -48,14 +48,14 @@ impl Large {
             .ok_or_else(damaged)?;
         let sequence = place.first_sequence;
         let (row, taken) =
-            open_large(graph.number, sequence, &first, &mut Vec::new()).ok_or_else(damaged)?;
+            open_large(part.graph, sequence, &first, &mut Vec::new()).ok_or_else(damaged)?;
         Ok(Large {
             sequence,
             row,
             path: part.path.clone(),
             file: part.file.clone(),
             source: Source::Pack {
-                seed: (graph.number, sequence, 1),
+                seed: (part.graph, sequence, 1),
                 offset: place.offset + taken as u64,
                 left: u64::from(place.len) - taken as u64,
             },
@@ -173,8 +173,8 @@ impl Large {
 }
 
 /// The id of a job that is packed in pieces.
-pub(crate) fn large_id(graph: &GraphCore, part: &Part, place: BlockPlace) -> Result<String> {
-    let mut large = Large::in_pack(graph, part, place)?;
+pub(crate) fn large_id(part: &Part, place: BlockPlace) -> Result<String> {
+    let mut large = Large::in_pack(part, place)?;
     let mut piece = Vec::new();
     large.next_piece(&mut piece)?;
     let id = piece.get(BEFORE_ID.len()..BEFORE_ID.len() + usize::from(large.row.id_len));

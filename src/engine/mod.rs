@@ -12,6 +12,7 @@
 //! its blocks, [`jobs`] makes values of them; [`packing`] and [`indexing`] work
 //! behind; [`open`] puts all of it together again.
 
+pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod graph_state;
 pub(crate) mod indexing;
@@ -23,8 +24,10 @@ pub(crate) mod packing;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod recover;
+pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod status;
+pub(crate) mod survey;
 
 #[cfg(test)]
 mod crash_tests;

@@ -49,7 +49,7 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
     check_folder(path)?;
     Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
     let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    let lock = lock(&path.join(names::LOCK), path)?;
+    let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
     let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
     let open_index = move |anew: bool| -> Result<Arc<dyn Index>> {
@@ -116,13 +116,14 @@ impl Drop for StoreLock {
 }
 
 /// Takes the lock file, which names its holder for those that come later.
-fn lock(path: &Path, folder: &Path) -> Result<StoreLock> {
+fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |e: io::Error| Error::io("lock", path, &e);
+    let change = look == Look::AndChange;
     let file = std::fs::OpenOptions::new()
         .read(true)
-        .write(true)
-        .create(true)
+        .write(change)
+        .create(change)
         .truncate(false)
         .mode(0o600)
         .open(path)
@@ -141,11 +142,67 @@ fn lock(path: &Path, folder: &Path) -> Result<StoreLock> {
         Err(e) => return Err(failed(e.into())),
     }
     let lock = StoreLock(file);
+    if !change {
+        return Ok(lock);
+    }
     let mut file = &lock.0;
     file.set_len(0).map_err(failed)?;
     file.write_all(format!("{}\n", std::process::id()).as_bytes())
         .map_err(failed)?;
     Ok(lock)
+}
+
+/// Whether what is looked at may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Only,
+    AndChange,
+}
+
+/// A store's folder that nobody has open, and its lock, so that nobody opens it
+/// meanwhile.
+pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<StoreLock>)> {
+    let names = std::fs::read_dir(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Error::StoreMissing {
+            path: path.to_path_buf(),
+        },
+        _ => Error::io("read", path, &e),
+    })?;
+    let mut found = None;
+    for name in names {
+        let name = name.map_err(|e| Error::io("read", path, &e))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if names::is_ours(&name) {
+            found = None;
+            break;
+        }
+        found = Some(name);
+    }
+    if let Some(found) = found {
+        let path = path.to_path_buf();
+        return Err(Error::NotAStore { path, found });
+    }
+    let lock_path = path.join(names::LOCK);
+    let lock = match look {
+        Look::Only if !lock_path.exists() => None,
+        look => Some(lock(&lock_path, path, look)?),
+    };
+    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
+    Ok((disk, lock))
+}
+
+/// The index of a store that nobody has open, or, where none is wanted, nothing: it
+/// is removed then.
+pub(crate) fn index_at_rest(path: &Path, wanted: bool) -> Result<Option<Arc<dyn Index>>> {
+    let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
+    let failed = |e: io::Error| Error::io("open", &folder, &e);
+    if !wanted {
+        remove_index(&folder).map_err(failed)?;
+        return Ok(None);
+    }
+    let cache_bytes = Options::default().cache_bytes / INDEX_CACHE_SHARE;
+    let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
+    Ok(Some(Arc::new(index)))
 }
 
 type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
@@ -165,11 +222,11 @@ fn open(
         }
     };
     let files = read_files(&*disk, store)?;
-    let recovery = options.recovery;
-    let read = match read_log(&*disk, store, &files, recovery, open_index(false)?) {
+    let (recovery, change) = (options.recovery, Look::AndChange);
+    let read = match read_log(&*disk, store, &files, recovery, open_index(false)?, change) {
         Err(Problem::Index(fault)) => {
             tracing::warn!(fault = %fault.0, "the index is made anew from the log");
-            read_log(&*disk, store, &files, recovery, open_index(true)?)
+            read_log(&*disk, store, &files, recovery, open_index(true)?, change)
         }
         read => read,
     };
@@ -229,7 +286,7 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
 }
 
 /// The files of a store, sorted out.
-struct Files {
+pub(crate) struct Files {
     packs: Vec<Arc<Pack>>,
     /// Those that are not packed yet, in order.
     segments: Vec<Arc<Segment>>,
@@ -239,7 +296,7 @@ struct Files {
     next_epoch: u64,
 }
 
-fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
+pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     let names = disk
         .names()
         .map_err(|e| Error::io("read", disk.path(""), &e))?;
@@ -329,7 +386,7 @@ fn gap(path: &Path, expected: u64, found: u64) -> Error {
 }
 
 /// What the log and the index make together.
-struct ReadLog {
+pub(crate) struct ReadLog {
     replay: Replay,
     truth: Truth,
     /// Epoch and end of the last segment.
@@ -338,12 +395,13 @@ struct ReadLog {
 }
 
 /// Reads the whole log, on top of what the index holds.
-fn read_log(
+pub(crate) fn read_log(
     disk: &dyn Disk,
     store: StoreId,
     files: &Files,
     recovery: Recovery,
     index: Arc<dyn Index>,
+    look: Look,
 ) -> Result<ReadLog, Problem> {
     let mut replay = load_index(index, store)?;
     for pack in &files.packs {
@@ -368,7 +426,7 @@ fn read_log(
                 .filter(|c| c.epoch == header.epoch)
                 .map(|c| c.offset),
         };
-        let end_at = read_segment(disk, &mut replay, segment, known_end)?;
+        let end_at = read_segment(disk, &mut replay, segment, known_end, look)?;
         end = (header.epoch, end_at);
         last = segment.path.clone();
     }
@@ -408,11 +466,12 @@ fn read_segment(
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
+    look: Look,
 ) -> Result<u64, Problem> {
     // What a later segment or a clean close speaks of was synced before.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
-    if !is_synced {
+    if !is_synced && look == Look::AndChange {
         segment.make_durable(disk, &bytes)?;
     }
     let scanned = segment.scan_events(&bytes, known_end, |lsn, event, end| {
@@ -425,7 +484,7 @@ fn read_segment(
 }
 
 /// What the index holds, where all of it is sound.
-fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
+pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {
         // Rows without a head are left over from a crash at the very beginning.

@@ -12,9 +12,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::storage::block::Block;
 use crate::storage::event::Event;
-use crate::storage::pack::{Pack, PackWriter};
+use crate::storage::pack::Pack;
+use crate::storage::pack_writer::{JobsWriter, PackWriter};
 use crate::storage::segment::Segment;
 
 /// What did not succeed is tried again after this long.
@@ -143,35 +143,17 @@ fn write_pack(
             // Dropped: nobody asks for its requests any more.
             continue;
         };
-        writer.begin_graph(number);
-        let mut block = Block::default();
-        let mut foreign_ids = false;
+        let mut written = JobsWriter::begin(&mut writer, number);
         for (sequence, id, request, time_ms) in jobs {
-            let foreign = graph.is_foreign(id, sequence);
-            let large = PackWriter::is_large(id, request);
-            if !block.rows.is_empty() && (large || !block.has_room_for(id.len(), request.len())) {
-                writer.block(number, &block, foreign_ids)?;
-                block.clear(sequence);
-                foreign_ids = false;
-            }
-            if large {
-                writer.large(number, sequence, (id, request, time_ms), foreign)?;
-                continue;
-            }
-            if block.rows.is_empty() {
-                block.clear(sequence);
-            }
-            block.push(id, request, time_ms);
-            foreign_ids |= foreign;
+            let is_foreign = graph.is_foreign(id, sequence);
+            written.push(sequence, (id, request, time_ms), is_foreign)?;
         }
-        if !block.rows.is_empty() {
-            writer.block(number, &block, foreign_ids)?;
-        }
+        written.end_block()?;
     }
     writer.finish()
 }
 
-fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u64)>) -> Result<()> {
+pub(crate) fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u64)>) -> Result<()> {
     match row {
         None => Ok(()),
         Some((graph, first_sequence, count)) => writer.event(&Event::Submits {

@@ -114,10 +114,10 @@ impl Reader {
             let (n, place) = place.ok_or_else(|| missing(&part.path, sequence))?;
             if place.large {
                 self.next = sequence + 1;
-                return Large::in_pack(graph, part, place).map(|l| Some(Unit::Large(l)));
+                return Large::in_pack(part, place).map(|l| Some(Unit::Large(l)));
             }
             self.read_block(part, n, snapshot)?;
-            self.next = place.first_sequence + u64::from(place.jobs);
+            self.next = place.end_sequence();
             return Ok(Some(Unit::Block));
         }
         let run = snapshot
@@ -172,7 +172,7 @@ impl Reader {
         let at = (place.offset - self.ahead.offset) as usize;
         let piece = &self.ahead.bytes[at..at + place.len as usize];
         let opened = self.block.open(part.graph, place.first_sequence, piece);
-        let whole = opened.filter(|()| self.block.rows.len() == usize::from(place.jobs));
+        let whole = opened.filter(|()| self.block.rows.len() as u64 == u64::from(place.jobs));
         whole
             .ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
     }
@@ -192,6 +192,14 @@ impl Reader {
             jobs += 1;
         }
         jobs.max(1)
+    }
+
+    /// Reads the `n`-th job of a run and returns how many bytes it took.
+    pub(crate) fn check_tail(&mut self, run: &TailRun, n: usize) -> Result<u64> {
+        match is_large(&run.jobs[n]) {
+            true => Large::in_tail(run, n).text().map(|text| text.len() as u64),
+            false => self.read_tail(run, n, 1).map(|()| self.text.len() as u64),
+        }
     }
 
     fn read_tail(&mut self, run: &TailRun, first: usize, jobs: usize) -> Result<()> {

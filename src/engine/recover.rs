@@ -3,8 +3,11 @@
 //! Owns: finding them, and the one frame that settles them. Must not know: how
 //! frames are written.
 //! Promise: each job found running is reported by exactly one open, with what was
-//! done about it; those asked to stop end as cancelled.
+//! done about it; those asked to stop end as cancelled. Jobs of which lost events
+//! may have been the end are interrupted, whatever the engine chose: nobody works on
+//! a job twice because its end was lost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::graph_state::GraphCore;
@@ -22,13 +25,15 @@ use crate::storage::segment::Segment;
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
-/// Jobs of a graph that an open found running.
+/// Jobs of a graph that an open found running or in doubt.
 pub(crate) struct Found {
     pub(crate) graph: Arc<GraphCore>,
     /// `None`: they were left running.
     pub(crate) action: Option<RecoveredAs>,
     pub(crate) sequences: Vec<u64>,
 }
+
+static NONE: BTreeSet<u64> = BTreeSet::new();
 
 /// Finds the running jobs of all graphs and fills in which of them were asked to
 /// stop.
@@ -37,9 +42,12 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
         let selection = graph.state.read().status.select(running, 0, 0, u64::MAX);
+        let in_doubt = replay.in_doubt.get(&graph.number).unwrap_or(&NONE);
         let (mut at, mut from, mut sequences) = (0, 0, Vec::new());
         while let Some((sequence, _)) = selection.next(from, &mut at) {
-            sequences.push(sequence);
+            if !in_doubt.contains(&sequence) {
+                sequences.push(sequence);
+            }
             from = sequence + 1;
         }
         mark_cancelling(graph, &*replay.index, &sequences)?;
@@ -52,7 +60,12 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
             Recovery::Requeue => (Some(RecoveredAs::Cancelled), Some(RecoveredAs::Requeued)),
             Recovery::Leave => (None, None),
         };
-        for (action, sequences) in [(for_cancelling, cancelling), (for_others, others)] {
+        let in_doubt = in_doubt.iter().copied().collect();
+        for (action, sequences) in [
+            (for_cancelling, cancelling),
+            (for_others, others),
+            (Some(RecoveredAs::Interrupted), in_doubt),
+        ] {
             if !sequences.is_empty() {
                 found.push(Found {
                     graph: graph.clone(),

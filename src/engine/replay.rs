@@ -5,20 +5,22 @@
 //! Promise: whatever the index holds up to its LSN, the states after the last
 //! event are those the log tells.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::engine::Graphs;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
 use crate::engine::indexing::{Indexer, Leaving};
 use crate::engine::lookup::ForeignIds;
+use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::index::rows::Finished;
 use crate::index::{Fault, Index};
+use crate::job::State;
 use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
 use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
-use crate::storage::pack::Pack;
+use crate::storage::pack::{BlockPlace, Pack, Part};
 use crate::storage::segment::Segment;
 
 /// Changes are written to the index whenever so many wait, so that a rebuild's
@@ -73,6 +75,10 @@ pub(crate) struct Replay {
     /// unless the log goes on to drop the graph: packing and merging leave the
     /// requests of dropped graphs out.
     broken: HashMap<u32, Error>,
+    /// Whether the pack that is being taken in has lost events.
+    pack_has_lost: bool,
+    /// Jobs by graph that lost events may have started or completed.
+    pub(crate) in_doubt: BTreeMap<u32, BTreeSet<u64>>,
 }
 
 impl Replay {
@@ -93,6 +99,8 @@ impl Replay {
             changes: 0,
             pack_end: None,
             broken: HashMap::new(),
+            pack_has_lost: false,
+            in_doubt: BTreeMap::new(),
         }
     }
 
@@ -113,20 +121,67 @@ impl Replay {
             if pack.last_lsn >= from {
                 self.foreign_ids(&graph, part)?;
             }
-            let mut state = graph.state.write();
-            if state.packed_end() != part.first_sequence {
+            if graph.state.read().packed_end() != part.first_sequence {
                 let error = out_of_order(&pack.path, &graph, part.first_sequence);
                 self.broken.entry(part.graph).or_insert(error);
                 continue;
             }
-            Arc::make_mut(&mut state.parts).push(part.clone());
+            self.known_by_blocks(&graph, part);
+            Arc::make_mut(&mut graph.state.write().parts).push(part.clone());
         }
         self.next_lsn = pack.last_lsn + 1;
         self.pack_end = None;
+        self.pack_has_lost = false;
         if pack.last_lsn >= from {
             self.write_index_if_due()?;
         }
         Ok(())
+    }
+
+    /// Jobs whose submission was lost are known by their blocks; those whose block
+    /// was set aside are listed no more.
+    fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
+        if self.pack_has_lost && part.end_sequence > 0 {
+            self.submitted_up_to(graph, part.end_sequence - 1);
+        }
+        if part.set_aside == 0 {
+            return;
+        }
+        for place in part.blocks.iter().filter(|place| place.is_set_aside()) {
+            // Their submission may be lost, too.
+            self.submitted_up_to(graph, place.end_sequence() - 1);
+            let mut state = graph.state.write();
+            let in_doubt = self.in_doubt.entry(graph.number).or_default();
+            for sequence in place.first_sequence..place.end_sequence() {
+                state.set_aside(sequence);
+                in_doubt.remove(&sequence);
+            }
+        }
+    }
+
+    /// Adds jobs up to this one whose submission was lost.
+    fn submitted_up_to(&mut self, graph: &GraphCore, last: u64) {
+        let mut state = graph.state.write();
+        let in_doubt = self.in_doubt.entry(graph.number).or_default();
+        for sequence in state.status.len()..=last {
+            state.add_pending(sequence);
+            in_doubt.insert(sequence);
+        }
+    }
+
+    /// What lost events did to open jobs is not known.
+    fn lost_events(&mut self) {
+        self.pack_has_lost = true;
+        let open = States::NONE.with(State::Pending).with(State::Running);
+        for graph in self.graphs.by_number.values() {
+            let selection = graph.state.read().status.select(open, 0, 0, u64::MAX);
+            let in_doubt = self.in_doubt.entry(graph.number).or_default();
+            let (mut at, mut from) = (0, 0);
+            while let Some((sequence, _)) = selection.next(from, &mut at) {
+                in_doubt.insert(sequence);
+                from = sequence + 1;
+            }
+        }
     }
 
     fn packed_event(
@@ -145,6 +200,9 @@ impl Replay {
                 .saturating_sub(lsn)
                 .min(count);
             if let Some(graph) = self.graph_or_dropped(number, path)? {
+                if self.pack_has_lost && first_sequence > 0 {
+                    self.submitted_up_to(&graph, first_sequence - 1);
+                }
                 let mut state = graph.state.write();
                 for sequence in first_sequence + known..first_sequence + count {
                     if sequence > state.status.len() {
@@ -156,23 +214,29 @@ impl Replay {
             self.next_lsn = lsn + count;
             return Ok(());
         }
+        if let &Event::Lost { count } = event {
+            if lsn > self.indexer.applied_lsn {
+                self.lost_events();
+            }
+            self.next_lsn = lsn + count;
+            return Ok(());
+        }
         self.event(lsn, event, path, None)
     }
 
     /// Takes the ids of a part's jobs that were not made by their graph.
-    fn foreign_ids(
-        &mut self,
-        graph: &Arc<GraphCore>,
-        part: &crate::storage::pack::Part,
-    ) -> Result<(), Problem> {
+    fn foreign_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
         let damaged = |at: u64| Error::damaged(&part.path, at, "a block of jobs is not valid");
         let failed = |e| Error::io("read", &part.path, &e);
+        let is_looked_up = |place: &BlockPlace| {
+            !place.is_set_aside() && (place.foreign_ids || graph.has_lost_its_key())
+        };
         let mut block = Block::default();
         let mut piece = Vec::new();
-        for place in part.blocks.iter().filter(|place| place.foreign_ids) {
+        for place in part.blocks.iter().filter(|place| is_looked_up(place)) {
             let sequence = place.first_sequence;
             if place.large {
-                let id = crate::engine::large::large_id(graph, part, *place)?;
+                let id = crate::engine::large::large_id(part, *place)?;
                 self.ids.add(graph.id_hash(&id), sequence);
                 self.changes += 1;
                 continue;
@@ -318,7 +382,7 @@ impl Replay {
                 self.graphs.remove(graph);
                 return Ok(());
             }
-            Event::Submitted { .. } | Event::Submits { .. } => {
+            Event::Submitted { .. } | Event::Submits { .. } | Event::Lost { .. } => {
                 let what = "a submission stands where there can be none";
                 return Err(Error::damaged(path, 0, what).into());
             }
@@ -367,14 +431,26 @@ impl Replay {
         let Some(graph) = self.graph_or_dropped(number, path)? else {
             return Ok(());
         };
-        let mut state = graph.state.write();
         self.changes += changes.len() as u64;
         for change in &changes {
             let sequence = change.sequence();
+            if self.pack_has_lost {
+                self.submitted_up_to(&graph, sequence);
+            }
+            let mut state = graph.state.write();
             if sequence >= state.status.len() {
                 return Err(out_of_order(path, &graph, sequence).into());
             }
-            state.apply_state(change);
+            if !state.status.is_gone(sequence) {
+                state.apply_state(change);
+            }
+            drop(state);
+            // A cancel request does not say whether the job had been started.
+            if !matches!(change, Change::CancelRequested { .. }) {
+                if let Some(in_doubt) = self.in_doubt.get_mut(&graph.number) {
+                    in_doubt.remove(&sequence);
+                }
+            }
         }
         Ok(())
     }
@@ -395,7 +471,9 @@ impl Replay {
 
     /// Writes what has changed to the index and forgets it, if it is much.
     fn write_index_if_due(&mut self) -> Result<(), Fault> {
-        if self.changes < CHANGES_MAX {
+        // The index could not say which jobs are in doubt.
+        let in_doubt = self.in_doubt.values().any(|jobs| !jobs.is_empty());
+        if self.changes < CHANGES_MAX || in_doubt {
             return Ok(());
         }
         self.changes = 0;

@@ -26,7 +26,9 @@ fn code(state: State) -> u64 {
     }
 }
 
-/// The fourth code is kept for jobs that are purged.
+/// The code of jobs that are listed no more.
+const GONE: u64 = 3;
+
 fn state_of(code: u64) -> Option<State> {
     match code {
         0 => Some(State::Pending),
@@ -159,16 +161,33 @@ impl StatusColumn {
         state_of((self.chunks[chunk].words[word] >> shift) & 3)
     }
 
-    /// Changes the state of a job that is there.
+    /// Whether a job with this number was there and is listed no more.
+    pub(crate) fn is_gone(&self, sequence: u64) -> bool {
+        sequence < self.len && self.get(sequence).is_none()
+    }
+
+    /// Changes the state of a job that is there. One that is gone stays so.
     pub(crate) fn set(&mut self, sequence: u64, state: State) {
+        self.set_code(sequence, code(state));
+    }
+
+    /// Takes a job out of all lists for good; its number stays taken.
+    pub(crate) fn set_gone(&mut self, sequence: u64) {
+        self.set_code(sequence, GONE);
+    }
+
+    fn set_code(&mut self, sequence: u64, new: u64) {
         if sequence >= self.len {
             return;
         }
         let (chunk, word, shift) = place(sequence);
         let chunk = &mut self.chunks[chunk];
-        let old = ((chunk.words[word] >> shift) & 3) as usize;
-        let new = code(state) as usize;
-        chunk.words[word] = (chunk.words[word] & !(3 << shift)) | ((new as u64) << shift);
+        let old = (chunk.words[word] >> shift) & 3;
+        if old == GONE {
+            return;
+        }
+        chunk.words[word] = (chunk.words[word] & !(3 << shift)) | (new << shift);
+        let (old, new) = (old as usize, new as usize);
         chunk.counts[old] -= 1;
         chunk.counts[new] += 1;
         chunk.dirty = true;

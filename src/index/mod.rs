@@ -5,6 +5,7 @@
 //! index is noticed and made again from the log.
 
 pub(crate) mod memory;
+pub(crate) mod nothing;
 pub(crate) mod rows;
 pub(crate) mod runs;
 pub(crate) mod sled_index;

@@ -74,6 +74,11 @@ pub(crate) enum Event<'a> {
         first_sequence: u64,
         count: u64,
     },
+    /// In packs only: a repair found so many events damaged. What they did to jobs
+    /// that were not complete before is not known.
+    Lost {
+        count: u64,
+    },
 }
 
 /// The parts of an outcome that most jobs do not have.
@@ -112,7 +117,7 @@ impl<'a> Event<'a> {
     /// How many LSNs it covers.
     pub(crate) fn lsns(&self) -> u64 {
         match self {
-            Event::Submits { count, .. } => *count,
+            Event::Submits { count, .. } | Event::Lost { count } => *count,
             _ => 1,
         }
     }

@@ -138,7 +138,8 @@ impl<'a> Frame<'a> {
 /// Whether a valid frame that vouches for `lsn` begins anywhere in `bytes`: then
 /// what is missing before it was synced once, and its loss is damage.
 pub(crate) fn later_frame_vouches_for(bytes: &[u8], binding: Binding, lsn: u64) -> bool {
-    frames_anywhere(bytes, binding).any(|frame| frame.first_lsn > lsn && frame.synced_lsn >= lsn)
+    frames_anywhere(bytes, binding)
+        .any(|(_, frame)| frame.first_lsn > lsn && frame.synced_lsn >= lsn)
 }
 
 /// Whether a valid frame begins anywhere in `bytes`.
@@ -146,8 +147,11 @@ pub(crate) fn holds_a_frame(bytes: &[u8], binding: Binding) -> bool {
     frames_anywhere(bytes, binding).next().is_some()
 }
 
-/// All valid frames, wherever they begin.
-fn frames_anywhere(bytes: &[u8], binding: Binding) -> impl Iterator<Item = Frame<'_>> {
+/// All valid frames, wherever they begin, each with its place.
+pub(crate) fn frames_anywhere(
+    bytes: &[u8],
+    binding: Binding,
+) -> impl Iterator<Item = (usize, Frame<'_>)> {
     let magic = MAGIC.to_le_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -155,7 +159,7 @@ fn frames_anywhere(bytes: &[u8], binding: Binding) -> impl Iterator<Item = Frame
             let start = at + found;
             at = start + 1;
             if let Some(frame) = Frame::parse(&bytes[start..], binding) {
-                return Some(frame);
+                return Some((start, frame));
             }
         }
         None

@@ -14,4 +14,5 @@ pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod pack;
+pub(crate) mod pack_writer;
 pub(crate) mod segment;

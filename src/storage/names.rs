@@ -13,6 +13,8 @@ pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const INDEX: &str = "index";
 /// There while the index is being opened, so that an open that died is noticed.
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
+/// The end of the names of files that a repair has set aside.
+pub(crate) const DAMAGED: &str = ".damaged";
 /// The end of the names of files that are not finished.
 pub(crate) const ASIDE: &str = ".aside";
 
@@ -46,6 +48,7 @@ fn hex16(text: &str) -> Option<u64> {
 pub(crate) fn is_ours(name: &str) -> bool {
     [STORE, CLOSED, LOCK, INDEX, INDEX_OPENING].contains(&name)
         || name.ends_with(ASIDE)
+        || name.ends_with(DAMAGED)
         || segment_epoch(name).is_some()
         || pack_range(name).is_some()
 }

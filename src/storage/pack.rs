@@ -1,7 +1,7 @@
 //! A sealed stretch of the log, rewritten for reading: the pack.
 //!
-//! Owns: the pack's file: blocks of each graph, event chunks, footer. Must not
-//! know: states, who reads.
+//! Owns: the pack's file: blocks of each graph, event chunks, footer, and reading
+//! them. Must not know: states, who reads.
 //! Promise: a pack is whole or not there; each part of it is checked before it is
 //! believed.
 
@@ -11,9 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::storage::block::{
-    Block, PIECE_BYTES, Scratch, Seed, open_piece, seal_large, seal_piece, text_len,
-};
+use crate::storage::block::{Seed, open_piece};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::Event;
@@ -25,47 +23,53 @@ use crate::storage::names;
 const HEADER_BYTES: usize = 32;
 /// footer's place 8, length 4, crc 4, magic 8.
 const TRAILER_BYTES: usize = 24;
-const MAGIC: &[u8; 8] = b"JOBSPACK";
-/// Bytes of events in a chunk, about.
-const CHUNK_BYTES: usize = 32 << 10;
-/// Writes are gathered up to this size.
-const WRITE_BYTES: usize = 1 << 20;
-/// A file is synced whenever so much more of it was written.
-const SYNC_BYTES: u64 = 4 << 20;
-
+pub(super) const MAGIC: &[u8; 8] = b"JOBSPACK";
 /// A block's place in its pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BlockPlace {
     pub(crate) first_sequence: u64,
     pub(crate) offset: u64,
-    /// Bytes in the file, all pieces together.
+    /// Bytes in the file, all pieces together; 0 for jobs that a repair set aside.
     pub(crate) len: u32,
-    pub(crate) jobs: u8,
+    pub(crate) jobs: u32,
     /// One job in pieces.
     pub(crate) large: bool,
     /// Whether any of its ids was not made by the graph.
     pub(crate) foreign_ids: bool,
 }
 
+impl BlockPlace {
+    /// Whether a repair found the block damaged: its jobs are listed no more.
+    pub(crate) fn is_set_aside(&self) -> bool {
+        self.len == 0
+    }
+
+    /// One past its last job.
+    pub(crate) fn end_sequence(&self) -> u64 {
+        self.first_sequence + u64::from(self.jobs)
+    }
+}
+
+/// An event chunk's place in its pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ChunkPlace {
-    first_lsn: u64,
-    offset: u64,
-    len: u32,
+pub(crate) struct ChunkPlace {
+    pub(crate) first_lsn: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
 }
 
 #[derive(Serialize, Deserialize)]
-struct GraphBlocks {
-    graph: u32,
-    blocks: Vec<BlockPlace>,
+pub(super) struct GraphBlocks {
+    pub(super) graph: u32,
+    pub(super) blocks: Vec<BlockPlace>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Footer {
-    first_lsn: u64,
-    last_lsn: u64,
-    graphs: Vec<GraphBlocks>,
-    chunks: Vec<ChunkPlace>,
+pub(super) struct Footer {
+    pub(super) first_lsn: u64,
+    pub(super) last_lsn: u64,
+    pub(super) graphs: Vec<GraphBlocks>,
+    pub(super) chunks: Vec<ChunkPlace>,
 }
 
 /// A pack, open for reading.
@@ -87,6 +91,8 @@ pub(crate) struct Part {
     pub(crate) first_sequence: u64,
     /// One past the last.
     pub(crate) end_sequence: u64,
+    /// How many of its jobs a repair set aside.
+    pub(crate) set_aside: u64,
     pub(crate) blocks: Vec<BlockPlace>,
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
@@ -105,6 +111,23 @@ impl Part {
 }
 
 impl Pack {
+    /// The store that a pack's header says it is of, if the header is valid.
+    pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
+        let header: &[u8; HEADER_BYTES] = header.get(..HEADER_BYTES)?.try_into().ok()?;
+        let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
+        let low = u128::from(u64_at(header, 16));
+        valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
+    }
+
+    /// The event chunks, each with its LSNs, both inclusive.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&ChunkPlace, u64, u64)> {
+        self.chunks.iter().enumerate().map(|(n, place)| {
+            let next = self.chunks.get(n + 1);
+            let last_lsn = next.map_or(self.last_lsn, |next| next.first_lsn - 1);
+            (place, place.first_lsn, last_lsn)
+        })
+    }
+
     pub(crate) fn open(disk: &dyn Disk, name: &str, store: StoreId) -> Result<Pack> {
         let path = disk.path(name);
         let failed = |e| Error::io("read", &path, &e);
@@ -209,7 +232,8 @@ impl Pack {
         }
     }
 
-    fn chunk_events<E: From<Error>>(
+    /// Calls `each` with the events of the `n`-th chunk.
+    pub(crate) fn chunk_events<E: From<Error>>(
         &self,
         n: usize,
         buffer: &mut Vec<u8>,
@@ -246,7 +270,13 @@ fn part_of(graph: GraphBlocks, file: &Arc<dyn File>, path: &Path) -> Option<Part
     Some(Part {
         graph: graph.graph,
         first_sequence: first.first_sequence,
-        end_sequence: last.first_sequence + u64::from(last.jobs),
+        end_sequence: last.end_sequence(),
+        set_aside: graph
+            .blocks
+            .iter()
+            .filter(|place| place.is_set_aside())
+            .map(|place| u64::from(place.jobs))
+            .sum(),
         blocks: graph.blocks,
         file: file.clone(),
         path: path.to_path_buf(),
@@ -270,7 +300,7 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
             && graph
                 .blocks
                 .windows(2)
-                .all(|w| w[0].first_sequence + u64::from(w[0].jobs) == w[1].first_sequence)
+                .all(|w| w[0].end_sequence() == w[1].first_sequence)
     });
     let chunks_join = footer.chunks.iter().all(|c| inside(c.offset, c.len))
         && footer
@@ -292,7 +322,7 @@ fn header_crc(header: &[u8; HEADER_BYTES]) -> u32 {
     crc.finalize()
 }
 
-fn encode_header(store: StoreId) -> [u8; HEADER_BYTES] {
+pub(super) fn encode_header(store: StoreId) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[0..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -302,243 +332,10 @@ fn encode_header(store: StoreId) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn footer_crc(store: StoreId, footer_at: u64, encoded: &[u8]) -> u32 {
+pub(super) fn footer_crc(store: StoreId, footer_at: u64, encoded: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&store.0.to_le_bytes());
     crc.update(&footer_at.to_le_bytes());
     crc.update(encoded);
     crc.finalize()
-}
-
-/// A pack being written, aside, until it is whole.
-pub(crate) struct PackWriter<'d> {
-    disk: &'d dyn Disk,
-    store: StoreId,
-    aside: String,
-    name: String,
-    file: Arc<dyn File>,
-    pending: Vec<u8>,
-    written: u64,
-    synced: u64,
-    footer: Footer,
-    scratch: Scratch,
-    chunk: Vec<u8>,
-    chunk_lsn: u64,
-    next_lsn: u64,
-    finished: bool,
-}
-
-impl<'d> PackWriter<'d> {
-    pub(crate) fn begin(
-        disk: &'d dyn Disk,
-        store: StoreId,
-        first_lsn: u64,
-        last_lsn: u64,
-    ) -> Result<PackWriter<'d>> {
-        let name = names::pack(first_lsn, last_lsn);
-        let aside = format!("{name}{}", names::ASIDE);
-        // One may be there from an attempt that failed.
-        disk.remove(&aside).ok();
-        let file = disk
-            .create(&aside)
-            .map_err(|e| Error::io("create", disk.path(&aside), &e))?;
-        Ok(PackWriter {
-            disk,
-            store,
-            aside,
-            name,
-            file,
-            pending: encode_header(store).to_vec(),
-            written: 0,
-            synced: 0,
-            footer: Footer {
-                first_lsn,
-                last_lsn,
-                graphs: Vec::new(),
-                chunks: Vec::new(),
-            },
-            scratch: Scratch::default(),
-            chunk: Vec::new(),
-            chunk_lsn: first_lsn,
-            next_lsn: first_lsn,
-            finished: false,
-        })
-    }
-
-    fn offset(&self) -> u64 {
-        self.written + self.pending.len() as u64
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let written = self.file.write_all_at(&self.pending, self.written);
-        written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;
-        self.written += self.pending.len() as u64;
-        self.pending.clear();
-        // One long sync at the end would hold up the commits' syncs behind it.
-        if self.written - self.synced >= SYNC_BYTES {
-            let synced = self.file.sync();
-            synced.map_err(|e| Error::io("sync", self.disk.path(&self.aside), &e))?;
-            self.synced = self.written;
-        }
-        Ok(())
-    }
-
-    fn flush_if_full(&mut self) -> Result<()> {
-        if self.pending.len() >= WRITE_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    /// Begins the blocks of a graph. Each graph comes once.
-    pub(crate) fn begin_graph(&mut self, graph: u32) {
-        self.footer.graphs.push(GraphBlocks {
-            graph,
-            blocks: Vec::new(),
-        });
-    }
-
-    fn add_place(&mut self, place: BlockPlace) {
-        if let Some(graph) = self.footer.graphs.last_mut() {
-            graph.blocks.push(place);
-        }
-    }
-
-    /// Adds a block to the graph last begun.
-    pub(crate) fn block(&mut self, graph: u32, block: &Block, foreign_ids: bool) -> Result<()> {
-        let offset = self.offset();
-        block.seal(graph, &mut self.scratch, &mut self.pending);
-        self.add_place(BlockPlace {
-            first_sequence: block.first_sequence,
-            offset,
-            len: (self.offset() - offset) as u32,
-            jobs: block.rows.len() as u8,
-            large: false,
-            foreign_ids,
-        });
-        self.flush_if_full()
-    }
-
-    /// Whether a job of this size is stored in pieces.
-    pub(crate) fn is_large(id: &str, request: &str) -> bool {
-        text_len(id.len(), request.len()) > PIECE_BYTES
-    }
-
-    /// Adds a job that is stored in pieces to the graph last begun.
-    pub(crate) fn large(
-        &mut self,
-        graph: u32,
-        sequence: u64,
-        job: (&str, &str, u64),
-        foreign_ids: bool,
-    ) -> Result<()> {
-        let offset = self.offset();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let sealed = seal_large(graph, sequence, job, &mut scratch, |piece| {
-            self.pending.extend_from_slice(piece);
-            self.flush_if_full()
-        });
-        self.scratch = scratch;
-        sealed?;
-        self.add_place(BlockPlace {
-            first_sequence: sequence,
-            offset,
-            len: (self.offset() - offset) as u32,
-            jobs: 1,
-            large: true,
-            foreign_ids,
-        });
-        Ok(())
-    }
-
-    /// Adds blocks of another pack as they are, to the graph last begun.
-    pub(crate) fn copy_blocks(&mut self, part: &Part) -> Result<()> {
-        let mut buffer = Vec::new();
-        for place in &part.blocks {
-            let offset = self.offset();
-            let mut left = (place.offset, place.len as usize);
-            while left.1 > 0 {
-                let step = left.1.min(WRITE_BYTES);
-                buffer.resize(step, 0);
-                part.file
-                    .read_exact_at(&mut buffer, left.0)
-                    .map_err(|e| Error::io("read", &part.path, &e))?;
-                self.pending.extend_from_slice(&buffer);
-                self.flush_if_full()?;
-                left = (left.0 + step as u64, left.1 - step);
-            }
-            self.add_place(BlockPlace { offset, ..*place });
-        }
-        Ok(())
-    }
-
-    /// Adds the next event; they come in the order of their LSNs, without gap.
-    pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
-        event.encode_into(&mut self.chunk);
-        self.next_lsn += event.lsns();
-        if self.chunk.len() >= CHUNK_BYTES {
-            self.end_chunk()?;
-        }
-        Ok(())
-    }
-
-    fn end_chunk(&mut self) -> Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let offset = self.offset();
-        let seed = Seed::events(self.chunk_lsn);
-        seal_piece(seed, &self.chunk, &mut self.scratch, &mut self.pending);
-        self.footer.chunks.push(ChunkPlace {
-            first_lsn: self.chunk_lsn,
-            offset,
-            len: (self.offset() - offset) as u32,
-        });
-        self.chunk.clear();
-        self.chunk_lsn = self.next_lsn;
-        self.flush_if_full()
-    }
-
-    /// Makes the pack durable under its name and opens it.
-    pub(crate) fn finish(mut self) -> Result<Pack> {
-        let pack = self.write_out()?;
-        self.finished = true;
-        Ok(pack)
-    }
-
-    fn write_out(&mut self) -> Result<Pack> {
-        self.end_chunk()?;
-        let footer_at = self.offset();
-        let encoded = codec::encode(&self.footer);
-        let crc = footer_crc(self.store, footer_at, &encoded);
-        self.pending.extend_from_slice(&encoded);
-        self.pending.extend_from_slice(&footer_at.to_le_bytes());
-        self.pending
-            .extend_from_slice(&(encoded.len() as u32).to_le_bytes());
-        self.pending.extend_from_slice(&crc.to_le_bytes());
-        self.pending.extend_from_slice(MAGIC);
-        self.flush()?;
-        let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
-        self.file.sync().map_err(failed)?;
-        self.disk.rename(&self.aside, &self.name).map_err(failed)?;
-        let opened = self
-            .disk
-            .sync_names()
-            .map_err(failed)
-            .and_then(|()| Pack::open(self.disk, &self.name, self.store));
-        if opened.is_err() {
-            // Nobody knows of it. If it stays, open finds that it is not needed.
-            self.disk.remove(&self.name).ok();
-        }
-        opened
-    }
-}
-
-impl Drop for PackWriter<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Half a pack is of no use; if it stays, open takes it away.
-            self.disk.remove(&self.aside).ok();
-        }
-    }
 }

@@ -159,6 +159,14 @@ impl Segment {
         })
     }
 
+    /// The store that a segment's header says it is of, if the header is valid.
+    pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
+        let header = header.get(..SEGMENT_HEADER_BYTES)?;
+        let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
+        let low = u128::from(u64_at(header, 24));
+        valid.then(|| StoreId(low | u128::from(u64_at(header, 32)) << 64))
+    }
+
     /// Opens a segment and reads its header.
     pub(crate) fn open(disk: &dyn Disk, epoch: u64, store: StoreId) -> Result<Found> {
         let name = names::segment(epoch);

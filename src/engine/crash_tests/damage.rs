@@ -17,10 +17,10 @@ use crate::options::Durability;
 use crate::request::{Body, Request};
 use crate::storage::disk::memory::Memory;
 
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// A store with something of everything, closed.
-fn a_closed_store(with_large_job: bool) -> (Files, World) {
+pub(super) fn a_closed_store(with_large_job: bool) -> (Files, World) {
     let disk = Arc::new(Memory::default());
     let mut client = Client::new(21, "graph", true);
     for session in 0..2 {
@@ -45,7 +45,7 @@ fn a_closed_store(with_large_job: bool) -> (Files, World) {
 }
 
 /// A change to a file, and what to call it.
-fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
+pub(super) fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
     let len = content.len() as u64;
     // A file's first and last bytes say how to read all others.
     let at = match random.below(3) {
@@ -90,7 +90,7 @@ fn alter(content: &mut Vec<u8>, random: &mut Random) -> String {
 
 /// Opens the store and reads everything. `None` when all of it was right, else the
 /// error.
-fn open_and_read(what: &str, disk: &Arc<Memory>, world: &World) -> Option<Error> {
+pub(super) fn open_and_read(what: &str, disk: &Arc<Memory>, world: &World) -> Option<Error> {
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,
         Err(error) => return Some(error),

@@ -1,0 +1,291 @@
+//! Looking a store over, at rest or at work, and repairing one at rest.
+//!
+//! Owns: what belongs to each of the three, and their reports. Must not know: how
+//! single places are checked, how files are written anew.
+//! Promise: looking changes nothing and does not stand in the way of work; a store
+//! that is said to be sound opens.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+use crate::engine::open::{self, load_index, read_files, read_log};
+use crate::engine::read::Reader;
+use crate::engine::repair::{self, nameless};
+use crate::engine::replay::Problem;
+use crate::engine::survey::{Survey, check_pack};
+use crate::error::{Error, Result};
+use crate::index::nothing::NoIndex;
+use crate::index::rows::{self, GraphRow};
+use crate::index::{Fault, Index};
+use crate::options::Recovery;
+use crate::report::{Damage, GraphReport, Repaired, Report};
+use crate::storage::disk::Disk;
+use crate::storage::segment::Segment;
+
+/// Looks a store over that is not open.
+pub(crate) fn verify(disk: &dyn Disk) -> Result<Report> {
+    look(disk).map(|(_, report)| report)
+}
+
+fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
+    let survey = Survey::take(disk, &mut |_| Ok(()))?;
+    let mut report = report_of(disk, &survey);
+    if survey.is_sound() {
+        // Each place is sound by itself; whether they make a whole, an open would say.
+        let files = read_files(disk, survey.store)?;
+        let (leave, index) = (Recovery::Leave, Arc::new(NoIndex));
+        let read = read_log(disk, survey.store, &files, leave, index, open::Look::Only);
+        let error = match read {
+            Ok(_) => None,
+            Err(Problem::Truth(error)) => Some(error),
+            Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
+        };
+        if let Some(error) = error {
+            report.damage.push(damage(&error, 0, 0)?);
+        }
+    }
+    Ok((survey, report))
+}
+
+fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
+    Report {
+        path: disk.path(""),
+        closed: Some(survey.closed.is_some()),
+        files: survey.files,
+        bytes: survey.bytes,
+        events: survey.next_lsn() - 1,
+        graphs: survey.reports(),
+        damage: survey.damage.clone(),
+        index_fault: None,
+    }
+}
+
+fn damage(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
+    match error {
+        Error::Damaged { file, offset, what } => Ok(Damage {
+            file: file.clone(),
+            offset: *offset,
+            what: what.to_string(),
+            jobs,
+            events,
+        }),
+        other => Err(other.clone()),
+    }
+}
+
+/// The index of a store that is not open: `true` gives it, `false` removes it.
+pub(crate) type IndexOf<'a> = &'a dyn Fn(bool) -> Result<Option<Arc<dyn Index>>>;
+
+/// Sets aside what is damaged in a store that is not open.
+pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
+    let (survey, found) = look(disk)?;
+    let mut repaired = Repaired {
+        found,
+        ..Repaired::default()
+    };
+    if repaired.found.is_sound() {
+        return Ok(repaired);
+    }
+    let created = creations(disk, &survey, index)?;
+    let done = repair::repair(disk, &survey, created)?;
+    index(false)?;
+    repaired.set_aside = done.set_aside;
+    repaired.jobs = done.jobs;
+    repaired.events = done.events;
+    // What was just written is believed as little as anything else.
+    let again = verify(disk)?;
+    match again.damage.into_iter().next() {
+        None => Ok(repaired),
+        Some(left) => Err(Error::damaged(left.file, left.offset, left.what)),
+    }
+}
+
+/// The graphs whose creation is lost, as the index knows them, if it does.
+fn creations(disk: &dyn Disk, survey: &Survey, index: IndexOf<'_>) -> Result<Vec<(u32, GraphRow)>> {
+    let lost = survey
+        .graphs
+        .iter()
+        .filter(|(_, found)| found.names.is_none());
+    let lost: Vec<u32> = lost.map(|(&number, _)| number).collect();
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = index(true).ok().flatten();
+    let loaded = index.and_then(|index| load_index(index, survey.store).ok());
+    let mut created = Vec::new();
+    for number in lost {
+        let known = loaded
+            .as_ref()
+            .and_then(|l| l.graphs.by_number.get(&number));
+        let row = match known {
+            Some(graph) => GraphRow {
+                number: graph.ids.number(),
+                key: graph.key,
+                project: graph.project.clone(),
+                name: graph.name.clone(),
+                created_ms: graph.created_ms,
+            },
+            None => nameless(number, crate::store::random_id_number(disk)?),
+        };
+        created.push((number, row));
+    }
+    Ok(created)
+}
+
+/// A scrub reads about so much, then rests as long as that took.
+const SCRUB_STEP_BYTES: u64 = 256 << 10;
+/// It rests at least this long.
+const SCRUB_REST_MIN: Duration = Duration::from_millis(1);
+
+/// Keeps a scrub out of the way of work.
+struct Pace<'e> {
+    engine: &'e Engine,
+    bytes: u64,
+    since: Instant,
+}
+
+impl Pace<'_> {
+    fn read(&mut self, bytes: u64) -> Result<()> {
+        self.bytes += bytes;
+        if self.bytes >= SCRUB_STEP_BYTES {
+            self.engine.check_open()?;
+            std::thread::sleep(self.since.elapsed().max(SCRUB_REST_MIN));
+            self.bytes = 0;
+            self.since = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Looks an open store over, as it is now.
+    pub(crate) fn scrub(&self) -> Result<Report> {
+        self.check_open()?;
+        let (active, end, next_lsn) = {
+            let committer = self.committer.lock();
+            let log = &committer.log;
+            (log.active().clone(), log.end(), log.next_lsn())
+        };
+        self.wake_committer_if_needed();
+        let (packs, segments) = {
+            let truth = self.truth.read();
+            (truth.packs.clone(), truth.segments.clone())
+        };
+        let mut pace = Pace {
+            engine: self,
+            bytes: 0,
+            since: Instant::now(),
+        };
+        let mut report = Report {
+            path: self.disk.path(""),
+            events: next_lsn - 1,
+            files: (packs.len() + segments.len()) as u64,
+            ..Report::default()
+        };
+        let mut damaged: BTreeMap<u32, u64> = BTreeMap::new();
+        for pack in &packs {
+            report.bytes += pack.bytes;
+            let checked = check_pack(pack, &mut |bytes| pace.read(bytes))?;
+            for &(graph, n) in &checked.bad_blocks {
+                let part = pack.parts.iter().find(|part| part.graph == graph);
+                let jobs = part.map_or(0, |part| u64::from(part.blocks[n].jobs));
+                *damaged.entry(graph).or_default() += jobs;
+            }
+            for (error, jobs, events) in checked.into_damage() {
+                report.damage.push(damage(&error, jobs, events)?);
+            }
+        }
+        for segment in &segments {
+            let is_active = Arc::ptr_eq(segment, &active);
+            // One that was begun since is of no concern yet.
+            let end = segment.end().or(is_active.then_some(end));
+            if let Some(end) = end {
+                report.bytes += end;
+                if let Some(error) = scrub_segment(segment, end, &mut pace)? {
+                    report.damage.push(damage(&error, 0, 0)?);
+                }
+            }
+        }
+        let graphs: Vec<_> = self.graphs.read().by_number.values().cloned().collect();
+        for graph in graphs {
+            let (tail, ever, set_aside) = {
+                let state = graph.state.read();
+                let set_aside = state.set_aside_in(|| 0..u64::MAX);
+                (state.tail.clone(), state.status.len(), set_aside)
+            };
+            let mut damaged = damaged.remove(&graph.number).unwrap_or(0);
+            let mut reader = Reader::default();
+            for run in &tail {
+                for n in 0..run.jobs.len() {
+                    match reader.check_tail(run, n) {
+                        Ok(bytes) => pace.read(bytes)?,
+                        Err(Error::Damaged { .. }) => damaged += 1,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            report.graphs.push(GraphReport {
+                project_id: graph.project.clone(),
+                name: graph.name.clone(),
+                sound: ever.saturating_sub(damaged + set_aside),
+                damaged,
+                set_aside,
+            });
+        }
+        report.index_fault = self.scrub_index(&mut pace)?;
+        Ok(report)
+    }
+
+    fn scrub_index(&self, pace: &mut Pace<'_>) -> Result<Option<String>> {
+        let mut closed = None;
+        let scanned = self.index()?.scan(&[], &mut |key, value| {
+            if rows::open(key, value).is_none() {
+                return Err(Fault("a row is not valid".to_owned()));
+            }
+            if let Err(error) = pace.read((key.len() + value.len()) as u64) {
+                closed = Some(error);
+                return Err(Fault("the store is closed".to_owned()));
+            }
+            Ok(())
+        });
+        match (closed, scanned) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(None),
+            (None, Err(fault)) => {
+                let what = fault.0.clone();
+                self.index_failed(fault);
+                Ok(Some(what))
+            }
+        }
+    }
+}
+
+/// Reads all frames of a segment up to `end`; gives the damage found.
+fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Option<Error>> {
+    let mut bytes = vec![0; end as usize];
+    segment
+        .file
+        .read_exact_at(&mut bytes, 0)
+        .map_err(|e| Error::io("read", &segment.path, &e))?;
+    let scanned = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
+    match scanned {
+        Ok(_) => pace.read(end).map(|()| None),
+        Err(error @ Error::Damaged { .. }) => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks over the store in a folder.
+pub(crate) fn verify_folder(path: &Path) -> Result<Report> {
+    let (disk, _lock) = open::folder_at_rest(path, open::Look::Only)?;
+    verify(&disk)
+}
+
+/// Repairs the store in a folder.
+pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
+    let (disk, _lock) = open::folder_at_rest(path, open::Look::AndChange)?;
+    repair(&disk, &|wanted| open::index_at_rest(path, wanted))
+}

@@ -1,0 +1,222 @@
+//! Promise: what a repair leaves is right, and nothing sound is lost.
+//!
+//! The same store and changes as in `damage`. Before each open the store is looked
+//! over: what is said to be sound reads right, what does not read right is said to be
+//! damaged, and looking changes no byte. Then it is repaired: it is sound, opens,
+//! shows only jobs that were there, each in its order, with its own request, and in a
+//! state it had or interrupted; what it does not show it counts; it goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::engine::check;
+use crate::engine::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::damage::{Files, a_closed_store, alter, open_and_read};
+use crate::engine::crash_tests::world::{Fact, World};
+use crate::error::Error;
+use crate::job::State;
+use crate::list::List;
+use crate::options::Durability;
+use crate::outcome::OutcomeKind;
+use crate::storage::disk::memory::Memory;
+use crate::storage::names;
+
+/// Everything that is served after a repair, compared with what was there.
+fn check_repaired(what: &str, store: &Store, world: &World) -> (u64, u64) {
+    let facts: HashMap<&str, (usize, &Fact)> = world
+        .graphs
+        .iter()
+        .flat_map(|(_, jobs)| jobs.iter().enumerate())
+        .map(|(n, fact)| (&*fact.id, (n, fact)))
+        .collect();
+    let (mut shown, mut set_aside) = (0, 0);
+    for graph in store.graphs() {
+        let page = graph.list(List::new()).expect("a page");
+        let mut last = None;
+        for job in &page {
+            let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let Some(&(n, fact)) = facts.get(job.id().as_str()) else {
+                panic!("{what}: {job:?} was never there");
+            };
+            assert!(last < Some(n), "{what}: out of order at {n}");
+            last = Some(n);
+            assert_eq!(job.request().as_json(), &*fact.request, "{what}: {n}");
+            let interrupted = job.state() == State::Complete
+                && job.outcome().map(|o| o.kind()) == Some(OutcomeKind::Interrupted);
+            assert!(
+                job.state() == fact.state || interrupted,
+                "{what}: {job:?} was {fact:?}"
+            );
+            let found = graph
+                .job(job.id())
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert!(found.is_some(), "{what}: {job:?} is not found by its id");
+            shown += 1;
+        }
+        assert!(page.to_json().is_ok(), "{what}");
+        assert_eq!(page.set_aside(), graph.set_aside().expect("a count"));
+        set_aside += page.set_aside();
+        let mut walked = (0, 0);
+        let mut cursor = None;
+        loop {
+            let list = List::new().limit(3);
+            let list = cursor.iter().fold(list, |list, cursor| list.cursor(cursor));
+            let page = graph.list(list).expect("a page");
+            walked = (walked.0 + page.len() as u64, walked.1 + page.set_aside());
+            cursor = page.next();
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(walked, (page.len() as u64, page.set_aside()), "{what}");
+    }
+    (shown, set_aside)
+}
+
+fn check_change(what: &str, files: Files, world: &World, lost: &mut [u64; 3]) {
+    let disk = Arc::new(Memory::holding(files.clone()));
+    let report = check::verify(&*disk);
+    assert!(disk.files() == files, "{what}: a look changed something");
+    let opened = Arc::new(Memory::holding(files.clone()));
+    let error = open_and_read(what, &opened, &world.reopened());
+    match (&report, &error) {
+        (Ok(report), Some(error)) => {
+            assert!(!report.is_sound(), "{what}: said to be sound, but {error}");
+        }
+        (Ok(report), None) if report.is_sound() => return,
+        // What no read comes across is damage all the same.
+        (Ok(_), None) => {}
+        (Err(Error::Damaged { .. } | Error::NewerFormat { .. }), Some(_)) => return,
+        (Err(report), error) => panic!("{what}: {report:?}, {error:?}"),
+    }
+    let repaired = check::repair(&*disk, &|_| Ok(None));
+    let repaired = match repaired {
+        Ok(repaired) => repaired,
+        Err(error) => panic!("{what}: not repaired: {error}\n{}", report.unwrap()),
+    };
+    assert!(repaired.found.to_json().starts_with('{'), "{what}");
+    let opened = Store::open(disk.clone(), Durability::Synced);
+    let store = opened.unwrap_or_else(|e| panic!("{what}: repaired, but {e}\n{repaired}"));
+    let before = check_repaired(what, &store, world);
+    let there: u64 = world.graphs.iter().map(|(_, jobs)| jobs.len() as u64).sum();
+    // Each job is shown or counted, unless the very end of the log is gone.
+    assert!(
+        before.0 + before.1 >= there || repaired.events > 0,
+        "{what}: {before:?} of {there}\n{repaired}"
+    );
+    lost[0] += 1;
+    lost[1] += there.saturating_sub(before.0);
+    lost[2] += repaired.jobs;
+    let mut client = Client::new(5, "later", true);
+    client.steps(&store, 6);
+    store.wait_until_packed();
+    store.engine.close().expect("it closes");
+    let left = check::verify(&*disk).expect("a report");
+    assert!(left.is_sound(), "{what}: {left}");
+    let store = Store::open(disk, Durability::Synced).expect("it opens again");
+    let graphs: Vec<_> = store.graphs().into_iter().collect();
+    let after: u64 = graphs
+        .iter()
+        .filter(|graph| !graph.name().starts_with("later"))
+        .map(|graph| graph.list(List::new()).expect("a page").total())
+        .sum();
+    assert_eq!(after, before.0, "{what}: opened again");
+}
+
+#[test]
+fn what_is_left_after_a_repair_is_right() {
+    let (files, world) = a_closed_store(false);
+    let mut random = Random(31);
+    let mut lost = [0; 3];
+    for n in 0..600 {
+        let mut files = files.clone();
+        let at = n as usize % files.len();
+        let (name, content) = &mut files[at];
+        let what = format!("change {n}: {name}: {}", alter(content, &mut random));
+        check_change(&what, files, &world, &mut lost);
+    }
+    println!(
+        "{} repairs, {} jobs lost, {} set aside",
+        lost[0], lost[1], lost[2]
+    );
+    assert!(lost[0] > 100, "only {} repairs", lost[0]);
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn files_that_are_missing_are_made_up_for() {
+    let (files, world) = a_closed_store(false);
+    let mut lost = [0; 3];
+    for n in 0..files.len() {
+        for m in n..files.len() {
+            // Without the mark of its close, a log that ends early looks like one
+            // that was never longer.
+            if m > n && [n, m].iter().any(|&n| files[n].0 == names::CLOSED) {
+                continue;
+            }
+            let mut files = files.clone();
+            let what = format!("{} and {} are missing", files[n].0, files[m].0);
+            files.remove(m);
+            if m > n {
+                files.remove(n);
+            }
+            check_change(&what, files, &world, &mut lost);
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+/// A store that was killed has several segments, one behind the other.
+#[test]
+fn a_damaged_segment_among_others_is_made_up_for() {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(41, "graph", false);
+    let mut images = Vec::new();
+    for _ in 0..3 {
+        let store = client
+            .open(disk.clone(), Durability::Synced)
+            .expect("it opens");
+        disk.record(1, Vec::new());
+        client.steps(&store, 40);
+        images = disk.images();
+    }
+    let segments = |files: &Files| {
+        let names = files.iter().map(|(name, _)| name);
+        names
+            .filter(|name| names::segment_epoch(name).is_some())
+            .count()
+    };
+    let most = images.iter().map(|image| image.after_power_cut().files());
+    let files = most.max_by_key(segments).expect("an image");
+    assert!(segments(&files) > 2, "{} segments", segments(&files));
+    let mut random = Random(43);
+    for n in 0..300 {
+        let mut files = files.clone();
+        let at = n as usize % files.len();
+        let (name, content) = &mut files[at];
+        if names::segment_epoch(name).is_none() {
+            continue;
+        }
+        let what = format!("change {n}: {name}: {}", alter(content, &mut random));
+        let disk = Arc::new(Memory::holding(files));
+        let repaired = check::repair(&*disk, &|_| Ok(None));
+        let repaired = repaired.unwrap_or_else(|e| panic!("{what}: {e}"));
+        let opened = Store::open(disk, Durability::Synced);
+        let store = opened.unwrap_or_else(|e| panic!("{what}: {e}\n{repaired}"));
+        check_repaired_loosely(&what, &store, &client.world);
+    }
+    assert_no_thread_panicked();
+}
+
+/// The image is of some moment before the world, so states may be earlier ones.
+fn check_repaired_loosely(what: &str, store: &Store, world: &World) {
+    for graph in store.graphs() {
+        for job in &graph.list(List::new()).expect("a page") {
+            let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let mut jobs = world.graphs.iter().flat_map(|(_, jobs)| jobs);
+            let fact = jobs.find(|fact| *fact.id == *job.id().as_str());
+            let fact = fact.unwrap_or_else(|| panic!("{what}: {job:?} was never there"));
+            assert_eq!(job.request().as_json(), &*fact.request, "{what}");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! From a damaged store to one that opens: what is damaged is set aside.
+//!
+//! Owns: which files are written anew, and the order in which that happens. Must
+//! not know: how damage is found.
+//! Promise: nothing that is sound is lost; what is set aside stays beside the store
+//! as it was found; a repair that was interrupted can be done again.
+//!
+//! A stretch of the log that is not sound becomes a pack: its sound events and
+//! blocks as they are, for lost events one event that counts them, for lost jobs
+//! places without a block.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use crate::engine::packing::put_submits;
+use crate::engine::survey::{SegmentFound, Source, Stretch, Survey};
+use crate::error::{Error, Result};
+use crate::index::rows::GraphRow;
+use crate::storage::disk::Disk;
+use crate::storage::event::Event;
+use crate::storage::identity::{self, LogEnd};
+use crate::storage::names;
+use crate::storage::pack_writer::{JobsWriter, PackWriter};
+
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// What a repair did.
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(crate) set_aside: Vec<PathBuf>,
+    pub(crate) jobs: u64,
+    pub(crate) events: u64,
+}
+
+/// The project that graphs are put into whose names are lost.
+const LOST_PROJECT: &str = "lost";
+
+/// What stands for a graph whose creation is lost and that nothing else tells of.
+/// Without its key, all its ids are looked up.
+pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
+    GraphRow {
+        number: id_number,
+        key: [0; 2],
+        project: LOST_PROJECT.to_owned(),
+        name: format!("graph-{graph}"),
+        created_ms: 0,
+    }
+}
+
+/// Writes anew what is not sound. `created` are the graphs whose creation is lost.
+pub(crate) fn repair(
+    disk: &dyn Disk,
+    survey: &Survey,
+    created: Vec<(u32, GraphRow)>,
+) -> Result<Done> {
+    let mut repair = Repair {
+        disk,
+        survey,
+        ends: BTreeMap::new(),
+        created: created.into(),
+        done: Done::default(),
+    };
+    if survey.identity_is_damaged {
+        repair.keep(names::STORE)?;
+        identity::create(disk, survey.store)?;
+    }
+    for name in &survey.unreadable {
+        repair.keep(name)?;
+    }
+    let stretches = &survey.stretches;
+    let last_bad = stretches.iter().rposition(|stretch| !stretch.is_sound);
+    let is_rewritten = |n: usize| {
+        // Packs come before segments, so those before a bad one become packs too.
+        let is_segment = matches!(stretches[n].source, Source::Segment(_));
+        !stretches[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
+    };
+    for n in 0..stretches.len() {
+        match is_rewritten(n) {
+            true => repair.rewrite(n)?,
+            false => repair.pass(&stretches[n]),
+        }
+    }
+    // What was rewritten goes once all of it is durable.
+    for name in &survey.unreadable {
+        let names = stretches
+            .iter()
+            .map(|s| names::pack(s.first_lsn, s.last_lsn));
+        if !names.into_iter().any(|written| written == *name) {
+            repair.remove(name)?;
+        }
+    }
+    for (n, stretch) in stretches.iter().enumerate() {
+        if let Source::Segment(segment) = &stretch.source {
+            if is_rewritten(n) {
+                if !stretch.is_sound {
+                    repair.keep(&segment.name)?;
+                }
+                repair.remove(&segment.name)?;
+            }
+        }
+    }
+    repair.closed()?;
+    match repair.created.front() {
+        None => Ok(repair.done),
+        Some((graph, _)) => {
+            let what = format!("it tells of graph {graph}, which was never created");
+            Err(Error::damaged(disk.path(""), 0, what))
+        }
+    }
+}
+
+struct Repair<'r> {
+    disk: &'r dyn Disk,
+    survey: &'r Survey,
+    /// One past the last job of each graph, as far as was come.
+    ends: BTreeMap<u32, u64>,
+    /// Graphs whose creation is still to be put where one was lost.
+    created: VecDeque<(u32, GraphRow)>,
+    done: Done,
+}
+
+impl<'r> Repair<'r> {
+    fn pass(&mut self, stretch: &Stretch) {
+        for (&graph, runs) in &stretch.spans {
+            if let Some(&(_, end)) = runs.last() {
+                self.ends.insert(graph, end);
+            }
+        }
+    }
+
+    fn rewrite(&mut self, n: usize) -> Result<()> {
+        let stretch = &self.survey.stretches[n];
+        if let Source::Pack { pack, .. } = &stretch.source {
+            self.keep(&pack.name)?;
+        }
+        let store = self.survey.store;
+        let (first_lsn, last_lsn) = (stretch.first_lsn, stretch.last_lsn);
+        let mut writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
+        let bytes = match &stretch.source {
+            Source::Segment(segment) => segment.read(self.disk)?,
+            _ => Vec::new(),
+        };
+        let mut jobs: Jobs<'_> = BTreeMap::new();
+        match &stretch.source {
+            Source::Nothing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
+            Source::Pack {
+                pack, bad_chunks, ..
+            } => {
+                let mut buffer = Vec::new();
+                for (n, (_, first_lsn, last_lsn)) in pack.chunks().enumerate() {
+                    if bad_chunks.contains(&n) {
+                        self.lost(&mut writer, last_lsn - first_lsn + 1)?;
+                        continue;
+                    }
+                    pack.chunk_events(n, &mut buffer, |_, event| writer.event(event))?;
+                }
+            }
+            Source::Segment(segment) => {
+                jobs = self.segment_events(&mut writer, stretch, segment, &bytes)?;
+            }
+        }
+        let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
+        graphs.retain(|graph| !self.survey.graphs[graph].is_dropped);
+        for graph in graphs {
+            // Where the graph goes on: jobs up to there are known of before they are
+            // spoken of again.
+            let stretches = &self.survey.stretches;
+            let mut later = stretches[n + 1..].iter();
+            let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
+            // Or of which there are events and no request.
+            let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
+            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
+            self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
+        }
+        writer.finish().map(|_| ())
+    }
+
+    /// Puts one event for so many lost ones; graphs whose creation was lost are
+    /// created here.
+    fn lost(&mut self, writer: &mut PackWriter<'_>, count: u64) -> Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let Some((graph, row)) = self.created.pop_front() else {
+                break;
+            };
+            writer.event(&Event::GraphCreated {
+                graph,
+                number: row.number,
+                key: row.key,
+                time_ms: row.created_ms,
+                project: &row.project,
+                name: &row.name,
+            })?;
+            left -= 1;
+        }
+        self.done.events += left;
+        match left {
+            0 => Ok(()),
+            count => writer.event(&Event::Lost { count }),
+        }
+    }
+
+    /// The events of a segment; what was submitted in it is returned, by graph.
+    fn segment_events<'b>(
+        &mut self,
+        writer: &mut PackWriter<'_>,
+        stretch: &Stretch,
+        segment: &SegmentFound,
+        bytes: &'b [u8],
+    ) -> Result<Jobs<'b>> {
+        let mut jobs: Jobs<'b> = BTreeMap::new();
+        let mut lsn = stretch.first_lsn;
+        for frame in &segment.frames {
+            if frame.first_lsn > lsn {
+                self.lost(writer, frame.first_lsn - lsn)?;
+            }
+            for (at, event) in segment.events(frame, bytes)? {
+                if let Event::Submitted {
+                    graph,
+                    sequence,
+                    time_ms,
+                    id,
+                    request,
+                } = event
+                {
+                    let of_graph = jobs.entry(graph).or_default();
+                    of_graph.push((sequence, (id, request, time_ms)));
+                    put_submits(writer, Some((graph, sequence, 1)))?;
+                } else {
+                    writer.event(&event)?;
+                }
+                lsn = at + 1;
+            }
+        }
+        if lsn <= stretch.last_lsn {
+            self.lost(writer, stretch.last_lsn + 1 - lsn)?;
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs of a graph in a stretch: those that are there, and places for those
+    /// that are not, up to `next` where it goes on elsewhere.
+    fn jobs(
+        &mut self,
+        writer: &mut PackWriter<'_>,
+        stretch: &Stretch,
+        graph: u32,
+        jobs: Option<Vec<Job<'_>>>,
+        next: Option<u64>,
+    ) -> Result<()> {
+        let mut at = self.ends.get(&graph).copied().unwrap_or(0);
+        let mut end = at.max(next.unwrap_or(0));
+        let part = match &stretch.source {
+            Source::Pack { pack, .. } => pack.parts.iter().find(|part| part.graph == graph),
+            _ => None,
+        };
+        end = part.map_or(end, |part| end.max(part.end_sequence));
+        let jobs = jobs.unwrap_or_default();
+        if jobs.is_empty() && end == at {
+            return Ok(());
+        }
+        let mut set_aside = 0;
+        if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &stretch.source) {
+            writer.begin_graph(graph);
+            for (n, place) in part.blocks.iter().enumerate() {
+                if bad_blocks.contains(&(graph, n)) {
+                    continue;
+                }
+                set_aside += place.first_sequence.saturating_sub(at);
+                writer.set_aside(at, place.first_sequence);
+                writer.copy_block(part, place)?;
+                at = place.end_sequence();
+            }
+            set_aside += end - at;
+            writer.set_aside(at, end);
+        } else {
+            let mut written = JobsWriter::begin(writer, graph);
+            for (sequence, job) in jobs {
+                set_aside += sequence.saturating_sub(at);
+                if sequence > at {
+                    written.set_aside(at, sequence)?;
+                }
+                // Whether the graph made it is not asked here: a lookup too many
+                // costs little.
+                written.push(sequence, job, true)?;
+                at = sequence + 1;
+            }
+            end = end.max(at);
+            set_aside += end - at;
+            written.set_aside(at, end)?;
+        }
+        self.ends.insert(graph, end);
+        self.done.jobs += set_aside;
+        Ok(())
+    }
+
+    /// Copies a file to a name that the store does not look at, durably.
+    fn keep(&mut self, name: &str) -> Result<()> {
+        let failed = |e| Error::io("set aside", self.disk.path(name), &e);
+        let file = match self.disk.open(name) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(failed)?,
+        };
+        let there = self.disk.names().map_err(failed)?;
+        let kept = (1u32..)
+            .map(|n| format!("{name}.{n}{}", names::DAMAGED))
+            .find(|kept| !there.contains(kept));
+        let kept = kept.unwrap_or_default();
+        let copy = self.disk.create(&kept).map_err(failed)?;
+        let (len, mut at) = (file.len().map_err(failed)?, 0);
+        let mut buffer = vec![0; COPY_BYTES.min(len as usize)];
+        while at < len {
+            let step = buffer.len().min((len - at) as usize);
+            file.read_exact_at(&mut buffer[..step], at)
+                .and_then(|()| copy.write_all_at(&buffer[..step], at))
+                .map_err(failed)?;
+            at += step as u64;
+        }
+        copy.sync()
+            .and_then(|()| self.disk.sync_names())
+            .map_err(failed)?;
+        self.done.set_aside.push(self.disk.path(&kept));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.disk
+            .remove(name)
+            .and_then(|()| self.disk.sync_names())
+            .map_err(|e| Error::io("remove", self.disk.path(name), &e))
+    }
+
+    /// Notes where the log ends now, if it was closed.
+    fn closed(&mut self) -> Result<()> {
+        if self.survey.closed_is_damaged {
+            self.keep(names::CLOSED)?;
+            return identity::remove_closed(self.disk);
+        }
+        let Some(closed) = self.survey.closed else {
+            return Ok(());
+        };
+        let end = LogEnd {
+            lsn: self.survey.next_lsn() - 1,
+            ..closed
+        };
+        identity::write_closed(self.disk, self.survey.store, end)
+    }
+}
+
+/// A job's sequence number, and its id, request and time.
+type Job<'b> = (u64, (&'b str, &'b str, u64));
+type Jobs<'b> = BTreeMap<u32, Vec<Job<'b>>>;

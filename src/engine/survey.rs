@@ -1,0 +1,788 @@
+//! A look at every byte of a store's log, whatever state it is in.
+//!
+//! Owns: which stretches of the log are sound and which are not. Must not know: how
+//! a store is repaired, or served.
+//! Promise: nothing is changed; every byte that something rests on is read; what is
+//! not sound is named with file and place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::large::Large;
+use crate::error::{Error, Result};
+use crate::report::{Damage, GraphReport};
+use crate::storage::block::Block;
+use crate::storage::disk::Disk;
+use crate::storage::event::{Event, unpack_sequences};
+use crate::storage::frame::{Binding, Frame, frames_anywhere};
+use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::names;
+use crate::storage::pack::{Pack, Part};
+use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
+
+/// What lies between two log sequence numbers, both inclusive.
+pub(crate) struct Stretch {
+    pub(crate) first_lsn: u64,
+    pub(crate) last_lsn: u64,
+    pub(crate) source: Source,
+    pub(crate) is_sound: bool,
+    /// Jobs whose requests are readable in it, by graph: first and one past last of
+    /// each run.
+    pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
+    /// One past the last job that its events speak of, by graph.
+    pub(crate) spoken: BTreeMap<u32, u64>,
+}
+
+pub(crate) enum Source {
+    Pack {
+        pack: Arc<Pack>,
+        /// By their places among the pack's chunks.
+        bad_chunks: BTreeSet<usize>,
+        /// By graph and place among its blocks.
+        bad_blocks: BTreeSet<(u32, usize)>,
+    },
+    Segment(SegmentFound),
+    /// No file holds it.
+    Nothing,
+}
+
+/// A segment, whether or not its header is valid.
+pub(crate) struct SegmentFound {
+    pub(crate) epoch: u64,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    binding: Binding,
+    /// First LSN, the segment before and its end, where the header is valid.
+    header: Option<(u64, u64, u64)>,
+    /// First LSN, place and length of the frames that count.
+    pub(crate) frames: Vec<FrameFound>,
+    len: u64,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct FrameFound {
+    pub(crate) first_lsn: u64,
+    count: u64,
+    synced_lsn: u64,
+    at: u64,
+    len: u64,
+}
+
+impl SegmentFound {
+    /// Calls `each` with the events of all frames that count, and their LSNs.
+    pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
+        let failed = |e| Error::io("read", &self.path, &e);
+        let file = disk.open(&self.name).map_err(failed)?;
+        let mut bytes = vec![0; file.len().map_err(failed)? as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// The events of a frame that counts.
+    pub(crate) fn events<'b>(
+        &self,
+        frame: &FrameFound,
+        bytes: &'b [u8],
+    ) -> Result<Vec<(u64, Event<'b>)>> {
+        let changed = || Error::damaged(&self.path, frame.at, "it has changed meanwhile");
+        let bytes = bytes.get(frame.at as usize..).ok_or_else(changed)?;
+        let frame = Frame::parse(bytes, self.binding).ok_or_else(changed)?;
+        frame_events(&frame).ok_or_else(changed)
+    }
+}
+
+fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)>> {
+    let mut events = Vec::new();
+    let whole = frame.events(|lsn, event, _| {
+        let is_packs = matches!(event, Event::Submits { .. } | Event::Lost { .. });
+        events.push((lsn, event));
+        if is_packs { Err(()) } else { Ok(()) }
+    });
+    (whole == Ok(true)).then_some(events)
+}
+
+/// A graph as far as sound events tell of it.
+#[derive(Default)]
+pub(crate) struct GraphFound {
+    pub(crate) names: Option<(String, String)>,
+    pub(crate) is_dropped: bool,
+    damaged: u64,
+    set_aside: u64,
+    /// One past the last job.
+    end: u64,
+}
+
+/// A store as it was found.
+pub(crate) struct Survey {
+    pub(crate) store: StoreId,
+    /// Whether the file `STORE` is damaged or missing.
+    pub(crate) identity_is_damaged: bool,
+    pub(crate) closed: Option<LogEnd>,
+    /// Whether `CLOSED` does not fit the log, or is damaged.
+    pub(crate) closed_is_damaged: bool,
+    /// The whole log, in its order, without gap.
+    pub(crate) stretches: Vec<Stretch>,
+    /// Files that no stretch is read from, though they may hold something.
+    pub(crate) unreadable: Vec<String>,
+    pub(crate) graphs: BTreeMap<u32, GraphFound>,
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) last_epoch: u64,
+}
+
+/// Called now and then, after so many bytes were read; an error ends the survey.
+pub(crate) type Pace<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
+
+impl Survey {
+    /// Reads everything. `Ok` also where much is damaged; errors are those of the
+    /// system, and of files of a later format.
+    pub(crate) fn take(disk: &dyn Disk, pace: Pace<'_>) -> Result<Survey> {
+        let names = disk
+            .names()
+            .map_err(|e| Error::io("read", disk.path(""), &e))?;
+        let mut damage = Vec::new();
+        let (store, identity_is_damaged) = match identity::read(disk) {
+            Ok(Some(store)) => (store, false),
+            Ok(None) => {
+                let missing = Error::damaged(disk.path(names::STORE), 0, "the file is missing");
+                note(&mut damage, &missing, 0, 0)?;
+                (store_of_files(disk, &names)?, true)
+            }
+            Err(error) => {
+                note(&mut damage, &error, 0, 0)?;
+                (store_of_files(disk, &names)?, true)
+            }
+        };
+        let (closed, closed_is_damaged) = match identity::read_closed(disk, store) {
+            Ok(closed) => (closed, false),
+            Err(error) => {
+                note(&mut damage, &error, 0, 0)?;
+                (None, true)
+            }
+        };
+        let mut survey = Survey {
+            store,
+            identity_is_damaged,
+            closed,
+            closed_is_damaged,
+            stretches: Vec::new(),
+            unreadable: Vec::new(),
+            graphs: BTreeMap::new(),
+            damage,
+            files: 0,
+            bytes: 0,
+            last_epoch: closed.map_or(0, |end| end.epoch),
+        };
+        survey.packs(disk, &names, pace)?;
+        survey.segments(disk, &names, pace)?;
+        survey.join_jobs();
+        Ok(survey)
+    }
+
+    /// One past the last LSN.
+    pub(crate) fn next_lsn(&self) -> u64 {
+        self.stretches.last().map_or(1, |last| last.last_lsn + 1)
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    /// The graphs that were not dropped.
+    pub(crate) fn reports(&self) -> Vec<GraphReport> {
+        let live = self.graphs.iter().filter(|(_, found)| !found.is_dropped);
+        live.map(|(number, found)| {
+            let (project_id, name) = match &found.names {
+                Some((project, name)) => (project.clone(), name.clone()),
+                None => ("lost".to_owned(), format!("graph-{number}")),
+            };
+            GraphReport {
+                project_id,
+                name,
+                sound: found.end - found.damaged - found.set_aside,
+                damaged: found.damaged,
+                set_aside: found.set_aside,
+            }
+        })
+        .collect()
+    }
+
+    fn damaged(&mut self, error: &Error, jobs: u64, events: u64) -> Result<()> {
+        note(&mut self.damage, error, jobs, events)
+    }
+
+    fn packs(&mut self, disk: &dyn Disk, names: &[String], pace: Pace<'_>) -> Result<()> {
+        let mut packs: BTreeMap<(u64, u64), Arc<Pack>> = BTreeMap::new();
+        let mut unreadable: BTreeMap<(u64, u64), (String, Error)> = BTreeMap::new();
+        for name in names {
+            let Some(range) = names::pack_range(name) else {
+                continue;
+            };
+            match Pack::open(disk, name, self.store) {
+                Ok(pack) => {
+                    packs.insert(range, Arc::new(pack));
+                }
+                Err(error @ Error::Damaged { .. }) => {
+                    unreadable.insert(range, (name.clone(), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        while let Some((&(start, _), _)) = packs.range((self.next_lsn(), 0)..).next() {
+            if start > self.next_lsn() {
+                self.nothing(disk, start - 1)?;
+            }
+            // Of those that begin here the longest sound one; a merge may have left
+            // what it replaced.
+            let here: Vec<_> = packs.range((start, 0)..=(start, u64::MAX)).rev().collect();
+            let mut best = None;
+            for (_, pack) in here {
+                let checked = self.check_pack(pack, pace)?;
+                let is_sound = checked.0.is_sound;
+                if best.is_none() || is_sound {
+                    best = Some(checked);
+                }
+                if is_sound {
+                    break;
+                }
+            }
+            if let Some((stretch, tally)) = best {
+                self.bytes += tally.bytes;
+                self.files += 1;
+                self.take_tally(tally)?;
+                self.stretches.push(stretch);
+            }
+        }
+        for ((first_lsn, last_lsn), (name, error)) in unreadable {
+            // Not damage if others hold what it held.
+            let covered = |lsn| self.holds(lsn);
+            let is_needed =
+                last_lsn >= self.next_lsn() || !covered(first_lsn) || !covered(last_lsn);
+            if is_needed {
+                self.damaged(
+                    &error,
+                    0,
+                    last_lsn.saturating_sub(first_lsn).saturating_add(1),
+                )?;
+            } else {
+                self.damaged(&error, 0, 0)?;
+            }
+            self.unreadable.push(name);
+        }
+        Ok(())
+    }
+
+    /// Whether a file holds this LSN.
+    fn holds(&self, lsn: u64) -> bool {
+        let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
+        let found = self.stretches.get(at);
+        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Nothing))
+    }
+
+    /// Notes that no file holds what lies up to this LSN.
+    fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
+        let first_lsn = self.next_lsn();
+        let what = format!("no file holds log sequence numbers {first_lsn} to {last_lsn}");
+        let error = Error::damaged(disk.path(&names::pack(first_lsn, last_lsn)), 0, what);
+        self.damaged(&error, 0, last_lsn - first_lsn + 1)?;
+        self.stretches.push(Stretch {
+            first_lsn,
+            last_lsn,
+            source: Source::Nothing,
+            is_sound: false,
+            spans: BTreeMap::new(),
+            spoken: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Reads all of a pack.
+    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(Stretch, Tally)> {
+        let checked = check_pack(pack, pace)?;
+        let mut tally = checked.tally;
+        tally.bytes = pack.bytes;
+        let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
+        for part in &pack.parts {
+            for (n, place) in part.blocks.iter().enumerate() {
+                if place.is_set_aside() {
+                    let jobs = u64::from(place.jobs);
+                    *tally.set_aside.entry(part.graph).or_default() += jobs;
+                }
+                // What was set aside before is accounted for.
+                if !checked.bad_blocks.contains(&(part.graph, n)) {
+                    let runs = spans.entry(part.graph).or_default();
+                    extend(runs, place.first_sequence, place.end_sequence());
+                }
+            }
+        }
+        let stretch = Stretch {
+            first_lsn: pack.first_lsn,
+            last_lsn: pack.last_lsn,
+            is_sound: checked.bad_chunks.is_empty() && checked.bad_blocks.is_empty(),
+            source: Source::Pack {
+                pack: pack.clone(),
+                bad_chunks: checked.bad_chunks,
+                bad_blocks: checked.bad_blocks,
+            },
+            spans,
+            spoken: std::mem::take(&mut tally.spoken),
+        };
+        Ok((stretch, tally))
+    }
+
+    fn take_tally(&mut self, tally: Tally) -> Result<()> {
+        for (number, names) in tally.created {
+            self.graphs.entry(number).or_default().names = Some(names);
+        }
+        for number in tally.dropped {
+            self.graphs.entry(number).or_default().is_dropped = true;
+        }
+        for (number, jobs) in tally.set_aside {
+            self.graphs.entry(number).or_default().set_aside += jobs;
+        }
+        for (error, jobs, events) in tally.damage {
+            self.damaged(&error, jobs, events)?;
+        }
+        Ok(())
+    }
+
+    fn segments(&mut self, disk: &dyn Disk, names: &[String], pace: Pace<'_>) -> Result<()> {
+        let epochs: BTreeSet<u64> = names
+            .iter()
+            .filter_map(|name| names::segment_epoch(name))
+            .collect();
+        self.last_epoch = self.last_epoch.max(epochs.last().copied().unwrap_or(0));
+        let mut found = Vec::new();
+        for epoch in epochs {
+            if let Some(segment) = self.find_segment(disk, epoch)? {
+                pace(segment.len)?;
+                found.push(segment);
+            }
+        }
+        let packed = self.next_lsn();
+        found.retain(|segment| segment.first_lsn() >= packed);
+        let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
+        let closed_lsn = self.closed.map(|end| end.lsn + 1);
+        let mut previous: Option<(u64, u64)> = None;
+        for (n, mut segment) in found.into_iter().enumerate() {
+            let first_lsn = firsts[n];
+            if first_lsn > self.next_lsn() {
+                self.nothing(disk, first_lsn - 1)?;
+            }
+            let mut joins = segment.header.is_some();
+            if let (Some((_, before, end)), Some(previous)) = (segment.header, previous) {
+                if previous != (before, end) {
+                    joins = false;
+                    let what = "the segment before it is missing or cut";
+                    self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
+                }
+            }
+            let limit = firsts.get(n + 1).copied().or(closed_lsn);
+            let mut holes = segment.keep(self.next_lsn(), limit);
+            let end = segment.frames.last().map(|f| f.at + f.len);
+            previous = Some((segment.epoch, end.unwrap_or(SEGMENT_HEADER_BYTES as u64)));
+            if segment.header.is_none() {
+                let what = "its header is not valid, or it is of another store";
+                self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
+            }
+            self.files += 1;
+            self.bytes += segment.len;
+            self.segment(disk, segment, &mut holes, joins)?;
+        }
+        if let Some(next) = closed_lsn {
+            if next > self.next_lsn() {
+                self.nothing(disk, next - 1)?;
+            } else if next < self.next_lsn() {
+                let what = "the log goes on behind where it was closed";
+                self.closed_is_damaged = true;
+                let error = Error::damaged(disk.path(names::CLOSED), 0, what);
+                self.damaged(&error, 0, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks a segment's frames up, wherever they are.
+    fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentFound>> {
+        let name = names::segment(epoch);
+        let path = disk.path(&name);
+        let header = match Segment::open(disk, epoch, self.store) {
+            Ok(Found::Unused) => return Ok(None),
+            Ok(Found::Segment(segment)) => {
+                let header = segment.header;
+                Some((header.first_lsn, header.previous_epoch, header.previous_end))
+            }
+            Err(Error::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let mut segment = SegmentFound {
+            epoch,
+            name,
+            path,
+            binding: Binding {
+                store: self.store,
+                epoch,
+            },
+            header,
+            frames: Vec::new(),
+            len: 0,
+        };
+        let bytes = segment.read(disk)?;
+        segment.len = bytes.len() as u64;
+        let mut end = 0;
+        for (at, frame) in frames_anywhere(&bytes, segment.binding) {
+            if at >= end && frame_events(&frame).is_some() {
+                segment.frames.push(FrameFound {
+                    first_lsn: frame.first_lsn,
+                    count: frame.count,
+                    synced_lsn: frame.synced_lsn,
+                    at: at as u64,
+                    len: frame.len() as u64,
+                });
+                end = at + frame.len();
+            }
+        }
+        if header.is_none() && segment.frames.is_empty() {
+            // Nothing of it can be told: a file of another store, say.
+            let what = "its header is not valid, or it is of another store";
+            self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
+            self.unreadable.push(segment.name);
+            return Ok(None);
+        }
+        Ok(Some(segment))
+    }
+
+    /// Takes a segment in whose frames were chosen.
+    fn segment(
+        &mut self,
+        disk: &dyn Disk,
+        segment: SegmentFound,
+        holes: &mut Vec<Hole>,
+        joins: bool,
+    ) -> Result<()> {
+        let first_lsn = self.next_lsn();
+        let mut tally = Tally::default();
+        let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
+        let bytes = segment.read(disk)?;
+        let mut last_lsn = first_lsn - 1;
+        for frame in &segment.frames {
+            for (_, event) in segment.events(frame, &bytes)? {
+                tally.event(&event);
+                if let Event::Submitted {
+                    graph, sequence, ..
+                } = event
+                {
+                    extend(spans.entry(graph).or_default(), sequence, sequence + 1);
+                }
+            }
+            last_lsn = frame.first_lsn + frame.count - 1;
+        }
+        last_lsn = holes
+            .last()
+            .map_or(last_lsn, |hole| last_lsn.max(hole.last_lsn));
+        for hole in holes.drain(..) {
+            let what = format!(
+                "the frame of log sequence number {} is not valid",
+                hole.first_lsn
+            );
+            let error = Error::damaged(&segment.path, hole.at, what);
+            let events = hole.last_lsn - hole.first_lsn + 1;
+            tally.damage.push((error, 0, events));
+        }
+        let is_sound = tally.damage.is_empty() && joins;
+        let spoken = std::mem::take(&mut tally.spoken);
+        self.take_tally(tally)?;
+        if last_lsn < first_lsn {
+            if segment.header.is_none() {
+                self.unreadable.push(segment.name);
+            }
+        } else {
+            self.stretches.push(Stretch {
+                first_lsn,
+                last_lsn,
+                source: Source::Segment(segment),
+                is_sound,
+                spans,
+                spoken,
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds the jobs that no sound place holds.
+    fn join_jobs(&mut self) {
+        let mut spoken: BTreeMap<u32, u64> = BTreeMap::new();
+        for stretch in &self.stretches {
+            for (number, runs) in &stretch.spans {
+                let found = self.graphs.entry(*number).or_default();
+                for &(from, end) in runs {
+                    found.damaged += from.saturating_sub(found.end);
+                    found.end = found.end.max(end);
+                }
+            }
+            for (&number, &end) in &stretch.spoken {
+                spoken.insert(number, end.max(spoken.get(&number).copied().unwrap_or(0)));
+            }
+            // Bad blocks at a pack's end belong to it too.
+            if let Source::Pack { pack, .. } = &stretch.source {
+                for part in &pack.parts {
+                    let found = self.graphs.entry(part.graph).or_default();
+                    found.damaged += part.end_sequence.saturating_sub(found.end);
+                    found.end = found.end.max(part.end_sequence);
+                }
+            }
+        }
+        // Jobs of which there are events and no request.
+        for (number, end) in spoken {
+            let found = self.graphs.entry(number).or_default();
+            found.damaged += end.saturating_sub(found.end);
+            found.end = found.end.max(end);
+        }
+    }
+}
+
+/// LSNs that no frame holds, and where one should.
+struct Hole {
+    first_lsn: u64,
+    last_lsn: u64,
+    at: u64,
+}
+
+impl SegmentFound {
+    fn first_lsn(&self) -> u64 {
+        let first_frame = self.frames.first().map(|frame| frame.first_lsn);
+        let header = self.header.map(|(first_lsn, ..)| first_lsn);
+        header.or(first_frame).unwrap_or(u64::MAX)
+    }
+
+    /// Keeps the frames that count, from `lsn` on: those that follow each other, up
+    /// to the LSN `limit`, where that is known; where it is not, as far as they join
+    /// or a later one vouches for what is missing. Says where some are missing.
+    fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
+        let mut holes = Vec::new();
+        let mut kept: Vec<FrameFound> = Vec::new();
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        for (n, frame) in self.frames.iter().enumerate() {
+            if frame.first_lsn < lsn || limit.is_some_and(|limit| frame.first_lsn >= limit) {
+                continue;
+            }
+            if frame.first_lsn > lsn {
+                let vouched = |later: &FrameFound| later.synced_lsn >= lsn;
+                if limit.is_none() && !self.frames[n..].iter().any(vouched) {
+                    break;
+                }
+                holes.push(Hole {
+                    first_lsn: lsn,
+                    last_lsn: frame.first_lsn - 1,
+                    at,
+                });
+            }
+            lsn = frame.first_lsn + frame.count;
+            at = frame.at + frame.len;
+            kept.push(*frame);
+        }
+        if let Some(limit) = limit.filter(|&limit| lsn < limit) {
+            holes.push(Hole {
+                first_lsn: lsn,
+                last_lsn: limit - 1,
+                at,
+            });
+        }
+        self.frames = kept;
+        holes
+    }
+}
+
+/// What the sound part of a file tells of graphs, and what is not sound.
+#[derive(Default)]
+pub(crate) struct Tally {
+    created: Vec<(u32, (String, String))>,
+    dropped: Vec<u32>,
+    /// One past the last job that events speak of, by graph.
+    spoken: BTreeMap<u32, u64>,
+    set_aside: BTreeMap<u32, u64>,
+    damage: Vec<(Error, u64, u64)>,
+    bytes: u64,
+}
+
+impl Tally {
+    fn speak(&mut self, graph: u32, sequence: u64) {
+        let end = self.spoken.entry(graph).or_default();
+        *end = (*end).max(sequence.saturating_add(1));
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::GraphCreated {
+                graph,
+                project,
+                name,
+                ..
+            } => {
+                let names = (project.to_owned(), name.to_owned());
+                self.created.push((graph, names));
+            }
+            Event::GraphDropped { graph, .. } => self.dropped.push(graph),
+            Event::Submitted {
+                graph, sequence, ..
+            }
+            | Event::Started {
+                graph, sequence, ..
+            }
+            | Event::CancelRequested {
+                graph, sequence, ..
+            }
+            | Event::Completed {
+                graph, sequence, ..
+            } => self.speak(graph, sequence),
+            Event::Submits {
+                graph,
+                first_sequence,
+                count,
+            } => self.speak(graph, first_sequence.saturating_add(count) - 1),
+            Event::Recovered {
+                graph, sequences, ..
+            } => {
+                let last = unpack_sequences(sequences).and_then(|all| all.last().copied());
+                self.speak(graph, last.unwrap_or(0));
+            }
+            Event::Booted { .. } | Event::Lost { .. } => {}
+        }
+    }
+}
+
+/// What is not sound in a pack, and what its sound events tell.
+pub(crate) struct PackChecked {
+    pub(crate) bad_chunks: BTreeSet<usize>,
+    pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
+    pub(crate) tally: Tally,
+}
+
+impl PackChecked {
+    pub(crate) fn into_damage(self) -> Vec<(Error, u64, u64)> {
+        self.tally.damage
+    }
+}
+
+/// Reads all of a pack.
+pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
+    let mut checked = PackChecked {
+        bad_chunks: BTreeSet::new(),
+        bad_blocks: BTreeSet::new(),
+        tally: Tally::default(),
+    };
+    let mut buffer = Vec::new();
+    for (n, (place, first_lsn, last_lsn)) in pack.chunks().enumerate() {
+        let mut events = Tally::default();
+        let read = pack.chunk_events::<Error>(n, &mut buffer, |_, event| {
+            events.event(event);
+            Ok(())
+        });
+        match read {
+            Ok(()) => {
+                checked.tally.created.append(&mut events.created);
+                checked.tally.dropped.append(&mut events.dropped);
+                for (graph, end) in events.spoken {
+                    checked.tally.speak(graph, end - 1);
+                }
+            }
+            Err(error @ Error::Damaged { .. }) => {
+                let events = last_lsn - first_lsn + 1;
+                checked.tally.damage.push((error, 0, events));
+                checked.bad_chunks.insert(n);
+            }
+            Err(error) => return Err(error),
+        }
+        pace(u64::from(place.len))?;
+    }
+    let mut block = Block::default();
+    let mut piece = Vec::new();
+    for part in &pack.parts {
+        for (n, place) in part.blocks.iter().enumerate() {
+            match check_block(part, n, &mut block, &mut piece) {
+                Ok(()) => {}
+                Err(error @ Error::Damaged { .. }) => {
+                    let jobs = u64::from(place.jobs);
+                    checked.tally.damage.push((error, jobs, 0));
+                    checked.bad_blocks.insert((part.graph, n));
+                }
+                Err(error) => return Err(error),
+            }
+            pace(u64::from(place.len))?;
+        }
+    }
+    Ok(checked)
+}
+
+fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) -> Result<()> {
+    let place = &part.blocks[n];
+    if place.is_set_aside() {
+        return Ok(());
+    }
+    if place.large {
+        return Large::in_pack(part, *place)?.text().map(|_| ());
+    }
+    piece.resize(place.len as usize, 0);
+    part.file
+        .read_exact_at(piece, place.offset)
+        .map_err(|e| Error::io("read", &part.path, &e))?;
+    let opened = block.open(part.graph, place.first_sequence, piece);
+    let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
+    let texts = whole.filter(|()| std::str::from_utf8(block.text()).is_ok());
+    texts.ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
+}
+
+/// Adds a range behind or after the others.
+fn extend(runs: &mut Vec<(u64, u64)>, from: u64, end: u64) {
+    match runs.last_mut() {
+        Some(last) if last.1 == from => last.1 = end,
+        _ => runs.push((from, end)),
+    }
+}
+
+fn note(damage: &mut Vec<Damage>, error: &Error, jobs: u64, events: u64) -> Result<()> {
+    let Error::Damaged { file, offset, what } = error else {
+        return Err(error.clone());
+    };
+    damage.push(Damage {
+        file: file.clone(),
+        offset: *offset,
+        what: what.to_string(),
+        jobs,
+        events,
+    });
+    Ok(())
+}
+
+/// The store that most files of the log say they are of.
+fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
+    let mut votes: BTreeMap<u128, u64> = BTreeMap::new();
+    for name in names {
+        let is_pack = names::pack_range(name).is_some();
+        if !is_pack && names::segment_epoch(name).is_none() {
+            continue;
+        }
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let file = disk
+            .open(name)
+            .map_err(|e| Error::io("open", disk.path(name), &e))?;
+        if file.read_exact_at(&mut header, 0).is_err() {
+            continue;
+        }
+        let store = match is_pack {
+            true => Pack::store_in(&header),
+            false => Segment::store_in(&header),
+        };
+        if let Some(store) = store {
+            *votes.entry(store.0).or_default() += 1;
+        }
+    }
+    let most = votes.into_iter().max_by_key(|&(_, count)| count);
+    let unknown = || {
+        let what = "it is damaged or missing, and no other file says which store this is";
+        Error::damaged(disk.path(names::STORE), 0, what)
+    };
+    most.map(|(id, _)| StoreId(id)).ok_or_else(unknown)
+}
