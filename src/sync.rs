@@ -1,11 +1,38 @@
-//! The seam to threads: locks, atomics and what else waits.
+//! The seam to threads: locks, atomics, channels, threads and their clock.
 //!
 //! Owns: which implementation the whole crate uses. Must not know: what is guarded.
-//! Promise: everything that threads share goes through here, so that a scheduler
-//! that tries orders of their steps can stand in for the system's.
+//! Promise: everything that threads share or wait with goes through here, so that a
+//! scheduler that tries orders of their steps can stand in for the system's.
+//!
+//! What stands in is `scheduled`, in tests that are built with
+//! `--cfg jobstore_shuttle`; otherwise these are plain re-exports.
 
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+#[cfg(all(test, jobstore_shuttle))]
+mod scheduled;
+#[cfg(all(test, jobstore_shuttle))]
+pub(crate) use scheduled::*;
 
-pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(not(all(test, jobstore_shuttle)))]
+pub(crate) use system::*;
+
+#[cfg(not(all(test, jobstore_shuttle)))]
+mod system {
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    pub(crate) use std::sync::OnceLock;
+
+    pub(crate) mod atomic {
+        pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    }
+
+    pub(crate) mod channel {
+        pub(crate) use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+    }
+
+    pub(crate) mod thread {
+        pub(crate) use std::thread::{Builder, JoinHandle, current, panicking};
+    }
+
+    pub(crate) mod time {
+        pub(crate) use std::time::Instant;
+    }
 }

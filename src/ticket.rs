@@ -10,11 +10,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::Handle;
 use crate::engine::queue::{Answer, Full, Operation, Queued, Slot};
 use crate::error::{Error, Result};
+use crate::sync::time::Instant;
 
 type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 

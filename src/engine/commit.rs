@@ -7,11 +7,13 @@
 //! changes nothing.
 
 use crate::sync::atomic::Ordering;
+use crate::sync::thread;
+use crate::sync::time::Instant;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
@@ -67,7 +69,7 @@ struct FailOnUnwind<'e>(&'e Engine);
 
 impl Drop for FailOnUnwind<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.fail(&Error::CommitUnknown {
                 ids: Arc::new([]),
                 why: "a commit ended by a panic".into(),

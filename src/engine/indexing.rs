@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crate::sync::channel::{Receiver, RecvTimeoutError};
 
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;

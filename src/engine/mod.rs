@@ -29,17 +29,16 @@ pub(crate) mod replay;
 pub(crate) mod status;
 pub(crate) mod survey;
 
-#[cfg(test)]
+#[cfg(all(test, not(jobstore_shuttle)))]
 mod crash_tests;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::thread::JoinHandle;
 
-use crate::sync::{Mutex, RwLock};
-use crossbeam::channel::Sender;
+use crate::sync::channel::Sender;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, OnceLock, RwLock};
 
 use crate::clock;
 use crate::engine::commit::Committer;
@@ -342,7 +341,7 @@ impl Engine {
         };
         for thread in threads {
             // The last handle may be let go of by one of the threads themselves.
-            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
                 tracing::error!("a thread of the store ended by a panic");
             }
         }

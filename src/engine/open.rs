@@ -34,6 +34,7 @@ use crate::storage::log::{Log, Spare};
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::{Found, Segment};
+use crate::sync::{channel, thread};
 
 /// The share of the cache budget that the index engine is told: it holds about as
 /// much again besides, and the lookups' filters need some.
@@ -562,12 +563,12 @@ const PACKER: &str = "jobstore-pack";
 const INDEXER: &str = "jobstore-index";
 
 fn start_threads(engine: &Arc<Engine>) -> Result<()> {
-    let (call_packer, packer_calls) = crossbeam::channel::bounded(1);
-    let (call_indexer, indexer_calls) = crossbeam::channel::bounded(1);
+    let (call_packer, packer_calls) = channel::bounded(1);
+    let (call_indexer, indexer_calls) = channel::bounded(1);
     // The first call packs what was sealed before this open.
     let spawn = |name: &str, work: Box<dyn FnOnce(&Engine) + Send>| {
         let engine: Weak<Engine> = Arc::downgrade(engine);
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 if let Some(engine) = engine.upgrade() {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crate::sync::channel::{Receiver, RecvTimeoutError};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};

@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
+use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::graph_state::GraphCore;

@@ -8,9 +8,9 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::sync::RwLock;
+use crate::sync::{OnceLock, RwLock};
 
 use crate::error::{Error, Result};
 use crate::storage::disk::{Disk, File};
