@@ -65,6 +65,24 @@ pub struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
+    pub(crate) tolerant: bool,
+    pub(crate) on_replay: Option<OnReplay>,
+}
+
+/// What is called while the log is read again.
+pub(crate) type OnReplay = Arc<dyn Fn(&Replayed) + Send + Sync>;
+
+/// How far an open has come with reading the log again: see [`Options::on_replay`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Events that were taken in.
+    pub events: u64,
+    /// Events to be taken in, as far as is known: those of segments that were not
+    /// packed yet are counted as they are read.
+    pub of: u64,
+    /// Whether the index is being made anew from the whole log.
+    pub rebuilding: bool,
 }
 
 impl Default for Options {
@@ -78,6 +96,8 @@ impl Default for Options {
             recovery: Recovery::Interrupt,
             clock: Arc::new(SystemClock),
             create: true,
+            tolerant: false,
+            on_replay: None,
         }
     }
 }
@@ -141,6 +161,41 @@ impl Options {
     #[must_use]
     pub fn create(mut self, create: bool) -> Options {
         self.create = create;
+        self
+    }
+
+    /// Whether a damaged store is opened too, after what is damaged was set aside as
+    /// [`JobStore::repair`] does it; no by default: a strict open of a store whose
+    /// log is damaged where an open reads it fails with [`Error::Damaged`].
+    /// [`JobStore::repaired`] says what was done.
+    ///
+    /// Damage that an open does not come across, such as that of a block of jobs, is
+    /// found by [`JobStore::scrub`], and is an error when it is read.
+    #[must_use]
+    pub fn tolerant(mut self, tolerant: bool) -> Options {
+        self.tolerant = tolerant;
+        self
+    }
+
+    /// What to call now and then while an open reads the log again: after a crash,
+    /// or when the index is made anew, which for millions of jobs takes seconds. Called
+    /// by the thread that opens, about every 65536 events, and at the end; never when
+    /// there is nothing to be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = jobstore::JobStore::options()
+    ///     .on_replay(|replayed| {
+    ///         let what = if replayed.rebuilding { "rebuilding the index" } else { "catching up" };
+    ///         eprintln!("{what}: {} of {} events", replayed.events, replayed.of);
+    ///     })
+    ///     .open(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_replay(mut self, call: impl Fn(&Replayed) + Send + Sync + 'static) -> Options {
+        self.on_replay = Some(Arc::new(call));
         self
     }
 
@@ -229,6 +284,7 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
             .field("create", &self.create)
+            .field("tolerant", &self.tolerant)
             .finish_non_exhaustive()
     }
 }

@@ -305,6 +305,13 @@ impl JobStore {
         Recovered::new(self)
     }
 
+    /// What this open had to set aside, where it was told to be tolerant
+    /// ([`Options::tolerant`]) and the store was damaged.
+    #[must_use]
+    pub fn repaired(&self) -> Option<&Repaired> {
+        self.engine().repaired.get()
+    }
+
     /// How often the store was opened, this time included.
     #[must_use]
     pub fn boot(&self) -> u64 {

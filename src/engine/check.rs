@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::index::nothing::NoIndex;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
-use crate::options::Recovery;
+use crate::options::Options;
 use crate::report::{Damage, GraphReport, Repaired, Report};
 use crate::storage::disk::Disk;
 use crate::storage::segment::Segment;
@@ -36,8 +36,15 @@ fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
         let files = read_files(disk, survey.store)?;
-        let (leave, index) = (Recovery::Leave, Arc::new(NoIndex));
-        let read = read_log(disk, survey.store, &files, leave, index, open::Look::Only);
+        let (options, index) = (Options::default(), Arc::new(NoIndex));
+        let read = read_log(
+            disk,
+            survey.store,
+            &files,
+            &options,
+            index,
+            open::Look::Only,
+        );
         let error = match read {
             Ok(_) => None,
             Err(Problem::Truth(error)) => Some(error),

@@ -52,6 +52,7 @@ use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::index::{Fault, Index};
 use crate::options::Options;
+use crate::report::Repaired;
 use crate::storage::disk::Disk;
 use crate::storage::identity::{self, LogEnd, StoreId};
 use crate::storage::log::Spare;
@@ -71,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) boot: u64,
     /// What this open found running.
     pub(crate) recovered: Vec<Found>,
+    /// What a tolerant open had to repair.
+    pub(crate) repaired: OnceLock<Repaired>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
     /// Held by whoever commits, and while anything else needs commits to stand
@@ -165,6 +168,7 @@ impl Engine {
             store: parts.store,
             boot: parts.boot,
             recovered: parts.recovered,
+            repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
             committer: Mutex::new(parts.committer),
             truth: RwLock::new(parts.truth),

@@ -17,7 +17,7 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::{Background, Engine, Graphs, Parts, Truth};
+use crate::engine::{Background, Engine, Graphs, Parts, Truth, check};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
 use crate::index::memory::MemoryIndex;
@@ -25,7 +25,7 @@ use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
 use crate::index::sled_index::{SledIndex, remove as remove_index};
 use crate::index::{Fault, Index};
-use crate::options::{Options, Recovery};
+use crate::options::Options;
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
@@ -61,7 +61,23 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
         let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
         Ok(Arc::new(index))
     };
-    open(options, Arc::new(disk), Some(lock), &open_index)
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let tolerant = options.tolerant.then(|| options.clone());
+    let opened = open(options, disk.clone(), Some(lock), &open_index);
+    let (Err(Error::Damaged { .. }), Some(options)) = (&opened, tolerant) else {
+        return opened;
+    };
+    let repaired = check::repair_folder(path)?;
+    tracing::warn!(
+        jobs = repaired.jobs,
+        events = repaired.events,
+        "the store was damaged; what was damaged is set aside"
+    );
+    let lock = self::lock(&path.join(names::LOCK), path, Look::AndChange)?;
+    let engine = open(options, disk, Some(lock), &open_index)?;
+    // A fresh engine's is empty.
+    engine.repaired.set(repaired).ok();
+    Ok(engine)
 }
 
 /// Makes a store in memory.
@@ -223,11 +239,11 @@ fn open(
         }
     };
     let files = read_files(&*disk, store)?;
-    let (recovery, change) = (options.recovery, Look::AndChange);
-    let read = match read_log(&*disk, store, &files, recovery, open_index(false)?, change) {
+    let change = Look::AndChange;
+    let read = match read_log(&*disk, store, &files, &options, open_index(false)?, change) {
         Err(Problem::Index(fault)) => {
             tracing::warn!(fault = %fault.0, "the index is made anew from the log");
-            read_log(&*disk, store, &files, recovery, open_index(true)?, change)
+            read_log(&*disk, store, &files, &options, open_index(true)?, change)
         }
         read => read,
     };
@@ -295,6 +311,15 @@ pub(crate) struct Files {
     /// Files that a crash left and nothing needs.
     useless: Vec<String>,
     next_epoch: u64,
+}
+
+impl Files {
+    /// The last LSN that can be told without reading events.
+    fn known_lsn(&self) -> u64 {
+        let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);
+        let begun = self.segments.last().map_or(0, |s| s.header.first_lsn - 1);
+        packed.max(begun)
+    }
 }
 
 pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
@@ -400,11 +425,12 @@ pub(crate) fn read_log(
     disk: &dyn Disk,
     store: StoreId,
     files: &Files,
-    recovery: Recovery,
+    options: &Options,
     index: Arc<dyn Index>,
     look: Look,
 ) -> Result<ReadLog, Problem> {
     let mut replay = load_index(index, store)?;
+    replay.follow(options.on_replay.clone(), files.known_lsn());
     for pack in &files.packs {
         replay.pack(pack)?;
     }
@@ -448,7 +474,8 @@ pub(crate) fn read_log(
         }
     }
     replay.check_whole(&last)?;
-    let found = recover::find(&replay, recovery)?;
+    replay.followed();
+    let found = recover::find(&replay, options.recovery)?;
     let truth = Truth {
         packs: files.packs.clone(),
         segments: files.segments.clone(),

@@ -75,10 +75,10 @@ pub(crate) fn repair(
         let is_segment = matches!(stretches[n].source, Source::Segment(_));
         !stretches[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
-    for n in 0..stretches.len() {
+    for (n, stretch) in stretches.iter().enumerate() {
         match is_rewritten(n) {
             true => repair.rewrite(n)?,
-            false => repair.pass(&stretches[n]),
+            false => repair.pass(stretch),
         }
     }
     // What was rewritten goes once all of it is durable.

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::index::rows::Finished;
 use crate::index::{Fault, Index};
 use crate::job::State;
+use crate::options::{OnReplay, Replayed};
 use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
 use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
@@ -26,6 +27,9 @@ use crate::storage::segment::Segment;
 /// Changes are written to the index whenever so many wait, so that a rebuild's
 /// memory is bounded.
 const CHANGES_MAX: u64 = 256 << 10;
+
+/// Who follows a replay is told after about so many events.
+const FOLLOW_EVENTS: u64 = 64 << 10;
 
 /// Why a replay ended early.
 pub(crate) enum Problem {
@@ -79,6 +83,29 @@ pub(crate) struct Replay {
     pack_has_lost: bool,
     /// Jobs by graph that lost events may have started or completed.
     pub(crate) in_doubt: BTreeMap<u32, BTreeSet<u64>>,
+    follower: Option<Follower>,
+}
+
+/// Who is told how far the replay has come.
+struct Follower {
+    call: OnReplay,
+    /// The first LSN that is taken in, and the last, as far as is known.
+    first_lsn: u64,
+    known_lsn: u64,
+    /// Where it was last called.
+    called_lsn: u64,
+}
+
+impl Follower {
+    fn call(&mut self, next_lsn: u64) {
+        self.called_lsn = next_lsn;
+        let events = next_lsn - self.first_lsn;
+        (self.call)(&Replayed {
+            events,
+            of: events.max((self.known_lsn + 1).saturating_sub(self.first_lsn)),
+            rebuilding: self.first_lsn == 1,
+        });
+    }
 }
 
 impl Replay {
@@ -101,6 +128,37 @@ impl Replay {
             broken: HashMap::new(),
             pack_has_lost: false,
             in_doubt: BTreeMap::new(),
+            follower: None,
+        }
+    }
+
+    /// Has somebody told how far this comes, who is told that it is known to go up to
+    /// `known_lsn`.
+    pub(crate) fn follow(&mut self, call: Option<OnReplay>, known_lsn: u64) {
+        let first_lsn = self.indexer.applied_lsn + 1;
+        self.follower = call.map(|call| Follower {
+            call,
+            first_lsn,
+            known_lsn,
+            called_lsn: first_lsn,
+        });
+    }
+
+    fn come_to(&mut self, next_lsn: u64) {
+        self.next_lsn = next_lsn;
+        if let Some(follower) = &mut self.follower {
+            if next_lsn >= follower.called_lsn + FOLLOW_EVENTS {
+                follower.call(next_lsn);
+            }
+        }
+    }
+
+    /// Says that all is taken in.
+    pub(crate) fn followed(&mut self) {
+        if let Some(mut follower) = self.follower.take() {
+            if self.next_lsn > follower.first_lsn {
+                follower.call(self.next_lsn);
+            }
         }
     }
 
@@ -211,14 +269,14 @@ impl Replay {
                     state.add_pending(sequence);
                 }
             }
-            self.next_lsn = lsn + count;
+            self.come_to(lsn + count);
             return Ok(());
         }
         if let &Event::Lost { count } = event {
             if lsn > self.indexer.applied_lsn {
                 self.lost_events();
             }
-            self.next_lsn = lsn + count;
+            self.come_to(lsn + count);
             return Ok(());
         }
         self.event(lsn, event, path, None)
@@ -310,7 +368,7 @@ impl Replay {
         } else if is_new {
             self.state_event(lsn, event, path)?;
         }
-        self.next_lsn = lsn + 1;
+        self.come_to(lsn + 1);
         // At the end of a pack its foreign ids are still to come.
         if is_new && Some(lsn) != self.pack_end {
             self.write_index_if_due()?;

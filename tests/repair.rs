@@ -1,0 +1,389 @@
+//! Looking a store over, and repairing it: reports that name file, place and graph;
+//! what is damaged is set aside and counted, the rest is served.
+//!
+//! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub`,
+//! `repair` and for tolerant opens. What a repair leaves of stores with any damage is
+//! tried out in the library's own tests.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use jobstore::{
+    Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed, State,
+};
+
+use common::{files_ending, lose_index, pack, request, small_segments, wait_until_packed};
+
+/// Every file of a folder and what is in it.
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    files.insert(path.clone(), fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+/// A closed store of two graphs with 200 complete jobs each, packed, and one pending.
+fn make_store(dir: &Path) {
+    let store = small_segments().open(dir).unwrap();
+    for name in ["one", "two"] {
+        let graph = store.create_graph("10001", name).unwrap();
+        for n in 0..200 {
+            let body = format!("\"password-{n}-{}\"", "x".repeat(300));
+            let id = graph.submit(request("fill", &body)).unwrap();
+            graph.start(&id).unwrap();
+            graph.complete(&id, Outcome::succeeded()).unwrap();
+        }
+    }
+    wait_until_packed(dir);
+    store
+        .graph("10001", "one")
+        .unwrap()
+        .submit(request("last", "1"))
+        .unwrap();
+    store.close().unwrap();
+}
+
+/// Changes a byte in the middle of a file.
+fn damage(path: &Path, at: u64) {
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+/// A byte in a block of jobs of the largest pack: blocks come after the events.
+fn damage_a_block(dir: &Path) -> PathBuf {
+    let packs = files_ending(dir, ".pack");
+    let largest = packs
+        .iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len());
+    let path = largest.unwrap();
+    let len = fs::metadata(path).unwrap().len();
+    damage(path, len * 2 / 3);
+    path.clone()
+}
+
+/// A byte in the last chunk of a pack's events, which lies in front of the footer.
+fn damage_the_events(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    let trailer = bytes.len() - 24;
+    let footer_at = u64::from_le_bytes(bytes[trailer..trailer + 8].try_into().unwrap());
+    damage(path, footer_at - 5);
+}
+
+#[test]
+fn a_sound_store_is_said_to_be_so_and_nothing_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    let before = content(dir.path());
+    let report = JobStore::verify(dir.path()).unwrap();
+    assert!(report.is_sound(), "{report}");
+    assert_eq!(report.closed, Some(true));
+    let jobs: Vec<_> = report.graphs.iter().map(|g| (&*g.name, g.sound)).collect();
+    assert_eq!(jobs, [("one", 201), ("two", 200)]);
+    assert!(content(dir.path()) == before, "a look changed something");
+    let repaired = JobStore::repair(dir.path()).unwrap();
+    assert!(!repaired.changed(), "{repaired}");
+    let mut after = content(dir.path());
+    // Who repairs takes the lock, and the lock tells who has it.
+    after.insert(
+        dir.path().join("LOCK"),
+        before[&dir.path().join("LOCK")].clone(),
+    );
+    assert!(after == before, "repairing nothing changed something");
+}
+
+#[test]
+fn what_is_not_a_store_at_rest_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = JobStore::verify(dir.path().join("nowhere")).unwrap_err();
+    assert!(matches!(nowhere, Error::StoreMissing { .. }), "{nowhere:?}");
+    fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+    for error in [
+        JobStore::verify(dir.path()).unwrap_err(),
+        JobStore::repair(dir.path()).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::NotAStore { .. }), "{error:?}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let open = tempfile::tempdir().unwrap();
+    let store = JobStore::open(open.path()).unwrap();
+    for error in [
+        JobStore::verify(open.path()).unwrap_err(),
+        JobStore::repair(open.path()).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::StoreInUse { .. }), "{error:?}");
+    }
+    store.close().unwrap();
+    assert!(JobStore::verify(open.path()).unwrap().is_sound());
+}
+
+#[test]
+fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    let file = damage_a_block(dir.path());
+    let report = JobStore::verify(dir.path()).unwrap();
+    assert!(!report.is_sound());
+    assert_eq!(report.damage.len(), 1, "{report}");
+    let found = &report.damage[0];
+    assert_eq!(found.file, file);
+    assert!(
+        found.offset > 0 && (1..=64).contains(&found.jobs),
+        "{report}"
+    );
+    let damaged: u64 = report.graphs.iter().map(|graph| graph.damaged).sum();
+    assert_eq!(damaged, found.jobs);
+    let text = report.to_string();
+    for part in [
+        "DAMAGED",
+        &*file.display().to_string(),
+        "10001/one",
+        "10001/two",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("password") && !report.to_json().contains("password"));
+
+    // Unrepaired, the list is an error that names the place.
+    let graph = ["one", "two"][usize::from(report.graphs[1].damaged > 0)];
+    let store = JobStore::open(dir.path()).unwrap();
+    let page = store
+        .graph("10001", graph)
+        .unwrap()
+        .list(List::new())
+        .unwrap();
+    let error = page.to_json().unwrap_err();
+    assert!(
+        matches!(&error, Error::Damaged { file: f, .. } if *f == file),
+        "{error:?}"
+    );
+    store.close().unwrap();
+
+    let repaired = JobStore::repair(dir.path()).unwrap();
+    assert_eq!((repaired.jobs, repaired.events), (damaged, 0), "{repaired}");
+    assert_eq!(repaired.set_aside.len(), 1);
+    assert!(repaired.set_aside[0].exists() && repaired.to_string().contains("set aside"));
+    let again = JobStore::verify(dir.path()).unwrap();
+    assert!(again.is_sound(), "{again}");
+
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.graph("10001", graph).unwrap();
+    let page = graph.list(List::new()).unwrap();
+    let there = again
+        .graphs
+        .iter()
+        .find(|g| g.name == graph.name())
+        .unwrap();
+    assert_eq!(there.set_aside, damaged);
+    assert_eq!(page.total(), there.sound);
+    assert_eq!(
+        (page.set_aside(), graph.set_aside().unwrap()),
+        (damaged, damaged)
+    );
+    assert_eq!(
+        graph.count(State::Complete).unwrap(),
+        there.sound - graph.count(State::Pending).unwrap()
+    );
+    for job in &page {
+        let job = job.unwrap();
+        assert_eq!(graph.job(job.id()).unwrap().unwrap().id(), job.id());
+    }
+    // It takes writes, and numbers are not given again.
+    let new = graph.submit(request("new", "{}")).unwrap();
+    let new = graph.job(&new).unwrap().unwrap();
+    assert_eq!(new.sequence(), there.sound + there.set_aside);
+    for _ in 0..12 {
+        pack(&store, dir.path());
+    }
+    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    let scrubbed = store.scrub().unwrap();
+    assert!(scrubbed.is_sound(), "{scrubbed}");
+    store.close().unwrap();
+    lose_index(dir.path());
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.graph("10001", graph.name()).unwrap();
+    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(List::new()).unwrap().total(), there.sound + 1);
+}
+
+#[test]
+fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || small_segments().recovery(Recovery::Requeue);
+    let store = options().open(dir.path()).unwrap();
+    let graph = store.create_graph("10001", "g").unwrap();
+    let done = graph.submit(request("c", "1")).unwrap();
+    graph.start(&done).unwrap();
+    graph.complete(&done, Outcome::succeeded()).unwrap();
+    let waiting: Vec<_> = (0..3)
+        .map(|n| graph.submit(request("c", &n.to_string())).unwrap())
+        .collect();
+    pack(&store, dir.path());
+    store.close().unwrap();
+    lose_index(dir.path());
+    damage_the_events(&files_ending(dir.path(), ".pack")[0]);
+    let refused = options().open(dir.path()).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+
+    let store = options().tolerant(true).open(dir.path()).unwrap();
+    let repaired = store.repaired().unwrap();
+    assert!(repaired.events > 0, "{repaired}");
+    let graph = store.graphs().unwrap().remove(0);
+    assert_eq!((graph.project_id(), graph.name()), ("lost", "graph-0"));
+    assert!(graph.run_next().unwrap().is_none());
+    for id in waiting.iter().chain([&done]) {
+        let job = graph.job(id).unwrap().unwrap();
+        assert_eq!(job.state(), State::Complete);
+        assert_eq!(job.outcome().unwrap().kind(), OutcomeKind::Interrupted);
+    }
+    let recovered: Vec<_> = store
+        .recovered()
+        .jobs()
+        .map(|found| found.unwrap())
+        .filter(|found| found.graph.name() == graph.name())
+        .map(|found| found.action)
+        .collect();
+    assert_eq!(recovered, [RecoveryAction::Interrupted; 4]);
+    store.close().unwrap();
+    let store = options().tolerant(true).open(dir.path()).unwrap();
+    assert!(store.repaired().is_none() && store.recovered().is_empty());
+}
+
+#[test]
+fn a_graph_whose_creation_was_lost_keeps_its_name_where_the_index_knows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    damage_the_events(&files_ending(dir.path(), ".pack")[0]);
+    let repaired = JobStore::repair(dir.path()).unwrap();
+    assert!(repaired.events > 0, "{repaired}");
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.graph("10001", "one").unwrap();
+    let page = graph.list(List::new()).unwrap();
+    assert_eq!(page.total(), 201);
+    for job in &page {
+        let id = job.unwrap().id().clone();
+        assert!(graph.job(&id).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    let store = small_segments().open(dir.path()).unwrap();
+    let graph = store.graph("10001", "one").unwrap();
+    graph.submit(request("tail", "\"password\"")).unwrap();
+    let sound = store.scrub().unwrap();
+    assert!(sound.is_sound() && sound.closed.is_none(), "{sound}");
+    assert!(sound.bytes > 0 && sound.index_fault.is_none());
+    let file = damage_a_block(dir.path());
+    let report = store.scrub().unwrap();
+    assert_eq!(report.damage.len(), 1, "{report}");
+    assert_eq!(report.damage[0].file, file);
+    let damaged: u64 = report.graphs.iter().map(|graph| graph.damaged).sum();
+    assert_eq!(damaged, report.damage[0].jobs);
+    // The segment that is written to.
+    let segment = files_ending(dir.path(), ".segment").remove(0);
+    let bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(8).position(|w| w == b"password").unwrap();
+    damage(&segment, at as u64);
+    let report = store.scrub().unwrap();
+    assert_eq!(report.damage.len(), 2, "{report}");
+    assert_eq!(report.damage[1].file, segment);
+    let more: u64 = report.graphs.iter().map(|graph| graph.damaged).sum();
+    assert_eq!(more, damaged + 1, "{report}");
+    assert!(!report.to_string().contains("password"));
+    assert_eq!(store.health(), Health::Ok);
+    store.close().unwrap();
+    assert!(matches!(store.scrub(), Err(Error::Closed)));
+}
+
+#[test]
+fn a_scrub_stands_in_nobodys_way_and_ends_with_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    let store = small_segments().open(dir.path()).unwrap();
+    let graph = store.graph("10001", "two").unwrap();
+    let scrubs = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let scrubber = scope.spawn(|| {
+            loop {
+                match store.scrub() {
+                    Ok(report) => assert!(report.is_sound(), "{report}"),
+                    Err(error) => return error,
+                }
+                scrubs.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut n = 0;
+        while scrubs.load(Ordering::Relaxed) < 3 {
+            let body = format!("\"{}\"", "y".repeat(2_000));
+            let id = graph.submit(request("c", &body)).unwrap();
+            graph.cancel(&id).unwrap();
+            n += 1;
+            if n % 16 == 0 {
+                pack(&store, dir.path());
+            }
+        }
+        store.close().unwrap();
+        let ended = scrubber.join().unwrap();
+        assert!(matches!(ended, Error::Closed), "{ended:?}");
+    });
+    let report = JobStore::verify(dir.path()).unwrap();
+    assert!(report.is_sound(), "{report}");
+}
+
+#[test]
+fn who_opens_is_told_how_far_it_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.create_graph("p", "g").unwrap();
+    for _ in 0..3 {
+        graph.submit_all(vec![request("c", "{}"); 50_000]).unwrap();
+    }
+    pack(&store, dir.path());
+    store.close().unwrap();
+    lose_index(dir.path());
+    let told = Arc::new(Mutex::new(Vec::<Replayed>::new()));
+    let telling = told.clone();
+    let options =
+        JobStore::options().on_replay(move |replayed| telling.lock().unwrap().push(*replayed));
+    let store = options.clone().open(dir.path()).unwrap();
+    store.close().unwrap();
+    let heard = std::mem::take(&mut *told.lock().unwrap());
+    assert!(heard.len() >= 2, "{heard:?}");
+    assert!(
+        heard.windows(2).all(|w| w[0].events < w[1].events),
+        "{heard:?}"
+    );
+    assert!(
+        heard.iter().all(|r| r.rebuilding && r.events <= r.of),
+        "{heard:?}"
+    );
+    let last = heard.last().unwrap();
+    assert!(last.events == last.of && last.events > 150_000, "{last:?}");
+    // Nothing to be read again.
+    options.open(dir.path()).unwrap().close().unwrap();
+    assert_eq!(*told.lock().unwrap(), []);
+}
