@@ -149,7 +149,8 @@ impl JobStore {
 
     /// Looks this store over while it is at work: reads and checks every byte of its
     /// log and every row of its index, as they are now, at low priority: it rests as
-    /// long as it reads. Blocks until it is through; closing the store ends it.
+    /// long as it reads. Blocks until it is through; closing the store ends it. While
+    /// the last scrub found damage, [`JobStore::health`] says so.
     ///
     /// # Errors
     /// Damage is no error but stands in the [`Report`]. [`Error::Closed`],

@@ -297,6 +297,7 @@ fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
     let sound = store.scrub().unwrap();
     assert!(sound.is_sound() && sound.closed.is_none(), "{sound}");
     assert!(sound.bytes > 0 && sound.index_fault.is_none());
+    assert_eq!(store.health(), Health::Ok);
     let file = damage_a_block(dir.path());
     let report = store.scrub().unwrap();
     assert_eq!(report.damage.len(), 1, "{report}");
@@ -314,7 +315,10 @@ fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
     let more: u64 = report.graphs.iter().map(|graph| graph.damaged).sum();
     assert_eq!(more, damaged + 1, "{report}");
     assert!(!report.to_string().contains("password"));
-    assert_eq!(store.health(), Health::Ok);
+    let Health::Degraded { why, .. } = store.health() else {
+        panic!("{:?}", store.health());
+    };
+    assert!(why.contains(&*file.display().to_string()), "{why}");
     store.close().unwrap();
     assert!(matches!(store.scrub(), Err(Error::Closed)));
 }

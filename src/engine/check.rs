@@ -243,6 +243,14 @@ impl Engine {
             });
         }
         report.index_fault = self.scrub_index(&mut pace)?;
+        let first = report.damage.first().map(|damage| {
+            let (file, at) = (damage.file.display(), damage.offset);
+            format!("{file} is damaged at byte {at}: {}", damage.what)
+        });
+        if let Some(first) = &first {
+            tracing::error!(damage = %first, places = report.damage.len(), "a scrub found damage");
+        }
+        *self.damage.lock() = first.map(Arc::from);
         Ok(report)
     }
 

@@ -94,6 +94,8 @@ pub(crate) struct Engine {
     pub(crate) index_lag: AtomicU64,
     /// Why packing does not succeed at present.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
+    /// What the last scrub found wrong with the log.
+    pub(crate) damage: Mutex<Option<Arc<str>>>,
     background: Mutex<Background>,
     /// Holds the store's lock; let go of at the end.
     lock: Mutex<Option<StoreLock>>,
@@ -182,6 +184,7 @@ impl Engine {
             closing: Mutex::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
+            damage: Mutex::default(),
             background: Mutex::default(),
             lock: Mutex::new(parts.lock),
         }
@@ -254,7 +257,9 @@ impl Engine {
             .map(|why| format!("the index cannot answer: {why}"));
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
-        match index.or(packing) {
+        let damage = self.damage.lock().clone();
+        let damage = damage.map(|what| format!("{what}; close the store and repair it"));
+        match damage.or(index).or(packing) {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
         }
