@@ -31,6 +31,8 @@ pub(crate) mod survey;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash_tests;
+#[cfg(all(test, jobstore_shuttle))]
+mod schedule_tests;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;

@@ -1,0 +1,148 @@
+//! The store under test.
+//!
+//! Owns: how it is opened, its graphs, requests that can be told apart, and the look
+//! at what a power cut would leave. Promise: nothing in it depends on the time of
+//! day or on chance, other than what the scheduler draws.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::clock::Clock;
+use crate::engine::open::open_disk;
+use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::{Engine, Handle};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::health::Health;
+use crate::id::JobId;
+use crate::job::{Job, State};
+use crate::list::List;
+use crate::options::Options;
+use crate::request::{Body, Request};
+use crate::storage::disk::memory::Memory;
+
+/// Bytes of a segment that nearly every commit fills.
+pub(super) const TINY: u64 = 300;
+/// Bytes of a segment that no test fills.
+pub(super) const AMPLE: u64 = 16 << 10;
+
+/// It stands still: times are not what is tried out here.
+struct Standing;
+
+impl Clock for Standing {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+}
+
+pub(super) fn options(segment_bytes: u64) -> Options {
+    Options {
+        segment_bytes,
+        clock: Arc::new(Standing),
+        ..Options::default()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Store {
+    pub(super) engine: Arc<Engine>,
+    pub(super) disk: Arc<Memory>,
+    handle: Arc<Handle>,
+}
+
+impl Store {
+    pub(super) fn open(options: Options, disk: Arc<Memory>) -> Store {
+        let engine = open_disk(options, disk.clone()).expect("it opens");
+        let handle = Arc::new(Handle {
+            engine: engine.clone(),
+        });
+        Store {
+            engine,
+            disk,
+            handle,
+        }
+    }
+
+    /// A new store with one graph.
+    pub(super) fn with_graph(options: Options) -> (Store, Graph) {
+        let store = Store::open(options, Arc::default());
+        let graph = store.create_graph("g", 1).expect("it is created");
+        (store, graph)
+    }
+
+    pub(super) fn create_graph(&self, name: &str, number: u64) -> Result<Graph> {
+        let action = Action::CreateGraph {
+            project: "p".to_owned(),
+            name: name.to_owned(),
+            id_number: 1_000_000_000_000_000_000 + number,
+            key: [number, 7],
+        };
+        match self.engine.commit(Operation::small(action))? {
+            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
+            _ => panic!("another answer"),
+        }
+    }
+
+    pub(super) fn drop_graph(&self, graph: &Graph) -> Result<()> {
+        let action = Action::DropGraph {
+            graph: graph.core.clone(),
+        };
+        self.engine.commit(Operation::small(action)).map(|_| ())
+    }
+
+    pub(super) fn graph(&self, name: &str) -> Graph {
+        let graphs = self.engine.graphs.read();
+        let core = graphs.by_number.values().find(|core| core.name == name);
+        Graph::new(&self.handle, core.expect("the graph is there"))
+    }
+
+    /// Closes it, after looking whether all its threads were well.
+    pub(super) fn end(&self) {
+        assert_eq!(self.engine.health(), Health::Ok);
+        self.engine.close().expect("it closes");
+    }
+
+    /// Closes it and opens it again from what a power cut then leaves.
+    pub(super) fn reopen(self, options: Options) -> Store {
+        self.end();
+        let left = self.disk.image().after_power_cut();
+        Store::open(options, Arc::new(left))
+    }
+}
+
+pub(super) fn request(name: &str) -> Request {
+    let body = Body::from_json(format!(r#"{{"n":"{name}"}}"#)).expect("JSON");
+    Request::new("c", "/", body).expect("a request")
+}
+
+/// What tells a request apart, from its body.
+pub(super) fn name_of(job: &Job) -> String {
+    let body = job.request().body();
+    body[r#"{"n":""#.len()..body.len() - 2].to_owned()
+}
+
+/// All jobs at one instant; their numbers are dense.
+pub(super) fn list(graph: &Graph) -> Vec<Job> {
+    let page = graph.list(List::new()).expect("a page");
+    let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
+    assert_eq!(jobs.len() as u64, page.total());
+    for (n, job) in jobs.iter().enumerate() {
+        assert_eq!(job.sequence(), n as u64, "a gap in the one order");
+        assert_eq!(job.outcome().is_some(), job.state() == State::Complete);
+    }
+    jobs
+}
+
+pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id().clone()).collect()
+}
+
+/// Whether what a power cut leaves at this instant holds this text.
+pub(super) fn is_durable(disk: &Memory, text: &str) -> bool {
+    let files = disk.image().after_power_cut().files();
+    let mut contents = files.iter().map(|(_, content)| content);
+    contents.any(|content| {
+        let mut windows = content.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    })
+}
