@@ -19,8 +19,9 @@ use crate::storage::segment::Segment;
 
 /// What did not succeed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(5);
-/// So many neighbouring packs of about one size are merged.
-const MERGE_PACKS: usize = 8;
+/// So many neighbouring packs of about one size are merged; few where schedules are
+/// tried out, which have few packs.
+const MERGE_PACKS: usize = if cfg!(jobstore_shuttle) { 2 } else { 8 };
 /// Packs below this size count as one size; each further size is eight times the
 /// one before.
 const SMALLEST_BYTES: u64 = 64 << 10;
