@@ -403,11 +403,14 @@ impl Committer {
         let existing = match (round.brought.get(&key), &looked.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
             // The caller asked the index; only what came since can be new, and that
-            // is in memory, unless it has moved on to the index meanwhile.
-            (None, None) if engine.ids.generation() == looked.generation => {
-                engine.recent_request_of(graph, id.as_str())?
-            }
-            (None, None) => engine.request_of(graph, id.as_str())?,
+            // is in memory, unless it has moved on to the index meanwhile: asked
+            // after the look, because it may move between the two.
+            (None, None) => match engine.recent_request_of(graph, id.as_str())? {
+                None if engine.ids.generation() != looked.generation => {
+                    engine.request_of(graph, id.as_str())?
+                }
+                recent => recent,
+            },
         };
         if let Some(existing) = existing {
             return if existing == *request {
