@@ -1,0 +1,128 @@
+//! What the threads share: when to stop, what was attempted and acknowledged, and
+//! how much was checked.
+//!
+//! Promise: `attempted` counts a write before it is made, `acknowledged` after, so
+//! what a reader sees must lie between the two.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use jobstore::Graph;
+
+/// The graphs that stay.
+pub(crate) struct Graphs {
+    /// Two jobs at a time in one commit.
+    pub(crate) pairs: Graph,
+    /// Ids that callers bring, some of them twice at once.
+    pub(crate) brought: Graph,
+    /// Jobs that workers claim.
+    pub(crate) work: Graph,
+}
+
+#[derive(Default)]
+pub(crate) struct Span {
+    pub(crate) attempted: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
+}
+
+impl Span {
+    pub(crate) fn attempt(&self, count: u64) {
+        self.attempted.fetch_add(count, Ordering::SeqCst);
+    }
+
+    pub(crate) fn acknowledge(&self, count: u64) {
+        self.acknowledged.fetch_add(count, Ordering::SeqCst);
+    }
+
+    /// What there is at least; to be read before a look.
+    pub(crate) fn least(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// What there is at most; to be read after a look.
+    pub(crate) fn most(&self) -> u64 {
+        self.attempted.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) stop: AtomicBool,
+    /// Jobs of the pairs, and how many of them have begun and ended.
+    pub(crate) submits: Span,
+    pub(crate) starts: Span,
+    pub(crate) ends: Span,
+    /// Calls that bring an id, and those that made a job of it.
+    pub(crate) brought: AtomicU64,
+    pub(crate) created: AtomicU64,
+    pub(crate) claimed: Mutex<HashSet<String>>,
+    pub(crate) writes: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) pages: AtomicU64,
+    pub(crate) jobs: AtomicU64,
+    pub(crate) looked_up: AtomicU64,
+    pub(crate) walks: AtomicU64,
+    pub(crate) packs: AtomicU64,
+    pub(crate) merged: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lines(&self) -> [(&'static str, u64); 10] {
+        let claimed = self.claimed.lock().map_or(0, |claimed| claimed.len());
+        let read = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        [
+            ("writes acknowledged", read(&self.writes)),
+            ("jobs of pairs", read(&self.submits.acknowledged)),
+            ("ids brought, of which others again", read(&self.created)),
+            ("jobs claimed", claimed as u64),
+            ("graphs dropped and made anew", read(&self.dropped)),
+            ("pages checked", read(&self.pages)),
+            ("jobs seen", read(&self.jobs)),
+            ("ids looked up", read(&self.looked_up)),
+            ("walks by cursor", read(&self.walks)),
+            ("packs seen", read(&self.packs)),
+        ]
+    }
+
+    pub(crate) fn print(&self) {
+        for (what, count) in self.lines() {
+            println!("{count:>12} {what}");
+        }
+        println!(
+            "{:>12} packs merged into others",
+            self.merged.load(Ordering::SeqCst)
+        );
+    }
+
+    /// A run that did nothing has shown nothing. Merging takes longer than a short
+    /// run has, so it is not asked for.
+    pub(crate) fn assert_all_was_done(&self) {
+        for (what, count) in self.lines() {
+            assert!(count > 0, "not done at all: {what}");
+        }
+    }
+}
+
+/// Numbers that look random and are the same for the same seed.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+}
