@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
-use crate::engine::queue::{Action, Answer, Looked, Queued};
+use crate::engine::queue::{Action, Answer, Looked, Operation, Queued};
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -29,6 +29,7 @@ use crate::request::Request;
 use crate::storage::event::Event;
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Appended, Log};
+use crate::storage::spare::Room;
 
 /// What one commit takes from the queue, about; a larger write is its own commit.
 const GROUP_BYTES: u64 = 1 << 20;
@@ -114,35 +115,75 @@ impl Committer {
         if taken.is_empty() {
             return None;
         }
+        // Should anything below panic, nobody knows what the log holds.
+        let unwinding = FailOnUnwind(engine);
+        let answers = self.carry_out(engine, &taken);
+        self.frame.shrink(BUFFER_BYTES_MAX);
+        drop(unwinding);
+        Some(Answers {
+            taken,
+            answers,
+            waiting,
+        })
+    }
+
+    /// Commits all writes together. Where no segment can be had for them, those that
+    /// end something go on by themselves: there is a reserve for them.
+    fn carry_out(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<Answer>> {
+        let all: Vec<&Action> = taken.iter().map(|q| &q.operation.action).collect();
+        let room = match all.iter().all(|action| action.is_ending()) {
+            true => Room::Reserve,
+            false => Room::Ordinary,
+        };
+        let refused = match self.commit(engine, &all, room) {
+            Ok(answers) => return answers,
+            Err(refused) => refused,
+        };
+        let mut answers: Vec<_> = taken.iter().map(|_| Err(refused.clone())).collect();
+        for group in ending_groups(taken, engine.spare.reserve_bytes() / 2) {
+            let actions: Vec<&Action> = group.iter().map(|&n| all[n]).collect();
+            match self.commit(engine, &actions, Room::Reserve) {
+                Ok(given) => {
+                    for (n, answer) in group.into_iter().zip(given) {
+                        answers[n] = answer;
+                    }
+                }
+                Err(refused) => group
+                    .into_iter()
+                    .for_each(|n| answers[n] = Err(refused.clone())),
+            }
+        }
+        answers
+    }
+
+    /// Commits writes in one frame. An error says that nothing was written, and that
+    /// nothing has changed.
+    fn commit(
+        &mut self,
+        engine: &Engine,
+        actions: &[&Action],
+        room: Room,
+    ) -> Result<Vec<Result<Answer>>> {
         // A closed store still carries out what was queued before; a failed one
         // writes nothing more, closed or not.
         if let Err(refused) = engine.check_sound() {
-            let answers = taken.iter().map(|_| Err(refused.clone())).collect();
-            return Some(Answers {
-                taken,
-                answers,
-                waiting,
-            });
+            return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
-        // Should anything below panic, nobody knows what the log holds.
-        let unwinding = FailOnUnwind(engine);
         let mut round = Round {
             now_ms: engine.now_ms(),
             ..Round::default()
         };
         self.frame.clear();
-        for queued in &taken {
-            let answer = self.stage(engine, &mut round, &queued.operation.action);
+        for action in actions {
+            let answer = self.stage(engine, &mut round, action);
             round.answers.push(answer);
             round.ids.resize_with(round.answers.len(), Vec::new);
         }
         if self.frame.count() > 0 {
-            match self.write(engine, &round) {
+            match self.write(engine, &round, room) {
                 Ok(appended) => self.publish(engine, &mut round, &appended),
-                Err(AppendError::Refused(error)) => {
-                    // A refusal may rest on a change that is not made now.
-                    round.answers.fill_with(|| Err(error.clone()));
-                }
+                // What was answered may rest on a change that is not made now.
+                Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
                     let unknown = |ids: Vec<JobId>| Error::CommitUnknown {
@@ -153,17 +194,16 @@ impl Committer {
                 }
             }
         }
-        self.frame.shrink(BUFFER_BYTES_MAX);
-        drop(unwinding);
-        Some(Answers {
-            taken,
-            answers: round.answers,
-            waiting,
-        })
+        Ok(round.answers)
     }
 
-    fn write(&mut self, engine: &Engine, round: &Round) -> Result<Appended, AppendError> {
-        let appended = self.log.append(&mut self.frame)?;
+    fn write(
+        &mut self,
+        engine: &Engine,
+        round: &Round,
+        room: Room,
+    ) -> Result<Appended, AppendError> {
+        let appended = self.log.append(&mut self.frame, room)?;
         match engine.options.durability {
             // Packing leaves a dropped graph's jobs out for good, so a drop is
             // durable before it is seen, in either mode.
@@ -518,6 +558,30 @@ impl Committer {
             }
         }
     }
+}
+
+/// The places of the writes that end something, in their order, in groups whose
+/// frames have about so many bytes at most.
+fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for (n, queued) in taken.iter().enumerate() {
+        let Operation { action, bytes } = &queued.operation;
+        if !action.is_ending() {
+            continue;
+        }
+        match groups.last_mut().filter(|_| *bytes <= room) {
+            Some(group) => {
+                group.push(n);
+                room -= bytes;
+            }
+            None => {
+                groups.push(vec![n]);
+                room = bytes_max.saturating_sub(*bytes);
+            }
+        }
+    }
+    groups
 }
 
 fn illegal(id: &JobId, from: State, to: State) -> Error {

@@ -9,6 +9,8 @@
 //!   acknowledged is there, at most what was attempted is there, nothing by half.
 //! - `failing_calls`: each call to the disk fails once, or from then on. Nothing is
 //!   acknowledged falsely, nothing hangs, reads go on.
+//! - `full_disk`: there is no room left. New jobs are refused, all others go on to
+//!   their end, and new ones are taken as soon as there is room.
 //! - `held_syncs`: a sync that does not return. Nobody sees what it is to make
 //!   durable, and nobody waits for it but its writer.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
@@ -18,6 +20,7 @@
 mod client;
 mod damage;
 mod failing_calls;
+mod full_disk;
 mod held_syncs;
 mod late_index;
 mod power_cuts;

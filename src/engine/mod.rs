@@ -57,10 +57,10 @@ use crate::options::Options;
 use crate::report::Repaired;
 use crate::storage::disk::Disk;
 use crate::storage::identity::{self, LogEnd, StoreId};
-use crate::storage::log::Spare;
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
+use crate::storage::spare::Spare;
 
 /// Changes that wait for the index in memory, about, before new jobs are refused.
 const INDEX_LAG_MAX: u64 = 8 << 20;

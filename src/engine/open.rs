@@ -30,10 +30,11 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
 use crate::storage::identity::{self, LogEnd, StoreId};
-use crate::storage::log::{Log, Spare};
+use crate::storage::log::Log;
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::{Found, Segment};
+use crate::storage::spare::{Room, Spare};
 use crate::sync::{channel, thread};
 
 /// The share of the cache budget that the index engine is told: it holds about as
@@ -253,19 +254,29 @@ fn open(
         end,
         found,
     } = read.map_err(Problem::into_error)?;
-    // From here on the folder changes. The mark of a clean close stays until there is
-    // room to go on.
-    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
-    spare.refill(&*disk)?;
-    // What a file replaces may go only once that file's name is durable.
+    // From here on the folder changes. What a file replaces may go only once that
+    // file's name is durable; then it goes first, for the room.
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
-    identity::remove_closed(&*disk)?;
     for name in &files.useless {
         disk.remove(name)
             .map_err(|e| Error::io("remove", disk.path(name), &e))?;
     }
-    let mut log = Log::begin(disk.clone(), store, spare.clone(), replay.next_lsn, end)?;
+    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    if let Err(error) = spare.make_reserve(&*disk) {
+        tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
+    }
+    let prepared = spare.take(&*disk, 0, Room::Reserve)?;
+    // The mark of a clean close stays until there is room to go on.
+    identity::remove_closed(&*disk)?;
+    let mut log = Log::begin(
+        disk.clone(),
+        store,
+        spare.clone(),
+        prepared,
+        replay.next_lsn,
+        end,
+    )?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
     let sealed = settled.map_err(Problem::into_error)?;

@@ -12,6 +12,7 @@ use crate::sync::channel::{Receiver, RecvTimeoutError};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::storage::disk;
 use crate::storage::event::Event;
 use crate::storage::pack::Pack;
 use crate::storage::pack_writer::{JobsWriter, PackWriter};
@@ -70,8 +71,21 @@ fn work(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to begin a file that there may be no room for: others need the disk too.
+fn check_room(engine: &Engine, bytes: u64, operation: &'static str, name: &str) -> Result<()> {
+    disk::check_room(&*engine.disk, bytes, operation, name)
+}
+
 /// Rewrites a sealed segment as a pack.
 fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
+    // Where the reserve is in use, packing is what makes room for another: then a
+    // little is enough, for what a pack may have beyond its segment.
+    let beside = match engine.spare.has_reserve() {
+        true => engine.spare.reserve_bytes(),
+        false => engine.spare.reserve_bytes() / 16,
+    };
+    let needed = segment.end().unwrap_or_default() + beside;
+    check_room(engine, needed, "pack", &segment.name)?;
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
     let scanned = segment.scan_events(&bytes, segment.end(), |lsn, event, _| {
@@ -194,6 +208,9 @@ fn merge(engine: &Engine, packs: &[Arc<Pack>]) -> Result<()> {
     let (Some(first), Some(last)) = (packs.first(), packs.last()) else {
         return Ok(());
     };
+    let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
+    let needed = bytes + 2 * engine.options.segment_bytes;
+    check_room(engine, needed, "merge", &first.name)?;
     let mut writer =
         PackWriter::begin(&*engine.disk, engine.store, first.first_lsn, last.last_lsn)?;
     for pack in packs {

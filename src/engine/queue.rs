@@ -88,6 +88,25 @@ pub(crate) enum Action {
     },
 }
 
+impl Action {
+    /// Whether it takes what is there further, or to its end: what must go on when
+    /// the disk is full. The others add.
+    pub(crate) fn is_ending(&self) -> bool {
+        match self {
+            Action::CreateGraph { .. }
+            | Action::Submit { .. }
+            | Action::SubmitAll { .. }
+            | Action::SubmitAs { .. } => false,
+            Action::DropGraph { .. }
+            | Action::Start { .. }
+            | Action::Complete { .. }
+            | Action::Cancel { .. }
+            | Action::Claim { .. }
+            | Action::Abandon { .. } => true,
+        }
+    }
+}
+
 /// What a caller that brings an id found before it queued the write, so that the
 /// committer need not ask the index.
 pub(crate) struct Looked {

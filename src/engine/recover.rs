@@ -21,6 +21,7 @@ use crate::storage::event::{Event, RecoveredAs, pack_sequences};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Log};
 use crate::storage::segment::Segment;
+use crate::storage::spare::Room;
 
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
@@ -138,7 +139,7 @@ pub(crate) fn settle(
     events.iter().for_each(|event| {
         frame.push(event);
     });
-    let appended = match log.append(&mut frame) {
+    let appended = match log.append(&mut frame, Room::Reserve) {
         Ok(appended) => appended,
         Err(AppendError::Refused(error) | AppendError::Unknown(error)) => return Err(error.into()),
     };

@@ -16,3 +16,4 @@ pub(crate) mod names;
 pub(crate) mod pack;
 pub(crate) mod pack_writer;
 pub(crate) mod segment;
+pub(crate) mod spare;

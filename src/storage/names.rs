@@ -9,6 +9,8 @@ pub(crate) const STORE: &str = "STORE";
 pub(crate) const CLOSED: &str = "CLOSED";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
+/// Zeros: room in the log for what must go on when the disk is full.
+pub(crate) const RESERVE: &str = "RESERVE";
 /// The index's folder.
 pub(crate) const INDEX: &str = "index";
 /// There while the index is being opened, so that an open that died is noticed.
@@ -46,7 +48,7 @@ fn hex16(text: &str) -> Option<u64> {
 
 /// Whether a file of this name belongs to a store.
 pub(crate) fn is_ours(name: &str) -> bool {
-    [STORE, CLOSED, LOCK, INDEX, INDEX_OPENING].contains(&name)
+    [STORE, CLOSED, LOCK, RESERVE, INDEX, INDEX_OPENING].contains(&name)
         || name.ends_with(ASIDE)
         || name.ends_with(DAMAGED)
         || segment_epoch(name).is_some()

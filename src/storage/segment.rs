@@ -5,7 +5,7 @@
 //! Promise: a torn end is told apart from damage; where the next segment says how
 //! far this one went, it went exactly that far.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,39 +97,37 @@ impl Segment {
     /// Makes an empty file of zeros, durable also in its name. Zeros rather than a
     /// hole: a sync of bytes the file already has need not change the file
     /// system's own records.
-    pub(crate) fn prepare(disk: &dyn Disk, epoch: u64, bytes: u64) -> Result<Arc<dyn File>> {
-        let name = names::segment(epoch);
-        let path = disk.path(&name);
+    pub(crate) fn prepare(disk: &dyn Disk, name: &str, bytes: u64) -> Result<Arc<dyn File>> {
+        let path = disk.path(name);
         let failed = |e| Error::io("create", &path, &e);
-        let file = match disk.create(&name) {
+        let file = match disk.create(name) {
             // Left over from an attempt that failed and could not even clean up.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                disk.remove(&name).and_then(|()| disk.create(&name))
+                disk.remove(name).and_then(|()| disk.create(name))
             }
             created => created,
         };
         let file = file.map_err(failed)?;
-        let zeros = vec![0; ZERO_STEP_BYTES.min(bytes as usize)];
-        let mut at = 0;
-        let filled = loop {
-            if at >= bytes {
-                break disk.sync_names();
-            }
-            let step = zeros.len().min((bytes - at) as usize);
-            if let Err(e) = file
-                .write_all_at(&zeros[..step], at)
-                .and_then(|()| file.sync())
-            {
-                break Err(e);
-            }
-            at += step as u64;
-        };
+        let filled = Segment::zero(&*file, bytes).and_then(|()| disk.sync_names());
         if let Err(e) = filled {
             // Half a file of zeros is of no use; if it stays, open takes it away.
-            disk.remove(&name).ok();
+            disk.remove(name).ok();
             return Err(failed(e));
         }
         Ok(file)
+    }
+
+    /// Makes the first so many bytes of a file zeros, durably.
+    pub(crate) fn zero(file: &dyn File, bytes: u64) -> io::Result<()> {
+        let zeros = vec![0; ZERO_STEP_BYTES.min(bytes as usize)];
+        let mut at = 0;
+        while at < bytes {
+            let step = zeros.len().min((bytes - at) as usize);
+            file.write_all_at(&zeros[..step], at)?;
+            file.sync()?;
+            at += step as u64;
+        }
+        Ok(())
     }
 
     /// Writes the header into a prepared file, durably before any frame follows: so a

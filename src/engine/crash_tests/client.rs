@@ -223,6 +223,19 @@ pub(super) enum Act {
     },
 }
 
+impl Act {
+    /// Whether it makes something; the others take what is there to its end.
+    pub(super) fn adds(&self) -> bool {
+        matches!(
+            self,
+            Act::CreateGraph { .. }
+                | Act::Submit { .. }
+                | Act::SubmitAll { .. }
+                | Act::SubmitAs { .. }
+        )
+    }
+}
+
 impl World {
     /// Does what the store must have done; `ids` are those of the jobs it made.
     pub(super) fn apply(&mut self, act: &Act, ids: &[JobId]) {
@@ -322,6 +335,11 @@ impl Client {
         self.attempted.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Notes that what was attempted was refused.
+    pub(super) fn withdraw(&self) {
+        self.attempted.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Notes that what was attempted is so.
     pub(super) fn acknowledge(&mut self, world: World) {
         self.world = world;
@@ -380,7 +398,7 @@ impl Client {
         }
     }
 
-    fn draw(&mut self) -> Act {
+    pub(super) fn draw(&mut self) -> Act {
         self.drawn += 1;
         let graphs: Vec<String> = self
             .world

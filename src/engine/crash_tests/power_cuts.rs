@@ -103,7 +103,7 @@ fn assert_packs_were_merged<'i>(images: impl Iterator<Item = &'i Image>) {
     assert!(ever.len() > last.len(), "of {ever:?} none was merged");
 }
 
-fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3] {
+pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3] {
     [
         ("only what was synced", image.after_power_cut()),
         ("torn", image.after_torn_power_cut(|end| random.below(end))),
@@ -114,7 +114,7 @@ fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3]
     ]
 }
 
-fn check(what: &str, disk: Memory, candidates: &[World], goes_on: bool) {
+pub(super) fn check(what: &str, disk: Memory, candidates: &[World], goes_on: bool) {
     let disk = Arc::new(disk);
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,

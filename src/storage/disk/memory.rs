@@ -48,6 +48,14 @@ impl Trial {
         Ok(())
     }
 
+    fn open(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn write(&self, _file: u64, data: &[u8], _offset: u64) -> (usize, io::Result<()>) {
         (data.len(), Ok(()))
     }
@@ -74,7 +82,10 @@ impl Disk for Memory {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         match self.names.lock().get(name) {
-            Some(file) => Ok(file.clone()),
+            Some(file) => self
+                .trial
+                .open()
+                .map(|()| -> Arc<dyn File> { file.clone() }),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -110,6 +121,10 @@ impl Disk for Memory {
 
     fn sync_names(&self) -> io::Result<()> {
         self.trial.sync_names()
+    }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(self.trial.free_bytes())
     }
 
     fn path(&self, name: &str) -> PathBuf {

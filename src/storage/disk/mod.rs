@@ -12,6 +12,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
+
 /// A folder of files, named without any path.
 pub(crate) trait Disk: Send + Sync {
     /// Makes an empty file, which must not be there yet, for reading and writing.
@@ -28,6 +30,9 @@ pub(crate) trait Disk: Send + Sync {
     fn names(&self) -> io::Result<Vec<String>>;
     /// Makes all creations, renames and removals durable.
     fn sync_names(&self) -> io::Result<()>;
+    /// How many bytes files can still take up, where that is known. Only a hint: a
+    /// quota may allow less, and others write too.
+    fn free_bytes(&self) -> io::Result<Option<u64>>;
     /// How a file is called in messages.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -40,6 +45,23 @@ pub(crate) trait File: Send + Sync {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the content durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Refuses at once what there is no room for, where that is known: cheaper than to
+/// write until the system refuses, and without taking the last bytes from others.
+pub(crate) fn check_room(
+    disk: &dyn Disk,
+    bytes: u64,
+    operation: &'static str,
+    name: &str,
+) -> Result<()> {
+    match disk.free_bytes() {
+        Ok(Some(free)) if free < bytes => Err(Error::DiskFull {
+            operation,
+            path: disk.path(name),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a small file so that after a crash it is there wholly or not at all.

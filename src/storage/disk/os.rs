@@ -90,6 +90,11 @@ impl Disk for Folder {
         self.handle.sync_all()
     }
 
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        let found = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

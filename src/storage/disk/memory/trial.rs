@@ -24,10 +24,11 @@ const SECTOR_BYTES: u64 = 512;
 /// How long a test waits for something that must happen.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A call that changes something.
+/// A call that changes something, or takes a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
+    Open,
     Rename,
     Remove,
     SyncNames,
@@ -58,6 +59,8 @@ struct State {
     next_file: u64,
     /// Calls that the fault can hit and that are still to succeed.
     fault: Option<(u64, Fault)>,
+    /// How many bytes all files can have together, and whether anybody is told.
+    capacity: Option<(u64, bool)>,
     failed: bool,
     hold_syncs: bool,
     held: bool,
@@ -89,6 +92,7 @@ enum NameChange {
 
 #[derive(Clone, Default)]
 struct Content {
+    len: u64,
     synced: Arc<Vec<u8>>,
     /// Since the last sync of the file.
     writes: Vec<Write>,
@@ -120,7 +124,21 @@ impl Trial {
         Ok(done)
     }
 
+    /// Counts an open, which changes nothing.
+    pub(super) fn open(&self) -> io::Result<()> {
+        self.state.lock().count(Call::Open)
+    }
+
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let (_, is_told) = state.capacity?;
+        state.room().filter(|_| is_told)
+    }
+
     pub(super) fn create(&self, name: &str) -> io::Result<u64> {
+        if self.state.lock().room() == Some(0) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.call(Call::Create, |state| {
             state.next_file += 1;
             let number = state.next_file;
@@ -162,12 +180,21 @@ impl Trial {
     /// that fails has written half.
     pub(super) fn write(&self, file: u64, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
         let mut state = self.state.lock();
-        let result = state.count(Call::Write);
-        let written = match result {
+        let mut result = state.count(Call::Write);
+        let mut written = match result {
             Ok(()) => data.len(),
             Err(_) => data.len() / 2,
         };
+        let len = state.disk.files.get(&file).map_or(0, |c| c.len);
+        if let Some(room) = state.room() {
+            let fits = (len + room).saturating_sub(offset).min(data.len() as u64) as usize;
+            if fits < written {
+                written = fits;
+                result = Err(io::ErrorKind::StorageFull.into());
+            }
+        }
         if let Some(content) = state.disk.files.get_mut(&file) {
+            content.len = len.max(offset + written as u64);
             content.writes.push(Write {
                 offset,
                 data: data[..written].into(),
@@ -225,6 +252,15 @@ impl State {
         Err(error)
     }
 
+    /// How many bytes the files can still grow by.
+    fn room(&self) -> Option<u64> {
+        let (capacity, _) = self.capacity?;
+        let names = self.disk.live_names();
+        let files = names.values().filter_map(|n| self.disk.files.get(n));
+        let used: u64 = files.map(|content| content.len).sum();
+        Some(capacity.saturating_sub(used))
+    }
+
     fn take_image(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.calls += 1;
@@ -269,6 +305,7 @@ impl OnDisk {
 
 impl Content {
     fn sync(&mut self) {
+        self.overwrite_lost();
         let synced = Arc::make_mut(&mut self.synced);
         self.writes.retain(|write| {
             if !write.lost {
@@ -276,6 +313,29 @@ impl Content {
             }
             write.lost
         });
+    }
+
+    /// What was written again since it was lost must not come back as it was before:
+    /// the writes to one place keep their order.
+    fn overwrite_lost(&mut self) {
+        for n in 0..self.writes.len() {
+            let (before, after) = self.writes.split_at_mut(n);
+            let Some(write) = after.first().filter(|write| !write.lost) else {
+                continue;
+            };
+            let (start, end) = (write.offset, write.offset + write.data.len() as u64);
+            for lost in before.iter_mut().filter(|write| write.lost) {
+                let lost_end = lost.offset + lost.data.len() as u64;
+                let (from, to) = (start.max(lost.offset), end.min(lost_end));
+                if from < to {
+                    let mut data = lost.data.to_vec();
+                    let again = &write.data[(from - start) as usize..(to - start) as usize];
+                    data[(from - lost.offset) as usize..(to - lost.offset) as usize]
+                        .copy_from_slice(again);
+                    lost.data = data.into();
+                }
+            }
+        }
     }
 
     /// As its writers see it.
@@ -407,9 +467,12 @@ impl Memory {
                 state.next_file += 1;
                 let number = state.next_file;
                 state.disk.names.insert(name.clone(), number);
-                let synced = Arc::new(content.clone());
-                let writes = Vec::new();
-                state.disk.files.insert(number, Content { synced, writes });
+                let stored = Content {
+                    len: content.len() as u64,
+                    synced: Arc::new(content.clone()),
+                    writes: Vec::new(),
+                };
+                state.disk.files.insert(number, stored);
                 names.insert(name, MemoryFile::of(content, number, &memory.trial));
             }
         }
@@ -423,6 +486,11 @@ impl Memory {
         files
             .map(|(name, file)| (name.clone(), file.content.read().clone()))
             .collect()
+    }
+
+    /// All names as the process sees them.
+    pub(crate) fn names_now(&self) -> Vec<String> {
+        self.names.lock().keys().cloned().collect()
     }
 
     /// All files at this instant.
@@ -463,6 +531,26 @@ impl Memory {
     /// No more calls fail.
     pub(crate) fn heal(&self) {
         self.trial.state.lock().fault = None;
+    }
+
+    /// Lets all files together have so many bytes more than they have.
+    pub(crate) fn leave_room(&self, bytes: u64) {
+        let mut state = self.trial.state.lock();
+        state.capacity = Some((u64::MAX, true));
+        let used = u64::MAX - state.room().unwrap_or_default();
+        state.capacity = Some((used + bytes, true));
+    }
+
+    /// The disk has no bound any more.
+    pub(crate) fn unbound(&self) {
+        self.trial.state.lock().capacity = None;
+    }
+
+    /// Tells nobody any more how much room there is, as under a quota.
+    pub(crate) fn hide_room(&self) {
+        if let Some((_, is_told)) = &mut self.trial.state.lock().capacity {
+            *is_told = false;
+        }
     }
 
     /// Holds every sync that has anything but zeros to make durable.

@@ -1,0 +1,583 @@
+//! Promise: a full disk refuses what is new, and nothing else.
+//!
+//! The disk has no byte left. New jobs and graphs are refused; those that are there
+//! are started, completed, cancelled, dropped, and read; the store can be opened
+//! again; and as soon as there is room it takes new ones. Power cuts and failing
+//! calls while the reserve is taken into use take nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::crash_tests::client::{
+    Act, Client, Random, SEGMENT_BYTES, Store, assert_no_thread_panicked,
+};
+use crate::engine::crash_tests::power_cuts::{check, power_cuts};
+use crate::engine::crash_tests::world::{Seen, World};
+use crate::engine::queue::{Action, Operation, Queued, Slot};
+use crate::error::Error;
+use crate::health::Health;
+use crate::id::JobId;
+use crate::job::State;
+use crate::options::Durability;
+use crate::outcome::Outcome;
+use crate::request::{Body, Request};
+use crate::storage::disk::memory::Memory;
+use crate::storage::disk::memory::trial::Fault;
+use crate::storage::names;
+
+/// How long a test waits for the packer.
+const WAIT: Duration = Duration::from_secs(60);
+/// Operations after which a disk without room must have refused one.
+const STEPS_MAX: u64 = 500;
+
+/// A store with graphs and jobs in every state, which has used up the room it had
+/// prepared: the next write needs the reserve, or is refused.
+fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(seed, "graph", true);
+    let store = client.open(disk.clone(), Durability::Synced);
+    let store = store.expect("it opens");
+    client.steps(&store, 60);
+    store.wait_until_packed();
+    disk.leave_room(0);
+    fill(&mut client, &store);
+    (disk, client, store)
+}
+
+/// Submits until the store refuses it.
+fn fill(client: &mut Client, store: &Store) {
+    for _ in 0..STEPS_MAX {
+        let act = Act::Submit {
+            graph: client.world.graphs[0].0.clone(),
+            request: request(300),
+        };
+        if !attempt(client, store, &act) {
+            return;
+        }
+    }
+    panic!("a disk without room takes everything");
+}
+
+fn request(bytes: usize) -> Request {
+    // Does not get smaller by compression.
+    let mut random = Random(bytes as u64);
+    let letters = (0..bytes).map(|_| char::from(b'A' + random.below(26) as u8));
+    let text: String = letters.collect();
+    let body = Body::from_json(format!(r#"{{"text":"{text}"}}"#)).expect("JSON");
+    Request::new("import", "/ges", body).expect("a request")
+}
+
+/// Carries an operation out, and notes what became of it. A full disk may only
+/// refuse what adds something.
+fn attempt(client: &mut Client, store: &Store, act: &Act) -> bool {
+    client.attempt();
+    match store.carry_out(act) {
+        Ok(ids) => {
+            let mut world = client.world.clone();
+            world.apply(act, &ids);
+            client.acknowledge(world);
+            true
+        }
+        Err(Error::DiskFull { .. }) if act.adds() => {
+            client.withdraw();
+            false
+        }
+        Err(error) => panic!("{act:?}: {error:?}"),
+    }
+}
+
+fn check_reads(what: &str, store: &Store, world: &World) {
+    let seen = Seen::read(store);
+    assert!(seen.error().is_none(), "{what}: {:?}", seen.error());
+    assert_eq!(seen.compare(world), Ok(()), "{what}");
+}
+
+/// Takes every job of the world to its end, in every way.
+fn end_everything(client: &mut Client, store: &Store) {
+    for (graph, jobs) in client.world.graphs.clone() {
+        for (n, job) in jobs.iter().enumerate() {
+            let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
+            let (start, run_next, cancel, complete) = (
+                Act::Start {
+                    graph: graph.clone(),
+                    id: id.clone(),
+                },
+                Act::RunNext {
+                    graph: graph.clone(),
+                },
+                Act::Cancel {
+                    graph: graph.clone(),
+                    id: id.clone(),
+                },
+                Act::Complete {
+                    graph,
+                    id,
+                    outcome: Outcome::failed("c", "m"),
+                },
+            );
+            let acts = match (job.state, n % 3) {
+                (State::Complete, _) => vec![],
+                (State::Running, 0) => vec![cancel, complete],
+                (State::Running, _) => vec![complete],
+                (State::Pending, 0) => vec![cancel],
+                // The oldest one that is pending is this one.
+                (State::Pending, 1) => vec![run_next, complete],
+                (State::Pending, _) => vec![start, complete],
+            };
+            for act in acts {
+                assert!(attempt(client, store, &act), "{act:?} is refused");
+            }
+        }
+    }
+    let last = client.world.graphs.last().expect("a graph").0.clone();
+    assert!(attempt(client, store, &Act::DropGraph { name: last }));
+}
+
+fn create(name: &str) -> Act {
+    Act::CreateGraph {
+        name: name.to_owned(),
+        number: 77,
+    }
+}
+
+/// Jobs come to their end on a full disk, and new ones are taken once there is room.
+fn check_full(seed: u64, is_told: bool) {
+    let (disk, mut client, store) = filled(seed);
+    if !is_told {
+        disk.hide_room();
+    }
+    check_reads("full", &store, &client.world);
+    end_everything(&mut client, &store);
+    check_reads("ended", &store, &client.world);
+    // The reserve has room, but not for these.
+    let graph = client.world.graphs[0].0.clone();
+    let submit = Act::Submit {
+        graph: graph.clone(),
+        request: request(1),
+    };
+    assert!(!attempt(&mut client, &store, &create("new")));
+    assert!(!attempt(&mut client, &store, &submit));
+    for (kind, left) in power_cuts(&disk.image(), &mut Random(seed)) {
+        check(kind, left, &[client.world.clone()], true);
+    }
+    let health = store.engine.health();
+    assert!(matches!(health, Health::Degraded { .. }), "{health:?}");
+    disk.unbound();
+    assert!(attempt(&mut client, &store, &create("new")));
+    assert!(attempt(&mut client, &store, &submit));
+    client.steps(&store, 40);
+    check_reads("healed", &store, &client.world);
+    wait_for(&store, "the reserve", || {
+        disk.names_now().contains(&names::RESERVE.to_owned())
+    });
+    wait_for(&store, "its health", || store.engine.health() == Health::Ok);
+    store.engine.close().expect("it closes");
+    assert!(disk.names_now().contains(&names::RESERVE.to_owned()));
+    check("closed", disk_of(&disk), &[client.world], true);
+    assert_no_thread_panicked();
+}
+
+fn disk_of(disk: &Memory) -> Memory {
+    disk.image().after_power_cut()
+}
+
+fn wait_for(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} does not come back");
+        store.engine.wake_packer();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_new_jobs_and_takes_all_others_to_their_end() {
+    for seed in [1, 2, 3] {
+        check_full(seed, true);
+    }
+}
+
+#[test]
+fn so_does_one_that_does_not_tell_how_full_it_is() {
+    check_full(4, false);
+}
+
+#[test]
+fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
+    let (disk, mut client, store) = filled(5);
+    // The packer comes to its rest, too.
+    wait_for(&store, "the packer's word", || {
+        matches!(store.engine.health(), Health::Degraded { .. })
+    });
+    disk.record(1, Vec::new());
+    let submit = Act::Submit {
+        graph: client.world.graphs[0].0.clone(),
+        request: request(300),
+    };
+    for _ in 0..10 {
+        assert!(!attempt(&mut client, &store, &submit));
+    }
+    assert_eq!(disk.images().len(), 0, "calls that change the disk");
+}
+
+/// Writes that come together on a full disk: what ends something is carried out, in
+/// its order, as far as the reserve reaches; the rest is refused.
+#[test]
+fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
+    let (_disk, mut client, store) = filled(6);
+    let (name, jobs) = client.world.graphs[0].clone();
+    let graph = store.graph(&name).core;
+    let pending: Vec<_> = jobs.iter().filter(|j| j.state == State::Pending).collect();
+    assert!(pending.len() > 12, "{} jobs are pending", pending.len());
+    let sequence = |id: &str| {
+        let found = store.engine.resolve(&graph, id).expect("a lookup");
+        found.expect("the job is there")
+    };
+    let (mut acts, mut actions) = (Vec::new(), Vec::new());
+    for (n, job) in pending.iter().take(12).enumerate() {
+        let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
+        let sequence = sequence(&job.id);
+        let detail = format!("{:?}", "x".repeat(1500));
+        let outcome = Outcome::cancelled().with_detail_json(detail);
+        let outcome = outcome.expect("JSON");
+        let (in_graph, of_job) = (name.clone(), id.clone());
+        if n % 3 == 0 {
+            acts.push(None);
+            actions.push(Action::Submit {
+                graph: graph.clone(),
+                request: request(300),
+            });
+        }
+        if n < 2 {
+            acts.push(Some(Act::Start {
+                graph: in_graph,
+                id: of_job,
+            }));
+            actions.push(Action::Start {
+                graph,
+                sequence,
+                id,
+            });
+        } else {
+            acts.push(Some(Act::Complete {
+                graph: in_graph,
+                id: of_job,
+                outcome: outcome.clone(),
+            }));
+            actions.push(Action::Complete {
+                graph,
+                sequence,
+                id,
+                outcome,
+            });
+        }
+    }
+    let mut slots = Vec::new();
+    {
+        // Nobody commits before all of them wait.
+        let _committer = store.engine.committer.lock();
+        for action in actions {
+            let (slot, bytes) = (Arc::new(Slot::default()), 2000);
+            let operation = Operation { action, bytes };
+            store
+                .engine
+                .queue
+                .push(Queued::new(operation, slot.clone()));
+            slots.push(slot);
+        }
+    }
+    store.engine.queue.wake_committer();
+    let (mut done, mut refused) = (0, 0);
+    for (act, slot) in acts.iter().zip(slots) {
+        match (slot.wait(), act) {
+            (Ok(_), Some(act)) => {
+                client.world.apply(act, &[]);
+                assert_eq!(refused, 0, "{act:?} after one was refused");
+                done += 1;
+            }
+            (Err(Error::DiskFull { .. }), None) => {}
+            (Err(Error::DiskFull { .. }), Some(_)) => refused += 1,
+            (Ok(_), None) => panic!("a new job on a full disk"),
+            (Err(error), act) => panic!("{act:?}: {error}"),
+        }
+    }
+    assert!(done >= 5, "only {done} were carried out");
+    assert!(refused > 0, "the reserve has no end");
+    check_reads("shared", &store, &client.world);
+    store.engine.close().ok();
+}
+
+/// Power cuts at every call, from the first write that needs the reserve on.
+#[test]
+fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
+    let mut reserves_seen = 0;
+    for seed in 10..16 {
+        let (disk, mut client, store) = filled(seed);
+        disk.record(1, client.counters());
+        for _ in 0..25 {
+            let act = client.draw();
+            attempt(&mut client, &store, &act);
+        }
+        let images = disk.images();
+        let mut random = Random(seed);
+        for (n, image) in images.iter().enumerate() {
+            let has_reserve = image.names().contains(&names::RESERVE.to_owned());
+            reserves_seen += u64::from(has_reserve);
+            let (must, can) = (image.counters[0] as usize, image.counters[1] as usize);
+            let can = can.min(client.history.len() - 1);
+            for (kind, left) in power_cuts(image, &mut random) {
+                let what = format!("seed {seed}, image {n}, {kind}");
+                check(&what, left, &client.history[must..=can], n % 8 == 0);
+            }
+        }
+        let last = images.last().expect("calls").names();
+        assert!(!last.contains(&names::RESERVE.to_owned()), "it is in use");
+    }
+    assert!(reserves_seen > 0, "it was never seen before it was used");
+    assert_no_thread_panicked();
+}
+
+/// Each call on the way into the reserve fails once.
+#[test]
+fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
+    const EIO: i32 = 5;
+    let (disk, client, store) = filled(20);
+    let (image, world) = (disk.image(), client.world.reopened());
+    drop(store);
+    let mut calls = 0;
+    loop {
+        let disk = Arc::new(image.after_kill());
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        store.wait_until_packed();
+        let mut client = Client::new(21, "later", true);
+        client.world = world.clone();
+        disk.leave_room(0);
+        fill(&mut client, &store);
+        let before = client.world.clone();
+        let fault = Fault {
+            errno: EIO,
+            lasting: false,
+            hits: |_| true,
+        };
+        disk.fail_after(calls, fault);
+        // More than what is left of the segment, so that it goes into the reserve.
+        let detail = format!("{:?}", "x".repeat(2000));
+        let (graph, jobs) = &client.world.graphs[0];
+        let pending = jobs.iter().find(|job| job.state == State::Pending);
+        let act = Act::Complete {
+            graph: graph.clone(),
+            id: JobId::new(&*pending.expect("a job").id).expect("an id"),
+            outcome: Outcome::cancelled().with_detail_json(detail).expect("JSON"),
+        };
+        let what = format!("the call after {calls}");
+        let candidates = match store.carry_out(&act) {
+            Ok(_) => {
+                client.world.apply(&act, &[]);
+                vec![client.world]
+            }
+            Err(Error::CommitUnknown { .. }) => {
+                client.world.apply(&act, &[]);
+                vec![before, client.world]
+            }
+            Err(Error::Io { .. } | Error::DiskFull { .. }) => {
+                // It was not recorded, and the next attempt needs no luck.
+                disk.heal();
+                let again = store.carry_out(&act);
+                assert!(again.is_ok(), "{what}: {:?}", again.err());
+                client.world.apply(&act, &[]);
+                vec![client.world]
+            }
+            Err(error) => panic!("{what}: {error:?}"),
+        };
+        let has_failed = disk.has_failed();
+        for (kind, left) in power_cuts(&disk.image(), &mut Random(calls)) {
+            check(&format!("{what}, {kind}"), left, &candidates, false);
+        }
+        if !has_failed {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 5, "only {calls} calls were tried");
+    assert_no_thread_panicked();
+}
+
+/// A store that was closed, on a disk that has no room left.
+fn closed_and_full(seed: u64) -> (Arc<Memory>, World) {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(seed, "graph", true);
+    let store = client.open(disk.clone(), Durability::Synced);
+    let store = store.expect("it opens");
+    client.steps(&store, 50);
+    store.engine.close().expect("it closes");
+    disk.leave_room(0);
+    (disk, client.world)
+}
+
+#[test]
+fn a_store_with_its_reserve_opens_on_a_full_disk() {
+    for seed in 30..34 {
+        let (disk, world) = closed_and_full(seed);
+        disk.record(1, Vec::new());
+        let mut client = Client::new(seed, "later", false);
+        client.world = world.clone();
+        let store = client.open(disk.clone(), Durability::Synced);
+        let store = store.expect("it opens");
+        let opening = disk.images();
+        check_reads("full", &store, &client.world);
+        assert!(!attempt(&mut client, &store, &create("new")));
+        end_everything(&mut client, &store);
+        check_reads("ended", &store, &client.world);
+        // The open itself can end at any call.
+        let mut random = Random(seed);
+        for (n, image) in opening.iter().enumerate() {
+            for (kind, left) in power_cuts(image, &mut random) {
+                let candidates = [world.clone(), world.reopened()];
+                check(&format!("call {n}, {kind}"), left, &candidates, false);
+            }
+        }
+        check("then", disk_of(&disk), &[client.world], true);
+    }
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn a_store_without_its_reserve_does_not_and_stays_as_it_is() {
+    let (disk, world) = closed_and_full(40);
+    let mut files = disk.files();
+    files.retain(|(name, _)| name != names::RESERVE);
+    let disk = Arc::new(Memory::holding(files.clone()));
+    disk.leave_room(0);
+    match Store::open(disk.clone(), Durability::Synced) {
+        Err(Error::DiskFull { .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opens without any room"),
+    }
+    assert!(disk.files() == files, "it is not as it was");
+    disk.unbound();
+    check("healed", disk_of(&disk), &[world], true);
+}
+
+/// What is left of an open that did not end makes room for the next one.
+#[test]
+fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
+    let (disk, world) = closed_and_full(41);
+    let mut files = disk.files();
+    files.retain(|(name, _)| name != names::RESERVE);
+    let epochs = files.iter().filter_map(|(n, _)| names::segment_epoch(n));
+    let next = epochs.max().unwrap_or_default() + 1;
+    for name in [names::segment(next), "RESERVE.aside".to_owned()] {
+        let mut files = files.clone();
+        files.push((name, vec![0; 2 * SEGMENT_BYTES as usize]));
+        let disk = Arc::new(Memory::holding(files));
+        disk.leave_room(0);
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        check_reads("opened", &store, &world.reopened());
+    }
+}
+
+/// A reserve that holds what would be read as the next frames: those of the very
+/// segment that it becomes, from a copy of the store that went another way.
+#[test]
+fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
+    let (disk, world) = closed_and_full(50);
+    let files = disk.files();
+    let other = Arc::new(Memory::holding(files.clone()));
+    let store = Store::open(other.clone(), Durability::Synced).expect("it opens");
+    let act = Act::Submit {
+        graph: world.graphs[0].0.clone(),
+        request: request(20),
+    };
+    store.carry_out(&act).expect("it is taken");
+    let name = store
+        .engine
+        .truth
+        .read()
+        .segments
+        .last()
+        .expect("one")
+        .name
+        .clone();
+    let foreign = other.files().into_iter().find(|(n, _)| *n == name);
+    let mut foreign = foreign.expect("the segment").1;
+    foreign.resize(2 * SEGMENT_BYTES as usize, 7);
+    for len in [0, 1, 5000, 2 * SEGMENT_BYTES as usize, 3 << 20] {
+        let mut content = foreign.clone();
+        content.resize(len, 7);
+        let mut files = files.clone();
+        files.retain(|(name, _)| name != names::RESERVE);
+        files.push((names::RESERVE.to_owned(), content));
+        for room in [0, 1 << 30] {
+            let disk = Arc::new(Memory::holding(files.clone()));
+            disk.leave_room(room);
+            let what = format!("{len} bytes, room for {room}");
+            let may_hold = match Store::open(disk.clone(), Durability::Synced) {
+                Ok(store) => {
+                    check_reads(&what, &store, &world.reopened());
+                    world.reopened()
+                }
+                Err(Error::DiskFull { .. }) if room == 0 => world.clone(),
+                Err(error) => panic!("{what}: {error}"),
+            };
+            // Killed: nothing says where the log ends.
+            disk.unbound();
+            let left = disk.image().after_kill();
+            check(&what, left, &[may_hold], true);
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+fn packs(disk: &Memory) -> usize {
+    let names = disk.names_now().into_iter();
+    names.filter(|name| name.ends_with(".pack")).count()
+}
+
+/// Submits what fills segments, with so much room before each.
+fn submit_with_room(client: &mut Client, store: &Store, disk: &Memory, room: u64, packs: bool) {
+    let act = Act::Submit {
+        graph: client.world.graphs[0].0.clone(),
+        request: request(600),
+    };
+    for _ in 0..120 {
+        disk.leave_room(room);
+        assert!(attempt(client, store, &act));
+        if packs {
+            store.wait_until_packed();
+        }
+    }
+}
+
+#[test]
+fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
+    for (room, operation) in [(2 * SEGMENT_BYTES, "pack"), (4 * SEGMENT_BYTES, "merge")] {
+        let disk = Arc::new(Memory::default());
+        let mut client = Client::new(60, "graph", false);
+        let store = client.open(disk.clone(), Durability::Synced);
+        let store = store.expect("it opens");
+        client.steps(&store, 1);
+        wait_for(&store, "the reserve", || store.engine.spare.has_reserve());
+        let packs_go_on = operation == "merge";
+        submit_with_room(&mut client, &store, &disk, room, packs_go_on);
+        disk.leave_room(room);
+        let what = format!("no space left to {operation} ");
+        wait_for(&store, "the packer's word", || {
+            match store.engine.health() {
+                Health::Degraded { why } => why.contains(&what),
+                _ => false,
+            }
+        });
+        if packs_go_on {
+            assert!(packs(&disk) > 8, "{} packs", packs(&disk));
+        } else {
+            assert_eq!(packs(&disk), 0);
+        }
+        check_reads(operation, &store, &client.world);
+        disk.unbound();
+        wait_for(&store, "its health", || store.engine.health() == Health::Ok);
+        store.wait_until_packed();
+        assert!(packs(&disk) > 0);
+        assert!(packs(&disk) < 16, "{} packs", packs(&disk));
+        check_reads("healed", &store, &client.world);
+    }
+}
