@@ -35,16 +35,12 @@ fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
-        let files = read_files(disk, survey.store)?;
         let (options, index) = (Options::default(), Arc::new(NoIndex));
-        let read = read_log(
-            disk,
-            survey.store,
-            &files,
-            &options,
-            index,
-            open::Look::Only,
-        );
+        let files = read_files(disk, survey.store).map_err(Problem::Truth);
+        let read = files.and_then(|files| {
+            let only = open::Look::Only;
+            read_log(disk, survey.store, &files, &options, index, only)
+        });
         let error = match read {
             Ok(_) => None,
             Err(Problem::Truth(error)) => Some(error),

@@ -41,8 +41,25 @@ use crate::sync::{channel, thread};
 /// much again besides, and the lookups' filters need some.
 const INDEX_CACHE_SHARE: u64 = 4;
 
-/// Opens the store in a folder.
+/// Opens the store in a folder; a damaged one, where that is wanted, after a repair.
 pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
+    let opened = open_sound_folder(options.clone(), path);
+    if !options.tolerant || !matches!(opened, Err(Error::Damaged { .. })) {
+        return opened;
+    }
+    let repaired = check::repair_folder(path)?;
+    tracing::warn!(
+        jobs = repaired.jobs,
+        events = repaired.events,
+        "the store was damaged; what was damaged is set aside"
+    );
+    let engine = open_sound_folder(options, path)?;
+    // A fresh engine's is empty.
+    engine.repaired.set(repaired).ok();
+    Ok(engine)
+}
+
+fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     if !path.join(names::STORE).exists() && !options.create {
         return Err(Error::StoreMissing {
             path: path.to_path_buf(),
@@ -62,23 +79,7 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
         let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
         Ok(Arc::new(index))
     };
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    let tolerant = options.tolerant.then(|| options.clone());
-    let opened = open(options, disk.clone(), Some(lock), &open_index);
-    let (Err(Error::Damaged { .. }), Some(options)) = (&opened, tolerant) else {
-        return opened;
-    };
-    let repaired = check::repair_folder(path)?;
-    tracing::warn!(
-        jobs = repaired.jobs,
-        events = repaired.events,
-        "the store was damaged; what was damaged is set aside"
-    );
-    let lock = self::lock(&path.join(names::LOCK), path, Look::AndChange)?;
-    let engine = open(options, disk, Some(lock), &open_index)?;
-    // A fresh engine's is empty.
-    engine.repaired.set(repaired).ok();
-    Ok(engine)
+    open(options, Arc::new(disk), Some(lock), &open_index)
 }
 
 /// Makes a store in memory.
@@ -94,32 +95,53 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
     })
 }
 
-/// Refuses a folder that holds something else.
-fn check_folder(path: &Path) -> Result<()> {
+/// What a folder is.
+enum Kind {
+    Store,
+    /// A store's files, but not its identity.
+    Nameless,
+    /// Nothing, or what a crash leaves while a store is being made.
+    Empty,
+    /// Something else, with one of its names.
+    Foreign(String),
+}
+
+fn kind_of(path: &Path) -> Result<Kind> {
     let entries = match std::fs::read_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kind::Empty),
         entries => entries.map_err(|e| Error::io("read", path, &e))?,
     };
     if path.join(names::STORE).exists() {
-        return Ok(());
+        return Ok(Kind::Store);
     }
+    let mut kind = Kind::Empty;
     for entry in entries {
         let entry = entry.map_err(|e| Error::io("read", path, &e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // A crash while a store was being created leaves these.
         let harmless = name == names::LOCK || name.ends_with(names::ASIDE);
         if names::is_ours(&name) && !harmless {
-            let what = "the file is missing, but the folder holds a store's files";
-            return Err(Error::damaged(path.join(names::STORE), 0, what));
+            return Ok(Kind::Nameless);
         }
         if !harmless {
-            return Err(Error::NotAStore {
-                path: path.to_path_buf(),
-                found: name,
-            });
+            kind = Kind::Foreign(name);
         }
     }
-    Ok(())
+    Ok(kind)
+}
+
+/// Refuses a folder that holds something else.
+fn check_folder(path: &Path) -> Result<()> {
+    match kind_of(path)? {
+        Kind::Store | Kind::Empty => Ok(()),
+        Kind::Nameless => {
+            let what = "the file is missing, but the folder holds a store's files";
+            Err(Error::damaged(path.join(names::STORE), 0, what))
+        }
+        Kind::Foreign(found) => Err(Error::NotAStore {
+            path: path.to_path_buf(),
+            found,
+        }),
+    }
 }
 
 /// The store's lock, while it lives.
@@ -180,25 +202,16 @@ pub(crate) enum Look {
 /// A store's folder that nobody has open, and its lock, so that nobody opens it
 /// meanwhile.
 pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<StoreLock>)> {
-    let names = std::fs::read_dir(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Error::StoreMissing {
-            path: path.to_path_buf(),
-        },
-        _ => Error::io("read", path, &e),
-    })?;
-    let mut found = None;
-    for name in names {
-        let name = name.map_err(|e| Error::io("read", path, &e))?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if names::is_ours(&name) {
-            found = None;
-            break;
+    match kind_of(path)? {
+        Kind::Store | Kind::Nameless => {}
+        Kind::Empty => {
+            let path = path.to_path_buf();
+            return Err(Error::StoreMissing { path });
         }
-        found = Some(name);
-    }
-    if let Some(found) = found {
-        let path = path.to_path_buf();
-        return Err(Error::NotAStore { path, found });
+        Kind::Foreign(found) => {
+            let path = path.to_path_buf();
+            return Err(Error::NotAStore { path, found });
+        }
     }
     let lock_path = path.join(names::LOCK);
     let lock = match look {

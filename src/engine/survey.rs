@@ -362,7 +362,14 @@ impl Survey {
             }
         }
         let packed = self.next_lsn();
-        found.retain(|segment| segment.first_lsn() >= packed);
+        let (found, gone): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|segment: &SegmentFound| segment.first_lsn() >= packed);
+        // What is packed already need not be whole, but an open must know that it is.
+        for segment in gone.into_iter().filter(|segment| segment.header.is_none()) {
+            self.damaged(&segment.no_header(), 0, 0)?;
+            self.unreadable.push(segment.name);
+        }
         let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
         let closed_lsn = self.closed.map(|end| end.lsn + 1);
         let mut previous: Option<(u64, u64)> = None;
@@ -384,8 +391,7 @@ impl Survey {
             let end = segment.frames.last().map(|f| f.at + f.len);
             previous = Some((segment.epoch, end.unwrap_or(SEGMENT_HEADER_BYTES as u64)));
             if segment.header.is_none() {
-                let what = "its header is not valid, or it is of another store";
-                self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
+                self.damaged(&segment.no_header(), 0, 0)?;
             }
             self.files += 1;
             self.bytes += segment.len;
@@ -446,8 +452,7 @@ impl Survey {
         }
         if header.is_none() && segment.frames.is_empty() {
             // Nothing of it can be told: a file of another store, say.
-            let what = "its header is not valid, or it is of another store";
-            self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
+            self.damaged(&segment.no_header(), 0, 0)?;
             self.unreadable.push(segment.name);
             return Ok(None);
         }
@@ -551,6 +556,11 @@ struct Hole {
 }
 
 impl SegmentFound {
+    fn no_header(&self) -> Error {
+        let what = "its header is not valid, or it is of another store";
+        Error::damaged(&self.path, 0, what)
+    }
+
     fn first_lsn(&self) -> u64 {
         let first_frame = self.frames.first().map(|frame| frame.first_lsn);
         let header = self.header.map(|(first_lsn, ..)| first_lsn);

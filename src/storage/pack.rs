@@ -254,9 +254,12 @@ impl Pack {
         let (mut at, mut lsn) = (0, place.first_lsn);
         while at < len {
             let (event, bytes) = Event::decode_prefix(&buffer[at..len]).ok_or_else(damaged)?;
+            // A count is believed only as far as the chunk goes.
+            let after = lsn.checked_add(event.lsns()).filter(|&after| after <= next);
+            let after = after.ok_or_else(damaged)?;
             each(lsn, &event)?;
             at += bytes;
-            lsn = lsn.checked_add(event.lsns()).ok_or_else(damaged)?;
+            lsn = after;
         }
         if taken != piece.len() || lsn != next {
             return Err(damaged().into());

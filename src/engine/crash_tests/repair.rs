@@ -208,6 +208,40 @@ fn a_damaged_segment_among_others_is_made_up_for() {
     assert_no_thread_panicked();
 }
 
+#[test]
+fn what_a_crash_leaves_is_not_taken_for_damage() {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(51, "graph", true);
+    let mut random = Random(52);
+    for session in 0..3 {
+        disk.record(1, Vec::new());
+        let store = client
+            .open(disk.clone(), Durability::Synced)
+            .expect("it opens");
+        client.steps(&store, 40);
+        if session == 1 {
+            store.engine.close().expect("it closes");
+        }
+        drop(store);
+        for (n, image) in disk.images().iter().enumerate().skip(60).step_by(7) {
+            for left in [
+                image.after_kill(),
+                image.after_power_cut(),
+                image.after_torn_power_cut(|end| random.below(end)),
+                image.after_torn_power_cut(|end| random.below(end)),
+            ] {
+                let what = format!("session {session}, image {n}");
+                let files = left.files();
+                let report = check::verify(&left).unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert!(report.is_sound(), "{what}: {report}");
+                let repaired = check::repair(&left, &|_| Ok(None)).expect("a report");
+                assert!(!repaired.changed() && left.files() == files, "{what}");
+            }
+        }
+    }
+    assert_no_thread_panicked();
+}
+
 /// The image is of some moment before the world, so states may be earlier ones.
 fn check_repaired_loosely(what: &str, store: &Store, world: &World) {
     for graph in store.graphs() {
