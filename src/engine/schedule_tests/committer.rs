@@ -95,17 +95,17 @@ fn many_callers(options: Options) {
 
 #[test]
 fn every_write_of_many_callers_is_answered_once_and_none_is_lost() {
-    explore(400, || many_callers(options(AMPLE)));
+    explore(5000, || many_callers(options(AMPLE)));
 }
 
 #[test]
 fn whoever_finds_the_queue_full_gets_in_when_there_is_room() {
-    explore(400, || many_callers(narrow(AMPLE)));
+    explore(5000, || many_callers(narrow(AMPLE)));
 }
 
 #[test]
 fn in_interval_mode_too_every_write_is_answered_once() {
-    explore(200, || {
+    explore(2000, || {
         many_callers(Options {
             durability: Durability::Interval(Duration::from_millis(50)),
             ..narrow(TINY)
@@ -115,13 +115,13 @@ fn in_interval_mode_too_every_write_is_answered_once() {
 
 #[test]
 fn a_schedule_can_be_replayed() {
-    replay_each(20, || many_callers(narrow(TINY)));
+    replay_each(100, || many_callers(narrow(TINY)));
 }
 
 /// Tickets that are dropped, polled or not, in the queue or before it.
 #[test]
 fn a_dropped_ticket_withdraws_nothing() {
-    explore(300, || {
+    explore(3000, || {
         let (store, graph) = Store::with_graph(narrow(AMPLE));
         let droppers = [0, 1].map(|n| {
             let graph = graph.clone();
@@ -156,7 +156,7 @@ fn a_dropped_ticket_withdraws_nothing() {
 /// What was acknowledged is there after the next open, and nothing that was refused.
 #[test]
 fn a_close_at_any_moment_answers_everybody() {
-    explore(400, || {
+    explore(4000, || {
         let (store, graph) = Store::with_graph(narrow(AMPLE));
         let threads = submit_from_threads(&graph, 3);
         let second = {
@@ -196,7 +196,7 @@ fn failing_syncs(lasting: bool) -> Fault {
 /// refused, and after the next open each is wholly there or wholly absent.
 #[test]
 fn a_sync_that_fails_leaves_its_commit_in_doubt_and_the_others_refused() {
-    explore(300, || {
+    explore(2000, || {
         let (store, graph) = Store::with_graph(options(AMPLE));
         let calls = shuttle::rand::thread_rng().gen_range(0..4);
         store.disk.fail_after(calls, failing_syncs(false));
@@ -235,7 +235,7 @@ fn a_sync_that_fails_leaves_its_commit_in_doubt_and_the_others_refused() {
 
 #[test]
 fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
-    explore(300, || {
+    explore(4000, || {
         let (store, graph) = Store::with_graph(options(AMPLE));
         let all = graph.submit_all([request("a"), request("b"), request("c")]);
         let mut all = all.expect("acknowledged");
@@ -289,7 +289,7 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
 #[test]
 fn of_a_start_and_a_cancel_both_callers_see_the_same_one_first() {
     use crate::graph::Cancellation;
-    explore(300, || {
+    explore(4000, || {
         let (store, graph) = Store::with_graph(options(AMPLE));
         let id = graph.submit(request("a")).expect("acknowledged");
         let starter = {

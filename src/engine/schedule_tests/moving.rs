@@ -70,7 +70,7 @@ fn an_id_is_found_at_every_moment_of_its_way_to_the_index() {
 /// While the id moves to the index: whoever looked before must look again.
 #[test]
 fn one_id_from_several_threads_makes_one_job() {
-    explore(6000, || {
+    explore(15000, || {
         let (store, graph) = Store::with_graph(options(AMPLE));
         let callers: [_; 3] = std::array::from_fn(|n| {
             let graph = graph.clone();

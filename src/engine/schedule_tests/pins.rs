@@ -53,7 +53,7 @@ fn submit(graph: &Graph, names: std::ops::Range<usize>) {
 /// Every commit seals a segment; packs and merges go on all the time.
 #[test]
 fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
-    explore(1500, || {
+    explore(3000, || {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..2);
         let page = Arc::new(graph.list(List::new()).expect("a page"));
@@ -88,7 +88,7 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
 /// Nothing is between two files: while it moves, each job is found by its id.
 #[test]
 fn every_job_is_found_while_its_file_is_packed_and_merged() {
-    explore(1500, || {
+    explore(3000, || {
         let (store, graph) = Store::with_graph(options(TINY));
         let writer = {
             let graph = graph.clone();
@@ -117,7 +117,7 @@ fn every_job_is_found_while_its_file_is_packed_and_merged() {
 
 #[test]
 fn a_page_of_a_dropped_graph_is_read_to_its_end() {
-    explore(1500, || {
+    explore(3000, || {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..3);
         let other = store.create_graph("other", 2).expect("it is created");
