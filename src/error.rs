@@ -266,6 +266,29 @@ pub enum Error {
         /// What is wrong.
         what: Arc<str>,
     },
+    /// The index's thread did not come to its end while the store was closed, and was
+    /// left behind. The log was closed well: everything acknowledged is in it. The
+    /// next open makes the index anew; until this process ends, the thread may hold
+    /// memory and files.
+    #[error(
+        "the index is stuck {what}, and was left behind; the log was closed and holds everything, \
+         end this process soon, the next open makes the index anew"
+    )]
+    IndexStuck {
+        /// Where it is stuck.
+        what: Arc<str>,
+    },
+    /// The store did not come to its end in time. Everything acknowledged is durable,
+    /// but something may still write: the folder stays locked until it has ended, or
+    /// this process has.
+    #[error(
+        "the store did not close in time: {what} did not come to its end; what was acknowledged \
+         is safe, the folder stays locked, end this process and open the store again"
+    )]
+    CloseStuck {
+        /// What did not end.
+        what: Arc<str>,
+    },
     /// The system refused an operation.
     #[error("cannot {operation} {}: {message}", path.display())]
     Io {
@@ -374,6 +397,8 @@ impl Error {
             | Error::ReadOnly { .. }
             | Error::CommitUnknown { .. }
             | Error::DiskFull { .. }
+            | Error::IndexStuck { .. }
+            | Error::CloseStuck { .. }
             | Error::StoreInUse { .. } => {
                 (503, "GES.8602", "engine service unavailable".to_owned())
             }

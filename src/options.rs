@@ -63,6 +63,7 @@ pub struct Options {
     pub(crate) queue_bytes_max: u64,
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
+    pub(crate) close_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) tolerant: bool,
@@ -94,6 +95,7 @@ impl Default for Options {
             queue_bytes_max: 64 << 20,
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
+            close_timeout: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
             create: true,
             tolerant: false,
@@ -147,6 +149,14 @@ impl Options {
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Options {
         self.recovery = recovery;
+        self
+    }
+
+    /// How long [`JobStore::close`] waits for threads that are stuck before it leaves
+    /// them behind: 1 ms to 1 h, 30 s by default.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Options {
+        self.close_timeout = timeout;
         self
     }
 
@@ -219,10 +229,9 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let interval_ms = match self.durability {
-            Durability::Interval(interval) => {
-                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
-            }
+            Durability::Interval(interval) => ms(interval),
             Durability::Synced => 1,
         };
         for (option, given, min, max, allowed) in [
@@ -261,6 +270,13 @@ impl Options {
                 60_000,
                 "1 ms to 60 s",
             ),
+            (
+                "close_timeout in ms",
+                ms(self.close_timeout),
+                1,
+                3_600_000,
+                "1 ms to 1 h",
+            ),
         ] {
             if !(min..=max).contains(&given) {
                 return Err(Error::InvalidOption {
@@ -283,6 +299,7 @@ impl fmt::Debug for Options {
             .field("queue_bytes_max", &self.queue_bytes_max)
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
+            .field("close_timeout", &self.close_timeout)
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
             .finish_non_exhaustive()

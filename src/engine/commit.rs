@@ -660,6 +660,7 @@ impl Round {
 pub(crate) fn run(engine: &Engine) {
     // A panic is noted in the store's health; what is queued is still answered.
     while catch_unwind(AssertUnwindSafe(|| serve(engine))).is_err() {}
+    engine.end_log();
 }
 
 fn serve(engine: &Engine) {

@@ -13,6 +13,8 @@
 //!   their end, and new ones are taken as soon as there is room.
 //! - `held_syncs`: a sync that does not return. Nobody sees what it is to make
 //!   durable, and nobody waits for it but its writer.
+//! - `stuck`: the index, or a thread, does not come back. Writes and lists go on, and
+//!   a close ends in time.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `late_index`: the index ends in the middle of what was packed since.
@@ -25,4 +27,5 @@ mod held_syncs;
 mod late_index;
 mod power_cuts;
 mod repair;
+mod stuck;
 mod world;

@@ -14,6 +14,7 @@ use crate::sync::channel::{Receiver, RecvTimeoutError};
 
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;
+use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
 use crate::index::rows::{self, DETAIL_JOBS, DetailRow, GraphRow, Head, ROWS_FORMAT};
 use crate::index::{Batch, Fault, Index};
@@ -83,7 +84,7 @@ impl Leaving {
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         match calls.recv_timeout(LAG) {
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return engine.end_index(),
             Ok(()) | Err(RecvTimeoutError::Timeout) => engine.apply_to_index(),
         }
     }
@@ -102,7 +103,11 @@ impl Engine {
         let Ok(index) = self.index() else {
             return;
         };
-        match indexer.apply(&*index, &self.ids, &leaving) {
+        let watched = Watched {
+            index: &*index,
+            watch: &self.index_watch,
+        };
+        match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);

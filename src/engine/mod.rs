@@ -10,10 +10,11 @@
 //! In reading order: [`queue`] and [`commit`] take a write to the log,
 //! [`graph_state`] publishes it, [`status`] finds what a page shows, [`read`] brings
 //! its blocks, [`jobs`] makes values of them; [`packing`] and [`indexing`] work
-//! behind; [`open`] puts all of it together again.
+//! behind; [`ending`] ends all of it, and [`open`] puts it together again.
 
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod ending;
 pub(crate) mod graph_state;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
@@ -28,6 +29,7 @@ pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod status;
 pub(crate) mod survey;
+pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash_tests;
@@ -35,28 +37,31 @@ mod crash_tests;
 mod schedule_tests;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::sync::channel::Sender;
-use crate::sync::thread::{self, JoinHandle};
+use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, OnceLock, RwLock};
 
 use crate::clock;
 use crate::engine::commit::Committer;
+use crate::engine::ending::{Ending, Worker};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
 use crate::engine::open::StoreLock;
 use crate::engine::queue::{Answer, Operation, Queue, Queued, Slot};
 use crate::engine::recover::Found;
+use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::report::Repaired;
 use crate::storage::disk::Disk;
-use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::identity::StoreId;
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
@@ -90,8 +95,9 @@ pub(crate) struct Engine {
     index_fault: OnceLock<Arc<str>>,
     failure: OnceLock<Arc<str>>,
     closed: AtomicBool,
-    /// Held while the store is being closed, so that a second close waits.
-    closing: Mutex<()>,
+    pub(crate) ending: Arc<Ending>,
+    /// What the index's thread waits for.
+    pub(crate) index_watch: Watch,
     /// Changes that the index does not have, about.
     pub(crate) index_lag: AtomicU64,
     /// Why packing does not succeed at present.
@@ -143,7 +149,7 @@ pub(crate) struct Truth {
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
-    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
 /// The parts that [`Engine::new`] puts together.
@@ -183,7 +189,8 @@ impl Engine {
             index_fault: OnceLock::new(),
             failure: OnceLock::new(),
             closed: AtomicBool::new(false),
-            closing: Mutex::default(),
+            ending: Arc::default(),
+            index_watch: Watch::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
             damage: Mutex::default(),
@@ -247,6 +254,10 @@ impl Engine {
     }
 
     pub(crate) fn health(&self) -> Health {
+        self.health_at(Instant::now())
+    }
+
+    fn health_at(&self, now: Instant) -> Health {
         if self.check_open().is_err() {
             return Health::Closed;
         }
@@ -257,11 +268,21 @@ impl Engine {
             .index_fault
             .get()
             .map(|why| format!("the index cannot answer: {why}"));
+        let busy = self.index_watch.busy(now);
+        let stuck = busy
+            .filter(|(_, time)| *time > PATIENCE)
+            .map(|(call, time)| {
+                format!(
+                    "the index is stuck in a {call} since {} s; close the store and end the \
+                 process, the next open makes the index anew",
+                    time.as_secs()
+                )
+            });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
-        match damage.or(index).or(packing) {
+        match damage.or(index).or(stuck).or(packing) {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
         }
@@ -276,11 +297,18 @@ impl Engine {
         let what: Arc<str> = fault.0.into();
         if self.index_fault.set(what.clone()).is_ok() {
             tracing::error!(fault = %what, "the index cannot answer; the next open rebuilds it");
-            // The mark of an open that died; if it cannot be made, the next open
-            // finds the fault by itself.
-            self.disk.create(names::INDEX_OPENING).ok();
+            // After a close the folder may be another's.
+            if !self.ending.is_over() {
+                self.mark_index();
+            }
         }
         Error::IndexUnavailable { what }
+    }
+
+    /// Leaves the mark of an open that died; if it cannot be made, the next open
+    /// finds the fault by itself.
+    fn mark_index(&self) {
+        self.disk.create(names::INDEX_OPENING).ok();
     }
 
     pub(crate) fn index_is_sound(&self) -> bool {
@@ -336,60 +364,21 @@ impl Engine {
         self.graphs.read().by_number.get(&number).cloned()
     }
 
-    /// Ends the store: carries out what is queued, ends the threads, writes the
-    /// index and the mark of a clean close.
-    pub(crate) fn close(&self) -> Result<()> {
-        let _closing = self.closing.lock();
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.queue.close();
-        let threads = {
-            let mut background = self.background.lock();
-            background.packer = None;
-            background.indexer = None;
-            std::mem::take(&mut background.threads)
-        };
-        for thread in threads {
-            // The last handle may be let go of by one of the threads themselves.
-            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
-                tracing::error!("a thread of the store ended by a panic");
-            }
-        }
-        let ended = loop {
-            let mut committer = self.committer.lock();
-            match committer.round(self) {
-                Some(answers) => {
-                    drop(committer);
-                    answers.give();
-                }
-                None => break self.end_log(&mut committer),
-            }
-        };
-        if ended.is_ok() {
-            self.apply_to_index();
-        }
-        if let Some(index) = self.index.write().take() {
-            if let Err(fault) = index.flush() {
-                tracing::warn!(fault = %fault.0, "the index could not be written out");
-            }
-        }
-        self.lock.lock().take();
-        ended
+    fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
-    fn end_log(&self, committer: &mut Committer) -> Result<()> {
-        committer.sync(self)?;
-        if let Some(why) = self.failure.get() {
-            return Err(Error::ReadOnly { why: why.clone() });
-        }
-        self.spare.discard(&*self.disk)?;
-        let end = LogEnd {
-            epoch: committer.log.active().header.epoch,
-            offset: committer.log.end(),
-            lsn: committer.log.next_lsn() - 1,
-        };
-        identity::write_closed(&*self.disk, self.store, end)
+    /// Calls the threads to their end.
+    fn dismiss(&self) -> Vec<(Worker, JoinHandle<()>)> {
+        let mut background = self.background.lock();
+        background.packer = None;
+        background.indexer = None;
+        std::mem::take(&mut background.threads)
+    }
+
+    /// Lets another process have the folder.
+    fn let_go(&self) {
+        self.lock.lock().take();
     }
 }
 

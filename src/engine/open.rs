@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use crate::engine::commit::{self, Committer};
+use crate::engine::ending::Worker;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
@@ -156,7 +157,7 @@ impl Drop for StoreLock {
 }
 
 /// Takes the lock file, which names its holder for those that come later.
-fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
+pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |e: io::Error| Error::io("lock", path, &e);
     let change = look == Look::AndChange;
@@ -236,9 +237,10 @@ pub(crate) fn index_at_rest(path: &Path, wanted: bool) -> Result<Option<Arc<dyn 
     Ok(Some(Arc::new(index)))
 }
 
-type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
+pub(super) type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
 
-fn open(
+/// Opens a store whatever its disk, its lock and its index are.
+pub(super) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
@@ -608,34 +610,34 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }
 
-/// The names of the threads of an open store.
-const COMMITTER: &str = "jobstore-commit";
-const PACKER: &str = "jobstore-pack";
-const INDEXER: &str = "jobstore-index";
-
 fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     let (call_packer, packer_calls) = channel::bounded(1);
     let (call_indexer, indexer_calls) = channel::bounded(1);
     // The first call packs what was sealed before this open.
-    let spawn = |name: &str, work: Box<dyn FnOnce(&Engine) + Send>| {
+    let spawn = |worker: Worker, work: Box<dyn FnOnce(&Engine) + Send>| {
+        let running = engine.ending.start(worker);
         let engine: Weak<Engine> = Arc::downgrade(engine);
+        let name = worker.name();
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                // Dropped last: by then nothing of the engine is held.
+                let _running = running;
                 if let Some(engine) = engine.upgrade() {
                     work(&engine);
                 }
             })
+            .map(|thread| (worker, thread))
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
     let threads = vec![
-        spawn(COMMITTER, Box::new(commit::run))?,
+        spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
-            PACKER,
+            Worker::Packer,
             Box::new(move |engine| packing::run(engine, &packer_calls)),
         )?,
         spawn(
-            INDEXER,
+            Worker::Indexer,
             Box::new(move |engine| indexing::run(engine, &indexer_calls)),
         )?,
     ];

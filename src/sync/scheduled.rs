@@ -43,6 +43,10 @@ pub(crate) mod time {
         pub(crate) fn checked_add(self, duration: Duration) -> Option<Instant> {
             self.0.checked_add(duration).map(Instant)
         }
+
+        pub(crate) fn saturating_duration_since(self, earlier: Instant) -> Duration {
+            self.0.saturating_sub(earlier.0)
+        }
     }
 
     impl std::ops::Add<Duration> for Instant {

@@ -1,0 +1,275 @@
+//! How a store ends.
+//!
+//! Owns: the order of a close and its deadline; who ends the log, the index and the
+//! threads; when the folder is let go of. Must not know: what the threads do.
+//! Promise: a close comes back in time. Whatever becomes of the index, the log is
+//! closed well; and the folder is let go of only when nobody writes to it any more.
+
+use crate::sync::time::Instant;
+use std::sync::Arc;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+
+use crate::engine::Engine;
+use crate::engine::commit::Committer;
+use crate::error::{Error, Result};
+use crate::storage::identity::{self, LogEnd};
+
+/// A thread of an open store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worker {
+    Committer,
+    Packer,
+    Indexer,
+}
+
+impl Worker {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Worker::Committer => "jobstore-commit",
+            Worker::Packer => "jobstore-pack",
+            Worker::Indexer => "jobstore-index",
+        }
+    }
+}
+
+/// How far a store has come to its end.
+#[derive(Default)]
+pub(crate) struct Ending {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    close: Close,
+    running: [bool; 3],
+    /// How the log was ended, once it was.
+    log: Option<Result<()>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Close {
+    #[default]
+    NotBegun,
+    /// Until then.
+    Begun(Instant),
+    Done,
+}
+
+/// A thread that runs, from before it is started until it drops this.
+pub(crate) struct Running {
+    ending: Arc<Ending>,
+    worker: Worker,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(
+                thread = self.worker.name(),
+                "a thread of the store ended by a panic"
+            );
+        }
+        self.ending.change().running[self.worker as usize] = false;
+    }
+}
+
+impl Ending {
+    pub(crate) fn start(self: &Arc<Ending>, worker: Worker) -> Running {
+        self.change().running[worker as usize] = true;
+        Running {
+            ending: self.clone(),
+            worker,
+        }
+    }
+
+    fn change(&self) -> MutexGuard<'_, State> {
+        let state = self.state.lock();
+        // Those that wait look again when the guard is gone.
+        self.changed.notify_all();
+        state
+    }
+
+    /// Waits until something is so, or the deadline has passed; says whether it is.
+    fn wait(&self, deadline: Option<Instant>, is_so: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.state.lock();
+        while !is_so(&state) {
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) => {
+                    let waited = self.changed.wait_until(&mut state, deadline);
+                    if waited.timed_out() && Instant::now() >= deadline {
+                        return is_so(&state);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn wait_ended(&self, worker: Worker, deadline: Instant) -> bool {
+        self.wait(Some(deadline), |state| !state.running[worker as usize])
+    }
+
+    fn is_running(&self, worker: Worker) -> bool {
+        self.state.lock().running[worker as usize]
+    }
+
+    fn log(&self) -> Option<Result<()>> {
+        self.state.lock().log.clone()
+    }
+
+    /// Whether the close is over: the folder may be another's.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().close == Close::Done
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.state.lock().close {
+            Close::Begun(deadline) => Some(deadline),
+            Close::NotBegun | Close::Done => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Ends the store: carries out what is queued, ends the log with the mark of a
+    /// clean close, the threads, and the index. What hangs is left behind at the
+    /// deadline.
+    pub(crate) fn close(&self) -> Result<()> {
+        let deadline = Instant::now() + self.options.close_timeout;
+        {
+            let mut state = self.ending.change();
+            match state.close {
+                Close::NotBegun => state.close = Close::Begun(deadline),
+                Close::Begun(_) => {
+                    drop(state);
+                    let is_over = |state: &State| state.close == Close::Done;
+                    return match self.ending.wait(Some(deadline), is_over) {
+                        true => Ok(()),
+                        false => Err(close_stuck("another call that closes it")),
+                    };
+                }
+                Close::Done => return Ok(()),
+            }
+        }
+        let ended = self.close_until(deadline);
+        self.ending.change().close = Close::Done;
+        ended
+    }
+
+    fn close_until(&self, deadline: Instant) -> Result<()> {
+        self.set_closed();
+        self.queue.close();
+        let threads = self.dismiss();
+        // The last handle may be let go of by one of the threads themselves.
+        let this = thread::current().id();
+        let this = threads
+            .iter()
+            .find(|(_, thread)| thread.thread().id() == this);
+        let this = this.map(|(worker, _)| *worker);
+        let is_this = |worker| this == Some(worker);
+        if is_this(Worker::Committer) {
+            self.end_log();
+        }
+        let committer = Worker::Committer as usize;
+        let log_or_nobody = |state: &State| state.log.is_some() || !state.running[committer];
+        let in_time = self.ending.wait(Some(deadline), log_or_nobody);
+        if in_time && self.ending.log().is_none() {
+            // There is no such thread: it could not be started, or it panicked.
+            self.end_log();
+        }
+        let mut writing = Vec::new();
+        for worker in [Worker::Committer, Worker::Packer] {
+            if !is_this(worker) && !self.ending.wait_ended(worker, deadline) {
+                writing.push(worker.name());
+            }
+        }
+        let log = self.ending.log();
+        if self.ending.wait_ended(Worker::Indexer, deadline) {
+            // The same here.
+            self.end_index();
+        } else if log.is_some() {
+            tracing::error!("the index is stuck and is left behind; the next open makes it anew");
+            self.mark_index();
+        }
+        let index_is_stuck = self.ending.is_running(Worker::Indexer);
+        for (worker, thread) in threads {
+            if !self.ending.is_running(worker) {
+                // It is at its very end, and has said itself if it panicked.
+                thread.join().ok();
+            }
+        }
+        let Some(log) = log.filter(|_| writing.is_empty()) else {
+            let what = format!("the thread {}", writing.join(" and "));
+            return Err(close_stuck(&what));
+        };
+        self.let_go();
+        log?;
+        if index_is_stuck {
+            let what = match self.index_watch.busy(Instant::now()) {
+                Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
+                None => "at its end".to_owned(),
+            };
+            return Err(Error::IndexStuck { what: what.into() });
+        }
+        Ok(())
+    }
+
+    /// Carries out what is queued and ends the log, once.
+    pub(crate) fn end_log(&self) {
+        loop {
+            let mut committer = self.committer.lock();
+            match committer.round(self) {
+                Some(answers) => {
+                    drop(committer);
+                    answers.give();
+                }
+                None => {
+                    if self.ending.log().is_none() {
+                        let ended = self.write_end(&mut committer);
+                        self.ending.change().log = Some(ended);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write_end(&self, committer: &mut Committer) -> Result<()> {
+        committer.sync(self)?;
+        self.check_sound()?;
+        self.spare.discard(&*self.disk)?;
+        let end = LogEnd {
+            epoch: committer.log.active().header.epoch,
+            offset: committer.log.end(),
+            lsn: committer.log.next_lsn() - 1,
+        };
+        identity::write_closed(&*self.disk, self.store, end)
+    }
+
+    /// The index's last steps, once the log has ended. Any of them may hang, so its
+    /// own thread does them.
+    pub(crate) fn end_index(&self) {
+        let deadline = self.ending.deadline();
+        self.ending.wait(deadline, |state| state.log.is_some());
+        // Left behind, it would write to what may be another's.
+        let is_whole = matches!(self.ending.log(), Some(Ok(()))) && !self.ending.is_over();
+        if is_whole && self.index().is_ok() {
+            self.apply_to_index();
+        }
+        let index = self.index.write().take();
+        let Some(index) = index.filter(|_| !self.ending.is_over()) else {
+            return;
+        };
+        if let Err(fault) = self.index_watch.during("flush", || index.flush()) {
+            tracing::warn!(fault = %fault.0, "the index could not be written out");
+        }
+        self.index_watch.during("release", || drop(index));
+    }
+}
+
+fn close_stuck(what: &str) -> Error {
+    Error::CloseStuck { what: what.into() }
+}
