@@ -216,7 +216,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is no room on the disk; nothing was recorded, and later writes
-    /// succeed once there is room again.
+    /// succeed once there is room again. Until then starting, completing and
+    /// cancelling jobs and dropping graphs go on, as far as the reserve reaches.
     #[error("no space left to {operation} {}; nothing was recorded, free some space and try again", path.display())]
     DiskFull {
         /// What was tried.

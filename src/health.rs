@@ -11,8 +11,8 @@ use std::sync::Arc;
 pub enum Health {
     /// It can.
     Ok,
-    /// It serves all reads and writes, but something behind them does not work:
-    /// reopen it at a good moment.
+    /// It serves what it can, but something behind that does not work, or there is no
+    /// room on the disk: the words say what, and what helps.
     #[non_exhaustive]
     Degraded {
         /// What does not work.

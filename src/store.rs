@@ -324,9 +324,14 @@ impl JobStore {
     /// say [`Error::Closed`]; pages that were made before can still be written as
     /// JSON. Closing again does nothing.
     ///
+    /// Comes back after [`Options::close_timeout`](crate::Options::close_timeout) at
+    /// the latest, and leaves behind what is stuck.
+    ///
     /// Dropping the last handle does the same, but can tell nobody of an error.
     ///
     /// # Errors
+    /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
+    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked.
     /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.

@@ -39,6 +39,8 @@ pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
         clock: Arc::new(Standing),
+        // Steps are its milliseconds.
+        close_timeout: Duration::from_secs(3600),
         ..Options::default()
     }
 }
