@@ -281,22 +281,19 @@ pub(super) fn open(
     if let Err(error) = spare.make_reserve(&*disk) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
-    let prepared = spare.take(&*disk, 0, Room::Reserve)?;
-    // The mark of a clean close stays until there is room to go on.
-    identity::remove_closed(&*disk)?;
-    let mut log = Log::begin(
-        disk.clone(),
-        store,
-        spare.clone(),
-        prepared,
-        replay.next_lsn,
-        end,
-    )?;
+    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
     let sealed = settled.map_err(Problem::into_error)?;
-    truth.segments.extend(sealed);
-    truth.segments.push(log.active().clone());
+    for segment in sealed.into_iter().chain([log.active().clone()]) {
+        if !truth
+            .segments
+            .iter()
+            .any(|there| Arc::ptr_eq(there, &segment))
+        {
+            truth.segments.push(segment);
+        }
+    }
     let engine = Arc::new(Engine::new(Parts {
         options,
         store,
@@ -316,6 +313,42 @@ pub(super) fn open(
         engine.close().ok();
     })?;
     Ok(engine)
+}
+
+/// Goes on behind the log that was read: in a fresh segment, or where there is no room
+/// for one, in the last one. The mark of a clean close stays until it is clear that
+/// the log can go on.
+fn begin_log(
+    disk: &Arc<dyn Disk>,
+    store: StoreId,
+    spare: &Arc<Spare>,
+    next_lsn: u64,
+    (truth, end): (&Truth, (u64, u64)),
+) -> Result<Log> {
+    let last = truth.segments.last();
+    match spare.take(&**disk, 0, Room::Reserve) {
+        Ok(prepared) => {
+            identity::remove_closed(&**disk)?;
+            if let Some(last) = last {
+                last.seal(end.1);
+            }
+            Log::begin(disk.clone(), store, spare.clone(), prepared, next_lsn, end)
+        }
+        Err(refused @ Error::DiskFull { .. }) => {
+            let Some(last) = last.cloned() else {
+                return Err(refused);
+            };
+            let place = (next_lsn, end.1);
+            match Log::resume(disk.clone(), store, spare.clone(), last, place)? {
+                Some(log) => {
+                    identity::remove_closed(&**disk)?;
+                    Ok(log)
+                }
+                None => Err(refused),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Random bytes from the system.
@@ -480,6 +513,9 @@ pub(crate) fn read_log(
                 .map(|c| c.offset),
         };
         let end_at = read_segment(disk, &mut replay, segment, known_end, look)?;
+        if n + 1 < files.segments.len() {
+            segment.seal(end_at);
+        }
         end = (header.epoch, end_at);
         last = segment.path.clone();
     }
@@ -532,7 +568,6 @@ fn read_segment(
         replay.segment_event(lsn, &event, segment, end)
     })?;
     segment.note_frames(scanned.frames);
-    segment.seal(scanned.end);
     replay.next_lsn = scanned.next_lsn;
     Ok(scanned.end)
 }

@@ -8,21 +8,26 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, File};
 use crate::storage::frame::Builder;
 use crate::storage::identity::StoreId;
 use crate::storage::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::storage::spare::{Prepared, Room, Spare};
+
+/// A segment with less room left is as good as full.
+const RESUME_BYTES_MIN: u64 = 1 << 10;
 
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     store: StoreId,
     spare: Arc<Spare>,
     active: Arc<Segment>,
+    /// The active segment's, for writing.
+    file: Arc<dyn File>,
     /// The byte behind the last frame.
     end: u64,
     capacity: u64,
-    /// Whether the active segment was the reserve.
+    /// Whether the active segment takes only what may use the reserve.
     on_reserve: bool,
     next_lsn: u64,
     synced_lsn: u64,
@@ -61,18 +66,52 @@ impl Log {
             previous_epoch: previous.0,
             previous_end: previous.1,
         };
+        let file = prepared.file.clone();
         let active = Segment::begin(&*disk, prepared.file, header, store)?;
         Ok(Log {
             disk,
             store,
             spare,
             active: Arc::new(active),
+            file,
             end: SEGMENT_HEADER_BYTES as u64,
             capacity: prepared.bytes,
             on_reserve: prepared.is_reserve,
             next_lsn,
             synced_lsn: next_lsn - 1,
         })
+    }
+
+    /// A log that goes on where it ended, in what its last segment has left: where
+    /// there is no room for another. `None` when it has nothing left either. What a
+    /// crash left behind the end becomes zeros first: frames are found by looking for
+    /// them.
+    pub(crate) fn resume(
+        disk: Arc<dyn Disk>,
+        store: StoreId,
+        spare: Arc<Spare>,
+        last: Arc<Segment>,
+        (next_lsn, end): (u64, u64),
+    ) -> Result<Option<Log>> {
+        let failed = |e| Error::io("write", &last.path, &e);
+        let capacity = last.file.len().map_err(failed)?;
+        if capacity < end + RESUME_BYTES_MIN {
+            return Ok(None);
+        }
+        let file = disk.open_to_write(&last.name).map_err(failed)?;
+        Segment::zero(&*file, end..capacity).map_err(failed)?;
+        Ok(Some(Log {
+            disk,
+            store,
+            spare,
+            active: last,
+            file,
+            end,
+            capacity,
+            on_reserve: true,
+            next_lsn,
+            synced_lsn: next_lsn - 1,
+        }))
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {
@@ -107,8 +146,7 @@ impl Log {
         };
         let (at, first_lsn) = (self.end, self.next_lsn);
         let bytes = frame.finish(self.active.binding(), first_lsn, self.synced_lsn);
-        self.active
-            .file
+        self.file
             .write_all_at(bytes, at)
             .map_err(|e| AppendError::Unknown(Error::io("write", &self.active.path, &e)))?;
         self.active.note_frame(first_lsn, at);
@@ -124,8 +162,7 @@ impl Log {
     /// Makes everything appended durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         if self.synced_lsn + 1 < self.next_lsn {
-            self.active
-                .file
+            self.file
                 .sync()
                 .map_err(|e| Error::io("sync", &self.active.path, &e))?;
             self.synced_lsn = self.next_lsn - 1;
@@ -151,10 +188,12 @@ impl Log {
             previous_epoch: self.active.header.epoch,
             previous_end: self.end,
         };
+        let file = prepared.file.clone();
         let next = Segment::begin(&*self.disk, prepared.file, header, self.store)
             .map_err(AppendError::Unknown)?;
         self.active.seal(self.end);
         let sealed = std::mem::replace(&mut self.active, Arc::new(next));
+        self.file = file;
         self.end = SEGMENT_HEADER_BYTES as u64;
         self.capacity = prepared.bytes;
         self.on_reserve = prepared.is_reserve;

@@ -108,7 +108,7 @@ impl Segment {
             created => created,
         };
         let file = file.map_err(failed)?;
-        let filled = Segment::zero(&*file, bytes).and_then(|()| disk.sync_names());
+        let filled = Segment::zero(&*file, 0..bytes).and_then(|()| disk.sync_names());
         if let Err(e) = filled {
             // Half a file of zeros is of no use; if it stays, open takes it away.
             disk.remove(name).ok();
@@ -117,12 +117,12 @@ impl Segment {
         Ok(file)
     }
 
-    /// Makes the first so many bytes of a file zeros, durably.
-    pub(crate) fn zero(file: &dyn File, bytes: u64) -> io::Result<()> {
-        let zeros = vec![0; ZERO_STEP_BYTES.min(bytes as usize)];
-        let mut at = 0;
-        while at < bytes {
-            let step = zeros.len().min((bytes - at) as usize);
+    /// Makes these bytes of a file zeros, durably.
+    pub(crate) fn zero(file: &dyn File, range: Range<u64>) -> io::Result<()> {
+        let Range { start: mut at, end } = range;
+        let zeros = vec![0; ZERO_STEP_BYTES.min((end - at) as usize)];
+        while at < end {
+            let step = zeros.len().min((end - at) as usize);
             file.write_all_at(&zeros[..step], at)?;
             file.sync()?;
             at += step as u64;

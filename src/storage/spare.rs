@@ -239,7 +239,7 @@ impl Slot {
         let failed = |e| Error::io("write", disk.path(names::RESERVE), &e);
         // Frames are found by looking for them, so nothing else may lie there; and
         // what can be written now can be written when it matters.
-        if let Err(e) = Segment::zero(&*reserve.file, reserve.bytes) {
+        if let Err(e) = Segment::zero(&*reserve.file, 0..reserve.bytes) {
             self.reserve = Some(reserve);
             return Err(failed(e));
         }

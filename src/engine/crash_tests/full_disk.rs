@@ -442,10 +442,15 @@ fn a_store_with_its_reserve_opens_on_a_full_disk() {
 }
 
 #[test]
-fn a_store_without_its_reserve_does_not_and_stays_as_it_is() {
+fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
     let (disk, world) = closed_and_full(40);
     let mut files = disk.files();
     files.retain(|(name, _)| name != names::RESERVE);
+    for (_, content) in &mut files {
+        let used = content.iter().rposition(|&byte| byte != 0);
+        // A frame may end with zeros.
+        content.truncate(used.map_or(0, |last| last + 64));
+    }
     let disk = Arc::new(Memory::holding(files.clone()));
     disk.leave_room(0);
     match Store::open(disk.clone(), Durability::Synced) {
@@ -456,6 +461,63 @@ fn a_store_without_its_reserve_does_not_and_stays_as_it_is() {
     assert!(disk.files() == files, "it is not as it was");
     disk.unbound();
     check("healed", disk_of(&disk), &[world], true);
+}
+
+/// The reserve is used up by the first open; the others go on in what it has left,
+/// whether the one before was closed, killed, or without power.
+#[test]
+fn a_store_opens_on_a_full_disk_again_and_again() {
+    for seed in 80..82 {
+        let (mut disk, world) = closed_and_full(seed);
+        let mut client = Client::new(seed, "later", false);
+        client.world = world;
+        let mut random = Random(seed);
+        for n in 0..6 {
+            let before = client.world.clone();
+            disk.record(1, Vec::new());
+            let what = format!("seed {seed}, open {n}");
+            let opened = client.open(disk.clone(), Durability::Synced);
+            let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
+            check_reads(&what, &store, &client.world);
+            for (i, image) in disk.images().iter().enumerate() {
+                for (kind, left) in power_cuts(image, &mut random) {
+                    let candidates = [before.clone(), client.world.clone()];
+                    check(
+                        &format!("{what}, call {i}, {kind}"),
+                        left,
+                        &candidates,
+                        false,
+                    );
+                }
+            }
+            assert!(!attempt(&mut client, &store, &create("new")));
+            let jobs = client.world.graphs.iter();
+            let mut jobs = jobs.flat_map(|(graph, jobs)| jobs.iter().map(move |job| (graph, job)));
+            let pending = jobs.find(|(_, job)| job.state == State::Pending);
+            let (graph, job) = pending.expect("a job");
+            let act = Act::Cancel {
+                graph: graph.clone(),
+                id: JobId::new(&*job.id).expect("an id"),
+            };
+            assert!(attempt(&mut client, &store, &act), "{what}");
+            let image = match n % 3 {
+                // There may be no room for the mark of a clean close.
+                0 => {
+                    store.engine.close().ok();
+                    disk.image()
+                }
+                _ => disk.image(),
+            };
+            disk = Arc::new(match n % 3 {
+                1 => image.after_torn_power_cut(|end| random.below(end)),
+                _ => image.after_kill(),
+            });
+            disk.leave_room(0);
+        }
+        disk.unbound();
+        check("healed", disk_of(&disk), &[client.world], true);
+    }
+    assert_no_thread_panicked();
 }
 
 /// What is left of an open that did not end makes room for the next one.
