@@ -27,6 +27,10 @@ fn config() -> Config {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
     config.silence_warnings = true;
+    // What fails is said; going on under a panic could fail or hang once more.
+    config
+        .ungraceful_shutdown_config
+        .immediately_return_on_panic = true;
     config
 }
 
@@ -58,7 +62,7 @@ fn run(
     name: &'static str,
     scheduler: impl Scheduler + 'static,
     test: &Arc<impl Fn() + Send + Sync + 'static>,
-) {
+) -> usize {
     let count = Count {
         scheduler: name,
         begun: Arc::default(),
@@ -68,11 +72,11 @@ fn run(
     Runner::new(scheduler, config()).run(move || {
         begun.fetch_add(1, Ordering::SeqCst);
         test();
-    });
+    })
 }
 
-/// Runs a test under so many schedules of each kind.
-pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) {
+/// Runs a test under so many schedules of each kind; gives how many it were in all.
+pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) -> usize {
     let test = Arc::new(test);
     if let Ok(schedule) = std::env::var(REPLAY) {
         let scheduler = ReplayScheduler::new_from_encoded(schedule.trim());
@@ -80,14 +84,12 @@ pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static)
     }
     let asked = std::env::var(SCHEDULES).ok();
     let schedules = asked.map_or(schedules, |n| n.parse().expect("a number of schedules"));
-    run("random", RandomScheduler::new(schedules), &test);
-    for depth in DEPTHS {
-        run(
-            "by changing priorities",
-            PctScheduler::new(depth, schedules / 2),
-            &test,
-        );
-    }
+    let random = run("random", RandomScheduler::new(schedules), &test);
+    let by_priorities = DEPTHS.map(|depth| {
+        let scheduler = PctScheduler::new(depth, schedules / 2);
+        run("by changing priorities", scheduler, &test)
+    });
+    random + by_priorities.iter().sum::<usize>()
 }
 
 /// Runs each of so many schedules twice: the same steps must come.

@@ -2,6 +2,7 @@
 //! are packed, merged and removed, its jobs go on, its graph is dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::thread;
 
@@ -15,6 +16,27 @@ use crate::outcome::Outcome;
 use crate::page::Page;
 
 type Shown = (Vec<u8>, Vec<(String, State)>);
+
+/// In how many schedules segments were packed, and packs merged.
+#[derive(Default)]
+struct Moved([AtomicUsize; 2]);
+
+impl Moved {
+    fn note(&self, store: &Store) {
+        for (count, has) in self.0.iter().zip(store.has_packed_and_merged()) {
+            count.fetch_add(usize::from(has), Ordering::SeqCst);
+        }
+    }
+
+    /// Schedules in which nothing moves show nothing.
+    fn assert_often(&self, schedules: usize) {
+        let [packed, merged] = self.0.each_ref().map(|n| n.load(Ordering::SeqCst));
+        println!("packed in {packed} schedules, merged in {merged}, of {schedules}");
+        // A few may be too few for it, as when one is replayed.
+        let few = schedules < 100;
+        assert!(few || (packed > schedules / 4 && merged > schedules / 10));
+    }
+}
 
 /// A page in both its forms. Values know of a life as much as is known now.
 fn read(page: &Page) -> Shown {
@@ -53,7 +75,9 @@ fn submit(graph: &Graph, names: std::ops::Range<usize>) {
 /// Every commit seals a segment; packs and merges go on all the time.
 #[test]
 fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
-    explore(3000, || {
+    let moved = Arc::new(Moved::default());
+    let noted = moved.clone();
+    let schedules = explore(3000, move || {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..2);
         let page = Arc::new(graph.list(List::new()).expect("a page"));
@@ -77,18 +101,22 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
         reader.join().expect("no panic");
         writer.join().expect("no panic");
         assert!(read(&page) == before, "the page has changed");
+        noted.note(&store);
         store.end();
         assert!(
             page.to_json().expect("JSON") == before.0,
             "changed by the close"
         );
     });
+    moved.assert_often(schedules);
 }
 
 /// Nothing is between two files: while it moves, each job is found by its id.
 #[test]
 fn every_job_is_found_while_its_file_is_packed_and_merged() {
-    explore(3000, || {
+    let moved = Arc::new(Moved::default());
+    let noted = moved.clone();
+    let schedules = explore(3000, move || {
         let (store, graph) = Store::with_graph(options(TINY));
         let writer = {
             let graph = graph.clone();
@@ -111,13 +139,17 @@ fn every_job_is_found_while_its_file_is_packed_and_merged() {
         };
         reader.join().expect("no panic");
         writer.join().expect("no panic");
+        noted.note(&store);
         store.end();
     });
+    moved.assert_often(schedules);
 }
 
 #[test]
 fn a_page_of_a_dropped_graph_is_read_to_its_end() {
-    explore(3000, || {
+    let moved = Arc::new(Moved::default());
+    let noted = moved.clone();
+    let schedules = explore(3000, move || {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..3);
         let other = store.create_graph("other", 2).expect("it is created");
@@ -149,6 +181,8 @@ fn a_page_of_a_dropped_graph_is_read_to_its_end() {
             thread.join().expect("no panic");
         }
         assert!(page.to_json().expect("JSON") == before);
+        noted.note(&store);
         store.end();
     });
+    moved.assert_often(schedules);
 }

@@ -98,6 +98,14 @@ impl Store {
         Graph::new(&self.handle, core.expect("the graph is there"))
     }
 
+    /// Whether segments were packed, and packs merged.
+    pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
+        let segments_ever = self.engine.committer.lock().log.active().header.epoch;
+        let truth = self.engine.truth.read();
+        let files = (truth.packs.len() + truth.segments.len()) as u64;
+        [!truth.packs.is_empty(), files < segments_ever]
+    }
+
     /// Closes it, after looking whether all its threads were well.
     pub(super) fn end(&self) {
         assert_eq!(self.engine.health(), Health::Ok);

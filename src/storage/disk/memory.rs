@@ -14,6 +14,7 @@ use crate::sync::{Mutex, RwLock};
 use super::{Disk, File};
 
 #[cfg(test)]
+#[cfg_attr(jobstore_shuttle, allow(dead_code, reason = "each uses a part"))]
 pub(crate) mod trial;
 #[cfg(test)]
 use trial::Trial;
