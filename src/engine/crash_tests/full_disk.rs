@@ -605,7 +605,10 @@ fn submit_with_room(client: &mut Client, store: &Store, disk: &Memory, room: u64
         disk.leave_room(room);
         assert!(attempt(client, store, &act));
         if packs {
-            store.wait_until_packed();
+            wait_for(store, "the packer", || {
+                disk.leave_room(room);
+                store.engine.truth.read().segments.len() == 1
+            });
         }
     }
 }
