@@ -539,7 +539,7 @@ fn an_outcome_over_its_bounds_is_refused_and_the_job_goes_on() {
 fn an_option_outside_its_range_is_refused_and_makes_nothing() {
     const MIB: u64 = 1 << 20;
     type Set = fn(Options, u64) -> Options;
-    let ranges: [(&str, Set, u64, u64, &str); 5] = [
+    let ranges: [(&str, Set, u64, u64, &str); 6] = [
         (
             "cache_bytes",
             Options::cache_bytes,
@@ -574,6 +574,13 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
             1,
             60_000,
             "1 ms to 60 s",
+        ),
+        (
+            "close_timeout in ms",
+            |options, ms| options.close_timeout(Duration::from_millis(ms)),
+            1,
+            3_600_000,
+            "1 ms to 1 h",
         ),
     ];
     let dir = tempfile::tempdir().unwrap();
