@@ -1,0 +1,51 @@
+//! The arguments of a trial.
+//!
+//! Owns: [`Args`]. Promise: what is not understood ends the program.
+
+use std::process::exit;
+
+/// Words of the form `--name` and `--name value`.
+pub struct Args {
+    usage: &'static str,
+    left: Vec<String>,
+}
+
+impl Args {
+    /// Those of this process.
+    #[must_use]
+    pub fn new(usage: &'static str) -> Args {
+        Args {
+            usage,
+            left: std::env::args().skip(1).collect(),
+        }
+    }
+
+    /// Whether this word is there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let place = self.left.iter().position(|word| word == name);
+        place.map(|n| self.left.remove(n)).is_some()
+    }
+
+    /// The number behind this word.
+    pub fn number(&mut self, name: &str) -> Option<u64> {
+        let place = self.left.iter().position(|word| word == name)?;
+        let number = self.left.get(place + 1).and_then(|text| text.parse().ok());
+        if number.is_none() {
+            self.refuse();
+        }
+        self.left.drain(place..(place + 2).min(self.left.len()));
+        number
+    }
+
+    /// To be called when all was asked for.
+    pub fn end(&self) {
+        if !self.left.is_empty() {
+            self.refuse();
+        }
+    }
+
+    fn refuse(&self) {
+        eprintln!("usage: {}", self.usage);
+        exit(2);
+    }
+}

@@ -1,0 +1,246 @@
+//! Kills: a process that works on a store is killed at any moment, again and again.
+//!
+//! Owns: when it is killed, and what happens to the store between two kills.
+//! Promise: what was acknowledged is there, nothing is that was not tried, and the
+//! store goes on; whatever the index is worth. Exits with 1 if not so.
+//!
+//! Moments are random: a seed repeats the choices, not the moments. A failure keeps
+//! the store's folder, as it was killed, and what was said.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use jobstore_trials::args::Args;
+use jobstore_trials::child::{self, Working};
+use jobstore_trials::folder::{self, INDEX};
+use jobstore_trials::line::{Act, Line};
+use jobstore_trials::oracle::Oracle;
+use jobstore_trials::plan::{Plan, options};
+use jobstore_trials::random::Random;
+use jobstore_trials::rebuilds;
+use tempfile::TempDir;
+
+const USAGE: &str = "kills [--kills N] [--seed S] [--interval]";
+/// Kills of one store.
+const KILLS_OF_A_STORE: u64 = 12;
+/// How long an open with everything that is checked may take.
+const CHECK_MOST: Duration = Duration::from_secs(60);
+/// Jobs of each graph that are looked up by their ids.
+const LOOKUPS: u64 = 50;
+
+fn main() -> ExitCode {
+    if let Some(code) = child::be_child() {
+        return code;
+    }
+    let mut args = Args::new(USAGE);
+    let kills = args.number("--kills").unwrap_or(200);
+    let seed = args.number("--seed").unwrap_or(1);
+    let interval = args.flag("--interval");
+    args.end();
+    rebuilds::count();
+    let began = Instant::now();
+    let mut sum = Sum::default();
+    let mut random = Random(seed);
+    while sum.kills < kills {
+        let mut trial = match Trial::new(Random(random.any()), interval) {
+            Ok(trial) => trial,
+            Err(e) => {
+                println!("FAILED: no folder for a store: {e}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let survived = trial.run((kills - sum.kills).min(KILLS_OF_A_STORE), &mut sum);
+        if let Err(what) = survived {
+            println!("FAILED: {what}");
+            println!("after {} kills; seed {seed}", sum.kills);
+            println!("kept in {}", trial.keep().display());
+            return ExitCode::FAILURE;
+        }
+    }
+    println!(
+        "kills survived: {} of {} stores, in {:.0?}{}",
+        sum.kills,
+        sum.stores,
+        began.elapsed(),
+        if interval { ", interval mode" } else { "" }
+    );
+    println!(
+        "before anything was written: {}; within an open: {}; at work: {}",
+        sum.kills - sum.in_open - sum.at_work,
+        sum.in_open,
+        sum.at_work
+    );
+    println!(
+        "stores checked: {}; without their index: {}; with an older one: {}; rebuilt for a fault: {}",
+        sum.checks,
+        sum.lost,
+        sum.older,
+        rebuilds::counted()
+    );
+    println!(
+        "calls acknowledged: {}; facts checked: {}; seed {seed}",
+        sum.acknowledged, sum.facts
+    );
+    ExitCode::SUCCESS
+}
+
+#[derive(Default)]
+struct Sum {
+    stores: u64,
+    kills: u64,
+    in_open: u64,
+    at_work: u64,
+    checks: u64,
+    lost: u64,
+    older: u64,
+    acknowledged: u64,
+    facts: u64,
+}
+
+/// A store that is killed.
+struct Trial {
+    random: Random,
+    interval_ms: u64,
+    root: TempDir,
+    /// An index of an earlier moment.
+    older: Option<PathBuf>,
+    oracle: Oracle,
+    said: Vec<Line>,
+}
+
+impl Trial {
+    fn new(mut random: Random, interval: bool) -> std::io::Result<Trial> {
+        Ok(Trial {
+            // In memory more happens between two kills; on a disk, syncs take longer.
+            root: match random.one_in(2) {
+                true => folder::fast()?,
+                false => folder::on_disk()?,
+            },
+            interval_ms: if interval { 1 + random.below(40) } else { 0 },
+            random,
+            older: None,
+            oracle: Oracle::new(),
+            said: Vec::new(),
+        })
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.path().join("store")
+    }
+
+    fn run(&mut self, kills: u64, sum: &mut Sum) -> Result<(), String> {
+        sum.stores += 1;
+        for round in 0..kills {
+            self.kill(round, sum)?;
+            // Now and then the next process finds what the last one left.
+            if round + 1 == kills || !self.random.one_in(3) {
+                self.check(sum)?;
+            }
+        }
+        sum.acknowledged += self.oracle.acknowledged();
+        Ok(())
+    }
+
+    fn kill(&mut self, round: u64, sum: &mut Sum) -> Result<(), String> {
+        let plan = Plan {
+            interval_ms: self.interval_ms,
+            recovery: self.recovery(),
+            ..Plan::new(self.dir(), round, self.random.any())
+        };
+        let wait_us = match self.random.below(4) {
+            0 => self.random.below(15_000),
+            1..=2 => self.random.below(120_000),
+            _ => self.random.below(400_000),
+        };
+        let working = Working::start(&plan).map_err(|e| e.to_string())?;
+        let lines = working.kill_after(Duration::from_micros(wait_us))?;
+        sum.kills += 1;
+        let is_open = |line: &Line| matches!(line, Line::Tried { act, .. } if matches!(act, Act::Open { .. }));
+        match lines.iter().filter(|line| !is_open(line)).count() {
+            0 if lines.is_empty() => {}
+            0 => sum.in_open += 1,
+            _ => sum.at_work += 1,
+        }
+        self.said.extend(lines.iter().cloned());
+        lines.iter().try_for_each(|line| self.oracle.hear(line))
+    }
+
+    fn recovery(&mut self) -> char {
+        match self.random.below(5) {
+            0 => 'R',
+            1 => 'L',
+            _ => 'I',
+        }
+    }
+
+    /// Opens the store, perhaps with another index, and compares it with all that
+    /// was said.
+    fn check(&mut self, sum: &mut Sum) -> Result<(), String> {
+        let dir = self.dir();
+        let index = dir.join(INDEX);
+        let failed = |e: std::io::Error| format!("files of the trial: {e}");
+        let before = self.root.path().join("as-killed");
+        fs::remove_dir_all(&before).ok();
+        if dir.exists() {
+            folder::copy(&dir, &before).map_err(failed)?;
+        }
+        match (self.random.below(6), self.older.take()) {
+            (0, _) if index.exists() => {
+                folder::lose_index(&dir).map_err(failed)?;
+                sum.lost += 1;
+            }
+            (1 | 2, Some(older)) if index.exists() => {
+                folder::lose_index(&dir).map_err(failed)?;
+                fs::rename(older, &index).map_err(failed)?;
+                sum.older += 1;
+            }
+            (_, older) => self.older = older,
+        }
+        let twice = self.random.one_in(4);
+        for _ in 0..1 + u64::from(twice) {
+            let recovery = self.recovery();
+            let oracle = &mut self.oracle;
+            let checked = child::within("a check of the store", CHECK_MOST, || {
+                catch_unwind(AssertUnwindSafe(|| check(&dir, recovery, oracle)))
+            });
+            let facts = checked.unwrap_or_else(|_| Err("the check panicked".to_owned()))?;
+            sum.checks += 1;
+            sum.facts += facts;
+        }
+        if self.random.one_in(2) {
+            let older = self.root.path().join("older-index");
+            fs::remove_dir_all(&older).ok();
+            let from = match self.random.one_in(2) {
+                true => index,
+                false => before.join(INDEX),
+            };
+            if from.exists() {
+                folder::copy(&from, &older).map_err(failed)?;
+                self.older = Some(older);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the folder where it is, and puts beside the store what was said.
+    fn keep(self) -> PathBuf {
+        let text: Vec<String> = self.said.iter().map(Line::to_string).collect();
+        let kept = self.root.keep();
+        fs::write(kept.join("said"), text.join("\n")).ok();
+        kept
+    }
+}
+
+fn check(dir: &Path, recovery: char, oracle: &mut Oracle) -> Result<u64, String> {
+    let opened = options(recovery).open(dir);
+    let store = opened.map_err(|e| format!("the store does not open: {e}"))?;
+    let seen = oracle.check(&store, LOOKUPS)?;
+    oracle.settle(&seen);
+    store
+        .close()
+        .map_err(|e| format!("it does not close: {e}"))?;
+    Ok(seen.facts)
+}

@@ -1,0 +1,162 @@
+//! A workload in a process of its own.
+//!
+//! Owns: how it is started and told its plan, what it says, how it is killed.
+//! Promise: a line is said in one write, so it is heard wholly or not at all; nobody
+//! waits for ever.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::line::Line;
+use crate::plan::Plan;
+use crate::workload;
+
+/// The first argument of a child.
+pub const WORK: &str = "work";
+
+/// The process's own end, if it is a child: to be called first of all.
+#[must_use]
+pub fn be_child() -> Option<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().map(String::as_str) != Some(WORK) {
+        return None;
+    }
+    Some(work(&args[1..]).map_or_else(
+        |what| {
+            eprintln!("the workload failed: {what}");
+            ExitCode::from(3)
+        },
+        |()| ExitCode::SUCCESS,
+    ))
+}
+
+fn work(args: &[String]) -> Result<(), String> {
+    let plan = Plan::from_args(args).ok_or("the arguments are no plan")?;
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = File::from(stdout.map_err(|e| e.to_string())?);
+    workload::run(&plan, &|line| {
+        // Who does not hear it has ended; so will this process.
+        let text = format!("{line}\n");
+        if (&stdout).write_all(text.as_bytes()).is_err() {
+            std::process::exit(4);
+        }
+    })
+}
+
+/// The command that has this very program carry out a plan.
+///
+/// # Errors
+/// The program's path is not known.
+pub fn command(plan: &Plan) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(WORK).args(plan.to_args());
+    Ok(command)
+}
+
+/// A child at work.
+pub struct Working {
+    child: Child,
+    lines: Receiver<Vec<Line>>,
+}
+
+impl Working {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn start(plan: &Plan) -> io::Result<Working> {
+        let mut child = command(plan)?.stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (give, lines) = channel();
+        // Reads all the time, so that the child never waits for the pipe.
+        std::thread::spawn(move || give.send(hear(stdout)));
+        Ok(Working { child, lines })
+    }
+
+    /// Kills it after so long, and returns what it said.
+    ///
+    /// # Errors
+    /// It had ended by itself, or it does not end.
+    pub fn kill_after(mut self, wait: Duration) -> Result<Vec<Line>, String> {
+        std::thread::sleep(wait);
+        let early = self.child.try_wait().map_err(|e| e.to_string())?;
+        self.child.kill().ok();
+        self.child.wait().map_err(|e| e.to_string())?;
+        if let Some(status) = early {
+            return Err(format!("the child ended by itself: {status}"));
+        }
+        self.said()
+    }
+
+    /// Waits until it has ended by itself, at most so long.
+    ///
+    /// # Errors
+    /// It did not end, or not well.
+    pub fn wait(mut self, most: Duration) -> Result<Vec<Line>, String> {
+        let status = wait(&mut self.child, most)?;
+        match status.success() {
+            true => self.said(),
+            false => Err(format!("the child ended with {status}")),
+        }
+    }
+
+    fn said(self) -> Result<Vec<Line>, String> {
+        let said = self.lines.recv_timeout(Duration::from_secs(20));
+        said.map_err(|_| "what the child said does not end".to_owned())
+    }
+}
+
+/// Waits for a process, at most so long; then kills it.
+///
+/// # Errors
+/// It did not end in time.
+pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatus, String> {
+    let deadline = Instant::now() + most;
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
+            return Ok(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().ok();
+            child.wait().ok();
+            return Err(format!("a process hangs: it has not ended within {most:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn hear(from: impl io::Read) -> Vec<Line> {
+    let (mut lines, mut bytes) = (Vec::new(), Vec::new());
+    let mut from = BufReader::new(from);
+    while from.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+        // A line without an end was cut by the kill.
+        if bytes.pop() == Some(b'\n') {
+            let text = String::from_utf8_lossy(&bytes);
+            lines.extend(Line::parse(&text));
+        }
+        bytes.clear();
+    }
+    lines
+}
+
+/// Does something that must not hang: when it does, says so and ends the process,
+/// for nothing else can be done about a thread.
+pub fn within<T>(what: &str, most: Duration, act: impl FnOnce() -> T) -> T {
+    let (done, ended) = channel::<()>();
+    let said = what.to_owned();
+    let watch = std::thread::spawn(move || {
+        let waited = ended.recv_timeout(most);
+        if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            println!("FAILED: {said} hangs: it has not ended within {most:?}");
+            std::process::exit(1);
+        }
+    });
+    let value = act();
+    drop(done);
+    watch.join().ok();
+    value
+}

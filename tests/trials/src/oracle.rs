@@ -1,0 +1,488 @@
+//! What must and what may be in a store, after all that was said.
+//!
+//! Owns: [`Oracle`]: the facts that follow from lines, heard one after the other.
+//! Must not know: how a store is read ([`seen`]) and compared ([`check`]).
+//! Promise: a fact is kept as certain only when a line says so that came after its
+//! call had returned; what was tried may be there or not, wholly.
+//!
+//! Lines of different threads come in any order, except that a line said after a
+//! call returned is later than the line said before it.
+
+mod check;
+mod seen;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+use jobstore::{Outcome, OutcomeKind, State};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::line::{Act, Answer, Line};
+use crate::made;
+
+pub use seen::{Seen, SeenGraph, SeenJob};
+
+/// What is known of a store from the words of those who worked on it.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// By name, the latest of that name.
+    graphs: BTreeMap<String, Graph>,
+    /// Calls that have not returned.
+    calls: HashMap<String, Act>,
+    /// Of the latest open that returned.
+    boot: u64,
+    /// Of all opens that returned, having told what they ended.
+    told: HashSet<u64>,
+    acknowledged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Graph {
+    number: Option<u64>,
+    /// It must be there, unless it may be dropped.
+    created: bool,
+    drop_tried: bool,
+    dropped: bool,
+    jobs: HashMap<String, Job>,
+    /// Keys of jobs in the order in which their acknowledgements came.
+    acknowledged: Vec<String>,
+    /// Calls that may have started any pending job since the last open.
+    claims: usize,
+    /// The same before it.
+    old_claims: usize,
+}
+
+#[derive(Debug, Default)]
+struct Job {
+    /// Of the request as it is listed.
+    digest: u64,
+    /// The id, once it is known.
+    id: Option<String>,
+    /// Its thread, and its number there.
+    place: (String, u64),
+    /// It comes after so many of its graph's acknowledged ones.
+    after: usize,
+    /// The call that it was submitted with.
+    batch: Rc<str>,
+    /// Of the open that it came after.
+    boot: u64,
+    there: bool,
+    sequence: Option<u64>,
+    start_tried: bool,
+    started: bool,
+    /// It is in the hands of whoever started it.
+    taken: bool,
+    /// An open may have made it pending again.
+    may_be_requeued: bool,
+    /// An open may have ended it.
+    may_be_recovered: bool,
+    cancel_tried: bool,
+    cancel_requested: bool,
+    abandon_tried: bool,
+    ends_tried: Vec<u64>,
+    complete: bool,
+    end: Option<End>,
+    /// The open that said it had ended it.
+    reported: Option<u64>,
+}
+
+/// How a job ended, for certain.
+#[derive(Clone, Debug)]
+enum End {
+    Is(Outcome),
+    Recovered { kind: OutcomeKind, boot: u64 },
+}
+
+impl End {
+    fn is(&self, outcome: &Outcome) -> bool {
+        match self {
+            End::Is(end) => end == outcome,
+            End::Recovered { kind, boot } => {
+                let bare = outcome.code().is_none()
+                    && outcome.message().is_none()
+                    && outcome.detail().is_none()
+                    && outcome.result_ref().is_none();
+                outcome.kind() == *kind && outcome.boot() == Some(*boot) && bare
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Whether it may have been running before the present open, as far as a claim
+    /// that nobody knows of aside.
+    fn may_run(&self) -> bool {
+        self.end.is_none() && !self.complete && (self.started || self.start_tried)
+    }
+
+    fn ended(&mut self, key: &str, end: End) -> Result<(), String> {
+        if let Some(before) = &self.end {
+            return Err(format!("{key} ended twice: {before:?} and {end:?}"));
+        }
+        self.there = true;
+        self.complete = true;
+        self.end = Some(end);
+        Ok(())
+    }
+}
+
+impl Oracle {
+    /// One that knows nothing.
+    #[must_use]
+    pub fn new() -> Oracle {
+        Oracle::default()
+    }
+
+    /// How many calls were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Takes in what was said next.
+    ///
+    /// # Errors
+    /// What was said contradicts what was said before: the store has broken a
+    /// promise while it was open.
+    pub fn hear(&mut self, line: &Line) -> Result<(), String> {
+        match line {
+            Line::Tried { call, act } => {
+                self.tried(call, act)?;
+                self.calls.insert(call.clone(), act.clone());
+            }
+            Line::Done { call, answer } => {
+                let act = self.calls.remove(call);
+                let act = act.ok_or_else(|| format!("call {call} returned twice"))?;
+                self.acknowledged += 1;
+                self.done(&act, answer)?;
+            }
+            Line::Failed { call, nothing } => {
+                let act = self.calls.remove(call);
+                if let Some(act) = act.filter(|_| *nothing) {
+                    self.untried(&act);
+                }
+            }
+            Line::Seen { graph, jobs } => {
+                let found = self.graph(graph)?;
+                found.created = true;
+                for (key, state) in jobs {
+                    let job = found.job(key)?;
+                    job.there = true;
+                    job.started |= *state == State::Running;
+                    job.complete |= *state == State::Complete;
+                }
+            }
+            Line::Found {
+                boot,
+                graph,
+                key,
+                action,
+            } => self.found(*boot, graph, key, *action)?,
+        }
+        Ok(())
+    }
+
+    fn graph(&mut self, name: &str) -> Result<&mut Graph, String> {
+        let graph = self.graphs.get_mut(name);
+        graph.ok_or_else(|| format!("nobody made the graph {name}"))
+    }
+
+    fn tried(&mut self, call: &str, act: &Act) -> Result<(), String> {
+        let boot = self.boot;
+        match act {
+            Act::Open { recovery } => self.open_tried(*recovery),
+            Act::Create { graph } => {
+                let before = self.graphs.insert(graph.clone(), Graph::default());
+                if before.is_some_and(|g| g.created && !g.drop_tried) {
+                    return Err(format!("graph {graph} was lost while nobody looked"));
+                }
+            }
+            Act::Drop { graph } => self.graph(graph)?.drop_tried = true,
+            Act::Submit {
+                graph,
+                own_id,
+                jobs,
+            } => {
+                let graph = self.graph(graph)?;
+                let (after, batch) = (graph.acknowledged.len(), Rc::<str>::from(call));
+                for (key, seed) in jobs {
+                    let request = made::request(key, *seed);
+                    let (thread, number) = key.split_once('n').ok_or("a strange key")?;
+                    let job = Job {
+                        digest: xxh3_64(request.as_json().as_bytes()),
+                        id: own_id.then(|| key.clone()),
+                        place: (thread.to_owned(), number.parse().unwrap_or(0)),
+                        after,
+                        batch: batch.clone(),
+                        boot,
+                        ..Job::default()
+                    };
+                    graph.jobs.insert(key.clone(), job);
+                }
+            }
+            Act::Start { graph, key } => self.graph(graph)?.job(key)?.start_tried = true,
+            Act::Claim { graph } => self.graph(graph)?.claims += 1,
+            Act::Complete {
+                graph,
+                key,
+                outcome,
+            } => self.graph(graph)?.job(key)?.ends_tried.push(*outcome),
+            Act::Abandon { graph, key } => self.graph(graph)?.job(key)?.abandon_tried = true,
+            Act::Cancel { graph, key } => self.graph(graph)?.job(key)?.cancel_tried = true,
+            Act::Close => {}
+        }
+        Ok(())
+    }
+
+    fn open_tried(&mut self, recovery: char) {
+        if recovery == 'L' {
+            return;
+        }
+        for graph in self.graphs.values_mut() {
+            for job in graph.jobs.values_mut().filter(|job| job.may_run()) {
+                job.may_be_recovered |= recovery == 'I' || job.cancel_tried;
+                job.may_be_requeued |= recovery == 'R';
+            }
+        }
+    }
+
+    fn done(&mut self, act: &Act, answer: &Answer) -> Result<(), String> {
+        match (act, answer) {
+            (Act::Open { recovery }, Answer::Opened { boot }) => self.opened(*recovery, *boot)?,
+            (Act::Create { graph }, Answer::Created { number }) => {
+                let graph = self.graph(graph)?;
+                graph.created = true;
+                graph.number = Some(*number);
+            }
+            (Act::Drop { graph }, Answer::Done) => self.graph(graph)?.dropped = true,
+            (Act::Submit { graph, jobs, .. }, Answer::Submitted { ids }) => {
+                if ids.len() != jobs.len() {
+                    return Err(format!("{} ids for {} jobs", ids.len(), jobs.len()));
+                }
+                let graph = self.graph(graph)?;
+                graph.created = true;
+                for ((key, _), id) in jobs.iter().zip(ids) {
+                    let job = graph.job(key)?;
+                    job.there = true;
+                    if job.id.get_or_insert_with(|| id.clone()) != id {
+                        return Err(format!("{key} got the id {id}"));
+                    }
+                    graph.acknowledged.push(key.clone());
+                }
+            }
+            (Act::Start { graph, key }, Answer::Done) => self.graph(graph)?.job(key)?.start(key)?,
+            (Act::Claim { graph }, Answer::Claimed { key }) => {
+                let graph = self.graph(graph)?;
+                graph.claims = graph.claims.saturating_sub(1);
+                if let Some(key) = key {
+                    graph.job(key)?.start(key)?;
+                }
+            }
+            (
+                Act::Complete {
+                    graph,
+                    key,
+                    outcome,
+                },
+                Answer::Done,
+            ) => {
+                let end = End::Is(made::outcome(*outcome));
+                self.graph(graph)?.job(key)?.ended(key, end)?;
+            }
+            (Act::Complete { graph, key, .. } | Act::Cancel { graph, key }, Answer::Already) => {
+                self.graph(graph)?.job(key)?.complete = true;
+            }
+            (Act::Cancel { graph, key }, Answer::Done) => {
+                let job = self.graph(graph)?.job(key)?;
+                if job.started && !job.may_be_requeued {
+                    return Err(format!("{key} was started and then cancelled as pending"));
+                }
+                job.ended(key, End::Is(Outcome::cancelled()))?;
+            }
+            (Act::Cancel { graph, key }, Answer::Requested) => {
+                let job = self.graph(graph)?.job(key)?;
+                (job.cancel_requested, job.started) = (true, true);
+            }
+            (Act::Close, Answer::Done) => {}
+            _ => return Err(format!("{act} was answered with {answer}")),
+        }
+        Ok(())
+    }
+
+    /// What an open that returned has done with all that was running.
+    fn opened(&mut self, recovery: char, boot: u64) -> Result<(), String> {
+        if boot <= self.boot {
+            return Err(format!("boot {boot} comes after boot {}", self.boot));
+        }
+        self.boot = boot;
+        self.told.insert(boot);
+        if recovery == 'L' {
+            return Ok(());
+        }
+        for graph in self.graphs.values_mut() {
+            graph.old_claims += graph.claims;
+            graph.claims = 0;
+            for job in graph.jobs.values_mut() {
+                (job.start_tried, job.taken) = (false, false);
+                if job.started && (recovery == 'I' || job.cancel_requested) {
+                    // Whoever ended it, it is not running any more.
+                    job.complete = true;
+                } else {
+                    job.started = false;
+                }
+                job.may_be_requeued = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, boot: u64, graph: &str, key: &str, action: char) -> Result<(), String> {
+        let graph = self.graph(graph)?;
+        let unknown = graph.claims > 0;
+        let job = graph.job(key)?;
+        let claimed = unknown && job.end.is_none() && !job.complete;
+        if !(job.may_run() || claimed) {
+            return Err(format!("{key} was not running, but was found so: {job:?}"));
+        }
+        job.there = true;
+        match action {
+            'L' => job.started = true,
+            'R' => {
+                (job.started, job.start_tried, job.taken) = (false, false, false);
+                if job.cancel_requested {
+                    return Err(format!("{key} was to stop, but is pending again"));
+                }
+            }
+            _ => {
+                let kind = match action {
+                    'C' => OutcomeKind::Cancelled,
+                    _ => OutcomeKind::Interrupted,
+                };
+                let heard = match action {
+                    'C' => job.cancel_tried,
+                    _ => !job.cancel_requested,
+                };
+                if !heard {
+                    return Err(format!("{key} ended as {kind}"));
+                }
+                if job.reported.is_some() {
+                    return Err(format!("{key} was reported twice as found running"));
+                }
+                job.reported = Some(boot);
+                job.ended(key, End::Recovered { kind, boot })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A call failed and had no effect.
+    fn untried(&mut self, act: &Act) {
+        let name = match act {
+            Act::Create { graph } => {
+                self.graphs.remove(graph);
+                return;
+            }
+            Act::Drop { graph }
+            | Act::Submit { graph, .. }
+            | Act::Start { graph, .. }
+            | Act::Claim { graph }
+            | Act::Complete { graph, .. }
+            | Act::Cancel { graph, .. } => graph,
+            Act::Open { .. } | Act::Abandon { .. } | Act::Close => return,
+        };
+        let Some(graph) = self.graphs.get_mut(name) else {
+            return;
+        };
+        match act {
+            Act::Drop { .. } => graph.drop_tried = false,
+            Act::Submit { jobs, .. } => {
+                for (key, _) in jobs {
+                    graph.jobs.remove(key);
+                }
+            }
+            Act::Start { key, .. } => {
+                if let Some(job) = graph.jobs.get_mut(key) {
+                    job.start_tried = false;
+                }
+            }
+            Act::Claim { .. } => graph.claims = graph.claims.saturating_sub(1),
+            Act::Complete { key, outcome, .. } => {
+                if let Some(job) = graph.jobs.get_mut(key) {
+                    job.ends_tried.retain(|tried| tried != outcome);
+                }
+            }
+            // An earlier cancel may have had its effect.
+            _ => {}
+        }
+    }
+
+    /// After a look at the store: what is there is certain, what is not is gone for
+    /// good.
+    pub fn settle(&mut self, seen: &Seen) {
+        self.boot = seen.boot;
+        self.told.insert(seen.boot);
+        self.calls.clear();
+        let there: HashMap<&str, &SeenGraph> = seen
+            .graphs
+            .iter()
+            .map(|graph| (graph.name.as_str(), graph))
+            .collect();
+        self.graphs
+            .retain(|name, _| there.contains_key(name.as_str()));
+        for (name, graph) in &mut self.graphs {
+            let found = there[name.as_str()];
+            graph.settle(found);
+        }
+    }
+}
+
+impl Graph {
+    fn job(&mut self, key: &str) -> Result<&mut Job, String> {
+        let job = self.jobs.get_mut(key);
+        job.ok_or_else(|| format!("nobody submitted {key}"))
+    }
+
+    fn settle(&mut self, found: &SeenGraph) {
+        (self.claims, self.old_claims) = (0, 0);
+        (self.created, self.drop_tried) = (true, false);
+        self.number = Some(found.number);
+        let mut jobs = HashMap::new();
+        self.acknowledged.clear();
+        for seen in &found.jobs {
+            // It was compared before, so it is known.
+            let Some(job) = self.jobs.remove(&seen.key) else {
+                continue;
+            };
+            self.acknowledged.push(seen.key.clone());
+            let settled = Job {
+                digest: job.digest,
+                id: Some(seen.id.clone()),
+                place: job.place,
+                batch: job.batch,
+                boot: job.boot,
+                there: true,
+                sequence: Some(seen.sequence),
+                started: seen.state == State::Running,
+                taken: seen.state == State::Running,
+                cancel_tried: seen.cancel_requested,
+                cancel_requested: seen.cancel_requested,
+                complete: seen.state == State::Complete,
+                end: seen.outcome.clone().map(End::Is),
+                reported: seen.outcome.as_ref().and_then(Outcome::boot),
+                ..Job::default()
+            };
+            jobs.insert(seen.key.clone(), settled);
+        }
+        self.jobs = jobs;
+    }
+}
+
+impl Job {
+    fn start(&mut self, key: &str) -> Result<(), String> {
+        if self.end.is_some() || self.taken {
+            return Err(format!("{key} was started twice, or after its end"));
+        }
+        (self.there, self.started, self.taken) = (true, true, true);
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! What a workload is to do, and how it gets that told in a process of its own.
+//!
+//! Owns: [`Plan`], the graphs' names, the options of stores under trial.
+//! Promise: a plan goes through arguments unchanged.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jobstore::{Durability, JobStore, Options, Recovery, RecoveryAction};
+
+/// The project of all graphs.
+pub const PROJECT: &str = "10001";
+/// Its jobs are taken by whoever comes first.
+pub const SHARED: &str = "shared";
+/// In these each thread moves its own jobs.
+pub const OWN: [&str; 2] = ["movie", "music"];
+/// Names of graphs that come and go begin with it.
+pub const SCRAP: &str = "scrap";
+
+/// What to do with which store.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub dir: PathBuf,
+    /// Of the processes that work on this store; makes their keys differ.
+    pub round: u64,
+    pub seed: u64,
+    pub threads: u64,
+    /// Calls of each thread, about; then the store is closed.
+    pub calls: u64,
+    /// Of interval mode; 0 for synced writes.
+    pub interval_ms: u64,
+    /// `I`nterrupt, `R`equeue or `L`eave.
+    pub recovery: char,
+    /// Whether failed calls are a failure of the workload.
+    pub errors_expected: bool,
+}
+
+impl Plan {
+    /// Four threads that never end.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, round: u64, seed: u64) -> Plan {
+        Plan {
+            dir: dir.into(),
+            round,
+            seed,
+            threads: 4,
+            calls: u64::MAX,
+            interval_ms: 0,
+            recovery: 'I',
+            errors_expected: false,
+        }
+    }
+
+    /// As arguments for another process.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<String> {
+        let numbers = [
+            self.round,
+            self.seed,
+            self.threads,
+            self.calls,
+            self.interval_ms,
+            u64::from(self.errors_expected),
+        ];
+        let dir = self.dir.to_str().expect("a path that is text").to_owned();
+        let texts = numbers.iter().map(u64::to_string);
+        [dir, self.recovery.to_string()]
+            .into_iter()
+            .chain(texts)
+            .collect()
+    }
+
+    /// From the arguments that [`Plan::to_args`] made; `None` when they are others.
+    #[must_use]
+    pub fn from_args(args: &[String]) -> Option<Plan> {
+        let [dir, recovery, numbers @ ..] = args else {
+            return None;
+        };
+        let numbers: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();
+        let [round, seed, threads, calls, interval_ms, errors] = numbers?[..] else {
+            return None;
+        };
+        Some(Plan {
+            dir: dir.into(),
+            round,
+            seed,
+            threads,
+            calls,
+            interval_ms,
+            recovery: recovery.chars().next()?,
+            errors_expected: errors != 0,
+        })
+    }
+
+    /// How the plan opens its store.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let options = options(self.recovery);
+        match self.interval_ms {
+            0 => options,
+            ms => options.durability(Durability::Interval(Duration::from_millis(ms))),
+        }
+    }
+}
+
+/// Options under which a little work fills segments.
+#[must_use]
+pub fn options(recovery: char) -> Options {
+    JobStore::options()
+        .segment_bytes(64 << 10)
+        .cache_bytes(4 << 20)
+        .recovery(match recovery {
+            'R' => Recovery::Requeue,
+            'L' => Recovery::Leave,
+            _ => Recovery::Interrupt,
+        })
+}
+
+/// The letter of an action.
+#[must_use]
+pub fn letter(action: RecoveryAction) -> char {
+    match action {
+        RecoveryAction::Interrupted => 'I',
+        RecoveryAction::Cancelled => 'C',
+        RecoveryAction::Requeued => 'R',
+        RecoveryAction::Left => 'L',
+        _ => '?',
+    }
+}

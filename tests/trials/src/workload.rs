@@ -1,0 +1,228 @@
+//! Work that touches everything: several threads on several graphs, segments so
+//! small that rotating, packing and merging go on all the time.
+//!
+//! Owns: how calls are said, the graphs, the threads and the reader among them. Must
+//! not know: how the process ends, who listens.
+//! Promise: each call is said before it is made and acknowledged after it returned,
+//! each with one line, so that whoever has the lines knows what must and what may
+//! be in the store.
+
+mod worker;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use jobstore::{Error, Graph, JobId, JobStore, List, RecoveryAction, Run};
+
+use crate::line::{Act, Answer, Line};
+use crate::plan::{OWN, PROJECT, Plan, SHARED, letter};
+use crate::random::Random;
+use crate::workload::worker::Worker;
+
+/// Who hears the lines.
+pub type Say<'a> = &'a (dyn Fn(&Line) + Sync);
+
+/// Opens the store, works, closes it.
+///
+/// # Errors
+/// The first call that failed, unless that was to be expected, and whatever the
+/// store says that contradicts itself.
+pub fn run(plan: &Plan, say: Say<'_>) -> Result<(), String> {
+    let work = Work {
+        plan,
+        say,
+        calls: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    };
+    let recovery = plan.recovery;
+    let opened = work.call(
+        Act::Open { recovery },
+        || {
+            let store = plan.options().open(&plan.dir)?;
+            let left = work.say_found(&store)?;
+            Ok((store, left))
+        },
+        |(store, _)| Answer::Opened { boot: store.boot() },
+    )?;
+    let Some((store, left)) = opened else {
+        return Ok(());
+    };
+    work.threads(&store, left)?;
+    work.call(Act::Close, || store.close(), |()| Answer::Done)?;
+    Ok(())
+}
+
+struct Work<'a> {
+    plan: &'a Plan,
+    say: Say<'a>,
+    calls: AtomicU64,
+    /// Somebody failed, or the store takes no more.
+    stop: AtomicBool,
+}
+
+/// A job that is running in a thread's hands.
+struct Running {
+    graph: Graph,
+    key: String,
+    id: JobId,
+    guard: Option<Run>,
+}
+
+impl Work<'_> {
+    /// Makes a call and says so. `None` when it failed and that was to be expected.
+    fn call<T>(
+        &self,
+        act: Act,
+        call: impl FnOnce() -> Result<T, Error>,
+        answer: impl FnOnce(&T) -> Answer,
+    ) -> Result<Option<T>, String> {
+        let name = self.try_call(act.clone());
+        let returned = call();
+        self.end_call(name, &act, returned, answer)
+    }
+
+    fn try_call(&self, act: Act) -> String {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let call = format!("{}.{number}", self.plan.round);
+        (self.say)(&Line::Tried {
+            call: call.clone(),
+            act,
+        });
+        call
+    }
+
+    fn end_call<T>(
+        &self,
+        call: String,
+        act: &Act,
+        returned: Result<T, Error>,
+        answer: impl FnOnce(&T) -> Answer,
+    ) -> Result<Option<T>, String> {
+        match returned {
+            Ok(value) => {
+                let answer = answer(&value);
+                (self.say)(&Line::Done { call, answer });
+                Ok(Some(value))
+            }
+            Err(error) if self.plan.errors_expected => {
+                // Nobody knows what an open did before it failed, nor which job a
+                // claim took whose request could not be read.
+                let vague = matches!(act, Act::Open { .. } | Act::Claim { .. });
+                let nothing = !vague && !matches!(error, Error::CommitUnknown { .. });
+                (self.say)(&Line::Failed { call, nothing });
+                if matches!(error, Error::ReadOnly { .. } | Error::CommitUnknown { .. }) {
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.stop.store(true, Ordering::Relaxed);
+                Err(format!("{act} failed: {error}"))
+            }
+        }
+    }
+
+    /// What the open found running; those it left so are returned.
+    fn say_found(&self, store: &JobStore) -> Result<Vec<Running>, Error> {
+        let mut left = Vec::new();
+        for found in store.recovered().jobs() {
+            let found = found?;
+            let key = found.job.request().command().to_owned();
+            (self.say)(&Line::Found {
+                boot: store.boot(),
+                graph: found.graph.name().to_owned(),
+                key: key.clone(),
+                action: letter(found.action),
+            });
+            if found.action == RecoveryAction::Left {
+                left.push(Running {
+                    graph: found.graph.clone(),
+                    key,
+                    id: found.job.id().clone(),
+                    guard: None,
+                });
+            }
+        }
+        Ok(left)
+    }
+
+    fn threads(&self, store: &JobStore, left: Vec<Running>) -> Result<(), String> {
+        let mut graphs = Vec::new();
+        for name in [SHARED, OWN[0], OWN[1]] {
+            let graph = match store.graph(PROJECT, name) {
+                Ok(graph) => Some(graph),
+                Err(_) => self.create(store, name)?,
+            };
+            let Some(graph) = graph else {
+                return Ok(());
+            };
+            graphs.push(graph);
+        }
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| self.read(&graphs, &ended));
+            let mut left = Some(left);
+            let workers: Vec<_> = (0..self.plan.threads)
+                .map(|number| {
+                    // Those of an earlier process go to the first thread.
+                    let left = left.take().unwrap_or_default();
+                    let mut worker = Worker::new(self, store, &graphs, number, left);
+                    scope.spawn(move || worker.run())
+                })
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Result<(), String>>| {
+                thread.join().unwrap_or(Err("a thread panicked".to_owned()))
+            };
+            let mut results: Vec<_> = workers.into_iter().map(join).collect();
+            ended.store(true, Ordering::Relaxed);
+            results.push(join(reader));
+            results.into_iter().collect()
+        })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn create(&self, store: &JobStore, name: &str) -> Result<Option<Graph>, String> {
+        let graph = name.to_owned();
+        self.call(
+            Act::Create { graph },
+            || store.create_graph(PROJECT, name),
+            |graph| Answer::Created {
+                number: graph.number(),
+            },
+        )
+    }
+
+    /// Lists the latest jobs again and again: what was shown must stay.
+    fn read(&self, graphs: &[Graph], ended: &AtomicBool) -> Result<(), String> {
+        let mut random = Random(self.plan.seed ^ 0x5ee);
+        while !ended.load(Ordering::Relaxed) && !self.is_stopped() {
+            let Some(graph) = random.pick(graphs) else {
+                return Ok(());
+            };
+            let looked = || {
+                let total = graph.list(List::new().limit(1))?.total();
+                let latest = List::new().offset(total.saturating_sub(6)).limit(6);
+                graph.list(latest)?.jobs().collect::<Result<Vec<_>, _>>()
+            };
+            match looked() {
+                Ok(jobs) => {
+                    let said = |job: &jobstore::Job| (job.request().command().into(), job.state());
+                    (self.say)(&Line::Seen {
+                        graph: graph.name().to_owned(),
+                        jobs: jobs.iter().map(said).collect(),
+                    });
+                }
+                Err(_) if self.plan.errors_expected => {}
+                Err(error) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(format!("a list failed: {error}"));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        Ok(())
+    }
+}
