@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod child;
+pub mod disk;
 pub mod folder;
 pub mod line;
 pub mod made;
@@ -18,4 +19,5 @@ pub mod oracle;
 pub mod plan;
 pub mod random;
 pub mod rebuilds;
+pub mod trace;
 pub mod workload;

@@ -31,8 +31,11 @@ pub struct Plan {
     pub interval_ms: u64,
     /// `I`nterrupt, `R`equeue or `L`eave.
     pub recovery: char,
-    /// Whether failed calls are a failure of the workload.
+    /// Whether failed calls are no failure of the workload.
     pub errors_expected: bool,
+    /// Ends the process in the middle of everything instead of closing the store, as
+    /// soon as one thread has made its calls.
+    pub dies: bool,
 }
 
 impl Plan {
@@ -48,6 +51,7 @@ impl Plan {
             interval_ms: 0,
             recovery: 'I',
             errors_expected: false,
+            dies: false,
         }
     }
 
@@ -61,6 +65,7 @@ impl Plan {
             self.calls,
             self.interval_ms,
             u64::from(self.errors_expected),
+            u64::from(self.dies),
         ];
         let dir = self.dir.to_str().expect("a path that is text").to_owned();
         let texts = numbers.iter().map(u64::to_string);
@@ -77,7 +82,7 @@ impl Plan {
             return None;
         };
         let numbers: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();
-        let [round, seed, threads, calls, interval_ms, errors] = numbers?[..] else {
+        let [round, seed, threads, calls, interval_ms, errors, dies] = numbers?[..] else {
             return None;
         };
         Some(Plan {
@@ -89,6 +94,7 @@ impl Plan {
             interval_ms,
             recovery: recovery.chars().next()?,
             errors_expected: errors != 0,
+            dies: dies != 0,
         })
     }
 

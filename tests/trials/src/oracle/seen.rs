@@ -24,7 +24,7 @@ pub struct Seen {
 }
 
 /// A graph of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct SeenGraph {
     pub name: String,
     pub number: u64,
@@ -33,7 +33,7 @@ pub struct SeenGraph {
 }
 
 /// A job of that.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct SeenJob {
     pub key: String,
     pub id: String,

@@ -60,6 +60,9 @@ impl<'a> Worker<'a> {
             }
             self.step()?;
         }
+        if self.work.plan.dies && !self.work.is_stopped() {
+            std::process::exit(0);
+        }
         self.let_go();
         Ok(())
     }

@@ -1,0 +1,422 @@
+//! Power cuts: what a cut at any moment could leave of a store's folder, opened and
+//! compared with what was acknowledged before that moment.
+//!
+//! Owns: which runs are recorded, at which moments the power goes, what becomes of
+//! the index. Promise: each image holds no more and no less than a disk could that
+//! keeps what was synced; a store that does not open there, has lost an acknowledged
+//! fact, or holds one that was not tried is a failure, and is kept.
+//!
+//! A run is real: processes that work on a real folder under strace, which tells
+//! every call that changes files and every word the processes say, in one order. Some
+//! processes close their store, some end in the middle of everything, some have a
+//! sync fail.
+
+use std::collections::HashSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use jobstore::{Body, JobStore, Outcome, Request};
+use jobstore_trials::args::Args;
+use jobstore_trials::child;
+use jobstore_trials::disk::{Disk, Image, Kept, Step};
+use jobstore_trials::folder;
+use jobstore_trials::line::Line;
+use jobstore_trials::oracle::{Oracle, Seen};
+use jobstore_trials::plan::{PROJECT, Plan, options};
+use jobstore_trials::random::Random;
+use jobstore_trials::rebuilds;
+use jobstore_trials::trace::{self, Trace};
+
+const USAGE: &str = "power_cuts [--seconds N] [--images N] [--all] [--seed S] [--require]";
+const STORE: &str = "store";
+const INDEX: &str = "store/index";
+/// Syncs of one recorded run at which the power goes, unless all are asked for.
+const CUTS_OF_A_RUN: usize = 100;
+/// Earlier states of the index that are kept to be put back.
+const OLDER_MAX: usize = 50;
+const CHECK_MOST: Duration = Duration::from_secs(60);
+const LOOKUPS: u64 = 8;
+
+fn main() -> ExitCode {
+    if let Some(code) = child::be_child() {
+        return code;
+    }
+    let mut args = Args::new(USAGE);
+    let all = args.flag("--all");
+    let require = args.flag("--require");
+    let seconds = args.number("--seconds").unwrap_or(60);
+    let images = args.number("--images").unwrap_or(u64::MAX);
+    let seed = args.number("--seed").unwrap_or(1);
+    args.end();
+    if let Err(why) = trace::available() {
+        println!("SKIPPED: power cuts: {why}");
+        return match require {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        };
+    }
+    rebuilds::count();
+    let (began, mut sum, mut random) = (Instant::now(), Sum::default(), Random(seed));
+    let until = Duration::from_secs(seconds);
+    loop {
+        let survived = run(random.any(), all, images - sum.images, &mut sum);
+        if let Err(what) = survived {
+            println!("FAILED: {what}");
+            println!("in run {} of seed {seed}", sum.runs);
+            return ExitCode::FAILURE;
+        }
+        if began.elapsed() >= until || sum.images >= images {
+            break;
+        }
+    }
+    println!(
+        "power cuts survived: {} images of {} runs, in {:.0?} (the same again, left out: {})",
+        sum.images,
+        sum.runs,
+        began.elapsed(),
+        sum.same
+    );
+    println!(
+        "sync points: {}, cut at: {}; runs with a failing sync: {}; went on working: {}",
+        sum.syncs, sum.cuts, sum.failing, sum.went_on
+    );
+    println!(
+        "index lost: {}, of an earlier moment: {}, torn: {}; rebuilt for a fault: {}",
+        sum.index[0],
+        sum.index[1],
+        sum.index[2],
+        rebuilds::counted()
+    );
+    println!("facts checked: {}; seed {seed}", sum.facts);
+    ExitCode::SUCCESS
+}
+
+#[derive(Default)]
+struct Sum {
+    runs: u64,
+    failing: u64,
+    syncs: u64,
+    cuts: u64,
+    images: u64,
+    same: u64,
+    went_on: u64,
+    /// Lost, older, torn.
+    index: [u64; 3],
+    facts: u64,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Sum) {
+        self.images += other.images;
+        self.same += other.same;
+        self.went_on += other.went_on;
+        self.facts += other.facts;
+        for (mine, others) in self.index.iter_mut().zip(other.index) {
+            *mine += others;
+        }
+    }
+}
+
+/// Processes that worked on one folder, one after the other.
+struct Run {
+    seed: u64,
+    root: PathBuf,
+    /// What each did, and what was in the folder after it.
+    processes: Vec<(Trace, Image)>,
+}
+
+/// Records a run and goes through its cuts on all processors.
+fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
+    let run = Run::record(seed, sum)?;
+    let cuts = run.choose(all, sum)?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|n| {
+                let mine: HashSet<Place> = cuts.iter().skip(n).step_by(workers).copied().collect();
+                let images = images.div_ceil(workers as u64);
+                let run = &run;
+                scope.spawn(move || Cutter::new(run, mine, images).go_through())
+            })
+            .collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|result| result.unwrap_or_else(|_| Err("a thread panicked".to_owned())))
+            .collect()
+    });
+    for result in results {
+        sum.add(&result?);
+    }
+    Ok(())
+}
+
+/// Before an event of a process.
+type Place = (usize, usize);
+
+impl Run {
+    fn record(seed: u64, sum: &mut Sum) -> Result<Run, String> {
+        let failed = |e: std::io::Error| format!("no folder for a run: {e}");
+        let mut random = Random(seed);
+        let folder = folder::fast().map_err(failed)?;
+        let root = folder.path().join("disk");
+        fs::create_dir(&root).map_err(failed)?;
+        let mut processes = Vec::new();
+        let mut any_failing = false;
+        for round in 0..2 + random.below(3) {
+            let failing = (round > 0 && random.one_in(3)).then(|| 1 + random.below(40));
+            any_failing |= failing.is_some();
+            let plan = Plan {
+                calls: 20 + random.below(100),
+                recovery: *random.pick(&['I', 'I', 'R', 'L']).unwrap_or(&'I'),
+                errors_expected: failing.is_some(),
+                dies: random.one_in(2),
+                ..Plan::new(root.join(STORE), round, random.any())
+            };
+            let trace = trace::record(&plan, &folder.path().join("trace"), failing)?;
+            processes.push((trace, Image::read(&root).map_err(failed)?));
+        }
+        sum.runs += 1;
+        sum.failing += u64::from(any_failing);
+        Ok(Run {
+            seed,
+            root,
+            processes,
+        })
+    }
+
+    /// Goes through all events; `each` sees the disk before each of them.
+    fn replay(
+        &self,
+        mut each: impl FnMut(&Disk, Place, &Step) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut disk = Disk::new(&self.root);
+        for (process, (trace, left)) in self.processes.iter().enumerate() {
+            disk.begin_process();
+            for (n, &event) in trace.events.iter().enumerate() {
+                let step = disk.look(trace, event);
+                each(&disk, (process, n), &step)?;
+                disk.take(trace, event)?;
+            }
+            disk.end_process(left)?;
+        }
+        Ok(())
+    }
+
+    /// Where the power goes: at syncs, and at some places between.
+    fn choose(&self, all: bool, sum: &mut Sum) -> Result<Vec<Place>, String> {
+        let (mut rare, mut common, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        self.replay(|disk, (process, n), step| {
+            let event = self.processes[process].0.events[n];
+            match step {
+                // Those of names and packs are few among those of commits.
+                Step::Synced if disk.syncs_names_or(event, ".aside") => rare.push((process, n)),
+                Step::Synced => common.push((process, n)),
+                _ => others.push((process, n)),
+            }
+            Ok(())
+        })?;
+        sum.syncs += (rare.len() + common.len()) as u64;
+        let mut random = Random(self.seed ^ 1);
+        let mut take = |mut from: Vec<Place>, count: usize| {
+            while !all && from.len() > count {
+                from.swap_remove(random.below(from.len() as u64) as usize);
+            }
+            from
+        };
+        let mut cuts = take(rare, CUTS_OF_A_RUN / 2);
+        cuts.extend(take(common, CUTS_OF_A_RUN / 2));
+        if !all {
+            cuts.extend(take(others, CUTS_OF_A_RUN / 10));
+        }
+        cuts.sort_unstable();
+        sum.cuts += cuts.len() as u64;
+        Ok(cuts)
+    }
+}
+
+/// Goes through a run and opens what cuts leave.
+struct Cutter<'r> {
+    run: &'r Run,
+    cuts: HashSet<Place>,
+    images: u64,
+    oracle: Oracle,
+    said: Vec<Line>,
+    /// What was checked already: the truth's files, and how much must be in them.
+    known: HashSet<(u64, u64)>,
+    older: Vec<Image>,
+    sum: Sum,
+}
+
+impl<'r> Cutter<'r> {
+    fn new(run: &'r Run, cuts: HashSet<Place>, images: u64) -> Cutter<'r> {
+        Cutter {
+            run,
+            cuts,
+            images,
+            oracle: Oracle::new(),
+            said: Vec::new(),
+            known: HashSet::new(),
+            older: Vec::new(),
+            sum: Sum::default(),
+        }
+    }
+
+    fn go_through(mut self) -> Result<Sum, String> {
+        let run = self.run;
+        let mut just_cut = false;
+        run.replay(|disk, place, step| {
+            if let Step::Says(words) = step {
+                let words = String::from_utf8_lossy(words);
+                let line = words.strip_suffix('\n').and_then(Line::parse);
+                let line = line.ok_or_else(|| format!("{words:?} is no line"))?;
+                self.oracle.hear(&line)?;
+                self.said.push(line);
+            }
+            // Just before a sync returns, and just after.
+            let is_cut = self.cuts.contains(&place);
+            if is_cut || just_cut {
+                self.cut(disk, place)?;
+            }
+            just_cut = is_cut;
+            Ok(())
+        })?;
+        Ok(self.sum)
+    }
+
+    fn cut(&mut self, disk: &Disk, (process, event): Place) -> Result<(), String> {
+        if self.older.len() < OLDER_MAX {
+            let index = disk.image(INDEX, Kept::Everything, &mut Random(0));
+            self.older.push(index);
+        }
+        for kept in [Kept::Nothing, Kept::Everything, Kept::Torn, Kept::Torn] {
+            if self.sum.images >= self.images {
+                return Ok(());
+            }
+            let place = (process as u64) << 32 | event as u64;
+            let seed = self.run.seed ^ Random(place).any() ^ self.sum.images;
+            let mut random = Random(seed);
+            let mut image = disk.image("", kept, &mut random);
+            image.remove(INDEX);
+            // The lock's content says nothing.
+            image.files.remove("store/LOCK");
+            if !self
+                .known
+                .insert((image.digest(), self.oracle.acknowledged()))
+            {
+                self.sum.same += 1;
+                continue;
+            }
+            let index = self.index(disk, &mut image, &mut random);
+            self.check(&image, &mut random).map_err(|(what, kept_in)| {
+                format!(
+                    "{what}\ncut in process {process} before event {event}, kept {kept:?}, \
+                     index {index}\nthe image is kept in {}",
+                    kept_in.display()
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Puts in what is left of the index: nothing of it is ever synced.
+    fn index(&mut self, disk: &Disk, image: &mut Image, random: &mut Random) -> &'static str {
+        let (index, how) = match random.below(8) {
+            _ if !disk.exists(INDEX) || !image.folders.iter().any(|folder| folder == STORE) => {
+                return "not made yet";
+            }
+            0 | 1 => {
+                self.sum.index[0] += 1;
+                return "lost";
+            }
+            2 | 3 if !self.older.is_empty() => {
+                self.sum.index[1] += 1;
+                let older = random.pick(&self.older).cloned();
+                (older.unwrap_or_default(), "of an earlier moment")
+            }
+            4 | 5 => {
+                self.sum.index[2] += 1;
+                (disk.image(INDEX, Kept::Torn, random), "torn")
+            }
+            _ => (disk.image(INDEX, Kept::Everything, random), "as it was"),
+        };
+        image.insert(INDEX, index);
+        how
+    }
+
+    /// Opens an image and compares it; says where it is kept when it is wrong.
+    fn check(&mut self, image: &Image, random: &mut Random) -> Result<(), (String, PathBuf)> {
+        let failed = |e: std::io::Error| (format!("files of the trial: {e}"), PathBuf::new());
+        let folder = folder::fast().map_err(failed)?;
+        let dir = folder.path().join(STORE);
+        image.write(folder.path()).map_err(failed)?;
+        let recovery = *random.pick(&['I', 'I', 'R', 'L']).unwrap_or(&'I');
+        let works = random.one_in(6);
+        let oracle = &self.oracle;
+        let checked = child::within("the check of an image", CHECK_MOST, || {
+            let check = || check(&dir, recovery, works, oracle);
+            catch_unwind(AssertUnwindSafe(check))
+        });
+        match checked.unwrap_or_else(|_| Err("it panicked".to_owned())) {
+            Ok(facts) => {
+                self.sum.facts += facts;
+                self.sum.images += 1;
+                self.sum.went_on += u64::from(works);
+                Ok(())
+            }
+            Err(what) => {
+                let kept = folder.keep();
+                // As it was before it was opened, and what was said until then.
+                fs::remove_dir_all(&dir).ok();
+                image.write(&kept).ok();
+                let text: Vec<String> = self.said.iter().map(Line::to_string).collect();
+                fs::write(kept.join("said"), text.join("\n")).ok();
+                Err((what, kept))
+            }
+        }
+    }
+}
+
+fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64, String> {
+    let open = |recovery| {
+        let opened = options(recovery).open(dir);
+        opened.map_err(|e| format!("the store does not open: {e}"))
+    };
+    let store = open(recovery)?;
+    let seen = oracle.check(&store, LOOKUPS)?;
+    if !works {
+        return Ok(seen.facts);
+    }
+    let failed = |e: jobstore::Error| format!("the store does not go on: {e}");
+    go_on(&store).map_err(failed)?;
+    store.close().map_err(failed)?;
+    drop(store);
+    let store = open('L')?;
+    let mut later = Seen::read(&store, LOOKUPS)?;
+    let added = later.graphs.pop();
+    let states = added.map(|graph| {
+        let states = graph.jobs.iter().map(|job| job.state.as_str());
+        states.collect::<Vec<_>>().join(" ")
+    });
+    if states.as_deref() != Some("complete running pending") || later.graphs != seen.graphs {
+        return Err("after some more writes and a reopening it is another".to_owned());
+    }
+    Ok(seen.facts + later.facts)
+}
+
+/// Some writes: a graph with three jobs, each further than the next.
+fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
+    let graph = store.create_graph(PROJECT, "after-the-cut")?;
+    for _ in 0..3 {
+        graph.submit(Request::new("later", "/ges", Body::empty())?)?;
+    }
+    if let Some(run) = graph.run_next()? {
+        run.complete(Outcome::succeeded())?;
+    }
+    if let Some(run) = graph.run_next()? {
+        run.leave();
+    }
+    Ok(())
+}

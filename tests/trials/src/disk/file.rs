@@ -1,0 +1,165 @@
+//! The bytes of a file, now and durably.
+//!
+//! Owns: [`File`] and its changes. Promise: a change becomes durable wholly by a
+//! sync, or else each of its sectors may or may not be there.
+
+use std::sync::Arc;
+
+use crate::random::Random;
+
+/// What a disk writes as one.
+const SECTOR_BYTES: u64 = 512;
+
+/// A change of a file.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Write { at: u64, data: Arc<[u8]> },
+    SetLen(u64),
+}
+
+impl Change {
+    /// Only so many bytes of it were written.
+    pub(super) fn cut(&mut self, bytes: u64) {
+        if let Change::Write { data, .. } = self {
+            if (bytes as usize) < data.len() {
+                *data = data[..bytes as usize].into();
+            }
+        }
+    }
+
+    pub(super) fn apply(&self, to: &mut Vec<u8>) {
+        match self {
+            Change::Write { at, data } => write(to, *at, data),
+            Change::SetLen(len) => to.resize(*len as usize, 0),
+        }
+    }
+
+    /// Each sector is there or not.
+    pub(super) fn apply_torn(&self, to: &mut Vec<u8>, random: &mut Random) {
+        let Change::Write { at, data } = self else {
+            if random.one_in(2) {
+                self.apply(to);
+            }
+            return;
+        };
+        // Some are lost or there as a whole: alone, each would be rare.
+        let how = random.below(4);
+        let (mut from, end) = (*at, *at + data.len() as u64);
+        while from < end {
+            let until = (from / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES).min(end);
+            if how == 0 || (how != 1 && random.one_in(2)) {
+                let part = &data[(from - at) as usize..(until - at) as usize];
+                write(to, from, part);
+            }
+            from = until;
+        }
+    }
+
+    /// What is left of it where another was made durable since.
+    fn without(&self, later: &Change) -> Vec<Change> {
+        let (
+            Change::Write { at, data },
+            Change::Write {
+                at: other,
+                data: by,
+            },
+        ) = (self, later)
+        else {
+            return vec![self.clone()];
+        };
+        let (end, other_end) = (at + data.len() as u64, other + by.len() as u64);
+        let part = |from: u64, until: u64| {
+            let data = &data[(from - at) as usize..(until - at) as usize];
+            Change::Write {
+                at: from,
+                data: data.into(),
+            }
+        };
+        let mut left = Vec::new();
+        if *at < *other {
+            left.push(part(*at, end.min(*other)));
+        }
+        if end > other_end {
+            left.push(part((*at).max(other_end), end));
+        }
+        left
+    }
+}
+
+fn write(to: &mut Vec<u8>, at: u64, data: &[u8]) {
+    let (from, end) = (at as usize, at as usize + data.len());
+    if to.len() < end {
+        to.resize(end, 0);
+    }
+    to[from..end].copy_from_slice(data);
+}
+
+/// A file. What it holds is shared with the images that were made of it.
+#[derive(Default)]
+pub(super) struct File {
+    durable: Arc<Vec<u8>>,
+    now: Arc<Vec<u8>>,
+    pending: Vec<Change>,
+    /// How many changes were made durable before those.
+    base: usize,
+    /// Changes that a failed sync left behind: they may be there, but no later sync
+    /// makes them durable.
+    doomed: Vec<Change>,
+}
+
+impl File {
+    pub(super) fn len(&self) -> usize {
+        self.now.len()
+    }
+
+    pub(super) fn now(&self) -> &Arc<Vec<u8>> {
+        &self.now
+    }
+
+    pub(super) fn durable(&self) -> &Arc<Vec<u8>> {
+        &self.durable
+    }
+
+    /// What is durable, and any part of the rest.
+    pub(super) fn torn(&self, at_work: &[&Change], random: &mut Random) -> Arc<Vec<u8>> {
+        if self.doomed.is_empty() && self.pending.is_empty() && at_work.is_empty() {
+            return self.durable.clone();
+        }
+        let mut bytes = Vec::clone(&self.durable);
+        for change in self
+            .doomed
+            .iter()
+            .chain(&self.pending)
+            .chain(at_work.iter().copied())
+        {
+            change.apply_torn(&mut bytes, random);
+        }
+        Arc::new(bytes)
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        change.apply(Arc::make_mut(&mut self.now));
+        self.pending.push(change);
+    }
+
+    /// How many changes there ever were.
+    pub(super) fn changes(&self) -> usize {
+        self.base + self.pending.len()
+    }
+
+    pub(super) fn synced(&mut self, changes: usize) {
+        let count = changes.saturating_sub(self.base);
+        for change in self.pending.drain(..count) {
+            change.apply(Arc::make_mut(&mut self.durable));
+            let doomed = self.doomed.iter();
+            self.doomed = doomed.flat_map(|doomed| doomed.without(&change)).collect();
+        }
+        self.base += count;
+    }
+
+    pub(super) fn sync_failed(&mut self, changes: usize) {
+        let count = changes.saturating_sub(self.base);
+        self.doomed.extend(self.pending.drain(..count));
+        self.base += count;
+    }
+}

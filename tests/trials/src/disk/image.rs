@@ -1,0 +1,235 @@
+//! What a power cut leaves of a disk.
+//!
+//! Owns: [`Image`]. Promise: nothing durable is missing in it, nothing that was not
+//! written is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Disk, Node};
+use crate::random::Random;
+use crate::trace::{At, Call};
+
+/// How much of what was not synced is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Nothing,
+    Everything,
+    /// Each name and each sector, or not.
+    Torn,
+}
+
+/// Files by their paths, and folders.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    pub files: BTreeMap<String, Arc<Vec<u8>>>,
+    pub folders: Vec<String>,
+}
+
+impl Disk {
+    /// What is left below a folder.
+    #[must_use]
+    pub fn image(&self, below: &str, kept: Kept, random: &mut Random) -> Image {
+        let mut image = Image::default();
+        self.add(below, "", kept, random, &mut image);
+        image
+    }
+
+    fn add(&self, path: &str, to: &str, kept: Kept, random: &mut Random, image: &mut Image) {
+        let Some(folder) = self.folders.get(path) else {
+            return;
+        };
+        let mut torn;
+        let names = match kept {
+            Kept::Nothing => &folder.durable,
+            Kept::Everything => &folder.now,
+            Kept::Torn => {
+                torn = folder.durable.clone();
+                for change in &folder.pending {
+                    if random.one_in(2) {
+                        change.iter().for_each(|entry| entry.apply(&mut torn));
+                    }
+                }
+                &torn
+            }
+        };
+        for (name, node) in names {
+            let join = |above: &str| match above {
+                "" => name.clone(),
+                above => format!("{above}/{name}"),
+            };
+            match node {
+                Node::Folder => {
+                    image.folders.push(join(to));
+                    self.add(&join(path), &join(to), kept, random, image);
+                }
+                Node::File(file) => {
+                    let bytes = self.bytes(*file, kept, random);
+                    image.files.insert(join(to), bytes);
+                }
+            }
+        }
+    }
+
+    fn bytes(&self, number: usize, kept: Kept, random: &mut Random) -> Arc<Vec<u8>> {
+        let file = &self.files[number];
+        match kept {
+            Kept::Nothing => file.durable().clone(),
+            Kept::Everything => file.now().clone(),
+            Kept::Torn => {
+                let at_work = self.at_work.values();
+                let at_work = at_work.filter(|(of, _)| *of == number);
+                let at_work: Vec<_> = at_work.map(|(_, change)| change).collect();
+                file.torn(&at_work, random)
+            }
+        }
+    }
+
+    /// Compares this with the real folder after its process ended, and takes in what
+    /// calls did that did not come to their end.
+    ///
+    /// # Errors
+    /// Where the two differ: the trace does not tell all.
+    pub fn end_process(&mut self, real: &Image) -> Result<(), String> {
+        let at_work = std::mem::take(&mut self.at_work);
+        for call in std::mem::take(&mut self.begun).into_values() {
+            self.end_call(&call, real);
+        }
+        let now = self.image("", Kept::Everything, &mut Random(0));
+        for (path, bytes) in &real.files {
+            if now.files.get(path) == Some(bytes) {
+                continue;
+            }
+            let Some(Node::File(file)) = self.node(path) else {
+                return Err(format!("{path} is there, but no call made it"));
+            };
+            for (of, change) in at_work.values() {
+                let mut with = Vec::clone(self.files[file].now());
+                change.apply(&mut with);
+                if *of == file && with == **bytes {
+                    self.files[file].change(change.clone());
+                }
+            }
+            if self.files[file].now() != bytes {
+                return Err(format!("{path} is not what calls have made of it"));
+            }
+        }
+        match now
+            .files
+            .keys()
+            .find(|path| !real.files.contains_key(*path))
+        {
+            Some(path) => Err(format!("{path} is gone, but no call took it away")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    /// A call that changes names and never returned: it had its effect or not, as the
+    /// real folder shows.
+    fn end_call(&mut self, call: &Call, real: &Image) {
+        let here = |disk: &Disk, at: &At| disk.resolve(at).filter(|p| disk.node(p).is_some());
+        let there = |path: &String| real.files.contains_key(path) || real.folders.contains(path);
+        let happened = match call {
+            Call::Open {
+                path,
+                creates: true,
+                ..
+            }
+            | Call::MakeDir(path) => {
+                here(self, path).is_none() && self.resolve(path).is_some_and(|p| there(&p))
+            }
+            Call::Rename(path, _) | Call::Remove(path) => {
+                here(self, path).is_some_and(|path| !there(&path))
+            }
+            _ => false,
+        };
+        if happened {
+            // No file has this number.
+            self.ended(usize::MAX, call, i64::MAX);
+        }
+    }
+}
+
+impl Image {
+    /// What a real folder holds.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn read(root: &Path) -> io::Result<Image> {
+        let mut image = Image::default();
+        read(root, "", &mut image)?;
+        Ok(image)
+    }
+
+    /// Writes it into a folder, which is made.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn write(&self, to: &Path) -> io::Result<()> {
+        fs::create_dir_all(to)?;
+        for folder in &self.folders {
+            fs::create_dir_all(to.join(folder))?;
+        }
+        for (path, bytes) in &self.files {
+            fs::write(to.join(path), bytes.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Takes a folder with all that is in it out.
+    pub fn remove(&mut self, folder: &str) {
+        let within = |path: &str| {
+            path.strip_prefix(folder)
+                .is_some_and(|p| p.starts_with('/'))
+        };
+        self.files.retain(|path, _| !within(path));
+        self.folders.retain(|path| path != folder && !within(path));
+    }
+
+    /// Puts another image in as a folder.
+    pub fn insert(&mut self, folder: &str, image: Image) {
+        self.folders.push(folder.to_owned());
+        let join = |path: &String| format!("{folder}/{path}");
+        self.folders.extend(image.folders.iter().map(join));
+        let files = image.files.into_iter();
+        self.files
+            .extend(files.map(|(path, bytes)| (join(&path), bytes)));
+    }
+
+    /// The same for the same files.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut digest = Xxh3::new();
+        for (path, bytes) in &self.files {
+            digest.update(path.as_bytes());
+            digest.update(&(bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        }
+        digest.digest()
+    }
+}
+
+fn read(root: &Path, path: &str, image: &mut Image) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(path))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let path = match path {
+            "" => name,
+            above => format!("{above}/{name}"),
+        };
+        if root.join(&path).is_dir() {
+            image.folders.push(path.clone());
+            read(root, &path, image)?;
+        } else {
+            let bytes = fs::read(root.join(&path))?;
+            image.files.insert(path, Arc::new(bytes));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! What a process did to its files, call by call, as strace saw it.
+//!
+//! Owns: how strace is called, its text, and [`Trace`]. Must not know: what follows
+//! from a call.
+//! Promise: calls of all threads in the order in which they began and ended; a line
+//! that cannot be read is an error, never left out.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::child;
+use crate::plan::Plan;
+
+/// Everything that changes files or says which file a number stands for.
+const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite64,writev,pwritev,\
+    pwritev2,ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,\
+    linkat,symlink,symlinkat,fsync,fdatasync,sync,syncfs,sync_file_range,close,dup,dup2,dup3,\
+    fcntl,copy_file_range,sendfile,splice,msync";
+/// Bytes of a text or write that are shown: more than any has.
+const TEXT_BYTES_MAX: &str = "67108864";
+/// How long a traced workload may take.
+const RUN_MOST: Duration = Duration::from_secs(120);
+
+/// A process's calls.
+#[derive(Debug, Default)]
+pub struct Trace {
+    pub calls: Vec<Call>,
+    /// In the order in which strace saw it.
+    pub events: Vec<Event>,
+}
+
+/// The number of a call that began, or that ended with this value.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    Began(usize),
+    Ended(usize, i64),
+}
+
+/// A path as it was given, relative to the folder with this number.
+pub type At = (Option<i64>, String);
+
+/// A call, without those that change nothing.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Open {
+        path: At,
+        creates: bool,
+        cuts: bool,
+        appends: bool,
+    },
+    MakeDir(At),
+    Write {
+        file: i64,
+        at: Option<u64>,
+        data: Arc<[u8]>,
+    },
+    SetLen {
+        file: i64,
+        len: u64,
+    },
+    Rename(At, At),
+    Remove(At),
+    Sync(i64),
+    Close(i64),
+    Dup {
+        from: i64,
+    },
+    Nothing,
+}
+
+/// Whether strace is there and may be used here.
+///
+/// # Errors
+/// Why not.
+pub fn available() -> Result<(), String> {
+    let tried = Command::new("strace")
+        .args(["-f", "--seccomp-bpf", "-o", "/dev/null", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output();
+    match tried {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err("strace is not installed".to_owned()),
+        Err(e) => Err(format!("strace does not start: {e}")),
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            Err(format!("strace may not trace here: {}", why.trim()))
+        }
+    }
+}
+
+/// Runs a plan under strace; with `failing`, that many-th sync of a file fails.
+///
+/// # Errors
+/// The workload failed or hung, or its trace cannot be read.
+pub fn record(plan: &Plan, into: &Path, failing: Option<u64>) -> Result<Trace, String> {
+    let failed = |e: io::Error| format!("the workload does not start: {e}");
+    let workload = child::command(plan).map_err(failed)?;
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "--seccomp-bpf", "-qq", "-xx"]);
+    strace
+        .args(["-s", TEXT_BYTES_MAX, "-e", CALLS, "-o"])
+        .arg(into);
+    if let Some(n) = failing {
+        strace.arg("-e");
+        strace.arg(format!("inject=fdatasync:error=EIO:when={n}"));
+    }
+    strace.arg(workload.get_program()).args(workload.get_args());
+    let mut traced = strace.stdout(Stdio::null()).spawn().map_err(failed)?;
+    let status = child::wait(&mut traced, RUN_MOST)?;
+    if !status.success() {
+        return Err(format!("the workload ended with {status}"));
+    }
+    let text = fs::read(into).map_err(|e| format!("the trace: {e}"))?;
+    Trace::parse(&text)
+}
+
+impl Trace {
+    fn parse(text: &[u8]) -> Result<Trace, String> {
+        let mut trace = Trace::default();
+        // By thread: the call that has not ended.
+        let mut unfinished: HashMap<&[u8], usize> = HashMap::new();
+        for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            trace
+                .line(line, &mut unfinished)
+                .ok_or_else(|| format!("a line of the trace is strange: {}", excerpt(line)))?;
+        }
+        Ok(trace)
+    }
+
+    fn line<'t>(
+        &mut self,
+        line: &'t [u8],
+        unfinished: &mut HashMap<&'t [u8], usize>,
+    ) -> Option<()> {
+        let space = line.iter().position(|&b| b == b' ')?;
+        let (thread, rest) = (&line[..space], line[space..].trim_ascii());
+        if rest.starts_with(b"+++") || rest.starts_with(b"---") {
+            return Some(());
+        }
+        if rest.starts_with(b"<... ") {
+            let call = unfinished.remove(thread)?;
+            // What came with the rest are arguments that the kernel filled in.
+            if let Some(value) = returned(rest) {
+                self.events.push(Event::Ended(call, value));
+            }
+            return Some(());
+        }
+        let open = rest.iter().position(|&b| b == b'(')?;
+        let name = std::str::from_utf8(&rest[..open]).ok()?;
+        let marker = b" <unfinished ...>";
+        let number = self.calls.len();
+        let is_unfinished = rest.ends_with(marker);
+        let end = match is_unfinished {
+            true => rest.len() - marker.len(),
+            // What stands behind the value may have brackets of its own.
+            false => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
+        };
+        let arguments = split(&rest[open + 1..end]);
+        self.calls.push(Call::parse(name, &arguments)?);
+        self.events.push(Event::Began(number));
+        if is_unfinished {
+            unfinished.insert(thread, number);
+        } else if let Some(value) = returned(rest) {
+            self.events.push(Event::Ended(number, value));
+        }
+        Some(())
+    }
+}
+
+impl Call {
+    fn parse(name: &str, arguments: &[&[u8]]) -> Option<Call> {
+        let argument = |n: usize| arguments.get(n).copied();
+        let number = |n: usize| number(argument(n)?);
+        let path = |n: usize| Some((None, String::from_utf8(text(argument(n)?)?).ok()?));
+        let path_at = |n: usize| {
+            let folder = argument(n)?;
+            let folder = match folder {
+                b"AT_FDCWD" => None,
+                folder => Some(self::number(folder)?),
+            };
+            Some((folder, path(n + 1)?.1))
+        };
+        let open = |path: At, flags: &[u8]| {
+            let has = |flag: &str| String::from_utf8_lossy(flags).contains(flag);
+            Call::Open {
+                path,
+                creates: has("O_CREAT"),
+                cuts: has("O_TRUNC"),
+                appends: has("O_APPEND"),
+            }
+        };
+        Some(match name {
+            "open" => open(path(0)?, argument(1)?),
+            "openat" => open(path_at(0)?, argument(2)?),
+            "mkdir" => Call::MakeDir(path(0)?),
+            "mkdirat" => Call::MakeDir(path_at(0)?),
+            "write" => Call::Write {
+                file: number(0)?,
+                at: None,
+                data: text(argument(1)?)?.into(),
+            },
+            "pwrite64" => Call::Write {
+                file: number(0)?,
+                at: Some(u64::try_from(number(3)?).ok()?),
+                data: text(argument(1)?)?.into(),
+            },
+            "ftruncate" => Call::SetLen {
+                file: number(0)?,
+                len: u64::try_from(number(1)?).ok()?,
+            },
+            "rename" => Call::Rename(path(0)?, path(1)?),
+            "renameat" | "renameat2" => Call::Rename(path_at(0)?, path_at(2)?),
+            "unlink" | "rmdir" => Call::Remove(path(0)?),
+            "unlinkat" => Call::Remove(path_at(0)?),
+            "fsync" | "fdatasync" => Call::Sync(number(0)?),
+            "close" => Call::Close(number(0)?),
+            "dup" | "dup2" | "dup3" => Call::Dup { from: number(0)? },
+            "fcntl" if argument(1)?.starts_with(b"F_DUPFD") => Call::Dup { from: number(0)? },
+            "fcntl" => Call::Nothing,
+            // It writes out, but promises nothing.
+            "sync_file_range" => Call::Nothing,
+            // Anything else would change files in a way that is not followed here.
+            _ => return None,
+        })
+    }
+}
+
+/// What stands behind the last ` = `.
+fn returned(line: &[u8]) -> Option<i64> {
+    let word = line[value_at(line)? + 3..].split(|&b| b == b' ').next()?;
+    number(word)
+}
+
+fn value_at(line: &[u8]) -> Option<usize> {
+    line.windows(3).rposition(|three| three == b" = ")
+}
+
+fn number(word: &[u8]) -> Option<i64> {
+    std::str::from_utf8(word).ok()?.trim().parse().ok()
+}
+
+/// The arguments between commas; texts hold none, for they are in hexadecimal.
+fn split(arguments: &[u8]) -> Vec<&[u8]> {
+    arguments
+        .split(|&b| b == b',')
+        .map(<[u8]>::trim_ascii)
+        .collect()
+}
+
+/// The bytes of `"\x61\x62"`; `None` when it is cut or otherwise written.
+fn text(word: &[u8]) -> Option<Vec<u8>> {
+    let inner = word.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inner.len() % 4 != 0 {
+        return None;
+    }
+    let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+    let byte = |four: &[u8]| match *four {
+        [b'\\', b'x', high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    inner.chunks(4).map(byte).collect()
+}
+
+fn excerpt(line: &[u8]) -> String {
+    String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned()
+}
