@@ -270,6 +270,7 @@ impl Disk {
                 }
             }
             Call::Close(_) | Call::Nothing => {}
+            Call::Unknown => return None,
         }
         Some(())
     }

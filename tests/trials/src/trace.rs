@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -23,6 +24,10 @@ const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite6
     fcntl,copy_file_range,sendfile,splice,msync";
 /// Bytes of a text or write that are shown: more than any has.
 const TEXT_BYTES_MAX: &str = "67108864";
+/// Stands for the rest of a call that has not ended.
+const UNFINISHED: &[u8] = b" <unfinished ...>";
+/// The signal's number.
+const KILL: i32 = 9;
 /// How long a traced workload may take.
 const RUN_MOST: Duration = Duration::from_secs(120);
 
@@ -71,6 +76,8 @@ pub enum Call {
         from: i64,
     },
     Nothing,
+    /// It changes files in a way that is not followed: it must never end.
+    Unknown,
 }
 
 /// Whether strace is there and may be used here.
@@ -94,11 +101,22 @@ pub fn available() -> Result<(), String> {
     }
 }
 
-/// Runs a plan under strace; with `failing`, that many-th sync of a file fails.
+/// What happens to a process, apart from its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    None,
+    /// That many-th sync of a file fails in each thread.
+    SyncFails(u64),
+    /// The process is killed when a thread makes such a call for that many-th time,
+    /// before the call has its effect.
+    KilledAt(&'static str, u64),
+}
+
+/// Runs a plan under strace.
 ///
 /// # Errors
 /// The workload failed or hung, or its trace cannot be read.
-pub fn record(plan: &Plan, into: &Path, failing: Option<u64>) -> Result<Trace, String> {
+pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
     let failed = |e: io::Error| format!("the workload does not start: {e}");
     let workload = child::command(plan).map_err(failed)?;
     let mut strace = Command::new("strace");
@@ -106,14 +124,19 @@ pub fn record(plan: &Plan, into: &Path, failing: Option<u64>) -> Result<Trace, S
     strace
         .args(["-s", TEXT_BYTES_MAX, "-e", CALLS, "-o"])
         .arg(into);
-    if let Some(n) = failing {
-        strace.arg("-e");
-        strace.arg(format!("inject=fdatasync:error=EIO:when={n}"));
+    let inject = match fate {
+        Fate::None => None,
+        Fate::SyncFails(n) => Some(format!("inject=fdatasync:error=EIO:when={n}")),
+        Fate::KilledAt(call, n) => Some(format!("inject={call}:signal=KILL:when={n}")),
+    };
+    if let Some(inject) = inject {
+        strace.arg("-e").arg(inject);
     }
     strace.arg(workload.get_program()).args(workload.get_args());
     let mut traced = strace.stdout(Stdio::null()).spawn().map_err(failed)?;
     let status = child::wait(&mut traced, RUN_MOST)?;
-    if !status.success() {
+    let killed = matches!(fate, Fate::KilledAt(..)) && status.signal() == Some(KILL);
+    if !status.success() && !killed {
         return Err(format!("the workload ended with {status}"));
     }
     let text = fs::read(into).map_err(|e| format!("the trace: {e}"))?;
@@ -153,20 +176,28 @@ impl Trace {
         }
         let open = rest.iter().position(|&b| b == b'(')?;
         let name = std::str::from_utf8(&rest[..open]).ok()?;
-        let marker = b" <unfinished ...>";
         let number = self.calls.len();
-        let is_unfinished = rest.ends_with(marker);
+        let is_unfinished = rest.ends_with(UNFINISHED);
         let end = match is_unfinished {
-            true => rest.len() - marker.len(),
+            true => rest.len(),
             // What stands behind the value may have brackets of its own.
             false => rest[..value_at(rest)?].iter().rposition(|&b| b == b')')?,
         };
-        let arguments = split(&rest[open + 1..end]);
-        self.calls.push(Call::parse(name, &arguments)?);
+        let arguments = &rest[open + 1..end];
+        // Also where the process ended within the call.
+        let arguments = split(arguments.strip_suffix(UNFINISHED).unwrap_or(arguments));
+        let value = returned(rest);
+        let call = match Call::parse(name, &arguments) {
+            Some(call) => call,
+            // Of a process that is killed within a call, strace can read anything.
+            None if is_unfinished || value.is_none() => Call::Unknown,
+            None => return None,
+        };
+        self.calls.push(call);
         self.events.push(Event::Began(number));
         if is_unfinished {
             unfinished.insert(thread, number);
-        } else if let Some(value) = returned(rest) {
+        } else if let Some(value) = value {
             self.events.push(Event::Ended(number, value));
         }
         Some(())
@@ -268,5 +299,7 @@ fn text(word: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn excerpt(line: &[u8]) -> String {
-    String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned()
+    let (head, tail) = (line.len().min(100), line.len().saturating_sub(100));
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{} .. {}", text(&line[..head]), text(&line[tail..]))
 }

@@ -8,8 +8,8 @@
 //!
 //! A run is real: processes that work on a real folder under strace, which tells
 //! every call that changes files and every word the processes say, in one order. Some
-//! processes close their store, some end in the middle of everything, some have a
-//! sync fail.
+//! processes close their store, some end in the middle of everything or are killed
+//! between two calls, some have a sync fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -28,13 +28,15 @@ use jobstore_trials::oracle::{Oracle, Seen};
 use jobstore_trials::plan::{PROJECT, Plan, options};
 use jobstore_trials::random::Random;
 use jobstore_trials::rebuilds;
-use jobstore_trials::trace::{self, Trace};
+use jobstore_trials::trace::{self, Fate, Trace};
 
 const USAGE: &str = "power_cuts [--seconds N] [--images N] [--all] [--seed S] [--require]";
 const STORE: &str = "store";
 const INDEX: &str = "store/index";
 /// Syncs of one recorded run at which the power goes, unless all are asked for.
 const CUTS_OF_A_RUN: usize = 100;
+/// Calls in which a process is killed: what it wrote is there, the call is not.
+const FATAL_CALLS: [&str; 5] = ["fdatasync", "fsync", "rename", "unlink", "pwrite64"];
 /// Earlier states of the index that are kept to be put back.
 const OLDER_MAX: usize = 50;
 const CHECK_MOST: Duration = Duration::from_secs(60);
@@ -125,14 +127,21 @@ struct Run {
     seed: u64,
     root: PathBuf,
     /// What each did, and what was in the folder after it.
-    processes: Vec<(Trace, Image)>,
+    processes: Vec<Process>,
+}
+
+struct Process {
+    trace: Trace,
+    left: Image,
+    died: bool,
 }
 
 /// Records a run and goes through its cuts on all processors.
 fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
     let run = Run::record(seed, sum)?;
     let cuts = run.choose(all, sum)?;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // More than processors: an open and a close also wait.
+    let workers = 3 * std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)
             .map(|n| {
@@ -166,17 +175,29 @@ impl Run {
         let mut processes = Vec::new();
         let mut any_failing = false;
         for round in 0..2 + random.below(3) {
-            let failing = (round > 0 && random.one_in(3)).then(|| 1 + random.below(40));
-            any_failing |= failing.is_some();
+            let fate = match random.below(6) {
+                0 if round > 0 => Fate::SyncFails(1 + random.below(12)),
+                1..=3 => {
+                    let call = random.pick(&FATAL_CALLS).copied().unwrap_or(FATAL_CALLS[0]);
+                    Fate::KilledAt(call, 1 + random.below(12))
+                }
+                _ => Fate::None,
+            };
+            let fails = matches!(fate, Fate::SyncFails(_));
+            any_failing |= fails;
             let plan = Plan {
                 calls: 20 + random.below(100),
                 recovery: *random.pick(&['I', 'I', 'R', 'L']).unwrap_or(&'I'),
-                errors_expected: failing.is_some(),
+                errors_expected: fails,
                 dies: random.one_in(2),
                 ..Plan::new(root.join(STORE), round, random.any())
             };
-            let trace = trace::record(&plan, &folder.path().join("trace"), failing)?;
-            processes.push((trace, Image::read(&root).map_err(failed)?));
+            let trace = trace::record(&plan, &folder.path().join("trace"), fate)?;
+            processes.push(Process {
+                trace,
+                left: Image::read(&root).map_err(failed)?,
+                died: plan.dies || matches!(fate, Fate::KilledAt(..)),
+            });
         }
         sum.runs += 1;
         sum.failing += u64::from(any_failing);
@@ -193,14 +214,14 @@ impl Run {
         mut each: impl FnMut(&Disk, Place, &Step) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut disk = Disk::new(&self.root);
-        for (process, (trace, left)) in self.processes.iter().enumerate() {
+        for (process, Process { trace, left, died }) in self.processes.iter().enumerate() {
             disk.begin_process();
             for (n, &event) in trace.events.iter().enumerate() {
                 let step = disk.look(trace, event);
                 each(&disk, (process, n), &step)?;
                 disk.take(trace, event)?;
             }
-            disk.end_process(left)?;
+            disk.end_process(left, *died)?;
         }
         Ok(())
     }
@@ -209,7 +230,7 @@ impl Run {
     fn choose(&self, all: bool, sum: &mut Sum) -> Result<Vec<Place>, String> {
         let (mut rare, mut common, mut others) = (Vec::new(), Vec::new(), Vec::new());
         self.replay(|disk, (process, n), step| {
-            let event = self.processes[process].0.events[n];
+            let event = self.processes[process].trace.events[n];
             match step {
                 // Those of names and packs are few among those of commits.
                 Step::Synced if disk.syncs_names_or(event, ".aside") => rare.push((process, n)),

@@ -3,6 +3,7 @@
 //! Owns: [`File`] and its changes. Promise: a change becomes durable wholly by a
 //! sync, or else each of its sectors may or may not be there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::random::Random;
@@ -34,8 +35,9 @@ impl Change {
         }
     }
 
-    /// Each sector is there or not.
-    pub(super) fn apply_torn(&self, to: &mut Vec<u8>, random: &mut Random) {
+    /// Each sector is there or not; one in which an earlier change is not there is as
+    /// it was before that.
+    fn apply_torn(&self, to: &mut Vec<u8>, lost: &mut HashSet<u64>, random: &mut Random) {
         let Change::Write { at, data } = self else {
             if random.one_in(2) {
                 self.apply(to);
@@ -47,7 +49,12 @@ impl Change {
         let (mut from, end) = (*at, *at + data.len() as u64);
         while from < end {
             let until = (from / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES).min(end);
-            if how == 0 || (how != 1 && random.one_in(2)) {
+            let sector = from / SECTOR_BYTES;
+            let is_kept = how == 0 || (how != 1 && random.one_in(2));
+            if !is_kept {
+                lost.insert(sector);
+            }
+            if !lost.contains(&sector) {
                 let part = &data[(from - at) as usize..(until - at) as usize];
                 write(to, from, part);
             }
@@ -125,14 +132,14 @@ impl File {
         if self.doomed.is_empty() && self.pending.is_empty() && at_work.is_empty() {
             return self.durable.clone();
         }
-        let mut bytes = Vec::clone(&self.durable);
+        let (mut bytes, mut lost) = (Vec::clone(&self.durable), HashSet::new());
         for change in self
             .doomed
             .iter()
             .chain(&self.pending)
             .chain(at_work.iter().copied())
         {
-            change.apply_torn(&mut bytes, random);
+            change.apply_torn(&mut bytes, &mut lost, random);
         }
         Arc::new(bytes)
     }
@@ -140,6 +147,32 @@ impl File {
     pub(super) fn change(&mut self, change: Change) {
         change.apply(Arc::make_mut(&mut self.now));
         self.pending.push(change);
+    }
+
+    /// Takes in those parts of the changes that make the file what it really is.
+    /// `false` when they cannot, unless there may be others that nobody saw.
+    pub(super) fn take_parts(&mut self, changes: &[&Change], real: &[u8], others: bool) -> bool {
+        let mut now = Vec::clone(&self.now);
+        now.resize(real.len().max(now.len()), 0);
+        let Some(from) = (0..real.len()).find(|&n| now[n] != real[n]) else {
+            return now.len() == real.len() && self.now.len() == real.len();
+        };
+        let until = (from..real.len()).rfind(|&n| now[n] != real[n]);
+        let until = until.map_or(from, |last| last + 1);
+        let explained = (from..until).all(|n| {
+            let of_it = |change: &&Change| match change {
+                Change::Write { at, data } => {
+                    let place = (n as u64).checked_sub(*at);
+                    place.and_then(|place| data.get(place as usize)) == Some(&real[n])
+                }
+                Change::SetLen(_) => false,
+            };
+            others || now[n] == real[n] || changes.iter().any(of_it)
+        });
+        let data = real[from..until].into();
+        let at = from as u64;
+        self.change(Change::Write { at, data });
+        explained && *self.now == real
     }
 
     /// How many changes there ever were.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::file::Change;
 use super::{Disk, Node};
 use crate::random::Random;
 use crate::trace::{At, Call};
@@ -91,11 +92,12 @@ impl Disk {
     }
 
     /// Compares this with the real folder after its process ended, and takes in what
-    /// calls did that did not come to their end.
+    /// calls did that did not come to their end. Of a process that died, what they
+    /// were is not always told.
     ///
     /// # Errors
     /// Where the two differ: the trace does not tell all.
-    pub fn end_process(&mut self, real: &Image) -> Result<(), String> {
+    pub fn end_process(&mut self, real: &Image, died: bool) -> Result<(), String> {
         let at_work = std::mem::take(&mut self.at_work);
         for call in std::mem::take(&mut self.begun).into_values() {
             self.end_call(&call, real);
@@ -108,15 +110,17 @@ impl Disk {
             let Some(Node::File(file)) = self.node(path) else {
                 return Err(format!("{path} is there, but no call made it"));
             };
-            for (of, change) in at_work.values() {
-                let mut with = Vec::clone(self.files[file].now());
-                change.apply(&mut with);
-                if *of == file && with == **bytes {
-                    self.files[file].change(change.clone());
-                }
-            }
-            if self.files[file].now() != bytes {
-                return Err(format!("{path} is not what calls have made of it"));
+            let changes = at_work.values().filter(|(of, _)| *of == file);
+            let changes: Vec<&Change> = changes.map(|(_, change)| change).collect();
+            if !self.files[file].take_parts(&changes, bytes, died) {
+                let (now, at_work) = (self.files[file].now(), changes.len());
+                let first = now.iter().zip(&**bytes).position(|(a, b)| a != b);
+                return Err(format!(
+                    "{path} is not what calls have made of it: it has {} bytes, not {}, and \
+                     differs from {first:?} on; {at_work} writes did not end",
+                    bytes.len(),
+                    now.len()
+                ));
             }
         }
         match now
