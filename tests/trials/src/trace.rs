@@ -166,6 +166,11 @@ impl Trace {
         if rest.starts_with(b"+++") || rest.starts_with(b"---") {
             return Some(());
         }
+        // A thread that was killed: whatever it was in did not end.
+        if rest.ends_with(b"<detached ...>") {
+            unfinished.remove(thread);
+            return Some(());
+        }
         if rest.starts_with(b"<... ") {
             let call = unfinished.remove(thread)?;
             // What came with the rest are arguments that the kernel filled in.

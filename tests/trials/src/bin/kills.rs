@@ -25,11 +25,11 @@ use tempfile::TempDir;
 
 const USAGE: &str = "kills [--kills N] [--seed S] [--interval]";
 /// Kills of one store.
-const KILLS_OF_A_STORE: u64 = 12;
+const KILLS_OF_A_STORE: u64 = 8;
 /// How long an open with everything that is checked may take.
 const CHECK_MOST: Duration = Duration::from_secs(60);
 /// Jobs of each graph that are looked up by their ids.
-const LOOKUPS: u64 = 50;
+const LOOKUPS: u64 = 20;
 
 fn main() -> ExitCode {
     if let Some(code) = child::be_child() {
@@ -152,8 +152,8 @@ impl Trial {
         };
         let wait_us = match self.random.below(4) {
             0 => self.random.below(15_000),
-            1..=2 => self.random.below(120_000),
-            _ => self.random.below(400_000),
+            1..=2 => self.random.below(80_000),
+            _ => self.random.below(250_000),
         };
         let working = Working::start(&plan).map_err(|e| e.to_string())?;
         let lines = working.kill_after(Duration::from_micros(wait_us))?;

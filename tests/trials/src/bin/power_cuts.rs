@@ -176,7 +176,7 @@ impl Run {
         let mut any_failing = false;
         for round in 0..2 + random.below(3) {
             let fate = match random.below(6) {
-                0 if round > 0 => Fate::SyncFails(1 + random.below(12)),
+                0 | 1 if round > 0 => Fate::SyncFails(1 + random.below(12)),
                 1..=3 => {
                     let call = random.pick(&FATAL_CALLS).copied().unwrap_or(FATAL_CALLS[0]);
                     Fate::KilledAt(call, 1 + random.below(12))
