@@ -6,8 +6,12 @@
 //! what was synced, two that keep any part of the rest. The store must then hold
 //! what it held after some operation between the last acknowledged one and the
 //! last attempted one, and must go on working.
+//!
+//! `JOBSTORE_SEEDS=N cargo test --release power_cuts -- --nocapture` tries N seeds
+//! instead of a few, with an image after every call, and says how many it opened.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +21,15 @@ use crate::engine::crash_tests::world::{Seen, World};
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+
+/// The seeds to try, and after how many calls an image is taken.
+fn seeds(few: RangeInclusive<u64>, every: u64) -> (RangeInclusive<u64>, u64) {
+    let asked = std::env::var("JOBSTORE_SEEDS").ok();
+    match asked.map(|text| text.parse::<u64>().expect("JOBSTORE_SEEDS is a number")) {
+        Some(count) => (1..=count, 1),
+        None => (few, every),
+    }
+}
 
 /// From an open to a close or a kill.
 struct Session {
@@ -79,17 +92,21 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
     recorded
 }
 
-fn check_all(what: &str, recorded: &[Session], random: &mut Random) {
+/// Opens what power cuts leave of all images, and says of how many.
+fn check_all(what: &str, recorded: &[Session], random: &mut Random) -> u64 {
+    let mut opened = 0;
     for (n, session) in recorded.iter().enumerate() {
         for (i, image) in session.images.iter().enumerate() {
             let (candidates, goes_on) = (session.candidates(image), i % 8 == 0);
             for (kind, disk) in power_cuts(image, random) {
                 let what = format!("{what}, session {n}, image {i}, {kind}");
                 check(&what, disk, candidates, goes_on);
+                opened += 1;
             }
         }
     }
     assert_no_thread_panicked();
+    opened
 }
 
 /// Otherwise the test shows less than it says.
@@ -164,25 +181,42 @@ fn check_goes_on(what: &str, store: Store, disk: &Arc<Memory>, world: World) {
 
 #[test]
 fn a_power_cut_takes_nothing_that_was_acknowledged() {
-    for seed in [1, 2] {
-        let recorded = record(seed, Durability::Synced, 5, 5);
-        check_all(&format!("seed {seed}"), &recorded, &mut Random(seed));
+    let (seeds, every) = seeds(1..=2, 5);
+    let mut opened = 0;
+    for seed in seeds {
+        let recorded = record(seed, Durability::Synced, 5, every);
+        opened += check_all(&format!("seed {seed}"), &recorded, &mut Random(seed));
     }
+    println!("{opened} images opened");
 }
 
 #[test]
 fn in_interval_mode_a_power_cut_takes_the_latest_operations_at_most() {
     let durability = Durability::Interval(Duration::from_secs(60));
-    let recorded = record(3, durability, 4, 4);
-    check_all("interval", &recorded, &mut Random(3));
+    let (seeds, every) = seeds(3..=3, 4);
+    let mut opened = 0;
+    for seed in seeds {
+        let recorded = record(seed, durability, 4, every);
+        let what = format!("interval, seed {seed}");
+        opened += check_all(&what, &recorded, &mut Random(seed));
+    }
+    println!("{opened} images opened");
 }
 
 /// What an open finds that was written but not synced may become visible by it, and
 /// it takes away what it finds replaced: both must be durable first.
 #[test]
 fn a_power_cut_during_the_open_after_a_kill_takes_nothing_either() {
-    let recorded = record(7, Durability::Synced, 3, 1);
-    let mut random = Random(7);
+    let (seeds, every) = seeds(7..=7, 1);
+    let opened: u64 = seeds.map(|seed| cut_opens_after_kills(seed, every)).sum();
+    println!("{opened} images opened");
+    assert_no_thread_panicked();
+}
+
+fn cut_opens_after_kills(seed: u64, every: u64) -> u64 {
+    let recorded = record(seed, Durability::Synced, 3, every);
+    let mut random = Random(seed);
+    let mut opened = 0;
     let mut killed = Vec::new();
     for session in &recorded {
         let images = session.images.iter();
@@ -199,16 +233,13 @@ fn a_power_cut_during_the_open_after_a_kill_takes_nothing_either() {
         candidates.extend(session.candidates(image).iter().map(World::reopened));
         for (n, image) in images.iter().enumerate() {
             for (kind, left) in power_cuts(image, &mut random) {
-                check(
-                    &format!("call {n} of an open, {kind}"),
-                    left,
-                    &candidates,
-                    false,
-                );
+                let what = format!("seed {seed}, call {n} of an open, {kind}");
+                check(&what, left, &candidates, false);
+                opened += 1;
             }
         }
     }
-    assert_no_thread_panicked();
+    opened
 }
 
 /// Each thread has its own graph, so what one graph holds follows from what its
