@@ -346,7 +346,7 @@ impl Oracle {
         }
         job.there = true;
         match action {
-            'L' => job.started = true,
+            'L' => (job.started, job.may_be_requeued) = (true, false),
             'R' => {
                 (job.started, job.start_tried, job.taken) = (false, false, false);
                 if job.cancel_requested {
@@ -479,10 +479,12 @@ impl Graph {
 
 impl Job {
     fn start(&mut self, key: &str) -> Result<(), String> {
-        if self.end.is_some() || self.taken {
+        // An open that told nobody may have made it pending again.
+        if self.end.is_some() || (self.taken && !self.may_be_requeued) {
             return Err(format!("{key} was started twice, or after its end"));
         }
         (self.there, self.started, self.taken) = (true, true, true);
+        self.may_be_requeued = false;
         Ok(())
     }
 }
