@@ -241,7 +241,7 @@ impl Oracle {
         for graph in self.graphs.values_mut() {
             for job in graph.jobs.values_mut().filter(|job| job.may_run()) {
                 job.may_be_recovered |= recovery == 'I' || job.cancel_tried;
-                job.may_be_requeued |= recovery == 'R';
+                job.may_be_requeued |= recovery == 'R' && !job.cancel_requested;
             }
         }
     }
@@ -324,7 +324,8 @@ impl Oracle {
             graph.claims = 0;
             for job in graph.jobs.values_mut() {
                 (job.start_tried, job.taken) = (false, false);
-                if job.started && (recovery == 'I' || job.cancel_requested) {
+                let was_running = job.started && !job.may_be_requeued;
+                if was_running && (recovery == 'I' || job.cancel_requested) {
                     // Whoever ended it, it is not running any more.
                     job.complete = true;
                 } else {
