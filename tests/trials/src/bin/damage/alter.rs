@@ -1,0 +1,335 @@
+//! What is done to a closed store.
+//!
+//! Owns: drawing the alterations of a case, making them, and what they excuse.
+//! Must not know: what the store says to them.
+//! Promise: a case is named by words that say which file and which bytes.
+
+use std::sync::Arc;
+
+use crate::random::Random;
+use crate::tree::{Node, Tree, in_index};
+
+/// A base with what can be put in the place of its files.
+pub struct Sources<'t> {
+    pub base: &'t Tree,
+    /// The same store some time before.
+    pub earlier: &'t Tree,
+    /// Another store.
+    pub other: &'t Tree,
+}
+
+/// An altered store.
+pub struct Altered {
+    pub tree: Tree,
+    /// What was done, in words.
+    pub what: Vec<String>,
+    /// The kind of the first file that was altered.
+    pub kind: &'static str,
+    pub excuses: Excuses,
+}
+
+/// What may be answered beyond the right data.
+#[derive(Default)]
+pub struct Excuses {
+    /// Whether anything was altered but the index and what an open makes anew:
+    /// only then an error is in its place.
+    pub truth: bool,
+    /// Whether a file and a folder changed places, so that the system's own words
+    /// for that are in place.
+    pub folders: bool,
+    /// Whether the mark of the close went, or became an earlier one, together with
+    /// other changes: then it can be a store at an earlier moment.
+    pub rolled_back: bool,
+    /// Whether the file STORE is not there.
+    pub nameless: bool,
+}
+
+pub fn kind_of(name: &str) -> &'static str {
+    match name {
+        "STORE" => "STORE",
+        "CLOSED" => "CLOSED",
+        "LOCK" => "LOCK",
+        "INDEX-OPENING" => "INDEX-OPENING",
+        "index" => "index folder",
+        _ if name.starts_with("index/db") => "index db",
+        _ if name.starts_with("index/snap") => "index snap",
+        _ if name.starts_with("index/conf") => "index conf",
+        _ if in_index(name) => "index other",
+        _ if name.ends_with(".pack") => "pack",
+        _ if name.ends_with(".segment") => "segment",
+        _ => "foreign",
+    }
+}
+
+/// The store of one case.
+pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
+    let mut tree = sources.base.clone();
+    let mut what = Vec::new();
+    // With the index gone, everything is read from the log again.
+    if random.one_in(6) {
+        tree.remove("index");
+        what.push("index: removed".to_owned());
+    }
+    let changes = match random.below(10) {
+        0..=6 => 1,
+        7 | 8 => 2,
+        _ => 3,
+    };
+    let mut kind = None;
+    for _ in 0..changes {
+        let (name, done) = change(&mut tree, sources, random);
+        kind.get_or_insert(kind_of(&name));
+        what.push(format!("{name}: {done}"));
+    }
+    let excuses = excuses(&tree, sources.base);
+    Altered {
+        tree,
+        what,
+        kind: kind.unwrap_or("none"),
+        excuses,
+    }
+}
+
+fn excuses(tree: &Tree, base: &Tree) -> Excuses {
+    let (now, before) = (tree.truth(), base.truth());
+    let is_ours = |name: &str| kind_of(name) != "foreign";
+    // What is of no store is not looked at.
+    let relevant = |t: &Tree| {
+        let kept = t.0.iter().filter(|(name, _)| is_ours(name));
+        Tree(kept.map(|(n, node)| (n.clone(), node.clone())).collect())
+    };
+    let (mut now, mut before) = (relevant(&now), relevant(&before));
+    let closed_now = now.remove("CLOSED");
+    let closed_before = before.remove("CLOSED");
+    let others_changed = now != before;
+    let closed_gone = closed_now.is_none();
+    let folders = tree.0.iter().any(|(name, node)| {
+        let counts = is_ours(name) || name.ends_with(".aside");
+        let index = name == "index" || name == "INDEX-OPENING" || in_index(name);
+        *node == Node::Folder && counts && !index
+    });
+    Excuses {
+        truth: others_changed || (closed_now != closed_before && !closed_gone) || folders,
+        folders,
+        rolled_back: closed_now != closed_before && others_changed,
+        nameless: !tree.0.contains_key("STORE"),
+    }
+}
+
+/// Draws a file and alters it. Returns its name and what was done.
+fn change(tree: &mut Tree, sources: &Sources<'_>, random: &mut Random) -> (String, String) {
+    if random.one_in(40) {
+        return add(tree, random);
+    }
+    let name = draw_name(tree, random);
+    let Some(Node::File(content)) = tree.0.get(&name).cloned() else {
+        // A folder.
+        let done = match random.below(3) {
+            0 => {
+                tree.remove(&name);
+                tree.0.insert(name.clone(), Node::file(random.bytes(100)));
+                "a file in place of the folder"
+            }
+            1 => {
+                tree.remove(&name);
+                "removed"
+            }
+            _ => {
+                tree.remove(&name);
+                tree.0.insert(name.clone(), Node::Folder);
+                "emptied"
+            }
+        };
+        return (name, done.to_owned());
+    };
+    let done = match random.below(100) {
+        0..=3 => {
+            tree.remove(&name);
+            "removed".to_owned()
+        }
+        4 | 5 => {
+            tree.0.insert(name.clone(), Node::Folder);
+            "a folder in its place".to_owned()
+        }
+        6..=9 => swap(tree, &name, random),
+        10..=13 => foreign(tree, &name, sources.other, "another store", random),
+        14..=17 => foreign(tree, &name, sources.earlier, "an earlier moment", random),
+        _ => {
+            let mut content = content.to_vec();
+            let done = alter_bytes(&mut content, random);
+            tree.0.insert(name.clone(), Node::File(Arc::new(content)));
+            done
+        }
+    };
+    (name, done)
+}
+
+/// A file of a kind drawn first, so that the many packs do not take all cases.
+fn draw_name(tree: &Tree, random: &mut Random) -> String {
+    let kinds: &[&str] = match random.below(20) {
+        0..=4 => &["pack"],
+        5..=9 => &["segment"],
+        10 => &["CLOSED"],
+        11 => &["STORE"],
+        12 => &["LOCK", "CLOSED"],
+        13..=16 => &["index db"],
+        17 => &["index snap"],
+        18 => &["index conf", "index other"],
+        _ => &["index folder", "index other"],
+    };
+    let names: Vec<&String> = tree
+        .0
+        .keys()
+        .filter(|n| kinds.contains(&kind_of(n)))
+        .collect();
+    let all: Vec<&String> = tree.0.keys().collect();
+    let drawn = random.pick(&names).or(random.pick(&all));
+    drawn.map_or("STORE".to_owned(), |name| (*name).clone())
+}
+
+/// Puts something into the folder that was not there.
+fn add(tree: &mut Tree, random: &mut Random) -> (String, String) {
+    let names = [
+        "INDEX-OPENING",
+        "notes.txt",
+        "STORE.aside",
+        "00000000000000ff.segment",
+        "0000000000000001-0000000000000009.pack",
+        "0000000000000001.segment",
+    ];
+    let name = random
+        .pick(&names)
+        .map_or(names[0], |name| *name)
+        .to_owned();
+    let (node, what) = match random.below(6) {
+        0 => (Node::Folder, "a new folder"),
+        1 | 2 => (
+            Node::file(vec![0; random.below(100_000)]),
+            "a new file of zeros",
+        ),
+        3 => (Node::file(Vec::new()), "a new empty file"),
+        _ => {
+            let len = random.below(3000);
+            (Node::file(random.bytes(len)), "a new file of garbage")
+        }
+    };
+    tree.remove(&name);
+    tree.0.insert(name.clone(), node);
+    (name, what.to_owned())
+}
+
+fn swap(tree: &mut Tree, name: &str, random: &mut Random) -> String {
+    let files = tree.files();
+    let same: Vec<&String> = files
+        .iter()
+        .filter(|f| kind_of(f) == kind_of(name))
+        .collect();
+    let all: Vec<&String> = files.iter().collect();
+    let partner = match random.one_in(2) {
+        true => random.pick(&same),
+        false => random.pick(&all),
+    };
+    let partner = partner.map(|p| (*p).clone()).filter(|p| p != name);
+    let nodes = partner
+        .as_ref()
+        .map(|p| (tree.0.get(name).cloned(), tree.0.get(p).cloned()));
+    let (Some(partner), Some((Some(a), Some(b)))) = (partner, nodes) else {
+        return "left alone".to_owned();
+    };
+    tree.0.insert(name.to_owned(), b);
+    tree.0.insert(partner.clone(), a);
+    format!("swapped with {partner}")
+}
+
+fn foreign(tree: &mut Tree, name: &str, from: &Tree, whose: &str, random: &mut Random) -> String {
+    let files = from.files();
+    let same: Vec<&String> = files
+        .iter()
+        .filter(|f| kind_of(f) == kind_of(name))
+        .collect();
+    let by_name = from.content(name).is_some() && random.one_in(2);
+    let source = match by_name {
+        true => Some(name.to_owned()),
+        false => random.pick(&same).map(|s| (*s).clone()),
+    };
+    let Some((source, content)) = source.and_then(|s| Some((s.clone(), from.content(&s)?))) else {
+        return "left alone".to_owned();
+    };
+    tree.0.insert(name.to_owned(), Node::file(content.clone()));
+    format!("{source} of {whose} in its place")
+}
+
+/// Alters bytes; an empty file can only grow.
+fn alter_bytes(content: &mut Vec<u8>, random: &mut Random) -> String {
+    let len = content.len();
+    if len == 0 {
+        let more = 1 + random.below(4096);
+        content.extend(random.bytes(more));
+        return format!("{more} bytes of garbage in an empty file");
+    }
+    // A file's first and last bytes say how to read all others; a file made ahead
+    // has long zeros at its end.
+    let filled = content.iter().rposition(|b| *b != 0).unwrap_or(0) + 1;
+    let at = match random.below(5) {
+        0 => random.below(len.min(128)),
+        1 => len - 1 - random.below(len.min(256)),
+        2 => random.below(len),
+        3 => filled - 1 - random.below(filled.min(512)),
+        _ => random.below(filled),
+    };
+    let most = match random.below(3) {
+        0 => 8,
+        1 => 512,
+        _ => len,
+    };
+    let size = 1 + random.below(most.min(len - at));
+    match random.below(20) {
+        0..=7 => {
+            let bit = random.below(8);
+            content[at] ^= 1 << bit;
+            format!("bit {bit} of byte {at} flipped")
+        }
+        8 | 9 => {
+            let bytes = random.bytes(size);
+            content[at..at + size].copy_from_slice(&bytes);
+            format!("{size} bytes at {at} overwritten")
+        }
+        10 => {
+            content[at..at + size].fill(0xff);
+            format!("{size} bytes at {at} set to 0xff")
+        }
+        11 | 12 => {
+            content[at..at + size].fill(0);
+            format!("{size} bytes at {at} zeroed")
+        }
+        13 => {
+            content[..at].fill(0);
+            format!("zeroed up to {at}")
+        }
+        14 | 15 => {
+            let from = random.below(len - size + 1);
+            content.copy_within(from..from + size, at);
+            format!("{size} bytes of {from} written at {at}")
+        }
+        16 => {
+            content.drain(at..at + size);
+            format!("{size} bytes at {at} cut out")
+        }
+        17 => {
+            let more = 1 + random.below(5000);
+            let zeros = random.one_in(3);
+            content.extend(match zeros {
+                true => vec![0; more],
+                false => random.bytes(more),
+            });
+            format!(
+                "{more} bytes of {} behind it",
+                if zeros { "zeros" } else { "garbage" }
+            )
+        }
+        _ => {
+            content.truncate(at);
+            format!("cut at {at}")
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One case after another, in a process of its own.
+//!
+//! Owns: the course of a case, and the judgement of each answer. Must not know:
+//! other children.
+//! Promise: every case is named before it begins, so that whoever it kills leaves
+//! its name.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use jobstore::{Body, Error, Health, Request};
+
+use crate::alter::{Altered, Excuses, Sources, alter};
+use crate::base::{CASES_AT, DROPPED, options};
+use crate::random::Random;
+use crate::tree::Tree;
+use crate::truth::{Fact, Truth, look};
+use crate::watch;
+
+/// What a case may take of memory, the process itself and its stacks included: no
+/// length in a file may become an allocation.
+const ADDRESS_SPACE_BYTES: u64 = 1 << 30;
+
+pub struct Arguments {
+    pub base: PathBuf,
+    pub work: PathBuf,
+    pub seed: u64,
+    pub from: u64,
+    pub end: u64,
+    pub step: u64,
+    /// Go on with what a child that died left in `work`.
+    pub again: bool,
+}
+
+struct Base {
+    tree: Tree,
+    earlier: Tree,
+    truth: Truth,
+}
+
+/// How a case ended, if it ended well.
+enum Ended {
+    Right,
+    Rebuilt,
+    Earlier,
+    Error(&'static str),
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    rustix::process::setrlimit(
+        rustix::process::Resource::As,
+        rustix::process::Rlimit {
+            current: Some(ADDRESS_SPACE_BYTES),
+            maximum: Some(ADDRESS_SPACE_BYTES),
+        },
+    )?;
+    watch::begin();
+    let aside = arguments.work.with_extension("truth");
+    let mut bases = Vec::new();
+    for name in ["small", "large"] {
+        let tree = Tree::read(&arguments.base.join(name))?;
+        tree.write(&aside)?;
+        let store = options(CASES_AT).open(&aside)?;
+        let truth = Truth::read(&store)?;
+        store.close()?;
+        bases.push(Base {
+            tree,
+            earlier: Tree::read(&arguments.base.join(format!("{name}-earlier")))?,
+            truth,
+        });
+    }
+    crate::tree::clear(&aside)?;
+    let other = Tree::read(&arguments.base.join("other"))?;
+    let mut out = std::io::stdout().lock();
+    let mut case = arguments.from;
+    while case < arguments.end {
+        let mut random = Random::of_case(arguments.seed, case);
+        let base = &bases[usize::from(random.one_in(10))];
+        let sources = Sources {
+            base: &base.tree,
+            earlier: &base.earlier,
+            other: &other,
+        };
+        let altered = alter(&sources, &mut random);
+        let create = !random.one_in(4);
+        writeln!(
+            out,
+            "case {case} {}\t{}",
+            altered.kind,
+            altered.what.join("; ")
+        )?;
+        out.flush()?;
+        if !arguments.again {
+            altered.tree.write(&arguments.work)?;
+        }
+        let begun = Instant::now();
+        watch::take();
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            Case {
+                dir: &arguments.work,
+                altered: &altered,
+                create,
+            }
+            .try_out(&base.truth, &mut out)
+        }));
+        let seen = watch::take();
+        let ms = begun.elapsed().as_millis();
+        let ours = seen.panics.iter().find(|panic| !panic.in_sled);
+        let word = match tried {
+            Err(_) => Err("a panic reached the caller".to_owned()),
+            Ok(Err(wrong)) => Err(wrong),
+            Ok(Ok(_)) if ours.is_some() => Err(format!("a panic: {ours:?}")),
+            Ok(Ok(_)) if seen.ended > 0 => Err("a thread of the store ended by a panic".to_owned()),
+            Ok(Ok(Ended::Right)) if seen.rebuilds > 0 => Ok(Ended::Rebuilt),
+            Ok(Ok(ended)) => Ok(ended),
+        };
+        let sound = seen.panics.is_empty() && word.is_ok();
+        match word {
+            Ok(Ended::Right) => writeln!(out, "end {case} {ms} right data")?,
+            Ok(Ended::Rebuilt) => writeln!(out, "end {case} {ms} right data, index rebuilt")?,
+            Ok(Ended::Earlier) => writeln!(out, "end {case} {ms} an earlier moment")?,
+            Ok(Ended::Error(kind)) => writeln!(out, "end {case} {ms} {kind}")?,
+            Err(wrong) => writeln!(out, "wrong {case} {ms} {}", wrong.replace('\n', " "))?,
+        }
+        out.flush()?;
+        case += arguments.step;
+        if !sound {
+            // A panic may leave sled's own threads in any state.
+            break;
+        }
+    }
+    writeln!(out, "next {case}")?;
+    crate::tree::clear(&arguments.work)?;
+    Ok(())
+}
+
+struct Case<'c> {
+    dir: &'c Path,
+    altered: &'c Altered,
+    create: bool,
+}
+
+impl Case<'_> {
+    fn try_out(&self, truth: &Truth, out: &mut impl Write) -> Result<Ended, String> {
+        writeln!(out, "opening").map_err(|e| e.to_string())?;
+        out.flush().map_err(|e| e.to_string())?;
+        let opened = options(CASES_AT).create(self.create).open(self.dir);
+        writeln!(out, "opened").map_err(|e| e.to_string())?;
+        out.flush().map_err(|e| e.to_string())?;
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) => {
+                let ended = self.judge(&error).map_err(|e| format!("open: {e}"))?;
+                if let Error::Damaged { .. } = error {
+                    self.check_untouched()?;
+                }
+                return Ok(ended);
+            }
+        };
+        let mut rolled_back = false;
+        let mut truth = truth.clone();
+        if self.altered.excuses.rolled_back {
+            match Truth::read(&store) {
+                Err(error) => return self.judge(&error),
+                Ok(earlier) if earlier.graphs != truth.graphs => {
+                    earlier.may_become(&truth)?;
+                    rolled_back = true;
+                    truth = earlier;
+                }
+                Ok(earlier) => truth.boot = earlier.boot,
+            }
+        }
+        let mut ended = self.all(look(&store, &truth, &[DROPPED]))?;
+        // The store goes on.
+        let graph = match store.graphs().map(|graphs| graphs.into_iter().next()) {
+            Ok(Some(graph)) => graph,
+            Ok(None) if rolled_back => return Ok(Ended::Earlier),
+            other => return Err(format!("no graph: {other:?}")),
+        };
+        let request = Request::new("later", "/ges", Body::empty()).map_err(|e| e.to_string())?;
+        match graph.submit(request) {
+            Ok(id) => match graph.job(&id) {
+                Ok(Some(job)) => truth.graphs[0].push(Fact::of(&job)),
+                other => return Err(format!("a new job is {other:?}")),
+            },
+            Err(error) => ended = worse(ended, self.judge(&error)?),
+        }
+        if let Health::ReadOnly { why, .. } = store.health() {
+            return Err(format!("read only: {why}"));
+        }
+        if let Err(error) = store.close() {
+            ended = worse(
+                ended,
+                self.judge(&error).map_err(|e| format!("close: {e}"))?,
+            );
+        }
+        drop((graph, store));
+        truth.boot += 1;
+        truth.recovered.clear();
+        let again = match options(CASES_AT).create(false).open(self.dir) {
+            Ok(store) => store,
+            Err(error) => {
+                let judged = self
+                    .judge(&error)
+                    .map_err(|e| format!("second open: {e}"))?;
+                return Ok(worse(ended, judged));
+            }
+        };
+        let second = self.all(look(&again, &truth, &[DROPPED]));
+        ended = worse(ended, second.map_err(|e| format!("second open: {e}"))?);
+        if let Err(error) = again.close() {
+            ended = worse(
+                ended,
+                self.judge(&error).map_err(|e| format!("close: {e}"))?,
+            );
+        }
+        Ok(match (rolled_back, ended) {
+            (true, Ended::Right) => Ended::Earlier,
+            (_, ended) => ended,
+        })
+    }
+
+    fn all(&self, looked: Result<Vec<Error>, String>) -> Result<Ended, String> {
+        let mut ended = Ended::Right;
+        for error in looked? {
+            ended = worse(ended, self.judge(&error)?);
+        }
+        Ok(ended)
+    }
+
+    /// Whether an error is in its place: it names a file of the store and where.
+    fn judge(&self, error: &Error) -> Result<Ended, String> {
+        let Excuses {
+            truth,
+            folders,
+            nameless,
+            ..
+        } = self.altered.excuses;
+        let inside = |path: &Path| path.starts_with(self.dir) && path != self.dir;
+        let kind = match error {
+            Error::Damaged { file, what, .. } if inside(file) && !what.is_empty() => "Damaged",
+            Error::StoreMissing { path } if path == self.dir && nameless && !self.create => {
+                "StoreMissing"
+            }
+            Error::NotAStore { path, .. } if path == self.dir && nameless => "NotAStore",
+            // The system's own words, where a file is no file.
+            Error::Io { path, .. } if folders && inside(path) => "Io: is a folder",
+            _ => return Err(format!("the error {error:?}")),
+        };
+        match truth {
+            true => Ok(Ended::Error(kind)),
+            false => Err(format!("nothing but the index was altered: {error}")),
+        }
+    }
+
+    /// An open that refuses leaves the truth to whoever can restore it.
+    fn check_untouched(&self) -> Result<(), String> {
+        let now = Tree::read(self.dir).map_err(|e| e.to_string())?.truth();
+        let before = self.altered.tree.truth();
+        let names = before.0.keys().chain(now.0.keys());
+        let mut changed = names.filter(|name| now.0.get(*name) != before.0.get(*name));
+        match changed.next() {
+            None => Ok(()),
+            Some(name) => Err(format!("an open that failed changed {name}")),
+        }
+    }
+}
+
+fn worse(a: Ended, b: Ended) -> Ended {
+    match (a, b) {
+        (a @ Ended::Error(_), _) => a,
+        (_, b) => b,
+    }
+}

@@ -1,0 +1,107 @@
+//! A store's folder in memory.
+//!
+//! Owns: [`Tree`]: taken from a folder, written out as one. Must not know: what
+//! the files hold.
+//! Promise: what is written out is a copy; nothing in it is shared with another.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum Node {
+    File(Arc<Vec<u8>>),
+    Folder,
+}
+
+impl Node {
+    pub fn file(content: Vec<u8>) -> Node {
+        Node::File(Arc::new(content))
+    }
+}
+
+/// Files and folders by their path in the store's folder; a folder comes before
+/// what is in it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tree(pub BTreeMap<String, Node>);
+
+impl Tree {
+    pub fn read(dir: &Path) -> io::Result<Tree> {
+        let mut tree = Tree::default();
+        tree.add(dir, "")?;
+        Ok(tree)
+    }
+
+    fn add(&mut self, dir: &Path, prefix: &str) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                self.add(&entry.path(), &format!("{name}/"))?;
+                self.0.insert(name, Node::Folder);
+            } else {
+                self.0.insert(name, Node::file(fs::read(entry.path())?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `dir` hold exactly this.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        clear(dir)?;
+        fs::create_dir_all(dir)?;
+        for (name, node) in &self.0 {
+            match node {
+                Node::Folder => fs::create_dir(dir.join(name))?,
+                Node::File(content) => fs::write(dir.join(name), &**content)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Without the index, and what every open writes.
+    pub fn truth(&self) -> Tree {
+        let is_truth = |name: &str| {
+            name != "LOCK" && name != "INDEX-OPENING" && name != "index" && !in_index(name)
+        };
+        let kept = self.0.iter().filter(|(name, _)| is_truth(name));
+        Tree(
+            kept.map(|(name, node)| (name.clone(), node.clone()))
+                .collect(),
+        )
+    }
+
+    /// Takes a file away, or a folder with all that is in it.
+    pub fn remove(&mut self, name: &str) -> Option<Node> {
+        let inside = format!("{name}/");
+        self.0.retain(|there, _| !there.starts_with(&inside));
+        self.0.remove(name)
+    }
+
+    /// The names of all files.
+    pub fn files(&self) -> Vec<String> {
+        let files = self.0.iter().filter(|(_, node)| **node != Node::Folder);
+        files.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub fn content(&self, name: &str) -> Option<&Vec<u8>> {
+        match self.0.get(name)? {
+            Node::File(content) => Some(content),
+            Node::Folder => None,
+        }
+    }
+}
+
+pub fn in_index(name: &str) -> bool {
+    name.starts_with("index/")
+}
+
+/// Takes a folder away, if it is there, whatever it is by now.
+pub fn clear(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,354 @@
+//! What a store holds, and every way of asking it.
+//!
+//! Owns: [`Truth`], read from the undamaged store, and the comparison of an altered
+//! store's answers with it. Must not know: files, what was altered.
+//! Promise: every answer is compared; what an error kept back is no answer, what
+//! came before the error is one.
+
+use std::time::SystemTime;
+
+use jobstore::{Error, Graph, Job, JobStore, List, Outcome, OutcomeKind, Page, State};
+
+/// A job with all that can be asked of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    pub id: String,
+    pub sequence: u64,
+    pub state: State,
+    pub request: String,
+    pub cancelling: bool,
+    pub outcome: Option<Outcome>,
+    pub submitted_at: SystemTime,
+    pub started_at: Option<SystemTime>,
+    pub finished_at: Option<SystemTime>,
+}
+
+impl Fact {
+    pub fn of(job: &Job) -> Fact {
+        Fact {
+            id: job.id().to_string(),
+            sequence: job.sequence(),
+            state: job.state(),
+            request: job.request().as_json().to_owned(),
+            cancelling: job.cancel_requested(),
+            outcome: job.outcome().cloned(),
+            submitted_at: job.submitted_at(),
+            started_at: job.started_at(),
+            finished_at: job.finished_at(),
+        }
+    }
+
+    fn json(&self) -> String {
+        format!(
+            r#"{{"jobId":"{}","status":"{}","request":{}}}"#,
+            self.id, self.state, self.request
+        )
+    }
+
+    /// Whether this job can be at an earlier moment what `later` is at a later one,
+    /// with the store reopened in between.
+    fn may_become(&self, later: &Fact) -> bool {
+        let same = (&self.id, self.sequence, &self.request, self.submitted_at)
+            == (
+                &later.id,
+                later.sequence,
+                &later.request,
+                later.submitted_at,
+            );
+        let ended_by_open = self.outcome.as_ref().is_some_and(|o| o.boot().is_some());
+        let rank = |state: State| state as u8;
+        let earlier = ended_by_open || rank(self.state) < rank(later.state);
+        same && (self == later || earlier)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphTruth {
+    pub project: String,
+    pub name: String,
+    pub number: u64,
+    pub jobs: Vec<Fact>,
+    /// Each job as the list shows it.
+    json: Vec<String>,
+}
+
+impl GraphTruth {
+    pub fn push(&mut self, fact: Fact) {
+        self.json.push(fact.json());
+        self.jobs.push(fact);
+    }
+
+    fn new(graph: &Graph) -> GraphTruth {
+        GraphTruth {
+            project: graph.project_id().to_owned(),
+            name: graph.name().to_owned(),
+            number: graph.number(),
+            jobs: Vec::new(),
+            json: Vec::new(),
+        }
+    }
+}
+
+fn document(jobs: &[&String]) -> Vec<u8> {
+    let jobs: Vec<&str> = jobs.iter().map(|job| job.as_str()).collect();
+    format!(r#"{{"jobs":[{}],"result":"success"}}"#, jobs.join(",")).into_bytes()
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truth {
+    pub boot: u64,
+    pub graphs: Vec<GraphTruth>,
+    /// Ids of the jobs that the open found running, and what it did.
+    pub recovered: Vec<(String, String)>,
+}
+
+impl Truth {
+    /// Reads all jobs one by one, and compares all other ways with that.
+    pub fn read(store: &JobStore) -> Result<Truth, Error> {
+        let mut truth = Truth {
+            boot: store.boot(),
+            graphs: Vec::new(),
+            recovered: Vec::new(),
+        };
+        for graph in store.graphs()? {
+            let mut read = GraphTruth::new(&graph);
+            for job in &graph.list(List::new())? {
+                read.push(Fact::of(&job?));
+            }
+            truth.graphs.push(read);
+        }
+        for found in store.recovered().jobs() {
+            let found = found?;
+            truth
+                .recovered
+                .push((found.job.id().to_string(), format!("{:?}", found.action)));
+        }
+        Ok(truth)
+    }
+
+    /// Whether this can be the same store at an earlier moment: fewer graphs, fewer
+    /// jobs, earlier states, and nothing else.
+    pub fn may_become(&self, later: &Truth) -> Result<(), String> {
+        if self.boot > later.boot || self.graphs.len() > later.graphs.len() {
+            return Err(format!("boot {} is no earlier one", self.boot));
+        }
+        for (graph, then) in self.graphs.iter().zip(&later.graphs) {
+            let same = (&graph.project, &graph.name, graph.number)
+                == (&then.project, &then.name, then.number);
+            if !same || graph.jobs.len() > then.jobs.len() {
+                return Err(format!("graph {} is no earlier one", graph.name));
+            }
+            let mut pairs = graph.jobs.iter().zip(&then.jobs);
+            if let Some((a, b)) = pairs.find(|(a, b)| !a.may_become(b)) {
+                return Err(format!("{a:?} cannot become {b:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a look at a store came to: the errors it gave, or what was wrong.
+pub type Looked = Result<Vec<Error>, String>;
+
+/// Asks the store everything. `gone` are names of graphs that must not be there.
+pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
+    let mut errors = Vec::new();
+    if store.boot() != truth.boot {
+        return Err(format!("boot {}, not {}", store.boot(), truth.boot));
+    }
+    let graphs = store.graphs().map_err(|e| format!("graphs(): {e}"))?;
+    let names: Vec<&str> = graphs.iter().map(Graph::name).collect();
+    let expected: Vec<&str> = truth.graphs.iter().map(|g| g.name.as_str()).collect();
+    if names != expected {
+        return Err(format!("graphs {names:?}, not {expected:?}"));
+    }
+    for name in gone {
+        match store.graph("p", name) {
+            Err(Error::UnknownGraph { .. }) => {}
+            other => return Err(format!("the dropped graph {name}: {other:?}")),
+        }
+    }
+    for (graph, truth) in graphs.iter().zip(&truth.graphs) {
+        if (graph.project_id(), graph.number()) != (truth.project.as_str(), truth.number) {
+            return Err(format!("graph {} is another one", truth.name));
+        }
+        look_at(graph, truth, &mut errors).map_err(|e| format!("graph {}: {e}", truth.name))?;
+    }
+    let recovered = store.recovered();
+    if recovered.len() != truth.recovered.len() {
+        return Err(format!("{} jobs were recovered", recovered.len()));
+    }
+    for (found, expected) in recovered.jobs().zip(&truth.recovered) {
+        match found {
+            Err(error) => errors.push(error),
+            Ok(found) => {
+                let seen = (found.job.id().to_string(), format!("{:?}", found.action));
+                if seen != *expected {
+                    return Err(format!("recovered {seen:?}, not {expected:?}"));
+                }
+            }
+        }
+    }
+    Ok(errors)
+}
+
+/// Takes a value, or notes its error.
+macro_rules! get {
+    ($result:expr, $errors:expr) => {
+        match $result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                $errors.push(error);
+                None
+            }
+        }
+    };
+}
+
+fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result<(), String> {
+    let all: Vec<usize> = (0..truth.jobs.len()).collect();
+    if let Some(page) = get!(graph.list(List::new()), errors) {
+        same_page(&page, truth, &all, all.len(), errors)?;
+        same_json(&page, truth, &all, errors)?;
+    }
+    for (offset, limit) in [(1, 5), (all.len() / 2, 20), (all.len().max(1) - 1, 9)] {
+        let list = List::new().offset(offset as u64).limit(limit as u64);
+        if let Some(page) = get!(graph.list(list), errors) {
+            let shown = &all[offset.min(all.len())..(offset + limit).min(all.len())];
+            same_page(&page, truth, shown, all.len(), errors)?;
+        }
+    }
+    for state in State::ALL {
+        let these = |n: &&usize| truth.jobs[**n].state == state;
+        let these: Vec<usize> = all.iter().filter(these).copied().collect();
+        if let Some(count) = get!(graph.count(state), errors) {
+            if count != these.len() as u64 {
+                return Err(format!("{count} jobs are {state}, not {}", these.len()));
+            }
+        }
+        let list = List::new().state(state).offset(2).limit(30);
+        if let Some(page) = get!(graph.list(list), errors) {
+            let shown = &these[2.min(these.len())..32.min(these.len())];
+            same_page(&page, truth, shown, these.len(), errors)?;
+        }
+    }
+    let (mut cursor, mut at) = (None, 0);
+    loop {
+        let mut list = List::new().limit(17);
+        if let Some(cursor) = &cursor {
+            list = list.cursor(cursor);
+        }
+        let Some(page) = get!(graph.list(list), errors) else {
+            break;
+        };
+        let shown = &all[at..(at + 17).min(all.len())];
+        let written = get!(page.to_json(), errors);
+        let expected = document(&shown.iter().map(|&n| &truth.json[n]).collect::<Vec<_>>());
+        if written.is_some_and(|written| written != expected) {
+            return Err(format!("the page by cursor at {at} is another"));
+        }
+        at += shown.len();
+        cursor = page.next();
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if cursor.is_none() && at != all.len() && errors.is_empty() {
+        return Err(format!("the cursor ends at {at}"));
+    }
+    for fact in &truth.jobs {
+        match get!(graph.job(&fact.id), errors) {
+            None => {}
+            Some(Some(job)) if Fact::of(&job) == *fact => {}
+            Some(found) => return Err(format!("job {} is {found:?}, not {fact:?}", fact.id)),
+        }
+    }
+    for id in ["no-such-id", "brought-x"] {
+        if let Some(Some(job)) = get!(graph.job(id), errors) {
+            return Err(format!("{id} finds {job:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Compares a page's typed jobs with those that it should show.
+fn same_page(
+    page: &Page,
+    truth: &GraphTruth,
+    shown: &[usize],
+    total: usize,
+    errors: &mut Vec<Error>,
+) -> Result<(), String> {
+    if (page.total(), page.len()) != (total as u64, shown.len()) {
+        let (seen, len) = (page.total(), page.len());
+        return Err(format!(
+            "{len} of {seen} jobs, not {} of {total}",
+            shown.len()
+        ));
+    }
+    let mut jobs = page.jobs();
+    for &n in shown {
+        match jobs.next() {
+            Some(Ok(job)) => {
+                let fact = Fact::of(&job);
+                if fact != truth.jobs[n] {
+                    return Err(format!("job {n} is {fact:?}, not {:?}", truth.jobs[n]));
+                }
+            }
+            Some(Err(error)) => {
+                errors.push(error);
+                return match jobs.next() {
+                    None => Ok(()),
+                    Some(_) => Err("a page goes on after an error".to_owned()),
+                };
+            }
+            None => return Err(format!("the page ends before job {n}")),
+        }
+    }
+    match jobs.next() {
+        None => Ok(()),
+        Some(_) => Err("the page has a job too many".to_owned()),
+    }
+}
+
+/// Compares the three ways to a page's JSON with what it should be.
+fn same_json(
+    page: &Page,
+    truth: &GraphTruth,
+    shown: &[usize],
+    errors: &mut Vec<Error>,
+) -> Result<(), String> {
+    let expected = document(&shown.iter().map(|&n| &truth.json[n]).collect::<Vec<_>>());
+    let mut written = Vec::new();
+    let whole = get!(page.write_json(&mut written), errors).is_some();
+    let fits = match whole {
+        true => written == expected,
+        false => expected.starts_with(&written) && written.len() < expected.len(),
+    };
+    if !fits {
+        return Err("write_json gives another document".to_owned());
+    }
+    if get!(page.to_json(), errors).is_some_and(|json| json != expected) {
+        return Err("to_json gives another document".to_owned());
+    }
+    let mut pieces = Vec::new();
+    for chunk in page.chunks() {
+        match get!(chunk, errors) {
+            Some(chunk) => pieces.extend(chunk),
+            None if expected.starts_with(&pieces) => return Ok(()),
+            None => return Err("chunks begin another document".to_owned()),
+        }
+    }
+    match pieces == expected {
+        true => Ok(()),
+        false => Err("chunks give another document".to_owned()),
+    }
+}
+
+/// Whether a job was called off or cut short, for the base's own check.
+pub fn is_recovered(outcome: &Outcome) -> bool {
+    matches!(
+        outcome.kind(),
+        OutcomeKind::Interrupted | OutcomeKind::Cancelled
+    ) && outcome.boot().is_some()
+}
