@@ -509,6 +509,21 @@ fn a_cut_segment_of_a_store_that_was_closed_is_damage() {
     assert_same(&dir, &all, "cut at the end");
 }
 
+#[test]
+fn a_segment_cut_within_its_header_is_damage_in_a_store_that_was_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    make_store(&dir);
+    fs::remove_file(dir.join("CLOSED")).unwrap();
+    let path = files_ending(&dir, ".segment").pop().unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // The last bytes of the header are zeros.
+    for len in [63, 62, 61] {
+        file.set_len(len).unwrap();
+        assert_eq!(damaged_file(&dir, &format!("cut at {len}")), path);
+    }
+}
+
 /// A closed store with more than one segment. The packer works against it, so it
 /// may take some tries.
 fn make_store_with_segments(dir: &Path) -> usize {
