@@ -1,0 +1,282 @@
+//! Each call to the system fails once: the first, then the second, until there is
+//! none left.
+//!
+//! Owns: which calls fail with which errors, and how strace is told so. Must not
+//! know: what the store makes of it.
+//! Promise: a number of a call is passed over only when no thread came so far.
+//!
+//! strace counts the calls of each thread for itself, so in one run the n-th call of
+//! each thread fails.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jobstore_trials::folder;
+use jobstore_trials::line::Line;
+
+use crate::driver::{May, Setting};
+use crate::trial::{self, Sum};
+
+/// Calls of one kind, and how they can fail.
+struct Kind {
+    calls: &'static [&'static str],
+    errors: &'static [&'static str],
+    /// The error that a short sweep is about.
+    ci: &'static [&'static str],
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        calls: &["pwrite64"],
+        errors: &["EIO", "ENOSPC", "EINTR"],
+        ci: &["ENOSPC"],
+    },
+    Kind {
+        calls: &["write"],
+        errors: &["EIO", "ENOSPC", "EINTR"],
+        ci: &["EIO"],
+    },
+    Kind {
+        calls: &["fdatasync", "fsync", "sync_file_range"],
+        errors: &["EIO", "ENOSPC", "EINTR"],
+        ci: &["EIO"],
+    },
+    Kind {
+        calls: &["rename", "mkdir", "ftruncate", "fallocate"],
+        errors: &["EIO", "ENOSPC"],
+        ci: &["EIO"],
+    },
+    Kind {
+        calls: &["unlink", "unlinkat", "rmdir"],
+        errors: &["EIO"],
+        ci: &["EIO"],
+    },
+    Kind {
+        calls: &["openat"],
+        errors: &["EIO", "EMFILE", "ENOSPC", "EINTR"],
+        ci: &["EMFILE"],
+    },
+];
+
+/// So many numbers in a row without a hit, and there is none left: the threads
+/// behind the store do not make the same number of calls in each run.
+const MISSES: u64 = 3;
+/// A short sweep looks at each of the first so many calls, and at every third after.
+const CI_DENSE: u64 = 12;
+
+/// Why strace cannot be used, if it cannot.
+fn missing() -> Option<String> {
+    let mut tried = Command::new("strace");
+    tried.args([
+        "-f",
+        "-qq",
+        "-e",
+        "inject=mkdir:error=EIO:when=1",
+        "-o",
+        "/dev/null",
+        "true",
+    ]);
+    match tried.stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Err(e) => Some(format!("strace does not start: {e}")),
+        Ok(status) if !status.success() => Some(format!("strace is not allowed here: {status}")),
+        Ok(_) => None,
+    }
+}
+
+pub fn run(ci: bool, jobs: u64, sum: &mut Sum) {
+    if let Some(why) = missing() {
+        sum.skipped
+            .push(format!("the sweep of failing calls: {why}"));
+        return;
+    }
+    if let Err(what) = sweep_all(ci, jobs, sum) {
+        sum.wrong(what);
+    }
+}
+
+/// A sweep of one call and error over one store.
+struct Sweep<'s> {
+    call: &'static str,
+    error: &'static str,
+    /// The store to begin with, what was said of it, and what it is called.
+    base: Option<&'s Path>,
+    said: &'s [Line],
+    from: &'static str,
+    ci: bool,
+}
+
+/// What a sweep came to.
+#[derive(Default)]
+struct Swept {
+    numbers: u64,
+    in_truth: u64,
+    in_index: u64,
+    elsewhere: u64,
+}
+
+fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
+    let root = folder::fast().map_err(|e| e.to_string())?;
+    let base = root.path().join("base");
+    let said = trial::make_base(&base)?;
+    let mut sweeps = Vec::new();
+    for kind in KINDS {
+        for &call in kind.calls {
+            for &error in if ci { kind.ci } else { kind.errors } {
+                let (killed, nothing) =
+                    ((Some(&*base), &said[..], "killed"), (None, &[][..], "none"));
+                let stores = if ci {
+                    vec![killed]
+                } else {
+                    vec![killed, nothing]
+                };
+                for (base, said, from) in stores {
+                    sweeps.push(Sweep {
+                        call,
+                        error,
+                        base,
+                        said,
+                        from,
+                        ci,
+                    });
+                }
+            }
+        }
+    }
+    let next = AtomicU64::new(0);
+    let all = Mutex::new((std::mem::take(sum), BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for job in 0..jobs {
+            let (next, all, sweeps, root) = (&next, &all, &sweeps, root.path());
+            scope.spawn(move || {
+                while let Some(sweep) = sweeps.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    let mut part = Sum::default();
+                    let swept = sweep.run(&root.join(format!("work{job}")), &mut part);
+                    let mut all = all
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    match swept {
+                        Ok(swept) => {
+                            all.1.insert((sweep.call, sweep.error, sweep.from), swept);
+                        }
+                        Err(what) => part.wrong(what),
+                    }
+                    all.0.add(part);
+                }
+            });
+        }
+    });
+    let (done, table) = all.into_inner().map_err(|e| e.to_string())?;
+    *sum = done;
+    println!(
+        "{:<16} {:<8} {:<7} {:>8} {:>9} {:>9} {:>10}",
+        "call", "error", "store", "numbers", "in truth", "in index", "elsewhere"
+    );
+    for ((call, error, from), swept) in &table {
+        println!(
+            "{call:<16} {error:<8} {from:<7} {:>8} {:>9} {:>9} {:>10}",
+            swept.numbers, swept.in_truth, swept.in_index, swept.elsewhere
+        );
+    }
+    if ci {
+        println!(
+            "left out by --ci: all but one error of each call, a store made anew, two of three \
+             calls after the first {CI_DENSE}"
+        );
+    }
+    let hits: u64 = table.values().map(|swept| swept.in_truth).sum();
+    match hits {
+        0 => Err("no call to the truth was ever made to fail".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The lines of strace about calls that were made to fail, where they name their
+/// files: a call during which another thread made one takes two lines.
+fn injected(text: &str) -> Vec<&str> {
+    let thread = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let (mut begun, mut hits) = (BTreeMap::new(), Vec::new());
+    for line in text.lines() {
+        let before = match line.contains("resumed>") {
+            true => begun.remove(&thread(line)),
+            false => None,
+        };
+        if line.contains("<unfinished") {
+            begun.insert(thread(line), line);
+        } else if line.contains("(INJECTED)") {
+            hits.push(before.unwrap_or(line));
+        }
+    }
+    hits
+}
+
+impl Sweep<'_> {
+    fn run(&self, work: &Path, sum: &mut Sum) -> Result<Swept, String> {
+        let failed = |e: std::io::Error| format!("files of the trial: {e}");
+        let mut swept = Swept::default();
+        let (mut number, mut misses) = (1, 0);
+        while misses < MISSES {
+            std::fs::remove_dir_all(work).ok();
+            let dir = work.join("store");
+            std::fs::create_dir_all(work).map_err(failed)?;
+            if let Some(base) = self.base {
+                folder::copy(base, &dir).map_err(failed)?;
+            }
+            let log = work.join("strace");
+            let before = [
+                "strace",
+                "-f",
+                "-qq",
+                "--seccomp-bpf",
+                "-y",
+                "-e",
+                &format!("trace={}", self.call),
+                "-e",
+                &format!("inject={}:error={}:when={number}", self.call, self.error),
+                "-o",
+                &log.to_string_lossy(),
+            ]
+            .map(str::to_owned);
+            let may = match self.error {
+                "ENOSPC" => May::DiskFull,
+                _ => May::Io,
+            };
+            let setting = Setting::new(&dir, 9, may);
+            let name = format!("{} {} of {} ({})", self.error, number, self.call, self.from);
+            let ran = trial::run(&setting, &before).map_err(|e| format!("{name}: {e}"))?;
+            let text = std::fs::read_to_string(&log).map_err(failed)?;
+            let hits = injected(&text);
+            let store = dir.to_string_lossy();
+            let (index, truth): (Vec<&str>, Vec<&str>) = hits
+                .iter()
+                .filter(|line| line.contains(&*store))
+                .partition(|line| line.contains(&format!("{store}/{}", folder::INDEX)));
+            let elsewhere = hits.len() - index.len() - truth.len();
+            swept.in_index += index.len() as u64;
+            swept.in_truth += truth.len() as u64;
+            swept.elsewhere += elsewhere as u64;
+            sum.runs += 1;
+            sum.hit += u64::from(!hits.is_empty());
+            sum.calls_failed += hits.len() as u64;
+            if hits.is_empty() {
+                misses += 1;
+            } else {
+                (misses, swept.numbers) = (0, swept.numbers + 1);
+            }
+            // A process that cannot even be loaded has said nothing.
+            let unborn = elsewhere > 0 && ran.lines.is_empty() && !ran.status.success();
+            if !unborn {
+                if let Err(what) = trial::check(&dir, self.said, &ran, None, sum) {
+                    sum.wrong(format!("{name}: {what}; failed were {truth:?} {index:?}"));
+                }
+            }
+            number += match self.ci && number >= CI_DENSE {
+                true => 3,
+                false => 1,
+            };
+        }
+        Ok(swept)
+    }
+}

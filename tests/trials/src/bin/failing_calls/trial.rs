@@ -1,0 +1,179 @@
+//! One run of the driver in a process of its own, and the look at what it leaves.
+//!
+//! Owns: starting it, its bounds, the sums. Must not know: how its calls fail.
+//! Promise: a run that does not end is ended, and named.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use jobstore_trials::child::{wait, within};
+use jobstore_trials::line::Line;
+use jobstore_trials::oracle::Oracle;
+use jobstore_trials::plan::options;
+
+use crate::driver::{self, May, Setting};
+
+/// The first argument of a child.
+pub const WORK: &str = "work";
+/// A run takes a fraction of a second.
+const RUN_BOUND: Duration = Duration::from_secs(60);
+/// Jobs of each graph that are looked up by their ids.
+const LOOKUPS: u64 = 20;
+
+/// What came of all runs.
+#[derive(Default)]
+pub struct Sum {
+    pub runs: u64,
+    /// Runs in which a call failed.
+    pub hit: u64,
+    pub calls_failed: u64,
+    /// Failures that a caller was told of.
+    pub errors: u64,
+    pub acknowledged: u64,
+    pub facts: u64,
+    pub wrong: Vec<String>,
+    pub skipped: Vec<String>,
+}
+
+impl Sum {
+    pub fn wrong(&mut self, what: String) {
+        println!("WRONG {what}");
+        self.wrong.push(what);
+    }
+
+    pub fn add(&mut self, other: Sum) {
+        self.runs += other.runs;
+        self.hit += other.hit;
+        self.calls_failed += other.calls_failed;
+        self.errors += other.errors;
+        self.acknowledged += other.acknowledged;
+        self.facts += other.facts;
+        self.wrong.extend(other.wrong);
+        self.skipped.extend(other.skipped);
+    }
+}
+
+/// The end of a child.
+pub fn child(args: &[String]) -> ExitCode {
+    let Some(setting) = Setting::from_args(args) else {
+        return ExitCode::from(2);
+    };
+    match driver::run(setting) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("the driver: {what}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// How a run ended, and what was said in it.
+pub struct Ran {
+    pub lines: Vec<Line>,
+    pub status: ExitStatus,
+    pub complaint: String,
+}
+
+/// Runs the driver behind `before`, a command that runs others.
+pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let own = own.to_string_lossy().into_owned();
+    let mut words = before.to_vec();
+    words.extend([own, WORK.to_owned()]);
+    words.extend(setting.to_args());
+    let mut child = Command::new(&words[0])
+        .args(&words[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("{}: {e}", words[0]))?;
+    let hear = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).ok();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = child.stdout.take().ok_or("no output")?;
+    let err = child.stderr.take().ok_or("no errors")?;
+    let (out, err) = (hear(Box::new(out)), hear(Box::new(err)));
+    let group = rustix::process::Pid::from_child(&child);
+    let status = wait(&mut child, RUN_BOUND);
+    if status.is_err() {
+        // Whoever ran the driver is dead; it may not be.
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+    }
+    let (out, err) = (
+        out.join().unwrap_or_default(),
+        err.join().unwrap_or_default(),
+    );
+    let status = status.map_err(|e| format!("{e}; {err}"))?;
+    // A line that a kill cut is no line.
+    let whole = out.rfind('\n').map_or("", |end| &out[..end]);
+    Ok(Ran {
+        lines: whole.lines().filter_map(Line::parse).collect(),
+        status,
+        complaint: err,
+    })
+}
+
+/// Judges a run and the store that it left. `said` was said before it.
+pub fn check(
+    dir: &Path,
+    said: &[Line],
+    ran: &Ran,
+    may_die_of: Option<i32>,
+    sum: &mut Sum,
+) -> Result<(), String> {
+    let died = ran.status.signal();
+    if !ran.status.success() && (died.is_none() || died != may_die_of) {
+        let complaint: Vec<&str> = ran.complaint.lines().take(4).collect();
+        return Err(format!("{}: {}", ran.status, complaint.join(" | ")));
+    }
+    let mut oracle = Oracle::new();
+    for line in said.iter().chain(&ran.lines) {
+        oracle.hear(line)?;
+        sum.errors += u64::from(matches!(line, Line::Failed { .. }));
+        sum.acknowledged += u64::from(matches!(line, Line::Done { .. }));
+    }
+    if !dir.exists() {
+        // The first call of all failed.
+        return Ok(());
+    }
+    // Twice: what the first open makes anew must be as good.
+    for _ in 0..2 {
+        let checked = within("a check of the store", RUN_BOUND, || {
+            let store = options('I').open(dir);
+            let store = store.map_err(|e| format!("the store does not open again: {e}"))?;
+            let seen = oracle.check(&store, LOOKUPS)?;
+            oracle.settle(&seen);
+            store
+                .close()
+                .map_err(|e| format!("it does not close: {e}"))?;
+            Ok::<u64, String>(seen.facts)
+        });
+        sum.facts += checked?;
+    }
+    Ok(())
+}
+
+/// Makes the store that most runs begin with: killed in the middle of its work,
+/// with packs that are about to be merged. Returns what was said.
+pub fn make_base(dir: &Path) -> Result<Vec<Line>, String> {
+    let mut said = Vec::new();
+    for round in 1..=3 {
+        let mut setting = Setting::new(dir, round, May::Nothing);
+        setting.dies = round == 3;
+        let ran = run(&setting, &[])?;
+        if !ran.status.success() {
+            return Err(format!("the base: {}: {}", ran.status, ran.complaint));
+        }
+        said.extend(ran.lines);
+    }
+    Ok(said)
+}
