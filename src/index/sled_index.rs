@@ -29,6 +29,8 @@ impl SledIndex {
         if marker.exists() {
             tracing::warn!("the last open of the index did not end; it is made anew");
             remove(folder)?;
+            // It may be no file.
+            remove(marker)?;
         }
         fs::write(marker, [])?;
         let opened = remove_unfinished_snapshots(folder).and_then(|()| open(folder, cache_bytes));
@@ -79,7 +81,7 @@ fn open_once(folder: &Path, cache_bytes: u64) -> io::Result<sled::Db> {
     caught(|| config.open()).map_err(|Fault(what)| io::Error::other(what))
 }
 
-/// Removes the index's folder and everything in it.
+/// Removes the index's folder and everything in it, or a file.
 pub(crate) fn remove(folder: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(folder) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
