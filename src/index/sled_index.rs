@@ -78,7 +78,12 @@ fn open_once(folder: &Path, cache_bytes: u64) -> io::Result<sled::Db> {
         .path(folder)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
-    caught(|| config.open()).map_err(|Fault(what)| io::Error::other(what))
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        // A full disk is to be told apart.
+        Ok(Err(sled::Error::Io(e))) => Err(e),
+        Ok(opened) => opened.map_err(|e| io::Error::other(e.to_string())),
+        Err(_) => Err(io::Error::other("sled panicked")),
+    }
 }
 
 /// Removes the index's folder and everything in it, or a file.
