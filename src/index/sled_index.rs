@@ -18,7 +18,19 @@ use super::{Batch, EachRow, Fault, Index};
 const FLUSH_EVERY_MS: u64 = 500;
 
 pub(crate) struct SledIndex {
-    tree: sled::Db,
+    /// Gone while it is dropped.
+    tree: Option<sled::Db>,
+}
+
+impl Drop for SledIndex {
+    fn drop(&mut self) {
+        let tree = self.tree.take();
+        // Its end writes and syncs, and panics where that fails.
+        let ended = catch_unwind(AssertUnwindSafe(|| drop(tree)));
+        if ended.is_err() {
+            tracing::warn!("the index did not end well");
+        }
+    }
 }
 
 impl SledIndex {
@@ -42,7 +54,9 @@ impl SledIndex {
             }
         };
         fs::remove_file(marker)?;
-        Ok(SledIndex { tree: opened? })
+        Ok(SledIndex {
+            tree: Some(opened?),
+        })
     }
 }
 
@@ -122,13 +136,22 @@ fn caught<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
     }
 }
 
+impl SledIndex {
+    fn tree(&self) -> Result<&sled::Db, Fault> {
+        self.tree
+            .as_ref()
+            .ok_or_else(|| Fault("it was let go of".to_owned()))
+    }
+}
+
 impl Index for SledIndex {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        caught(|| self.tree.get(key)).map(|value| value.map(|v| v.to_vec()))
+        let tree = self.tree()?;
+        caught(|| tree.get(key)).map(|value| value.map(|v| v.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
-        let mut rows = self.tree.scan_prefix(prefix);
+        let mut rows = self.tree()?.scan_prefix(prefix);
         while let Some((key, value)) = caught(|| rows.next().transpose())? {
             each(&key, &value)?;
         }
@@ -143,10 +166,12 @@ impl Index for SledIndex {
                 None => changes.remove(key.as_slice()),
             }
         }
-        caught(|| self.tree.apply_batch(changes))
+        let tree = self.tree()?;
+        caught(|| tree.apply_batch(changes))
     }
 
     fn flush(&self) -> Result<(), Fault> {
-        caught(|| self.tree.flush()).map(|_| ())
+        let tree = self.tree()?;
+        caught(|| tree.flush()).map(|_| ())
     }
 }
