@@ -18,7 +18,7 @@ use jobstore_trials::folder;
 use jobstore_trials::line::Line;
 
 use crate::driver::{May, Setting};
-use crate::trial::{self, Sum};
+use crate::trial::{self, Ran, Sum};
 
 /// Calls of one kind, and how they can fail.
 struct Kind {
@@ -213,6 +213,25 @@ fn injected(text: &str) -> Vec<&str> {
 }
 
 impl Sweep<'_> {
+    /// What a caller's own thread could not write or sync, the caller was told of.
+    fn check_told(&self, text: &str, truth: &[&str], ran: &Ran) -> Result<(), String> {
+        let durable = ["pwrite64", "write", "fdatasync", "fsync"].contains(&self.call);
+        // After an interruption the call is made again.
+        if !durable || self.error == "EINTR" {
+            return Ok(());
+        }
+        let caller = text.split(' ').next().unwrap_or_default();
+        let own = |line: &&&str| line.split(' ').next() == Some(caller);
+        let told = ran
+            .lines
+            .iter()
+            .any(|line| matches!(line, Line::Failed { .. }));
+        match truth.iter().find(own) {
+            Some(line) if !told => Err(format!("nobody was told of {line}")),
+            _ => Ok(()),
+        }
+    }
+
     fn run(&self, work: &Path, sum: &mut Sum) -> Result<Swept, String> {
         let failed = |e: std::io::Error| format!("files of the trial: {e}");
         let mut swept = Swept::default();
@@ -267,10 +286,13 @@ impl Sweep<'_> {
             }
             // A process that cannot even be loaded has said nothing.
             let unborn = elsewhere > 0 && ran.lines.is_empty() && !ran.status.success();
-            if !unborn {
-                if let Err(what) = trial::check(&dir, self.said, &ran, None, sum) {
-                    sum.wrong(format!("{name}: {what}; failed were {truth:?} {index:?}"));
-                }
+            let checked = match unborn {
+                true => Ok(()),
+                false => trial::check(&dir, self.said, &ran, None, sum)
+                    .and_then(|()| self.check_told(&text, &truth, &ran)),
+            };
+            if let Err(what) = checked {
+                sum.wrong(format!("{name}: {what}; failed were {truth:?} {index:?}"));
             }
             number += match self.ci && number >= CI_DENSE {
                 true => 3,
