@@ -86,7 +86,7 @@ impl Work<'_> {
     fn new(dir: &Path, seed: u64, large: bool) -> Work<'_> {
         Work {
             dir,
-            random: Random(seed),
+            random: Random::new(seed),
             large,
             sessions: 0,
             done: Done::default(),

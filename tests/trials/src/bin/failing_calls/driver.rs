@@ -7,7 +7,6 @@
 //! only reads until it is reopened; reads go on all the time.
 
 use std::io::{IoSlice, Write};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jobstore::{Cancellation, Completion, Error, Graph, JobId, JobStore, List, State};
@@ -16,98 +15,10 @@ use jobstore_trials::made;
 use jobstore_trials::plan::{OWN, PROJECT, SCRAP, letter, options};
 use jobstore_trials::random::Random;
 
+use crate::setting::{May, Setting};
+
 /// Each thread can meet the fault once, so a call can fail this often in a row.
 const TRIES: u32 = 6;
-
-/// What the driver is told.
-pub struct Setting {
-    pub dir: PathBuf,
-    pub round: u64,
-    pub sessions: u64,
-    /// Whether the last session ends without a close.
-    pub dies: bool,
-    /// Whether the fault stays, so that what failed need not succeed.
-    pub lasting: bool,
-    /// What is taken away to make room again.
-    pub ballast: Option<PathBuf>,
-    /// No file grows beyond this.
-    pub file_bytes_max: Option<u64>,
-    pub may: May,
-}
-
-/// Which errors can be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum May {
-    Nothing,
-    Io,
-    DiskFull,
-    Either,
-}
-
-impl May {
-    pub fn name(self) -> &'static str {
-        match self {
-            May::Nothing => "nothing",
-            May::Io => "io",
-            May::DiskFull => "full",
-            May::Either => "either",
-        }
-    }
-
-    fn from_name(name: &str) -> May {
-        let all = [May::Io, May::DiskFull, May::Either];
-        all.into_iter()
-            .find(|may| may.name() == name)
-            .unwrap_or(May::Nothing)
-    }
-}
-
-impl Setting {
-    pub fn new(dir: &Path, round: u64, may: May) -> Setting {
-        Setting {
-            dir: dir.to_path_buf(),
-            round,
-            sessions: 2,
-            dies: false,
-            lasting: false,
-            ballast: None,
-            file_bytes_max: None,
-            may,
-        }
-    }
-
-    pub fn to_args(&self) -> Vec<String> {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        vec![
-            path(&self.dir),
-            self.round.to_string(),
-            self.sessions.to_string(),
-            self.dies.to_string(),
-            self.lasting.to_string(),
-            self.ballast.as_deref().map(path).unwrap_or_default(),
-            self.file_bytes_max
-                .map(|n| n.to_string())
-                .unwrap_or_default(),
-            self.may.name().to_owned(),
-        ]
-    }
-
-    pub fn from_args(args: &[String]) -> Option<Setting> {
-        let [dir, round, sessions, dies, lasting, ballast, bytes, may] = args else {
-            return None;
-        };
-        Some(Setting {
-            dir: dir.into(),
-            round: round.parse().ok()?,
-            sessions: sessions.parse().ok()?,
-            dies: dies == "true",
-            lasting: lasting == "true",
-            ballast: (!ballast.is_empty()).then(|| ballast.into()),
-            file_bytes_max: bytes.parse().ok(),
-            may: May::from_name(may),
-        })
-    }
-}
 
 /// What the store must show of a job.
 struct Known {

@@ -9,6 +9,7 @@
 
 mod driver;
 mod room;
+mod setting;
 mod sweep;
 mod trial;
 

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use jobstore_trials::folder;
 
-use crate::driver::{May, Setting};
+use crate::setting::{May, Setting};
 use crate::trial::{self, Sum};
 
 /// The first argument of the process within the namespace.

@@ -14,7 +14,8 @@ use jobstore_trials::line::Line;
 use jobstore_trials::oracle::Oracle;
 use jobstore_trials::plan::options;
 
-use crate::driver::{self, May, Setting};
+use crate::driver;
+use crate::setting::{May, Setting};
 
 /// The first argument of a child.
 pub const WORK: &str = "work";
