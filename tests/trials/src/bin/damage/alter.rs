@@ -40,6 +40,9 @@ pub struct Excuses {
     /// Whether the mark of the close went, or became an earlier one, together with
     /// other changes: then it can be a store at an earlier moment.
     pub rolled_back: bool,
+    /// Whether no more than one frame can have lost its validity: what came before
+    /// the last one is vouched for by it.
+    pub one_frame: bool,
     /// Whether the file STORE is not there.
     pub nameless: bool,
 }
@@ -70,6 +73,11 @@ pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
         tree.remove("index");
         what.push("index: removed".to_owned());
     }
+    // Without its mark a close is a kill.
+    if random.one_in(12) {
+        tree.remove("CLOSED");
+        what.push("CLOSED: removed".to_owned());
+    }
     let changes = match random.below(10) {
         0..=6 => 1,
         7 | 8 => 2,
@@ -81,7 +89,13 @@ pub fn alter(sources: &Sources<'_>, random: &mut Random) -> Altered {
         kind.get_or_insert(kind_of(&name));
         what.push(format!("{name}: {done}"));
     }
-    let excuses = excuses(&tree, sources.base);
+    let mut excuses = excuses(&tree, sources.base);
+    let gone = ["index: removed", "CLOSED: removed"];
+    let altered: Vec<&String> = what
+        .iter()
+        .filter(|w| !gone.contains(&w.as_str()))
+        .collect();
+    excuses.one_frame = altered.len() == 1 && altered[0].ends_with("flipped");
     Altered {
         tree,
         what,
@@ -112,6 +126,7 @@ fn excuses(tree: &Tree, base: &Tree) -> Excuses {
         truth: others_changed || (closed_now != closed_before && !closed_gone) || folders,
         folders,
         rolled_back: closed_now != closed_before && others_changed,
+        one_frame: false,
         nameless: !tree.0.contains_key("STORE"),
     }
 }

@@ -166,6 +166,10 @@ impl Case<'_> {
                 Err(error) => return self.judge(&error),
                 Ok(earlier) if earlier.graphs != truth.graphs => {
                     earlier.may_become(&truth)?;
+                    let lost = truth.jobs() - earlier.jobs();
+                    if self.altered.excuses.one_frame && lost > 1 {
+                        return Err(format!("{lost} jobs are lost with one frame"));
+                    }
                     rolled_back = true;
                     truth = earlier;
                 }

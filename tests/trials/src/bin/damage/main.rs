@@ -24,6 +24,7 @@ const HELP: &str = "\
 damage: damages closed stores and asks them everything
 
   --cases N                how many cases (20000)
+  --seconds N              begin no more cases after so long
   --seed N                 which (1)
   --only N                 this case alone, with its words
   --shard I/N              every N-th case, from the I-th (0/1)
@@ -37,6 +38,7 @@ type Failed = Box<dyn std::error::Error>;
 
 pub struct Options {
     pub cases: u64,
+    pub seconds: Option<u64>,
     pub seed: u64,
     pub only: Option<u64>,
     pub shard: (u64, u64),
@@ -60,6 +62,7 @@ fn run() -> Result<bool, Failed> {
     let mut arguments = std::env::args().skip(1);
     let mut options = Options {
         cases: 20_000,
+        seconds: None,
         seed: 1,
         only: None,
         shard: (0, 1),
@@ -74,6 +77,7 @@ fn run() -> Result<bool, Failed> {
         };
         match name.as_str() {
             "--cases" => options.cases = value()?.parse()?,
+            "--seconds" => options.seconds = Some(value()?.parse()?),
             "--seed" => options.seed = value()?.parse()?,
             "--only" => options.only = Some(value()?.parse()?),
             "--jobs" => options.jobs = value()?.parse()?,

@@ -17,7 +17,7 @@ use crate::{Failed, Options, base};
 /// A case takes milliseconds; one that takes so long hangs.
 const CASE_BOUND: Duration = Duration::from_secs(60);
 /// Cases of one child.
-const BATCH: u64 = 1000;
+const BATCH: u64 = 500;
 
 #[derive(Default)]
 struct Sum {
@@ -57,6 +57,7 @@ pub fn run(options: &Options) -> Result<bool, Failed> {
                         dir,
                         work: &work,
                         sum,
+                        begun,
                     }
                     .run(n);
                     worked.map_err(|e| e.to_string())
@@ -97,6 +98,7 @@ struct Worker<'w> {
     dir: &'w Path,
     work: &'w Path,
     sum: &'w Mutex<Sum>,
+    begun: Instant,
 }
 
 /// What is known of a child's case while it runs.
@@ -119,7 +121,12 @@ enum ChildEnd {
 impl Worker<'_> {
     fn run(&self, n: u64) -> Result<(), Failed> {
         let (mut case, end, step) = self.options.cases_of(n);
+        let bound = self.options.seconds.map(Duration::from_secs);
         while case < end {
+            if bound.is_some_and(|bound| self.begun.elapsed() > bound) {
+                println!("stopped by --seconds before case {case}");
+                break;
+            }
             let upto = end.min(case + step * BATCH);
             match self.child(case, upto, step, false)? {
                 ChildEnd::Next(next) => case = next,

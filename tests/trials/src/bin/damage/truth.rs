@@ -126,6 +126,11 @@ impl Truth {
         Ok(truth)
     }
 
+    /// How many jobs there are in all.
+    pub fn jobs(&self) -> usize {
+        self.graphs.iter().map(|graph| graph.jobs.len()).sum()
+    }
+
     /// Whether this can be the same store at an earlier moment: fewer graphs, fewer
     /// jobs, earlier states, and nothing else.
     pub fn may_become(&self, later: &Truth) -> Result<(), String> {
