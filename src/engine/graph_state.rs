@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
 
+use crate::engine::details::DetailHashes;
 use crate::engine::status::StatusColumn;
 use crate::id::OwnIds;
 use crate::index::rows::{Detail, Finished};
@@ -142,6 +143,8 @@ pub(crate) struct GraphState {
     pub(crate) cancelling: BTreeSet<u64>,
     /// Running jobs that have a guard.
     pub(crate) watched: HashMap<u64, Arc<RunCell>>,
+    /// What vouches for the rows of details in the index.
+    pub(crate) details: DetailHashes,
     /// Changed since the indexer last came by.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
+use crate::engine::details::{self, CHUNK_ROWS};
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;
+use crate::engine::status::{CHUNK_JOBS, SavedChunk};
 use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
-use crate::index::rows::{self, DETAIL_JOBS, DetailRow, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, DETAIL_JOBS, GraphRow, Head, ROWS_FORMAT};
 use crate::index::{Batch, Fault, Index};
 use crate::storage::identity::StoreId;
 
@@ -38,8 +40,7 @@ pub(crate) struct Indexer {
 struct LeavingGraph {
     graph: Arc<GraphCore>,
     details: Arc<DetailChanges>,
-    /// Number and bytes of chunks of states.
-    chunks: Vec<(u64, Vec<u8>)>,
+    chunks: Vec<SavedChunk>,
 }
 
 /// What leaves memory in one go: everything up to one LSN.
@@ -56,9 +57,14 @@ impl Leaving {
         let taken = graphs.by_number.values().map(|graph| {
             let mut state = graph.state.write();
             state.leaving = Arc::new(std::mem::take(&mut state.changed));
+            let details = state.leaving.clone();
+            // A chunk goes with the rows of details that it vouches for.
+            for &sequence in details.keys() {
+                state.status.touch(sequence);
+            }
             LeavingGraph {
                 graph: graph.clone(),
-                details: state.leaving.clone(),
+                details,
                 chunks: state.status.take_dirty(),
             }
         });
@@ -142,9 +148,26 @@ struct Writer<'i> {
     index: &'i dyn Index,
     batch: Batch,
     partial_head: Option<Vec<u8>>,
+    /// The rows of details in the batch: graph, group and hash.
+    details: Vec<(Arc<GraphCore>, u64, u64)>,
 }
 
 impl Writer<'_> {
+    /// Puts rows that must be in one batch: a status row and the rows of details
+    /// that it vouches for.
+    fn put_chunk(&mut self, graph: &Arc<GraphCore>, chunk: ChunkRows) -> Result<(), Fault> {
+        if !self.batch.has_room_for(&chunk.rows) {
+            self.write_out()?;
+        }
+        for (key, value) in chunk.rows {
+            self.batch.put(key, value);
+        }
+        let hashes = chunk.hashes.into_iter();
+        self.details
+            .extend(hashes.map(|(group, hash)| (graph.clone(), group, hash)));
+        self.write_if_full()
+    }
+
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Fault> {
         self.batch.put(key, value);
         self.write_if_full()
@@ -164,7 +187,19 @@ impl Writer<'_> {
 
     fn write_out(&mut self) -> Result<(), Fault> {
         self.say_partial()?;
+        self.write_batch()
+    }
+
+    /// Writes the batch. Meanwhile the rows of details in it may be read as they were
+    /// or as they are now.
+    fn write_batch(&mut self) -> Result<(), Fault> {
+        for (graph, group, hash) in &self.details {
+            graph.state.write().details.write(*group, *hash);
+        }
         self.index.write(&self.batch)?;
+        for (graph, group, hash) in self.details.drain(..) {
+            graph.state.write().details.written(group, hash);
+        }
         self.batch.clear();
         Ok(())
     }
@@ -229,6 +264,7 @@ impl Indexer {
             index,
             batch: Batch::default(),
             partial_head: Some(self.head(leaving, true)),
+            details: Vec::new(),
         };
         let pairs = ids.leave();
         if !pairs.is_empty() {
@@ -263,17 +299,23 @@ impl Indexer {
                 self.name(&key, Some(&value));
                 writer.put(key, value)?;
             }
-            for (number, bytes) in chunks {
-                let key = rows::status_key(graph.number, *number);
-                let value = rows::seal(&key, bytes.clone());
-                self.name(&key, Some(&value));
-                writer.put(key, value)?;
+            let mut changed: Vec<u64> = details.keys().copied().collect();
+            changed.sort_unstable();
+            let mut changed = changed.as_slice();
+            for chunk in chunks {
+                let end = (chunk.number + 1) * CHUNK_JOBS;
+                let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
+                changed = rest;
+                let rows = ChunkRows::make(index, graph, chunk, (here, details))?;
+                let (key, value) = &rows.rows[0];
+                self.name(key, Some(value));
+                writer.put_chunk(graph, rows)?;
             }
-            put_details(&mut writer, graph.number, details)?;
+            debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
         }
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
-        index.write(&writer.batch)?;
+        writer.write_batch()?;
         self.applied_lsn = leaving.lsn;
         Ok(())
     }
@@ -315,24 +357,48 @@ impl Indexer {
     }
 }
 
-fn put_details(writer: &mut Writer<'_>, graph: u32, changes: &DetailChanges) -> Result<(), Fault> {
-    let mut sequences: Vec<u64> = changes.keys().copied().collect();
-    sequences.sort_unstable();
-    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let key = rows::detail_key(graph, group[0] / DETAIL_JOBS);
-        let mut row = match writer.index.get(&key)? {
-            None => DetailRow::default(),
-            Some(value) => rows::open(&key, &value)
-                .and_then(DetailRow::decode)
-                .ok_or_else(|| Fault("a row of details is not valid".to_owned()))?,
+/// The rows of a chunk that go to the index together.
+struct ChunkRows {
+    /// The status row, then rows of details.
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Group and hash of the rows of details.
+    hashes: Vec<(u64, u64)>,
+}
+
+impl ChunkRows {
+    /// Merges changes of details, of these jobs of the chunk, into the rows that the
+    /// index has, and vouches for what comes out.
+    fn make(
+        index: &dyn Index,
+        graph: &GraphCore,
+        chunk: &SavedChunk,
+        (sequences, changes): (&[u64], &DetailChanges),
+    ) -> Result<ChunkRows, Fault> {
+        let mut made = ChunkRows {
+            rows: vec![Default::default()],
+            hashes: Vec::new(),
         };
-        for sequence in group {
-            let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
-            detail.merge(&changes[sequence]);
-            detail.reset = false;
+        let mut hashes = graph.state.read().details.chunk(chunk.number);
+        for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+            let group = sequences[0] / DETAIL_JOBS;
+            let mut row = details::read_alone(index, graph, group)?;
+            for sequence in sequences {
+                let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
+                detail.merge(&changes[sequence]);
+                detail.reset = false;
+            }
+            let key = rows::detail_key(graph.number, group);
+            let value = rows::seal(&key, row.encode());
+            let hash = details::hash(&key, &value);
+            hashes[(group % CHUNK_ROWS) as usize] = hash;
+            made.hashes.push((group, hash));
+            made.rows.push((key, value));
         }
-        let value = rows::seal(&key, row.encode());
-        writer.put(key, value)?;
+        let key = rows::status_key(graph.number, chunk.number);
+        let mut content = chunk.bytes.clone();
+        details::put_hashes(&hashes, chunk.jobs, &mut content);
+        let value = rows::seal(&key, content);
+        made.rows[0] = (key, value);
+        Ok(made)
     }
-    Ok(())
 }

@@ -10,17 +10,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::Engine;
+use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::index::Fault;
-use crate::index::rows::{self, DETAIL_JOBS, Detail, DetailRow};
+use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
 use crate::job::{Job, State};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
 use crate::storage::block::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_STATUS, Block, Row};
 use crate::storage::event::{Event, Extra};
+
+/// How often a row of details is read before the indexer has to stand still for it.
+const DETAIL_READS: u32 = 4;
 
 /// Jobs of a snapshot as values.
 pub(crate) struct JobReader {
@@ -264,15 +268,16 @@ impl Engine {
     }
 
     fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        let key = rows::detail_key(graph.number, group);
         let index = self.index()?;
-        let value = index.get(&key).map_err(|fault| self.index_failed(fault))?;
-        match value {
-            None => Ok(DetailRow::default()),
-            Some(value) => rows::open(&key, &value)
-                .and_then(DetailRow::decode)
-                .ok_or_else(|| self.index_failed(Fault("a row of details is not valid".into()))),
+        for _ in 0..DETAIL_READS {
+            let row = details::read(&*index, graph, group);
+            if let Some(row) = row.map_err(|fault| self.index_failed(fault))? {
+                return Ok(row);
+            }
         }
+        // It may have been rewritten each time: look while nobody writes.
+        let _indexer = self.indexer.lock();
+        details::read_alone(&*index, graph, group).map_err(|fault| self.index_failed(fault))
     }
 
     /// The outcome of a complete job. The state says it is complete, so an index

@@ -14,6 +14,7 @@
 
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod details;
 pub(crate) mod ending;
 pub(crate) mod graph_state;
 pub(crate) mod indexing;

@@ -620,10 +620,11 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
-            state
-                .status
-                .restore(chunk, bytes)
-                .ok_or_else(|| damaged("states"))?;
+            let restored = state.status.restore(chunk, bytes).and_then(|(jobs, rest)| {
+                let details = &mut state.details;
+                details.restore(chunk, jobs, rest)
+            });
+            restored.ok_or_else(|| damaged("states"))?;
         }
         Ok(())
     })?;

@@ -10,10 +10,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::status::States;
-use crate::index::rows::{self, DETAIL_JOBS, DetailRow};
+use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
 use crate::job::State;
 use crate::options::Recovery;
@@ -81,15 +82,9 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
 
 /// Cancel requests that the index has taken are not replayed: ask it.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
-    let mut state = graph.state.write();
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let key = rows::detail_key(graph.number, group[0] / DETAIL_JOBS);
-        let Some(value) = index.get(&key)? else {
-            continue;
-        };
-        let row = rows::open(&key, &value)
-            .and_then(DetailRow::decode)
-            .ok_or_else(|| Fault("a row of details is not valid".to_owned()))?;
+        let row = details::read_alone(index, graph, group[0] / DETAIL_JOBS)?;
+        let mut state = graph.state.write();
         for &sequence in group {
             let mut detail = row.0[(sequence % DETAIL_JOBS) as usize];
             let changes = state.detail_changes(sequence);

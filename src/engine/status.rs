@@ -110,6 +110,14 @@ pub(crate) struct StatusColumn {
     totals: [u64; 4],
 }
 
+/// A chunk as it is saved.
+#[derive(Clone)]
+pub(crate) struct SavedChunk {
+    pub(crate) number: u64,
+    pub(crate) jobs: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// The jobs that a page shows, and their states: a copy, and so one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
@@ -253,8 +261,15 @@ impl StatusColumn {
         selection
     }
 
-    /// Takes the chunks that changed since they were last taken: number and bytes.
-    pub(crate) fn take_dirty(&mut self) -> Vec<(u64, Vec<u8>)> {
+    /// Has the chunk of this job taken again, though its state did not change.
+    pub(crate) fn touch(&mut self, sequence: u64) {
+        if let Some(chunk) = self.chunks.get_mut((sequence / CHUNK_JOBS) as usize) {
+            chunk.dirty = true;
+        }
+    }
+
+    /// Takes the chunks that changed since they were last taken.
+    pub(crate) fn take_dirty(&mut self) -> Vec<SavedChunk> {
         let mut taken = Vec::new();
         for (n, chunk) in self.chunks.iter_mut().enumerate() {
             if std::mem::take(&mut chunk.dirty) {
@@ -265,23 +280,27 @@ impl StatusColumn {
                 for word in &chunk.words[..words] {
                     bytes.extend_from_slice(&word.to_le_bytes());
                 }
-                taken.push((n as u64, bytes));
+                taken.push(SavedChunk {
+                    number: n as u64,
+                    jobs,
+                    bytes,
+                });
             }
         }
         taken
     }
 
-    /// Adds a saved chunk behind those that are there. `None` when it is not the
-    /// next one.
-    pub(crate) fn restore(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
+    /// Adds a saved chunk behind those that are there, and gives the number of its
+    /// jobs and the bytes that follow. `None` when it is not the next one.
+    pub(crate) fn restore<'a>(&mut self, number: u64, bytes: &'a [u8]) -> Option<(u64, &'a [u8])> {
         let (head, words) = bytes.split_at_checked(2)?;
         let jobs = u64::from(u16::from_le_bytes([head[0], head[1]]));
-        let fits = number * CHUNK_JOBS == self.len
-            && (1..=CHUNK_JOBS).contains(&jobs)
-            && words.len() as u64 == jobs.div_ceil(WORD_JOBS) * 8;
+        let fits =
+            number.checked_mul(CHUNK_JOBS) == Some(self.len) && (1..=CHUNK_JOBS).contains(&jobs);
         if !fits {
             return None;
         }
+        let (words, rest) = words.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
         let mut chunk = Chunk::empty();
         for (word, bytes) in chunk.words.iter_mut().zip(words.chunks_exact(8)) {
             let mut eight = [0; 8];
@@ -298,7 +317,7 @@ impl StatusColumn {
         }
         self.chunks.push(chunk);
         self.len += jobs;
-        Some(())
+        Some((jobs, rest))
     }
 }
 
@@ -450,8 +469,9 @@ mod tests {
         fn a_saved_column_comes_back(states in proptest::collection::vec(a_state(), 0..9000)) {
             let mut saved = column(&states);
             let mut back = StatusColumn::default();
-            for (number, bytes) in saved.take_dirty() {
-                prop_assert_eq!(back.restore(number, &bytes), Some(()));
+            for SavedChunk { number, jobs, mut bytes } in saved.take_dirty() {
+                bytes.push(7);
+                prop_assert_eq!(back.restore(number, &bytes), Some((jobs, &[7][..])));
             }
             prop_assert!(saved.take_dirty().is_empty());
             prop_assert_eq!(back.totals, saved.totals);

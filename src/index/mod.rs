@@ -58,6 +58,15 @@ impl Batch {
         self.rows.push((key, None));
     }
 
+    /// Whether these rows can be put as well without the batch growing too large.
+    pub(crate) fn has_room_for(&self, rows: &[(Vec<u8>, Vec<u8>)]) -> bool {
+        let bytes: usize = rows
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        self.bytes + bytes <= BATCH_BYTES_MAX
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.bytes >= BATCH_BYTES_MAX - VALUE_BYTES_MAX
     }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `h` | [`Head`] |
 //! | `g` graph | [`GraphRow`] |
-//! | `s` graph, chunk | states of 4096 jobs |
+//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
 //! | `R` run | length of a run of lookups |
 //! | `r` run, page | sorted pairs of hash and sequence number |
@@ -30,7 +30,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 1;
+pub(crate) const ROWS_FORMAT: u32 = 2;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()

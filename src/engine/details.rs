@@ -1,0 +1,193 @@
+//! The rows of details, and what vouches for them.
+//!
+//! Owns: [`DetailHashes`], the hash of every row of details that the index was given;
+//! reading such a row. Must not know: what becomes of a row that is not the one.
+//! Promise: a row that is read is the one that was written last, or it is refused: an
+//! index that brings an old row back cannot show an old time.
+//!
+//! It is a tree of hashes: the index's head vouches for the status rows, each status
+//! row for the rows of details of its jobs.
+
+use std::collections::HashMap;
+
+use crate::engine::graph_state::GraphCore;
+use crate::engine::status::CHUNK_JOBS;
+use crate::index::rows::{self, DETAIL_JOBS, DetailRow};
+use crate::index::{Fault, Index};
+
+/// Rows of details whose hashes share a status row.
+pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
+
+/// The hashes of a chunk's rows; 0 where there is none.
+pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
+
+/// The hash of every row of details of a graph.
+#[derive(Default)]
+pub(crate) struct DetailHashes {
+    chunks: Vec<ChunkHashes>,
+    /// Of rows that are being written: either the old row or this one is right, also
+    /// after a write that failed.
+    writing: HashMap<u64, u64>,
+}
+
+impl DetailHashes {
+    pub(crate) fn chunk(&self, chunk: u64) -> ChunkHashes {
+        let known = self.chunks.get(chunk as usize);
+        known.copied().unwrap_or_default()
+    }
+
+    /// What the row of a group may hash to.
+    fn allowed(&self, group: u64) -> [u64; 2] {
+        let known = self.chunk(group / CHUNK_ROWS)[(group % CHUNK_ROWS) as usize];
+        [known, self.writing.get(&group).copied().unwrap_or(known)]
+    }
+
+    /// Notes that a row is about to be written.
+    pub(crate) fn write(&mut self, group: u64, hash: u64) {
+        self.writing.insert(group, hash);
+    }
+
+    /// Notes that a row was written.
+    pub(crate) fn written(&mut self, group: u64, hash: u64) {
+        let chunk = (group / CHUNK_ROWS) as usize;
+        if self.chunks.len() <= chunk {
+            self.chunks.resize(chunk + 1, ChunkHashes::default());
+        }
+        self.chunks[chunk][(group % CHUNK_ROWS) as usize] = hash;
+        self.writing.remove(&group);
+    }
+
+    /// Takes the hashes of a chunk of so many jobs from its status row.
+    pub(crate) fn restore(&mut self, chunk: u64, jobs: u64, bytes: &[u8]) -> Option<()> {
+        if bytes.len() as u64 != jobs.div_ceil(DETAIL_JOBS) * 8 {
+            return None;
+        }
+        for (n, bytes) in bytes.chunks_exact(8).enumerate() {
+            let hash = u64::from_le_bytes(bytes.try_into().ok()?);
+            self.written(chunk * CHUNK_ROWS + n as u64, hash);
+        }
+        Some(())
+    }
+}
+
+/// Appends the hashes of a chunk of so many jobs, as they stand in its status row.
+pub(crate) fn put_hashes(hashes: &ChunkHashes, jobs: u64, out: &mut Vec<u8>) {
+    for hash in &hashes[..jobs.div_ceil(DETAIL_JOBS) as usize] {
+        out.extend_from_slice(&hash.to_le_bytes());
+    }
+}
+
+/// What vouches for this row; 0 is kept for a row that is not there.
+pub(crate) fn hash(key: &[u8], value: &[u8]) -> u64 {
+    rows::row_hash(key, value).max(1)
+}
+
+/// Reads the row of a group; `None` when the index gives another one than was
+/// written last. Who reads without the indexer's lock may be given one that is being
+/// rewritten, and asks again.
+pub(crate) fn read(
+    index: &dyn Index,
+    graph: &GraphCore,
+    group: u64,
+) -> Result<Option<DetailRow>, Fault> {
+    let allowed = graph.state.read().details.allowed(group);
+    let key = rows::detail_key(graph.number, group);
+    let value = index.get(&key)?;
+    let found = value.as_ref().map_or(0, |value| hash(&key, value));
+    if !allowed.contains(&found) {
+        return Ok(None);
+    }
+    let Some(value) = value else {
+        return Ok(Some(DetailRow::default()));
+    };
+    let row = rows::open(&key, &value).and_then(DetailRow::decode);
+    row.map(Some)
+        .ok_or_else(|| Fault("a row of details is not valid".to_owned()))
+}
+
+/// The same for who has the indexer's lock, or is alone.
+pub(crate) fn read_alone(
+    index: &dyn Index,
+    graph: &GraphCore,
+    group: u64,
+) -> Result<DetailRow, Fault> {
+    read(index, graph, group)?.ok_or_else(|| {
+        let number = graph.number;
+        Fault(format!(
+            "row {group} of the details of graph {number} is missing or an old one"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Batch;
+    use crate::index::memory::MemoryIndex;
+    use crate::index::rows::Detail;
+
+    fn sealed(key: &[u8], started_ms: u64) -> Vec<u8> {
+        let mut row = DetailRow::default();
+        row.0[3] = Detail {
+            started_ms: Some(started_ms),
+            ..Detail::default()
+        };
+        rows::seal(key, row.encode())
+    }
+
+    #[test]
+    fn only_the_row_that_was_written_last_is_read() {
+        let graph = GraphCore::new(7, ("p", "g"), (1, [2, 3]), 0);
+        let index = MemoryIndex::default();
+        let group = CHUNK_ROWS + 1;
+        let key = rows::detail_key(7, group);
+        let put = |value: Option<Vec<u8>>| {
+            let mut batch = Batch::default();
+            match value {
+                Some(value) => batch.put(key.clone(), value),
+                None => batch.remove(key.clone()),
+            }
+            index.write(&batch).unwrap();
+        };
+        let started = || {
+            let row = read(&index, &graph, group).unwrap();
+            row.map(|row| row.0[3].started_ms)
+        };
+        let (old, new) = (sealed(&key, 1), sealed(&key, 2));
+        assert_eq!(started(), Some(None));
+        put(Some(old.clone()));
+        assert_eq!(started(), None, "a row that was never written");
+        let mut state = graph.state.write();
+        state.details.written(group, hash(&key, &old));
+        // While it is written, and after a write that failed, either is right.
+        state.details.write(group, hash(&key, &new));
+        drop(state);
+        assert_eq!(started(), Some(Some(1)));
+        put(Some(new.clone()));
+        assert_eq!(started(), Some(Some(2)));
+        let mut state = graph.state.write();
+        state.details.written(group, hash(&key, &new));
+        drop(state);
+        assert_eq!(started(), Some(Some(2)));
+        put(Some(old));
+        assert_eq!(started(), None, "the old row");
+        put(None);
+        assert_eq!(started(), None, "no row");
+    }
+
+    #[test]
+    fn hashes_come_back_for_as_many_jobs_as_there_are() {
+        let mut saved = DetailHashes::default();
+        saved.written(CHUNK_ROWS, 5);
+        saved.written(CHUNK_ROWS + 2, 6);
+        let mut bytes = Vec::new();
+        put_hashes(&saved.chunk(1), 2 * DETAIL_JOBS + 1, &mut bytes);
+        assert_eq!(bytes.len(), 24);
+        let mut back = DetailHashes::default();
+        assert_eq!(back.restore(1, 2 * DETAIL_JOBS, &bytes), None);
+        assert_eq!(back.restore(1, 2 * DETAIL_JOBS + 1, &bytes), Some(()));
+        assert_eq!(back.chunk(1), saved.chunk(1));
+        assert_eq!(back.chunk(0), ChunkHashes::default());
+        assert_eq!(back.chunk(9), ChunkHashes::default());
+    }
+}
