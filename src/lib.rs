@@ -68,7 +68,7 @@ pub use crate::health::Health;
 pub use crate::id::JobId;
 pub use crate::job::{Job, Progress, State};
 pub use crate::list::{Cursor, List};
-pub use crate::options::{Durability, Options, Recovery, Replayed};
+pub use crate::options::{Durability, IndexEngine, Options, Recovery, Replayed};
 pub use crate::outcome::{Outcome, OutcomeKind};
 pub use crate::page::{Chunks, Jobs, Page};
 pub use crate::queue::{Queue, StoreQueue};

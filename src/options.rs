@@ -42,6 +42,19 @@ pub enum Recovery {
     Leave,
 }
 
+/// The engine that keeps the index. Nothing rests on it: the index is made from the
+/// log, and made anew when a store is opened with another engine than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexEngine {
+    /// sled 0.34, the default.
+    #[default]
+    Sled,
+    /// redb 2.6; with the feature `redb` only.
+    #[cfg(feature = "redb")]
+    Redb,
+}
+
 /// How to open a store; made by [`JobStore::options`].
 ///
 /// # Examples
@@ -66,6 +79,7 @@ pub struct Options {
     pub(crate) close_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
+    pub(crate) index: IndexEngine,
     pub(crate) tolerant: bool,
     pub(crate) on_replay: Option<OnReplay>,
 }
@@ -100,6 +114,7 @@ impl Default for Options {
             create: true,
             tolerant: false,
             on_replay: None,
+            index: IndexEngine::default(),
         }
     }
 }
@@ -171,6 +186,14 @@ impl Options {
     #[must_use]
     pub fn create(mut self, create: bool) -> Options {
         self.create = create;
+        self
+    }
+
+    /// The engine that keeps the index; [`IndexEngine::Sled`] by default. A store in
+    /// memory has its own.
+    #[must_use]
+    pub fn index(mut self, engine: IndexEngine) -> Options {
+        self.index = engine;
         self
     }
 
@@ -302,6 +325,7 @@ impl fmt::Debug for Options {
             .field("close_timeout", &self.close_timeout)
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
+            .field("index", &self.index)
             .finish_non_exhaustive()
     }
 }

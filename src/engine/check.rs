@@ -17,6 +17,7 @@ use crate::engine::repair::{self, nameless};
 use crate::engine::replay::Problem;
 use crate::engine::survey::{Survey, check_pack};
 use crate::error::{Error, Result};
+use crate::index::folder::Wanted;
 use crate::index::nothing::NoIndex;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
@@ -79,8 +80,8 @@ fn damage(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
     }
 }
 
-/// The index of a store that is not open: `true` gives it, `false` removes it.
-pub(crate) type IndexOf<'a> = &'a dyn Fn(bool) -> Result<Option<Arc<dyn Index>>>;
+/// The index of a store that is not open.
+pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
 
 /// Sets aside what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
@@ -94,7 +95,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
     }
     let created = creations(disk, &survey, index)?;
     let done = repair::repair(disk, &survey, created)?;
-    index(false)?;
+    index(Wanted::Nothing)?;
     repaired.set_aside = done.set_aside;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
@@ -116,7 +117,11 @@ fn creations(disk: &dyn Disk, survey: &Survey, index: IndexOf<'_>) -> Result<Vec
     if lost.is_empty() {
         return Ok(Vec::new());
     }
-    let index = index(true).ok().flatten();
+    let seal = survey
+        .closed
+        .as_ref()
+        .and_then(|closed| closed.index.as_ref());
+    let index = index(Wanted::Index(seal)).ok().flatten();
     let loaded = index.and_then(|index| load_index(index, survey.store).ok());
     let mut created = Vec::new();
     for number in lost {

@@ -13,7 +13,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::engine::Engine;
 use crate::engine::commit::Committer;
 use crate::error::{Error, Result};
-use crate::storage::identity::{self, LogEnd};
+use crate::storage::identity::{self, Closed, LogEnd};
 
 /// A thread of an open store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,10 @@ pub(crate) struct Ending {
 struct State {
     close: Close,
     running: [bool; 3],
-    /// How the log was ended, once it was.
-    log: Option<Result<()>>,
+    /// Where the log was ended, once it was.
+    log: Option<Result<LogEnd>>,
+    /// The index's thread is not waited for any more.
+    index_is_left_behind: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl Ending {
         self.state.lock().running[worker as usize]
     }
 
-    fn log(&self) -> Option<Result<()>> {
+    fn log(&self) -> Option<Result<LogEnd>> {
         self.state.lock().log.clone()
     }
 
@@ -191,6 +193,7 @@ impl Engine {
             // The same here.
             self.end_index();
         } else if log.is_some() {
+            self.ending.change().index_is_left_behind = true;
             tracing::error!("the index is stuck and is left behind; the next open makes it anew");
             self.mark_index();
         }
@@ -237,7 +240,7 @@ impl Engine {
         }
     }
 
-    fn write_end(&self, committer: &mut Committer) -> Result<()> {
+    fn write_end(&self, committer: &mut Committer) -> Result<LogEnd> {
         committer.sync(self)?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
@@ -246,7 +249,10 @@ impl Engine {
             offset: committer.log.end(),
             lsn: committer.log.next_lsn() - 1,
         };
-        identity::write_closed(&*self.disk, self.store, end)
+        // The index is sealed once it is let go of; it may hang before.
+        let closed = Closed { end, index: None };
+        identity::write_closed(&*self.disk, self.store, &closed)?;
+        Ok(end)
     }
 
     /// The index's last steps, once the log has ended. Any of them may hang, so its
@@ -255,7 +261,7 @@ impl Engine {
         let deadline = self.ending.deadline();
         self.ending.wait(deadline, |state| state.log.is_some());
         // Left behind, it would write to what may be another's.
-        let is_whole = matches!(self.ending.log(), Some(Ok(()))) && !self.ending.is_over();
+        let is_whole = matches!(self.ending.log(), Some(Ok(_))) && !self.ending.is_over();
         if is_whole && self.index().is_ok() {
             self.apply_to_index();
         }
@@ -267,6 +273,33 @@ impl Engine {
             tracing::warn!(fault = %fault.0, "the index could not be written out");
         }
         self.index_watch.during("release", || drop(index));
+        if let Some(Ok(end)) = self.ending.log() {
+            self.seal_index(end);
+        }
+    }
+
+    /// Has the mark of the close vouch for the index's files, too.
+    fn seal_index(&self, end: LogEnd) {
+        let Some(folder) = &self.index_folder else {
+            return;
+        };
+        let sealed = self.index_watch.during("seal", || folder.seal());
+        let index = sealed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index could not be sealed");
+            None
+        });
+        if index.is_none() {
+            return;
+        }
+        // Nobody lets the folder go while the mark is written.
+        let state = self.ending.state.lock();
+        if state.index_is_left_behind || state.close == Close::Done {
+            return;
+        }
+        let closed = Closed { end, index };
+        if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
+            tracing::warn!(%error, "the index could not be sealed");
+        }
     }
 }
 

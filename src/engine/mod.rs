@@ -58,6 +58,7 @@ use crate::engine::recover::Found;
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
+use crate::index::folder::IndexFolder;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::report::Repaired;
@@ -93,6 +94,8 @@ pub(crate) struct Engine {
     pub(crate) spare: Arc<Spare>,
     /// Gone once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
+    /// Where it is on disk.
+    index_folder: Option<IndexFolder>,
     index_fault: OnceLock<Arc<str>>,
     failure: OnceLock<Arc<str>>,
     closed: AtomicBool,
@@ -167,6 +170,7 @@ pub(crate) struct Parts {
     pub(crate) indexer: Indexer,
     pub(crate) spare: Arc<Spare>,
     pub(crate) index: Arc<dyn Index>,
+    pub(crate) index_folder: Option<IndexFolder>,
     pub(crate) lock: Option<StoreLock>,
 }
 
@@ -187,6 +191,7 @@ impl Engine {
             indexer: Mutex::new(parts.indexer),
             spare: parts.spare,
             index: RwLock::new(Some(parts.index)),
+            index_folder: parts.index_folder,
             index_fault: OnceLock::new(),
             failure: OnceLock::new(),
             closed: AtomicBool::new(false),

@@ -21,16 +21,16 @@ use crate::engine::replay::{Problem, Replay};
 use crate::engine::{Background, Engine, Graphs, Parts, Truth, check};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
+use crate::index::folder::{IndexFolder, Wanted};
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
-use crate::index::sled_index::{SledIndex, remove as remove_index};
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
-use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::identity::{self, Closed, IndexSeal, StoreId};
 use crate::storage::log::Log;
 use crate::storage::names;
 use crate::storage::pack::Pack;
@@ -70,17 +70,14 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
     let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
     let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
-    let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
-    let open_index = move |anew: bool| -> Result<Arc<dyn Index>> {
-        let failed = |e: io::Error| Error::io("open", &folder, &e);
-        if anew {
-            remove_index(&folder).map_err(failed)?;
-        }
-        let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
-        Ok(Arc::new(index))
-    };
-    open(options, Arc::new(disk), Some(lock), &open_index)
+    let folder = IndexFolder::new(path, options.index, cache_bytes);
+    open(
+        options,
+        Arc::new(disk),
+        Some(lock),
+        IndexHome::Folder(folder),
+    )
 }
 
 /// Makes a store in memory.
@@ -91,9 +88,36 @@ pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
 /// Opens a store on a disk in memory, with an index in memory that is always made
 /// anew.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
-    open(options, disk, None, &|_| {
-        Ok(Arc::new(MemoryIndex::default()))
-    })
+    let anew = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
+    open(options, disk, None, IndexHome::Memory(&anew))
+}
+
+/// Where the index is.
+pub(crate) enum IndexHome<'a> {
+    Folder(IndexFolder),
+    /// Elsewhere; called with whether it is to be made anew.
+    Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
+}
+
+impl IndexHome<'_> {
+    fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
+        match self {
+            IndexHome::Folder(folder) => folder
+                .open(anew, seal)
+                .map_err(|e| Error::io("open", folder.path(), &e)),
+            IndexHome::Memory(open) => Ok(open(anew)),
+        }
+    }
+
+    /// To be called once the index was read, well or not.
+    fn opened(&self) -> Result<()> {
+        match self {
+            IndexHome::Folder(folder) => folder
+                .opened()
+                .map_err(|e| Error::io("open", folder.path(), &e)),
+            IndexHome::Memory(_) => Ok(()),
+        }
+    }
 }
 
 /// What a folder is.
@@ -223,28 +247,18 @@ pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<
     Ok((disk, lock))
 }
 
-/// The index of a store that nobody has open, or, where none is wanted, nothing: it
-/// is removed then.
-pub(crate) fn index_at_rest(path: &Path, wanted: bool) -> Result<Option<Arc<dyn Index>>> {
-    let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
-    let failed = |e: io::Error| Error::io("open", &folder, &e);
-    if !wanted {
-        remove_index(&folder).map_err(failed)?;
-        return Ok(None);
-    }
+/// The index of a store that nobody has open.
+pub(crate) fn index_at_rest(path: &Path, wanted: Wanted<'_>) -> Result<Option<Arc<dyn Index>>> {
     let cache_bytes = Options::default().cache_bytes / INDEX_CACHE_SHARE;
-    let index = SledIndex::open(&folder, &marker, cache_bytes).map_err(failed)?;
-    Ok(Some(Arc::new(index)))
+    IndexFolder::at_rest(path, cache_bytes, wanted).map_err(|e| Error::io("open", path, &e))
 }
-
-pub(super) type OpenIndex<'a> = &'a dyn Fn(bool) -> Result<Arc<dyn Index>>;
 
 /// Opens a store whatever its disk, its lock and its index are.
 pub(super) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
-    open_index: OpenIndex<'_>,
+    home: IndexHome<'_>,
 ) -> Result<Arc<Engine>> {
     let store = match identity::read(&*disk)? {
         Some(store) => store,
@@ -256,13 +270,17 @@ pub(super) fn open(
     };
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
-    let read = match read_log(&*disk, store, &files, &options, open_index(false)?, change) {
+    let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
+    let index = home.open(false, seal)?;
+    let read = match read_log(&*disk, store, &files, &options, index, change) {
         Err(Problem::Index(fault)) => {
-            tracing::warn!(fault = %fault.0, "the index is made anew from the log");
-            read_log(&*disk, store, &files, &options, open_index(true)?, change)
+            tracing::warn!(fault = %fault.0, "the index does not fit the log");
+            let index = home.open(true, None)?;
+            read_log(&*disk, store, &files, &options, index, change)
         }
         read => read,
     };
+    home.opened()?;
     let ReadLog {
         mut replay,
         mut truth,
@@ -305,6 +323,10 @@ pub(super) fn open(
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
+        index_folder: match home {
+            IndexHome::Folder(folder) => Some(folder),
+            IndexHome::Memory(_) => None,
+        },
         spare,
         lock,
         disk,
@@ -366,7 +388,7 @@ pub(crate) struct Files {
     packs: Vec<Arc<Pack>>,
     /// Those that are not packed yet, in order.
     segments: Vec<Arc<Segment>>,
-    closed: Option<LogEnd>,
+    closed: Option<Closed>,
     /// Files that a crash left and nothing needs.
     useless: Vec<String>,
     next_epoch: u64,
@@ -415,7 +437,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         }
     }
     let closed = identity::read_closed(disk, store)?;
-    let closed_epoch = closed.map_or(0, |end| end.epoch);
+    let closed_epoch = closed.as_ref().map_or(0, |c| c.end.epoch);
     Ok(Files {
         packs: kept,
         segments,
@@ -488,6 +510,7 @@ pub(crate) fn read_log(
     index: Arc<dyn Index>,
     look: Look,
 ) -> Result<ReadLog, Problem> {
+    let closed = files.closed.as_ref().map(|closed| closed.end);
     let mut replay = load_index(index, store)?;
     replay.follow(options.on_replay.clone(), files.known_lsn());
     for pack in &files.packs {
@@ -507,10 +530,7 @@ pub(crate) fn read_log(
                 let what = "the segment is missing, though a later one is there";
                 return Err(Error::damaged(missing, 0, what).into());
             }
-            None => files
-                .closed
-                .filter(|c| c.epoch == header.epoch)
-                .map(|c| c.offset),
+            None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
         };
         let end_at = read_segment(disk, &mut replay, segment, known_end, look)?;
         if n + 1 < files.segments.len() {
@@ -519,7 +539,7 @@ pub(crate) fn read_log(
         end = (header.epoch, end_at);
         last = segment.path.clone();
     }
-    if let Some(closed) = files.closed {
+    if let Some(closed) = closed {
         if closed.lsn >= replay.next_lsn && closed.epoch != end.0 {
             let missing = disk.path(&names::segment(closed.epoch));
             let what = "the segment that the log was closed with is missing";

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::index::rows::GraphRow;
 use crate::storage::disk::Disk;
 use crate::storage::event::Event;
-use crate::storage::identity::{self, LogEnd};
+use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack_writer::{JobsWriter, PackWriter};
 
@@ -337,14 +337,16 @@ impl<'r> Repair<'r> {
             self.keep(names::CLOSED)?;
             return identity::remove_closed(self.disk);
         }
-        let Some(closed) = self.survey.closed else {
+        let Some(closed) = &self.survey.closed else {
             return Ok(());
         };
         let end = LogEnd {
             lsn: self.survey.next_lsn() - 1,
-            ..closed
+            ..closed.end
         };
-        identity::write_closed(self.disk, self.survey.store, end)
+        // The index goes, so nothing vouches for it.
+        let closed = Closed { end, index: None };
+        identity::write_closed(self.disk, self.survey.store, &closed)
     }
 }
 

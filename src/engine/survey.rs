@@ -16,7 +16,7 @@ use crate::storage::block::Block;
 use crate::storage::disk::Disk;
 use crate::storage::event::{Event, unpack_sequences};
 use crate::storage::frame::{Binding, Frame, frames_anywhere};
-use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::{Pack, Part};
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
@@ -118,7 +118,7 @@ pub(crate) struct Survey {
     pub(crate) store: StoreId,
     /// Whether the file `STORE` is damaged or missing.
     pub(crate) identity_is_damaged: bool,
-    pub(crate) closed: Option<LogEnd>,
+    pub(crate) closed: Option<Closed>,
     /// Whether `CLOSED` does not fit the log, or is damaged.
     pub(crate) closed_is_damaged: bool,
     /// The whole log, in its order, without gap.
@@ -165,6 +165,7 @@ impl Survey {
         let mut survey = Survey {
             store,
             identity_is_damaged,
+            last_epoch: closed.as_ref().map_or(0, |closed| closed.end.epoch),
             closed,
             closed_is_damaged,
             stretches: Vec::new(),
@@ -173,7 +174,6 @@ impl Survey {
             damage,
             files: 0,
             bytes: 0,
-            last_epoch: closed.map_or(0, |end| end.epoch),
         };
         survey.packs(disk, &names, pace)?;
         survey.segments(disk, &names, pace)?;
@@ -371,7 +371,7 @@ impl Survey {
             self.unreadable.push(segment.name);
         }
         let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
-        let closed_lsn = self.closed.map(|end| end.lsn + 1);
+        let closed_lsn = self.closed.as_ref().map(|closed| closed.end.lsn + 1);
         let mut previous: Option<(u64, u64)> = None;
         for (n, mut segment) in found.into_iter().enumerate() {
             let first_lsn = firsts[n];

@@ -4,15 +4,26 @@
 //! Promise: nothing rests on it: whatever is missing, stale or damaged in an
 //! index is noticed and made again from the log.
 
+#[cfg(test)]
+mod conformance;
+pub(crate) mod folder;
 pub(crate) mod memory;
 pub(crate) mod nothing;
+#[cfg(feature = "redb")]
+mod redb_index;
 pub(crate) mod rows;
 pub(crate) mod runs;
-pub(crate) mod sled_index;
+mod sled_index;
 
 /// Why the index cannot answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault(pub(crate) String);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What a scan calls with key and value of each row.
 pub(crate) type EachRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Fault>;

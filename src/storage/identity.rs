@@ -61,27 +61,70 @@ pub(crate) struct LogEnd {
     pub(crate) lsn: u64,
 }
 
-pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, end: LogEnd) -> Result<()> {
-    let text = format!(
-        "closed\nid {:032x}\nepoch {}\noffset {}\nlsn {}\n",
-        id.0, end.epoch, end.offset, end.lsn
-    );
-    write(disk, names::CLOSED, &text)
+/// What vouches for the index of a closed store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexSeal {
+    /// Which engine's it is.
+    pub(crate) engine: String,
+    /// Over the names and contents of all its files.
+    pub(crate) hash: u128,
 }
 
-/// Where the log must end; `None` when the store was not closed.
-pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<LogEnd>> {
+/// How a store was closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) end: LogEnd,
+    /// None where the index may not be as it was left.
+    pub(crate) index: Option<IndexSeal>,
+}
+
+impl Closed {
+    fn text(&self, id: StoreId) -> String {
+        let LogEnd { epoch, offset, lsn } = self.end;
+        let id = id.0;
+        let mut text = format!("closed\nid {id:032x}\nepoch {epoch}\noffset {offset}\nlsn {lsn}\n");
+        if let Some(IndexSeal { engine, hash }) = &self.index {
+            text += &format!("index {engine} {hash:032x}\n");
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<Closed> {
+        let mut lines = text.lines().skip(2);
+        let mut number = |name| field(lines.next(), name).and_then(|text| text.parse().ok());
+        let end = LogEnd {
+            epoch: number("epoch")?,
+            offset: number("offset")?,
+            lsn: number("lsn")?,
+        };
+        let index = match lines.next() {
+            None => None,
+            line => {
+                let (engine, hash) = field(line, "index")?.split_once(' ')?;
+                Some(IndexSeal {
+                    engine: engine.to_owned(),
+                    hash: u128::from_str_radix(hash, 16).ok()?,
+                })
+            }
+        };
+        Some(Closed { end, index })
+    }
+}
+
+pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Result<()> {
+    write(disk, names::CLOSED, &closed.text(id))
+}
+
+/// Where the log must end, and with which index; `None` when the store was not
+/// closed.
+pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
     let Some(text) = read_checked(disk, names::CLOSED)? else {
         return Ok(None);
     };
-    let mut lines = text.lines().skip(1);
-    let found = field(lines.next(), "id").and_then(|text| u128::from_str_radix(text, 16).ok());
-    let mut number = |name| field(lines.next(), name).and_then(|text| text.parse().ok());
-    match (found, number("epoch"), number("offset"), number("lsn")) {
-        (Some(found), Some(epoch), Some(offset), Some(lsn)) if found == id.0 => {
-            Ok(Some(LogEnd { epoch, offset, lsn }))
-        }
-        _ => Err(Error::damaged(
+    // What is not exactly as it is written is not readable.
+    match Closed::parse(&text).filter(|closed| closed.text(id) == text) {
+        Some(closed) => Ok(Some(closed)),
+        None => Err(Error::damaged(
             disk.path(names::CLOSED),
             0,
             "it is of another store or not readable",

@@ -11,8 +11,10 @@ pub(crate) const CLOSED: &str = "CLOSED";
 pub(crate) const LOCK: &str = "LOCK";
 /// Zeros: room in the log for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
-/// The index's folder.
+/// The folder of an index on sled.
 pub(crate) const INDEX: &str = "index";
+/// The folder of an index on redb.
+pub(crate) const INDEX_REDB: &str = "index-redb";
 /// There while the index is being opened, so that an open that died is noticed.
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
 /// The end of the names of files that a repair has set aside.
@@ -48,7 +50,16 @@ fn hex16(text: &str) -> Option<u64> {
 
 /// Whether a file of this name belongs to a store.
 pub(crate) fn is_ours(name: &str) -> bool {
-    [STORE, CLOSED, LOCK, RESERVE, INDEX, INDEX_OPENING].contains(&name)
+    [
+        STORE,
+        CLOSED,
+        LOCK,
+        RESERVE,
+        INDEX,
+        INDEX_REDB,
+        INDEX_OPENING,
+    ]
+    .contains(&name)
         || name.ends_with(ASIDE)
         || name.ends_with(DAMAGED)
         || segment_epoch(name).is_some()

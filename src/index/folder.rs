@@ -1,0 +1,320 @@
+//! The index's folder in a store: what all engines on disk have in common.
+//!
+//! Owns: which folder is whose, when it goes and is made anew, the marker of an open
+//! under way, the seal of a closed one. Must not know: an engine's files, rows.
+//! Promise: an index that is not known to be the one of this store is not given to its
+//! engine; an open that died is noticed at the next one, also where a panic aborts the
+//! process; an index of another engine than the chosen one does not stay.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::Xxh3;
+
+#[cfg(feature = "redb")]
+use super::redb_index;
+use super::{Fault, Index, sled_index};
+use crate::options::IndexEngine;
+use crate::storage::identity::IndexSeal;
+use crate::storage::names;
+
+/// How long an open waits for an index that is just being let go of. The store's own
+/// lock says that nobody works on it, so what holds the engine's is a reader at its
+/// end or a copy of the handle in a process that is being started; after this long
+/// the index is made anew beside it.
+const OPEN_WAIT: Duration = Duration::from_secs(2);
+/// How long a close waits for the same, to seal the index.
+const SEAL_WAIT: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// The folder of one engine's index.
+pub(crate) struct IndexFolder {
+    store: PathBuf,
+    engine: IndexEngine,
+    cache_bytes: u64,
+}
+
+/// What is wanted of an index that nobody has open.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'s> {
+    /// What it holds, if the seal, where there is one, fits.
+    Index(Option<&'s IndexSeal>),
+    /// That it is gone.
+    Nothing,
+}
+
+/// What an engine's files have to say about it.
+#[derive(Clone, Copy)]
+struct Known {
+    /// As it stands in a seal.
+    name: &'static str,
+    folder: &'static str,
+    /// The file that is locked while anybody has the index open.
+    locked: &'static str,
+    open: fn(&Path, u64) -> io::Result<Arc<dyn Index>>,
+}
+
+impl IndexFolder {
+    pub(crate) fn new(store: &Path, engine: IndexEngine, cache_bytes: u64) -> IndexFolder {
+        IndexFolder {
+            store: store.to_path_buf(),
+            engine,
+            cache_bytes,
+        }
+    }
+
+    /// The index of a store that nobody has open, where one is wanted; else all that
+    /// is there is removed.
+    pub(crate) fn at_rest(
+        store: &Path,
+        cache_bytes: u64,
+        wanted: Wanted<'_>,
+    ) -> io::Result<Option<Arc<dyn Index>>> {
+        let Wanted::Index(seal) = wanted else {
+            remove(&store.join(names::INDEX))?;
+            remove(&store.join(names::INDEX_REDB))?;
+            return Ok(None);
+        };
+        for engine in [
+            IndexEngine::Sled,
+            #[cfg(feature = "redb")]
+            IndexEngine::Redb,
+        ] {
+            let folder = IndexFolder::new(store, engine, cache_bytes);
+            if folder.path().is_dir() {
+                let index = folder.open(false, seal)?;
+                folder.opened()?;
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    fn known(&self) -> Known {
+        match self.engine {
+            IndexEngine::Sled => Known {
+                name: "sled",
+                folder: names::INDEX,
+                locked: sled_index::LOCKED,
+                open: sled_index::open,
+            },
+            #[cfg(feature = "redb")]
+            IndexEngine::Redb => Known {
+                name: "redb",
+                folder: names::INDEX_REDB,
+                locked: redb_index::LOCKED,
+                open: redb_index::open,
+            },
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.store.join(self.known().folder)
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.store.join(names::INDEX_OPENING)
+    }
+
+    /// Opens the index, or makes it anew: as asked, or because what is there is not
+    /// known to be whole. Then [`IndexFolder::opened`] is to be called, once the
+    /// index was read.
+    pub(crate) fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> io::Result<Arc<dyn Index>> {
+        let (path, marker) = (self.path(), self.marker());
+        let mut why = None;
+        if anew {
+            why = Some("it cannot be used");
+        } else if marker.exists() {
+            why = Some("the last open of the index did not end, or it failed at work");
+        } else if !self.is_free(OPEN_WAIT) {
+            why = Some("somebody still has it open");
+        } else if let Some(seal) = seal {
+            // Whatever cannot be read is different.
+            if seal.engine != self.known().name {
+                why = Some("another engine kept it");
+            } else if self.compute_seal().ok().as_ref() != Some(seal) {
+                why = Some("it is not as it was when the store was closed");
+            }
+        }
+        if let Some(why) = why {
+            tracing::warn!(why, "the index is made anew");
+            remove(&path)?;
+        }
+        if marker.is_dir() {
+            remove(&marker)?;
+        }
+        fs::write(&marker, [])?;
+        let index = match self.open_once() {
+            Err(error) => {
+                tracing::warn!(%error, "the index does not open; it is made anew");
+                remove(&path)?;
+                self.open_once()?
+            }
+            Ok(index) => index,
+        };
+        for folder in [names::INDEX, names::INDEX_REDB] {
+            if folder != self.known().folder {
+                remove(&self.store.join(folder))?;
+            }
+        }
+        Ok(index)
+    }
+
+    fn open_once(&self) -> io::Result<Arc<dyn Index>> {
+        let path = self.path();
+        if !path.is_dir() {
+            remove(&path)?;
+            // Made here, because an engine would leave it open to others.
+            fs::DirBuilder::new().mode(0o700).create(&path)?;
+        }
+        (self.known().open)(&path, self.cache_bytes)
+    }
+
+    /// Says that the open has ended, well or not, so that it is no reason to make the
+    /// index anew.
+    pub(crate) fn opened(&self) -> io::Result<()> {
+        match fs::remove_file(self.marker()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// What vouches for the files of an index that was let go of; `None` when they
+    /// may still change, or may not be used again.
+    pub(crate) fn seal(&self) -> io::Result<Option<IndexSeal>> {
+        if self.marker().exists() || !self.is_free(SEAL_WAIT) {
+            return Ok(None);
+        }
+        let before = files(&self.path())?;
+        let seal = self.compute_seal()?;
+        Ok((files(&self.path())? == before).then_some(seal))
+    }
+
+    /// Whether nobody has the index open. An engine lets go of its files a moment
+    /// after it was dropped, when the last of its threads has; its lock tells when.
+    fn is_free(&self, wait: Duration) -> bool {
+        let path = self.path().join(self.known().locked);
+        let Ok(file) = File::open(path) else {
+            // What is not there or cannot be opened is a matter of the engine's.
+            return true;
+        };
+        let deadline = Instant::now() + wait;
+        while !lock(&file) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        unlock(&file);
+        true
+    }
+
+    fn compute_seal(&self) -> io::Result<IndexSeal> {
+        let root = self.path();
+        let mut hasher = Xxh3::new();
+        let mut buffer = vec![0; 64 << 10];
+        for entry in files(&root)? {
+            let name = entry.name.as_bytes();
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name);
+            hasher.update(&entry.len.map_or(u64::MAX, |len| len).to_le_bytes());
+            let Some(mut left) = entry.len else {
+                continue;
+            };
+            let mut file = File::open(root.join(&entry.name))?;
+            while left > 0 {
+                let n = (buffer.len() as u64).min(left) as usize;
+                file.read_exact(&mut buffer[..n])?;
+                hasher.update(&buffer[..n]);
+                left -= n as u64;
+            }
+        }
+        Ok(IndexSeal {
+            engine: self.known().name.to_owned(),
+            hash: hasher.digest128(),
+        })
+    }
+}
+
+/// Takes the lock of an open file, as the engines do; no when somebody has it.
+pub(super) fn lock(file: &File) -> bool {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// Lets go of it by name: a process that is just being started has a copy of the
+/// handle.
+pub(super) fn unlock(file: &File) {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock).ok();
+}
+
+/// A file or folder below the index's.
+#[derive(PartialEq, Eq)]
+struct Entry {
+    name: String,
+    /// `None` for a folder.
+    len: Option<u64>,
+    changed: (i64, i64),
+}
+
+/// Everything below a folder, by name; anything that is neither file nor folder is an
+/// error.
+fn files(root: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder))? {
+            let entry = entry?;
+            let plain = entry.file_name().into_string();
+            let plain = plain.map_err(|_| io::Error::other("a name is no text"))?;
+            let name = match folder.as_str() {
+                "" => plain,
+                folder => format!("{folder}/{plain}"),
+            };
+            let known = fs::symlink_metadata(root.join(&name))?;
+            if known.is_dir() {
+                folders.push(name.clone());
+            } else if !known.is_file() {
+                return Err(io::Error::other("it is neither file nor folder"));
+            }
+            found.push(Entry {
+                name,
+                len: known.is_file().then_some(known.len()),
+                // A folder's time changes with the names in it, which are compared.
+                changed: match known.is_file() {
+                    true => (known.mtime(), known.mtime_nsec()),
+                    false => (0, 0),
+                },
+            });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes an index's folder and everything in it.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
+        Ok(_) => fs::remove_file(folder),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Calls an engine, which may panic on damage where it should return an error.
+pub(super) fn caught<T, E: std::fmt::Display>(
+    call: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|e| Fault(e.to_string())),
+        Err(_) => Err(Fault("the index engine panicked".to_owned())),
+    }
+}
