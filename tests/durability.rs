@@ -7,20 +7,39 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Durability, Error, Graph, Job, JobStore, List, Options, Outcome, Recovery, State};
+use jobstore::{
+    Durability, Error, Graph, IndexEngine, Job, JobStore, List, Options, Outcome, Recovery, State,
+};
 
 use common::{Random, copy_folder, files_ending, lose_index, pack, request, small_segments};
 
 // ---- What a store holds, for comparing ----
 
+thread_local! {
+    /// The engine that the stores of this thread's test keep their index with.
+    static ENGINE: Cell<IndexEngine> = const { Cell::new(IndexEngine::Sled) };
+}
+
 fn leave() -> Options {
-    small_segments().recovery(Recovery::Leave)
+    let options = small_segments().recovery(Recovery::Leave);
+    options.index(ENGINE.get())
+}
+
+/// Calls a test for each engine, with the index's folder and its one large file.
+fn with_each_engine(test: impl Fn(&str, &str)) {
+    test("index", "db");
+    #[cfg(feature = "redb")]
+    {
+        ENGINE.set(IndexEngine::Redb);
+        test("index-redb", "rows.redb");
+    }
 }
 
 /// All that can be read of a store: lists, lives, outcomes; each job also by its id.
@@ -203,15 +222,35 @@ fn a_closed_store_opens_again_at_once_though_the_engine_starts_processes() {
 
 #[test]
 fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
+    with_each_engine(|folder, file| {
+        for is_sealed in [true, false] {
+            index_lost_damaged_unfinished_old_or_foreign(folder, file, is_sealed);
+        }
+    });
+}
+
+/// What became of an index is noticed by its seal; without one, as after a kill, by
+/// what is in it.
+fn index_lost_damaged_unfinished_old_or_foreign(folder: &str, file: &str, is_sealed: bool) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");
     let all = make_store(&dir);
-    let index = dir.join("index");
+    let index = dir.join(folder);
     let young = root.path().join("young");
     copy_folder(&index, &young);
+    let assert_same = |what: &str| {
+        let closed = dir.join("CLOSED");
+        let text = fs::read_to_string(&closed).unwrap();
+        assert!(text.contains("\nindex "), "{text}");
+        if !is_sealed {
+            fs::remove_file(closed).unwrap();
+        }
+        assert_same(&dir, &all, &format!("{folder}, sealed {is_sealed}: {what}"));
+    };
+    let lose_index = || fs::remove_dir_all(&index).unwrap();
 
-    lose_index(&dir);
-    assert_same(&dir, &all, "lost");
+    lose_index();
+    assert_same("lost");
 
     for name in fs::read_dir(&index).unwrap() {
         let path = name.unwrap().path();
@@ -219,50 +258,63 @@ fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
             fs::write(path, b"garbage garbage garbage").unwrap();
         }
     }
-    assert_same(&dir, &all, "garbage in every file");
+    assert_same("garbage in every file");
 
-    lose_index(&dir);
+    lose_index();
     fs::write(&index, b"a file, no folder").unwrap();
-    assert_same(&dir, &all, "a file in the folder's place");
+    assert_same("a file in the folder's place");
 
-    lose_index(&dir);
+    lose_index();
     fs::create_dir(&index).unwrap();
-    for name in ["db", "conf", "snap.0000000000000000"] {
+    for name in [file, "conf", "snap.0000000000000000"] {
         fs::write(index.join(name), vec![0xa5; 100_000]).unwrap();
     }
-    assert_same(&dir, &all, "a folder of garbage");
+    assert_same("a folder of garbage");
 
     for cut in [0, 1, 100, 5_000, 50_000] {
-        let db = index.join("db");
-        let bytes = fs::read(&db).unwrap();
-        fs::write(&db, &bytes[..cut.min(bytes.len())]).unwrap();
-        assert_same(&dir, &all, "cut");
+        let path = index.join(file);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..cut.min(bytes.len())]).unwrap();
+        assert_same("cut");
+    }
+
+    for flip in 0..8 {
+        let path = index.join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.len() / 8 * flip + 40 * flip;
+        bytes[at] ^= 0x55;
+        fs::write(&path, &bytes).unwrap();
+        assert_same("a byte changed");
     }
 
     fs::write(dir.join("INDEX-OPENING"), []).unwrap();
-    assert_same(&dir, &all, "an open that died in it");
+    assert_same("an open that died in it");
     assert!(!dir.join("INDEX-OPENING").exists());
 
-    lose_index(&dir);
+    lose_index();
     copy_folder(&young, &index);
-    assert_same(&dir, &all, "an old one put back");
+    assert_same("an old one put back");
 
     let other = root.path().join("other");
-    let store = JobStore::open(&other).unwrap();
+    let store = leave().open(&other).unwrap();
     for name in ["one", "two", "three"] {
         let graph = store.create_graph("p", name).unwrap();
         graph.submit_all(vec![request("c", "{}"); 30]).unwrap();
     }
     store.close().unwrap();
-    lose_index(&dir);
-    copy_folder(&other.join("index"), &index);
-    assert_same(&dir, &all, "one of another store");
-    let store = JobStore::open(&other).unwrap();
+    lose_index();
+    copy_folder(&other.join(folder), &index);
+    assert_same("one of another store");
+    let store = leave().open(&other).unwrap();
     assert_eq!(store.graphs().unwrap().len(), 3);
 }
 
 #[test]
 fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
+    with_each_engine(|folder, _| index_that_ends_in_the_middle_of_a_pack(folder));
+}
+
+fn index_that_ends_in_the_middle_of_a_pack(folder: &str) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");
     let store = leave().open(&dir).unwrap();
@@ -272,7 +324,7 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     // The index takes all of that in, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let old = root.path().join("old");
-    copy_folder(&dir.join("index"), &old);
+    copy_folder(&dir.join(folder), &old);
     // The very next event has its place looked up by the index later.
     for (n, id) in ids.iter().enumerate() {
         let outcome = Outcome::succeeded().with_detail(&n).unwrap();
@@ -281,8 +333,10 @@ fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
     pack(&store, &dir);
     let all = dump(&store);
     store.close().unwrap();
-    lose_index(&dir);
-    copy_folder(&old, &dir.join("index"));
+    // As a kill would leave it: nothing vouches for the index.
+    fs::remove_file(dir.join("CLOSED")).unwrap();
+    fs::remove_dir_all(dir.join(folder)).unwrap();
+    copy_folder(&old, &dir.join(folder));
     assert_same(&dir, &all, "an index of a moment within a pack");
 }
 

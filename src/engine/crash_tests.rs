@@ -18,6 +18,7 @@
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `late_index`: the index ends in the middle of what was packed since.
+//! - `old_details`: the index brings back rows as they were before.
 
 mod client;
 mod damage;
@@ -25,6 +26,7 @@ mod failing_calls;
 mod full_disk;
 mod held_syncs;
 mod late_index;
+mod old_details;
 mod power_cuts;
 mod repair;
 mod stuck;

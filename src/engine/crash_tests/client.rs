@@ -103,6 +103,14 @@ impl Store {
         })
     }
 
+    pub(super) fn create_graph(&self, name: &str) {
+        let act = Act::CreateGraph {
+            name: name.to_owned(),
+            number: 1,
+        };
+        self.carry_out(&act).expect("the graph is made");
+    }
+
     /// Carries an operation out; gives the ids of the jobs it made.
     pub(super) fn carry_out(&self, act: &Act) -> Result<Vec<JobId>> {
         match act {

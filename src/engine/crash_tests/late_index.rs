@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::crash_tests::client::{Client, Store, assert_no_thread_panicked, options};
 use crate::engine::crash_tests::world::Seen;
 use crate::engine::open::open_folder;
-use crate::options::Durability;
+use crate::options::{Durability, IndexEngine};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -51,12 +51,22 @@ fn put_into(folder: &Path, files: &Files) {
 
 #[test]
 fn an_index_that_ends_within_a_pack_is_brought_up_to_date() {
+    late_index(IndexEngine::Sled);
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn an_index_on_redb_that_ends_within_a_pack_is_brought_up_to_date() {
+    late_index(IndexEngine::Redb);
+}
+
+fn late_index(engine: IndexEngine) {
     for seed in 0..6 {
         let dir = tempfile::tempdir().expect("a folder");
         let mut client = Client::new(30 + seed, "graph", true);
         for session in 0..4 {
             let path = dir.path().join(session.to_string());
-            let opened = open_folder(options(Durability::Synced), &path);
+            let opened = open_folder(options(Durability::Synced).index(engine), &path);
             let store = Store::of(opened.expect("it opens"));
             client.world = client.world.reopened();
             let seen = Seen::read(&store);

@@ -8,22 +8,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::engine::INDEX_LAG_MAX;
 use crate::engine::crash_tests::client::{
     Act, Client, Store, assert_no_thread_panicked, options, within_bounds,
 };
 use crate::engine::crash_tests::power_cuts::check;
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::engine::ending::Worker;
-use crate::engine::open::{Look, lock, open, open_folder};
+use crate::engine::open::{IndexHome, Look, lock, open, open_folder};
 use crate::engine::watch::PATIENCE;
-use crate::engine::{Engine, INDEX_LAG_MAX};
 use crate::error::{Error, Result};
 use crate::health::Health;
+use crate::index::folder::IndexFolder;
 use crate::index::memory::MemoryIndex;
-use crate::index::sled_index::SledIndex;
 use crate::index::{Batch, EachRow, Fault, Index};
 use crate::list::List;
-use crate::options::{Durability, Options};
+use crate::options::{Durability, IndexEngine, Options};
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
@@ -79,12 +79,12 @@ impl Hang {
 }
 
 /// An index that hangs when it is told to.
-struct Hanging<I> {
-    index: I,
+struct Hanging {
+    index: Arc<dyn Index>,
     hang: Arc<Hang>,
 }
 
-impl<I: Index> Index for Hanging<I> {
+impl Index for Hanging {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.hang.pass("read");
         self.index.get(key)
@@ -106,7 +106,7 @@ impl<I: Index> Index for Hanging<I> {
     }
 }
 
-impl<I> Drop for Hanging<I> {
+impl Drop for Hanging {
     fn drop(&mut self) {
         self.hang.pass("release");
     }
@@ -122,13 +122,14 @@ fn closing_within(timeout: Duration) -> Options {
 /// Opens a store in memory, with a lock on a folder.
 fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Duration) -> Store {
     let lock = lock(&folder.join(names::LOCK), folder, Look::AndChange).expect("the lock");
-    let engine: Result<Arc<Engine>> =
-        open(closing_within(timeout), disk.clone(), Some(lock), &|_| {
-            Ok(Arc::new(Hanging {
-                index: MemoryIndex::default(),
-                hang: hang.clone(),
-            }))
-        });
+    let index = |_| -> Arc<dyn Index> {
+        Arc::new(Hanging {
+            index: Arc::new(MemoryIndex::default()),
+            hang: hang.clone(),
+        })
+    };
+    let home = IndexHome::Memory(&index);
+    let engine = open(closing_within(timeout), disk.clone(), Some(lock), home);
     Store::of(engine.expect("it opens"))
 }
 
@@ -275,12 +276,15 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
         let hang = Arc::new(Hang::default());
         let disk: Arc<dyn Disk> = Arc::new(Folder::open(path).expect("a folder"));
         let held = lock(&path.join(names::LOCK), path, Look::AndChange).expect("the lock");
-        let opened = open(closing_within(SHORT), disk, Some(held), &|_| {
-            let (folder, marker) = (path.join(names::INDEX), path.join(names::INDEX_OPENING));
-            let index = SledIndex::open(&folder, &marker, 4 << 20).expect("an index");
+        let index = |anew| -> Arc<dyn Index> {
+            let folder = IndexFolder::new(path, IndexEngine::Sled, 4 << 20);
+            let index = folder.open(anew, None).expect("an index");
+            folder.opened().expect("the marker goes");
             let hang = hang.clone();
-            Ok(Arc::new(Hanging { index, hang }))
-        });
+            Arc::new(Hanging { index, hang })
+        };
+        let home = IndexHome::Memory(&index);
+        let opened = open(closing_within(SHORT), disk, Some(held), home);
         let store = Store::of(opened.expect("it opens"));
         let mut client = Client::new(73, "graph", true);
         client.world = World::default().reopened();

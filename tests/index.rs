@@ -1,0 +1,256 @@
+//! The index: sealed when a store is closed, and kept by the engine that was chosen.
+//!
+//! Proves that nothing rests on the index: whatever became of it, the store is what it
+//! was; and that a normal close leaves one that the next open can use.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use jobstore::{Graph, IndexEngine, JobStore, List, Outcome, Recovery};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use common::{copy_folder, names_in, request, small_segments};
+
+fn engines() -> Vec<(IndexEngine, &'static str, &'static str)> {
+    vec![
+        (IndexEngine::Sled, "index", "db"),
+        #[cfg(feature = "redb")]
+        (IndexEngine::Redb, "index-redb", "rows.redb"),
+    ]
+}
+
+/// Keeps what the store says to who operates it.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl Said {
+    /// What is said meanwhile by this thread.
+    fn during<T>(work: impl FnOnce() -> T) -> (T, String) {
+        let said = Said::default();
+        let done = tracing::subscriber::with_default(said.clone(), work);
+        let lines = said.0.lock().unwrap().join("\n");
+        (done, lines)
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let line = format!("{field}: {value:?}");
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Subscriber for Said {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Opens a store; also says why its index was made anew, if it was.
+fn open(dir: &Path, engine: IndexEngine) -> (JobStore, Option<String>) {
+    let options = small_segments().recovery(Recovery::Leave).index(engine);
+    let (store, said) = Said::during(|| options.open(dir).unwrap());
+    let anew = said.contains("made anew") || said.contains("does not fit");
+    (store, anew.then_some(said))
+}
+
+/// Jobs with all kinds of lives.
+fn work(graph: &Graph, round: usize) {
+    for n in 0..20 {
+        let id = format!("job-{round}-{n}");
+        let id = graph.submit_as(id, request("c", "{}")).unwrap();
+        if n % 4 > 0 {
+            graph.start(id.id()).unwrap();
+        }
+        if n % 4 > 1 {
+            let outcome = Outcome::succeeded().with_detail(&n).unwrap();
+            graph.complete(id.id(), outcome).unwrap();
+        }
+    }
+}
+
+fn dump(store: &JobStore) -> Vec<String> {
+    let graph = store.graph("p", "g").unwrap();
+    let page = graph.list(List::new()).unwrap();
+    page.jobs()
+        .map(|job| {
+            let job = job.unwrap();
+            let by_id = graph.job(job.id()).unwrap().unwrap();
+            assert_eq!(format!("{by_id:?}"), format!("{job:?}"));
+            let times = (job.submitted_at(), job.started_at(), job.finished_at());
+            format!("{job:?} {times:?} {:?}", job.outcome())
+        })
+        .collect()
+}
+
+#[test]
+fn a_normal_close_leaves_an_index_that_the_next_open_uses() {
+    for (engine, folder, _) in engines() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let (store, anew) = open(dir.path(), engine);
+            assert_eq!(anew, None, "{engine:?}, open {round}");
+            let graph = store.graph_or_create("p", "g").unwrap();
+            work(&graph, round);
+            store.close().unwrap();
+            let closed = fs::read_to_string(dir.path().join("CLOSED")).unwrap();
+            let name = format!("{engine:?} ").to_lowercase();
+            let sealed = closed.lines().any(|line| {
+                let index = line.strip_prefix("index ");
+                index.is_some_and(|index| index.starts_with(&name))
+            });
+            assert!(sealed, "{engine:?}, close {round}: {closed}");
+        }
+        assert!(dir.path().join(folder).is_dir());
+    }
+}
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn an_index_that_changed_while_the_store_was_closed_is_not_given_to_its_engine() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        before(info);
+    }));
+    for (engine, folder, file) in engines() {
+        let root = tempfile::tempdir().unwrap();
+        let origin = root.path().join("origin");
+        let (store, _) = open(&origin, engine);
+        let graph = store.create_graph("p", "g").unwrap();
+        (0..10).for_each(|round| work(&graph, round));
+        let all = dump(&store);
+        store.close().unwrap();
+        let len = fs::metadata(origin.join(folder).join(file)).unwrap().len();
+        type Damage<'a> = Box<dyn Fn(&Path) + 'a>;
+        let mut damages: Vec<(String, Damage<'_>)> = vec![
+            (
+                "a file more".to_owned(),
+                Box::new(|index| fs::write(index.join("more"), b"").unwrap()),
+            ),
+            (
+                "a folder more".to_owned(),
+                Box::new(|index| fs::create_dir(index.join("more")).unwrap()),
+            ),
+            (
+                "a link".to_owned(),
+                Box::new(|index| std::os::unix::fs::symlink(file, index.join("more")).unwrap()),
+            ),
+            (
+                "a file of another name".to_owned(),
+                Box::new(|index| fs::rename(index.join(file), index.join("other")).unwrap()),
+            ),
+            (
+                "cut".to_owned(),
+                Box::new(|index| {
+                    let path = index.join(file);
+                    let bytes = fs::read(&path).unwrap();
+                    fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+                }),
+            ),
+        ];
+        for at in (0..len).step_by(len as usize / 24) {
+            damages.push((
+                format!("the byte at {at}"),
+                Box::new(move |index| {
+                    let path = index.join(file);
+                    let mut bytes = fs::read(&path).unwrap();
+                    bytes[at as usize] ^= 0xff;
+                    fs::write(path, &bytes).unwrap();
+                }),
+            ));
+        }
+        for (what, damage) in damages {
+            let dir = root.path().join("copy");
+            copy_folder(&origin, &dir);
+            damage(&dir.join(folder));
+            let (store, anew) = open(&dir, engine);
+            let anew = anew.unwrap_or_else(|| panic!("{engine:?}, {what}: not noticed"));
+            assert!(
+                anew.contains("not as it was when the store was closed"),
+                "{engine:?}, {what}: {anew}"
+            );
+            // Once is enough: what is made then is sound.
+            assert!(!anew.contains("does not"), "{engine:?}, {what}: {anew}");
+            assert_eq!(dump(&store), all, "{engine:?}, {what}");
+            store.close().unwrap();
+            assert_eq!(open(&dir, engine).1, None, "{engine:?}, {what}");
+            fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "an engine panicked");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn an_index_of_another_engine_does_not_stay() {
+    for is_closed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let mut all = None;
+        for (round, engine) in [
+            IndexEngine::Sled,
+            IndexEngine::Redb,
+            IndexEngine::Redb,
+            IndexEngine::Sled,
+            IndexEngine::Redb,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if !is_closed && round > 0 {
+                fs::remove_file(dir.join("CLOSED")).unwrap();
+            }
+            let (store, _) = open(dir, engine);
+            if let Some(all) = all {
+                assert_eq!(dump(&store), all, "{engine:?} in round {round}");
+            }
+            let (there, gone) = match engine {
+                IndexEngine::Redb => ("index-redb", "index"),
+                _ => ("index", "index-redb"),
+            };
+            let names = names_in(dir);
+            assert!(names.iter().any(|name| name == there), "{names:?}");
+            assert!(!names.iter().any(|name| name == gone), "{names:?}");
+            let graph = store.graph_or_create("p", "g").unwrap();
+            work(&graph, round);
+            // Old jobs change, too, so that an old index would know less of them.
+            for n in 1..5 {
+                let id = format!("job-{}-{}", round.saturating_sub(1), 4 * n + 1);
+                let job = graph.job(&id).unwrap().unwrap();
+                graph.complete(job.id(), Outcome::cancelled()).ok();
+            }
+            all = Some(dump(&store));
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_index_and_its_files_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    for (engine, folder, _) in engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path(), engine);
+        let mode = fs::metadata(dir.path().join(folder)).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o700, "{engine:?}");
+        store.close().unwrap();
+    }
+}
