@@ -110,7 +110,7 @@ fn rows_are_those_of_a_plain_map() {
                     "{engine}"
                 );
             }
-            for prefix in [&[][..], &[0], &[b'd'], &[0xff], &[0xff, 0xff], &[1, 0xff]] {
+            for prefix in [&[][..], &[0], b"d", &[0xff], &[0xff, 0xff], &[1, 0xff]] {
                 let expected: Vec<_> = plain
                     .iter()
                     .filter(|(key, _)| key.starts_with(prefix))

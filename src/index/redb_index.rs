@@ -12,6 +12,11 @@
 //! made anew. That mark has to be durable before pages change, and what it vouches for
 //! before it is taken away: during open and close a sync is one.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "redb's errors are as they are; they become faults at once"
+)]
+
 use std::fmt;
 use std::fs::File;
 use std::io;
