@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::folder::IndexFolder;
 use super::memory::MemoryIndex;
@@ -296,7 +297,7 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         // Ends by itself, should nobody kill it.
         for number in first + 1..first + 100_000 {
             index.write(&generation(number)).unwrap();
-            if number % 7 == 0 {
+            if number % 41 == 0 {
                 index.flush().unwrap();
                 println!("\nflushed {number}");
             }
@@ -305,7 +306,7 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
     }
     for engine in on_disk() {
         let dir = tempfile::tempdir().unwrap();
-        for kill in 0..4 {
+        for kill in 0..8 {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args([CHILD_TEST, "--exact", "--nocapture"])
                 .env(CHILD, format!("{engine:?}:{}", dir.path().display()))
@@ -320,9 +321,11 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
                 number.strip_prefix("flushed ")?.parse::<u64>().ok()
             });
             let mut numbers = numbers.fuse();
-            for number in numbers.by_ref().take(5 + 9 * kill) {
+            for number in numbers.by_ref().take(1 + kill) {
                 flushed = number;
             }
+            // Anywhere between two of these lines.
+            std::thread::sleep(Duration::from_millis(7 * kill as u64 % 40));
             child.kill().unwrap();
             // What it had said by then.
             flushed = numbers.last().unwrap_or(flushed);
