@@ -20,7 +20,8 @@ use crate::storage::names;
 
 const CACHE_BYTES: u64 = 1 << 20;
 
-fn on_disk() -> Vec<IndexEngine> {
+/// The engines that keep an index in a folder.
+pub(super) fn on_disk() -> Vec<IndexEngine> {
     vec![
         IndexEngine::Sled,
         #[cfg(feature = "redb")]

@@ -318,3 +318,30 @@ pub(super) fn caught<T, E: std::fmt::Display>(
         Err(_) => Err(Fault("the index engine panicked".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_somebody_has_open_or_that_failed_is_not_sealed() {
+        for engine in super::super::conformance::on_disk() {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = IndexFolder::new(dir.path(), engine, 1 << 20);
+            let index = folder.open(false, None).unwrap();
+            folder.opened().unwrap();
+            let reader = index.clone();
+            drop(index);
+            assert_eq!(folder.seal().unwrap(), None, "{engine:?}");
+            drop(reader);
+            let sealed = folder.seal().unwrap();
+            assert!(sealed.is_some(), "{engine:?}");
+            assert_eq!(folder.seal().unwrap(), sealed, "{engine:?}");
+            fs::write(folder.path().join("more"), b"").unwrap();
+            let other = folder.seal().unwrap();
+            assert!(other.is_some() && other != sealed, "{engine:?}");
+            fs::write(folder.marker(), b"").unwrap();
+            assert_eq!(folder.seal().unwrap(), None, "{engine:?}");
+        }
+    }
+}

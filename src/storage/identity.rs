@@ -173,3 +173,44 @@ fn read_checked(disk: &dyn Disk, name: &str) -> Result<Option<String>> {
         None => Err(Error::damaged(path, 0, "the checksum does not match")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::memory::Memory;
+
+    #[test]
+    fn how_a_store_was_closed_comes_back_and_nothing_else_is_taken_for_it() {
+        let (id, disk) = (StoreId(7), Memory::default());
+        let end = LogEnd {
+            epoch: 1,
+            offset: 2,
+            lsn: 3,
+        };
+        let seal = IndexSeal {
+            engine: "sled".to_owned(),
+            hash: 5,
+        };
+        for index in [None, Some(seal)] {
+            let closed = Closed { end, index };
+            write_closed(&disk, id, &closed).unwrap();
+            assert_eq!(read_closed(&disk, id).unwrap(), Some(closed.clone()));
+            assert!(read_closed(&disk, StoreId(8)).is_err(), "another store's");
+            let text = closed.text(id);
+            for (from, to) in [
+                ("closed\n", "open\n"),
+                ("epoch 1", "epoch +1"),
+                ("epoch 1", "epoch 01"),
+                ("lsn 3\n", ""),
+                ("lsn 3\n", "lsn 3\nmore\n"),
+                ("lsn 3\n", "lsn 3\nindex sled\n"),
+                ("lsn 3\n", "lsn 3\n\n"),
+                ("lsn 3\n", "lsn 3\r\n"),
+            ] {
+                // With a checksum that fits.
+                write(&disk, names::CLOSED, &text.replace(from, to)).unwrap();
+                assert!(read_closed(&disk, id).is_err(), "{from:?} as {to:?}");
+            }
+        }
+    }
+}
