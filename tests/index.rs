@@ -15,7 +15,9 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use common::{copy_folder, names_in, request, small_segments};
+#[cfg(feature = "redb")]
+use common::names_in;
+use common::{copy_folder, request, small_segments};
 
 fn engines() -> Vec<(IndexEngine, &'static str, &'static str)> {
     vec![
