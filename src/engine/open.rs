@@ -30,6 +30,7 @@ use crate::options::Options;
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
+use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, Closed, IndexSeal, StoreId};
 use crate::storage::log::Log;
 use crate::storage::names;
@@ -610,7 +611,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     };
     let head: Head = rows::open_value(rows::HEAD, &value)
         .ok_or_else(|| Fault("its head is not valid".to_owned()))?;
-    if head.rows_format != ROWS_FORMAT || head.store != store.0 {
+    let is_possible = head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX;
+    if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
         return Err(Fault("it is of another store or release".to_owned()).into());
     }
     let mut graphs = Graphs {

@@ -307,6 +307,11 @@ impl StatusColumn {
             eight.copy_from_slice(bytes);
             *word = u64::from_le_bytes(eight);
         }
+        // Jobs that are still to come find their place empty.
+        let (_, last, shift) = place(jobs - 1);
+        if chunk.words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
+            return None;
+        }
         for job in 0..jobs {
             let (_, word, shift) = place(job);
             chunk.counts[((chunk.words[word] >> shift) & 3) as usize] += 1;

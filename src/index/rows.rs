@@ -126,7 +126,9 @@ pub(crate) struct Head {
 pub(crate) struct GraphRow {
     pub(crate) number: u64,
     pub(crate) key: [u64; 2],
+    #[serde(deserialize_with = "codec::text")]
     pub(crate) project: String,
+    #[serde(deserialize_with = "codec::text")]
     pub(crate) name: String,
     pub(crate) created_ms: u64,
 }

@@ -20,6 +20,8 @@ pub(crate) const BLOCK_TEXT_BYTES: usize = 32 << 10;
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 /// compressed length 4, length 4, crc 4.
 pub(crate) const PIECE_HEADER_BYTES: usize = 12;
+/// LZ4 makes no more than this of one byte.
+const RATIO_MAX: usize = 255;
 
 /// The list's text around a job's id, state and request.
 pub(crate) const BEFORE_ID: &str = r#"{"jobId":""#;
@@ -294,7 +296,7 @@ impl Seed {
         Seed(seed)
     }
 
-    fn crc(self, lengths: &[u8], data: &[u8]) -> u32 {
+    pub(super) fn crc(self, lengths: &[u8], data: &[u8]) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.0);
         crc.update(lengths);
@@ -339,7 +341,11 @@ pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Opti
     if seed.crc(&header[..8], data) != u32_at(header, 8) {
         return None;
     }
-    // The lengths are believed only behind the checksum.
+    // The lengths are believed only behind the checksum, and no further than the
+    // compression can go.
+    if raw_len > packed_len.saturating_mul(RATIO_MAX) {
+        return None;
+    }
     if buffer.len() < raw_len {
         buffer.resize(raw_len, 0);
     }

@@ -4,7 +4,7 @@
 //! first). Must not know: what the values mean.
 //! Promise: a hostile length allocates nothing; bytes left over are an error.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Bytes a decoded value may take. The largest value is a submitted request.
 const BYTES_MAX: usize = 512 << 20;
@@ -34,6 +34,20 @@ pub(crate) fn decode_prefix<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let (value, taken) = decode_prefix(bytes)?;
     (taken == bytes.len()).then_some(value)
+}
+
+/// A text of its own. It is read in place first: bincode's own strings reserve what
+/// their length says before they look how much there is.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    <&str>::deserialize(deserializer).map(str::to_owned)
+}
+
+/// The same where there may be none.
+pub(crate) fn text_if_any<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = <Option<&str>>::deserialize(deserializer)?;
+    Ok(text.map(str::to_owned))
 }
 
 /// Bytes the encoding puts in front of a text of this length.

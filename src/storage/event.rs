@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::storage::codec;
 
+/// Every number of a job, event, boot or segment is below this. No store comes so
+/// far, and none of them has to be added to another with care.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 /// One change, with everything that is needed to make it again.
 ///
 /// Every event has a log sequence number (LSN), counted over all graphs from 1;
@@ -81,12 +85,19 @@ pub(crate) enum Event<'a> {
     },
 }
 
+/// Bytes an id may have.
+const ID_BYTES_MAX: usize = 128;
+
 /// The parts of an outcome that most jobs do not have.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Extra {
+    #[serde(deserialize_with = "codec::text_if_any")]
     pub(crate) code: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
     pub(crate) message: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
     pub(crate) detail: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
     pub(crate) result_ref: Option<String>,
 }
 
@@ -111,7 +122,44 @@ impl<'a> Event<'a> {
     }
 
     pub(crate) fn decode_prefix(bytes: &'a [u8]) -> Option<(Event<'a>, usize)> {
-        codec::decode_prefix(bytes)
+        let (event, taken) = codec::decode_prefix::<Event<'a>>(bytes)?;
+        event.is_possible().then_some((event, taken))
+    }
+
+    /// Whether a store may have written it. A checksum that is right by chance, or
+    /// was made right, vouches for anything.
+    fn is_possible(&self) -> bool {
+        let fits = |number: u64| number < NUMBER_MAX;
+        match *self {
+            Event::Submitted {
+                sequence,
+                time_ms,
+                id,
+                ..
+            } => fits(sequence) && fits(time_ms) && id.len() <= ID_BYTES_MAX,
+            Event::Started {
+                sequence, time_ms, ..
+            }
+            | Event::CancelRequested {
+                sequence, time_ms, ..
+            }
+            | Event::Completed {
+                sequence, time_ms, ..
+            } => fits(sequence) && fits(time_ms),
+            Event::Recovered {
+                boot, sequences, ..
+            } => fits(boot) && last_of_sequences(sequences).is_some(),
+            Event::Submits {
+                first_sequence,
+                count,
+                ..
+            } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
+            Event::Booted { boot, .. } => fits(boot),
+            Event::Lost { count } => (1..NUMBER_MAX).contains(&count),
+            Event::GraphCreated { graph, .. } | Event::GraphDropped { graph, .. } => {
+                graph < u32::MAX
+            }
+        }
     }
 
     /// How many LSNs it covers.
@@ -143,14 +191,29 @@ pub(crate) fn pack_sequences(sequences: &[u64]) -> Vec<u8> {
 
 /// The reverse of [`pack_sequences`]; `None` when the bytes are not that.
 pub(crate) fn unpack_sequences(bytes: &[u8]) -> Option<Vec<u64>> {
-    let mut reader = codec::VarReader(bytes);
     let mut sequences = Vec::new();
+    each_sequence(bytes, |sequence| sequences.push(sequence))?;
+    Some(sequences)
+}
+
+/// The last of them, 0 where there is none; `None` when the bytes are not that.
+pub(crate) fn last_of_sequences(bytes: &[u8]) -> Option<u64> {
+    let mut last = 0;
+    each_sequence(bytes, |sequence| last = sequence)?;
+    Some(last)
+}
+
+fn each_sequence(bytes: &[u8], mut each: impl FnMut(u64)) -> Option<()> {
+    let mut reader = codec::VarReader(bytes);
     let mut sequence = 0u64;
     while !reader.0.is_empty() {
         sequence = sequence.checked_add(reader.next()?)?;
-        sequences.push(sequence);
+        if sequence >= NUMBER_MAX {
+            return None;
+        }
+        each(sequence);
     }
-    Some(sequences)
+    Some(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::io;
 
 use crate::error::{Error, Result};
 use crate::storage::disk::{self, Disk};
+use crate::storage::event::NUMBER_MAX;
 use crate::storage::names;
 
 /// The format this release writes. Version 0 comes without an upgrade promise.
@@ -122,7 +123,10 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
         return Ok(None);
     };
     // What is not exactly as it is written is not readable.
-    match Closed::parse(&text).filter(|closed| closed.text(id) == text) {
+    match Closed::parse(&text).filter(|closed| {
+        let LogEnd { epoch, lsn, .. } = closed.end;
+        epoch < NUMBER_MAX && lsn < NUMBER_MAX && closed.text(id) == text
+    }) {
         Some(closed) => Ok(Some(closed)),
         None => Err(Error::damaged(
             disk.path(names::CLOSED),

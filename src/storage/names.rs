@@ -3,6 +3,8 @@
 //! Owns: which file is what. Must not know: what is in them.
 //! Promise: every file of a store is known by its name alone.
 
+use crate::storage::event::NUMBER_MAX;
+
 /// Store id and format.
 pub(crate) const STORE: &str = "STORE";
 /// Where the log ended at the last clean close; gone while the store is open.
@@ -29,7 +31,7 @@ pub(crate) fn segment(epoch: u64) -> String {
 
 /// The epoch in a segment's name.
 pub(crate) fn segment_epoch(name: &str) -> Option<u64> {
-    hex16(name.strip_suffix(".segment")?)
+    hex16(name.strip_suffix(".segment")?).filter(|&epoch| epoch < NUMBER_MAX)
 }
 
 /// A pack, by the log sequence numbers it holds, both inclusive.
@@ -44,7 +46,8 @@ pub(crate) fn pack_range(name: &str) -> Option<(u64, u64)> {
 }
 
 fn hex16(text: &str) -> Option<u64> {
-    let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let plain = text.len() == 16 && text.bytes().all(is_digit);
     plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 

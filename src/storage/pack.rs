@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::storage::block::{Seed, open_piece};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
-use crate::storage::event::Event;
+use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::frame::{u32_at, u64_at};
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
@@ -298,7 +298,7 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         let all_inside = graph
             .blocks
             .iter()
-            .all(|b| b.jobs > 0 && inside(b.offset, b.len) && b.first_sequence < 1 << 62);
+            .all(|b| b.jobs > 0 && inside(b.offset, b.len) && b.first_sequence < NUMBER_MAX);
         all_inside
             && graph
                 .blocks
@@ -314,7 +314,13 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
             .chunks
             .first()
             .is_some_and(|c| c.first_lsn == footer.first_lsn);
-    blocks_join && chunks_join && footer.first_lsn <= footer.last_lsn && footer.last_lsn < u64::MAX
+    let in_range = footer
+        .chunks
+        .last()
+        .is_some_and(|c| c.first_lsn <= footer.last_lsn)
+        && (1..NUMBER_MAX).contains(&footer.first_lsn)
+        && footer.last_lsn < NUMBER_MAX;
+    blocks_join && chunks_join && in_range
 }
 
 /// The checksum of all of a header but itself.

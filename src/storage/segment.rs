@@ -14,7 +14,7 @@ use crate::sync::{OnceLock, RwLock};
 
 use crate::error::{Error, Result};
 use crate::storage::disk::{Disk, File};
-use crate::storage::event::Event;
+use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::frame::{
     Binding, Frame, HEADER_BYTES, holds_a_frame, later_frame_vouches_for, u32_at, u64_at,
 };
@@ -41,7 +41,7 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    fn encode(self, store: StoreId) -> [u8; SEGMENT_HEADER_BYTES] {
+    pub(super) fn encode(self, store: StoreId) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut out = [0; SEGMENT_HEADER_BYTES];
         out[0..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -192,7 +192,8 @@ impl Segment {
         }
         // A header ends in zeros, mostly: one that is cut there reads like a whole one.
         let is_cut = found < SEGMENT_HEADER_BYTES;
-        if is_cut || parsed.epoch != epoch || header != parsed.encode(store) {
+        let is_possible = (1..NUMBER_MAX).contains(&parsed.first_lsn);
+        if is_cut || parsed.epoch != epoch || !is_possible || header != parsed.encode(store) {
             let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
             // One of another store is whole, and none that a crash leaves.
