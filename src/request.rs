@@ -192,12 +192,13 @@ impl Request {
     /// [`Request::new`]. `None` when it is anything else.
     pub(crate) fn from_stored(wire: &str) -> Option<Request> {
         let parts = WireRequest::parse(wire).ok()?;
-        let body_len = parts.body?.get().len();
+        // The body stands at the end, where it is cut out again.
+        let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
         Some(Request {
             wire: wire.into(),
             command: parts.command.into(),
             url: parts.url.into(),
-            body_at: wire.len().checked_sub(body_len + 1)?,
+            body_at: head.len(),
         })
     }
 
@@ -285,6 +286,17 @@ mod tests {
         assert_eq!(back.url(), "/ü?x=\n");
         assert_eq!(back.body(), "[1,null]");
         assert_eq!(back.as_json(), request.as_json());
+    }
+
+    #[test]
+    fn what_was_not_stored_by_a_request_is_none() {
+        for wire in [
+            "{\"command\":\"c\",\"url\":\"\",\"body\":[1]} ",
+            "{\"body\":[1],\"command\":\"é\",\"url\":\"é\"}",
+            "{\"command\":\"c\",\"url\":\"\"}",
+        ] {
+            assert!(Request::from_stored(wire).is_none(), "{wire}");
+        }
     }
 
     #[test]
