@@ -9,7 +9,7 @@
 //! blocks as they are, for lost events one event that counts them, for lost jobs
 //! places without a block.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use crate::engine::packing::put_submits;
@@ -58,6 +58,7 @@ pub(crate) fn repair(
         disk,
         survey,
         ends: BTreeMap::new(),
+        known: BTreeSet::new(),
         created: created.into(),
         done: Done::default(),
     };
@@ -115,6 +116,8 @@ struct Repair<'r> {
     survey: &'r Survey,
     /// One past the last job of each graph, as far as was come.
     ends: BTreeMap<u32, u64>,
+    /// Graphs that were created as far as was come: only they have places.
+    known: BTreeSet<u32>,
     /// Graphs whose creation is still to be put where one was lost.
     created: VecDeque<(u32, GraphRow)>,
     done: Done,
@@ -122,6 +125,7 @@ struct Repair<'r> {
 
 impl<'r> Repair<'r> {
     fn pass(&mut self, stretch: &Stretch) {
+        self.known.extend(&stretch.created);
         for (&graph, runs) in &stretch.spans {
             if let Some(&(_, end)) = runs.last() {
                 self.ends.insert(graph, end);
@@ -131,6 +135,7 @@ impl<'r> Repair<'r> {
 
     fn rewrite(&mut self, n: usize) -> Result<()> {
         let stretch = &self.survey.stretches[n];
+        self.known.extend(&stretch.created);
         if let Source::Pack { pack, .. } = &stretch.source {
             self.keep(&pack.name)?;
         }
@@ -161,7 +166,7 @@ impl<'r> Repair<'r> {
             }
         }
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
-        graphs.retain(|graph| !self.survey.graphs[graph].is_dropped);
+        graphs.retain(|graph| self.known.contains(graph) && !self.survey.graphs[graph].is_dropped);
         for graph in graphs {
             // Where the graph goes on: jobs up to there are known of before they are
             // spoken of again.
@@ -184,6 +189,7 @@ impl<'r> Repair<'r> {
             let Some((graph, row)) = self.created.pop_front() else {
                 break;
             };
+            self.known.insert(graph);
             writer.event(&Event::GraphCreated {
                 graph,
                 number: row.number,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::report::{Damage, GraphReport};
 use crate::storage::block::Block;
 use crate::storage::disk::Disk;
-use crate::storage::event::{Event, unpack_sequences};
+use crate::storage::event::{Event, last_of_sequences};
 use crate::storage::frame::{Binding, Frame, frames_anywhere};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
@@ -32,6 +32,8 @@ pub(crate) struct Stretch {
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// One past the last job that its events speak of, by graph.
     pub(crate) spoken: BTreeMap<u32, u64>,
+    /// Graphs that its events create.
+    pub(crate) created: BTreeSet<u32>,
 }
 
 pub(crate) enum Source {
@@ -201,7 +203,8 @@ impl Survey {
             GraphReport {
                 project_id,
                 name,
-                sound: found.end - found.damaged - found.set_aside,
+                // The places of two files may overlap.
+                sound: found.end.saturating_sub(found.damaged + found.set_aside),
                 damaged: found.damaged,
                 set_aside: found.set_aside,
             }
@@ -294,6 +297,7 @@ impl Survey {
             is_sound: false,
             spans: BTreeMap::new(),
             spoken: BTreeMap::new(),
+            created: BTreeSet::new(),
         });
         Ok(())
     }
@@ -328,6 +332,7 @@ impl Survey {
             },
             spans,
             spoken: std::mem::take(&mut tally.spoken),
+            created: tally.creates(),
         };
         Ok((stretch, tally))
     }
@@ -498,6 +503,7 @@ impl Survey {
         }
         let is_sound = tally.damage.is_empty() && joins;
         let spoken = std::mem::take(&mut tally.spoken);
+        let created = tally.creates();
         self.take_tally(tally)?;
         if last_lsn < first_lsn {
             if segment.header.is_none() {
@@ -511,6 +517,7 @@ impl Survey {
                 is_sound,
                 spans,
                 spoken,
+                created,
             });
         }
         Ok(())
@@ -618,6 +625,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    fn creates(&self) -> BTreeSet<u32> {
+        self.created.iter().map(|&(graph, _)| graph).collect()
+    }
+
     fn speak(&mut self, graph: u32, sequence: u64) {
         let end = self.spoken.entry(graph).or_default();
         *end = (*end).max(sequence.saturating_add(1));
@@ -651,12 +662,11 @@ impl Tally {
                 graph,
                 first_sequence,
                 count,
-            } => self.speak(graph, first_sequence.saturating_add(count) - 1),
+            } => self.speak(graph, first_sequence + count - 1),
             Event::Recovered {
                 graph, sequences, ..
             } => {
-                let last = unpack_sequences(sequences).and_then(|all| all.last().copied());
-                self.speak(graph, last.unwrap_or(0));
+                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
             }
             Event::Booted { .. } | Event::Lost { .. } => {}
         }
