@@ -4,7 +4,9 @@
 //! file it lies in beyond that file's epoch.
 //! Promise: a frame reads as valid only in the place it was written to.
 
-use crate::storage::event::Event;
+use crc32fast::Hasher;
+
+use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::identity::StoreId;
 
 /// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8.
@@ -22,20 +24,25 @@ pub(crate) struct Binding {
 
 impl Binding {
     fn crc(self, rest_of_header: &[u8], payload: &[u8]) -> u32 {
-        let mut crc = crc32fast::Hasher::new();
+        let mut crc = self.crc_before_payload(rest_of_header);
+        crc.update(payload);
+        crc.finalize()
+    }
+
+    fn crc_before_payload(self, rest_of_header: &[u8]) -> Hasher {
+        let mut crc = Hasher::new();
         crc.update(&self.store.0.to_le_bytes());
         crc.update(&self.epoch.to_le_bytes());
         crc.update(rest_of_header);
-        crc.update(payload);
-        crc.finalize()
+        crc
     }
 }
 
 /// A frame that is being put together; reused from commit to commit.
 #[derive(Default)]
 pub(crate) struct Builder {
-    bytes: Vec<u8>,
-    count: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) count: u32,
 }
 
 impl Builder {
@@ -95,6 +102,14 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// The frame at the start of `bytes`, if there is a valid one.
     pub(crate) fn parse(bytes: &'a [u8], binding: Binding) -> Option<Frame<'a>> {
+        let (frame, header) = Frame::claimed(bytes)?;
+        let crc = binding.crc(&header[CRC_END..], frame.payload);
+        (crc == u32_at(header, 4)).then_some(frame)
+    }
+
+    /// What the start of `bytes` says it is, and its header; the checksum was not
+    /// looked at.
+    fn claimed(bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
         let header = bytes.get(..HEADER_BYTES)?;
         if u32_at(header, 0) != MAGIC {
             return None;
@@ -107,10 +122,8 @@ impl<'a> Frame<'a> {
             synced_lsn: u64_at(header, 24),
             payload,
         };
-        let valid = binding.crc(&header[CRC_END..], payload) == u32_at(header, 4)
-            && frame.count > 0
-            && frame.first_lsn.checked_add(frame.count).is_some();
-        valid.then_some(frame)
+        let is_possible = frame.count > 0 && (1..NUMBER_MAX).contains(&frame.first_lsn);
+        is_possible.then_some((frame, header))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -154,16 +167,78 @@ pub(crate) fn frames_anywhere(
 ) -> impl Iterator<Item = (usize, Frame<'_>)> {
     let magic = MAGIC.to_le_bytes();
     let mut at = 0;
+    let mut sums = Sums::of(bytes);
     std::iter::from_fn(move || {
         while let Some(found) = find(&bytes[at..], &magic) {
             let start = at + found;
             at = start + 1;
-            if let Some(frame) = Frame::parse(&bytes[start..], binding) {
+            let Some((frame, header)) = Frame::claimed(&bytes[start..]) else {
+                continue;
+            };
+            let mut crc = binding.crc_before_payload(&header[CRC_END..]);
+            let payload_at = start + HEADER_BYTES;
+            crc.combine(&sums.sum(payload_at, frame.payload.len()));
+            if crc.finalize() == u32_at(header, 4) {
                 return Some((start, frame));
             }
         }
         None
     })
+}
+
+/// Checksums of any part of some bytes, each at the cost of a short stretch: bytes
+/// that look like the start of a frame everywhere take no longer than others.
+struct Sums<'a> {
+    bytes: &'a [u8],
+    /// Bytes summed up directly, which is quicker while there are few such parts.
+    spent: usize,
+    /// The checksums of what lies before each step.
+    before: Vec<u32>,
+}
+
+/// From one known checksum to the next.
+const SUM_STEP_BYTES: usize = 1 << 10;
+
+impl<'a> Sums<'a> {
+    fn of(bytes: &'a [u8]) -> Sums<'a> {
+        Sums {
+            bytes,
+            spent: 0,
+            before: Vec::new(),
+        }
+    }
+
+    /// The checksum of `len` bytes from `start` on, which are there.
+    fn sum(&mut self, start: usize, len: usize) -> Hasher {
+        if self.spent < self.bytes.len() || len < SUM_STEP_BYTES {
+            self.spent += len;
+            let mut crc = Hasher::new();
+            crc.update(&self.bytes[start..start + len]);
+            return crc;
+        }
+        // Of two texts in a row: crc(ab) = crc(a), moved on by b's length, ^ crc(b).
+        let end = self.sum_before(start + len).finalize();
+        let mut moved = self.sum_before(start);
+        moved.combine(&Hasher::new_with_initial_len(0, len as u64));
+        Hasher::new_with_initial_len(end ^ moved.finalize(), len as u64)
+    }
+
+    /// The checksum of everything before `at`.
+    fn sum_before(&mut self, at: usize) -> Hasher {
+        if self.before.is_empty() {
+            let mut crc = Hasher::new();
+            self.before.push(0);
+            for step in self.bytes.chunks(SUM_STEP_BYTES) {
+                crc.update(step);
+                self.before.push(crc.clone().finalize());
+            }
+        }
+        let n = at / SUM_STEP_BYTES;
+        let from = n * SUM_STEP_BYTES;
+        let mut crc = Hasher::new_with_initial_len(self.before[n], from as u64);
+        crc.update(&self.bytes[from..at]);
+        crc
+    }
 }
 
 fn find(bytes: &[u8], pattern: &[u8; 4]) -> Option<usize> {
@@ -257,5 +332,34 @@ mod tests {
         assert!(later_frame_vouches_for(&bytes, binding(5), 9));
         assert!(!later_frame_vouches_for(&bytes, binding(5), 10));
         assert!(!later_frame_vouches_for(&bytes, binding(4), 9));
+    }
+
+    #[test]
+    fn frames_are_found_among_bytes_that_look_like_them() {
+        // Each 16 bytes claim to begin a frame that goes on nearly to the end.
+        let mut bytes = Vec::new();
+        for n in 0..1024u32 {
+            bytes.extend_from_slice(b"JFRM1234");
+            bytes.extend_from_slice(&(20_000 - 16 * n).to_le_bytes());
+            bytes.extend_from_slice(&[1, 0, 0, 0]);
+        }
+        let mut places = Vec::new();
+        let mut builder = Builder::default();
+        for n in 0..40 {
+            places.push(bytes.len());
+            builder.clear();
+            builder.push(&Event::Submitted {
+                graph: 0,
+                sequence: n,
+                time_ms: 1,
+                id: "id",
+                request: &"JFRM".repeat(n as usize * 37),
+            });
+            bytes.extend_from_slice(builder.finish(binding(5), n + 1, n));
+        }
+        let found = frames_anywhere(&bytes, binding(5));
+        let found: Vec<(usize, u64)> = found.map(|(at, frame)| (at, frame.first_lsn)).collect();
+        let expected: Vec<(usize, u64)> = places.into_iter().zip(1..).collect();
+        assert_eq!(found, expected);
     }
 }
