@@ -41,6 +41,11 @@ mod clock;
 mod document;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(all(test, not(fuzzing), not(jobstore_shuttle)))]
+mod fuzzing;
 mod graph;
 mod health;
 mod id;

@@ -10,6 +10,8 @@ pub(crate) mod codec;
 pub(crate) mod disk;
 pub(crate) mod event;
 pub(crate) mod frame;
+#[cfg(any(all(test, not(jobstore_shuttle)), fuzzing))]
+pub(crate) mod hostile;
 pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod names;
