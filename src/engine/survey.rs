@@ -498,7 +498,7 @@ impl Survey {
                 hole.first_lsn
             );
             let error = Error::damaged(&segment.path, hole.at, what);
-            let events = hole.last_lsn - hole.first_lsn + 1;
+            let events = hole.last_lsn + 1 - hole.first_lsn;
             tally.damage.push((error, 0, events));
         }
         let is_sound = tally.damage.is_empty() && joins;
@@ -555,7 +555,8 @@ impl Survey {
     }
 }
 
-/// LSNs that no frame holds, and where one should.
+/// LSNs that no frame holds, and where one should; none where the next frame only
+/// stands elsewhere.
 struct Hole {
     first_lsn: u64,
     last_lsn: u64,
@@ -583,9 +584,13 @@ impl SegmentFound {
         let mut at = SEGMENT_HEADER_BYTES as u64;
         for (n, frame) in self.frames.iter().enumerate() {
             if frame.first_lsn < lsn || limit.is_some_and(|limit| frame.first_lsn >= limit) {
+                if frame.at == at {
+                    at += frame.len;
+                }
                 continue;
             }
-            if frame.first_lsn > lsn {
+            // Who reads a segment finds a frame only where the one before it ends.
+            if frame.first_lsn > lsn || frame.at != at {
                 let vouched = |later: &FrameFound| later.synced_lsn >= lsn;
                 if limit.is_none() && !self.frames[n..].iter().any(vouched) {
                     break;
