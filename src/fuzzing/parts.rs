@@ -22,7 +22,7 @@ use crate::storage::disk::{self, Disk};
 use crate::storage::event::{Event, NUMBER_MAX, pack_sequences, texts_from_end, unpack_sequences};
 use crate::storage::frame::{self, Binding, Builder, Frame, frames_anywhere};
 use crate::storage::hostile::{self, AnyPack};
-use crate::storage::identity::{self, LogEnd, StoreId};
+use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::{BlockPlace, Pack};
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
@@ -511,8 +511,8 @@ pub fn identity(input: &[u8]) {
         match identity::read_closed(&file(names::CLOSED, &content), STORE) {
             Ok(Some(end)) => {
                 let disk = Memory::default();
-                identity::write_closed(&disk, STORE, end).expect("it is written");
-                let again: Option<LogEnd> =
+                identity::write_closed(&disk, STORE, &end).expect("it is written");
+                let again: Option<Closed> =
                     identity::read_closed(&disk, STORE).expect("it is read");
                 assert_eq!(again, Some(end));
             }

@@ -28,7 +28,7 @@ use crate::storage::disk::memory::Memory;
 use crate::storage::event::{Event, Extra, RecoveredAs, pack_sequences};
 use crate::storage::frame::{Binding, Builder};
 use crate::storage::hostile::AnyPack;
-use crate::storage::identity::{self, LogEnd};
+use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
 
@@ -367,7 +367,7 @@ fn texts(seeds: &mut Seeds) {
         offset: 4096,
         lsn: 70,
     };
-    identity::write_closed(&disk, STORE, end).expect("it is written");
+    identity::write_closed(&disk, STORE, &Closed { end, index: None }).expect("it is written");
     for (name, content) in files_of(&disk) {
         let bare = content.len() - "crc 01234567\n".len();
         seeds.add(
