@@ -64,6 +64,8 @@ const KINDS: &[Kind] = &[
 /// So many numbers in a row without a hit, and there is none left: the threads
 /// behind the store do not make the same number of calls in each run.
 const MISSES: u64 = 3;
+/// After so many runs that had to be ended, a sweep is given up; each is a failure.
+const HANGS_MAX: u32 = 5;
 /// A short sweep looks at each of the first so many calls, and at every third after.
 const CI_DENSE: u64 = 24;
 
@@ -235,7 +237,7 @@ impl Sweep<'_> {
     fn run(&self, work: &Path, sum: &mut Sum) -> Result<Swept, String> {
         let failed = |e: std::io::Error| format!("files of the trial: {e}");
         let mut swept = Swept::default();
-        let (mut number, mut misses) = (1, 0);
+        let (mut number, mut misses, mut hangs) = (1, 0, 0);
         while misses < MISSES {
             std::fs::remove_dir_all(work).ok();
             let dir = work.join("store");
@@ -264,7 +266,18 @@ impl Sweep<'_> {
             };
             let setting = Setting::new(&dir, 9, may);
             let name = format!("{} {} of {} ({})", self.error, number, self.call, self.from);
-            let ran = trial::run(&setting, &before).map_err(|e| format!("{name}: {e}"))?;
+            let ran = match trial::run(&setting, &before) {
+                Ok(ran) => ran,
+                Err(e) => {
+                    sum.wrong(format!("{name}: {e}"));
+                    number += 1;
+                    hangs += 1;
+                    if hangs == HANGS_MAX {
+                        return Ok(swept);
+                    }
+                    continue;
+                }
+            };
             let text = std::fs::read_to_string(&log).map_err(failed)?;
             let hits = injected(&text);
             let store = dir.to_string_lossy();
