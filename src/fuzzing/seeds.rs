@@ -480,7 +480,7 @@ fn plans(seeds: &mut Seeds) {
         let head = [&[0, epoch][..], header, &[frames.len() as u8]].concat();
         [&head[..], &frames.concat(), &[0]].concat()
     };
-    let one = segment(1, &[1, 0, 0], &[frame.clone()]);
+    let one = segment(1, &[1, 0, 0], std::slice::from_ref(&frame));
     seeds.add("any_store", "segment", [&[0][..], &one].concat());
     let later = [&[0x20][..], &submitted(1), &submitted(2)].concat();
     let two = segment(1, &[1, 0, 0], &[frame.clone(), later.clone()]);

@@ -17,6 +17,7 @@ static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
 
 /// A panic, caught or not.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "shown as a whole")]
 pub struct Panic {
     pub thread: String,
     pub place: String,
