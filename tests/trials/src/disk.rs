@@ -114,7 +114,11 @@ impl Disk {
     pub fn look(&self, trace: &Trace, event: Event) -> Step {
         match event {
             Event::Began(call) => match &trace.calls[call] {
-                Call::Write { file, data, .. } if self.is_words(*file) => Step::Says(data.clone()),
+                // Words that a kill cut short were not heard; and strace can show the
+                // last call of a killed thread a second time.
+                Call::Write { file, data, .. } if self.is_words(*file) && trace.ended[call] => {
+                    Step::Says(data.clone())
+                }
                 _ => Step::Other,
             },
             Event::Ended(call, 0) if self.syncs.contains_key(&call) => {

@@ -35,6 +35,8 @@ const RUN_MOST: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub struct Trace {
     pub calls: Vec<Call>,
+    /// Of each call, whether it ended.
+    pub ended: Vec<bool>,
     /// In the order in which strace saw it.
     pub events: Vec<Event>,
 }
@@ -152,6 +154,12 @@ impl Trace {
             trace
                 .line(line, &mut unfinished)
                 .ok_or_else(|| format!("a line of the trace is strange: {}", excerpt(line)))?;
+        }
+        trace.ended = vec![false; trace.calls.len()];
+        for event in &trace.events {
+            if let Event::Ended(call, _) = *event {
+                trace.ended[call] = true;
+            }
         }
         Ok(trace)
     }

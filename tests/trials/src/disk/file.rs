@@ -152,12 +152,12 @@ impl File {
     /// Takes in those parts of the changes that make the file what it really is.
     /// `false` when they cannot, unless there may be others that nobody saw.
     pub(super) fn take_parts(&mut self, changes: &[&Change], real: &[u8], others: bool) -> bool {
-        let mut now = Vec::clone(&self.now);
-        now.resize(real.len().max(now.len()), 0);
-        let Some(from) = (0..real.len()).find(|&n| now[n] != real[n]) else {
-            return now.len() == real.len() && self.now.len() == real.len();
+        let now = &self.now;
+        let differs = |&n: &usize| now.get(n) != real.get(n);
+        let Some(from) = (0..real.len()).find(differs) else {
+            return now.len() == real.len();
         };
-        let until = (from..real.len()).rfind(|&n| now[n] != real[n]);
+        let until = (from..real.len()).rfind(differs);
         let until = until.map_or(from, |last| last + 1);
         let explained = (from..until).all(|n| {
             let of_it = |change: &&Change| match change {
@@ -167,7 +167,7 @@ impl File {
                 }
                 Change::SetLen(_) => false,
             };
-            others || now[n] == real[n] || changes.iter().any(of_it)
+            others || !differs(&n) || changes.iter().any(of_it)
         });
         let data = real[from..until].into();
         let at = from as u64;
