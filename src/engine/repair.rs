@@ -84,10 +84,12 @@ pub(crate) fn repair(
     }
     // What was rewritten goes once all of it is durable.
     for name in &survey.unreadable {
-        let names = stretches
-            .iter()
-            .map(|s| names::pack(s.first_lsn, s.last_lsn));
-        if !names.into_iter().any(|written| written == *name) {
+        let mut rewritten = (0..stretches.len()).filter(|&n| is_rewritten(n));
+        let is_written = rewritten.any(|n| {
+            let stretch = &stretches[n];
+            names::pack(stretch.first_lsn, stretch.last_lsn) == *name
+        });
+        if !is_written {
             repair.remove(name)?;
         }
     }
