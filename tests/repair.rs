@@ -228,6 +228,33 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
 }
 
 #[test]
+fn a_store_without_its_identity_is_named_by_its_other_files() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    for damage in [
+        |path: &Path| fs::remove_file(path).unwrap(),
+        |path: &Path| fs::write(path, "jobstore\nformat 0\nid 0\n").unwrap(),
+    ] {
+        damage(&dir.path().join("STORE"));
+        let refused = JobStore::open(dir.path()).unwrap_err();
+        assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+        let report = JobStore::verify(dir.path()).unwrap();
+        assert!(report.damage[0].file.ends_with("STORE"), "{report}");
+        let store = small_segments().tolerant(true).open(dir.path()).unwrap();
+        let repaired = store.repaired().unwrap();
+        assert_eq!((repaired.jobs, repaired.events), (0, 0), "{repaired}");
+        let graph = store.graph("10001", "one").unwrap();
+        assert_eq!(graph.list(List::new()).unwrap().total(), 201);
+        store.close().unwrap();
+    }
+    // A store that is just being made holds nothing to be repaired.
+    let unborn = tempfile::tempdir().unwrap();
+    fs::write(unborn.path().join("STORE.aside"), "job").unwrap();
+    let missing = JobStore::verify(unborn.path()).unwrap_err();
+    assert!(matches!(missing, Error::StoreMissing { .. }), "{missing:?}");
+}
+
+#[test]
 fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
     let dir = tempfile::tempdir().unwrap();
     let options = || small_segments().recovery(Recovery::Requeue);

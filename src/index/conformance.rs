@@ -12,22 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::folder::IndexFolder;
+use super::folder::{ENGINES, IndexFolder};
 use super::memory::MemoryIndex;
 use super::{BATCH_BYTES_MAX, Batch, Fault, Index, VALUE_BYTES_MAX};
 use crate::options::IndexEngine;
 use crate::storage::names;
 
 const CACHE_BYTES: u64 = 1 << 20;
-
-/// The engines that keep an index in a folder.
-pub(super) fn on_disk() -> Vec<IndexEngine> {
-    vec![
-        IndexEngine::Sled,
-        #[cfg(feature = "redb")]
-        IndexEngine::Redb,
-    ]
-}
 
 fn open(engine: IndexEngine, store: &Path) -> Arc<dyn Index> {
     let folder = IndexFolder::new(store, engine, CACHE_BYTES);
@@ -36,10 +27,15 @@ fn open(engine: IndexEngine, store: &Path) -> Arc<dyn Index> {
     index
 }
 
+/// sled shares threads within a process, so that what happens to one index can happen
+/// to others: one at a time.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Calls a test with an empty index of each engine.
 fn on_each(test: impl Fn(&str, &dyn Index)) {
+    let _one = ONE.lock();
     test("memory", &MemoryIndex::default());
-    for engine in on_disk() {
+    for &engine in ENGINES {
         let dir = tempfile::tempdir().unwrap();
         test(&format!("{engine:?}"), &*open(engine, dir.path()));
     }
@@ -214,7 +210,7 @@ fn no_value_leaves_the_engines_own_files() {
 
 #[test]
 fn what_flush_handed_over_is_there_after_reopening() {
-    for engine in on_disk() {
+    for &engine in ENGINES {
         let dir = tempfile::tempdir().unwrap();
         for round in 0u32..8 {
             let index = open(engine, dir.path());
@@ -290,7 +286,7 @@ const CHILD_TEST: &str = "index::conformance::a_kill_leaves_whole_batches_and_wh
 fn a_kill_leaves_whole_batches_and_what_was_flushed() {
     if let Ok(path) = std::env::var(CHILD) {
         let (engine, path) = path.split_once(':').unwrap();
-        let mut engines = on_disk().into_iter();
+        let mut engines = ENGINES.iter().copied();
         let engine = engines.find(|e| format!("{e:?}") == engine).unwrap();
         let index = open(engine, Path::new(path));
         let first = index.get(&0u32.to_be_bytes()).unwrap();
@@ -305,7 +301,7 @@ fn a_kill_leaves_whole_batches_and_what_was_flushed() {
         }
         return;
     }
-    for engine in on_disk() {
+    for &engine in ENGINES {
         let dir = tempfile::tempdir().unwrap();
         for kill in 0..8 {
             let mut child = Command::new(std::env::current_exe().unwrap())

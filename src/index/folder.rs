@@ -39,6 +39,13 @@ pub(crate) struct IndexFolder {
     cache_bytes: u64,
 }
 
+/// All engines that keep an index in a folder.
+pub(super) const ENGINES: &[IndexEngine] = &[
+    IndexEngine::Sled,
+    #[cfg(feature = "redb")]
+    IndexEngine::Redb,
+];
+
 /// What is wanted of an index that nobody has open.
 #[derive(Clone, Copy)]
 pub(crate) enum Wanted<'s> {
@@ -80,11 +87,7 @@ impl IndexFolder {
             remove(&store.join(names::INDEX_REDB))?;
             return Ok(None);
         };
-        for engine in [
-            IndexEngine::Sled,
-            #[cfg(feature = "redb")]
-            IndexEngine::Redb,
-        ] {
+        for &engine in ENGINES {
             let folder = IndexFolder::new(store, engine, cache_bytes);
             if folder.path().is_dir() {
                 let index = folder.open(false, seal)?;
@@ -325,7 +328,7 @@ mod tests {
 
     #[test]
     fn an_index_that_somebody_has_open_or_that_failed_is_not_sealed() {
-        for engine in super::super::conformance::on_disk() {
+        for &engine in ENGINES {
             let dir = tempfile::tempdir().unwrap();
             let folder = IndexFolder::new(dir.path(), engine, 1 << 20);
             let index = folder.open(false, None).unwrap();
