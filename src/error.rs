@@ -251,7 +251,7 @@ pub enum Error {
         why: Arc<str>,
     },
     /// A file does not hold what was written to it.
-    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup", file.display())]
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,

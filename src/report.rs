@@ -162,7 +162,7 @@ impl Repaired {
     /// Whether anything was changed.
     #[must_use]
     pub fn changed(&self) -> bool {
-        !self.set_aside.is_empty() || self.jobs > 0 || self.events > 0
+        !self.found.is_sound()
     }
 
     /// What was done, as one JSON object.

@@ -66,6 +66,9 @@ impl JobStore {
     /// 10 bytes each); the jobs themselves are not read, unless the index has to be
     /// made again.
     ///
+    /// After a clean close the index's files, about 15 bytes a job, are read once and
+    /// compared with their seal.
+    ///
     /// # Errors
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
     /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`],
@@ -93,7 +96,9 @@ impl JobStore {
 
     /// Looks over the store in `dir`, which must not be open: reads and checks every
     /// byte of its log, and whether an open would succeed. Changes nothing. What the
-    /// index holds is not looked at: an open makes it anew where it is not right.
+    /// index holds is not looked at: an open makes it anew where it is not right. (An
+    /// open, and a repair, ask it one thing: whether it has seen more than the log
+    /// of a store that was not closed still has, whose end is lost then.)
     ///
     /// # Cost
     /// Everything is read once; memory for the states and directories, and for a
@@ -135,12 +140,17 @@ impl JobStore {
     /// name with `.damaged` behind; [`Repaired`] lists them. Remove them when they
     /// are of no more use. A repair that was interrupted can be done again.
     ///
+    /// A pack whose directory (its last bytes) is damaged is set aside as a whole, and
+    /// so are all its jobs, because nothing else says where they lie. Until the jobs in
+    /// doubt are settled, the next open keeps what it reads after the first lost
+    /// event in memory, about 100 bytes for each change of a job.
+    ///
     /// If the very end of the log is lost, numbers of jobs that were recorded there
     /// may be given again; their ids are not.
     ///
     /// # Errors
-    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: a damaged file needs
-    /// twice its room while it is repaired.
+    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: what is sound of a damaged
+    /// file is written anew beside it.
     ///
     /// [`Recovery`]: crate::Recovery
     pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired> {

@@ -13,12 +13,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jobstore::{
     Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed, State,
 };
 
-use common::{files_ending, lose_index, pack, request, small_segments, wait_until_packed};
+use common::{
+    copy_folder, files_ending, lose_index, pack, request, small_segments, wait_until_packed,
+};
 
 /// Every file of a folder and what is in it.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -252,6 +255,37 @@ fn a_store_without_its_identity_is_named_by_its_other_files() {
     fs::write(unborn.path().join("STORE.aside"), "job").unwrap();
     let missing = JobStore::verify(unborn.path()).unwrap_err();
     assert!(matches!(missing, Error::StoreMissing { .. }), "{missing:?}");
+}
+
+#[test]
+fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let store = small_segments().open(&dir).unwrap();
+    let graph = store.create_graph("10001", "g").unwrap();
+    for n in 0..3 {
+        graph.submit(request("c", &n.to_string())).unwrap();
+    }
+    // The index takes that in, and hands it to the system.
+    std::thread::sleep(Duration::from_millis(2_500));
+    let left = root.path().join("left");
+    copy_folder(&dir, &left);
+    store.close().unwrap();
+    let segment = files_ending(&left, ".segment").remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    let last = bytes.windows(4).rposition(|w| w == b"JFRM").unwrap();
+    bytes[last..].fill(0);
+    fs::write(&segment, bytes).unwrap();
+    let refused = small_segments().open(&left).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+    let store = small_segments().tolerant(true).open(&left).unwrap();
+    let repaired = store.repaired().unwrap();
+    assert_eq!(repaired.events, 1, "{repaired}");
+    let graph = store.graph("10001", "g").unwrap();
+    assert_eq!(graph.list(List::new()).unwrap().total(), 2);
+    store.close().unwrap();
+    assert!(JobStore::verify(&left).unwrap().is_sound());
+    small_segments().open(&left).unwrap().close().unwrap();
 }
 
 #[test]

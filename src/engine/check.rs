@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::open::{self, load_index, read_files, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
-use crate::engine::replay::Problem;
+use crate::engine::replay::{Problem, Replay};
 use crate::engine::survey::{Survey, check_pack};
 use crate::error::{Error, Result};
 use crate::index::folder::Wanted;
@@ -85,7 +85,13 @@ pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn In
 
 /// Sets aside what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
-    let (survey, found) = look(disk)?;
+    let (mut survey, mut found) = look(disk)?;
+    let loaded = known_by_index(&survey, index);
+    let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
+    if survey.closed.is_none() && seen >= survey.next_lsn() {
+        survey.lost_behind(disk, seen)?;
+        found = report_of(disk, &survey);
+    }
     let mut repaired = Repaired {
         found,
         ..Repaired::default()
@@ -93,7 +99,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
     if repaired.found.is_sound() {
         return Ok(repaired);
     }
-    let created = creations(disk, &survey, index)?;
+    let created = creations(disk, &survey, loaded)?;
     let done = repair::repair(disk, &survey, created)?;
     index(Wanted::Nothing)?;
     repaired.set_aside = done.set_aside;
@@ -107,22 +113,29 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
     }
 }
 
+/// What the index knows that the log may have lost: names of graphs, and how far it
+/// went, which a close says by itself. A sound store's is left alone.
+fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
+    let is_asked = survey.closed.is_none() || survey.graphs.values().any(|g| g.names.is_none());
+    let seal = survey
+        .closed
+        .as_ref()
+        .and_then(|closed| closed.index.as_ref());
+    let index = is_asked.then(|| index(Wanted::Index(seal)).ok().flatten());
+    load_index(index.flatten()?, survey.store).ok()
+}
+
 /// The graphs whose creation is lost, as the index knows them, if it does.
-fn creations(disk: &dyn Disk, survey: &Survey, index: IndexOf<'_>) -> Result<Vec<(u32, GraphRow)>> {
+fn creations(
+    disk: &dyn Disk,
+    survey: &Survey,
+    loaded: Option<Replay>,
+) -> Result<Vec<(u32, GraphRow)>> {
     let lost = survey
         .graphs
         .iter()
         .filter(|(_, found)| found.names.is_none());
     let lost: Vec<u32> = lost.map(|(&number, _)| number).collect();
-    if lost.is_empty() {
-        return Ok(Vec::new());
-    }
-    let seal = survey
-        .closed
-        .as_ref()
-        .and_then(|closed| closed.index.as_ref());
-    let index = index(Wanted::Index(seal)).ok().flatten();
-    let loaded = index.and_then(|index| load_index(index, survey.store).ok());
     let mut created = Vec::new();
     for number in lost {
         let known = loaded

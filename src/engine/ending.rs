@@ -46,6 +46,8 @@ struct State {
     running: [bool; 3],
     /// Where the log was ended, once it was.
     log: Option<Result<LogEnd>>,
+    /// How the whole close went, for those that waited for it.
+    ended: Option<Result<()>>,
     /// The index's thread is not waited for any more.
     index_is_left_behind: bool,
 }
@@ -149,7 +151,7 @@ impl Engine {
                     drop(state);
                     let is_over = |state: &State| state.close == Close::Done;
                     return match self.ending.wait(Some(deadline), is_over) {
-                        true => Ok(()),
+                        true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
                         false => Err(close_stuck("another call that closes it")),
                     };
                 }
@@ -157,7 +159,9 @@ impl Engine {
             }
         }
         let ended = self.close_until(deadline);
-        self.ending.change().close = Close::Done;
+        let mut state = self.ending.change();
+        state.ended = Some(ended.clone());
+        state.close = Close::Done;
         ended
     }
 

@@ -135,8 +135,11 @@ impl Graphs {
     pub(crate) fn remove(&mut self, number: u32) {
         if let Some(graph) = self.by_number.remove(&number) {
             graph.set_dropped();
-            self.by_name
-                .remove(&(graph.project.clone(), graph.name.clone()));
+            let name = (graph.project.clone(), graph.name.clone());
+            // After a repair another graph may have its name already.
+            if self.by_name.get(&name).is_some_and(|g| g.number == number) {
+                self.by_name.remove(&name);
+            }
         }
     }
 }

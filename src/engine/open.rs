@@ -18,6 +18,7 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::survey::check_pack;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth, check};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
@@ -62,7 +63,7 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
 }
 
 fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
-    if !path.join(names::STORE).exists() && !options.create {
+    if !options.create && matches!(kind_of(path)?, Kind::Empty) {
         return Err(Error::StoreMissing {
             path: path.to_path_buf(),
         });
@@ -421,6 +422,14 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         packs.push(Pack::open(disk, name, store)?);
     }
     let (kept, replaced) = chain(packs)?;
+    for pack in &kept {
+        if replaced
+            .iter()
+            .any(|r| r.first_lsn <= pack.last_lsn && r.last_lsn >= pack.first_lsn)
+        {
+            check_replacement(pack)?;
+        }
+    }
     useless.extend(replaced.into_iter().map(|pack| pack.name));
     let next_lsn = kept.last().map_or(1, |pack| pack.last_lsn + 1);
     let epochs: BTreeSet<u64> = names
@@ -433,8 +442,16 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
             Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
                 segments.push(Arc::new(segment));
             }
-            // Packed already, or prepared and never used.
-            Found::Segment(_) | Found::Unused => useless.push(names::segment(epoch)),
+            // Packed already.
+            Found::Segment(segment) => {
+                let lsn = segment.header.first_lsn;
+                let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
+                kept.get(pack)
+                    .map_or(Ok(()), |pack| check_replacement(pack))?;
+                useless.push(segment.name);
+            }
+            // Prepared and never used.
+            Found::Unused => useless.push(names::segment(epoch)),
         }
     }
     let closed = identity::read_closed(disk, store)?;
@@ -446,6 +463,15 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         useless,
         next_epoch: epochs.last().copied().unwrap_or(0).max(closed_epoch) + 1,
     })
+}
+
+/// What a pack replaces, after a crash, goes only when all of the pack is sound.
+fn check_replacement(pack: &Pack) -> Result<()> {
+    let checked = check_pack(pack, &mut |_| Ok(()))?;
+    match checked.into_damage().into_iter().next() {
+        None => Ok(()),
+        Some((error, ..)) => Err(error),
+    }
 }
 
 /// The packs that join without gap from the first LSN to the last, as few as can be,

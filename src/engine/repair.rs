@@ -22,9 +22,6 @@ use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack_writer::{JobsWriter, PackWriter};
 
-/// Bytes that are copied at once.
-const COPY_BYTES: usize = 1 << 20;
-
 /// What a repair did.
 #[derive(Default)]
 pub(crate) struct Done {
@@ -303,29 +300,20 @@ impl<'r> Repair<'r> {
         Ok(())
     }
 
-    /// Copies a file to a name that the store does not look at, durably.
+    /// Gives a file another name, which the store does not look at, durably. The file
+    /// itself is never written to again: what takes its place is another.
     fn keep(&mut self, name: &str) -> Result<()> {
         let failed = |e| Error::io("set aside", self.disk.path(name), &e);
-        let file = match self.disk.open(name) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            file => file.map_err(failed)?,
-        };
         let there = self.disk.names().map_err(failed)?;
+        if !there.iter().any(|found| found == name) {
+            return Ok(());
+        }
         let kept = (1u32..)
             .map(|n| format!("{name}.{n}{}", names::DAMAGED))
             .find(|kept| !there.contains(kept));
         let kept = kept.unwrap_or_default();
-        let copy = self.disk.create(&kept).map_err(failed)?;
-        let (len, mut at) = (file.len().map_err(failed)?, 0);
-        let mut buffer = vec![0; COPY_BYTES.min(len as usize)];
-        while at < len {
-            let step = buffer.len().min((len - at) as usize);
-            file.read_exact_at(&mut buffer[..step], at)
-                .and_then(|()| copy.write_all_at(&buffer[..step], at))
-                .map_err(failed)?;
-            at += step as u64;
-        }
-        copy.sync()
+        self.disk
+            .link(name, &kept)
             .and_then(|()| self.disk.sync_names())
             .map_err(failed)?;
         self.done.set_aside.push(self.disk.path(&kept));

@@ -21,6 +21,9 @@ use crate::storage::names;
 use crate::storage::pack::{Pack, Part};
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
 
+/// Read at once where not all of a file can be.
+const READ_BYTES: usize = 4 << 10;
+
 /// What lies between two log sequence numbers, both inclusive.
 pub(crate) struct Stretch {
     pub(crate) first_lsn: u64,
@@ -34,6 +37,12 @@ pub(crate) struct Stretch {
     pub(crate) spoken: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
+}
+
+impl Stretch {
+    fn is_of(&self, other: &Arc<Pack>) -> bool {
+        matches!(&self.source, Source::Pack { pack, .. } if Arc::ptr_eq(pack, other))
+    }
 }
 
 pub(crate) enum Source {
@@ -77,7 +86,14 @@ impl SegmentFound {
         let failed = |e| Error::io("read", &self.path, &e);
         let file = disk.open(&self.name).map_err(failed)?;
         let mut bytes = vec![0; file.len().map_err(failed)? as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        if file.read_exact_at(&mut bytes, 0).is_err() {
+            // What cannot be read is zeros, in which no frame is found.
+            for (n, piece) in bytes.chunks_mut(READ_BYTES).enumerate() {
+                if file.read_exact_at(piece, (n * READ_BYTES) as u64).is_err() {
+                    piece.fill(0);
+                }
+            }
+        }
         Ok(bytes)
     }
 
@@ -131,7 +147,6 @@ pub(crate) struct Survey {
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    pub(crate) last_epoch: u64,
 }
 
 /// Called now and then, after so many bytes were read; an error ends the survey.
@@ -167,7 +182,6 @@ impl Survey {
         let mut survey = Survey {
             store,
             identity_is_damaged,
-            last_epoch: closed.as_ref().map_or(0, |closed| closed.end.epoch),
             closed,
             closed_is_damaged,
             stretches: Vec::new(),
@@ -227,7 +241,8 @@ impl Survey {
                 Ok(pack) => {
                     packs.insert(range, Arc::new(pack));
                 }
-                Err(error @ Error::Damaged { .. }) => {
+                Err(error @ (Error::Damaged { .. } | Error::Io { .. })) => {
+                    let error = self::unreadable(error, 0);
                     unreadable.insert(range, (name.clone(), error));
                 }
                 Err(error) => return Err(error),
@@ -237,25 +252,39 @@ impl Survey {
             if start > self.next_lsn() {
                 self.nothing(disk, start - 1)?;
             }
-            // Of those that begin here the longest sound one; a merge may have left
-            // what it replaced.
-            let here: Vec<_> = packs.range((start, 0)..=(start, u64::MAX)).rev().collect();
-            let mut best = None;
-            for (_, pack) in here {
-                let checked = self.check_pack(pack, pace)?;
-                let is_sound = checked.0.is_sound;
-                if best.is_none() || is_sound {
-                    best = Some(checked);
-                }
-                if is_sound {
-                    break;
+            // The longest that begins here; a merge may have left what it replaced,
+            // which counts where all of it is sound and the longest is not.
+            let longest = packs.range((start, 0)..=(start, u64::MAX)).next_back();
+            let Some((&(_, end), longest)) = longest else {
+                break;
+            };
+            let (stretch, tally) = self.check_pack(longest, pace)?;
+            let replaced = match stretch.is_sound {
+                true => None,
+                false => self.sound_chain(&packs, (start, end), pace)?,
+            };
+            match replaced {
+                None => self.take_pack(stretch, tally)?,
+                Some(chain) => {
+                    for (error, ..) in tally.damage {
+                        self.damaged(&error, 0, 0)?;
+                    }
+                    self.unreadable.push(longest.name.clone());
+                    for (stretch, tally) in chain {
+                        self.take_pack(stretch, tally)?;
+                    }
                 }
             }
-            if let Some((stretch, tally)) = best {
-                self.bytes += tally.bytes;
-                self.files += 1;
-                self.take_tally(tally)?;
-                self.stretches.push(stretch);
+        }
+        // Beside what is not sound, nothing is taken for useless.
+        for pack in packs.values() {
+            let is_bad = |s: &&Stretch| {
+                !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
+            };
+            let is_taken = |s: &Stretch| s.is_of(pack);
+            let beside = self.stretches.iter().find(is_bad).is_some();
+            if beside && !self.stretches.iter().any(is_taken) {
+                self.unreadable.push(pack.name.clone());
             }
         }
         for ((first_lsn, last_lsn), (name, error)) in unreadable {
@@ -275,6 +304,47 @@ impl Survey {
             self.unreadable.push(name);
         }
         Ok(())
+    }
+
+    fn take_pack(&mut self, stretch: Stretch, tally: Tally) -> Result<()> {
+        self.bytes += tally.bytes;
+        self.files += 1;
+        self.take_tally(tally)?;
+        self.stretches.push(stretch);
+        Ok(())
+    }
+
+    /// Sound packs that join from one LSN to another, if there are.
+    fn sound_chain(
+        &self,
+        packs: &BTreeMap<(u64, u64), Arc<Pack>>,
+        (start, end): (u64, u64),
+        pace: Pace<'_>,
+    ) -> Result<Option<Vec<(Stretch, Tally)>>> {
+        let (mut chain, mut next) = (Vec::new(), start);
+        while next <= end {
+            let last = if next == start { end - 1 } else { end };
+            let here: Vec<_> = packs.range((next, 0)..=(next, last)).rev().collect();
+            let mut found = None;
+            for (_, pack) in here {
+                let checked = self.check_pack(pack, pace)?;
+                if checked.0.is_sound {
+                    found = Some(checked);
+                    break;
+                }
+            }
+            let Some(checked) = found else {
+                return Ok(None);
+            };
+            next = checked.0.last_lsn + 1;
+            chain.push(checked);
+        }
+        Ok(Some(chain))
+    }
+
+    /// Notes that there was more behind the end than any file holds.
+    pub(crate) fn lost_behind(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
+        self.nothing(disk, last_lsn)
     }
 
     /// Whether a file holds this LSN.
@@ -358,7 +428,6 @@ impl Survey {
             .iter()
             .filter_map(|name| names::segment_epoch(name))
             .collect();
-        self.last_epoch = self.last_epoch.max(epochs.last().copied().unwrap_or(0));
         let mut found = Vec::new();
         for epoch in epochs {
             if let Some(segment) = self.find_segment(disk, epoch)? {
@@ -371,9 +440,16 @@ impl Survey {
             .into_iter()
             .partition(|segment: &SegmentFound| segment.first_lsn() >= packed);
         // What is packed already need not be whole, but an open must know that it is.
-        for segment in gone.into_iter().filter(|segment| segment.header.is_none()) {
-            self.damaged(&segment.no_header(), 0, 0)?;
-            self.unreadable.push(segment.name);
+        for segment in gone {
+            let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
+            let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
+            let is_packed_well = self.stretches.get(at).is_none_or(|s| s.is_sound);
+            if !is_whole {
+                self.damaged(&segment.no_header(), 0, 0)?;
+            }
+            if !is_whole || !is_packed_well {
+                self.unreadable.push(segment.name);
+            }
         }
         let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
         let closed_lsn = self.closed.as_ref().map(|closed| closed.end.lsn + 1);
@@ -425,7 +501,7 @@ impl Survey {
                 let header = segment.header;
                 Some((header.first_lsn, header.previous_epoch, header.previous_end))
             }
-            Err(Error::Damaged { .. }) => None,
+            Err(Error::Damaged { .. } | Error::Io { .. }) => None,
             Err(error) => return Err(error),
         };
         let mut segment = SegmentFound {
@@ -705,7 +781,7 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
             events.event(event);
             Ok(())
         });
-        match read {
+        match read.map_err(|error| unreadable(error, place.offset)) {
             Ok(()) => {
                 checked.tally.created.append(&mut events.created);
                 checked.tally.dropped.append(&mut events.dropped);
@@ -726,7 +802,8 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
     let mut piece = Vec::new();
     for part in &pack.parts {
         for (n, place) in part.blocks.iter().enumerate() {
-            match check_block(part, n, &mut block, &mut piece) {
+            let read = check_block(part, n, &mut block, &mut piece);
+            match read.map_err(|error| unreadable(error, place.offset)) {
                 Ok(()) => {}
                 Err(error @ Error::Damaged { .. }) => {
                     let jobs = u64::from(place.jobs);
@@ -739,6 +816,16 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
         }
     }
     Ok(checked)
+}
+
+/// What the system cannot read is damaged, too: a bad sector, say.
+fn unreadable(error: Error, offset: u64) -> Error {
+    match error {
+        Error::Io { path, message, .. } => {
+            Error::damaged(path, offset, format!("it cannot be read: {message}"))
+        }
+        other => other,
+    }
 }
 
 fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) -> Result<()> {

@@ -89,7 +89,8 @@ impl IndexFolder {
         };
         for &engine in ENGINES {
             let folder = IndexFolder::new(store, engine, cache_bytes);
-            if folder.path().is_dir() {
+            let is_sealed = seal.is_none_or(|seal| seal.engine == folder.known().name);
+            if is_sealed && folder.path().is_dir() {
                 let index = folder.open(false, seal)?;
                 folder.opened()?;
                 return Ok(Some(index));

@@ -208,6 +208,71 @@ fn a_damaged_segment_among_others_is_made_up_for() {
     assert_no_thread_panicked();
 }
 
+/// A crash in a merge leaves what was merged beside what it was merged from.
+#[test]
+fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(61, "graph", false);
+    disk.record(1, Vec::new());
+    let store = client
+        .open(disk.clone(), Durability::Synced)
+        .expect("it opens");
+    client.steps(&store, 160);
+    store.wait_until_packed();
+    drop(store);
+    let ranges = |files: &Files| -> Vec<(u64, u64)> {
+        let names = files.iter().map(|(name, _)| name);
+        names.filter_map(|name| names::pack_range(name)).collect()
+    };
+    let overlap = |files: &Files| {
+        let ranges = ranges(files);
+        let merged = ranges.iter().copied().find(|&(first, last)| {
+            let mut others = ranges.iter().filter(|&&other| other != (first, last));
+            let within = |&(a, b): &(u64, u64)| first <= a && b <= last;
+            others.clone().any(|other| other.0 == first) && others.any(|o| within(o) && o.1 == last)
+        });
+        merged
+    };
+    let images = disk.images();
+    let mut left = images.iter().map(|image| image.after_kill().files());
+    let (files, merged) = left
+        .find_map(|files| overlap(&files).map(|merged| (files, merged)))
+        .expect("a merge was under way");
+    let name = names::pack(merged.0, merged.1);
+    let mut lost = 0;
+    for at in (32..).step_by(97) {
+        let mut files = files.clone();
+        let (_, content) = files.iter_mut().find(|(n, _)| *n == name).expect("it");
+        if at >= content.len() {
+            break;
+        }
+        content[at] ^= 4;
+        let what = format!("byte {at} of {name}");
+        let there = files.len();
+        let disk = Arc::new(Memory::holding(files));
+        // No open lets go of the sources.
+        match Store::open(disk.clone(), Durability::Synced) {
+            Err(Error::Damaged { .. }) => {}
+            Err(error) => panic!("{what}: {error}"),
+            Ok(_) => panic!("{what}: it opened"),
+        }
+        assert_eq!(disk.files().len(), there, "{what}");
+        let repaired = check::repair(&*disk, &|_| Ok(None)).expect("a repair");
+        assert_eq!(
+            (repaired.jobs, repaired.events),
+            (0, 0),
+            "{what}: {repaired}"
+        );
+        assert!(repaired.changed(), "{what}");
+        let store = Store::open(disk, Durability::Synced);
+        let store = store.unwrap_or_else(|e| panic!("{what}: {e}\n{repaired}"));
+        check_repaired_loosely(&what, &store, &client.world);
+        lost += 1;
+    }
+    assert!(lost > 10, "only {lost} changes");
+    assert_no_thread_panicked();
+}
+
 #[test]
 fn what_a_crash_leaves_is_not_taken_for_damage() {
     let disk = Arc::new(Memory::default());

@@ -24,6 +24,8 @@ pub(crate) trait Disk: Send + Sync {
     fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Gives a file another name, over whatever had it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a file a further name, which must not be there yet.
+    fn link(&self, name: &str, further: &str) -> io::Result<()>;
     /// Takes a name away; who has the file open goes on reading it.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// All names.

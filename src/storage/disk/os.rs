@@ -71,6 +71,10 @@ impl Disk for Folder {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
+    fn link(&self, name: &str, further: &str) -> io::Result<()> {
+        fs::hard_link(self.path.join(name), self.path.join(further))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
     }

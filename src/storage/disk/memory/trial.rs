@@ -149,6 +149,13 @@ impl Trial {
         })
     }
 
+    pub(super) fn link(&self, further: &str, number: u64) -> io::Result<()> {
+        self.call(Call::Create, |state| {
+            let change = NameChange::Created(further.to_owned(), number);
+            state.disk.name_changes.push(change);
+        })
+    }
+
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.call(Call::Rename, |state| {
             let number = state.disk.live_names().get(from).copied();
