@@ -226,12 +226,11 @@ fn a_merged_pack_that_is_damaged_takes_none_of_its_sources_along() {
     };
     let overlap = |files: &Files| {
         let ranges = ranges(files);
-        let merged = ranges.iter().copied().find(|&(first, last)| {
+        ranges.iter().copied().find(|&(first, last)| {
             let mut others = ranges.iter().filter(|&&other| other != (first, last));
             let within = |&(a, b): &(u64, u64)| first <= a && b <= last;
             others.clone().any(|other| other.0 == first) && others.any(|o| within(o) && o.1 == last)
-        });
-        merged
+        })
     };
     let images = disk.images();
     let mut left = images.iter().map(|image| image.after_kill().files());
