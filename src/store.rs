@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::queue::{Action, Answer, Operation};
 use crate::engine::{Engine, Handle};
-use crate::engine::{check, open};
+use crate::engine::{check, folder, open};
 use crate::error::{Error, Result, excerpt};
 use crate::graph::{Graph, unexpected};
 use crate::health::Health;
@@ -171,7 +171,7 @@ impl JobStore {
 
     pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
         let engine = match dir {
-            Some(dir) => open::open_folder(options, dir)?,
+            Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
         Ok(JobStore {

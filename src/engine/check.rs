@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::engine::open::{self, load_index, read_files, read_log};
+use crate::engine::files::read_files;
+use crate::engine::folder::{self, Look};
+use crate::engine::open::{load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
@@ -39,7 +41,7 @@ fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
         let (options, index) = (Options::default(), Arc::new(NoIndex));
         let files = read_files(disk, survey.store).map_err(Problem::Truth);
         let read = files.and_then(|files| {
-            let only = open::Look::Only;
+            let only = Look::Only;
             read_log(disk, survey.store, &files, &options, index, only)
         });
         let error = match read {
@@ -309,12 +311,12 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 
 /// Looks over the store in a folder.
 pub(crate) fn verify_folder(path: &Path) -> Result<Report> {
-    let (disk, _lock) = open::folder_at_rest(path, open::Look::Only)?;
+    let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
     verify(&disk)
 }
 
 /// Repairs the store in a folder.
 pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
-    let (disk, _lock) = open::folder_at_rest(path, open::Look::AndChange)?;
-    repair(&disk, &|wanted| open::index_at_rest(path, wanted))
+    let (disk, _lock) = folder::folder_at_rest(path, Look::AndChange)?;
+    repair(&disk, &|wanted| folder::index_at_rest(path, wanted))
 }

@@ -1,28 +1,25 @@
 //! Opening a store: from files to an engine at work.
 //!
-//! Owns: the order in which a folder is checked, its log read, its index opened or
-//! made anew, and the threads started. Must not know: what callers do with it.
+//! Owns: the order in which a log is read, its index opened or made anew, and the
+//! threads started. Must not know: folders, what callers do with it.
 //! Promise: everything acknowledged is there again, or the open fails with an
-//! error that names the file; no byte is changed before the folder is known to be
-//! a store and locked.
+//! error that names the file.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, Weak};
 
 use crate::engine::commit::{self, Committer};
 use crate::engine::ending::Worker;
+use crate::engine::files::{Files, gap, read_files};
+use crate::engine::folder::{Look, StoreLock};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::survey::check_pack;
-use crate::engine::{Background, Engine, Graphs, Parts, Truth, check};
+use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
-use crate::index::folder::{IndexFolder, Wanted};
+use crate::index::folder::IndexFolder;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
@@ -30,57 +27,13 @@ use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
-use crate::storage::disk::os::Folder;
 use crate::storage::event::NUMBER_MAX;
-use crate::storage::identity::{self, Closed, IndexSeal, StoreId};
+use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
 use crate::storage::names;
-use crate::storage::pack::Pack;
-use crate::storage::segment::{Found, Segment};
+use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
 use crate::sync::{channel, thread};
-
-/// The share of the cache budget that the index engine is told: it holds about as
-/// much again besides, and the lookups' filters need some.
-const INDEX_CACHE_SHARE: u64 = 4;
-
-/// Opens the store in a folder; a damaged one, where that is wanted, after a repair.
-pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
-    let opened = open_sound_folder(options.clone(), path);
-    if !options.tolerant || !matches!(opened, Err(Error::Damaged { .. })) {
-        return opened;
-    }
-    let repaired = check::repair_folder(path)?;
-    tracing::warn!(
-        jobs = repaired.jobs,
-        events = repaired.events,
-        "the store was damaged; what was damaged is set aside"
-    );
-    let engine = open_sound_folder(options, path)?;
-    // A fresh engine's is empty.
-    engine.repaired.set(repaired).ok();
-    Ok(engine)
-}
-
-fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
-    if !options.create && matches!(kind_of(path)?, Kind::Empty) {
-        return Err(Error::StoreMissing {
-            path: path.to_path_buf(),
-        });
-    }
-    check_folder(path)?;
-    Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
-    let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
-    let folder = IndexFolder::new(path, options.index, cache_bytes);
-    open(
-        options,
-        Arc::new(disk),
-        Some(lock),
-        IndexHome::Folder(folder),
-    )
-}
 
 /// Makes a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
@@ -120,139 +73,6 @@ impl IndexHome<'_> {
             IndexHome::Memory(_) => Ok(()),
         }
     }
-}
-
-/// What a folder is.
-enum Kind {
-    Store,
-    /// A store's files, but not its identity.
-    Nameless,
-    /// Nothing, or what a crash leaves while a store is being made.
-    Empty,
-    /// Something else, with one of its names.
-    Foreign(String),
-}
-
-fn kind_of(path: &Path) -> Result<Kind> {
-    let entries = match std::fs::read_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kind::Empty),
-        entries => entries.map_err(|e| Error::io("read", path, &e))?,
-    };
-    if path.join(names::STORE).exists() {
-        return Ok(Kind::Store);
-    }
-    let mut kind = Kind::Empty;
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io("read", path, &e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let harmless = name == names::LOCK || name.ends_with(names::ASIDE);
-        if names::is_ours(&name) && !harmless {
-            return Ok(Kind::Nameless);
-        }
-        if !harmless {
-            kind = Kind::Foreign(name);
-        }
-    }
-    Ok(kind)
-}
-
-/// Refuses a folder that holds something else.
-fn check_folder(path: &Path) -> Result<()> {
-    match kind_of(path)? {
-        Kind::Store | Kind::Empty => Ok(()),
-        Kind::Nameless => {
-            let what = "the file is missing, but the folder holds a store's files";
-            Err(Error::damaged(path.join(names::STORE), 0, what))
-        }
-        Kind::Foreign(found) => Err(Error::NotAStore {
-            path: path.to_path_buf(),
-            found,
-        }),
-    }
-}
-
-/// The store's lock, while it lives.
-pub(crate) struct StoreLock(std::fs::File);
-
-impl Drop for StoreLock {
-    fn drop(&mut self) {
-        // Unlocked by name: a process that is just being started has a copy of the
-        // handle, and closing ours would not let go of the lock.
-        rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock).ok();
-    }
-}
-
-/// Takes the lock file, which names its holder for those that come later.
-pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let failed = |e: io::Error| Error::io("lock", path, &e);
-    let change = look == Look::AndChange;
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(change)
-        .create(change)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
-    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(&file, exclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            file.take(32).read_to_string(&mut holder).ok();
-            return Err(Error::StoreInUse {
-                path: folder.to_path_buf(),
-                holder: holder.trim().parse().ok(),
-            });
-        }
-        Err(e) => return Err(failed(e.into())),
-    }
-    let lock = StoreLock(file);
-    if !change {
-        return Ok(lock);
-    }
-    let mut file = &lock.0;
-    file.set_len(0).map_err(failed)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-        .map_err(failed)?;
-    Ok(lock)
-}
-
-/// Whether what is looked at may be changed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    Only,
-    AndChange,
-}
-
-/// A store's folder that nobody has open, and its lock, so that nobody opens it
-/// meanwhile.
-pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<StoreLock>)> {
-    match kind_of(path)? {
-        Kind::Store | Kind::Nameless => {}
-        Kind::Empty => {
-            let path = path.to_path_buf();
-            return Err(Error::StoreMissing { path });
-        }
-        Kind::Foreign(found) => {
-            let path = path.to_path_buf();
-            return Err(Error::NotAStore { path, found });
-        }
-    }
-    let lock_path = path.join(names::LOCK);
-    let lock = match look {
-        Look::Only if !lock_path.exists() => None,
-        look => Some(lock(&lock_path, path, look)?),
-    };
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    Ok((disk, lock))
-}
-
-/// The index of a store that nobody has open.
-pub(crate) fn index_at_rest(path: &Path, wanted: Wanted<'_>) -> Result<Option<Arc<dyn Index>>> {
-    let cache_bytes = Options::default().cache_bytes / INDEX_CACHE_SHARE;
-    IndexFolder::at_rest(path, cache_bytes, wanted).map_err(|e| Error::io("open", path, &e))
 }
 
 /// Opens a store whatever its disk, its lock and its index are.
@@ -383,140 +203,6 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
         Error::io("draw random numbers for", disk.path(""), &e)
     })?;
     Ok(bytes)
-}
-
-/// The files of a store, sorted out.
-pub(crate) struct Files {
-    packs: Vec<Arc<Pack>>,
-    /// Those that are not packed yet, in order.
-    segments: Vec<Arc<Segment>>,
-    closed: Option<Closed>,
-    /// Files that a crash left and nothing needs.
-    useless: Vec<String>,
-    next_epoch: u64,
-}
-
-impl Files {
-    /// The last LSN that can be told without reading events.
-    fn known_lsn(&self) -> u64 {
-        let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);
-        let begun = self.segments.last().map_or(0, |s| s.header.first_lsn - 1);
-        packed.max(begun)
-    }
-}
-
-pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
-    let names = disk
-        .names()
-        .map_err(|e| Error::io("read", disk.path(""), &e))?;
-    let mut useless: Vec<String> = names
-        .iter()
-        .filter(|name| name.ends_with(names::ASIDE))
-        .cloned()
-        .collect();
-    let mut packs = Vec::new();
-    for name in names
-        .iter()
-        .filter(|name| names::pack_range(name).is_some())
-    {
-        packs.push(Pack::open(disk, name, store)?);
-    }
-    let (kept, replaced) = chain(packs)?;
-    for pack in &kept {
-        if replaced
-            .iter()
-            .any(|r| r.first_lsn <= pack.last_lsn && r.last_lsn >= pack.first_lsn)
-        {
-            check_replacement(pack)?;
-        }
-    }
-    useless.extend(replaced.into_iter().map(|pack| pack.name));
-    let next_lsn = kept.last().map_or(1, |pack| pack.last_lsn + 1);
-    let epochs: BTreeSet<u64> = names
-        .iter()
-        .filter_map(|n| names::segment_epoch(n))
-        .collect();
-    let mut segments = Vec::new();
-    for &epoch in &epochs {
-        match Segment::open(disk, epoch, store)? {
-            Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
-                segments.push(Arc::new(segment));
-            }
-            // Packed already.
-            Found::Segment(segment) => {
-                let lsn = segment.header.first_lsn;
-                let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
-                kept.get(pack)
-                    .map_or(Ok(()), |pack| check_replacement(pack))?;
-                useless.push(segment.name);
-            }
-            // Prepared and never used.
-            Found::Unused => useless.push(names::segment(epoch)),
-        }
-    }
-    let closed = identity::read_closed(disk, store)?;
-    let closed_epoch = closed.as_ref().map_or(0, |c| c.end.epoch);
-    Ok(Files {
-        packs: kept,
-        segments,
-        closed,
-        useless,
-        next_epoch: epochs.last().copied().unwrap_or(0).max(closed_epoch) + 1,
-    })
-}
-
-/// What a pack replaces, after a crash, goes only when all of the pack is sound.
-fn check_replacement(pack: &Pack) -> Result<()> {
-    let checked = check_pack(pack, &mut |_| Ok(()))?;
-    match checked.into_damage().into_iter().next() {
-        None => Ok(()),
-        Some((error, ..)) => Err(error),
-    }
-}
-
-/// The packs that join without gap from the first LSN to the last, as few as can be,
-/// and those that are not needed: what was merged stays until the larger pack is
-/// durable, and a merge that failed may leave a pack beside others that overlap it.
-fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
-    packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
-    // For each LSN that can be reached: by how many packs, the last of which is.
-    let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
-    for (n, pack) in packs.iter().enumerate() {
-        let Some(&(count, _)) = reached.get(&pack.first_lsn) else {
-            continue;
-        };
-        let best = reached
-            .entry(pack.last_lsn + 1)
-            .or_insert((usize::MAX, None));
-        if count + 1 < best.0 {
-            *best = (count + 1, Some(n));
-        }
-    }
-    let mut lsn = reached.keys().next_back().copied().unwrap_or(1);
-    if let Some(beyond) = packs.iter().find(|pack| pack.last_lsn >= lsn) {
-        return Err(gap(&beyond.path, lsn, beyond.first_lsn));
-    }
-    let mut needed = BTreeSet::new();
-    while let Some(&(_, Some(n))) = reached.get(&lsn) {
-        needed.insert(n);
-        lsn = packs[n].first_lsn;
-    }
-    let (mut kept, mut replaced) = (Vec::new(), Vec::new());
-    for (n, pack) in packs.into_iter().enumerate() {
-        match needed.contains(&n) {
-            true => kept.push(Arc::new(pack)),
-            false => replaced.push(pack),
-        }
-    }
-    Ok((kept, replaced))
-}
-
-fn gap(path: &Path, expected: u64, found: u64) -> Error {
-    let what = format!(
-        "it begins with log sequence number {found} where {expected} follows: \
-         a file of the log is missing or foreign"
-    );
-    Error::damaged(path, 0, what)
 }
 
 /// What the log and the index make together.

@@ -5,24 +5,25 @@
 //! Promise: nothing is changed; every byte that something rests on is read; what is
 //! not sound is named with file and place.
 
+mod packs;
+mod segments;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::large::Large;
+pub(crate) use self::packs::check_pack;
+use self::packs::{Tally, unreadable};
+pub(crate) use self::segments::SegmentFound;
+use self::segments::{FrameFound, Hole, frame_events};
 use crate::error::{Error, Result};
 use crate::report::{Damage, GraphReport};
-use crate::storage::block::Block;
 use crate::storage::disk::Disk;
-use crate::storage::event::{Event, last_of_sequences};
-use crate::storage::frame::{Binding, Frame, frames_anywhere};
+use crate::storage::event::Event;
+use crate::storage::frame::{Binding, frames_anywhere};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
-use crate::storage::pack::{Pack, Part};
+use crate::storage::pack::Pack;
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
-
-/// Read at once where not all of a file can be.
-const READ_BYTES: usize = 4 << 10;
 
 /// What lies between two log sequence numbers, both inclusive.
 pub(crate) struct Stretch {
@@ -56,68 +57,6 @@ pub(crate) enum Source {
     Segment(SegmentFound),
     /// No file holds it.
     Nothing,
-}
-
-/// A segment, whether or not its header is valid.
-pub(crate) struct SegmentFound {
-    pub(crate) epoch: u64,
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    binding: Binding,
-    /// First LSN, the segment before and its end, where the header is valid.
-    header: Option<(u64, u64, u64)>,
-    /// First LSN, place and length of the frames that count.
-    pub(crate) frames: Vec<FrameFound>,
-    len: u64,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct FrameFound {
-    pub(crate) first_lsn: u64,
-    count: u64,
-    synced_lsn: u64,
-    at: u64,
-    len: u64,
-}
-
-impl SegmentFound {
-    /// Calls `each` with the events of all frames that count, and their LSNs.
-    pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
-        let failed = |e| Error::io("read", &self.path, &e);
-        let file = disk.open(&self.name).map_err(failed)?;
-        let mut bytes = vec![0; file.len().map_err(failed)? as usize];
-        if file.read_exact_at(&mut bytes, 0).is_err() {
-            // What cannot be read is zeros, in which no frame is found.
-            for (n, piece) in bytes.chunks_mut(READ_BYTES).enumerate() {
-                if file.read_exact_at(piece, (n * READ_BYTES) as u64).is_err() {
-                    piece.fill(0);
-                }
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// The events of a frame that counts.
-    pub(crate) fn events<'b>(
-        &self,
-        frame: &FrameFound,
-        bytes: &'b [u8],
-    ) -> Result<Vec<(u64, Event<'b>)>> {
-        let changed = || Error::damaged(&self.path, frame.at, "it has changed meanwhile");
-        let bytes = bytes.get(frame.at as usize..).ok_or_else(changed)?;
-        let frame = Frame::parse(bytes, self.binding).ok_or_else(changed)?;
-        frame_events(&frame).ok_or_else(changed)
-    }
-}
-
-fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)>> {
-    let mut events = Vec::new();
-    let whole = frame.events(|lsn, event, _| {
-        let is_packs = matches!(event, Event::Submits { .. } | Event::Lost { .. });
-        events.push((lsn, event));
-        if is_packs { Err(()) } else { Ok(()) }
-    });
-    (whole == Ok(true)).then_some(events)
 }
 
 /// A graph as far as sound events tell of it.
@@ -629,221 +568,6 @@ impl Survey {
             found.end = found.end.max(end);
         }
     }
-}
-
-/// LSNs that no frame holds, and where one should; none where the next frame only
-/// stands elsewhere.
-struct Hole {
-    first_lsn: u64,
-    last_lsn: u64,
-    at: u64,
-}
-
-impl SegmentFound {
-    fn no_header(&self) -> Error {
-        let what = "its header is not valid, or it is of another store";
-        Error::damaged(&self.path, 0, what)
-    }
-
-    fn first_lsn(&self) -> u64 {
-        let first_frame = self.frames.first().map(|frame| frame.first_lsn);
-        let header = self.header.map(|(first_lsn, ..)| first_lsn);
-        header.or(first_frame).unwrap_or(u64::MAX)
-    }
-
-    /// Keeps the frames that count, from `lsn` on: those that follow each other, up
-    /// to the LSN `limit`, where that is known; where it is not, as far as they join
-    /// or a later one vouches for what is missing. Says where some are missing.
-    fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
-        let mut holes = Vec::new();
-        let mut kept: Vec<FrameFound> = Vec::new();
-        let mut at = SEGMENT_HEADER_BYTES as u64;
-        for (n, frame) in self.frames.iter().enumerate() {
-            if frame.first_lsn < lsn || limit.is_some_and(|limit| frame.first_lsn >= limit) {
-                if frame.at == at {
-                    at += frame.len;
-                }
-                continue;
-            }
-            // Who reads a segment finds a frame only where the one before it ends.
-            if frame.first_lsn > lsn || frame.at != at {
-                let vouched = |later: &FrameFound| later.synced_lsn >= lsn;
-                if limit.is_none() && !self.frames[n..].iter().any(vouched) {
-                    break;
-                }
-                holes.push(Hole {
-                    first_lsn: lsn,
-                    last_lsn: frame.first_lsn - 1,
-                    at,
-                });
-            }
-            lsn = frame.first_lsn + frame.count;
-            at = frame.at + frame.len;
-            kept.push(*frame);
-        }
-        if let Some(limit) = limit.filter(|&limit| lsn < limit) {
-            holes.push(Hole {
-                first_lsn: lsn,
-                last_lsn: limit - 1,
-                at,
-            });
-        }
-        self.frames = kept;
-        holes
-    }
-}
-
-/// What the sound part of a file tells of graphs, and what is not sound.
-#[derive(Default)]
-pub(crate) struct Tally {
-    created: Vec<(u32, (String, String))>,
-    dropped: Vec<u32>,
-    /// One past the last job that events speak of, by graph.
-    spoken: BTreeMap<u32, u64>,
-    set_aside: BTreeMap<u32, u64>,
-    damage: Vec<(Error, u64, u64)>,
-    bytes: u64,
-}
-
-impl Tally {
-    fn creates(&self) -> BTreeSet<u32> {
-        self.created.iter().map(|&(graph, _)| graph).collect()
-    }
-
-    fn speak(&mut self, graph: u32, sequence: u64) {
-        let end = self.spoken.entry(graph).or_default();
-        *end = (*end).max(sequence.saturating_add(1));
-    }
-
-    fn event(&mut self, event: &Event<'_>) {
-        match *event {
-            Event::GraphCreated {
-                graph,
-                project,
-                name,
-                ..
-            } => {
-                let names = (project.to_owned(), name.to_owned());
-                self.created.push((graph, names));
-            }
-            Event::GraphDropped { graph, .. } => self.dropped.push(graph),
-            Event::Submitted {
-                graph, sequence, ..
-            }
-            | Event::Started {
-                graph, sequence, ..
-            }
-            | Event::CancelRequested {
-                graph, sequence, ..
-            }
-            | Event::Completed {
-                graph, sequence, ..
-            } => self.speak(graph, sequence),
-            Event::Submits {
-                graph,
-                first_sequence,
-                count,
-            } => self.speak(graph, first_sequence + count - 1),
-            Event::Recovered {
-                graph, sequences, ..
-            } => {
-                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
-            }
-            Event::Booted { .. } | Event::Lost { .. } => {}
-        }
-    }
-}
-
-/// What is not sound in a pack, and what its sound events tell.
-pub(crate) struct PackChecked {
-    pub(crate) bad_chunks: BTreeSet<usize>,
-    pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
-    pub(crate) tally: Tally,
-}
-
-impl PackChecked {
-    pub(crate) fn into_damage(self) -> Vec<(Error, u64, u64)> {
-        self.tally.damage
-    }
-}
-
-/// Reads all of a pack.
-pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
-    let mut checked = PackChecked {
-        bad_chunks: BTreeSet::new(),
-        bad_blocks: BTreeSet::new(),
-        tally: Tally::default(),
-    };
-    let mut buffer = Vec::new();
-    for (n, (place, first_lsn, last_lsn)) in pack.chunks().enumerate() {
-        let mut events = Tally::default();
-        let read = pack.chunk_events::<Error>(n, &mut buffer, |_, event| {
-            events.event(event);
-            Ok(())
-        });
-        match read.map_err(|error| unreadable(error, place.offset)) {
-            Ok(()) => {
-                checked.tally.created.append(&mut events.created);
-                checked.tally.dropped.append(&mut events.dropped);
-                for (graph, end) in events.spoken {
-                    checked.tally.speak(graph, end - 1);
-                }
-            }
-            Err(error @ Error::Damaged { .. }) => {
-                let events = last_lsn - first_lsn + 1;
-                checked.tally.damage.push((error, 0, events));
-                checked.bad_chunks.insert(n);
-            }
-            Err(error) => return Err(error),
-        }
-        pace(u64::from(place.len))?;
-    }
-    let mut block = Block::default();
-    let mut piece = Vec::new();
-    for part in &pack.parts {
-        for (n, place) in part.blocks.iter().enumerate() {
-            let read = check_block(part, n, &mut block, &mut piece);
-            match read.map_err(|error| unreadable(error, place.offset)) {
-                Ok(()) => {}
-                Err(error @ Error::Damaged { .. }) => {
-                    let jobs = u64::from(place.jobs);
-                    checked.tally.damage.push((error, jobs, 0));
-                    checked.bad_blocks.insert((part.graph, n));
-                }
-                Err(error) => return Err(error),
-            }
-            pace(u64::from(place.len))?;
-        }
-    }
-    Ok(checked)
-}
-
-/// What the system cannot read is damaged, too: a bad sector, say.
-fn unreadable(error: Error, offset: u64) -> Error {
-    match error {
-        Error::Io { path, message, .. } => {
-            Error::damaged(path, offset, format!("it cannot be read: {message}"))
-        }
-        other => other,
-    }
-}
-
-fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) -> Result<()> {
-    let place = &part.blocks[n];
-    if place.is_set_aside() {
-        return Ok(());
-    }
-    if place.large {
-        return Large::in_pack(part, *place)?.text().map(|_| ());
-    }
-    piece.resize(place.len as usize, 0);
-    part.file
-        .read_exact_at(piece, place.offset)
-        .map_err(|e| Error::io("read", &part.path, &e))?;
-    let opened = block.open(part.graph, place.first_sequence, piece);
-    let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
-    let texts = whole.filter(|()| std::str::from_utf8(block.text()).is_ok());
-    texts.ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
 }
 
 /// Adds a range behind or after the others.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::crash_tests::client::{Client, Store, assert_no_thread_panicked, options};
 use crate::engine::crash_tests::world::Seen;
-use crate::engine::open::open_folder;
+use crate::engine::folder::open_folder;
 use crate::options::{Durability, IndexEngine};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;

@@ -15,7 +15,8 @@ use crate::engine::crash_tests::client::{
 use crate::engine::crash_tests::power_cuts::check;
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::engine::ending::Worker;
-use crate::engine::open::{IndexHome, Look, lock, open, open_folder};
+use crate::engine::folder::{Look, lock, open_folder};
+use crate::engine::open::{IndexHome, open};
 use crate::engine::watch::PATIENCE;
 use crate::error::{Error, Result};
 use crate::health::Health;

@@ -1,0 +1,153 @@
+//! The files of a store's log, sorted out.
+//!
+//! Owns: which packs and segments make the log, and which are left over. Must not
+//! know: what events mean.
+//! Promise: the log joins without gap; what another file replaces goes only when that
+//! one is sound.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::survey::check_pack;
+use crate::error::{Error, Result};
+use crate::storage::disk::Disk;
+use crate::storage::identity::{self, Closed, StoreId};
+use crate::storage::names;
+use crate::storage::pack::Pack;
+use crate::storage::segment::{Found, Segment};
+
+/// The files of a store, sorted out.
+pub(crate) struct Files {
+    pub(super) packs: Vec<Arc<Pack>>,
+    /// Those that are not packed yet, in order.
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) closed: Option<Closed>,
+    /// Files that a crash left and nothing needs.
+    pub(super) useless: Vec<String>,
+    pub(super) next_epoch: u64,
+}
+
+impl Files {
+    /// The last LSN that can be told without reading events.
+    pub(super) fn known_lsn(&self) -> u64 {
+        let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);
+        let begun = self.segments.last().map_or(0, |s| s.header.first_lsn - 1);
+        packed.max(begun)
+    }
+}
+
+pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
+    let names = disk
+        .names()
+        .map_err(|e| Error::io("read", disk.path(""), &e))?;
+    let mut useless: Vec<String> = names
+        .iter()
+        .filter(|name| name.ends_with(names::ASIDE))
+        .cloned()
+        .collect();
+    let mut packs = Vec::new();
+    for name in names
+        .iter()
+        .filter(|name| names::pack_range(name).is_some())
+    {
+        packs.push(Pack::open(disk, name, store)?);
+    }
+    let (kept, replaced) = chain(packs)?;
+    for pack in &kept {
+        if replaced
+            .iter()
+            .any(|r| r.first_lsn <= pack.last_lsn && r.last_lsn >= pack.first_lsn)
+        {
+            check_replacement(pack)?;
+        }
+    }
+    useless.extend(replaced.into_iter().map(|pack| pack.name));
+    let next_lsn = kept.last().map_or(1, |pack| pack.last_lsn + 1);
+    let epochs: BTreeSet<u64> = names
+        .iter()
+        .filter_map(|n| names::segment_epoch(n))
+        .collect();
+    let mut segments = Vec::new();
+    for &epoch in &epochs {
+        match Segment::open(disk, epoch, store)? {
+            Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
+                segments.push(Arc::new(segment));
+            }
+            // Packed already.
+            Found::Segment(segment) => {
+                let lsn = segment.header.first_lsn;
+                let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
+                kept.get(pack)
+                    .map_or(Ok(()), |pack| check_replacement(pack))?;
+                useless.push(segment.name);
+            }
+            // Prepared and never used.
+            Found::Unused => useless.push(names::segment(epoch)),
+        }
+    }
+    let closed = identity::read_closed(disk, store)?;
+    let closed_epoch = closed.as_ref().map_or(0, |c| c.end.epoch);
+    Ok(Files {
+        packs: kept,
+        segments,
+        closed,
+        useless,
+        next_epoch: epochs.last().copied().unwrap_or(0).max(closed_epoch) + 1,
+    })
+}
+
+/// What a pack replaces, after a crash, goes only when all of the pack is sound.
+fn check_replacement(pack: &Pack) -> Result<()> {
+    let checked = check_pack(pack, &mut |_| Ok(()))?;
+    match checked.into_damage().into_iter().next() {
+        None => Ok(()),
+        Some((error, ..)) => Err(error),
+    }
+}
+
+/// The packs that join without gap from the first LSN to the last, as few as can be,
+/// and those that are not needed: what was merged stays until the larger pack is
+/// durable, and a merge that failed may leave a pack beside others that overlap it.
+fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
+    packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
+    // For each LSN that can be reached: by how many packs, the last of which is.
+    let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
+    for (n, pack) in packs.iter().enumerate() {
+        let Some(&(count, _)) = reached.get(&pack.first_lsn) else {
+            continue;
+        };
+        let best = reached
+            .entry(pack.last_lsn + 1)
+            .or_insert((usize::MAX, None));
+        if count + 1 < best.0 {
+            *best = (count + 1, Some(n));
+        }
+    }
+    let mut lsn = reached.keys().next_back().copied().unwrap_or(1);
+    if let Some(beyond) = packs.iter().find(|pack| pack.last_lsn >= lsn) {
+        return Err(gap(&beyond.path, lsn, beyond.first_lsn));
+    }
+    let mut needed = BTreeSet::new();
+    while let Some(&(_, Some(n))) = reached.get(&lsn) {
+        needed.insert(n);
+        lsn = packs[n].first_lsn;
+    }
+    let (mut kept, mut replaced) = (Vec::new(), Vec::new());
+    for (n, pack) in packs.into_iter().enumerate() {
+        match needed.contains(&n) {
+            true => kept.push(Arc::new(pack)),
+            false => replaced.push(pack),
+        }
+    }
+    Ok((kept, replaced))
+}
+
+pub(super) fn gap(path: &Path, expected: u64, found: u64) -> Error {
+    let what = format!(
+        "it begins with log sequence number {found} where {expected} follows: \
+         a file of the log is missing or foreign"
+    );
+    Error::damaged(path, 0, what)
+}

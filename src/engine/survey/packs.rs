@@ -1,0 +1,168 @@
+//! Reading all of a pack.
+//!
+//! Owns: which of its chunks and blocks are sound, and what the sound ones tell. Must
+//! not know: other files.
+//! Promise: every byte that something rests on is read; one that cannot be read is
+//! damage, too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Pace;
+use crate::engine::large::Large;
+use crate::error::{Error, Result};
+use crate::storage::block::Block;
+use crate::storage::event::{Event, last_of_sequences};
+use crate::storage::pack::{Pack, Part};
+
+/// What the sound part of a file tells of graphs, and what is not sound.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(super) created: Vec<(u32, (String, String))>,
+    pub(super) dropped: Vec<u32>,
+    /// One past the last job that events speak of, by graph.
+    pub(super) spoken: BTreeMap<u32, u64>,
+    pub(super) set_aside: BTreeMap<u32, u64>,
+    pub(super) damage: Vec<(Error, u64, u64)>,
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn creates(&self) -> BTreeSet<u32> {
+        self.created.iter().map(|&(graph, _)| graph).collect()
+    }
+
+    pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
+        let end = self.spoken.entry(graph).or_default();
+        *end = (*end).max(sequence.saturating_add(1));
+    }
+
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::GraphCreated {
+                graph,
+                project,
+                name,
+                ..
+            } => {
+                let names = (project.to_owned(), name.to_owned());
+                self.created.push((graph, names));
+            }
+            Event::GraphDropped { graph, .. } => self.dropped.push(graph),
+            Event::Submitted {
+                graph, sequence, ..
+            }
+            | Event::Started {
+                graph, sequence, ..
+            }
+            | Event::CancelRequested {
+                graph, sequence, ..
+            }
+            | Event::Completed {
+                graph, sequence, ..
+            } => self.speak(graph, sequence),
+            Event::Submits {
+                graph,
+                first_sequence,
+                count,
+            } => self.speak(graph, first_sequence + count - 1),
+            Event::Recovered {
+                graph, sequences, ..
+            } => {
+                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
+            }
+            Event::Booted { .. } | Event::Lost { .. } => {}
+        }
+    }
+}
+
+/// What is not sound in a pack, and what its sound events tell.
+pub(crate) struct PackChecked {
+    pub(crate) bad_chunks: BTreeSet<usize>,
+    pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
+    pub(crate) tally: Tally,
+}
+
+impl PackChecked {
+    pub(crate) fn into_damage(self) -> Vec<(Error, u64, u64)> {
+        self.tally.damage
+    }
+}
+
+/// Reads all of a pack.
+pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
+    let mut checked = PackChecked {
+        bad_chunks: BTreeSet::new(),
+        bad_blocks: BTreeSet::new(),
+        tally: Tally::default(),
+    };
+    let mut buffer = Vec::new();
+    for (n, (place, first_lsn, last_lsn)) in pack.chunks().enumerate() {
+        let mut events = Tally::default();
+        let read = pack.chunk_events::<Error>(n, &mut buffer, |_, event| {
+            events.event(event);
+            Ok(())
+        });
+        match read.map_err(|error| unreadable(error, place.offset)) {
+            Ok(()) => {
+                checked.tally.created.append(&mut events.created);
+                checked.tally.dropped.append(&mut events.dropped);
+                for (graph, end) in events.spoken {
+                    checked.tally.speak(graph, end - 1);
+                }
+            }
+            Err(error @ Error::Damaged { .. }) => {
+                let events = last_lsn - first_lsn + 1;
+                checked.tally.damage.push((error, 0, events));
+                checked.bad_chunks.insert(n);
+            }
+            Err(error) => return Err(error),
+        }
+        pace(u64::from(place.len))?;
+    }
+    let mut block = Block::default();
+    let mut piece = Vec::new();
+    for part in &pack.parts {
+        for (n, place) in part.blocks.iter().enumerate() {
+            let read = check_block(part, n, &mut block, &mut piece);
+            match read.map_err(|error| unreadable(error, place.offset)) {
+                Ok(()) => {}
+                Err(error @ Error::Damaged { .. }) => {
+                    let jobs = u64::from(place.jobs);
+                    checked.tally.damage.push((error, jobs, 0));
+                    checked.bad_blocks.insert((part.graph, n));
+                }
+                Err(error) => return Err(error),
+            }
+            pace(u64::from(place.len))?;
+        }
+    }
+    Ok(checked)
+}
+
+/// What the system cannot read is damaged, too: a bad sector, say.
+pub(super) fn unreadable(error: Error, offset: u64) -> Error {
+    match error {
+        Error::Io { path, message, .. } => {
+            Error::damaged(path, offset, format!("it cannot be read: {message}"))
+        }
+        other => other,
+    }
+}
+
+fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) -> Result<()> {
+    let place = &part.blocks[n];
+    if place.is_set_aside() {
+        return Ok(());
+    }
+    if place.large {
+        return Large::in_pack(part, *place)?.text().map(|_| ());
+    }
+    piece.resize(place.len as usize, 0);
+    part.file
+        .read_exact_at(piece, place.offset)
+        .map_err(|e| Error::io("read", &part.path, &e))?;
+    let opened = block.open(part.graph, place.first_sequence, piece);
+    let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
+    let texts = whole.filter(|()| std::str::from_utf8(block.text()).is_ok());
+    texts.ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
+}

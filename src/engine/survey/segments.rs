@@ -1,0 +1,140 @@
+//! A segment as it was found, whatever is left of it.
+//!
+//! Owns: which of its frames count, and where some are missing. Must not know: packs.
+//! Promise: a torn end is no damage; a frame counts only where a later one, the next
+//! segment or a close leads up to it.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::storage::disk::Disk;
+use crate::storage::event::Event;
+use crate::storage::frame::{Binding, Frame};
+use crate::storage::segment::SEGMENT_HEADER_BYTES;
+
+/// Read at once where not all of a file can be.
+const READ_BYTES: usize = 4 << 10;
+
+/// A segment, whether or not its header is valid.
+pub(crate) struct SegmentFound {
+    pub(crate) epoch: u64,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(super) binding: Binding,
+    /// First LSN, the segment before and its end, where the header is valid.
+    pub(super) header: Option<(u64, u64, u64)>,
+    /// First LSN, place and length of the frames that count.
+    pub(crate) frames: Vec<FrameFound>,
+    pub(super) len: u64,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct FrameFound {
+    pub(crate) first_lsn: u64,
+    pub(super) count: u64,
+    pub(super) synced_lsn: u64,
+    pub(super) at: u64,
+    pub(super) len: u64,
+}
+
+impl SegmentFound {
+    /// Calls `each` with the events of all frames that count, and their LSNs.
+    pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
+        let failed = |e| Error::io("read", &self.path, &e);
+        let file = disk.open(&self.name).map_err(failed)?;
+        let mut bytes = vec![0; file.len().map_err(failed)? as usize];
+        if file.read_exact_at(&mut bytes, 0).is_err() {
+            // What cannot be read is zeros, in which no frame is found.
+            for (n, piece) in bytes.chunks_mut(READ_BYTES).enumerate() {
+                if file.read_exact_at(piece, (n * READ_BYTES) as u64).is_err() {
+                    piece.fill(0);
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The events of a frame that counts.
+    pub(crate) fn events<'b>(
+        &self,
+        frame: &FrameFound,
+        bytes: &'b [u8],
+    ) -> Result<Vec<(u64, Event<'b>)>> {
+        let changed = || Error::damaged(&self.path, frame.at, "it has changed meanwhile");
+        let bytes = bytes.get(frame.at as usize..).ok_or_else(changed)?;
+        let frame = Frame::parse(bytes, self.binding).ok_or_else(changed)?;
+        frame_events(&frame).ok_or_else(changed)
+    }
+}
+
+pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)>> {
+    let mut events = Vec::new();
+    let whole = frame.events(|lsn, event, _| {
+        let is_packs = matches!(event, Event::Submits { .. } | Event::Lost { .. });
+        events.push((lsn, event));
+        if is_packs { Err(()) } else { Ok(()) }
+    });
+    (whole == Ok(true)).then_some(events)
+}
+
+/// LSNs that no frame holds, and where one should; none where the next frame only
+/// stands elsewhere.
+pub(super) struct Hole {
+    pub(super) first_lsn: u64,
+    pub(super) last_lsn: u64,
+    pub(super) at: u64,
+}
+
+impl SegmentFound {
+    pub(super) fn no_header(&self) -> Error {
+        let what = "its header is not valid, or it is of another store";
+        Error::damaged(&self.path, 0, what)
+    }
+
+    pub(super) fn first_lsn(&self) -> u64 {
+        let first_frame = self.frames.first().map(|frame| frame.first_lsn);
+        let header = self.header.map(|(first_lsn, ..)| first_lsn);
+        header.or(first_frame).unwrap_or(u64::MAX)
+    }
+
+    /// Keeps the frames that count, from `lsn` on: those that follow each other, up
+    /// to the LSN `limit`, where that is known; where it is not, as far as they join
+    /// or a later one vouches for what is missing. Says where some are missing.
+    pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
+        let mut holes = Vec::new();
+        let mut kept: Vec<FrameFound> = Vec::new();
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        for (n, frame) in self.frames.iter().enumerate() {
+            if frame.first_lsn < lsn || limit.is_some_and(|limit| frame.first_lsn >= limit) {
+                if frame.at == at {
+                    at += frame.len;
+                }
+                continue;
+            }
+            // Who reads a segment finds a frame only where the one before it ends.
+            if frame.first_lsn > lsn || frame.at != at {
+                let vouched = |later: &FrameFound| later.synced_lsn >= lsn;
+                if limit.is_none() && !self.frames[n..].iter().any(vouched) {
+                    break;
+                }
+                holes.push(Hole {
+                    first_lsn: lsn,
+                    last_lsn: frame.first_lsn - 1,
+                    at,
+                });
+            }
+            lsn = frame.first_lsn + frame.count;
+            at = frame.at + frame.len;
+            kept.push(*frame);
+        }
+        if let Some(limit) = limit.filter(|&limit| lsn < limit) {
+            holes.push(Hole {
+                first_lsn: lsn,
+                last_lsn: limit - 1,
+                at,
+            });
+        }
+        self.frames = kept;
+        holes
+    }
+}
