@@ -214,11 +214,19 @@ fn injected(text: &str) -> Vec<&str> {
     hits
 }
 
+/// Whether two pieces of one text are the same place in it: lines repeat.
+fn is_same(line: &str, other: &str) -> bool {
+    std::ptr::eq(line.as_ptr(), other.as_ptr())
+}
+
 /// Whether the thread went on in the reserve: then what failed was a segment that was
 /// only being prepared, in which nothing stood, and there was nothing to be told.
 fn took_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
-    let later = text.lines().skip_while(|line| *line != failed).skip(1);
+    let later = text
+        .lines()
+        .skip_while(|line| !is_same(line, failed))
+        .skip(1);
     let mut renames =
         later.filter(|line| line.split(' ').next() == thread && line.contains("rename"));
     renames
@@ -229,7 +237,7 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
 /// Whether the thread was making the reserve, which nothing rests on until it is taken.
 fn made_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
-    let before = text.lines().take_while(|line| *line != failed);
+    let before = text.lines().take_while(|line| !is_same(line, failed));
     let own = before.filter(|line| line.split(' ').next() == thread);
     let created = own
         .filter(|line| line.contains("openat(") && line.contains("O_CREAT"))
