@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::{Error, Result};
+
 /// What [`JobStore::verify`](crate::JobStore::verify) and
 /// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
 /// JSON by [`Report::to_json`].
@@ -65,6 +67,22 @@ pub struct Damage {
     pub jobs: u64,
     /// Events that are gone with it: what happened to jobs.
     pub events: u64,
+}
+
+impl Damage {
+    /// The damage that an error tells of; any other error is given back.
+    pub(crate) fn of(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
+        match error {
+            Error::Damaged { file, offset, what } => Ok(Damage {
+                file: file.clone(),
+                offset: *offset,
+                what: what.to_string(),
+                jobs,
+                events,
+            }),
+            other => Err(other.clone()),
+        }
+    }
 }
 
 impl Report {

@@ -50,7 +50,7 @@ fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
             Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
         if let Some(error) = error {
-            report.damage.push(damage(&error, 0, 0)?);
+            report.damage.push(Damage::of(&error, 0, 0)?);
         }
     }
     Ok((survey, report))
@@ -69,19 +69,6 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
     }
 }
 
-fn damage(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
-    match error {
-        Error::Damaged { file, offset, what } => Ok(Damage {
-            file: file.clone(),
-            offset: *offset,
-            what: what.to_string(),
-            jobs,
-            events,
-        }),
-        other => Err(other.clone()),
-    }
-}
-
 /// The index of a store that is not open.
 pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
 
@@ -91,7 +78,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
     if survey.closed.is_none() && seen >= survey.next_lsn() {
-        survey.lost_behind(disk, seen)?;
+        survey.nothing(disk, seen)?;
         found = report_of(disk, &survey);
     }
     let mut repaired = Repaired {
@@ -218,7 +205,7 @@ impl Engine {
                 *damaged.entry(graph).or_default() += jobs;
             }
             for (error, jobs, events) in checked.into_damage() {
-                report.damage.push(damage(&error, jobs, events)?);
+                report.damage.push(Damage::of(&error, jobs, events)?);
             }
         }
         for segment in &segments {
@@ -228,7 +215,7 @@ impl Engine {
             if let Some(end) = end {
                 report.bytes += end;
                 if let Some(error) = scrub_segment(segment, end, &mut pace)? {
-                    report.damage.push(damage(&error, 0, 0)?);
+                    report.damage.push(Damage::of(&error, 0, 0)?);
                 }
             }
         }

@@ -217,11 +217,11 @@ impl Survey {
         }
         // Beside what is not sound, nothing is taken for useless.
         for pack in packs.values() {
-            let is_bad = |s: &&Stretch| {
+            let is_bad = |s: &Stretch| {
                 !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
             };
             let is_taken = |s: &Stretch| s.is_of(pack);
-            let beside = self.stretches.iter().find(is_bad).is_some();
+            let beside = self.stretches.iter().any(is_bad);
             if beside && !self.stretches.iter().any(is_taken) {
                 self.unreadable.push(pack.name.clone());
             }
@@ -281,11 +281,6 @@ impl Survey {
         Ok(Some(chain))
     }
 
-    /// Notes that there was more behind the end than any file holds.
-    pub(crate) fn lost_behind(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
-        self.nothing(disk, last_lsn)
-    }
-
     /// Whether a file holds this LSN.
     fn holds(&self, lsn: u64) -> bool {
         let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
@@ -294,7 +289,7 @@ impl Survey {
     }
 
     /// Notes that no file holds what lies up to this LSN.
-    fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
+    pub(crate) fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file holds log sequence numbers {first_lsn} to {last_lsn}");
         let error = Error::damaged(disk.path(&names::pack(first_lsn, last_lsn)), 0, what);
@@ -579,16 +574,7 @@ fn extend(runs: &mut Vec<(u64, u64)>, from: u64, end: u64) {
 }
 
 fn note(damage: &mut Vec<Damage>, error: &Error, jobs: u64, events: u64) -> Result<()> {
-    let Error::Damaged { file, offset, what } = error else {
-        return Err(error.clone());
-    };
-    damage.push(Damage {
-        file: file.clone(),
-        offset: *offset,
-        what: what.to_string(),
-        jobs,
-        events,
-    });
+    damage.push(Damage::of(error, jobs, events)?);
     Ok(())
 }
 

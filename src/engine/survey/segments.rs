@@ -38,7 +38,7 @@ pub(crate) struct FrameFound {
 }
 
 impl SegmentFound {
-    /// Calls `each` with the events of all frames that count, and their LSNs.
+    /// All of the file.
     pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
         let failed = |e| Error::io("read", &self.path, &e);
         let file = disk.open(&self.name).map_err(failed)?;
