@@ -5,7 +5,7 @@
 //! Promise: a page is one instant, however slowly it is read.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::document::Document;
@@ -18,6 +18,9 @@ use crate::list::Cursor;
 
 /// Bytes of JSON that are handed on at once, about.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// Pieces below this size are gathered before they are written.
+const GATHERED_BYTES: usize = 16 << 10;
 
 /// Some jobs of a graph at one instant: made by [`Graph::list`](crate::Graph::list).
 ///
@@ -103,26 +106,27 @@ impl Page {
     /// Writes the contract's success document, compact.
     ///
     /// # Cost
-    /// Memory for a block, not for the page; nothing is parsed. Writes come in
-    /// pieces of 64 KiB or more.
+    /// Memory for a block, not for the page; nothing is parsed. Small pieces are
+    /// gathered, so that most writes have 16 KiB or more.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer, [`Error::Damaged`] and [`Error::Io`] from
     /// the store's files. What was written up to then is the beginning of a
     /// document, which no JSON reader takes for a whole one.
-    pub fn write_json(&self, mut writer: impl io::Write) -> Result<()> {
+    pub fn write_json(&self, writer: impl io::Write) -> Result<()> {
+        // What is large passes through without being copied.
+        let mut out = io::BufWriter::with_capacity(GATHERED_BYTES, writer);
         let mut document = Document::new();
-        let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
-        loop {
-            let more = document.produce(&self.graph.core, &self.snapshot, &mut out)?;
-            if out.len() >= CHUNK_BYTES || !more {
-                writer.write_all(&out).map_err(|e| Error::output(&e))?;
-                out.clear();
+        let written = loop {
+            match document.produce(&self.graph.core, &self.snapshot, &mut out) {
+                Ok(true) => {}
+                Ok(false) => break out.flush().map_err(|e| Error::output(&e)),
+                Err(error) => break Err(error),
             }
-            if !more {
-                return writer.flush().map_err(|e| Error::output(&e));
-            }
-        }
+        };
+        // Dropped as it is, it would write again after a failure.
+        drop(out.into_parts());
+        written
     }
 
     /// The contract's success document as one piece of memory.

@@ -87,7 +87,7 @@ impl Row {
 pub(crate) struct Block {
     pub(crate) first_sequence: u64,
     pub(crate) rows: Vec<Row>,
-    /// The jobs' texts with commas between them, from `text_at` on.
+    /// The jobs' texts, a comma before each, the first one's text at `text_at`.
     buffer: Vec<u8>,
     text_at: usize,
     text_end: usize,
@@ -98,27 +98,25 @@ impl Block {
         self.first_sequence = first_sequence;
         self.rows.clear();
         self.buffer.clear();
-        self.text_at = 0;
-        self.text_end = 0;
+        self.text_at = 1;
+        self.text_end = 1;
     }
 
     pub(crate) fn has_room_for(&self, id_len: usize, request_len: usize) -> bool {
         self.rows.is_empty()
             || (self.rows.len() < BLOCK_JOBS_MAX
-                && self.text_end + text_len(id_len, request_len) < BLOCK_TEXT_BYTES)
+                && self.text().len() + text_len(id_len, request_len) < BLOCK_TEXT_BYTES)
     }
 
     /// Adds the next job; only to a block that was not opened from bytes.
     pub(crate) fn push(&mut self, id: &str, request: &str, submitted_ms: u64) {
-        if !self.rows.is_empty() {
-            self.buffer.push(b',');
-        }
-        let start = self.buffer.len() as u32;
+        self.buffer.push(b',');
+        let start = self.buffer.len() - self.text_at;
         push_text(id, request, &mut self.buffer);
         self.text_end = self.buffer.len();
         self.rows.push(Row {
-            start,
-            end: self.text_end as u32,
+            start: start as u32,
+            end: (self.text_end - self.text_at) as u32,
             id_len: id.len() as u8,
             submitted_ms,
         });
@@ -127,6 +125,13 @@ impl Block {
     /// All texts, commas between them.
     pub(crate) fn text(&self) -> &[u8] {
         &self.buffer[self.text_at..self.text_end]
+    }
+
+    /// The texts of these rows, with the comma before the first of them: a page that
+    /// goes on has it from here, in one piece.
+    pub(crate) fn comma_and_texts(&self, first: &Row, last: &Row) -> &[u8] {
+        let (start, end) = (first.start as usize, last.end as usize);
+        &self.buffer[self.text_at - 1 + start..self.text_at + end]
     }
 
     pub(crate) fn row_text(&self, row: &Row) -> &[u8] {
@@ -158,6 +163,8 @@ impl Block {
         self.text_at = len - reader.0.len();
         self.text_end = len;
         let last = self.rows.last()?;
+        // The columns, which were read, end in front of the first text.
+        *self.buffer.get_mut(self.text_at.checked_sub(1)?)? = b',';
         (self.text_at + last.end as usize == len).then_some(())
     }
 

@@ -64,7 +64,19 @@ pub(crate) fn length_prefix_bytes(len: usize) -> usize {
 pub(crate) struct VarReader<'a>(pub(crate) &'a [u8]);
 
 impl VarReader<'_> {
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<u64> {
+        // Nearly all have one or two bytes.
+        let (value, rest) = match *self.0 {
+            [a, ref rest @ ..] if a < 0x80 => (u64::from(a), rest),
+            [a, b, ref rest @ ..] if b < 0x80 => (u64::from(a & 0x7f) | u64::from(b) << 7, rest),
+            _ => return self.next_long(),
+        };
+        self.0 = rest;
+        Some(value)
+    }
+
+    fn next_long(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for (n, byte) in self.0.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f).checked_shl(7 * n as u32)?;
