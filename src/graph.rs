@@ -8,8 +8,9 @@ use crate::sync::atomic::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::answers::Answer;
 use crate::engine::graph_state::{GraphCore, RunCell};
-use crate::engine::queue::{Action, Answer, Looked, Operation, SMALL_WRITE_BYTES};
+use crate::engine::queue::{Action, Looked, Operation, SMALL_WRITE_BYTES};
 use crate::engine::read::Snapshot;
 use crate::engine::status::States;
 use crate::engine::{Engine, Handle};
@@ -302,10 +303,7 @@ impl Graph {
     /// [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`].
     pub fn job(&self, id: impl AsRef<str>) -> Result<Option<Job>> {
         self.check()?;
-        match self.engine().resolve(&self.core, id.as_ref())? {
-            Some(sequence) => self.engine().job(&self.core, sequence),
-            None => Ok(None),
-        }
+        self.engine().job_with_id(&self.core, id.as_ref())
     }
 
     /// Some of the graph's jobs at one instant.

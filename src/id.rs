@@ -142,7 +142,7 @@ impl OwnIds {
             .hyphenated()
             .encode_lower(&mut text[NUMBER_DIGITS..]);
         // Digits and hexadecimal text are ASCII.
-        JobId(String::from_utf8_lossy(&text).into())
+        JobId(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
     /// The sequence number inside an id of this graph's own form. Only the stored

@@ -4,7 +4,8 @@
 //! ticket. Must not know: what the writes do, beyond what the blocking calls share.
 //! Promise: what is queued is carried out in the order of one thread's calls.
 
-use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::answers::Answer;
+use crate::engine::queue::{Action, Operation};
 use crate::error::Result;
 use crate::graph::{
     Cancellation, Completion, Graph, Submitted, created, created_all, submitted, unexpected,

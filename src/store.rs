@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::answers::Answer;
+use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
 use crate::error::{Error, Result, excerpt};

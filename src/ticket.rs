@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::Handle;
-use crate::engine::queue::{Answer, Full, Operation, Queued, Slot};
+use crate::engine::answers::{Answer, Call, Queued};
+use crate::engine::queue::{Full, Operation};
 use crate::error::{Error, Result};
 use crate::sync::time::Instant;
 
@@ -52,9 +53,9 @@ enum State {
     /// Refused before it was queued.
     Refused(Option<Error>),
     /// It found the queue full and is not in it yet.
-    Outside(Option<Queued>, Arc<Slot>),
+    Outside(Option<Queued>, Arc<Call>),
     /// In the queue, or carried out.
-    Queued(Arc<Slot>),
+    Queued(Arc<Call>),
     /// The answer was taken.
     Done,
 }
@@ -70,11 +71,10 @@ impl<T> Ticket<T> {
         let state = match operation {
             Err(error) => State::Refused(Some(error)),
             Ok(operation) => {
-                let slot = Arc::new(Slot::default());
-                let queued = Queued::new(operation, slot.clone());
+                let (call, queued) = Call::new(operation);
                 match handle.engine.queue.try_push(queued) {
-                    Ok(()) => State::Queued(slot),
-                    Err(Full(queued, _)) => State::Outside(Some(*queued), slot),
+                    Ok(()) => State::Queued(call),
+                    Err(Full(queued, _)) => State::Outside(Some(*queued), call),
                 }
             }
         };
@@ -91,12 +91,12 @@ impl<T> Ticket<T> {
         operation: Operation,
         finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
     ) -> Result<Ticket<T>> {
-        let slot = Arc::new(Slot::default());
+        let (call, queued) = Call::new(operation);
         let queue = &handle.engine.queue;
-        match queue.try_push(Queued::new(operation, slot.clone())) {
+        match queue.try_push(queued) {
             Ok(()) => Ok(Ticket {
                 handle: handle.clone(),
-                state: State::Queued(slot),
+                state: State::Queued(call),
                 finish: Some(Box::new(finish)),
             }),
             Err(Full(queued, queued_bytes)) => {
@@ -118,7 +118,7 @@ impl<T> Ticket<T> {
         self.enter(None);
         let answer = match std::mem::replace(&mut self.state, State::Done) {
             State::Refused(error) => Err(error.unwrap_or(Error::Closed)),
-            State::Outside(_, slot) | State::Queued(slot) => slot.wait(),
+            State::Outside(_, call) | State::Queued(call) => call.wait(),
             State::Done => Err(answered()),
         };
         self.finished(answer)
@@ -134,9 +134,9 @@ impl<T> Ticket<T> {
         }
         let answer = match &mut self.state {
             State::Refused(error) => Err(error.take().unwrap_or(Error::Closed)),
-            State::Outside(_, slot) | State::Queued(slot) => match deadline {
-                Some(deadline) => slot.wait_until(deadline)?,
-                None => slot.wait(),
+            State::Outside(_, call) | State::Queued(call) => match deadline {
+                Some(deadline) => call.wait_until(deadline)?,
+                None => call.wait(),
             },
             State::Done => Err(answered()),
         };
@@ -147,8 +147,8 @@ impl<T> Ticket<T> {
     /// Gets the write into the queue, waiting for room until the deadline: the
     /// calling thread blocks anyway. `false` when there was none.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
-        if let State::Outside(queued, slot) = &mut self.state {
-            let slot = slot.clone();
+        if let State::Outside(queued, call) = &mut self.state {
+            let call = call.clone();
             if let Some(waiting) = queued.take() {
                 let queue = &self.handle.engine.queue;
                 *queued = queue.push_until(waiting, deadline);
@@ -157,7 +157,7 @@ impl<T> Ticket<T> {
                 }
                 queue.wake_committer();
             }
-            self.state = State::Queued(slot);
+            self.state = State::Queued(call);
         }
         true
     }
@@ -185,19 +185,19 @@ impl<T> Future for Ticket<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let ticket = &mut *self;
-        if let State::Outside(queued, slot) = &mut ticket.state {
-            let slot = slot.clone();
+        if let State::Outside(queued, call) = &mut ticket.state {
+            let call = call.clone();
             if let Some(waiting) = queued.take() {
                 *queued = ticket.handle.engine.queue.poll_push(waiting, context);
                 if queued.is_some() {
                     return Poll::Pending;
                 }
             }
-            ticket.state = State::Queued(slot);
+            ticket.state = State::Queued(call);
         }
         let answer = match &mut ticket.state {
             State::Refused(error) => Err(error.take().unwrap_or(Error::Closed)),
-            State::Queued(slot) => match slot.poll(context) {
+            State::Queued(call) => match call.poll(context) {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => return Poll::Pending,
             },

@@ -12,12 +12,12 @@ use crate::sync::time::Instant;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::answers::{Answer, Answers, Queued};
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
-use crate::engine::queue::{Action, Answer, Looked, Operation, Queued};
+use crate::engine::queue::{Action, Looked, Operation};
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -46,25 +46,6 @@ pub(crate) struct Committer {
     changes_since_index: u64,
 }
 
-/// What a round has to say to whom. Said after the committer was let go of: who is
-/// woken may do anything, and the next round need not wait for it.
-#[must_use]
-pub(crate) struct Answers {
-    taken: Vec<Queued>,
-    answers: Vec<Result<Answer>>,
-    /// Futures that waited for room in the queue.
-    waiting: Vec<Waker>,
-}
-
-impl Answers {
-    pub(crate) fn give(self) {
-        self.waiting.into_iter().for_each(Waker::wake);
-        for (queued, answer) in self.taken.into_iter().zip(self.answers) {
-            queued.answer(answer);
-        }
-    }
-}
-
 /// Stops all writes when it is dropped by a panic.
 struct FailOnUnwind<'e>(&'e Engine);
 
@@ -84,8 +65,9 @@ impl Drop for FailOnUnwind<'_> {
 struct Round {
     now_ms: u64,
     answers: Vec<Result<Answer>>,
-    /// Jobs each write is about, for when the commit fails.
-    ids: Vec<Vec<JobId>>,
+    /// Jobs that writes are about, with the place of the write, for when the commit
+    /// fails.
+    ids: Vec<(usize, JobId)>,
     changes: Vec<(Arc<GraphCore>, Change)>,
     created: Vec<Arc<GraphCore>>,
     dropped: Vec<Arc<GraphCore>>,
@@ -130,7 +112,7 @@ impl Committer {
     /// Commits all writes together. Where no segment can be had for them, those that
     /// end something go on by themselves: there is a reserve for them.
     fn carry_out(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<Answer>> {
-        let all: Vec<&Action> = taken.iter().map(|q| &q.operation.action).collect();
+        let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
         let room = match all.iter().all(|action| action.is_ending()) {
             true => Room::Reserve,
             false => Room::Ordinary,
@@ -177,7 +159,6 @@ impl Committer {
         for action in actions {
             let answer = self.stage(engine, &mut round, action);
             round.answers.push(answer);
-            round.ids.resize_with(round.answers.len(), Vec::new);
         }
         if self.frame.count() > 0 {
             match self.write(engine, &round, room) {
@@ -186,11 +167,14 @@ impl Committer {
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
-                    let unknown = |ids: Vec<JobId>| Error::CommitUnknown {
-                        ids: ids.into(),
-                        why: why.clone(),
-                    };
-                    round.answers = round.ids.drain(..).map(|ids| Err(unknown(ids))).collect();
+                    let mut ids = round.ids.drain(..).peekable();
+                    for (n, answer) in round.answers.iter_mut().enumerate() {
+                        let of_write = std::iter::from_fn(|| ids.next_if(|(of, _)| *of == n));
+                        *answer = Err(Error::CommitUnknown {
+                            ids: of_write.map(|(_, id)| id).collect(),
+                            why: why.clone(),
+                        });
+                    }
                 }
             }
         }
@@ -421,7 +405,8 @@ impl Committer {
         // An engine may have brought this very id before; the time in it is free.
         for later_ms in 1.. {
             let taken = engine.ids.may_contain(graph.id_hash(id.as_str()))
-                || round.brought.contains_key(&(graph.number, id.clone()));
+                || (!round.brought.is_empty()
+                    && round.brought.contains_key(&(graph.number, id.clone())));
             if !taken {
                 break;
             }
@@ -566,7 +551,7 @@ fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut room = 0;
     for (n, queued) in taken.iter().enumerate() {
-        let Operation { action, bytes } = &queued.operation;
+        let Operation { action, bytes } = queued.operation();
         if !action.is_ending() {
             continue;
         }
@@ -614,9 +599,7 @@ impl Round {
 
     /// Notes that the write being staged is about this job.
     fn note_id(&mut self, id: &JobId) {
-        let staging = self.answers.len();
-        self.ids.resize_with(staging + 1, Vec::new);
-        self.ids[staging].push(id.clone());
+        self.ids.push((self.answers.len(), id.clone()));
     }
 
     fn next_sequence(&self, graph: &GraphCore) -> u64 {

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::id;
 use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
+use crate::job::Job;
 use crate::request::Request;
 
 /// Pairs of hash and sequence number.
@@ -36,6 +37,12 @@ struct Recent {
     added: Pairs,
     /// Being written to the index.
     leaving: Arc<Pairs>,
+}
+
+/// The sequence numbers with this hash.
+fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = u64> {
+    let range = pairs.range((hash, 0)..=(hash, u64::MAX));
+    range.map(|&(_, sequence)| sequence)
 }
 
 impl ForeignIds {
@@ -67,7 +74,12 @@ impl ForeignIds {
     /// Whether a job may have an id with this hash; no means no. Looks at memory
     /// only.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        !self.recent(hash).is_empty() || self.runs.may_contain(hash)
+        let recent = self.recent.read();
+        let is_recent = [&recent.added, &*recent.leaving]
+            .into_iter()
+            .any(|pairs| in_pairs(pairs, hash).next().is_some());
+        drop(recent);
+        is_recent || self.runs.may_contain(hash)
     }
 
     /// As long as this stays the same, ids that are added are found in memory.
@@ -80,8 +92,7 @@ impl ForeignIds {
         let recent = self.recent.read();
         [&recent.added, &*recent.leaving]
             .into_iter()
-            .flat_map(|pairs| pairs.range((hash, 0)..=(hash, u64::MAX)))
-            .map(|&(_, sequence)| sequence)
+            .flat_map(|pairs| in_pairs(pairs, hash))
             .collect()
     }
 
@@ -99,10 +110,18 @@ impl ForeignIds {
 impl Engine {
     /// The request of the job with this id, if there is one.
     pub(crate) fn request_of(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Request>> {
-        match self.resolve(graph, id)? {
-            Some(sequence) => self.request_at(graph, sequence),
-            None => Ok(None),
-        }
+        self.find(graph, id, |sequence| {
+            let found = self.id_and_request(graph, sequence)?;
+            Ok(found.and_then(|(found, request)| (found.as_str() == id).then_some(request)))
+        })
+    }
+
+    /// The job with this id.
+    pub(crate) fn job_with_id(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Job>> {
+        self.find(graph, id, |sequence| {
+            let found = self.job(graph, sequence)?;
+            Ok(found.filter(|job| job.id().as_str() == id))
+        })
     }
 
     /// The same for an id that the index is known not to have.
@@ -127,20 +146,34 @@ impl Engine {
 
     /// The sequence number of the job with this id.
     pub(crate) fn resolve(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<u64>> {
+        self.find(graph, id, |sequence| {
+            Ok(self.has_id(graph, sequence, id)?.then_some(sequence))
+        })
+    }
+
+    /// Looks at the jobs that may have this id, until `look` has found it.
+    fn find<T>(
+        &self,
+        graph: &Arc<GraphCore>,
+        id: &str,
+        look: impl Fn(u64) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         id::check(id)?;
         if let Some(sequence) = graph.ids.sequence(id) {
-            if self.has_id(graph, sequence, id)? {
-                return Ok(Some(sequence));
+            let found = look(sequence)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         let hash = graph.id_hash(id);
         if !self.ids.may_contain(hash) {
             return Ok(None);
         }
-        let found = self.ids.lookup(&*self.index()?, hash);
-        for sequence in found.map_err(|fault| self.index_failed(fault))? {
-            if self.has_id(graph, sequence, id)? {
-                return Ok(Some(sequence));
+        let sequences = self.ids.lookup(&*self.index()?, hash);
+        for sequence in sequences.map_err(|fault| self.index_failed(fault))? {
+            let found = look(sequence)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)

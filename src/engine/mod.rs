@@ -12,6 +12,7 @@
 //! its blocks, [`jobs`] makes values of them; [`packing`] and [`indexing`] work
 //! behind; [`ending`] ends all of it, and [`open`] puts it together again.
 
+pub(crate) mod answers;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod details;
@@ -49,13 +50,14 @@ use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, OnceLock, RwLock};
 
 use crate::clock;
+use crate::engine::answers::{Answer, Call};
 use crate::engine::commit::Committer;
 use crate::engine::ending::{Ending, Worker};
 use crate::engine::folder::StoreLock;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
-use crate::engine::queue::{Answer, Operation, Queue, Queued, Slot};
+use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
@@ -332,10 +334,10 @@ impl Engine {
 
     /// Carries out a write and waits for its answer.
     pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
-        let slot = Arc::new(Slot::default());
-        self.queue.push(Queued::new(operation, slot.clone()));
+        let (call, queued) = Call::new(operation);
+        self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
-        while !slot.is_answered() {
+        while !call.is_answered() {
             let Some(mut committer) = self.committer.try_lock() else {
                 break;
             };
@@ -347,7 +349,7 @@ impl Engine {
                 None => break,
             }
         }
-        slot.wait()
+        call.wait()
     }
 
     /// To be called after the committer was let go of: a write that came meanwhile

@@ -7,11 +7,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
+use crate::engine::answers::Queued;
 use crate::engine::graph_state::GraphCore;
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -116,118 +117,6 @@ pub(crate) struct Looked {
     pub(crate) generation: u64,
 }
 
-/// What the committer answers.
-pub(crate) enum Answer {
-    Done,
-    Graph(Arc<GraphCore>),
-    Created(JobId),
-    CreatedAll(Vec<JobId>),
-    /// The id belongs to this job already, and the request is the same.
-    Exists,
-    /// The job was complete before.
-    AlreadyComplete,
-    CancelledBeforeStart,
-    CancelRequested,
-    /// The pending job that is running now, if there was one.
-    Claimed(Option<u64>),
-}
-
-/// Where one answer arrives.
-#[derive(Default)]
-pub(crate) struct Slot {
-    state: Mutex<SlotState>,
-    answered: Condvar,
-}
-
-#[derive(Default)]
-struct SlotState {
-    answer: Option<Result<Answer>>,
-    waker: Option<Waker>,
-}
-
-impl Slot {
-    fn answer(&self, answer: Result<Answer>) {
-        let mut state = self.state.lock();
-        state.answer = Some(answer);
-        let waker = state.waker.take();
-        drop(state);
-        self.answered.notify_one();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn is_answered(&self) -> bool {
-        self.state.lock().answer.is_some()
-    }
-
-    pub(crate) fn wait(&self) -> Result<Answer> {
-        let mut state = self.state.lock();
-        loop {
-            match state.answer.take() {
-                Some(answer) => return answer,
-                None => self.answered.wait(&mut state),
-            }
-        }
-    }
-
-    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer>> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(answer) = state.answer.take() {
-                return Some(answer);
-            }
-            if self.answered.wait_until(&mut state, deadline).timed_out() {
-                return state.answer.take();
-            }
-        }
-    }
-
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Answer>> {
-        let mut state = self.state.lock();
-        match state.answer.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// A write on its way through the committer. Whatever becomes of the committer, it
-/// is answered.
-pub(crate) struct Queued {
-    pub(crate) operation: Operation,
-    slot: Option<Arc<Slot>>,
-}
-
-impl Queued {
-    pub(crate) fn new(operation: Operation, slot: Arc<Slot>) -> Queued {
-        Queued {
-            operation,
-            slot: Some(slot),
-        }
-    }
-
-    pub(crate) fn answer(mut self, answer: Result<Answer>) {
-        if let Some(slot) = self.slot.take() {
-            slot.answer(answer);
-        }
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            slot.answer(Err(Error::CommitUnknown {
-                ids: Arc::new([]),
-                why: "the commit did not come to its end".into(),
-            }));
-        }
-    }
-}
-
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
     filled: Condvar,
@@ -268,7 +157,7 @@ impl Queue {
     }
 
     fn put(state: &mut QueueState, queued: Queued) {
-        state.bytes += queued.operation.bytes;
+        state.bytes += queued.operation().bytes;
         state.waiting.push_back(queued);
     }
 
@@ -281,7 +170,7 @@ impl Queue {
     /// was none. A closed queue answers it instead.
     pub(crate) fn push_until(&self, queued: Queued, deadline: Option<Instant>) -> Option<Queued> {
         let mut state = self.state.lock();
-        while !state.closed && !self.has_room(&state, queued.operation.bytes) {
+        while !state.closed && !self.has_room(&state, queued.operation().bytes) {
             self.filled.notify_one();
             match deadline {
                 None => self.room.wait(&mut state),
@@ -304,7 +193,7 @@ impl Queue {
     /// Puts a write in if there is room.
     pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
         let state = self.state.lock();
-        if !state.closed && !self.has_room(&state, queued.operation.bytes) {
+        if !state.closed && !self.has_room(&state, queued.operation().bytes) {
             return Err(Full(Box::new(queued), state.bytes));
         }
         self.put_or_refuse(state, queued);
@@ -314,7 +203,7 @@ impl Queue {
     /// Puts a write in if there is room, or has the future woken when there is.
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
         let mut state = self.state.lock();
-        if !state.closed && !self.has_room(&state, queued.operation.bytes) {
+        if !state.closed && !self.has_room(&state, queued.operation().bytes) {
             if !state
                 .wakers
                 .iter()
@@ -351,10 +240,10 @@ impl Queue {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
-            if !taken.is_empty() && sum + next.operation.bytes > bytes {
+            if !taken.is_empty() && sum + next.operation().bytes > bytes {
                 break;
             }
-            sum += next.operation.bytes;
+            sum += next.operation().bytes;
             taken.extend(state.waiting.pop_front());
         }
         state.bytes -= sum;

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 use crate::engine::Handle;
+use crate::engine::answers::Answer;
 use crate::engine::crash_tests::world::{End, Fact, World};
 use crate::engine::open::open_disk;
 use crate::engine::queue::SMALL_WRITE_BYTES;
-use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::queue::{Action, Operation};
 use crate::error::{Error, Result};
 use crate::graph::{Completion, Graph, Submitted};
 use crate::id::JobId;

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::engine::answers::Call;
 use crate::engine::crash_tests::client::{
     Act, Client, Random, SEGMENT_BYTES, Store, assert_no_thread_panicked,
 };
 use crate::engine::crash_tests::power_cuts::{check, power_cuts};
 use crate::engine::crash_tests::world::{Seen, World};
-use crate::engine::queue::{Action, Operation, Queued, Slot};
+use crate::engine::queue::{Action, Operation};
 use crate::error::Error;
 use crate::health::Health;
 use crate::id::JobId;
@@ -274,24 +275,21 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
             });
         }
     }
-    let mut slots = Vec::new();
+    let mut calls = Vec::new();
     {
         // Nobody commits before all of them wait.
         let _committer = store.engine.committer.lock();
         for action in actions {
-            let (slot, bytes) = (Arc::new(Slot::default()), 2000);
-            let operation = Operation { action, bytes };
-            store
-                .engine
-                .queue
-                .push(Queued::new(operation, slot.clone()));
-            slots.push(slot);
+            let bytes = 2000;
+            let (call, queued) = Call::new(Operation { action, bytes });
+            store.engine.queue.push(queued);
+            calls.push(call);
         }
     }
     store.engine.queue.wake_committer();
     let (mut done, mut refused) = (0, 0);
-    for (act, slot) in acts.iter().zip(slots) {
-        match (slot.wait(), act) {
+    for (act, call) in acts.iter().zip(calls) {
+        match (call.wait(), act) {
             (Ok(_), Some(act)) => {
                 client.world.apply(act, &[]);
                 assert_eq!(refused, 0, "{act:?} after one was refused");

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
+use crate::engine::answers::Answer;
 use crate::engine::open::open_disk;
-use crate::engine::queue::{Action, Answer, Operation};
+use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::error::Result;
 use crate::graph::Graph;
