@@ -1,0 +1,110 @@
+//! One transaction, and one sync, for the writes of all callers that came together.
+//!
+//! The first caller leads: it carries out its own write. Those that come meanwhile wait,
+//! and one of them leads next, with all that wait. A single caller commits on its own
+//! thread, with no switch to another.
+//!
+//! Owns: who leads, and how an answer reaches who waits. Knows no store.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, anyhow};
+
+pub struct Batch<W> {
+    queue: Mutex<Queue<W>>,
+}
+
+struct Queue<W> {
+    is_led: bool,
+    waiting: Vec<(W, Arc<Seat>)>,
+}
+
+/// Where a caller waits for its turn.
+#[derive(Default)]
+struct Seat {
+    turn: Mutex<Option<Turn>>,
+    changed: Condvar,
+}
+
+enum Turn {
+    Lead,
+    /// Another has carried out the write; or what went wrong.
+    Done(Result<(), String>),
+}
+
+impl<W> Batch<W> {
+    pub fn new() -> Batch<W> {
+        let queue = Queue {
+            is_led: false,
+            waiting: Vec::new(),
+        };
+        Batch {
+            queue: Mutex::new(queue),
+        }
+    }
+
+    /// Has the write carried out by `commit`, by this caller or another.
+    pub fn carry_out(&self, write: W, commit: impl Fn(&[W]) -> Result<()>) -> Result<()> {
+        let mut queue = lock(&self.queue);
+        if !queue.is_led {
+            queue.is_led = true;
+            drop(queue);
+            let done = commit(&[write]);
+            self.pass_on();
+            return done;
+        }
+        let seat = Arc::new(Seat::default());
+        queue.waiting.push((write, seat.clone()));
+        drop(queue);
+        match seat.wait() {
+            Turn::Done(done) => done.map_err(|error| anyhow!(error)),
+            Turn::Lead => {
+                let together = std::mem::take(&mut lock(&self.queue).waiting);
+                let (writes, seats): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+                let done = commit(&writes);
+                // The next batch begins before this one is told.
+                self.pass_on();
+                for other in seats.iter().filter(|other| !Arc::ptr_eq(other, &seat)) {
+                    let told = done.as_ref().map(|()| ()).map_err(|e| format!("{e:#}"));
+                    other.call(Turn::Done(told));
+                }
+                done
+            }
+        }
+    }
+
+    fn pass_on(&self) {
+        let mut queue = lock(&self.queue);
+        match queue.waiting.first() {
+            Some((_, seat)) => seat.call(Turn::Lead),
+            None => queue.is_led = false,
+        }
+    }
+}
+
+impl Seat {
+    fn wait(&self) -> Turn {
+        let mut turn = lock(&self.turn);
+        loop {
+            match turn.take() {
+                Some(turn) => return turn,
+                None => {
+                    turn = self
+                        .changed
+                        .wait(turn)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn call(&self, turn: Turn) {
+        *lock(&self.turn) = Some(turn);
+        self.changed.notify_one();
+    }
+}
+
+/// A caller that panicked ends the run by itself.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,75 @@
+//! How a measurement is made: stores in turns, the order rotated, the median taken; many
+//! callers on threads of their own.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+/// Measures each of `of` things once a round; every round begins with another one. A round
+/// whose number is 0 is not counted. The median of each.
+pub fn in_rotation(
+    of: usize,
+    rounds: std::ops::RangeInclusive<usize>,
+    mut measure: impl FnMut(usize) -> Result<Option<f64>>,
+) -> Result<Vec<Option<f64>>> {
+    let mut found = vec![Vec::new(); of];
+    for round in rounds {
+        for n in 0..of {
+            let n = (n + round) % of;
+            let value = measure(n)?;
+            if round > 0 {
+                found[n].extend(value);
+            }
+        }
+    }
+    Ok(found.into_iter().map(median).collect())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Seconds that `work` takes.
+pub fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Has `callers` threads do `work` over and over for so long: how often it was done, and
+/// in how many seconds. `work` is told which caller does it for the which time.
+pub fn over_and_over(
+    callers: usize,
+    time: Duration,
+    work: impl Fn(usize, usize) -> Result<()> + Sync,
+) -> Result<(u64, f64)> {
+    let (begin, is_over) = (Barrier::new(callers + 1), AtomicBool::new(false));
+    let (begin, is_over, work) = (&begin, &is_over, &work);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..callers)
+            .map(|caller| {
+                scope.spawn(move || -> Result<u64> {
+                    begin.wait();
+                    let mut done = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        work(caller, done)?;
+                        done += 1;
+                    }
+                    Ok(done as u64)
+                })
+            })
+            .collect();
+        begin.wait();
+        let start = Instant::now();
+        std::thread::sleep(time);
+        is_over.store(true, Ordering::Relaxed);
+        let mut done = 0;
+        for thread in threads {
+            done += thread.join().map_err(|_| anyhow!("a caller panicked"))??;
+        }
+        Ok((done, start.elapsed().as_secs_f64()))
+    })
+}

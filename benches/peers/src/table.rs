@@ -1,0 +1,80 @@
+//! The result as Markdown: ratios to jobstore, then what was measured.
+
+use std::fmt::Write as _;
+
+use crate::store::Kind;
+use crate::work::{Row, Unit};
+
+/// How many times better jobstore did than another: less time, more a second, fewer
+/// bytes.
+pub fn ratio(unit: Unit, ours: f64, theirs: f64) -> f64 {
+    match unit {
+        Unit::Seconds | Unit::Bytes => theirs / ours,
+        Unit::PerSecond => ours / theirs,
+    }
+}
+
+pub fn ratios(kinds: &[&Kind], rows: &[Row]) -> String {
+    table(kinds, rows, |row, n| {
+        let (ours, theirs) = (row.medians[0]?, row.medians[n]?);
+        Some(match n {
+            0 => value(row.unit, ours),
+            _ => three_digits(ratio(row.unit, ours, theirs)),
+        })
+    })
+}
+
+pub fn absolute(kinds: &[&Kind], rows: &[Row]) -> String {
+    table(kinds, rows, |row, n| Some(value(row.unit, row.medians[n]?)))
+}
+
+fn table(kinds: &[&Kind], rows: &[Row], cell: impl Fn(&Row, usize) -> Option<String>) -> String {
+    let mut text = "| what |".to_owned();
+    for kind in kinds {
+        let _ = write!(text, " {} |", kind.name);
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---:|".repeat(kinds.len()));
+    text.push('\n');
+    for row in rows {
+        let _ = write!(text, "| {} |", row.what);
+        for n in 0..kinds.len() {
+            let _ = write!(text, " {} |", cell(row, n).unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// With its unit, as a person reads it.
+pub fn value(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Seconds if value >= 1.0 => format!("{} s", three_digits(value)),
+        Unit::Seconds if value >= 1e-3 => format!("{} ms", three_digits(value * 1e3)),
+        Unit::Seconds if value >= 1e-6 => format!("{} µs", three_digits(value * 1e6)),
+        Unit::Seconds => format!("{} ns", three_digits(value * 1e9)),
+        Unit::PerSecond => format!("{}/s", grouped(value)),
+        Unit::Bytes => format!("{} MB", three_digits(value / 1e6)),
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    match value {
+        v if v >= 99.95 => grouped(v),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+/// A whole number, its thousands apart.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
