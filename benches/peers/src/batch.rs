@@ -62,12 +62,12 @@ impl<W> Batch<W> {
                 let together = std::mem::take(&mut lock(&self.queue).waiting);
                 let (writes, seats): (Vec<_>, Vec<_>) = together.into_iter().unzip();
                 let done = commit(&writes);
-                // The next batch begins before this one is told.
-                self.pass_on();
+                // Told first, some of them come back in time for the next batch.
                 for other in seats.iter().filter(|other| !Arc::ptr_eq(other, &seat)) {
-                    let told = done.as_ref().map(|()| ()).map_err(|e| format!("{e:#}"));
-                    other.call(Turn::Done(told));
+                    let told = done.as_ref().map_err(|error| format!("{error:#}"));
+                    other.call(Turn::Done(told.copied()));
                 }
+                self.pass_on();
                 done
             }
         }

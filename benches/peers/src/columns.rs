@@ -41,8 +41,8 @@ impl Columns {
     }
 
     /// Whether every store answers what jobstore does, byte for byte; and jobstore
-    /// something sensible.
-    pub fn compare(&self, page_jobs: u64) -> Result<()> {
+    /// something sensible. Says how many bytes the longest of the pages has.
+    pub fn compare(&self, page_jobs: u64) -> Result<usize> {
         let jobs = self.all[0].jobs;
         let last = jobs - page_jobs;
         let mut lists = Vec::new();
@@ -61,6 +61,7 @@ impl Columns {
             lists.push((jobs / 1000, 100, Some(state)));
         }
         let (mut expected, mut given) = (Vec::new(), Vec::new());
+        let mut page_bytes = 0;
         for (offset, limit, state) in lists {
             let list = List {
                 offset,
@@ -69,6 +70,7 @@ impl Columns {
             };
             self.all[0].store.page(&list, &mut expected)?;
             let listed = state.map_or(Ok(jobs), |state| self.all[0].store.count(state))?;
+            page_bytes = page_bytes.max(expected.len());
             check_document(&expected, listed.saturating_sub(offset).min(limit))?;
             for column in &self.all[1..] {
                 let name = column.kind.name;
@@ -96,7 +98,7 @@ impl Columns {
                 );
             }
         }
-        Ok(())
+        Ok(page_bytes)
     }
 
     /// Whether every job that was acknowledged is counted.

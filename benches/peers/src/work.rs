@@ -144,7 +144,7 @@ impl<'a> Work<'a> {
         })?;
         self.row(&what, Unit::Seconds, medians);
         let what = "count of a state";
-        let medians = self.reads(&what, |column, _| {
+        let medians = self.reads(what, |column, _| {
             if column.kind.only_pages {
                 return Ok(None);
             }
@@ -156,7 +156,7 @@ impl<'a> Work<'a> {
             };
             Ok(Some(seconds(counts)? / GETS as f64))
         })?;
-        self.row(&what, Unit::Seconds, medians);
+        self.row(what, Unit::Seconds, medians);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl<'a> Work<'a> {
         let what = "get by id, at random";
         let ids = self.columns.ids.clone();
         let (mut measured, columns) = (0, self.columns.all.len() as u64);
-        let medians = self.reads(&what, |column, out| {
+        let medians = self.reads(what, |column, out| {
             // The same ids for all columns of a round.
             let mut random = Seeded(measured / columns);
             measured += 1;
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
             };
             Ok(Some(seconds(gets)? / GETS as f64))
         })?;
-        let row = self.row(&what, Unit::Seconds, medians);
+        let row = self.row(what, Unit::Seconds, medians);
         row.chart = Some("Get by id".to_owned());
         Ok(())
     }
@@ -209,7 +209,10 @@ impl<'a> Work<'a> {
     fn submits(&mut self) -> Result<()> {
         let (time, requests) = (self.time, requests(REQUESTS));
         for callers in [1, 8, 64, 256] {
-            let what = format!("submit, {callers} callers");
+            let what = match callers {
+                1 => "submit, one caller".to_owned(),
+                _ => format!("submit, {callers} callers"),
+            };
             let medians = self.writes(&what, |column| {
                 let store = &column.store;
                 let (done, seconds) = over_and_over(callers, time, |caller, nth| {

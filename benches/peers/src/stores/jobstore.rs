@@ -59,7 +59,7 @@ impl Store for Jobstore {
     /// At rest, at most the segment that is written to and one prepared are there; the
     /// others were packed.
     fn rest(&self) -> Result<()> {
-        for _ in 0..1200 {
+        for _ in 0..12_000 {
             let mut segments = 0;
             for entry in std::fs::read_dir(&self.dir)? {
                 let name = entry?.file_name();
@@ -70,7 +70,7 @@ impl Store for Jobstore {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!("jobstore did not come to rest within a minute")
+        bail!("jobstore did not come to rest within ten minutes")
     }
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {

@@ -79,6 +79,11 @@ pub static KINDS: [Kind; 8] = [
         key: "tasks",
         only_pages: false,
         open: tasks::open,
-        version: || Ok(format!("roaring {}", package_version("roaring")?)),
+        version: || {
+            Ok(format!(
+                "tasks on LMDB with roaring {}",
+                package_version("roaring")?
+            ))
+        },
     },
 ];

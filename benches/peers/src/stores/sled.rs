@@ -1,8 +1,9 @@
 //! sled: one tree with a row for each job, id and state, and the counts of the states.
 //!
-//! sled's `flush` leaves what it wrote in the file cache of the system, with no sync of
-//! the file, so each commit syncs the file by itself after it, and what sled keeps beside
-//! it. A cache of 64 MiB; sled's own flushing in the background is off. A row is the text
+//! sled's `flush` hands what it wrote to the disk with `sync_file_range`, which syncs
+//! neither the disk's own cache nor what the file system keeps of the file. So each commit
+//! calls `fdatasync` on the file after it, and on the files of large values, if there are
+//! any. A cache of 64 MiB; sled's own flushing in the background is off. A row is the text
 //! that a page shows. Sequence numbers are dense, as nothing is deleted, so a page at an
 //! offset begins with a seek. sled has no snapshots: a page is not of one instant.
 

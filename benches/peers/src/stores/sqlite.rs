@@ -75,12 +75,7 @@ fn connect(dir: &Path) -> Result<Connection> {
 fn text(row: &rusqlite::Row<'_>, out: &mut Vec<u8>) -> Result<()> {
     let (id, state, request) = (row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?);
     let state = State::ALL[state.as_i64()? as usize];
-    row::push(
-        id.as_str()?.as_bytes(),
-        state,
-        request.as_str()?.as_bytes(),
-        out,
-    );
+    row::push(id.as_bytes()?, state, request.as_bytes()?, out);
     Ok(())
 }
 
@@ -159,7 +154,7 @@ impl Engine for Sqlite {
 
     fn rest(&self) -> Result<()> {
         let db = lock(&self.writer);
-        let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        let busy: i64 = db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0))?;
         ensure!(busy == 0, "SQLite's WAL could not be carried over");
         Ok(())
     }

@@ -176,8 +176,8 @@ impl Engine for Tasks {
                 Write::Submit(new) => {
                     let last = self.all.remap_data_type::<heed::types::DecodeIgnore>();
                     let last = last.last(&transaction)?;
-                    let mut uid = last.map_or(0, |(last, ())| last + 1);
-                    for job in new {
+                    let next = last.map_or(0, |(last, ())| last + 1);
+                    for (uid, job) in (next..).zip(new) {
                         let task = Task {
                             uid,
                             id: job.id.clone(),
@@ -194,7 +194,6 @@ impl Engine for Tasks {
                             empty => empty.insert(self.bitmap(&transaction, job.state)?),
                         };
                         bitmap.insert(uid);
-                        uid += 1;
                     }
                 }
                 Write::Step(step) => {
