@@ -44,7 +44,7 @@ struct Bar<'a> {
     relation: String,
 }
 
-pub fn draw(kinds: &[&Kind], rows: &[Row], about: &str) -> String {
+pub fn draw(kinds: &[&Kind], rows: &[Row], about: &[&str]) -> String {
     let groups: Vec<_> = rows
         .iter()
         .filter_map(|row| Some((row.chart.as_deref()?, bars(kinds, row))))
@@ -64,7 +64,7 @@ pub fn draw(kinds: &[&Kind], rows: &[Row], about: &str) -> String {
             .map(|(_, bars)| height_of(bars.len()))
             .sum::<f64>();
 
-    let mut svg = Svg::new(end + 44.0);
+    let mut svg = Svg::new(end + 20.0 + 16.0 * about.len() as f64);
     svg.text(MARGIN, 36.0, "text title", "How fast, next to jobstore");
     let under = "Longer is faster; each line is ten times the one before. Every write is synced.";
     svg.text(MARGIN, 56.0, "quiet", under);
@@ -89,7 +89,9 @@ pub fn draw(kinds: &[&Kind], rows: &[Row], about: &str) -> String {
         }
         y += height_of(bars.len());
     }
-    svg.text(MARGIN, end + 18.0, "quiet small", about);
+    for (n, line) in about.iter().enumerate() {
+        svg.text(MARGIN, end + 14.0 + 16.0 * n as f64, "quiet small", line);
+    }
     svg.end()
 }
 

@@ -33,8 +33,10 @@
 //! measurement, and is waited for after it, so that it is on no other store's time. At the
 //! end each store must count all the jobs that it acknowledged.
 //!
-//! With so many jobs that the stores together are larger than the memory, what is read at
-//! random comes from the disk.
+//! As the stores take turns, each finds the processor's caches full of the others' data:
+//! pages that would fit there are slower than when one store is measured alone. With so
+//! many jobs that the stores together are larger than the memory, what is read at random
+//! comes from the disk.
 //!
 //! # That commits are synced
 //!
@@ -121,7 +123,9 @@ fn run(options: &Options, dir: &Path) -> Result<()> {
     let versions = versions
         .map(|kind| (kind.version)())
         .collect::<Result<Vec<_>>>()?;
-    let chart = chart::draw(kinds, &rows, &format!("{} jobs. {about}", options.jobs));
+    let versions = versions.join(", ");
+    let about_jobs = format!("{} jobs. {about}.", options.jobs);
+    let chart = chart::draw(kinds, &rows, &[&about_jobs, &versions]);
     let at = options
         .chart
         .clone()
@@ -131,11 +135,8 @@ fn run(options: &Options, dir: &Path) -> Result<()> {
     let megabytes = page_bytes as f64 / 1e6;
     println!(
         "{about}. {} jobs; a page of {page_jobs} is {megabytes:.1} MB of JSON; medians of {} \
-         rounds; durable writes for {:?} each. {}.\n",
-        options.jobs,
-        options.rounds,
-        options.time,
-        versions.join(", "),
+         rounds; durable writes for {:?} each. {versions}.\n",
+        options.jobs, options.rounds, options.time,
     );
     println!("Next to jobstore: more than 1 is how many times better jobstore did.\n");
     println!("{}", table::ratios(kinds, &rows));
