@@ -8,14 +8,11 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use common::{Seeded, fill, import, is_test, memory_kib, number};
-use jobstore::{IndexEngine, JobStore, List, Options, Outcome};
+use common::{Seeded, child, fill, import, is_test, memory_kib, number};
+use jobstore::{Graph, IndexEngine, JobStore, List, Options, Outcome};
 
-/// Set in a process that measures: the engine's name.
-const ENGINE: &str = "JOBSTORE_BENCH_ENGINE";
 const CALLERS: u64 = 64;
 
 fn engines() -> Vec<(&'static str, IndexEngine)> {
@@ -28,9 +25,13 @@ fn engines() -> Vec<(&'static str, IndexEngine)> {
 
 fn main() {
     let engines = engines();
-    if let Ok(name) = std::env::var(ENGINE) {
-        let found = engines.iter().find(|(known, _)| *known == name);
-        return measure(found.expect("an engine").1);
+    if let Some(role) = child::role() {
+        let found = engines.iter().find(|(known, _)| *known == role[1]);
+        let (name, engine) = *found.expect("an engine");
+        return match role[0].as_str() {
+            "work" => work(engine, Path::new(&role[2])),
+            _ => measure(name, engine),
+        };
     }
     let rounds = if is_test() {
         1
@@ -45,15 +46,7 @@ fn main() {
             turn.reverse();
         }
         for (name, _) in turn {
-            let child = Command::new(std::env::current_exe().expect("this program"))
-                .args(std::env::args().skip(1))
-                .env(ENGINE, name)
-                .output()
-                .expect("a process");
-            let text = String::from_utf8(child.stdout).expect("text");
-            let errors = String::from_utf8_lossy(&child.stderr);
-            assert!(child.status.success(), "{name}: {errors}");
-            for line in text.lines() {
+            for line in child::output(&["measure", name]).lines() {
                 let (what, figure) = line.split_once(": ").expect("a figure");
                 if !order.contains(&what.to_owned()) {
                     order.push(what.to_owned());
@@ -93,7 +86,24 @@ fn seconds(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn measure(engine: IndexEngine) {
+/// Works on the store until it is killed.
+fn work(engine: IndexEngine, dir: &Path) {
+    let store = JobStore::options().index(engine).open(dir).expect("open");
+    let graph = store.graph("10001", "movie").expect("graph");
+    let mut random = Seeded(9);
+    let mut cycle = move || life_cycle(&graph, &mut random);
+    let before = if is_test() { 10 } else { 10_000 };
+    (0..before).for_each(|_| cycle());
+    child::until_killed(cycle)
+}
+
+fn life_cycle(graph: &Graph, random: &mut Seeded) {
+    let id = graph.submit(import(random)).expect("submit");
+    graph.start(&id).expect("start");
+    graph.complete(&id, Outcome::succeeded()).expect("complete");
+}
+
+fn measure(name: &str, engine: IndexEngine) {
     let jobs = if is_test() {
         5_000
     } else {
@@ -141,19 +151,12 @@ fn measure(engine: IndexEngine) {
     let (unsealed_ms, store) = opened(&dir);
     say("open, ms", sealed_ms);
     say("open without the seal's check, ms", unsealed_ms);
-    // Nothing is at work: a copy is what a kill would leave.
-    let killed = root.path().join("killed");
-    std::thread::sleep(std::time::Duration::from_millis(if is_test() {
-        10
-    } else {
-        1500
-    }));
-    copy(&dir, &killed);
     store.close().expect("close");
-    let (killed_ms, store) = opened(&killed);
+    drop(store);
+    child::kill_when_ready(&["work", name, dir.to_str().expect("a path")]);
+    let (killed_ms, store) = opened(&dir);
     say("open after a kill, ms", killed_ms);
     store.close().expect("close");
-    std::fs::remove_dir_all(&killed).expect("remove");
 
     std::fs::remove_dir_all(&folder).expect("remove");
     let (rebuilt_ms, store) = opened(&dir);
@@ -204,9 +207,7 @@ fn measure(engine: IndexEngine) {
                 scope.spawn(move || {
                     let (mut random, mut done) = (Seeded(100 + caller), 0);
                     while start.elapsed().as_secs_f64() < span {
-                        let id = graph.submit(import(&mut random)).expect("submit");
-                        graph.start(&id).expect("start");
-                        graph.complete(&id, Outcome::succeeded()).expect("complete");
+                        life_cycle(graph, &mut random);
                         done += 1;
                     }
                     done
@@ -228,19 +229,6 @@ fn measure(engine: IndexEngine) {
 
 fn foreign_id(n: u64) -> String {
     format!("request-{n:012}")
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).expect("folder") {
-        let path = entry.expect("entry").path();
-        let to = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            std::fs::copy(&path, &to).expect("copy");
-        }
-    }
 }
 
 fn mib(folder: &Path) -> f64 {
