@@ -1,117 +1,160 @@
-//! Durable writes: how many a second, by how many callers, next to the disk's own
-//! speed.
+//! Durable writes a second, absolutely: by threads that block and by tickets that one
+//! thread awaits, in one graph and in many, one by one and in bulk.
 //!
-//! `cargo bench --bench commits`. The disk is measured in turns with the store:
-//! one `fdatasync` after another of frames of the size a single caller's commit
-//! has, to a file that was written before.
+//! `cargo bench --bench commits`. One iteration is one call of every caller. Each figure
+//! has a store of its own, with the default options, which packs and indexes meanwhile.
+//! How near that is to the machine's limits, `limits` tells.
 
 mod common;
 
-use std::os::unix::fs::FileExt;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use common::{Seeded, import, is_test, median, number};
-use jobstore::{Graph, JobStore, Outcome, Request};
+use common::callers::Callers;
+use common::requests::Seeded;
+use common::settings;
+use common::work::{self, PROJECT, Work};
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, measurement,
+};
+use futures::executor::block_on;
+use futures::stream::{FuturesUnordered, StreamExt};
+use jobstore::{Graph, JobStore, Request};
+use tempfile::TempDir;
 
-/// What a frame adds to one request, about.
-const FRAME_BYTES: usize = 120;
+const CALLERS: [u64; 4] = [1, 8, 64, 256];
+const BULK: usize = 10_000;
 
 fn main() {
-    let seconds = if is_test() { 0.05 } else { 2.0 };
-    let rounds = if is_test() {
-        1
-    } else {
-        number("JOBSTORE_BENCH_ROUNDS", 3) as usize
-    };
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let store = JobStore::open(dir.path().join("store")).expect("open");
-    let graph = store.create_graph("10001", "movie").expect("create");
-    let frame = import(&mut Seeded(1)).as_json().len() + FRAME_BYTES;
-    let file = prepared_file(&dir.path().join("plain"));
-    println!(
-        "| callers | submits/s | one sync after another/s | ratio | life cycles/s |\n|---|---|---|---|---|"
-    );
-    for callers in [1, 8, 64, 256] {
-        let (mut submits, mut syncs, mut cycles) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            syncs.push(syncs_per_second(&file, frame, seconds));
-            submits.push(per_second(&graph, callers, seconds, submit));
-            cycles.push(per_second(&graph, callers, seconds, life_cycle));
+    let criterion = &mut settings::criterion();
+    for work in [Work::Submit, Work::LifeCycle] {
+        for graphs in [1, 16] {
+            let named = match work {
+                Work::Submit => "submit",
+                Work::LifeCycle => "submit, start, complete",
+            };
+            let mut group = criterion.benchmark_group(format!("{named}; graphs: {graphs}"));
+            group.sampling_mode(SamplingMode::Flat);
+            for callers in CALLERS {
+                group.throughput(Throughput::Elements(callers));
+                threads(&mut group, work, graphs, callers);
+                tickets(&mut group, work, graphs, callers);
+            }
         }
-        let (submits, syncs, cycles) = (middle(submits), middle(syncs), middle(cycles));
-        println!(
-            "| {callers} | {submits:.0} | {syncs:.0} | {:.2} | {cycles:.0} |",
-            submits / syncs
-        );
     }
-    let mut times = Vec::new();
-    for _ in 0..rounds {
-        let mut random = Seeded(3);
-        let batch: Vec<Request> = (0..10_000).map(|_| import(&mut random)).collect();
-        let start = Instant::now();
-        graph.submit_all(batch).expect("submit_all");
-        times.push(start.elapsed());
+    bulk(criterion);
+    making(criterion);
+    criterion.final_summary();
+}
+
+/// An empty store, and what is submitted to it.
+struct Fresh {
+    graphs: Vec<Graph>,
+    requests: Vec<Request>,
+    store: JobStore,
+    _dir: TempDir,
+}
+
+impl Fresh {
+    fn new(graphs: usize) -> Fresh {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = JobStore::open(dir.path()).expect("open");
+        let create = |n| store.create_graph(PROJECT, &format!("movie-{n}"));
+        Fresh {
+            graphs: (0..graphs).map(|n| create(n).expect("create")).collect(),
+            requests: work::requests(1, BULK),
+            store,
+            _dir: dir,
+        }
     }
-    println!(
-        "\nsubmit_all of 10000: {:.1} ms",
-        median(times).as_secs_f64() * 1e3
-    );
-}
 
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn prepared_file(path: &std::path::Path) -> std::fs::File {
-    let file = std::fs::File::create_new(path).expect("file");
-    file.write_all_at(&vec![0; 16 << 20], 0).expect("write");
-    file.sync_all().expect("sync");
-    file
-}
-
-fn syncs_per_second(file: &std::fs::File, frame: usize, seconds: f64) -> f64 {
-    let bytes = vec![7u8; frame];
-    let (start, mut done, mut at) = (Instant::now(), 0u64, 0);
-    while start.elapsed().as_secs_f64() < seconds {
-        file.write_all_at(&bytes, at).expect("write");
-        file.sync_data().expect("sync");
-        at = (at + frame as u64) % (15 << 20);
-        done += 1;
+    /// The `n`-th call's graph and request.
+    fn call(&self, n: u64) -> (&Graph, Request) {
+        let graph = &self.graphs[n as usize % self.graphs.len()];
+        (graph, self.requests[n as usize % BULK].clone())
     }
-    done as f64 / start.elapsed().as_secs_f64()
 }
 
-fn submit(graph: &Graph, request: Request) {
-    graph.submit(request).expect("submit");
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.store.close().expect("close");
+    }
 }
 
-fn life_cycle(graph: &Graph, request: Request) {
-    let id = graph.submit(request).expect("submit");
-    graph.start(&id).expect("start");
-    graph.complete(&id, Outcome::succeeded()).expect("complete");
-}
+type Group<'a> = BenchmarkGroup<'a, measurement::WallTime>;
 
-fn per_second(graph: &Graph, callers: u64, seconds: f64, work: fn(&Graph, Request)) -> f64 {
-    let start = Instant::now();
-    let done: u64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..callers)
-            .map(|caller| {
-                scope.spawn(move || {
-                    let mut random = Seeded(caller);
-                    let mut done = 0;
-                    while start.elapsed().as_secs_f64() < seconds {
-                        work(graph, import(&mut random));
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("thread"))
-            .sum()
+fn threads(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
+    let fresh = Arc::new(Fresh::new(graphs));
+    let callers_of = fresh.clone();
+    let threads = Callers::new(callers, move |n| {
+        let (graph, request) = callers_of.call(n);
+        work.carry_out(graph, request);
     });
-    done as f64 / start.elapsed().as_secs_f64()
+    group.bench_function(BenchmarkId::new("threads", callers), |b| {
+        b.iter_custom(|calls| threads.run(calls));
+    });
+}
+
+fn tickets(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
+    let fresh = Fresh::new(graphs);
+    let mut numbers = 0..;
+    group.bench_function(BenchmarkId::new("tickets of one thread", callers), |b| {
+        b.iter_custom(|calls| in_flight(&fresh, work, callers, &mut numbers, calls * callers));
+    });
+}
+
+/// Awaits so many calls, some of them at a time.
+fn in_flight(
+    fresh: &Fresh,
+    work: Work,
+    at_once: u64,
+    numbers: &mut impl Iterator<Item = u64>,
+    calls: u64,
+) -> Duration {
+    let mut calls = numbers.take(calls as usize).map(|n| {
+        let (graph, request) = fresh.call(n);
+        work.carry_out_queued(graph, request)
+    });
+    let start = Instant::now();
+    block_on(async {
+        let mut flying: FuturesUnordered<_> = calls.by_ref().take(at_once as usize).collect();
+        while flying.next().await.is_some() {
+            flying.extend(calls.next());
+        }
+    });
+    start.elapsed()
+}
+
+fn bulk(criterion: &mut Criterion) {
+    let fresh = Fresh::new(1);
+    let mut group = criterion.benchmark_group("submit_all");
+    group.sampling_mode(SamplingMode::Flat);
+    group.throughput(Throughput::Elements(BULK as u64));
+    group.bench_function(BenchmarkId::from_parameter(BULK), |b| {
+        b.iter_batched(
+            || fresh.requests.clone(),
+            |requests| fresh.graphs[0].submit_all(requests).expect("submit_all"),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+/// What an engine pays before it submits: no disk is touched.
+fn making(criterion: &mut Criterion) {
+    let mut random = Seeded(1);
+    let parts: Vec<_> = (0..1000)
+        .map(|_| common::requests::next(&mut random))
+        .collect();
+    let mut group = criterion.benchmark_group("a request made of its parts");
+    group.throughput(Throughput::ElementsAndBytes {
+        elements: parts.len() as u64,
+        bytes: parts.iter().map(|p| p.to_json().len() as u64).sum(),
+    });
+    group.bench_function("1000", |b| {
+        b.iter(|| {
+            for parts in &parts {
+                std::hint::black_box(work::made_of(parts));
+            }
+        });
+    });
 }

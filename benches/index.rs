@@ -8,10 +8,19 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use common::{Seeded, child, fill, import, is_test, memory_kib, number};
-use jobstore::{Graph, IndexEngine, JobStore, List, Options, Outcome};
+use common::callers::Callers;
+use common::child;
+use common::folder::{disk_bytes, wait_until_packed};
+use common::memory::memory;
+use common::requests::Seeded;
+use common::settings::{self, sized};
+use common::stores::{fill, fill_brought, graph};
+use common::table;
+use common::turns::{spread, timed, turned};
+use common::work::{PROJECT, Work, foreign_id, requests};
+use jobstore::{Graph, IndexEngine, JobStore, List};
 
 const CALLERS: u64 = 64;
 
@@ -28,24 +37,20 @@ fn main() {
     if let Some(role) = child::role() {
         let found = engines.iter().find(|(known, _)| *known == role[1]);
         let (name, engine) = *found.expect("an engine");
+        let dir = role.get(2).map_or(Path::new(""), Path::new);
         return match role[0].as_str() {
-            "work" => work(engine, Path::new(&role[2])),
+            "work" => work(engine, dir),
+            "rebuild" => rebuild(engine, dir),
+            "serve" => serve(engine, dir),
             _ => measure(name, engine),
         };
     }
-    let rounds = if is_test() {
-        1
-    } else {
-        number("JOBSTORE_BENCH_ROUNDS", 3)
-    };
+    let rounds = settings::rounds(3);
     let mut order = Vec::new();
     let mut figures: BTreeMap<String, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
     for round in 0..rounds {
-        let mut turn = engines.clone();
-        if round % 2 == 1 {
-            turn.reverse();
-        }
-        for (name, _) in turn {
+        for n in turned(round, engines.len()) {
+            let (name, _) = engines[n];
             for line in child::output(&["measure", name]).lines() {
                 let (what, figure) = line.split_once(": ").expect("a figure");
                 if !order.contains(&what.to_owned()) {
@@ -57,22 +62,16 @@ fn main() {
             }
         }
     }
-    println!("medians of {rounds}");
+    println!("{} jobs; medians of {rounds} rounds", settings::jobs());
     let names: Vec<&str> = engines.iter().map(|(name, _)| *name).collect();
-    println!("| what | {} | last / first |", names.join(" | "));
-    println!("|---|{}---|", "---|".repeat(names.len()));
+    table::head(&[&["what"], &names[..], &["last / first"]].concat());
     for what in order {
-        let medians: Vec<f64> = names
-            .iter()
-            .map(|name| {
-                let mut all = figures[&what][name].clone();
-                all.sort_by(f64::total_cmp);
-                all[all.len() / 2]
-            })
-            .collect();
-        let cells: Vec<String> = medians.iter().map(|m| format!("{m:.1}")).collect();
-        let ratio = medians[medians.len() - 1] / medians[0];
-        println!("| {what} | {} | {ratio:.2} |", cells.join(" | "));
+        let all = |name| spread(figures[&what][name].iter().copied()).median;
+        let medians: Vec<f64> = names.iter().map(all).collect();
+        let mut cells = vec![what.clone()];
+        cells.extend(medians.iter().map(|median| format!("{median:.1}")));
+        cells.push(format!("{:.2}", medians[medians.len() - 1] / medians[0]));
+        table::row(&cells);
     }
 }
 
@@ -80,59 +79,44 @@ fn say(what: &str, figure: f64) {
     println!("{what}: {figure}");
 }
 
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
+fn mib(folder: &Path) -> f64 {
+    disk_bytes(folder) as f64 / f64::from(1 << 20)
+}
+
+/// Life cycles by many callers.
+fn cycles(graph: &Graph) -> Callers {
+    let (graph, requests) = (graph.clone(), requests(9, 10_000));
+    Callers::new(CALLERS, move |n| {
+        let request = &requests[n as usize % requests.len()];
+        Work::LifeCycle.carry_out(&graph, request.clone());
+    })
 }
 
 /// Works on the store until it is killed.
 fn work(engine: IndexEngine, dir: &Path) {
     let store = JobStore::options().index(engine).open(dir).expect("open");
-    let graph = store.graph("10001", "movie").expect("graph");
-    let mut random = Seeded(9);
-    let mut cycle = move || life_cycle(&graph, &mut random);
-    let before = if is_test() { 10 } else { 10_000 };
-    (0..before).for_each(|_| cycle());
-    child::until_killed(cycle)
-}
-
-fn life_cycle(graph: &Graph, random: &mut Seeded) {
-    let id = graph.submit(import(random)).expect("submit");
-    graph.start(&id).expect("start");
-    graph.complete(&id, Outcome::succeeded()).expect("complete");
+    let callers = cycles(&graph(&store));
+    callers.run(sized(1, 200));
+    child::until_killed(move || {
+        callers.run(1);
+    })
 }
 
 fn measure(name: &str, engine: IndexEngine) {
-    let jobs = if is_test() {
-        5_000
-    } else {
-        number("JOBSTORE_BENCH_JOBS", 1_000_000)
-    };
+    let jobs = settings::jobs();
     let foreign = jobs / 10;
     let root = tempfile::tempdir().expect("a temporary folder");
     let dir = root.path().join("store");
-    let options = || -> Options { JobStore::options().index(engine) };
-    let open = |dir: &Path| options().open(dir).expect("open");
-    let store = open(&dir);
-    let graph = store.create_graph("10001", "movie").expect("create");
-    let filled = seconds(|| {
-        fill(&graph, jobs - foreign, 0);
-        std::thread::scope(|scope| {
-            for caller in 0..CALLERS {
-                let graph = &graph;
-                scope.spawn(move || {
-                    let mut random = Seeded(caller);
-                    for n in (caller..foreign).step_by(CALLERS as usize) {
-                        let request = import(&mut random);
-                        graph.submit_as(foreign_id(n), request).expect("submit");
-                    }
-                });
-            }
-        });
+    let store = JobStore::options().index(engine).open(&dir).expect("open");
+    let graph = store.create_graph(PROJECT, "movie").expect("create");
+    let filled = timed(|| {
+        fill(&graph, jobs - foreign, |_| false);
+        fill_brought(&graph, foreign);
     });
-    say("fill, s", filled);
-    say("close, ms", seconds(|| store.close().expect("close")) * 1e3);
+    say("fill, s", filled.as_secs_f64());
+    wait_until_packed(&dir);
+    let closed = timed(|| store.close().expect("close"));
+    say("close, ms", closed.as_secs_f64() * 1e3);
     drop((graph, store));
     let folder = match engine {
         IndexEngine::Sled => dir.join("index"),
@@ -140,51 +124,52 @@ fn measure(name: &str, engine: IndexEngine) {
     };
     say("index on disk, MiB", mib(&folder));
 
-    let opened = |dir: &Path| {
-        let start = Instant::now();
-        let store = open(dir);
-        (start.elapsed().as_secs_f64() * 1e3, store)
-    };
-    let (sealed_ms, store) = opened(&dir);
-    store.close().expect("close");
+    say("open, ms", open_ms(engine, &dir));
     std::fs::remove_file(dir.join("CLOSED")).expect("remove");
-    let (unsealed_ms, store) = opened(&dir);
-    say("open, ms", sealed_ms);
-    say("open without the seal's check, ms", unsealed_ms);
-    store.close().expect("close");
-    drop(store);
-    child::kill_when_ready(&["work", name, dir.to_str().expect("a path")]);
-    let (killed_ms, store) = opened(&dir);
-    say("open after a kill, ms", killed_ms);
-    store.close().expect("close");
-
+    let unsealed = open_ms(engine, &dir);
+    say("open without the seal's check, ms", unsealed);
+    let path = dir.to_str().expect("a path");
+    child::kill_when_ready(&["work", name, path]);
+    say("open after a kill, ms", open_ms(engine, &dir));
     std::fs::remove_dir_all(&folder).expect("remove");
-    let (rebuilt_ms, store) = opened(&dir);
-    say("open with a rebuild, ms", rebuilt_ms);
-    say(
-        "memory at most in the rebuild, MiB",
-        memory_kib("VmHWM") as f64 / 1024.0,
-    );
-    store.close().expect("close");
+    print!("{}", child::output(&["rebuild", name, path]));
     say("index on disk after it, MiB", mib(&folder));
+    print!("{}", child::output(&["serve", name, path]));
+}
 
-    let store = open(&dir);
-    let graph = store.graph("10001", "movie").expect("graph");
+/// How long an open takes. The store is closed again once it is at rest.
+fn open_ms(engine: IndexEngine, dir: &Path) -> f64 {
+    let start = Instant::now();
+    let store = JobStore::options().index(engine).open(dir).expect("open");
+    let took = start.elapsed();
+    wait_until_packed(dir);
+    store.close().expect("close");
+    took.as_secs_f64() * 1e3
+}
+
+fn rebuild(engine: IndexEngine, dir: &Path) {
+    say("open with a rebuild, ms", open_ms(engine, dir));
+    let most = memory().most_kib as f64 / 1024.0;
+    say("memory at most in the rebuild, MiB", most);
+}
+
+fn serve(engine: IndexEngine, dir: &Path) {
+    let store = JobStore::options().index(engine).open(dir).expect("open");
+    wait_until_packed(dir);
+    let (graph, jobs) = (graph(&store), settings::jobs());
     let mut random = Seeded(5);
-    let lookups = if is_test() { 100 } else { 20_000 };
-    let took = seconds(|| {
+    let lookups = sized(100, 20_000);
+    let took = timed(|| {
         for _ in 0..lookups {
-            let id = foreign_id(random.below(foreign));
+            let id = foreign_id(random.below(jobs / 10));
             assert!(graph.job(&id).expect("job").is_some());
         }
     });
-    say(
-        "lookup of a foreign id, us",
-        took / f64::from(lookups) * 1e6,
-    );
+    let each = took.as_secs_f64() / f64::from(lookups);
+    say("lookup of a foreign id, us", each * 1e6);
     let page_jobs = 10_000.min(jobs);
-    let pages = if is_test() { 1 } else { 20 };
-    let took = seconds(|| {
+    let pages = sized(1, 20);
+    let took = timed(|| {
         for _ in 0..pages {
             let offset = random.below(jobs - page_jobs + 1);
             let page = graph.list(List::new().offset(offset).limit(page_jobs));
@@ -193,53 +178,13 @@ fn measure(name: &str, engine: IndexEngine) {
             assert_eq!(seen, page_jobs);
         }
     });
-    say(
-        "page of 10000 typed jobs, ms",
-        took / f64::from(pages) * 1e3,
-    );
-
-    let span = if is_test() { 0.05 } else { 4.0 };
-    let start = Instant::now();
-    let cycles: u64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..CALLERS)
-            .map(|caller| {
-                let graph = &graph;
-                scope.spawn(move || {
-                    let (mut random, mut done) = (Seeded(100 + caller), 0);
-                    while start.elapsed().as_secs_f64() < span {
-                        life_cycle(graph, &mut random);
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("thread"))
-            .sum()
-    });
-    say(
-        "life cycles by 64 callers, /s",
-        cycles as f64 / start.elapsed().as_secs_f64(),
-    );
-    say("memory then, MiB", memory_kib("VmRSS") as f64 / 1024.0);
+    let each = took.as_secs_f64() / f64::from(pages);
+    say("page of 10000 typed jobs, ms", each * 1e3);
+    let callers = cycles(&graph);
+    let calls = sized(1, callers.calls_for(Duration::from_secs(4)));
+    let took = callers.run(calls).as_secs_f64();
+    let each = took / (calls * CALLERS) as f64;
+    say("life cycles by 64 callers, /s", 1.0 / each);
+    say("memory then, MiB", memory().now_kib as f64 / 1024.0);
     store.close().expect("close");
-}
-
-fn foreign_id(n: u64) -> String {
-    format!("request-{n:012}")
-}
-
-fn mib(folder: &Path) -> f64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0.0;
-    for entry in std::fs::read_dir(folder).expect("folder") {
-        let path = entry.expect("entry").path();
-        sum += match path.is_dir() {
-            true => mib(&path),
-            false => path.metadata().expect("metadata").blocks() as f64 / 2048.0,
-        };
-    }
-    sum
 }

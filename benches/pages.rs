@@ -1,160 +1,180 @@
-//! Full pages: the contract's JSON and typed jobs, at the first, middle and last
-//! offset, next to a copy of the same bytes.
+//! Pages: the contract's JSON and typed jobs, of 1 to 100000 jobs, at the first, the
+//! middle and the last offset, by state, by cursor, and from files that the system has
+//! not in memory.
 //!
 //! `cargo bench --bench pages`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs.
 
 mod common;
 
 use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
 
-use common::{fill, in_turns, is_test, memory_kib, number};
-use jobstore::{JobStore, List, State};
+use common::folder::{drop_cache, is_cold};
+use common::settings;
+use common::stores::{Filled, SCATTERED_ONE_IN, Shape, open_jobs};
+use common::turns::timed;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use jobstore::{Graph, List, Page, State};
+
+const SIZES: [u64; 4] = [1, 100, 10_000, 100_000];
+/// Pages of a walk.
+const WALK_PAGES: usize = 10;
 
 fn main() {
-    let jobs = if is_test() {
-        20_000
-    } else {
-        number("JOBSTORE_BENCH_JOBS", 1_000_000)
-    };
-    let page_jobs = jobs.min(100_000);
-    let rounds = if is_test() { 1 } else { 15 };
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let store = JobStore::open(dir.path()).expect("open");
-    let graph = store.create_graph("10001", "movie").expect("create");
-    let start = std::time::Instant::now();
-    fill(&graph, jobs, 0);
-    println!(
-        "{jobs} jobs filled in {:.1} s",
-        start.elapsed().as_secs_f64()
-    );
-    // Opened anew, as an engine finds it, and packed.
-    store.close().expect("close");
-    drop((graph, store));
-    let start = std::time::Instant::now();
-    let store = JobStore::open(dir.path()).expect("open");
-    println!("opened in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
-    let graph = store.graph("10001", "movie").expect("graph");
-    wait_until_packed(dir.path());
-
-    let page = |offset: u64| {
-        graph
-            .list(List::new().offset(offset).limit(page_jobs))
-            .expect("list")
-    };
-    for offset in [0, jobs - page_jobs] {
-        page(offset).write_json(std::io::sink()).expect("json");
-    }
-    println!(
-        "memory after full pages: {} MiB now, {} MiB at most",
-        memory_kib("VmRSS") / 1024,
-        memory_kib("VmHWM") / 1024
-    );
-    let json = page(0).to_json().expect("json");
-    let bytes = json.len();
-    let mut copy = vec![1u8; bytes + bytes / 8];
-    let mut outs = vec![vec![1u8; bytes + bytes / 8]; 3];
-    let offsets = [0, (jobs - page_jobs) / 2, jobs - page_jobs];
-    let (first, rest) = outs.split_at_mut(1);
-    let (middle, last) = rest.split_at_mut(1);
-    let write = |offset: u64, out: &mut Vec<u8>| {
-        out.clear();
-        page(offset).write_json(&mut *out).expect("json");
-        black_box(out.len());
-    };
-    let times = in_turns(
-        rounds,
-        &mut [
-            (
-                "memcpy of the first page",
-                Box::new(|| {
-                    copy[..bytes].copy_from_slice(black_box(&json));
-                    black_box(&copy);
-                }),
-            ),
-            (
-                "first page, JSON",
-                Box::new(|| write(offsets[0], &mut first[0])),
-            ),
-            (
-                "middle page, JSON",
-                Box::new(|| write(offsets[1], &mut middle[0])),
-            ),
-            (
-                "last page, JSON",
-                Box::new(|| write(offsets[2], &mut last[0])),
-            ),
-        ],
-    );
-    println!(
-        "\na page of {page_jobs} jobs, {:.1} MB of JSON, medians of {rounds}",
-        bytes as f64 / 1e6
-    );
-    println!("| what | ms | / memcpy | / first page |\n|---|---|---|---|");
-    for (name, time) in [
-        "memcpy of the first page",
-        "first page, JSON",
-        "middle page, JSON",
-        "last page, JSON",
-    ]
-    .iter()
-    .zip(&times)
+    let jobs = settings::jobs();
+    let criterion = &mut settings::criterion();
     {
-        let ms = time.as_secs_f64() * 1e3;
-        let over = |base: usize| time.as_secs_f64() / times[base].as_secs_f64();
-        println!("| {name} | {ms:.2} | {:.2} | {:.2} |", over(0), over(1));
+        let finished = Filled::new(Shape::Finished, jobs);
+        let (store, graph) = finished.open();
+        by_offset(criterion, &graph, jobs);
+        by_cursor(criterion, &graph, jobs);
+        cold(criterion, &graph, jobs, &finished.dir);
+        store.close().expect("close");
     }
-    let typed = in_turns(
-        rounds.min(5),
-        &mut [(
-            "typed",
-            Box::new(|| {
-                black_box(
-                    page(0)
-                        .jobs()
-                        .map(|job| job.expect("job").sequence())
-                        .sum::<u64>(),
-                );
-            }),
-        )],
-    );
-    println!(
-        "| first page, typed jobs | {:.2} | {:.2} | {:.2} |",
-        typed[0].as_secs_f64() * 1e3,
-        typed[0].as_secs_f64() / times[0].as_secs_f64(),
-        typed[0].as_secs_f64() / times[1].as_secs_f64()
-    );
-    assert_eq!(graph.count(State::Complete).expect("count"), jobs);
-    let on_disk = disk_bytes(dir.path());
-    println!("\non disk: {} bytes a job", on_disk / jobs);
+    let states = Filled::new(Shape::States, jobs);
+    let (store, graph) = states.open();
+    by_state(criterion, &graph, jobs);
+    store.close().expect("close");
+    criterion.final_summary();
 }
 
-/// At rest, at most the segment that is written to and one prepared are there.
-fn wait_until_packed(dir: &std::path::Path) {
-    for _ in 0..600 {
-        let segments = std::fs::read_dir(dir)
-            .expect("folder")
-            .filter(|entry| {
-                let name = entry.as_ref().expect("entry").file_name();
-                name.to_string_lossy().ends_with(".segment")
-            })
-            .count();
-        if segments <= 2 {
-            return;
+/// The sizes of pages where there are so many jobs to show.
+fn sizes(jobs: u64) -> Vec<u64> {
+    let mut sizes = SIZES.map(|size| size.min(jobs)).to_vec();
+    sizes.dedup();
+    sizes
+}
+
+fn offsets(jobs: u64, size: u64) -> [(&'static str, u64); 3] {
+    let last = jobs - size;
+    [("first", 0), ("middle", last / 2), ("last", last)]
+}
+
+fn page(graph: &Graph, list: List) -> Page {
+    graph.list(list).expect("a page")
+}
+
+/// A page's JSON into memory that is there already.
+fn write(page: &Page, out: &mut Vec<u8>) {
+    out.clear();
+    page.write_json(&mut *out).expect("JSON");
+    black_box(&out);
+}
+
+fn scan(page: &Page) {
+    for job in page.jobs() {
+        black_box(job.expect("a job"));
+    }
+}
+
+/// What a page brings: measured in both.
+fn throughput(page: &Page) -> Throughput {
+    Throughput::ElementsAndBytes {
+        elements: page.len() as u64,
+        bytes: page.to_json().expect("JSON").len() as u64,
+    }
+}
+
+fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
+    let mut out = Vec::new();
+    for (what, as_json) in [("json", true), ("typed", false)] {
+        let mut group = criterion.benchmark_group(what);
+        group.sampling_mode(SamplingMode::Flat);
+        for size in sizes(jobs) {
+            for (place, offset) in offsets(jobs, size) {
+                let list = List::new().offset(offset).limit(size);
+                group.throughput(throughput(&page(graph, list.clone())));
+                group.bench_function(BenchmarkId::new(place, size), |b| {
+                    b.iter(|| {
+                        let page = page(graph, list.clone());
+                        match as_json {
+                            true => write(&page, &mut out),
+                            false => scan(&page),
+                        }
+                    });
+                });
+            }
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
 
-fn disk_bytes(dir: &std::path::Path) -> u64 {
-    let mut sum = 0;
-    for entry in std::fs::read_dir(dir).expect("folder") {
-        let entry = entry.expect("entry");
-        let found = entry.metadata().expect("metadata");
-        sum += if found.is_dir() {
-            disk_bytes(&entry.path())
-        } else {
-            found.len()
+/// From the middle on, each page from where the one before ended.
+fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
+    let mut group = criterion.benchmark_group("walk by cursor, json");
+    group.sampling_mode(SamplingMode::Flat);
+    let mut out = Vec::new();
+    for size in sizes(jobs) {
+        let walk = |each: &mut dyn FnMut(&Page)| {
+            let mut shown = page(graph, List::new().offset((jobs - size) / 2).limit(size));
+            for _ in 1..WALK_PAGES {
+                each(&shown);
+                let Some(next) = shown.next() else { return };
+                shown = page(graph, List::new().limit(size).cursor(&next));
+            }
+            each(&shown);
         };
+        let mut elements = 0;
+        walk(&mut |page| elements += page.len() as u64);
+        group.throughput(Throughput::Elements(elements));
+        group.bench_function(BenchmarkId::new("from the middle", size), |b| {
+            b.iter(|| walk(&mut |page| write(page, &mut out)));
+        });
     }
-    sum
+}
+
+/// The system reads the store's files from the disk again; what the store itself keeps
+/// in memory stays.
+fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
+    match drop_cache(dir).and_then(|()| is_cold(dir)) {
+        Ok(true) => {}
+        Ok(false) => return eprintln!("cold pages: left out, this file system keeps its files"),
+        Err(error) => return eprintln!("cold pages: left out, {error}"),
+    }
+    let mut out = Vec::new();
+    for (what, as_json) in [("json, cold", true), ("typed, cold", false)] {
+        let mut group = criterion.benchmark_group(what);
+        group.sampling_mode(SamplingMode::Flat);
+        for size in sizes(jobs) {
+            for (place, offset) in offsets(jobs, size) {
+                let list = List::new().offset(offset).limit(size);
+                group.throughput(throughput(&page(graph, list.clone())));
+                let mut once = || {
+                    drop_cache(dir).expect("a cold file cache");
+                    timed(|| {
+                        let page = page(graph, list.clone());
+                        match as_json {
+                            true => write(&page, &mut out),
+                            false => scan(&page),
+                        }
+                    })
+                };
+                group.bench_function(BenchmarkId::new(place, size), |b| {
+                    b.iter_custom(|times| (0..times).map(|_| once()).sum::<Duration>());
+                });
+            }
+        }
+    }
+}
+
+fn by_state(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
+    let scattered = jobs / SCATTERED_ONE_IN;
+    for (what, before, matches) in [
+        ("by state, json, one in a hundred", 0, scattered),
+        ("by state, json, in a row", scattered, open_jobs(jobs)),
+    ] {
+        let mut group = criterion.benchmark_group(what);
+        group.sampling_mode(SamplingMode::Flat);
+        let mut out = Vec::new();
+        for size in sizes(matches) {
+            for (place, offset) in offsets(matches, size) {
+                let list = List::new().state(State::Pending);
+                let list = list.offset(before + offset).limit(size);
+                group.throughput(throughput(&page(graph, list.clone())));
+                group.bench_function(BenchmarkId::new(place, size), |b| {
+                    b.iter(|| write(&page(graph, list.clone()), &mut out));
+                });
+            }
+        }
+    }
 }

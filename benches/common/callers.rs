@@ -1,0 +1,79 @@
+//! Threads that call at the same time, kept alive so that starting them is not
+//! measured. Knows nothing of what they call.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub struct Callers(Vec<Caller>);
+
+struct Caller {
+    calls: Option<Sender<u64>>,
+    done: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Callers {
+    /// `call` is given a number that no other call has.
+    pub fn new(count: u64, call: impl Fn(u64) + Send + Sync + 'static) -> Callers {
+        let call = Arc::new(call);
+        let caller = |first| {
+            let call = call.clone();
+            let (calls, to_do) = channel();
+            let (say, done) = channel();
+            let thread = std::thread::spawn(move || {
+                let mut numbers = (first..).step_by(count as usize);
+                for calls in to_do {
+                    numbers.by_ref().take(calls as usize).for_each(|n| call(n));
+                    say.send(()).ok();
+                }
+            });
+            Caller {
+                calls: Some(calls),
+                done,
+                thread: Some(thread),
+            }
+        };
+        Callers((0..count).map(caller).collect())
+    }
+
+    /// Has each caller call so often, one call after another, and returns how long it
+    /// took until the last was done.
+    pub fn run(&self, calls_each: u64) -> Duration {
+        let start = Instant::now();
+        for caller in &self.0 {
+            let calls = caller.calls.as_ref().expect("not dropped");
+            calls.send(calls_each).expect("a caller");
+        }
+        for caller in &self.0 {
+            caller.done.recv().expect("a caller that did not panic");
+        }
+        start.elapsed()
+    }
+
+    /// How often each is to call so that a run takes about so long: at least once.
+    pub fn calls_for(&self, time: Duration) -> u64 {
+        let mut calls = 1;
+        loop {
+            let took = self.run(calls);
+            if took >= time / 4 {
+                let fit = calls as f64 * time.as_secs_f64() / took.as_secs_f64();
+                return (fit as u64).max(1);
+            }
+            calls *= 2;
+        }
+    }
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        for caller in &mut self.0 {
+            caller.calls = None;
+        }
+        for caller in &mut self.0 {
+            // A panic was told of where its answer was missed.
+            caller.thread.take().map(JoinHandle::join);
+        }
+    }
+}

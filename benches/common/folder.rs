@@ -1,0 +1,133 @@
+//! A store's folder from outside: its segments and their frames, whether it is at
+//! rest, its bytes, and the system's cache of its files.
+//!
+//! Segments and frames are read as `src/storage/FORMAT.md` describes them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SEGMENT_MAGIC: &[u8] = b"JOBSLOG\0";
+const SEGMENT_HEADER_BYTES: u64 = 64;
+const FRAME_MAGIC: &[u8] = b"JFRM";
+const FRAME_HEADER_BYTES: usize = 32;
+
+/// All files below a folder. One that goes meanwhile is left out.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+/// What the files take on the disk.
+pub fn disk_bytes(dir: &Path) -> u64 {
+    let blocks = |path: &PathBuf| path.metadata().map_or(0, |found| found.blocks());
+    files(dir).iter().map(|path| blocks(path) * 512).sum()
+}
+
+/// The segments that were begun, the one that is written to last; others are only
+/// prepared.
+pub fn segments(dir: &Path) -> Vec<PathBuf> {
+    let is_begun = |path: &PathBuf| {
+        let mut magic = [0; SEGMENT_MAGIC.len()];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut magic, 0));
+        read.is_ok() && magic == SEGMENT_MAGIC
+    };
+    let mut segments = files(dir);
+    segments.retain(|path| path.extension().is_some_and(|e| e == "segment") && is_begun(path));
+    segments.sort();
+    segments
+}
+
+/// Frames as they lie in a segment, one after another.
+pub struct Frames {
+    pub at: u64,
+    pub bytes: Vec<u8>,
+    pub lens: Vec<usize>,
+}
+
+impl Frames {
+    /// The frames of a segment from the byte `at` on: 0 for all.
+    pub fn read(segment: &Path, at: u64) -> Frames {
+        let at = at.max(SEGMENT_HEADER_BYTES);
+        let file = File::open(segment).expect("a segment");
+        let len = file.metadata().expect("metadata").len() - at;
+        let mut bytes = vec![0; len as usize];
+        file.read_exact_at(&mut bytes, at).expect("a segment");
+        let (mut lens, mut end) = (Vec::new(), 0);
+        while let Some(len) = frame_len(&bytes[end..]) {
+            lens.push(len);
+            end += len;
+        }
+        bytes.truncate(end);
+        Frames { at, bytes, lens }
+    }
+
+    /// The byte behind the last.
+    pub fn end(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
+}
+
+fn frame_len(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.get(..FRAME_HEADER_BYTES)?;
+    if !header.starts_with(FRAME_MAGIC) {
+        return None;
+    }
+    let payload_len = u32::from_le_bytes(header[8..12].try_into().ok()?);
+    Some(FRAME_HEADER_BYTES + payload_len as usize)
+}
+
+/// Waits until an open store that nobody writes to has packed and merged all it will.
+pub fn wait_until_packed(dir: &Path) {
+    let is_at_rest = || {
+        let prepared = |path: &PathBuf| path.extension().is_some_and(|e| e == "aside");
+        segments(dir).len() == 1 && !files(dir).iter().any(prepared)
+    };
+    // Between two steps of the work it may look like rest.
+    let mut seen = 0;
+    for _ in 0..60_000 {
+        seen = if is_at_rest() { seen + 1 } else { 0 };
+        if seen == 3 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} is not packed after ten minutes", dir.display());
+}
+
+/// Has the system forget what it has in memory of a store's files, or says why it
+/// does not.
+pub fn drop_cache(dir: &Path) -> io::Result<()> {
+    for path in files(dir) {
+        let file = File::open(&path)?;
+        // What is not on the disk yet stays in memory.
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
+/// Whether the middle of the largest file would have to be read from the disk.
+pub fn is_cold(dir: &Path) -> io::Result<bool> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let len = |path: &PathBuf| path.metadata().map_or(0, |found| found.len());
+    let largest = files(dir).into_iter().max_by_key(len);
+    let largest = largest.ok_or(io::ErrorKind::NotFound)?;
+    let mut byte = [0];
+    let mut bytes = [io::IoSliceMut::new(&mut byte)];
+    let file = File::open(&largest)?;
+    match preadv2(&file, &mut bytes, len(&largest) / 2, ReadWriteFlags::NOWAIT) {
+        Ok(_) => Ok(false),
+        Err(Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Filled stores: made once for a program, or found in `JOBSTORE_BENCH_DIR`, where
+//! they stay for the next. The same shape and size always holds the same requests.
+
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
+
+use jobstore::{Graph, JobId, JobStore, Outcome, State};
+use tempfile::TempDir;
+
+use super::folder::wait_until_packed;
+use super::requests::Seeded;
+use super::work::{PROJECT, foreign_id, request};
+
+const GRAPH: &str = "movie";
+const BATCH: u64 = 10_000;
+/// Of a store's states: one in so many jobs is pending, the others are complete.
+pub const SCATTERED_ONE_IN: u64 = 100;
+
+/// What a store is filled with.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Jobs that are complete.
+    Finished,
+    /// Jobs of which one in a hundred is pending; behind them pending ones only, a
+    /// tenth as many, up to 100000.
+    States,
+    /// Complete jobs whose ids the engine brought.
+    Brought,
+}
+
+/// A filled store's folder. The store in it is closed and has all packed.
+pub struct Filled {
+    pub dir: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+/// How many pending jobs there are at the end of [`Shape::States`].
+pub fn open_jobs(jobs: u64) -> u64 {
+    (jobs / 10).min(100_000)
+}
+
+impl Filled {
+    pub fn new(shape: Shape, jobs: u64) -> Filled {
+        let (root, temporary) = match std::env::var_os("JOBSTORE_BENCH_DIR") {
+            Some(root) => (PathBuf::from(root), None),
+            None => {
+                let temporary = tempfile::tempdir().expect("a temporary folder");
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let name = format!("{shape:?}-{jobs}").to_lowercase();
+        let filled = Filled {
+            dir: root.join(&name),
+            _temporary: temporary,
+        };
+        if !filled.dir.exists() {
+            let start = Instant::now();
+            // Whoever finds the folder under its own name finds all of it.
+            let unfinished = root.join(format!("{name}.unfinished"));
+            if unfinished.exists() {
+                std::fs::remove_dir_all(&unfinished).expect("remove");
+            }
+            std::fs::create_dir_all(&root).expect("a folder");
+            let store = JobStore::open(&unfinished).expect("open");
+            let graph = store.create_graph(PROJECT, GRAPH).expect("create");
+            shape.fill(&graph, jobs);
+            wait_until_packed(&unfinished);
+            store.close().expect("close");
+            std::fs::rename(&unfinished, &filled.dir).expect("rename");
+            let seconds = start.elapsed().as_secs_f64();
+            eprintln!("{name}: filled in {seconds:.1} s");
+        }
+        filled
+    }
+
+    /// Opens the store and waits until it is at rest.
+    pub fn open(&self) -> (JobStore, Graph) {
+        let store = JobStore::open(&self.dir).expect("open");
+        let graph = graph(&store);
+        wait_until_packed(&self.dir);
+        (store, graph)
+    }
+}
+
+/// The graph of a filled store.
+pub fn graph(store: &JobStore) -> Graph {
+    store.graph(PROJECT, GRAPH).expect("a graph")
+}
+
+impl Shape {
+    fn fill(self, graph: &Graph, jobs: u64) {
+        match self {
+            Shape::Finished => fill(graph, jobs, |_| false),
+            Shape::States => fill(graph, jobs + open_jobs(jobs), |n| {
+                n >= jobs || n % SCATTERED_ONE_IN == SCATTERED_ONE_IN / 2
+            }),
+            Shape::Brought => fill_brought(graph, jobs),
+        }
+    }
+}
+
+/// Fills a graph with jobs; those that do not stay open are complete.
+pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
+    submit_and_end(graph, jobs, &stays_open, |random, batch| {
+        let requests: Vec<_> = batch.map(|_| request(random)).collect();
+        graph.submit_all(requests).expect("submit")
+    });
+}
+
+/// The same with ids that the engine brings; all are complete.
+pub fn fill_brought(graph: &Graph, jobs: u64) {
+    submit_and_end(graph, jobs, &|_| false, |random, batch| {
+        let submit = |n| graph.queue().submit_as(foreign_id(n), request(random));
+        let tickets: Vec<_> = batch.map(submit).collect();
+        let submitted = tickets.into_iter().map(|ticket| ticket.wait());
+        submitted.map(|s| s.expect("submit").id().clone()).collect()
+    });
+}
+
+/// One thread submits, in batches, while another starts and ends what is there.
+fn submit_and_end(
+    graph: &Graph,
+    jobs: u64,
+    stays_open: &(impl Fn(u64) -> bool + Sync),
+    mut submit: impl FnMut(&mut Seeded, std::ops::Range<u64>) -> Vec<JobId>,
+) {
+    let before = graph.count(State::Complete).expect("count");
+    let ended = std::thread::scope(|scope| {
+        let (give, submitted) = sync_channel::<(u64, Vec<JobId>)>(2);
+        let ending = scope.spawn(move || {
+            let mut ended = 0;
+            for (first, ids) in submitted {
+                let numbered = (first..).zip(&ids);
+                let mut last = None;
+                for (_, id) in numbered.filter(|&(n, _)| !stays_open(n)) {
+                    // Carried out in this order; that it was, the count tells.
+                    drop(graph.queue().start(id));
+                    last = Some(graph.queue().complete(id, Outcome::succeeded()));
+                    ended += 1;
+                }
+                last.map(|ticket| ticket.wait().expect("complete"));
+            }
+            ended
+        });
+        let mut random = Seeded(7);
+        for first in (0..jobs).step_by(BATCH as usize) {
+            let ids = submit(&mut random, first..(first + BATCH).min(jobs));
+            give.send((first, ids)).expect("the other thread");
+        }
+        drop(give);
+        ending.join().expect("the other thread")
+    });
+    let complete = graph.count(State::Complete).expect("count");
+    assert_eq!(complete, before + ended);
+}

@@ -1,0 +1,55 @@
+//! What an engine does with a store all day: requests, and their lives.
+
+use jobstore::{Body, Graph, Outcome, Request};
+
+use super::requests::{self, Parts, Seeded};
+
+pub const PROJECT: &str = "10001";
+
+/// The next request.
+pub fn request(random: &mut Seeded) -> Request {
+    made_of(&requests::next(random))
+}
+
+/// A request as an engine makes it of what a client sent.
+pub fn made_of(parts: &Parts) -> Request {
+    let body = Body::from_json(&parts.body).expect("JSON");
+    Request::new(parts.command, parts.url, body).expect("a request")
+}
+
+/// Requests made ahead, so that making them is not measured.
+pub fn requests(seed: u64, count: usize) -> Vec<Request> {
+    let mut random = Seeded(seed);
+    (0..count).map(|_| request(&mut random)).collect()
+}
+
+/// What a caller does for a request. Each step is durable before the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Submit,
+    LifeCycle,
+}
+
+impl Work {
+    pub fn carry_out(self, graph: &Graph, request: Request) {
+        let id = graph.submit(request).expect("submit");
+        if self == Work::LifeCycle {
+            graph.start(&id).expect("start");
+            graph.complete(&id, Outcome::succeeded()).expect("complete");
+        }
+    }
+
+    pub async fn carry_out_queued(self, graph: &Graph, request: Request) {
+        let id = graph.queue().submit(request).await.expect("submit");
+        if self == Work::LifeCycle {
+            graph.queue().start(&id).await.expect("start");
+            let completed = graph.queue().complete(&id, Outcome::succeeded());
+            completed.await.expect("complete");
+        }
+    }
+}
+
+/// The id that an engine brings for its `n`-th request.
+pub fn foreign_id(n: u64) -> String {
+    format!("request-{n:012}")
+}
