@@ -5,6 +5,7 @@ pub mod callers;
 pub mod child;
 pub mod folder;
 pub mod memory;
+pub mod quiet;
 pub mod requests;
 pub mod settings;
 pub mod stores;

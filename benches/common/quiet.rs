@@ -1,0 +1,84 @@
+//! A store whose log has room: nothing is sealed or packed while it is measured, and
+//! the frames it wrote meanwhile can be read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jobstore::{Graph, JobStore, Request};
+use tempfile::TempDir;
+
+use super::folder::{Frames, segments, wait_until_packed};
+use super::settings::{is_test, sized};
+use super::work::{PROJECT, requests};
+
+pub struct Quiet {
+    pub dir: TempDir,
+    pub store: JobStore,
+    pub graph: Graph,
+    /// What is submitted to get to the next segment.
+    filler: Vec<Request>,
+}
+
+/// Where a log ended.
+pub struct Mark {
+    pub segment: PathBuf,
+    end: u64,
+}
+
+/// The size of the segments, once they are grown.
+pub fn segment_bytes() -> u64 {
+    sized(4 << 20, 128 << 20)
+}
+
+impl Quiet {
+    pub fn new() -> Quiet {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let options = JobStore::options().segment_bytes(segment_bytes());
+        let store = options.open(dir.path()).expect("open");
+        let graph = store.create_graph(PROJECT, "movie").expect("create");
+        Quiet {
+            dir,
+            store,
+            graph,
+            filler: requests(11, 1_000),
+        }
+    }
+
+    /// Sees to it that so many bytes fit into the segment that is written to.
+    pub fn make_room(&self, bytes: u64) {
+        if self.room() >= bytes {
+            return;
+        }
+        while self.room() < bytes {
+            let before = segments(self.dir.path()).pop();
+            while segments(self.dir.path()).pop() == before {
+                let requests = self.filler.iter().cloned();
+                self.graph.submit_all(requests).expect("submit");
+            }
+        }
+        wait_until_packed(self.dir.path());
+        if !is_test() {
+            // The index takes in what is new within a second.
+            std::thread::sleep(Duration::from_millis(1500));
+        }
+    }
+
+    fn room(&self) -> u64 {
+        let Mark { segment, end } = self.mark();
+        segment.metadata().expect("metadata").len() - end
+    }
+
+    /// Where the log ends now.
+    pub fn mark(&self) -> Mark {
+        let segment = segments(self.dir.path()).pop().expect("a segment");
+        let end = Frames::read(&segment, 0).end();
+        Mark { segment, end }
+    }
+
+    /// What was written since. Panics where that went on into another segment.
+    pub fn frames_since(&self, mark: &Mark) -> Frames {
+        let segment = segments(self.dir.path()).pop();
+        assert_eq!(segment.as_ref(), Some(&mark.segment), "there was no room");
+        Frames::read(&mark.segment, mark.end)
+    }
+}
