@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SEGMENT_MAGIC: &[u8] = b"JOBSLOG\0";
 const SEGMENT_HEADER_BYTES: u64 = 64;
@@ -31,6 +31,15 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 pub fn disk_bytes(dir: &Path) -> u64 {
     let blocks = |path: &PathBuf| path.metadata().map_or(0, |found| found.blocks());
     files(dir).iter().map(|path| blocks(path) * 512).sum()
+}
+
+/// Copies a folder that nobody writes to.
+pub fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let copy = to.join(file.strip_prefix(from).expect("a file below"));
+        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(&file, &copy).expect("copy");
+    }
 }
 
 /// The segments that were begun, the one that is written to last; others are only
@@ -86,18 +95,22 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
     Some(FRAME_HEADER_BYTES + payload_len as usize)
 }
 
-/// Waits until an open store that nobody writes to has packed and merged all it will.
-pub fn wait_until_packed(dir: &Path) {
+/// Waits until an open store that nobody writes to has packed and merged all it will,
+/// and returns when that was.
+pub fn wait_until_packed(dir: &Path) -> Instant {
     let is_at_rest = || {
-        let prepared = |path: &PathBuf| path.extension().is_some_and(|e| e == "aside");
-        segments(dir).len() == 1 && !files(dir).iter().any(prepared)
+        let unfinished = |path: &PathBuf| path.extension().is_some_and(|e| e == "aside");
+        segments(dir).len() == 1 && !files(dir).iter().any(unfinished)
     };
     // Between two steps of the work it may look like rest.
-    let mut seen = 0;
+    let mut seen = Vec::new();
     for _ in 0..60_000 {
-        seen = if is_at_rest() { seen + 1 } else { 0 };
-        if seen == 3 {
-            return;
+        match is_at_rest() {
+            true => seen.push(Instant::now()),
+            false => seen.clear(),
+        }
+        if seen.len() == 3 {
+            return seen[0];
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-use jobstore::{Graph, JobId, JobStore, Outcome, State};
+use jobstore::{Graph, JobId, JobStore, List, Outcome, State};
 use tempfile::TempDir;
 
 use super::folder::wait_until_packed;
@@ -132,14 +132,8 @@ fn submit_and_end(
             let mut ended = 0;
             for (first, ids) in submitted {
                 let numbered = (first..).zip(&ids);
-                let mut last = None;
-                for (_, id) in numbered.filter(|&(n, _)| !stays_open(n)) {
-                    // Carried out in this order; that it was, the count tells.
-                    drop(graph.queue().start(id));
-                    last = Some(graph.queue().complete(id, Outcome::succeeded()));
-                    ended += 1;
-                }
-                last.map(|ticket| ticket.wait().expect("complete"));
+                let these = numbered.filter(|&(n, _)| !stays_open(n));
+                ended += end(graph, these.map(|(_, id)| id));
             }
             ended
         });
@@ -153,4 +147,29 @@ fn submit_and_end(
     });
     let complete = graph.count(State::Complete).expect("count");
     assert_eq!(complete, before + ended);
+}
+
+/// Starts and completes these jobs, and returns how many they are.
+fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
+    let (mut ended, mut last) = (0, None);
+    for id in ids {
+        // Carried out in this order; whoever counts sees that it was.
+        drop(graph.queue().start(id));
+        last = Some(graph.queue().complete(id, Outcome::succeeded()));
+        ended += 1;
+    }
+    if let Some(ticket) = last {
+        ticket.wait().expect("complete");
+    }
+    ended
+}
+
+/// Starts and completes all pending jobs.
+pub fn end_all(graph: &Graph) {
+    while graph.count(State::Pending).expect("count") > 0 {
+        let pending = graph.list(List::new().state(State::Pending).limit(BATCH));
+        let pending = pending.expect("a page");
+        let ids = pending.jobs().map(|job| job.expect("a job").id().clone());
+        end(graph, ids.collect::<Vec<_>>().iter());
+    }
 }
