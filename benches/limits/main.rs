@@ -1,0 +1,25 @@
+//! How near the store is to what the machine can do: its pages beside a copy of the same
+//! bytes, its commits beside writes and syncs of the same frames, its pages by state
+//! beside those of all jobs.
+//!
+//! `cargo bench --bench limits`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs,
+//! `JOBSTORE_BENCH_ROUNDS` for more rounds. Both sides of a ratio are measured in turns.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commits;
+mod pages;
+
+use common::settings;
+
+fn main() {
+    let (jobs, rounds) = (settings::jobs(), settings::rounds(9));
+    println!(
+        "{jobs} jobs; {rounds} rounds in turns, the order turned round each time: median \
+         (least..most)"
+    );
+    pages::by_offset(jobs, rounds);
+    commits::measure(rounds);
+    pages::by_state(jobs, rounds);
+}
