@@ -113,7 +113,7 @@ fn submit(graph: &Graph, requests: &[Request], time: Duration) -> Latencies {
     let call = |caller| {
         let mut took = Vec::new();
         let mut own = requests.iter().skip(caller).step_by(CALLERS).cycle();
-        while start.elapsed() < time {
+        while took.is_empty() || start.elapsed() < time {
             let request = own.next().expect("more requests than callers").clone();
             let called = Instant::now();
             Work::Submit.carry_out(graph, request);

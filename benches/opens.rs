@@ -208,18 +208,16 @@ fn bytes_per_open_job(jobs: u64) -> f64 {
     for _ in 0..(jobs / BATCH).max(1) {
         graph.submit_all(requests.clone()).expect("submit_all");
     }
-    let pending = opened_at_rest(store, dir);
+    let pending = opened_at_rest(&store, dir);
     let store = JobStore::open(dir).expect("open");
     end_all(&common::stores::graph(&store));
-    let complete = opened_at_rest(store, dir);
+    let complete = opened_at_rest(&store, dir);
     (pending - complete) * f64::from(1 << 20) / jobs as f64
 }
 
 /// Closes a store once it is at rest, and returns the memory of an open of it, in MiB.
-fn opened_at_rest(store: JobStore, dir: &Path) -> f64 {
+fn opened_at_rest(store: &JobStore, dir: &Path) -> f64 {
     wait_until_packed(dir);
     store.close().expect("close");
-    // Its lock goes with the last handle.
-    drop(store);
     ask("open", dir)[0]
 }

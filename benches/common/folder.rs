@@ -121,7 +121,11 @@ pub fn wait_until_packed(dir: &Path) -> Instant {
 /// does not.
 pub fn drop_cache(dir: &Path) -> io::Result<()> {
     for path in files(dir) {
-        let file = File::open(&path)?;
+        let file = match File::open(&path) {
+            // It went meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         // What is not on the disk yet stays in memory.
         file.sync_all()?;
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
