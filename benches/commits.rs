@@ -14,9 +14,8 @@ use common::callers::Callers;
 use common::requests::Seeded;
 use common::settings;
 use common::work::{self, PROJECT, Work};
-use criterion::{
-    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, measurement,
-};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use futures::executor::block_on;
 use futures::stream::{FuturesUnordered, StreamExt};
 use jobstore::{Graph, JobStore, Request};
@@ -81,7 +80,7 @@ impl Drop for Fresh {
     }
 }
 
-type Group<'a> = BenchmarkGroup<'a, measurement::WallTime>;
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 fn threads(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
     let fresh = Arc::new(Fresh::new(graphs));

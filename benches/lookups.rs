@@ -104,7 +104,9 @@ impl Lookups {
             assert_eq!(found.is_some(), there, "{id}");
             black_box(found);
         };
-        let mut group = self.criterion.benchmark_group("lookup");
+        let mut group = self
+            .criterion
+            .benchmark_group(format!("lookup, of {}", settings::jobs()));
         group.throughput(Throughput::Elements(1));
         let mut next = ids.iter().cycle();
         group.bench_function(what, |b| b.iter(|| look(next.next().expect("ids"))));

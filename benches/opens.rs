@@ -95,7 +95,7 @@ fn open_time(dir: &Path) -> Duration {
 }
 
 fn opens(criterion: &mut Criterion, jobs: u64, dir: &Path) {
-    let mut group = criterion.benchmark_group("open");
+    let mut group = criterion.benchmark_group(format!("open, of {jobs}"));
     group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(jobs));
     group.bench_function("after a close", |b| {

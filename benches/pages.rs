@@ -14,7 +14,8 @@ use common::folder::{drop_cache, is_cold};
 use common::settings;
 use common::stores::{Filled, SCATTERED_ONE_IN, Shape, open_jobs};
 use common::turns::timed;
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use jobstore::{Graph, List, Page, State};
 
 const SIZES: [u64; 4] = [1, 100, 10_000, 100_000];
@@ -51,6 +52,14 @@ fn offsets(jobs: u64, size: u64) -> [(&'static str, u64); 3] {
     [("first", 0), ("middle", last / 2), ("last", last)]
 }
 
+/// A group named after what is measured and how many jobs there are, so that criterion
+/// does not compare it with the figures of another store.
+fn group<'c>(criterion: &'c mut Criterion, what: &str, jobs: u64) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = criterion.benchmark_group(format!("{what}, of {jobs}"));
+    group.sampling_mode(SamplingMode::Flat);
+    group
+}
+
 fn page(graph: &Graph, list: List) -> Page {
     graph.list(list).expect("a page")
 }
@@ -79,8 +88,7 @@ fn throughput(page: &Page) -> Throughput {
 fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let mut out = Vec::new();
     for (what, as_json) in [("json", true), ("typed", false)] {
-        let mut group = criterion.benchmark_group(what);
-        group.sampling_mode(SamplingMode::Flat);
+        let mut group = group(criterion, what, jobs);
         for size in sizes(jobs) {
             for (place, offset) in offsets(jobs, size) {
                 let list = List::new().offset(offset).limit(size);
@@ -101,8 +109,7 @@ fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
 
 /// From the middle on, each page from where the one before ended.
 fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
-    let mut group = criterion.benchmark_group("walk by cursor, json");
-    group.sampling_mode(SamplingMode::Flat);
+    let mut group = group(criterion, "walk by cursor, json", jobs);
     let mut out = Vec::new();
     for size in sizes(jobs) {
         let walk = |each: &mut dyn FnMut(&Page)| {
@@ -133,8 +140,7 @@ fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
     }
     let mut out = Vec::new();
     for (what, as_json) in [("json, cold", true), ("typed, cold", false)] {
-        let mut group = criterion.benchmark_group(what);
-        group.sampling_mode(SamplingMode::Flat);
+        let mut group = group(criterion, what, jobs);
         for size in sizes(jobs) {
             for (place, offset) in offsets(jobs, size) {
                 let list = List::new().offset(offset).limit(size);
@@ -163,8 +169,7 @@ fn by_state(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
         ("by state, json, one in a hundred", 0, scattered),
         ("by state, json, in a row", scattered, open_jobs(jobs)),
     ] {
-        let mut group = criterion.benchmark_group(what);
-        group.sampling_mode(SamplingMode::Flat);
+        let mut group = group(criterion, what, jobs);
         let mut out = Vec::new();
         for size in sizes(matches) {
             for (place, offset) in offsets(matches, size) {
