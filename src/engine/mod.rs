@@ -8,9 +8,10 @@
 //! is reopened, while reads go on.
 //!
 //! In reading order: [`queue`] and [`commit`] take a write to the log,
-//! [`graph_state`] publishes it, [`status`] finds what a page shows, [`read`] brings
-//! its blocks, [`jobs`] makes values of them; [`packing`] and [`indexing`] work
-//! behind; [`ending`] ends all of it, and [`open`] puts it together again.
+//! [`graph_state`] publishes it, [`answers`] tells the caller; [`status`] finds what a
+//! page shows, [`read`] brings its blocks, [`jobs`] makes values of them; [`packing`]
+//! and [`indexing`] work behind; [`ending`] ends all of it, and [`open`] puts it
+//! together again.
 
 pub(crate) mod answers;
 pub(crate) mod check;
