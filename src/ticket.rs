@@ -31,6 +31,9 @@ type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 /// carries a job or an outcome, the poll that takes it reads that from the files,
 /// which are nearly always in the system's cache.
 ///
+/// A ticket keeps the request it carries in memory until its answer is taken or it is
+/// dropped, also when the commit is done: the queue's bound is for what waits in it.
+///
 /// # Examples
 /// ```
 /// use jobstore::{Body, JobStore, Request};
