@@ -133,7 +133,27 @@ impl Survey {
         survey.packs(disk, &names, pace)?;
         survey.segments(disk, &names, pace)?;
         survey.join_jobs();
+        survey.unexplained(disk)?;
         Ok(survey)
+    }
+
+    /// Names jobs that are missing where all files are sound: events that no store
+    /// would write speak of them.
+    fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
+        if !self.damage.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<(u32, u64)> = self
+            .graphs
+            .iter()
+            .filter(|(_, found)| !found.is_dropped && found.damaged > 0)
+            .map(|(&number, found)| (number, found.damaged))
+            .collect();
+        for (number, jobs) in missing {
+            let what = format!("it tells of jobs of graph {number} that no file holds");
+            self.damaged(&Error::damaged(disk.path(""), 0, what), jobs, 0)?;
+        }
+        Ok(())
     }
 
     /// One past the last LSN.
