@@ -2,47 +2,46 @@
 //!
 //! Owns: the document's fixed text and where states go. Must not know: how blocks
 //! are read.
-//! Promise: exactly the contract's success document, compact, in bounded memory;
-//! bodies to the letter, because nothing is parsed.
+//! Promise: exactly the contract's success document, compact, in bounded memory, by
+//! however many threads it is made; bodies to the letter, because nothing is parsed.
 
 use std::io::Write;
+use std::ops::Range;
 
 use crate::engine::graph_state::GraphCore;
 use crate::engine::large::Large;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::error::{Error, Result};
 use crate::job::State;
+use crate::parallel::in_order;
 use crate::storage::block::{BLOCK_STATUS, Row};
 
 const START: &[u8] = br#"{"jobs":["#;
 const END: &[u8] = br#"],"result":"success"}"#;
 
-/// A document on its way out.
+/// With fewer stretches for each thread, having it costs what it saves.
+const STRETCHES_A_THREAD: usize = 8;
+
+/// A stretch with more text than this is made no further ahead.
+const STRETCH_BYTES_MAX: usize = 1 << 20;
+
+/// A document on its way out, in parts that are asked for one by one.
 pub(crate) struct Document {
-    reader: Reader,
-    /// Where the selection is looked at.
-    at: usize,
+    texts: Texts,
     stage: Stage,
-    is_first: bool,
-    piece: Vec<u8>,
 }
 
 enum Stage {
     Start,
     Jobs,
-    /// In the middle of a job that comes in pieces.
-    Pieces(Large),
     Done,
 }
 
 impl Document {
     pub(crate) fn new() -> Document {
         Document {
-            reader: Reader::default(),
-            at: 0,
+            texts: Texts::default(),
             stage: Stage::Start,
-            is_first: true,
-            piece: Vec::new(),
         }
     }
 
@@ -55,42 +54,139 @@ impl Document {
         out: &mut impl Write,
     ) -> Result<bool> {
         match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Start => {
-                put(out, START)?;
-                self.stage = Stage::Jobs;
-            }
-            Stage::Jobs => match self.reader.read(graph, snapshot)? {
-                None => put(out, END)?,
-                Some(Unit::Block) => {
-                    self.block(snapshot, out)?;
-                    self.stage = Stage::Jobs;
+            Stage::Start => put(out, START)?,
+            Stage::Jobs => {
+                if !self.texts.produce(graph, snapshot, out)? {
+                    put(out, END)?;
+                    return Ok(true);
                 }
-                Some(Unit::Large(mut large)) => {
-                    let selected = snapshot.selection.next(large.sequence, &mut self.at);
-                    large.next_piece(&mut self.piece)?;
-                    self.comma(out)?;
-                    let state = selected.map_or(State::Complete, |(_, state)| state);
-                    splice(&self.piece, &large.row, state, out)?;
-                    self.stage = Stage::Pieces(large);
-                }
-            },
-            Stage::Pieces(mut large) => {
-                self.stage = if large.next_piece(&mut self.piece)? {
-                    put(out, &self.piece)?;
-                    Stage::Pieces(large)
-                } else {
-                    Stage::Jobs
-                };
             }
             Stage::Done => return Ok(false),
+        }
+        self.stage = Stage::Jobs;
+        Ok(true)
+    }
+}
+
+/// Writes the whole document. A long one is made by several threads, in stretches,
+/// and written by the caller's own.
+pub(crate) fn write(
+    graph: &GraphCore,
+    snapshot: &Snapshot,
+    threads: usize,
+    out: &mut impl Write,
+) -> Result<()> {
+    let cuts = snapshot.stretches();
+    let count = cuts.len() - 1;
+    let threads = threads.min(count / STRETCHES_A_THREAD);
+    if threads < 2 {
+        let mut document = Document::new();
+        while document.produce(graph, snapshot, out)? {}
+        return Ok(());
+    }
+    put(out, START)?;
+    let make = |texts: &mut Texts, n: usize, made: &mut Stretch| {
+        texts.turn_to(cuts[n]..cuts[n + 1], snapshot);
+        texts.goes_on = n > 0;
+        made.make(graph, snapshot, texts);
+    };
+    in_order(count, threads, make, |made: &mut Stretch| {
+        put(out, &made.text)?;
+        match std::mem::take(&mut made.end) {
+            End::Whole => Ok(()),
+            End::Failed(error) => Err(error),
+            End::Cut(mut rest) => {
+                while rest.produce(graph, snapshot, out)? {}
+                Ok(())
+            }
+        }
+    })?;
+    put(out, END)
+}
+
+/// A stretch of the page, made ahead.
+#[derive(Default)]
+struct Stretch {
+    text: Vec<u8>,
+    end: End,
+}
+
+#[derive(Default)]
+enum End {
+    #[default]
+    Whole,
+    /// The rest is too much to be kept in memory.
+    Cut(Box<Texts>),
+    Failed(Error),
+}
+
+impl Stretch {
+    fn make(&mut self, graph: &GraphCore, snapshot: &Snapshot, texts: &mut Texts) {
+        self.text.clear();
+        self.end = loop {
+            match texts.produce(graph, snapshot, &mut self.text) {
+                Ok(true) if self.text.len() < STRETCH_BYTES_MAX && texts.large.is_none() => {}
+                Ok(true) => break End::Cut(Box::new(std::mem::take(texts))),
+                Ok(false) => break End::Whole,
+                Err(error) => break End::Failed(error),
+            }
+        };
+    }
+}
+
+/// The texts of jobs, commas between them.
+#[derive(Default)]
+struct Texts {
+    reader: Reader,
+    /// Where the selection is looked at.
+    at: usize,
+    /// Whether a text was written before these.
+    goes_on: bool,
+    /// A job that comes in pieces, in the middle of it.
+    large: Option<Large>,
+    piece: Vec<u8>,
+}
+
+impl Texts {
+    /// Goes on with the selected jobs of this range.
+    fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+        self.at = snapshot.selection.place(range.start);
+        self.reader.turn_to(range, snapshot);
+    }
+
+    /// Writes the next jobs, about a block's worth; `false` when there are no more.
+    fn produce(
+        &mut self,
+        graph: &GraphCore,
+        snapshot: &Snapshot,
+        out: &mut impl Write,
+    ) -> Result<bool> {
+        if let Some(mut large) = self.large.take() {
+            if large.next_piece(&mut self.piece)? {
+                put(out, &self.piece)?;
+                self.large = Some(large);
+            }
+            return Ok(true);
+        }
+        match self.reader.read(graph, snapshot)? {
+            None => return Ok(false),
+            Some(Unit::Block) => self.block(snapshot, out)?,
+            Some(Unit::Large(mut large)) => {
+                let selected = snapshot.selection.next(large.sequence, &mut self.at);
+                large.next_piece(&mut self.piece)?;
+                self.comma(out)?;
+                let state = selected.map_or(State::Complete, |(_, state)| state);
+                splice(&self.piece, &large.row, state, out)?;
+                self.large = Some(large);
+            }
         }
         Ok(true)
     }
 
     fn comma(&mut self, out: &mut impl Write) -> Result<()> {
-        match std::mem::take(&mut self.is_first) {
-            true => Ok(()),
-            false => put(out, b","),
+        match std::mem::replace(&mut self.goes_on, true) {
+            true => put(out, b","),
+            false => Ok(()),
         }
     }
 
@@ -122,8 +218,8 @@ impl Document {
                 let row = &block.rows[(sequence - first) as usize];
                 let last = &block.rows[(sequence - first + run - 1) as usize];
                 let texts = block.comma_and_texts(row, last);
-                let comma = usize::from(std::mem::take(&mut self.is_first));
-                put(out, &texts[comma..])?;
+                let goes_on = std::mem::replace(&mut self.goes_on, true);
+                put(out, &texts[usize::from(!goes_on)..])?;
                 from = sequence + run;
             }
         }

@@ -56,6 +56,7 @@ mod list;
 mod options;
 mod outcome;
 mod page;
+mod parallel;
 mod queue;
 mod recovered;
 mod report;

@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
@@ -74,6 +75,7 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) request_bytes_max: u64,
     pub(crate) queue_bytes_max: u64,
+    pub(crate) page_threads: usize,
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
@@ -107,6 +109,7 @@ impl Default for Options {
             segment_bytes: 16 << 20,
             request_bytes_max: 16 << 20,
             queue_bytes_max: 64 << 20,
+            page_threads: page_threads_there(),
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
@@ -117,6 +120,12 @@ impl Default for Options {
             index: IndexEngine::default(),
         }
     }
+}
+
+/// Two, where the machine has them: looked up once, it is read from several files.
+fn page_threads_there() -> usize {
+    static THERE: OnceLock<usize> = OnceLock::new();
+    *THERE.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(2)))
 }
 
 impl Options {
@@ -150,6 +159,19 @@ impl Options {
     #[must_use]
     pub fn queue_bytes_max(mut self, bytes: u64) -> Options {
         self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// How many threads make a long page's JSON ([`Page::write_json`](crate::Page::write_json),
+    /// [`Page::to_json`](crate::Page::to_json)), the caller's among them: 1 to 64; by
+    /// default 2, or 1 on a machine with one core. The others live as long as the call.
+    ///
+    /// A second one makes a full page in about 0.7 of the time, for a little more work
+    /// altogether; more are of use only while the caller's thread, which writes all of
+    /// it, still waits for them. Pages below some 8000 jobs are made by the caller alone.
+    #[must_use]
+    pub fn page_threads(mut self, threads: usize) -> Options {
+        self.page_threads = threads;
         self
     }
 
@@ -286,6 +308,7 @@ impl Options {
                 16 << 30,
                 "64 KiB to 16 GiB",
             ),
+            ("page_threads", self.page_threads as u64, 1, 64, "1 to 64"),
             (
                 "durability interval in ms",
                 interval_ms,
@@ -320,6 +343,7 @@ impl fmt::Debug for Options {
             .field("segment_bytes", &self.segment_bytes)
             .field("request_bytes_max", &self.request_bytes_max)
             .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("page_threads", &self.page_threads)
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
             .field("close_timeout", &self.close_timeout)

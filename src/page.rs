@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
 use crate::error::{Error, Result};
@@ -106,8 +106,10 @@ impl Page {
     /// Writes the contract's success document, compact.
     ///
     /// # Cost
-    /// Memory for a block, not for the page; nothing is parsed. Small pieces are
-    /// gathered, so that most writes have 16 KiB or more.
+    /// Nothing is parsed. Memory for a block, and for a page of more than some 8000
+    /// jobs, which [`page_threads`](crate::Options::page_threads) make together, for
+    /// some stretches of 256 KiB. Small pieces are gathered, so that most writes have
+    /// 16 KiB or more; only this thread writes.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer, [`Error::Damaged`] and [`Error::Io`] from
@@ -116,32 +118,32 @@ impl Page {
     pub fn write_json(&self, writer: impl io::Write) -> Result<()> {
         // What is large passes through without being copied.
         let mut out = io::BufWriter::with_capacity(GATHERED_BYTES, writer);
-        let mut document = Document::new();
-        let written = loop {
-            match document.produce(&self.graph.core, &self.snapshot, &mut out) {
-                Ok(true) => {}
-                Ok(false) => break out.flush().map_err(|e| Error::output(&e)),
-                Err(error) => break Err(error),
-            }
-        };
+        let written = self
+            .write(&mut out)
+            .and_then(|()| out.flush().map_err(|e| Error::output(&e)));
         // Dropped as it is, it would write again after a failure.
         drop(out.into_parts());
         written
     }
 
-    /// The contract's success document as one piece of memory.
+    /// The contract's success document as one piece of memory; made like that of
+    /// [`Page::write_json`].
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`].
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let mut document = Document::new();
         let mut out = Vec::new();
-        while document.produce(&self.graph.core, &self.snapshot, &mut out)? {}
+        self.write(&mut out)?;
         Ok(out)
     }
 
+    fn write(&self, out: &mut impl Write) -> Result<()> {
+        let threads = self.graph.engine().options.page_threads;
+        document::write(&self.graph.core, &self.snapshot, threads, out)
+    }
+
     /// The contract's success document in pieces of about 64 KiB, read when they
-    /// are asked for: for bodies that are streamed.
+    /// are asked for, by the thread that asks: for bodies that are streamed.
     ///
     /// # Errors
     /// As for [`Page::write_json`]; after an error there are no more.

@@ -539,7 +539,7 @@ fn an_outcome_over_its_bounds_is_refused_and_the_job_goes_on() {
 fn an_option_outside_its_range_is_refused_and_makes_nothing() {
     const MIB: u64 = 1 << 20;
     type Set = fn(Options, u64) -> Options;
-    let ranges: [(&str, Set, u64, u64, &str); 6] = [
+    let ranges: [(&str, Set, u64, u64, &str); 7] = [
         (
             "cache_bytes",
             Options::cache_bytes,
@@ -567,6 +567,13 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
             64 << 10,
             16 * 1024 * MIB,
             "64 KiB to 16 GiB",
+        ),
+        (
+            "page_threads",
+            |options, threads| options.page_threads(threads as usize),
+            1,
+            64,
+            "1 to 64",
         ),
         (
             "durability interval in ms",

@@ -5,6 +5,7 @@
 //! Promise: a reader holds a block in memory, not a page; it blocks no writer; a
 //! job that cannot be read is an error that names the place.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,11 @@ use crate::storage::pack::Part;
 
 /// Neighbouring blocks are read together up to this size.
 const READ_BYTES: u64 = 256 << 10;
+/// Words of selected jobs in a stretch, at most: 512 jobs.
+const STRETCH_WORDS: usize = 16;
+/// Blocks in a stretch, at most: 256 KiB of text. Its text stays in a core's cache until
+/// it is written; half and twice of that measured slower.
+const STRETCH_BLOCKS: usize = 8;
 
 /// What a page shows: which jobs, their states, and where they lie. It keeps the
 /// files it needs open, so merging and packing take nothing from under it.
@@ -54,6 +60,42 @@ impl Snapshot {
         (selection.first() == Some(sequence)).then(|| Snapshot::take(&state, selection))
     }
 
+    /// The page cut into stretches that can be read apart: where each begins, and
+    /// past the last. No block lies in two of them.
+    pub(crate) fn stretches(&self) -> Vec<u64> {
+        let mut cuts = vec![0];
+        let mut at = 0;
+        while let Some((from, _)) = self
+            .selection
+            .next(cuts.last().copied().unwrap_or_default(), &mut at)
+        {
+            let by_jobs = self.selection.word(at + STRETCH_WORDS);
+            let by_blocks = self.block_after(from, STRETCH_BLOCKS);
+            let Some(next) = [by_jobs, by_blocks].into_iter().flatten().min() else {
+                break;
+            };
+            // Not into a block, but for the end of one that this stretch begins in.
+            let begun = self.block_after(next, 0).filter(|&begun| begun > from);
+            let next = begun.or_else(|| self.block_after(next, 1)).unwrap_or(next);
+            cuts.push(next);
+        }
+        // The last is empty where it begins behind the last job.
+        cuts.push(u64::MAX);
+        cuts
+    }
+
+    /// The first job of the block so many blocks behind that of a packed job, or of
+    /// what follows its pack.
+    fn block_after(&self, sequence: u64, blocks: usize) -> Option<u64> {
+        let part = self
+            .parts
+            .partition_point(|part| part.end_sequence <= sequence);
+        let part = self.parts.get(part)?;
+        let n = part.block_of(sequence)? + blocks;
+        let block = part.blocks.get(n).map(|block| block.first_sequence);
+        Some(block.unwrap_or(part.end_sequence))
+    }
+
     pub(crate) fn is_cancelling(&self, sequence: u64) -> bool {
         self.cancelling.binary_search(&sequence).is_ok()
     }
@@ -80,13 +122,14 @@ pub(crate) enum Unit {
 }
 
 /// Brings the jobs of a snapshot, in order.
-#[derive(Default)]
 pub(crate) struct Reader {
     pub(crate) block: Block,
     /// Where the selection is looked at.
     at: usize,
     /// The next job to bring.
     next: u64,
+    /// No job from here on is brought.
+    end: u64,
     ahead: Ahead,
     /// Text read from a segment.
     text: Vec<u8>,
@@ -100,10 +143,31 @@ struct Ahead {
     part: Option<Arc<Part>>,
 }
 
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader {
+            block: Block::default(),
+            at: 0,
+            next: 0,
+            end: u64::MAX,
+            ahead: Ahead::default(),
+            text: Vec::new(),
+        }
+    }
+}
+
 impl Reader {
+    /// Goes on with the selected jobs of this range.
+    pub(crate) fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+        self.at = snapshot.selection.place(range.start);
+        self.next = range.start;
+        self.end = range.end;
+    }
+
     /// Brings the next jobs; `None` when there are no more.
     pub(crate) fn read(&mut self, graph: &GraphCore, snapshot: &Snapshot) -> Result<Option<Unit>> {
-        let Some((sequence, _)) = snapshot.selection.next(self.next, &mut self.at) else {
+        let next = snapshot.selection.next(self.next, &mut self.at);
+        let Some((sequence, _)) = next.filter(|&(sequence, _)| sequence < self.end) else {
             return Ok(None);
         };
         let part = snapshot
@@ -149,6 +213,7 @@ impl Reader {
         if !same || place.offset < self.ahead.offset || end > there {
             // Not further than the last block this page needs, nor past neighbours.
             let last = snapshot.selection.last().unwrap_or_default();
+            let last = last.min(self.end.saturating_sub(1));
             let mut upto = end;
             for next in &part.blocks[n + 1..] {
                 let next_end = next.offset + u64::from(next.len);
@@ -186,7 +251,8 @@ impl Reader {
             let selected = snapshot.selection.next(sequence, &mut at);
             let end = u64::from(job.request_at) + u64::from(job.request_len);
             let fits = jobs == 0 || end.saturating_sub(start) <= READ_BYTES;
-            if selected.is_none_or(|(next, _)| next != sequence) || is_large(job) || !fits {
+            let wanted = sequence < self.end && selected.is_some_and(|(next, _)| next == sequence);
+            if !wanted || is_large(job) || !fits {
                 break;
             }
             jobs += 1;

@@ -338,14 +338,25 @@ fn place(sequence: u64) -> (usize, usize, u32) {
 impl Selection {
     /// The first selected job.
     pub(crate) fn first(&self) -> Option<u64> {
-        let word = self.words.first()?;
-        Some(word.first + u64::from(word.selected.trailing_zeros()))
+        self.word(0)
     }
 
     /// The last selected job.
     pub(crate) fn last(&self) -> Option<u64> {
         let word = self.words.last()?;
         Some(word.first + 31 - u64::from(word.selected.leading_zeros()))
+    }
+
+    /// The first selected job of the n-th word.
+    pub(crate) fn word(&self, n: usize) -> Option<u64> {
+        let word = self.words.get(n)?;
+        Some(word.first + u64::from(word.selected.trailing_zeros()))
+    }
+
+    /// Where to begin to look for a job.
+    pub(crate) fn place(&self, sequence: u64) -> usize {
+        self.words
+            .partition_point(|word| word.first + WORD_JOBS <= sequence)
     }
 
     /// Where to look for a job; searching forward from the same place is quick.
