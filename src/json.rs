@@ -14,6 +14,21 @@ use crate::error::{Error, Result};
 /// stop.
 pub(crate) const DEPTH_MAX: usize = 120;
 
+/// Appends `text` as a JSON string, and says whether it stands there as it is.
+pub(crate) fn push_quoted(text: &str, out: &mut String) -> bool {
+    let plain = !text
+        .bytes()
+        .any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\'));
+    if plain {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&quote(text));
+    }
+    plain
+}
+
 /// `text` as a JSON string.
 pub(crate) fn quote(text: &str) -> String {
     // Serializing a string to memory cannot fail; an empty one is still valid JSON.
@@ -35,30 +50,22 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
         column: e.column(),
     })?;
     let text = checked.get();
+    let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
     let (mut depth, mut deepest) = (0usize, 0usize);
-    let (mut in_string, mut escaped) = (false, false);
-    let mut kept = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut at, mut kept) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
         match byte {
-            b'"' => in_string = true,
+            b'"' => at = end_of_string(bytes, at),
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             b' ' | b'\t' | b'\n' | b'\r' => {
-                out.push_str(&text[kept..at]);
-                kept = at + 1;
+                out.push_str(&text[kept..at - 1]);
+                kept = at;
             }
             _ => {}
         }
@@ -72,6 +79,22 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
         });
     }
     Ok(out)
+}
+
+/// The place behind the quote that ends the string which `at` is in.
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|b| memchr::memchr2(b'"', b'\\', b))
+    {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        // What a backslash escapes ends nothing.
+        at += 2;
+    }
+    bytes.len()
 }
 
 /// Whether two compact texts are the same JSON value: key order aside, strings
@@ -160,12 +183,7 @@ impl<'a> Reader<'a> {
     /// The string token at this place, quotes included.
     fn string(&mut self) -> &'a str {
         let start = self.at;
-        let bytes = self.text.as_bytes();
-        let mut at = start + 1;
-        while at < bytes.len() && bytes[at] != b'"' {
-            at += if bytes[at] == b'\\' { 2 } else { 1 };
-        }
-        self.at = (at + 1).min(bytes.len());
+        self.at = end_of_string(self.text.as_bytes(), start + 1);
         &self.text[start..self.at]
     }
 }

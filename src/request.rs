@@ -5,6 +5,7 @@
 //! Promise: the body to the letter; `Debug` never shows it, for bodies carry
 //! credentials.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -113,11 +114,54 @@ pub(crate) fn value_to_json(
 pub struct Request {
     /// `{"command":...,"url":...,"body":...}`, as it is listed.
     wire: Arc<str>,
-    command: Arc<str>,
-    url: Arc<str>,
+    command: Text,
+    url: Text,
     /// Where the body's text stands in `wire`.
     body_at: usize,
 }
+
+/// A text of a request, which mostly stands in its wire text as it is.
+#[derive(Clone)]
+enum Text {
+    /// From here to there.
+    InWire(usize, usize),
+    /// It is escaped there.
+    Escaped(Arc<str>),
+}
+
+impl Text {
+    /// Appends a text as a JSON string.
+    fn push(text: String, wire: &mut String) -> Text {
+        let at = wire.len() + 1;
+        match json::push_quoted(&text, wire) {
+            true => Text::InWire(at, at + text.len()),
+            false => Text::Escaped(text.into()),
+        }
+    }
+
+    /// The text that was read as the JSON string at this place. `None` when it does
+    /// not stand there.
+    fn read(text: Cow<'_, str>, wire: &str, at: usize) -> Option<Text> {
+        match text {
+            Cow::Borrowed(text) => {
+                let end = at + text.len();
+                (wire.get(at..end)? == text).then_some(Text::InWire(at, end))
+            }
+            Cow::Owned(text) => Some(Text::Escaped(text.into())),
+        }
+    }
+
+    fn of<'a>(&'a self, wire: &'a str) -> &'a str {
+        match self {
+            Text::InWire(from, to) => &wire[*from..*to],
+            Text::Escaped(text) => text,
+        }
+    }
+}
+
+const BEFORE_COMMAND: &str = r#"{"command":"#;
+const BEFORE_URL: &str = r#","url":"#;
+const BEFORE_BODY: &str = r#","body":"#;
 
 impl Request {
     /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
@@ -143,20 +187,21 @@ impl Request {
                 });
             }
         }
-        let head = format!(
-            r#"{{"command":{},"url":{},"body":"#,
-            json::quote(&command),
-            json::quote(&url)
-        );
-        let body_at = head.len();
-        let mut wire = String::with_capacity(body_at + body.0.len() + 1);
-        wire.push_str(&head);
+        let fixed = BEFORE_COMMAND.len() + BEFORE_URL.len() + BEFORE_BODY.len() + 5;
+        let texts = command.len() + url.len() + body.0.len();
+        let mut wire = String::with_capacity(fixed + texts);
+        wire.push_str(BEFORE_COMMAND);
+        let command = Text::push(command, &mut wire);
+        wire.push_str(BEFORE_URL);
+        let url = Text::push(url, &mut wire);
+        wire.push_str(BEFORE_BODY);
+        let body_at = wire.len();
         wire.push_str(&body.0);
         wire.push('}');
         Ok(Request {
             wire: wire.into(),
-            command: command.into(),
-            url: url.into(),
+            command,
+            url,
             body_at,
         })
     }
@@ -185,7 +230,7 @@ impl Request {
             Some(raw) => Body::from_json(raw.get())?,
             None => Body::empty(),
         };
-        Request::new(parts.command, parts.url, body)
+        Request::new(parts.command.into_owned(), parts.url.into_owned(), body)
     }
 
     /// A request from the text it was stored as, which was made by
@@ -194,24 +239,26 @@ impl Request {
         let parts = WireRequest::parse(wire).ok()?;
         // The body stands at the end, where it is cut out again.
         let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
+        let before_body = head.strip_suffix(BEFORE_BODY)?;
+        let url_at = before_body.len().checked_sub(parts.url.len() + 1)?;
         Some(Request {
-            wire: wire.into(),
-            command: parts.command.into(),
-            url: parts.url.into(),
+            command: Text::read(parts.command, wire, BEFORE_COMMAND.len() + 1)?,
+            url: Text::read(parts.url, wire, url_at)?,
             body_at: head.len(),
+            wire: wire.into(),
         })
     }
 
     /// What is to be done, such as `import_graph`.
     #[must_use]
     pub fn command(&self) -> &str {
-        &self.command
+        self.command.of(&self.wire)
     }
 
     /// The url the request came to.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.url.of(&self.wire)
     }
 
     /// The body's JSON text, compact, otherwise to the letter.
@@ -231,8 +278,8 @@ impl Request {
 impl PartialEq for Request {
     fn eq(&self, other: &Request) -> bool {
         self.wire == other.wire
-            || (self.command == other.command
-                && self.url == other.url
+            || (self.command() == other.command()
+                && self.url() == other.url()
                 && json::same_value(self.body(), other.body()))
     }
 }
@@ -242,9 +289,9 @@ impl Eq for Request {}
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A url's query may carry a token, so only its path is shown.
-        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        let path = self.url().split(['?', '#']).next().unwrap_or_default();
         f.debug_struct("Request")
-            .field("command", &self.command)
+            .field("command", &self.command())
             .field("path", &path)
             .field("body_bytes", &self.body().len())
             .finish_non_exhaustive()
@@ -254,8 +301,10 @@ impl fmt::Debug for Request {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireRequest<'a> {
-    command: String,
-    url: String,
+    #[serde(borrow)]
+    command: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
 }
