@@ -150,6 +150,9 @@ impl Driver {
             Error::IndexUnavailable { .. } => {
                 may != May::Nothing && matches!(act, Act::Open { .. })
             }
+            // sled may wait for ever for a write of its own that failed. It is left
+            // behind at its deadline: the log was closed, and everything is in it.
+            Error::IndexStuck { .. } => may != May::Nothing && matches!(act, Act::Close),
             _ => false,
         };
         if !fits {
