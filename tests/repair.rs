@@ -355,6 +355,8 @@ fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();
     graph.submit(request("tail", "\"password\"")).unwrap();
+    // What the store left behind is packed now, and only one segment is left.
+    wait_until_packed(dir.path());
     let sound = store.scrub().unwrap();
     assert!(sound.is_sound() && sound.closed.is_none(), "{sound}");
     assert!(sound.bytes > 0 && sound.index_fault.is_none());
