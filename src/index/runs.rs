@@ -87,7 +87,10 @@ impl Runs {
             }
         }
         index.write(&batch)?;
-        let next = counts.last().map_or(0, |&(number, _)| number + 1);
+        let next = match counts.last() {
+            Some(&(number, _)) => after(number)?,
+            None => 0,
+        };
         Ok(Runs {
             runs: RwLock::new(loaded.into_iter().map(Arc::new).collect()),
             next: Mutex::new(next),
@@ -170,8 +173,9 @@ impl Runs {
     ) -> Result<Run, Fault> {
         let number = {
             let mut next = self.next.lock();
-            *next += 1;
-            *next - 1
+            let number = *next;
+            *next = after(number)?;
+            number
         };
         let mut run = Run {
             number,
@@ -253,6 +257,14 @@ impl Run {
             self.filter.insert(hash);
         }
     }
+}
+
+/// The number of the run that comes after this one. A row may name the last number
+/// that there is, and its checksum may be right.
+fn after(number: u64) -> Result<u64, Fault> {
+    number
+        .checked_add(1)
+        .ok_or_else(|| Fault("the numbers of runs are used up".to_owned()))
 }
 
 fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<u64>, Fault> {
@@ -459,6 +471,26 @@ mod tests {
         assert_eq!(runs.lookup(&index, 7).unwrap().len(), 3900);
         assert_eq!(runs.lookup(&index, 1).unwrap().len(), 100);
         assert_eq!(runs.lookup(&index, 8).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_last_number_of_a_run_is_refused_not_counted_on() {
+        let index = MemoryIndex::default();
+        let mut batch = Batch::default();
+        let key = run_key(u64::MAX);
+        let value = seal_value(&key, &0_u64);
+        batch.put(key, value);
+        index.write(&batch).unwrap();
+        assert!(Runs::open(&index).is_err());
+
+        let index = MemoryIndex::default();
+        let runs = Runs {
+            next: Mutex::new(u64::MAX),
+            ..Runs::default()
+        };
+        let add = || runs.add(&index, [(1, 1)].into_iter(), 1, &mut |_, _| {});
+        assert!(add().is_err());
+        assert!(add().is_err());
     }
 
     #[test]
