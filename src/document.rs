@@ -19,6 +19,9 @@ use crate::storage::block::{BLOCK_STATUS, Row};
 const START: &[u8] = br#"{"jobs":["#;
 const END: &[u8] = br#"],"result":"success"}"#;
 
+/// Bytes of a document without jobs.
+pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
+
 /// With fewer stretches for each thread, having it costs what it saves.
 const STRETCHES_A_THREAD: usize = 8;
 
@@ -76,7 +79,11 @@ pub(crate) fn write(
     threads: usize,
     out: &mut impl Write,
 ) -> Result<()> {
-    let cuts = snapshot.stretches();
+    let cuts = match snapshot.newest_first {
+        // Its blocks are gone through one by one.
+        true => vec![0, u64::MAX],
+        false => snapshot.stretches(),
+    };
     let count = cuts.len() - 1;
     let threads = threads.min(count / STRETCHES_A_THREAD);
     if threads < 2 {
@@ -145,6 +152,8 @@ struct Texts {
     /// A job that comes in pieces, in the middle of it.
     large: Option<Large>,
     piece: Vec<u8>,
+    /// Where newest come first: no job from here on is still to come.
+    upto: Option<u64>,
 }
 
 impl Texts {
@@ -168,8 +177,18 @@ impl Texts {
             }
             return Ok(true);
         }
+        if snapshot.newest_first {
+            let upto = self.upto.unwrap_or(u64::MAX);
+            let Some((sequence, _)) = snapshot.selection.before(upto) else {
+                return Ok(false);
+            };
+            let unit = snapshot.unit_back(sequence);
+            self.upto = Some(unit.start);
+            self.turn_to(unit, snapshot);
+        }
         match self.reader.read(graph, snapshot)? {
             None => return Ok(false),
+            Some(Unit::Block) if snapshot.newest_first => self.block_back(snapshot, out)?,
             Some(Unit::Block) => self.block(snapshot, out)?,
             Some(Unit::Large(mut large)) => {
                 let selected = snapshot.selection.next(large.sequence, &mut self.at);
@@ -190,6 +209,34 @@ impl Texts {
         }
     }
 
+    /// The selected jobs of the reader's block, the last first.
+    fn block_back(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
+        let first = self.reader.block.first_sequence;
+        let mut upto = first + self.reader.block.rows.len() as u64;
+        while let Some((sequence, state)) = snapshot.selection.before(upto) {
+            if sequence < first {
+                break;
+            }
+            self.job(sequence, state, out)?;
+            upto = sequence;
+        }
+        Ok(())
+    }
+
+    /// A job of the reader's block.
+    fn job(&mut self, sequence: u64, state: State, out: &mut impl Write) -> Result<()> {
+        self.comma(out)?;
+        let block = &self.reader.block;
+        let row = &block.rows[(sequence - block.first_sequence) as usize];
+        let text = block.row_text(row);
+        let row = Row {
+            start: 0,
+            end: row.end - row.start,
+            ..*row
+        };
+        splice(text, &row, state, out)
+    }
+
     /// The selected jobs of the reader's block. Its text shows them as complete and
     /// has its commas, so a run of complete jobs is one piece.
     fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
@@ -202,16 +249,7 @@ impl Texts {
             }
             let run = snapshot.selection.complete_run(sequence, end, &mut self.at);
             if run == 0 {
-                self.comma(out)?;
-                let block = &self.reader.block;
-                let row = &block.rows[(sequence - first) as usize];
-                let text = block.row_text(row);
-                let row = Row {
-                    start: 0,
-                    end: row.end - row.start,
-                    ..*row
-                };
-                splice(text, &row, state, out)?;
+                self.job(sequence, state, out)?;
                 from = sequence + 1;
             } else {
                 let block = &self.reader.block;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::id::JobId;
 use crate::job::State;
+use crate::storage::revocable::Revoked;
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +76,24 @@ pub enum Error {
     JobIdTaken {
         /// The id.
         id: JobId,
+    },
+    /// The key belongs to a job with another request.
+    #[error("the key belongs to job {id}, which has another request; choose another key")]
+    KeyTaken {
+        /// The job.
+        id: JobId,
+    },
+    /// The key belonged to a job that was purged: it is free again once the job's
+    /// tombstone is forgotten.
+    #[error("the key belonged to a job that was purged; choose another key")]
+    KeyPurged,
+    /// Text that cannot be a key.
+    #[error("the key has {given_bytes} bytes, it takes 1 to {max_bytes}")]
+    InvalidKey {
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The greatest length in bytes.
+        max_bytes: usize,
     },
     /// The job's state does not allow that step; nothing was changed.
     #[error("job {id} is {from} and cannot become {to}")]
@@ -157,9 +176,31 @@ pub enum Error {
         /// The greatest limit.
         max: u64,
     },
+    /// The job with that id was purged; its tombstone is still there.
+    #[error("job {id} was purged")]
+    JobPurged {
+        /// The id.
+        id: JobId,
+    },
+    /// The id belonged to a job that was purged: it is free again once its tombstone is
+    /// forgotten.
+    #[error("job id {id} belonged to a job that was purged; choose another id")]
+    JobIdPurged {
+        /// The id.
+        id: JobId,
+    },
+    /// The page is too old: what it shows was purged since, and its time is over.
+    #[error("the page has expired: jobs that it shows were purged since; list again")]
+    PageExpired,
     /// A cursor of another graph or filter, or an altered one.
     #[error("parameter cursor is not usable: {problem}; list again from an offset")]
     InvalidCursor {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A position of another graph, or an altered one.
+    #[error("the position is not usable: {problem}; read the changes from the beginning, or list")]
+    InvalidPosition {
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -310,6 +351,22 @@ pub enum Error {
         /// The writer's words.
         message: Arc<str>,
     },
+    /// A line of an import is no job; those before it are imported.
+    #[error("line {line} is no job: {problem}; mend it, or have bad lines skipped")]
+    BadLine {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it, without its text.
+        problem: String,
+    },
+    /// The reader that lines were to come from failed.
+    #[error("the lines could not be read: {message}")]
+    Input {
+        /// The reader's kind of error.
+        kind: io::ErrorKind,
+        /// The reader's words.
+        message: Arc<str>,
+    },
     /// A call that makes no sense at this point.
     #[error("{what}")]
     InvalidUse {
@@ -325,6 +382,9 @@ impl Error {
     /// Sorts an I/O error by what the caller can do about it.
     pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>, error: &io::Error) -> Error {
         let path = path.as_ref().to_path_buf();
+        if error.get_ref().is_some_and(|why| why.is::<Revoked>()) {
+            return Error::PageExpired;
+        }
         match error.kind() {
             io::ErrorKind::PermissionDenied => Error::PermissionDenied { operation, path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -354,6 +414,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn input(error: &io::Error) -> Error {
+        Error::Input {
+            kind: error.kind(),
+            message: error.to_string().into(),
+        }
+    }
+
     /// This error as the contract's failure: HTTP status, error code and message.
     ///
     /// Faults inside the store come out as `job query error`: their details are
@@ -376,12 +443,19 @@ impl Error {
             Error::GraphDropped { graph } => {
                 (400, "GES.8000", format!("graph : {graph} not exist"))
             }
-            Error::UnknownJob { .. } => (400, "GES.8301", self.to_string()),
+            Error::UnknownJob { .. } | Error::JobPurged { .. } => {
+                (400, "GES.8301", self.to_string())
+            }
             Error::UnknownGraph { .. }
             | Error::GraphExists { .. }
             | Error::InvalidName { .. }
             | Error::InvalidJobId { .. }
             | Error::JobIdTaken { .. }
+            | Error::JobIdPurged { .. }
+            | Error::KeyTaken { .. }
+            | Error::KeyPurged
+            | Error::InvalidKey { .. }
+            | Error::PageExpired
             | Error::IllegalTransition { .. }
             | Error::EmptyCommand
             | Error::TextTooLong { .. }
@@ -392,6 +466,8 @@ impl Error {
             | Error::OutcomeTooLarge { .. }
             | Error::PageLimit { .. }
             | Error::InvalidCursor { .. }
+            | Error::InvalidPosition { .. }
+            | Error::BadLine { .. }
             | Error::InvalidUse { .. } => (400, "GES.8000", self.to_string()),
             Error::Busy { .. }
             | Error::Closed
@@ -411,7 +487,8 @@ impl Error {
             | Error::Damaged { .. }
             | Error::IndexUnavailable { .. }
             | Error::Io { .. }
-            | Error::Output { .. } => (500, "GES.8302", "job query error".to_owned()),
+            | Error::Output { .. }
+            | Error::Input { .. } => (500, "GES.8302", "job query error".to_owned()),
         };
         Failure {
             status,

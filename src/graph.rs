@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use crate::engine::answers::Answer;
 use crate::engine::graph_state::{GraphCore, RunCell};
-use crate::engine::queue::{Action, Looked, Operation, SMALL_WRITE_BYTES};
-use crate::engine::read::Snapshot;
+use crate::engine::queue::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
 use crate::engine::status::States;
-use crate::engine::{Engine, Handle};
+use crate::engine::{Engine, Handle, listing};
 use crate::error::{Error, Result, excerpt};
 use crate::id::JobId;
 use crate::job::{Job, State};
-use crate::list::{Cursor, List};
+use crate::list::List;
 use crate::outcome::Outcome;
 use crate::page::Page;
 use crate::queue::Queue;
@@ -112,7 +111,7 @@ impl Graph {
         self.core.ids.number()
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.engine().check_open()?;
         if self.core.is_dropped() {
             return Err(Error::GraphDropped {
@@ -309,10 +308,10 @@ impl Graph {
     /// Some of the graph's jobs at one instant.
     ///
     /// # Ordering
-    /// Oldest first, by the order of their commits.
+    /// By the order of their commits: oldest first, or [`List::newest_first`].
     ///
     /// # Cost
-    /// A copy of the states of the jobs shown, under a lock that writers wait for:
+    /// Unless its filter scans, see [`List`]: a copy of the states of the jobs shown, under a lock that writers wait for:
     /// microseconds, whatever the offset. The jobs are read as the page is.
     ///
     /// # Errors
@@ -321,34 +320,7 @@ impl Graph {
     pub fn list(&self, list: List) -> Result<Page> {
         self.check()?;
         list.check()?;
-        let states = list.wanted();
-        let from = match &list.cursor {
-            Some(cursor) => cursor.position(&self.core, states)?,
-            None => 0,
-        };
-        let state = self.core.state.read();
-        let selection = state.status.select(states, from, list.offset, list.limit);
-        let total = state.status.total(states);
-        let after = selection.last().map(|last| last + 1);
-        let more = after.filter(|&after| state.status.select(states, after, 0, 1).len > 0);
-        let set_aside = state.set_aside_in(|| {
-            // From where the page begins to its last job, or to the list's end.
-            let before = (list.offset > 0).then(|| {
-                let before = state.status.select(states, from, list.offset - 1, 1);
-                before.last().map_or(state.status.len(), |last| last + 1)
-            });
-            let end = more.unwrap_or(state.status.len());
-            before.unwrap_or(from)..end
-        });
-        let snapshot = Snapshot::take(&state, selection);
-        drop(state);
-        Ok(Page {
-            graph: self.clone(),
-            snapshot: Arc::new(snapshot),
-            total,
-            set_aside,
-            next: more.map(|next| Cursor::new(&self.core, states, next)),
-        })
+        listing::page(self, &list)
     }
 
     /// How many jobs are in this state, exactly and at once.
@@ -396,7 +368,8 @@ impl Graph {
 
     // What the blocking calls and the queued ones share.
 
-    fn check_request(&self, request: &Request) -> Result<u64> {
+    /// A request as it is queued, and what it weighs there.
+    pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
         let given_bytes = request.as_json().len() as u64;
         let max_bytes = self.engine().options.request_bytes_max;
@@ -406,15 +379,16 @@ impl Graph {
                 max_bytes,
             });
         }
-        Ok(given_bytes + SMALL_WRITE_BYTES)
+        let submission = Submission::new(self.engine().store, request);
+        Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
 
     pub(crate) fn submit_operation(&self, request: Request) -> Result<Operation> {
         self.check_writable()?;
-        let bytes = self.check_request(&request)?;
+        let (submission, bytes) = self.submission(request)?;
         let graph = self.core.clone();
         Ok(Operation {
-            action: Action::Submit { graph, request },
+            action: Action::Submit { graph, submission },
             bytes,
         })
     }
@@ -426,8 +400,9 @@ impl Graph {
         self.check_writable()?;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for request in requests {
-            bytes += self.check_request(&request)?;
-            batch.push(request);
+            let (submission, weight) = self.submission(request)?;
+            bytes += weight;
+            batch.push(submission);
             let too_many = batch.len() > BATCH_REQUESTS_MAX;
             if too_many || (bytes > BATCH_BYTES_MAX && batch.len() > 1) {
                 let (max, unit) = match too_many {
@@ -440,7 +415,7 @@ impl Graph {
         let graph = self.core.clone();
         let action = Action::SubmitAll {
             graph,
-            requests: batch,
+            submissions: batch,
         };
         Ok(Operation { action, bytes })
     }
@@ -452,11 +427,11 @@ impl Graph {
         looked: Looked,
     ) -> Result<Operation> {
         self.check_writable()?;
-        let bytes = self.check_request(&request)?;
+        let (submission, bytes) = self.submission(request)?;
         let action = Action::SubmitAs {
             graph: self.core.clone(),
             id: id.clone(),
-            request,
+            submission,
             looked,
         };
         Ok(Operation { action, bytes })
@@ -467,6 +442,9 @@ impl Graph {
         self.check()?;
         let generation = self.engine().ids.generation();
         let found = self.engine().request_of(&self.core, id.as_str())?;
+        if found.is_none() {
+            self.engine().check_not_purged(&self.core, id)?;
+        }
         Ok(Looked { found, generation })
     }
 
@@ -500,9 +478,21 @@ impl Graph {
     /// The job an id that comes from outside belongs to.
     pub(crate) fn resolve(&self, id: &str) -> Result<(u64, JobId)> {
         self.check_writable()?;
+        self.resolve_to_read(id)
+    }
+
+    pub(crate) fn resolve_to_read(&self, id: &str) -> Result<(u64, JobId)> {
         let sequence = self.engine().resolve(&self.core, id)?;
-        let sequence = sequence.ok_or_else(|| Error::UnknownJob { id: excerpt_id(id) })?;
-        Ok((sequence, JobId::new(id)?))
+        let id = JobId::new(id)?;
+        match sequence {
+            Some(sequence) => Ok((sequence, id)),
+            None if self.engine().tombstone(&self.core, id.as_str())?.is_some() => {
+                Err(Error::JobPurged { id })
+            }
+            None => Err(Error::UnknownJob {
+                id: excerpt_id(id.as_str()),
+            }),
+        }
     }
 
     fn outcome(&self, sequence: u64) -> Result<Outcome> {
@@ -585,7 +575,7 @@ fn excerpt_id(id: &str) -> String {
 }
 
 fn is_empty_batch(operation: &Operation) -> bool {
-    matches!(&operation.action, Action::SubmitAll { requests, .. } if requests.is_empty())
+    matches!(&operation.action, Action::SubmitAll { submissions, .. } if submissions.is_empty())
 }
 
 pub(crate) fn created(answer: Result<Answer>) -> Result<JobId> {

@@ -37,10 +37,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod backup;
+mod changes;
 mod clock;
 mod document;
 mod engine;
 mod error;
+mod export;
+mod find;
+mod fingerprint;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -49,10 +54,12 @@ mod fuzzing;
 mod graph;
 mod health;
 mod id;
+mod import;
 mod index;
 mod job;
 mod json;
 mod list;
+mod once;
 mod options;
 mod outcome;
 mod page;
@@ -61,17 +68,25 @@ mod queue;
 mod recovered;
 mod report;
 mod request;
+mod retention;
 mod run;
+mod stats;
 mod storage;
 mod store;
 mod sync;
 mod ticket;
+mod wait;
 
+pub use crate::backup::BackedUp;
+pub use crate::changes::{Change, ChangeKind, Changes, Position};
 pub use crate::clock::Clock;
 pub use crate::error::{Error, Failure, Result};
+pub use crate::export::Export;
+pub use crate::find::Matches;
 pub use crate::graph::{Cancellation, Completion, Graph, Submitted};
 pub use crate::health::Health;
 pub use crate::id::JobId;
+pub use crate::import::{ImportOptions, ImportReport, OnBadLine};
 pub use crate::job::{Job, Progress, State};
 pub use crate::list::{Cursor, List};
 pub use crate::options::{Durability, IndexEngine, Options, Recovery, Replayed};
@@ -81,9 +96,12 @@ pub use crate::queue::{Queue, StoreQueue};
 pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::report::{Damage, GraphReport, Repaired, Report};
 pub use crate::request::{Body, Request};
+pub use crate::retention::{PurgeReason, Purged, Retention, Tombstone};
 pub use crate::run::Run;
+pub use crate::stats::{GraphStats, Histogram, Stats};
 pub use crate::store::JobStore;
 pub use crate::ticket::Ticket;
+pub use crate::wait::Waiting;
 
 #[cfg(doc)]
 #[doc = include_str!("storage/FORMAT.md")]

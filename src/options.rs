@@ -79,6 +79,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
+    pub(crate) page_lifetime: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) index: IndexEngine,
@@ -113,6 +114,7 @@ impl Default for Options {
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
+            page_lifetime: Duration::from_secs(600),
             clock: Arc::new(SystemClock),
             create: true,
             tolerant: false,
@@ -194,6 +196,16 @@ impl Options {
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Options {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// How long a page, and whatever reads one, can still be read after the files that
+    /// it needs were replaced: 1 s to 1 day, 10 minutes by default. Then reading it is
+    /// [`Error::PageExpired`], and the files' room is free again: a page that nobody
+    /// lets go of does not keep purged jobs on the disk.
+    #[must_use]
+    pub fn page_lifetime(mut self, time: Duration) -> Options {
+        self.page_lifetime = time;
         self
     }
 
@@ -323,6 +335,13 @@ impl Options {
                 3_600_000,
                 "1 ms to 1 h",
             ),
+            (
+                "page_lifetime in ms",
+                ms(self.page_lifetime),
+                1_000,
+                86_400_000,
+                "1 s to 1 day",
+            ),
         ] {
             if !(min..=max).contains(&given) {
                 return Err(Error::InvalidOption {
@@ -347,6 +366,7 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
             .field("close_timeout", &self.close_timeout)
+            .field("page_lifetime", &self.page_lifetime)
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
             .field("index", &self.index)

@@ -108,6 +108,16 @@ impl Outcome {
         }
     }
 
+    /// One with these parts; to be checked.
+    pub(crate) fn new(kind: OutcomeKind, code: Option<String>, message: Option<String>) -> Outcome {
+        let mut outcome = Outcome::of(kind);
+        if code.is_some() || message.is_some() {
+            let extra = outcome.extra_mut();
+            (extra.code, extra.message) = (code, message);
+        }
+        outcome
+    }
+
     fn with_failure(kind: OutcomeKind, code: String, message: String) -> Outcome {
         let mut outcome = Outcome::of(kind);
         let extra = outcome.extra_mut();

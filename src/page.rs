@@ -46,7 +46,7 @@ const GATHERED_BYTES: usize = 16 << 10;
 pub struct Page {
     pub(crate) graph: Graph,
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) total: u64,
+    pub(crate) total: Option<u64>,
     pub(crate) set_aside: u64,
     pub(crate) next: Option<Cursor>,
 }
@@ -64,9 +64,11 @@ impl Page {
         self.len() == 0
     }
 
-    /// How many jobs the whole list had at that instant, filter applied. Exact.
+    /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
+    /// where only a scan could tell and [`List::count_total`](crate::List::count_total)
+    /// did not ask for it.
     #[must_use]
-    pub fn total(&self) -> u64 {
+    pub fn total(&self) -> Option<u64> {
         self.total
     }
 
@@ -85,7 +87,7 @@ impl Page {
         self.next.clone()
     }
 
-    /// The jobs, oldest first.
+    /// The jobs, in the order of the list.
     ///
     /// # Cost
     /// Each block is read and decompressed once; each job is parsed into values.

@@ -35,6 +35,15 @@ impl<'g> Queue<'g> {
         Queue { graph }
     }
 
+    pub(crate) fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
+    /// A ticket whose answer is there.
+    pub(crate) fn ready<T: Send + 'static>(&self, answer: T) -> Ticket<T> {
+        Ticket::ready(&self.graph.handle, answer)
+    }
+
     pub(crate) fn ticket<T>(
         &self,
         operation: Result<Operation>,

@@ -53,7 +53,7 @@ pub struct Ticket<T> {
 }
 
 enum State {
-    /// Refused before it was queued.
+    /// Refused, or answered, before it was queued.
     Refused(Option<Error>),
     /// It found the queue full and is not in it yet.
     Outside(Option<Queued>, Arc<Call>),
@@ -88,6 +88,18 @@ impl<T> Ticket<T> {
         }
     }
 
+    /// One whose answer is known without a write.
+    pub(crate) fn ready(handle: &Arc<Handle>, answer: T) -> Ticket<T>
+    where
+        T: Send + 'static,
+    {
+        Ticket {
+            handle: handle.clone(),
+            state: State::Refused(None),
+            finish: Some(Box::new(move |_| Ok(answer))),
+        }
+    }
+
     /// Queues a write if there is room; otherwise refuses it.
     pub(crate) fn try_new(
         handle: &Arc<Handle>,
@@ -107,6 +119,7 @@ impl<T> Ticket<T> {
                     queued_bytes,
                     max_bytes: queue.bytes_max(),
                 };
+                handle.engine.meters.busy.add(1);
                 queued.answer(Err(error.clone()));
                 Err(error)
             }

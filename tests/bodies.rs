@@ -485,7 +485,7 @@ fn the_size_limit_is_the_one_of_the_option() {
         assert!(error.to_string().contains("2000"), "{error}");
         assert!(error.to_string().contains("request_bytes_max"), "{error}");
     }
-    assert_eq!(graph.list(List::new()).unwrap().total(), 1);
+    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 1);
     assert_eq!(graph.job("x").unwrap().map(|job| job.sequence()), None);
 }
 

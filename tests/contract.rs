@@ -220,7 +220,7 @@ fn an_offset_past_the_end_is_a_success_with_no_jobs() {
         let page = graph.list(List::new().offset(offset)).unwrap();
         let json = String::from_utf8(page.to_json().unwrap()).unwrap();
         assert_eq!(json, r#"{"jobs":[],"result":"success"}"#, "offset {offset}");
-        assert_eq!(page.total(), 1);
+        assert_eq!(page.total().unwrap(), 1);
     }
 }
 

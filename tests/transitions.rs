@@ -169,13 +169,17 @@ fn facts(graph: &Graph) -> Facts {
         assert_eq!(life(&graph.job(&one.id).unwrap().unwrap()), *one);
     }
     let totals = State::ALL.map(|state| {
-        let total = graph.list(List::new().state(state)).unwrap().total();
+        let total = graph
+            .list(List::new().state(state))
+            .unwrap()
+            .total()
+            .unwrap();
         assert_eq!(total, graph.count(state).unwrap());
         let in_state = lives.iter().filter(|life| life.state == state);
         assert_eq!(total, in_state.count() as u64);
         total
     });
-    assert_eq!(page.total(), totals.iter().sum::<u64>());
+    assert_eq!(page.total().unwrap(), totals.iter().sum::<u64>());
     Facts {
         lives,
         json: listed(graph),

@@ -68,7 +68,7 @@ pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
     writeln!(
         text,
         "{} jobs: {} pending, {} running, {} complete",
-        page.total(),
+        page.total().unwrap_or_default(),
         graph.count(State::Pending)?,
         graph.count(State::Running)?,
         graph.count(State::Complete)?,

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::queue::Operation;
+use crate::engine::waiting::Waiter;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::sync::time::Instant;
@@ -23,10 +25,22 @@ pub(crate) enum Answer {
     CreatedAll(Vec<JobId>),
     /// The id belongs to this job already, and the request is the same.
     Exists,
+    /// The key belongs to this job already, and the request is the same.
+    ExistsAs(JobId),
     /// The job was complete before.
     AlreadyComplete,
     CancelledBeforeStart,
     CancelRequested,
+    /// So many jobs were imported; those refused, by their place, and why.
+    Imported {
+        made: u64,
+        refused: Vec<(usize, Error)>,
+    },
+    /// So many jobs were purged, by the event with this LSN.
+    Purged {
+        lsn: u64,
+        jobs: u64,
+    },
     /// The pending job that is running now, if there was one.
     Claimed(Option<u64>),
 }
@@ -35,6 +49,7 @@ pub(crate) enum Answer {
 /// carries is mostly freed there: the next commit need not wait for that.
 pub(crate) struct Call {
     operation: Operation,
+    called_at: Instant,
     state: Mutex<CallState>,
     answered: Condvar,
 }
@@ -50,6 +65,7 @@ impl Call {
     pub(crate) fn new(operation: Operation) -> (Arc<Call>, Queued) {
         let call = Arc::new(Call {
             operation,
+            called_at: Instant::now(),
             state: Mutex::default(),
             answered: Condvar::new(),
         });
@@ -146,11 +162,19 @@ pub(crate) struct Answers {
     pub(crate) answers: Vec<Result<Answer>>,
     /// Futures that waited for room in the queue.
     pub(crate) waiting: Vec<Waker>,
+    /// Who waited for the end of a job.
+    pub(crate) called: Vec<Arc<Waiter>>,
 }
 
 impl Answers {
-    pub(crate) fn give(self) {
+    pub(crate) fn give(self, engine: &Engine) {
+        let now = Instant::now();
+        for queued in &self.taken {
+            let time = now.saturating_duration_since(queued.call.called_at);
+            engine.meters.waits.note(time);
+        }
         self.waiting.into_iter().for_each(Waker::wake);
+        self.called.iter().for_each(|waiter| waiter.call());
         for (queued, answer) in self.taken.into_iter().zip(self.answers) {
             queued.answer(answer);
         }

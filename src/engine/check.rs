@@ -132,6 +132,7 @@ fn creations(
             .and_then(|l| l.graphs.by_number.get(&number));
         let row = match known {
             Some(graph) => GraphRow {
+                forgotten_lsn: 0,
                 number: graph.ids.number(),
                 key: graph.key,
                 project: graph.project.clone(),

@@ -6,6 +6,10 @@
 //! interval mode) and visible; nothing is visible before; a write that is refused
 //! changes nothing.
 
+mod import;
+mod once;
+mod purge;
+
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 use crate::sync::time::Instant;
@@ -17,8 +21,9 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
-use crate::engine::queue::{Action, Looked, Operation};
+use crate::engine::queue::{Action, Looked, Operation, Submission};
 use crate::engine::status::States;
+use crate::engine::waiting::{ANY, Waiter};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::index::rows::Finished;
@@ -44,6 +49,8 @@ pub(crate) struct Committer {
     /// Since when something is written and not synced.
     unsynced_since: Option<Instant>,
     changes_since_index: u64,
+    /// Who waited for what this round made visible.
+    called: Vec<Arc<Waiter>>,
 }
 
 /// Stops all writes when it is dropped by a panic.
@@ -78,7 +85,11 @@ struct Round {
     states: HashMap<(u32, u64), State>,
     /// Ids that engines brought in this round.
     brought: HashMap<(u32, JobId), Request>,
+    /// Keys that were given away in this round.
+    keyed: HashMap<(u32, String), (JobId, Request)>,
     cancelling: HashSet<(u32, u64)>,
+    /// Jobs that are purged in this round.
+    purged: HashSet<(u32, u64)>,
 }
 
 impl Committer {
@@ -88,6 +99,7 @@ impl Committer {
             frame: Builder::default(),
             unsynced_since: None,
             changes_since_index: 0,
+            called: Vec::new(),
         }
     }
 
@@ -100,12 +112,16 @@ impl Committer {
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
         let answers = self.carry_out(engine, &taken);
+        if engine.has_failed() {
+            self.called.extend(engine.take_all_waiters());
+        }
         self.frame.shrink(BUFFER_BYTES_MAX);
         drop(unwinding);
         Some(Answers {
             taken,
             answers,
             waiting,
+            called: std::mem::take(&mut self.called),
         })
     }
 
@@ -188,14 +204,17 @@ impl Committer {
         room: Room,
     ) -> Result<Appended, AppendError> {
         let appended = self.log.append(&mut self.frame, room)?;
+        engine.meters.frames.add(1);
+        engine.meters.frame_bytes.add(self.frame.len() as u64);
+        engine.meters.events.add(self.frame.count());
         match engine.options.durability {
-            // Packing leaves a dropped graph's jobs out for good, so a drop is
-            // durable before it is seen, in either mode.
-            Durability::Interval(_) if round.dropped.is_empty() => {
+            // Packing leaves the jobs of dropped graphs, and those that were purged,
+            // out for good: so both are durable before they are seen, in either mode.
+            Durability::Interval(_) if round.dropped.is_empty() && round.purged.is_empty() => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
             }
             Durability::Synced | Durability::Interval(_) => {
-                self.log.sync().map_err(AppendError::Unknown)?;
+                self.sync_log(engine).map_err(AppendError::Unknown)?;
                 self.unsynced_since = None;
             }
         }
@@ -208,9 +227,22 @@ impl Committer {
         if engine.has_failed() {
             return Ok(());
         }
-        self.log.sync().inspect_err(|error| {
+        self.sync_log(engine).inspect_err(|error| {
             engine.fail(error);
-        })
+        })?;
+        let durable_lsn = self.log.synced_lsn();
+        engine.durable_lsn.store(durable_lsn, Ordering::Release);
+        Ok(())
+    }
+
+    fn sync_log(&mut self, engine: &Engine) -> Result<()> {
+        let (begun, durable) = (Instant::now(), self.log.synced_lsn());
+        self.log.sync()?;
+        if self.log.synced_lsn() > durable {
+            let time = Instant::now().saturating_duration_since(begun);
+            engine.meters.syncs.note(time);
+        }
+        Ok(())
     }
 
     /// When what is written has to be synced, in interval mode.
@@ -227,10 +259,10 @@ impl Committer {
         }
         if !round.created.is_empty() || !round.dropped.is_empty() {
             let mut graphs = engine.graphs.write();
-            round
-                .dropped
-                .iter()
-                .for_each(|graph| graphs.remove(graph.number));
+            for graph in &round.dropped {
+                graphs.remove(graph.number);
+                self.called.extend(graph.state.write().waiters.take_all());
+            }
             round
                 .created
                 .drain(..)
@@ -254,6 +286,16 @@ impl Committer {
                     place.request_at += appended.at as u32;
                 }
                 state.apply(change, &appended.segment);
+                state.take_waiters(change, &mut self.called);
+            }
+        }
+        let durable_lsn = self.log.synced_lsn();
+        engine.durable_lsn.store(durable_lsn, Ordering::Release);
+        // Once they can read it.
+        for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
+            let graph = &changes[0].0;
+            if graph.state.read().waiters.has(ANY) {
+                graph.state.write().waiters.take(ANY, &mut self.called);
             }
         }
         if appended.sealed.is_some() {
@@ -284,26 +326,35 @@ impl Committer {
                 round.dropped.push(graph.clone());
                 Ok(Answer::Done)
             }
-            Action::Submit { graph, request } => {
+            Action::Submit { graph, submission } => {
                 round.check_graph(graph)?;
-                let id = self.submit(engine, round, graph, request);
+                let id = self.submit(engine, round, graph, submission);
                 Ok(Answer::Created(id))
             }
-            Action::SubmitAll { graph, requests } => {
+            Action::SubmitAll { graph, submissions } => {
                 round.check_graph(graph)?;
-                let submitted = requests
+                let submitted = submissions
                     .iter()
-                    .map(|r| self.submit(engine, round, graph, r));
+                    .map(|s| self.submit(engine, round, graph, s));
                 Ok(Answer::CreatedAll(submitted.collect()))
             }
             Action::SubmitAs {
                 graph,
                 id,
-                request,
+                submission,
                 looked,
             } => {
                 round.check_graph(graph)?;
-                self.submit_as(engine, round, graph, (id, request, looked))
+                self.submit_as(engine, round, graph, (id, submission, looked))
+            }
+            Action::SubmitOnce {
+                graph,
+                key,
+                submission,
+                looked,
+            } => {
+                round.check_graph(graph)?;
+                self.submit_once(engine, round, graph, (key, submission, looked))
             }
             Action::Start {
                 graph,
@@ -358,6 +409,22 @@ impl Committer {
                 }
                 Ok(Answer::Claimed(claimed))
             }
+            Action::Import { graph, jobs } => {
+                round.check_graph(graph)?;
+                self.import(engine, round, graph, jobs)
+            }
+            Action::Purge { graph, jobs, why } => {
+                round.check_graph(graph)?;
+                self.purge(round, graph, jobs, *why)
+            }
+            Action::Forget {
+                graph,
+                through_lsn,
+                sequences,
+            } => {
+                round.check_graph(graph)?;
+                Ok(self.forget(round, graph, *through_lsn, sequences))
+            }
         }
     }
 
@@ -398,7 +465,7 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        request: &Request,
+        submission: &Submission,
     ) -> JobId {
         let sequence = round.next_sequence(graph);
         let mut id = graph.ids.make(sequence, round.now_ms);
@@ -412,7 +479,7 @@ impl Committer {
             }
             id = graph.ids.make(sequence, round.now_ms + later_ms);
         }
-        self.record(round, graph, sequence, &id, request);
+        self.record(round, graph, sequence, &id, submission);
         round.note_id(&id);
         id
     }
@@ -422,7 +489,7 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        (id, request, looked): (&JobId, &Request, &Looked),
+        (id, submission, looked): (&JobId, &Submission, &Looked),
     ) -> Result<Answer> {
         let key = (graph.number, id.clone());
         let existing = match (round.brought.get(&key), &looked.found) {
@@ -438,16 +505,20 @@ impl Committer {
             },
         };
         if let Some(existing) = existing {
-            return if existing == *request {
+            return if existing == submission.request {
                 Ok(Answer::Exists)
             } else {
                 Err(Error::JobIdTaken { id: id.clone() })
             };
         }
+        // One that came and went since the caller looked.
+        if !engine.ids.recent(graph.id_hash(id.as_str())).is_empty() {
+            engine.check_not_purged(graph, id)?;
+        }
         let sequence = round.next_sequence(graph);
-        self.record(round, graph, sequence, id, request);
+        self.record(round, graph, sequence, id, submission);
         round.foreign.push((graph.id_hash(id.as_str()), sequence));
-        round.brought.insert(key, request.clone());
+        round.brought.insert(key, submission.request.clone());
         round.note_id(id);
         Ok(Answer::Created(id.clone()))
     }
@@ -458,19 +529,26 @@ impl Committer {
         graph: &Arc<GraphCore>,
         sequence: u64,
         id: &JobId,
-        request: &Request,
+        submission: &Submission,
     ) {
-        let (id, request) = (id.as_str(), request.as_json());
+        let (id, request) = (id.as_str(), submission.request.as_json());
+        let fingerprint = submission.fingerprint;
         let end = self.frame.push(&Event::Submitted {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
+            fingerprint,
             id,
             request,
         });
         let place = TailPlace::new(end as u64, id, request, round.now_ms);
         *round.added.entry(graph.number).or_default() += 1;
-        round.change(graph, Change::Submitted { sequence, place });
+        let submitted = Change::Submitted {
+            sequence,
+            place,
+            fingerprint,
+        };
+        round.change(graph, submitted);
     }
 
     fn start(&mut self, round: &mut Round, graph: &Arc<GraphCore>, sequence: u64) {
@@ -651,7 +729,7 @@ fn serve(engine: &Engine) {
         let mut committer = engine.committer.lock();
         if let Some(answers) = committer.round(engine) {
             drop(committer);
-            answers.give();
+            answers.give(engine);
             continue;
         }
         let mut due = committer.sync_due(engine);
@@ -661,6 +739,9 @@ fn serve(engine: &Engine) {
             due = None;
         }
         drop(committer);
+        if engine.has_failed() {
+            engine.call_all_waiters();
+        }
         // In interval mode a commit made by a caller sets a new time to sync, so
         // this thread looks at least that often.
         let deadline = match engine.options.durability {

@@ -168,6 +168,7 @@ impl Engine {
     fn close_until(&self, deadline: Instant) -> Result<()> {
         self.set_closed();
         self.queue.close();
+        self.call_all_waiters();
         let threads = self.dismiss();
         // The last handle may be let go of by one of the threads themselves.
         let this = thread::current().id();
@@ -231,7 +232,7 @@ impl Engine {
             match committer.round(self) {
                 Some(answers) => {
                     drop(committer);
-                    answers.give();
+                    answers.give(self);
                 }
                 None => {
                     if self.ending.log().is_none() {

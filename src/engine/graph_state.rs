@@ -14,9 +14,12 @@ use crate::sync::{Mutex, RwLock};
 
 use crate::engine::details::DetailHashes;
 use crate::engine::status::StatusColumn;
+use crate::engine::waiting::{Waiter, Waiters};
+use crate::fingerprint::Fingerprint;
 use crate::id::OwnIds;
-use crate::index::rows::{Detail, Finished};
+use crate::index::rows::{Detail, Finished, Tombstone};
 use crate::job::{Progress, State};
+use crate::retention::Retention;
 use crate::storage::event::texts_from_end;
 use crate::storage::pack::Part;
 use crate::storage::segment::Segment;
@@ -32,6 +35,8 @@ pub(crate) struct GraphCore {
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
+    /// How long complete jobs are kept.
+    pub(crate) retention: RwLock<Option<Retention>>,
 }
 
 impl GraphCore {
@@ -50,6 +55,7 @@ impl GraphCore {
             created_ms,
             dropped: AtomicBool::new(false),
             state: RwLock::default(),
+            retention: RwLock::default(),
         }
     }
 
@@ -139,10 +145,16 @@ pub(crate) struct GraphState {
     pub(crate) parts: Arc<Vec<Arc<Part>>>,
     /// Requests that follow, in segments.
     pub(crate) tail: Vec<TailRun>,
+    /// The fingerprints of those, from the first on.
+    tail_fingerprints: Vec<Fingerprint>,
+    /// Purges up to this LSN have no tombstones any more.
+    pub(crate) forgotten_lsn: u64,
     /// Running jobs that were asked to stop.
     pub(crate) cancelling: BTreeSet<u64>,
     /// Running jobs that have a guard.
     pub(crate) watched: HashMap<u64, Arc<RunCell>>,
+    /// Who waits for a job's end.
+    pub(crate) waiters: Waiters,
     /// What vouches for the rows of details in the index.
     pub(crate) details: DetailHashes,
     /// Changed since the indexer last came by.
@@ -154,11 +166,34 @@ pub(crate) struct GraphState {
 /// A change of one graph, as the log has it, without texts.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    Submitted { sequence: u64, place: TailPlace },
-    Started { sequence: u64, at_ms: u64 },
-    CancelRequested { sequence: u64 },
-    Completed { sequence: u64, finished: Finished },
-    Requeued { sequence: u64 },
+    Submitted {
+        sequence: u64,
+        place: TailPlace,
+        fingerprint: Fingerprint,
+    },
+    Started {
+        sequence: u64,
+        at_ms: u64,
+    },
+    CancelRequested {
+        sequence: u64,
+    },
+    Completed {
+        sequence: u64,
+        finished: Finished,
+    },
+    Requeued {
+        sequence: u64,
+    },
+    Purged {
+        sequence: u64,
+        tombstone: Option<Tombstone>,
+    },
+    /// The job's tombstone goes, and with it those of all purges up to this LSN.
+    Forgotten {
+        sequence: u64,
+        through_lsn: u64,
+    },
 }
 
 impl Change {
@@ -168,7 +203,9 @@ impl Change {
             | Change::Started { sequence, .. }
             | Change::CancelRequested { sequence }
             | Change::Completed { sequence, .. }
-            | Change::Requeued { sequence } => sequence,
+            | Change::Requeued { sequence }
+            | Change::Purged { sequence, .. }
+            | Change::Forgotten { sequence, .. } => sequence,
         }
     }
 }
@@ -176,10 +213,22 @@ impl Change {
 impl GraphState {
     /// Makes a durable change visible. `segment` is where its texts lie.
     pub(crate) fn apply(&mut self, change: &Change, segment: &Arc<Segment>) {
-        if let Change::Submitted { sequence, place } = *change {
-            self.add_tail(segment, sequence, place);
+        if let Change::Submitted {
+            sequence,
+            place,
+            fingerprint,
+        } = *change
+        {
+            self.add_tail(segment, sequence, place, fingerprint);
         }
         self.apply_state(change);
+    }
+
+    /// Takes out who waited for a change that was made.
+    pub(crate) fn take_waiters(&mut self, change: &Change, called: &mut Vec<Arc<Waiter>>) {
+        if let Change::Completed { sequence, .. } | Change::Purged { sequence, .. } = *change {
+            self.waiters.take(sequence, called);
+        }
     }
 
     /// Makes a change of states, wherever the texts lie.
@@ -215,10 +264,40 @@ impl GraphState {
                 };
                 self.changed.insert(sequence, forget);
             }
+            Change::Purged {
+                sequence,
+                tombstone,
+            } => {
+                self.set_aside(sequence);
+                let left = Detail {
+                    reset: true,
+                    tombstone,
+                    ..Detail::default()
+                };
+                self.changed.insert(sequence, left);
+            }
+            Change::Forgotten {
+                sequence,
+                through_lsn,
+            } => {
+                self.forgotten_lsn = self.forgotten_lsn.max(through_lsn);
+                let forget = Detail {
+                    reset: true,
+                    ..Detail::default()
+                };
+                self.changed.insert(sequence, forget);
+            }
         }
     }
 
-    pub(crate) fn add_tail(&mut self, segment: &Arc<Segment>, sequence: u64, place: TailPlace) {
+    pub(crate) fn add_tail(
+        &mut self,
+        segment: &Arc<Segment>,
+        sequence: u64,
+        place: TailPlace,
+        fingerprint: Fingerprint,
+    ) {
+        self.tail_fingerprints.push(fingerprint);
         match self.tail.last_mut() {
             Some(run) if Arc::ptr_eq(&run.segment, segment) => run.jobs.push(place),
             _ => self.tail.push(TailRun {
@@ -239,11 +318,18 @@ impl GraphState {
         }
     }
 
-    /// Takes a job out of all lists whose block was set aside.
+    /// Takes a job out of all lists: its block was set aside, or it was purged.
     pub(crate) fn set_aside(&mut self, sequence: u64) {
         self.status.set_gone(sequence);
         self.cancelling.remove(&sequence);
-        self.changed.remove(&sequence);
+        // What is known of its life goes, but for its tombstone.
+        if self
+            .changed
+            .get(&sequence)
+            .is_some_and(|d| d.tombstone.is_none())
+        {
+            self.changed.remove(&sequence);
+        }
     }
 
     /// How many jobs in a range were set aside. The range is asked for only where
@@ -264,6 +350,20 @@ impl GraphState {
             .sum()
     }
 
+    /// Whether blocks of packs hold jobs that were purged.
+    pub(crate) fn has_gone_in_blocks(&self) -> bool {
+        let known = self.parts.iter().map(|part| part.set_aside + part.purged);
+        self.status.gone_total() > known.sum()
+    }
+
+    /// Whether a pack says of this job that it was purged.
+    pub(crate) fn is_purged_in_packs(&self, sequence: u64) -> bool {
+        let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
+        let part = self.parts.get(part);
+        let place = part.and_then(|part| Some(part.blocks[part.block_of(sequence)?]));
+        place.is_some_and(|place| place.purged)
+    }
+
     /// One past the last packed job.
     pub(crate) fn packed_end(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end_sequence)
@@ -271,10 +371,24 @@ impl GraphState {
 
     /// Replaces a segment's requests by the pack they are in now.
     pub(crate) fn pack(&mut self, segment: &Arc<Segment>, part: Option<Arc<Part>>) {
+        // The eldest segment is packed first, so its jobs are the first of the tail.
+        let of_it = |run: &&TailRun| Arc::ptr_eq(&run.segment, segment);
+        let packed: usize = self.tail.iter().filter(of_it).map(|r| r.jobs.len()).sum();
+        self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
         if let Some(part) = part {
             Arc::make_mut(&mut self.parts).push(part);
         }
+    }
+
+    /// The jobs that are not packed and whose requests have this fingerprint, in order.
+    pub(crate) fn tail_with_fingerprint(&self, fingerprint: Fingerprint) -> Vec<u64> {
+        let first = self.tail.first().map_or(0, |run| run.first_sequence);
+        (first..)
+            .zip(&self.tail_fingerprints)
+            .filter(|&(_, &found)| found == fingerprint)
+            .map(|(sequence, _)| sequence)
+            .collect()
     }
 
     /// Replaces parts of packs by the part of the pack they were merged into.

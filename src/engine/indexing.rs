@@ -18,7 +18,7 @@ use crate::engine::lookup::ForeignIds;
 use crate::engine::status::{CHUNK_JOBS, SavedChunk};
 use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
-use crate::index::rows::{self, DETAIL_JOBS, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT};
 use crate::index::{Batch, Fault, Index};
 use crate::storage::identity::StoreId;
 
@@ -29,10 +29,14 @@ const LAG: Duration = Duration::from_secs(1);
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
+    /// The time, by the clock that ages go by, as far as it is known.
+    pub(crate) time_ms: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
     pub(crate) named: HashMap<Vec<u8>, u64>,
     /// Graphs that have rows.
     pub(crate) graphs: BTreeMap<u32, Weak<GraphCore>>,
+    /// Up to which purge their rows say that tombstones are forgotten.
+    pub(crate) forgotten: HashMap<u32, u64>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
 }
@@ -113,6 +117,8 @@ impl Engine {
             index: &*index,
             watch: &self.index_watch,
         };
+        let time_ms = self.retention.lock().clock.now_ms();
+        indexer.time_ms = time_ms.unwrap_or(indexer.time_ms);
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
@@ -160,7 +166,10 @@ impl Writer<'_> {
             self.write_out()?;
         }
         for (key, value) in chunk.rows {
-            self.batch.put(key, value);
+            match value {
+                Some(value) => self.batch.put(key, value),
+                None => self.batch.remove(key),
+            }
         }
         let hashes = chunk.hashes.into_iter();
         self.details
@@ -219,8 +228,10 @@ impl Indexer {
         Indexer {
             store,
             applied_lsn: 0,
+            time_ms: 0,
             named: HashMap::new(),
             graphs: BTreeMap::new(),
+            forgotten: HashMap::new(),
             dropped: Vec::new(),
         }
     }
@@ -247,6 +258,7 @@ impl Indexer {
             },
             partial,
             boot: leaving.boot,
+            time_ms: self.time_ms,
             graphs: leaving.graphs_created,
             digest: if partial { 0 } else { self.digest() },
         };
@@ -282,11 +294,10 @@ impl Indexer {
             chunks,
         } in &leaving.graphs
         {
-            if self
-                .graphs
-                .insert(graph.number, Arc::downgrade(graph))
-                .is_none()
-            {
+            let forgotten_lsn = graph.state.read().forgotten_lsn;
+            let known = self.graphs.insert(graph.number, Arc::downgrade(graph));
+            let written = self.forgotten.insert(graph.number, forgotten_lsn);
+            if known.is_none() || written.unwrap_or(0) != forgotten_lsn {
                 let key = rows::graph_key(graph.number);
                 let row = GraphRow {
                     number: graph.ids.number(),
@@ -294,6 +305,7 @@ impl Indexer {
                     project: graph.project.clone(),
                     name: graph.name.clone(),
                     created_ms: graph.created_ms,
+                    forgotten_lsn,
                 };
                 let value = rows::seal_value(&key, &row);
                 self.name(&key, Some(&value));
@@ -308,7 +320,7 @@ impl Indexer {
                 changed = rest;
                 let rows = ChunkRows::make(index, graph, chunk, (here, details))?;
                 let (key, value) = &rows.rows[0];
-                self.name(key, Some(value));
+                self.name(key, value.as_deref());
                 writer.put_chunk(graph, rows)?;
             }
             debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
@@ -360,7 +372,7 @@ impl Indexer {
 /// The rows of a chunk that go to the index together.
 struct ChunkRows {
     /// The status row, then rows of details.
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Group and hash of the rows of details.
     hashes: Vec<(u64, u64)>,
 }
@@ -388,8 +400,10 @@ impl ChunkRows {
                 detail.reset = false;
             }
             let key = rows::detail_key(graph.number, group);
-            let value = rows::seal(&key, row.encode());
-            let hash = details::hash(&key, &value);
+            // Nothing is known any more of jobs whose tombstones are forgotten.
+            let is_empty = row.0.iter().all(|detail| *detail == Detail::default());
+            let value = (!is_empty).then(|| rows::seal(&key, row.encode()));
+            let hash = value.as_ref().map_or(0, |value| details::hash(&key, value));
             hashes[(group % CHUNK_ROWS) as usize] = hash;
             made.hashes.push((group, hash));
             made.rows.push((key, value));
@@ -398,7 +412,7 @@ impl ChunkRows {
         let mut content = chunk.bytes.clone();
         details::put_hashes(&hashes, chunk.jobs, &mut content);
         let value = rows::seal(&key, content);
-        made.rows[0] = (key, value);
+        made.rows[0] = (key, Some(value));
         Ok(made)
     }
 }

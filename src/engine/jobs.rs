@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
+use crate::engine::large::large_id_in;
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -26,6 +27,9 @@ use crate::storage::event::{Event, Extra};
 /// How often a row of details is read before the indexer has to stand still for it.
 const DETAIL_READS: u32 = 4;
 
+/// Ids and times of submission of neighbouring jobs, from a first one on.
+pub(crate) type NearIds = (u64, Vec<(JobId, u64)>);
+
 /// Jobs of a snapshot as values.
 pub(crate) struct JobReader {
     reader: Reader,
@@ -34,6 +38,10 @@ pub(crate) struct JobReader {
     at: usize,
     details: Option<(u64, Box<DetailRow>)>,
     outcomes: ExtraCache,
+    /// Where newest come first: no job from here on is still to come, and those that were
+    /// read, the next one last.
+    upto: u64,
+    ahead: Vec<Job>,
 }
 
 impl JobReader {
@@ -44,10 +52,37 @@ impl JobReader {
             at: 0,
             details: None,
             outcomes: ExtraCache::default(),
+            upto: u64::MAX,
+            ahead: Vec::new(),
         }
     }
 
+    /// The next job in the order of the list.
     pub(crate) fn next(
+        &mut self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Job>> {
+        if !snapshot.newest_first {
+            return self.next_up(engine, graph, snapshot);
+        }
+        if self.ahead.is_empty() {
+            let Some((sequence, _)) = snapshot.selection.before(self.upto) else {
+                return Ok(None);
+            };
+            let unit = snapshot.unit_back(sequence);
+            self.upto = unit.start;
+            self.at = snapshot.selection.place(unit.start);
+            self.reader.turn_to(unit, snapshot);
+            while let Some(job) = self.next_up(engine, graph, snapshot)? {
+                self.ahead.push(job);
+            }
+        }
+        Ok(self.ahead.pop())
+    }
+
+    fn next_up(
         &mut self,
         engine: &Engine,
         graph: &Arc<GraphCore>,
@@ -222,8 +257,40 @@ impl Engine {
             .ok_or_else(|| missing(&graph.path(), sequence))
     }
 
+    /// Ids and times of submission of the jobs that are read together with one that is
+    /// there, from the first of them on.
+    pub(crate) fn ids_near(
+        &self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+    ) -> Result<Option<NearIds>> {
+        let Some(snapshot) = Snapshot::one(graph, sequence) else {
+            return Ok(None);
+        };
+        let mut reader = Reader::default();
+        let not_valid = || missing(&graph.path(), sequence);
+        match reader.read(graph, &snapshot)? {
+            None => Ok(None),
+            Some(Unit::Large(large)) => {
+                let submitted_ms = large.row.submitted_ms;
+                let id = JobId::new(large_id_in(large)?)?;
+                Ok(Some((sequence, vec![(id, submitted_ms)])))
+            }
+            Some(Unit::Block) => {
+                let block = &reader.block;
+                let ids = block.rows.iter().map(|row| {
+                    let id = std::str::from_utf8(block.id(row)).ok();
+                    let id = id.and_then(|id| JobId::new(id).ok());
+                    Ok((id.ok_or_else(not_valid)?, row.submitted_ms))
+                });
+                let ids: Result<Vec<_>> = ids.collect();
+                Ok(Some((block.first_sequence, ids?)))
+            }
+        }
+    }
+
     /// What is known of one job's life.
-    fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
+    pub(crate) fn detail(&self, graph: &GraphCore, sequence: u64) -> Result<Detail> {
         let changes = graph.state.read().detail_changes(sequence);
         let mut detail = Detail::default();
         // Both facts of a finished job may be in memory still.
@@ -249,7 +316,7 @@ impl Engine {
     }
 
     /// What is known of the lives of 128 neighbouring jobs.
-    fn details(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
+    pub(crate) fn details(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
         let first = group * DETAIL_JOBS;
         let changes: Vec<_> = {
             let state = graph.state.read();
@@ -282,7 +349,7 @@ impl Engine {
 
     /// The outcome of a complete job. The state says it is complete, so an index
     /// that knows of no end is stale.
-    fn outcome(
+    pub(crate) fn outcome(
         &self,
         graph: &GraphCore,
         sequence: u64,
@@ -295,6 +362,10 @@ impl Engine {
                 return Error::GraphDropped {
                     graph: graph.name.clone(),
                 };
+            }
+            // So it does a job that was purged since the page was taken.
+            if graph.state.read().status.is_gone(sequence) {
+                return Error::PageExpired;
             }
             let number = graph.number;
             let what = format!("it knows no end of job {sequence} of graph {number}");
@@ -314,11 +385,30 @@ impl Engine {
     }
 
     /// The rest of an outcome, from the event that recorded it.
-    fn outcome_extra(&self, lsn: u64, cache: &mut ExtraCache) -> Result<Option<Box<Extra>>> {
+    pub(crate) fn outcome_extra(
+        &self,
+        lsn: u64,
+        cache: &mut ExtraCache,
+    ) -> Result<Option<Box<Extra>>> {
         if let Some(extra) = cache.extras.get(&lsn) {
             return Ok(Some(extra.clone()));
         }
         cache.extras.clear();
+        self.events_near(lsn, |lsn, event| cache.take_event(lsn, event))?;
+        Ok(cache.extras.get(&lsn).cloned())
+    }
+
+    /// Calls `each` with the event of this LSN, if the log has it.
+    pub(crate) fn event_at(&self, lsn: u64, mut each: impl FnMut(&Event<'_>)) -> Result<()> {
+        self.events_near(lsn, |at, event| {
+            if at == lsn {
+                each(event);
+            }
+        })
+    }
+
+    /// Calls `each` with the events that are read together with that of this LSN.
+    pub(crate) fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         let (pack, segment) = {
             let truth = self.truth.read();
             let pack = truth.packs.partition_point(|pack| pack.last_lsn < lsn);
@@ -329,12 +419,9 @@ impl Engine {
             (truth.packs.get(pack).cloned(), segment)
         };
         match (pack, segment) {
-            (Some(pack), _) => pack.events_near(lsn, |lsn, event| cache.take_event(lsn, event))?,
-            (None, Some(segment)) => {
-                segment.events_near(lsn, |lsn, event| cache.take_event(lsn, event))?;
-            }
-            (None, None) => {}
+            (Some(pack), _) => pack.events_near(lsn, each),
+            (None, Some(segment)) => segment.events_near(lsn, each),
+            (None, None) => Ok(()),
         }
-        Ok(cache.extras.get(&lsn).cloned())
     }
 }

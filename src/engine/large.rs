@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::graph_state::{TailPlace, TailRun};
+use crate::engine::read::missing;
 use crate::error::{Error, Result};
 use crate::storage::block::{
     AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, BLOCK_STATUS, PIECE_BYTES,
@@ -180,6 +181,18 @@ pub(crate) fn large_id(part: &Part, place: BlockPlace) -> Result<String> {
     let id = piece.get(BEFORE_ID.len()..BEFORE_ID.len() + usize::from(large.row.id_len));
     id.and_then(|id| String::from_utf8(id.to_vec()).ok())
         .ok_or_else(|| Error::damaged(&part.path, place.offset, "a large job is not valid"))
+}
+
+/// The id of a large job, wherever it lies.
+pub(crate) fn large_id_in(large: Large) -> Result<String> {
+    let (sequence, row, path) = (large.sequence, large.row, large.path.clone());
+    let text = large.text()?;
+    let id = text
+        .get(BEFORE_ID.len()..)
+        .and_then(|text| text.get(..usize::from(row.id_len)))
+        .and_then(|id| std::str::from_utf8(id).ok());
+    id.map(str::to_owned)
+        .ok_or_else(|| missing(&path, sequence))
 }
 
 /// The sealed piece at `offset`, if it ends within `left` bytes.

@@ -9,22 +9,27 @@
 //!
 //! In reading order: [`queue`] and [`commit`] take a write to the log,
 //! [`graph_state`] publishes it, [`answers`] tells the caller; [`status`] finds what a
-//! page shows, [`read`] brings its blocks, [`jobs`] makes values of them; [`packing`]
-//! and [`indexing`] work behind; [`ending`] ends all of it, and [`open`] puts it
+//! page shows, [`read`] brings its blocks, [`jobs`] makes values of them; [`packing`],
+//! [`compaction`], [`retention`] and [`indexing`] work behind; [`ending`] ends all of it, and [`open`] puts it
 //! together again.
 
 pub(crate) mod answers;
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod compaction;
 pub(crate) mod details;
 pub(crate) mod ending;
+pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod large;
+pub(crate) mod listing;
 pub(crate) mod lookup;
+pub(crate) mod meters;
 pub(crate) mod open;
 pub(crate) mod packing;
 pub(crate) mod queue;
@@ -32,8 +37,12 @@ pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod repair;
 pub(crate) mod replay;
+pub(crate) mod retention;
+pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod survey;
+pub(crate) mod tombstones;
+pub(crate) mod waiting;
 pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -53,13 +62,16 @@ use crate::sync::{Mutex, OnceLock, RwLock};
 use crate::clock;
 use crate::engine::answers::{Answer, Call};
 use crate::engine::commit::Committer;
+use crate::engine::compaction::Retired;
 use crate::engine::ending::{Ending, Worker};
 use crate::engine::folder::StoreLock;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
+use crate::engine::meters::Meters;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
+use crate::engine::retention::Work;
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -111,6 +123,14 @@ pub(crate) struct Engine {
     pub(crate) index_lag: AtomicU64,
     /// Why packing does not succeed at present.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
+    /// Held by who replaces packs or segments, and while they must keep their names.
+    pub(crate) files: Mutex<()>,
+    /// Packs that were replaced and may still be read.
+    pub(crate) retired: Mutex<Vec<Retired>>,
+    pub(crate) retention: Mutex<Work>,
+    pub(crate) meters: Meters,
+    /// The last LSN that is durable and visible.
+    pub(crate) durable_lsn: AtomicU64,
     /// What the last scrub found wrong with the log.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
     background: Mutex<Background>,
@@ -156,6 +176,9 @@ pub(crate) struct Truth {
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
+/// Packs, segments, and where the last segment ends.
+type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, u64);
+
 /// The threads, and how to call them.
 #[derive(Default)]
 pub(crate) struct Background {
@@ -184,6 +207,7 @@ pub(crate) struct Parts {
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
+        let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         Engine {
             queue: Queue::new(parts.options.queue_bytes_max),
             options: parts.options,
@@ -207,6 +231,11 @@ impl Engine {
             index_watch: Watch::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
+            files: Mutex::default(),
+            retired: Mutex::default(),
+            retention: Mutex::default(),
+            meters: Meters::default(),
+            durable_lsn,
             damage: Mutex::default(),
             background: Mutex::default(),
             lock: Mutex::new(parts.lock),
@@ -296,10 +325,35 @@ impl Engine {
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
-        match damage.or(index).or(stuck).or(packing) {
+        let clock = self.waits_for_clock().then(|| {
+            "the clock has leapt by more than a day since the store was last open, so nothing is \
+             purged by age; call confirm_clock once the clock is right"
+                .to_owned()
+        });
+        match damage.or(index).or(stuck).or(packing).or(clock) {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
         }
+    }
+
+    /// Whether it has files of its own.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.index_folder.is_some()
+    }
+
+    /// The files of the log, and where the last of them ends, at a moment when all of it
+    /// is durable.
+    pub(crate) fn at_rest(&self) -> Result<Files> {
+        let mut committer = self.committer.lock();
+        committer.sync(self)?;
+        self.check_sound()?;
+        let end = committer.log.end();
+        let truth = self.truth.read();
+        let files = (truth.packs.clone(), truth.segments.clone(), end);
+        drop(truth);
+        drop(committer);
+        self.wake_committer_if_needed();
+        Ok(files)
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -346,7 +400,7 @@ impl Engine {
             drop(committer);
             self.wake_committer_if_needed();
             match answers {
-                Some(answers) => answers.give(),
+                Some(answers) => answers.give(self),
                 None => break,
             }
         }

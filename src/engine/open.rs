@@ -123,6 +123,7 @@ pub(super) fn open(
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
+    let known_ms = replay.known_ms();
     let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
     let sealed = settled.map_err(Problem::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
@@ -153,6 +154,7 @@ pub(super) fn open(
         lock,
         disk,
     }));
+    engine.begin_ages(known_ms);
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();
     })?;
@@ -340,6 +342,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
             .insert(key.to_vec(), rows::row_hash(key, value));
         let names = (row.project.as_str(), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
+        graph.state.write().forgotten_lsn = row.forgotten_lsn;
+        indexer.forgotten.insert(number, row.forgotten_lsn);
         let graph = Arc::new(graph);
         indexer.graphs.insert(number, Arc::downgrade(&graph));
         graphs.insert(graph);
@@ -376,6 +380,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
+    indexer.time_ms = head.time_ms;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }

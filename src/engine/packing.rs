@@ -1,6 +1,6 @@
 //! Sealed segments to packs, small packs to larger ones, in the background.
 //!
-//! Owns: what is packed and merged when. Must not know: pages, states.
+//! Owns: what is packed, merged and compacted when. Must not know: pages, states.
 //! Promise: the log's files hold every event at each moment; what replaces a file
 //! is durable before that file goes.
 
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
+use crate::sync::time::Instant;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
 use crate::storage::disk;
 use crate::storage::event::Event;
 use crate::storage::pack::Pack;
-use crate::storage::pack_writer::{JobsWriter, PackWriter};
+use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::segment::Segment;
 
 /// What did not succeed is tried again after this long.
@@ -37,6 +38,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
             // What could not be packed is served from its segment.
             tracing::warn!(%error, "packing did not succeed; it is tried again");
         }
+        engine.expire_retired(Instant::now());
         *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
         match calls.recv_timeout(RETRY) {
             Err(RecvTimeoutError::Disconnected) => return,
@@ -64,20 +66,30 @@ fn work(engine: &Engine) -> Result<()> {
         }
         let packs = to_merge(&engine.truth.read().packs);
         match packs {
-            Some(packs) => merge(engine, &packs)?,
-            None => return refilled,
+            Some(packs) => compaction::rewrite(engine, &packs, "merge")?,
+            None => match compaction::to_compact(engine) {
+                Some(pack) => compaction::rewrite(engine, &[pack], "compact")?,
+                None if retention::step(engine)? => {}
+                None => return refilled,
+            },
         }
     }
     Ok(())
 }
 
 /// Refuses to begin a file that there may be no room for: others need the disk too.
-fn check_room(engine: &Engine, bytes: u64, operation: &'static str, name: &str) -> Result<()> {
+pub(crate) fn check_room(
+    engine: &Engine,
+    bytes: u64,
+    operation: &'static str,
+    name: &str,
+) -> Result<()> {
     disk::check_room(&*engine.disk, bytes, operation, name)
 }
 
 /// Rewrites a sealed segment as a pack.
 fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
+    let _names = engine.files.lock();
     // Where the reserve is in use, packing is what makes room for another: then a
     // little is enough, for what a pack may have beyond its segment.
     let beside = match engine.spare.has_reserve() {
@@ -124,20 +136,25 @@ fn write_pack(
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
-    let mut jobs: BTreeMap<u32, Vec<(u64, &str, &str, u64)>> = BTreeMap::new();
+    let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
     let mut row: Option<(u32, u64, u64)> = None;
     for (_, event) in events {
         if let &Event::Submitted {
             graph,
             sequence,
             time_ms,
+            fingerprint,
             id,
             request,
         } = event
         {
-            jobs.entry(graph)
-                .or_default()
-                .push((sequence, id, request, time_ms));
+            jobs.entry(graph).or_default().push(PackedJob {
+                sequence,
+                id,
+                request,
+                time_ms,
+                fingerprint,
+            });
             row = match row {
                 Some((g, first, count)) if g == graph && first + count == sequence => {
                     Some((g, first, count + 1))
@@ -159,11 +176,10 @@ fn write_pack(
             continue;
         };
         let mut written = JobsWriter::begin(&mut writer, number);
-        for (sequence, id, request, time_ms) in jobs {
-            let is_foreign = graph.is_foreign(id, sequence);
-            written.push(sequence, (id, request, time_ms), is_foreign)?;
+        for job in jobs {
+            written.push(&job, graph.is_foreign(job.id, job.sequence))?;
         }
-        written.end_block()?;
+        written.finish()?;
     }
     writer.finish()
 }
@@ -201,49 +217,4 @@ fn size_class(bytes: u64) -> u32 {
     (bytes / SMALLEST_BYTES)
         .checked_ilog2()
         .map_or(0, |log| 1 + log / 3)
-}
-
-/// Makes one pack of several neighbouring ones.
-fn merge(engine: &Engine, packs: &[Arc<Pack>]) -> Result<()> {
-    let (Some(first), Some(last)) = (packs.first(), packs.last()) else {
-        return Ok(());
-    };
-    let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
-    let needed = bytes + 2 * engine.options.segment_bytes;
-    check_room(engine, needed, "merge", &first.name)?;
-    let mut writer =
-        PackWriter::begin(&*engine.disk, engine.store, first.first_lsn, last.last_lsn)?;
-    for pack in packs {
-        pack.events(pack.first_lsn, |_, event| writer.event(event))?;
-    }
-    let mut parts: BTreeMap<u32, Vec<_>> = BTreeMap::new();
-    for part in packs.iter().flat_map(|pack| &pack.parts) {
-        parts.entry(part.graph).or_default().push(part.clone());
-    }
-    for (number, parts) in parts {
-        if engine.graph(number).is_some() {
-            writer.begin_graph(number);
-            parts.iter().try_for_each(|part| writer.copy_blocks(part))?;
-        }
-    }
-    let merged = Arc::new(writer.finish()?);
-    {
-        let mut truth = engine.truth.write();
-        let at = truth
-            .packs
-            .partition_point(|pack| pack.last_lsn < merged.first_lsn);
-        truth.packs.splice(at..at + packs.len(), [merged.clone()]);
-    }
-    for part in &merged.parts {
-        if let Some(graph) = engine.graph(part.graph) {
-            graph.state.write().merge(part);
-        }
-    }
-    for pack in packs {
-        engine
-            .disk
-            .remove(&pack.name)
-            .map_err(|e| Error::io("remove", &pack.path, &e))?;
-    }
-    Ok(())
 }

@@ -15,9 +15,13 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::engine::answers::Queued;
 use crate::engine::graph_state::GraphCore;
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::id::JobId;
+use crate::job::State;
 use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::storage::identity::StoreId;
+use crate::storage::purged::PurgedJob;
 
 /// What a write without a request weighs.
 pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
@@ -51,17 +55,23 @@ pub(crate) enum Action {
     },
     Submit {
         graph: Arc<GraphCore>,
-        request: Request,
+        submission: Submission,
     },
     SubmitAll {
         graph: Arc<GraphCore>,
-        requests: Vec<Request>,
+        submissions: Vec<Submission>,
     },
     SubmitAs {
         graph: Arc<GraphCore>,
         id: JobId,
-        request: Request,
+        submission: Submission,
         looked: Looked,
+    },
+    SubmitOnce {
+        graph: Arc<GraphCore>,
+        key: String,
+        submission: Submission,
+        looked: LookedKey,
     },
     Start {
         graph: Arc<GraphCore>,
@@ -82,6 +92,20 @@ pub(crate) enum Action {
     Claim {
         graph: Arc<GraphCore>,
     },
+    Import {
+        graph: Arc<GraphCore>,
+        jobs: Vec<Imported>,
+    },
+    Purge {
+        graph: Arc<GraphCore>,
+        jobs: Vec<PurgedJob>,
+        why: u8,
+    },
+    Forget {
+        graph: Arc<GraphCore>,
+        through_lsn: u64,
+        sequences: Vec<u64>,
+    },
     /// Ends a job that was claimed and could not be handed over.
     Abandon {
         graph: Arc<GraphCore>,
@@ -97,13 +121,45 @@ impl Action {
             Action::CreateGraph { .. }
             | Action::Submit { .. }
             | Action::SubmitAll { .. }
-            | Action::SubmitAs { .. } => false,
+            | Action::SubmitAs { .. }
+            | Action::SubmitOnce { .. }
+            | Action::Import { .. } => false,
             Action::DropGraph { .. }
             | Action::Start { .. }
             | Action::Complete { .. }
             | Action::Cancel { .. }
             | Action::Claim { .. }
-            | Action::Abandon { .. } => true,
+            | Action::Abandon { .. }
+            | Action::Purge { .. }
+            | Action::Forget { .. } => true,
+        }
+    }
+}
+
+/// A job that is brought from elsewhere, with what is known of its life.
+pub(crate) struct Imported {
+    pub(crate) id: Option<JobId>,
+    pub(crate) request: Request,
+    pub(crate) state: State,
+    /// Of a complete one.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) submitted_ms: Option<u64>,
+    pub(crate) started_ms: Option<u64>,
+    pub(crate) finished_ms: Option<u64>,
+    pub(crate) cancel_requested: bool,
+}
+
+/// A request on its way in, with what its caller made of it.
+pub(crate) struct Submission {
+    pub(crate) request: Request,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Submission {
+    pub(crate) fn new(store: StoreId, request: Request) -> Submission {
+        Submission {
+            fingerprint: Fingerprint::of(store, &request),
+            request,
         }
     }
 }
@@ -113,6 +169,12 @@ impl Action {
 pub(crate) struct Looked {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
+    /// Of [`ForeignIds`](crate::engine::lookup::ForeignIds), before the look.
+    pub(crate) generation: u64,
+}
+
+/// The same for a key that nobody had when its caller looked.
+pub(crate) struct LookedKey {
     /// Of [`ForeignIds`](crate::engine::lookup::ForeignIds), before the look.
     pub(crate) generation: u64,
 }
@@ -149,6 +211,12 @@ impl Queue {
 
     pub(crate) fn bytes_max(&self) -> u64 {
         self.bytes_max
+    }
+
+    /// How many writes wait, and their bytes.
+    pub(crate) fn depth(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.waiting.len() as u64, state.bytes)
     }
 
     fn has_room(&self, state: &QueueState, bytes: u64) -> bool {

@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::graph_state::{GraphCore, GraphState, TailRun};
+use crate::engine::graph_state::{GraphCore, GraphState, TailPlace, TailRun};
 use crate::engine::large::{Large, is_large};
 use crate::engine::status::{Selection, States};
 use crate::error::{Error, Result};
+use crate::job::State;
 use crate::storage::block::{BLOCK_JOBS_MAX, Block};
 use crate::storage::pack::Part;
 
@@ -32,6 +33,8 @@ pub(crate) struct Snapshot {
     parts: Arc<Vec<Arc<Part>>>,
     tail: Vec<TailRun>,
     cancelling: Vec<u64>,
+    /// Whether its jobs are shown from the last to the first.
+    pub(crate) newest_first: bool,
 }
 
 impl Snapshot {
@@ -50,7 +53,31 @@ impl Snapshot {
             parts: state.parts.clone(),
             tail,
             cancelling: state.cancelling.range(first..=last).copied().collect(),
+            newest_first: false,
         }
+    }
+
+    /// The same files and states for some of its jobs.
+    pub(crate) fn only(self, is_wanted: impl Fn(u64) -> bool) -> Snapshot {
+        Snapshot {
+            selection: self.selection.only(is_wanted),
+            ..self
+        }
+    }
+
+    /// The pack's part that holds a job.
+    pub(crate) fn part_of(&self, sequence: u64) -> Option<&Arc<Part>> {
+        let part = self
+            .parts
+            .partition_point(|part| part.end_sequence <= sequence);
+        self.parts.get(part)
+    }
+
+    /// The run of a segment that holds a job.
+    pub(crate) fn run_of(&self, sequence: u64) -> Option<&TailRun> {
+        let mut runs = self.tail.iter();
+        let run = runs.find(|run| run.first_sequence + run.jobs.len() as u64 > sequence);
+        run.filter(|run| run.first_sequence <= sequence)
     }
 
     /// One job, if it is there.
@@ -87,13 +114,37 @@ impl Snapshot {
     /// The first job of the block so many blocks behind that of a packed job, or of
     /// what follows its pack.
     fn block_after(&self, sequence: u64, blocks: usize) -> Option<u64> {
-        let part = self
-            .parts
-            .partition_point(|part| part.end_sequence <= sequence);
-        let part = self.parts.get(part)?;
+        let part = self.part_of(sequence)?;
         let n = part.block_of(sequence)? + blocks;
         let block = part.blocks.get(n).map(|block| block.first_sequence);
         Some(block.unwrap_or(part.end_sequence))
+    }
+
+    /// The jobs, in order, and how many bytes each has in the document.
+    pub(crate) fn text_lengths(&self, graph: &GraphCore) -> Result<Vec<(u64, u64)>> {
+        let (mut reader, mut at, mut lengths) = (Reader::default(), 0, Vec::new());
+        let complete = State::Complete.as_str().len() as u64;
+        let mut note = |sequence: u64, text: u64| {
+            let selected = self.selection.next(sequence, &mut at);
+            if let Some((_, state)) = selected.filter(|&(next, _)| next == sequence) {
+                let state = state.as_str().len() as u64;
+                lengths.push((sequence, text + state - complete));
+            }
+        };
+        while let Some(unit) = reader.read(graph, self)? {
+            match unit {
+                Unit::Large(large) => {
+                    note(large.sequence, u64::from(large.row.end - large.row.start))
+                }
+                Unit::Block => {
+                    let block = &reader.block;
+                    for (sequence, row) in (block.first_sequence..).zip(&block.rows) {
+                        note(sequence, u64::from(row.end - row.start));
+                    }
+                }
+            }
+        }
+        Ok(lengths)
     }
 
     pub(crate) fn is_cancelling(&self, sequence: u64) -> bool {
@@ -111,6 +162,22 @@ fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
         jobs: run.jobs[(from - run.first_sequence) as usize..(to - run.first_sequence) as usize]
             .to_vec(),
     })
+}
+
+impl TailRun {
+    /// The first of the jobs that can be read at once and end with this one.
+    pub(crate) fn back_from(&self, sequence: u64) -> u64 {
+        let last = (sequence - self.first_sequence) as usize;
+        let end = self.jobs.get(last).map_or(0, |job| {
+            u64::from(job.request_at) + u64::from(job.request_len)
+        });
+        let near = self.jobs.iter().take(last + 1).rev().take(BLOCK_JOBS_MAX);
+        let is_near = |job: &&TailPlace| {
+            !is_large(job) && end.saturating_sub(u64::from(job.id_at)) <= READ_BYTES
+        };
+        let jobs = near.take_while(is_near).count().max(1) as u64;
+        sequence + 1 - jobs
+    }
 }
 
 /// What a reader has brought.
@@ -170,10 +237,7 @@ impl Reader {
         let Some((sequence, _)) = next.filter(|&(sequence, _)| sequence < self.end) else {
             return Ok(None);
         };
-        let part = snapshot
-            .parts
-            .partition_point(|part| part.end_sequence <= sequence);
-        if let Some(part) = snapshot.parts.get(part) {
+        if let Some(part) = snapshot.part_of(sequence) {
             let place = part.block_of(sequence).map(|n| (n, part.blocks[n]));
             let (n, place) = place.ok_or_else(|| missing(&part.path, sequence))?;
             if place.large {
@@ -184,11 +248,7 @@ impl Reader {
             self.next = place.end_sequence();
             return Ok(Some(Unit::Block));
         }
-        let run = snapshot
-            .tail
-            .iter()
-            .find(|run| run.first_sequence + run.jobs.len() as u64 > sequence)
-            .filter(|run| run.first_sequence <= sequence);
+        let run = snapshot.run_of(sequence);
         let run = run.ok_or_else(|| missing(&graph.path(), sequence))?;
         let first = (sequence - run.first_sequence) as usize;
         if is_large(&run.jobs[first]) {

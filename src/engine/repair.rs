@@ -13,14 +13,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use crate::engine::packing::put_submits;
-use crate::engine::survey::{SegmentFound, Source, Stretch, Survey};
+use crate::engine::survey::{SegmentFound, Source, Stretch, Survey, each_request};
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::index::rows::GraphRow;
+use crate::storage::block::Block;
 use crate::storage::disk::Disk;
 use crate::storage::event::Event;
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
-use crate::storage::pack_writer::{JobsWriter, PackWriter};
+use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 
 /// What a repair did.
 #[derive(Default)]
@@ -42,6 +44,7 @@ pub(crate) fn nameless(graph: u32, id_number: u64) -> GraphRow {
         project: LOST_PROJECT.to_owned(),
         name: format!("graph-{graph}"),
         created_ms: 0,
+        forgotten_lsn: 0,
     }
 }
 
@@ -215,6 +218,7 @@ impl<'r> Repair<'r> {
         bytes: &'b [u8],
     ) -> Result<Jobs<'b>> {
         let mut jobs: Jobs<'b> = BTreeMap::new();
+        let store = self.survey.store;
         let mut lsn = stretch.first_lsn;
         for frame in &segment.frames {
             if frame.first_lsn > lsn {
@@ -227,10 +231,16 @@ impl<'r> Repair<'r> {
                     time_ms,
                     id,
                     request,
+                    ..
                 } = event
                 {
-                    let of_graph = jobs.entry(graph).or_default();
-                    of_graph.push((sequence, (id, request, time_ms)));
+                    jobs.entry(graph).or_default().push(PackedJob {
+                        sequence,
+                        id,
+                        request,
+                        time_ms,
+                        fingerprint: Fingerprint::of_json(store, request),
+                    });
                     put_submits(writer, Some((graph, sequence, 1)))?;
                 } else {
                     writer.event(&event)?;
@@ -251,7 +261,7 @@ impl<'r> Repair<'r> {
         writer: &mut PackWriter<'_>,
         stretch: &Stretch,
         graph: u32,
-        jobs: Option<Vec<Job<'_>>>,
+        jobs: Option<Vec<PackedJob<'_>>>,
         next: Option<u64>,
     ) -> Result<()> {
         let mut at = self.ends.get(&graph).copied().unwrap_or(0);
@@ -268,6 +278,10 @@ impl<'r> Repair<'r> {
         let mut set_aside = 0;
         if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &stretch.source) {
             writer.begin_graph(graph);
+            // They are made anew: those of jobs that are not sound must not stay.
+            let store = self.survey.store;
+            let mut fingerprints = Vec::new();
+            let (mut block, mut piece) = (Block::default(), Vec::new());
             for (n, place) in part.blocks.iter().enumerate() {
                 if bad_blocks.contains(&(graph, n)) {
                     continue;
@@ -275,25 +289,35 @@ impl<'r> Repair<'r> {
                 set_aside += place.first_sequence.saturating_sub(at);
                 writer.set_aside(at, place.first_sequence);
                 writer.copy_block(part, place)?;
+                each_request(part, n, (&mut block, &mut piece), |sequence, request| {
+                    fingerprints.push((Fingerprint::of_json(store, request), sequence));
+                })?;
                 at = place.end_sequence();
             }
             set_aside += end - at;
             writer.set_aside(at, end);
+            writer.fingerprints(fingerprints)?;
         } else {
             let mut written = JobsWriter::begin(writer, graph);
-            for (sequence, job) in jobs {
+            for job in jobs {
+                let sequence = job.sequence;
+                // No store writes a number twice; the first that has it stays.
+                if sequence < at {
+                    continue;
+                }
                 set_aside += sequence.saturating_sub(at);
                 if sequence > at {
                     written.set_aside(at, sequence)?;
                 }
                 // Whether the graph made it is not asked here: a lookup too many
                 // costs little.
-                written.push(sequence, job, true)?;
+                written.push(&job, true)?;
                 at = sequence + 1;
             }
             end = end.max(at);
             set_aside += end - at;
             written.set_aside(at, end)?;
+            written.finish()?;
         }
         self.ends.insert(graph, end);
         self.done.jobs += set_aside;
@@ -346,6 +370,5 @@ impl<'r> Repair<'r> {
     }
 }
 
-/// A job's sequence number, and its id, request and time.
-type Job<'b> = (u64, (&'b str, &'b str, u64));
-type Jobs<'b> = BTreeMap<u32, Vec<Job<'b>>>;
+/// Jobs by graph.
+type Jobs<'b> = BTreeMap<u32, Vec<PackedJob<'b>>>;

@@ -14,6 +14,7 @@ use crate::engine::indexing::{Indexer, Leaving};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::index::rows::Finished;
 use crate::index::{Fault, Index};
 use crate::job::State;
@@ -22,6 +23,7 @@ use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
 use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
 use crate::storage::pack::{BlockPlace, Pack, Part};
+use crate::storage::purged::{self, PurgedJob};
 use crate::storage::segment::Segment;
 
 /// Changes are written to the index whenever so many wait, so that a rebuild's
@@ -81,9 +83,17 @@ pub(crate) struct Replay {
     broken: HashMap<u32, Error>,
     /// Whether the pack that is being taken in has lost events.
     pack_has_lost: bool,
+    /// The same of events that were erased.
+    pack_has_erased: bool,
+    /// Whether the index has the first events of that pack.
+    began_in_pack: bool,
+    /// Where that pack says of jobs that they were purged, by graph.
+    pack_purged: HashMap<u32, Vec<std::ops::Range<u64>>>,
     /// Jobs by graph that lost events may have started or completed.
     pub(crate) in_doubt: BTreeMap<u32, BTreeSet<u64>>,
     follower: Option<Follower>,
+    /// When the last event was written that says so.
+    last_ms: u64,
 }
 
 /// Who is told how far the replay has come.
@@ -127,8 +137,20 @@ impl Replay {
             pack_end: None,
             broken: HashMap::new(),
             pack_has_lost: false,
+            pack_has_erased: false,
+            began_in_pack: false,
+            pack_purged: HashMap::new(),
             in_doubt: BTreeMap::new(),
             follower: None,
+            last_ms: 0,
+        }
+    }
+
+    /// The last time that is known, by the clock that ages go by; 0 where none is.
+    pub(crate) fn known_ms(&self) -> u64 {
+        match self.indexer.time_ms {
+            0 => self.last_ms,
+            known => known,
         }
     }
 
@@ -167,6 +189,9 @@ impl Replay {
     pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
         let from = self.indexer.applied_lsn + 1;
         self.pack_end = Some(pack.last_lsn);
+        self.pack_has_erased = false;
+        self.began_in_pack = from > pack.first_lsn;
+        self.pack_purged = purged_in(pack);
         if pack.last_lsn >= from {
             pack.events(from.max(pack.first_lsn), |lsn, event| {
                 self.packed_event(lsn, event, &pack.path)
@@ -197,16 +222,17 @@ impl Replay {
     }
 
     /// Jobs whose submission was lost are known by their blocks; those whose block
-    /// was set aside are listed no more.
+    /// was set aside, or that were purged, are listed no more.
     fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
         if self.pack_has_lost && part.end_sequence > 0 {
             self.submitted_up_to(graph, part.end_sequence - 1);
         }
-        if part.set_aside == 0 {
+        if part.set_aside == 0 && part.purged == 0 {
             return;
         }
-        for place in part.blocks.iter().filter(|place| place.is_set_aside()) {
-            // Their submission may be lost, too.
+        for place in part.blocks.iter().filter(|place| place.is_empty()) {
+            // Their submission may be erased, or lost, too.
+            self.erased_up_to(graph, place.end_sequence() - 1);
             self.submitted_up_to(graph, place.end_sequence() - 1);
             let mut state = graph.state.write();
             let in_doubt = self.in_doubt.entry(graph.number).or_default();
@@ -224,6 +250,36 @@ impl Replay {
         for sequence in state.status.len()..=last {
             state.add_pending(sequence);
             in_doubt.insert(sequence);
+        }
+    }
+
+    /// Adds jobs up to this one whose submission was erased: the pack says that they
+    /// were purged. Where it does not, they are missing.
+    fn erased_up_to(&mut self, graph: &GraphCore, last: u64) {
+        let mut state = graph.state.write();
+        if !self.pack_has_erased || state.status.len() > last {
+            return;
+        }
+        let purged = self.pack_purged.get(&graph.number);
+        for sequence in state.status.len()..=last {
+            let is_purged = |range: &std::ops::Range<u64>| range.contains(&sequence);
+            let ranges = purged.map(Vec::as_slice).unwrap_or_default();
+            let near = ranges.partition_point(|range| range.end <= sequence);
+            if !ranges.get(near).is_some_and(is_purged) {
+                break;
+            }
+            state.add_pending(sequence);
+            state.set_aside(sequence);
+        }
+    }
+
+    /// The ids of purged jobs that only a lookup finds.
+    fn foreign_tombstones(&mut self, jobs: &[u8]) {
+        for job in purged::unpack(jobs).unwrap_or_default() {
+            if let Some(id) = job.id.filter(|id| id.is_foreign) {
+                self.ids.add(id.lookup, job.sequence);
+                self.changes += 1;
+            }
         }
     }
 
@@ -261,6 +317,9 @@ impl Replay {
                 if self.pack_has_lost && first_sequence > 0 {
                     self.submitted_up_to(&graph, first_sequence - 1);
                 }
+                if first_sequence > 0 {
+                    self.erased_up_to(&graph, first_sequence - 1);
+                }
                 let mut state = graph.state.write();
                 for sequence in first_sequence + known..first_sequence + count {
                     if sequence > state.status.len() {
@@ -269,6 +328,17 @@ impl Replay {
                     state.add_pending(sequence);
                 }
             }
+            self.come_to(lsn + count);
+            return Ok(());
+        }
+        if let &Event::Erased { count } = event {
+            // An index that ends within the pack was made before it was rewritten: it
+            // knows some of what was erased, and nothing tells how much.
+            if self.began_in_pack {
+                let what = "it ends within a stretch of the log that was rewritten since";
+                return Err(Fault(what.to_owned()).into());
+            }
+            self.pack_has_erased = true;
             self.come_to(lsn + count);
             return Ok(());
         }
@@ -287,7 +357,7 @@ impl Replay {
         let damaged = |at: u64| Error::damaged(&part.path, at, "a block of jobs is not valid");
         let failed = |e| Error::io("read", &part.path, &e);
         let is_looked_up = |place: &BlockPlace| {
-            !place.is_set_aside() && (place.foreign_ids || graph.has_lost_its_key())
+            !place.is_empty() && (place.foreign_ids || graph.has_lost_its_key())
         };
         let mut block = Block::default();
         let mut piece = Vec::new();
@@ -348,11 +418,13 @@ impl Replay {
         segment: Option<(&Arc<Segment>, u64)>,
     ) -> Result<(), Problem> {
         let is_new = lsn > self.indexer.applied_lsn;
+        self.last_ms = event.time_ms().unwrap_or(self.last_ms);
         if let (
             &Event::Submitted {
                 graph: number,
                 sequence,
                 time_ms,
+                fingerprint,
                 id,
                 request,
             },
@@ -361,7 +433,7 @@ impl Replay {
         {
             self.submitted(
                 (number, sequence),
-                (id, request, time_ms),
+                (id, request, time_ms, fingerprint),
                 (segment, end),
                 is_new,
             )?;
@@ -379,7 +451,7 @@ impl Replay {
     fn submitted(
         &mut self,
         (number, sequence): (u32, u64),
-        (id, request, time_ms): (&str, &str, u64),
+        (id, request, time_ms, fingerprint): (&str, &str, u64, Fingerprint),
         (segment, end): (&Arc<Segment>, u64),
         is_new: bool,
     ) -> Result<(), Problem> {
@@ -395,7 +467,8 @@ impl Replay {
             return Err(out_of_order(&segment.path, &graph, sequence).into());
         }
         if sequence == next {
-            state.add_tail(segment, sequence, TailPlace::new(end, id, request, time_ms));
+            let place = TailPlace::new(end, id, request, time_ms);
+            state.add_tail(segment, sequence, place, fingerprint);
         } else {
             let error = out_of_order(&segment.path, &graph, sequence);
             self.broken.entry(number).or_insert(error);
@@ -440,9 +513,19 @@ impl Replay {
                 self.graphs.remove(graph);
                 return Ok(());
             }
-            Event::Submitted { .. } | Event::Submits { .. } | Event::Lost { .. } => {
+            Event::Submitted { .. }
+            | Event::Submits { .. }
+            | Event::Lost { .. }
+            | Event::Erased { .. } => {
                 let what = "a submission stands where there can be none";
                 return Err(Error::damaged(path, 0, what).into());
+            }
+            Event::Keyed { graph, key, .. } => {
+                if let Some(graph) = self.graph_or_dropped(graph, path)? {
+                    self.ids.add(graph.key_hash(key), lsn);
+                    self.changes += 1;
+                }
+                return Ok(());
             }
             Event::Started {
                 graph,
@@ -485,21 +568,52 @@ impl Replay {
                 let change = |sequence| recovered(sequence, action, boot, time_ms);
                 (graph, sequences.into_iter().map(change).collect())
             }
+            Event::Purged { graph, jobs, .. } => {
+                let jobs = purged::unpack(jobs)
+                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                let change = |job: PurgedJob| Change::Purged {
+                    sequence: job.sequence,
+                    tombstone: job.id.map(|id| id.tombstone(lsn)),
+                };
+                (graph, jobs.into_iter().map(change).collect())
+            }
+            Event::Forgotten {
+                graph,
+                through_lsn,
+                sequences,
+            } => {
+                let sequences = unpack_sequences(sequences)
+                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                if let Some(graph) = self.graph_or_dropped(graph, path)? {
+                    let mut state = graph.state.write();
+                    state.forgotten_lsn = state.forgotten_lsn.max(through_lsn);
+                }
+                let change = |sequence| Change::Forgotten {
+                    sequence,
+                    through_lsn,
+                };
+                (graph, sequences.into_iter().map(change).collect())
+            }
         };
         let Some(graph) = self.graph_or_dropped(number, path)? else {
             return Ok(());
         };
+        if let Event::Purged { jobs, .. } = event {
+            self.foreign_tombstones(jobs);
+        }
         self.changes += changes.len() as u64;
         for change in &changes {
             let sequence = change.sequence();
             if self.pack_has_lost {
                 self.submitted_up_to(&graph, sequence);
             }
+            self.erased_up_to(&graph, sequence);
             let mut state = graph.state.write();
             if sequence >= state.status.len() {
                 return Err(out_of_order(path, &graph, sequence).into());
             }
-            if !state.status.is_gone(sequence) {
+            let is_of_gone = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
+            if is_of_gone || !state.status.is_gone(sequence) {
                 state.apply_state(change);
             }
             drop(state);
@@ -572,6 +686,17 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// Where a pack says of jobs that they were purged.
+fn purged_in(pack: &Pack) -> HashMap<u32, Vec<std::ops::Range<u64>>> {
+    let mut found = HashMap::new();
+    for part in pack.parts.iter().filter(|part| part.purged > 0) {
+        let purged = part.blocks.iter().filter(|place| place.purged);
+        let ranges = purged.map(|place| place.first_sequence..place.end_sequence());
+        found.insert(part.graph, ranges.collect());
+    }
+    found
 }
 
 fn out_of_order(path: &std::path::Path, graph: &GraphCore, sequence: u64) -> Error {

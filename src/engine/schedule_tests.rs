@@ -9,6 +9,7 @@
 //! - `committer`: every write is answered once, whoever commits, fails or closes.
 //! - `publication`: what readers see of commits is whole, durable and in one order.
 //! - `pins`: a page stays as it is while what it reads is packed, merged, dropped.
+//! - `waits`: who waits for an end sees it; purges take nothing from under a page.
 //! - `moving`: ids and outcomes are found at every moment of their way to the index.
 
 mod committer;
@@ -17,3 +18,4 @@ mod moving;
 mod pins;
 mod publication;
 mod store;
+mod waits;

@@ -5,6 +5,9 @@
 //! Promise: a page costs what it returns, not what lies before it: totals are
 //! kept, and the n-th match is found by counts over chunks, then words.
 
+use std::ops::Range;
+
+use crate::engine::compaction::Gone;
 use crate::job::State;
 
 /// Jobs whose states share a word.
@@ -18,7 +21,7 @@ const EVERY_LOW_BIT: u64 = 0x5555_5555_5555_5555;
 /// A word of complete jobs only.
 const ALL_COMPLETE: u64 = EVERY_LOW_BIT << 1;
 
-fn code(state: State) -> u64 {
+const fn code(state: State) -> u64 {
     match state {
         State::Pending => 0,
         State::Running => 1,
@@ -28,6 +31,8 @@ fn code(state: State) -> u64 {
 
 /// The code of jobs that are listed no more.
 const GONE: u64 = 3;
+/// In front of a saved chunk whose jobs are all gone: no words follow.
+const ALL_GONE: u16 = 1 << 15;
 
 fn state_of(code: u64) -> Option<State> {
     match code {
@@ -46,7 +51,11 @@ impl States {
     pub(crate) const NONE: States = States(0);
     pub(crate) const ALL: States = States(0b111);
 
-    pub(crate) fn with(self, state: State) -> States {
+    pub(crate) fn has(self, state: State) -> bool {
+        self.0 & (1 << code(state)) != 0
+    }
+
+    pub(crate) const fn with(self, state: State) -> States {
         States(self.0 | 1 << code(state))
     }
 
@@ -86,7 +95,8 @@ fn gather(mut x: u64) -> u32 {
 
 #[derive(Clone)]
 struct Chunk {
-    words: Box<[u64; CHUNK_WORDS]>,
+    /// None once all of its jobs are gone.
+    words: Option<Box<[u64; CHUNK_WORDS]>>,
     counts: [u32; 4],
     /// Changed since it was last saved.
     dirty: bool,
@@ -95,10 +105,35 @@ struct Chunk {
 impl Chunk {
     fn empty() -> Chunk {
         Chunk {
-            words: Box::new([0; CHUNK_WORDS]),
+            words: Some(Box::new([0; CHUNK_WORDS])),
             counts: [0; 4],
             dirty: true,
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.words.is_none()
+    }
+
+    /// Takes the words of so many jobs from what was saved, and gives what follows.
+    fn restore<'a>(&mut self, jobs: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let (saved, rest) = bytes.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
+        let words = self.words.as_mut()?;
+        for (word, bytes) in words.iter_mut().zip(saved.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            *word = u64::from_le_bytes(eight);
+        }
+        // Jobs that are still to come find their place empty.
+        let (_, last, shift) = place(jobs - 1);
+        if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
+            return None;
+        }
+        for job in 0..jobs {
+            let (_, word, shift) = place(job);
+            self.counts[((words[word] >> shift) & 3) as usize] += 1;
+        }
+        Some(rest)
     }
 }
 
@@ -106,6 +141,8 @@ impl Chunk {
 #[derive(Default)]
 pub(crate) struct StatusColumn {
     chunks: Vec<Chunk>,
+    /// So many of the first ones have no job any more.
+    gone: usize,
     len: u64,
     totals: [u64; 4],
 }
@@ -166,7 +203,8 @@ impl StatusColumn {
             return None;
         }
         let (chunk, word, shift) = place(sequence);
-        state_of((self.chunks[chunk].words[word] >> shift) & 3)
+        let words = self.chunks[chunk].words.as_ref()?;
+        state_of((words[word] >> shift) & 3)
     }
 
     /// Whether a job with this number was there and is listed no more.
@@ -190,17 +228,54 @@ impl StatusColumn {
         }
         let (chunk, word, shift) = place(sequence);
         let chunk = &mut self.chunks[chunk];
-        let old = (chunk.words[word] >> shift) & 3;
+        let Some(words) = &mut chunk.words else {
+            return;
+        };
+        let old = (words[word] >> shift) & 3;
         if old == GONE {
             return;
         }
-        chunk.words[word] = (chunk.words[word] & !(3 << shift)) | (new << shift);
+        words[word] = (words[word] & !(3 << shift)) | (new << shift);
         let (old, new) = (old as usize, new as usize);
         chunk.counts[old] -= 1;
         chunk.counts[new] += 1;
         chunk.dirty = true;
         self.totals[old] -= 1;
         self.totals[new] += 1;
+        if u64::from(chunk.counts[GONE as usize]) == CHUNK_JOBS {
+            chunk.words = None;
+            while self.chunks.get(self.gone).is_some_and(Chunk::is_gone) {
+                self.gone += 1;
+            }
+        }
+    }
+
+    /// How many jobs are listed no more.
+    pub(crate) fn gone_total(&self) -> u64 {
+        self.totals[GONE as usize]
+    }
+
+    /// How many jobs of a range are listed no more.
+    pub(crate) fn gone_in(&self, range: Range<u64>) -> u64 {
+        range.filter(|&sequence| self.is_gone(sequence)).count() as u64
+    }
+
+    /// Which jobs of a range are listed no more.
+    pub(crate) fn gone(&self, range: Range<u64>) -> Gone {
+        let mut words = vec![0; (range.end - range.start).div_ceil(64) as usize];
+        for (n, sequence) in range.clone().enumerate() {
+            words[n / 64] |= u64::from(self.is_gone(sequence)) << (n % 64);
+        }
+        Gone {
+            first: range.start,
+            words,
+        }
+    }
+
+    /// How many jobs of a chunk are complete.
+    pub(crate) fn complete_in_chunk(&self, chunk: usize) -> u64 {
+        let chunk = self.chunks.get(chunk);
+        chunk.map_or(0, |chunk| u64::from(chunk.counts[2]))
     }
 
     /// A bit for each job of this word that exists.
@@ -216,7 +291,7 @@ impl StatusColumn {
     pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
         let mut selection = Selection::default();
         let mut skip = offset;
-        let first_chunk = (from / CHUNK_JOBS) as usize;
+        let first_chunk = ((from / CHUNK_JOBS) as usize).max(self.gone);
         for (n, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
             let chunk_first = n as u64 * CHUNK_JOBS;
             let in_chunk = states.count(&chunk.counts);
@@ -224,7 +299,12 @@ impl StatusColumn {
                 skip -= in_chunk.min(skip);
                 continue;
             }
-            for (w, &word) in chunk.words.iter().enumerate() {
+            for (w, &word) in chunk
+                .words
+                .iter()
+                .flat_map(|words| words.iter())
+                .enumerate()
+            {
                 let first = chunk_first + w as u64 * WORD_JOBS;
                 if first >= self.len || first + WORD_JOBS <= from {
                     continue;
@@ -261,6 +341,75 @@ impl StatusColumn {
         selection
     }
 
+    /// The same from the end: of the jobs in these states before number `until`, the
+    /// last `offset` are passed over, then at most `limit` selected.
+    pub(crate) fn select_back(
+        &self,
+        states: States,
+        until: u64,
+        offset: u64,
+        limit: u64,
+    ) -> Selection {
+        let mut words = Vec::new();
+        let (mut skip, mut left) = (offset, limit);
+        let chunks = self.chunks.iter().enumerate().rev();
+        for (n, chunk) in chunks {
+            let chunk_first = n as u64 * CHUNK_JOBS;
+            let in_chunk = states.count(&chunk.counts);
+            let is_before = chunk_first + CHUNK_JOBS <= until;
+            if in_chunk == 0 || chunk_first >= until || (is_before && in_chunk <= skip) {
+                skip -= if is_before { in_chunk.min(skip) } else { 0 };
+                continue;
+            }
+            let chunk_words = chunk.words.iter().flat_map(|words| words.iter());
+            for (w, &word) in chunk_words
+                .enumerate()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+            {
+                let first = chunk_first + w as u64 * WORD_JOBS;
+                if first >= self.len || first >= until {
+                    continue;
+                }
+                let mut selected = states.matches(word) & self.existing(first);
+                if until - first < WORD_JOBS {
+                    selected &= (1 << (until - first)) - 1;
+                }
+                let matches = u64::from(selected.count_ones());
+                if matches <= skip {
+                    skip -= matches;
+                    continue;
+                }
+                for _ in 0..std::mem::take(&mut skip) {
+                    selected ^= 1 << (31 - selected.leading_zeros());
+                }
+                while u64::from(selected.count_ones()) > left {
+                    selected &= selected - 1;
+                }
+                if selected != 0 {
+                    left -= u64::from(selected.count_ones());
+                    words.push(SelectedWord {
+                        first,
+                        states: word,
+                        selected,
+                    });
+                }
+                if left == 0 {
+                    break;
+                }
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        words.reverse();
+        Selection {
+            words,
+            len: limit - left,
+        }
+    }
+
     /// Has the chunk of this job taken again, though its state did not change.
     pub(crate) fn touch(&mut self, sequence: u64) {
         if let Some(chunk) = self.chunks.get_mut((sequence / CHUNK_JOBS) as usize) {
@@ -274,10 +423,11 @@ impl StatusColumn {
         for (n, chunk) in self.chunks.iter_mut().enumerate() {
             if std::mem::take(&mut chunk.dirty) {
                 let jobs = (self.len - n as u64 * CHUNK_JOBS).min(CHUNK_JOBS);
-                let words = jobs.div_ceil(WORD_JOBS) as usize;
-                let mut bytes = Vec::with_capacity(2 + words * 8);
-                bytes.extend_from_slice(&(jobs as u16).to_le_bytes());
-                for word in &chunk.words[..words] {
+                let used = jobs.div_ceil(WORD_JOBS) as usize;
+                let mut bytes = Vec::with_capacity(2 + used * 8);
+                let gone = if chunk.is_gone() { ALL_GONE } else { 0 };
+                bytes.extend_from_slice(&(jobs as u16 | gone).to_le_bytes());
+                for word in chunk.words.iter().flat_map(|words| &words[..used]) {
                     bytes.extend_from_slice(&word.to_le_bytes());
                 }
                 taken.push(SavedChunk {
@@ -294,28 +444,26 @@ impl StatusColumn {
     /// jobs and the bytes that follow. `None` when it is not the next one.
     pub(crate) fn restore<'a>(&mut self, number: u64, bytes: &'a [u8]) -> Option<(u64, &'a [u8])> {
         let (head, words) = bytes.split_at_checked(2)?;
-        let jobs = u64::from(u16::from_le_bytes([head[0], head[1]]));
+        let head = u16::from_le_bytes([head[0], head[1]]);
+        let jobs = u64::from(head & !ALL_GONE);
         let fits =
             number.checked_mul(CHUNK_JOBS) == Some(self.len) && (1..=CHUNK_JOBS).contains(&jobs);
         if !fits {
             return None;
         }
-        let (words, rest) = words.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
         let mut chunk = Chunk::empty();
-        for (word, bytes) in chunk.words.iter_mut().zip(words.chunks_exact(8)) {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(eight);
-        }
-        // Jobs that are still to come find their place empty.
-        let (_, last, shift) = place(jobs - 1);
-        if chunk.words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
-            return None;
-        }
-        for job in 0..jobs {
-            let (_, word, shift) = place(job);
-            chunk.counts[((chunk.words[word] >> shift) & 3) as usize] += 1;
-        }
+        let rest = match head & ALL_GONE {
+            0 => chunk.restore(jobs, words)?,
+            _ if jobs != CHUNK_JOBS => return None,
+            _ => {
+                chunk.words = None;
+                chunk.counts[GONE as usize] = jobs as u32;
+                if self.gone == self.chunks.len() {
+                    self.gone += 1;
+                }
+                words
+            }
+        };
         chunk.dirty = false;
         for (total, count) in self.totals.iter_mut().zip(chunk.counts) {
             *total += u64::from(count);
@@ -339,6 +487,29 @@ impl Selection {
     /// The first selected job.
     pub(crate) fn first(&self) -> Option<u64> {
         self.word(0)
+    }
+
+    /// The selected jobs, in order.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> + '_ {
+        self.words.iter().flat_map(|word| {
+            let bits = (0..WORD_JOBS).filter(|n| word.selected >> n & 1 == 1);
+            bits.map(|n| word.first + n)
+        })
+    }
+
+    /// Without the jobs that are not wanted.
+    pub(crate) fn only(mut self, is_wanted: impl Fn(u64) -> bool) -> Selection {
+        self.len = 0;
+        for word in &mut self.words {
+            for n in 0..WORD_JOBS {
+                if word.selected >> n & 1 == 1 && !is_wanted(word.first + n) {
+                    word.selected &= !(1 << n);
+                }
+            }
+            self.len += u64::from(word.selected.count_ones());
+        }
+        self.words.retain(|word| word.selected != 0);
+        self
     }
 
     /// The last selected job.
@@ -384,6 +555,22 @@ impl Selection {
             }
             *at += 1;
         }
+    }
+
+    /// The last selected job before `sequence`, and its state.
+    pub(crate) fn before(&self, sequence: u64) -> Option<(u64, State)> {
+        let mut at = self.words.partition_point(|word| word.first < sequence);
+        while let Some(word) = at.checked_sub(1).and_then(|n| self.words.get(n)) {
+            let kept = (sequence - word.first).min(WORD_JOBS);
+            let rest = u64::from(word.selected) & ((1 << kept) - 1);
+            if rest != 0 {
+                let n = u64::from(rest.ilog2());
+                let state = state_of((word.states >> (2 * n)) & 3)?;
+                return Some((word.first + n, state));
+            }
+            at -= 1;
+        }
+        None
     }
 
     /// How many jobs from `sequence` on, below `end`, are all selected and
@@ -478,7 +665,18 @@ mod tests {
                 let end = sequence + 50;
                 prop_assert_eq!(selection.complete_run(sequence, end, &mut 0), run.min(50));
             }
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(&found, &expected);
+            let mut back: Vec<_> = matching(0).filter(|job| job.0 < from).collect();
+            back.reverse();
+            let back: Vec<_> = back.into_iter().skip(offset as usize).take(limit as usize).collect();
+            let selection = column.select_back(states, from, offset, limit);
+            prop_assert_eq!(selection.len, back.len() as u64);
+            let (mut upto, mut found) = (u64::MAX, Vec::new());
+            while let Some(job) = selection.before(upto) {
+                upto = job.0;
+                found.push(job);
+            }
+            prop_assert_eq!(found, back);
         }
 
         #[test]

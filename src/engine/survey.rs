@@ -11,14 +11,14 @@ mod segments;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) use self::packs::check_pack;
 use self::packs::{Tally, unreadable};
+pub(crate) use self::packs::{check_pack, each_request};
 pub(crate) use self::segments::SegmentFound;
 use self::segments::{FrameFound, Hole, frame_events};
 use crate::error::{Error, Result};
 use crate::report::{Damage, GraphReport};
 use crate::storage::disk::Disk;
-use crate::storage::event::Event;
+use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::frame::{Binding, frames_anywhere};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
@@ -329,6 +329,7 @@ impl Survey {
     /// Reads all of a pack.
     fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(Stretch, Tally)> {
         let checked = check_pack(pack, pace)?;
+        let is_sound = checked.is_sound();
         let mut tally = checked.tally;
         tally.bytes = pack.bytes;
         let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
@@ -348,7 +349,7 @@ impl Survey {
         let stretch = Stretch {
             first_lsn: pack.first_lsn,
             last_lsn: pack.last_lsn,
-            is_sound: checked.bad_chunks.is_empty() && checked.bad_blocks.is_empty(),
+            is_sound,
             source: Source::Pack {
                 pack: pack.clone(),
                 bad_chunks: checked.bad_chunks,
@@ -468,6 +469,7 @@ impl Survey {
             },
             header,
             frames: Vec::new(),
+            synced_lsn: 0,
             len: 0,
         };
         let bytes = segment.read(disk)?;
@@ -483,6 +485,10 @@ impl Survey {
                     len: frame.len() as u64,
                 });
                 end = at + frame.len();
+            } else if at >= end {
+                let before = frame.first_lsn.saturating_sub(1);
+                let vouched = frame.synced_lsn.min(before).min(NUMBER_MAX - 1);
+                segment.synced_lsn = segment.synced_lsn.max(vouched);
             }
         }
         if header.is_none() && segment.frames.is_empty() {

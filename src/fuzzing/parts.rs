@@ -12,6 +12,7 @@ use crate::engine::open::load_index;
 use crate::engine::status::{CHUNK_JOBS, States, StatusColumn};
 use crate::engine::survey::check_pack;
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, DetailRow};
 use crate::index::{Batch, Index};
@@ -345,6 +346,13 @@ pub fn pack(input: &[u8]) {
             while !input.is_empty() {
                 let control = input.byte();
                 let mut sealed = Vec::new();
+                if control & 3 == 2 {
+                    let (first, n) = (Fingerprint(input.number()), input.number() as u32);
+                    let seed = Seed::fingerprints(u32::from(control >> 4), input.number(), n);
+                    seal_piece(seed, input.part(), &mut Scratch::default(), &mut sealed);
+                    pack.page(first, &sealed);
+                    continue;
+                }
                 if control & 1 == 0 {
                     let lsn = input.number();
                     let seed = Seed::events(lsn);
@@ -363,6 +371,9 @@ pub fn pack(input: &[u8]) {
                     jobs: input.number() as u32,
                     large: control & 4 != 0,
                     foreign_ids: control & 8 != 0,
+                    purged: false,
+                    first_ms: input.number(),
+                    span_ms: input.number(),
                 };
                 let seed = Seed::block(graph, place.first_sequence, 0);
                 seal_piece(seed, input.part(), &mut Scratch::default(), &mut sealed);
@@ -399,6 +410,13 @@ pub fn pack(input: &[u8]) {
             assert_eq!(part.blocks[n].first_sequence, place.first_sequence);
         }
         assert_eq!(part.block_of(part.end_sequence), None);
+        for place in part.fingerprints.iter().take(16) {
+            let mut found = Vec::new();
+            match part.with_fingerprint(place.first, &mut found) {
+                Ok(()) => assert!(found.is_sorted() && !found.is_empty()),
+                Err(error) => check_error(&error),
+            }
+        }
     }
     for (error, ..) in checked.into_damage() {
         check_error(&error);
@@ -457,6 +475,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 applied_lsn: input.number(),
                 partial: true,
                 boot: input.number(),
+                time_ms: input.number(),
                 graphs: input.number() as u32 & 0xffff,
                 digest: 0,
             };
@@ -470,6 +489,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 project: input.text(),
                 name: input.text(),
                 created_ms: input.number(),
+                forgotten_lsn: input.number(),
             };
             (rows::graph_key(graph), codec::encode(&row))
         }

@@ -17,9 +17,10 @@ use super::{ENTRIES, Entry};
 use crate::engine::open::open_disk;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle, check};
+use crate::fingerprint::Fingerprint;
 use crate::graph::Graph;
 use crate::id::OwnIds;
-use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow};
+use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::storage::block::{Block, Scratch, Seed};
@@ -31,6 +32,7 @@ use crate::storage::hostile::AnyPack;
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
+use crate::storage::purged::{self, IdHash, PurgedJob};
 
 struct Seeds(Vec<(&'static str, String, Vec<u8>)>);
 
@@ -78,6 +80,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             graph,
             sequence,
             time_ms,
+            fingerprint: Fingerprint(0xff_1234_5678),
             id: "job-1",
             request: JOB,
         },
@@ -135,6 +138,43 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         },
     );
     each("lost", &Event::Lost { count: 3 });
+    let id = IdHash {
+        lookup: 5,
+        further: 6,
+        is_foreign: true,
+    };
+    let jobs = [(3, Some(id), None), (7, None, Some("obs://bucket/result"))];
+    let jobs = jobs.map(|(sequence, id, result)| PurgedJob {
+        sequence,
+        id,
+        result_ref: result.map(str::to_owned),
+    });
+    each(
+        "purged",
+        &Event::Purged {
+            graph,
+            time_ms,
+            why: 1,
+            jobs: &purged::pack(&jobs),
+        },
+    );
+    each(
+        "forgotten",
+        &Event::Forgotten {
+            graph,
+            through_lsn: 9,
+            sequences: &sequences,
+        },
+    );
+    each(
+        "keyed",
+        &Event::Keyed {
+            graph,
+            sequence,
+            key: "upload 17",
+        },
+    );
+    each("erased", &Event::Erased { count: 5 });
 }
 
 fn logs(seeds: &mut Seeds) {
@@ -225,6 +265,9 @@ fn blocks(seeds: &mut Seeds) {
         jobs: 2,
         large: false,
         foreign_ids: true,
+        purged: false,
+        first_ms: 7,
+        span_ms: 1,
     };
     pack.block(place, &sealed);
     let footer = [&[1, 0, 0][..], &part(&sealed), &pack.footer()].concat();
@@ -251,6 +294,11 @@ fn index(seeds: &mut Seeds) {
                 extra_lsn: n as u64 % 5,
             }),
             cancel_requested: n % 7 == 0,
+            tombstone: (n % 11 == 0).then_some(Tombstone {
+                lsn: 900 + n as u64,
+                lookup: 5,
+                further: 6,
+            }),
             reset: false,
         };
     }
@@ -268,6 +316,7 @@ fn index(seeds: &mut Seeds) {
         project: "10001".to_owned(),
         name: "movie".to_owned(),
         created_ms: 1,
+        forgotten_lsn: 8,
     };
     let mut page = Vec::new();
     for number in [5, 1, 9, 2] {

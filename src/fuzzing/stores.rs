@@ -13,7 +13,9 @@ use super::parts::{STORE, check_error};
 use crate::engine::open::open_disk;
 use crate::engine::{Handle, check};
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::graph::Graph;
+use crate::job::Job;
 use crate::list::List;
 use crate::options::Options;
 use crate::request::{Body, Request};
@@ -25,6 +27,7 @@ use crate::storage::frame::Binding;
 use crate::storage::hostile::{self, AnyPack};
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
+use crate::storage::purged::{self, IdHash, PurgedJob};
 use crate::storage::segment::SegmentHeader;
 
 /// Files by their names.
@@ -127,6 +130,7 @@ fn read_all(handle: &Arc<Handle>, checksums: Checksums) -> Option<Error> {
                     Ok(None) => failed = failed.or(Some(Error::EmptyCommand)),
                     Err(error) => failed = failed.or(Some(error)),
                 }
+                failed = failed.or(find(&graph, &job, checksums));
             }
         }
         assert!(failed.is_some() || shown == page.len(), "a shorter page");
@@ -136,6 +140,21 @@ fn read_all(handle: &Arc<Handle>, checksums: Checksums) -> Option<Error> {
         }
     }
     failed
+}
+
+/// What stands in the way of finding a job by its request.
+fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
+    for found in graph.find(job.request()).expect("matches") {
+        match found {
+            Ok(found) if found.sequence() == job.sequence() => return None,
+            Ok(found) => assert!(found.request() == job.request(), "another request"),
+            Err(error) => {
+                checksums.check(&error);
+                return Some(error);
+            }
+        }
+    }
+    Some(Error::EmptyCommand)
 }
 
 /// Writes a little, so that what was found is packed and joined by more.
@@ -273,11 +292,12 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
     };
     let time_ms = any_time(input);
     let (id, request) = (input.text(), input.text());
-    match kind % if in_pack { 10 } else { 8 } {
+    match kind % if in_pack { 14 } else { 11 } {
         0 => each(&Event::Submitted {
             graph,
             sequence: any_sequence(input),
             time_ms,
+            fingerprint: Fingerprint::of_json(STORE, &request),
             id: &id,
             request: &request,
         }),
@@ -335,7 +355,41 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             boot: input.number(),
             time_ms,
         }),
-        8 => each(&Event::Submits {
+        8 => {
+            let first = any_sequence(input);
+            let id = IdHash {
+                lookup: input.number(),
+                further: input.number(),
+                is_foreign: kind & 16 == 0,
+            };
+            let job = |sequence, id| PurgedJob {
+                sequence,
+                id,
+                result_ref: (kind & 32 == 0).then(|| request.clone()),
+            };
+            let second = first + 1 + any_sequence(input);
+            let jobs = purged::pack(&[job(first, Some(id)), job(second, None)]);
+            each(&Event::Purged {
+                graph,
+                time_ms,
+                why: input.byte(),
+                jobs: &jobs,
+            });
+        }
+        9 => each(&Event::Forgotten {
+            graph,
+            through_lsn: any_lsn(input),
+            sequences: &pack_sequences(&[any_sequence(input)]),
+        }),
+        10 => each(&Event::Keyed {
+            graph,
+            sequence: any_sequence(input),
+            key: &id,
+        }),
+        11 => each(&Event::Erased {
+            count: any_lsn(input),
+        }),
+        12 => each(&Event::Submits {
             graph,
             first_sequence: any_sequence(input),
             count: any_sequence(input),
@@ -404,8 +458,10 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
         pack.chunk(chunk_lsn, &sealed);
     }
     for _ in 0..input.byte() % 4 {
-        let graph = u32::from(input.byte() % 4);
+        let control = input.byte();
+        let graph = u32::from(control % 4);
         pack.graph(graph);
+        let mut fingerprints = Vec::new();
         let mut sequence = any_sequence(input);
         for _ in 0..input.byte() % 8 {
             let control = input.byte();
@@ -437,10 +493,22 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
                 jobs,
                 large: control & 3 == 1,
                 foreign_ids: control & 4 == 0,
+                purged: sealed.is_empty() && control & 16 == 0,
+                first_ms: input.number(),
+                span_ms: input.number(),
             };
             pack.block(place, &sealed);
+            if !sealed.is_empty() {
+                let fingerprint = Fingerprint::of_json(STORE, &request);
+                let of_block = sequence..sequence + u64::from(jobs);
+                fingerprints.extend(of_block.map(|sequence| (fingerprint, sequence)));
+            }
             sequence += u64::from(jobs);
         }
+        // Now and then one is missing.
+        fingerprints
+            .truncate(fingerprints.len() - usize::from(control >> 7).min(fingerprints.len()));
+        pack.fingerprints(fingerprints);
     }
     let mut content = pack.finish();
     damage(input, &mut content);

@@ -171,10 +171,10 @@ fn full_batch(seed: u8) -> Batch {
         n += 1;
     }
     let left = BATCH_BYTES_MAX.saturating_sub(batch.bytes + 4);
-    let last = [(n.to_be_bytes().to_vec(), vec![seed; left])];
+    let last = [(n.to_be_bytes().to_vec(), Some(vec![seed; left]))];
     assert!(left < VALUE_BYTES_MAX && batch.has_room_for(&last));
     let [(key, value)] = last;
-    batch.put(key, value);
+    batch.put(key, value.unwrap_or_default());
     assert_eq!(batch.bytes, BATCH_BYTES_MAX);
     batch
 }

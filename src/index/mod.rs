@@ -70,10 +70,10 @@ impl Batch {
     }
 
     /// Whether these rows can be put as well without the batch growing too large.
-    pub(crate) fn has_room_for(&self, rows: &[(Vec<u8>, Vec<u8>)]) -> bool {
+    pub(crate) fn has_room_for(&self, rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> bool {
         let bytes: usize = rows
             .iter()
-            .map(|(key, value)| key.len() + value.len())
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
             .sum();
         self.bytes + bytes <= BATCH_BYTES_MAX
     }

@@ -30,7 +30,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 2;
+pub(crate) const ROWS_FORMAT: u32 = 3;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -114,6 +114,8 @@ pub(crate) struct Head {
     /// Rows may be newer than that: a larger change was under way.
     pub(crate) partial: bool,
     pub(crate) boot: u64,
+    /// The time, by the clock that ages go by.
+    pub(crate) time_ms: u64,
     /// Graphs ever created.
     pub(crate) graphs: u32,
     /// All graph rows, status rows and run rows hashed together; only where not
@@ -131,6 +133,8 @@ pub(crate) struct GraphRow {
     #[serde(deserialize_with = "codec::text")]
     pub(crate) name: String,
     pub(crate) created_ms: u64,
+    /// Purges up to this LSN have none any more.
+    pub(crate) forgotten_lsn: u64,
 }
 
 /// A row's part in the digest.
@@ -153,8 +157,20 @@ pub(crate) struct Detail {
     pub(crate) started_ms: Option<u64>,
     pub(crate) finished: Option<Finished>,
     pub(crate) cancel_requested: bool,
+    /// What is left of a job that was purged.
+    pub(crate) tombstone: Option<Tombstone>,
     /// As a change: forget what was known before.
     pub(crate) reset: bool,
+}
+
+/// What tells a job that was purged from one that never was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    /// The event that purged it.
+    pub(crate) lsn: u64,
+    /// The hash of its id: see [`crate::storage::purged::IdHash`].
+    pub(crate) lookup: u64,
+    pub(crate) further: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +194,7 @@ impl Detail {
         self.started_ms = later.started_ms.or(self.started_ms);
         self.finished = later.finished.or(self.finished);
         self.cancel_requested |= later.cancel_requested;
+        self.tombstone = later.tombstone.or(self.tombstone);
     }
 }
 
@@ -196,12 +213,13 @@ const FINISHED: u64 = 2;
 const CANCEL_REQUESTED: u64 = 4;
 const BOOT: u64 = 8;
 const EXTRA: u64 = 16;
-const FLAG_BITS: u32 = 5;
+const PURGED: u64 = 32;
+const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
     /// A job: flags and the outcome's kind in one number, then what the flags name:
     /// start (distance from the last start), end (distance from the start), boot,
-    /// LSN of the rest.
+    /// LSN of the rest; LSN and hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
         let mut last_ms = 0;
@@ -214,6 +232,7 @@ impl DetailRow {
                 (CANCEL_REQUESTED, detail.cancel_requested),
                 (BOOT, end.is_some_and(|e| e.boot > 0)),
                 (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
+                (PURGED, detail.tombstone.is_some()),
             ] {
                 flags |= if is_set { flag } else { 0 };
             }
@@ -234,6 +253,11 @@ impl DetailRow {
                 if end.extra_lsn > 0 {
                     put_var(end.extra_lsn, &mut out);
                 }
+            }
+            if let Some(tombstone) = detail.tombstone {
+                put_var(tombstone.lsn, &mut out);
+                out.extend_from_slice(&tombstone.lookup.to_le_bytes());
+                out.extend_from_slice(&tombstone.further.to_le_bytes());
             }
         }
         out
@@ -261,6 +285,13 @@ impl DetailRow {
                     kind: u8::try_from(tag >> FLAG_BITS).ok()?,
                     boot: if has(BOOT) { reader.next()? } else { 0 },
                     extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
+                });
+            }
+            if has(PURGED) {
+                detail.tombstone = Some(Tombstone {
+                    lsn: reader.next()?,
+                    lookup: reader.eight()?,
+                    further: reader.eight()?,
                 });
             }
         }
@@ -310,6 +341,7 @@ mod tests {
                     extra_lsn: u64::MAX,
                 }),
                 cancel_requested: n % 3 == 0,
+                tombstone: None,
                 reset: false,
             };
         }
@@ -319,8 +351,20 @@ mod tests {
             "{}",
             bytes.len()
         );
-        assert_eq!(DetailRow::decode(&bytes), Some(row));
+        assert_eq!(DetailRow::decode(&bytes).as_ref(), Some(&row));
         assert_eq!(DetailRow::decode(&bytes[1..]), None);
+        for detail in &mut row.0 {
+            *detail = Detail {
+                tombstone: Some(Tombstone {
+                    lsn: u64::MAX,
+                    lookup: 1,
+                    further: u64::MAX,
+                }),
+                ..Detail::default()
+            };
+        }
+        assert!(row.encode().len() + 4 <= crate::index::VALUE_BYTES_MAX);
+        assert_eq!(DetailRow::decode(&row.encode()), Some(row));
         let empty = DetailRow::default().encode();
         assert_eq!(DetailRow::decode(&empty), Some(DetailRow::default()));
     }

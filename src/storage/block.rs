@@ -79,6 +79,11 @@ impl Row {
     fn request_at(&self) -> usize {
         self.status_at() + BLOCK_STATUS.len() + BEFORE_REQUEST.len()
     }
+
+    /// Where the request stands.
+    pub(crate) fn request_range(&self) -> std::ops::Range<usize> {
+        self.request_at()..self.end as usize - AFTER_REQUEST.len()
+    }
 }
 
 /// Jobs being put together as a block, or one that was opened. Reused from block
@@ -143,7 +148,7 @@ impl Block {
     }
 
     pub(crate) fn request(&self, row: &Row) -> &[u8] {
-        &self.text()[row.request_at()..row.end as usize - AFTER_REQUEST.len()]
+        &self.text()[row.request_range()]
     }
 
     /// The block's bytes before compression: job count, then a job's length of
@@ -293,6 +298,11 @@ impl Seed {
 
     pub(crate) fn events(first_lsn: u64) -> Seed {
         Seed::of(1, 0, first_lsn, 0)
+    }
+
+    /// The `n`-th page of the fingerprints of a graph's jobs from this one on.
+    pub(crate) fn fingerprints(graph: u32, first_sequence: u64, n: u32) -> Seed {
+        Seed::of(2, graph, first_sequence, n)
     }
 
     fn of(kind: u8, graph: u32, number: u64, piece: u32) -> Seed {

@@ -76,6 +76,13 @@ impl VarReader<'_> {
         Some(value)
     }
 
+    /// The next eight bytes as one integer, low ones first.
+    pub(crate) fn eight(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.0.split_at_checked(8)?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
     fn next_long(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for (n, byte) in self.0.iter().enumerate().take(10) {

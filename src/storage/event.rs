@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::codec;
+use crate::fingerprint::Fingerprint;
+use crate::storage::{codec, purged};
 
 /// Every number of a job, event, boot or segment is below this. No store comes so
 /// far, and none of them has to be added to another with care.
@@ -42,6 +43,7 @@ pub(crate) enum Event<'a> {
         graph: u32,
         sequence: u64,
         time_ms: u64,
+        fingerprint: Fingerprint,
         id: &'a str,
         request: &'a str,
     },
@@ -82,6 +84,34 @@ pub(crate) enum Event<'a> {
     /// that were not complete before is not known.
     Lost {
         count: u64,
+    },
+    /// Complete jobs that are there no more.
+    Purged {
+        graph: u32,
+        time_ms: u64,
+        why: u8,
+        /// Which, ascending: see [`crate::storage::purged`].
+        jobs: &'a [u8],
+    },
+    /// The tombstones of the purges of a graph up to one of them are forgotten.
+    Forgotten {
+        graph: u32,
+        /// The LSN of the last such purge.
+        through_lsn: u64,
+        /// Whose, ascending: the first, then the distances. Nothing in packs that
+        /// were rewritten.
+        sequences: &'a [u8],
+    },
+    /// In packs only: so many events stood here that told of jobs which were purged
+    /// since. It covers `count` LSNs.
+    Erased {
+        count: u64,
+    },
+    /// The submission just before it has this key, under which nobody submits again.
+    Keyed {
+        graph: u32,
+        sequence: u64,
+        key: &'a str,
     },
 }
 
@@ -134,9 +164,14 @@ impl<'a> Event<'a> {
             Event::Submitted {
                 sequence,
                 time_ms,
+                fingerprint,
                 id,
                 ..
-            } => fits(sequence) && fits(time_ms) && id.len() <= ID_BYTES_MAX,
+            } => {
+                let texts = id.len() <= ID_BYTES_MAX && fingerprint.is_possible();
+                fits(sequence) && fits(time_ms) && texts
+            }
+            Event::Keyed { sequence, .. } => fits(sequence),
             Event::Started {
                 sequence, time_ms, ..
             }
@@ -155,17 +190,45 @@ impl<'a> Event<'a> {
                 ..
             } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
             Event::Booted { boot, .. } => fits(boot),
-            Event::Lost { count } => (1..NUMBER_MAX).contains(&count),
+            Event::Purged { time_ms, jobs, .. } => fits(time_ms) && purged::unpack(jobs).is_some(),
+            Event::Forgotten {
+                through_lsn,
+                sequences,
+                ..
+            } => fits(through_lsn) && last_of_sequences(sequences).is_some(),
+            Event::Lost { count } | Event::Erased { count } => (1..NUMBER_MAX).contains(&count),
             Event::GraphCreated { graph, .. } | Event::GraphDropped { graph, .. } => {
                 graph < u32::MAX
             }
         }
     }
 
+    /// When it was written, where it says so.
+    pub(crate) fn time_ms(&self) -> Option<u64> {
+        match *self {
+            Event::Booted { time_ms, .. }
+            | Event::GraphCreated { time_ms, .. }
+            | Event::GraphDropped { time_ms, .. }
+            | Event::Submitted { time_ms, .. }
+            | Event::Started { time_ms, .. }
+            | Event::CancelRequested { time_ms, .. }
+            | Event::Completed { time_ms, .. }
+            | Event::Recovered { time_ms, .. }
+            | Event::Purged { time_ms, .. } => Some(time_ms),
+            Event::Forgotten { .. }
+            | Event::Keyed { .. }
+            | Event::Submits { .. }
+            | Event::Erased { .. }
+            | Event::Lost { .. } => None,
+        }
+    }
+
     /// How many LSNs it covers.
     pub(crate) fn lsns(&self) -> u64 {
         match self {
-            Event::Submits { count, .. } | Event::Lost { count } => *count,
+            Event::Submits { count, .. } | Event::Lost { count } | Event::Erased { count } => {
+                *count
+            }
             _ => 1,
         }
     }
@@ -227,6 +290,7 @@ mod tests {
             graph: 1,
             sequence: 7,
             time_ms: 1_700_000_000_000,
+            fingerprint: Fingerprint(11),
             id: "job-1",
             request: &request,
         };

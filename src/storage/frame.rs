@@ -260,6 +260,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fingerprint::Fingerprint;
 
     fn binding(epoch: u64) -> Binding {
         Binding {
@@ -352,6 +353,7 @@ mod tests {
                 graph: 0,
                 sequence: n,
                 time_ms: 1,
+                fingerprint: Fingerprint(n),
                 id: "id",
                 request: &"JFRM".repeat(n as usize * 37),
             });

@@ -7,8 +7,10 @@
 //! A checksum stops nearly all of what a fuzzer makes up, and hides the decoder
 //! behind it.
 
-use crate::storage::block::Seed;
+use crate::fingerprint::Fingerprint;
+use crate::storage::block::{Scratch, Seed};
 use crate::storage::codec;
+use crate::storage::fingerprints::{Entry, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::storage::frame::{Binding, Builder, HEADER_BYTES};
 use crate::storage::identity::StoreId;
 use crate::storage::pack::{
@@ -110,8 +112,11 @@ impl AnyPack {
     }
 
     pub(crate) fn graph(&mut self, graph: u32) {
-        let blocks = Vec::new();
-        self.footer.graphs.push(GraphBlocks { graph, blocks });
+        self.footer.graphs.push(GraphBlocks {
+            graph,
+            blocks: Vec::new(),
+            fingerprints: Vec::new(),
+        });
     }
 
     /// Adds a block to the graph last begun; its place in the file is filled in.
@@ -123,6 +128,29 @@ impl AnyPack {
                 len,
                 ..place
             });
+        }
+    }
+
+    /// Adds a page to the graph last begun; its place in the file is filled in.
+    pub(crate) fn page(&mut self, first: Fingerprint, sealed: &[u8]) {
+        let (offset, len) = self.place(sealed);
+        if let Some(graph) = self.footer.graphs.last_mut() {
+            graph.fingerprints.push(PagePlace { first, offset, len });
+        }
+    }
+
+    /// Adds the fingerprints of the jobs of the graph last begun.
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) {
+        entries.sort_unstable();
+        let graph = self.footer.graphs.last();
+        let first = graph.and_then(|g| Some((g.graph, g.blocks.first()?.first_sequence)));
+        let Some((graph, first_sequence)) = first else {
+            return;
+        };
+        for (n, page) in entries.chunks(PAGE_ENTRIES).enumerate() {
+            let (mut sealed, scratch) = (Vec::new(), &mut Scratch::default());
+            seal_page((graph, first_sequence, n), page, scratch, &mut sealed);
+            self.page(page[0].0, &sealed);
         }
     }
 

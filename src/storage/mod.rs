@@ -9,6 +9,7 @@ pub(crate) mod block;
 pub(crate) mod codec;
 pub(crate) mod disk;
 pub(crate) mod event;
+pub(crate) mod fingerprints;
 pub(crate) mod frame;
 #[cfg(any(all(test, not(jobstore_shuttle)), fuzzing))]
 pub(crate) mod hostile;
@@ -17,5 +18,7 @@ pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod pack;
 pub(crate) mod pack_writer;
+pub(crate) mod purged;
+pub(crate) mod revocable;
 pub(crate) mod segment;
 pub(crate) mod spare;

@@ -1,7 +1,7 @@
 //! A sealed stretch of the log, rewritten for reading: the pack.
 //!
-//! Owns: the pack's file: blocks of each graph, event chunks, footer, and reading
-//! them. Must not know: states, who reads.
+//! Owns: the pack's file: blocks and fingerprints of each graph, event chunks, footer,
+//! and reading them. Must not know: states, who reads.
 //! Promise: a pack is whole or not there; each part of it is checked before it is
 //! believed.
 
@@ -15,9 +15,11 @@ use crate::storage::block::{Seed, open_piece};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, NUMBER_MAX};
+use crate::storage::fingerprints::PagePlace;
 use crate::storage::frame::{u32_at, u64_at};
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
+use crate::storage::revocable::Revocable;
 
 /// magic 8, format 4, crc 4, store id 16.
 const HEADER_BYTES: usize = 32;
@@ -29,18 +31,29 @@ pub(super) const MAGIC: &[u8; 8] = b"JOBSPACK";
 pub(crate) struct BlockPlace {
     pub(crate) first_sequence: u64,
     pub(crate) offset: u64,
-    /// Bytes in the file, all pieces together; 0 for jobs that a repair set aside.
+    /// Bytes in the file, all pieces together; 0 for jobs that are there no more.
     pub(crate) len: u32,
     pub(crate) jobs: u32,
     /// One job in pieces.
     pub(crate) large: bool,
     /// Whether any of its ids was not made by the graph.
     pub(crate) foreign_ids: bool,
+    /// Whether its jobs were purged.
+    pub(crate) purged: bool,
+    /// When the first of its jobs was submitted, by the clock, in ms.
+    pub(crate) first_ms: u64,
+    /// How much later the last was.
+    pub(crate) span_ms: u64,
 }
 
 impl BlockPlace {
     /// Whether a repair found the block damaged: its jobs are listed no more.
     pub(crate) fn is_set_aside(&self) -> bool {
+        self.len == 0 && !self.purged
+    }
+
+    /// Whether it says of its jobs only that they are there no more.
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
@@ -62,6 +75,7 @@ pub(crate) struct ChunkPlace {
 pub(super) struct GraphBlocks {
     pub(super) graph: u32,
     pub(super) blocks: Vec<BlockPlace>,
+    pub(super) fingerprints: Vec<PagePlace>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,7 +93,8 @@ pub(crate) struct Pack {
     pub(crate) bytes: u64,
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-    file: Arc<dyn File>,
+    pub(crate) store: StoreId,
+    pub(crate) file: Arc<Revocable>,
     chunks: Vec<ChunkPlace>,
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
@@ -93,7 +108,11 @@ pub(crate) struct Part {
     pub(crate) end_sequence: u64,
     /// How many of its jobs a repair set aside.
     pub(crate) set_aside: u64,
+    /// How many of its jobs were purged and take no room any more.
+    pub(crate) purged: u64,
     pub(crate) blocks: Vec<BlockPlace>,
+    /// The pages of its requests' fingerprints, in order.
+    pub(crate) fingerprints: Vec<PagePlace>,
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
 }
@@ -132,7 +151,7 @@ impl Pack {
         let path = disk.path(name);
         let failed = |e| Error::io("read", &path, &e);
         let damaged = |at: u64, what: &str| Error::damaged(&path, at, what);
-        let file = disk.open(name).map_err(failed)?;
+        let file = Arc::new(Revocable::new(disk.open(name).map_err(failed)?));
         let bytes = file.len().map_err(failed)?;
         if bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
             return Err(damaged(bytes, "it is too short for a pack"));
@@ -191,6 +210,7 @@ impl Pack {
             bytes,
             name: name.to_owned(),
             path,
+            store,
             file,
             chunks: footer.chunks,
             parts,
@@ -268,22 +288,24 @@ impl Pack {
     }
 }
 
-fn part_of(graph: GraphBlocks, file: &Arc<dyn File>, path: &Path) -> Option<Part> {
+fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Path) -> Option<Part> {
     let (first, last) = (graph.blocks.first()?, graph.blocks.last()?);
     Some(Part {
         graph: graph.graph,
         first_sequence: first.first_sequence,
         end_sequence: last.end_sequence(),
-        set_aside: graph
-            .blocks
-            .iter()
-            .filter(|place| place.is_set_aside())
-            .map(|place| u64::from(place.jobs))
-            .sum(),
+        set_aside: jobs_of(&graph.blocks, BlockPlace::is_set_aside),
+        purged: jobs_of(&graph.blocks, |place| place.purged),
         blocks: graph.blocks,
+        fingerprints: graph.fingerprints,
         file: file.clone(),
         path: path.to_path_buf(),
     })
+}
+
+fn jobs_of(blocks: &[BlockPlace], which: impl Fn(&BlockPlace) -> bool) -> u64 {
+    let those = blocks.iter().filter(|place| which(place));
+    those.map(|place| u64::from(place.jobs)).sum()
 }
 
 /// Whether all places lie inside of the file and join as they must.
@@ -295,15 +317,23 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
                 .is_some_and(|end| end <= footer_at)
     };
     let blocks_join = footer.graphs.iter().all(|graph| {
-        let all_inside = graph
-            .blocks
-            .iter()
-            .all(|b| b.jobs > 0 && inside(b.offset, b.len) && b.first_sequence < NUMBER_MAX);
+        let all_inside = graph.blocks.iter().all(|b| {
+            let joins = b.jobs > 0 && b.first_sequence < NUMBER_MAX;
+            joins && inside(b.offset, b.len) && (b.is_empty() || !b.purged)
+        });
         all_inside
             && graph
                 .blocks
                 .windows(2)
                 .all(|w| w[0].end_sequence() == w[1].first_sequence)
+    });
+    let pages_join = footer.graphs.iter().all(|graph| {
+        let mut pages = graph.fingerprints.iter();
+        let in_order = graph
+            .fingerprints
+            .windows(2)
+            .all(|w| w[0].first <= w[1].first);
+        in_order && pages.all(|p| inside(p.offset, p.len) && p.first.is_possible())
     });
     let chunks_join = footer.chunks.iter().all(|c| inside(c.offset, c.len))
         && footer
@@ -320,7 +350,7 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         .is_some_and(|c| c.first_lsn <= footer.last_lsn)
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
-    blocks_join && chunks_join && in_range
+    blocks_join && pages_join && chunks_join && in_range
 }
 
 /// The checksum of all of a header but itself.

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::storage::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, text_len};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::Event;
+use crate::storage::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::storage::identity::StoreId;
 use crate::storage::names;
 use crate::storage::pack::{
@@ -39,6 +41,8 @@ pub(crate) struct PackWriter<'d> {
     chunk: Vec<u8>,
     chunk_lsn: u64,
     next_lsn: u64,
+    /// Whether it takes the place of a file of the same name.
+    replaces: bool,
     finished: bool,
 }
 
@@ -75,8 +79,15 @@ impl<'d> PackWriter<'d> {
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
             next_lsn: first_lsn,
+            replaces: false,
             finished: false,
         })
+    }
+
+    /// The pack takes the place of one of the same name, in one step.
+    pub(crate) fn replacing(mut self) -> PackWriter<'d> {
+        self.replaces = true;
+        self
     }
 
     fn offset(&self) -> u64 {
@@ -109,6 +120,7 @@ impl<'d> PackWriter<'d> {
         self.footer.graphs.push(GraphBlocks {
             graph,
             blocks: Vec::new(),
+            fingerprints: Vec::new(),
         });
     }
 
@@ -121,6 +133,8 @@ impl<'d> PackWriter<'d> {
     /// Adds a block to the graph last begun.
     pub(crate) fn block(&mut self, graph: u32, block: &Block, foreign_ids: bool) -> Result<()> {
         let offset = self.offset();
+        let times = || block.rows.iter().map(|row| row.submitted_ms);
+        let (first_ms, last_ms) = (times().min().unwrap_or_default(), times().max());
         block.seal(graph, &mut self.scratch, &mut self.pending);
         self.add_place(BlockPlace {
             first_sequence: block.first_sequence,
@@ -129,6 +143,9 @@ impl<'d> PackWriter<'d> {
             jobs: block.rows.len() as u32,
             large: false,
             foreign_ids,
+            purged: false,
+            first_ms,
+            span_ms: last_ms.unwrap_or(first_ms) - first_ms,
         });
         self.flush_if_full()
     }
@@ -161,14 +178,11 @@ impl<'d> PackWriter<'d> {
             jobs: 1,
             large: true,
             foreign_ids,
+            purged: false,
+            first_ms: job.2,
+            span_ms: 0,
         });
         Ok(())
-    }
-
-    /// Adds blocks of another pack as they are, to the graph last begun.
-    pub(crate) fn copy_blocks(&mut self, part: &Part) -> Result<()> {
-        let mut blocks = part.blocks.iter();
-        blocks.try_for_each(|place| self.copy_block(part, place))
     }
 
     /// Adds a block of another pack as it is, to the graph last begun.
@@ -190,7 +204,24 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Says of these jobs of the graph last begun that they are set aside.
-    pub(crate) fn set_aside(&mut self, mut from: u64, end: u64) {
+    pub(crate) fn set_aside(&mut self, from: u64, end: u64) {
+        self.without_block(from, end, false);
+    }
+
+    /// Says of these jobs of the graph last begun that they were purged.
+    pub(crate) fn purged(&mut self, from: u64, end: u64) {
+        self.without_block(from, end, true);
+    }
+
+    fn without_block(&mut self, mut from: u64, end: u64, purged: bool) {
+        let graph = self.footer.graphs.last_mut();
+        if let Some(last) = graph.and_then(|graph| graph.blocks.last_mut()) {
+            let is_same = last.is_empty() && last.purged == purged;
+            if let (true, Ok(jobs)) = (is_same, u32::try_from(end - last.first_sequence)) {
+                last.jobs = jobs;
+                return;
+            }
+        }
         while from < end {
             let jobs = u32::try_from(end - from).unwrap_or(u32::MAX);
             self.add_place(BlockPlace {
@@ -200,9 +231,59 @@ impl<'d> PackWriter<'d> {
                 jobs,
                 large: false,
                 foreign_ids: false,
+                purged,
+                first_ms: 0,
+                span_ms: 0,
             });
             from += u64::from(jobs);
         }
+    }
+
+    /// Adds the fingerprints of these jobs of the graph last begun, behind its blocks.
+    /// Each of its jobs that is not set aside has one.
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) -> Result<()> {
+        entries.sort_unstable();
+        self.sorted_fingerprints(entries.into_iter().map(Ok))
+    }
+
+    /// Adds the fingerprints of parts whose blocks were copied to the graph last begun,
+    /// but for those of jobs that are left out.
+    pub(crate) fn copy_fingerprints(
+        &mut self,
+        parts: &[Arc<Part>],
+        is_left_out: impl Fn(u64) -> bool,
+    ) -> Result<()> {
+        let kept = |entry: &Result<Entry>| !entry.as_ref().is_ok_and(|e| is_left_out(e.1));
+        self.sorted_fingerprints(Merged::new(parts).filter(kept))
+    }
+
+    fn sorted_fingerprints(&mut self, entries: impl Iterator<Item = Result<Entry>>) -> Result<()> {
+        let mut page = Vec::with_capacity(PAGE_ENTRIES);
+        for entry in entries {
+            page.push(entry?);
+            if page.len() == PAGE_ENTRIES {
+                self.fingerprint_page(&mut page)?;
+            }
+        }
+        self.fingerprint_page(&mut page)
+    }
+
+    fn fingerprint_page(&mut self, page: &mut Vec<Entry>) -> Result<()> {
+        let offset = self.offset();
+        let (Some(&(first, _)), Some(graph)) = (page.first(), self.footer.graphs.last_mut()) else {
+            return Ok(());
+        };
+        let first_sequence = graph.blocks.first().map_or(0, |place| place.first_sequence);
+        let place = (graph.graph, first_sequence, graph.fingerprints.len());
+        let before = self.pending.len();
+        seal_page(place, page, &mut self.scratch, &mut self.pending);
+        graph.fingerprints.push(PagePlace {
+            first,
+            offset,
+            len: (self.pending.len() - before) as u32,
+        });
+        page.clear();
+        self.flush_if_full()
     }
 
     /// Adds the next event; they come in the order of their LSNs, without gap.
@@ -259,7 +340,7 @@ impl<'d> PackWriter<'d> {
             .sync_names()
             .map_err(failed)
             .and_then(|()| Pack::open(self.disk, &self.name, self.store));
-        if opened.is_err() {
+        if opened.is_err() && !self.replaces {
             // Nobody knows of it. If it stays, open finds that it is not needed.
             self.disk.remove(&self.name).ok();
         }
@@ -273,6 +354,19 @@ pub(crate) struct JobsWriter<'w, 'd> {
     graph: u32,
     block: Block,
     foreign_ids: bool,
+    fingerprints: Vec<Entry>,
+    /// The number of the next job, once there was one.
+    next: Option<u64>,
+}
+
+/// A job as it is packed.
+#[derive(Clone, Copy)]
+pub(crate) struct PackedJob<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) id: &'a str,
+    pub(crate) request: &'a str,
+    pub(crate) time_ms: u64,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl<'w, 'd> JobsWriter<'w, 'd> {
@@ -284,16 +378,36 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
             graph,
             block: Block::default(),
             foreign_ids: false,
+            fingerprints: Vec::new(),
+            next: None,
         }
     }
 
+    /// Refuses a job that is not the one that follows: in a block it would be taken for
+    /// another.
+    fn follow(&mut self, from: u64, end: u64) -> Result<()> {
+        if self.next.replace(end).is_some_and(|next| next != from) {
+            let path = self.writer.disk.path(&self.writer.aside);
+            let what = format!(
+                "job {from} of graph {} is not the one that follows",
+                self.graph
+            );
+            return Err(Error::damaged(path, 0, what));
+        }
+        Ok(())
+    }
+
     /// Adds the next job.
-    pub(crate) fn push(
-        &mut self,
-        sequence: u64,
-        (id, request, time_ms): (&str, &str, u64),
-        is_foreign: bool,
-    ) -> Result<()> {
+    pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_foreign: bool) -> Result<()> {
+        let &PackedJob {
+            sequence,
+            id,
+            request,
+            time_ms,
+            fingerprint,
+        } = job;
+        self.follow(sequence, sequence + 1)?;
+        self.fingerprints.push((fingerprint, sequence));
         if PackWriter::is_large(id, request) {
             self.end_block()?;
             return self
@@ -313,13 +427,42 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
 
     /// Says of these jobs that they are set aside.
     pub(crate) fn set_aside(&mut self, from: u64, end: u64) -> Result<()> {
+        if from == end {
+            return Ok(());
+        }
+        self.follow(from, end)?;
         self.end_block()?;
         self.writer.set_aside(from, end);
         Ok(())
     }
 
-    /// Writes out what is not written yet; to be called at the end.
-    pub(crate) fn end_block(&mut self) -> Result<()> {
+    /// Says of these jobs that they were purged.
+    pub(crate) fn purged(&mut self, from: u64, end: u64) -> Result<()> {
+        self.follow(from, end)?;
+        self.end_block()?;
+        self.writer.purged(from, end);
+        Ok(())
+    }
+
+    /// Adds a block of another pack as it is; its fingerprints come otherwise.
+    pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
+        self.follow(place.first_sequence, place.end_sequence())?;
+        self.end_block()?;
+        self.writer.copy_block(part, place)
+    }
+
+    /// Writes out what is not written yet, but for the fingerprints.
+    pub(crate) fn finish_blocks(mut self) -> Result<()> {
+        self.end_block()
+    }
+
+    /// Writes out what is not written yet.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.end_block()?;
+        self.writer.fingerprints(self.fingerprints)
+    }
+
+    fn end_block(&mut self) -> Result<()> {
         if !self.block.rows.is_empty() {
             self.writer
                 .block(self.graph, &self.block, self.foreign_ids)?;

@@ -348,6 +348,14 @@ impl Segment {
         rewrite().map_err(|e| Error::io("sync", &self.path, &e))
     }
 
+    /// Calls `each` with the events of all frames that are there by now, frame by frame.
+    pub(crate) fn each_event(&self, mut each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
+        let frames = self.frames.read().clone();
+        frames
+            .into_iter()
+            .try_for_each(|(first_lsn, _)| self.events_near(first_lsn, &mut each))
+    }
+
     /// Calls `each` with the events of the frame that holds this LSN.
     pub(crate) fn events_near(
         &self,

@@ -54,6 +54,7 @@ pub enum Op {
     /// Goes on with the cursor that the last list ended with.
     GoOn,
     JobById(Pick),
+    Find(Pick, Content),
     Count(Pick),
     Reopen,
     ReopenAfterDrop,
@@ -122,6 +123,7 @@ pub fn an_op() -> impl Strategy<Value = Op> {
             .prop_map(|(g, limit)| Op::PageLimit(g, limit)),
         4 => Just(Op::GoOn),
         3 => any::<Pick>().prop_map(Op::JobById),
+        3 => (any::<Pick>(), a_content()).prop_map(|(g, c)| Op::Find(g, c)),
         2 => any::<Pick>().prop_map(Op::Count),
         2 => Just(Op::Reopen),
         2 => Just(Op::ReopenAfterDrop),

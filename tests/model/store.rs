@@ -17,7 +17,8 @@ use crate::common;
 use crate::folder::{Files, SEGMENT_HEADER_BYTES, left_in, log_end, log_end_in, put_into};
 use crate::operations::{AfterRun, Content, End, NAMES, Op, Pick};
 use crate::world::{
-    Fact, GraphWorld, World, assert_illegal, check_outcome, check_page, filter, same_request,
+    Fact, GraphWorld, World, assert_illegal, check_found, check_outcome, check_page, filter,
+    same_request,
 };
 
 const PROJECT: &str = "10001";
@@ -236,6 +237,11 @@ impl Test {
             }
             Op::GoOn => self.go_on(),
             Op::JobById(pick) => self.job_by_id(*pick),
+            Op::Find(graph, content) => {
+                if let Some((n, graph)) = self.graph(*graph) {
+                    check_found(&graph, &self.world.graphs[n], &content.request());
+                }
+            }
             Op::Count(graph) => self.count(*graph),
             Op::Reopen => {
                 self.store().close().unwrap();
@@ -539,6 +545,7 @@ impl Test {
             for (sequence, job) in world.jobs.iter().enumerate().step_by(4) {
                 let found = graph.job(&job.id).unwrap();
                 job.check(&found.expect("the job is there"), sequence);
+                check_found(graph, world, &(job.request.clone(), job.wire.to_string()));
             }
         }
     }

@@ -119,6 +119,19 @@ pub fn same_request(a: &str, b: &str) -> bool {
     in_one_order(a) == in_one_order(b)
 }
 
+/// Compares the jobs that are found by a request: newest first, all, and no others.
+pub fn check_found(graph: &Graph, world: &GraphWorld, (request, wire): &(Request, String)) {
+    let jobs = world.jobs.iter().enumerate().rev();
+    let same: Vec<_> = jobs
+        .filter(|(_, job)| same_request(&job.wire, wire))
+        .collect();
+    let found: Vec<Job> = graph.find(request).unwrap().map(|j| j.unwrap()).collect();
+    assert_eq!(found.len(), same.len());
+    for (job, (sequence, fact)) in found.iter().zip(same) {
+        fact.check(job, sequence);
+    }
+}
+
 pub fn assert_illegal(error: Error, job: &Fact, wanted: State) {
     match error {
         Error::IllegalTransition { id, from, to } => {
@@ -161,7 +174,7 @@ pub fn check_page(
     let after: Vec<_> = after.skip(offset).copied().collect();
     let shown = &after[..limit.min(after.len())];
     let page = graph.list(asked).unwrap();
-    assert_eq!(page.total(), matching.len() as u64);
+    assert_eq!(page.total().unwrap(), matching.len() as u64);
     assert_eq!(page.len(), shown.len());
     let jobs: Vec<Job> = page.jobs().map(|job| job.unwrap()).collect();
     assert_eq!(jobs.len(), shown.len());

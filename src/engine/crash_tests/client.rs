@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Completion, Graph, Submitted};
 use crate::id::JobId;
 use crate::job::State;
+use crate::list::List;
 use crate::options::{Durability, Options};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
@@ -150,6 +151,7 @@ impl Store {
                 Ok(Vec::new())
             }
             Act::Cancel { graph, id } => self.graph(graph).cancel(id).map(|_| Vec::new()),
+            Act::Purge { graph } => self.graph(graph).purge(List::new()).map(|_| Vec::new()),
         }
     }
 }
@@ -230,6 +232,10 @@ pub(super) enum Act {
         graph: String,
         id: JobId,
     },
+    /// All that are complete, in one commit.
+    Purge {
+        graph: String,
+    },
 }
 
 impl Act {
@@ -277,6 +283,7 @@ impl World {
                 oldest.expect("a job is pending").state = State::Running;
             }
             Act::Complete { graph, id, outcome } => self.job(graph, id).complete(outcome),
+            Act::Purge { graph } => self.jobs(graph).retain(|job| job.state != State::Complete),
             Act::Cancel { graph, id } => {
                 let job = self.job(graph, id);
                 match job.state {
@@ -434,6 +441,9 @@ impl Client {
             jobs.map(|job| JobId::new(&*job.id).expect("an id"))
                 .collect()
         };
+        if ids(State::Complete).len() > 12 && self.random.below(8) == 0 {
+            return Act::Purge { graph };
+        }
         let (pending, running) = (ids(State::Pending), ids(State::Running));
         let (dice, many) = (self.random.below(100), running.len() > 4);
         if let Some(id) = self

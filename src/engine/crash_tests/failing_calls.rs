@@ -8,12 +8,15 @@
 //! reopening every acknowledged fact is there.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::engine::crash_tests::client::{
     Client, Random, Store, assert_no_thread_panicked, within_bounds,
 };
 use crate::engine::crash_tests::world::{Seen, World};
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::job::{Job, State};
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::{Call, Fault, Image};
@@ -241,6 +244,23 @@ fn begun(seed: u64) -> (Arc<Memory>, Client, Store) {
     (disk, client, store)
 }
 
+/// A thread that waits for a job which does not end any more.
+fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Job>> {
+    let mut graphs = world.graphs.iter();
+    let open = graphs.find_map(|(graph, jobs)| {
+        let open = jobs.iter().find(|job| job.state != State::Complete)?;
+        Some((graph, open.id.clone()))
+    });
+    let (graph, id) = open.expect("a job is open");
+    let mut waiting = store.graph(graph).ended(&*id).expect("it is there");
+    let soon = waiting.wait_timeout(Duration::from_millis(1));
+    assert!(soon.expect("a wait").is_none());
+    std::thread::spawn(move || {
+        let bound = Duration::from_secs(60);
+        waiting.wait_timeout(bound).map(|job| job.expect("it ends"))
+    })
+}
+
 #[test]
 fn a_failed_sync_is_an_unknown_commit_and_then_the_store_only_reads() {
     for errno in [EIO, ENOSPC] {
@@ -254,9 +274,12 @@ fn a_failed_sync_is_an_unknown_commit_and_then_the_store_only_reads() {
                 hits: |call| call == Call::Sync,
             },
         );
+        let waiting = waiting_for_an_open_job(&store, &client.world);
         let Err((Error::CommitUnknown { why, .. }, unknown)) = client.step(&store) else {
             panic!("a commit without a sync");
         };
+        let waited = waiting.join().expect("no panic");
+        assert!(matches!(waited, Err(Error::ReadOnly { why: same }) if same == why));
         disk.heal();
         match client.step(&store) {
             Err((Error::ReadOnly { why: still }, _)) => assert_eq!(still, why),

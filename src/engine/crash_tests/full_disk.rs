@@ -14,7 +14,7 @@ use crate::engine::crash_tests::client::{
 };
 use crate::engine::crash_tests::power_cuts::{check, power_cuts};
 use crate::engine::crash_tests::world::{Seen, World};
-use crate::engine::queue::{Action, Operation};
+use crate::engine::queue::{Action, Operation, Submission};
 use crate::error::Error;
 use crate::health::Health;
 use crate::id::JobId;
@@ -248,7 +248,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
             acts.push(None);
             actions.push(Action::Submit {
                 graph: graph.clone(),
-                request: request(300),
+                submission: Submission::new(store.engine.store, request(300)),
             });
         }
         if n < 2 {

@@ -12,6 +12,7 @@ use crate::graph::Graph;
 use crate::job::{Job, State};
 use crate::list::List;
 use crate::outcome::{Outcome, OutcomeKind};
+use crate::request::Request;
 
 /// A job as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,14 +176,17 @@ impl SeenGraph {
             let page = graph.list(List::new().state(state).limit(7));
             let jobs = page.and_then(|page| {
                 let shown = page.jobs().try_fold(0, |n, job| job.map(|_| n + 1))?;
-                assert_eq!(shown, page.total().min(7), "a page by state");
-                Ok([page.total(), graph.count(state)?])
+                assert_eq!(shown, page.total().unwrap().min(7), "a page by state");
+                Ok([page.total().unwrap(), graph.count(state)?])
             });
             SeenState { state, jobs }
         });
         SeenGraph {
             name: graph.name().to_owned(),
-            total: page.as_ref().map(|page| page.total()).map_err(Error::clone),
+            total: page
+                .as_ref()
+                .map(|page| page.total().unwrap())
+                .map_err(Error::clone),
             jobs,
             jobs_error,
             json: page.and_then(|page| page.to_json()),
@@ -234,14 +238,25 @@ impl SeenGraph {
         Ok(())
     }
 
-    /// Looks jobs up by their ids: every `step`-th that should be there. Returns
-    /// the first error.
+    /// Looks jobs up by their ids and by their requests: every `step`-th that should be
+    /// there. Returns the first error.
     pub(super) fn look_up(&self, expected: &[Fact], step: usize) -> Result<Option<Error>, String> {
         let mut error = None;
         for fact in expected.iter().step_by(step) {
             match self.graph.job(&*fact.id) {
                 Ok(Some(job)) if Fact::of(&job) == *fact => {}
                 Ok(found) => return Err(format!("job {} is {found:?}, not {fact:?}", fact.id)),
+                Err(e) => error = error.or(Some(e)),
+            }
+            let request = Request::from_json(&fact.request).expect("a request");
+            let matches = self.graph.find(&request).and_then(|matches| {
+                let ids = matches.map(|job| job.map(|job| job.id().to_string()));
+                ids.collect::<Result<Vec<String>, Error>>()
+            });
+            let same = expected.iter().rev().filter(|f| f.request == fact.request);
+            match matches {
+                Ok(ids) if same.map(|f| &*f.id).eq(ids.iter()) => {}
+                Ok(ids) => return Err(format!("by the request of {}: {ids:?}", fact.id)),
                 Err(e) => error = error.or(Some(e)),
             }
         }

@@ -122,7 +122,7 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
                             let jobs = page.jobs().map(|job| job.expect("a job"));
                             assert!(
                                 jobs.inspect(|j| assert_eq!(j.state(), state)).count() as u64
-                                    == page.total()
+                                    == page.total().unwrap()
                             );
                         }
                         let begun = List::new().state(State::Running).state(State::Complete);

@@ -10,9 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Pace;
 use crate::engine::large::Large;
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::id;
 use crate::storage::block::Block;
 use crate::storage::event::{Event, last_of_sequences};
+use crate::storage::fingerprints::Entry;
 use crate::storage::pack::{Pack, Part};
+use crate::storage::purged;
 
 /// What the sound part of a file tells of graphs, and what is not sound.
 #[derive(Default)]
@@ -54,6 +58,9 @@ impl Tally {
             | Event::Started {
                 graph, sequence, ..
             }
+            | Event::Keyed {
+                graph, sequence, ..
+            }
             | Event::CancelRequested {
                 graph, sequence, ..
             }
@@ -70,7 +77,15 @@ impl Tally {
             } => {
                 self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
             }
-            Event::Booted { .. } | Event::Lost { .. } => {}
+            Event::Purged { graph, jobs, .. } => {
+                if let Some(last) = purged::unpack(jobs).and_then(|jobs| jobs.last().cloned()) {
+                    self.speak(graph, last.sequence);
+                }
+            }
+            Event::Booted { .. }
+            | Event::Lost { .. }
+            | Event::Erased { .. }
+            | Event::Forgotten { .. } => {}
         }
     }
 }
@@ -79,10 +94,16 @@ impl Tally {
 pub(crate) struct PackChecked {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
+    /// Graphs whose fingerprints are not sound.
+    pub(crate) bad_fingerprints: BTreeSet<u32>,
     pub(crate) tally: Tally,
 }
 
 impl PackChecked {
+    pub(super) fn is_sound(&self) -> bool {
+        self.bad_chunks.is_empty() && self.bad_blocks.is_empty() && self.bad_fingerprints.is_empty()
+    }
+
     pub(crate) fn into_damage(self) -> Vec<(Error, u64, u64)> {
         self.tally.damage
     }
@@ -93,6 +114,7 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
     let mut checked = PackChecked {
         bad_chunks: BTreeSet::new(),
         bad_blocks: BTreeSet::new(),
+        bad_fingerprints: BTreeSet::new(),
         tally: Tally::default(),
     };
     let mut buffer = Vec::new();
@@ -119,24 +141,62 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
         }
         pace(u64::from(place.len))?;
     }
-    let mut block = Block::default();
-    let mut piece = Vec::new();
+    let (mut block, mut piece) = (Block::default(), Vec::new());
     for part in &pack.parts {
+        let mut requests = Some(0);
         for (n, place) in part.blocks.iter().enumerate() {
-            let read = check_block(part, n, &mut block, &mut piece);
+            let mut sum = 0u64;
+            let read = each_request(part, n, (&mut block, &mut piece), |sequence, request| {
+                sum = sum.wrapping_add(entry_hash((
+                    Fingerprint::of_json(pack.store, request),
+                    sequence,
+                )));
+            });
             match read.map_err(|error| unreadable(error, place.offset)) {
-                Ok(()) => {}
+                Ok(()) => requests = requests.map(|requests: u64| requests.wrapping_add(sum)),
                 Err(error @ Error::Damaged { .. }) => {
                     let jobs = u64::from(place.jobs);
                     checked.tally.damage.push((error, jobs, 0));
                     checked.bad_blocks.insert((part.graph, n));
+                    requests = None;
                 }
                 Err(error) => return Err(error),
             }
             pace(u64::from(place.len))?;
         }
+        match check_fingerprints(part, requests, pace) {
+            Ok(()) => {}
+            Err(error @ Error::Damaged { .. }) => {
+                checked.tally.damage.push((error, 0, 0));
+                checked.bad_fingerprints.insert(part.graph);
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(checked)
+}
+
+/// Reads all of a part's fingerprints and compares them with those of the requests in
+/// its blocks, as the sum of what [`entry_hash`] makes of each, where all could be read.
+fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Result<()> {
+    let mut sum = 0u64;
+    for (n, place) in part.fingerprints.iter().enumerate() {
+        let page = part.fingerprint_page(n);
+        for entry in page.map_err(|error| unreadable(error, place.offset))? {
+            sum = sum.wrapping_add(entry_hash(entry));
+        }
+        pace(u64::from(place.len))?;
+    }
+    if requests.is_some_and(|requests| requests != sum) {
+        let at = part.fingerprints.first().map_or(0, |place| place.offset);
+        let what = "its fingerprints are not those of its requests";
+        return Err(Error::damaged(&part.path, at, what));
+    }
+    Ok(())
+}
+
+fn entry_hash((Fingerprint(fingerprint), sequence): Entry) -> u64 {
+    id::mix(id::mix(fingerprint) ^ sequence)
 }
 
 /// What the system cannot read is damaged, too: a bad sector, say.
@@ -149,13 +209,27 @@ pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     }
 }
 
-fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) -> Result<()> {
+/// Reads all of a part's `n`-th block and calls `each` with the sequence number and the
+/// text of each of its requests.
+pub(crate) fn each_request(
+    part: &Part,
+    n: usize,
+    (block, piece): (&mut Block, &mut Vec<u8>),
+    mut each: impl FnMut(u64, &str),
+) -> Result<()> {
     let place = &part.blocks[n];
-    if place.is_set_aside() {
+    let damaged = || Error::damaged(&part.path, place.offset, "a block of jobs is not valid");
+    if place.is_empty() {
         return Ok(());
     }
     if place.large {
-        return Large::in_pack(part, *place)?.text().map(|_| ());
+        let large = Large::in_pack(part, *place)?;
+        let row = large.row;
+        let text = large.text()?;
+        let request = text.get(row.request_range()).ok_or_else(damaged)?;
+        let request = std::str::from_utf8(request).map_err(|_| damaged())?;
+        each(place.first_sequence, request);
+        return Ok(());
     }
     piece.resize(place.len as usize, 0);
     part.file
@@ -164,5 +238,10 @@ fn check_block(part: &Part, n: usize, block: &mut Block, piece: &mut Vec<u8>) ->
     let opened = block.open(part.graph, place.first_sequence, piece);
     let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
     let texts = whole.filter(|()| std::str::from_utf8(block.text()).is_ok());
-    texts.ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
+    texts.ok_or_else(damaged)?;
+    for (sequence, row) in (place.first_sequence..).zip(&block.rows) {
+        let request = std::str::from_utf8(block.request(row)).map_err(|_| damaged())?;
+        each(sequence, request);
+    }
+    Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) struct SegmentFound {
     pub(super) header: Option<(u64, u64, u64)>,
     /// First LSN, place and length of the frames that count.
     pub(crate) frames: Vec<FrameFound>,
+    /// The last LSN before them that frames say is synced whose events are none.
+    pub(super) synced_lsn: u64,
     pub(super) len: u64,
 }
 
@@ -70,7 +72,10 @@ impl SegmentFound {
 pub(super) fn frame_events<'b>(frame: &Frame<'b>) -> Option<Vec<(u64, Event<'b>)>> {
     let mut events = Vec::new();
     let whole = frame.events(|lsn, event, _| {
-        let is_packs = matches!(event, Event::Submits { .. } | Event::Lost { .. });
+        let is_packs = matches!(
+            event,
+            Event::Submits { .. } | Event::Lost { .. } | Event::Erased { .. }
+        );
         events.push((lsn, event));
         if is_packs { Err(()) } else { Ok(()) }
     });
@@ -127,6 +132,8 @@ impl SegmentFound {
             at = frame.at + frame.len;
             kept.push(*frame);
         }
+        // A reader of the log believes those frames, too.
+        let limit = limit.or_else(|| Some(self.synced_lsn + 1));
         if let Some(limit) = limit.filter(|&limit| lsn < limit) {
             holes.push(Hole {
                 first_lsn: lsn,

@@ -203,7 +203,7 @@ impl Work<'_> {
                 return Ok(());
             };
             let looked = || {
-                let total = graph.list(List::new().limit(1))?.total();
+                let total = graph.list(List::new().limit(1))?.total().unwrap();
                 let latest = List::new().offset(total.saturating_sub(6)).limit(6);
                 graph.list(latest)?.jobs().collect::<Result<Vec<_>, _>>()
             };

@@ -284,8 +284,8 @@ fn same_page(
     total: usize,
     errors: &mut Vec<Error>,
 ) -> Result<(), String> {
-    if (page.total(), page.len()) != (total as u64, shown.len()) {
-        let (seen, len) = (page.total(), page.len());
+    if (page.total().unwrap(), page.len()) != (total as u64, shown.len()) {
+        let (seen, len) = (page.total().unwrap(), page.len());
         return Err(format!(
             "{len} of {seen} jobs, not {} of {total}",
             shown.len()

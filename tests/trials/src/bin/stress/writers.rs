@@ -161,7 +161,7 @@ pub(crate) fn drop_and_create(
 ) {
     while tally.goes_on() {
         let graph = store.create_graph("p", "moody").expect("it is created");
-        assert_eq!(graph.list(List::new()).expect("a page").total(), 0);
+        assert_eq!(graph.list(List::new()).expect("a page").total().unwrap(), 0);
         let mut last = None;
         for n in 0..1 + random.below(30) {
             let body = format!("[{n},\"{}\"]", padding(&mut random));

@@ -1,0 +1,218 @@
+//! A copy of a store at work.
+//!
+//! Owns: [`JobStore::backup`]. Must not know: what is in the files.
+//! Promise: the copy holds everything that was acknowledged before the call, is durable
+//! when the call returns, and opens as a store; the store that it is of is not touched.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::storage::names;
+use crate::store::JobStore;
+
+/// Bytes copied at once.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// How far a backup has come: see [`JobStore::backup_with`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackedUp {
+    /// Bytes of files that are in the copy.
+    pub bytes: u64,
+    /// Of those, in files that it shares with the store, by hard links.
+    pub linked_bytes: u64,
+    /// Bytes it will have.
+    pub of: u64,
+}
+
+impl JobStore {
+    /// Makes a copy of the store, which goes on meanwhile, in a folder that does not
+    /// exist yet or is empty.
+    ///
+    /// The copy holds everything that was acknowledged before the call, and whole commits
+    /// of what came meanwhile or nothing of them. It opens as a store that was not closed:
+    /// jobs that are running by then are recovered as after a crash, and its index is made
+    /// anew. Packs, which are never written to again, are shared by hard links where the
+    /// folder lies on the same file system; the rest is copied.
+    ///
+    /// Both are the same store to ids, cursors and positions, and go their own ways from
+    /// there: do not put files of one into the other.
+    ///
+    /// # Cost
+    /// Commits wait for one sync and a look at what files there are. Packing waits until
+    /// packs are linked, or copied where they cannot be.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] for a folder that holds something; [`Error::InvalidUse`] for a
+    /// store in memory; [`Error::DiskFull`], [`Error::PermissionDenied`], [`Error::Io`],
+    /// [`Error::Closed`], [`Error::ReadOnly`]. What was made of the copy is removed.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = JobStore::open(dir.path().join("store"))?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let copy = dir.path().join("copy");
+    /// store.backup(&copy)?;
+    ///
+    /// let copy = JobStore::open(&copy)?;
+    /// assert_eq!(copy.graph("10001", "movie")?.list(List::new())?.total(), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackedUp> {
+        self.backup_with(dir, |_| {})
+    }
+
+    /// The same, and `progress` is told of it after each file and each MiB.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::backup`].
+    pub fn backup_with(
+        &self,
+        dir: impl AsRef<Path>,
+        progress: impl FnMut(BackedUp),
+    ) -> Result<BackedUp> {
+        let engine = self.engine();
+        engine.check_writable()?;
+        if !engine.is_on_disk() {
+            return Err(Error::InvalidUse {
+                what: "a store in memory has no files to back up; export its graphs",
+            });
+        }
+        let dir = dir.as_ref();
+        let is_new = make_folder(dir)?;
+        let mut backup = Backup {
+            engine,
+            dir,
+            made: Vec::new(),
+            done: BackedUp::default(),
+            progress,
+        };
+        let copied = backup.run();
+        if copied.is_err() {
+            backup
+                .made
+                .iter()
+                .for_each(|path| drop(fs::remove_file(path)));
+            if is_new {
+                fs::remove_dir(dir).ok();
+            }
+        }
+        copied.map(|()| backup.done)
+    }
+}
+
+/// Makes the folder, or takes one that is empty.
+fn make_folder(dir: &Path) -> Result<bool> {
+    let failed = |e: &io::Error| Error::io("create", dir, e);
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let mut there = fs::read_dir(dir).map_err(|e| failed(&e))?;
+            match there.next() {
+                None => Ok(false),
+                Some(found) => {
+                    let found = found.map_err(|e| failed(&e))?.file_name();
+                    Err(Error::NotAStore {
+                        path: dir.to_path_buf(),
+                        found: found.to_string_lossy().into_owned(),
+                    })
+                }
+            }
+        }
+        Err(e) => Err(failed(&e)),
+    }
+}
+
+struct Backup<'b, P> {
+    engine: &'b Engine,
+    dir: &'b Path,
+    /// Files of the copy.
+    made: Vec<PathBuf>,
+    done: BackedUp,
+    progress: P,
+}
+
+impl<P: FnMut(BackedUp)> Backup<'_, P> {
+    fn run(&mut self) -> Result<()> {
+        // Packs keep their names as long as this is held.
+        let files = self.engine.files.lock();
+        let (packs, segments, end) = self.engine.at_rest()?;
+        let packed: u64 = packs.iter().map(|pack| pack.bytes).sum();
+        let last = segments.len().saturating_sub(1);
+        let end_of = |n: usize| match n == last {
+            true => Ok(end),
+            false => segments[n].end().map_or_else(|| segments[n].file.len(), Ok),
+        };
+        let mut ends = Vec::new();
+        for (n, segment) in segments.iter().enumerate() {
+            ends.push(end_of(n).map_err(|e| Error::io("read", &segment.path, &e))?);
+        }
+        self.done.of = packed + ends.iter().sum::<u64>();
+        for pack in &packs {
+            let to = self.dir.join(&pack.name);
+            match fs::hard_link(&pack.path, &to) {
+                Ok(()) => {
+                    self.made.push(to);
+                    self.done.bytes += pack.bytes;
+                    self.done.linked_bytes += pack.bytes;
+                    (self.progress)(self.done);
+                }
+                Err(_) => self.copy(&*pack.file, pack.bytes, &pack.name, &pack.path)?,
+            }
+        }
+        drop(files);
+        for (segment, end) in segments.iter().zip(ends) {
+            let name = names::segment(segment.header.epoch);
+            self.copy(&*segment.file, end, &name, &segment.path)?;
+        }
+        // Last: without it the folder is no store.
+        let store = self.engine.disk.open(names::STORE);
+        let path = self.engine.disk.path(names::STORE);
+        let store = store.map_err(|e| Error::io("read", &path, &e))?;
+        let len = store.len().map_err(|e| Error::io("read", &path, &e))?;
+        self.copy(&*store, len, names::STORE, &path)?;
+        let parent = self.dir.parent().filter(|p| !p.as_os_str().is_empty());
+        for dir in [self.dir, parent.unwrap_or(Path::new("."))] {
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(|e| Error::io("sync", dir, &e))?;
+        }
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        from: &dyn crate::storage::disk::File,
+        bytes: u64,
+        name: &str,
+        path: &Path,
+    ) -> Result<()> {
+        let to = self.dir.join(name);
+        let failed = |e: &io::Error| Error::io("write", &to, e);
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(&to);
+        let mut file = opened.map_err(|e| failed(&e))?;
+        self.made.push(to.clone());
+        let (mut at, mut buffer) = (0, Vec::new());
+        while at < bytes {
+            let step = (bytes - at).min(COPY_BYTES);
+            buffer.resize(step as usize, 0);
+            from.read_exact_at(&mut buffer, at)
+                .map_err(|e| Error::io("read", path, &e))?;
+            file.write_all(&buffer).map_err(|e| failed(&e))?;
+            at += step;
+            // What a store is made of counts, not the few bytes that name it.
+            if name != names::STORE {
+                self.done.bytes += step;
+            }
+            (self.progress)(self.done);
+        }
+        file.sync_all().map_err(|e| failed(&e))
+    }
+}

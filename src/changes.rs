@@ -1,0 +1,436 @@
+//! What happens to a graph's jobs, as a feed that can be followed.
+//!
+//! Owns: [`Graph::changes`], [`Changes`], [`Change`], [`Position`]. Must not know: how
+//! the log is read.
+//! Promise: every durable change behind a position, once and in the order of commits; a
+//! position can be kept anywhere, and the feed goes on right behind it after any
+//! restart; what is kept no more is said, not passed over.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+use crate::engine::feed::{Feed, Found, Happened};
+use crate::engine::graph_state::GraphCore;
+use crate::engine::jobs::NearIds;
+use crate::engine::waiting::{ANY, Waiter};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::id::JobId;
+use crate::options::Durability;
+use crate::outcome::Outcome;
+use crate::retention::PurgeReason;
+use crate::sync::atomic::Ordering;
+use crate::sync::time::Instant;
+
+/// What happened to a job.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// It was recorded, as pending.
+    Submitted,
+    /// It began to run.
+    Started,
+    /// It was asked to stop.
+    CancelRequested,
+    /// It is complete.
+    Completed(Outcome),
+    /// An open made it pending again.
+    Requeued,
+    /// It was purged.
+    #[non_exhaustive]
+    Purged {
+        /// Why.
+        reason: PurgeReason,
+        /// Where the engine keeps its result, for the engine to delete.
+        result_ref: Option<String>,
+    },
+    /// Here the feed has a gap: so many events of the store, of this graph or of others,
+    /// are kept no more, because their jobs were purged, or were lost and set aside by a
+    /// repair. A reader that has to know everything starts over from a list.
+    #[non_exhaustive]
+    Gone {
+        /// How many events, at most.
+        events: u64,
+    },
+}
+
+/// A change in a graph: from [`Changes`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Hand it to [`Graph::changes`], and the feed goes on behind this change.
+    pub position: Position,
+    /// The job's sequence number ([`Job::sequence`](crate::Job::sequence)); none of a gap.
+    pub sequence: Option<u64>,
+    /// The job's id; none of a gap, nor once the job is purged.
+    pub id: Option<JobId>,
+    /// When it happened; none of a gap.
+    pub at: Option<SystemTime>,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+impl Graph {
+    /// What happens to the graph's jobs, behind a position, or from the beginning: first
+    /// what has happened, then what does ([`Changes::next_timeout`],
+    /// [`Changes::poll_next`]).
+    ///
+    /// # Ordering
+    /// That of commits. In [`Durability::Synced`] a change is
+    /// in the feed when its write returns; in interval mode once it is synced.
+    ///
+    /// # Cost
+    /// Events are read from the log some 32 KiB at a time; a job's id costs reading its
+    /// block, some of which are kept. No commit waits for it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPosition`] for a position of another graph, or an altered one;
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Outcome, Position, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// let first = changes.next().transpose()?;
+    /// assert_eq!(first.as_ref().map(|c| &c.kind), Some(&ChangeKind::Submitted));
+    /// assert!(changes.next().is_none(), "no more has happened");
+    ///
+    /// // Kept anywhere, a position is where to go on.
+    /// let text = first.map(|c| c.position.to_string()).unwrap_or_default();
+    /// movie.cancel(&id)?;
+    /// let mut later = movie.changes(Some(&text.parse::<Position>()?))?;
+    /// let kind = later.next().transpose()?.map(|change| change.kind);
+    /// assert_eq!(kind, Some(ChangeKind::Completed(Outcome::cancelled())));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn changes(&self, from: Option<&Position>) -> Result<Changes> {
+        self.check()?;
+        let seen = match from {
+            Some(position) => position.place(&self.core)?,
+            None => (0, u64::MAX),
+        };
+        Ok(Changes {
+            graph: self.clone(),
+            feed: Feed::new(&self.core, seen),
+            only: None,
+            blocks: VecDeque::new(),
+            waiter: None,
+            is_over: false,
+        })
+    }
+
+    /// The same of one job. A gap may hold changes of others only.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and of
+    /// [`Graph::job`].
+    pub fn job_changes(&self, id: impl AsRef<str>, from: Option<&Position>) -> Result<Changes> {
+        let mut changes = self.changes(from)?;
+        let (sequence, _) = self.resolve_to_read(id.as_ref())?;
+        changes.only = Some(sequence);
+        Ok(changes)
+    }
+
+    /// The end of the feed as it is now.
+    ///
+    /// # Errors
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    pub fn position(&self) -> Result<Position> {
+        self.check()?;
+        let durable_lsn = self.engine().durable_lsn.load(Ordering::Acquire);
+        Ok(Position::new(&self.core, (durable_lsn, u64::MAX)))
+    }
+}
+
+/// Blocks whose ids are kept.
+const BLOCKS_KEPT: usize = 32;
+
+/// The changes of a graph or a job, in order: from [`Graph::changes`].
+///
+/// As an iterator it ends where no more has happened, and goes on when more has. It
+/// keeps the store open.
+pub struct Changes {
+    graph: Graph,
+    feed: Feed,
+    /// Only those of this job.
+    only: Option<u64>,
+    /// Blocks read last, the youngest last.
+    blocks: VecDeque<NearIds>,
+    waiter: Option<Arc<Waiter>>,
+    /// After an error.
+    is_over: bool,
+}
+
+impl Changes {
+    /// Up to where it was read: a feed from here goes on behind it.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::new(&self.graph.core, self.feed.seen())
+    }
+
+    /// The next change, if there is one now or within the timeout.
+    ///
+    /// # Errors
+    /// Those of reading: see the iterator.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
+        let deadline = Instant::now().checked_add(timeout);
+        while !self.is_over {
+            let waiter = self.listed();
+            if let Some(change) = self.next().transpose()? {
+                return Ok(Some(change));
+            }
+            let until = self.look_again_at(deadline);
+            if !waiter.wait(until) && deadline.is_some_and(|at| at <= Instant::now()) {
+                return Ok(None);
+            }
+            self.unlist();
+        }
+        Ok(None)
+    }
+
+    /// The next change, or who is woken once there may be one; for streams of any async
+    /// runtime. It reads from the files, which are nearly always in the system's cache.
+    /// In interval mode nobody is woken by a sync: poll again after the interval.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
+        loop {
+            let waiter = self.listed();
+            if let Some(change) = self.next() {
+                return Poll::Ready(change);
+            }
+            if let Err(error) = self.graph.check() {
+                return Poll::Ready(Err(error));
+            }
+            if !waiter.poll(context.waker()) {
+                return Poll::Pending;
+            }
+            self.unlist();
+        }
+    }
+
+    /// In interval mode syncs call nobody.
+    fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {
+        match self.graph.engine().options.durability {
+            Durability::Synced => deadline,
+            Durability::Interval(interval) => {
+                let soon = Instant::now().checked_add(interval);
+                deadline.into_iter().chain(soon).min()
+            }
+        }
+    }
+
+    fn listed(&mut self) -> Arc<Waiter> {
+        let core = &self.graph.core;
+        let add = || core.state.write().waiters.add(ANY);
+        self.waiter.get_or_insert_with(add).clone()
+    }
+
+    fn unlist(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            let mut state = self.graph.core.state.write();
+            state.waiters.remove(ANY, &waiter);
+        }
+    }
+
+    fn find_next(&mut self) -> Result<Option<Change>> {
+        self.graph.check()?;
+        while let Some(found) = self.feed.next(self.graph.engine())? {
+            let is_gap = matches!(found.happened, Happened::Gone(_));
+            if is_gap || self.only.is_none_or(|only| only == found.sequence) {
+                return self.change(found).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn change(&mut self, found: Found) -> Result<Change> {
+        let position = Position::new(&self.graph.core, found.at);
+        let kind = match found.happened {
+            Happened::Gone(events) => {
+                return Ok(Change {
+                    position,
+                    sequence: None,
+                    id: None,
+                    at: None,
+                    kind: ChangeKind::Gone { events },
+                });
+            }
+            Happened::Submitted => ChangeKind::Submitted,
+            Happened::Started => ChangeKind::Started,
+            Happened::CancelRequested => ChangeKind::CancelRequested,
+            Happened::Completed(outcome) => ChangeKind::Completed(outcome),
+            Happened::Requeued => ChangeKind::Requeued,
+            Happened::Purged { why, result_ref } => ChangeKind::Purged {
+                reason: PurgeReason::from_stored(why),
+                result_ref,
+            },
+        };
+        let known = match kind {
+            ChangeKind::Purged { .. } => None,
+            _ => self.known(found.sequence)?,
+        };
+        let time_ms = found.time_ms.or(known.as_ref().map(|(_, ms)| *ms));
+        Ok(Change {
+            position,
+            sequence: Some(found.sequence),
+            id: known.map(|(id, _)| id),
+            at: time_ms.map(clock::from_ms),
+            kind,
+        })
+    }
+
+    /// Id and time of submission of a job, if it is there.
+    fn known(&mut self, sequence: u64) -> Result<Option<(JobId, u64)>> {
+        let of = |block: &NearIds| {
+            let n = sequence.checked_sub(block.0)?;
+            block.1.get(usize::try_from(n).ok()?).cloned()
+        };
+        if self.graph.core.state.read().status.is_gone(sequence) {
+            return Ok(None);
+        }
+        if let Some(known) = self.blocks.iter().rev().find_map(of) {
+            return Ok(Some(known));
+        }
+        let Some(block) = self.graph.engine().ids_near(&self.graph.core, sequence)? else {
+            return Ok(None);
+        };
+        let known = of(&block);
+        if self.blocks.len() == BLOCKS_KEPT {
+            self.blocks.pop_front();
+        }
+        self.blocks.push_back(block);
+        Ok(known)
+    }
+}
+
+/// # Errors
+/// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`] or
+/// [`Error::Closed`]; after an error there are no more.
+impl Iterator for Changes {
+    type Item = Result<Change>;
+
+    fn next(&mut self) -> Option<Result<Change>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.find_next().transpose();
+        self.is_over = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.unlist();
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("graph", &self.graph)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in a graph's feed: opaque text, to be handed back as it is.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The 19 digits of its graph.
+    graph: u64,
+    lsn: u64,
+    nth: u64,
+    check: u32,
+}
+
+/// version 1, graph 8, LSN 8, place in the event 8, check 4.
+const POSITION_BYTES: usize = 29;
+const VERSION: u8 = 1;
+
+impl Position {
+    fn new(graph: &GraphCore, (lsn, nth): (u64, u64)) -> Position {
+        let mut position = Position {
+            graph: graph.ids.number(),
+            lsn,
+            nth,
+            check: 0,
+        };
+        position.check = position.seal(graph);
+        position
+    }
+
+    /// As for a cursor: no proof against forgery, but an altered one is noticed.
+    fn seal(&self, graph: &GraphCore) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        for number in [graph.key[0], graph.key[1], self.graph, self.lsn, self.nth] {
+            crc.update(&number.to_le_bytes());
+        }
+        crc.update(&[VERSION]);
+        crc.finalize()
+    }
+
+    fn place(&self, graph: &GraphCore) -> Result<(u64, u64)> {
+        let problem = if self.graph != graph.ids.number() {
+            "it belongs to another graph"
+        } else if self.check != self.seal(graph) {
+            "it was altered"
+        } else {
+            return Ok((self.lsn, self.nth));
+        };
+        Err(Error::InvalidPosition { problem })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            graph,
+            lsn,
+            nth,
+            check,
+        } = self;
+        write!(
+            f,
+            "{VERSION:02x}{graph:016x}{lsn:016x}{nth:016x}{check:08x}"
+        )
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position({self})")
+    }
+}
+
+impl FromStr for Position {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Position> {
+        let parse = || {
+            let hex = text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            if !hex || text.len() != 2 * POSITION_BYTES || !text.starts_with("01") {
+                return None;
+            }
+            let number = |from: usize| u64::from_str_radix(text.get(from..from + 16)?, 16).ok();
+            Some(Position {
+                graph: number(2)?,
+                lsn: number(18)?,
+                nth: number(34)?,
+                check: u32::from_str_radix(text.get(50..)?, 16).ok()?,
+            })
+        };
+        parse().ok_or(Error::InvalidPosition {
+            problem: "it is not the text of a position",
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! The write of an import.
+//!
+//! Owns: what imported jobs are checked against, and their events. Must not know: lines.
+//! Promise: a job is recorded with all that is known of its life, in one frame with the
+//! others of its batch; one whose id is there makes no second.
+
+use std::sync::Arc;
+
+use super::{Committer, Round};
+use crate::engine::Engine;
+use crate::engine::answers::Answer;
+use crate::engine::graph_state::{Change, GraphCore};
+use crate::engine::queue::{Imported, Submission};
+use crate::error::{Error, Result};
+use crate::index::rows::Finished;
+use crate::job::State;
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::storage::event::{Event, RecoveredAs, pack_sequences};
+
+impl Committer {
+    pub(super) fn import(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        jobs: &[Imported],
+    ) -> Result<Answer> {
+        let (mut made, mut refused) = (0, Vec::new());
+        for (n, job) in jobs.iter().enumerate() {
+            match self.import_one(engine, round, graph, job) {
+                Ok(is_new) => made += u64::from(is_new),
+                Err(error) => refused.push((n, error)),
+            }
+        }
+        Ok(Answer::Imported { made, refused })
+    }
+
+    /// Whether the job is new.
+    fn import_one(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        job: &Imported,
+    ) -> Result<bool> {
+        let now_ms = round.now_ms;
+        let sequence = round.next_sequence(graph);
+        let submission = Submission::new(engine.store, job.request.clone());
+        round.now_ms = job.submitted_ms.unwrap_or(now_ms);
+        let submitted = match &job.id {
+            None => {
+                self.submit(engine, round, graph, &submission);
+                Ok(true)
+            }
+            Some(id) => {
+                let known = match round.brought.get(&(graph.number, id.clone())) {
+                    Some(known) => Ok(Some(known.clone())),
+                    // Whoever looked may have looked before another's import.
+                    None => engine.request_of(graph, id.as_str()),
+                };
+                match known {
+                    Err(error) => Err(error),
+                    Ok(Some(known)) if known == job.request => Ok(false),
+                    Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
+                    Ok(None) => engine.check_not_purged(graph, id).map(|()| {
+                        self.record(round, graph, sequence, id, &submission);
+                        if graph.is_foreign(id.as_str(), sequence) {
+                            round.foreign.push((graph.id_hash(id.as_str()), sequence));
+                        }
+                        let key = (graph.number, id.clone());
+                        round.brought.insert(key, job.request.clone());
+                        true
+                    }),
+                }
+            }
+        };
+        round.now_ms = now_ms;
+        let is_new = submitted?;
+        if is_new {
+            self.live(round, graph, sequence, job);
+        }
+        Ok(is_new)
+    }
+
+    /// What came after its submission.
+    fn live(&mut self, round: &mut Round, graph: &Arc<GraphCore>, sequence: u64, job: &Imported) {
+        let now_ms = round.now_ms;
+        let is_started = job.state == State::Running || job.started_ms.is_some();
+        if is_started {
+            round.now_ms = job.started_ms.unwrap_or(now_ms);
+            self.start(round, graph, sequence);
+        }
+        if job.cancel_requested {
+            self.frame.push(&Event::CancelRequested {
+                graph: graph.number,
+                sequence,
+                time_ms: now_ms,
+            });
+            round.change(graph, Change::CancelRequested { sequence });
+        }
+        if let Some(outcome) = &job.outcome {
+            round.now_ms = job.finished_ms.unwrap_or(now_ms);
+            match recovered_as(outcome) {
+                Some((action, boot)) => {
+                    self.recovered(round, graph, sequence, (action, outcome, boot));
+                }
+                None => self.complete(round, graph, sequence, outcome),
+            }
+        }
+        round.now_ms = now_ms;
+    }
+
+    /// An end that a recovery has given it, which has the number of its boot.
+    fn recovered(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        (action, outcome, boot): (RecoveredAs, &Outcome, u64),
+    ) {
+        self.frame.push(&Event::Recovered {
+            graph: graph.number,
+            boot,
+            time_ms: round.now_ms,
+            action,
+            sequences: &pack_sequences(&[sequence]),
+        });
+        let finished = Finished {
+            at_ms: round.now_ms,
+            kind: outcome.kind().to_stored(),
+            boot,
+            extra_lsn: 0,
+        };
+        round
+            .states
+            .insert((graph.number, sequence), State::Complete);
+        round.change(graph, Change::Completed { sequence, finished });
+    }
+}
+
+fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
+    let boot = outcome.boot()?;
+    let action = match outcome.kind() {
+        OutcomeKind::Interrupted => RecoveredAs::Interrupted,
+        OutcomeKind::Cancelled => RecoveredAs::Cancelled,
+        _ => return None,
+    };
+    outcome.extra.is_none().then_some((action, boot))
+}

@@ -1,0 +1,78 @@
+//! The writes of retention.
+//!
+//! Owns: what a purge and a forgetting are checked against, and their events. Must not
+//! know: which jobs are due.
+//! Promise: a job that is not complete at this commit is not purged.
+
+use std::sync::Arc;
+
+use super::{Committer, Round};
+use crate::engine::answers::Answer;
+use crate::engine::graph_state::{Change, GraphCore};
+use crate::error::Result;
+use crate::job::State;
+use crate::storage::event::{Event, pack_sequences};
+use crate::storage::purged::{self, PurgedJob};
+
+impl Committer {
+    pub(super) fn purge(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        jobs: &[PurgedJob],
+        why: u8,
+    ) -> Result<Answer> {
+        let lsn = self.log.next_lsn() + self.frame.count();
+        let is_complete =
+            |job: &&PurgedJob| matches!(round.state(graph, job.sequence), Ok(State::Complete));
+        let complete: Vec<PurgedJob> = jobs.iter().filter(is_complete).cloned().collect();
+        let fresh = |job: &PurgedJob| !round.purged.contains(&(graph.number, job.sequence));
+        let jobs: Vec<PurgedJob> = complete.into_iter().filter(fresh).collect();
+        if !jobs.is_empty() {
+            self.frame.push(&Event::Purged {
+                graph: graph.number,
+                time_ms: round.now_ms,
+                why,
+                jobs: &purged::pack(&jobs),
+            });
+        }
+        for job in &jobs {
+            round.purged.insert((graph.number, job.sequence));
+            let tombstone = job.id.map(|id| id.tombstone(lsn));
+            let sequence = job.sequence;
+            round.change(
+                graph,
+                Change::Purged {
+                    sequence,
+                    tombstone,
+                },
+            );
+        }
+        let jobs = jobs.len() as u64;
+        Ok(Answer::Purged { lsn, jobs })
+    }
+
+    pub(super) fn forget(
+        &mut self,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        through_lsn: u64,
+        sequences: &[u64],
+    ) -> Answer {
+        self.frame.push(&Event::Forgotten {
+            graph: graph.number,
+            through_lsn,
+            sequences: &pack_sequences(sequences),
+        });
+        for &sequence in sequences {
+            round.change(
+                graph,
+                Change::Forgotten {
+                    sequence,
+                    through_lsn,
+                },
+            );
+        }
+        Answer::Done
+    }
+}

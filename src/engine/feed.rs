@@ -1,0 +1,233 @@
+//! The log read as a feed: events behind a place, stretch by stretch.
+//!
+//! Owns: [`Feed`], which finds and reads the events that a place is followed by. Must
+//! not know: what they are shown as.
+//! Promise: every durable event behind the place, once and in order, whatever is packed,
+//! merged or rewritten meanwhile; a stretch in memory, not the log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::error::{Error, Result};
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
+use crate::storage::purged;
+use crate::sync::atomic::Ordering;
+
+/// What happened to a job.
+pub(crate) enum Happened {
+    Submitted,
+    Started,
+    CancelRequested,
+    Completed(Outcome),
+    Requeued,
+    Purged {
+        why: u8,
+        result_ref: Option<String>,
+    },
+    /// Events stood here that are kept no more, or were lost: how many.
+    Gone(u64),
+}
+
+/// A change of a job as the log has it.
+pub(crate) struct Found {
+    /// The LSN of its event, and its place among that event's jobs.
+    pub(crate) at: (u64, u64),
+    pub(crate) sequence: u64,
+    pub(crate) time_ms: Option<u64>,
+    pub(crate) happened: Happened,
+}
+
+/// Reads on behind a place.
+pub(crate) struct Feed {
+    graph: Arc<GraphCore>,
+    /// The next LSN to read.
+    next_lsn: u64,
+    /// What was read and is to be given.
+    ahead: VecDeque<Found>,
+    /// Submissions in a row that are to be given behind those: LSN, sequence number, how
+    /// many.
+    run: Option<(u64, u64, u64)>,
+    /// Everything up to here was given before.
+    seen: (u64, u64),
+}
+
+impl Feed {
+    pub(crate) fn new(graph: &Arc<GraphCore>, seen: (u64, u64)) -> Feed {
+        Feed {
+            graph: graph.clone(),
+            next_lsn: seen.0.max(1),
+            ahead: VecDeque::new(),
+            run: None,
+            seen,
+        }
+    }
+
+    /// Up to where everything was given.
+    pub(crate) fn seen(&self) -> (u64, u64) {
+        self.seen
+    }
+
+    /// The next change; `None` where there is no more that is durable.
+    pub(crate) fn next(&mut self, engine: &Engine) -> Result<Option<Found>> {
+        loop {
+            if let Some(found) = self.ahead.pop_front() {
+                if found.at > self.seen {
+                    self.seen = found.at;
+                    return Ok(Some(found));
+                }
+                continue;
+            }
+            if let Some((lsn, sequence, count)) = self.run {
+                self.run = (count > 1).then_some((lsn + 1, sequence + 1, count - 1));
+                self.ahead.push_back(Found {
+                    at: (lsn, 0),
+                    sequence,
+                    time_ms: None,
+                    happened: Happened::Submitted,
+                });
+                continue;
+            }
+            let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
+            if self.next_lsn > durable_lsn {
+                // What is not of this graph need not be read again.
+                self.seen = self.seen.max((durable_lsn, u64::MAX));
+                return Ok(None);
+            }
+            self.read(engine, durable_lsn)?;
+        }
+    }
+
+    /// Reads the next stretch, or the next event that is a run of submissions.
+    fn read(&mut self, engine: &Engine, durable_lsn: u64) -> Result<()> {
+        let (from, mut next) = (self.next_lsn, self.next_lsn);
+        let number = self.graph.number;
+        let (mut ahead, mut run) = (VecDeque::new(), None);
+        engine.events_near(from, |lsn, event| {
+            let end = lsn + event.lsns();
+            // A run ends the stretch: what follows it is read again.
+            if end <= from || lsn > durable_lsn || run.is_some() {
+                return;
+            }
+            next = end;
+            match *event {
+                Event::Submits {
+                    graph,
+                    first_sequence,
+                    count,
+                } if graph == number => {
+                    let known = from.saturating_sub(lsn);
+                    run = Some((lsn + known, first_sequence + known, count - known));
+                }
+                Event::Erased { count } | Event::Lost { count } => {
+                    let known = from.saturating_sub(lsn);
+                    ahead.push_back(Found {
+                        at: (end - 1, 0),
+                        sequence: 0,
+                        time_ms: None,
+                        happened: Happened::Gone(count - known),
+                    });
+                }
+                _ => take(number, lsn, event, &mut ahead),
+            }
+        })?;
+        if next == from {
+            let what = format!("no file holds log sequence number {from}");
+            return Err(Error::damaged(engine.disk.path(""), 0, what));
+        }
+        self.next_lsn = next;
+        self.ahead = ahead;
+        self.run = run;
+        Ok(())
+    }
+}
+
+/// What an event says of jobs of a graph.
+fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
+    let mut put = |n: u64, sequence, time_ms, happened| {
+        ahead.push_back(Found {
+            at: (lsn, n),
+            sequence,
+            time_ms: Some(time_ms),
+            happened,
+        });
+    };
+    match event {
+        &Event::Submitted {
+            graph,
+            sequence,
+            time_ms,
+            ..
+        } if graph == number => put(0, sequence, time_ms, Happened::Submitted),
+        &Event::Started {
+            graph,
+            sequence,
+            time_ms,
+        } if graph == number => put(0, sequence, time_ms, Happened::Started),
+        &Event::CancelRequested {
+            graph,
+            sequence,
+            time_ms,
+        } if graph == number => put(0, sequence, time_ms, Happened::CancelRequested),
+        Event::Completed {
+            graph,
+            sequence,
+            time_ms,
+            kind,
+            extra,
+        } if *graph == number => {
+            if let Some(kind) = OutcomeKind::from_stored(*kind) {
+                let outcome = Outcome {
+                    kind,
+                    boot: None,
+                    extra: extra.clone(),
+                };
+                put(0, *sequence, *time_ms, Happened::Completed(outcome));
+            }
+        }
+        &Event::Recovered {
+            graph,
+            boot,
+            time_ms,
+            action,
+            sequences,
+        } if graph == number => {
+            let sequences = unpack_sequences(sequences).unwrap_or_default();
+            for (n, sequence) in (0..).zip(sequences) {
+                let ended = |kind| {
+                    Happened::Completed(Outcome {
+                        kind,
+                        boot: Some(boot),
+                        extra: None,
+                    })
+                };
+                let happened = match action {
+                    RecoveredAs::Requeued => Happened::Requeued,
+                    RecoveredAs::Interrupted => ended(OutcomeKind::Interrupted),
+                    RecoveredAs::Cancelled => ended(OutcomeKind::Cancelled),
+                };
+                put(n, sequence, time_ms, happened);
+            }
+        }
+        &Event::Purged {
+            graph,
+            time_ms,
+            why,
+            jobs,
+        } if graph == number => {
+            let jobs = purged::unpack(jobs).unwrap_or_default();
+            for (n, job) in (0..).zip(jobs) {
+                let result_ref = job.result_ref;
+                put(
+                    n,
+                    job.sequence,
+                    time_ms,
+                    Happened::Purged { why, result_ref },
+                );
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,201 @@
+//! From what a list asks for to the jobs that a page shows.
+//!
+//! Owns: the one look at the states that fixes a page, and where it goes on. Must not
+//! know: how jobs are read and written out.
+//! Promise: a page is one instant; its total, its cursor and what it passes over are of
+//! the same.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::engine::graph_state::GraphState;
+use crate::engine::read::Snapshot;
+use crate::engine::scan::Scan;
+use crate::engine::status::{Selection, States};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::list::{Cursor, List};
+use crate::page::Page;
+
+/// A page of this list as it is now.
+pub(crate) fn page(graph: &Graph, list: &List) -> Result<Page> {
+    let from = match &list.cursor {
+        Some(cursor) => Some(cursor.position(&graph.core, list)?),
+        None => None,
+    };
+    let mut page = match list.filter.is_any() {
+        true => by_state(graph, list, from),
+        false => by_scan(graph, list, from)?,
+    };
+    if let Some(bytes) = list.limit_bytes {
+        limit_bytes(&mut page, list, bytes)?;
+    }
+    Ok(page)
+}
+
+/// All jobs of this list as it is now, however many.
+pub(crate) fn whole(graph: &Graph, list: &List) -> Result<Page> {
+    graph.check()?;
+    let list = List {
+        limit: u64::MAX >> 1,
+        limit_bytes: None,
+        ..list.clone()
+    };
+    page(graph, &list)
+}
+
+/// In the order of a list: from a place on, so many passed over, so many shown.
+struct Order<'s> {
+    state: &'s GraphState,
+    states: States,
+    newest_first: bool,
+}
+
+impl Order<'_> {
+    fn select(&self, from: Option<u64>, offset: u64, limit: u64) -> Selection {
+        let status = &self.state.status;
+        match self.newest_first {
+            true => {
+                let until = from.unwrap_or(status.len());
+                status.select_back(self.states, until, offset, limit)
+            }
+            false => status.select(self.states, from.unwrap_or(0), offset, limit),
+        }
+    }
+
+    /// Where a list goes on behind these jobs.
+    fn behind(&self, selection: &Selection) -> Option<u64> {
+        match self.newest_first {
+            true => selection.first(),
+            false => selection.last().map(|last| last + 1),
+        }
+    }
+
+    /// The jobs between two places.
+    fn between(&self, from: Option<u64>, end: Option<u64>) -> Range<u64> {
+        match self.newest_first {
+            true => end.unwrap_or(0)..from.unwrap_or(self.state.status.len()),
+            false => from.unwrap_or(0)..end.unwrap_or(self.state.status.len()),
+        }
+    }
+}
+
+fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
+    let state = graph.core.state.read();
+    let order = Order {
+        state: &state,
+        states: list.wanted(),
+        newest_first: list.newest_first,
+    };
+    let selection = order.select(from, list.offset, list.limit);
+    let total = state.status.total(order.states);
+    let behind = order.behind(&selection);
+    let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
+    let set_aside = state.set_aside_in(|| {
+        // From where the page begins to its last job, or to the list's end.
+        let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
+        let begin = match &passed {
+            None => from,
+            Some(passed) => order.behind(passed).or(Some(match list.newest_first {
+                true => 0,
+                false => state.status.len(),
+            })),
+        };
+        order.between(begin, more)
+    });
+    let mut snapshot = Snapshot::take(&state, selection);
+    drop(state);
+    snapshot.newest_first = list.newest_first;
+    Page {
+        graph: graph.clone(),
+        snapshot: Arc::new(snapshot),
+        total: Some(total),
+        set_aside,
+        next: more.map(|next| Cursor::new(&graph.core, list, next)),
+    }
+}
+
+fn by_scan(graph: &Graph, list: &List, from: Option<u64>) -> Result<Page> {
+    let all = {
+        let state = graph.core.state.read();
+        let order = Order {
+            state: &state,
+            states: list.wanted(),
+            newest_first: list.newest_first,
+        };
+        // The total is that of the whole list.
+        let begin = from.filter(|_| !list.count_total);
+        let all = order.select(begin, 0, u64::MAX >> 1);
+        Snapshot::take(&state, all)
+    };
+    let scan = Scan {
+        engine: graph.engine(),
+        graph: &graph.core,
+        filter: &list.filter,
+        snapshot: &all,
+        newest_first: list.newest_first,
+    };
+    let wanted = match list.count_total {
+        true => u64::MAX,
+        false => list.offset.saturating_add(list.limit).saturating_add(1),
+    };
+    let mut found = scan.find(wanted)?;
+    let total = list.count_total.then_some(found.len() as u64);
+    found.retain(|&sequence| match (from, list.newest_first) {
+        (Some(from), true) => sequence < from,
+        (Some(from), false) => sequence >= from,
+        (None, _) => true,
+    });
+    let offset = usize::try_from(list.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let mut shown: Vec<u64> = found.iter().skip(offset).take(limit).copied().collect();
+    let next = found.get(offset.saturating_add(limit)).copied();
+    let next = next.map(|next| next + u64::from(list.newest_first));
+    shown.sort_unstable();
+    // That changes only at open.
+    let set_aside = {
+        let state = graph.core.state.read();
+        let order = Order {
+            state: &state,
+            states: list.wanted(),
+            newest_first: list.newest_first,
+        };
+        state.set_aside_in(|| order.between(from, next))
+    };
+    let mut snapshot = all.only(|sequence| shown.binary_search(&sequence).is_ok());
+    snapshot.newest_first = list.newest_first;
+    Ok(Page {
+        graph: graph.clone(),
+        snapshot: Arc::new(snapshot),
+        total,
+        set_aside,
+        next: next.map(|next| Cursor::new(&graph.core, list, next)),
+    })
+}
+
+/// Ends a page before it has more bytes than this.
+fn limit_bytes(page: &mut Page, list: &List, bytes: u64) -> Result<()> {
+    let lengths = page.snapshot.text_lengths(&page.graph.core)?;
+    let in_order: Vec<(u64, u64)> = match list.newest_first {
+        true => lengths.into_iter().rev().collect(),
+        false => lengths,
+    };
+    let mut sum = crate::document::EMPTY_BYTES;
+    let fits = in_order.iter().enumerate().take_while(|(n, (_, len))| {
+        sum += len + u64::from(*n > 0);
+        *n == 0 || sum <= bytes
+    });
+    let count = fits.count();
+    let Some(&(cut, _)) = in_order.get(count) else {
+        return Ok(());
+    };
+    let snapshot = std::mem::take(&mut page.snapshot);
+    let snapshot = Arc::into_inner(snapshot).unwrap_or_default();
+    page.snapshot = Arc::new(snapshot.only(|sequence| match list.newest_first {
+        true => sequence > cut,
+        false => sequence < cut,
+    }));
+    let next = cut + u64::from(list.newest_first);
+    page.next = Some(Cursor::new(&page.graph.core, list, next));
+    Ok(())
+}

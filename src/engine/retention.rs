@@ -1,0 +1,415 @@
+//! Purging: which jobs go, and how they go.
+//!
+//! Owns: the steps of a purge, what policies say is due, forgetting tombstones. Must
+//! not know: how room comes back.
+//! Promise: only complete jobs go, in commits of their own that are small; a clock
+//! that leaps makes nobody older.
+
+mod ages;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::ages::{AgeClock, Ages};
+use crate::engine::Engine;
+use crate::engine::answers::Answer;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::jobs::ExtraCache;
+use crate::engine::large::large_id_in;
+use crate::engine::queue::{Action, Operation};
+use crate::engine::read::{Reader, Snapshot, Unit, missing};
+use crate::engine::status::{CHUNK_JOBS, States};
+use crate::error::{Error, Result};
+use crate::index::rows::DETAIL_JOBS;
+use crate::job::State;
+use crate::retention::{PurgeReason, Retention};
+use crate::storage::event::Event;
+use crate::storage::purged::{self, PurgedJob};
+
+/// Jobs that one event purges, at most.
+const STEP_JOBS: usize = 1024;
+/// Bytes of references to results that one event carries, about.
+const STEP_RESULT_BYTES: usize = 64 << 10;
+/// Jobs that a round of the background purges before it looks after packs again.
+const ROUND_JOBS: usize = 64 * STEP_JOBS;
+
+/// What retention knows beside the states.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) clock: AgeClock,
+    ages: BTreeMap<u32, Ages>,
+    /// Purges that have tombstones, by LSN.
+    tombstones: BTreeMap<u64, Kept>,
+    /// Whether those of earlier opens are among them.
+    knows_earlier: bool,
+    /// When something was purged last.
+    pub(crate) last_purge_ms: Option<u64>,
+}
+
+/// Tombstones of one purge.
+#[derive(Clone, Copy)]
+struct Kept {
+    graph: u32,
+    time_ms: u64,
+    jobs: u64,
+}
+
+/// Purges what is due, up to a bound, and forgets tombstones; says whether there is
+/// more to do.
+pub(crate) fn step(engine: &Engine) -> Result<bool> {
+    let graphs: Vec<Arc<GraphCore>> = engine.graphs.read().by_number.values().cloned().collect();
+    let mut is_more = false;
+    for graph in graphs {
+        let Some(policy) = graph.retention.read().clone() else {
+            continue;
+        };
+        is_more |= purge_due(engine, &graph, &policy)?;
+        is_more |= forget_due(engine, &graph, &policy)?;
+    }
+    Ok(is_more)
+}
+
+fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+    let due = by_count(graph, policy);
+    let purged = engine.purge(graph, &due, PurgeReason::Count)?;
+    let due = by_bytes(graph, policy);
+    let purged = purged + engine.purge(graph, &due, PurgeReason::Bytes)?;
+    let due = engine.by_age(graph, policy)?;
+    let purged = purged + engine.purge(graph, &due, PurgeReason::Age)?;
+    Ok(purged > 0)
+}
+
+const COMPLETE: States = States::NONE.with(State::Complete);
+
+/// The eldest complete jobs, where there are more than the policy keeps.
+fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
+    let Some(kept) = policy.jobs else {
+        return Vec::new();
+    };
+    let state = graph.state.read();
+    let over = state.status.total(COMPLETE).saturating_sub(kept);
+    let due = state
+        .status
+        .select(COMPLETE, 0, 0, over.min(ROUND_JOBS as u64));
+    due.sequences().collect()
+}
+
+/// The eldest complete jobs, where the blocks of those behind take all that the policy
+/// keeps.
+fn by_bytes(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
+    let Some(kept) = policy.bytes else {
+        return Vec::new();
+    };
+    let state = graph.state.read();
+    let mut left = kept;
+    let tail = state.tail.iter().flat_map(|run| &run.jobs);
+    let tail: u64 = tail.map(|job| u64::from(job.request_len)).sum();
+    let mut cut = 0;
+    match left.checked_sub(tail) {
+        None => cut = state.packed_end(),
+        Some(rest) => {
+            left = rest;
+            let blocks = state.parts.iter().rev().flat_map(|p| p.blocks.iter().rev());
+            for place in blocks.filter(|place| !place.is_empty()) {
+                let range = place.first_sequence..place.end_sequence();
+                let there = u64::from(place.jobs) - state.status.gone_in(range);
+                let bytes = u64::from(place.len) * there / u64::from(place.jobs);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => {
+                        cut = place.end_sequence();
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let due = state.status.select(COMPLETE, 0, 0, ROUND_JOBS as u64);
+    due.sequences().take_while(|&s| s < cut).collect()
+}
+
+/// Forgets the tombstones of one purge of this graph, if they are over the bounds.
+fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+    if graph.state.read().status.gone_total() == 0 {
+        return Ok(false);
+    }
+    engine.look_up_tombstones()?;
+    let work = engine.retention.lock();
+    let of_graph = || {
+        work.tombstones
+            .iter()
+            .filter(|(_, kept)| kept.graph == graph.number)
+    };
+    let jobs: u64 = of_graph().map(|(_, kept)| kept.jobs).sum();
+    let first = of_graph().next().map(|(&lsn, &kept)| (lsn, kept));
+    let now_ms = work.clock.now_ms();
+    drop(work);
+    let Some((lsn, first)) = first else {
+        return Ok(false);
+    };
+    let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
+    let is_old = now_ms.is_some_and(|now| now.saturating_sub(first.time_ms) > age_ms);
+    if jobs <= policy.tombstones && !is_old {
+        return Ok(false);
+    }
+    let mut sequences = Vec::new();
+    engine.event_at(lsn, |event| {
+        if let Event::Purged { jobs, .. } = event {
+            let jobs = purged::unpack(jobs).unwrap_or_default();
+            sequences.extend(jobs.iter().map(|job| job.sequence));
+        }
+    })?;
+    engine.commit(Operation::small(Action::Forget {
+        graph: graph.clone(),
+        through_lsn: lsn,
+        sequences,
+    }))?;
+    engine.retention.lock().tombstones.remove(&lsn);
+    Ok(true)
+}
+
+impl Engine {
+    /// Purges those of these jobs that are complete, and says how many that were.
+    pub(crate) fn purge(
+        &self,
+        graph: &Arc<GraphCore>,
+        sequences: &[u64],
+        why: PurgeReason,
+    ) -> Result<u64> {
+        let mut purged = 0;
+        for step in sequences.chunks(STEP_JOBS) {
+            let mut jobs = self.to_purge(graph, step)?;
+            while !jobs.is_empty() {
+                let mut bytes = 0;
+                let fits = jobs.iter().take_while(|job| {
+                    bytes += job.result_ref.as_ref().map_or(0, String::len);
+                    bytes <= STEP_RESULT_BYTES
+                });
+                let rest = jobs.split_off(fits.count().max(1));
+                purged += self.purge_step(graph, std::mem::replace(&mut jobs, rest), why)?;
+            }
+        }
+        Ok(purged)
+    }
+
+    fn purge_step(
+        &self,
+        graph: &Arc<GraphCore>,
+        jobs: Vec<PurgedJob>,
+        why: PurgeReason,
+    ) -> Result<u64> {
+        let answer = self.commit(Operation::small(Action::Purge {
+            graph: graph.clone(),
+            jobs,
+            why: why.to_stored(),
+        }))?;
+        let Answer::Purged { lsn, jobs } = answer else {
+            return Ok(0);
+        };
+        let time_ms = self.now_ms();
+        let mut work = self.retention.lock();
+        work.last_purge_ms = Some(time_ms);
+        self.meters.purged.add(jobs);
+        if jobs > 0 {
+            let kept = Kept {
+                graph: graph.number,
+                time_ms,
+                jobs,
+            };
+            work.tombstones.insert(lsn, kept);
+        }
+        Ok(jobs)
+    }
+
+    /// What a purge has to know of these jobs; without those that are not there, or
+    /// not complete.
+    fn to_purge(&self, graph: &Arc<GraphCore>, sequences: &[u64]) -> Result<Vec<PurgedJob>> {
+        let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
+            return Ok(Vec::new());
+        };
+        let snapshot = {
+            let state = graph.state.read();
+            let jobs = state.status.select(COMPLETE, first, 0, last - first + 1);
+            let is_wanted = |s: u64| sequences.binary_search(&s).is_ok();
+            Snapshot::take(&state, jobs.only(is_wanted))
+        };
+        let (mut reader, mut at, mut found) = (Reader::default(), 0, Vec::new());
+        let mut row = None;
+        let mut extras = ExtraCache::default();
+        while let Some(unit) = reader.read(graph, &snapshot)? {
+            let mut ids = Vec::new();
+            match unit {
+                Unit::Large(large) => {
+                    let sequence = large.sequence;
+                    ids.push((sequence, large_id_in(large)?));
+                }
+                Unit::Block => {
+                    let block = &reader.block;
+                    for (sequence, row) in (block.first_sequence..).zip(&block.rows) {
+                        let next = snapshot.selection.next(sequence, &mut at);
+                        if next.is_some_and(|(next, _)| next == sequence) {
+                            let id = std::str::from_utf8(block.id(row));
+                            let id = id.map_err(|_| missing(&graph.path(), sequence))?;
+                            ids.push((sequence, id.to_owned()));
+                        }
+                    }
+                }
+            }
+            for (sequence, id) in ids {
+                let group = sequence / DETAIL_JOBS;
+                let details = match row.take() {
+                    Some((known, details)) if known == group => details,
+                    _ => Box::new(self.details(graph, group)?),
+                };
+                let detail = details.0[(sequence % DETAIL_JOBS) as usize];
+                row = Some((group, details));
+                let result_ref = match detail.finished.map(|end| end.extra_lsn) {
+                    None | Some(0) => None,
+                    Some(lsn) => self
+                        .outcome_extra(lsn, &mut extras)?
+                        .and_then(|extra| extra.result_ref),
+                };
+                found.push(PurgedJob {
+                    sequence,
+                    id: Some(graph.tombstone_hash(&id, sequence)),
+                    result_ref,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound.
+    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Retention) -> Result<Vec<u64>> {
+        let Some(shortest) = policy.shortest_age_ms() else {
+            return Ok(Vec::new());
+        };
+        let Some(now_ms) = self.retention.lock().clock.now_ms() else {
+            return Ok(Vec::new());
+        };
+        let mut due = Vec::new();
+        let jobs = graph.state.read().status.len();
+        for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
+            let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
+            let known = {
+                let mut work = self.retention.lock();
+                let ages = work.ages.entry(graph.number).or_default();
+                ages.earliest(chunk as usize, complete)
+            };
+            if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
+                continue;
+            }
+            let mut earliest = u64::MAX;
+            let groups = CHUNK_JOBS / DETAIL_JOBS;
+            for group in chunk * groups..((chunk + 1) * groups).min(jobs.div_ceil(DETAIL_JOBS)) {
+                let selection = {
+                    let state = graph.state.read();
+                    let first = group * DETAIL_JOBS;
+                    let jobs = state.status.select(COMPLETE, first, 0, DETAIL_JOBS);
+                    jobs.only(|s| s < first + DETAIL_JOBS)
+                };
+                if selection.len == 0 {
+                    continue;
+                }
+                let details = self.details(graph, group)?;
+                for sequence in selection.sequences() {
+                    let detail = details.0[(sequence % DETAIL_JOBS) as usize];
+                    // One that is not known to have ended was purged meanwhile.
+                    let Some(end) = detail.finished else { continue };
+                    let Some(age_ms) = policy.age_ms(end.kind) else {
+                        continue;
+                    };
+                    match end.at_ms.saturating_add(age_ms) <= now_ms {
+                        true => due.push(sequence),
+                        false => earliest = earliest.min(end.at_ms),
+                    }
+                }
+                if due.len() >= ROUND_JOBS {
+                    due.truncate(ROUND_JOBS);
+                    return Ok(due);
+                }
+            }
+            // Right once what is due has gone: then so many are left.
+            let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
+            let left = complete - (here.count() as u64).min(complete);
+            let mut work = self.retention.lock();
+            let ages = work.ages.entry(graph.number).or_default();
+            ages.set(chunk as usize, left, earliest);
+        }
+        Ok(due)
+    }
+
+    /// Looks up which purges of earlier opens have tombstones, once.
+    fn look_up_tombstones(&self) -> Result<()> {
+        if self.retention.lock().knows_earlier {
+            return Ok(());
+        }
+        let mut found = BTreeMap::new();
+        let mut take = |lsn: u64, event: &Event<'_>| {
+            if let &Event::Purged {
+                graph,
+                time_ms,
+                jobs,
+                ..
+            } = event
+            {
+                let jobs = purged::unpack(jobs).unwrap_or_default();
+                let jobs = jobs.iter().filter(|job| job.id.is_some()).count() as u64;
+                if jobs > 0 {
+                    let kept = Kept {
+                        graph,
+                        time_ms,
+                        jobs,
+                    };
+                    found.insert(lsn, kept);
+                }
+            }
+        };
+        let (packs, segments) = {
+            let truth = self.truth.read();
+            (truth.packs.clone(), truth.segments.clone())
+        };
+        for pack in &packs {
+            pack.events(pack.first_lsn, |lsn, event| {
+                take(lsn, event);
+                Ok::<(), Error>(())
+            })?;
+        }
+        for segment in &segments {
+            segment.each_event(&mut take)?;
+        }
+        let graphs = self.graphs.read();
+        found.retain(|lsn, kept| {
+            let graph = graphs.by_number.get(&kept.graph);
+            graph.is_some_and(|graph| *lsn > graph.state.read().forgotten_lsn)
+        });
+        drop(graphs);
+        let mut work = self.retention.lock();
+        work.tombstones.extend(found);
+        work.knows_earlier = true;
+        Ok(())
+    }
+
+    /// Begins the clock that ages go by, with the last time that is known.
+    pub(crate) fn begin_ages(&self, known_ms: u64) {
+        self.retention.lock().clock = AgeClock::begin(known_ms, self.now_ms());
+    }
+
+    /// Believes the system's clock.
+    pub(crate) fn confirm_clock(&self) {
+        self.retention.lock().clock.confirm(self.now_ms());
+        self.wake_packer();
+    }
+
+    /// Whether policies wait for the clock to be confirmed.
+    pub(crate) fn waits_for_clock(&self) -> bool {
+        let is_of_age = |graph: &Arc<GraphCore>| {
+            let policy = graph.retention.read();
+            policy
+                .as_ref()
+                .is_some_and(|p| p.shortest_age_ms().is_some())
+        };
+        self.retention.lock().clock.is_doubted()
+            && self.graphs.read().by_number.values().any(is_of_age)
+    }
+}

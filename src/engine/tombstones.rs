@@ -1,0 +1,101 @@
+//! What is left of a purged job: enough to tell it from one that never was.
+//!
+//! Owns: hashing ids for tombstones, and the question whether an id was purged. Must
+//! not know: why jobs are purged, when tombstones are forgotten.
+//! Promise: an id that was purged is known as long as its tombstone is kept, across
+//! restarts; another id is never taken for it.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::error::{Error, Result};
+use crate::id;
+use crate::index::rows::Tombstone;
+use crate::storage::event::Event;
+use crate::storage::purged::IdHash;
+
+/// When and why a job was purged, as its event has it.
+pub(crate) struct Purge {
+    pub(crate) time_ms: u64,
+    pub(crate) why: u8,
+}
+
+impl GraphCore {
+    /// The hash that an id is known by once its job is purged.
+    pub(crate) fn tombstone_hash(&self, id: &str, sequence: u64) -> IdHash {
+        IdHash {
+            lookup: self.id_hash(id),
+            further: xxh3_64_with_seed(id.as_bytes(), self.key[1] ^ u64::from(self.number)),
+            is_foreign: self.is_foreign(id, sequence),
+        }
+    }
+}
+
+impl Engine {
+    /// The tombstone of the job with this id, if it was purged and is not forgotten.
+    pub(crate) fn tombstone(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Tombstone>> {
+        id::check(id)?;
+        if graph.state.read().status.gone_total() == 0 {
+            return Ok(None);
+        }
+        let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
+        let hash = graph.id_hash(id);
+        if self.ids.may_contain(hash) {
+            let found = self.ids.lookup(&*self.index()?, hash);
+            sequences.extend(found.map_err(|fault| self.index_failed(fault))?);
+        }
+        for sequence in sequences {
+            let (is_gone, forgotten_lsn) = {
+                let state = graph.state.read();
+                (state.status.is_gone(sequence), state.forgotten_lsn)
+            };
+            if !is_gone {
+                continue;
+            }
+            let wanted = graph.tombstone_hash(id, sequence);
+            let found = self.detail(graph, sequence)?.tombstone.filter(|found| {
+                let is_of_it = found.lookup == wanted.lookup && found.further == wanted.further;
+                is_of_it && found.lsn > forgotten_lsn
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a job was purged and its tombstone is kept.
+    pub(crate) fn has_tombstone(&self, graph: &GraphCore, sequence: u64) -> Result<bool> {
+        let (is_gone, forgotten_lsn) = {
+            let state = graph.state.read();
+            (state.status.is_gone(sequence), state.forgotten_lsn)
+        };
+        let tombstone = match is_gone {
+            true => self.detail(graph, sequence)?.tombstone,
+            false => None,
+        };
+        Ok(tombstone.is_some_and(|found| found.lsn > forgotten_lsn))
+    }
+
+    /// The event that left a tombstone.
+    pub(crate) fn purge_of(&self, tombstone: &Tombstone) -> Result<Option<Purge>> {
+        let mut found = None;
+        self.event_at(tombstone.lsn, |event| {
+            if let &Event::Purged { time_ms, why, .. } = event {
+                found = Some(Purge { time_ms, why });
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Refuses an id whose job was purged.
+    pub(crate) fn check_not_purged(&self, graph: &Arc<GraphCore>, id: &crate::JobId) -> Result<()> {
+        match self.tombstone(graph, id.as_str())? {
+            Some(_) => Err(Error::JobIdPurged { id: id.clone() }),
+            None => Ok(()),
+        }
+    }
+}

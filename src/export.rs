@@ -1,0 +1,289 @@
+//! Whole jobs as lines of JSON: out of a graph.
+//!
+//! Owns: [`Graph::export`], [`Export`], and what a line holds. Must not know: where lines
+//! go.
+//! Promise: one instant, in the order of the list, requests to the letter, in bounded
+//! memory; where an export ended, another goes on.
+//!
+//! A line, without what does not apply:
+//! ```json
+//! {"jobId":"..","status":"complete","request":{..},"cancelRequested":true,
+//!  "outcome":{"kind":"failed","code":"..","message":"..","detail":..,"resultRef":"..","boot":2},
+//!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+//! ```
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::engine::jobs::ExtraCache;
+use crate::engine::listing;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
+use crate::job::State;
+use crate::json;
+use crate::list::{Cursor, List};
+use crate::outcome::Outcome;
+use crate::storage::block::{BLOCK_STATUS, Row};
+
+impl Graph {
+    /// The jobs of a list as lines of JSON, each a whole job: id, state, request, outcome
+    /// and times (milliseconds since 1970). All of them at one instant, however many: the
+    /// list's limits do not count here. [`Graph::import`] is the inverse.
+    ///
+    /// Requests may carry credentials; so do these lines.
+    ///
+    /// # Cost
+    /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
+    /// memory a block, and the states: a quarter of a byte a job. Writers do not wait.
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let mut lines = Vec::new();
+    /// let mut export = movie.export(List::new())?;
+    /// while export.write_some(&mut lines)? {
+    ///     // Kept beside the lines, this is where another export goes on.
+    ///     let _behind = export.cursor();
+    /// }
+    /// assert!(lines.starts_with(br#"{"jobId":"import-1","status":"pending","request":{"#));
+    /// assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn export(&self, list: List) -> Result<Export> {
+        let page = listing::whole(self, &list)?;
+        Ok(Export {
+            graph: self.clone(),
+            of: page.snapshot.selection.len,
+            snapshot: page.snapshot,
+            list,
+            reader: Reader::default(),
+            place: None,
+            jobs: 0,
+            details: None,
+            extras: ExtraCache::default(),
+            line: Vec::new(),
+        })
+    }
+}
+
+/// The lines of a graph's jobs, on their way out: from [`Graph::export`].
+pub struct Export {
+    graph: Graph,
+    snapshot: Arc<Snapshot>,
+    list: List,
+    reader: Reader,
+    /// Up to where lines were written: the next job is at or behind it, or where newest
+    /// come first before it.
+    place: Option<u64>,
+    jobs: u64,
+    of: u64,
+    details: Option<(u64, Box<DetailRow>)>,
+    extras: ExtraCache,
+    line: Vec<u8>,
+}
+
+impl Export {
+    /// Writes the next lines, about a block's worth; `false` once all are written.
+    ///
+    /// # Errors
+    /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`],
+    /// [`Error::IndexUnavailable`] and [`Error::PageExpired`] from the store. Lines of a
+    /// call that failed may have been written in part; [`Export::cursor`] is then where
+    /// they began.
+    pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
+        let snapshot = self.snapshot.clone();
+        let newest_first = snapshot.newest_first;
+        let next = match newest_first {
+            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
+            false => {
+                let from = self.place.unwrap_or(0);
+                let mut at = snapshot.selection.place(from);
+                snapshot.selection.next(from, &mut at)
+            }
+        };
+        let Some((sequence, _)) = next else {
+            return Ok(false);
+        };
+        let unit = match newest_first {
+            true => snapshot.unit_back(sequence),
+            false => sequence..u64::MAX,
+        };
+        self.reader.turn_to(unit.clone(), &snapshot);
+        let mut lines = std::mem::take(&mut self.line);
+        lines.clear();
+        let end = match self.reader.read(&self.graph.core, &snapshot)? {
+            None => return Ok(false),
+            Some(Unit::Large(large)) => {
+                let row = large.row;
+                let text = large.text()?;
+                let state = self.state(sequence);
+                self.put(sequence, state, (&text, &row), &mut lines)?;
+                self.jobs += 1;
+                sequence + 1
+            }
+            Some(Unit::Block) => {
+                let block = std::mem::take(&mut self.reader.block);
+                let first = block.first_sequence;
+                let end = first + block.rows.len() as u64;
+                let mut sequences = Vec::new();
+                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
+                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
+                    if found >= end.min(unit.end) {
+                        break;
+                    }
+                    sequences.push((found, state));
+                    from = found + 1;
+                }
+                if newest_first {
+                    sequences.reverse();
+                }
+                let written = sequences.iter().try_for_each(|&(sequence, state)| {
+                    let row = &block.rows[(sequence - first) as usize];
+                    let text = block.row_text(row);
+                    let row = Row {
+                        start: 0,
+                        end: row.end - row.start,
+                        ..*row
+                    };
+                    self.put(sequence, state, (text, &row), &mut lines)
+                });
+                self.reader.block = block;
+                written?;
+                self.jobs += sequences.len() as u64;
+                end
+            }
+        };
+        out.write_all(&lines).map_err(|e| Error::output(&e))?;
+        self.line = lines;
+        self.place = Some(if newest_first { unit.start } else { end });
+        Ok(true)
+    }
+
+    /// Writes all lines that are left.
+    ///
+    /// # Errors
+    /// Those of [`Export::write_some`].
+    pub fn write_all(&mut self, mut out: impl Write) -> Result<()> {
+        while self.write_some(&mut out)? {}
+        out.flush().map_err(|e| Error::output(&e))
+    }
+
+    /// Where an export of the same list goes on behind what was written; it is another
+    /// instant then.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        let place = self.place?;
+        Some(Cursor::new(&self.graph.core, &self.list, place))
+    }
+
+    /// How many jobs were written.
+    #[must_use]
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn of(&self) -> u64 {
+        self.of
+    }
+
+    fn state(&self, sequence: u64) -> State {
+        let selection = &self.snapshot.selection;
+        let mut at = selection.place(sequence);
+        let found = selection.next(sequence, &mut at);
+        found.map_or(State::Complete, |(_, state)| state)
+    }
+
+    /// Adds a job's line.
+    fn put(
+        &mut self,
+        sequence: u64,
+        state: State,
+        (text, row): (&[u8], &Row),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let at = row.status_at();
+        out.extend_from_slice(&text[..at]);
+        out.extend_from_slice(state.as_str().as_bytes());
+        // What follows goes inside of the job's last brace.
+        out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+        let detail = match state {
+            State::Pending => Detail::default(),
+            State::Running | State::Complete => self.detail(sequence)?,
+        };
+        if state == State::Running && self.snapshot.is_cancelling(sequence) {
+            out.extend_from_slice(br#","cancelRequested":true"#);
+        }
+        if state == State::Complete {
+            let engine = self.graph.engine();
+            let outcome = engine.outcome(&self.graph.core, sequence, &detail, &mut self.extras)?;
+            put_outcome(&outcome, out);
+        }
+        put_ms("submittedAt", Some(row.submitted_ms), out);
+        put_ms("startedAt", detail.started_ms, out);
+        let finished = detail.finished.filter(|_| state == State::Complete);
+        put_ms("finishedAt", finished.map(|end| end.at_ms), out);
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    fn detail(&mut self, sequence: u64) -> Result<Detail> {
+        let group = sequence / DETAIL_JOBS;
+        let row = match self.details.take() {
+            Some((known, row)) if known == group => row,
+            _ => Box::new(self.graph.engine().details(&self.graph.core, group)?),
+        };
+        let detail = row.0[(sequence % DETAIL_JOBS) as usize];
+        self.details = Some((group, row));
+        Ok(detail)
+    }
+}
+
+fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","outcome":{"kind":""#);
+    out.extend_from_slice(outcome.kind().as_str().as_bytes());
+    out.push(b'"');
+    let texts = [
+        ("code", outcome.code()),
+        ("message", outcome.message()),
+        ("resultRef", outcome.result_ref()),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
+        }
+    }
+    if let Some(detail) = outcome.detail() {
+        out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
+    }
+    if let Some(boot) = outcome.boot() {
+        out.extend_from_slice(format!(r#","boot":{boot}"#).as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(ms) = ms {
+        out.extend_from_slice(format!(r#","{name}":{ms}"#).as_bytes());
+    }
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export")
+            .field("graph", &self.graph)
+            .field("jobs", &self.jobs)
+            .field("of", &self.of)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,442 @@
+//! Whole jobs as lines of JSON: into a graph.
+//!
+//! Owns: [`Graph::import`], what a line may hold, and what becomes of one that is bad.
+//! Must not know: how jobs are recorded.
+//! Promise: lines become jobs in their order, wholly and durably or not at all, and once,
+//! however often they are imported; a bad line is named by its number, never by its text.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::engine::answers::Answer;
+use crate::engine::queue::{Action, Imported, Operation, SMALL_WRITE_BYTES};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, unexpected};
+use crate::id::JobId;
+use crate::job::State;
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::request::{Body, Request};
+
+/// Jobs of one commit.
+const BATCH_JOBS: usize = 4096;
+/// Bytes of requests of one commit, about.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Bad lines whose numbers are kept.
+const BAD_LINES_KEPT: usize = 1000;
+/// Bytes a line may have beside its request.
+const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
+
+/// What becomes of a line that is no job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnBadLine {
+    /// The import ends there with [`Error::BadLine`]; the lines before are imported.
+    #[default]
+    Stop,
+    /// It is passed over and counted.
+    Skip,
+}
+
+/// How to import: see [`Graph::import`].
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct ImportOptions {
+    on_bad_line: OnBadLine,
+}
+
+impl ImportOptions {
+    /// Stops at a bad line.
+    pub fn new() -> ImportOptions {
+        ImportOptions::default()
+    }
+
+    /// What becomes of a line that is no job.
+    pub fn on_bad_line(mut self, what: OnBadLine) -> ImportOptions {
+        self.on_bad_line = what;
+        self
+    }
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// Jobs that were recorded.
+    pub imported: u64,
+    /// Jobs that were there already, with the same id and request.
+    pub there: u64,
+    /// Lines that were passed over.
+    pub bad: u64,
+    /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
+    pub bad_lines: Vec<(u64, String)>,
+    /// Lines read.
+    pub lines: u64,
+}
+
+impl Graph {
+    /// Records the jobs of lines of JSON, in their order: those of [`Graph::export`], bare
+    /// requests (`{"command":..,"url":..,"body":..}`), or a request with what is known of
+    /// it: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
+    /// "finishedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
+    /// status the job is pending, or complete where there is an outcome; without times it
+    /// is now. Empty lines are passed over.
+    ///
+    /// A job whose id is there with the same request is left as it is; so an import can be
+    /// repeated, and one that was interrupted is completed by doing it again. (Lines
+    /// without an id make a job each time.) A job that is running in the line is running
+    /// here: the next open recovers it.
+    ///
+    /// # Durability
+    /// As [`Graph::submit_all`]: each commit of up to 4096 lines wholly or not at all.
+    ///
+    /// # Errors
+    /// [`Error::BadLine`] with the line's number: text that is no job, an id that belongs
+    /// to another request or was purged, a request over its bounds. [`Error::Input`] from
+    /// the reader. Those of [`Graph::submit`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{ImportOptions, JobStore, List};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let lines = concat!(
+    ///     r#"{"jobId":"a","status":"complete","request":{"command":"c","url":"/","body":1}}"#, "\n",
+    ///     r#"{"command":"c","url":"/","body":{}}"#, "\n",
+    /// );
+    /// let done = movie.import(lines.as_bytes(), ImportOptions::new())?;
+    /// assert_eq!(done.imported, 2);
+    /// assert!(movie.job("a")?.is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn import(&self, reader: impl io::Read, options: ImportOptions) -> Result<ImportReport> {
+        self.import_with(reader, options, |_| {})
+    }
+
+    /// The same, and `progress` is told after each commit.
+    ///
+    /// # Errors
+    /// Those of [`Graph::import`].
+    pub fn import_with(
+        &self,
+        reader: impl io::Read,
+        options: ImportOptions,
+        mut progress: impl FnMut(&ImportReport),
+    ) -> Result<ImportReport> {
+        self.check_writable()?;
+        let mut reader = io::BufReader::with_capacity(256 << 10, reader);
+        let mut report = ImportReport::default();
+        let mut batch = Batch::default();
+        let mut line = Vec::new();
+        let longest = self.engine().options.request_bytes_max + BESIDE_REQUEST_BYTES;
+        loop {
+            let read = read_line(&mut reader, &mut line, longest)?;
+            if read == Read::End {
+                break;
+            }
+            report.lines += 1;
+            let parsed = match read {
+                Read::TooLong => Err(format!("it has more than {longest} bytes")),
+                _ if line.iter().all(u8::is_ascii_whitespace) => continue,
+                _ => self.parse(&line, &batch),
+            };
+            match parsed {
+                Ok(Parsed::There) => report.there += 1,
+                Ok(Parsed::New(job)) => batch.add(report.lines, *job),
+                Err(problem) => {
+                    if options.on_bad_line == OnBadLine::Stop {
+                        self.record(&mut batch, &mut report, options)?;
+                        let line = report.lines;
+                        return Err(Error::BadLine { line, problem });
+                    }
+                    report.bad_line(report.lines, problem);
+                }
+            }
+            if batch.is_full() {
+                self.record(&mut batch, &mut report, options)?;
+                progress(&report);
+            }
+        }
+        self.record(&mut batch, &mut report, options)?;
+        progress(&report);
+        Ok(report)
+    }
+
+    /// A line's job; what is wrong with it is said without its text.
+    fn parse(&self, line: &[u8], batch: &Batch) -> Result<Parsed, String> {
+        let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
+        let job = Line::job(text)?;
+        let said = |error: Error| error.to_string();
+        if let Some(id) = &job.id {
+            let known = match batch.ids.get(id).and_then(|&n| batch.jobs.get(n)) {
+                Some(known) => Some(known.request.clone()),
+                None => self.look(id).map_err(said)?.found,
+            };
+            match known {
+                Some(known) if known == job.request => return Ok(Parsed::There),
+                Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
+                None => {}
+            }
+        }
+        let given_bytes = job.request.as_json().len() as u64;
+        let max_bytes = self.engine().options.request_bytes_max;
+        if given_bytes > max_bytes {
+            return Err(said(Error::RequestTooLarge {
+                given_bytes,
+                max_bytes,
+            }));
+        }
+        Ok(Parsed::New(Box::new(job)))
+    }
+
+    /// Commits what was gathered.
+    fn record(
+        &self,
+        batch: &mut Batch,
+        report: &mut ImportReport,
+        options: ImportOptions,
+    ) -> Result<()> {
+        let Batch {
+            jobs, lines, bytes, ..
+        } = std::mem::take(batch);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.engine().check_index_lag()?;
+        let answer = self.engine().commit(Operation {
+            action: Action::Import {
+                graph: self.core.clone(),
+                jobs,
+            },
+            bytes,
+        })?;
+        let Answer::Imported { made, refused } = answer else {
+            return Err(unexpected());
+        };
+        report.imported += made;
+        report.there += lines.len() as u64 - made - refused.len() as u64;
+        for (n, error) in refused {
+            let line = lines.get(n).copied().unwrap_or_default();
+            let problem = error.to_string();
+            if options.on_bad_line == OnBadLine::Stop {
+                return Err(Error::BadLine { line, problem });
+            }
+            report.bad_line(line, problem);
+        }
+        Ok(())
+    }
+}
+
+impl ImportReport {
+    fn bad_line(&mut self, line: u64, problem: String) {
+        self.bad += 1;
+        if self.bad_lines.len() < BAD_LINES_KEPT {
+            self.bad_lines.push((line, problem));
+        }
+    }
+}
+
+enum Parsed {
+    There,
+    New(Box<Imported>),
+}
+
+/// Jobs of the next commit, and their lines.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Imported>,
+    /// Where those with an id stand.
+    ids: HashMap<JobId, usize>,
+    lines: Vec<u64>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn add(&mut self, line: u64, job: Imported) {
+        self.bytes += job.request.as_json().len() as u64 + SMALL_WRITE_BYTES;
+        if let Some(id) = &job.id {
+            self.ids.insert(id.clone(), self.jobs.len());
+        }
+        self.jobs.push(job);
+        self.lines.push(line);
+    }
+
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= BATCH_JOBS || self.bytes >= BATCH_BYTES
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Read {
+    Line,
+    TooLong,
+    End,
+}
+
+/// Reads up to the next line feed; of a line that is too long no more is kept.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, longest: u64) -> Result<Read> {
+    line.clear();
+    let mut is_too_long = false;
+    loop {
+        let there = reader.fill_buf().map_err(|e| Error::input(&e))?;
+        if there.is_empty() {
+            let is_end = line.is_empty() && !is_too_long;
+            return Ok(match (is_end, is_too_long) {
+                (true, _) => Read::End,
+                (false, true) => Read::TooLong,
+                (false, false) => Read::Line,
+            });
+        }
+        let end = there.iter().position(|&byte| byte == b'\n');
+        let (part, taken) = match end {
+            Some(end) => (&there[..end], end + 1),
+            None => (there, there.len()),
+        };
+        is_too_long |= (line.len() + part.len()) as u64 > longest;
+        if !is_too_long {
+            line.extend_from_slice(part);
+        }
+        reader.consume(taken);
+        if end.is_some() {
+            return Ok(if is_too_long {
+                Read::TooLong
+            } else {
+                Read::Line
+            });
+        }
+    }
+}
+
+/// A line as it may be given.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Line<'a> {
+    job_id: Option<String>,
+    status: Option<String>,
+    #[serde(borrow)]
+    request: Option<WireRequest<'a>>,
+    #[serde(borrow)]
+    outcome: Option<WireOutcome<'a>>,
+    submitted_at: Option<u64>,
+    started_at: Option<u64>,
+    finished_at: Option<u64>,
+    #[serde(default)]
+    cancel_requested: bool,
+    command: Option<String>,
+    url: Option<String>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRequest<'a> {
+    command: String,
+    #[serde(default)]
+    url: String,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireOutcome<'a> {
+    kind: String,
+    code: Option<String>,
+    message: Option<String>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    result_ref: Option<String>,
+    boot: Option<u64>,
+}
+
+impl<'a> Line<'a> {
+    fn job(text: &'a str) -> Result<Imported, String> {
+        let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
+            // serde's words quote what they do not know.
+            let what = if e.is_data() {
+                "it has other fields or types than a job"
+            } else {
+                "it is not JSON"
+            };
+            format!("{what}, at column {}", e.column())
+        })?;
+        let said = |error: Error| error.to_string();
+        let request = match (line.request, line.command) {
+            (Some(request), None) => (request.command, request.url, request.body),
+            (None, Some(command)) => (command, line.url.unwrap_or_default(), line.body),
+            _ => return Err("it has no request, or two".to_owned()),
+        };
+        let (command, url, body) = request;
+        let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
+        let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
+        let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
+        let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
+        let status = line.status.map(|given| {
+            let states = State::ALL.into_iter();
+            states.into_iter().find(|state| state.as_str() == given)
+        });
+        let status = match status {
+            Some(None) => return Err("its status is none that there is".to_owned()),
+            Some(status) => status,
+            None => None,
+        };
+        let state = match (status, &outcome) {
+            (None, None) => State::Pending,
+            (None | Some(State::Complete), _) => State::Complete,
+            (Some(open), None) => open,
+            (Some(_), Some(_)) => return Err("it has an outcome and is not complete".to_owned()),
+        };
+        let outcome = match (state, outcome) {
+            (State::Complete, None) => Some(Outcome::succeeded()),
+            (_, outcome) => outcome,
+        };
+        Ok(Imported {
+            id,
+            request,
+            state,
+            outcome,
+            submitted_ms: line.submitted_at,
+            started_ms: line.started_at.filter(|_| state != State::Pending),
+            finished_ms: line.finished_at.filter(|_| state == State::Complete),
+            cancel_requested: line.cancel_requested && state == State::Running,
+        })
+    }
+}
+
+impl WireOutcome<'_> {
+    fn outcome(self) -> Result<Outcome, String> {
+        let kinds = (1..=5).filter_map(OutcomeKind::from_stored);
+        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.kind);
+        let kind = kind.ok_or("its outcome is of no kind that there is")?;
+        let said = |error: Error| error.to_string();
+        let mut outcome = Outcome::new(kind, self.code, self.message);
+        outcome.check().map_err(said)?;
+        if let Some(detail) = self.detail {
+            outcome = outcome.with_detail_json(detail.get()).map_err(said)?;
+        }
+        if let Some(text) = self.result_ref {
+            outcome = outcome.with_result_ref(text).map_err(said)?;
+        }
+        outcome.boot = self.boot.filter(|&boot| boot > 0);
+        Ok(outcome)
+    }
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ImportReport {
+            imported,
+            there,
+            bad,
+            ..
+        } = self;
+        write!(
+            f,
+            "{imported} imported, {there} there already, {bad} passed over"
+        )
+    }
+}

@@ -1,0 +1,304 @@
+//! What becomes of finished jobs in time: policies, purges by hand, tombstones.
+//!
+//! Owns: [`Retention`], [`PurgeReason`], [`Tombstone`], [`Purged`] and the calls of
+//! [`Graph`] about them. Must not know: how room comes back.
+//! Promise: nothing is purged by default; only complete jobs ever are.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+use crate::engine::status::States;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::job::State;
+use crate::list::List;
+use crate::outcome::OutcomeKind;
+
+/// Kinds of outcomes, by the number they are stored as.
+const KINDS: usize = 6;
+
+/// How long a graph keeps its complete jobs: see [`Graph::set_retention`].
+///
+/// Bounds that are set hold together: a job that is over any of them goes. Pending and
+/// running jobs are never purged.
+///
+/// # Examples
+/// ```
+/// use jobstore::{JobStore, OutcomeKind, Retention};
+/// use std::time::Duration;
+/// const DAY: Duration = Duration::from_secs(24 * 3600);
+/// let store = JobStore::in_memory()?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let policy = Retention::new()
+///     .keep_for(30 * DAY)
+///     .keep_outcome_for(OutcomeKind::Failed, 180 * DAY)
+///     .keep_jobs(10_000_000);
+/// movie.set_retention(Some(policy))?;
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    age: Option<Duration>,
+    outcome_ages: [Option<Duration>; KINDS],
+    pub(crate) jobs: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) tombstone_age: Duration,
+    pub(crate) tombstones: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            age: None,
+            outcome_ages: [None; KINDS],
+            jobs: None,
+            bytes: None,
+            tombstone_age: Duration::from_secs(30 * 24 * 3600),
+            tombstones: 1_000_000,
+        }
+    }
+}
+
+impl Retention {
+    /// Keeps all jobs for ever, until bounds are set.
+    #[must_use]
+    pub fn new() -> Retention {
+        Retention::default()
+    }
+
+    /// Purges a job when so much time has passed since its end. Time counts as it goes
+    /// by, not as the clock leaps: see [`JobStore::confirm_clock`](crate::JobStore::confirm_clock).
+    #[must_use]
+    pub fn keep_for(mut self, age: Duration) -> Retention {
+        self.age = Some(age);
+        self
+    }
+
+    /// The same for jobs that ended in this way; for them it counts instead.
+    #[must_use]
+    pub fn keep_outcome_for(mut self, kind: OutcomeKind, age: Duration) -> Retention {
+        if let Some(of_kind) = self.outcome_ages.get_mut(usize::from(kind.to_stored())) {
+            *of_kind = Some(age);
+        }
+        self
+    }
+
+    /// Keeps so many complete jobs, whatever their outcome; the ones submitted first go
+    /// first.
+    #[must_use]
+    pub fn keep_jobs(mut self, jobs: u64) -> Retention {
+        self.jobs = Some(jobs);
+        self
+    }
+
+    /// Keeps complete jobs as long as the graph's requests, as they are stored
+    /// (compressed, once they are packed), take no more than this; the ones submitted
+    /// first go first.
+    #[must_use]
+    pub fn keep_bytes(mut self, bytes: u64) -> Retention {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// Remembers the id of a purged job for so long; 30 days by default.
+    #[must_use]
+    pub fn keep_tombstones_for(mut self, age: Duration) -> Retention {
+        self.tombstone_age = age;
+        self
+    }
+
+    /// Remembers the ids of about so many purged jobs; 1 million by default. Each takes
+    /// some 40 bytes on the disk.
+    #[must_use]
+    pub fn keep_tombstones(mut self, jobs: u64) -> Retention {
+        self.tombstones = jobs;
+        self
+    }
+
+    /// How long a job that ended in this way is kept, in ms, where that is bounded.
+    pub(crate) fn age_ms(&self, kind: u8) -> Option<u64> {
+        let of_kind = self.outcome_ages.get(usize::from(kind)).copied().flatten();
+        of_kind.or(self.age).map(in_ms)
+    }
+
+    /// The shortest time any job is kept, in ms, where that is bounded.
+    pub(crate) fn shortest_age_ms(&self) -> Option<u64> {
+        let ages = self.outcome_ages.iter().chain([&self.age]);
+        ages.flatten().copied().map(in_ms).min()
+    }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why a job was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PurgeReason {
+    /// It had ended long enough ago.
+    Age,
+    /// There were more complete jobs than the graph keeps.
+    Count,
+    /// The graph's requests took more bytes than it keeps.
+    Bytes,
+    /// Somebody purged it: [`Graph::purge`].
+    ByHand,
+}
+
+impl PurgeReason {
+    pub(crate) fn to_stored(self) -> u8 {
+        match self {
+            PurgeReason::Age => 1,
+            PurgeReason::Count => 2,
+            PurgeReason::Bytes => 3,
+            PurgeReason::ByHand => 4,
+        }
+    }
+
+    pub(crate) fn from_stored(stored: u8) -> PurgeReason {
+        match stored {
+            1 => PurgeReason::Age,
+            2 => PurgeReason::Count,
+            3 => PurgeReason::Bytes,
+            _ => PurgeReason::ByHand,
+        }
+    }
+}
+
+/// What is left of a purged job: from [`Graph::tombstone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tombstone {
+    /// When it was purged.
+    pub purged_at: SystemTime,
+    /// Why.
+    pub reason: PurgeReason,
+}
+
+/// What a purge by hand did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purged {
+    /// How many jobs.
+    pub jobs: u64,
+}
+
+impl Graph {
+    /// Says how long the graph keeps its complete jobs; `None` for ever, as it is
+    /// until this is called. It holds until the store is closed: the engine says it
+    /// again after each open.
+    ///
+    /// Purging goes on in the background, within some seconds, in commits of at most
+    /// 1024 jobs. A purged job is in no list, count or search from that commit on;
+    /// its room comes back when at least half of the file it lies in is purged.
+    ///
+    /// # Errors
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
+        self.check()?;
+        *self.core.retention.write() = policy;
+        self.engine().wake_packer();
+        Ok(())
+    }
+
+    /// The policy set last.
+    #[must_use]
+    pub fn retention(&self) -> Option<Retention> {
+        self.core.retention.read().clone()
+    }
+
+    /// Purges the complete jobs that a list shows, however many; its offset, limit and
+    /// cursor do not matter. Returns when all of them are purged, durably.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Outcome, Request, Submitted};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let request = Request::new("import_graph", "/ges/v1.0/10001/graphs", Body::empty())?;
+    /// movie.submit_as("import-1", request.clone())?;
+    /// movie.run("import-1")?.complete(Outcome::succeeded())?;
+    ///
+    /// assert_eq!(movie.purge_dry_run(List::new())?.jobs, 1);
+    /// assert_eq!(movie.purge(List::new())?.jobs, 1);
+    /// assert!(movie.job("import-1")?.is_none());
+    /// assert!(movie.tombstone("import-1")?.is_some());
+    /// assert!(movie.tombstone("import-2")?.is_none());
+    /// assert!(movie.submit_as("import-1", request).is_err());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`] and of every write. What was purged before an error
+    /// stays so.
+    pub fn purge(&self, list: List) -> Result<Purged> {
+        self.check_writable()?;
+        let mut done = Purged::default();
+        self.each_to_purge(list, |sequences| {
+            done.jobs += self
+                .engine()
+                .purge(&self.core, sequences, PurgeReason::ByHand)?;
+            Ok(())
+        })?;
+        self.engine().wake_packer();
+        Ok(done)
+    }
+
+    /// What [`Graph::purge`] would purge now; nothing is changed.
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`].
+    pub fn purge_dry_run(&self, list: List) -> Result<Purged> {
+        let mut done = Purged::default();
+        self.each_to_purge(list, |sequences| {
+            done.jobs += sequences.len() as u64;
+            Ok(())
+        })?;
+        Ok(done)
+    }
+
+    fn each_to_purge(
+        &self,
+        mut list: List,
+        mut each: impl FnMut(&[u64]) -> Result<()>,
+    ) -> Result<()> {
+        if list.states != States::NONE && !list.states.has(State::Complete) {
+            return Ok(());
+        }
+        list.states = States::NONE.with(State::Complete);
+        (list.offset, list.cursor) = (0, None);
+        list.limit = crate::list::PAGE_JOBS_MAX;
+        loop {
+            let page = self.list(list.clone())?;
+            let sequences: Vec<u64> = page.snapshot.selection.sequences().collect();
+            each(&sequences)?;
+            match page.next() {
+                Some(cursor) => list.cursor = Some(cursor.clone()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What is left of the job that had this id, if it was purged and its tombstone is
+    /// still kept ([`Retention::keep_tombstones`]); `None` for a job that is there and
+    /// for an id that is not known.
+    ///
+    /// # Errors
+    /// Those of [`Graph::job`].
+    pub fn tombstone(&self, id: impl AsRef<str>) -> Result<Option<Tombstone>> {
+        self.check()?;
+        let found = self.engine().tombstone(&self.core, id.as_ref())?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let purge = self.engine().purge_of(&found)?;
+        let purge = purge.ok_or_else(|| Error::IndexUnavailable {
+            what: "it knows a purge that the log does not".into(),
+        })?;
+        Ok(Some(Tombstone {
+            purged_at: clock::from_ms(purge.time_ms),
+            reason: PurgeReason::from_stored(purge.why),
+        }))
+    }
+}

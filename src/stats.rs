@@ -1,0 +1,241 @@
+//! What a store has done and is at, for metrics and for people at night.
+//!
+//! Owns: [`Stats`], [`GraphStats`], [`Histogram`] and how they are put together. Must
+//! not know: any metrics registry.
+//! Promise: to ask stops no commit; counts are those that lists have.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::status::States;
+use crate::error::Result;
+use crate::health::Health;
+use crate::index::rows::DETAIL_JOBS;
+use crate::job::State;
+use crate::storage::names;
+use crate::store::JobStore;
+use crate::sync::atomic::Ordering;
+use crate::sync::time::Instant;
+
+/// The bounds of a [`Histogram`]'s buckets.
+pub(crate) const BOUNDS: [Duration; 16] = [
+    Duration::from_micros(10),
+    Duration::from_micros(20),
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(200),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+];
+
+/// Running jobs of which the one that has run longest is looked for, at most.
+const RUNNING_LOOKED_AT: u64 = 10_000;
+
+/// Durations, counted by size since the store was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Histogram {
+    /// How many were at most [`Histogram::BOUNDS`]`[n]` and above the bound before; the
+    /// last counts those above all bounds.
+    pub counts: [u64; 17],
+    /// All together.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// The upper bounds of the buckets, each inclusive: 10 us to 10 s.
+    pub const BOUNDS: [Duration; 16] = BOUNDS;
+
+    /// How many durations were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// What a store has done since it was opened, and what it is at: from
+/// [`JobStore::stats`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How often the store was opened, this time included.
+    pub boot: u64,
+    /// Whether it can do all it should.
+    pub health: Health,
+    /// Each graph, in the order of their creation.
+    pub graphs: Vec<GraphStats>,
+    /// Bytes of the log that is not packed yet, as far as files are open for it.
+    pub segment_bytes: u64,
+    /// Bytes of packs.
+    pub pack_bytes: u64,
+    /// How many packs there are; each keeps a file open.
+    pub packs: u64,
+    /// Commits: each is a frame of the log.
+    pub frames: u64,
+    /// Bytes of those frames.
+    pub frame_bytes: u64,
+    /// Events in them.
+    pub events: u64,
+    /// How long the disk took to make commits durable.
+    pub syncs: Histogram,
+    /// How long writes waited for their answer, from their call on.
+    pub commit_waits: Histogram,
+    /// Writes that wait in the commit queue.
+    pub queued: u64,
+    /// Bytes of those.
+    pub queued_bytes: u64,
+    /// The bound of those bytes.
+    pub queue_bytes_max: u64,
+    /// How often a write was refused as [`Error::Busy`](crate::Error::Busy).
+    pub busy: u64,
+    /// Full segments that wait to be packed.
+    pub segments_to_pack: u64,
+    /// Changes that the index does not have yet, about.
+    pub index_lag: u64,
+    /// Jobs purged.
+    pub purged: u64,
+    /// When something was purged last.
+    pub last_purge: Option<SystemTime>,
+    /// For how long the eldest page has kept a file that was replaced.
+    pub oldest_pin: Option<Duration>,
+}
+
+/// A graph in [`Stats`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GraphStats {
+    /// The id of the project it belongs to.
+    pub project_id: String,
+    /// Its name.
+    pub name: String,
+    /// Pending jobs.
+    pub pending: u64,
+    /// Running jobs.
+    pub running: u64,
+    /// Complete jobs.
+    pub complete: u64,
+    /// Jobs that a repair set aside.
+    pub set_aside: u64,
+    /// When the oldest pending job was submitted.
+    pub oldest_pending: Option<SystemTime>,
+    /// When the job was started that has run longest, among the 10000 running jobs that
+    /// were submitted first.
+    pub longest_running: Option<SystemTime>,
+}
+
+impl JobStore {
+    /// What the store has done and is at, as plain values for any metrics registry.
+    /// Counters begin at 0 at each open.
+    ///
+    /// # Cost
+    /// For each graph a copy of counts and reading one pending job; for running ones a
+    /// row of the index for each 128. No commit waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
+    /// [`Error::Io`](crate::Error::Io),
+    /// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let stats = store.stats()?;
+    /// assert_eq!(stats.graphs[0].pending, 1);
+    /// assert!(stats.graphs[0].oldest_pending.is_some());
+    /// assert_eq!(stats.commit_waits.count(), 2);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn stats(&self) -> Result<Stats> {
+        let engine = self.engine();
+        engine.check_open()?;
+        let cores: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
+        let graphs = cores.iter().map(|core| graph_stats(engine, core));
+        let graphs: Vec<GraphStats> = graphs.collect::<Result<_>>()?;
+        let (segments, packs) = {
+            let truth = engine.truth.read();
+            (truth.segments.clone(), truth.packs.clone())
+        };
+        let failed = |segment: &str, e| crate::Error::io("look at", engine.disk.path(segment), &e);
+        let mut segment_bytes = 0;
+        for segment in &segments {
+            let len = segment.file.len();
+            segment_bytes += len.map_err(|e| failed(&names::segment(segment.header.epoch), e))?;
+        }
+        let (queued, queued_bytes) = engine.queue.depth();
+        let meters = &engine.meters;
+        let last_purge = engine.retention.lock().last_purge_ms;
+        Ok(Stats {
+            boot: engine.boot,
+            health: engine.health(),
+            graphs,
+            segment_bytes,
+            pack_bytes: packs.iter().map(|pack| pack.bytes).sum(),
+            packs: packs.len() as u64,
+            frames: meters.frames.read(),
+            frame_bytes: meters.frame_bytes.read(),
+            events: meters.events.read(),
+            syncs: meters.syncs.read(),
+            commit_waits: meters.waits.read(),
+            queued,
+            queued_bytes,
+            queue_bytes_max: engine.queue.bytes_max(),
+            busy: meters.busy.read(),
+            segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
+            index_lag: engine.index_lag.load(Ordering::Relaxed),
+            purged: meters.purged.read(),
+            last_purge: last_purge.map(clock::from_ms),
+            oldest_pin: engine.oldest_pin(Instant::now()),
+        })
+    }
+}
+
+fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
+    let of = |state| States::NONE.with(state);
+    let (counts, set_aside, oldest, running) = {
+        let state = core.state.read();
+        let status = &state.status;
+        let counts = State::ALL.map(|state| status.total(of(state)));
+        let oldest = status.select(of(State::Pending), 0, 0, 1).first();
+        let running = status.select(of(State::Running), 0, 0, RUNNING_LOOKED_AT);
+        let set_aside = state.set_aside_in(|| 0..u64::MAX);
+        (counts, set_aside, oldest, running)
+    };
+    let oldest_pending = match oldest {
+        None => None,
+        Some(sequence) => engine.job(core, sequence)?.map(|job| job.submitted_at()),
+    };
+    let mut longest_running: Option<u64> = None;
+    let sequences: Vec<u64> = running.sequences().collect();
+    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+        let row = engine.details(core, group[0] / DETAIL_JOBS)?;
+        let started = group
+            .iter()
+            .filter_map(|sequence| row.0[(sequence % DETAIL_JOBS) as usize].started_ms);
+        longest_running = longest_running.into_iter().chain(started).min();
+    }
+    let [pending, running, complete] = counts;
+    Ok(GraphStats {
+        project_id: core.project.clone(),
+        name: core.name.clone(),
+        pending,
+        running,
+        complete,
+        set_aside,
+        oldest_pending,
+        longest_running: longest_running.map(clock::from_ms),
+    })
+}
