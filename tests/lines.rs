@@ -1,0 +1,316 @@
+//! Promise: what is exported and imported into an empty graph gives the same list, byte
+//! for byte, with the same outcomes and times; importing twice changes nothing; a bad line
+//! is named by its number and never by its text.
+
+mod common;
+
+use common::{Random, listed, request, small_segments};
+use jobstore::{
+    Body, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine, Outcome, Recovery, Request,
+    State,
+};
+
+fn open(dir: &std::path::Path) -> (JobStore, Graph) {
+    let store = small_segments()
+        .recovery(Recovery::Leave)
+        .open(dir)
+        .unwrap();
+    let movie = store.graph_or_create("1", "movie").unwrap();
+    (store, movie)
+}
+
+fn exported(graph: &Graph, list: List) -> String {
+    let mut lines = Vec::new();
+    let mut export = graph.export(list).unwrap();
+    export.write_all(&mut lines).unwrap();
+    assert_eq!(export.jobs(), export.of());
+    String::from_utf8(lines).unwrap()
+}
+
+fn import(graph: &Graph, lines: &str) -> jobstore::ImportReport {
+    graph
+        .import(lines.as_bytes(), ImportOptions::new())
+        .unwrap()
+}
+
+/// Everything of a job but its number.
+fn facts(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
+    let outcome = job.outcome().map(|o| {
+        let texts = [o.code(), o.message(), o.detail(), o.result_ref()];
+        (
+            o.kind(),
+            o.boot(),
+            texts.map(|text| text.map(str::to_owned)),
+        )
+    });
+    let times = [
+        Some(job.submitted_at()),
+        job.started_at(),
+        job.finished_at(),
+    ];
+    let request = job.request().as_json().to_owned();
+    (
+        job.id().clone(),
+        job.state(),
+        request,
+        outcome,
+        times,
+        job.cancel_requested(),
+    )
+}
+
+fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
+    for n in 0..jobs {
+        let text = "é\"\\".repeat(match random.below(50) {
+            0 => 100_000,
+            _ => random.below(40) as usize,
+        });
+        let body = Body::from_value(&(n, text)).unwrap();
+        let made = Request::new("import \"all\"", "/ges?ü", body).unwrap();
+        let id = match random.below(3) {
+            0 => movie
+                .submit_as(format!("own-{n}"), made)
+                .unwrap()
+                .id()
+                .clone(),
+            _ => movie.submit(made).unwrap(),
+        };
+        match random.below(8) {
+            0 => {}
+            1 => drop(movie.cancel(&id).unwrap()),
+            2 => movie.start(&id).unwrap(),
+            3 => {
+                movie.start(&id).unwrap();
+                movie.cancel(&id).unwrap();
+            }
+            4 => drop(movie.run(&id).unwrap()),
+            5 => {
+                let outcome = Outcome::failed("GES.1", "no \"such\"\n vertex");
+                let outcome = outcome.with_detail_json(r#"{"a":[1.0,"é"]}"#).unwrap();
+                movie.run(&id).unwrap().complete(outcome).unwrap();
+            }
+            _ => {
+                let outcome = Outcome::succeeded().with_result_ref("obs://r/1").unwrap();
+                movie.run(&id).unwrap().complete(outcome).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_went_out_comes_back_byte_for_byte_and_only_once() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, movie) = open(&root.path().join("from"));
+    let mut random = Random(3);
+    fill(&movie, &mut random, 300);
+    common::pack(&store, &root.path().join("from"));
+    fill(&movie, &mut Random(4), 0);
+    let lines = exported(&movie, List::new());
+    assert_eq!(lines.lines().count(), 300);
+    let (to, copy) = open(&root.path().join("to"));
+    let done = import(&copy, &lines);
+    assert_eq!(
+        (done.imported, done.there, done.bad, done.lines),
+        (300, 0, 0, 300)
+    );
+    let check = |copy: &Graph, what: &str| {
+        assert!(listed(copy) == listed(&movie), "{what}");
+        let all = |graph: &Graph| -> Vec<_> {
+            let page = graph.list(List::new()).unwrap();
+            page.jobs().map(|job| facts(&job.unwrap())).collect()
+        };
+        assert_eq!(all(copy), all(&movie), "{what}");
+        assert_eq!(exported(copy, List::new()), lines, "{what}");
+        for job in &copy.list(List::new()).unwrap() {
+            let job = job.unwrap();
+            let found = copy.job(job.id()).unwrap().unwrap();
+            assert_eq!(facts(&found), facts(&job));
+        }
+    };
+    check(&copy, "imported");
+    let again = import(&copy, &lines);
+    assert_eq!((again.imported, again.there), (0, 300));
+    check(&copy, "twice");
+    drop((to, copy));
+    common::lose_index(&root.path().join("to"));
+    let (_to, copy) = open(&root.path().join("to"));
+    check(&copy, "reopened without its index");
+    // One that was interrupted is completed by doing it again.
+    let (_part, part) = open(&root.path().join("part"));
+    let half: String = lines.split_inclusive('\n').take(137).collect();
+    import(&part, &half);
+    let rest = import(&part, &lines);
+    assert_eq!((rest.imported, rest.there), (163, 137));
+    check(&part, "in two parts");
+}
+
+#[test]
+fn an_export_goes_on_where_another_ended_and_keeps_the_lists_order_and_filter() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    fill(&movie, &mut Random(9), 400);
+    for list in [
+        List::new(),
+        List::new().newest_first(),
+        List::new().state(State::Complete).newest_first(),
+        List::new().command("import \"all\"").state(State::Pending),
+    ] {
+        let whole = exported(&movie, list.clone());
+        let mut ids: Vec<String> = Vec::new();
+        let mut cursor = None;
+        loop {
+            let from = cursor.iter().fold(list.clone(), |list, c| list.cursor(c));
+            let page = movie.list(from).unwrap();
+            ids.extend(common::ids(&page));
+            cursor = page.next();
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let of_lines: Vec<String> = whole
+            .lines()
+            .map(|line| line.split('"').nth(3).unwrap().to_owned())
+            .collect();
+        assert_eq!(of_lines, ids);
+        // In parts, each by another export.
+        let (mut lines, mut cursor) = (Vec::new(), None);
+        loop {
+            let from = cursor.iter().fold(list.clone(), |list, c| list.cursor(c));
+            let mut export = movie.export(from).unwrap();
+            if !export.write_some(&mut lines).unwrap() {
+                break;
+            }
+            cursor = export.cursor();
+        }
+        assert!(lines == whole.as_bytes());
+    }
+}
+
+#[test]
+fn bare_requests_and_lines_that_leave_things_out_are_taken() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let lines = concat!(
+        r#"{"command":"c","url":"/u","body":{"a": 1.0}}"#,
+        "\n",
+        "\r\n",
+        r#" {"jobId":"a","request":{"command":"c","url":"/"}} "#,
+        "\r\n",
+        r#"{"jobId":"b","status":"running","startedAt":7,"request":{"command":"c","url":""}}"#,
+        "\n",
+        r#"{"outcome":{"kind":"failed","code":"x"},"finishedAt":9,"request":{"command":"c","url":"/"}}"#,
+    );
+    let done = import(&movie, lines);
+    assert_eq!((done.imported, done.lines), (4, 5));
+    let jobs: Vec<Job> = movie
+        .list(List::new())
+        .unwrap()
+        .jobs()
+        .map(|j| j.unwrap())
+        .collect();
+    let states: Vec<State> = jobs.iter().map(Job::state).collect();
+    assert_eq!(
+        states,
+        [
+            State::Pending,
+            State::Pending,
+            State::Running,
+            State::Complete
+        ]
+    );
+    assert_eq!(jobs[0].request().body(), r#"{"a":1.0}"#);
+    assert_eq!(jobs[1].request().body(), "{}");
+    assert_eq!(jobs[3].outcome().unwrap().code(), Some("x"));
+    let at = |ms| std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    assert_eq!(
+        (jobs[2].started_at(), jobs[3].finished_at()),
+        (Some(at(7)), Some(at(9)))
+    );
+    let again = import(&movie, lines);
+    assert_eq!(
+        (again.imported, again.there),
+        (2, 2),
+        "those without an id are new"
+    );
+}
+
+#[test]
+fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
+    let good = |id: &str| {
+        format!(r#"{{"jobId":"{id}","request":{{"command":"c","url":"/","body":"secret"}}}}"#)
+    };
+    let bad = [
+        "secret".to_owned(),
+        r#"{"secret":1}"#.to_owned(),
+        r#"{"jobId":"no such id","request":{"command":"c","url":"/","body":"secret"}}"#.to_owned(),
+        r#"{"jobId":"x","request":{"command":"","url":"/","body":"secret"}}"#.to_owned(),
+        r#"{"jobId":"x","status":"secret","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","status":"pending","outcome":{"kind":"failed"},"request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"secret"},"request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","command":"c","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"first","request":{"command":"c","url":"/","body":"another secret"}}"#.to_owned(),
+        r#"{"jobId":"x","request":{"command":"c","url":"/","body":"#.to_owned(),
+        format!(r#"{{"command":"c","url":"/","body":"{}"}}"#, "x".repeat(20 << 20)),
+        format!(r#"{{"command":"c","url":"/","body":{}1{}}}"#, "[".repeat(200), "]".repeat(200)),
+    ];
+    for bad in bad {
+        let store = JobStore::in_memory().unwrap();
+        let movie = store.create_graph("1", "movie").unwrap();
+        let lines = format!("{}\n{bad}\n{}", good("first"), good("last"));
+        let stopped = movie.import(lines.as_bytes(), ImportOptions::new());
+        let Err(Error::BadLine { line: 2, problem }) = stopped else {
+            panic!("{:.60}: {stopped:?}", bad);
+        };
+        assert!(
+            !problem.contains("secret") && problem.len() < 300,
+            "{problem}"
+        );
+        assert_eq!(
+            common::ids(&movie.list(List::new()).unwrap()),
+            ["first"],
+            "{bad:.60}"
+        );
+        let options = ImportOptions::new().on_bad_line(OnBadLine::Skip);
+        let done = movie.import(lines.as_bytes(), options).unwrap();
+        assert_eq!(
+            (done.imported, done.there, done.bad),
+            (1, 1, 1),
+            "{bad:.60}"
+        );
+        assert_eq!(done.bad_lines, [(2, problem)]);
+        assert_eq!(
+            common::ids(&movie.list(List::new()).unwrap()),
+            ["first", "last"]
+        );
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let twice = format!("{}\n{}\n", good("a"), good("a"));
+    let done = import(&movie, &twice);
+    assert_eq!((done.imported, done.there), (1, 1));
+    movie.cancel("a").unwrap();
+    movie.purge(List::new()).unwrap();
+    let purged = movie.import(twice.as_bytes(), ImportOptions::new());
+    assert!(
+        matches!(purged, Err(Error::BadLine { line: 1, .. })),
+        "{purged:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_fails_is_said() {
+    struct Fails;
+    impl std::io::Read for Fails {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("no more"))
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let failed = movie.import(Fails, ImportOptions::new());
+    assert!(matches!(failed, Err(Error::Input { .. })), "{failed:?}");
+    movie.submit(request("c", "1")).unwrap();
+    let mut small = [0u8; 8];
+    let full = movie.export(List::new()).unwrap().write_all(&mut small[..]);
+    assert!(matches!(full, Err(Error::Output { .. })), "{full:?}");
+}

@@ -1,0 +1,514 @@
+//! Purging: what goes, what stays, what is remembered, what room comes back.
+//!
+//! Promise: only complete jobs are ever purged; what is left is listed as before, byte
+//! for byte, across restarts, a lost index and files written anew; an id that was
+//! purged is told from one that never was, for as long as was asked for.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::{Random, files_ending, listed, lose_index, request, small_segments};
+use jobstore::{
+    Clock, Error, Graph, Health, JobStore, List, Outcome, OutcomeKind, PurgeReason, Retention,
+    State, Submitted,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A clock that goes where it is told.
+#[derive(Clone)]
+struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    fn new() -> Hands {
+        Hands(Arc::new(AtomicU64::new(1_700_000_000_000)))
+    }
+
+    fn step(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+fn open(dir: &Path, hands: &Hands) -> JobStore {
+    small_segments().clock(hands.clone()).open(dir).unwrap()
+}
+
+fn finish(graph: &Graph, id: &str, outcome: Outcome) {
+    graph.run(id).unwrap().complete(outcome).unwrap();
+}
+
+fn submit(graph: &Graph, ids: std::ops::Range<u64>) {
+    let mut random = Random(ids.start);
+    for n in ids {
+        let made = graph.submit_as(
+            format!("job-{n}"),
+            request(&format!("c{n}"), &body(&mut random)),
+        );
+        assert!(matches!(made, Ok(Submitted::Created(_))));
+    }
+}
+
+/// A body that does not compress well.
+fn body(random: &mut Random) -> String {
+    let digits: String = (0..20)
+        .map(|_| format!("{:016x}", random.below(u64::MAX)))
+        .collect();
+    format!("\"{digits}\"")
+}
+
+fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not so yet: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn ids(graph: &Graph) -> Vec<String> {
+    common::ids(&graph.list(List::new()).unwrap())
+}
+
+#[test]
+fn a_policy_of_count_keeps_the_youngest_complete_jobs_and_all_open_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &Hands::new());
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..200);
+    for n in 0..150 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    movie.start("job-150").unwrap();
+    let policy = Retention::new().keep_jobs(30);
+    movie.set_retention(Some(policy.clone())).unwrap();
+    assert_eq!(movie.retention(), Some(policy));
+    wait("30 are left", || {
+        movie.count(State::Complete).unwrap() == 30
+    });
+    let left: Vec<String> = (120..200).map(|n| format!("job-{n}")).collect();
+    assert_eq!(ids(&movie), left);
+    assert_eq!(movie.count(State::Running).unwrap(), 1);
+    assert_eq!(movie.count(State::Pending).unwrap(), 49);
+    let stone = movie.tombstone("job-7").unwrap().unwrap();
+    assert_eq!(stone.reason, PurgeReason::Count);
+    assert_eq!(movie.tombstone("job-130").unwrap(), None);
+    assert_eq!(movie.tombstone("job-999").unwrap(), None);
+}
+
+#[test]
+fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let store = open(dir.path(), &hands);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..1000);
+    let own = movie.submit(request("own", "{}")).unwrap();
+    for n in (0..1000).filter(|n| n % 10 != 3) {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    finish(&movie, own.as_str(), Outcome::failed("c", "m"));
+    common::pack(&store, dir.path());
+    let before = files_ending(dir.path(), ".pack");
+    let bytes = |paths: &[std::path::PathBuf]| -> u64 {
+        paths
+            .iter()
+            .map(|p| p.metadata().map_or(0, |m| m.len()))
+            .sum()
+    };
+    let bytes_before = bytes(&before);
+    assert_eq!(movie.purge_dry_run(List::new()).unwrap().jobs, 901);
+    assert_eq!(movie.count(State::Complete).unwrap(), 901);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 901);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 0);
+    let left: Vec<String> = (0..1000)
+        .filter(|n| n % 10 == 3)
+        .map(|n| format!("job-{n}"))
+        .collect();
+    let check = |movie: &Graph, what: &str| {
+        assert_eq!(ids(movie), left, "{what}");
+        assert_eq!(movie.set_aside().unwrap(), 0, "{what}");
+        // Its form leads to the same job, but it is another id.
+        let mut other = own.to_string().into_bytes();
+        let last = other.len() - 37 + 1;
+        other[last] = if other[last] == b'0' { b'1' } else { b'0' };
+        let other = String::from_utf8(other).unwrap();
+        assert!(movie.tombstone(&other).unwrap().is_none(), "{what} {other}");
+        for gone in ["job-0", "job-999", own.as_str()] {
+            assert!(movie.job(gone).unwrap().is_none(), "{what}");
+            assert!(movie.tombstone(gone).unwrap().is_some(), "{what} {gone}");
+            let error = movie.start(gone).unwrap_err();
+            assert!(matches!(error, Error::JobPurged { .. }), "{what}");
+            let error = movie.submit_as(gone, request("again", "{}")).unwrap_err();
+            assert!(matches!(error, Error::JobIdPurged { .. }), "{what}");
+        }
+        assert!(movie.tombstone("job-3").unwrap().is_none());
+        assert!(matches!(
+            movie.start("job-1000"),
+            Err(Error::UnknownJob { .. })
+        ));
+    };
+    check(&movie, "at once");
+    let list = listed(&movie);
+    wait("room is back", || {
+        bytes(&files_ending(dir.path(), ".pack")) < bytes_before / 2
+    });
+    check(&movie, "written anew");
+    assert_eq!(listed(&movie), list);
+    let scrubbed = store.scrub().unwrap();
+    assert!(scrubbed.damage.is_empty(), "{scrubbed}");
+    drop((movie, store));
+    for way in ["reopened", "index lost", "index lost again"] {
+        if way != "reopened" {
+            lose_index(dir.path());
+        }
+        let report = JobStore::verify(dir.path()).unwrap();
+        assert!(report.damage.is_empty(), "{way}: {report}");
+        let store = open(dir.path(), &hands);
+        let movie = store.graph("1", "movie").unwrap();
+        check(&movie, way);
+        assert_eq!(listed(&movie), list, "{way}");
+        let after = movie.submit(request("after", "{}")).unwrap();
+        assert_eq!(
+            movie.job(&after).unwrap().unwrap().request().command(),
+            "after"
+        );
+        movie.cancel(&after).unwrap();
+        movie.purge(List::new()).unwrap();
+        assert!(movie.tombstone(&after).unwrap().is_some());
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn age_counts_from_the_end_and_by_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let store = open(dir.path(), &hands);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..40);
+    for n in 0..10 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    for n in 10..20 {
+        finish(&movie, &format!("job-{n}"), Outcome::failed("c", "m"));
+    }
+    let policy = Retention::new()
+        .keep_for(2 * DAY)
+        .keep_outcome_for(OutcomeKind::Failed, 5 * DAY);
+    movie.set_retention(Some(policy)).unwrap();
+    let later = |days: u32| {
+        hands.step(days * DAY);
+        store.confirm_clock().unwrap();
+    };
+    later(1);
+    for n in 20..30 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    later(1);
+    wait("10 are purged", || {
+        movie.count(State::Complete).unwrap() == 20
+    });
+    assert!(movie.tombstone("job-9").unwrap().is_some());
+    later(1);
+    wait("20 are purged", || {
+        movie.count(State::Complete).unwrap() == 10
+    });
+    later(2);
+    wait("30 are purged", || {
+        movie.count(State::Complete).unwrap() == 0
+    });
+    assert_eq!(movie.count(State::Pending).unwrap(), 10);
+    let stone = movie.tombstone("job-15").unwrap().unwrap();
+    assert_eq!(stone.reason, PurgeReason::Age);
+}
+
+#[test]
+fn a_clock_that_leaps_purges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let policy = Retention::new().keep_for(10 * DAY).keep_jobs(25);
+    let store = open(dir.path(), &hands);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..30);
+    for n in 0..30 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    // While it is open, and across a restart.
+    for _ in 0..2 {
+        let store = store.clone();
+        movie.set_retention(Some(policy.clone())).unwrap();
+        hands.step(365 * DAY);
+        wait("the count is kept", || {
+            movie.count(State::Complete).unwrap() == 25
+        });
+        assert_eq!(store.health(), Health::Ok);
+    }
+    drop((movie, store));
+    hands.step(365 * DAY);
+    let store = open(dir.path(), &hands);
+    let movie = store.graph("1", "movie").unwrap();
+    movie
+        .set_retention(Some(policy.clone().keep_jobs(20)))
+        .unwrap();
+    // The count needs no clock: once it was kept, ages were looked at, too.
+    wait("the count is kept", || {
+        movie.count(State::Complete).unwrap() == 20
+    });
+    assert!(matches!(store.health(), Health::Degraded { .. }));
+    movie.set_retention(Some(policy.keep_jobs(15))).unwrap();
+    wait("the count is kept", || {
+        movie.count(State::Complete).unwrap() == 15
+    });
+    store.confirm_clock().unwrap();
+    wait("all are old", || movie.count(State::Complete).unwrap() == 0);
+    assert_eq!(store.health(), Health::Ok);
+}
+
+#[test]
+fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let store = open(dir.path(), &hands);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..30);
+    for n in 0..30 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+        movie.purge(List::new()).unwrap();
+    }
+    movie
+        .set_retention(Some(Retention::new().keep_tombstones(10)))
+        .unwrap();
+    wait("10 are left", || {
+        movie.tombstone("job-19").unwrap().is_none()
+    });
+    assert!(movie.tombstone("job-20").unwrap().is_some());
+    let again = movie.submit_as("job-5", request("again", "{}")).unwrap();
+    assert_eq!(again, Submitted::Created("job-5".parse().unwrap()));
+    let check = |movie: &Graph, what: &str| {
+        assert_eq!(ids(movie), ["job-5"], "{what}");
+        assert!(movie.tombstone("job-6").unwrap().is_none(), "{what}");
+        assert!(movie.tombstone("job-20").unwrap().is_some(), "{what}");
+    };
+    check(&movie, "at once");
+    drop((movie, store));
+    for way in ["reopened", "index lost"] {
+        if way == "index lost" {
+            lose_index(dir.path());
+        }
+        let store = open(dir.path(), &hands);
+        let movie = store.graph("1", "movie").unwrap();
+        check(&movie, way);
+        common::pack(&store, dir.path());
+        check(&movie, way);
+        drop((movie, store));
+    }
+    let store = open(dir.path(), &hands);
+    let movie = store.graph("1", "movie").unwrap();
+    let policy = Retention::new().keep_tombstones_for(DAY);
+    movie.set_retention(Some(policy)).unwrap();
+    hands.step(2 * DAY);
+    store.confirm_clock().unwrap();
+    wait("all are old", || {
+        movie.tombstone("job-29").unwrap().is_none()
+    });
+}
+
+#[test]
+fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = small_segments()
+        .page_lifetime(Duration::from_secs(1))
+        .open(dir.path())
+        .unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..400);
+    for n in 0..300 {
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+    }
+    common::pack(&store, dir.path());
+    let page = movie.list(List::new().limit(150)).unwrap();
+    let text = page.to_json().unwrap();
+    let cursor = page.next().unwrap().clone();
+    movie.purge(List::new()).unwrap();
+    assert_eq!(page.to_json().unwrap(), text, "it shows its instant");
+    let next = movie.list(List::new().cursor(&cursor)).unwrap();
+    let left: Vec<String> = (300..400).map(|n| format!("job-{n}")).collect();
+    assert_eq!(common::ids(&next), left);
+    wait("the page has expired", || match page.to_json() {
+        Ok(same) => {
+            assert_eq!(same, text);
+            false
+        }
+        Err(Error::PageExpired) => true,
+        Err(other) => panic!("{other}"),
+    });
+    assert_eq!(ids(&movie), left);
+}
+
+#[test]
+fn a_store_of_constant_size_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &Hands::new());
+    let movie = store.create_graph("1", "movie").unwrap();
+    let policy = Retention::new().keep_jobs(500).keep_tombstones(500);
+    movie.set_retention(Some(policy)).unwrap();
+    let (mut sizes, mut n, mut random) = (Vec::new(), 0u64, Random(1));
+    for _ in 0..8 {
+        for _ in 0..10 {
+            let requests: Vec<_> = (0..100)
+                .map(|_| {
+                    n += 1;
+                    request(&format!("c{n}"), &body(&mut random))
+                })
+                .collect();
+            for id in movie.submit_all(requests).unwrap() {
+                movie.cancel(&id).unwrap();
+            }
+        }
+        wait("the count is kept", || {
+            movie.count(State::Complete).unwrap() <= 500
+        });
+        let packed = || -> u64 {
+            let packs = files_ending(dir.path(), ".pack");
+            packs
+                .iter()
+                .map(|p| p.metadata().map_or(0, |m| m.len()))
+                .sum()
+        };
+        // 500 jobs take some 120 KiB, tombstones 20, and half of what lies in a file
+        // may be purged.
+        wait("room is back", || packed() < 500 << 10);
+        sizes.push(packed());
+    }
+    println!("bytes of packs after each generation: {sizes:?}");
+}
+
+/// Any changes, in any order, with a clock that leaps: open jobs stay, and what the list
+/// shows is what a plain model says.
+#[test]
+fn any_life_with_purges_is_what_a_model_says() {
+    for seed in 0..6 {
+        life(seed);
+    }
+}
+
+fn life(seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let mut random = Random(seed);
+    let mut store = open(dir.path(), &hands);
+    store.create_graph("1", "movie").unwrap();
+    // Id to state; in the order of submission by number.
+    let mut model: BTreeMap<u64, State> = BTreeMap::new();
+    let (mut submitted, mut purged) = (0u64, Vec::new());
+    for step in 0..120 {
+        let movie = store.graph("1", "movie").unwrap();
+        match random.below(12) {
+            0..=3 => {
+                let count = 1 + random.below(60);
+                submit(&movie, submitted..submitted + count);
+                model.extend((submitted..submitted + count).map(|n| (n, State::Pending)));
+                submitted += count;
+            }
+            4..=7 => {
+                let open: Vec<u64> = model
+                    .iter()
+                    .filter(|(_, s)| **s != State::Complete)
+                    .map(|(&n, _)| n)
+                    .collect();
+                for n in open {
+                    let id = format!("job-{n}");
+                    match (random.below(4), model[&n]) {
+                        (0, State::Pending) => {
+                            movie.start(&id).unwrap();
+                            model.insert(n, State::Running);
+                        }
+                        (1 | 2, State::Running) => {
+                            movie.complete(&id, Outcome::succeeded()).unwrap();
+                            model.insert(n, State::Complete);
+                        }
+                        (3, State::Pending) => {
+                            movie.cancel(&id).unwrap();
+                            model.insert(n, State::Complete);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            8 => {
+                let complete: Vec<u64> = model
+                    .iter()
+                    .filter(|(_, s)| **s == State::Complete)
+                    .map(|(&n, _)| n)
+                    .collect();
+                let done = movie.purge(List::new()).unwrap();
+                assert_eq!(done.jobs, complete.len() as u64, "{seed} {step}");
+                for n in complete {
+                    model.remove(&n);
+                    purged.push(n);
+                }
+            }
+            9 => {
+                let kept = random.below(40);
+                let complete: Vec<u64> = model
+                    .iter()
+                    .filter(|(_, s)| **s == State::Complete)
+                    .map(|(&n, _)| n)
+                    .collect();
+                let policy = Retention::new().keep_jobs(kept).keep_for(DAY);
+                movie.set_retention(Some(policy)).unwrap();
+                let over = (complete.len() as u64).saturating_sub(kept);
+                wait("the count is kept", || {
+                    movie.count(State::Complete).unwrap() == complete.len() as u64 - over
+                });
+                movie.set_retention(None).unwrap();
+                for n in &complete[..over as usize] {
+                    model.remove(n);
+                    purged.push(*n);
+                }
+            }
+            10 => hands.step(DAY * random.below(800) as u32),
+            _ => {
+                drop(movie);
+                store.close().unwrap();
+                drop(store);
+                let lost = random.below(2) == 0;
+                if lost {
+                    lose_index(dir.path());
+                }
+                let report = JobStore::verify(dir.path()).unwrap();
+                assert!(report.damage.is_empty(), "{seed} {step}: {report}");
+                store = small_segments()
+                    .clock(hands.clone())
+                    .recovery(jobstore::Recovery::Leave)
+                    .open(dir.path())
+                    .unwrap();
+            }
+        }
+        let movie = store.graph("1", "movie").unwrap();
+        let jobs = movie.list(List::new()).unwrap();
+        let found: Vec<(String, State)> = jobs
+            .jobs()
+            .map(|job| job.map(|job| (job.id().to_string(), job.state())).unwrap())
+            .collect();
+        let expected: Vec<(String, State)> = model
+            .iter()
+            .map(|(n, s)| (format!("job-{n}"), *s))
+            .collect();
+        assert_eq!(found, expected, "{seed} {step}");
+        for &n in purged.iter().rev().take(3) {
+            let stone = movie.tombstone(format!("job-{n}")).unwrap();
+            assert!(stone.is_some(), "{seed} {step} {n}");
+        }
+    }
+}
