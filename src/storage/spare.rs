@@ -103,6 +103,13 @@ impl Spare {
         reserve.and(slot.make_ready(disk))
     }
 
+    /// Does something while no file is being made here.
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn stand_still(&self, what: impl FnOnce()) {
+        let _slot = self.slot.lock();
+        what();
+    }
+
     /// Makes the reserve if there is none of the right size.
     pub(crate) fn make_reserve(&self, disk: &dyn Disk) -> Result<()> {
         self.slot.lock().make_reserve(disk)

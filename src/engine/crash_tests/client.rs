@@ -24,6 +24,7 @@ use crate::options::{Durability, Options};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::storage::disk::Disk;
+use crate::storage::disk::memory::Memory;
 
 const PROJECT: &str = "10001";
 /// How long a test waits for the store's own threads.
@@ -95,6 +96,14 @@ impl Store {
             assert!(Instant::now() < deadline, "the packer does not come to it");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Leaves the disk no room, at a moment when no file is being made or taken away: what
+    /// goes afterwards would give room back.
+    pub(super) fn fill_disk(&self, disk: &Memory) {
+        // The packer takes a segment out of the log before it removes its file.
+        let _files = self.engine.files.lock();
+        self.engine.spare.stand_still(|| disk.leave_room(0));
     }
 
     fn commit(&self, action: Action) -> Result<Answer> {

@@ -40,7 +40,7 @@ fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
     let store = store.expect("it opens");
     client.steps(&store, 60);
     store.wait_until_packed();
-    disk.leave_room(0);
+    store.fill_disk(&disk);
     fill(&mut client, &store);
     (disk, client, store)
 }
@@ -351,7 +351,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
         store.wait_until_packed();
         let mut client = Client::new(21, "later", true);
         client.world = world.clone();
-        disk.leave_room(0);
+        store.fill_disk(&disk);
         fill(&mut client, &store);
         let before = client.world.clone();
         let fault = Fault {
