@@ -4,6 +4,7 @@
 //! Promise: a store that only seems well does not say so.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Health {
     ReadOnly {
         /// What failed.
         why: Arc<str>,
+        /// When, by the clock of [`Options::clock`](crate::Options::clock).
+        since: SystemTime,
     },
     /// It was closed.
     Closed,

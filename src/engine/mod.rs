@@ -54,6 +54,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::sync::channel::Sender;
 use crate::sync::thread::JoinHandle;
@@ -114,7 +115,8 @@ pub(crate) struct Engine {
     /// Where it is on disk.
     index_folder: Option<IndexFolder>,
     index_fault: OnceLock<Arc<str>>,
-    failure: OnceLock<Arc<str>>,
+    /// Why no more writes are taken, and since when.
+    failure: OnceLock<(Arc<str>, SystemTime)>,
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
@@ -267,7 +269,7 @@ impl Engine {
     /// Refuses writes after one has failed, whether the store is closed or not.
     pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
-            Some(why) => Err(Error::ReadOnly { why: why.clone() }),
+            Some((why, _)) => Err(Error::ReadOnly { why: why.clone() }),
             None => Ok(()),
         }
     }
@@ -276,7 +278,8 @@ impl Engine {
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
-        self.failure.get_or_init(|| why.to_string().into()).clone()
+        let now = || (why.to_string().into(), self.options.clock.now());
+        self.failure.get_or_init(now).0.clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow
@@ -304,8 +307,9 @@ impl Engine {
         if self.check_open().is_err() {
             return Health::Closed;
         }
-        if let Some(why) = self.failure.get() {
-            return Health::ReadOnly { why: why.clone() };
+        if let Some((why, since)) = self.failure.get() {
+            let (why, since) = (why.clone(), *since);
+            return Health::ReadOnly { why, since };
         }
         let index = self
             .index_fault

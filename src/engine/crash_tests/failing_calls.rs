@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::engine::crash_tests::client::{
     Client, Random, Store, assert_no_thread_panicked, within_bounds,
 };
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::job::{Job, State};
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;
@@ -275,9 +276,15 @@ fn a_failed_sync_is_an_unknown_commit_and_then_the_store_only_reads() {
             },
         );
         let waiting = waiting_for_an_open_job(&store, &client.world);
+        let before = SystemTime::now();
         let Err((Error::CommitUnknown { why, .. }, unknown)) = client.step(&store) else {
             panic!("a commit without a sync");
         };
+        let Health::ReadOnly { why: said, since } = store.engine.health() else {
+            panic!("{:?}", store.engine.health());
+        };
+        assert_eq!(said, why);
+        assert!((before..=SystemTime::now()).contains(&since));
         let waited = waiting.join().expect("no panic");
         assert!(matches!(waited, Err(Error::ReadOnly { why: same }) if same == why));
         disk.heal();
