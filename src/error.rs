@@ -121,7 +121,7 @@ pub enum Error {
     /// Text that is not JSON.
     #[error("the {what} is not JSON: {problem} at line {line} column {column}")]
     InvalidJson {
-        /// "body", "detail" or "request".
+        /// "body", "detail", "request" or "value".
         what: &'static str,
         /// What is wrong, without any of the text.
         problem: &'static str,
@@ -129,6 +129,16 @@ pub enum Error {
         line: usize,
         /// Column, from 1; 0 where there is no text.
         column: usize,
+    },
+    /// Text that is no JSON pointer.
+    #[error(
+        "{given:?} is no JSON pointer: {problem}; write it like \"/name/0\", and ~1 for a '/' in a name"
+    )]
+    InvalidPointer {
+        /// What was given, cut to a readable length.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// JSON nested deeper than allowed.
     #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
@@ -460,6 +470,7 @@ impl Error {
             | Error::EmptyCommand
             | Error::TextTooLong { .. }
             | Error::InvalidJson { .. }
+            | Error::InvalidPointer { .. }
             | Error::TooDeep { .. }
             | Error::RequestTooLarge { .. }
             | Error::BatchTooLarge { .. }

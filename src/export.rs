@@ -37,7 +37,8 @@ impl Graph {
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
-    /// memory a block, and the states: a quarter of a byte a job. Writers do not wait.
+    /// memory a block, and the states: less than a byte a job. Writers do not wait. Where the
+    /// list scans, its jobs are searched for first; that takes 8 bytes for each that matches.
     ///
     /// # Errors
     /// Those of [`Graph::list`].
@@ -64,6 +65,7 @@ impl Graph {
             graph: self.clone(),
             of: page.snapshot.selection.len,
             snapshot: page.snapshot,
+            stopped_at: page.next.filter(|_| page.is_stopped),
             list,
             reader: Reader::default(),
             place: None,
@@ -86,6 +88,8 @@ pub struct Export {
     place: Option<u64>,
     jobs: u64,
     of: u64,
+    /// Where the search was stopped.
+    stopped_at: Option<Cursor>,
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
@@ -181,8 +185,18 @@ impl Export {
     /// instant then.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
+        if self.jobs == self.of && self.is_stopped() {
+            return self.stopped_at.clone();
+        }
         let place = self.place?;
         Some(Cursor::new(&self.graph.core, &self.list, place))
+    }
+
+    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: these
+    /// are not all of them, and [`Export::cursor`] goes on there, once they are written.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped_at.is_some()
     }
 
     /// How many jobs were written.

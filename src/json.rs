@@ -6,6 +6,7 @@
 //! keys, escapes), white space outside of strings aside.
 
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 
@@ -188,6 +189,101 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The place behind the value that begins at `at`; `at` itself where none does.
+fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = end_of_string(bytes, at + 1),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' | b',' | b':' if depth == 0 => break,
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b',' | b':' => at += 1,
+            _ => {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let end = rest.iter().position(|b| b",:]}".contains(b));
+                at += end.unwrap_or(rest.len());
+            }
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// The members of an object in compact text: the key's token and the value's text. Text
+/// that is no object has none, or fewer.
+pub(crate) struct Members<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(text: &'a str) -> Members<'a> {
+        Members { text, at: 1 }
+    }
+
+    /// What follows the members that were read.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        let bytes = self.text.as_bytes();
+        if bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let colon = end_of_string(bytes, self.at + 1);
+        if bytes.get(colon) != Some(&b':') {
+            return None;
+        }
+        let end = end_of_value(bytes, colon + 1);
+        let key = self.text.get(self.at..colon)?;
+        let value = self.text.get(colon + 1..end)?;
+        self.at = end + usize::from(bytes.get(end) == Some(&b','));
+        Some((key, value))
+    }
+}
+
+/// The n-th element of an array in compact text.
+pub(crate) fn element(text: &str, n: usize) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let (mut at, mut left) = (1, n);
+    loop {
+        let end = end_of_value(bytes, at);
+        if end == at {
+            return None;
+        }
+        if left == 0 {
+            return text.get(at..end);
+        }
+        if bytes.get(end) != Some(&b',') {
+            return None;
+        }
+        (at, left) = (end + 1, left - 1);
+    }
+}
+
+/// The characters of a string token; none where it is no string, or half a surrogate
+/// pair is in it.
+pub(crate) fn characters(token: &str) -> Option<Cow<'_, str>> {
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    match inner.contains('\\') {
+        false => Some(Cow::Borrowed(inner)),
+        true => serde_json::from_str(token).ok().map(Cow::Owned),
+    }
+}
 /// One spelling for every way to escape the same characters. A token with a lone
 /// surrogate has no characters; its own text stands for it.
 fn canonical_string(token: &str) -> String {
@@ -251,6 +347,38 @@ mod tests {
         assert!(compact("body", &nested(1_000_000)).is_err());
     }
 
+    #[test]
+    fn members_and_elements_are_found_by_where_they_end() {
+        let text = r#"{"a":{"b":[1,"]}"],"c":{}},"\"":"x,\"y","a":-1.5e3,"":[[],{}]}"#;
+        let found: Vec<_> = Members::of(text).collect();
+        let expected = [
+            (r#""a""#, r#"{"b":[1,"]}"],"c":{}}"#),
+            (r#""\"""#, r#""x,\"y""#),
+            (r#""a""#, "-1.5e3"),
+            (r#""""#, "[[],{}]"),
+        ];
+        assert_eq!(found, expected);
+        let array = r#"[0,[1,2],{"a":[3]},"4,5",null]"#;
+        let found: Vec<_> = (0..6).map(|n| element(array, n)).collect();
+        let expected = ["0", "[1,2]", r#"{"a":[3]}"#, r#""4,5""#, "null"];
+        assert_eq!(found[..5], expected.map(Some));
+        assert_eq!(found[5], None);
+        assert_eq!(element("[]", 0), None);
+        assert_eq!(Members::of("{}").count(), 0);
+    }
+
+    #[test]
+    fn text_that_is_no_json_has_an_end_too() {
+        let deep = "[".repeat(1 << 20);
+        let texts = [
+            "", "{", "{\"", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":}", "{\"a\":1", "[", "[,", "[:",
+            "[1,", "]", "{\"é\\", "[\"", &deep,
+        ];
+        for text in texts {
+            assert!(Members::of(text).count() <= 1, "{text}");
+            assert!(element(text, 1).is_none(), "{text}");
+        }
+    }
     #[test]
     fn equal_values_are_the_same_however_they_are_written() {
         for (a, b, same) in [

@@ -1,17 +1,20 @@
 //! What a list is asked for, and where the next page goes on.
 //!
-//! Owns: [`List`], [`Cursor`]. Must not know: how a page is read.
+//! Owns: [`List`], [`Searched`], [`Cursor`]. Must not know: how a page is read.
 //! Promise: a cursor neither skips nor repeats a job, also across restarts; it
 //! works for the graph and filter it came from and no other.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::scan::Filter;
 use crate::engine::status::States;
+use crate::engine::texts::{Matcher, Needle};
 use crate::error::{Error, Result};
 use crate::job::State;
 use crate::outcome::OutcomeKind;
@@ -28,8 +31,11 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 /// is full, and `offset` jobs that match are gone through as well; a cursor goes on where
 /// the page ended. By time of submission whole blocks are passed over by what memory knows
 /// of them: some milliseconds for 10 million jobs. By outcome and by the times of start and
-/// end a row of the index is read for each 128 jobs, by command each block. The states are
-/// copied first, a quarter of a byte a job, under a lock that writers wait for.
+/// end a row of the index is read for each 128 jobs. By command, url and body each block is
+/// read and searched, by [`page_threads`](crate::Options::page_threads) threads, as far as
+/// the rest of the filter leaves jobs in it; they read some blocks ahead of what fills the
+/// page. The states are copied first, less than a byte a job, under a lock that writers
+/// wait for.
 ///
 /// # Examples
 /// ```
@@ -50,6 +56,31 @@ pub struct List {
     pub(crate) newest_first: bool,
     pub(crate) count_total: bool,
     pub(crate) cursor: Option<Cursor>,
+    pub(crate) on_progress: Option<OnProgress>,
+}
+
+/// How far a scan has come: see [`List::on_progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Searched {
+    /// Jobs it has looked at, or passed over by what memory knows of them.
+    pub looked_at: u64,
+    /// How many of them match, those that the offset passes over included.
+    pub matched: u64,
+    /// Jobs to be looked at, if it goes on to the end of the list.
+    pub of: u64,
+}
+
+/// What is called while a list is searched.
+#[derive(Clone)]
+pub(crate) struct OnProgress(pub(crate) Arc<OnSearched>);
+
+type OnSearched = dyn Fn(&Searched) -> ControlFlow<()> + Send + Sync;
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
 }
 
 impl Default for List {
@@ -63,6 +94,7 @@ impl Default for List {
             newest_first: false,
             count_total: false,
             cursor: None,
+            on_progress: None,
         }
     }
 }
@@ -146,7 +178,124 @@ impl List {
     /// Shows jobs with this command only; said several times, with any of these.
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> List {
-        self.filter.commands.push(command.into());
+        self.filter.texts.commands.push(command.into());
+        self
+    }
+
+    /// Shows jobs whose url begins like this; said several times, in any of these ways.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+    /// let body = r#"{"edgesetPath": "obs/a \"b\".csv", "parallel": {"edge": 8}}"#;
+    /// movie.submit(Request::new("import_graph", url, Body::from_json(body)?)?)?;
+    ///
+    /// // The id is lost, and so is the request, but for some of its parts.
+    /// let list = List::new()
+    ///     .newest_first()
+    ///     .url_prefix("/ges/v1.0/10001/")
+    ///     .url_contains("action_id=import")
+    ///     .body_contains("edgesetPath")
+    ///     .body_value("/parallel/edge", "8")
+    ///     .body_value("/edgesetPath", r#""obs/a \u0022b\u0022.csv""#);
+    /// assert_eq!(movie.list(list.limit(1))?.len(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn url_prefix(mut self, text: impl Into<String>) -> List {
+        self.filter.texts.url_prefixes.push(Needle(text.into()));
+        self
+    }
+
+    /// Shows jobs whose url has this text in it; said several times, all of these. See
+    /// [`List::url_prefix`].
+    #[must_use]
+    pub fn url_contains(mut self, text: impl Into<String>) -> List {
+        self.filter.texts.in_url.push(Needle(text.into()));
+        self
+    }
+
+    /// Shows jobs whose body has this in its JSON text; said several times, all of these.
+    /// It is the text as the list shows it: without white space between values, and with
+    /// the escapes that the request came with. [`List::body_value`] finds a value however
+    /// it is written.
+    #[must_use]
+    pub fn body_contains(mut self, text: impl Into<String>) -> List {
+        self.filter.texts.in_body.push(Needle(text.into()));
+        self
+    }
+
+    /// Shows jobs whose body has this JSON value at the place that a JSON pointer
+    /// (RFC 6901) leads to: `/parallel/edge`, `/files/0`, and the whole body for an empty
+    /// one. Said several times, all of these.
+    ///
+    /// Values are compared as [`Request`](crate::Request)s are: key order aside, strings by
+    /// their characters, numbers by their text. Where a key is there several times, any of
+    /// its values will do.
+    ///
+    /// A pointer that is none is [`Error::InvalidPointer`], and a value that is no JSON
+    /// [`Error::InvalidJson`] or [`Error::TooDeep`], when the list is asked for.
+    #[must_use]
+    pub fn body_value(mut self, pointer: impl Into<String>, json: impl Into<String>) -> List {
+        let value = (pointer.into(), Needle(json.into()));
+        self.filter.texts.values.push(value);
+        self
+    }
+
+    /// Has this called while a list scans, by the thread that asked for it, every thousand
+    /// jobs or so: often enough to show how far it is, and to stop it. A list by state and
+    /// order alone does not scan, and calls nothing.
+    ///
+    /// When it returns [`ControlFlow::Break`], the list ends there: the page has what was
+    /// found, [`Page::is_stopped`](crate::Page::is_stopped) says so, and
+    /// [`Page::next`](crate::Page::next) goes on where it was stopped. The same holds for
+    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge),
+    /// which then write and purge what was found.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// use std::ops::ControlFlow;
+    /// use std::time::{Duration, Instant};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let body = jobstore::Body::from_json(r#"{"path": "a.csv"}"#)?;
+    /// # movie.submit(jobstore::Request::new("import_graph", "/ges", body)?)?;
+    /// let list = || List::new().body_value("/path", r#""a.csv""#);
+    /// let mut found = 0;
+    /// let mut cursor = None;
+    /// loop {
+    ///     // At most a second at once.
+    ///     let end = Instant::now() + Duration::from_secs(1);
+    ///     let list = list().on_progress(move |searched| {
+    ///         eprintln!("{} of {} jobs", searched.looked_at, searched.of);
+    ///         match Instant::now() < end {
+    ///             true => ControlFlow::Continue(()),
+    ///             false => ControlFlow::Break(()),
+    ///         }
+    ///     });
+    ///     let page = movie.list(match &cursor {
+    ///         None => list,
+    ///         Some(cursor) => list.cursor(cursor),
+    ///     })?;
+    ///     found += page.len();
+    ///     cursor = page.next();
+    ///     if cursor.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(found, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_progress(
+        mut self,
+        call: impl Fn(&Searched) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> List {
+        self.on_progress = Some(OnProgress(Arc::new(call)));
         self
     }
 
@@ -199,7 +348,8 @@ impl List {
         self
     }
 
-    /// Goes on where a page ended: see [`Page::next`](crate::Page::next).
+    /// Goes on where a page ended: see [`Page::next`](crate::Page::next). An offset counts
+    /// from there; what that page's own offset had still to pass over is passed over first.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> List {
         self.cursor = Some(cursor.clone());
@@ -232,6 +382,12 @@ impl List {
         }
         Ok(())
     }
+
+    /// # Errors
+    /// What it asks for is not valid.
+    pub(crate) fn matcher(&self) -> Result<Matcher> {
+        Matcher::new(&self.filter.texts)
+    }
 }
 
 /// Where a list goes on: opaque text, to be handed back as it is.
@@ -261,20 +417,27 @@ pub struct Cursor {
     /// The next job to show has this sequence number or a later one; or, where newest
     /// come first, an earlier one.
     next: u64,
+    /// So many that match are passed over first: a search was stopped within its offset.
+    pass: u64,
     check: u32,
 }
 
-const VERSION: u8 = 2;
-/// version 1, states 1, filter 4, graph 8, next 8, check 4.
-const CURSOR_BYTES: usize = 26;
+const VERSION: u8 = 3;
+/// version 1, states 1, filter 4, graph 8, next 8, pass 8, check 4.
+const CURSOR_BYTES: usize = 34;
 
 impl Cursor {
     pub(crate) fn new(graph: &GraphCore, list: &List, next: u64) -> Cursor {
+        Cursor::passing(graph, list, next, 0)
+    }
+
+    pub(crate) fn passing(graph: &GraphCore, list: &List, next: u64, pass: u64) -> Cursor {
         let mut cursor = Cursor {
             graph: graph.ids.number(),
             states: list.wanted().bits(),
             filter: list.filter_check(),
             next,
+            pass,
             check: 0,
         };
         cursor.check = cursor.seal(graph);
@@ -285,7 +448,7 @@ impl Cursor {
     /// forgery, but an altered cursor is noticed.
     fn seal(&self, graph: &GraphCore) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        for number in [graph.key[0], graph.key[1], self.graph, self.next] {
+        for number in [graph.key[0], graph.key[1], self.graph, self.next, self.pass] {
             crc.update(&number.to_le_bytes());
         }
         crc.update(&[VERSION, self.states]);
@@ -293,8 +456,8 @@ impl Cursor {
         crc.finalize()
     }
 
-    /// Where to go on in this graph with this list.
-    pub(crate) fn position(&self, graph: &GraphCore, list: &List) -> Result<u64> {
+    /// Where to go on in this graph with this list, and how many that match to pass over.
+    pub(crate) fn position(&self, graph: &GraphCore, list: &List) -> Result<(u64, u64)> {
         let problem = if self.graph != graph.ids.number() {
             "it belongs to another graph"
         } else if self.check != self.seal(graph) {
@@ -302,7 +465,7 @@ impl Cursor {
         } else if self.states != list.wanted().bits() || self.filter != list.filter_check() {
             "it belongs to a list with another filter"
         } else {
-            return Ok(self.next);
+            return Ok((self.next, self.pass));
         };
         Err(Error::InvalidCursor { problem })
     }
@@ -312,8 +475,8 @@ impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{VERSION:02x}{:02x}{:08x}{:016x}{:016x}{:08x}",
-            self.states, self.filter, self.graph, self.next, self.check
+            "{VERSION:02x}{:02x}{:08x}{:016x}{:016x}{:016x}{:08x}",
+            self.states, self.filter, self.graph, self.next, self.pass, self.check
         )
     }
 }
@@ -332,7 +495,7 @@ impl FromStr for Cursor {
             let hex = text
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if !hex || text.len() != 2 * CURSOR_BYTES || !text.starts_with("02") {
+            if !hex || text.len() != 2 * CURSOR_BYTES || !text.starts_with("03") {
                 return None;
             }
             Some(Cursor {
@@ -340,7 +503,8 @@ impl FromStr for Cursor {
                 filter: u32::from_str_radix(&text[4..12], 16).ok()?,
                 graph: u64::from_str_radix(&text[12..28], 16).ok()?,
                 next: u64::from_str_radix(&text[28..44], 16).ok()?,
-                check: u32::from_str_radix(&text[44..52], 16).ok()?,
+                pass: u64::from_str_radix(&text[44..60], 16).ok()?,
+                check: u32::from_str_radix(&text[60..68], 16).ok()?,
             })
         };
         parse().ok_or(Error::InvalidCursor {

@@ -49,6 +49,7 @@ pub struct Page {
     pub(crate) total: Option<u64>,
     pub(crate) set_aside: u64,
     pub(crate) next: Option<Cursor>,
+    pub(crate) is_stopped: bool,
 }
 
 impl Page {
@@ -81,10 +82,18 @@ impl Page {
         self.set_aside
     }
 
-    /// Where the list goes on, if it did at that instant.
+    /// Where the list goes on, if it did at that instant. A list that scans ends its page
+    /// soon after its limit, so that it may go on with pages that are empty.
     #[must_use]
     pub fn next(&self) -> Option<Cursor> {
         self.next.clone()
+    }
+
+    /// Whether [`List::on_progress`](crate::List::on_progress) stopped the search before
+    /// the page was full: [`Page::next`] goes on there.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// The jobs, in the order of the list.
@@ -166,6 +175,7 @@ impl fmt::Debug for Page {
             .field("total", &self.total)
             .field("set_aside", &self.set_aside)
             .field("next", &self.next)
+            .field("is_stopped", &self.is_stopped)
             .finish_non_exhaustive()
     }
 }

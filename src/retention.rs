@@ -7,12 +7,16 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
+use crate::engine::listing;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::job::State;
 use crate::list::List;
 use crate::outcome::OutcomeKind;
+
+/// Jobs of a purge by hand that are looked after together.
+const PURGED_AT_ONCE: usize = 1 << 16;
 
 /// Kinds of outcomes, by the number they are stored as.
 const KINDS: usize = 6;
@@ -182,6 +186,8 @@ pub struct Tombstone {
 pub struct Purged {
     /// How many jobs.
     pub jobs: u64,
+    /// Whether [`List::on_progress`] stopped the search, so that these are not all.
+    pub stopped: bool,
 }
 
 impl Graph {
@@ -208,7 +214,7 @@ impl Graph {
         self.core.retention.read().clone()
     }
 
-    /// Purges the complete jobs that a list shows, however many; its offset, limit and
+    /// Purges the complete jobs that a list shows now, however many; its offset, limit and
     /// cursor do not matter. Returns when all of them are purged, durably.
     ///
     /// # Examples
@@ -235,7 +241,7 @@ impl Graph {
     pub fn purge(&self, list: List) -> Result<Purged> {
         self.check_writable()?;
         let mut done = Purged::default();
-        self.each_to_purge(list, |sequences| {
+        done.stopped = self.each_to_purge(list, |sequences| {
             done.jobs += self
                 .engine()
                 .purge(&self.core, sequences, PurgeReason::ByHand)?;
@@ -251,33 +257,31 @@ impl Graph {
     /// Those of [`Graph::list`].
     pub fn purge_dry_run(&self, list: List) -> Result<Purged> {
         let mut done = Purged::default();
-        self.each_to_purge(list, |sequences| {
+        done.stopped = self.each_to_purge(list, |sequences| {
             done.jobs += sequences.len() as u64;
             Ok(())
         })?;
         Ok(done)
     }
 
+    /// Says whether the search was stopped.
     fn each_to_purge(
         &self,
         mut list: List,
         mut each: impl FnMut(&[u64]) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if list.states != States::NONE && !list.states.has(State::Complete) {
-            return Ok(());
+            return Ok(false);
         }
         list.states = States::NONE.with(State::Complete);
-        (list.offset, list.cursor) = (0, None);
-        list.limit = crate::list::PAGE_JOBS_MAX;
-        loop {
-            let page = self.list(list.clone())?;
-            let sequences: Vec<u64> = page.snapshot.selection.sequences().collect();
-            each(&sequences)?;
-            match page.next() {
-                Some(cursor) => list.cursor = Some(cursor.clone()),
-                None => return Ok(()),
-            }
+        (list.offset, list.cursor, list.count_total) = (0, None, false);
+        let page = listing::whole(self, &list)?;
+        let mut sequences = page.snapshot.selection.sequences().peekable();
+        while sequences.peek().is_some() {
+            let some: Vec<u64> = sequences.by_ref().take(PURGED_AT_ONCE).collect();
+            each(&some)?;
         }
+        Ok(page.is_stopped)
     }
 
     /// What is left of the job that had this id, if it was purged and its tombstone is

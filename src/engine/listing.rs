@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::graph_state::GraphState;
 use crate::engine::read::Snapshot;
-use crate::engine::scan::Scan;
+use crate::engine::scan::{Ended, Finds, Scan};
 use crate::engine::status::{Selection, States};
 use crate::error::Result;
 use crate::graph::Graph;
@@ -19,13 +19,16 @@ use crate::page::Page;
 
 /// A page of this list as it is now.
 pub(crate) fn page(graph: &Graph, list: &List) -> Result<Page> {
-    let from = match &list.cursor {
-        Some(cursor) => Some(cursor.position(&graph.core, list)?),
-        None => None,
+    let (from, pass) = match &list.cursor {
+        Some(cursor) => {
+            let (from, pass) = cursor.position(&graph.core, list)?;
+            (Some(from), pass)
+        }
+        None => (None, 0),
     };
     let mut page = match list.filter.is_any() {
         true => by_state(graph, list, from),
-        false => by_scan(graph, list, from)?,
+        false => by_scan(graph, list, from, pass)?,
     };
     if let Some(bytes) = list.limit_bytes {
         limit_bytes(&mut page, list, bytes)?;
@@ -112,10 +115,12 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
         total: Some(total),
         set_aside,
         next: more.map(|next| Cursor::new(&graph.core, list, next)),
+        is_stopped: false,
     }
 }
 
-fn by_scan(graph: &Graph, list: &List, from: Option<u64>) -> Result<Page> {
+fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<Page> {
+    let matcher = list.matcher()?;
     let all = {
         let state = graph.core.state.read();
         let order = Order {
@@ -132,25 +137,36 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>) -> Result<Page> {
         engine: graph.engine(),
         graph: &graph.core,
         filter: &list.filter,
+        matcher,
         snapshot: &all,
         newest_first: list.newest_first,
+        on_progress: list.on_progress.as_ref(),
     };
-    let wanted = match list.count_total {
-        true => u64::MAX,
-        false => list.offset.saturating_add(list.limit).saturating_add(1),
+    let mut finds = Finds {
+        from,
+        pass: pass.saturating_add(list.offset),
+        show: list.limit,
+        count_all: list.count_total,
+        ..Finds::default()
     };
-    let mut found = scan.find(wanted)?;
-    let total = list.count_total.then_some(found.len() as u64);
-    found.retain(|&sequence| match (from, list.newest_first) {
-        (Some(from), true) => sequence < from,
-        (Some(from), false) => sequence >= from,
-        (None, _) => true,
-    });
-    let offset = usize::try_from(list.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
-    let mut shown: Vec<u64> = found.iter().skip(offset).take(limit).copied().collect();
-    let next = found.get(offset.saturating_add(limit)).copied();
-    let next = next.map(|next| next + u64::from(list.newest_first));
+    let ended = scan.run(&mut finds)?;
+    let is_whole = ended == Ended::AtEnd;
+    let total = (list.count_total && is_whole).then_some(finds.matched);
+    let is_shown = |sequence: u64| sequence + u64::from(list.newest_first);
+    let (next, pass) = match (finds.next, ended) {
+        (Some(next), _) => (Some(is_shown(next)), 0),
+        (None, Ended::AtEnd) => (None, 0),
+        // Before where it was to begin it has only counted.
+        (None, Ended::Full(at) | Ended::Stopped(at)) => {
+            let begin = from.unwrap_or(at);
+            let at = match list.newest_first {
+                true => at.min(begin),
+                false => at.max(begin),
+            };
+            (Some(at), finds.pass)
+        }
+    };
+    let mut shown = finds.shown;
     shown.sort_unstable();
     // That changes only at open.
     let set_aside = {
@@ -169,7 +185,8 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>) -> Result<Page> {
         snapshot: Arc::new(snapshot),
         total,
         set_aside,
-        next: next.map(|next| Cursor::new(&graph.core, list, next)),
+        next: next.map(|next| Cursor::passing(&graph.core, list, next, pass)),
+        is_stopped: matches!(ended, Ended::Stopped(_)),
     })
 }
 

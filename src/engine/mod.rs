@@ -41,6 +41,7 @@ pub(crate) mod retention;
 pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod survey;
+pub(crate) mod texts;
 pub(crate) mod tombstones;
 pub(crate) mod waiting;
 pub(crate) mod watch;

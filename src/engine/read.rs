@@ -31,7 +31,7 @@ const STRETCH_BLOCKS: usize = 8;
 pub(crate) struct Snapshot {
     pub(crate) selection: Selection,
     parts: Arc<Vec<Arc<Part>>>,
-    tail: Vec<TailRun>,
+    tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
     /// Whether its jobs are shown from the last to the first.
     pub(crate) newest_first: bool,
@@ -43,20 +43,26 @@ impl Snapshot {
         let (Some(first), Some(last)) = (selection.first(), selection.last()) else {
             return Snapshot::default();
         };
-        let tail = state
-            .tail
-            .iter()
-            .filter_map(|run| slice(run, first, last))
-            .collect();
+        let tail = state.tail.iter();
+        let tail = tail.filter_map(|run| slice(run, first, last)).collect();
         Snapshot {
             selection,
             parts: state.parts.clone(),
-            tail,
+            tail: Arc::new(tail),
             cancelling: state.cancelling.range(first..=last).copied().collect(),
             newest_first: false,
         }
     }
 
+    /// The same files for a part of its jobs.
+    pub(crate) fn of(&self, selection: Selection) -> Snapshot {
+        Snapshot {
+            selection,
+            parts: self.parts.clone(),
+            tail: self.tail.clone(),
+            ..Snapshot::default()
+        }
+    }
     /// The same files and states for some of its jobs.
     pub(crate) fn only(self, is_wanted: impl Fn(u64) -> bool) -> Snapshot {
         Snapshot {
@@ -65,6 +71,15 @@ impl Snapshot {
         }
     }
 
+    /// The packs' parts.
+    pub(crate) fn parts(&self) -> &[Arc<Part>] {
+        &self.parts
+    }
+
+    /// The runs of segments, behind the packs.
+    pub(crate) fn runs(&self) -> &[TailRun] {
+        &self.tail
+    }
     /// The pack's part that holds a job.
     pub(crate) fn part_of(&self, sequence: u64) -> Option<&Arc<Part>> {
         let part = self

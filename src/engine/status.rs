@@ -512,6 +512,31 @@ impl Selection {
         self
     }
 
+    /// The selected jobs of these ranges, which follow one another.
+    pub(crate) fn within(&self, ranges: &[Range<u64>]) -> Selection {
+        let mut within = Selection::default();
+        for range in ranges {
+            let words = self.words.iter().skip(self.place(range.start));
+            for word in words.take_while(|word| word.first < range.end) {
+                let mut selected = word.selected;
+                if word.first < range.start {
+                    selected &= u32::MAX << (range.start - word.first);
+                }
+                if range.end - word.first < WORD_JOBS {
+                    selected &= (1 << (range.end - word.first)) - 1;
+                }
+                if selected == 0 {
+                    continue;
+                }
+                within.len += u64::from(selected.count_ones());
+                match within.words.last_mut() {
+                    Some(last) if last.first == word.first => last.selected |= selected,
+                    _ => within.words.push(SelectedWord { selected, ..*word }),
+                }
+            }
+        }
+        within
+    }
     /// The last selected job.
     pub(crate) fn last(&self) -> Option<u64> {
         let word = self.words.last()?;
@@ -677,6 +702,14 @@ mod tests {
                 found.push(job);
             }
             prop_assert_eq!(found, back);
+            let middle = from.midpoint(9400).min(from + limit);
+            let ranges = [offset.min(from)..from, from..middle, middle + 7..middle + 300];
+            let all = column.select(states, 0, 0, u64::MAX);
+            let within = all.within(&ranges);
+            let is_in = |job: &(u64, State)| ranges.iter().any(|range| range.contains(&job.0));
+            let expected: Vec<_> = matching(0).filter(is_in).collect();
+            prop_assert_eq!(within.len, expected.len() as u64);
+            prop_assert_eq!(selected(&within), expected);
         }
 
         #[test]
