@@ -358,8 +358,10 @@ mod tests {
 
     #[test]
     fn what_is_masked_at_submit_is_not_kept() {
-        let mut keys = SecretKeys::default();
-        keys.policy = Secrets::MaskAtSubmit;
+        let keys = SecretKeys {
+            policy: Secrets::MaskAtSubmit,
+            ..SecretKeys::default()
+        };
         let kept = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
         assert_eq!(&*kept.secrets, [REDACTED]);
         assert!(kept.is_redacted());

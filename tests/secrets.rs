@@ -299,9 +299,7 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     let job = whole.job("a").unwrap().unwrap();
     assert_eq!(job.request().as_json(), secret("a").as_json());
     // What an engine says of an end is masked, too.
-    let outcome = Outcome::failed("E", "no")
-        .with_detail_json(&body())
-        .unwrap();
+    let outcome = Outcome::failed("E", "no").with_detail_json(body()).unwrap();
     graph.run("a").unwrap().complete(outcome).unwrap();
     let lines = exported(&graph, List::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));

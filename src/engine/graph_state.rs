@@ -113,7 +113,7 @@ pub(crate) struct TailPlace {
 impl TailPlace {
     /// Where the texts of a submission lie whose event ends at `end`.
     pub(crate) fn new(end: u64, texts: &Texts<'_>, submitted_ms: u64) -> TailPlace {
-        let from_end = texts.from_end();
+        let from_end = texts.places_from_end();
         let mut crc = crc32fast::Hasher::new();
         crc.update(texts.secrets);
         crc.update(texts.id.as_bytes());

@@ -63,7 +63,7 @@ fn check_event(event: &Event<'_>) {
             request,
             secrets,
         };
-        let from_end = texts.from_end();
+        let from_end = texts.places_from_end();
         let at = |from_end: usize| &bytes[bytes.len() - from_end..];
         assert_eq!(&at(from_end.secrets)[..secrets.len()], secrets);
         assert_eq!(&at(from_end.id)[..id.len()], id.as_bytes());
@@ -249,7 +249,13 @@ pub fn segment(input: &[u8]) {
 
 /// What may be said of files whose bytes are wrong.
 pub(super) fn check_error(error: &Error) {
-    let named = matches!(error, Error::Damaged { .. } | Error::NewerFormat { .. });
+    let named = matches!(
+        error,
+        Error::Damaged { .. }
+            | Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
+            | Error::UnknownFeatures { .. }
+    );
     assert!(named, "{error:?}");
 }
 

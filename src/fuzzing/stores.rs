@@ -25,6 +25,7 @@ use crate::storage::disk::memory::Memory;
 use crate::storage::event::{Event, Extra, RecoveredAs, Texts, pack_sequences};
 use crate::storage::frame::Binding;
 use crate::storage::hostile::{self, AnyPack};
+use crate::storage::identity;
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
 use crate::storage::purged::{self, IdHash, PurgedJob};
@@ -546,7 +547,7 @@ pub fn any_store(input: &[u8]) {
     };
     let control = input.byte();
     if control & 1 == 0 {
-        let text = format!("jobstore\nformat 0\nid {:032x}\n", STORE.0);
+        let text = identity::text(identity::FORMAT, (0, 0), STORE);
         add(
             names::STORE.to_owned(),
             hostile::checked_text(text.as_bytes()),

@@ -254,7 +254,7 @@ pub(crate) struct FromEnd {
 }
 
 impl Texts<'_> {
-    pub(crate) fn from_end(&self) -> FromEnd {
+    pub(crate) fn places_from_end(&self) -> FromEnd {
         let before = |len: usize| codec::length_prefix_bytes(len) + len;
         let request = self.request.len();
         let id = before(request) + self.id.len();
@@ -329,7 +329,7 @@ mod tests {
             request: &request,
             secrets: &[7; 300],
         };
-        let from_end = texts.from_end();
+        let from_end = texts.places_from_end();
         assert_eq!(&bytes[bytes.len() - from_end.secrets..][..300], [7; 300]);
         assert_eq!(&bytes[bytes.len() - from_end.id..][..5], b"job-1");
         assert_eq!(&bytes[bytes.len() - from_end.request..], request.as_bytes());
