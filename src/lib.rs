@@ -37,6 +37,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(feature = "archive")]
+mod archive;
 mod backup;
 mod changes;
 mod clock;

@@ -4,6 +4,8 @@
 //! [`Graph`] about them. Must not know: how room comes back.
 //! Promise: nothing is purged by default; only complete jobs ever are.
 
+#[cfg(feature = "archive")]
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
@@ -21,6 +23,11 @@ const PURGED_AT_ONCE: usize = 1 << 16;
 
 /// Kinds of outcomes, by the number they are stored as.
 const KINDS: usize = 6;
+
+/// The folder that purged jobs go to first.
+#[cfg(feature = "archive")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 
 /// How long a graph keeps its complete jobs: see [`Graph::set_retention`].
 ///
@@ -49,6 +56,10 @@ pub struct Retention {
     pub(crate) bytes: Option<u64>,
     pub(crate) tombstone_age: Duration,
     pub(crate) tombstones: u64,
+    #[cfg(feature = "archive")]
+    pub(crate) archive: Option<ArchiveTo>,
+    #[cfg(feature = "archive")]
+    pub(crate) archive_file_bytes: u64,
 }
 
 impl Default for Retention {
@@ -60,6 +71,10 @@ impl Default for Retention {
             bytes: None,
             tombstone_age: Duration::from_secs(30 * 24 * 3600),
             tombstones: 1_000_000,
+            #[cfg(feature = "archive")]
+            archive: None,
+            #[cfg(feature = "archive")]
+            archive_file_bytes: 64 << 20,
         }
     }
 }
@@ -117,6 +132,68 @@ impl Retention {
     #[must_use]
     pub fn keep_tombstones(mut self, jobs: u64) -> Retention {
         self.tombstones = jobs;
+        self
+    }
+
+    /// Writes each job into an archive in this folder before it is purged, by the policy
+    /// and by hand: as its line of [`Graph::export`], compressed with gzip, and synced
+    /// before the purge is. [`Graph::import`] takes the lines back. With the feature
+    /// `archive` only.
+    ///
+    /// The folder is made where it is missing, for this user alone; it must not be in the
+    /// store's, and not another store's archive. Files are named by graph and time,
+    /// `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order is that of
+    /// the purges; one that ends in `.gz` is whole and stays as it is. The one that is being
+    /// written has `.part` behind its name and can be read, too. It gets its name when it is
+    /// full, when the store is closed, and, without what was torn, after a crash.
+    ///
+    /// # Durability
+    /// A job that is purged is in the archive. It may be there twice when the process or
+    /// the disk failed between archiving and purging it; otherwise it is there once.
+    /// While the archive cannot be written, no job of the graph is purged:
+    /// [`JobStore::health`](crate::JobStore::health) says why, [`Graph::purge`] fails, and
+    /// the policy tries again every few seconds.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ImportOptions, JobStore, List, Request, Retention};
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = JobStore::open(dir.join("store"))?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let policy = Retention::new()
+    ///     .keep_for(Duration::from_secs(30 * 24 * 3600))
+    ///     .archive_to(dir.join("archive"));
+    /// movie.set_retention(Some(policy))?;
+    ///
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.cancel(&id)?;
+    /// movie.purge(List::new())?;
+    /// store.close()?;
+    ///
+    /// let store = JobStore::open(dir.join("store"))?;
+    /// let old = store.create_graph("10001", "movie-archive")?;
+    /// for file in std::fs::read_dir(dir.join("archive"))? {
+    ///     let file = std::fs::File::open(file?.path())?;
+    ///     old.import(flate2::read::MultiGzDecoder::new(file), ImportOptions::new())?;
+    /// }
+    /// assert!(old.job(&id)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "archive")]
+    #[must_use]
+    pub fn archive_to(mut self, folder: impl Into<PathBuf>) -> Retention {
+        self.archive = Some(ArchiveTo(folder.into()));
+        self
+    }
+
+    /// The size from which on an archive's file is not added to any more, in bytes, as it is
+    /// compressed; 64 MiB by default.
+    #[cfg(feature = "archive")]
+    #[must_use]
+    pub fn archive_file_bytes(mut self, bytes: u64) -> Retention {
+        self.archive_file_bytes = bytes;
         self
     }
 
@@ -201,9 +278,19 @@ impl Graph {
     /// its room comes back when at least half of the file it lies in is purged.
     ///
     /// # Errors
-    /// [`Error::GraphDropped`], [`Error::Closed`].
+    /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive
+    /// within the store's own folder.
     pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
         self.check()?;
+        #[cfg(feature = "archive")]
+        if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
+            let engine = self.engine();
+            if engine.is_on_disk() && folder.starts_with(engine.disk.path("")) {
+                return Err(Error::InvalidUse {
+                    what: "the archive is within the store's folder; choose one beside it",
+                });
+            }
+        }
         *self.core.retention.write() = policy;
         self.engine().wake_packer();
         Ok(())

@@ -38,6 +38,9 @@ pub(crate) struct GraphCore {
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Retention>>,
+    /// Where purged jobs go first.
+    #[cfg(feature = "archive")]
+    pub(crate) archive: crate::engine::archiving::Home,
 }
 
 impl GraphCore {
@@ -57,6 +60,8 @@ impl GraphCore {
             dropped: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
+            #[cfg(feature = "archive")]
+            archive: Default::default(),
         }
     }
 

@@ -14,6 +14,8 @@
 //! together again.
 
 pub(crate) mod answers;
+#[cfg(feature = "archive")]
+pub(crate) mod archiving;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod compaction;
@@ -332,6 +334,7 @@ impl Engine {
             });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
+        let archive = self.archive_problem();
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
@@ -343,6 +346,7 @@ impl Engine {
             .or(index)
             .or(stuck)
             .or(packing)
+            .or(archive)
             .or(clock)
             .or_else(|| self.exposure())
         {
@@ -358,6 +362,14 @@ impl Engine {
             *known = exposure::find(&self.disk.path(""));
         }
         known.clone()
+    }
+
+    /// Why jobs are not purged that are to be archived first.
+    fn archive_problem(&self) -> Option<String> {
+        #[cfg(feature = "archive")]
+        return archiving::problem(self);
+        #[cfg(not(feature = "archive"))]
+        None
     }
 
     /// Whether it has files of its own.

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use self::ages::{AgeClock, Ages};
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
+#[cfg(feature = "archive")]
+use crate::engine::archiving;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::large::large_id_in;
@@ -63,10 +65,28 @@ pub(crate) fn step(engine: &Engine) -> Result<bool> {
         let Some(policy) = graph.retention.read().clone() else {
             continue;
         };
-        is_more |= purge_due(engine, &graph, &policy)?;
+        is_more |= purge_due_archived(engine, &graph, &policy)?;
         is_more |= forget_due(engine, &graph, &policy)?;
     }
     Ok(is_more)
+}
+
+/// The same where jobs are archived first. Where that does not succeed the graph waits, and
+/// the others go on.
+fn purge_due_archived(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+    #[cfg(feature = "archive")]
+    {
+        if !archiving::look_after(engine, graph) {
+            return Ok(false);
+        }
+        let purged = purge_due(engine, graph, policy);
+        match purged.is_err() && archiving::has_problem(graph) {
+            true => Ok(false),
+            false => purged,
+        }
+    }
+    #[cfg(not(feature = "archive"))]
+    purge_due(engine, graph, policy)
 }
 
 fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
@@ -178,6 +198,8 @@ impl Engine {
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
+            #[cfg(feature = "archive")]
+            let mut archiving = archiving::begin(self, graph)?;
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
@@ -186,7 +208,13 @@ impl Engine {
                     bytes <= STEP_RESULT_BYTES
                 });
                 let rest = jobs.split_off(fits.count().max(1));
-                purged += self.purge_step(graph, std::mem::replace(&mut jobs, rest), why)?;
+                let some = std::mem::replace(&mut jobs, rest);
+                #[cfg(feature = "archive")]
+                let archived = archiving.put(&some)?;
+                let done = self.purge_step(graph, some, why);
+                #[cfg(feature = "archive")]
+                archiving.settle(archived, &done);
+                purged += done?;
             }
         }
         Ok(purged)

@@ -1,0 +1,203 @@
+//! Jobs on their way into the archive before they are purged.
+//!
+//! Owns: a graph's [`Home`] of archived jobs; what is done where it cannot be written. Must
+//! not know: why jobs are purged, what an archive's files look like.
+//! Promise: a job is synced in the archive before the commit that purges it; whoever
+//! purges jobs of a graph that archives them does it alone, so that each goes once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::{Archive, Mark};
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::jobs::JobReader;
+use crate::engine::read::Snapshot;
+use crate::engine::status::States;
+use crate::error::{Error, Result};
+use crate::job::State;
+use crate::retention::ArchiveTo;
+use crate::storage::purged::PurgedJob;
+use crate::sync::time::Instant;
+use crate::sync::{Mutex, MutexGuard};
+
+/// What did not succeed is tried again after this long.
+const RETRY: Duration = Duration::from_secs(4);
+
+/// Where the jobs of a graph go.
+#[derive(Default)]
+pub(crate) struct Home {
+    /// Held by who archives and purges.
+    open: Mutex<Option<Open>>,
+    /// Why it cannot be written, and when that was found.
+    problem: Mutex<Option<(Arc<str>, Instant)>>,
+}
+
+/// An archive that was opened.
+struct Open {
+    archive: Archive,
+    to: ArchiveTo,
+    file_bytes_max: u64,
+}
+
+/// What keeps jobs from being purged.
+pub(crate) fn problem(engine: &Engine) -> Option<String> {
+    let graphs = engine.graphs.read();
+    let found = graphs.by_number.values().find_map(|graph| {
+        let why = graph.archive.problem.lock().as_ref()?.0.clone();
+        let name = &graph.name;
+        Some(format!(
+            "no job of graph {name:?} is purged, because it cannot be archived: {why}"
+        ))
+    });
+    found
+}
+
+pub(crate) fn has_problem(graph: &GraphCore) -> bool {
+    graph.archive.problem.lock().is_some()
+}
+
+/// Gets the archive of a graph ready if it has one, and ends one that it has no more. Says
+/// whether jobs can be purged, as far as is known.
+pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+    let known = graph.archive.problem.lock().clone();
+    if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
+        return false;
+    }
+    let mut open = graph.archive.open.lock();
+    let mut ready = graph.archive.get_ready(engine, graph, &mut open);
+    if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
+        // A file that can be given its name shows that the folder can be written.
+        ready = open.archive.finish();
+    }
+    graph.archive.note(ready).is_ok()
+}
+
+/// Gives all files their final names.
+pub(crate) fn finish_all(engine: &Engine) {
+    let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
+    for graph in graphs {
+        let finished = graph
+            .archive
+            .open
+            .lock()
+            .take()
+            .map(|mut open| open.archive.finish());
+        if let Some(Err(error)) = finished {
+            // The next open does it.
+            tracing::warn!(%error, "a file of the archive did not get its final name");
+        }
+    }
+}
+
+/// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
+pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
+    let mut open = graph.archive.open.lock();
+    let ready = graph.archive.get_ready(engine, graph, &mut open);
+    graph.archive.note(ready)?;
+    Ok(Archiving {
+        engine,
+        graph,
+        open,
+    })
+}
+
+impl Home {
+    /// Opens what the policy asks for, and ends what it does not.
+    fn get_ready(&self, engine: &Engine, graph: &GraphCore, open: &mut Option<Open>) -> Result<()> {
+        let wanted = {
+            let policy = graph.retention.read();
+            let policy = policy.as_ref();
+            policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)))
+        };
+        if let Some(there) = open {
+            let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
+            if wanted.clone().is_some_and(is_wanted) {
+                return Ok(());
+            }
+            there.archive.finish()?;
+            *open = None;
+        }
+        let Some((to, file_bytes_max)) = wanted else {
+            return Ok(());
+        };
+        engine.check_open()?;
+        let of = (graph.name.as_str(), graph.ids.number());
+        let archive = Archive::open(&to.0, of, file_bytes_max)?;
+        *open = Some(Open {
+            archive,
+            to,
+            file_bytes_max,
+        });
+        Ok(())
+    }
+
+    /// Notes whether the archive can be written.
+    fn note<T>(&self, done: Result<T>) -> Result<T> {
+        let mut problem = self.problem.lock();
+        match &done {
+            Ok(_) => *problem = None,
+            Err(error) => {
+                tracing::warn!(%error, "jobs cannot be archived, so they are not purged");
+                *problem = Some((error.to_string().into(), Instant::now()));
+            }
+        }
+        done
+    }
+}
+
+/// One purge of some jobs, from looking for them to their end.
+pub(crate) struct Archiving<'g> {
+    engine: &'g Engine,
+    graph: &'g Arc<GraphCore>,
+    open: MutexGuard<'g, Option<Open>>,
+}
+
+impl Archiving<'_> {
+    /// Archives jobs that are about to be purged, if that is wanted.
+    pub(crate) fn put(&mut self, jobs: &[PurgedJob]) -> Result<Option<Mark>> {
+        let (Some(open), Some(first), Some(last)) = (&mut *self.open, jobs.first(), jobs.last())
+        else {
+            return Ok(None);
+        };
+        let (engine, graph) = (self.engine, self.graph);
+        let snapshot = {
+            let state = graph.state.read();
+            let complete = States::NONE.with(State::Complete);
+            let (first, last) = (first.sequence, last.sequence);
+            let all = state.status.select(complete, first, 0, last - first + 1);
+            let is_one = |s: u64| jobs.binary_search_by_key(&s, |job| job.sequence).is_ok();
+            Snapshot::take(&state, all.only(is_one))
+        };
+        let mut unreadable = None;
+        let appended = open.archive.append(engine.now_ms(), |out| {
+            let mut reader = JobReader::new();
+            loop {
+                let job = reader.next(engine, graph, &snapshot);
+                let Some(job) = job.inspect_err(|e| unreadable = Some(e.clone()))? else {
+                    return Ok(());
+                };
+                let mut line = job.to_json();
+                line.push('\n');
+                out(line.as_bytes())?;
+            }
+        });
+        match unreadable {
+            // That is not for want of an archive.
+            Some(error) => Err(error),
+            None => graph.archive.note(appended).map(Some),
+        }
+    }
+
+    /// Takes back what was archived of jobs that were not purged after all.
+    pub(crate) fn settle(&mut self, archived: Option<Mark>, purged: &Result<u64>) {
+        // What is not known to be gone may be archived twice.
+        let is_refused = match purged {
+            Ok(jobs) => *jobs == 0,
+            Err(error) => !matches!(error, Error::CommitUnknown { .. }),
+        };
+        if let (Some(mark), Some(open), true) = (archived, &mut *self.open, is_refused) {
+            open.archive.take_back(&mark);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Promise: with an archive, a purged job is in it: once in normal running, at most twice
+//! where something failed in between; any gzip reader reads it and an import takes it back.
+//! While it cannot be written nothing is purged, and the store says so.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{copy_folder, files_ending, names_in, small_segments};
+use flate2::read::MultiGzDecoder;
+use jobstore::{
+    Body, Error, Graph, Health, ImportOptions, JobStore, List, Outcome, OutcomeKind, Request,
+    Retention, State,
+};
+
+fn open(dir: &Path) -> (JobStore, Graph) {
+    let store = small_segments().open(dir.join("store")).unwrap();
+    let movie = store.graph_or_create("1", "movie").unwrap();
+    (store, movie)
+}
+
+/// So many complete jobs, with all that a line can have; one of them large.
+fn fill(movie: &Graph, jobs: u64) {
+    for n in 0..jobs {
+        let text = "x".repeat(if n == 7 { 400_000 } else { 30 });
+        let body = format!(r#"{{"n":{n},"secretKey":"hunter2","text":"é\u00e9{text}"}}"#);
+        let body = Body::from_json(body).unwrap();
+        let id = movie.submit(Request::new("import", "/ges?\"x\"", body).unwrap());
+        let id = id.unwrap();
+        let outcome = match n % 3 {
+            0 => Outcome::succeeded().with_result_ref("r.csv").unwrap(),
+            1 => Outcome::failed("c", "m\n").with_detail_json("[1]").unwrap(),
+            _ => {
+                movie.cancel(&id).unwrap();
+                continue;
+            }
+        };
+        movie.run(&id).unwrap().complete(outcome).unwrap();
+    }
+}
+
+fn lines(movie: &Graph, list: List) -> Vec<String> {
+    let mut out = Vec::new();
+    movie.export(list).unwrap().write_all(&mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn complete() -> List {
+    List::new().state(State::Complete)
+}
+
+/// What files with this end hold, one after the other in their order.
+fn archived(folder: &Path, end: &str) -> Vec<String> {
+    let mut text = String::new();
+    for file in files_ending(folder, end) {
+        let file = fs::File::open(file).unwrap();
+        MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+fn counted(lines: &[String]) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        *counts.entry(line.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not so yet: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn every_purged_job_is_archived_once_as_it_was_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("old/archive");
+    let mut exported = Vec::new();
+    for round in 0..3 {
+        let (store, movie) = open(dir.path());
+        let policy = Retention::new()
+            .archive_to(&folder)
+            .archive_file_bytes(1000);
+        movie.set_retention(Some(policy.clone())).unwrap();
+        fill(&movie, 300);
+        let open_one = movie.submit(Request::new("c", "", Body::empty()).unwrap());
+        if round == 1 {
+            common::pack(&store, &dir.path().join("store"));
+        }
+        exported.extend(lines(&movie, complete()));
+        let failed = List::new().outcome(OutcomeKind::Failed);
+        assert_eq!(movie.purge(failed).unwrap().jobs, 100);
+        // Whoever purges what others purge, too, does it once.
+        movie.set_retention(Some(policy.keep_jobs(100))).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| movie.purge(List::new().command("import")).unwrap());
+            }
+        });
+        wait("all are purged", || {
+            movie.count(State::Complete).unwrap() == 0
+        });
+        assert_eq!(store.health(), Health::Ok);
+        assert!(movie.job(open_one.unwrap()).unwrap().is_some());
+        store.close().unwrap();
+    }
+    let found = archived(&folder, ".jsonl.gz");
+    assert_eq!(counted(&found), counted(&exported));
+    assert_eq!(found.len(), exported.len());
+    assert!(!found.iter().any(|line| line.contains("hunter2")));
+    let names = names_in(&folder);
+    assert!(names.len() > 3, "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with("movie-") && name.ends_with(".jsonl.gz"))
+    );
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&folder), mode(&dir.path().join("old"))),
+        (0o700, 0o700)
+    );
+    for file in files_ending(&folder, ".gz") {
+        assert_eq!(mode(&file), 0o600);
+        // The system's own reader reads them, too, where there is one.
+        if let Ok(read) = Command::new("gzip").arg("-dc").arg(&file).output() {
+            assert!(read.status.success() && read.stdout.ends_with(b"}\n"));
+        }
+    }
+}
+
+#[test]
+fn what_was_archived_is_imported_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let (store, movie) = open(dir.path());
+    movie
+        .set_retention(Some(Retention::new().archive_to(&folder)))
+        .unwrap();
+    fill(&movie, 120);
+    let before = lines(&movie, List::new());
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 120);
+    // What is still being written can be read.
+    assert_eq!(archived(&folder, ".part"), before);
+    store.close().unwrap();
+    let (store, _) = open(dir.path());
+    let back = store.create_graph("1", "back").unwrap();
+    for _ in 0..2 {
+        for file in files_ending(&folder, ".gz") {
+            let file = MultiGzDecoder::new(fs::File::open(file).unwrap());
+            back.import(file, ImportOptions::new()).unwrap();
+        }
+        assert_eq!(lines(&back, List::new()), before);
+    }
+}
+
+#[test]
+fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // A file is where the folder is to be.
+    let place = dir.path().join("place");
+    fs::write(&place, "").unwrap();
+    let folder = place.join("archive");
+    let (store, movie) = open(dir.path());
+    let other = store.create_graph("1", "other").unwrap();
+    fill(&movie, 50);
+    fill(&other, 50);
+    let before = lines(&movie, List::new());
+    let policy = Retention::new().keep_jobs(10).archive_to(&folder);
+    movie.set_retention(Some(policy)).unwrap();
+    other
+        .set_retention(Some(Retention::new().keep_jobs(5)))
+        .unwrap();
+    let error = movie.purge(List::new()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Io { path, .. } if path.starts_with(&place)),
+        "{error}"
+    );
+    wait("the other graph goes on", || {
+        other.count(State::Complete).unwrap() == 5
+    });
+    wait("it is said so", || match store.health() {
+        Health::Degraded { why, .. } => why.contains("cannot be archived") && why.contains("movie"),
+        _ => false,
+    });
+    assert_eq!(lines(&movie, List::new()), before);
+    // Once it can be written it goes on by itself.
+    fs::remove_file(&place).unwrap();
+    wait("it goes on", || movie.count(State::Complete).unwrap() == 10);
+    wait("its health", || store.health() == Health::Ok);
+    store.close().unwrap();
+    assert_eq!(archived(&folder, ".gz"), before[..40]);
+}
+
+#[test]
+fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let policy = || Retention::new().archive_to(&folder);
+    let (store, movie) = open(dir.path());
+    fill(&movie, 90);
+    let before = lines(&movie, List::new());
+    store.close().unwrap();
+    // The store as it is when the process dies between the archive's sync and the commit.
+    let undone = dir.path().join("undone");
+    copy_folder(&dir.path().join("store"), &undone);
+    let (store, movie) = open(dir.path());
+    movie.set_retention(Some(policy())).unwrap();
+    movie.purge(List::new().command("import")).unwrap();
+    let part = files_ending(&folder, ".part").remove(0);
+    let mut content = fs::read(&part).unwrap();
+    store.close().unwrap();
+    fs::remove_dir_all(dir.path().join("store")).unwrap();
+    fs::rename(&undone, dir.path().join("store")).unwrap();
+    for file in files_ending(&folder, ".gz") {
+        fs::remove_file(file).unwrap();
+    }
+    // Behind what was synced lies a part of what came next.
+    content.extend_from_within(..1000);
+    fs::write(&part, &content).unwrap();
+    let (store, movie) = open(dir.path());
+    movie.set_retention(Some(policy())).unwrap();
+    wait("the part has its name", || !part.exists());
+    assert_eq!(archived(&folder, ".gz"), before);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 90);
+    store.close().unwrap();
+    let found = archived(&folder, ".gz");
+    let counts = counted(&found);
+    assert_eq!(counts.len(), 90);
+    assert!(counts.values().all(|&count| count <= 2));
+    assert!(before.iter().all(|line| counts.contains_key(line.as_str())));
+    assert_eq!(files_ending(&folder, ".part").len(), 0);
+}
+
+#[test]
+fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, movie) = open(dir.path());
+    let policy = |folder: &str| Retention::new().archive_to(dir.path().join(folder));
+    for folder in ["store", "store/archive"] {
+        let refused = movie.set_retention(Some(policy(folder)));
+        assert!(matches!(refused, Err(Error::InvalidUse { .. })));
+    }
+    assert_eq!(movie.retention(), None);
+    for folder in ["a", "b"] {
+        fill(&movie, 3);
+        movie.set_retention(Some(policy(folder))).unwrap();
+        movie.purge(List::new()).unwrap();
+    }
+    assert_eq!(archived(&dir.path().join("a"), ".gz").len(), 3);
+    assert_eq!(archived(&dir.path().join("b"), ".part").len(), 3);
+    // A graph that is dropped, too.
+    store.drop_graph("1", "movie").unwrap();
+    drop(movie);
+    store.close().unwrap();
+    assert_eq!(archived(&dir.path().join("b"), ".gz").len(), 3);
+}
