@@ -5,12 +5,16 @@
 //! has ended; in a pipe there is none.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar that is drawn where somebody looks on.
+/// A bar that is drawn where somebody looks on, from the first word about how far it is.
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    bar: OnceLock<ProgressBar>,
+    is_wanted: bool,
+    what: &'static str,
     known: &'static str,
     unknown: &'static str,
 }
@@ -35,45 +39,60 @@ impl Bar {
     /// Says only that work goes on.
     pub(crate) fn busy(what: &'static str) -> Bar {
         let bar = Bar::new(what, NOTHING, NOTHING);
-        bar.bar
-            .enable_steady_tick(std::time::Duration::from_millis(200));
+        bar.bar().enable_steady_tick(Duration::from_millis(200));
         bar
     }
 
     /// None, because the terminal is where the output goes.
     pub(crate) fn none() -> Bar {
         let mut bar = Bar::new("", NOTHING, NOTHING);
-        bar.bar = ProgressBar::hidden();
+        bar.is_wanted = false;
         bar
     }
 
     fn new(what: &'static str, known: &'static str, unknown: &'static str) -> Bar {
-        let bar = match io::stderr().is_terminal() {
-            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
-            false => ProgressBar::hidden(),
-        };
-        bar.set_message(what);
-        bar.set_style(style(unknown));
         Bar {
-            bar,
+            bar: OnceLock::new(),
+            is_wanted: io::stderr().is_terminal(),
+            what,
             known,
             unknown,
         }
     }
 
+    fn bar(&self) -> &ProgressBar {
+        self.bar.get_or_init(|| {
+            let bar = ProgressBar::hidden();
+            bar.set_style(style(self.unknown));
+            bar.set_message(self.what);
+            if self.is_wanted {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            bar
+        })
+    }
+
     /// So much is done, of so much where that is known.
     pub(crate) fn at(&self, done: u64, of: Option<u64>) {
-        if self.bar.length() != of {
-            match of {
-                Some(of) => self.bar.set_length(of),
-                None => self.bar.unset_length(),
-            }
-            self.bar.set_style(style(match of {
+        let bar = self.bar();
+        if bar.length() != of {
+            bar.set_style(style(match of {
                 Some(_) => self.known,
                 None => self.unknown,
             }));
+            match of {
+                Some(of) => bar.set_length(of),
+                None => bar.unset_length(),
+            }
         }
-        self.bar.set_position(done);
+        bar.set_position(done);
+    }
+
+    /// Takes it off the terminal.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -84,7 +103,7 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.end();
     }
 }
 

@@ -17,28 +17,42 @@ use crate::when;
 
 /// Between two columns.
 const GAP: usize = 2;
-/// What is kept of an id where there is no room for all of it.
-const ID_WIDTH_MIN: usize = 13;
-/// What is kept of a command.
-const COMMAND_WIDTH_MIN: usize = 8;
-/// A command wider than this is cut before the url goes.
-const COMMAND_WIDTH_WANTED: usize = 28;
-/// A url narrower than this says nothing.
-const ABOUT_WIDTH_MIN: usize = 24;
-/// The last column.
-const ABOUT: &str = "failure or url";
+
+/// What stands above the columns.
+const HEADING: [&str; 6] = [
+    "job",
+    "state",
+    "command",
+    "submitted",
+    "took",
+    "failure or url",
+];
+const JOB: usize = 0;
+const STATE: usize = 1;
+const COMMAND: usize = 2;
+const ABOUT: usize = 5;
+
+/// Which columns are left, and what each may be narrowed to: the first of these that fits
+/// is taken. An id is of use as a whole; where it does not fit, the others have its room.
+const WHOLE: usize = usize::MAX;
+const LAYOUTS: [[usize; 6]; 8] = [
+    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 24],
+    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 0],
+    [WHOLE, WHOLE, 28, WHOLE, 0, 0],
+    [WHOLE, WHOLE, 8, WHOLE, 0, 0],
+    [13, WHOLE, WHOLE, WHOLE, 0, 0],
+    [13, WHOLE, 8, WHOLE, 0, 0],
+    [13, WHOLE, 8, 0, 0, 0],
+    [1, 1, 0, 0, 0, 0],
+];
+/// What is narrowed first.
+const NARROWED: [usize; 4] = [ABOUT, COMMAND, JOB, STATE];
 
 /// One job's cells.
 struct Line {
-    id: String,
-    /// The part of it that tells jobs of one graph apart.
+    cells: [String; 6],
+    /// The part of its id that tells jobs of one graph apart.
     short_id: String,
-    state: String,
-    command: String,
-    age: String,
-    took: String,
-    /// Why it failed, where it did; else the url.
-    about: String,
     colour: Style,
 }
 
@@ -61,16 +75,18 @@ impl Table {
                 _ => message.to_owned(),
             })
         });
-        let about = failure.unwrap_or_else(|| row.request.url.clone());
         let age = row.submitted_at.map(|ms| when::ago(ms, now_ms));
+        let cells = [
+            row.job_id.clone(),
+            row.word(),
+            row.request.command.clone(),
+            age.unwrap_or_default(),
+            row.took(now_ms).map(when::took).unwrap_or_default(),
+            failure.unwrap_or_else(|| row.request.url.clone()),
+        ];
         self.lines.push(Line {
-            id: harmless(&row.job_id),
+            cells: cells.map(|cell| harmless(&cell)),
             short_id: harmless(&short),
-            state: harmless(&row.word()),
-            command: harmless(&row.request.command),
-            age: age.unwrap_or_default(),
-            took: row.took(now_ms).map(when::took).unwrap_or_default(),
-            about: harmless(&about),
             colour: row.colour(),
         });
     }
@@ -79,139 +95,85 @@ impl Table {
         self.lines.is_empty()
     }
 
-    /// The table, at most so wide.
+    /// The table, at most so wide, if there is a bound.
     pub(crate) fn text(&self, width: Option<usize>) -> String {
-        let widest = |cell: fn(&Line) -> &String, name: &str| {
-            let widths = self.lines.iter().map(|line| cell(line).width());
-            widths.max().unwrap_or(0).max(name.len())
-        };
-        let widths = Widths {
-            is_short: width.is_some(),
-            id: match width {
-                Some(_) => widest(|line| &line.short_id, "job"),
-                None => widest(|line| &line.id, "job"),
-            },
-            state: widest(|line| &line.state, "state"),
-            command: widest(|line| &line.command, "command"),
-            age: widest(|line| &line.age, "submitted"),
-            took: widest(|line| &line.took, "took"),
-            about: widest(|line| &line.about, ABOUT),
-        };
-        let widths = match width {
-            Some(width) => widths.within(width),
-            None => widths,
-        };
-        let mut text = String::new();
-        let heading = Line {
-            id: "job".to_owned(),
-            short_id: "job".to_owned(),
-            state: "state".to_owned(),
-            command: "command".to_owned(),
-            age: "submitted".to_owned(),
-            took: "took".to_owned(),
-            about: ABOUT.to_owned(),
-            colour: Style::new(),
-        };
-        let bold = Style::new().bold();
-        let dim = Style::new().dimmed();
-        widths.put(&heading, [bold; 6], &mut text);
+        let mut rows = vec![(HEADING, [Style::new().bold(); 6])];
         for line in &self.lines {
-            let plain = Style::new();
-            let styles = [plain, line.colour, plain, plain, plain, dim];
-            widths.put(line, styles, &mut text);
+            let mut cells = line.cells.each_ref().map(String::as_str);
+            if width.is_some() {
+                cells[JOB] = &line.short_id;
+            }
+            let mut styles = [Style::new(); 6];
+            styles[STATE] = line.colour;
+            styles[ABOUT] = Style::new().dimmed();
+            rows.push((cells, styles));
+        }
+        let mut widths = [0; 6];
+        for (cells, _) in &rows {
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = cell.width().max(*width);
+            }
+        }
+        if let Some(width) = width {
+            widths = within(widths, width);
+        }
+        let mut text = String::new();
+        for (cells, styles) in rows {
+            put(cells, styles, widths, &mut text);
         }
         text
     }
 }
 
-/// How wide each column is; 0 for one that is left out.
-#[derive(Clone, Copy)]
-struct Widths {
-    /// Whether ids are shown without what all of a graph begin with.
-    is_short: bool,
-    id: usize,
-    state: usize,
-    command: usize,
-    age: usize,
-    took: usize,
-    about: usize,
+fn all(widths: &[usize; 6]) -> usize {
+    let shown = widths.iter().filter(|&&width| width > 0);
+    let gaps = shown.clone().count().saturating_sub(1) * GAP;
+    shown.sum::<usize>() + gaps
 }
 
-impl Widths {
-    fn all(&self) -> usize {
-        let columns = [
-            self.id,
-            self.state,
-            self.command,
-            self.age,
-            self.took,
-            self.about,
-        ];
-        let shown = columns.iter().filter(|&&width| width > 0);
-        let gaps = shown.clone().count().saturating_sub(1) * GAP;
-        shown.sum::<usize>() + gaps
-    }
-
-    /// Narrowed to what fits: what tells least goes first.
-    fn within(mut self, width: usize) -> Widths {
-        let over = |widths: &Widths| widths.all().saturating_sub(width);
-        self.about = self
-            .about
-            .saturating_sub(over(&self))
-            .max(ABOUT_WIDTH_MIN.min(self.about));
-        let narrowed =
-            |now: usize, over: usize, least: usize| now.saturating_sub(over).max(least.min(now));
-        self.command = narrowed(self.command, over(&self), COMMAND_WIDTH_WANTED);
-        if over(&self) > 0 {
-            self.about = 0;
-        }
-        if over(&self) > 0 {
-            self.took = 0;
-        }
-        self.command = narrowed(self.command, over(&self), COMMAND_WIDTH_MIN);
-        self.id = narrowed(self.id, over(&self), ID_WIDTH_MIN);
-        if over(&self) > 0 {
-            self.age = 0;
-        }
-        if over(&self) > 0 {
-            self.command = 0;
-        }
-        self.state = narrowed(self.state, over(&self), 1);
-        self.id = narrowed(self.id, over(&self), 1);
-        self
-    }
-
-    fn put(&self, line: &Line, styles: [Style; 6], text: &mut String) {
-        let id = match self.is_short {
-            true => &line.short_id,
-            false => &line.id,
-        };
-        let cells = [
-            (middle_cut(id, self.id), self.id),
-            (end_cut(&line.state, self.state), self.state),
-            (end_cut(&line.command, self.command), self.command),
-            (end_cut(&line.age, self.age), self.age),
-            (end_cut(&line.took, self.took), self.took),
-            (middle_cut(&line.about, self.about), self.about),
-        ];
-        let shown: Vec<_> = cells
-            .iter()
-            .zip(styles)
-            .filter(|((_, width), _)| *width > 0)
-            .collect();
-        let last = shown.iter().rposition(|((cell, _), _)| !cell.is_empty());
-        for (n, ((cell, width), style)) in shown.iter().enumerate() {
-            if Some(n) > last {
-                break;
+/// Narrowed to what fits; 0 for a column that is left out.
+fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
+    let mut widths = natural;
+    for least in LAYOUTS {
+        widths = natural;
+        for (width, least) in widths.iter_mut().zip(least) {
+            if least == 0 {
+                *width = 0;
             }
-            let pad = match Some(n) == last {
-                true => 0,
-                false => width.saturating_sub(cell.width()) + GAP,
-            };
-            write!(text, "{style}{cell}{style:#}{:pad$}", "").ok();
         }
-        text.push('\n');
+        for column in NARROWED {
+            let over = all(&widths).saturating_sub(width);
+            let now = widths[column];
+            widths[column] = now.saturating_sub(over).max(least[column].min(now));
+        }
+        if all(&widths) <= width {
+            break;
+        }
     }
+    widths
+}
+
+/// Adds a line; what is behind its last cell is not filled up.
+fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut String) {
+    let shown = |column: &usize| widths[*column] > 0 && !cells[*column].is_empty();
+    let last = (0..6).rfind(shown);
+    for column in (0..6).filter(|&column| widths[column] > 0) {
+        if Some(column) > last {
+            break;
+        }
+        let (cell, style, width) = (cells[column], styles[column], widths[column]);
+        let cell = match column {
+            JOB => middle_cut(cell, width),
+            ABOUT if cell.starts_with('/') => middle_cut(cell, width),
+            _ => end_cut(cell, width),
+        };
+        let pad = match Some(column) == last {
+            true => 0,
+            false => width.saturating_sub(cell.width()) + GAP,
+        };
+        write!(text, "{style}{cell}{style:#}{:pad$}", "").ok();
+    }
+    text.push('\n');
 }
 
 /// The text, cut at its end.

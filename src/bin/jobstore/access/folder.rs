@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use jobstore::{
     Cancellation, Completion, Cursor, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine,
@@ -55,18 +56,19 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(dir: &Path, create: Create) -> Result<Folder, Refused> {
         check_owner(dir).map_err(Refused::Problem)?;
-        let bar = Bar::items("reading the log");
+        let bar = Arc::new(Bar::items("reading the log"));
+        let seen = bar.clone();
         let mut options = JobStore::options()
             .create(create == Create::IfMissing)
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
-            .on_replay(move |replayed: &Replayed| bar.at(replayed.events, Some(replayed.of)));
+            .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
         if dir.join("index-redb").exists() {
             options = with_redb(options);
         }
-        Ok(Folder {
-            store: options.open(dir)?,
-        })
+        let opened = options.open(dir);
+        bar.end();
+        Ok(Folder { store: opened? })
     }
 
     fn graph(&self, graph: &GraphName) -> Result<Graph, Problem> {
