@@ -96,6 +96,10 @@ impl From<Error> for Problem {
             | Error::TextTooLong { .. }
             | Error::EmptyCommand
             | Error::OutcomeTooLarge { .. } => Problem::usage(what, ""),
+            Error::BadLine { line, problem } => Problem::failed(
+                format!("line {line} is no job: {problem}"),
+                "the lines before it are imported; mend it, or pass over such lines: --skip-bad",
+            ),
             _ => Problem::failed(what, remedy(&error)),
         }
     }

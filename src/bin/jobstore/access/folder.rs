@@ -21,6 +21,7 @@ use crate::output;
 use crate::place::GraphName;
 use crate::problem::Problem;
 use crate::progress::Bar;
+use crate::when;
 
 /// The largest request any store may have: what an engine took, this program takes too.
 const REQUEST_BYTES_MAX: u64 = 256 << 20;
@@ -164,10 +165,20 @@ impl Access for Folder {
     }
 
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {
-        match self.graph(graph)?.job(id)? {
-            Some(job) => Ok(line(&job)),
-            None => Err(Error::UnknownJob { id: id.to_owned() }.into()),
+        let graph = self.graph(graph)?;
+        if let Some(job) = graph.job(id)? {
+            return Ok(line(&job));
         }
+        Err(match graph.tombstone(id)? {
+            Some(stone) => Problem::failed(
+                format!(
+                    "job {id} was purged at {}",
+                    when::here(when::to_ms(stone.purged_at))
+                ),
+                "its result, if the engine kept one, may still be there",
+            ),
+            None => Error::UnknownJob { id: id.to_owned() }.into(),
+        })
     }
 
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
