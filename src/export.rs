@@ -7,11 +7,12 @@
 //!
 //! A line, without what does not apply:
 //! ```json
-//! {"jobId":"..","status":"complete","request":{..},"cancelRequested":true,
+//! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
 //!  "outcome":{"kind":"failed","code":"..","message":"..","detail":..,"resultRef":"..","boot":2},
 //!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use crate::clock::to_ms;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::listing;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
@@ -27,6 +28,7 @@ use crate::job::{Job, State};
 use crate::json;
 use crate::list::{Cursor, List};
 use crate::outcome::Outcome;
+use crate::secrets::{Kept, SecretKeys, is_redacted};
 use crate::storage::block::{BLOCK_STATUS, Row};
 
 impl Graph {
@@ -34,7 +36,8 @@ impl Graph {
     /// and times (milliseconds since 1970). All of them at one instant, however many: the
     /// list's limits do not count here. [`Graph::import`] is the inverse.
     ///
-    /// Requests may carry credentials; so do these lines.
+    /// Values under secret keys are written as `"******"`, unless
+    /// [`Export::reveal_secrets`] is called.
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
@@ -72,6 +75,7 @@ impl Graph {
             details: None,
             extras: ExtraCache::default(),
             line: Vec::new(),
+            reveals: false,
         })
     }
 }
@@ -90,9 +94,22 @@ pub struct Export {
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
+    reveals: bool,
 }
 
 impl Export {
+    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
+    /// that is to work on them. Keep such lines as you keep the credentials in them.
+    ///
+    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
+    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    #[must_use]
+    pub fn reveal_secrets(mut self) -> Export {
+        self.reveals = true;
+        self
+    }
+
     /// Writes the next lines, about a block's worth; `false` once all are written.
     ///
     /// # Errors
@@ -125,9 +142,9 @@ impl Export {
             None => return Ok(false),
             Some(Unit::Large(large)) => {
                 let row = large.row;
-                let text = large.text()?;
+                let (text, secrets) = large.whole()?;
                 let state = self.state(sequence);
-                self.put(sequence, state, (&text, &row), &mut lines)?;
+                self.put(sequence, state, (&text, &row, &secrets), &mut lines)?;
                 self.jobs += 1;
                 sequence + 1
             }
@@ -148,14 +165,16 @@ impl Export {
                     sequences.reverse();
                 }
                 let written = sequences.iter().try_for_each(|&(sequence, state)| {
-                    let row = &block.rows[(sequence - first) as usize];
+                    let n = (sequence - first) as usize;
+                    let row = &block.rows[n];
                     let text = block.row_text(row);
                     let row = Row {
                         start: 0,
                         end: row.end - row.start,
                         ..*row
                     };
-                    self.put(sequence, state, (text, &row), &mut lines)
+                    let secrets = block.secrets(n);
+                    self.put(sequence, state, (text, &row, secrets), &mut lines)
                 });
                 self.reader.block = block;
                 written?;
@@ -210,14 +229,28 @@ impl Export {
         &mut self,
         sequence: u64,
         state: State,
-        (text, row): (&[u8], &Row),
+        (text, row, secrets): (&[u8], &Row, &[u8]),
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let at = row.status_at();
         out.extend_from_slice(&text[..at]);
         out.extend_from_slice(state.as_str().as_bytes());
-        // What follows goes inside of the job's last brace.
-        out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+        if self.reveals && !secrets.is_empty() {
+            let request = row.request_range();
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
+            let stored = std::str::from_utf8(&text[request]).ok();
+            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
+            let real = kept.and_then(|kept| kept.revealed());
+            let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+            out.extend_from_slice(real.as_json().as_bytes());
+        } else {
+            // What follows goes inside of the job's last brace.
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+        }
+        let is_masked = !self.reveals && !secrets.is_empty();
+        if is_masked || is_redacted(secrets) {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
         let detail = match state {
             State::Pending => Detail::default(),
             State::Running | State::Complete => self.detail(sequence)?,
@@ -228,7 +261,8 @@ impl Export {
         if state == State::Complete {
             let engine = self.graph.engine();
             let outcome = engine.outcome(&self.graph.core, sequence, &detail, &mut self.extras)?;
-            put_outcome(&outcome, out);
+            let keys = (!self.reveals).then_some(&engine.options.secret_keys);
+            put_outcome(&outcome, keys, out);
         }
         put_ms("submittedAt", Some(row.submitted_ms), out);
         put_ms("startedAt", detail.started_ms, out);
@@ -250,7 +284,8 @@ impl Export {
     }
 }
 
-fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+/// With the values under these keys masked in its detail.
+fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","outcome":{"kind":""#);
     out.extend_from_slice(outcome.kind().as_str().as_bytes());
     out.push(b'"');
@@ -265,6 +300,7 @@ fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
         }
     }
     if let Some(detail) = outcome.detail() {
+        let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
         out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
     }
     if let Some(boot) = outcome.boot() {
