@@ -1,7 +1,7 @@
 //! Whole jobs as lines of JSON: out of a graph.
 //!
-//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not know: where lines
-//! go.
+//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not
+//! know: where lines go.
 //! Promise: one instant, in the order of the list, requests to the letter, in bounded
 //! memory; where an export ended, another goes on.
 //!
@@ -317,7 +317,7 @@ fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
 
 impl Job {
     /// The job as one line of JSON, the one that [`Graph::export`] has for it, without
-    /// the line feed.
+    /// the line feed: values under secret keys are `"******"`.
     ///
     /// # Examples
     /// ```
@@ -335,14 +335,17 @@ impl Job {
             r#"{{"jobId":"{}","status":"{}","request":{}"#,
             self.id,
             self.state,
-            self.request.as_json()
+            self.masked.as_json()
         )
         .into_bytes();
+        if self.is_redacted || self.masked.as_json() != self.request.as_json() {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
         if self.cancel_requested {
             out.extend_from_slice(br#","cancelRequested":true"#);
         }
         if let Some(outcome) = &self.outcome {
-            put_outcome(outcome, &mut out);
+            put_outcome(outcome, Some(&self.secret_keys), &mut out);
         }
         put_ms("submittedAt", Some(to_ms(self.submitted_at)), &mut out);
         put_ms("startedAt", self.started_at.map(to_ms), &mut out);
