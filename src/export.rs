@@ -1,6 +1,6 @@
 //! Whole jobs as lines of JSON: out of a graph.
 //!
-//! Owns: [`Graph::export`], [`Export`], and what a line holds. Must not know: where lines
+//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not know: where lines
 //! go.
 //! Promise: one instant, in the order of the list, requests to the letter, in bounded
 //! memory; where an export ended, another goes on.
@@ -16,13 +16,14 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::clock::to_ms;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::listing;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
-use crate::job::State;
+use crate::job::{Job, State};
 use crate::json;
 use crate::list::{Cursor, List};
 use crate::outcome::Outcome;
@@ -275,6 +276,44 @@ fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
 fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
     if let Some(ms) = ms {
         out.extend_from_slice(format!(r#","{name}":{ms}"#).as_bytes());
+    }
+}
+
+impl Job {
+    /// The job as one line of JSON, the one that [`Graph::export`] has for it, without
+    /// the line feed.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let line = movie.job("import-1")?.map(|job| job.to_json()).unwrap_or_default();
+    /// assert!(line.starts_with(r#"{"jobId":"import-1","status":"pending","request":{"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = format!(
+            r#"{{"jobId":"{}","status":"{}","request":{}"#,
+            self.id,
+            self.state,
+            self.request.as_json()
+        )
+        .into_bytes();
+        if self.cancel_requested {
+            out.extend_from_slice(br#","cancelRequested":true"#);
+        }
+        if let Some(outcome) = &self.outcome {
+            put_outcome(outcome, &mut out);
+        }
+        put_ms("submittedAt", Some(to_ms(self.submitted_at)), &mut out);
+        put_ms("startedAt", self.started_at.map(to_ms), &mut out);
+        put_ms("finishedAt", self.finished_at.map(to_ms), &mut out);
+        out.push(b'}');
+        // All of it was text.
+        String::from_utf8_lossy(&out).into_owned()
     }
 }
 

@@ -94,7 +94,7 @@ pub use crate::outcome::{Outcome, OutcomeKind};
 pub use crate::page::{Chunks, Jobs, Page};
 pub use crate::queue::{Queue, StoreQueue};
 pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
-pub use crate::report::{Damage, GraphReport, Repaired, Report};
+pub use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
 pub use crate::request::{Body, Request};
 pub use crate::retention::{PurgeReason, Purged, Retention, Tombstone};
 pub use crate::run::Run;

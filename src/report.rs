@@ -1,6 +1,6 @@
 //! What a look at every byte of a store has found.
 //!
-//! Owns: [`Report`], [`Repaired`] and how they are shown. Must not know: how the
+//! Owns: [`Report`], [`Verified`], [`Repaired`] and how they are shown. Must not know: how the
 //! files are read.
 //! Promise: whatever is not sound is listed with its file and place; no report
 //! carries a request's text.
@@ -35,6 +35,17 @@ pub struct Report {
     /// What is wrong with the index; nothing is lost by it. Only of an open store:
     /// an open makes a closed one's index anew where it is not right.
     pub index_fault: Option<String>,
+}
+
+/// How far a look at a store has come: see
+/// [`JobStore::verify_with`](crate::JobStore::verify_with).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Bytes of the log that were read.
+    pub bytes: u64,
+    /// Bytes of the log.
+    pub of: u64,
 }
 
 /// One graph in a [`Report`].
