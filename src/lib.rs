@@ -40,6 +40,7 @@
 mod backup;
 mod changes;
 mod clock;
+mod detailed;
 mod document;
 mod engine;
 mod error;
@@ -80,6 +81,7 @@ mod wait;
 pub use crate::backup::BackedUp;
 pub use crate::changes::{Change, ChangeKind, Changes, Position};
 pub use crate::clock::Clock;
+pub use crate::detailed::DetailedChunks;
 pub use crate::error::{Error, Failure, Result};
 pub use crate::export::Export;
 pub use crate::find::Matches;
