@@ -523,6 +523,12 @@ impl Graph {
         }
     }
 
+    /// Why there is no job with an id that comes from outside.
+    #[cfg(feature = "http")]
+    pub(crate) fn not_there_by_text(&self, id: &str) -> Error {
+        JobId::new(id).map_or_else(|error| error, |id| self.not_there(&id))
+    }
+
     /// Why there is no job with this id.
     pub(crate) fn not_there(&self, id: &JobId) -> Error {
         match self.tombstone(id) {

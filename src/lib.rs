@@ -54,6 +54,8 @@ pub mod fuzzing;
 mod fuzzing;
 mod graph;
 mod health;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 mod import;
 mod index;

@@ -139,6 +139,16 @@ impl Page {
         Ok(out)
     }
 
+    /// The page that shows none of its jobs where so many are passed over: of one that
+    /// shows one.
+    #[cfg(feature = "http")]
+    pub(crate) fn past(mut self, offset: u64) -> Page {
+        if offset > 0 {
+            self.snapshot = Arc::default();
+        }
+        self
+    }
+
     fn write(&self, out: &mut impl Write) -> Result<()> {
         let threads = self.graph.engine().options.page_threads;
         document::write(&self.graph.core, &self.snapshot, threads, out)
