@@ -7,7 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::clock;
 use crate::id::JobId;
 use crate::job::State;
 use crate::storage::revocable::Revoked;
@@ -177,10 +179,12 @@ pub enum Error {
         max: u64,
     },
     /// The job with that id was purged; its tombstone is still there.
-    #[error("job {id} was purged")]
+    #[error("job {id} was purged at {}", clock::rfc3339(*at))]
     JobPurged {
         /// The id.
         id: JobId,
+        /// When it was purged.
+        at: SystemTime,
     },
     /// The id belonged to a job that was purged: it is free again once its tombstone is
     /// forgotten.

@@ -40,6 +40,7 @@
 mod backup;
 mod changes;
 mod clock;
+mod detailed;
 mod document;
 mod engine;
 mod error;
@@ -53,6 +54,8 @@ pub mod fuzzing;
 mod fuzzing;
 mod graph;
 mod health;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 mod import;
 mod index;
@@ -81,6 +84,7 @@ mod wait;
 pub use crate::backup::BackedUp;
 pub use crate::changes::{Change, ChangeKind, Changes, Position};
 pub use crate::clock::Clock;
+pub use crate::detailed::DetailedChunks;
 pub use crate::error::{Error, Failure, Result};
 pub use crate::export::Export;
 pub use crate::find::Matches;

@@ -17,7 +17,7 @@ use crate::job::Job;
 use crate::list::Cursor;
 
 /// Bytes of JSON that are handed on at once, about.
-const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Pieces below this size are gathered before they are written.
 const GATHERED_BYTES: usize = 16 << 10;
@@ -139,6 +139,16 @@ impl Page {
         Ok(out)
     }
 
+    /// The page that shows none of its jobs where so many are passed over: of one that
+    /// shows one.
+    #[cfg(feature = "http")]
+    pub(crate) fn past(mut self, offset: u64) -> Page {
+        if offset > 0 {
+            self.snapshot = Arc::default();
+        }
+        self
+    }
+
     fn write(&self, out: &mut impl Write) -> Result<()> {
         let threads = self.graph.engine().options.page_threads;
         document::write(&self.graph.core, &self.snapshot, threads, out)
@@ -220,6 +230,14 @@ pub struct Chunks {
     snapshot: Arc<Snapshot>,
     /// Gone after the end or an error.
     document: Option<Document>,
+}
+
+impl Chunks {
+    /// Whether no piece is left.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_over(&self) -> bool {
+        self.document.is_none()
+    }
 }
 
 impl Iterator for Chunks {
