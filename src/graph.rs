@@ -409,15 +409,18 @@ impl Graph {
     /// A request as it is queued, and what it weighs there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
-        let given_bytes = request.as_json().len() as u64;
         let max_bytes = self.engine().options.request_bytes_max;
-        if given_bytes > max_bytes {
-            return Err(Error::RequestTooLarge {
+        let check = |given_bytes: u64| match given_bytes > max_bytes {
+            true => Err(Error::RequestTooLarge {
                 given_bytes,
                 max_bytes,
-            });
-        }
+            }),
+            false => Ok(given_bytes),
+        };
+        check(request.as_json().len() as u64)?;
         let kept = self.engine().options.secret_keys.keep(request);
+        // Where short values are masked it grows.
+        let given_bytes = check(kept.bytes())?;
         let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use common::{copy_folder, listed, lose_index, names_in, pack, request, shared, small_segments};
@@ -352,6 +353,22 @@ fn a_job_whose_secrets_are_not_known_is_never_requeued() {
 }
 
 #[test]
+fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
+    let options = JobStore::options().secret_keys(["k"]);
+    let store = options.request_bytes_max(4096).in_memory().unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let short = vec![r#"{"k":1}"#; 400].join(",");
+    let request = request("c", &format!("[{short}]"));
+    assert!(request.as_json().len() < 4096);
+    let refused = graph.submit(request).unwrap_err();
+    assert!(matches!(
+        refused,
+        jobstore::Error::RequestTooLarge { given_bytes, max_bytes: 4096 } if given_bytes > 4096
+    ));
+    assert_eq!(graph.list(List::new()).unwrap().total(), Some(0));
+}
+
+#[test]
 fn keys_are_those_that_the_engine_names() {
     let open = |options: Options| {
         let store = options.in_memory().unwrap();
@@ -406,19 +423,109 @@ fn a_backup_works_as_the_store_does_and_logs_show_no_secret() {
     );
 }
 
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Folder 0700, files 0600; the index engine's are in a folder of mode 0700.
+fn assert_closed_to_others(dir: &Path) {
+    assert_eq!(mode(dir), 0o700, "{}", dir.display());
+    for name in names_in(dir) {
+        let path = dir.join(&name);
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
+    }
+}
+
+const UNDER_UMASK: &str = "JOBSTORE_TEST_UMASK_DIR";
+
+/// Runs in a process of its own, which has an umask of its own.
+#[test]
+fn under_an_umask() {
+    let Some(dir) = std::env::var_os(UNDER_UMASK) else {
+        return;
+    };
+    let dir = Path::new(&dir).join("above").join("store");
+    let store = small_segments().open(&dir).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    graph.submit(secret("c")).unwrap();
+    pack(&store, &dir);
+    store.backup(dir.with_file_name("backup")).unwrap();
+    assert_closed_to_others(&dir);
+    store.close().unwrap();
+}
+
+#[test]
+fn files_are_closed_to_others_whatever_the_umask() {
+    for umask in ["000", "022", "077", "177"] {
+        let dir = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let script = format!("umask {umask}; exec \"$0\" --exact under_an_umask");
+        let ran = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .arg(program)
+            .env(UNDER_UMASK, dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(
+            ran.status.success() && said.contains("1 passed"),
+            "{umask}: {said}"
+        );
+        let above = dir.path().join("above");
+        assert_eq!(mode(&above), 0o700, "{umask}");
+        assert_closed_to_others(&above.join("store"));
+        assert_closed_to_others(&above.join("backup"));
+    }
+}
+
+#[test]
+fn a_folder_or_file_that_others_can_read_is_reported_until_it_is_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("store");
+    JobStore::open(&dir).unwrap().close().unwrap();
+    for (path, lax, right) in [
+        (dir.clone(), 0o750, 0o700),
+        (dir.join("STORE"), 0o644, 0o600),
+    ] {
+        set_mode(&path, lax);
+        let store = JobStore::open(&dir).unwrap();
+        let said = format!("{:?}", store.health());
+        let expected = format!("{lax:04o}");
+        assert!(
+            said.starts_with("Degraded") && said.contains(&expected),
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("chmod {right:o} {}", path.display())),
+            "{said}"
+        );
+        set_mode(&path, right);
+        assert_eq!(store.health(), jobstore::Health::Ok);
+        store.close().unwrap();
+        assert_eq!(JobStore::open(&dir).unwrap().health(), jobstore::Health::Ok);
+    }
+}
+
 #[test]
 fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let store = small_segments().open(dir).unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
-    for n in 0..60 {
-        let id = graph.submit(secret(&format!("c{n}"))).unwrap();
-        graph
-            .run(&id)
-            .unwrap()
-            .complete(Outcome::succeeded())
-            .unwrap();
+    // Most of what is packed, so that every pack with any of it is rewritten.
+    let long = format!(
+        r#"{{"secretKey":"{}","t":"{}"}}"#,
+        CANARY.repeat(200),
+        "t".repeat(2000)
+    );
+    for _ in 0..8 {
+        let ids = graph.submit_all(vec![request("c", &long); 40]).unwrap();
+        ids.iter().for_each(|id| drop(graph.cancel(id).unwrap()));
     }
     pack(&store, dir);
     graph
@@ -431,12 +538,13 @@ fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
             .iter()
             .any(|p| std::fs::read(p).is_ok_and(|b| holds_canary(&b)))
     };
+    assert!(holds());
     while graph.count(State::Complete).unwrap() > 0 || holds() {
         assert!(
             std::time::Instant::now() < deadline,
             "a secret is still in a pack"
         );
-        pack(&store, dir);
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
