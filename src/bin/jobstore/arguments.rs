@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::{
     backup, cancel, complete, completions, export, find, import, list, man, purge, repair, show,
-    verify,
+    stats, verify,
 };
 
 const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, moves, checks jobs";
@@ -59,6 +59,7 @@ enum Verb {
     List(list::Arguments),
     Show(show::Arguments),
     Find(find::Arguments),
+    Stats(stats::Arguments),
     Cancel(cancel::Arguments),
     Complete(complete::Arguments),
     Verify(verify::Arguments),
@@ -78,6 +79,7 @@ impl Arguments {
             Verb::List(arguments) => list::run(place, &arguments),
             Verb::Show(arguments) => show::run(place, &arguments),
             Verb::Find(arguments) => find::run(place, &arguments),
+            Verb::Stats(arguments) => stats::run(place, &arguments),
             Verb::Cancel(arguments) => cancel::run(place, &arguments),
             Verb::Complete(arguments) => complete::run(place, &arguments),
             Verb::Verify(arguments) => verify::run(place, &arguments),

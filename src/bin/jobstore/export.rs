@@ -19,11 +19,13 @@ use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
 All jobs at one instant, oldest first, each with its outcome and times. `jobstore import`
-is the inverse.
+is the inverse. Jobs whose secrets are left out are marked as redacted, and are not
+worked on again where they are imported.
 
 Examples:
   jobstore export movie.jsonl
   jobstore export | zstd > movie.jsonl.zst
+  jobstore export --reveal-secrets move.jsonl
   jobstore export --outcome failed --finished-since 7d failed.jsonl";
 
 /// Writes whole jobs as lines of JSON
@@ -33,6 +35,10 @@ pub(crate) struct Arguments {
     /// The file to make; - is standard output
     #[arg(value_name = "FILE|-", default_value = "-")]
     to: PathBuf,
+    /// Writes the credentials that requests carry, too, where it says "******" otherwise:
+    /// for a store that is to work on these jobs
+    #[arg(long)]
+    reveal_secrets: bool,
     #[command(flatten)]
     filters: Filters,
 }
@@ -46,7 +52,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     let mut jobs = 0;
     into(&arguments.to, |out| {
-        jobs = access.export(&graph, &arguments.filters, out, &mut |done, of| {
+        let reveal = arguments.reveal_secrets;
+        jobs = access.export(&graph, &arguments.filters, reveal, out, &mut |done, of| {
             bar.at(done, of)
         })?;
         Ok(())

@@ -72,7 +72,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let how = Import {
         skip_bad: arguments.skip_bad,
     };
-    let done = access.import(graph, Box::new(lines), how, &mut |_| {
+    let done = access.import(graph, Box::new(lines), how, &mut || {
         bar.at(read.load(Ordering::Relaxed), bytes);
     })?;
     drop(bar);

@@ -30,6 +30,7 @@ mod purge;
 mod repair;
 mod row;
 mod show;
+mod stats;
 mod table;
 mod verify;
 mod when;

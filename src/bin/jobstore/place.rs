@@ -34,6 +34,17 @@ pub(crate) struct Place {
     /// The graph; may be left out where the store has only one
     #[arg(long, global = true, value_name = "PROJECT/NAME")]
     graph: Option<GraphName>,
+    /// The keys whose values are secret, where the engine has others than accessKey and
+    /// secretKey
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEYS",
+        env = "JOBSTORE_SECRET_KEYS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    secret_keys: Option<Vec<String>>,
 }
 
 impl Place {
@@ -45,6 +56,11 @@ impl Place {
                 "say --data DIR, or set JOBSTORE_DATA to its folder",
             )
         })
+    }
+
+    /// The keys whose values are secret, where others than the library's were named.
+    pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
+        self.secret_keys.clone()
     }
 
     /// The graph that was named.

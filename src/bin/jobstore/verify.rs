@@ -3,6 +3,8 @@
 //! Owns: what is said of what is found. Must not know: how a store is checked.
 //! Promise: looking changes nothing; damage is exit code 1, with file and place.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
 use jobstore::{JobStore, Report};
 
@@ -39,7 +41,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let dir = place.data()?;
-    let report = look(dir)?;
+    let report = access::verify(dir, || look(dir))?;
     let text = match arguments.format {
         Format::Text => report.to_string(),
         Format::Json => report.to_json() + "\n",
@@ -53,8 +55,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 }
 
 /// Looks a store at rest over.
-pub(crate) fn look(dir: &std::path::Path) -> Result<Report, Problem> {
+pub(crate) fn look(dir: &Path) -> jobstore::Result<Report> {
     let bar = Bar::bytes("verifying");
-    let report = JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)));
-    report.map_err(|error| access::at_rest(dir, error))
+    JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
 }

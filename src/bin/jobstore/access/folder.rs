@@ -18,7 +18,7 @@ use jobstore::{
 use super::{Access, Cancelled, EachLine, Ending, Import, Imported, Shown, Wanted};
 use crate::filters::Filters;
 use crate::output;
-use crate::place::GraphName;
+use crate::place::{GraphName, Place};
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::when;
@@ -55,7 +55,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn open(dir: &Path, create: Create) -> Result<Folder, Refused> {
+    pub(super) fn open(place: &Place, create: Create) -> Result<Folder, Refused> {
+        let dir = place.data().map_err(Refused::Problem)?;
         check_owner(dir).map_err(Refused::Problem)?;
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
@@ -64,12 +65,19 @@ impl Folder {
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
             .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
+        if let Some(keys) = place.secret_keys() {
+            options = options.secret_keys(keys);
+        }
         if dir.join("index-redb").exists() {
             options = with_redb(options);
         }
         let opened = options.open(dir);
         bar.end();
         Ok(Folder { store: opened? })
+    }
+
+    pub(super) fn into_store(self) -> JobStore {
+        self.store
     }
 
     fn graph(&self, graph: &GraphName) -> Result<Graph, Problem> {
@@ -233,10 +241,14 @@ impl Access for Folder {
         &self,
         graph: &GraphName,
         filters: &Filters,
+        reveal: bool,
         out: &mut dyn Write,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem> {
         let mut export = self.graph(graph)?.export(filters.list())?;
+        if reveal {
+            export = export.reveal_secrets();
+        }
         while export.write_some(&mut *out)? {
             progress(export.jobs(), Some(export.of()));
         }
@@ -249,7 +261,7 @@ impl Access for Folder {
         graph: &GraphName,
         lines: Box<dyn Read + Send>,
         how: Import,
-        progress: &mut dyn FnMut(&Imported),
+        progress: &mut dyn FnMut(),
     ) -> Result<Imported, Problem> {
         if !self.graphs()?.contains(graph) {
             self.store.graph_or_create(&graph.project, &graph.name)?;
@@ -259,15 +271,14 @@ impl Access for Folder {
         if how.skip_bad {
             options = options.on_bad_line(OnBadLine::Skip);
         }
-        let told = |report: &jobstore::ImportReport| Imported {
+        let graph = self.graph(graph)?;
+        let report = graph.import_with(lines, options, |_| progress())?;
+        Ok(Imported {
             imported: report.imported,
             there: report.there,
             bad: report.bad,
-            bad_lines: report.bad_lines.clone(),
-        };
-        let graph = self.graph(graph)?;
-        let report = graph.import_with(lines, options, |report| progress(&told(report)))?;
-        Ok(told(&report))
+            bad_lines: report.bad_lines,
+        })
     }
 
     fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem> {
@@ -290,6 +301,10 @@ impl Access for Folder {
             .store
             .backup_with(to, |done| progress(done.bytes, done.of))?;
         Ok((done.bytes, done.linked_bytes))
+    }
+
+    fn stats(&self) -> Result<String, Problem> {
+        Ok(self.store.stats()?.to_json())
     }
 
     fn close(&self) -> Result<(), Problem> {

@@ -5,13 +5,16 @@
 //! Promise: a verb does not know the difference; a store in use that cannot be asked is
 //! refused with who holds it and what to do.
 
+mod detailed;
+mod engine;
 mod folder;
 mod holder;
+mod socket;
 
 use std::io::{Read, Write};
 use std::path::Path;
 
-use jobstore::{Error, OutcomeKind};
+use jobstore::{Error, JobStore, OutcomeKind, Report};
 
 pub(crate) use folder::Create;
 
@@ -47,6 +50,16 @@ pub(crate) struct Ending<'a> {
     pub(crate) kind: OutcomeKind,
     pub(crate) code: &'a str,
     pub(crate) message: &'a str,
+}
+
+impl Ending<'_> {
+    /// Whether code and message belong to it.
+    fn says_why(&self) -> bool {
+        matches!(
+            self.kind,
+            OutcomeKind::Failed | OutcomeKind::PartiallyFailed
+        )
+    }
 }
 
 /// What became of a job that was to be called off.
@@ -121,12 +134,13 @@ pub(crate) trait Access {
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
 
-    /// Lines of all jobs that are meant; says how many, and how many there will be, as
-    /// far as that is known.
+    /// Lines of all jobs that are meant, with or without secrets; says how many, and how
+    /// many there will be, as far as that is known.
     fn export(
         &self,
         graph: &GraphName,
         filters: &Filters,
+        reveal: bool,
         out: &mut dyn Write,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, Problem>;
@@ -137,7 +151,7 @@ pub(crate) trait Access {
         graph: &GraphName,
         lines: Box<dyn Read + Send>,
         how: Import,
-        progress: &mut dyn FnMut(&Imported),
+        progress: &mut dyn FnMut(),
     ) -> Result<Imported, Problem>;
 
     /// How many jobs [`Access::purge`] would purge.
@@ -154,6 +168,9 @@ pub(crate) trait Access {
     /// shares.
     fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem>;
 
+    /// The store's numbers, as the library has them in JSON.
+    fn stats(&self) -> Result<String, Problem>;
+
     /// Lets the store go.
     fn close(&self) -> Result<(), Problem>;
 }
@@ -166,41 +183,57 @@ pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
 /// Reaches a store, and makes it where there is none and that is allowed.
 pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
     let dir = place.data()?;
-    match folder::Folder::open(dir, create) {
+    match folder::Folder::open(place, create) {
         Ok(folder) => Ok(Box::new(folder)),
-        Err(folder::Refused::InUse(pid)) => Err(in_use(dir, pid)),
+        Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+            Some(engine) => Ok(Box::new(engine)),
+            None => Err(in_use(dir, pid, NO_SOCKET)),
+        },
         Err(folder::Refused::Problem(problem)) => Err(problem),
     }
 }
 
-/// What is said of a store that cannot be reached, because a process has it open.
-fn in_use(dir: &Path, pid: Option<u32>) -> Problem {
+/// Opens a store at rest for a server of its own.
+pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
+    match folder::Folder::open(place, Create::Never) {
+        Ok(folder) => Ok(folder.into_store()),
+        Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
+        Err(folder::Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+/// Looks a store over: at rest with `look`, else by its engine.
+pub(crate) fn verify(
+    dir: &Path,
+    look: impl FnOnce() -> Result<Report, Error>,
+) -> Result<Report, Problem> {
+    match look() {
+        Ok(report) => Ok(report),
+        Err(Error::StoreInUse { holder: pid, .. }) => match engine::Engine::of(dir)? {
+            Some(engine) => engine.verify(),
+            None => Err(in_use(dir, pid, NO_SOCKET)),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A problem of what is only done to a store at rest.
+pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
+    match error {
+        Error::StoreInUse { holder: pid, .. } => in_use(dir, pid, AT_REST),
+        other => other.into(),
+    }
+}
+
+const NO_SOCKET: &str = "it has no control socket to ask: let the engine open one \
+                         (`JobStore::control`), or end that process first";
+const AT_REST: &str = "this needs a store at rest: end that process first";
+
+fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
     let what = format!(
         "the store {} is in use {}",
         dir.display(),
         holder::said(pid)
     );
-    let remedy = format!(
-        "it has no control socket ({CONTROL}) to ask: let the engine open one \
-         (`JobStore::control`), or end that process first"
-    );
     Problem::failed(what, remedy)
-}
-
-/// A problem with a store at rest, where only the library's own error is at hand.
-pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
-    match error {
-        Error::StoreInUse { holder: pid, .. } => {
-            let what = format!(
-                "the store {} is in use {}",
-                dir.display(),
-                holder::said(pid)
-            );
-            Problem::failed(
-                what,
-                "this is only done to a store at rest: end that process first",
-            )
-        }
-        other => other.into(),
-    }
 }
