@@ -134,6 +134,8 @@ pub(crate) struct Engine {
     /// What the last scrub found wrong with the log.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
     background: Mutex<Background>,
+    #[cfg(feature = "http")]
+    pub(crate) control: crate::http::control::Slot,
     /// Holds the store's lock; let go of at the end.
     lock: Mutex<Option<StoreLock>>,
 }
@@ -238,6 +240,8 @@ impl Engine {
             durable_lsn,
             damage: Mutex::default(),
             background: Mutex::default(),
+            #[cfg(feature = "http")]
+            control: Default::default(),
             lock: Mutex::new(parts.lock),
         }
     }
