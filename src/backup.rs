@@ -4,9 +4,9 @@
 //! Promise: the copy holds everything that was acknowledged before the call, is durable
 //! when the call returns, and opens as a store; the store that it is of is not touched.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
@@ -112,7 +112,10 @@ impl JobStore {
 fn make_folder(dir: &Path) -> Result<bool> {
     let failed = |e: &io::Error| Error::io("create", dir, e);
     match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            let set = fs::set_permissions(dir, Permissions::from_mode(0o700));
+            set.map(|()| true).map_err(|e| failed(&e))
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             let mut there = fs::read_dir(dir).map_err(|e| failed(&e))?;
             match there.next() {
@@ -199,6 +202,8 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
         let opened = options.write(true).create_new(true).mode(0o600).open(&to);
         let mut file = opened.map_err(|e| failed(&e))?;
         self.made.push(to.clone());
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(|e| failed(&e))?;
         let (mut at, mut buffer) = (0, Vec::new());
         while at < bytes {
             let step = (bytes - at).min(COPY_BYTES);

@@ -263,6 +263,27 @@ pub enum Error {
         /// The latest format this release reads.
         supported: u32,
     },
+    /// The store was written by a build from before the first release.
+    #[error("the store {} has format {found}, from before the first release; this release reads \
+        from {oldest} on: export it with the build that wrote it, and import it here",
+        path.display())]
+    OlderFormat {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The earliest format this release reads.
+        oldest: u32,
+    },
+    /// The store uses what only a later release knows.
+    #[error("the store {} uses features {features:#010x} that this release does not know; use the release that wrote it",
+        path.display())]
+    UnknownFeatures {
+        /// The store's folder.
+        path: PathBuf,
+        /// The features' bits.
+        features: u32,
+    },
     /// The system does not allow it.
     #[error("no permission to {operation} {}; the store's user needs to own it", path.display())]
     PermissionDenied {
@@ -499,6 +520,8 @@ impl Error {
             | Error::StoreMissing { .. }
             | Error::PathTooLong { .. }
             | Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
+            | Error::UnknownFeatures { .. }
             | Error::PermissionDenied { .. }
             | Error::Damaged { .. }
             | Error::IndexUnavailable { .. }

@@ -1,17 +1,18 @@
 //! Whole jobs as lines of JSON: out of a graph.
 //!
-//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not know: where lines
-//! go.
+//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not
+//! know: where lines go.
 //! Promise: one instant, in the order of the list, requests to the letter, in bounded
 //! memory; where an export ended, another goes on.
 //!
 //! A line, without what does not apply:
 //! ```json
-//! {"jobId":"..","status":"complete","request":{..},"cancelRequested":true,
+//! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
 //!  "outcome":{"kind":"failed","code":"..","message":"..","detail":..,"resultRef":"..","boot":2},
 //!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use crate::clock::to_ms;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::listing;
-use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
@@ -28,6 +29,7 @@ use crate::json;
 use crate::list::{Cursor, List};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::page::Page;
+use crate::secrets::{Kept, SecretKeys, is_redacted};
 use crate::storage::block::{BLOCK_STATUS, Row};
 
 impl Graph {
@@ -35,7 +37,8 @@ impl Graph {
     /// and times (milliseconds since 1970). All of them at one instant, however many: the
     /// list's limits do not count here. [`Graph::import`] is the inverse.
     ///
-    /// Requests may carry credentials; so do these lines.
+    /// Values under secret keys are written as `"******"`, unless
+    /// [`Export::reveal_secrets`] is called.
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
@@ -74,6 +77,7 @@ impl Graph {
             details: None,
             extras: ExtraCache::default(),
             line: Vec::new(),
+            reveals: false,
         })
     }
 }
@@ -101,6 +105,7 @@ pub struct Export {
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
+    reveals: bool,
 }
 
 impl Export {
@@ -118,7 +123,20 @@ impl Export {
             details: None,
             extras: ExtraCache::default(),
             line: Vec::new(),
+            reveals: false,
         }
+    }
+
+    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
+    /// that is to work on them. Keep such lines as you keep the credentials in them.
+    ///
+    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
+    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    #[must_use]
+    pub fn reveal_secrets(mut self) -> Export {
+        self.reveals = true;
+        self
     }
 
     /// Writes the next lines, about a block's worth; `false` once all are written.
@@ -153,9 +171,9 @@ impl Export {
             None => return Ok(false),
             Some(Unit::Large(large)) => {
                 let row = large.row;
-                let text = large.text()?;
+                let (text, secrets) = large.whole()?;
                 let state = self.state(sequence);
-                self.put(sequence, state, (&text, &row), &mut lines)?;
+                self.put(sequence, state, (&text, &row, &secrets), &mut lines)?;
                 sequence + 1
             }
             Some(Unit::Block) => {
@@ -175,14 +193,16 @@ impl Export {
                     sequences.reverse();
                 }
                 let written = sequences.iter().try_for_each(|&(sequence, state)| {
-                    let row = &block.rows[(sequence - first) as usize];
+                    let n = (sequence - first) as usize;
+                    let row = &block.rows[n];
                     let text = block.row_text(row);
                     let row = Row {
                         start: 0,
                         end: row.end - row.start,
                         ..*row
                     };
-                    self.put(sequence, state, (text, &row), &mut lines)
+                    let secrets = block.secrets(n);
+                    self.put(sequence, state, (text, &row, secrets), &mut lines)
                 });
                 self.reader.block = block;
                 written.inspect_err(|_| self.jobs = jobs)?;
@@ -236,7 +256,7 @@ impl Export {
         &mut self,
         sequence: u64,
         state: State,
-        (text, row): (&[u8], &Row),
+        (text, row, secrets): (&[u8], &Row, &[u8]),
         out: &mut Vec<u8>,
     ) -> Result<()> {
         if self.form == Form::Members && self.jobs > 0 {
@@ -245,27 +265,40 @@ impl Export {
         let at = row.status_at();
         out.extend_from_slice(&text[..at]);
         out.extend_from_slice(state.as_str().as_bytes());
-        // What follows goes inside of the job's last brace.
-        out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+        if self.reveals && !secrets.is_empty() {
+            let request = row.request_range();
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
+            let stored = std::str::from_utf8(&text[request]).ok();
+            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
+            let real = kept.and_then(|kept| kept.revealed());
+            let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+            out.extend_from_slice(real.as_json().as_bytes());
+        } else {
+            // What follows goes inside of the job's last brace.
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+        }
+        let is_masked = !self.reveals && !secrets.is_empty();
+        if self.form == Form::Lines && (is_masked || is_redacted(secrets)) {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
         let detail = match state {
             State::Pending => Detail::default(),
             State::Running | State::Complete => self.detail(sequence)?,
         };
         let finished = detail.finished.filter(|_| state == State::Complete);
+        let (engine, core) = (self.graph.engine(), &self.graph.core);
         let outcome = match state {
-            State::Complete => {
-                let (engine, core) = (self.graph.engine(), &self.graph.core);
-                Some(engine.outcome(core, sequence, &detail, &mut self.extras)?)
-            }
+            State::Complete => Some(engine.outcome(core, sequence, &detail, &mut self.extras)?),
             State::Pending | State::Running => None,
         };
         let progress = || {
-            let cell = self.graph.core.state.read().watched.get(&sequence).cloned();
+            let cell = core.state.read().watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
         let life = Life {
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
+            masked: (!self.reveals).then_some(&engine.options.secret_keys),
             submitted_ms: row.submitted_ms,
             started_ms: detail.started_ms,
             finished_ms: finished.map(|end| end.at_ms),
@@ -304,6 +337,8 @@ impl Export {
 pub(crate) struct Life<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
+    /// Keys whose values are masked in the outcome's detail.
+    pub(crate) masked: Option<&'a SecretKeys>,
     pub(crate) submitted_ms: u64,
     pub(crate) started_ms: Option<u64>,
     pub(crate) finished_ms: Option<u64>,
@@ -315,6 +350,7 @@ impl<'a> Life<'a> {
         Life {
             cancel_requested: job.cancel_requested,
             outcome: job.outcome.as_ref(),
+            masked: Some(&job.secret_keys),
             submitted_ms: to_ms(job.submitted_at),
             started_ms: job.started_at.map(to_ms),
             finished_ms: job.finished_at.map(to_ms),
@@ -352,7 +388,7 @@ impl<'a> Life<'a> {
             out.extend_from_slice(br#","cancelRequested":true"#);
         }
         if let Some(outcome) = self.outcome {
-            put_outcome(outcome, out);
+            put_outcome(outcome, self.masked, out);
         }
     }
 }
@@ -361,7 +397,8 @@ fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
 }
 
-fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+/// With the values under these keys masked in its detail.
+fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","outcome":{"kind":""#);
     out.extend_from_slice(outcome.kind().as_str().as_bytes());
     out.push(b'"');
@@ -376,6 +413,7 @@ fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
         }
     }
     if let Some(detail) = outcome.detail() {
+        let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
         out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
     }
     if let Some(boot) = outcome.boot() {
@@ -392,7 +430,7 @@ fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
 
 impl Job {
     /// The job as one line of JSON, the one that [`Graph::export`] has for it, without
-    /// the line feed.
+    /// the line feed: values under secret keys are `"******"`.
     ///
     /// # Examples
     /// ```
@@ -410,9 +448,12 @@ impl Job {
             r#"{{"jobId":"{}","status":"{}","request":{}"#,
             self.id,
             self.state,
-            self.request.as_json()
+            self.masked.as_json()
         )
         .into_bytes();
+        if self.is_redacted || self.masked.as_json() != self.request.as_json() {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
         Life::of(self).put_line(&mut out);
         out.push(b'}');
         // All of it was text.

@@ -62,11 +62,12 @@ impl Graph {
     /// ```
     pub fn find(&self, request: &Request) -> Result<Matches> {
         self.check()?;
-        let fingerprint = Fingerprint::of(self.engine().store, request);
+        let request = self.masked(request);
+        let fingerprint = Fingerprint::of(self.engine().store, &request);
         let state = self.core.state.read();
         let matches = Matches {
             graph: self.clone(),
-            request: request.clone(),
+            request,
             fingerprint,
             candidates: state.tail_with_fingerprint(fingerprint),
             parts: state.parts.clone(),
@@ -102,7 +103,7 @@ impl Matches {
             while let Some(sequence) = self.candidates.pop() {
                 // A job may have gone since.
                 let job = engine.job(&self.graph.core, sequence)?;
-                if let Some(job) = job.filter(|job| job.request == self.request) {
+                if let Some(job) = job.filter(|job| job.masked == self.request) {
                     return Ok(Some(job));
                 }
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::engine::answers::Answer;
 use crate::engine::graph_state::{GraphCore, RunCell};
 use crate::engine::queue::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
-use crate::engine::read::Snapshot;
+use crate::engine::read::{Snapshot, missing};
 use crate::engine::status::States;
 use crate::engine::{Engine, Handle, listing};
 use crate::error::{Error, Result};
@@ -169,7 +169,7 @@ impl Graph {
         let id = JobId::new(id)?;
         let looked = self.look(&id)?;
         match &looked.found {
-            Some(known) if *known == request => Ok(Submitted::AlreadyExists(id)),
+            Some(known) if *known == self.masked(&request) => Ok(Submitted::AlreadyExists(id)),
             Some(_) => Err(Error::JobIdTaken { id }),
             None => {
                 let operation = self.submit_as_operation(&id, request, looked)?;
@@ -401,6 +401,11 @@ impl Graph {
 
     // What the blocking calls and the queued ones share.
 
+    /// A request as it may be shown, to be compared with what is stored.
+    pub(crate) fn masked(&self, request: &Request) -> Request {
+        self.engine().options.secret_keys.masked(request)
+    }
+
     /// A request as it is queued, and what it weighs there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
@@ -412,7 +417,8 @@ impl Graph {
                 max_bytes,
             });
         }
-        let submission = Submission::new(self.engine().store, request);
+        let kept = self.engine().options.secret_keys.keep(request);
+        let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
 
@@ -591,10 +597,13 @@ impl Graph {
     }
 
     fn guard(&self, sequence: u64) -> Result<Run> {
-        let known = self.engine().id_and_request(&self.core, sequence)?;
-        let (id, request) = known.ok_or_else(|| Error::UnknownJob {
+        let known = self.engine().id_and_kept(&self.core, sequence)?;
+        let (id, kept) = known.ok_or_else(|| Error::UnknownJob {
             id: format!("number {sequence}"),
         })?;
+        let request = kept
+            .revealed()
+            .ok_or_else(|| missing(&self.core.path(), sequence))?;
         let mut state = self.core.state.write();
         let cancelling = state.cancelling.contains(&sequence);
         let running = state.status.get(sequence) == Some(State::Running);

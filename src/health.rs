@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 pub enum Health {
     /// It can.
     Ok,
-    /// It serves what it can, but something behind that does not work, or there is no
-    /// room on the disk: the words say what, and what helps.
+    /// It serves what it can, but something behind that does not work, there is no room on
+    /// the disk, or others than its owner can read its files: the words say what, and what
+    /// helps.
     #[non_exhaustive]
     Degraded {
         /// What does not work.

@@ -19,7 +19,8 @@ use crate::graph::{Graph, unexpected};
 use crate::id::JobId;
 use crate::job::State;
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::request::{Body, Request};
+use crate::request::{Body, Request, present};
+use crate::secrets::SecretKeys;
 
 /// Jobs of one commit.
 const BATCH_JOBS: usize = 4096;
@@ -168,20 +169,20 @@ impl Graph {
     /// A line's job; what is wrong with it is said without its text.
     fn parse(&self, line: &[u8], batch: &Batch) -> Result<Parsed, String> {
         let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
-        let job = Line::job(text)?;
+        let job = Line::job(text, &self.engine().options.secret_keys)?;
         let said = |error: Error| error.to_string();
         if let Some(id) = &job.id {
             let known = match batch.ids.get(id).and_then(|&n| batch.jobs.get(n)) {
-                Some(known) => Some(known.request.clone()),
+                Some(known) => Some(known.kept.request.clone()),
                 None => self.look(id).map_err(said)?.found,
             };
             match known {
-                Some(known) if known == job.request => return Ok(Parsed::There),
+                Some(known) if known == job.kept.request => return Ok(Parsed::There),
                 Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
                 None => {}
             }
         }
-        let given_bytes = job.request.as_json().len() as u64;
+        let given_bytes = job.kept.bytes();
         let max_bytes = self.engine().options.request_bytes_max;
         if given_bytes > max_bytes {
             return Err(said(Error::RequestTooLarge {
@@ -256,7 +257,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, line: u64, job: Imported) {
-        self.bytes += job.request.as_json().len() as u64 + SMALL_WRITE_BYTES;
+        self.bytes += job.kept.bytes() + SMALL_WRITE_BYTES;
         if let Some(id) = &job.id {
             self.ids.insert(id.clone(), self.jobs.len());
         }
@@ -325,9 +326,11 @@ struct Line<'a> {
     finished_at: Option<u64>,
     #[serde(default)]
     cancel_requested: bool,
+    #[serde(default)]
+    redacted: bool,
     command: Option<String>,
     url: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
 }
 
@@ -337,7 +340,7 @@ struct WireRequest<'a> {
     command: String,
     #[serde(default)]
     url: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
 }
 
@@ -354,7 +357,7 @@ struct WireOutcome<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn job(text: &'a str) -> Result<Imported, String> {
+    fn job(text: &'a str, keys: &SecretKeys) -> Result<Imported, String> {
         let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
             // serde's words quote what they do not know.
             let what = if e.is_data() {
@@ -373,6 +376,10 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
+        let kept = match (keys.keep(request), line.redacted) {
+            (kept, true) => kept.redacted(),
+            (kept, false) => kept,
+        };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
         let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
         let status = line.status.map(|given| {
@@ -396,7 +403,7 @@ impl<'a> Line<'a> {
         };
         Ok(Imported {
             id,
-            request,
+            kept,
             state,
             outcome,
             submitted_ms: line.submitted_at,

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::id::JobId;
 use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::secrets::SecretKeys;
 
 /// Where a job is in its life.
 ///
@@ -70,6 +71,11 @@ pub struct Job {
     pub(crate) sequence: u64,
     pub(crate) state: State,
     pub(crate) request: Request,
+    /// What may be shown of it.
+    pub(crate) masked: Request,
+    pub(crate) is_redacted: bool,
+    /// What is masked of its outcome's detail.
+    pub(crate) secret_keys: SecretKeys,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) progress: Option<Progress>,
     pub(crate) cancel_requested: bool,
@@ -97,10 +103,28 @@ impl Job {
         self.state
     }
 
-    /// The request it was made for.
+    /// The request it was made for, to the letter, with the secrets it carries: for who
+    /// works on it. For all that leaves the process see [`Job::masked_request`].
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// The same with `"******"` in place of every value under a key that was secret when
+    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys)): as it is
+    /// listed and exported.
+    #[must_use]
+    pub fn masked_request(&self) -> &Request {
+        &self.masked
+    }
+
+    /// Whether secrets that the request carried are not known here: it was masked at
+    /// submit ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)), or before it came
+    /// here. [`Job::request`] has `"******"` in their place, and no recovery makes the job
+    /// pending again.
+    #[must_use]
+    pub fn is_redacted(&self) -> bool {
+        self.is_redacted
     }
 
     /// How it ended, once it is complete.
@@ -150,6 +174,7 @@ impl fmt::Debug for Job {
             .field("request", &self.request)
             .field("outcome", &self.outcome)
             .field("cancel_requested", &self.cancel_requested)
+            .field("is_redacted", &self.is_redacted)
             .finish_non_exhaustive()
     }
 }

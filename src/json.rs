@@ -82,7 +82,7 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
 }
 
 /// The place behind the quote that ends the string which `at` is in.
-fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(found) = bytes
         .get(at..)
         .and_then(|b| memchr::memchr2(b'"', b'\\', b))

@@ -71,7 +71,7 @@ impl Graph {
         let generation = self.engine().ids.generation();
         match self.engine().owner_of(&self.core, key)? {
             KeyOwner::Nobody => Ok(Look::Try(LookedKey { generation })),
-            KeyOwner::Job(id, known) if known == *request => {
+            KeyOwner::Job(id, known) if known == self.masked(request) => {
                 Ok(Look::Exists(Submitted::AlreadyExists(id)))
             }
             KeyOwner::Job(id, _) => Err(Error::KeyTaken { id }),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::secrets::{SecretKeys, Secrets};
 use crate::store::JobStore;
 
 /// When a write is acknowledged.
@@ -83,6 +84,7 @@ pub struct Options {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) index: IndexEngine,
+    pub(crate) secret_keys: SecretKeys,
     pub(crate) tolerant: bool,
     pub(crate) on_replay: Option<OnReplay>,
 }
@@ -120,6 +122,7 @@ impl Default for Options {
             tolerant: false,
             on_replay: None,
             index: IndexEngine::default(),
+            secret_keys: SecretKeys::default(),
         }
     }
 }
@@ -231,6 +234,55 @@ impl Options {
         self
     }
 
+    /// The keys whose values are secret, in a body at any depth, whatever their case; by
+    /// default `accessKey` and `secretKey`. They are found when a request is submitted:
+    /// lists, exports and archives show `"******"` instead, [`Job::request`] and
+    /// [`Run::request`] have the real ones. An empty list keeps every request as it is.
+    ///
+    /// Keys hold for what is submitted from then on, and [`Graph::find`],
+    /// [`Graph::submit_as`] and the like compare requests masked by them: a job of an
+    /// earlier open with other keys is found if it looks the same.
+    ///
+    /// [`Job::request`]: crate::Job::request
+    /// [`Run::request`]: crate::Run::request
+    /// [`Graph::find`]: crate::Graph::find
+    /// [`Graph::submit_as`]: crate::Graph::submit_as
+    ///
+    /// # Cost
+    /// One more pass over a body's strings at submit; nothing when jobs are listed.
+    ///
+    /// # Errors
+    /// More than 64 keys, or a key that is empty or has more than 256 bytes, is
+    /// [`Error::InvalidOption`] at open.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// let store = JobStore::options().secret_keys(["accessKey", "password"]).in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_json(r#"{"from": {"Password": "hunter2"}}"#)?;
+    /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
+    ///
+    /// let job = movie.job(&id)?.ok_or("it is there")?;
+    /// assert_eq!(job.request().body(), r#"{"from":{"Password":"hunter2"}}"#);
+    /// assert_eq!(job.masked_request().body(), r#"{"from":{"Password":"******"}}"#);
+    /// let listed = movie.list(List::new())?.to_json()?;
+    /// assert!(!String::from_utf8(listed)?.contains("hunter2"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn secret_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Options {
+        self.secret_keys.set(keys);
+        self
+    }
+
+    /// What becomes of the values under secret keys; [`Secrets::MaskOnOutput`] by default.
+    #[must_use]
+    pub fn secrets(mut self, policy: Secrets) -> Options {
+        self.secret_keys.policy = policy;
+        self
+    }
+
     /// Whether a damaged store is opened too, after what is damaged was set aside as
     /// [`JobStore::repair`] does it; no by default: a strict open of a store whose
     /// log is damaged where an open reads it fails with [`Error::Damaged`].
@@ -286,6 +338,7 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
+        self.secret_keys.check()?;
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let interval_ms = match self.durability {
             Durability::Interval(interval) => ms(interval),
@@ -370,6 +423,8 @@ impl fmt::Debug for Options {
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
             .field("index", &self.index)
+            .field("secret_keys", &self.secret_keys.names())
+            .field("secrets", &self.secret_keys.policy)
             .finish_non_exhaustive()
     }
 }

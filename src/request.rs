@@ -249,6 +249,17 @@ impl Request {
         })
     }
 
+    /// The same command and url with another body, which is compact JSON.
+    pub(crate) fn with_body(&self, body: &str) -> Request {
+        let head = &self.wire[..self.body_at];
+        Request {
+            wire: [head, body, "}"].concat().into(),
+            command: self.command.clone(),
+            url: self.url.clone(),
+            body_at: self.body_at,
+        }
+    }
+
     /// What is to be done, such as `import_graph`.
     #[must_use]
     pub fn command(&self) -> &str {
@@ -310,7 +321,7 @@ struct WireRequest<'a> {
 }
 
 /// A body that is there, even if it is `null`, which `Option` would take for none.
-fn present<'de, D: serde::Deserializer<'de>>(
+pub(crate) fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)

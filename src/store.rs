@@ -72,6 +72,7 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
+    /// [`Error::OlderFormat`], [`Error::UnknownFeatures`],
     /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`],
     /// [`Error::Damaged`] when the log does not hold what was written to it, and
     /// [`Error::IndexUnavailable`] when the index could not even be made anew. With

@@ -887,6 +887,67 @@ fn a_store_of_a_later_format_is_refused_with_both_formats_and_left_alone() {
     assert_whole(dir, &list);
 }
 
+/// What a STORE file says, without its checksum.
+fn text_of(content: &str) -> &str {
+    content.split_at(content.find("crc ").unwrap()).0
+}
+
+#[test]
+fn a_store_from_before_the_first_release_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let list = make_store(dir);
+    let original = fs::read_to_string(dir.join("STORE")).unwrap();
+    let id = text_of(&original).lines().last().unwrap();
+    fs::write(
+        dir.join("STORE"),
+        sealed(&format!("jobstore\nformat 0\n{id}\n")),
+    )
+    .unwrap();
+    let error = refused(dir);
+    assert!(
+        matches!(
+            error,
+            Error::OlderFormat {
+                found: 0,
+                oldest: 1,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_says(&error, &[dir.to_str().unwrap(), "format 0", "export it"]);
+    fs::write(dir.join("STORE"), original).unwrap();
+    assert_whole(dir, &list);
+}
+
+#[test]
+fn what_a_later_release_added_is_passed_over_where_it_says_so_and_refused_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let list = make_store(dir);
+    let original = fs::read_to_string(dir.join("STORE")).unwrap();
+    let with = |flags: &str, bits: &str| {
+        let none = format!("\n{flags} 00000000\n");
+        assert!(original.contains(&none));
+        sealed(&text_of(&original).replace(&none, &format!("\n{flags} {bits}\n")))
+    };
+    for bits in ["00000001", "80000000", "ffffffff"] {
+        fs::write(dir.join("STORE"), with("incompatible", bits)).unwrap();
+        let error = refused(dir);
+        assert!(matches!(error, Error::UnknownFeatures { .. }), "{error:?}");
+        let said = format!("0x{bits}");
+        assert_says(
+            &error,
+            &[dir.to_str().unwrap(), &said, "the release that wrote it"],
+        );
+    }
+    let later = with("compatible", "c0000001");
+    fs::write(dir.join("STORE"), &later).unwrap();
+    assert_whole(dir, &list);
+    assert_eq!(fs::read_to_string(dir.join("STORE")).unwrap(), later);
+}
+
 #[test]
 fn a_damaged_store_file_is_named_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
@@ -910,8 +971,11 @@ fn a_damaged_store_file_is_named_and_nothing_is_lost() {
         sealed("another program\nformat 0\n").into_bytes(),
         sealed("jobstore\nformat x\n").into_bytes(),
         sealed("jobstore\nformat -1\n").into_bytes(),
-        sealed("jobstore\nformat 0\n").into_bytes(),
-        sealed("jobstore\nformat 0\nid zz\n").into_bytes(),
+        sealed("jobstore\nformat 1\n").into_bytes(),
+        sealed("jobstore\nformat 1\nid zz\n").into_bytes(),
+        sealed(&text_of(&text).replace("\nid ", "\nid 0")).into_bytes(),
+        sealed(&text_of(&text).replace("\ncompatible", "\ncompatible ")).into_bytes(),
+        sealed(&(text_of(&text).to_owned() + "more\n")).into_bytes(),
         sealed("jobstore\nformat 99999999999\nid 00\n").into_bytes(),
         text.to_uppercase().into_bytes(),
     ];

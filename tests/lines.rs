@@ -149,6 +149,18 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
     let root = tempfile::tempdir().unwrap();
     let (store, movie) = open(root.path());
     fill(&movie, &mut Random(5), 200);
+    let secret = request("c", r#"{"a":{"SecretKey":"canary"}}"#);
+    movie.submit_as("secret", secret).unwrap();
+    let outcome = Outcome::failed("", "").with_detail_json(r#"{"accessKey":"canary"}"#);
+    let run = movie.run("secret").unwrap();
+    run.complete(outcome.unwrap()).unwrap();
+    let masked = request("c", r#"{"accessKey":"******"}"#)
+        .as_json()
+        .to_owned();
+    import(
+        &movie,
+        &format!(r#"{{"request":{masked},"redacted":true}}"#),
+    );
     common::pack(&store, root.path());
     let page = movie.list(List::new()).unwrap();
     let own: String = page
@@ -156,6 +168,8 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
         .map(|job| job.unwrap().to_json() + "\n")
         .collect();
     assert!(own == exported(&movie, List::new()));
+    assert!(!own.contains("canary"));
+    assert_eq!(own.matches(r#""redacted":true"#).count(), 2);
 }
 
 #[test]

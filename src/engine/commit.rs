@@ -31,7 +31,7 @@ use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
-use crate::storage::event::Event;
+use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Appended, Log};
 use crate::storage::spare::Room;
@@ -282,8 +282,7 @@ impl Committer {
             let mut state = graph.state.write();
             for (_, change) in changes {
                 if let Change::Submitted { place, .. } = change {
-                    place.id_at += appended.at as u32;
-                    place.request_at += appended.at as u32;
+                    place.shift(appended.at as u32);
                 }
                 state.apply(change, &appended.segment);
                 state.take_waiters(change, &mut self.called);
@@ -505,7 +504,7 @@ impl Committer {
             },
         };
         if let Some(existing) = existing {
-            return if existing == submission.request {
+            return if existing == submission.kept.request {
                 Ok(Answer::Exists)
             } else {
                 Err(Error::JobIdTaken { id: id.clone() })
@@ -518,7 +517,7 @@ impl Committer {
         let sequence = round.next_sequence(graph);
         self.record(round, graph, sequence, id, submission);
         round.foreign.push((graph.id_hash(id.as_str()), sequence));
-        round.brought.insert(key, submission.request.clone());
+        round.brought.insert(key, submission.kept.request.clone());
         round.note_id(id);
         Ok(Answer::Created(id.clone()))
     }
@@ -531,17 +530,22 @@ impl Committer {
         id: &JobId,
         submission: &Submission,
     ) {
-        let (id, request) = (id.as_str(), submission.request.as_json());
+        let texts = Texts {
+            id: id.as_str(),
+            request: submission.kept.request.as_json(),
+            secrets: &submission.kept.secrets,
+        };
         let fingerprint = submission.fingerprint;
         let end = self.frame.push(&Event::Submitted {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
             fingerprint,
-            id,
-            request,
+            secrets: texts.secrets,
+            id: texts.id,
+            request: texts.request,
         });
-        let place = TailPlace::new(end as u64, id, request, round.now_ms);
+        let place = TailPlace::new(end as u64, &texts, round.now_ms);
         *round.added.entry(graph.number).or_default() += 1;
         let submitted = Change::Submitted {
             sequence,

@@ -414,26 +414,20 @@ fn copy_part(
             all if all == u64::from(place.jobs) => jobs.purged(range.start, range.end)?,
             _ => {
                 open_block(part, place, &mut block, &mut piece)?;
-                for (sequence, row) in range.zip(&block.rows) {
+                for (n, sequence) in range.enumerate() {
                     if gone.contains(sequence) {
                         jobs.purged(sequence, sequence + 1)?;
                         continue;
                     }
-                    let texts = (block.id(row), block.request(row));
-                    let (Ok(id), Ok(request)) =
-                        (std::str::from_utf8(texts.0), std::str::from_utf8(texts.1))
-                    else {
-                        return Err(not_valid(part, place));
-                    };
+                    let texts = block.texts(n).ok_or_else(|| not_valid(part, place))?;
                     let job = PackedJob {
                         sequence,
-                        id,
-                        request,
-                        time_ms: row.submitted_ms,
+                        texts,
+                        time_ms: block.rows[n].submitted_ms,
                         // They are copied apart.
                         fingerprint: crate::fingerprint::Fingerprint(0),
                     };
-                    jobs.push(&job, graph.is_foreign(id, sequence))?;
+                    jobs.push(&job, graph.is_foreign(texts.id, sequence))?;
                 }
             }
         }

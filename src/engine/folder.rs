@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::open::{IndexHome, open};
-use crate::engine::{Engine, check};
+use crate::engine::{Engine, check, exposure};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::index::folder::{IndexFolder, Wanted};
@@ -52,12 +52,17 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
     let folder = IndexFolder::new(path, options.index, cache_bytes);
-    open(
+    let engine = open(
         options,
         Arc::new(disk),
         Some(lock),
         IndexHome::Folder(folder),
-    )
+    )?;
+    if let Some(what) = exposure::find(path) {
+        tracing::warn!(%what, "others can read what the store keeps");
+        *engine.exposure.lock() = Some(what);
+    }
+    Ok(engine)
 }
 
 /// What a folder is.
@@ -122,7 +127,8 @@ impl Drop for StoreLock {
 
 /// Takes the lock file, which names its holder for those that come later.
 pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |e: io::Error| Error::io("lock", path, &e);
     let change = look == Look::AndChange;
     let file = std::fs::OpenOptions::new()
@@ -151,6 +157,8 @@ pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> 
         return Ok(lock);
     }
     let mut file = &lock.0;
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(failed)?;
     file.set_len(0).map_err(failed)?;
     file.write_all(format!("{}\n", std::process::id()).as_bytes())
         .map_err(failed)?;

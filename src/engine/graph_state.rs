@@ -20,7 +20,8 @@ use crate::id::OwnIds;
 use crate::index::rows::{Detail, Finished, Tombstone};
 use crate::job::{Progress, State};
 use crate::retention::Retention;
-use crate::storage::event::texts_from_end;
+use crate::storage::codec::length_prefix_bytes;
+use crate::storage::event::Texts;
 use crate::storage::pack::Part;
 use crate::storage::segment::Segment;
 
@@ -97,33 +98,48 @@ pub(crate) struct RunCell {
 /// Where a request lies that is not packed yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TailPlace {
-    /// Its id's first byte in the segment.
-    pub(crate) id_at: u32,
+    /// The first byte of what is masked in it, in the segment.
+    pub(crate) secrets_at: u32,
+    pub(crate) secrets_len: u32,
     /// Its request's first byte in the segment.
     pub(crate) request_at: u32,
     pub(crate) request_len: u32,
-    /// CRC-32 of id and request.
+    /// CRC-32 of what is masked, id and request.
     pub(crate) crc: u32,
     pub(crate) submitted_ms: u64,
     pub(crate) id_len: u8,
 }
 
 impl TailPlace {
-    /// Where id and request of a submission lie whose event ends at `end`.
-    pub(crate) fn new(end: u64, id: &str, request: &str, submitted_ms: u64) -> TailPlace {
-        let (id_from_end, request_from_end) = texts_from_end(id, request);
+    /// Where the texts of a submission lie whose event ends at `end`.
+    pub(crate) fn new(end: u64, texts: &Texts<'_>, submitted_ms: u64) -> TailPlace {
+        let from_end = texts.places_from_end();
         let mut crc = crc32fast::Hasher::new();
-        crc.update(id.as_bytes());
-        crc.update(request.as_bytes());
+        crc.update(texts.secrets);
+        crc.update(texts.id.as_bytes());
+        crc.update(texts.request.as_bytes());
         TailPlace {
             // A segment has at most 1 GiB, or one batch, which is smaller still.
-            id_at: (end - id_from_end as u64) as u32,
-            request_at: (end - request_from_end as u64) as u32,
-            request_len: request.len() as u32,
+            secrets_at: (end - from_end.secrets as u64) as u32,
+            secrets_len: texts.secrets.len() as u32,
+            request_at: (end - from_end.request as u64) as u32,
+            request_len: texts.request.len() as u32,
             crc: crc.finalize(),
             submitted_ms,
-            id_len: id.len() as u8,
+            id_len: texts.id.len() as u8,
         }
+    }
+
+    /// Its id's first byte in the segment.
+    pub(crate) fn id_at(&self) -> u32 {
+        let prefix = length_prefix_bytes(usize::from(self.id_len));
+        self.secrets_at + self.secrets_len + prefix as u32
+    }
+
+    /// Moves it so many bytes on.
+    pub(crate) fn shift(&mut self, bytes: u32) {
+        self.secrets_at += bytes;
+        self.request_at += bytes;
     }
 }
 

@@ -21,6 +21,7 @@ use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
 use crate::job::{Job, State};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
+use crate::secrets::Kept;
 use crate::storage::block::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_STATUS, Block, Row};
 use crate::storage::event::{Event, Extra};
 
@@ -93,10 +94,10 @@ impl JobReader {
                 let sequence = self.reader.block.first_sequence + n as u64;
                 let selected = snapshot.selection.next(sequence, &mut self.at);
                 if let Some((_, state)) = selected.filter(|&(next, _)| next == sequence) {
-                    let row = self.reader.block.rows[n];
-                    let texts = parse_row(&self.reader.block, &row);
-                    let (id, request) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, request, row.submitted_ms);
+                    let submitted_ms = self.reader.block.rows[n].submitted_ms;
+                    let texts = parse_row(&self.reader.block, n);
+                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, kept, submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -111,10 +112,9 @@ impl JobReader {
                     let Some((_, state)) = selected else {
                         return Ok(None);
                     };
-                    let text = large.text()?;
-                    let texts = parse_text(&text, &row);
-                    let (id, request) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, request, row.submitted_ms);
+                    let texts = parse_text(&large.whole()?, &row);
+                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, kept, row.submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -129,13 +129,17 @@ impl JobReader {
         graph: &Arc<GraphCore>,
         snapshot: &Snapshot,
         (sequence, state): (u64, State),
-        (id, request, submitted_ms): (JobId, Request, u64),
+        (id, kept, submitted_ms): (JobId, Kept, u64),
     ) -> Result<Job> {
+        let request = kept.revealed();
         let mut job = Job {
             id,
             sequence,
             state,
-            request,
+            request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
+            is_redacted: kept.is_redacted(),
+            masked: kept.request,
+            secret_keys: engine.options.secret_keys.clone(),
             outcome: None,
             progress: None,
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),
@@ -180,11 +184,12 @@ impl JobReader {
     }
 }
 
-fn parse_row(block: &Block, row: &Row) -> Option<(JobId, Request)> {
-    parse(block.id(row), block.request(row))
+fn parse_row(block: &Block, n: usize) -> Option<(JobId, Kept)> {
+    let row = block.rows.get(n)?;
+    parse(block.id(row), block.request(row), block.secrets(n))
 }
 
-fn parse_text(text: &[u8], row: &Row) -> Option<(JobId, Request)> {
+fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, Kept)> {
     let id = text
         .get(BEFORE_ID.len()..)?
         .get(..usize::from(row.id_len))?;
@@ -192,15 +197,14 @@ fn parse_text(text: &[u8], row: &Row) -> Option<(JobId, Request)> {
     parse(
         id,
         text.get(before..text.len().checked_sub(AFTER_REQUEST.len())?)?,
+        secrets,
     )
 }
 
-fn parse(id: &[u8], request: &[u8]) -> Option<(JobId, Request)> {
+fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, Kept)> {
     let id = JobId::new(std::str::from_utf8(id).ok()?).ok()?;
-    Some((
-        id,
-        Request::from_stored(std::str::from_utf8(request).ok()?)?,
-    ))
+    let request = std::str::from_utf8(request).ok()?;
+    Some((id, Kept::from_stored(request, secrets)?))
 }
 
 /// The outcomes' rests that were read last: jobs that ended one after another find
@@ -230,12 +234,23 @@ impl Engine {
         }
     }
 
-    /// Id and request of one job; what is known of its life is not looked at.
+    /// Id and request of one job, as it may be shown; what is known of its life is not
+    /// looked at.
     pub(crate) fn id_and_request(
         &self,
         graph: &Arc<GraphCore>,
         sequence: u64,
     ) -> Result<Option<(JobId, Request)>> {
+        let found = self.id_and_kept(graph, sequence)?;
+        Ok(found.map(|(id, kept)| (id, kept.request)))
+    }
+
+    /// The same with what is masked in it.
+    pub(crate) fn id_and_kept(
+        &self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+    ) -> Result<Option<(JobId, Kept)>> {
         let Some(snapshot) = Snapshot::one(graph, sequence) else {
             return Ok(None);
         };
@@ -244,12 +259,11 @@ impl Engine {
             None => return Ok(None),
             Some(Unit::Block) => {
                 let n = (sequence - reader.block.first_sequence) as usize;
-                let row = reader.block.rows.get(n);
-                row.and_then(|row| parse_row(&reader.block, row))
+                parse_row(&reader.block, n)
             }
             Some(Unit::Large(large)) => {
                 let row = large.row;
-                parse_text(&large.text()?, &row)
+                parse_text(&large.whole()?, &row)
             }
         };
         texts

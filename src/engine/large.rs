@@ -4,7 +4,7 @@
 //! Promise: a job of any size costs a reader a piece of memory; every piece, or the
 //! whole text at its last one, is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::graph_state::{TailPlace, TailRun};
@@ -32,11 +32,14 @@ enum Source {
         seed: (u32, u64, u32),
         offset: u64,
         left: u64,
+        /// Bytes of the text that are still to come.
+        text_left: usize,
     },
     Tail {
         place: TailPlace,
         done: u32,
         crc: crc32fast::Hasher,
+        secrets: Vec<u8>,
     },
 }
 
@@ -59,6 +62,7 @@ impl Large {
                 seed: (part.graph, sequence, 1),
                 offset: place.offset + taken as u64,
                 left: u64::from(place.len) - taken as u64,
+                text_left: row.end as usize,
             },
         })
     }
@@ -70,6 +74,7 @@ impl Large {
             row: Row {
                 start: 0,
                 end: text_len(usize::from(place.id_len), place.request_len as usize) as u32,
+                secrets_end: place.secrets_len,
                 id_len: place.id_len,
                 submitted_ms: place.submitted_ms,
             },
@@ -79,6 +84,7 @@ impl Large {
                 place,
                 done: 0,
                 crc: crc32fast::Hasher::new(),
+                secrets: Vec::new(),
             },
         }
     }
@@ -88,38 +94,42 @@ impl Large {
     pub(crate) fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
         piece.clear();
         match &mut self.source {
-            Source::Pack { seed, offset, left } => {
-                if *left == 0 {
-                    return Ok(false);
+            Source::Pack { text_left: 0, .. } => return Ok(false),
+            Source::Pack { .. } => {
+                self.next_in_pack(piece)?;
+                if let Source::Pack { text_left, .. } = &mut self.source {
+                    *text_left = text_left
+                        .checked_sub(piece.len())
+                        .filter(|_| !piece.is_empty())
+                        .ok_or_else(|| not_whole(&self.path))?;
                 }
-                let damaged = || Error::damaged(&self.path, *offset, "a large job is not valid");
-                let sealed = read_piece(&*self.file, *offset, *left)
-                    .map_err(|e| Error::io("read", &self.path, &e))?
-                    .ok_or_else(damaged)?;
-                let (graph, sequence, number) = *seed;
-                let (len, taken) = open_piece(Seed::block(graph, sequence, number), &sealed, piece)
-                    .ok_or_else(damaged)?;
-                piece.truncate(len);
-                seed.2 += 1;
-                *offset += taken as u64;
-                *left -= taken as u64;
             }
-            Source::Tail { place, done, crc } => {
+            Source::Tail {
+                place,
+                done,
+                crc,
+                secrets,
+            } => {
                 if *done == place.request_len {
                     return Ok(false);
                 }
                 let damaged = || {
                     Error::damaged(
                         &self.path,
-                        u64::from(place.id_at),
+                        u64::from(place.id_at()),
                         "a large job is not valid",
                     )
                 };
                 let failed = |e| Error::io("read", &self.path, &e);
                 if *done == 0 {
+                    secrets.resize(place.secrets_len as usize, 0);
+                    self.file
+                        .read_exact_at(secrets, u64::from(place.secrets_at))
+                        .map_err(failed)?;
+                    crc.update(secrets);
                     let mut id = vec![0; usize::from(place.id_len)];
                     self.file
-                        .read_exact_at(&mut id, u64::from(place.id_at))
+                        .read_exact_at(&mut id, u64::from(place.id_at()))
                         .map_err(failed)?;
                     crc.update(&id);
                     let id = std::str::from_utf8(&id).map_err(|_| damaged())?;
@@ -161,16 +171,69 @@ impl Large {
 
     /// The whole text.
     pub(crate) fn text(mut self) -> Result<Vec<u8>> {
+        self.whole_text()
+    }
+
+    /// The whole text, and what is masked in it.
+    pub(crate) fn whole(mut self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let text = self.whole_text()?;
+        let mut masked = Vec::new();
+        match &mut self.source {
+            Source::Tail { secrets, .. } => masked = std::mem::take(secrets),
+            Source::Pack { .. } => {
+                let mut piece = Vec::new();
+                while self.next_in_pack(&mut piece)? {
+                    masked.extend_from_slice(&piece);
+                }
+            }
+        }
+        if masked.len() != self.row.secrets_end as usize {
+            return Err(not_whole(&self.path));
+        }
+        Ok((text, masked))
+    }
+
+    fn whole_text(&mut self) -> Result<Vec<u8>> {
         // Grown piece by piece: the length is believed as far as it was read.
         let (mut text, mut piece) = (Vec::new(), Vec::new());
         while self.next_piece(&mut piece)? {
             text.extend_from_slice(&piece);
         }
         if text.len() != self.row.end as usize {
-            return Err(Error::damaged(&self.path, 0, "a large job is not whole"));
+            return Err(not_whole(&self.path));
         }
         Ok(text)
     }
+
+    /// Puts the next piece of a packed job into `piece`; `false` when there is none.
+    fn next_in_pack(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+        let Source::Pack {
+            seed, offset, left, ..
+        } = &mut self.source
+        else {
+            return Ok(false);
+        };
+        if *left == 0 {
+            piece.clear();
+            return Ok(false);
+        }
+        let damaged = || Error::damaged(&self.path, *offset, "a large job is not valid");
+        let sealed = read_piece(&*self.file, *offset, *left)
+            .map_err(|e| Error::io("read", &self.path, &e))?
+            .ok_or_else(damaged)?;
+        let (graph, sequence, number) = *seed;
+        let (len, taken) =
+            open_piece(Seed::block(graph, sequence, number), &sealed, piece).ok_or_else(damaged)?;
+        piece.truncate(len);
+        seed.2 += 1;
+        *offset += taken as u64;
+        *left -= taken as u64;
+        Ok(true)
+    }
+}
+
+fn not_whole(path: &Path) -> Error {
+    Error::damaged(path, 0, "a large job is not whole")
 }
 
 /// The id of a job that is packed in pieces.
@@ -214,5 +277,6 @@ fn read_piece(file: &dyn File, offset: u64, left: u64) -> std::io::Result<Option
 
 /// Whether a job that is not packed yet is read in pieces.
 pub(crate) fn is_large(place: &TailPlace) -> bool {
-    text_len(usize::from(place.id_len), place.request_len as usize) > PIECE_BYTES
+    let text = text_len(usize::from(place.id_len), place.request_len as usize);
+    text + place.secrets_len as usize > PIECE_BYTES
 }

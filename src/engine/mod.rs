@@ -19,6 +19,7 @@ pub(crate) mod commit;
 pub(crate) mod compaction;
 pub(crate) mod details;
 pub(crate) mod ending;
+pub(crate) mod exposure;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
@@ -133,6 +134,8 @@ pub(crate) struct Engine {
     pub(crate) durable_lsn: AtomicU64,
     /// What the last scrub found wrong with the log.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
+    /// Who else may read the folder, as far as is known.
+    pub(crate) exposure: Mutex<Option<String>>,
     background: Mutex<Background>,
     #[cfg(feature = "http")]
     pub(crate) control: crate::http::control::Slot,
@@ -239,6 +242,7 @@ impl Engine {
             meters: Meters::default(),
             durable_lsn,
             damage: Mutex::default(),
+            exposure: Mutex::default(),
             background: Mutex::default(),
             #[cfg(feature = "http")]
             control: Default::default(),
@@ -334,10 +338,25 @@ impl Engine {
              purged by age; call confirm_clock once the clock is right"
                 .to_owned()
         });
-        match damage.or(index).or(stuck).or(packing).or(clock) {
+        match damage
+            .or(index)
+            .or(stuck)
+            .or(packing)
+            .or(clock)
+            .or_else(|| self.exposure())
+        {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
         }
+    }
+
+    /// Who else may read the folder; looked up again, it may have been mended.
+    fn exposure(&self) -> Option<String> {
+        let mut known = self.exposure.lock();
+        if known.is_some() {
+            *known = exposure::find(&self.disk.path(""));
+        }
+        known.clone()
     }
 
     /// Whether it has files of its own.

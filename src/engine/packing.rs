@@ -14,7 +14,7 @@ use crate::sync::time::Instant;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
 use crate::storage::disk;
-use crate::storage::event::Event;
+use crate::storage::event::{Event, Texts};
 use crate::storage::pack::Pack;
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::segment::Segment;
@@ -144,14 +144,19 @@ fn write_pack(
             sequence,
             time_ms,
             fingerprint,
+            secrets,
             id,
             request,
         } = event
         {
-            jobs.entry(graph).or_default().push(PackedJob {
-                sequence,
+            let texts = Texts {
                 id,
                 request,
+                secrets,
+            };
+            jobs.entry(graph).or_default().push(PackedJob {
+                sequence,
+                texts,
                 time_ms,
                 fingerprint,
             });
@@ -177,7 +182,7 @@ fn write_pack(
         };
         let mut written = JobsWriter::begin(&mut writer, number);
         for job in jobs {
-            written.push(&job, graph.is_foreign(job.id, job.sequence))?;
+            written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?;
         }
         written.finish()?;
     }

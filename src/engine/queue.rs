@@ -20,6 +20,7 @@ use crate::id::JobId;
 use crate::job::State;
 use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::secrets::Kept;
 use crate::storage::identity::StoreId;
 use crate::storage::purged::PurgedJob;
 
@@ -139,7 +140,7 @@ impl Action {
 /// A job that is brought from elsewhere, with what is known of its life.
 pub(crate) struct Imported {
     pub(crate) id: Option<JobId>,
-    pub(crate) request: Request,
+    pub(crate) kept: Kept,
     pub(crate) state: State,
     /// Of a complete one.
     pub(crate) outcome: Option<Outcome>,
@@ -151,15 +152,15 @@ pub(crate) struct Imported {
 
 /// A request on its way in, with what its caller made of it.
 pub(crate) struct Submission {
-    pub(crate) request: Request,
+    pub(crate) kept: Kept,
     pub(crate) fingerprint: Fingerprint,
 }
 
 impl Submission {
-    pub(crate) fn new(store: StoreId, request: Request) -> Submission {
+    pub(crate) fn new(store: StoreId, kept: Kept) -> Submission {
         Submission {
-            fingerprint: Fingerprint::of(store, &request),
-            request,
+            fingerprint: Fingerprint::of(store, &kept.request),
+            kept,
         }
     }
 }

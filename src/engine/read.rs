@@ -15,6 +15,7 @@ use crate::engine::status::{Selection, States};
 use crate::error::{Error, Result};
 use crate::job::State;
 use crate::storage::block::{BLOCK_JOBS_MAX, Block};
+use crate::storage::event::Texts;
 use crate::storage::pack::Part;
 
 /// Neighbouring blocks are read together up to this size.
@@ -173,7 +174,7 @@ impl TailRun {
         });
         let near = self.jobs.iter().take(last + 1).rev().take(BLOCK_JOBS_MAX);
         let is_near = |job: &&TailPlace| {
-            !is_large(job) && end.saturating_sub(u64::from(job.id_at)) <= READ_BYTES
+            !is_large(job) && end.saturating_sub(u64::from(job.secrets_at)) <= READ_BYTES
         };
         let jobs = near.take_while(is_near).count().max(1) as u64;
         sequence + 1 - jobs
@@ -304,7 +305,7 @@ impl Reader {
 
     /// How many jobs from `first` on are read together.
     fn tail_span(&self, snapshot: &Snapshot, run: &TailRun, first: usize) -> usize {
-        let start = u64::from(run.jobs[first].id_at);
+        let start = u64::from(run.jobs[first].secrets_at);
         let (mut jobs, mut at) = (0, self.at);
         for job in run.jobs[first..].iter().take(BLOCK_JOBS_MAX) {
             let sequence = run.first_sequence + (first + jobs) as u64;
@@ -323,14 +324,16 @@ impl Reader {
     /// Reads the `n`-th job of a run and returns how many bytes it took.
     pub(crate) fn check_tail(&mut self, run: &TailRun, n: usize) -> Result<u64> {
         match is_large(&run.jobs[n]) {
-            true => Large::in_tail(run, n).text().map(|text| text.len() as u64),
+            true => Large::in_tail(run, n)
+                .whole()
+                .map(|(text, secrets)| (text.len() + secrets.len()) as u64),
             false => self.read_tail(run, n, 1).map(|()| self.text.len() as u64),
         }
     }
 
     fn read_tail(&mut self, run: &TailRun, first: usize, jobs: usize) -> Result<()> {
         let places = &run.jobs[first..first + jobs];
-        let start = places.first().map_or(0, |p| p.id_at);
+        let start = places.first().map_or(0, |p| p.secrets_at);
         let end = places.last().map_or(0, |p| p.request_at + p.request_len);
         let damaged = |at: u32| {
             Error::damaged(
@@ -346,18 +349,26 @@ impl Reader {
             .map_err(|e| Error::io("read", &run.segment.path, &e))?;
         self.block.clear(run.first_sequence + first as u64);
         for place in places {
-            let id_at = (place.id_at - start) as usize;
+            let secrets_at = (place.secrets_at - start) as usize;
+            let id_at = (place.id_at() - start) as usize;
             let request_at = (place.request_at - start) as usize;
+            let secrets = &self.text[secrets_at..][..place.secrets_len as usize];
             let id = &self.text[id_at..][..usize::from(place.id_len)];
             let request = &self.text[request_at..][..place.request_len as usize];
             let mut crc = crc32fast::Hasher::new();
+            crc.update(secrets);
             crc.update(id);
             crc.update(request);
             let texts = (std::str::from_utf8(id), std::str::from_utf8(request));
             let (true, (Ok(id), Ok(request))) = (crc.finalize() == place.crc, texts) else {
-                return Err(damaged(place.id_at));
+                return Err(damaged(place.id_at()));
             };
-            self.block.push(id, request, place.submitted_ms);
+            let texts = Texts {
+                id,
+                request,
+                secrets,
+            };
+            self.block.push(&texts, place.submitted_ms);
         }
         Ok(())
     }

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
+use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::status::States;
 use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
 use crate::job::State;
 use crate::options::Recovery;
+use crate::secrets;
 use crate::storage::event::{Event, RecoveredAs, pack_sequences};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Log};
@@ -62,10 +64,17 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
             Recovery::Requeue => (Some(RecoveredAs::Cancelled), Some(RecoveredAs::Requeued)),
             Recovery::Leave => (None, None),
         };
+        drop(state);
+        // Nobody can work on a job whose secrets are not known.
+        let (redacted, others) = match recovery {
+            Recovery::Requeue => redacted_among(graph, others)?,
+            Recovery::Interrupt | Recovery::Leave => (Vec::new(), others),
+        };
         let in_doubt = in_doubt.iter().copied().collect();
         for (action, sequences) in [
             (for_cancelling, cancelling),
             (for_others, others),
+            (Some(RecoveredAs::Interrupted), redacted),
             (Some(RecoveredAs::Interrupted), in_doubt),
         ] {
             if !sequences.is_empty() {
@@ -78,6 +87,39 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
         }
     }
     Ok(found)
+}
+
+/// Those of these jobs whose secrets are not known, and the others.
+fn redacted_among(
+    graph: &Arc<GraphCore>,
+    sequences: Vec<u64>,
+) -> Result<(Vec<u64>, Vec<u64>), Problem> {
+    let snapshot = {
+        let state = graph.state.read();
+        let running = States::NONE.with(State::Running);
+        let selection = state.status.select(running, 0, 0, u64::MAX);
+        let is_asked = |sequence| sequences.binary_search(&sequence).is_ok();
+        Snapshot::take(&state, selection.only(is_asked))
+    };
+    let (mut reader, mut redacted) = (Reader::default(), BTreeSet::new());
+    while let Some(unit) = reader.read(graph, &snapshot)? {
+        match unit {
+            Unit::Large(large) => {
+                let sequence = large.sequence;
+                if secrets::is_redacted(&large.whole()?.1) {
+                    redacted.insert(sequence);
+                }
+            }
+            Unit::Block => {
+                let block = &reader.block;
+                let rows = 0..block.rows.len();
+                let found = rows.filter(|&n| secrets::is_redacted(block.secrets(n)));
+                redacted.extend(found.map(|n| block.first_sequence + n as u64));
+            }
+        }
+    }
+    let is_redacted = |sequence: &u64| redacted.contains(sequence);
+    Ok(sequences.into_iter().partition(is_redacted))
 }
 
 /// Cancel requests that the index has taken are not replayed: ask it.

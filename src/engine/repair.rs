@@ -19,7 +19,7 @@ use crate::fingerprint::Fingerprint;
 use crate::index::rows::GraphRow;
 use crate::storage::block::Block;
 use crate::storage::disk::Disk;
-use crate::storage::event::Event;
+use crate::storage::event::{Event, Texts};
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
@@ -229,15 +229,20 @@ impl<'r> Repair<'r> {
                     graph,
                     sequence,
                     time_ms,
+                    secrets,
                     id,
                     request,
                     ..
                 } = event
                 {
-                    jobs.entry(graph).or_default().push(PackedJob {
-                        sequence,
+                    let texts = Texts {
                         id,
                         request,
+                        secrets,
+                    };
+                    jobs.entry(graph).or_default().push(PackedJob {
+                        sequence,
+                        texts,
                         time_ms,
                         fingerprint: Fingerprint::of_json(store, request),
                     });

@@ -21,7 +21,7 @@ use crate::job::State;
 use crate::options::{OnReplay, Replayed};
 use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
-use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
+use crate::storage::event::{Event, RecoveredAs, Texts, unpack_sequences};
 use crate::storage::pack::{BlockPlace, Pack, Part};
 use crate::storage::purged::{self, PurgedJob};
 use crate::storage::segment::Segment;
@@ -425,15 +425,21 @@ impl Replay {
                 sequence,
                 time_ms,
                 fingerprint,
+                secrets,
                 id,
                 request,
             },
             Some((segment, end)),
         ) = (event, segment)
         {
+            let texts = Texts {
+                id,
+                request,
+                secrets,
+            };
             self.submitted(
                 (number, sequence),
-                (id, request, time_ms, fingerprint),
+                (texts, time_ms, fingerprint),
                 (segment, end),
                 is_new,
             )?;
@@ -451,7 +457,7 @@ impl Replay {
     fn submitted(
         &mut self,
         (number, sequence): (u32, u64),
-        (id, request, time_ms, fingerprint): (&str, &str, u64, Fingerprint),
+        (texts, time_ms, fingerprint): (Texts<'_>, u64, Fingerprint),
         (segment, end): (&Arc<Segment>, u64),
         is_new: bool,
     ) -> Result<(), Problem> {
@@ -467,7 +473,7 @@ impl Replay {
             return Err(out_of_order(&segment.path, &graph, sequence).into());
         }
         if sequence == next {
-            let place = TailPlace::new(end, id, request, time_ms);
+            let place = TailPlace::new(end, &texts, time_ms);
             state.add_tail(segment, sequence, place, fingerprint);
         } else {
             let error = out_of_order(&segment.path, &graph, sequence);
@@ -475,8 +481,8 @@ impl Replay {
         }
         if is_new {
             state.add_pending(sequence);
-            if graph.is_foreign(id, sequence) {
-                self.ids.add(graph.id_hash(id), sequence);
+            if graph.is_foreign(texts.id, sequence) {
+                self.ids.add(graph.id_hash(texts.id), sequence);
                 self.changes += 1;
             }
         }

@@ -20,7 +20,7 @@ use crate::storage::block::{Block, Scratch, Seed, open_large, open_piece, seal_l
 use crate::storage::codec::{self, VarReader, put_var};
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::{self, Disk};
-use crate::storage::event::{Event, NUMBER_MAX, pack_sequences, texts_from_end, unpack_sequences};
+use crate::storage::event::{Event, NUMBER_MAX, Texts, pack_sequences, unpack_sequences};
 use crate::storage::frame::{self, Binding, Builder, Frame, frames_anywhere};
 use crate::storage::hostile::{self, AnyPack};
 use crate::storage::identity::{self, Closed, StoreId};
@@ -51,10 +51,23 @@ fn check_event(event: &Event<'_>) {
         Event::decode_prefix(&bytes),
         Some((event.clone(), bytes.len()))
     );
-    if let Event::Submitted { id, request, .. } = *event {
-        let (id_at, request_at) = texts_from_end(id, request);
-        assert_eq!(&bytes[bytes.len() - id_at..][..id.len()], id.as_bytes());
-        assert_eq!(&bytes[bytes.len() - request_at..], request.as_bytes());
+    if let Event::Submitted {
+        id,
+        request,
+        secrets,
+        ..
+    } = *event
+    {
+        let texts = Texts {
+            id,
+            request,
+            secrets,
+        };
+        let from_end = texts.places_from_end();
+        let at = |from_end: usize| &bytes[bytes.len() - from_end..];
+        assert_eq!(&at(from_end.secrets)[..secrets.len()], secrets);
+        assert_eq!(&at(from_end.id)[..id.len()], id.as_bytes());
+        assert_eq!(at(from_end.request), request.as_bytes());
     }
     if let Event::Recovered { sequences, .. } = *event {
         if let Some(all) = unpack_sequences(sequences) {
@@ -236,7 +249,13 @@ pub fn segment(input: &[u8]) {
 
 /// What may be said of files whose bytes are wrong.
 pub(super) fn check_error(error: &Error) {
-    let named = matches!(error, Error::Damaged { .. } | Error::NewerFormat { .. });
+    let named = matches!(
+        error,
+        Error::Damaged { .. }
+            | Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
+            | Error::UnknownFeatures { .. }
+    );
     assert!(named, "{error:?}");
 }
 
@@ -263,6 +282,9 @@ fn check_block(graph: u32, first_sequence: u64, piece: &[u8]) {
         .open(graph, first_sequence, &sealed)
         .expect("what was sealed opens");
     assert_eq!((again.text(), &again.rows), (block.text(), &block.rows));
+    for n in 0..block.rows.len() {
+        assert_eq!(again.secrets(n), block.secrets(n));
+    }
 }
 
 /// Bytes as a sealed block, and behind a right checksum as a block's content.
@@ -282,18 +304,17 @@ pub fn block(input: &[u8]) {
             // A large job, and a block of one job.
             let (id, request, time_ms) = (input.text(), input.text(), input.number() >> 1);
             let id: String = id.chars().filter(char::is_ascii).take(128).collect();
+            let texts = Texts {
+                id: &id,
+                request: &request,
+                secrets: input.rest(),
+            };
             let mut pieces = Vec::new();
             let scratch = &mut Scratch::default();
-            seal_large(
-                graph,
-                sequence,
-                (&id, &request, time_ms),
-                scratch,
-                |piece| {
-                    pieces.extend_from_slice(piece);
-                    Ok(())
-                },
-            )
+            seal_large(graph, sequence, (&texts, time_ms), scratch, |piece| {
+                pieces.extend_from_slice(piece);
+                Ok(())
+            })
             .expect("it is sealed");
             let opened = open_large(graph, sequence, &pieces, &mut Vec::new());
             let (row, _) = opened.expect("what was sealed opens");
@@ -303,16 +324,12 @@ pub fn block(input: &[u8]) {
             );
             let mut block = Block::default();
             block.clear(sequence);
-            block.push(&id, &request, time_ms);
+            block.push(&texts, time_ms);
             block.seal(graph, scratch, &mut sealed);
             block
                 .open(graph, sequence, &sealed)
                 .expect("what was sealed opens");
-            let row = block.rows[0];
-            assert_eq!(
-                (block.id(&row), block.request(&row)),
-                (id.as_bytes(), request.as_bytes())
-            );
+            assert_eq!(block.texts(0), Some(texts));
         }
     }
     let mut buffer = Vec::new();

@@ -26,7 +26,7 @@ use crate::request::{Body, Request};
 use crate::storage::block::{Block, Scratch, Seed};
 use crate::storage::codec::{self, put_var};
 use crate::storage::disk::memory::Memory;
-use crate::storage::event::{Event, Extra, RecoveredAs, pack_sequences};
+use crate::storage::event::{Event, Extra, RecoveredAs, Texts, pack_sequences};
 use crate::storage::frame::{Binding, Builder};
 use crate::storage::hostile::AnyPack;
 use crate::storage::identity::{self, Closed, LogEnd};
@@ -81,6 +81,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             sequence,
             time_ms,
             fingerprint: Fingerprint(0xff_1234_5678),
+            secrets: b"\0\x01\x02AK",
             id: "job-1",
             request: JOB,
         },
@@ -223,16 +224,22 @@ fn logs(seeds: &mut Seeds) {
 fn blocks(seeds: &mut Seeds) {
     let mut block = Block::default();
     block.clear(100);
-    block.push("a-1", JOB, 1_700_000_000_000);
-    block.push("b", "{}", 1_699_999_999_999);
+    let texts = |id, request, secrets| Texts {
+        id,
+        request,
+        secrets,
+    };
+    block.push(&texts("a-1", JOB, b"\0\x01\x02AK"), 1_700_000_000_000);
+    block.push(&texts("b", "{}", b""), 1_699_999_999_999);
     let mut sealed = Vec::new();
     block.seal(1, &mut Scratch::default(), &mut sealed);
     seeds.add("block", "sealed", [&[0, 1, 100][..], &sealed].concat());
     let mut content = Vec::new();
-    for column in [2, 200, 3, 2, 60, 1, 1] {
+    for column in [2, 200, 2 * 3 + 1, 5, 2, 60, 2, 1] {
         put_var(column, &mut content);
     }
     content.extend_from_slice(block.text());
+    content.extend_from_slice(block.secrets(0));
     seeds.add("block", "content", [&[1, 1, 100][..], &content].concat());
     let packed = lz4_flex::block::compress(&content);
     let raw_len = number(content.len() as u64);
@@ -358,6 +365,10 @@ fn texts(seeds: &mut Seeds) {
         ("numbers", "[0,-0,1.0,1E+9,1e-400,0.1,-12.50e3]"),
         ("same", "{\"a\":1,\"b\":\"\\u0041\"}\n{\"b\":\"A\",\"a\":1}"),
         ("words", "[true,false,null,\"\"]"),
+        (
+            "secrets",
+            r#"{"accessKey":"A","b":[{"SECRET\u004bEY":{"a":"}"}}],"secretKey":"******"}"#,
+        ),
     ] {
         seeds.add("json", name, text.as_bytes().to_vec());
         let detail = [&[0][..], text.as_bytes()].concat();

@@ -22,9 +22,10 @@ use crate::request::{Body, Request};
 use crate::storage::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
-use crate::storage::event::{Event, Extra, RecoveredAs, pack_sequences};
+use crate::storage::event::{Event, Extra, RecoveredAs, Texts, pack_sequences};
 use crate::storage::frame::Binding;
 use crate::storage::hostile::{self, AnyPack};
+use crate::storage::identity;
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
 use crate::storage::purged::{self, IdHash, PurgedJob};
@@ -298,6 +299,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             sequence: any_sequence(input),
             time_ms,
             fingerprint: Fingerprint::of_json(STORE, &request),
+            secrets: if kind == 0 { b"" } else { id.as_bytes() },
             id: &id,
             request: &request,
         }),
@@ -468,18 +470,22 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             let (mut block, mut sealed) = (Block::default(), Vec::new());
             block.clear(sequence);
             let (id, request, time_ms) = (input.text(), input.text(), any_time(input));
+            let texts = Texts {
+                id: &id,
+                request: &request,
+                secrets: if control & 8 == 0 { b"" } else { id.as_bytes() },
+            };
             let mut jobs = 1 + u32::from(control >> 6);
             if control & 3 == 1 {
-                let job = (&*id, &*request, time_ms);
                 jobs = 1;
-                seal_large(graph, sequence, job, scratch, |piece| {
+                seal_large(graph, sequence, (&texts, time_ms), scratch, |piece| {
                     sealed.extend_from_slice(piece);
                     Ok(())
                 })
                 .expect("it is sealed");
             } else if control & 3 != 2 {
                 for _ in 0..jobs {
-                    block.push(&id, &request, time_ms);
+                    block.push(&texts, time_ms);
                 }
                 block.seal(graph, scratch, &mut sealed);
             }
@@ -541,7 +547,7 @@ pub fn any_store(input: &[u8]) {
     };
     let control = input.byte();
     if control & 1 == 0 {
-        let text = format!("jobstore\nformat 0\nid {:032x}\n", STORE.0);
+        let text = identity::text(identity::FORMAT, (0, 0), STORE);
         add(
             names::STORE.to_owned(),
             hostile::checked_text(text.as_bytes()),

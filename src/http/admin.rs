@@ -214,11 +214,14 @@ async fn export(
     let mut query = Query::parse(query.as_deref())?;
     let filter = query.filter()?;
     let list = query.order(filter)?;
-    let _reveal_secrets = query.flag("reveal_secrets")?;
+    let reveal_secrets = query.flag("reveal_secrets")?;
     query.end()?;
     let encoding = encoding(&headers);
     let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
         let mut export = graph.export(list)?;
+        if reveal_secrets {
+            export = export.reveal_secrets();
+        }
         let jobs = lines(move |out| export.write_some(out));
         Ok(Source::begin(jobs, encoding)?)
     });

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,6 +175,7 @@ impl IndexFolder {
             remove(&path)?;
             // Made here, because an engine would leave it open to others.
             fs::DirBuilder::new().mode(0o700).create(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         }
         (self.known().open)(&path, self.cache_bytes)
     }

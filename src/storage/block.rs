@@ -10,6 +10,7 @@
 //! one splice a job.
 
 use crate::storage::codec::{VarReader, put_var};
+use crate::storage::event::Texts;
 use crate::storage::frame::u32_at;
 
 /// Jobs in a block, at most.
@@ -57,11 +58,18 @@ pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
         + AFTER_REQUEST.len()
 }
 
+/// How long all is that a job brings.
+pub(crate) fn stored_len(texts: &Texts<'_>) -> usize {
+    text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
+}
+
 /// One job's place in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// Where what is masked in it ends, behind that of the jobs before.
+    pub(crate) secrets_end: u32,
     pub(crate) id_len: u8,
     pub(crate) submitted_ms: u64,
 }
@@ -96,6 +104,8 @@ pub(crate) struct Block {
     buffer: Vec<u8>,
     text_at: usize,
     text_end: usize,
+    /// What is masked in the jobs, one behind the other.
+    secrets: Vec<u8>,
 }
 
 impl Block {
@@ -103,28 +113,49 @@ impl Block {
         self.first_sequence = first_sequence;
         self.rows.clear();
         self.buffer.clear();
+        self.secrets.clear();
         self.text_at = 1;
         self.text_end = 1;
     }
 
-    pub(crate) fn has_room_for(&self, id_len: usize, request_len: usize) -> bool {
+    pub(crate) fn has_room_for(&self, texts: &Texts<'_>) -> bool {
         self.rows.is_empty()
             || (self.rows.len() < BLOCK_JOBS_MAX
-                && self.text().len() + text_len(id_len, request_len) < BLOCK_TEXT_BYTES)
+                && self.text().len() + self.secrets.len() + stored_len(texts) < BLOCK_TEXT_BYTES)
     }
 
     /// Adds the next job; only to a block that was not opened from bytes.
-    pub(crate) fn push(&mut self, id: &str, request: &str, submitted_ms: u64) {
+    pub(crate) fn push(&mut self, texts: &Texts<'_>, submitted_ms: u64) {
         self.buffer.push(b',');
         let start = self.buffer.len() - self.text_at;
-        push_text(id, request, &mut self.buffer);
+        push_text(texts.id, texts.request, &mut self.buffer);
         self.text_end = self.buffer.len();
+        self.secrets.extend_from_slice(texts.secrets);
         self.rows.push(Row {
             start: start as u32,
             end: (self.text_end - self.text_at) as u32,
-            id_len: id.len() as u8,
+            secrets_end: self.secrets.len() as u32,
+            id_len: texts.id.len() as u8,
             submitted_ms,
         });
+    }
+
+    /// What is masked in the `n`-th job.
+    pub(crate) fn secrets(&self, n: usize) -> &[u8] {
+        let start = n
+            .checked_sub(1)
+            .map_or(0, |before| self.rows[before].secrets_end);
+        &self.secrets[start as usize..self.rows[n].secrets_end as usize]
+    }
+
+    /// The texts of the `n`-th job. `None` where they are not UTF-8.
+    pub(crate) fn texts(&self, n: usize) -> Option<Texts<'_>> {
+        let row = self.rows.get(n)?;
+        Some(Texts {
+            id: std::str::from_utf8(self.id(row)).ok()?,
+            request: std::str::from_utf8(self.request(row)).ok()?,
+            secrets: self.secrets(n),
+        })
     }
 
     /// All texts, commas between them.
@@ -151,12 +182,12 @@ impl Block {
         &self.text()[row.request_range()]
     }
 
-    /// The block's bytes before compression: job count, then a job's length of
-    /// text, length of id and distance in time (zigzag), then the text.
+    /// The block's bytes before compression: the columns, the text, what is masked.
     fn encode(&self, out: &mut Vec<u8>) {
         out.clear();
         put_columns(&self.rows, out);
         out.extend_from_slice(self.text());
+        out.extend_from_slice(&self.secrets);
     }
 
     /// Takes a block's uncompressed bytes as its content. `None` when they are not
@@ -166,11 +197,16 @@ impl Block {
         let mut reader = VarReader(self.buffer.get(..len)?);
         read_columns(&mut reader, &mut self.rows)?;
         self.text_at = len - reader.0.len();
-        self.text_end = len;
         let last = self.rows.last()?;
+        self.text_end = self.text_at + last.end as usize;
+        self.secrets.clear();
+        if last.secrets_end > 0 {
+            let secrets = self.buffer.get(self.text_end..len)?;
+            self.secrets.extend_from_slice(secrets);
+        }
         // The columns, which were read, end in front of the first text.
         *self.buffer.get_mut(self.text_at.checked_sub(1)?)? = b',';
-        (self.text_at + last.end as usize == len).then_some(())
+        (self.text_end + last.secrets_end as usize == len).then_some(())
     }
 
     /// Appends the block as one sealed piece.
@@ -195,12 +231,20 @@ impl Block {
     }
 }
 
+/// The number of jobs; of each the length of its text, the length of its id and whether
+/// anything is masked in it, in one number, how long that is where there is any, and how
+/// far its time is from the one before (zigzag).
 fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
     put_var(rows.len() as u64, out);
-    let mut time = 0i64;
+    let (mut time, mut secrets_at) = (0i64, 0);
     for row in rows {
         put_var(u64::from(row.end - row.start), out);
-        put_var(u64::from(row.id_len), out);
+        let secrets = row.secrets_end - secrets_at;
+        put_var(u64::from(row.id_len) << 1 | u64::from(secrets > 0), out);
+        if secrets > 0 {
+            put_var(u64::from(secrets), out);
+            secrets_at = row.secrets_end;
+        }
         let distance = row.submitted_ms as i64 - time;
         put_var(((distance << 1) ^ (distance >> 63)) as u64, out);
         time = row.submitted_ms as i64;
@@ -213,15 +257,21 @@ fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> Option<()> {
     if !(1..=BLOCK_JOBS_MAX).contains(&count) {
         return None;
     }
-    let (mut start, mut time) = (0u32, 0i64);
+    let (mut start, mut time, mut secrets_end) = (0u32, 0i64, 0u32);
     for _ in 0..count {
         let len = u32::try_from(reader.next()?).ok()?;
-        let id_len = u8::try_from(reader.next()?).ok()?;
+        let id_len = reader.next()?;
+        if id_len & 1 == 1 {
+            let secrets = u32::try_from(reader.next()?).ok()?;
+            secrets_end = secrets_end.checked_add(secrets)?;
+        }
+        let id_len = u8::try_from(id_len >> 1).ok()?;
         let zigzag = reader.next()?;
         time = time.checked_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))?;
         let row = Row {
             start,
             end: start.checked_add(len)?,
+            secrets_end,
             id_len,
             submitted_ms: u64::try_from(time).ok()?,
         };
@@ -235,20 +285,23 @@ fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> Option<()> {
     Some(())
 }
 
-/// A job that is too large for a block: its columns, then its text in pieces.
+/// A job that is too large for a block: its columns, then its text in pieces, then what
+/// is masked in it likewise.
 pub(crate) fn seal_large(
     graph: u32,
     sequence: u64,
-    (id, request, submitted_ms): (&str, &str, u64),
+    (texts, submitted_ms): (&Texts<'_>, u64),
     scratch: &mut Scratch,
     mut emit: impl FnMut(&[u8]) -> crate::error::Result<()>,
 ) -> crate::error::Result<()> {
+    let Texts { id, request, .. } = *texts;
     let mut text = Vec::with_capacity(text_len(id.len(), request.len()));
     push_text(id, request, &mut text);
     let mut columns = Vec::new();
     let row = Row {
         start: 0,
         end: text.len() as u32,
+        secrets_end: texts.secrets.len() as u32,
         id_len: id.len() as u8,
         submitted_ms,
     };
@@ -256,6 +309,7 @@ pub(crate) fn seal_large(
     let mut sealed = Vec::new();
     for (n, raw) in std::iter::once(&columns[..])
         .chain(text.chunks(PIECE_BYTES))
+        .chain(texts.secrets.chunks(PIECE_BYTES))
         .enumerate()
     {
         sealed.clear();
@@ -389,8 +443,14 @@ mod tests {
     fn sealed() -> Vec<u8> {
         let mut block = Block::default();
         block.clear(100);
-        block.push("a-1", r#"{"command":"c"}"#, 1_700_000_000_000);
-        block.push("b", "{}", 1_699_999_999_999);
+        let texts = |id, request, secrets| Texts {
+            id,
+            request,
+            secrets,
+        };
+        let first = texts("a-1", r#"{"command":"c"}"#, &b""[..]);
+        block.push(&first, 1_700_000_000_000);
+        block.push(&texts("b", "{}", b"masked"), 1_699_999_999_999);
         let mut out = Vec::new();
         block.seal(7, &mut Scratch::default(), &mut out);
         out
@@ -410,6 +470,10 @@ mod tests {
         let row = block.rows[1];
         assert_eq!(block.id(&row), b"b");
         assert_eq!(block.request(&row), b"{}");
+        assert_eq!(
+            (block.secrets(0), block.secrets(1)),
+            (&b""[..], &b"masked"[..])
+        );
         assert_eq!(row.submitted_ms, 1_699_999_999_999);
     }
 
@@ -432,18 +496,18 @@ mod tests {
     #[test]
     fn a_large_job_comes_back_in_pieces() {
         let request = "\"é\"".repeat(PIECE_BYTES / 2);
+        let secrets = vec![5; PIECE_BYTES + 1];
         let (mut bytes, mut pieces) = (Vec::new(), 0);
-        seal_large(
-            1,
-            2,
-            ("id", &request, 3),
-            &mut Scratch::default(),
-            |piece| {
-                bytes.extend_from_slice(piece);
-                pieces += 1;
-                Ok(())
-            },
-        )
+        let texts = Texts {
+            id: "id",
+            request: &request,
+            secrets: &secrets,
+        };
+        seal_large(1, 2, (&texts, 3), &mut Scratch::default(), |piece| {
+            bytes.extend_from_slice(piece);
+            pieces += 1;
+            Ok(())
+        })
         .unwrap();
         let mut buffer = Vec::new();
         let (row, mut at) = open_large(1, 2, &bytes, &mut buffer).unwrap();
@@ -456,7 +520,9 @@ mod tests {
         }
         let mut expected = Vec::new();
         push_text("id", &request, &mut expected);
-        assert_eq!((text.len(), at), (row.end as usize, bytes.len()));
+        expected.extend_from_slice(&secrets);
+        let len = row.end as usize + row.secrets_end as usize;
+        assert_eq!((text.len(), at), (len, bytes.len()));
         assert!(text == expected);
     }
 }

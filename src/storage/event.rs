@@ -38,12 +38,14 @@ pub(crate) enum Event<'a> {
         graph: u32,
         time_ms: u64,
     },
-    /// `id` and `request` stand at the end, so that they can be read in place.
+    /// The texts stand at the end, so that they can be read in place.
     Submitted {
         graph: u32,
         sequence: u64,
         time_ms: u64,
         fingerprint: Fingerprint,
+        /// See [`crate::secrets::Kept`].
+        secrets: &'a [u8],
         id: &'a str,
         request: &'a str,
     },
@@ -234,11 +236,35 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Where id and request of a submission stand, counted from the end of its event.
-pub(crate) fn texts_from_end(id: &str, request: &str) -> (usize, usize) {
-    let request_from_end = request.len();
-    let id_from_end = request_from_end + codec::length_prefix_bytes(request.len()) + id.len();
-    (id_from_end, request_from_end)
+/// What a submission brings: its job's id, the request as it may be shown, and what is
+/// masked in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Texts<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) request: &'a str,
+    pub(crate) secrets: &'a [u8],
+}
+
+/// Where those stand, counted from the end of the submission's event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FromEnd {
+    pub(crate) secrets: usize,
+    pub(crate) id: usize,
+    pub(crate) request: usize,
+}
+
+impl Texts<'_> {
+    pub(crate) fn places_from_end(&self) -> FromEnd {
+        let before = |len: usize| codec::length_prefix_bytes(len) + len;
+        let request = self.request.len();
+        let id = before(request) + self.id.len();
+        let secrets = id - self.id.len() + before(self.id.len()) + self.secrets.len();
+        FromEnd {
+            secrets,
+            id,
+            request,
+        }
+    }
 }
 
 /// Ascending sequence numbers as packed bytes.
@@ -291,15 +317,22 @@ mod tests {
             sequence: 7,
             time_ms: 1_700_000_000_000,
             fingerprint: Fingerprint(11),
+            secrets: &[7; 300],
             id: "job-1",
             request: &request,
         };
         let mut bytes = Vec::new();
         event.encode_into(&mut bytes);
         assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
-        let (id_at, request_at) = texts_from_end("job-1", &request);
-        assert_eq!(&bytes[bytes.len() - id_at..][..5], b"job-1");
-        assert_eq!(&bytes[bytes.len() - request_at..], request.as_bytes());
+        let texts = Texts {
+            id: "job-1",
+            request: &request,
+            secrets: &[7; 300],
+        };
+        let from_end = texts.places_from_end();
+        assert_eq!(&bytes[bytes.len() - from_end.secrets..][..300], [7; 300]);
+        assert_eq!(&bytes[bytes.len() - from_end.id..][..5], b"job-1");
+        assert_eq!(&bytes[bytes.len() - from_end.request..], request.as_bytes());
     }
 
     #[test]

@@ -354,6 +354,7 @@ mod tests {
                 sequence: n,
                 time_ms: 1,
                 fingerprint: Fingerprint(n),
+                secrets: b"",
                 id: "id",
                 request: &"JFRM".repeat(n as usize * 37),
             });

@@ -12,8 +12,12 @@ use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::names;
 
-/// The format this release writes. Version 0 comes without an upgrade promise.
-pub(crate) const FORMAT: u32 = 0;
+/// The format this release writes, and the latest it reads.
+pub(crate) const FORMAT: u32 = 1;
+/// The earliest format this release reads.
+pub(crate) const OLDEST_FORMAT: u32 = 1;
+/// What a store may have that this release has to know to open it: a bit each. None yet.
+const INCOMPATIBLE_KNOWN: u32 = 0;
 const FILE_BYTES_MAX: u64 = 4096;
 
 /// A store's identity: 128 random bits that stand in every file of it.
@@ -22,17 +26,26 @@ pub(crate) struct StoreId(pub(crate) u128);
 
 /// Makes a new identity durable.
 pub(crate) fn create(disk: &dyn Disk, id: StoreId) -> Result<()> {
-    let text = format!("jobstore\nformat {FORMAT}\nid {:032x}\n", id.0);
-    write(disk, names::STORE, &text)
+    write(disk, names::STORE, &text(FORMAT, (0, 0), id))
+}
+
+/// The text of an identity: its format, what it has that may be passed over by who does
+/// not know it and what may not, its number.
+pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: StoreId) -> String {
+    format!(
+        "jobstore\nformat {format}\ncompatible {compatible:08x}\nincompatible \
+         {incompatible:08x}\nid {:032x}\n",
+        id.0
+    )
 }
 
 /// The identity of the store in this folder; `None` when it holds none.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
-    let Some(text) = read_checked(disk, names::STORE)? else {
+    let Some(found_text) = read_checked(disk, names::STORE)? else {
         return Ok(None);
     };
     let path = disk.path(names::STORE);
-    let mut lines = text.lines();
+    let mut lines = found_text.lines();
     let known = lines.next() == Some("jobstore");
     let format = field(lines.next(), "format").and_then(|text| text.parse::<u32>().ok());
     let (true, Some(found)) = (known, format) else {
@@ -45,9 +58,31 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
             supported: FORMAT,
         });
     }
-    match field(lines.next(), "id").and_then(|text| u128::from_str_radix(text, 16).ok()) {
-        Some(id) => Ok(Some(StoreId(id))),
-        None => Err(Error::damaged(path, 0, "the store's id is not readable")),
+    if found < OLDEST_FORMAT {
+        return Err(Error::OlderFormat {
+            path: disk.path(""),
+            found,
+            oldest: OLDEST_FORMAT,
+        });
+    }
+    let hex = |line, name| field(line, name).and_then(|text| u128::from_str_radix(text, 16).ok());
+    let compatible = hex(lines.next(), "compatible").and_then(|bits| u32::try_from(bits).ok());
+    let incompatible = hex(lines.next(), "incompatible").and_then(|bits| u32::try_from(bits).ok());
+    let id = hex(lines.next(), "id").map(StoreId);
+    let (Some(compatible), Some(incompatible), Some(id)) = (compatible, incompatible, id) else {
+        return Err(Error::damaged(path, 0, "the store's id is not readable"));
+    };
+    if found_text != text(found, (compatible, incompatible), id) {
+        return Err(Error::damaged(path, 0, "it is no store's identity"));
+    }
+    // What is compatible may be passed over, and stays as it is: this file is never
+    // written anew.
+    match incompatible & !INCOMPATIBLE_KNOWN {
+        0 => Ok(Some(id)),
+        features => Err(Error::UnknownFeatures {
+            path: disk.path(""),
+            features,
+        }),
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
-use crate::storage::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, text_len};
+use crate::storage::block::{
+    Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len,
+};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
-use crate::storage::event::Event;
+use crate::storage::event::{Event, Texts};
 use crate::storage::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::storage::identity::StoreId;
 use crate::storage::names;
@@ -151,8 +153,8 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Whether a job of this size is stored in pieces.
-    pub(crate) fn is_large(id: &str, request: &str) -> bool {
-        text_len(id.len(), request.len()) > PIECE_BYTES
+    pub(crate) fn is_large(texts: &Texts<'_>) -> bool {
+        stored_len(texts) > PIECE_BYTES
     }
 
     /// Adds a job that is stored in pieces to the graph last begun.
@@ -160,7 +162,7 @@ impl<'d> PackWriter<'d> {
         &mut self,
         graph: u32,
         sequence: u64,
-        job: (&str, &str, u64),
+        job: (&Texts<'_>, u64),
         foreign_ids: bool,
     ) -> Result<()> {
         let offset = self.offset();
@@ -179,7 +181,7 @@ impl<'d> PackWriter<'d> {
             large: true,
             foreign_ids,
             purged: false,
-            first_ms: job.2,
+            first_ms: job.1,
             span_ms: 0,
         });
         Ok(())
@@ -363,8 +365,7 @@ pub(crate) struct JobsWriter<'w, 'd> {
 #[derive(Clone, Copy)]
 pub(crate) struct PackedJob<'a> {
     pub(crate) sequence: u64,
-    pub(crate) id: &'a str,
-    pub(crate) request: &'a str,
+    pub(crate) texts: Texts<'a>,
     pub(crate) time_ms: u64,
     pub(crate) fingerprint: Fingerprint,
 }
@@ -401,26 +402,25 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
     pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_foreign: bool) -> Result<()> {
         let &PackedJob {
             sequence,
-            id,
-            request,
+            ref texts,
             time_ms,
             fingerprint,
         } = job;
         self.follow(sequence, sequence + 1)?;
         self.fingerprints.push((fingerprint, sequence));
-        if PackWriter::is_large(id, request) {
+        if PackWriter::is_large(texts) {
             self.end_block()?;
             return self
                 .writer
-                .large(self.graph, sequence, (id, request, time_ms), is_foreign);
+                .large(self.graph, sequence, (texts, time_ms), is_foreign);
         }
-        if !self.block.has_room_for(id.len(), request.len()) {
+        if !self.block.has_room_for(texts) {
             self.end_block()?;
         }
         if self.block.rows.is_empty() {
             self.block.clear(sequence);
         }
-        self.block.push(id, request, time_ms);
+        self.block.push(texts, time_ms);
         self.foreign_ids |= is_foreign;
         Ok(())
     }

@@ -45,7 +45,7 @@ impl Committer {
     ) -> Result<bool> {
         let now_ms = round.now_ms;
         let sequence = round.next_sequence(graph);
-        let submission = Submission::new(engine.store, job.request.clone());
+        let submission = Submission::new(engine.store, job.kept.clone());
         round.now_ms = job.submitted_ms.unwrap_or(now_ms);
         let submitted = match &job.id {
             None => {
@@ -60,7 +60,7 @@ impl Committer {
                 };
                 match known {
                     Err(error) => Err(error),
-                    Ok(Some(known)) if known == job.request => Ok(false),
+                    Ok(Some(known)) if known == job.kept.request => Ok(false),
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => engine.check_not_purged(graph, id).map(|()| {
                         self.record(round, graph, sequence, id, &submission);
@@ -68,7 +68,7 @@ impl Committer {
                             round.foreign.push((graph.id_hash(id.as_str()), sequence));
                         }
                         let key = (graph.number, id.clone());
-                        round.brought.insert(key, job.request.clone());
+                        round.brought.insert(key, job.kept.request.clone());
                         true
                     }),
                 }

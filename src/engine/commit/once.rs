@@ -37,7 +37,7 @@ impl Committer {
             },
         };
         match owner {
-            KeyOwner::Job(id, known) if known == submission.request => {
+            KeyOwner::Job(id, known) if known == submission.kept.request => {
                 return Ok(Answer::ExistsAs(id));
             }
             KeyOwner::Job(id, _) => return Err(Error::KeyTaken { id }),
@@ -53,7 +53,7 @@ impl Committer {
             key,
         });
         round.foreign.push((graph.key_hash(key), lsn));
-        let owner = (id.clone(), submission.request.clone());
+        let owner = (id.clone(), submission.kept.request.clone());
         round.keyed.insert((graph.number, key.to_owned()), owner);
         Ok(Answer::Created(id))
     }

@@ -248,7 +248,10 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
             acts.push(None);
             actions.push(Action::Submit {
                 graph: graph.clone(),
-                submission: Submission::new(store.engine.store, request(300)),
+                submission: Submission::new(
+                    store.engine.store,
+                    store.engine.options.secret_keys.keep(request(300)),
+                ),
             });
         }
         if n < 2 {

@@ -225,7 +225,7 @@ pub(crate) fn each_request(
     if place.large {
         let large = Large::in_pack(part, *place)?;
         let row = large.row;
-        let text = large.text()?;
+        let (text, _) = large.whole()?;
         let request = text.get(row.request_range()).ok_or_else(damaged)?;
         let request = std::str::from_utf8(request).map_err(|_| damaged())?;
         each(place.first_sequence, request);

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +39,9 @@ impl Folder {
         Folder::create(parent)?;
         match fs::DirBuilder::new().mode(0o700).create(path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            other => other?,
+            Err(e) => return Err(e),
+            // The umask may have taken the owner's rights, too.
+            Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700))?,
         }
         fs::File::open(parent)?.sync_all()
     }
@@ -53,6 +55,7 @@ impl Disk for Folder {
             .create_new(true)
             .mode(0o600)
             .open(self.path.join(name))?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
         Ok(Arc::new(OsFile(file)))
     }
 
