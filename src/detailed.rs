@@ -89,14 +89,6 @@ enum Stage {
     Over,
 }
 
-impl DetailedChunks {
-    /// Whether no piece is left.
-    #[cfg(feature = "http")]
-    pub(crate) fn is_over(&self) -> bool {
-        self.stage == Stage::Over
-    }
-}
-
 impl Iterator for DetailedChunks {
     type Item = Result<Vec<u8>>;
 

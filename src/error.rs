@@ -235,6 +235,17 @@ pub enum Error {
         /// One of the names found in it.
         found: String,
     },
+    /// The folder's path is longer than that of a socket can be.
+    #[error("the path {} has {given_bytes} bytes, that of a socket takes at most {max_bytes}; open the store by a shorter path, such as a relative one or a link",
+        path.display())]
+    PathTooLong {
+        /// The socket's path.
+        path: PathBuf,
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The greatest length in bytes.
+        max_bytes: usize,
+    },
     /// There is no store and none was to be created.
     #[error("there is no store at {}; create it by opening it with create(true)", path.display())]
     StoreMissing {
@@ -507,6 +518,7 @@ impl Error {
             Error::InvalidOption { .. }
             | Error::NotAStore { .. }
             | Error::StoreMissing { .. }
+            | Error::PathTooLong { .. }
             | Error::NewerFormat { .. }
             | Error::OlderFormat { .. }
             | Error::UnknownFeatures { .. }

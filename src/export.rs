@@ -109,18 +109,6 @@ pub struct Export {
 }
 
 impl Export {
-    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
-    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
-    /// that is to work on them. Keep such lines as you keep the credentials in them.
-    ///
-    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
-    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
-    #[must_use]
-    pub fn reveal_secrets(mut self) -> Export {
-        self.reveals = true;
-        self
-    }
-
     /// The jobs of a page as members of the list's array.
     pub(crate) fn members(page: &Page) -> Export {
         Export {
@@ -137,6 +125,18 @@ impl Export {
             line: Vec::new(),
             reveals: false,
         }
+    }
+
+    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
+    /// that is to work on them. Keep such lines as you keep the credentials in them.
+    ///
+    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
+    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    #[must_use]
+    pub fn reveal_secrets(mut self) -> Export {
+        self.reveals = true;
+        self
     }
 
     /// Writes the next lines, about a block's worth; `false` once all are written.
@@ -278,7 +278,7 @@ impl Export {
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
         }
         let is_masked = !self.reveals && !secrets.is_empty();
-        if is_masked || is_redacted(secrets) {
+        if self.form == Form::Lines && (is_masked || is_redacted(secrets)) {
             out.extend_from_slice(br#","redacted":true"#);
         }
         let detail = match state {
@@ -286,20 +286,19 @@ impl Export {
             State::Running | State::Complete => self.detail(sequence)?,
         };
         let finished = detail.finished.filter(|_| state == State::Complete);
+        let (engine, core) = (self.graph.engine(), &self.graph.core);
         let outcome = match state {
-            State::Complete => {
-                let (engine, core) = (self.graph.engine(), &self.graph.core);
-                Some(engine.outcome(core, sequence, &detail, &mut self.extras)?)
-            }
+            State::Complete => Some(engine.outcome(core, sequence, &detail, &mut self.extras)?),
             State::Pending | State::Running => None,
         };
         let progress = || {
-            let cell = self.graph.core.state.read().watched.get(&sequence).cloned();
+            let cell = core.state.read().watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
         let life = Life {
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
+            masked: (!self.reveals).then_some(&engine.options.secret_keys),
             submitted_ms: row.submitted_ms,
             started_ms: detail.started_ms,
             finished_ms: finished.map(|end| end.at_ms),
@@ -307,7 +306,6 @@ impl Export {
                 Form::Members if state == State::Running => progress(),
                 Form::Members | Form::Lines => None,
             },
-            masked: (!self.reveals).then_some(&self.graph.engine().options.secret_keys),
         };
         match self.form {
             Form::Lines => {
@@ -339,12 +337,12 @@ impl Export {
 pub(crate) struct Life<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
+    /// Keys whose values are masked in the outcome's detail.
+    pub(crate) masked: Option<&'a SecretKeys>,
     pub(crate) submitted_ms: u64,
     pub(crate) started_ms: Option<u64>,
     pub(crate) finished_ms: Option<u64>,
     pub(crate) progress: Option<Progress>,
-    /// The keys whose values are masked in the outcome's detail.
-    pub(crate) masked: Option<&'a SecretKeys>,
 }
 
 impl<'a> Life<'a> {
@@ -352,11 +350,11 @@ impl<'a> Life<'a> {
         Life {
             cancel_requested: job.cancel_requested,
             outcome: job.outcome.as_ref(),
+            masked: Some(&job.secret_keys),
             submitted_ms: to_ms(job.submitted_at),
             started_ms: job.started_at.map(to_ms),
             finished_ms: job.finished_at.map(to_ms),
             progress: job.progress.clone(),
-            masked: Some(&job.secret_keys),
         }
     }
 

@@ -46,11 +46,14 @@
 //!
 //! [axum]: https://docs.rs/axum
 
+mod admin;
 mod answer;
 mod around;
 mod auth;
+pub(crate) mod control;
 mod encoding;
 mod failure;
+mod incoming;
 mod limits;
 mod list;
 mod metrics;
@@ -61,6 +64,7 @@ mod serve;
 mod stream;
 
 pub use self::auth::{Access, Action, Caller, Token};
+pub use self::control::Control;
 pub use self::failure::no_such_resource;
 pub use self::limits::Limits;
 pub use self::metrics::{METRICS_CONTENT_TYPE, metrics};

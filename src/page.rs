@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::job::Job;
 use crate::list::Cursor;
 
-/// Bytes of JSON that are handed on at once, about.
+/// Bytes of JSON that are handed on at once, about: a piece with fewer is the last.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Pieces below this size are gathered before they are written.
@@ -230,14 +230,6 @@ pub struct Chunks {
     snapshot: Arc<Snapshot>,
     /// Gone after the end or an error.
     document: Option<Document>,
-}
-
-impl Chunks {
-    /// Whether no piece is left.
-    #[cfg(feature = "http")]
-    pub(crate) fn is_over(&self) -> bool {
-        self.document.is_none()
-    }
 }
 
 impl Iterator for Chunks {

@@ -7,10 +7,10 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use std::sync::Arc;
 
-use crate::error::{Failure, Result};
+use crate::error::{Error, Failure, Result};
 use crate::graph::Graph;
 use crate::http::auth::{Action, Hook};
 use crate::http::encoding::Encoding;
@@ -42,11 +42,15 @@ impl Shared {
     }
 
     /// Does something with a graph off the serving threads.
-    pub(crate) async fn with_graph<T: Send + 'static>(
+    pub(crate) async fn with_graph<T, E>(
         &self,
         (project_id, name): (String, String),
-        work: impl FnOnce(Graph) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
+        work: impl FnOnce(Graph) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + From<Failure> + Send + 'static,
+    {
         let store = self.store.clone();
         blocking(move || work(store.graph(&project_id, &name)?)).await
     }
@@ -78,14 +82,18 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
 }
 
 /// Does something that reads or writes files.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
     let span = tracing::Span::current();
     let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
     done.unwrap_or_else(|error| {
         tracing::error!(%error, "a request could not be answered");
-        Err(Failure::fault())
+        Err(Failure::fault().into())
     })
 }
 
@@ -95,9 +103,4 @@ pub(crate) fn json(text: impl Into<Body>) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, crate::http::failure::JSON);
     response
-}
-
-/// An answer, or the failure's.
-pub(crate) fn either(answer: Result<Response, Failure>) -> Response {
-    answer.unwrap_or_else(IntoResponse::into_response)
 }

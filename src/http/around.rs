@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::error::{Failure, excerpt};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is taken up to this length.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -51,7 +51,7 @@ pub(crate) async fn around(
 }
 
 /// The client's, if it is one that a log can hold, or a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     let given = headers.get(REQUEST_ID).filter(|id| {
         let bytes = id.as_bytes();

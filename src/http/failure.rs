@@ -6,10 +6,11 @@
 //! the moment is told when to come again.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::{Error, Failure, excerpt};
+use crate::http::around::{REQUEST_ID, request_id};
 
 /// What every answer of this module is, if it is not said otherwise.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -101,8 +102,11 @@ impl IntoResponse for Failure {
 /// let app: axum::Router = axum::Router::new().fallback(jobstore::http::no_such_resource);
 /// # drop(app);
 /// ```
-pub async fn no_such_resource() -> Response {
-    Failure::not_found().into_response()
+pub async fn no_such_resource(headers: HeaderMap) -> Response {
+    let mut response = Failure::not_found().into_response();
+    let id = request_id(&headers);
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
 }
 
 /// The contract has no word for a method that a path does not take; axum says which ones

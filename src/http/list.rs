@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use crate::error::{Error, Failure, Result};
 use crate::export::Life;
+use crate::graph::Graph;
 use crate::http::answer::{Shared, encoding, json};
 use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
@@ -33,18 +34,20 @@ impl Shared {
             false => None,
         };
         let encoding = encoding(headers);
-        let found = self.with_graph(graph, move |graph| {
+        let found = self.with_graph(graph, move |graph| -> Result<_, Failure> {
             let _place = place;
             let page = match &asked.job_id {
                 None => graph.list(asked.list)?,
                 Some(id) => {
-                    let page = graph.list_one(id).map_err(|error| not_found(error, id))?;
+                    let page = graph
+                        .list_one(id)
+                        .map_err(|e| not_found::<Failure>(e, id))?;
                     page.past(asked.list.offset)
                 }
             };
-            let text = match asked.detail {
-                true => Text::Detailed(page.detailed_chunks()),
-                false => Text::Page(page.chunks()),
+            let text: Text = match asked.detail {
+                true => Box::new(page.detailed_chunks()),
+                false => Box::new(page.chunks()),
             };
             Ok((Source::begin(text, encoding)?, page.total(), page.next()))
         });
@@ -69,14 +72,8 @@ impl Shared {
         query: Option<&str>,
     ) -> Result<Response, Failure> {
         Query::parse(query)?.end()?;
-        let state = self.with_graph(graph, move |graph| {
-            let job = graph.job(&id).map_err(|error| not_found(error, &id))?;
-            let job = match job {
-                Some(job) => job,
-                // Says why.
-                None => return Err(not_found(graph.not_there_by_text(&id), &id)),
-            };
-            Ok(state_document(&job))
+        let state = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+            Ok(state_document(&one::<Failure>(&graph, &id)?))
         });
         Ok(json(state.await?))
     }
@@ -89,22 +86,36 @@ impl Shared {
         query: Option<&str>,
     ) -> Result<Response, Failure> {
         Query::parse(query)?.end()?;
-        let done = self.with_graph(graph, move |graph| {
-            graph.cancel(&id).map_err(|error| match error {
-                Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
-                    Failure::unknown_job_to_cancel(&id)
-                }
-                other => other.into(),
-            })
+        let done = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+            graph.cancel(&id).map_err(|error| to_cancel(error, &id))
         });
         done.await.map(|_| json("{}"))
     }
 }
 
 /// What cannot be an id is no job's.
-pub(crate) fn not_found(error: Error, id: &str) -> Failure {
+pub(crate) fn not_found<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
     match error {
-        Error::InvalidJobId { .. } => Failure::unknown_job(id),
+        Error::InvalidJobId { .. } => Failure::unknown_job(id).into(),
+        other => other.into(),
+    }
+}
+
+/// The job with this id.
+pub(crate) fn one<E: From<Error> + From<Failure>>(graph: &Graph, id: &str) -> Result<Job, E> {
+    match graph.job(id) {
+        Ok(Some(job)) => Ok(job),
+        Ok(None) => Err(not_found(graph.not_there_by_text(id), id)),
+        Err(error) => Err(not_found(error, id)),
+    }
+}
+
+/// No job can be called off that is not there, for whatever reason.
+pub(crate) fn to_cancel<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+    match error {
+        Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
+            Failure::unknown_job_to_cancel(id).into()
+        }
         other => other.into(),
     }
 }

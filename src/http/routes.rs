@@ -17,7 +17,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get};
 
 use crate::error::Failure;
-use crate::http::answer::{Shared, either};
+use crate::http::answer::Shared;
 use crate::http::around::around;
 use crate::http::auth::{Access, Action, Caller, Hook};
 use crate::http::failure::wrong_method;
@@ -155,10 +155,6 @@ impl Routes {
         self.list().merge(self.job()).merge(self.cancel())
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
     pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<Shared>) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -195,13 +191,10 @@ async fn list(
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let answer = async {
-        let graph = place(path)?;
-        shared.authorize(&headers, &graph.0, Action::Read).await?;
-        shared.list(graph, query.as_deref(), &headers).await
-    };
-    either(answer.await)
+) -> Result<Response, Failure> {
+    let graph = place(path)?;
+    shared.authorize(&headers, &graph.0, Action::Read).await?;
+    shared.list(graph, query.as_deref(), &headers).await
 }
 
 async fn job(
@@ -209,15 +202,12 @@ async fn job(
     path: Job,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let answer = async {
-        let (project_id, graph, id) = place(path)?;
-        shared
-            .authorize(&headers, &project_id, Action::Read)
-            .await?;
-        shared.job((project_id, graph), id, query.as_deref()).await
-    };
-    either(answer.await)
+) -> Result<Response, Failure> {
+    let (project_id, graph, id) = place(path)?;
+    shared
+        .authorize(&headers, &project_id, Action::Read)
+        .await?;
+    shared.job((project_id, graph), id, query.as_deref()).await
 }
 
 async fn cancel(
@@ -225,15 +215,12 @@ async fn cancel(
     path: Job,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let answer = async {
-        let (project_id, graph, id) = place(path)?;
-        shared
-            .authorize(&headers, &project_id, Action::Cancel)
-            .await?;
-        shared
-            .cancel((project_id, graph), id, query.as_deref())
-            .await
-    };
-    either(answer.await)
+) -> Result<Response, Failure> {
+    let (project_id, graph, id) = place(path)?;
+    shared
+        .authorize(&headers, &project_id, Action::Cancel)
+        .await?;
+    shared
+        .cancel((project_id, graph), id, query.as_deref())
+        .await
 }

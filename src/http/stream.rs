@@ -21,68 +21,31 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::detailed::DetailedChunks;
 use crate::error::{Error, Result};
-use crate::export::Export;
-use crate::find::Matches;
 use crate::http::encoding::{Encoder, Encoding};
 use crate::http::limits::Limits;
-use crate::page::{CHUNK_BYTES, Chunks};
+use crate::page::CHUNK_BYTES;
 
 /// Encoded pieces below this size are gathered.
 const GATHERED_BYTES: usize = 16 << 10;
 
-/// A text that is made in pieces.
-pub(crate) enum Text {
-    Page(Chunks),
-    Detailed(DetailedChunks),
-    Export(Box<Export>),
-    Found(Box<Matches>, usize),
-}
+/// A text that is made in pieces of [`CHUNK_BYTES`] or some more; one with fewer is the
+/// last.
+pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
 
-impl Text {
-    /// The next piece of about 64 KiB.
-    fn next(&mut self) -> Option<Result<Vec<u8>>> {
-        match self {
-            Text::Page(chunks) => chunks.next(),
-            Text::Detailed(chunks) => chunks.next(),
-            Text::Export(export) => lines(|out| export.write_some(out)),
-            Text::Found(matches, left) => lines(|out| {
-                let Some(fewer) = left.checked_sub(1) else {
-                    return Ok(false);
-                };
-                let Some(job) = matches.next().transpose()? else {
-                    return Ok(false);
-                };
-                *left = fewer;
-                out.extend_from_slice(job.to_json().as_bytes());
-                out.push(b'\n');
-                Ok(true)
-            }),
+/// A text of lines: `some` adds a few, and says whether there are more.
+pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
+    Box::new(std::iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while piece.len() < CHUNK_BYTES {
+            match some(&mut piece) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Some(Err(error)),
+            }
         }
-    }
-
-    /// Whether it is known that no piece is left.
-    fn is_over(&self) -> bool {
-        match self {
-            Text::Page(chunks) => chunks.is_over(),
-            Text::Detailed(chunks) => chunks.is_over(),
-            Text::Export(_) | Text::Found(..) => false,
-        }
-    }
-}
-
-fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool>) -> Option<Result<Vec<u8>>> {
-    let mut piece = Vec::new();
-    while piece.len() < CHUNK_BYTES {
-        match some(&mut piece) {
-            Ok(true) => {}
-            Ok(false) if piece.is_empty() => return None,
-            Ok(false) => break,
-            Err(error) => return Some(Err(error)),
-        }
-    }
-    Some(Ok(piece))
+        Some(Ok(piece))
+    }))
 }
 
 /// A text on its way out, encoded.
@@ -105,7 +68,7 @@ impl Source {
     /// Makes the first piece: what fails up to here is an answer, not an aborted one.
     pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<Begun> {
         let first = text.next().transpose()?.unwrap_or_default();
-        let is_all = text.is_over();
+        let is_all = first.len() < CHUNK_BYTES;
         let encoding = encoding.for_text(&first, is_all);
         let mut encoder = encoding.encoder().map_err(|e| Error::output(&e))?;
         let mut piece = encoder
@@ -128,36 +91,37 @@ impl Source {
         self
     }
 
-    /// The next piece, as it goes out; none behind the last.
-    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    /// The next piece, as it goes out, and whether it is the last.
+    fn next(&mut self) -> Result<(Vec<u8>, bool)> {
         let failed = |e: io::Error| Error::output(&e);
-        let Some(encoder) = &mut self.encoder else {
-            return Ok(None);
-        };
-        let mut piece = Vec::new();
-        while piece.len() < GATHERED_BYTES {
-            match self.text.next().transpose()? {
-                Some(text) if piece.is_empty() => {
-                    piece = encoder.piece(text, false).map_err(failed)?;
-                }
-                Some(text) => piece.append(&mut encoder.piece(text, false).map_err(failed)?),
-                None => {
-                    if let Some(encoder) = self.encoder.take() {
-                        piece.append(&mut encoder.finish().map_err(failed)?);
-                    }
-                    break;
-                }
+        let mut ready = Vec::new();
+        while let Some(encoder) = &mut self.encoder {
+            let text = self.text.next().transpose()?.unwrap_or_default();
+            let is_last = text.len() < CHUNK_BYTES;
+            let piece = encoder.piece(text, false).map_err(failed)?;
+            match ready.is_empty() {
+                true => ready = piece,
+                false => ready.extend_from_slice(&piece),
+            }
+            if is_last {
+                let end = self.encoder.take().map(Encoder::finish);
+                ready.append(&mut end.transpose().map_err(failed)?.unwrap_or_default());
+            } else if ready.len() >= GATHERED_BYTES {
+                break;
             }
         }
-        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+        Ok((ready, self.encoder.is_none()))
     }
 }
+
+/// A source, and the next piece of it.
+type Made = (Source, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are made by the runtime's blocking threads.
 pub(crate) struct Streamed {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
-    making: Option<JoinHandle<(Source, Result<Option<Vec<u8>>>)>>,
+    making: Option<JoinHandle<Made>>,
     is_over: bool,
     runtime: Handle,
     watch: JoinHandle<()>,
@@ -273,19 +237,18 @@ impl Body for Streamed {
         let made = ready!(Pin::new(making).poll(context));
         self.making = None;
         match made {
-            Ok((source, Ok(Some(piece)))) => {
-                if source.encoder.is_none() {
-                    // It was the last; nothing is to be kept for the client's sake.
-                    self.is_over = true;
-                    return Poll::Ready(Some(Ok(Frame::data(piece.into()))));
+            // Nothing is to be kept while the last piece is on its way.
+            Ok((_, Ok((piece, true)))) => {
+                self.is_over = true;
+                match piece.is_empty() {
+                    true => Poll::Ready(None),
+                    false => Poll::Ready(Some(Ok(Frame::data(piece.into())))),
                 }
+            }
+            Ok((source, Ok((piece, false)))) => {
                 let by = later(Instant::now(), self.stall).min(self.until);
                 *self.waiting.0.lock() = (Some(source), by);
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
-            }
-            Ok((_, Ok(None))) => {
-                self.is_over = true;
-                Poll::Ready(None)
             }
             Ok((_, Err(error))) => self.fault(&error),
             Err(error) => self.fault(&error),
