@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::{
-    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, show,
-    stats, verify,
+    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, serve,
+    show, stats, verify,
 };
 
 const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, moves, checks jobs";
@@ -68,6 +68,7 @@ enum Verb {
     Import(import::Arguments),
     Backup(backup::Arguments),
     Purge(purge::Arguments),
+    Serve(serve::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -88,6 +89,7 @@ impl Arguments {
             Verb::Import(arguments) => import::run(place, &arguments),
             Verb::Backup(arguments) => backup::run(place, &arguments),
             Verb::Purge(arguments) => purge::run(place, &arguments),
+            Verb::Serve(arguments) => serve::run(place, &arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
         }

@@ -29,9 +29,11 @@ mod progress;
 mod purge;
 mod repair;
 mod row;
+mod serve;
 mod show;
 mod stats;
 mod table;
+mod tokens;
 mod verify;
 mod when;
 

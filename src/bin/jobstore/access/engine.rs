@@ -70,12 +70,6 @@ impl Engine {
         self.object(Question::post(&["control", "verify"], ""))
     }
 
-    /// The numbers, as the library has them in JSON.
-    pub(super) fn stats(&self) -> Result<String, Problem> {
-        self.socket
-            .whole(Question::get(&["control", "stats"]), &mut || {})
-    }
-
     fn each_line(answer: Answer<'_>, each: EachLine<'_>) -> Result<u64, Problem> {
         let mut lines = BufReader::new(answer);
         let (mut line, mut count) = (String::new(), 0);
@@ -355,7 +349,8 @@ impl Access for Engine {
     }
 
     fn stats(&self) -> Result<String, Problem> {
-        Engine::stats(self)
+        self.socket
+            .whole(Question::get(&["control", "stats"]), &mut || {})
     }
 
     fn close(&self) -> Result<(), Problem> {

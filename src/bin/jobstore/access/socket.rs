@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
@@ -108,10 +108,6 @@ impl Socket {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(refused)?;
         Ok(Socket { path, runtime })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Asks, and gives the answer as it comes; `waiting` is told that it did not come yet.
