@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 /// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,4 +29,26 @@ pub enum Health {
     },
     /// It was closed.
     Closed,
+}
+
+impl Health {
+    /// The state as one word: `ok`, `degraded`, `readOnly` or `closed`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Health::Ok => "ok",
+            Health::Degraded { .. } => "degraded",
+            Health::ReadOnly { .. } => "readOnly",
+            Health::Closed => "closed",
+        }
+    }
+
+    /// `{"state":"degraded","why":".."}`.
+    pub(crate) fn json(&self) -> Value {
+        let mut health = json!({ "state": self.as_str() });
+        if let Health::Degraded { why } | Health::ReadOnly { why } = self {
+            health["why"] = why.as_ref().into();
+        }
+        health
+    }
 }

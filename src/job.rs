@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::id::JobId;
 use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::secrets::SecretKeys;
 
 /// Where a job is in its life.
 ///
@@ -73,6 +74,8 @@ pub struct Job {
     /// What may be shown of it.
     pub(crate) masked: Request,
     pub(crate) is_redacted: bool,
+    /// What is masked of its outcome's detail.
+    pub(crate) secret_keys: SecretKeys,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) progress: Option<Progress>,
     pub(crate) cancel_requested: bool,

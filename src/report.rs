@@ -1,6 +1,6 @@
 //! What a look at every byte of a store has found.
 //!
-//! Owns: [`Report`], [`Repaired`] and how they are shown. Must not know: how the
+//! Owns: [`Report`], [`Verified`], [`Repaired`] and how they are shown. Must not know: how the
 //! files are read.
 //! Promise: whatever is not sound is listed with its file and place; no report
 //! carries a request's text.
@@ -8,14 +8,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// What [`JobStore::verify`](crate::JobStore::verify) and
 /// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
-/// JSON by [`Report::to_json`].
-#[derive(Clone, Debug, Default, Serialize)]
+/// JSON by [`Report::to_json`], from which it can be read again.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The store's folder.
@@ -37,8 +37,19 @@ pub struct Report {
     pub index_fault: Option<String>,
 }
 
+/// How far a look at a store has come: see
+/// [`JobStore::verify_with`](crate::JobStore::verify_with).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Bytes of the log that were read.
+    pub bytes: u64,
+    /// Bytes of the log.
+    pub of: u64,
+}
+
 /// One graph in a [`Report`].
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GraphReport {
     /// The id of the project it belongs to.
@@ -54,7 +65,7 @@ pub struct GraphReport {
 }
 
 /// A place that does not hold what was written to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Damage {
     /// The file.

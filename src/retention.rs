@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
+use crate::engine::retention::STEP_JOBS;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -233,12 +234,21 @@ impl Graph {
     /// Those of [`Graph::list`] and of every write. What was purged before an error
     /// stays so.
     pub fn purge(&self, list: List) -> Result<Purged> {
+        self.purge_with(list, |_| {})
+    }
+
+    /// The same, and `progress` is told of it after each commit.
+    ///
+    /// # Errors
+    /// Those of [`Graph::purge`].
+    pub fn purge_with(&self, list: List, mut progress: impl FnMut(Purged)) -> Result<Purged> {
         self.check_writable()?;
         let mut done = Purged::default();
         self.each_to_purge(list, |sequences| {
-            done.jobs += self
-                .engine()
-                .purge(&self.core, sequences, PurgeReason::ByHand)?;
+            for some in sequences.chunks(STEP_JOBS) {
+                done.jobs += self.engine().purge(&self.core, some, PurgeReason::ByHand)?;
+                progress(done);
+            }
             Ok(())
         })?;
         self.engine().wake_packer();

@@ -18,7 +18,7 @@ use crate::health::Health;
 use crate::options::Options;
 use crate::queue::StoreQueue;
 use crate::recovered::Recovered;
-use crate::report::{Repaired, Report};
+use crate::report::{Repaired, Report, Verified};
 use crate::storage::disk::Disk;
 
 /// Bytes a project id or graph name may have.
@@ -123,7 +123,28 @@ impl JobStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(dir: impl AsRef<Path>) -> Result<Report> {
-        check::verify_folder(dir.as_ref())
+        JobStore::verify_with(dir, |_| {})
+    }
+
+    /// The same, and `progress` is told of it at the beginning, after each block and
+    /// segment, and at the end.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::verify`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # jobstore::JobStore::open(dir)?.close()?;
+    /// let report = jobstore::JobStore::verify_with(dir, |seen| {
+    ///     eprintln!("{} of {} bytes", seen.bytes, seen.of);
+    /// })?;
+    /// assert!(report.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify_with(dir: impl AsRef<Path>, progress: impl FnMut(Verified)) -> Result<Report> {
+        check::verify_folder(dir.as_ref(), progress)
     }
 
     /// Sets aside what is damaged in the store in `dir`, which must not be open, so
@@ -364,6 +385,8 @@ impl JobStore {
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
     pub fn close(&self) -> Result<()> {
+        #[cfg(feature = "http")]
+        self.engine().control.end();
         self.engine().close()
     }
 }

@@ -145,6 +145,34 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
 }
 
 #[test]
+fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, movie) = open(root.path());
+    fill(&movie, &mut Random(5), 200);
+    let secret = request("c", r#"{"a":{"SecretKey":"canary"}}"#);
+    movie.submit_as("secret", secret).unwrap();
+    let outcome = Outcome::failed("", "").with_detail_json(r#"{"accessKey":"canary"}"#);
+    let run = movie.run("secret").unwrap();
+    run.complete(outcome.unwrap()).unwrap();
+    let masked = request("c", r#"{"accessKey":"******"}"#)
+        .as_json()
+        .to_owned();
+    import(
+        &movie,
+        &format!(r#"{{"request":{masked},"redacted":true}}"#),
+    );
+    common::pack(&store, root.path());
+    let page = movie.list(List::new()).unwrap();
+    let own: String = page
+        .jobs()
+        .map(|job| job.unwrap().to_json() + "\n")
+        .collect();
+    assert!(own == exported(&movie, List::new()));
+    assert!(!own.contains("canary"));
+    assert_eq!(own.matches(r#""redacted":true"#).count(), 2);
+}
+
+#[test]
 fn an_export_goes_on_where_another_ended_and_keeps_the_lists_order_and_filter() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();

@@ -117,6 +117,22 @@ fn a_sound_store_is_said_to_be_so_and_nothing_changes() {
 }
 
 #[test]
+fn who_verifies_is_told_how_far_it_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    make_store(dir.path());
+    damage_a_block(dir.path());
+    let mut told = Vec::new();
+    let report = JobStore::verify_with(dir.path(), |seen| told.push((seen.bytes, seen.of)));
+    let bytes = report.unwrap().bytes;
+    assert!(told.len() > 3, "{told:?}");
+    assert!(told.is_sorted(), "{told:?}");
+    assert!(told.iter().all(|&(_, of)| of >= bytes), "{told:?}");
+    assert_eq!(told.first().unwrap().0, 0);
+    let last = told.last().unwrap();
+    assert_eq!(last.0, last.1);
+}
+
+#[test]
 fn what_is_not_a_store_at_rest_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = JobStore::verify(dir.path().join("nowhere")).unwrap_err();

@@ -512,3 +512,17 @@ fn life(seed: u64) {
         }
     }
 }
+
+#[test]
+fn who_purges_by_hand_is_told_how_far_it_has_come() {
+    let store = JobStore::in_memory().unwrap();
+    let graph = store.create_graph("1", "g").unwrap();
+    graph.submit_all(vec![request("c", "{}"); 2500]).unwrap();
+    while let Some(run) = graph.run_next().unwrap() {
+        run.complete(Outcome::succeeded()).unwrap();
+    }
+    let mut told = Vec::new();
+    let done = graph.purge_with(List::new(), |purged| told.push(purged.jobs));
+    assert_eq!(done.unwrap().jobs, 2500);
+    assert_eq!(told, [1024, 2048, 2500]);
+}

@@ -17,24 +17,25 @@ use crate::engine::open::{load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::survey::{Survey, check_pack};
+use crate::engine::survey::{self, Survey, check_pack};
 use crate::error::{Error, Result};
 use crate::index::folder::Wanted;
 use crate::index::nothing::NoIndex;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
 use crate::options::Options;
-use crate::report::{Damage, GraphReport, Repaired, Report};
+use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
 use crate::storage::disk::Disk;
+use crate::storage::names;
 use crate::storage::segment::Segment;
 
 /// Looks a store over that is not open.
 pub(crate) fn verify(disk: &dyn Disk) -> Result<Report> {
-    look(disk).map(|(_, report)| report)
+    look(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn look(disk: &dyn Disk) -> Result<(Survey, Report)> {
-    let survey = Survey::take(disk, &mut |_| Ok(()))?;
+fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
+    let survey = Survey::take(disk, pace)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
@@ -74,7 +75,7 @@ pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn In
 
 /// Sets aside what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
-    let (mut survey, mut found) = look(disk)?;
+    let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
     if survey.closed.is_none() && seen >= survey.next_lsn() {
@@ -297,10 +298,34 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
     }
 }
 
-/// Looks over the store in a folder.
-pub(crate) fn verify_folder(path: &Path) -> Result<Report> {
+/// Looks over the store in a folder, and tells how far it has come.
+pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
     let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
-    verify(&disk)
+    let of = log_bytes(&disk)?;
+    let mut done = Verified { bytes: 0, of };
+    progress(done);
+    let (_, report) = look(&disk, &mut |bytes| {
+        // What is damaged may be read twice.
+        done.bytes = (done.bytes + bytes).min(of);
+        progress(done);
+        Ok(())
+    })?;
+    done.bytes = of;
+    progress(done);
+    Ok(report)
+}
+
+/// Bytes of the log's files.
+fn log_bytes(disk: &dyn Disk) -> Result<u64> {
+    let failed = |name: &str, e| Error::io("look at", disk.path(name), &e);
+    let mut bytes = 0;
+    for name in disk.names().map_err(|e| failed("", e))? {
+        if names::pack_range(&name).is_some() || names::segment_epoch(&name).is_some() {
+            let len = disk.open(&name).and_then(|file| file.len());
+            bytes += len.map_err(|e| failed(&name, e))?;
+        }
+    }
+    Ok(bytes)
 }
 
 /// Repairs the store in a folder.

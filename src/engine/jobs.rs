@@ -139,6 +139,7 @@ impl JobReader {
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
             is_redacted: kept.is_redacted(),
             masked: kept.request,
+            secret_keys: engine.options.secret_keys.clone(),
             outcome: None,
             progress: None,
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),

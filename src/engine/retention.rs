@@ -27,7 +27,7 @@ use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
 
 /// Jobs that one event purges, at most.
-const STEP_JOBS: usize = 1024;
+pub(crate) const STEP_JOBS: usize = 1024;
 /// Bytes of references to results that one event carries, about.
 const STEP_RESULT_BYTES: usize = 64 << 10;
 /// Jobs that a round of the background purges before it looks after packs again.
