@@ -46,5 +46,45 @@ pub(crate) fn from_ms(time_ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(time_ms.min(TIME_MS_MAX))
 }
 
+/// A time as people and programs write it: `2026-02-28T08:15:00.250Z` (RFC 3339).
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let ms = to_ms(time);
+    let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
+    // Years that begin in March, so that a leap day is the last of its year, in eras of
+    // 400 of them: 0000-03-01 is 719468 days before 1970.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12 + 1;
+    let year = 400 * era + year + u64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
 /// The end of the year 9999: every system's clock can hold it.
-const TIME_MS_MAX: u64 = 253_402_300_799_999;
+pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_calendar_has_them() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_251_199_250, "2024-02-29T23:59:59.250Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (TIME_MS_MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(from_ms(ms)), text);
+        }
+    }
+}

@@ -16,8 +16,8 @@ use crate::job::State;
 use crate::parallel::in_order;
 use crate::storage::block::{BLOCK_STATUS, Row};
 
-const START: &[u8] = br#"{"jobs":["#;
-const END: &[u8] = br#"],"result":"success"}"#;
+pub(crate) const START: &[u8] = br#"{"jobs":["#;
+pub(crate) const END: &[u8] = br#"],"result":"success"}"#;
 
 /// Bytes of a document without jobs.
 pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;

@@ -7,7 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::clock;
 use crate::id::JobId;
 use crate::job::State;
 use crate::storage::revocable::Revoked;
@@ -187,10 +189,12 @@ pub enum Error {
         max: u64,
     },
     /// The job with that id was purged; its tombstone is still there.
-    #[error("job {id} was purged")]
+    #[error("job {id} was purged at {}", clock::rfc3339(*at))]
     JobPurged {
         /// The id.
         id: JobId,
+        /// When it was purged.
+        at: SystemTime,
     },
     /// The id belonged to a job that was purged: it is free again once its tombstone is
     /// forgotten.
@@ -240,6 +244,17 @@ pub enum Error {
         path: PathBuf,
         /// One of the names found in it.
         found: String,
+    },
+    /// The folder's path is longer than that of a socket can be.
+    #[error("the path {} has {given_bytes} bytes, that of a socket takes at most {max_bytes}; open the store by a shorter path, such as a relative one or a link",
+        path.display())]
+    PathTooLong {
+        /// The socket's path.
+        path: PathBuf,
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The greatest length in bytes.
+        max_bytes: usize,
     },
     /// There is no store and none was to be created.
     #[error("there is no store at {}; create it by opening it with create(true)", path.display())]
@@ -514,6 +529,7 @@ impl Error {
             Error::InvalidOption { .. }
             | Error::NotAStore { .. }
             | Error::StoreMissing { .. }
+            | Error::PathTooLong { .. }
             | Error::NewerFormat { .. }
             | Error::OlderFormat { .. }
             | Error::UnknownFeatures { .. }

@@ -24,10 +24,11 @@ use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
-use crate::job::{Job, State};
+use crate::job::{Job, Progress, State};
 use crate::json;
 use crate::list::{Cursor, List};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::page::Page;
 use crate::secrets::{Kept, SecretKeys, is_redacted};
 use crate::storage::block::{BLOCK_STATUS, Row};
 
@@ -71,6 +72,7 @@ impl Graph {
             snapshot: page.snapshot,
             stopped_at: page.next.filter(|_| page.is_stopped),
             list,
+            form: Form::Lines,
             reader: Reader::default(),
             place: None,
             jobs: 0,
@@ -82,11 +84,20 @@ impl Graph {
     }
 }
 
+/// What jobs are written as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Lines,
+    /// Members of the list's array, with what is known of each behind.
+    Members,
+}
+
 /// The lines of a graph's jobs, on their way out: from [`Graph::export`].
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
     list: List,
+    form: Form,
     reader: Reader,
     /// Up to where lines were written: the next job is at or behind it, or where newest
     /// come first before it.
@@ -102,6 +113,25 @@ pub struct Export {
 }
 
 impl Export {
+    /// The jobs of a page as members of the list's array.
+    pub(crate) fn members(page: &Page) -> Export {
+        Export {
+            graph: page.graph.clone(),
+            of: page.snapshot.selection.len,
+            snapshot: page.snapshot.clone(),
+            stopped_at: None,
+            list: List::new(),
+            form: Form::Members,
+            reader: Reader::default(),
+            place: None,
+            jobs: 0,
+            details: None,
+            extras: ExtraCache::default(),
+            line: Vec::new(),
+            reveals: false,
+        }
+    }
+
     /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
     /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
     /// that is to work on them. Keep such lines as you keep the credentials in them.
@@ -149,14 +179,13 @@ impl Export {
                 let (text, secrets) = large.whole()?;
                 let state = self.state(sequence);
                 self.put(sequence, state, (&text, &row, &secrets), &mut lines)?;
-                self.jobs += 1;
                 sequence + 1
             }
             Some(Unit::Block) => {
                 let block = std::mem::take(&mut self.reader.block);
                 let first = block.first_sequence;
                 let end = first + block.rows.len() as u64;
-                let mut sequences = Vec::new();
+                let (mut sequences, jobs) = (Vec::new(), self.jobs);
                 let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
                 while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
                     if found >= end.min(unit.end) {
@@ -181,8 +210,7 @@ impl Export {
                     self.put(sequence, state, (text, &row, secrets), &mut lines)
                 });
                 self.reader.block = block;
-                written?;
-                self.jobs += sequences.len() as u64;
+                written.inspect_err(|_| self.jobs = jobs)?;
                 end
             }
         };
@@ -238,7 +266,7 @@ impl Export {
         found.map_or(State::Complete, |(_, state)| state)
     }
 
-    /// Adds a job's line.
+    /// Adds a job: a line, or a member of an array.
     fn put(
         &mut self,
         sequence: u64,
@@ -246,6 +274,9 @@ impl Export {
         (text, row, secrets): (&[u8], &Row, &[u8]),
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        if self.form == Form::Members && self.jobs > 0 {
+            out.push(b',');
+        }
         let at = row.status_at();
         out.extend_from_slice(&text[..at]);
         out.extend_from_slice(state.as_str().as_bytes());
@@ -262,27 +293,46 @@ impl Export {
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
         }
         let is_masked = !self.reveals && !secrets.is_empty();
-        if is_masked || is_redacted(secrets) {
+        if self.form == Form::Lines && (is_masked || is_redacted(secrets)) {
             out.extend_from_slice(br#","redacted":true"#);
         }
         let detail = match state {
             State::Pending => Detail::default(),
             State::Running | State::Complete => self.detail(sequence)?,
         };
-        if state == State::Running && self.snapshot.is_cancelling(sequence) {
-            out.extend_from_slice(br#","cancelRequested":true"#);
-        }
-        if state == State::Complete {
-            let engine = self.graph.engine();
-            let outcome = engine.outcome(&self.graph.core, sequence, &detail, &mut self.extras)?;
-            let keys = (!self.reveals).then_some(&engine.options.secret_keys);
-            put_outcome(&outcome, keys, out);
-        }
-        put_ms("submittedAt", Some(row.submitted_ms), out);
-        put_ms("startedAt", detail.started_ms, out);
         let finished = detail.finished.filter(|_| state == State::Complete);
-        put_ms("finishedAt", finished.map(|end| end.at_ms), out);
-        out.extend_from_slice(b"}\n");
+        let (engine, core) = (self.graph.engine(), &self.graph.core);
+        let outcome = match state {
+            State::Complete => Some(engine.outcome(core, sequence, &detail, &mut self.extras)?),
+            State::Pending | State::Running => None,
+        };
+        let progress = || {
+            let cell = core.state.read().watched.get(&sequence).cloned();
+            cell.and_then(|cell| cell.progress.lock().clone())
+        };
+        let life = Life {
+            cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
+            outcome: outcome.as_ref(),
+            masked: (!self.reveals).then_some(&engine.options.secret_keys),
+            submitted_ms: row.submitted_ms,
+            started_ms: detail.started_ms,
+            finished_ms: finished.map(|end| end.at_ms),
+            progress: match self.form {
+                Form::Members if state == State::Running => progress(),
+                Form::Members | Form::Lines => None,
+            },
+        };
+        match self.form {
+            Form::Lines => {
+                life.put_line(out);
+                out.extend_from_slice(b"}\n");
+            }
+            Form::Members => {
+                life.put_member(out);
+                out.push(b'}');
+            }
+        }
+        self.jobs += 1;
         Ok(())
     }
 
@@ -298,6 +348,70 @@ impl Export {
     }
 }
 
+/// What is known of a job beside its request.
+pub(crate) struct Life<'a> {
+    pub(crate) cancel_requested: bool,
+    pub(crate) outcome: Option<&'a Outcome>,
+    /// Keys whose values are masked in the outcome's detail.
+    pub(crate) masked: Option<&'a SecretKeys>,
+    pub(crate) submitted_ms: u64,
+    pub(crate) started_ms: Option<u64>,
+    pub(crate) finished_ms: Option<u64>,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl<'a> Life<'a> {
+    pub(crate) fn of(job: &'a Job) -> Life<'a> {
+        Life {
+            cancel_requested: job.cancel_requested,
+            outcome: job.outcome.as_ref(),
+            masked: Some(&job.secret_keys),
+            submitted_ms: to_ms(job.submitted_at),
+            started_ms: job.started_at.map(to_ms),
+            finished_ms: job.finished_at.map(to_ms),
+            progress: job.progress.clone(),
+        }
+    }
+
+    /// Adds it under the names of an export's line.
+    fn put_line(&self, out: &mut Vec<u8>) {
+        self.put_end(out);
+        put_ms("submittedAt", Some(self.submitted_ms), out);
+        put_ms("startedAt", self.started_ms, out);
+        put_ms("finishedAt", self.finished_ms, out);
+    }
+
+    /// Adds it under the names that the list's later revisions have.
+    pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
+        put_ms("submitTime", Some(self.submitted_ms), out);
+        put_ms("startTime", self.started_ms, out);
+        put_ms("endTime", self.finished_ms, out);
+        if let Some(progress) = &self.progress {
+            out.extend_from_slice(format!(r#","progress":{}"#, progress.percent).as_bytes());
+            put_text("progressText", &progress.text, out);
+        }
+        let failed = self.outcome.filter(|o| o.kind() != OutcomeKind::Succeeded);
+        if let Some(failed) = failed {
+            let reason = failed.message().unwrap_or(failed.kind().as_str());
+            put_text("failReason", reason, out);
+        }
+        self.put_end(out);
+    }
+
+    fn put_end(&self, out: &mut Vec<u8>) {
+        if self.cancel_requested {
+            out.extend_from_slice(br#","cancelRequested":true"#);
+        }
+        if let Some(outcome) = self.outcome {
+            put_outcome(outcome, self.masked, out);
+        }
+    }
+}
+
+fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
+}
+
 /// With the values under these keys masked in its detail.
 fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","outcome":{"kind":""#);
@@ -310,7 +424,7 @@ fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) 
     ];
     for (name, text) in texts {
         if let Some(text) = text {
-            out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
+            put_text(name, text, out);
         }
     }
     if let Some(detail) = outcome.detail() {
@@ -355,15 +469,7 @@ impl Job {
         if self.is_redacted || self.masked.as_json() != self.request.as_json() {
             out.extend_from_slice(br#","redacted":true"#);
         }
-        if self.cancel_requested {
-            out.extend_from_slice(br#","cancelRequested":true"#);
-        }
-        if let Some(outcome) = &self.outcome {
-            put_outcome(outcome, Some(&self.secret_keys), &mut out);
-        }
-        put_ms("submittedAt", Some(to_ms(self.submitted_at)), &mut out);
-        put_ms("startedAt", self.started_at.map(to_ms), &mut out);
-        put_ms("finishedAt", self.finished_at.map(to_ms), &mut out);
+        Life::of(self).put_line(&mut out);
         out.push(b'}');
         // All of it was text.
         String::from_utf8_lossy(&out).into_owned()

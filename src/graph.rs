@@ -11,10 +11,10 @@ use std::sync::Arc;
 use crate::engine::answers::Answer;
 use crate::engine::graph_state::{GraphCore, RunCell};
 use crate::engine::queue::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
-use crate::engine::read::missing;
+use crate::engine::read::{Snapshot, missing};
 use crate::engine::status::States;
 use crate::engine::{Engine, Handle, listing};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::{Job, State};
 use crate::list::List;
@@ -324,6 +324,39 @@ impl Graph {
         listing::page(self, &list)
     }
 
+    /// The page that shows one job: the one with this id.
+    ///
+    /// # Cost
+    /// That of [`Graph::job`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let json = movie.list_one("import-1")?.to_json()?;
+    /// assert!(json.starts_with(br#"{"jobs":[{"jobId":"import-1","status":"pending","#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn list_one(&self, id: impl AsRef<str>) -> Result<Page> {
+        self.check()?;
+        let (sequence, id) = self.resolve_to_read(id.as_ref())?;
+        let snapshot = Snapshot::one(&self.core, sequence);
+        let snapshot = snapshot.ok_or_else(|| self.not_there(&id))?;
+        Ok(Page {
+            graph: self.clone(),
+            snapshot: Arc::new(snapshot),
+            total: Some(1),
+            set_aside: 0,
+            next: None,
+            is_stopped: false,
+        })
+    }
+
     /// How many jobs are in this state, exactly and at once.
     ///
     /// # Errors
@@ -377,15 +410,18 @@ impl Graph {
     /// A request as it is queued, and what it weighs there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
-        let given_bytes = request.as_json().len() as u64;
         let max_bytes = self.engine().options.request_bytes_max;
-        if given_bytes > max_bytes {
-            return Err(Error::RequestTooLarge {
+        let check = |given_bytes: u64| match given_bytes > max_bytes {
+            true => Err(Error::RequestTooLarge {
                 given_bytes,
                 max_bytes,
-            });
-        }
+            }),
+            false => Ok(given_bytes),
+        };
+        check(request.as_json().len() as u64)?;
         let kept = self.engine().options.secret_keys.keep(request);
+        // Where short values are masked it grows.
+        let given_bytes = check(kept.bytes())?;
         let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
@@ -493,12 +529,25 @@ impl Graph {
         let id = JobId::new(id)?;
         match sequence {
             Some(sequence) => Ok((sequence, id)),
-            None if self.engine().tombstone(&self.core, id.as_str())?.is_some() => {
-                Err(Error::JobPurged { id })
-            }
-            None => Err(Error::UnknownJob {
-                id: excerpt_id(id.as_str()),
-            }),
+            None => Err(self.not_there(&id)),
+        }
+    }
+
+    /// Why there is no job with an id that comes from outside.
+    #[cfg(feature = "http")]
+    pub(crate) fn not_there_by_text(&self, id: &str) -> Error {
+        JobId::new(id).map_or_else(|error| error, |id| self.not_there(&id))
+    }
+
+    /// Why there is no job with this id.
+    pub(crate) fn not_there(&self, id: &JobId) -> Error {
+        match self.tombstone(id) {
+            Ok(Some(stone)) => Error::JobPurged {
+                id: id.clone(),
+                at: stone.purged_at,
+            },
+            Ok(None) => Error::UnknownJob { id: id.to_string() },
+            Err(error) => error,
         }
     }
 
@@ -572,15 +621,6 @@ impl Graph {
         }
         drop(state);
         Ok(Run::new(self.clone(), (id, request, sequence), cell))
-    }
-}
-
-fn excerpt_id(id: &str) -> String {
-    // An id that was looked up is short and plain.
-    if id.len() <= crate::id::ID_CHARACTERS_MAX {
-        id.to_owned()
-    } else {
-        excerpt(id)
     }
 }
 

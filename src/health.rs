@@ -6,6 +6,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Value, json};
+
+use crate::clock;
+
 /// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,4 +34,30 @@ pub enum Health {
     },
     /// It was closed.
     Closed,
+}
+
+impl Health {
+    /// The state as one word: `ok`, `degraded`, `readOnly` or `closed`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Health::Ok => "ok",
+            Health::Degraded { .. } => "degraded",
+            Health::ReadOnly { .. } => "readOnly",
+            Health::Closed => "closed",
+        }
+    }
+
+    /// `{"state":"degraded","why":".."}`, and where it only reads, since when, in
+    /// milliseconds since 1970.
+    pub(crate) fn json(&self) -> Value {
+        let mut health = json!({ "state": self.as_str() });
+        if let Health::Degraded { why } | Health::ReadOnly { why, .. } = self {
+            health["why"] = why.as_ref().into();
+        }
+        if let Health::ReadOnly { since, .. } = self {
+            health["since"] = clock::to_ms(*since).into();
+        }
+        health
+    }
 }

@@ -416,8 +416,7 @@ impl<'a> Line<'a> {
 
 impl WireOutcome<'_> {
     fn outcome(self) -> Result<Outcome, String> {
-        let kinds = (1..=5).filter_map(OutcomeKind::from_stored);
-        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.kind);
+        let kind = OutcomeKind::from_word(&self.kind);
         let kind = kind.ok_or("its outcome is of no kind that there is")?;
         let said = |error: Error| error.to_string();
         let mut outcome = Outcome::new(kind, self.code, self.message);

@@ -356,6 +356,18 @@ impl List {
         self
     }
 
+    /// Whether it shows all jobs, as far as its limits reach.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_any(&self) -> bool {
+        self.states == States::NONE && self.filter.is_any()
+    }
+
+    /// Whether jobs are gone through to find its page.
+    #[cfg(feature = "http")]
+    pub(crate) fn scans(&self) -> bool {
+        !self.filter.is_any() || self.limit_bytes.is_some()
+    }
+
     /// The states asked for; all where none was named.
     pub(crate) fn wanted(&self) -> States {
         if self.states == States::NONE {

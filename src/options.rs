@@ -151,8 +151,8 @@ impl Options {
         self
     }
 
-    /// The size of a request's JSON text, in bytes: 1 KiB to 256 MiB, 16 MiB by
-    /// default.
+    /// The size of a request's JSON text, in bytes, as it is given and as it is kept
+    /// ([`Options::secret_keys`]): 1 KiB to 256 MiB, 16 MiB by default.
     #[must_use]
     pub fn request_bytes_max(mut self, bytes: u64) -> Options {
         self.request_bytes_max = bytes;

@@ -49,6 +49,12 @@ impl OutcomeKind {
         }
     }
 
+    /// The kind that this word says.
+    pub(crate) fn from_word(word: &str) -> Option<OutcomeKind> {
+        let kinds = (1..=5).filter_map(OutcomeKind::from_stored);
+        kinds.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The number it is stored as; 0 is "not ended".
     pub(crate) fn to_stored(self) -> u8 {
         match self {

@@ -16,8 +16,8 @@ use crate::graph::Graph;
 use crate::job::Job;
 use crate::list::Cursor;
 
-/// Bytes of JSON that are handed on at once, about.
-const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of JSON that are handed on at once, about: a piece with fewer is the last.
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Pieces below this size are gathered before they are written.
 const GATHERED_BYTES: usize = 16 << 10;
@@ -146,6 +146,16 @@ impl Page {
         let mut out = Vec::new();
         self.write(&mut out)?;
         Ok(out)
+    }
+
+    /// The page that shows none of its jobs where so many are passed over: of one that
+    /// shows one.
+    #[cfg(feature = "http")]
+    pub(crate) fn past(mut self, offset: u64) -> Page {
+        if offset > 0 {
+            self.snapshot = Arc::default();
+        }
+        self
     }
 
     fn write(&self, out: &mut impl Write) -> Result<()> {

@@ -8,14 +8,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// What [`JobStore::verify`](crate::JobStore::verify) and
 /// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
-/// JSON by [`Report::to_json`].
-#[derive(Clone, Debug, Default, Serialize)]
+/// JSON by [`Report::to_json`], from which it can be read again.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The store's folder.
@@ -49,7 +49,7 @@ pub struct Verified {
 }
 
 /// One graph in a [`Report`].
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GraphReport {
     /// The id of the project it belongs to.
@@ -65,7 +65,7 @@ pub struct GraphReport {
 }
 
 /// A place that does not hold what was written to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Damage {
     /// The file.

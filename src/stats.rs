@@ -6,6 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
+
 use crate::clock;
 use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
@@ -132,6 +134,76 @@ pub struct GraphStats {
     /// When the job was started that has run longest, among the 10000 running jobs that
     /// were submitted first.
     pub longest_running: Option<SystemTime>,
+}
+
+impl Stats {
+    /// The numbers as one JSON object: fields under their names in camel case, durations
+    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..Ms`), `null` for what
+    /// is not there; a histogram as `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// let json = store.stats()?.to_json();
+    /// assert!(json.contains(r#""boot":1"#) && json.contains(r#""health":{"state":"ok"}"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let graphs: Vec<Value> = self.graphs.iter().map(GraphStats::json).collect();
+        let all = json!({
+            "boot": self.boot,
+            "health": self.health.json(),
+            "graphs": graphs,
+            "segmentBytes": self.segment_bytes,
+            "packBytes": self.pack_bytes,
+            "packs": self.packs,
+            "frames": self.frames,
+            "frameBytes": self.frame_bytes,
+            "events": self.events,
+            "syncs": self.syncs.json(),
+            "commitWaits": self.commit_waits.json(),
+            "queued": self.queued,
+            "queuedBytes": self.queued_bytes,
+            "queueBytesMax": self.queue_bytes_max,
+            "busy": self.busy,
+            "segmentsToPack": self.segments_to_pack,
+            "indexLag": self.index_lag,
+            "purged": self.purged,
+            "lastPurgeMs": self.last_purge.map(clock::to_ms),
+            "oldestPinUs": self.oldest_pin.map(to_us),
+        });
+        all.to_string()
+    }
+}
+
+impl GraphStats {
+    fn json(&self) -> Value {
+        json!({
+            "projectId": self.project_id,
+            "name": self.name,
+            "pending": self.pending,
+            "running": self.running,
+            "complete": self.complete,
+            "setAside": self.set_aside,
+            "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
+            "longestRunningMs": self.longest_running.map(clock::to_ms),
+        })
+    }
+}
+
+impl Histogram {
+    fn json(&self) -> Value {
+        json!({
+            "counts": self.counts.as_slice(),
+            "boundsUs": BOUNDS.map(to_us),
+            "sumUs": to_us(self.sum),
+        })
+    }
+}
+
+fn to_us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl JobStore {

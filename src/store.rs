@@ -385,6 +385,8 @@ impl JobStore {
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
     pub fn close(&self) -> Result<()> {
+        #[cfg(feature = "http")]
+        self.engine().control.end();
         self.engine().close()
     }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::waiting::Waiter;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::JobId;
 use crate::job::{Job, State};
@@ -129,9 +129,7 @@ impl Waiting {
             Some(_) => return engine.check_sound().err().map(Err),
         }
         let job = engine.job(&self.graph.core, self.sequence);
-        let purged = || Error::JobPurged {
-            id: self.id.clone(),
-        };
+        let purged = || self.graph.not_there(&self.id);
         Some(job.and_then(|job| job.ok_or_else(purged)))
     }
 }

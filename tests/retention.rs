@@ -235,9 +235,11 @@ fn age_counts_from_the_end_and_by_outcome() {
 #[test]
 fn a_clock_that_leaps_purges_nothing() {
     let dir = tempfile::tempdir().unwrap();
+    // Made by the store, so that it is for nobody else.
+    let home = dir.path().join("store");
     let hands = Hands::new();
     let policy = Retention::new().keep_for(10 * DAY).keep_jobs(25);
-    let store = open(dir.path(), &hands);
+    let store = open(&home, &hands);
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..30);
     for n in 0..30 {
@@ -255,7 +257,7 @@ fn a_clock_that_leaps_purges_nothing() {
     }
     drop((movie, store));
     hands.step(365 * DAY);
-    let store = open(dir.path(), &hands);
+    let store = open(&home, &hands);
     let movie = store.graph("1", "movie").unwrap();
     movie
         .set_retention(Some(policy.clone().keep_jobs(20)))

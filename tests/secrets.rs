@@ -353,6 +353,22 @@ fn a_job_whose_secrets_are_not_known_is_never_requeued() {
 }
 
 #[test]
+fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
+    let options = JobStore::options().secret_keys(["k"]);
+    let store = options.request_bytes_max(4096).in_memory().unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let short = vec![r#"{"k":1}"#; 400].join(",");
+    let request = request("c", &format!("[{short}]"));
+    assert!(request.as_json().len() < 4096);
+    let refused = graph.submit(request).unwrap_err();
+    assert!(matches!(
+        refused,
+        jobstore::Error::RequestTooLarge { given_bytes, max_bytes: 4096 } if given_bytes > 4096
+    ));
+    assert_eq!(graph.list(List::new()).unwrap().total(), Some(0));
+}
+
+#[test]
 fn keys_are_those_that_the_engine_names() {
     let open = |options: Options| {
         let store = options.in_memory().unwrap();

@@ -142,6 +142,8 @@ pub(crate) struct Engine {
     /// Who else may read the folder, as far as is known.
     pub(crate) exposure: Mutex<Option<String>>,
     background: Mutex<Background>,
+    #[cfg(feature = "http")]
+    pub(crate) control: crate::http::control::Slot,
     /// Holds the store's lock; let go of at the end.
     lock: Mutex<Option<StoreLock>>,
 }
@@ -247,6 +249,8 @@ impl Engine {
             damage: Mutex::default(),
             exposure: Mutex::default(),
             background: Mutex::default(),
+            #[cfg(feature = "http")]
+            control: Default::default(),
             lock: Mutex::new(parts.lock),
         }
     }

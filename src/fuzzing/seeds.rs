@@ -365,6 +365,10 @@ fn texts(seeds: &mut Seeds) {
         ("numbers", "[0,-0,1.0,1E+9,1e-400,0.1,-12.50e3]"),
         ("same", "{\"a\":1,\"b\":\"\\u0041\"}\n{\"b\":\"A\",\"a\":1}"),
         ("words", "[true,false,null,\"\"]"),
+        (
+            "secrets",
+            r#"{"accessKey":"A","b":[{"SECRET\u004bEY":{"a":"}"}}],"secretKey":"******"}"#,
+        ),
     ] {
         seeds.add("json", name, text.as_bytes().to_vec());
         let detail = [&[0][..], text.as_bytes()].concat();

@@ -15,6 +15,7 @@ use crate::json::{self, DEPTH_MAX};
 use crate::list::Cursor;
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
+use crate::secrets::{Kept, SecretKeys};
 use crate::storage::event::Event;
 use crate::storage::names::{is_ours, pack, pack_range, segment, segment_epoch};
 
@@ -58,6 +59,42 @@ fn check_compact(text: &str, compact: &str) {
     assert!(json::same_value(compact, &canonical));
 }
 
+/// No value under a secret key is shown, every other is, and all come back.
+fn check_secrets(request: &Request) {
+    let keys = SecretKeys::default();
+    let kept = keys.keep(request.clone());
+    let (shown, secrets) = (kept.request.body(), &kept.secrets);
+    let stored = Kept::from_stored(kept.request.as_json(), secrets).expect("it comes back");
+    let real = stored.revealed().expect("it is whole");
+    assert_eq!(real.as_json(), request.as_json());
+    let again = keys.keep(kept.request.clone());
+    assert_eq!(again.request.as_json(), kept.request.as_json());
+    assert_eq!(again.is_redacted(), !secrets.is_empty());
+    assert_eq!(keys.masked_json(request.body()), shown);
+    // As serde_json sees them, where it has room for their numbers.
+    let values = [request.body(), shown].map(|text| serde_json::from_str::<Value>(text).ok());
+    if let [Some(mut given), Some(shown)] = values {
+        mask(&mut given);
+        assert_eq!(given, shown);
+    }
+}
+
+/// The same once more, on values.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(mask),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match &*key.to_lowercase() {
+                    "accesskey" | "secretkey" => *value = Value::from("******"),
+                    _ => mask(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Bytes as a request's body.
 pub fn json(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
@@ -72,6 +109,7 @@ pub fn json(input: &[u8]) {
             let stored = Request::from_stored(wire.as_json()).expect("it comes back");
             assert_eq!(stored.body(), body.as_str());
             assert_eq!(stored, wire);
+            check_secrets(&wire);
         }
         Err(Error::InvalidJson { .. }) => {
             assert!(

@@ -19,6 +19,8 @@ pub(crate) const INDEX: &str = "index";
 pub(crate) const INDEX_REDB: &str = "index-redb";
 /// There while the index is being opened, so that an open that died is noticed.
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
+/// The socket of [`JobStore::control`](crate::JobStore), there while it is open.
+pub(crate) const CONTROL: &str = "control.sock";
 /// The end of the names of files that a repair has set aside.
 pub(crate) const DAMAGED: &str = ".damaged";
 /// The end of the names of files that are not finished.
@@ -61,6 +63,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
         INDEX,
         INDEX_REDB,
         INDEX_OPENING,
+        CONTROL,
     ]
     .contains(&name)
         || name.ends_with(ASIDE)

@@ -1,0 +1,103 @@
+//! An engine's HTTP face: the job list merged into a router of its own.
+//!
+//! ```text
+//! cargo run --features http --example http_server -- 127.0.0.1:8080
+//! curl -H 'X-Auth-Token: demo' 'http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=2'
+//! ```
+//!
+//! It has some jobs in a store in memory, takes the token `demo` for the project 10001,
+//! says where it listens, and ends with its standard input.
+
+use std::error::Error;
+use std::io::Read;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use jobstore::http::{
+    Access, Bounds, Caller, METRICS_CONTENT_TYPE, Routes, metrics, no_such_resource, openapi, serve,
+};
+use jobstore::{Body, Graph, JobStore, Outcome, Request};
+use tokio::net::TcpListener;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let store = JobStore::in_memory()?;
+    fill(&store.create_graph("10001", "movie")?)?;
+    let address = std::env::args().nth(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let address = address.as_deref().unwrap_or("127.0.0.1:0");
+        let listener = TcpListener::bind(address).await?;
+        println!("listening on http://{}", listener.local_addr()?);
+        serve(listener, app(&store), Bounds::new(), input_ended()).await;
+        Ok::<(), std::io::Error>(())
+    })?;
+    store.close()?;
+    Ok(())
+}
+
+/// The engine's own routes, and the store's.
+fn app(store: &JobStore) -> Router {
+    let numbers = store.clone();
+    Router::new()
+        .route("/openapi.json", get(|| async { openapi() }))
+        .route("/metrics", get(|| told(numbers)))
+        .merge(Routes::new(store).authorize(who).all())
+        .fallback(no_such_resource)
+}
+
+async fn who(caller: Caller) -> Access {
+    match caller.token.as_ref().map(|token| token.as_str()) {
+        Some("demo") if caller.project_id == "10001" => Access::Granted,
+        Some("demo") => Access::Refused,
+        _ => Access::Unknown,
+    }
+}
+
+/// Reading the numbers may wait for the disk.
+async fn told(store: JobStore) -> impl IntoResponse {
+    let text = tokio::task::spawn_blocking(move || metrics(&store)).await;
+    let text = text.map(|told| told.unwrap_or_default());
+    (
+        [(CONTENT_TYPE, METRICS_CONTENT_TYPE)],
+        text.unwrap_or_default(),
+    )
+}
+
+async fn input_ended() {
+    let ended = tokio::task::spawn_blocking(|| {
+        let mut input = std::io::stdin().lock();
+        input.read_to_end(&mut Vec::new())
+    });
+    ended.await.ok();
+}
+
+/// Jobs in all states, with all outcomes.
+fn fill(movie: &Graph) -> Result<(), jobstore::Error> {
+    let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+    let request = || {
+        let body = r#"{"edgesetPath": "edges.csv", "limit": 0.00001, "secretKey": "hidden"}"#;
+        Request::new("import_graph", url, Body::from_json(body)?)
+    };
+    let outcomes = [
+        Outcome::succeeded().with_result_ref("results/1.csv")?,
+        Outcome::partially_failed("GES.8011", "3 of 10 rows"),
+        Outcome::failed("GES.8012", "no such file").with_detail_json(r#"{"row": 7}"#)?,
+        Outcome::cancelled(),
+        Outcome::interrupted(),
+    ];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        let id = format!("job-{n}");
+        movie.submit_as(&id, request()?)?;
+        movie.run(&id)?.complete(outcome)?;
+    }
+    movie.submit_as("running", request()?)?;
+    movie.start("running")?;
+    for _ in 0..200 {
+        movie.submit(request()?)?;
+    }
+    Ok(())
+}

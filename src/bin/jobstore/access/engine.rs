@@ -1,0 +1,390 @@
+//! A store that an engine has open, asked through its control socket.
+//!
+//! Owns: which route answers what a verb asks. Must not know: HTTP, files.
+//! Promise: the engine works on meanwhile, and answers what the folder would.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use jobstore::Report;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::socket::{Answer, Question, Sent, Socket, broken};
+use super::{
+    Access, CONTROL, Cancelled, EachLine, Ending, Import, Imported, Shown, Wanted, detailed,
+};
+use crate::filters::Filters;
+use crate::place::{GraphName, short_id};
+use crate::problem::Problem;
+use crate::progress::Bar;
+
+/// An engine that can be asked.
+pub(super) struct Engine {
+    socket: Socket,
+}
+
+type Query = Vec<(&'static str, String)>;
+
+impl Engine {
+    /// The engine that has this folder open; nothing where it has no control socket.
+    pub(super) fn of(dir: &Path) -> Result<Option<Engine>, Problem> {
+        let path = dir.join(CONTROL);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let socket = Socket::connect(path)?;
+        Ok(Some(Engine { socket }))
+    }
+
+    fn ask<'s>(&'s self, question: Question<'_>) -> Result<Answer<'s>, Problem> {
+        self.socket.ask(question, &mut || {})
+    }
+
+    /// Asks for one object.
+    fn object<T: DeserializeOwned>(&self, question: Question<'_>) -> Result<T, Problem> {
+        self.object_meanwhile(question, &mut || {})
+    }
+
+    fn object_meanwhile<T: DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<T, Problem> {
+        let text = self.socket.whole(question, waiting)?;
+        serde_json::from_str(&text).map_err(|e| {
+            Problem::failed(
+                format!(
+                    "the engine's answer cannot be read, at column {}",
+                    e.column()
+                ),
+                "it may be of another release than this program",
+            )
+        })
+    }
+
+    /// Looks the store over, at low priority.
+    pub(super) fn verify(&self) -> Result<Report, Problem> {
+        let _bar = Bar::busy("the engine verifies");
+        self.object(Question::post(&["control", "verify"], ""))
+    }
+
+    fn each_line(answer: Answer<'_>, each: EachLine<'_>) -> Result<u64, Problem> {
+        let mut lines = BufReader::new(answer);
+        let (mut line, mut count) = (String::new(), 0);
+        loop {
+            line.clear();
+            let read = lines.read_line(&mut line).map_err(|e| broken(&e))?;
+            if read == 0 {
+                return Ok(count);
+            }
+            each(line.trim_end())?;
+            count += 1;
+        }
+    }
+}
+
+fn query_of(wanted: &Wanted<'_>) -> Query {
+    let mut query = wanted.filters.query();
+    query.push(("limit", wanted.limit.to_string()));
+    if wanted.newest_first {
+        query.push(("order", "newest".to_owned()));
+    }
+    if wanted.count {
+        query.push(("count_total", "true".to_owned()));
+    }
+    match wanted.cursor {
+        Some(cursor) => query.push(("cursor", cursor.to_owned())),
+        None => query.push(("offset", wanted.offset.to_string())),
+    }
+    query
+}
+
+/// A graph's routes.
+fn path<'a>(graph: &'a GraphName, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["control", "graphs", &graph.project, &graph.name], rest].concat()
+}
+
+fn flag(name: &'static str, on: bool) -> (&'static str, String) {
+    (name, on.to_string())
+}
+
+impl Access for Engine {
+    fn graphs(&self) -> Result<Vec<GraphName>, Problem> {
+        #[derive(Deserialize)]
+        struct Graphs {
+            graphs: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Named {
+            project_id: String,
+            graph_name: String,
+        }
+        let there: Graphs = self.object(Question::get(&["control", "graphs"]))?;
+        let names = there.graphs.into_iter().map(|named| GraphName {
+            project: named.project_id,
+            name: named.graph_name,
+        });
+        Ok(names.collect())
+    }
+
+    fn document(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), Problem> {
+        let path = path(graph, &["list"]);
+        let mut answer = self.ask(Question::get(&path).query(query_of(wanted)))?;
+        copy(&mut answer, out, |_| {})
+    }
+
+    fn page(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Shown, Problem> {
+        let path = path(graph, &["list"]);
+        let query = query_of(wanted).into_iter().chain([flag("detail", true)]);
+        detailed::read(self.ask(Question::get(&path).query(query))?, each)
+    }
+
+    fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {
+        let path = path(graph, &["jobs", id]);
+        let line = self.socket.whole(Question::get(&path), &mut || {})?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
+        let filters = Filters::default();
+        for newest_first in [true, false] {
+            let wanted = Wanted {
+                filters: &filters,
+                offset: 0,
+                limit: 1,
+                newest_first,
+                cursor: None,
+                count: false,
+            };
+            let mut begin = None;
+            self.page(graph, &wanted, &mut |line| {
+                let id = crate::row::Row::of(line)?.job_id;
+                begin = short_id(&id).map(|short| id[..id.len() - short.len()].to_owned());
+                Ok(())
+            })?;
+            if begin.is_some() {
+                return Ok(begin);
+            }
+        }
+        Ok(None)
+    }
+
+    fn find(
+        &self,
+        graph: &GraphName,
+        request: &str,
+        limit: u64,
+        each: EachLine<'_>,
+    ) -> Result<u64, Problem> {
+        let path = path(graph, &["find"]);
+        let question = Question::post(&path, request.to_owned());
+        let answer = self.ask(question.query([("limit", limit.to_string())]))?;
+        Engine::each_line(answer, each)
+    }
+
+    fn complete(
+        &self,
+        graph: &GraphName,
+        id: &str,
+        ending: &Ending<'_>,
+    ) -> Result<Option<String>, Problem> {
+        #[derive(Deserialize)]
+        struct Completed {
+            completed: bool,
+            outcome: Option<String>,
+        }
+        let mut body = json!({ "outcome": ending.kind.as_str() });
+        if ending.says_why() {
+            body["code"] = ending.code.into();
+            body["message"] = ending.message.into();
+        }
+        let path = path(graph, &["jobs", id, "complete"]);
+        let done: Completed = self.object(Question::post(&path, body.to_string()))?;
+        Ok(match done.completed {
+            true => None,
+            false => Some(done.outcome.unwrap_or_default()),
+        })
+    }
+
+    fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem> {
+        #[derive(Deserialize)]
+        struct Done {
+            cancelled: String,
+        }
+        let path = path(graph, &["jobs", id, "cancel"]);
+        let done: Done = self.object(Question::post(&path, ""))?;
+        Ok(match &*done.cancelled {
+            "beforeStart" => Cancelled::BeforeStart,
+            "requested" => Cancelled::Requested,
+            _ => Cancelled::AlreadyComplete,
+        })
+    }
+
+    fn export(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        reveal: bool,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<u64, Problem> {
+        let first = Wanted {
+            filters,
+            offset: 0,
+            limit: 1,
+            newest_first: false,
+            cursor: None,
+            count: false,
+        };
+        let of = self.page(graph, &first, &mut |_| Ok(()))?.total;
+        let path = path(graph, &["export"]);
+        let query = filters
+            .query()
+            .into_iter()
+            .chain([flag("reveal_secrets", reveal)]);
+        let mut answer = self.ask(Question::get(&path).query(query))?;
+        let mut jobs = 0;
+        copy(&mut answer, out, |piece| {
+            jobs += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            progress(jobs, of);
+        })?;
+        Ok(jobs)
+    }
+
+    fn import(
+        &self,
+        graph: &GraphName,
+        lines: Box<dyn Read + Send>,
+        how: Import,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Imported, Problem> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Report {
+            imported: u64,
+            #[serde(default)]
+            there: u64,
+            #[serde(default)]
+            skipped: u64,
+            #[serde(default)]
+            bad_lines: Vec<BadLine>,
+        }
+        #[derive(Deserialize)]
+        struct BadLine {
+            line: u64,
+            problem: String,
+        }
+        let path = path(graph, &["import"]);
+        let (body, failed) = Sent::read(lines);
+        let question = Question {
+            body,
+            ..Question::post(&path, "")
+        };
+        let question = question.query([flag("create", true), flag("skip_bad", how.skip_bad)]);
+        let done: Result<Report, Problem> = self.object_meanwhile(question, progress);
+        if let Ok(error) = failed.try_recv() {
+            return Err(Problem::failed(
+                format!("the lines could not be read: {error}"),
+                "those that were read may be imported; do it again",
+            ));
+        }
+        let done = done?;
+        let bad_lines = done.bad_lines.into_iter();
+        Ok(Imported {
+            imported: done.imported,
+            there: done.there,
+            bad: done.skipped,
+            bad_lines: bad_lines.map(|bad| (bad.line, bad.problem)).collect(),
+        })
+    }
+
+    fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem> {
+        self.purged(graph, filters, true)
+    }
+
+    fn purge(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        _: &mut dyn FnMut(u64),
+    ) -> Result<u64, Problem> {
+        let _bar = Bar::busy("the engine purges");
+        self.purged(graph, filters, false)
+    }
+
+    fn backup(&self, to: &Path, _: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Done {
+            bytes: u64,
+            #[serde(default)]
+            linked_bytes: u64,
+        }
+        let _bar = Bar::busy("the engine copies");
+        let Some(text) = to.to_str() else {
+            return Err(Problem::usage(
+                format!(
+                    "{} is no text, which it must be for the engine",
+                    to.display()
+                ),
+                "name another folder",
+            ));
+        };
+        let body = json!({ "to": text }).to_string();
+        let done: Done = self.object(Question::post(&["control", "backup"], body))?;
+        Ok((done.bytes, done.linked_bytes))
+    }
+
+    fn stats(&self) -> Result<String, Problem> {
+        self.socket
+            .whole(Question::get(&["control", "stats"]), &mut || {})
+    }
+
+    fn close(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+impl Engine {
+    fn purged(&self, graph: &GraphName, filters: &Filters, dry: bool) -> Result<u64, Problem> {
+        #[derive(Deserialize)]
+        struct Done {
+            jobs: u64,
+        }
+        let path = path(graph, &["purge"]);
+        let query = filters.query().into_iter().chain([flag("dry_run", dry)]);
+        let done: Done = self.object(Question::post(&path, "").query(query))?;
+        Ok(done.jobs)
+    }
+}
+
+/// Hands an answer on, piece by piece.
+fn copy(
+    answer: &mut Answer<'_>,
+    out: &mut dyn Write,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Problem> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let bytes = answer.read(&mut piece).map_err(|e| broken(&e))?;
+        if bytes == 0 {
+            return out.flush().map_err(|e| Problem::output(&e));
+        }
+        out.write_all(&piece[..bytes])
+            .map_err(|e| Problem::output(&e))?;
+        each(&piece[..bytes]);
+    }
+}

@@ -1,0 +1,313 @@
+//! A store at rest, opened by this program.
+//!
+//! Owns: how it is opened, and what verbs ask of it. Must not know: sockets.
+//! Promise: an open leaves running jobs as they are and makes nothing where nothing was;
+//! no file in the folder gets another owner.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use jobstore::{
+    Cancellation, Completion, Cursor, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine,
+    Outcome, OutcomeKind, Recovery, Replayed, Request,
+};
+
+use super::{Access, Cancelled, EachLine, Ending, Import, Imported, Shown, Wanted};
+use crate::filters::Filters;
+use crate::output;
+use crate::place::{GraphName, Place};
+use crate::problem::Problem;
+use crate::progress::Bar;
+use crate::when;
+
+/// The largest request any store may have: what an engine took, this program takes too.
+const REQUEST_BYTES_MAX: u64 = 256 << 20;
+
+/// Whether a store is made where there is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Create {
+    Never,
+    IfMissing,
+}
+
+/// Why a folder was not opened.
+pub(super) enum Refused {
+    /// Some process has it open.
+    InUse(Option<u32>),
+    Problem(Problem),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        match error {
+            Error::StoreInUse { holder, .. } => Refused::InUse(holder),
+            other => Refused::Problem(other.into()),
+        }
+    }
+}
+
+/// A store that this program has open.
+pub(super) struct Folder {
+    store: JobStore,
+}
+
+impl Folder {
+    pub(super) fn open(place: &Place, create: Create) -> Result<Folder, Refused> {
+        let dir = place.data().map_err(Refused::Problem)?;
+        check_owner(dir).map_err(Refused::Problem)?;
+        let bar = Arc::new(Bar::items("reading the log"));
+        let seen = bar.clone();
+        let mut options = JobStore::options()
+            .create(create == Create::IfMissing)
+            .recovery(Recovery::Leave)
+            .request_bytes_max(REQUEST_BYTES_MAX)
+            .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
+        if let Some(keys) = place.secret_keys() {
+            options = options.secret_keys(keys);
+        }
+        if dir.join("index-redb").exists() {
+            options = with_redb(options);
+        }
+        let opened = options.open(dir);
+        bar.end();
+        Ok(Folder { store: opened? })
+    }
+
+    pub(super) fn into_store(self) -> JobStore {
+        self.store
+    }
+
+    fn graph(&self, graph: &GraphName) -> Result<Graph, Problem> {
+        Ok(self.store.graph(&graph.project, &graph.name)?)
+    }
+}
+
+/// The index that the store has is kept, where this build knows it.
+fn with_redb(options: jobstore::Options) -> jobstore::Options {
+    #[cfg(feature = "redb")]
+    let options = options.index(jobstore::IndexEngine::Redb);
+    options
+}
+
+/// Files that another user makes in a store's folder are files that its engine cannot
+/// open.
+fn check_owner(dir: &Path) -> Result<(), Problem> {
+    let Ok(there) = fs::metadata(dir) else {
+        return Ok(());
+    };
+    let (owner, me) = (there.uid(), rustix::process::geteuid().as_raw());
+    if owner == me {
+        return Ok(());
+    }
+    Err(Problem::usage(
+        format!(
+            "the folder {} belongs to user {owner}, not to you ({me})",
+            dir.display()
+        ),
+        format!("do it as the user that the engine runs as: sudo -u '#{owner}' jobstore ..."),
+    ))
+}
+
+/// A job's line as it may be shown.
+fn line(job: &Job) -> String {
+    job.to_json()
+}
+
+fn list_of(wanted: &Wanted<'_>) -> Result<List, Problem> {
+    let mut list = wanted
+        .filters
+        .list()
+        .offset(wanted.offset)
+        .limit(wanted.limit);
+    if wanted.newest_first {
+        list = list.newest_first();
+    }
+    if wanted.count {
+        list = list.count_total();
+    }
+    if let Some(cursor) = wanted.cursor {
+        list = list.cursor(&cursor.parse::<Cursor>()?);
+    }
+    Ok(list)
+}
+
+impl Access for Folder {
+    fn graphs(&self) -> Result<Vec<GraphName>, Problem> {
+        let graphs = self.store.graphs()?;
+        let names = graphs.iter().map(|graph| GraphName {
+            project: graph.project_id().to_owned(),
+            name: graph.name().to_owned(),
+        });
+        Ok(names.collect())
+    }
+
+    fn document(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), Problem> {
+        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+        Ok(page.write_json(out)?)
+    }
+
+    fn page(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Shown, Problem> {
+        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+        for job in &page {
+            each(&line(&job?))?;
+        }
+        Ok(Shown {
+            jobs: page.len() as u64,
+            total: page.total(),
+            next: page.next().map(|cursor| cursor.to_string()),
+            set_aside: page.set_aside(),
+        })
+    }
+
+    fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {
+        let graph = self.graph(graph)?;
+        if let Some(job) = graph.job(id)? {
+            return Ok(line(&job));
+        }
+        Err(match graph.tombstone(id)? {
+            Some(stone) => Problem::failed(
+                format!(
+                    "job {id} was purged at {}",
+                    when::here(when::to_ms(stone.purged_at))
+                ),
+                "its result, if the engine kept one, may still be there",
+            ),
+            None => Error::UnknownJob { id: id.to_owned() }.into(),
+        })
+    }
+
+    fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
+        Ok(Some(self.graph(graph)?.number().to_string()))
+    }
+
+    fn find(
+        &self,
+        graph: &GraphName,
+        request: &str,
+        limit: u64,
+        each: EachLine<'_>,
+    ) -> Result<u64, Problem> {
+        let request = Request::from_json(request)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found = 0;
+        for job in self.graph(graph)?.find(&request)?.take(limit) {
+            each(&line(&job?))?;
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    fn complete(
+        &self,
+        graph: &GraphName,
+        id: &str,
+        ending: &Ending<'_>,
+    ) -> Result<Option<String>, Problem> {
+        let outcome = match ending.kind {
+            OutcomeKind::Failed => Outcome::failed(ending.code, ending.message),
+            OutcomeKind::PartiallyFailed => Outcome::partially_failed(ending.code, ending.message),
+            OutcomeKind::Cancelled => Outcome::cancelled(),
+            OutcomeKind::Interrupted => Outcome::interrupted(),
+            _ => Outcome::succeeded(),
+        };
+        Ok(match self.graph(graph)?.complete(id, outcome)? {
+            Completion::Done => None,
+            Completion::AlreadyComplete(outcome) => Some(outcome.kind().to_string()),
+        })
+    }
+
+    fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem> {
+        Ok(match self.graph(graph)?.cancel(id)? {
+            Cancellation::CancelledBeforeStart => Cancelled::BeforeStart,
+            Cancellation::Requested => Cancelled::Requested,
+            Cancellation::AlreadyComplete(_) => Cancelled::AlreadyComplete,
+        })
+    }
+
+    fn export(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        reveal: bool,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<u64, Problem> {
+        let mut export = self.graph(graph)?.export(filters.list())?;
+        if reveal {
+            export = export.reveal_secrets();
+        }
+        while export.write_some(&mut *out)? {
+            progress(export.jobs(), Some(export.of()));
+        }
+        out.flush().map_err(|e| Problem::output(&e))?;
+        Ok(export.jobs())
+    }
+
+    fn import(
+        &self,
+        graph: &GraphName,
+        lines: Box<dyn Read + Send>,
+        how: Import,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Imported, Problem> {
+        if !self.graphs()?.contains(graph) {
+            self.store.graph_or_create(&graph.project, &graph.name)?;
+            output::note(&format!("made the graph {graph}"));
+        }
+        let mut options = ImportOptions::new();
+        if how.skip_bad {
+            options = options.on_bad_line(OnBadLine::Skip);
+        }
+        let graph = self.graph(graph)?;
+        let report = graph.import_with(lines, options, |_| progress())?;
+        Ok(Imported {
+            imported: report.imported,
+            there: report.there,
+            bad: report.bad,
+            bad_lines: report.bad_lines,
+        })
+    }
+
+    fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem> {
+        Ok(self.graph(graph)?.purge_dry_run(filters.list())?.jobs)
+    }
+
+    fn purge(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<u64, Problem> {
+        let graph = self.graph(graph)?;
+        let done = graph.purge_with(filters.list(), |purged| progress(purged.jobs))?;
+        Ok(done.jobs)
+    }
+
+    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
+        let done = self
+            .store
+            .backup_with(to, |done| progress(done.bytes, done.of))?;
+        Ok((done.bytes, done.linked_bytes))
+    }
+
+    fn stats(&self) -> Result<String, Problem> {
+        Ok(self.store.stats()?.to_json())
+    }
+
+    fn close(&self) -> Result<(), Problem> {
+        Ok(self.store.close()?)
+    }
+}

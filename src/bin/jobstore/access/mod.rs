@@ -1,0 +1,239 @@
+//! How a store is reached: in its folder, or by asking the engine that has it open.
+//!
+//! Owns: [`Access`], what all verbs ask of a store, and which of both ways is taken. Must
+//! not know: how either does it.
+//! Promise: a verb does not know the difference; a store in use that cannot be asked is
+//! refused with who holds it and what to do.
+
+mod detailed;
+mod engine;
+mod folder;
+mod holder;
+mod socket;
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use jobstore::{Error, JobStore, OutcomeKind, Report};
+
+pub(crate) use folder::Create;
+
+use crate::filters::Filters;
+use crate::place::{GraphName, Place};
+use crate::problem::Problem;
+
+/// What the control socket in a store's folder is called.
+const CONTROL: &str = "control.sock";
+
+/// Some of a graph's jobs.
+pub(crate) struct Wanted<'a> {
+    pub(crate) filters: &'a Filters,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+    pub(crate) newest_first: bool,
+    pub(crate) cursor: Option<&'a str>,
+    /// Whether the whole list is counted, though that may mean going through all of it.
+    pub(crate) count: bool,
+}
+
+/// What is known of a page beside its jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) jobs: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) next: Option<String>,
+    pub(crate) set_aside: u64,
+}
+
+/// How a job is to end.
+pub(crate) struct Ending<'a> {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) code: &'a str,
+    pub(crate) message: &'a str,
+}
+
+impl Ending<'_> {
+    /// Whether code and message belong to it.
+    fn says_why(&self) -> bool {
+        matches!(
+            self.kind,
+            OutcomeKind::Failed | OutcomeKind::PartiallyFailed
+        )
+    }
+}
+
+/// What became of a job that was to be called off.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    BeforeStart,
+    Requested,
+    AlreadyComplete,
+}
+
+/// How lines are to be imported.
+#[derive(Clone, Copy)]
+pub(crate) struct Import {
+    pub(crate) skip_bad: bool,
+}
+
+/// What an import did.
+#[derive(Debug, Default)]
+pub(crate) struct Imported {
+    pub(crate) imported: u64,
+    pub(crate) there: u64,
+    pub(crate) bad: u64,
+    /// The first of the bad lines, by their number, and what is wrong with each.
+    pub(crate) bad_lines: Vec<(u64, String)>,
+}
+
+/// Told of each line, a whole job as JSON.
+pub(crate) type EachLine<'a> = &'a mut dyn FnMut(&str) -> Result<(), Problem>;
+
+/// A store, however it is reached.
+pub(crate) trait Access {
+    fn graphs(&self) -> Result<Vec<GraphName>, Problem>;
+
+    /// The contract's document of some jobs.
+    fn document(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), Problem>;
+
+    /// Some jobs, each as its line.
+    fn page(
+        &self,
+        graph: &GraphName,
+        wanted: &Wanted<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Shown, Problem>;
+
+    /// The line of a job.
+    fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
+
+    /// What the ids begin with that the graph makes, as far as that can be told.
+    fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem>;
+
+    /// The jobs of a request, newest first, each as its line; says how many.
+    fn find(
+        &self,
+        graph: &GraphName,
+        request: &str,
+        limit: u64,
+        each: EachLine<'_>,
+    ) -> Result<u64, Problem>;
+
+    /// Ends a job; gives how it had ended, where it had.
+    fn complete(
+        &self,
+        graph: &GraphName,
+        id: &str,
+        ending: &Ending<'_>,
+    ) -> Result<Option<String>, Problem>;
+
+    fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
+
+    /// Lines of all jobs that are meant, with or without secrets; says how many, and how
+    /// many there will be, as far as that is known.
+    fn export(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        reveal: bool,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<u64, Problem>;
+
+    /// Records the jobs of lines; makes the graph where it is not there.
+    fn import(
+        &self,
+        graph: &GraphName,
+        lines: Box<dyn Read + Send>,
+        how: Import,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Imported, Problem>;
+
+    /// How many jobs [`Access::purge`] would purge.
+    fn purge_dry_run(&self, graph: &GraphName, filters: &Filters) -> Result<u64, Problem>;
+
+    fn purge(
+        &self,
+        graph: &GraphName,
+        filters: &Filters,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<u64, Problem>;
+
+    /// Copies the store; says how many bytes the copy has, and how many of them it
+    /// shares.
+    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem>;
+
+    /// The store's numbers, as the library has them in JSON.
+    fn stats(&self) -> Result<String, Problem>;
+
+    /// Lets the store go.
+    fn close(&self) -> Result<(), Problem>;
+}
+
+/// Reaches a store that is there.
+pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
+    open_or(place, Create::Never)
+}
+
+/// Reaches a store, and makes it where there is none and that is allowed.
+pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
+    let dir = place.data()?;
+    match folder::Folder::open(place, create) {
+        Ok(folder) => Ok(Box::new(folder)),
+        Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+            Some(engine) => Ok(Box::new(engine)),
+            None => Err(in_use(dir, pid, NO_SOCKET)),
+        },
+        Err(folder::Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+/// Opens a store at rest for a server of its own.
+pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
+    match folder::Folder::open(place, Create::Never) {
+        Ok(folder) => Ok(folder.into_store()),
+        Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
+        Err(folder::Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+/// Looks a store over: at rest with `look`, else by its engine.
+pub(crate) fn verify(
+    dir: &Path,
+    look: impl FnOnce() -> Result<Report, Error>,
+) -> Result<Report, Problem> {
+    match look() {
+        Ok(report) => Ok(report),
+        Err(Error::StoreInUse { holder: pid, .. }) => match engine::Engine::of(dir)? {
+            Some(engine) => engine.verify(),
+            None => Err(in_use(dir, pid, NO_SOCKET)),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A problem of what is only done to a store at rest.
+pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
+    match error {
+        Error::StoreInUse { holder: pid, .. } => in_use(dir, pid, AT_REST),
+        other => other.into(),
+    }
+}
+
+const NO_SOCKET: &str = "it has no control socket to ask: let the engine open one \
+                         (`JobStore::control`), or end that process first";
+const AT_REST: &str = "this needs a store at rest: end that process first";
+
+fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
+    let what = format!(
+        "the store {} is in use {}",
+        dir.display(),
+        holder::said(pid)
+    );
+    Problem::failed(what, remedy)
+}

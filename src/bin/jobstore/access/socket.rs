@@ -1,0 +1,312 @@
+//! Questions to an engine, over the control socket in its store's folder.
+//!
+//! Owns: the socket, HTTP on it, what a failure there means. Must not know: what is asked.
+//! Promise: an answer that is not whole is an error; memory stays bounded, whatever is
+//! sent or received.
+
+use std::future::poll_fn;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc as channel;
+
+use crate::problem::Problem;
+
+/// Bytes that are sent at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// Pieces that wait to be sent.
+const PIECES_WAITING: usize = 4;
+/// Bytes of an answer that is no stream.
+const ANSWER_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of a failure that are looked at.
+const FAILURE_BYTES_MAX: u64 = 64 << 10;
+/// How often who waits is told that work goes on.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// What stands in paths and queries as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A control socket that somebody listens on.
+pub(super) struct Socket {
+    path: PathBuf,
+    runtime: Runtime,
+}
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// Its parts, to be escaped.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Sent,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn get(path: &'a [&'a str]) -> Question<'a> {
+        Question {
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            body: Sent::Whole(None),
+        }
+    }
+
+    pub(super) fn post(path: &'a [&'a str], body: impl Into<Bytes>) -> Question<'a> {
+        Question {
+            method: Method::POST,
+            path,
+            query: Vec::new(),
+            body: Sent::Whole(Some(body.into())),
+        }
+    }
+
+    pub(super) fn query(mut self, pairs: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.query.extend(pairs);
+        self
+    }
+
+    fn uri(&self) -> String {
+        let mut uri = String::new();
+        for part in self.path {
+            uri.push('/');
+            uri.extend(utf8_percent_encode(part, ESCAPED));
+        }
+        for (n, (key, value)) in self.query.iter().enumerate() {
+            uri.push(if n == 0 { '?' } else { '&' });
+            uri.push_str(key);
+            uri.push('=');
+            uri.extend(utf8_percent_encode(value, ESCAPED));
+        }
+        uri
+    }
+}
+
+impl Socket {
+    /// Connects, to see whether somebody listens.
+    pub(super) fn connect(path: PathBuf) -> Result<Socket, Problem> {
+        let refused = |e: io::Error| {
+            let what = format!("the control socket {} does not answer: {e}", path.display());
+            Problem::failed(
+                what,
+                "see whether the engine still runs, and runs as your user",
+            )
+        };
+        std::os::unix::net::UnixStream::connect(&path).map_err(refused)?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(refused)?;
+        Ok(Socket { path, runtime })
+    }
+
+    /// Asks, and gives the answer as it comes; `waiting` is told that it did not come yet.
+    pub(super) fn ask(
+        &self,
+        question: Question<'_>,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Answer<'_>, Problem> {
+        let uri = question.uri();
+        let request = Request::builder()
+            .method(question.method)
+            .uri(uri)
+            .header("host", "localhost")
+            .body(question.body);
+        let request = request.map_err(|e| {
+            Problem::usage(
+                format!("the engine cannot be asked so: {e}"),
+                "look at the graph's name",
+            )
+        })?;
+        let asked = self.runtime.block_on(async {
+            let stream = tokio::net::UnixStream::connect(&self.path).await?;
+            let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+            let (mut sender, connection) = connected.map_err(io::Error::other)?;
+            // What ends it shows at who waits for the answer.
+            self.runtime.spawn(async move { connection.await.ok() });
+            let answer = sender.send_request(request);
+            tokio::pin!(answer);
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => return answer.map_err(io::Error::other),
+                    () = tokio::time::sleep(TOLD_EVERY) => waiting(),
+                }
+            }
+        });
+        let (head, incoming) = asked.map_err(|e| broken(&e))?.into_parts();
+        let answer = Answer {
+            runtime: &self.runtime,
+            incoming,
+            piece: Bytes::new(),
+            is_broken: false,
+        };
+        match head.status {
+            StatusCode::OK => Ok(answer),
+            status => Err(failure(status, answer)),
+        }
+    }
+
+    /// Asks for something that is not long.
+    pub(super) fn whole(
+        &self,
+        question: Question<'_>,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<String, Problem> {
+        let mut text = String::new();
+        let answer = self.ask(question, waiting)?;
+        let read = answer.take(ANSWER_BYTES_MAX).read_to_string(&mut text);
+        read.map_err(|e| broken(&e))?;
+        Ok(text)
+    }
+}
+
+/// The socket, or an answer on it, came to an end.
+pub(super) fn broken(error: &io::Error) -> Problem {
+    Problem::failed(
+        format!("the engine ended the connection: {error}"),
+        "look at its log; what was answered up to then is not whole",
+    )
+}
+
+/// What the engine said instead of an answer.
+fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        error_message: String,
+        error_code: String,
+    }
+    let mut text = String::new();
+    answer
+        .take(FAILURE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .ok();
+    let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
+        let what = format!("the engine said {status}");
+        return Problem::failed(what, "it may be of another release than this program");
+    };
+    let what = crate::output::harmless(&failure.error_message);
+    match (status.as_u16(), &*failure.error_code) {
+        (400, "GES.8000") => Problem::usage(what, ""),
+        (400, _) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
+        _ => Problem::failed(what, "look at the engine's log, and at `jobstore stats`"),
+    }
+}
+
+/// An answer, as it comes.
+pub(super) struct Answer<'s> {
+    runtime: &'s Runtime,
+    incoming: Incoming,
+    piece: Bytes,
+    is_broken: bool,
+}
+
+impl Read for Answer<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            if self.is_broken {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let incoming = &mut self.incoming;
+            let next = poll_fn(|context| Pin::new(&mut *incoming).poll_frame(context));
+            match self.runtime.block_on(next) {
+                None => return Ok(0),
+                Some(Ok(frame)) => self.piece = frame.into_data().unwrap_or_default(),
+                Some(Err(e)) => {
+                    self.is_broken = true;
+                    return Err(io::Error::other(e));
+                }
+            }
+        }
+        let bytes = buffer.len().min(self.piece.len());
+        buffer[..bytes].copy_from_slice(&self.piece.split_to(bytes));
+        Ok(bytes)
+    }
+}
+
+/// What is sent with a question.
+pub(super) enum Sent {
+    Whole(Option<Bytes>),
+    Pieces(channel::Receiver<io::Result<Bytes>>),
+}
+
+impl Sent {
+    /// What a reader gives, read by a thread of its own; and where it says what went
+    /// wrong with it.
+    pub(super) fn read(mut from: Box<dyn Read + Send>) -> (Sent, mpsc::Receiver<io::Error>) {
+        let (send, receive) = channel::channel(PIECES_WAITING);
+        let (say, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                let next = match from.read(&mut piece) {
+                    Ok(0) => return,
+                    Ok(bytes) => Ok(Bytes::copy_from_slice(&piece[..bytes])),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(e) => Err(e),
+                };
+                let failed = next
+                    .as_ref()
+                    .err()
+                    .map(|e| io::Error::new(e.kind(), e.to_string()));
+                if let Some(failed) = failed {
+                    say.send(failed).ok();
+                }
+                let is_over = next.is_err();
+                // Who asked may be gone.
+                if send.blocking_send(next).is_err() || is_over {
+                    return;
+                }
+            }
+        });
+        (Sent::Pieces(receive), said)
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match &mut *self {
+            Sent::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Sent::Pieces(pieces) => {
+                let piece = pieces.poll_recv(context);
+                piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Sent::Whole(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_escaped() {
+        let path = ["control", "graphs", "1 a", "m/ö?", "list"];
+        let question = Question::get(&path).query([("command", "a&b=c".to_owned())]);
+        assert_eq!(
+            question.uri(),
+            "/control/graphs/1%20a/m%2F%C3%B6%3F/list?command=a%26b%3Dc"
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line: the verbs, and what is said to all of them.
+//!
+//! Owns: [`Arguments`], the list of verbs. Must not know: what a verb takes or does.
+//! Promise: every verb is one file; what cannot be understood is refused before
+//! anything is opened.
+
+use clap::{Parser, Subcommand};
+
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::{
+    backup, cancel, complete, completions, export, find, import, list, man, purge, repair, serve,
+    show, stats, verify,
+};
+
+const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, moves, checks jobs";
+
+const LONG_ABOUT: &str = "\
+Looks into a job store, and after it: lists, finds, ends, moves, checks jobs.
+
+A store is a folder (--data, or JOBSTORE_DATA) of graphs (--graph). One that no process
+has open is opened by this program itself, which leaves jobs that were running as they
+are. One that an engine has open is asked through the control socket in its folder, where
+the engine opened one: it goes on working meanwhile.";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all is fine; 1 something wrong was found, or went wrong; 2 it was used
+wrongly.
+
+Examples:
+  jobstore list --data /var/lib/engine/jobs --newest
+  export JOBSTORE_DATA=/var/lib/engine/jobs
+  jobstore list --state running --format jsonl
+  jobstore show 4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab
+  jobstore verify";
+
+/// What was said on the command line.
+#[derive(Parser)]
+#[command(
+    name = "jobstore",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    max_term_width = 90,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done with a store.
+#[derive(Subcommand)]
+enum Verb {
+    List(list::Arguments),
+    Show(show::Arguments),
+    Find(find::Arguments),
+    Stats(stats::Arguments),
+    Cancel(cancel::Arguments),
+    Complete(complete::Arguments),
+    Verify(verify::Arguments),
+    Repair(repair::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
+    Backup(backup::Arguments),
+    Purge(purge::Arguments),
+    Serve(serve::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> Result<Verdict, Problem> {
+        let place = &self.place;
+        match self.verb {
+            Verb::List(arguments) => list::run(place, &arguments),
+            Verb::Show(arguments) => show::run(place, &arguments),
+            Verb::Find(arguments) => find::run(place, &arguments),
+            Verb::Stats(arguments) => stats::run(place, &arguments),
+            Verb::Cancel(arguments) => cancel::run(place, &arguments),
+            Verb::Complete(arguments) => complete::run(place, &arguments),
+            Verb::Verify(arguments) => verify::run(place, &arguments),
+            Verb::Repair(arguments) => repair::run(place, &arguments),
+            Verb::Export(arguments) => export::run(place, &arguments),
+            Verb::Import(arguments) => import::run(place, &arguments),
+            Verb::Backup(arguments) => backup::run(place, &arguments),
+            Verb::Purge(arguments) => purge::run(place, &arguments),
+            Verb::Serve(arguments) => serve::run(place, &arguments),
+            Verb::Completions(arguments) => completions::run(&arguments),
+            Verb::Man(arguments) => man::run(&arguments),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_examples() {
+        for verb in Arguments::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.contains("jobstore "), "{} has none", verb.get_name());
+        }
+    }
+}

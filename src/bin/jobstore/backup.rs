@@ -1,0 +1,52 @@
+//! `jobstore backup`: a copy of the store.
+//!
+//! Owns: what is said of it. Must not know: how a store is copied.
+//! Promise: a copy that is said to be made is whole and durable.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::BinaryBytes;
+
+use crate::access;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
+
+const AFTER_HELP: &str = "\
+The engine may go on meanwhile. On the same file system the copy shares what is never
+written to again; elsewhere it takes the store's size.
+
+Examples:
+  jobstore backup /backup/jobs-2026-11-24
+  jobstore verify --data /backup/jobs-2026-11-24";
+
+/// Copies the store, also one that an engine works with
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The folder to make: it must not exist, or be empty
+    to: PathBuf,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    // The engine that may do it stands in another folder.
+    let to =
+        std::path::absolute(&arguments.to).map_err(|e| Problem::file("find", &arguments.to, &e))?;
+    let access = access::open(place)?;
+    let bar = Bar::bytes("copying");
+    let (bytes, shared) = access.backup(&to, &mut |done, of| bar.at(done, Some(of)))?;
+    drop(bar);
+    access.close()?;
+    let shared = match shared {
+        0 => String::new(),
+        some => format!(", {} of it shared with the store", BinaryBytes(some)),
+    };
+    output::note(&format!(
+        "copied to {}: {}{shared}",
+        to.display(),
+        BinaryBytes(bytes)
+    ));
+    Ok(Verdict::Fine)
+}

@@ -1,0 +1,45 @@
+//! `jobstore cancel`: calls a job off.
+//!
+//! Owns: what is said of it. Must not know: how a store is reached.
+//! Promise: who calls off a job that is complete is told so.
+
+use clap::Args;
+
+use crate::access::{self, Cancelled};
+use crate::output;
+use crate::place::{self, Place};
+use crate::problem::{Problem, Verdict};
+
+const AFTER_HELP: &str = "\
+A pending job is complete at once, as cancelled. A running one gets a request that its
+worker sees; one that nobody works on any more ends by `jobstore complete`.
+
+Example:
+  jobstore cancel 018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
+
+/// Calls a job off
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The job's id
+    id: String,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(place)?;
+    let graph = place.graph(&*access)?;
+    let (id, _) = place::job(&*access, &graph, &arguments.id)?;
+    let done = access.cancel(&graph, &id)?;
+    access.close()?;
+    let (said, verdict) = match done {
+        Cancelled::BeforeStart => ("is complete, as cancelled", Verdict::Fine),
+        Cancelled::Requested => (
+            "is running and is asked to stop; it ends when its worker sees that, \
+             or by `jobstore complete --cancelled`",
+            Verdict::Fine,
+        ),
+        Cancelled::AlreadyComplete => ("was complete before; nothing was changed", Verdict::Wrong),
+    };
+    output::note(&format!("job {id} {said}"));
+    Ok(verdict)
+}

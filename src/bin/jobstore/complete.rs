@@ -1,0 +1,98 @@
+//! `jobstore complete`: ends a job that hangs.
+//!
+//! Owns: which ends there are. Must not know: how a store is reached.
+//! Promise: a job that is complete keeps its end, and who tries is told it.
+
+use clap::Args;
+use jobstore::OutcomeKind;
+
+use crate::access::{self, Ending};
+use crate::output;
+use crate::place::{self, Place};
+use crate::problem::{Problem, Verdict};
+
+const AFTER_HELP: &str = "\
+For a running job that nobody works on. Where the engine still does, its own end comes too
+late: the first one stays.
+
+Examples:
+  jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
+  jobstore complete --failed --reason \"worker lost with host 7\" import-2026-11-24";
+
+/// Ends a running job: as succeeded, or as is said
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The job's id
+    id: String,
+    /// It failed
+    #[arg(long, group = "end")]
+    failed: bool,
+    /// It did a part of its work
+    #[arg(long, group = "end")]
+    partially_failed: bool,
+    /// It was called off
+    #[arg(long, group = "end")]
+    cancelled: bool,
+    /// It was cut short
+    #[arg(long, group = "end")]
+    interrupted: bool,
+    /// Why it failed, for who looks at it later
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["cancelled", "interrupted"])]
+    reason: Option<String>,
+    /// The code of the failure
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "reason",
+        default_value = "by_hand"
+    )]
+    code: String,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let kind = match arguments {
+        Arguments { failed: true, .. } => OutcomeKind::Failed,
+        Arguments {
+            partially_failed: true,
+            ..
+        } => OutcomeKind::PartiallyFailed,
+        Arguments {
+            cancelled: true, ..
+        } => OutcomeKind::Cancelled,
+        Arguments {
+            interrupted: true, ..
+        } => OutcomeKind::Interrupted,
+        Arguments {
+            reason: Some(_), ..
+        } => {
+            return Err(Problem::usage(
+                "a reason was given, but the job is to end as succeeded",
+                "say --failed or --partially-failed with --reason",
+            ));
+        }
+        _ => OutcomeKind::Succeeded,
+    };
+    let access = access::open(place)?;
+    let graph = place.graph(&*access)?;
+    let (id, _) = place::job(&*access, &graph, &arguments.id)?;
+    let ending = Ending {
+        kind,
+        code: &arguments.code,
+        message: arguments.reason.as_deref().unwrap_or("ended by hand"),
+    };
+    let before = access.complete(&graph, &id, &ending)?;
+    access.close()?;
+    Ok(match before {
+        None => {
+            output::note(&format!("job {id} is complete: {kind}"));
+            Verdict::Fine
+        }
+        Some(known) => {
+            output::note(&format!(
+                "job {id} was complete before: {known}; nothing was changed"
+            ));
+            Verdict::Wrong
+        }
+    })
+}

@@ -1,0 +1,33 @@
+//! `jobstore completions`: what a shell needs to complete words.
+//!
+//! Owns: which shells. Must not know: verbs.
+//! Promise: it is made from the command line itself, so it cannot lag behind.
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::arguments;
+use crate::output;
+use crate::problem::{Problem, Verdict};
+
+const AFTER_HELP: &str = "\
+Examples:
+  jobstore completions bash > ~/.local/share/bash-completion/completions/jobstore
+  jobstore completions zsh > ~/.zfunc/_jobstore
+  jobstore completions fish > ~/.config/fish/completions/jobstore.fish";
+
+/// Writes what a shell needs to complete words
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Problem> {
+    let mut command = arguments::Arguments::command();
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "jobstore", &mut text);
+    output::whole(&text)?;
+    Ok(Verdict::Fine)
+}

@@ -1,0 +1,134 @@
+//! Which jobs a verb is about.
+//!
+//! Owns: the filters that list, export and purge share, as a [`List`] and as a query.
+//! Must not know: what is done with the jobs.
+//! Promise: both forms mean the same jobs.
+
+use std::time::SystemTime;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jobstore::{List, OutcomeKind, State};
+
+use crate::when;
+
+/// All ways to end.
+pub(crate) const OUTCOMES: [OutcomeKind; 5] = [
+    OutcomeKind::Succeeded,
+    OutcomeKind::PartiallyFailed,
+    OutcomeKind::Failed,
+    OutcomeKind::Cancelled,
+    OutcomeKind::Interrupted,
+];
+
+/// The jobs that are meant; all that is said holds together.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Which jobs")]
+pub(crate) struct Filters {
+    /// In this state; several mean any of them
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
+    pub(crate) states: Vec<State>,
+    /// That ended in this way; several mean any of them
+    #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
+    pub(crate) outcomes: Vec<OutcomeKind>,
+    /// With this command; several mean any of them
+    #[arg(long = "command", value_name = "COMMAND", value_delimiter = ',')]
+    pub(crate) commands: Vec<String>,
+    /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00, or with a zone
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) since: Option<SystemTime>,
+    /// Submitted before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) until: Option<SystemTime>,
+    /// Started then or later
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) started_since: Option<SystemTime>,
+    /// Started before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) started_until: Option<SystemTime>,
+    /// Ended then or later
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) finished_since: Option<SystemTime>,
+    /// Ended before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) finished_until: Option<SystemTime>,
+}
+
+fn states() -> impl TypedValueParser<Value = State> {
+    let words = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    // No other word comes through.
+    words.map(|word| {
+        let found = State::ALL.into_iter().find(|state| state.as_str() == word);
+        found.unwrap_or(State::Pending)
+    })
+}
+
+fn outcomes() -> impl TypedValueParser<Value = OutcomeKind> {
+    let words = PossibleValuesParser::new(OUTCOMES.map(OutcomeKind::as_str));
+    words.map(|word| {
+        let found = OUTCOMES.into_iter().find(|kind| kind.as_str() == word);
+        found.unwrap_or(OutcomeKind::Succeeded)
+    })
+}
+
+impl Filters {
+    /// Whether all jobs are meant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.query().is_empty()
+    }
+
+    /// As the library has it.
+    pub(crate) fn list(&self) -> List {
+        let mut list = List::new();
+        for &state in &self.states {
+            list = list.state(state);
+        }
+        for &kind in &self.outcomes {
+            list = list.outcome(kind);
+        }
+        for command in &self.commands {
+            list = list.command(command);
+        }
+        type By = fn(List, SystemTime) -> List;
+        for (time, by) in [
+            (self.since, List::submitted_from as By),
+            (self.until, List::submitted_before),
+            (self.started_since, List::started_from),
+            (self.started_until, List::started_before),
+            (self.finished_since, List::finished_from),
+            (self.finished_until, List::finished_before),
+        ] {
+            if let Some(time) = time {
+                list = by(list, time);
+            }
+        }
+        list
+    }
+
+    /// As pairs of a query's keys and values.
+    pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        for state in &self.states {
+            pairs.push(("state", state.as_str().to_owned()));
+        }
+        for kind in &self.outcomes {
+            pairs.push(("outcome", kind.as_str().to_owned()));
+        }
+        for command in &self.commands {
+            pairs.push(("command", command.clone()));
+        }
+        for (key, time) in [
+            ("submitted_from", self.since),
+            ("submitted_before", self.until),
+            ("started_from", self.started_since),
+            ("started_before", self.started_until),
+            ("finished_from", self.finished_since),
+            ("finished_before", self.finished_until),
+        ] {
+            if let Some(time) = time {
+                pairs.push((key, when::to_ms(time).to_string()));
+            }
+        }
+        pairs
+    }
+}

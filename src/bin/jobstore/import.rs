@@ -1,0 +1,111 @@
+//! `jobstore import`: jobs from lines of JSON.
+//!
+//! Owns: where the lines come from, what is said of bad ones. Must not know: what is in
+//! them.
+//! Promise: what was imported, what was there and what is bad is counted; a bad line is
+//! named by its number, never by its text.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+
+use crate::access::{self, Create, Import};
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
+
+/// Bad lines that are named.
+const BAD_LINES_NAMED: usize = 20;
+
+const AFTER_HELP: &str = "\
+A line is a job of `jobstore export`, a bare request {\"command\":..,\"url\":..,\"body\":..},
+or a request with what is known of it: {\"request\":{..}, \"jobId\"?, \"status\"?,
+\"outcome\"?: {\"kind\":..}, \"submittedAt\"?, \"startedAt\"?, \"finishedAt\"?}, times in
+milliseconds since 1970. Jobs whose ids are there are left as they are, so it can be done
+again. The graph, and the store, are made where they are not there.
+
+Examples:
+  jobstore import --graph 10001/movie movie.jsonl
+  zstd -dc movie.jsonl.zst | jobstore import --data copy --graph 10001/movie -
+  jobstore import --graph 10001/movie --skip-bad old-engine.jsonl";
+
+/// Records the jobs of lines of JSON
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The lines; - is standard input
+    #[arg(value_name = "FILE|-")]
+    from: PathBuf,
+    /// Passes over bad lines and counts them, instead of ending at the first
+    #[arg(long)]
+    skip_bad: bool,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let graph = place.named_graph()?;
+    let from = &arguments.from;
+    let (lines, bytes): (Box<dyn Read + Send>, Option<u64>) = match from == Path::new("-") {
+        true => (Box::new(io::stdin()), None),
+        false => {
+            let failed = |e: &io::Error| Problem::file("read", from, e);
+            let file = File::open(from).map_err(|e| failed(&e))?;
+            let there = file.metadata().map_err(|e| failed(&e))?;
+            (Box::new(file), there.is_file().then_some(there.len()))
+        }
+    };
+    let is_new = !place.data()?.join("STORE").exists();
+    let access = access::open_or(place, Create::IfMissing)?;
+    if is_new {
+        output::note(&format!("made the store {}", place.data()?.display()));
+    }
+    let bar = Bar::bytes("importing");
+    let read = Arc::new(AtomicU64::new(0));
+    let lines = Counted {
+        lines,
+        read: read.clone(),
+    };
+    let how = Import {
+        skip_bad: arguments.skip_bad,
+    };
+    let done = access.import(graph, Box::new(lines), how, &mut || {
+        bar.at(read.load(Ordering::Relaxed), bytes);
+    })?;
+    drop(bar);
+    access.close()?;
+    for (line, problem) in done.bad_lines.iter().take(BAD_LINES_NAMED) {
+        output::note(&format!("line {line} was passed over: {problem}"));
+    }
+    let unnamed = done.bad.saturating_sub(BAD_LINES_NAMED as u64);
+    if unnamed > 0 {
+        output::note(&format!("and {} more bad lines", output::grouped(unnamed)));
+    }
+    output::note(&format!(
+        "imported {}; {} there already, {} passed over",
+        output::jobs(done.imported),
+        output::grouped(done.there),
+        output::grouped(done.bad)
+    ));
+    Ok(match done.bad {
+        0 => Verdict::Fine,
+        _ => Verdict::Wrong,
+    })
+}
+
+/// Lines, and how many of their bytes were read.
+struct Counted {
+    lines: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.lines.read(buffer)?;
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,204 @@
+//! `jobstore list`: the jobs of a graph, page by page.
+//!
+//! Owns: the forms a page is shown in, and what stands below a table. Must not know: how
+//! a store is reached.
+//! Promise: `json` is the contract's document to the byte; a table says which jobs of how
+//! many it shows and how to go on.
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+
+use crate::access::{self, Shown, Wanted};
+use crate::filters::Filters;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::row::Row;
+use crate::table::{self, Table};
+use crate::when;
+
+/// Rows of a table, where nothing else is said.
+const ROWS: u64 = 50;
+/// Jobs of a document, where nothing else is said: the contract's limit.
+const JOBS: u64 = 100_000;
+
+const AFTER_HELP: &str = "\
+A list by state is at once; by outcome, command and times the jobs are gone through.
+
+Examples:
+  jobstore list --newest
+  jobstore list --state running,pending
+  jobstore list --outcome failed --finished-since 12h --newest --count
+  jobstore list --offset 100000 --limit 100000 --format json
+  jobstore list --since 2026-11-24T22:00 --format jsonl | jq .request.command";
+
+/// How jobs are shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For eyes: state, command and age, as wide as the terminal
+    Table,
+    /// The contract's document: {"jobs":[...],"result":"success"}
+    Json,
+    /// Whole jobs, one a line: with outcome and times
+    Jsonl,
+}
+
+/// Lists jobs
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Passes over so many jobs
+    #[arg(long, value_name = "JOBS", default_value_t = 0)]
+    offset: u64,
+    /// Shows at most so many: 1 to 100000 [default: 50 in a table, else 100000]
+    #[arg(long, value_name = "JOBS", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    limit: Option<u64>,
+    /// The job first that was submitted last
+    #[arg(long)]
+    newest: bool,
+    /// Goes on where a page ended
+    #[arg(long, value_name = "TEXT", conflicts_with = "offset")]
+    cursor: Option<String>,
+    /// Counts the whole list, also where all jobs have to be gone through for it
+    #[arg(long)]
+    count: bool,
+    /// How jobs are shown
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(place)?;
+    let graph = place.graph(&*access)?;
+    let wanted = Wanted {
+        filters: &arguments.filters,
+        offset: arguments.offset,
+        limit: arguments.limit.unwrap_or(match arguments.format {
+            Format::Table => ROWS,
+            Format::Json | Format::Jsonl => JOBS,
+        }),
+        newest_first: arguments.newest,
+        cursor: arguments.cursor.as_deref(),
+        count: arguments.count,
+    };
+    match arguments.format {
+        Format::Json => {
+            let mut out = output::plain();
+            access.document(&graph, &wanted, &mut out)?;
+            // A terminal goes on behind it; a file has the document to the byte.
+            let end = if output::width().is_some() { "\n" } else { "" };
+            let written = out.write_all(end.as_bytes()).and_then(|()| out.flush());
+            written.map_err(|e| Problem::output(&e))?;
+        }
+        Format::Jsonl => lines(|each| access.page(&graph, &wanted, each).map(drop))?,
+        Format::Table => {
+            let (mut table, now_ms) = (Table::default(), when::now_ms());
+            let shown = access.page(&graph, &wanted, &mut |line| {
+                table.add(&Row::of(line)?, now_ms);
+                Ok(())
+            })?;
+            let mut text = match table.is_empty() {
+                true => String::new(),
+                false => table.text(output::width()),
+            };
+            text.push_str(&footer(&wanted, &shown));
+            output::coloured(&text)?;
+        }
+    }
+    access.close()?;
+    Ok(Verdict::Fine)
+}
+
+/// Writes lines to standard output as they come.
+pub(crate) fn lines(
+    jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let mut out = output::plain();
+    jobs(&mut |line| writeln!(out, "{line}").map_err(|e| Problem::output(&e)))?;
+    out.flush().map_err(|e| Problem::output(&e))
+}
+
+/// What stands below a table: which jobs of how many, and how to go on.
+fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
+    let of = match shown.total {
+        Some(total) => format!(" of {}", output::grouped(total)),
+        None => String::new(),
+    };
+    let mut text = match (shown.jobs, shown.total) {
+        (0, Some(0)) => table::aside("no jobs"),
+        (0, Some(total)) => {
+            table::aside(&format!("none there: the list has {}", output::jobs(total)))
+        }
+        (0, None) => table::aside("no jobs"),
+        (jobs, _) if wanted.cursor.is_some() => {
+            table::aside(&format!("{} more{of}", output::grouped(jobs)))
+        }
+        (jobs, _) => {
+            let (first, last) = (wanted.offset + 1, wanted.offset + jobs);
+            let (first, last) = (output::grouped(first), output::grouped(last));
+            table::aside(&format!("{first}-{last}{of}"))
+        }
+    };
+    if shown.set_aside > 0 {
+        let jobs = output::jobs(shown.set_aside);
+        text.push_str(&table::warning(&format!(
+            "{jobs} not shown: a repair set them aside"
+        )));
+    }
+    if let Some(next) = &shown.next {
+        // By state and order an offset is as quick, and can be read.
+        let on = match (wanted.cursor, shown.total) {
+            (None, Some(_)) if !wanted.count => format!("--offset {}", wanted.offset + shown.jobs),
+            _ => format!("--cursor {next}"),
+        };
+        text.push_str(&table::aside(&format!("go on with {on}")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn below(offset: u64, cursor: Option<&str>, shown: &Shown) -> String {
+        let wanted = Wanted {
+            filters: &Filters::default(),
+            offset,
+            limit: 50,
+            newest_first: false,
+            cursor,
+            count: false,
+        };
+        anstream::adapter::strip_str(&footer(&wanted, shown)).to_string()
+    }
+
+    #[test]
+    fn a_table_says_which_jobs_of_how_many_and_how_to_go_on() {
+        let mut shown = Shown {
+            jobs: 50,
+            total: Some(1_234_567),
+            next: Some("02ab".to_owned()),
+            set_aside: 0,
+        };
+        assert_eq!(
+            below(0, None, &shown),
+            "1-50 of 1,234,567\ngo on with --offset 50\n"
+        );
+        let on = "1,001-1,050 of 1,234,567\ngo on with --offset 1050\n";
+        assert_eq!(below(1000, None, &shown), on);
+        let by_cursor = "50 more of 1,234,567\ngo on with --cursor 02ab\n";
+        assert_eq!(below(0, Some("02aa"), &shown), by_cursor);
+        shown.total = None;
+        assert_eq!(below(0, None, &shown), "1-50\ngo on with --cursor 02ab\n");
+        (shown.next, shown.set_aside) = (None, 3);
+        let aside = "1-50\n3 jobs not shown: a repair set them aside\n";
+        assert_eq!(below(0, None, &shown), aside);
+        let mut none = Shown::default();
+        assert_eq!(below(0, None, &none), "no jobs\n");
+        none.total = Some(7);
+        assert_eq!(below(10, None, &none), "none there: the list has 7 jobs\n");
+    }
+}

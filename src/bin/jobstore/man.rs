@@ -1,0 +1,47 @@
+//! `jobstore man`: the manual.
+//!
+//! Owns: its pages. Must not know: verbs.
+//! Promise: it is made from the command line itself, so it cannot lag behind.
+
+use clap::{Args, CommandFactory};
+use clap_mangen::Man;
+
+use crate::arguments;
+use crate::output;
+use crate::problem::{Problem, Verdict};
+
+const AFTER_HELP: &str = "\
+Examples:
+  jobstore man | man -l -
+  jobstore man list > jobstore-list.1";
+
+/// Writes the manual's page, or that of a verb
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The verb
+    verb: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Problem> {
+    let mut command = arguments::Arguments::command();
+    command.build();
+    let page = match &arguments.verb {
+        None => Man::new(command),
+        Some(verb) => {
+            let found = command.find_subcommand(verb).cloned();
+            let found = found.ok_or_else(|| {
+                Problem::usage(
+                    format!("there is no verb {verb:?}"),
+                    "`jobstore --help` lists them",
+                )
+            })?;
+            Man::new(found).title(format!("jobstore-{verb}"))
+        }
+    };
+    let mut text = Vec::new();
+    let rendered = page.render(&mut text);
+    rendered.map_err(|e| Problem::output(&e))?;
+    output::whole(&text)?;
+    Ok(Verdict::Fine)
+}

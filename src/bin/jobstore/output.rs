@@ -1,0 +1,102 @@
+//! Standard output and the terminal.
+//!
+//! Owns: where output goes, how wide a terminal is, what of a text a terminal may be
+//! shown, how numbers are grouped. Must not know: jobs.
+//! Promise: no text of a request reaches a terminal as a command to it; a pipe gets
+//! neither colours nor cut lines.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use terminal_size::{Width, terminal_size_of};
+
+use crate::problem::Problem;
+
+/// Bytes gathered before they are written.
+const GATHERED_BYTES: usize = 64 << 10;
+
+/// Standard output for plain bytes.
+pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(GATHERED_BYTES, io::stdout().lock())
+}
+
+/// Writes a text with colours: they go where they are not wanted.
+pub(crate) fn coloured(text: &str) -> Result<(), Problem> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Problem::output(&e))
+}
+
+/// Writes a text as it is.
+pub(crate) fn whole(text: &[u8]) -> Result<(), Problem> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)
+        .and_then(|()| out.flush())
+        .map_err(|e| Problem::output(&e))
+}
+
+/// Writes a line to standard error for who looks on.
+pub(crate) fn note(text: &str) {
+    writeln!(anstream::stderr().lock(), "{text}").ok();
+}
+
+/// How wide a terminal standard output is, if it is one.
+pub(crate) fn width() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let width = terminal_size_of(&out).map_or(80, |(Width(columns), _)| columns);
+    // Some terminals say 0 and mean that they do not know.
+    Some(if width == 0 { 80 } else { usize::from(width) })
+}
+
+/// The text without what a terminal obeys or hides: control characters, and those that
+/// turn the direction of writing.
+pub(crate) fn harmless(text: &str) -> String {
+    let is_harmful = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    let shown = |c| if is_harmful(c) { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// A number in groups of three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "1 job", "2 jobs".
+pub(crate) fn jobs(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} job{plural}", grouped(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let all = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([1, 2, 1000].map(jobs), ["1 job", "2 jobs", "1,000 jobs"]);
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_not_shown_to_it() {
+        assert_eq!(
+            harmless("a\u{1b}[31mb\n\u{9b}c\u{202e}é漢"),
+            "a�[31mb��c�é漢"
+        );
+    }
+}

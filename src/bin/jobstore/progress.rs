@@ -1,0 +1,120 @@
+//! How far a long verb has come, for who looks on.
+//!
+//! Owns: [`Bar`]: bar, rate, time left. Must not know: what is counted.
+//! Promise: it is drawn on a terminal only, on standard error, and is gone when the verb
+//! has ended; in a pipe there is none.
+
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar that is drawn where somebody looks on, from the first word about how far it is.
+pub(crate) struct Bar {
+    bar: OnceLock<ProgressBar>,
+    is_wanted: bool,
+    what: &'static str,
+    known: &'static str,
+    unknown: &'static str,
+}
+
+const ITEMS: &str = "{msg} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left";
+const ITEMS_OPEN: &str = "{msg} {spinner} {human_pos}, {per_sec}";
+const BYTES: &str =
+    "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const BYTES_OPEN: &str = "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}";
+const NOTHING: &str = "{msg} {spinner} {elapsed}";
+
+impl Bar {
+    /// Counts jobs, events, lines.
+    pub(crate) fn items(what: &'static str) -> Bar {
+        Bar::new(what, ITEMS, ITEMS_OPEN)
+    }
+
+    pub(crate) fn bytes(what: &'static str) -> Bar {
+        Bar::new(what, BYTES, BYTES_OPEN)
+    }
+
+    /// Says only that work goes on.
+    pub(crate) fn busy(what: &'static str) -> Bar {
+        let bar = Bar::new(what, NOTHING, NOTHING);
+        bar.bar().enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+
+    /// None, because the terminal is where the output goes.
+    pub(crate) fn none() -> Bar {
+        let mut bar = Bar::new("", NOTHING, NOTHING);
+        bar.is_wanted = false;
+        bar
+    }
+
+    fn new(what: &'static str, known: &'static str, unknown: &'static str) -> Bar {
+        Bar {
+            bar: OnceLock::new(),
+            is_wanted: io::stderr().is_terminal(),
+            what,
+            known,
+            unknown,
+        }
+    }
+
+    fn bar(&self) -> &ProgressBar {
+        self.bar.get_or_init(|| {
+            let bar = ProgressBar::hidden();
+            bar.set_style(style(self.unknown));
+            bar.set_message(self.what);
+            if self.is_wanted {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            bar
+        })
+    }
+
+    /// So much is done, of so much where that is known.
+    pub(crate) fn at(&self, done: u64, of: Option<u64>) {
+        let bar = self.bar();
+        if bar.length() != of {
+            bar.set_style(style(match of {
+                Some(_) => self.known,
+                None => self.unknown,
+            }));
+            match of {
+                Some(of) => bar.set_length(of),
+                None => bar.unset_length(),
+            }
+        }
+        bar.set_position(done);
+    }
+
+    /// Takes it off the terminal.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_well_formed() {
+        for template in [ITEMS, ITEMS_OPEN, BYTES, BYTES_OPEN, NOTHING] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+}

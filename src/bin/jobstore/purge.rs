@@ -1,0 +1,69 @@
+//! `jobstore purge`: forgets complete jobs.
+//!
+//! Owns: that nothing is purged by a slip. Must not know: how jobs are purged.
+//! Promise: only complete jobs go; without a filter none does, unless all are said.
+
+use clap::Args;
+
+use crate::access;
+use crate::filters::Filters;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
+
+const AFTER_HELP: &str = "\
+Pending and running jobs never go. Ids of purged jobs are remembered for a time, so that
+\"purged\" is told from \"unknown\".
+
+Examples:
+  jobstore purge --finished-until 30d --dry-run
+  jobstore purge --finished-until 30d --outcome succeeded
+  jobstore purge --all";
+
+/// Forgets complete jobs
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Only says how many would go
+    #[arg(long)]
+    dry_run: bool,
+    /// All complete jobs
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let filters = &arguments.filters;
+    match (filters.is_empty(), arguments.all) {
+        (true, false) => {
+            return Err(Problem::usage(
+                "no jobs were named: it would forget all that are complete",
+                "name some, as by --finished-until 30d, or say --all",
+            ));
+        }
+        (false, true) => {
+            return Err(Problem::usage(
+                "--all and filters contradict each other",
+                "leave one of them out",
+            ));
+        }
+        _ => {}
+    }
+    let access = access::open(place)?;
+    let graph = place.graph(&*access)?;
+    let would = access.purge_dry_run(&graph, filters)?;
+    let said = match arguments.dry_run {
+        true => format!("{} would be purged", output::jobs(would)),
+        false => {
+            let bar = Bar::items("purging");
+            let done = access.purge(&graph, filters, &mut |done| bar.at(done, Some(would)))?;
+            format!("purged {}", output::jobs(done))
+        }
+    };
+    access.close()?;
+    output::note(&said);
+    Ok(Verdict::Fine)
+}

@@ -1,0 +1,96 @@
+//! `jobstore repair`: sets aside what is damaged, so that the rest is served.
+//!
+//! Owns: that nothing is set aside unasked. Must not know: how a store is repaired.
+//! Promise: what is found is shown before anything is changed; without a yes nothing is.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use clap::Args;
+use jobstore::JobStore;
+
+use crate::access;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
+use crate::verify;
+
+const AFTER_HELP: &str = "\
+Jobs whose files are damaged are listed no more; the files stay beside the store, named
+*.damaged. Take a copy of the folder first. It exits with 0 where the store is sound
+afterwards.
+
+Examples:
+  jobstore verify
+  jobstore repair
+  jobstore repair --yes";
+
+/// Sets aside what is damaged, so that the rest is served
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Does it without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let dir = place.data()?;
+    let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;
+    if report.is_sound() && report.closed == Some(true) {
+        output::coloured(&format!("{report}nothing to repair\n"))?;
+        return Ok(Verdict::Fine);
+    }
+    output::coloured(&report.to_string())?;
+    let question = match report.is_sound() {
+        // Its end may be missing, which only the index can tell.
+        true => {
+            "It was not closed, and may lack its end. Compare it with its index, and repair it?"
+        }
+        false => "Set aside what is damaged?",
+    };
+    if !arguments.yes && !is_agreed(question)? {
+        let verdict = match report.is_sound() {
+            true => Verdict::Fine,
+            false => Verdict::Wrong,
+        };
+        output::note("nothing was changed");
+        return Ok(verdict);
+    }
+    let repaired = {
+        let _bar = Bar::busy("repairing");
+        JobStore::repair(dir).map_err(|error| access::at_rest(dir, error))?
+    };
+    let mut text = String::new();
+    for path in &repaired.set_aside {
+        text.push_str(&format!("set aside: {}\n", path.display()));
+    }
+    text.push_str(&match repaired.changed() {
+        true => format!(
+            "repaired: {} no more listed, {} events lost\n",
+            output::jobs(repaired.jobs),
+            output::grouped(repaired.events)
+        ),
+        false => "nothing to repair\n".to_owned(),
+    });
+    output::coloured(&text)?;
+    Ok(Verdict::Fine)
+}
+
+/// Asks on the terminal; where there is none, says how to agree beforehand.
+fn is_agreed(question: &str) -> Result<bool, Problem> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Problem::usage(
+            "there is no terminal to ask on, and nothing was changed",
+            "say --yes to repair without being asked",
+        ));
+    }
+    use std::io::Write as _;
+    let mut out = io::stderr().lock();
+    write!(out, "{question} [y/N] ")
+        .and_then(|()| out.flush())
+        .ok();
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).ok();
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,140 @@
+//! A job's line, as far as tables and pages for people need it.
+//!
+//! Owns: [`Row`], the words for a job's state. Must not know: where lines come from.
+//! Promise: a line with more in it than is known is read all the same.
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::problem::Problem;
+
+/// A job.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row<'a> {
+    pub(crate) job_id: String,
+    pub(crate) status: String,
+    #[serde(borrow)]
+    pub(crate) request: RowRequest<'a>,
+    #[serde(borrow)]
+    pub(crate) outcome: Option<RowOutcome<'a>>,
+    #[serde(default)]
+    pub(crate) cancel_requested: bool,
+    pub(crate) progress: Option<RowProgress>,
+    pub(crate) submitted_at: Option<u64>,
+    pub(crate) started_at: Option<u64>,
+    pub(crate) finished_at: Option<u64>,
+}
+
+/// Its request.
+#[derive(Deserialize)]
+pub(crate) struct RowRequest<'a> {
+    pub(crate) command: String,
+    pub(crate) url: String,
+    #[serde(borrow)]
+    pub(crate) body: &'a RawValue,
+}
+
+/// How it ended.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RowOutcome<'a> {
+    pub(crate) kind: String,
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    #[serde(borrow)]
+    pub(crate) detail: Option<&'a RawValue>,
+    pub(crate) result_ref: Option<String>,
+    pub(crate) boot: Option<u64>,
+}
+
+/// How far it says it is.
+#[derive(Deserialize)]
+pub(crate) struct RowProgress {
+    pub(crate) percent: u8,
+    #[serde(default)]
+    pub(crate) text: String,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn of(line: &'a str) -> Result<Row<'a>, Problem> {
+        // serde's words may quote the line.
+        serde_json::from_str(line).map_err(|e| {
+            Problem::failed(
+                format!(
+                    "the store gave a job that this program cannot read, at column {}",
+                    e.column()
+                ),
+                "it may be of another release: use the one of the engine",
+            )
+        })
+    }
+
+    /// Its state in a word or two: how it ended, once it has.
+    pub(crate) fn word(&self) -> String {
+        match (&self.outcome, &self.progress) {
+            (Some(outcome), _) => outcome.kind.replace('_', " "),
+            (None, _) if self.cancel_requested => "stopping".to_owned(),
+            (None, Some(progress)) => format!("{} {}%", self.status, progress.percent),
+            (None, None) => self.status.clone(),
+        }
+    }
+
+    pub(crate) fn colour(&self) -> Style {
+        let colour = match self.outcome.as_ref().map(|outcome| &*outcome.kind) {
+            Some("succeeded") => AnsiColor::Green,
+            Some("failed") => AnsiColor::Red,
+            Some("partially_failed" | "interrupted") => AnsiColor::Yellow,
+            Some("cancelled") => AnsiColor::Magenta,
+            Some(_) => return Style::new(),
+            None if self.status == "running" => AnsiColor::Cyan,
+            None => return Style::new().dimmed(),
+        };
+        Style::new().fg_color(Some(colour.into()))
+    }
+
+    /// For how long it ran, or has run by now.
+    pub(crate) fn took(&self, now_ms: u64) -> Option<Duration> {
+        let started = self.started_at?;
+        let until = match (self.finished_at, &*self.status) {
+            (Some(finished), _) => finished,
+            (None, "running") => now_ms,
+            (None, _) => return None,
+        };
+        until.checked_sub(started).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &str = r#""request":{"command":"c","url":"/ges","body":{"a":[1]}}"#;
+
+    #[test]
+    fn a_state_is_said_by_how_it_ended() {
+        let word = |rest: &str| {
+            let line = format!(r#"{{"jobId":"a","more":1,{REQUEST},{rest}}}"#);
+            Row::of(&line).unwrap().word()
+        };
+        assert_eq!(word(r#""status":"pending""#), "pending");
+        assert_eq!(word(r#""status":"running""#), "running");
+        let stopping = r#""status":"running","cancelRequested":true"#;
+        assert_eq!(word(stopping), "stopping");
+        let half = r#""status":"running","progress":{"percent":50,"text":""}"#;
+        assert_eq!(word(half), "running 50%");
+        let ended = r#""status":"complete","outcome":{"kind":"partially_failed"}"#;
+        assert_eq!(word(ended), "partially failed");
+    }
+
+    #[test]
+    fn what_is_no_job_is_said_without_its_text() {
+        let Err(Problem::Failed { what, .. }) = Row::of(r#"{"jobId":"canary"}"#) else {
+            unreachable!("it was read");
+        };
+        assert!(!what.contains("canary"), "{what}");
+    }
+}

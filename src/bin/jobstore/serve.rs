@@ -1,0 +1,252 @@
+//! `jobstore serve`: a store over HTTP.
+//!
+//! Owns: which routes there are beside the contract's, who gets to them, how it begins and
+//! ends. Must not know: what an answer holds.
+//! Promise: nobody beyond this machine gets in without a token; it ends cleanly when it is
+//! asked to, and lets the store go.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use clap::{Args, ValueEnum};
+use jobstore::http::{
+    Access, Bounds, METRICS_CONTENT_TYPE, Routes, metrics, no_such_resource, openapi, serve,
+};
+use jobstore::{Health, JobStore};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::access;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::tokens::{ALL, Good, Tokens};
+
+const AFTER_HELP: &str = "\
+Beside the contract's routes it has /health, /metrics and /openapi.json. With tokens,
+/metrics takes one that is good for all projects. The store is locked meanwhile; the other
+verbs ask through its control socket. It ends on SIGTERM and SIGINT.
+
+A file of tokens has lines of a token and a project id, or * for all projects, and may be
+open to its owner only. Clients send theirs as X-Auth-Token.
+
+Examples:
+  jobstore serve --listen 127.0.0.1:8080
+  jobstore serve --listen 0.0.0.0:8080 --tokens /etc/jobstore/tokens
+  curl http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=10";
+
+/// The contract's words to who may not know of all projects.
+const UNKNOWN: &str =
+    r#"{"errorMessage":"invalid or missing token","errorCode":"GES.8007","result":"failed"}"#;
+const REFUSED: &str =
+    r#"{"errorMessage":"no permission","errorCode":"GES.8020","result":"failed"}"#;
+
+/// What is told on standard error.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Log {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// Serves the store over HTTP
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The address; with port 0 the system chooses one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Who may ask for what: needed beyond this machine
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// What is told on standard error
+    #[arg(long, value_enum, default_value_t = Log::Warn)]
+    log: Log,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let tokens = match &arguments.tokens {
+        Some(path) => Some(Arc::new(Tokens::read(path)?)),
+        None if !arguments.listen.ip().is_loopback() => {
+            return Err(Problem::usage(
+                format!("{} can be reached from other machines", arguments.listen),
+                "say --tokens FILE, or listen on 127.0.0.1",
+            ));
+        }
+        None => None,
+    };
+    begin_log(arguments.log);
+    let store = access::store_at_rest(place)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
+        })?;
+    let served = runtime.block_on(listen(&store, arguments.listen, tokens));
+    runtime.shutdown_background();
+    let closed = store.close();
+    served?;
+    closed?;
+    Ok(Verdict::Fine)
+}
+
+fn begin_log(log: Log) {
+    let level = match log {
+        Log::Error => tracing::Level::ERROR,
+        Log::Warn => tracing::Level::WARN,
+        Log::Info => tracing::Level::INFO,
+        Log::Debug => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(anstream::stderr)
+        .init();
+}
+
+async fn listen(
+    store: &JobStore,
+    address: SocketAddr,
+    tokens: Option<Arc<Tokens>>,
+) -> Result<(), Problem> {
+    let refused = |e: std::io::Error| {
+        let what = format!("cannot listen on {address}: {e}");
+        Problem::usage(what, "choose another --listen, or end what listens there")
+    };
+    let failed = |e: std::io::Error| Problem::failed(format!("signals: {e}"), "");
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+    // Too long a path, for one, is no reason not to serve.
+    let control = store.control();
+    if let Err(error) = &control {
+        output::note(&format!("without a control socket: {error}"));
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on http://{address}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Problem::output(&e))?;
+    let end = async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    };
+    serve(listener, app(store, tokens), Bounds::new(), end).await;
+    if let Ok(control) = control {
+        // It waits for a thread.
+        tokio::task::spawn_blocking(|| control.close()).await.ok();
+    }
+    Ok(())
+}
+
+/// All routes.
+fn app(store: &JobStore, tokens: Option<Arc<Tokens>>) -> Router {
+    let mut routes = Routes::new(store);
+    if let Some(tokens) = tokens.clone() {
+        routes = routes.authorize(move |caller| {
+            let good = caller.token.as_ref().map_or(Good::Nothing, |token| {
+                tokens.good(token.as_str(), &caller.project_id)
+            });
+            async move { access_of(good) }
+        });
+    }
+    let state = Own {
+        store: store.clone(),
+        tokens,
+    };
+    let own = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(numbers))
+        .route("/openapi.json", get(document))
+        .with_state(state);
+    routes.all().merge(own).fallback(no_such_resource)
+}
+
+/// What the routes beside the contract's need.
+#[derive(Clone)]
+struct Own {
+    store: JobStore,
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl Own {
+    /// Whether somebody may know of all projects.
+    fn access(&self, headers: &HeaderMap) -> Access {
+        let given = headers
+            .get("x-auth-token")
+            .and_then(|token| token.to_str().ok());
+        match (&self.tokens, given) {
+            (None, _) => Access::Granted,
+            (Some(_), None) => Access::Unknown,
+            (Some(tokens), Some(token)) => access_of(tokens.good(token, ALL)),
+        }
+    }
+}
+
+fn access_of(good: Good) -> Access {
+    match good {
+        Good::ThisProject => Access::Granted,
+        Good::OtherProjects => Access::Refused,
+        Good::Nothing => Access::Unknown,
+    }
+}
+
+/// Whether the store can do all it should; why not is for who runs it.
+async fn health(State(own): State<Own>, headers: HeaderMap) -> Response {
+    let (status, state, why) = match own.store.health() {
+        Health::Ok => (StatusCode::OK, "ok", None),
+        Health::Degraded { why, .. } => (StatusCode::OK, "degraded", Some(why)),
+        Health::ReadOnly { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, "readOnly", Some(why)),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "closed", None),
+    };
+    let mut body = serde_json::json!({ "state": state });
+    if let Some(why) = why.filter(|_| own.access(&headers) == Access::Granted) {
+        body["why"] = (*why).into();
+    }
+    answer(status, "application/json", body.to_string())
+}
+
+async fn numbers(State(own): State<Own>, headers: HeaderMap) -> Response {
+    let (status, body) = match own.access(&headers) {
+        Access::Granted => (StatusCode::OK, ""),
+        Access::Unknown => (StatusCode::UNAUTHORIZED, UNKNOWN),
+        Access::Refused => (StatusCode::FORBIDDEN, REFUSED),
+    };
+    if status != StatusCode::OK {
+        return answer(status, "application/json", body.to_owned());
+    }
+    let numbers = tokio::task::spawn_blocking(move || metrics(&own.store)).await;
+    match numbers {
+        Ok(Ok(text)) => answer(StatusCode::OK, METRICS_CONTENT_TYPE, text),
+        Ok(Err(error)) => {
+            let failure = error.failure();
+            let status = StatusCode::from_u16(failure.status);
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            answer(status, "application/json", failure.to_json())
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn document() -> Response {
+    answer(StatusCode::OK, "application/json", openapi().to_owned())
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, body).into_response()
+}

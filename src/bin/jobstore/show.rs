@@ -1,0 +1,205 @@
+//! `jobstore show`: all that is known of one job.
+//!
+//! Owns: how a job is laid out for a person, JSON with line feeds. Must not know: how a
+//! store is reached.
+//! Promise: what is shown of a request is its text to the letter, but for what a terminal
+//! would obey; where something is cut, it is said.
+
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use clap::{Args, ValueEnum};
+
+use crate::access;
+use crate::list;
+use crate::output::{self, harmless};
+use crate::place::{self, GraphName, Place};
+use crate::problem::{Problem, Verdict};
+use crate::row::Row;
+use crate::when;
+
+/// Bytes of a body that a person is shown.
+const BODY_BYTES_SHOWN: usize = 16 << 10;
+
+const AFTER_HELP: &str = "\
+The part of an id that a table shows behind the ellipsis is enough.
+
+Examples:
+  jobstore show 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
+  jobstore show import-2026-11-24 --format json | jq .outcome";
+
+/// How a job is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For eyes
+    Text,
+    /// One line: the whole job, as `export` has it
+    Json,
+}
+
+/// Shows all that is known of one job
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The job's id
+    id: String,
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(place)?;
+    let graph = place.graph(&*access)?;
+    let (_, line) = place::job(&*access, &graph, &arguments.id)?;
+    match arguments.format {
+        Format::Json => list::lines(|each| each(&line))?,
+        Format::Text => output::coloured(&text(&graph, &Row::of(&line)?, when::now_ms()))?,
+    }
+    access.close()?;
+    Ok(Verdict::Fine)
+}
+
+/// The job, laid out.
+fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
+    let mut text = String::new();
+    let bold = Style::new().bold();
+    let mut put = |name: &str, value: &str| {
+        writeln!(text, "{bold}{name:<9}{bold:#} {value}").ok();
+    };
+    put("job", &harmless(&row.job_id));
+    put("graph", &harmless(&graph.to_string()));
+    let colour = row.colour();
+    put(
+        "state",
+        &format!("{colour}{}{colour:#}", harmless(&row.word())),
+    );
+    let time = |ms: u64| format!("{} ({})", when::here(ms), when::ago(ms, now_ms));
+    for (name, ms) in [
+        ("submitted", row.submitted_at),
+        ("started", row.started_at),
+        ("finished", row.finished_at),
+    ] {
+        if let Some(ms) = ms {
+            put(name, &time(ms));
+        }
+    }
+    if let Some(took) = row.took(now_ms) {
+        put("took", &when::took(took));
+    }
+    if let Some(progress) = &row.progress {
+        put(
+            "progress",
+            &format!("{} % {}", progress.percent, harmless(&progress.text)),
+        );
+    }
+    if let Some(outcome) = &row.outcome {
+        for (name, value) in [
+            ("code", &outcome.code),
+            ("message", &outcome.message),
+            ("result", &outcome.result_ref),
+        ] {
+            if let Some(value) = value {
+                put(name, &harmless(value));
+            }
+        }
+        if let Some(boot) = outcome.boot {
+            put("boot", &format!("{boot} found it running"));
+        }
+    }
+    put("command", &harmless(&row.request.command));
+    put("url", &harmless(&row.request.url));
+    let detail = row.outcome.as_ref().and_then(|outcome| outcome.detail);
+    for (name, json) in [("detail", detail), ("body", Some(row.request.body))] {
+        if let Some(json) = json {
+            writeln!(text, "{bold}{name}{bold:#}").ok();
+            text.push_str(&spread(json.get()));
+        }
+    }
+    text
+}
+
+/// Compact JSON over several lines, to the letter; the beginning of what is long.
+fn spread(json: &str) -> String {
+    let mut text = String::new();
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let mut previous = ' ';
+    for (at, c) in json.char_indices() {
+        if text.len() > BODY_BYTES_SHOWN {
+            let left = output::grouped((json.len() - at) as u64);
+            writeln!(text, "\n... {left} bytes more: --format json has all").ok();
+            return text;
+        }
+        if in_string {
+            // Without line feeds of its own: JSON has none in a string.
+            text.push_str(&harmless(c.encode_utf8(&mut [0; 4])));
+            in_string = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+        } else {
+            let mut line = |depth: usize| write!(text, "\n{:1$}", "", 2 * depth).ok();
+            match c {
+                '}' | ']' => {
+                    depth = depth.saturating_sub(1);
+                    if !matches!(previous, '{' | '[') {
+                        line(depth);
+                    }
+                }
+                _ if matches!(previous, '{' | '[') => drop(line(depth)),
+                _ if previous == ',' => drop(line(depth)),
+                _ => {}
+            }
+            text.push(c);
+            match c {
+                '{' | '[' => depth += 1,
+                ':' => text.push(' '),
+                '"' => in_string = true,
+                _ => {}
+            }
+        }
+        previous = c;
+        if in_string || c == '"' {
+            // What stands in a string says nothing about what is around it.
+            previous = '"';
+        }
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_spread_over_lines_and_kept_to_the_letter() {
+        let spread = spread(r#"{"a":[1,{"b,":"{\"c\":[]}"},[],{}],"d":0.00001}"#);
+        let lines = [
+            "{",
+            "  \"a\": [",
+            "    1,",
+            "    {",
+            r#"      "b,": "{\"c\":[]}""#,
+            "    },",
+            "    [],",
+            "    {}",
+            "  ],",
+            "  \"d\": 0.00001",
+            "}",
+            "",
+        ];
+        assert_eq!(spread, lines.join("\n"));
+        assert_eq!(super::spread("\"[\\\\\""), "\"[\\\\\"\n");
+    }
+
+    #[test]
+    fn of_what_is_long_the_beginning_is_shown() {
+        let long = format!("[\"{}\"]", "x".repeat(BODY_BYTES_SHOWN * 2));
+        let spread = spread(&long);
+        assert!(spread.len() < BODY_BYTES_SHOWN + 100);
+        assert!(
+            spread.ends_with("bytes more: --format json has all\n"),
+            "{}",
+            &spread[16300..]
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! Jobs as a table for eyes.
+//!
+//! Owns: columns, and which of them a width leaves. Must not know: where jobs come from.
+//! Promise: no line is wider than the terminal, and in a pipe nothing is cut; every row
+//! begins with what `show` takes, as long as that fits; no text of a request is a command
+//! to the terminal.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::output::harmless;
+use crate::place::short_id;
+use crate::row::Row;
+use crate::when;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// What stands above the columns.
+const HEADING: [&str; 6] = [
+    "job",
+    "state",
+    "command",
+    "submitted",
+    "took",
+    "failure or url",
+];
+const JOB: usize = 0;
+const STATE: usize = 1;
+const COMMAND: usize = 2;
+const ABOUT: usize = 5;
+
+/// Which columns are left, and what each may be narrowed to: the first of these that fits
+/// is taken. An id is of use as a whole; where it does not fit, the others have its room.
+const WHOLE: usize = usize::MAX;
+const LAYOUTS: [[usize; 6]; 8] = [
+    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 24],
+    [WHOLE, WHOLE, 28, WHOLE, WHOLE, 0],
+    [WHOLE, WHOLE, 28, WHOLE, 0, 0],
+    [WHOLE, WHOLE, 8, WHOLE, 0, 0],
+    [13, WHOLE, WHOLE, WHOLE, 0, 0],
+    [13, WHOLE, 8, WHOLE, 0, 0],
+    [13, WHOLE, 8, 0, 0, 0],
+    [1, 1, 0, 0, 0, 0],
+];
+/// What is narrowed first.
+const NARROWED: [usize; 4] = [ABOUT, COMMAND, JOB, STATE];
+
+/// One job's cells.
+struct Line {
+    cells: [String; 6],
+    /// The part of its id that tells jobs of one graph apart.
+    short_id: String,
+    colour: Style,
+}
+
+/// Jobs, to be laid out once all are known.
+#[derive(Default)]
+pub(crate) struct Table {
+    lines: Vec<Line>,
+}
+
+impl Table {
+    pub(crate) fn add(&mut self, row: &Row<'_>, now_ms: u64) {
+        let short = match short_id(&row.job_id) {
+            Some(short) => format!("\u{2026}{short}"),
+            None => row.job_id.clone(),
+        };
+        let failure = row.outcome.as_ref().and_then(|outcome| {
+            let message = outcome.message.as_deref()?;
+            Some(match outcome.code.as_deref() {
+                Some(code) if !code.is_empty() => format!("{code}: {message}"),
+                _ => message.to_owned(),
+            })
+        });
+        let age = row.submitted_at.map(|ms| when::ago(ms, now_ms));
+        let cells = [
+            row.job_id.clone(),
+            row.word(),
+            row.request.command.clone(),
+            age.unwrap_or_default(),
+            row.took(now_ms).map(when::took).unwrap_or_default(),
+            failure.unwrap_or_else(|| row.request.url.clone()),
+        ];
+        self.lines.push(Line {
+            cells: cells.map(|cell| harmless(&cell)),
+            short_id: harmless(&short),
+            colour: row.colour(),
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The table, at most so wide, if there is a bound.
+    pub(crate) fn text(&self, width: Option<usize>) -> String {
+        let mut rows = vec![(HEADING, [Style::new().bold(); 6])];
+        for line in &self.lines {
+            let mut cells = line.cells.each_ref().map(String::as_str);
+            if width.is_some() {
+                cells[JOB] = &line.short_id;
+            }
+            let mut styles = [Style::new(); 6];
+            styles[STATE] = line.colour;
+            styles[ABOUT] = Style::new().dimmed();
+            rows.push((cells, styles));
+        }
+        let mut widths = [0; 6];
+        for (cells, _) in &rows {
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = cell.width().max(*width);
+            }
+        }
+        if let Some(width) = width {
+            widths = within(widths, width);
+        }
+        let mut text = String::new();
+        for (cells, styles) in rows {
+            put(cells, styles, widths, &mut text);
+        }
+        text
+    }
+}
+
+fn all(widths: &[usize; 6]) -> usize {
+    let shown = widths.iter().filter(|&&width| width > 0);
+    let gaps = shown.clone().count().saturating_sub(1) * GAP;
+    shown.sum::<usize>() + gaps
+}
+
+/// Narrowed to what fits; 0 for a column that is left out.
+fn within(natural: [usize; 6], width: usize) -> [usize; 6] {
+    let mut widths = natural;
+    for least in LAYOUTS {
+        widths = natural;
+        for (width, least) in widths.iter_mut().zip(least) {
+            if least == 0 {
+                *width = 0;
+            }
+        }
+        for column in NARROWED {
+            let over = all(&widths).saturating_sub(width);
+            let now = widths[column];
+            widths[column] = now.saturating_sub(over).max(least[column].min(now));
+        }
+        if all(&widths) <= width {
+            break;
+        }
+    }
+    widths
+}
+
+/// Adds a line; what is behind its last cell is not filled up.
+fn put(cells: [&str; 6], styles: [Style; 6], widths: [usize; 6], text: &mut String) {
+    let shown = |column: &usize| widths[*column] > 0 && !cells[*column].is_empty();
+    let last = (0..6).rfind(shown);
+    for column in (0..6).filter(|&column| widths[column] > 0) {
+        if Some(column) > last {
+            break;
+        }
+        let (cell, style, width) = (cells[column], styles[column], widths[column]);
+        let cell = match column {
+            JOB => middle_cut(cell, width),
+            ABOUT if cell.starts_with('/') => middle_cut(cell, width),
+            _ => end_cut(cell, width),
+        };
+        let pad = match Some(column) == last {
+            true => 0,
+            false => width.saturating_sub(cell.width()) + GAP,
+        };
+        write!(text, "{style}{cell}{style:#}{:pad$}", "").ok();
+    }
+    text.push('\n');
+}
+
+/// The text, cut at its end.
+fn end_cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = begin(text, width.saturating_sub(1));
+    cut.push('\u{2026}');
+    cut
+}
+
+/// The text, cut in its middle: of ids and urls both ends tell.
+fn middle_cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let left = width.saturating_sub(1) / 2;
+    let right = width.saturating_sub(1) - left;
+    let backwards: String = text.chars().rev().collect();
+    let end: String = begin(&backwards, right).chars().rev().collect();
+    format!("{}\u{2026}{end}", begin(text, left))
+}
+
+/// As many characters as are so wide.
+fn begin(text: &str, width: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    };
+    text.chars().take_while(fits).collect()
+}
+
+/// A line in the colour of what is beside the point.
+pub(crate) fn aside(text: &str) -> String {
+    let dim = Style::new().dimmed();
+    format!("{dim}{text}{dim:#}\n")
+}
+
+/// A line in the colour of a warning.
+pub(crate) fn warning(text: &str) -> String {
+    let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
+    format!("{yellow}{text}{yellow:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::default();
+        for (id, command) in [
+            (
+                "4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab",
+                "import_graph",
+            ),
+            (
+                "own-1",
+                "執行演算法執行演算法執行演算法執行演算法執行演算法",
+            ),
+            (&*"x".repeat(128), &*"y".repeat(256)),
+        ] {
+            let url = format!("/ges/v1.0/10001/graphs/movie/{}", "z".repeat(90));
+            let line = format!(
+                r#"{{"jobId":"{id}","status":"complete","request":{{"command":"{command}",
+                "url":"{url}","body":1}},"outcome":{{"kind":"partially_failed"}},
+                "submittedAt":1000,"startedAt":2000,"finishedAt":3000}}"#
+            );
+            table.add(&Row::of(&line).unwrap(), 9_000_000);
+        }
+        table
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in 20..300 {
+            for line in plain(&table().text(Some(width))).lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_stays_whole_where_it_can() {
+        let mut table = table();
+        table.lines.truncate(1);
+        for width in 80..300 {
+            let text = plain(&table.text(Some(width)));
+            assert!(
+                text.contains("\u{2026}018f2c1a-7b1e-7c3d-9a4f-0123456789ab"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn in_a_pipe_nothing_is_cut() {
+        let text = plain(&table().text(None));
+        assert!(text.contains("4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab"));
+        assert!(text.contains(&"x".repeat(128)));
+        assert!(text.contains(&"y".repeat(256)));
+        assert!(text.contains(&"z".repeat(90)));
+    }
+
+    #[test]
+    fn a_cut_text_keeps_both_ends_or_its_beginning() {
+        assert_eq!(middle_cut("abcdefghij", 5), "ab\u{2026}ij");
+        assert_eq!(end_cut("abcdefghij", 5), "abcd\u{2026}");
+        assert_eq!(end_cut("漢漢漢", 4), "漢\u{2026}");
+        assert_eq!(end_cut("abc", 3), "abc");
+    }
+}

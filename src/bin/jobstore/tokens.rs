@@ -1,0 +1,150 @@
+//! Who may ask a server for which project's graphs.
+//!
+//! Owns: [`Tokens`], the file they stand in. Must not know: HTTP.
+//! Promise: a file that others can read is refused; no token is in any message; how long a
+//! comparison takes tells nothing of a token.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::problem::Problem;
+
+/// Bytes a file of tokens may have.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Characters a token must have, so that nobody tries all of them.
+const TOKEN_CHARS_MIN: usize = 16;
+/// The project of a token that is good for all.
+pub(crate) const ALL: &str = "*";
+
+/// Tokens, and the projects they are good for.
+pub(crate) struct Tokens {
+    all: Vec<(String, String)>,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Good {
+    /// It is not known.
+    Nothing,
+    /// It is another project's.
+    OtherProjects,
+    ThisProject,
+}
+
+impl Tokens {
+    /// Reads a file of lines `TOKEN PROJECT`.
+    pub(crate) fn read(path: &Path) -> Result<Tokens, Problem> {
+        let failed = |e: &io::Error| Problem::file("read", path, e);
+        let file = File::open(path).map_err(|e| failed(&e))?;
+        let there = file.metadata().map_err(|e| failed(&e))?;
+        if there.mode() & 0o077 != 0 {
+            let name = path.display();
+            return Err(Problem::usage(
+                format!("others than its owner may open {name}, which holds tokens"),
+                format!("chmod 600 {name}, and give out new tokens if others were there"),
+            ));
+        }
+        let mut text = String::new();
+        let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
+        read.map_err(|e| failed(&e))?;
+        Tokens::parse(&text).map_err(|what| {
+            Problem::usage(
+                format!("{}: {what}", path.display()),
+                "a line is a token and a project id, or * for all projects; # begins a remark",
+            )
+        })
+    }
+
+    fn parse(text: &str) -> Result<Tokens, String> {
+        let mut all = Vec::new();
+        for (n, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let &[token, project] = words.as_slice() else {
+                return Err(format!("line {} has {} words, not two", n + 1, words.len()));
+            };
+            if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(format!(
+                    "the token in line {} is none: it takes {TOKEN_CHARS_MIN} or more visible \
+                     characters of ASCII",
+                    n + 1
+                ));
+            }
+            all.push((token.to_owned(), project.to_owned()));
+        }
+        match all.is_empty() {
+            true => Err("it holds no token".to_owned()),
+            false => Ok(Tokens { all }),
+        }
+    }
+
+    /// What a token is good for where this project is asked for; [`ALL`] for all of them.
+    pub(crate) fn good(&self, token: &str, project: &str) -> Good {
+        let mut good = Good::Nothing;
+        for (known, of) in &self.all {
+            if !is_same(known, token) {
+                continue;
+            }
+            if of == ALL || of == project {
+                return Good::ThisProject;
+            }
+            good = Good::OtherProjects;
+        }
+        good
+    }
+}
+
+/// Compares all bytes, wherever the first difference is.
+fn is_same(known: &str, given: &str) -> bool {
+    let (known, given) = (known.as_bytes(), given.as_bytes());
+    let pairs = known.iter().zip(given);
+    let differences = pairs.fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(differences) == 0 && known.len() == given.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbb";
+
+    #[test]
+    fn a_token_is_good_for_its_projects() {
+        let text = format!("# ours\n{A} 10001\n{A}\t10002\n\n  {B} *\n");
+        let tokens = Tokens::parse(&text).unwrap();
+        assert_eq!(tokens.good(A, "10001"), Good::ThisProject);
+        assert_eq!(tokens.good(A, "10002"), Good::ThisProject);
+        assert_eq!(tokens.good(A, "10003"), Good::OtherProjects);
+        assert_eq!(tokens.good(A, "*"), Good::OtherProjects);
+        assert_eq!(tokens.good(B, "10003"), Good::ThisProject);
+        for unknown in ["", "a", &A[1..], &format!("{A}a")] {
+            assert_eq!(tokens.good(unknown, "10001"), Good::Nothing, "{unknown}");
+        }
+        assert_eq!(
+            [A, B].map(|token| tokens.good(token, ALL)),
+            [Good::OtherProjects, Good::ThisProject]
+        );
+    }
+
+    #[test]
+    fn a_bad_line_is_named_without_its_text() {
+        for text in [
+            "",
+            "# nothing",
+            "canary 10001",
+            &format!("{A}canary"),
+            &format!("{A} a canary"),
+        ] {
+            let Err(what) = Tokens::parse(text) else {
+                panic!("{text} was taken");
+            };
+            assert!(!what.contains("canary"), "{what}");
+        }
+    }
+}

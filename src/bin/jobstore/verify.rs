@@ -1,0 +1,61 @@
+//! `jobstore verify`: reads and checks every byte of a store.
+//!
+//! Owns: what is said of what is found. Must not know: how a store is checked.
+//! Promise: looking changes nothing; damage is exit code 1, with file and place.
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use jobstore::{JobStore, Report};
+
+use crate::access;
+use crate::output;
+use crate::place::Place;
+use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
+
+const AFTER_HELP: &str = "\
+A store that an engine has open is checked by the engine, at low priority.
+
+Examples:
+  jobstore verify
+  jobstore verify --format json | jq .damage";
+
+/// How a report is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For eyes
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Reads and checks every byte of the store
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// How the report is shown
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let dir = place.data()?;
+    let report = access::verify(dir, || look(dir))?;
+    let text = match arguments.format {
+        Format::Text => report.to_string(),
+        Format::Json => report.to_json() + "\n",
+    };
+    output::coloured(&text)?;
+    if report.is_sound() {
+        return Ok(Verdict::Fine);
+    }
+    output::note("`jobstore repair` sets aside what is damaged, so that the rest is served");
+    Ok(Verdict::Wrong)
+}
+
+/// Looks a store at rest over.
+pub(crate) fn look(dir: &Path) -> jobstore::Result<Report> {
+    let bar = Bar::bytes("verifying");
+    JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
+}

@@ -1,0 +1,362 @@
+//! What the people who run an engine do to its store: the routes under `/control`.
+//!
+//! Owns: those routes, and the JSON they take and give. Must not know: who may connect.
+//! Promise: the library's own calls and nothing else; every failure has the contract's
+//! form.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::error::{Error, Failure};
+use crate::graph::{Cancellation, Completion};
+use crate::http::answer::{Shared, blocking, encoding, json as answer};
+use crate::http::failure::{no_such_resource, wrong_method};
+use crate::http::incoming;
+use crate::http::limits::Limits;
+use crate::http::list::{not_found, one, to_cancel};
+use crate::http::query::Query;
+use crate::http::routes::{Routes, place};
+use crate::http::stream::{Source, lines};
+use crate::import::{ImportOptions, OnBadLine};
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::request::Request;
+use crate::store::JobStore;
+
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+/// Bytes of a body that is no request.
+const BODY_BYTES_MAX: u64 = 128 << 10;
+/// Bytes of white space and the like that a request may have beside its own.
+const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
+
+/// Somebody waits for a verify; and the engine's clients are none of these.
+const PATIENT: Duration = Duration::from_secs(24 * 3600);
+
+/// The contract's routes, and those of the control socket.
+pub(crate) fn router(store: &JobStore) -> Router {
+    let limits = Limits::new()
+        .long_pages(256)
+        .scans(64)
+        .first_byte(PATIENT)
+        .whole(PATIENT);
+    let routes = Routes::new(store).limits(limits);
+    let paths: [(&str, MethodRouter<Shared>); 12] = [
+        ("/control/graphs", get(graphs)),
+        ("/control/stats", get(stats)),
+        ("/control/verify", post(verify)),
+        ("/control/backup", post(backup)),
+        ("/control/graphs/{project_id}/{graph_name}/list", get(list)),
+        ("/control/graphs/{project_id}/{graph_name}/find", post(find)),
+        (
+            "/control/graphs/{project_id}/{graph_name}/export",
+            get(export),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/import",
+            post(import),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/purge",
+            post(purge),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}",
+            get(job),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}/complete",
+            post(complete),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}/cancel",
+            post(cancel),
+        ),
+    ];
+    let all = paths
+        .into_iter()
+        .fold(routes.all(), |all, (path, methods)| {
+            all.merge(routes.router(path, methods.fallback(wrong_method)))
+        });
+    all.fallback(no_such_resource)
+}
+
+type Graph = Result<Path<(String, String)>, PathRejection>;
+type Job = Result<Path<(String, String, String)>, PathRejection>;
+/// A failure that tells of a fault inside: whoever runs the engine is to mend it.
+struct Told(Failure);
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Told {
+        Told(failure)
+    }
+}
+
+impl From<Error> for Told {
+    fn from(error: Error) -> Told {
+        let message = error.to_string();
+        let mut failure = Failure::from(error);
+        if failure.status >= 500 {
+            failure.message = message;
+        }
+        Told(failure)
+    }
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+type Answer<T = Response> = Result<T, Told>;
+
+async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let graphs = shared.store.graphs()?;
+    let graphs: Vec<_> = graphs
+        .iter()
+        .map(|graph| json!({"projectId": graph.project_id(), "graphName": graph.name()}))
+        .collect();
+    Ok(answer(json!({ "graphs": graphs }).to_string()))
+}
+
+async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let stats = blocking(move || Ok::<_, Told>(shared.store.stats()?.to_json()));
+    Ok(answer(stats.await?))
+}
+
+async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let report = blocking(move || Ok::<_, Told>(shared.store.scrub()?.to_json()));
+    Ok(answer(report.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    to: PathBuf,
+}
+
+async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let Backup { to } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    if !to.is_absolute() {
+        let given = to.display().to_string();
+        let remedy = "write it from / on: this process has another current folder";
+        return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
+    }
+    let backed_up = blocking(move || Ok::<_, Told>(shared.store.backup(to)?));
+    let done = backed_up.await?;
+    let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
+    Ok(answer(done.to_string()))
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    Ok(shared
+        .list(place(path)?, query.as_deref(), &headers)
+        .await?)
+}
+
+async fn find(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let graph = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let limit = query.number("limit", 1..=u64::MAX)?;
+    query.end()?;
+    let max_bytes = shared.store.engine().options.request_bytes_max;
+    let text = incoming::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
+    let encoding = encoding(&headers);
+    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+        let mut matches = graph.find(&Request::from_json(&text)?)?;
+        let mut left = limit.unwrap_or(u64::MAX);
+        let found = lines(move |out| {
+            let Some(job) = (left > 0).then(|| matches.next()).flatten() else {
+                return Ok(false);
+            };
+            left -= 1;
+            out.extend_from_slice(job?.to_json().as_bytes());
+            out.push(b'\n');
+            Ok(true)
+        });
+        Ok(Source::begin(found, encoding)?)
+    });
+    Ok(shared.respond(begun.await?, LINES)?)
+}
+
+async fn export(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let graph = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let filter = query.filter()?;
+    let list = query.order(filter)?;
+    let reveal_secrets = query.flag("reveal_secrets")?;
+    query.end()?;
+    let encoding = encoding(&headers);
+    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+        let mut export = graph.export(list)?;
+        if reveal_secrets {
+            export = export.reveal_secrets();
+        }
+        let jobs = lines(move |out| export.write_some(out));
+        Ok(Source::begin(jobs, encoding)?)
+    });
+    Ok(shared.respond(begun.await?, LINES)?)
+}
+
+async fn import(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Answer {
+    let (project_id, name) = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let create = query.flag("create")?;
+    let on_bad_line = match query.flag("skip_bad")? {
+        true => OnBadLine::Skip,
+        false => OnBadLine::Stop,
+    };
+    query.end()?;
+    let (lines, sent) = incoming::reader(body, shared.limits.stall);
+    let imported = blocking(move || -> Answer<_> {
+        let graph = match create {
+            true => shared.store.graph_or_create(&project_id, &name),
+            false => shared.store.graph(&project_id, &name),
+        };
+        let options = ImportOptions::new().on_bad_line(on_bad_line);
+        Ok(graph?.import(lines, options)?)
+    });
+    let ((), imported) = tokio::join!(sent, imported);
+    let report = imported?;
+    let bad: Vec<_> = report
+        .bad_lines
+        .iter()
+        .map(|(line, problem)| json!({"line": line, "problem": problem}))
+        .collect();
+    let report = json!({
+        "imported": report.imported,
+        "there": report.there,
+        "skipped": report.bad,
+        "badLines": bad,
+        "lines": report.lines,
+    });
+    Ok(answer(report.to_string()))
+}
+
+async fn purge(State(shared): State<Shared>, path: Graph, RawQuery(query): RawQuery) -> Answer {
+    let graph = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let filter = query.filter()?;
+    let dry_run = query.flag("dry_run")?;
+    query.end()?;
+    let purged = shared.with_graph(graph, move |graph| -> Answer<_> {
+        Ok(match dry_run {
+            true => graph.purge_dry_run(filter)?,
+            false => graph.purge(filter)?,
+        })
+    });
+    let jobs = purged.await?.jobs;
+    Ok(answer(json!({ "jobs": jobs }).to_string()))
+}
+
+async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let found = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        Ok(one::<Told>(&graph, &id)?.to_json())
+    });
+    Ok(answer(found.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    outcome: String,
+    message: Option<String>,
+    code: Option<String>,
+}
+
+async fn complete(
+    State(shared): State<Shared>,
+    path: Job,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let allowed =
+        r#"{"outcome":"failed","message":"..","code":".."}, message and code where wanted"#;
+    let ended: Ended = document(body, allowed).await?;
+    let Some(kind) = OutcomeKind::from_word(&ended.outcome) else {
+        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
+        let remedy = "say how the job ended";
+        return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
+    };
+    let outcome = Outcome::new(kind, ended.code, ended.message);
+    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        graph
+            .complete(&id, outcome)
+            .map_err(|error| not_found(error, &id))
+    });
+    Ok(answer(match done.await? {
+        Completion::Done => json!({"completed": true}).to_string(),
+        Completion::AlreadyComplete(outcome) => {
+            json!({"completed": false, "outcome": outcome.kind().as_str()}).to_string()
+        }
+    }))
+}
+
+async fn cancel(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        graph.cancel(&id).map_err(|error| to_cancel(error, &id))
+    });
+    let word = match done.await? {
+        Cancellation::CancelledBeforeStart => "beforeStart",
+        Cancellation::Requested => "requested",
+        Cancellation::AlreadyComplete(_) => "alreadyComplete",
+    };
+    Ok(answer(json!({ "cancelled": word }).to_string()))
+}
+
+/// The JSON of a body, which is not quoted where it is not what it should be.
+async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, Failure> {
+    let text = incoming::text(body, BODY_BYTES_MAX).await?;
+    serde_json::from_str(&text).map_err(|error| {
+        let what = match error.is_data() {
+            true => "has other fields or types than it takes",
+            false => "is not JSON",
+        };
+        let message = format!(
+            "the body {what}, at column {}; it takes {allowed}",
+            error.column()
+        );
+        Failure::new(400, "GES.8000", message)
+    })
+}

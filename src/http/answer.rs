@@ -1,0 +1,106 @@
+//! From what was found to an HTTP answer.
+//!
+//! Owns: [`Shared`], what all handlers share; how work leaves the serving threads and how
+//! its text goes out. Must not know: what is asked for.
+//! Promise: a short text goes out whole, with its length; a long one has a place of its
+//! own, or is refused before its first byte.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use std::sync::Arc;
+
+use crate::error::{Error, Failure, Result};
+use crate::graph::Graph;
+use crate::http::auth::{Action, Hook};
+use crate::http::encoding::Encoding;
+use crate::http::limits::{Gates, Limits};
+use crate::http::stream::{Begun, Streamed};
+use crate::store::JobStore;
+
+/// What all handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: JobStore,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) limits: Limits,
+    pub(crate) gates: Arc<Gates>,
+}
+
+impl Shared {
+    /// Whether the caller may do it; nothing was looked up before.
+    pub(crate) async fn authorize(
+        &self,
+        headers: &HeaderMap,
+        project_id: &str,
+        action: Action,
+    ) -> Result<(), Failure> {
+        match &self.hook {
+            Some(hook) => hook.ask(headers, project_id, action).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does something with a graph off the serving threads.
+    pub(crate) async fn with_graph<T, E>(
+        &self,
+        (project_id, name): (String, String),
+        work: impl FnOnce(Graph) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + From<Failure> + Send + 'static,
+    {
+        let store = self.store.clone();
+        blocking(move || work(store.graph(&project_id, &name)?)).await
+    }
+
+    /// The answer whose text has begun.
+    pub(crate) fn respond(&self, begun: Begun, kind: HeaderValue) -> Result<Response, Failure> {
+        let (body, encoding) = match begun {
+            Begun::Whole(text, encoding) => (Body::from(text), encoding),
+            Begun::Long(first, encoding, source) => {
+                let source = source.with_place(self.gates.long_page()?);
+                let body = Body::new(Streamed::new(first, source, &self.limits));
+                (body, encoding)
+            }
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if let Some(encoding) = encoding.header() {
+            headers.insert(header::CONTENT_ENCODING, encoding);
+        }
+        Ok(response)
+    }
+}
+
+/// The encoding that this request's answer is to have.
+pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
+    Encoding::wanted(headers)
+}
+
+/// Does something that reads or writes files.
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    done.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request could not be answered");
+        Err(Failure::fault().into())
+    })
+}
+
+/// A short document.
+pub(crate) fn json(text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, crate::http::failure::JSON);
+    response
+}

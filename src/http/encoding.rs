@@ -1,0 +1,166 @@
+//! Compressed answers.
+//!
+//! Owns: which encoding a client gets, and the encoders. Must not know: what is encoded.
+//! Promise: only what the client said it takes; a stream's first bytes are not held back.
+
+use std::io::{self, Write};
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use flate2::write::GzEncoder;
+
+/// What is shorter grows, or gains nothing.
+const SMALL_BYTES: usize = 1024;
+
+/// Fast ones: a list is made at hundreds of MB a second.
+const GZIP_LEVEL: u32 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+/// How an answer is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// The best of those that the client takes: by its own order, then the denser.
+    pub(crate) fn wanted(headers: &HeaderMap) -> Encoding {
+        let mut known = [
+            (Encoding::Zstd, None),
+            (Encoding::Gzip, None),
+            (Encoding::Plain, None),
+        ];
+        let mut others = None;
+        let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+        let values = values.filter_map(|value| value.to_str().ok());
+        for item in values.flat_map(|value| value.split(',')) {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            // Thousandths; one that cannot be read is none.
+            let weight = weight.map_or(1000, |q| q.parse::<f32>().map_or(0, |q| (q * 1e3) as u32));
+            let of = match name.as_str() {
+                "zstd" => &mut known[0].1,
+                "gzip" | "x-gzip" => &mut known[1].1,
+                "identity" => &mut known[2].1,
+                "*" => &mut others,
+                _ => continue,
+            };
+            *of = Some(weight);
+        }
+        let weight = |(encoding, own): (Encoding, Option<u32>)| match encoding {
+            // What is not encoded is always taken, but the least wanted.
+            Encoding::Plain => own.or(others.filter(|&q| q == 0)).unwrap_or(1),
+            Encoding::Gzip | Encoding::Zstd => own.or(others).unwrap_or(0),
+        };
+        let best = known
+            .into_iter()
+            .filter(|&one| weight(one) > 0)
+            .rev()
+            .max_by_key(|&one| weight(one));
+        best.map_or(Encoding::Plain, |(encoding, _)| encoding)
+    }
+
+    /// The value of `Content-Encoding`.
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        match self {
+            Encoding::Plain => None,
+            Encoding::Gzip => Some(HeaderValue::from_static("gzip")),
+            Encoding::Zstd => Some(HeaderValue::from_static("zstd")),
+        }
+    }
+
+    /// The encoding for a text of which this is the beginning, or all.
+    pub(crate) fn for_text(self, beginning: &[u8], is_all: bool) -> Encoding {
+        match is_all && beginning.len() < SMALL_BYTES {
+            true => Encoding::Plain,
+            false => self,
+        }
+    }
+
+    pub(crate) fn encoder(self) -> io::Result<Encoder> {
+        Ok(match self {
+            Encoding::Plain => Encoder::Plain,
+            Encoding::Gzip => {
+                let level = flate2::Compression::new(GZIP_LEVEL);
+                Encoder::Gzip(GzEncoder::new(Vec::new(), level))
+            }
+            Encoding::Zstd => {
+                Encoder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?)
+            }
+        })
+    }
+}
+
+/// An encoder between two pieces of a stream.
+pub(crate) enum Encoder {
+    Plain,
+    Gzip(GzEncoder<Vec<u8>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    /// What is ready of this piece and those before; all of them if it is to go out at
+    /// once.
+    pub(crate) fn piece(&mut self, text: Vec<u8>, at_once: bool) -> io::Result<Vec<u8>> {
+        let ready = match self {
+            Encoder::Plain => return Ok(text),
+            Encoder::Gzip(encoder) => {
+                encoder.write_all(&text)?;
+                if at_once {
+                    encoder.flush()?;
+                }
+                encoder.get_mut()
+            }
+            Encoder::Zstd(encoder) => {
+                encoder.write_all(&text)?;
+                if at_once {
+                    encoder.flush()?;
+                }
+                encoder.get_mut()
+            }
+        };
+        Ok(std::mem::take(ready))
+    }
+
+    /// What is left, behind the last piece.
+    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Encoder::Plain => Ok(Vec::new()),
+            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_gets_what_it_takes_and_nothing_else() {
+        for (accepted, encoding) in [
+            ("", Encoding::Plain),
+            ("gzip", Encoding::Gzip),
+            ("zstd", Encoding::Zstd),
+            ("br, deflate", Encoding::Plain),
+            ("gzip, deflate, br, zstd", Encoding::Zstd),
+            ("gzip;q=1.0, zstd;q=0.5", Encoding::Gzip),
+            ("GZIP ; q=0.2", Encoding::Gzip),
+            ("gzip;q=0", Encoding::Plain),
+            ("gzip;q=nonsense", Encoding::Plain),
+            ("identity, gzip;q=0.5", Encoding::Plain),
+            ("identity;q=0.5, gzip;q=0.5", Encoding::Gzip),
+            ("*", Encoding::Zstd),
+            ("*, zstd;q=0", Encoding::Gzip),
+            ("*;q=0", Encoding::Plain),
+            ("identity;q=0, gzip", Encoding::Gzip),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+            assert_eq!(Encoding::wanted(&headers), encoding, "{accepted:?}");
+        }
+        assert_eq!(Encoding::wanted(&HeaderMap::new()), Encoding::Plain);
+    }
+}

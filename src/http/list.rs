@@ -1,0 +1,136 @@
+//! The three answers: the list, one job's state, a cancellation.
+//!
+//! Owns: what stands in them beside the page's own bytes. Must not know: paths, who may
+//! ask, how a text goes out.
+//! Promise: the contract's success documents, or one of its failures.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+
+use crate::error::{Error, Failure, Result};
+use crate::export::Life;
+use crate::graph::Graph;
+use crate::http::answer::{Shared, encoding, json};
+use crate::http::failure::JSON;
+use crate::http::query::{Asked, Query};
+use crate::http::stream::{Source, Text};
+use crate::job::{Job, State};
+use crate::outcome::OutcomeKind;
+
+const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
+
+impl Shared {
+    /// A page of the list.
+    pub(crate) async fn list(
+        &self,
+        graph: (String, String),
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Response, Failure> {
+        let asked = Asked::parse(query)?;
+        let place = match asked.list.scans() {
+            true => Some(self.gates.scan()?),
+            false => None,
+        };
+        let encoding = encoding(headers);
+        let found = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+            let _place = place;
+            let page = match &asked.job_id {
+                None => graph.list(asked.list)?,
+                Some(id) => {
+                    let page = graph
+                        .list_one(id)
+                        .map_err(|e| not_found::<Failure>(e, id))?;
+                    page.past(asked.list.offset)
+                }
+            };
+            let text: Text = match asked.detail {
+                true => Box::new(page.detailed_chunks()),
+                false => Box::new(page.chunks()),
+            };
+            Ok((Source::begin(text, encoding)?, page.total(), page.next()))
+        });
+        let (begun, total, next) = found.await?;
+        let mut response = self.respond(begun, JSON)?;
+        let headers = response.headers_mut();
+        if let Some(total) = total {
+            headers.insert(TOTAL, total.into());
+        }
+        let next = next.and_then(|next| HeaderValue::from_str(&next.to_string()).ok());
+        if let Some(next) = next {
+            headers.insert(NEXT, next);
+        }
+        Ok(response)
+    }
+
+    /// One job's state.
+    pub(crate) async fn job(
+        &self,
+        graph: (String, String),
+        id: String,
+        query: Option<&str>,
+    ) -> Result<Response, Failure> {
+        Query::parse(query)?.end()?;
+        let state = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+            Ok(state_document(&one::<Failure>(&graph, &id)?))
+        });
+        Ok(json(state.await?))
+    }
+
+    /// Calls a job off.
+    pub(crate) async fn cancel(
+        &self,
+        graph: (String, String),
+        id: String,
+        query: Option<&str>,
+    ) -> Result<Response, Failure> {
+        Query::parse(query)?.end()?;
+        let done = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+            graph.cancel(&id).map_err(|error| to_cancel(error, &id))
+        });
+        done.await.map(|_| json("{}"))
+    }
+}
+
+/// What cannot be an id is no job's.
+pub(crate) fn not_found<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+    match error {
+        Error::InvalidJobId { .. } => Failure::unknown_job(id).into(),
+        other => other.into(),
+    }
+}
+
+/// The job with this id.
+pub(crate) fn one<E: From<Error> + From<Failure>>(graph: &Graph, id: &str) -> Result<Job, E> {
+    match graph.job(id) {
+        Ok(Some(job)) => Ok(job),
+        Ok(None) => Err(not_found(graph.not_there_by_text(id), id)),
+        Err(error) => Err(not_found(error, id)),
+    }
+}
+
+/// No job can be called off that is not there, for whatever reason.
+pub(crate) fn to_cancel<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+    match error {
+        Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
+            Failure::unknown_job_to_cancel(id).into()
+        }
+        other => other.into(),
+    }
+}
+
+/// `{"jobId":"..","status":"success",..}`, with what is known of its life behind.
+fn state_document(job: &Job) -> Vec<u8> {
+    let status = match (job.state(), job.outcome().map(|outcome| outcome.kind())) {
+        (State::Pending, _) => "pending",
+        (State::Running, _) => "running",
+        (State::Complete, Some(OutcomeKind::Succeeded)) => "success",
+        // Who knows these four words alone must not take a part for the whole.
+        (State::Complete, _) => "failed",
+    };
+    let mut out = format!(r#"{{"jobId":"{}","status":"{status}""#, job.id()).into_bytes();
+    Life::of(job).put_member(&mut out);
+    out.push(b'}');
+    out
+}

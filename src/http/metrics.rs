@@ -1,0 +1,248 @@
+//! The store's numbers for Prometheus.
+//!
+//! Owns: [`metrics`], names and units. Must not know: how numbers are counted.
+//! Promise: the text format 0.0.4: base units in the names, counters that only grow,
+//! cumulative histograms; health is told also where numbers cannot be had.
+
+use std::fmt::{self, Display, Write};
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::health::Health;
+use crate::stats::{GraphStats, Histogram, Stats};
+use crate::store::JobStore;
+
+/// The `Content-Type` of [`metrics()`](metrics).
+pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The store's numbers as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
+/// `examples/alerts.yml` has rules for them.
+///
+/// Counters begin at 0 at each open. Where the numbers cannot be had, because a file or
+/// the index does not answer, `jobstore_health` and `jobstore_stats_up` are told alone.
+///
+/// # Cost
+/// That of [`JobStore::stats`]; it reads, so it is for a thread that may wait.
+///
+/// # Errors
+/// [`Error::Closed`].
+///
+/// # Examples
+/// ```
+/// let store = jobstore::JobStore::in_memory()?;
+/// store.create_graph("10001", "movie")?;
+/// let text = jobstore::http::metrics(&store)?;
+/// assert!(text.contains("jobstore_health{state=\"ok\"} 1\n"));
+/// assert!(text.contains(
+///     "jobstore_jobs{project=\"10001\",graph=\"movie\",state=\"pending\"} 0\n"
+/// ));
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+pub fn metrics(store: &JobStore) -> Result<String> {
+    let mut text = Text::default();
+    match store.stats() {
+        Ok(stats) => {
+            text.health(&stats.health);
+            text.up(true);
+            text.store(&stats);
+            text.graphs(&stats.graphs);
+        }
+        Err(Error::Closed) => return Err(Error::Closed),
+        Err(error) => {
+            tracing::warn!(%error, "the store's numbers cannot be had");
+            text.health(&store.health());
+            text.up(false);
+        }
+    }
+    Ok(text.0)
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// Begins a metric: its name, kind and meaning.
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!(
+            "# HELP jobstore_{name} {help}\n# TYPE jobstore_{name} {kind}"
+        ));
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // To write into a string cannot fail.
+        writeln!(self.0, "{line}").ok();
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.metric(name, kind, help);
+        self.line(format_args!("jobstore_{name} {value}"));
+    }
+
+    fn health(&mut self, health: &Health) {
+        self.metric("health", "gauge", "1 for the state the store is in.");
+        for state in ["ok", "degraded", "readOnly", "closed"] {
+            let is_it = u8::from(health.as_str() == state);
+            self.line(format_args!("jobstore_health{{state=\"{state}\"}} {is_it}"));
+        }
+    }
+
+    fn up(&mut self, is_up: bool) {
+        let help = "Whether the numbers could be had.";
+        self.one("stats_up", "gauge", help, u8::from(is_up));
+    }
+
+    fn store(&mut self, stats: &Stats) {
+        for (name, kind, help, value) in [
+            (
+                "boot",
+                "gauge",
+                "How often the store was opened.",
+                stats.boot,
+            ),
+            (
+                "segment_bytes",
+                "gauge",
+                "Bytes of the log that is not packed.",
+                stats.segment_bytes,
+            ),
+            ("pack_bytes", "gauge", "Bytes of packs.", stats.pack_bytes),
+            ("packs", "gauge", "Packs.", stats.packs),
+            ("commits_total", "counter", "Commits.", stats.frames),
+            (
+                "commit_bytes_total",
+                "counter",
+                "Bytes of commits.",
+                stats.frame_bytes,
+            ),
+            ("events_total", "counter", "Events committed.", stats.events),
+            (
+                "queue_writes",
+                "gauge",
+                "Writes that wait in the commit queue.",
+                stats.queued,
+            ),
+            (
+                "queue_bytes",
+                "gauge",
+                "Bytes of those writes.",
+                stats.queued_bytes,
+            ),
+            (
+                "queue_bytes_max",
+                "gauge",
+                "Bound of those bytes.",
+                stats.queue_bytes_max,
+            ),
+            (
+                "busy_total",
+                "counter",
+                "Writes refused because the queue was full.",
+                stats.busy,
+            ),
+            (
+                "segments_to_pack",
+                "gauge",
+                "Full segments that wait to be packed.",
+                stats.segments_to_pack,
+            ),
+            (
+                "index_lag_events",
+                "gauge",
+                "Changes that the index does not have yet.",
+                stats.index_lag,
+            ),
+            ("purged_jobs_total", "counter", "Jobs purged.", stats.purged),
+        ] {
+            self.one(name, kind, help, value);
+        }
+        let last_purge = stats.last_purge.map_or(0.0, seconds_of);
+        let help = "When something was purged last, since 1970; 0 where nothing was.";
+        self.one("last_purge_timestamp_seconds", "gauge", help, last_purge);
+        let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
+        let help = "For how long the eldest page has kept a file that was replaced.";
+        self.one("oldest_pin_seconds", "gauge", help, pin);
+        let help = "How long the disk took to make commits durable.";
+        self.histogram("sync_seconds", help, &stats.syncs);
+        let help = "How long writes waited for their answer.";
+        self.histogram("commit_wait_seconds", help, &stats.commit_waits);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.metric(name, "histogram", help);
+        let mut count = 0;
+        for (bound, counted) in Histogram::BOUNDS.iter().zip(histogram.counts) {
+            count += counted;
+            let bound = bound.as_secs_f64();
+            self.line(format_args!(
+                "jobstore_{name}_bucket{{le=\"{bound}\"}} {count}"
+            ));
+        }
+        let (count, sum) = (histogram.count(), histogram.sum.as_secs_f64());
+        self.line(format_args!(
+            "jobstore_{name}_bucket{{le=\"+Inf\"}} {count}"
+        ));
+        self.line(format_args!("jobstore_{name}_sum {sum}"));
+        self.line(format_args!("jobstore_{name}_count {count}"));
+    }
+
+    fn graphs(&mut self, graphs: &[GraphStats]) {
+        let labels: Vec<String> = graphs.iter().map(labels).collect();
+        self.metric("jobs", "gauge", "Jobs by graph and state.");
+        for (graph, labels) in graphs.iter().zip(&labels) {
+            let (pending, running, complete) = (graph.pending, graph.running, graph.complete);
+            for (state, jobs) in [
+                ("pending", pending),
+                ("running", running),
+                ("complete", complete),
+            ] {
+                self.line(format_args!(
+                    "jobstore_jobs{{{labels},state=\"{state}\"}} {jobs}"
+                ));
+            }
+        }
+        self.metric("jobs_set_aside", "gauge", "Jobs that a repair set aside.");
+        for (graph, labels) in graphs.iter().zip(&labels) {
+            let jobs = graph.set_aside;
+            self.line(format_args!("jobstore_jobs_set_aside{{{labels}}} {jobs}"));
+        }
+        type Time = fn(&GraphStats) -> Option<SystemTime>;
+        let times: [(&str, &str, Time); 2] = [
+            (
+                "oldest_pending_timestamp_seconds",
+                "When the oldest pending job was submitted, since 1970; absent where none is.",
+                |graph| graph.oldest_pending,
+            ),
+            (
+                "longest_running_timestamp_seconds",
+                "When the job was started that has run longest, since 1970; absent where none runs.",
+                |graph| graph.longest_running,
+            ),
+        ];
+        for (name, help, time) in times {
+            self.metric(name, "gauge", help);
+            for (graph, labels) in graphs.iter().zip(&labels) {
+                if let Some(time) = time(graph) {
+                    let seconds = seconds_of(time);
+                    self.line(format_args!("jobstore_{name}{{{labels}}} {seconds}"));
+                }
+            }
+        }
+    }
+}
+
+fn labels(graph: &GraphStats) -> String {
+    let (project, name) = (escaped(&graph.project_id), escaped(&graph.name));
+    format!("project=\"{project}\",graph=\"{name}\"")
+}
+
+/// A label's value as it stands between quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+fn seconds_of(time: SystemTime) -> f64 {
+    clock::to_ms(time) as f64 / 1e3
+}

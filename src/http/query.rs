@@ -1,0 +1,261 @@
+//! What a query asks for.
+//!
+//! Owns: the keys, what each takes, and what is said of one that is wrong. Must not know:
+//! routes, answers.
+//! Promise: strict: a key that is not known, said twice, or with a value it does not take
+//! is refused by name, so a misspelt filter never lists everything.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use percent_encoding::percent_decode_str;
+
+use crate::clock::TIME_MS_MAX;
+use crate::error::Failure;
+use crate::job::State;
+use crate::list::{Cursor, List, PAGE_JOBS_MAX};
+use crate::outcome::OutcomeKind;
+
+/// The pairs of a query that nobody has asked for yet.
+pub(crate) struct Query {
+    pairs: VecDeque<(String, String)>,
+    /// The keys that were asked for.
+    known: Vec<&'static str>,
+}
+
+impl Query {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Query, Failure> {
+        let pairs = query.unwrap_or_default().split('&');
+        let pairs = pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decoded(key)?, decoded(value)?))
+        });
+        Ok(Query {
+            pairs: pairs.collect::<Result<_, Failure>>()?,
+            known: Vec::new(),
+        })
+    }
+
+    /// All values of a key.
+    pub(crate) fn all(&mut self, key: &'static str) -> Vec<String> {
+        self.known.push(key);
+        let (of_key, others) = self.pairs.drain(..).partition(|(k, _)| k == key);
+        self.pairs = others;
+        let of_key: VecDeque<(String, String)> = of_key;
+        of_key.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The value of a key that has one.
+    pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, Failure> {
+        let mut values = self.all(key).into_iter();
+        let first = values.next();
+        match values.next() {
+            None => Ok(first),
+            Some(second) => Err(Failure::parameter(
+                key,
+                &second,
+                "given once",
+                "leave the second one out",
+            )),
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let Some(given) = self.one(key)? else {
+            return Ok(None);
+        };
+        let refused = || Failure::parameter(key, &given, allowed, "correct it or leave it out");
+        parse(&given).map(Some).ok_or_else(refused)
+    }
+
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        allowed: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Failure> {
+        let words = match *allowed.end() {
+            u64::MAX => format!("a whole number of {} or more", allowed.start()),
+            end => format!("a whole number in {}..={end}", allowed.start()),
+        };
+        self.parsed(key, &words, |given| {
+            number(given).filter(|n| allowed.contains(n))
+        })
+    }
+
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Failure> {
+        let flag = self.parsed(key, "true or false", |given| match given {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        })?;
+        Ok(flag.unwrap_or(false))
+    }
+
+    fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, Failure> {
+        let allowed = "milliseconds since 1970 or a time such as 2026-01-31T08:00:00Z, up to \
+                       the year 9999";
+        self.parsed(key, allowed, time)
+    }
+
+    /// Values that are words, each pair with some of them between commas.
+    fn words<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        word: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut words = Vec::new();
+        for value in self.all(key) {
+            for given in value.split(',') {
+                let refused =
+                    || Failure::parameter(key, given, allowed, "correct it or leave it out");
+                words.push(word(given).ok_or_else(refused)?);
+            }
+        }
+        Ok(words)
+    }
+
+    /// Which jobs.
+    pub(crate) fn filter(&mut self) -> Result<List, Failure> {
+        let mut list = List::new();
+        let states = self.words("state", "pending, running or complete", |given| {
+            State::ALL.into_iter().find(|state| state.as_str() == given)
+        })?;
+        for state in states {
+            list = list.state(state);
+        }
+        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
+        for kind in self.words("outcome", allowed, OutcomeKind::from_word)? {
+            list = list.outcome(kind);
+        }
+        for command in self.all("command") {
+            list = list.command(command);
+        }
+        type Add = fn(List, SystemTime) -> List;
+        let times: [(&'static str, Add); 6] = [
+            ("submitted_from", List::submitted_from),
+            ("submitted_before", List::submitted_before),
+            ("started_from", List::started_from),
+            ("started_before", List::started_before),
+            ("finished_from", List::finished_from),
+            ("finished_before", List::finished_before),
+        ];
+        for (key, add) in times {
+            if let Some(time) = self.time(key)? {
+                list = add(list, time);
+            }
+        }
+        Ok(list)
+    }
+
+    /// In which order, and from where on.
+    pub(crate) fn order(&mut self, mut list: List) -> Result<List, Failure> {
+        let newest = self.parsed("order", "oldest or newest", |given| match given {
+            "oldest" => Some(false),
+            "newest" => Some(true),
+            _ => None,
+        })?;
+        if newest == Some(true) {
+            list = list.newest_first();
+        }
+        if let Some(cursor) = self.one("cursor")? {
+            list = list.cursor(&cursor.parse::<Cursor>()?);
+        }
+        Ok(list)
+    }
+
+    /// Refuses what nobody has asked for.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        let Some((key, _)) = self.pairs.pop_front() else {
+            return Ok(());
+        };
+        let known = match self.known.as_slice() {
+            [] => "this path takes none".to_owned(),
+            known => format!("those that are known are {}", known.join(", ")),
+        };
+        let key = crate::error::excerpt(&key);
+        let message = format!("parameter {key:?} is not known; {known}");
+        Err(Failure::new(400, "GES.8000", message))
+    }
+}
+
+/// A list that was asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) list: List,
+    pub(crate) job_id: Option<String>,
+    pub(crate) detail: bool,
+}
+
+impl Asked {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Asked, Failure> {
+        let mut query = Query::parse(query)?;
+        let offset = query.number("offset", 0..=u64::MAX)?.unwrap_or(0);
+        let limit = query.number("limit", 1..=PAGE_JOBS_MAX)?;
+        let limit = limit.unwrap_or(PAGE_JOBS_MAX);
+        let job_id = query.one("job_id")?;
+        let filter = query.filter()?;
+        let is_any = filter.is_any();
+        let list = query.order(filter)?;
+        let mut list = list.offset(offset).limit(limit);
+        if let Some(bytes) = query.number("limit_bytes", 1..=u64::MAX)? {
+            list = list.limit_bytes(bytes);
+        }
+        if query.flag("count_total")? {
+            list = list.count_total();
+        }
+        let detail = query.flag("detail")?;
+        query.end()?;
+        if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
+            let allowed = "given without a filter";
+            let remedy = "leave out the filter, or job_id";
+            return Err(Failure::parameter("job_id", id, allowed, remedy));
+        }
+        Ok(Asked {
+            list,
+            job_id,
+            detail,
+        })
+    }
+}
+
+/// The text that was percent-encoded, `+` for a space.
+fn decoded(text: &str) -> Result<String, Failure> {
+    let refused = || {
+        let allowed = "UTF-8, percent-encoded";
+        Failure::parameter("query", text, allowed, "encode it again")
+    };
+    let is_escape = |rest: &str| {
+        let mut digits = rest.bytes();
+        let mut is_hex = || digits.next().is_some_and(|b| b.is_ascii_hexdigit());
+        is_hex() && is_hex()
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(refused());
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    decoded.map(|text| text.into_owned()).map_err(|_| refused())
+}
+
+/// Digits alone; `parse` would take a sign.
+fn number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+fn time(text: &str) -> Option<SystemTime> {
+    let ms = match number(text) {
+        Some(ms) => ms,
+        None => {
+            let time: jiff::Timestamp = text.parse().ok()?;
+            u64::try_from(time.as_millisecond()).ok()?
+        }
+    };
+    (ms <= TIME_MS_MAX).then(|| UNIX_EPOCH + Duration::from_millis(ms))
+}

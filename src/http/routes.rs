@@ -1,0 +1,226 @@
+//! The contract's routes, for an engine's own router.
+//!
+//! Owns: [`Routes`], and the paths. Must not know: what the answers hold.
+//! Promise: each route can be mounted alone, and none of them answers for a path that is
+//! not its own.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get};
+
+use crate::error::Failure;
+use crate::http::answer::Shared;
+use crate::http::around::around;
+use crate::http::auth::{Access, Action, Caller, Hook};
+use crate::http::failure::wrong_method;
+use crate::http::limits::{Gates, Limits};
+use crate::store::JobStore;
+
+const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
+const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";
+const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
+
+/// The contract's routes over a store.
+///
+/// Every answer is JSON, `Cache-Control: no-store`, and has an `X-Request-Id`: the
+/// client's own, if it is at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one;
+/// the log's spans have it too. A method that a path does not take is a 405 in the
+/// contract's form. There is no fallback, and nothing about health or metrics: those are
+/// the engine's.
+///
+/// All routers of one `Routes` share its limits.
+///
+/// # Examples
+/// ```
+/// use jobstore::http::Routes;
+/// # let store = jobstore::JobStore::in_memory()?;
+/// let routes = Routes::new(&store);
+/// // An engine that answers `GET .../jobs/{job_id}/status` itself takes the other two.
+/// let app: axum::Router = axum::Router::new()
+///     .merge(routes.list())
+///     .merge(routes.cancel());
+/// # drop(app);
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Routes {
+    shared: Shared,
+}
+
+impl Routes {
+    /// Routes that ask nobody who may see what: see [`Routes::authorize`]. They keep the
+    /// store open.
+    pub fn new(store: &JobStore) -> Routes {
+        let limits = Limits::default();
+        let shared = Shared {
+            store: store.clone(),
+            hook: None,
+            gates: Arc::new(Gates::new(&limits)),
+            limits,
+        };
+        Routes { shared }
+    }
+
+    /// Has the engine asked before each answer whether the caller may have it. Without a
+    /// hook everybody may see all jobs of all projects, and call them off.
+    ///
+    /// The hook is asked before anything is looked up: whoever is refused cannot tell
+    /// whether a graph or a job exists. A token that is good for one project must be
+    /// [`Access::Refused`] for all others. Its time counts to [`Limits::first_byte`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::http::{Access, Routes};
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// # async fn project_of(token: &str) -> Option<String> { None }
+    /// let routes = Routes::new(&store).authorize(|caller| async move {
+    ///     let Some(token) = &caller.token else {
+    ///         return Access::Unknown;
+    ///     };
+    ///     match project_of(token.as_str()).await {
+    ///         None => Access::Unknown,
+    ///         Some(project) if project == caller.project_id => Access::Granted,
+    ///         Some(_) => Access::Refused,
+    ///     }
+    /// });
+    /// # drop(routes);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn authorize<H, F>(mut self, hook: H) -> Routes
+    where
+        H: Fn(Caller) -> F + Send + Sync + 'static,
+        F: Future<Output = Access> + Send + 'static,
+    {
+        self.shared.hook = Some(Hook::new(hook));
+        self
+    }
+
+    /// What answers may take.
+    pub fn limits(mut self, limits: Limits) -> Routes {
+        self.shared.gates = Arc::new(Gates::new(&limits));
+        self.shared.limits = limits;
+        self
+    }
+
+    /// `GET .../jobs/status`: the list, and `HEAD`.
+    ///
+    /// Query keys: `offset`, `limit` and `job_id` as the contract says; and, without which
+    /// the bytes are the page's own: `state`, `outcome` (each several times, or words
+    /// between commas), `command` (several times), `submitted_from`, `submitted_before`,
+    /// `started_from`, `started_before`, `finished_from`, `finished_before` (milliseconds
+    /// since 1970 or RFC 3339), `order=oldest|newest`, `cursor`, `limit_bytes`,
+    /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
+    /// Any other key, or one with a value it does not take, is a 400 that names it.
+    ///
+    /// The header `X-Total-Count` says how many jobs the whole list has, where that is
+    /// known, and `X-Next-Cursor` where it goes on. What is longer than 64 KiB comes in
+    /// pieces, without `Content-Length`; gzip or zstd where the client asks for it.
+    ///
+    /// [`Page::detailed_chunks`]: crate::Page::detailed_chunks
+    pub fn list<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        self.router(LIST, get(list).fallback(wrong_method))
+    }
+
+    /// `GET .../jobs/{job_id}/status`: one job's state, and `HEAD`.
+    ///
+    /// `{"jobId":"..","status":"..","submitTime":..}` with the members that a detailed list
+    /// has behind a request. `status` is `pending`, `running`, `success` for a job that
+    /// succeeded, or `failed` for every other end, one that failed in part included:
+    /// `outcome.kind` tells them apart.
+    pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        self.router(JOB, get(job).fallback(wrong_method))
+    }
+
+    /// `DELETE .../jobs/{job_id}`: calls a job off.
+    ///
+    /// 200 `{}` once the request is durable: a pending job is complete then, a running one
+    /// has been asked to stop. A job that is complete already is left as it is, which is
+    /// no failure either: who asks twice gets one answer. (Beside [`Routes::list`] a job
+    /// whose id is the word `status` cannot be called off: that path is the list's.)
+    pub fn cancel<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        self.router(CANCEL, delete(cancel).fallback(wrong_method))
+    }
+
+    /// All three.
+    pub fn all<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        self.list().merge(self.job()).merge(self.cancel())
+    }
+
+    pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<Shared>) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let patience = Arc::new(self.shared.limits.first_byte);
+        Router::new()
+            .route(path, methods)
+            .route_layer(from_fn_with_state(patience, around))
+            .with_state(self.shared.clone())
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes")
+            .field("store", &self.shared.store)
+            .field("authorizes", &self.shared.hook.is_some())
+            .field("limits", &self.shared.limits)
+            .finish()
+    }
+}
+
+type Graph = Result<Path<(String, String)>, PathRejection>;
+type Job = Result<Path<(String, String, String)>, PathRejection>;
+
+/// A path that is no text names nothing.
+pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
+    path.map(|Path(place)| place)
+        .map_err(|_| Failure::not_found())
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let graph = place(path)?;
+    shared.authorize(&headers, &graph.0, Action::Read).await?;
+    shared.list(graph, query.as_deref(), &headers).await
+}
+
+async fn job(
+    State(shared): State<Shared>,
+    path: Job,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (project_id, graph, id) = place(path)?;
+    shared
+        .authorize(&headers, &project_id, Action::Read)
+        .await?;
+    shared.job((project_id, graph), id, query.as_deref()).await
+}
+
+async fn cancel(
+    State(shared): State<Shared>,
+    path: Job,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (project_id, graph, id) = place(path)?;
+    shared
+        .authorize(&headers, &project_id, Action::Cancel)
+        .await?;
+    shared
+        .cancel((project_id, graph), id, query.as_deref())
+        .await
+}

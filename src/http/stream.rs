@@ -1,0 +1,267 @@
+//! Long bodies, made as the client takes them.
+//!
+//! Owns: [`Source`], a text in pieces, and [`Streamed`], the body that pulls them. Must
+//! not know: what the text is, who serves.
+//! Promise: a piece is made when it is asked for, off the threads that serve, so a slow
+//! client costs a piece and no thread; whoever stalls or goes away lets go of everything;
+//! a body that fails ends as a failure, never as a shorter body.
+
+use std::fmt::Display;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body::{Body, Frame};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::{Error, Result};
+use crate::http::encoding::{Encoder, Encoding};
+use crate::http::limits::Limits;
+use crate::page::CHUNK_BYTES;
+
+/// Encoded pieces below this size are gathered.
+const GATHERED_BYTES: usize = 16 << 10;
+
+/// A text that is made in pieces of [`CHUNK_BYTES`] or some more; one with fewer is the
+/// last.
+pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
+
+/// A text of lines: `some` adds a few, and says whether there are more.
+pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
+    Box::new(std::iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while piece.len() < CHUNK_BYTES {
+            match some(&mut piece) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok(piece))
+    }))
+}
+
+/// A text on its way out, encoded.
+pub(crate) struct Source {
+    text: Text,
+    /// Gone at the end.
+    encoder: Option<Encoder>,
+    /// Its place among the long ones, given back with it.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// A text whose beginning is made.
+pub(crate) enum Begun {
+    /// It is short.
+    Whole(Vec<u8>, Encoding),
+    Long(Vec<u8>, Encoding, Source),
+}
+
+impl Source {
+    /// Makes the first piece: what fails up to here is an answer, not an aborted one.
+    pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<Begun> {
+        let first = text.next().transpose()?.unwrap_or_default();
+        let is_all = first.len() < CHUNK_BYTES;
+        let encoding = encoding.for_text(&first, is_all);
+        let mut encoder = encoding.encoder().map_err(|e| Error::output(&e))?;
+        let mut piece = encoder
+            .piece(first, !is_all)
+            .map_err(|e| Error::output(&e))?;
+        if is_all {
+            piece.append(&mut encoder.finish().map_err(|e| Error::output(&e))?);
+            return Ok(Begun::Whole(piece, encoding));
+        }
+        let source = Source {
+            text,
+            encoder: Some(encoder),
+            _place: None,
+        };
+        Ok(Begun::Long(piece, encoding, source))
+    }
+
+    pub(crate) fn with_place(mut self, place: OwnedSemaphorePermit) -> Source {
+        self._place = Some(place);
+        self
+    }
+
+    /// The next piece, as it goes out, and whether it is the last.
+    fn next(&mut self) -> Result<(Vec<u8>, bool)> {
+        let failed = |e: io::Error| Error::output(&e);
+        let mut ready = Vec::new();
+        while let Some(encoder) = &mut self.encoder {
+            let text = self.text.next().transpose()?.unwrap_or_default();
+            let is_last = text.len() < CHUNK_BYTES;
+            let piece = encoder.piece(text, false).map_err(failed)?;
+            match ready.is_empty() {
+                true => ready = piece,
+                false => ready.extend_from_slice(&piece),
+            }
+            if is_last {
+                let end = self.encoder.take().map(Encoder::finish);
+                ready.append(&mut end.transpose().map_err(failed)?.unwrap_or_default());
+            } else if ready.len() >= GATHERED_BYTES {
+                break;
+            }
+        }
+        Ok((ready, self.encoder.is_none()))
+    }
+}
+
+/// A source, and the next piece of it.
+type Made = (Source, Result<(Vec<u8>, bool)>);
+
+/// A body whose pieces are made by the runtime's blocking threads.
+pub(crate) struct Streamed {
+    first: Option<Bytes>,
+    waiting: Arc<Waiting>,
+    making: Option<JoinHandle<Made>>,
+    is_over: bool,
+    runtime: Handle,
+    watch: JoinHandle<()>,
+    stall: Duration,
+    until: Instant,
+    span: tracing::Span,
+}
+
+/// What a client is waited for with.
+struct Waiting(Mutex<(Option<Source>, Instant)>);
+
+impl Streamed {
+    /// To be called on a thread of the runtime.
+    pub(crate) fn new(first: Vec<u8>, source: Source, limits: &Limits) -> Streamed {
+        let now = Instant::now();
+        let until = later(now, limits.whole);
+        let by = later(now, limits.stall).min(until);
+        let waiting = Arc::new(Waiting(Mutex::new((Some(source), by))));
+        let (runtime, span) = (Handle::current(), tracing::Span::current());
+        let watch = runtime.spawn(waiting.clone().watch(limits.stall, until, span.clone()));
+        Streamed {
+            first: Some(first.into()),
+            waiting,
+            making: None,
+            is_over: false,
+            runtime,
+            watch,
+            stall: limits.stall,
+            until,
+            span,
+        }
+    }
+
+    /// Ends it so that the server aborts the connection.
+    fn fail(&mut self, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.is_over = true;
+        Poll::Ready(Some(Err(io::Error::other(why))))
+    }
+
+    fn fault(&mut self, why: &dyn Display) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let in_span = self.span.enter();
+        tracing::error!(%why, "an answer failed on its way and was aborted");
+        drop(in_span);
+        self.fail("the rest of the answer could not be made")
+    }
+}
+
+/// A time that far ahead, or one that never comes.
+fn later(now: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    now + time.min(FAR)
+}
+
+impl Waiting {
+    /// Lets go of the source when the client has not asked for the next piece in time,
+    /// whether the server looks at this body again or not.
+    async fn watch(self: Arc<Waiting>, stall: Duration, until: Instant, span: tracing::Span) {
+        loop {
+            let by = {
+                let mut waiting = self.0.lock();
+                let now = Instant::now();
+                let by = match &waiting.0 {
+                    Some(_) => waiting.1,
+                    // A piece is being made; its own time begins then.
+                    None => later(now, stall),
+                };
+                if waiting.0.is_some() && by <= now {
+                    let source = waiting.0.take();
+                    drop(waiting);
+                    drop(source);
+                    let _in_span = span.enter();
+                    match until <= now {
+                        true => tracing::warn!("the client was cut off: it took too long in all"),
+                        false => tracing::warn!("the client was cut off: it stalled"),
+                    }
+                    return;
+                }
+                by
+            };
+            sleep_until(by).await;
+        }
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if self.making.is_none() {
+            let source = self.waiting.0.lock().0.take();
+            let Some(mut source) = source else {
+                return self.fail("the client took too long");
+            };
+            let made = self.runtime.spawn_blocking(move || {
+                let piece = source.next();
+                (source, piece)
+            });
+            self.making = Some(made);
+        }
+        let Some(making) = &mut self.making else {
+            return self.fail("nothing is being made");
+        };
+        let made = ready!(Pin::new(making).poll(context));
+        self.making = None;
+        match made {
+            // Nothing is to be kept while the last piece is on its way.
+            Ok((_, Ok((piece, true)))) => {
+                self.is_over = true;
+                match piece.is_empty() {
+                    true => Poll::Ready(None),
+                    false => Poll::Ready(Some(Ok(Frame::data(piece.into())))),
+                }
+            }
+            Ok((source, Ok((piece, false)))) => {
+                let by = later(Instant::now(), self.stall).min(self.until);
+                *self.waiting.0.lock() = (Some(source), by);
+                Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+            }
+            Ok((_, Err(error))) => self.fault(&error),
+            Err(error) => self.fault(&error),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over && self.first.is_none()
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}

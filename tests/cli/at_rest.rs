@@ -1,0 +1,137 @@
+//! Promise: a store in use is left alone and said to be; what makes no sense is refused
+//! before anything is opened; the manual is made of the command line.
+
+use std::process::Stdio;
+
+use jobstore::JobStore;
+
+use crate::tool::Place;
+
+#[test]
+fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
+    let place = Place::filled();
+    let store = JobStore::open(place.store()).unwrap();
+    for arguments in [
+        &["list"][..],
+        &["show", "done"],
+        &["cancel", "waits"],
+        &["export"],
+        &["verify"],
+        &["repair", "--yes"],
+        &["backup", "copy"],
+        &["purge", "--all"],
+        &["import", "--graph", "10001/movie", "-"],
+    ] {
+        let said = place.run(arguments).said(1);
+        let pid = std::process::id();
+        assert!(
+            said.contains(&format!("is in use by process {pid} (")),
+            "{said}"
+        );
+        assert!(said.contains("end that process first"), "{said}");
+    }
+    store.close().unwrap();
+    place.run(&["list"]).fine();
+}
+
+#[test]
+fn what_makes_no_sense_is_exit_code_2() {
+    let place = Place::filled();
+    for wrong in [
+        &[][..],
+        &["lost"],
+        &["list", "--limit", "0"],
+        &["list", "--limit", "100001"],
+        &["list", "--offset", "-1"],
+        &["list", "--state", "done"],
+        &["list", "--outcome", "complete"],
+        &["list", "--since", "yesterday"],
+        &["list", "--graph", "movie"],
+        &["list", "--cursor", "ab"],
+        &["list", "--cursor", "ab", "--offset", "1"],
+        &["show"],
+        &["complete"],
+        &["find", "no/such/file"],
+        &["import", "--graph", "1/g", "no/such/file"],
+        &["import", "--graph", "1/g"],
+        &["completions", "csh"],
+        &["man", "lost"],
+    ] {
+        let ran = place.run(wrong);
+        assert_eq!(ran.code, 2, "{wrong:?}: {ran:?}");
+        assert!(!ran.err.is_empty(), "{wrong:?}");
+        assert_eq!(ran.out, "", "{wrong:?}");
+    }
+    let mut command = place.command(&["list"]);
+    let none = command.env_remove("JOBSTORE_DATA").output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("--data DIR"));
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
+    let place = Place::filled();
+    let said = place.run(&["list", "--data", "."]).said(2);
+    assert!(said.contains("is no store"), "{said}");
+    assert!(said.contains("there is one in ./store"), "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let place = Place::filled();
+    place.with(|movie| {
+        let body = "x".repeat(1 << 20);
+        for _ in 0..4 {
+            movie
+                .submit(crate::common::request("big", &format!("\"{body}\"")))
+                .unwrap();
+        }
+    });
+    for arguments in [
+        &["export"][..],
+        &["list", "--format", "json"],
+        &["list", "--format", "jsonl"],
+        &["show", "done"],
+    ] {
+        let mut child = place
+            .command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_manual_and_completions_know_every_verb() {
+    let place = Place::new();
+    let help = place.run(&["--help"]).fine();
+    let verbs = [
+        "list", "show", "find", "cancel", "complete", "verify", "repair", "export", "import",
+        "backup", "purge",
+    ];
+    let manual = place.run(&["man"]).fine();
+    assert!(manual.contains(".TH"), "{manual}");
+    for verb in verbs {
+        assert!(
+            help.contains(&format!("\n  {verb} ")),
+            "{verb} is not in {help}"
+        );
+        let own = place.run(&[verb, "--help"]).fine();
+        assert!(own.contains("jobstore "), "{verb} has no example");
+        assert!(
+            manual.contains(&format!("jobstore\\-{verb}")),
+            "{verb} is not in the manual"
+        );
+        assert!(place.run(&["man", verb]).fine().contains(".TH"));
+        for shell in ["bash", "zsh", "fish"] {
+            let text = place.run(&["completions", shell]).fine();
+            assert!(text.contains(verb), "{shell} does not know {verb}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Promise: what changes a store, or moves jobs in and out of it, does what it says and
+//! no more, and can be undone or done again where it says so.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use jobstore::{JobStore, OutcomeKind, State};
+
+use crate::common::{copy_folder, files_ending};
+use crate::tool::{Place, open};
+
+fn outcome_of(place: &Place, id: &str) -> Option<(OutcomeKind, Option<String>)> {
+    place.with(|movie| {
+        let job = movie.job(id).unwrap().unwrap();
+        let outcome = job.outcome()?;
+        Some((outcome.kind(), outcome.message().map(str::to_owned)))
+    })
+}
+
+#[test]
+fn a_job_is_called_off() {
+    let place = Place::filled();
+    assert!(
+        place
+            .run(&["cancel", "waits"])
+            .said(0)
+            .contains("is complete, as cancelled")
+    );
+    assert_eq!(
+        outcome_of(&place, "waits"),
+        Some((OutcomeKind::Cancelled, None))
+    );
+    assert!(
+        place
+            .run(&["cancel", "hangs"])
+            .said(0)
+            .contains("asked to stop")
+    );
+    place.with(|movie| assert!(movie.job("hangs").unwrap().unwrap().cancel_requested()));
+    let said = place.run(&["cancel", "done"]).said(1);
+    assert!(said.contains("was complete before"), "{said}");
+    assert!(
+        place
+            .run(&["cancel", "nobody"])
+            .said(1)
+            .contains("can not find job")
+    );
+}
+
+#[test]
+fn a_job_that_hangs_is_ended_with_the_reason_given() {
+    let place = Place::filled();
+    let lost = ["complete", "--failed", "--reason", "host lost", "hangs"];
+    place.run(&lost).fine();
+    let ended = (OutcomeKind::Failed, Some("host lost".to_owned()));
+    assert_eq!(outcome_of(&place, "hangs"), Some(ended.clone()));
+    let said = place.run(&["complete", "hangs"]).said(1);
+    assert!(said.contains("was complete before: failed"), "{said}");
+    assert_eq!(outcome_of(&place, "hangs"), Some(ended));
+    place.run(&["complete", "--cancelled", "stopping"]).fine();
+    assert_eq!(
+        outcome_of(&place, "stopping"),
+        Some((OutcomeKind::Cancelled, None))
+    );
+    let said = place.run(&["complete", "waits"]).said(1);
+    assert!(said.contains("jobstore cancel"), "{said}");
+    assert_eq!(outcome_of(&place, "waits"), None);
+    for wrong in [
+        &["complete", "--reason", "x", "hangs"][..],
+        &["complete", "--failed", "--cancelled", "hangs"],
+        &["complete", "--cancelled", "--reason", "x", "hangs"],
+    ] {
+        place.run(wrong).said(2);
+    }
+}
+
+#[test]
+fn what_is_exported_and_imported_is_the_same_list() {
+    let place = Place::filled();
+    place.run(&["export", "movie.jsonl"]).fine();
+    let lines = fs::read(place.path("movie.jsonl")).unwrap();
+    assert_eq!(lines, place.run(&["export", "-"]).fine().into_bytes());
+    let mode = fs::metadata(place.path("movie.jsonl"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let import = ["import", "--data", "copy", "--graph", "10001/movie", "-"];
+    let said = place.fed(&import, &lines).said(0);
+    assert!(said.contains("made the store"), "{said}");
+    assert!(said.contains("made the graph 10001/movie"), "{said}");
+    assert!(
+        said.contains("imported 205 jobs; 0 there already, 0 passed over"),
+        "{said}"
+    );
+    let list = ["list", "--format", "json"];
+    let copied = [&list[..], &["--data", "copy"]].concat();
+    assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
+    let said = place.fed(&import, &lines).said(0);
+    assert!(
+        said.contains("imported 0 jobs; 205 there already"),
+        "{said}"
+    );
+
+    let failed = place.run(&["export", "--outcome", "failed"]).fine();
+    assert_eq!(failed.lines().count(), 1);
+    assert!(failed.contains(r#""jobId":"failed""#));
+}
+
+#[test]
+fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept() {
+    let place = Place::filled();
+    fs::write(place.path("mine"), "mine").unwrap();
+    assert!(
+        place
+            .run(&["export", "mine"])
+            .said(2)
+            .contains("is there already")
+    );
+    assert_eq!(fs::read(place.path("mine")).unwrap(), b"mine");
+    let store = place.store();
+    // A block that cannot be read ends an export.
+    damage_a_block(&place);
+    let said = place
+        .run(&["export", "--graph", "10001/movie", "movie.jsonl"])
+        .said(1);
+    assert!(said.contains("is damaged at byte"), "{said}");
+    assert!(said.contains("jobstore verify"), "{said}");
+    let left = crate::common::names_in(store.parent().unwrap());
+    assert_eq!(left, ["mine", "store"]);
+}
+
+#[test]
+fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
+    let place = Place::new();
+    let bad = r#"{"command":"c","secret canary"}"#;
+    let lines = format!(
+        "{}\n\n{bad}\n{}\n",
+        r#"{"command":"a","url":"/","body":{}}"#,
+        r#"{"request":{"command":"b"},"outcome":{"kind":"failed"}}"#
+    );
+    let said = place.run(&["import", "nothing.jsonl"]).said(2);
+    assert!(said.contains("no graph was named"), "{said}");
+    let import = ["import", "--graph", "1/g", "-"];
+    let said = place.fed(&import, lines.as_bytes()).said(1);
+    assert!(said.contains("line 3 is no job"), "{said}");
+    assert!(said.contains("--skip-bad"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+    let skip = [&import[..], &["--skip-bad"]].concat();
+    let said = place.fed(&skip, lines.as_bytes()).said(1);
+    assert!(said.contains("line 3 was passed over: "), "{said}");
+    assert!(
+        said.contains("imported 2 jobs; 0 there already, 1 passed over"),
+        "{said}"
+    );
+    assert!(!said.contains("canary"), "{said}");
+    let commands = place
+        .run(&["list", "--state", "complete", "--format", "jsonl"])
+        .fine();
+    assert!(commands.contains(r#""command":"b""#), "{commands}");
+}
+
+#[test]
+fn a_backup_holds_the_same_jobs() {
+    let place = Place::filled();
+    let said = place.run(&["backup", "copy"]).said(0);
+    assert!(said.contains("copied to"), "{said}");
+    place.run(&["verify", "--data", "copy"]).fine();
+    let list = ["list", "--format", "json"];
+    let copied = [&list[..], &["--data", "copy"]].concat();
+    assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
+    let said = place.run(&["backup", "copy"]).said(2);
+    assert!(said.contains("copy"), "{said}");
+}
+
+#[test]
+fn only_complete_jobs_that_were_named_are_purged() {
+    let place = Place::filled();
+    let said = place.run(&["purge"]).said(2);
+    assert!(said.contains("--all"), "{said}");
+    place
+        .run(&["purge", "--all", "--outcome", "failed"])
+        .said(2);
+    let dry = ["purge", "--dry-run", "--outcome", "failed"];
+    assert_eq!(place.run(&dry).said(0), "1 job would be purged\n");
+    assert_eq!(
+        place.run(&["purge", "--finished-until", "2d"]).said(0),
+        "purged 0 jobs\n"
+    );
+    place.with(|movie| assert!(movie.job("failed").unwrap().is_some()));
+    assert_eq!(
+        place.run(&["purge", "--outcome", "failed"]).said(0),
+        "purged 1 job\n"
+    );
+    assert!(
+        place
+            .run(&["show", "failed"])
+            .said(1)
+            .contains("was purged")
+    );
+    assert_eq!(place.run(&["purge", "--all"]).said(0), "purged 1 job\n");
+    let states = place.with(|movie| State::ALL.map(|state| movie.count(state).unwrap()));
+    assert_eq!(states, [201, 2, 0]);
+}
+
+/// Packs a store's jobs and spoils a block of them.
+fn damage_a_block(place: &Place) {
+    let dir = place.store();
+    let store = crate::common::small_segments()
+        .recovery(jobstore::Recovery::Leave)
+        .open(&dir)
+        .unwrap();
+    crate::common::pack(&store, &dir);
+    store.close().unwrap();
+    let packs = files_ending(&dir, ".pack");
+    let mut bytes = fs::read(&packs[0]).unwrap();
+    let at = bytes
+        .windows(12)
+        .position(|w| w == b"import_graph")
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&packs[0], bytes).unwrap();
+}
+
+#[test]
+fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
+    let place = Place::filled();
+    let sound = place.run(&["verify"]).fine();
+    assert!(sound.ends_with("sound\n"), "{sound}");
+    assert!(
+        place
+            .run(&["repair"])
+            .fine()
+            .ends_with("nothing to repair\n")
+    );
+    damage_a_block(&place);
+    let found = place.run(&["verify"]);
+    assert_eq!(found.code, 1, "{found:?}");
+    assert!(found.out.contains(".pack at byte"), "{found:?}");
+    assert!(found.err.contains("jobstore repair"), "{found:?}");
+    let json = place.run(&["verify", "--format", "json"]);
+    assert_eq!(json.code, 1);
+    assert!(json.out.starts_with(r#"{"path":"#) && json.out.contains(r#""damage":[{"file""#));
+
+    let before = place.path("before");
+    copy_folder(&place.store(), &before);
+    let said = place.run(&["repair"]).said(2);
+    assert!(said.contains("--yes"), "{said}");
+    for name in crate::common::names_in(&before)
+        .iter()
+        .filter(|name| name.ends_with("pack"))
+    {
+        let is_same =
+            fs::read(before.join(name)).unwrap() == fs::read(place.store().join(name)).unwrap();
+        assert!(is_same, "{name} was changed");
+    }
+
+    let repaired = place.run(&["repair", "--yes"]).fine();
+    assert!(repaired.contains("set aside: "), "{repaired}");
+    assert!(repaired.contains("jobs no more listed"), "{repaired}");
+    place.run(&["verify"]).fine();
+    let table = place.run(&["list", "--graph", "10001/movie"]).fine();
+    assert!(
+        table.contains("not shown: a repair set them aside"),
+        "{table}"
+    );
+    let store = open(&place.store());
+    assert!(store.graph("10001", "movie").unwrap().set_aside().unwrap() > 0);
+    store.close().unwrap();
+}
+
+#[test]
+fn a_store_that_was_not_closed_is_opened_and_loses_nothing() {
+    let place = Place::filled();
+    let store = JobStore::open(place.store()).unwrap();
+    let id = store.graph("10001", "movie").unwrap();
+    let id = id.submit(crate::tool::request("late", 1)).unwrap();
+    copy_folder(&place.store(), &place.path("killed"));
+    store.close().unwrap();
+    let line = place
+        .run(&["show", "--data", "killed", "--format", "json", id.as_str()])
+        .fine();
+    assert!(line.contains(r#""command":"late""#), "{line}");
+}
