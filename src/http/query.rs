@@ -136,6 +136,25 @@ impl Query {
         for command in self.all("command") {
             list = list.command(command);
         }
+        if let Some(text) = self.one("url_prefix")? {
+            list = list.url_prefix(text);
+        }
+        for text in self.all("url_contains") {
+            list = list.url_contains(text);
+        }
+        for text in self.all("body_contains") {
+            list = list.body_contains(text);
+        }
+        let (pointer, value) = (self.one("body_pointer")?, self.one("body_value")?);
+        match (pointer, value) {
+            (Some(pointer), Some(value)) => list = list.body_value(pointer, value),
+            (None, None) => {}
+            (Some(given), None) | (None, Some(given)) => {
+                let allowed = "given together with the other of body_pointer and body_value";
+                let remedy = "give both or none";
+                return Err(Failure::parameter("body_pointer", &given, allowed, remedy));
+            }
+        }
         type Add = fn(List, SystemTime) -> List;
         let times: [(&'static str, Add); 6] = [
             ("submitted_from", List::submitted_from),
