@@ -78,7 +78,7 @@ fn a_path_that_no_socket_can_have_is_a_clear_error() {
 #[test]
 fn jobs_are_seen_found_ended_and_called_off() {
     let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
+    let dir = &dir.path().join("store");
     let store = filled(dir);
     let movie = store.graph("10001", "movie").unwrap();
     let _control = store.control().unwrap();
@@ -123,7 +123,7 @@ fn jobs_are_seen_found_ended_and_called_off() {
     );
 
     let stats: serde_json::Value = serde_json::from_str(get("/control/stats").ok()).unwrap();
-    assert_eq!(stats["health"]["state"], "ok");
+    assert_eq!(stats["health"]["state"], "ok", "{stats}");
     assert_eq!(stats["graphs"][0]["pending"], 3);
     let none = get("/control/graphs/10001/none/list");
     assert_eq!(
@@ -138,7 +138,7 @@ fn jobs_are_seen_found_ended_and_called_off() {
 #[test]
 fn jobs_go_out_and_in_masked_unless_it_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
+    let dir = &dir.path().join("store");
     let store = filled(dir);
     let movie = store.graph("10001", "movie").unwrap();
     let _control = store.control().unwrap();
