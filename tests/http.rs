@@ -547,6 +547,25 @@ fn metrics_are_prometheus_text_and_the_document_is_openapi() {
 }
 
 #[test]
+fn the_example_alerts_are_about_metrics_that_there_are() {
+    let (store, movie, _server) = filled();
+    movie.run_next().unwrap().unwrap().leave();
+    let text = metrics(&store).unwrap();
+    let rules = include_str!("../examples/alerts.yml");
+    let rules = rules.lines().filter(|line| line.contains("expr:"));
+    let mut names = 0;
+    for rule in rules {
+        for word in rule.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            if word.starts_with("jobstore_") {
+                assert!(text.contains(word), "{word}");
+                names += 1;
+            }
+        }
+    }
+    assert!(names >= 10);
+}
+
+#[test]
 fn whatever_is_asked_is_answered_in_the_contracts_form() {
     let (_store, _movie, server) = filled();
     let keys = "(limit|offset|job_id|state|outcome|command|order|cursor|detail|x|submitted_from)";
