@@ -369,7 +369,7 @@ fn a_graph_whose_creation_was_lost_keeps_its_name_where_the_index_knows_it() {
 
 #[test]
 fn a_scrub_of_an_open_store_finds_what_rots_under_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::closed_folder();
     make_store(dir.path());
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();

@@ -16,6 +16,14 @@ pub fn request(command: &str, body: &str) -> Request {
     Request::new(command, "/ges", Body::from_json(body).unwrap()).unwrap()
 }
 
+/// A folder that nobody else can look into: a store in another says so.
+pub fn closed_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    dir
+}
+
 /// Options under which a little writing already fills segments, which are packed
 /// then.
 pub fn small_segments() -> Options {

@@ -44,11 +44,13 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary folder");
+    // The store makes it, closed to others.
+    let dir = root.path().join("store");
     let tally = Tally::default();
-    let before = run(dir.path(), seconds, &tally);
+    let before = run(&dir, seconds, &tally);
     // All of it again after the close.
-    let store = options().open(dir.path()).expect("it opens again");
+    let store = options().open(&dir).expect("it opens again");
     assert!(before == everything(&store), "another list after the close");
     store.close().expect("it closes");
     tally.print();
