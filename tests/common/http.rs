@@ -181,7 +181,12 @@ pub fn send(
 pub fn receive(stream: impl Read, method: &str) -> Answer {
     let mut reader = BufReader::new(stream);
     let (status, headers) = head(&mut reader);
-    let of_name = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let of_name = |name: &str| {
+        headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.clone())
+    };
     let mut body = Vec::new();
     let is_whole = if method == "HEAD" {
         reader.read_to_end(&mut body).unwrap();
@@ -205,7 +210,10 @@ pub fn receive(stream: impl Read, method: &str) -> Answer {
 pub fn head(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = line
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no answer: {line:?}"));
     let mut headers = Vec::new();
     loop {
