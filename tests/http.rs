@@ -441,7 +441,9 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "moviejx").unwrap();
     let submit = |id: &str| graph.submit_as(id, request("c", "{}")).unwrap();
-    ["good", "bad", "cut", "runs", "waits"].map(submit);
+    for id in ["good", "bad", "cut", "runs", "waits"] {
+        submit(id);
+    }
     let good = Outcome::succeeded().with_result_ref("r/1").unwrap();
     graph.run("good").unwrap().complete(good).unwrap();
     let bad = Outcome::failed("E1", "no file").with_detail_json(r#"{"row": 1e1}"#);
