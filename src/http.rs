@@ -18,7 +18,7 @@
 //! off. Whatever fails after the first bytes aborts the connection.
 //!
 //! [`serve()`] listens, with bounds that a bare `axum::serve` does not have;
-//! [`no_such_resource`] is the contract's 404, for an engine's fallback; [`openapi`] the
+//! [`no_such_resource`] is the contract's 404, for an engine's fallback; [`openapi()`] the
 //! document of these routes, [`metrics()`] the store's numbers for Prometheus.
 //! [`JobStore::control`](crate::JobStore::control) opens the same and more to the people
 //! who run the engine.

@@ -28,8 +28,8 @@ impl Graph {
     /// other jobs do not notice.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] when a
+    /// [`Error::UnknownJob`](crate::Error::UnknownJob), [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]. While it
+    /// waits: [`Error::GraphDropped`](crate::Error::GraphDropped), [`Error::Closed`](crate::Error::Closed), and [`Error::ReadOnly`](crate::Error::ReadOnly) when a
     /// failed write means that no job ends any more before the store is reopened.
     ///
     /// # Examples
@@ -58,7 +58,7 @@ impl Graph {
     /// named; dropping it is all there is to stop it.
     ///
     /// # Errors
-    /// Here [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]; the
+    /// Here [`Error::UnknownJob`](crate::Error::UnknownJob), [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]; the
     /// others of [`Graph::wait`] come from the future.
     pub fn ended(&self, id: impl AsRef<str>) -> Result<Waiting> {
         self.check()?;

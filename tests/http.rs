@@ -836,6 +836,7 @@ fn no_secret_leaves_by_any_route() {
         assert!(!answer.ok().contains(CANARY), "{path}: {answer:?}");
         assert!(answer.text().contains("******"), "{path}");
     }
+    assert!(!metrics(&store).unwrap().contains(CANARY));
     // Nor can it be guessed.
     let found = server.get(&format!("{LIST}?body_contains={CANARY}"));
     assert_eq!(found.ok(), r#"{"jobs":[],"result":"success"}"#);

@@ -43,14 +43,13 @@ struct Open {
 /// What keeps jobs from being purged.
 pub(crate) fn problem(engine: &Engine) -> Option<String> {
     let graphs = engine.graphs.read();
-    let found = graphs.by_number.values().find_map(|graph| {
+    graphs.by_number.values().find_map(|graph| {
         let why = graph.archive.problem.lock().as_ref()?.0.clone();
         let name = &graph.name;
         Some(format!(
             "no job of graph {name:?} is purged, because it cannot be archived: {why}"
         ))
-    });
-    found
+    })
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {

@@ -185,8 +185,10 @@ impl Waiting {
                 let now = Instant::now();
                 let by = match &waiting.0 {
                     Some(_) => waiting.1,
+                    // It does not come back.
+                    None if until <= now => return,
                     // A piece is being made; its own time begins then.
-                    None => later(now, stall),
+                    None => later(now, stall).min(until),
                 };
                 if waiting.0.is_some() && by <= now {
                     let source = waiting.0.take();
@@ -246,7 +248,11 @@ impl Body for Streamed {
                 }
             }
             Ok((source, Ok((piece, false)))) => {
-                let by = later(Instant::now(), self.stall).min(self.until);
+                let now = Instant::now();
+                if self.until <= now {
+                    return self.fail("the client took too long in all");
+                }
+                let by = later(now, self.stall).min(self.until);
                 *self.waiting.0.lock() = (Some(source), by);
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }

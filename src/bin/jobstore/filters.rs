@@ -34,6 +34,21 @@ pub(crate) struct Filters {
     /// With this command; several mean any of them
     #[arg(long = "command", value_name = "COMMAND", value_delimiter = ',')]
     pub(crate) commands: Vec<String>,
+    /// Whose url begins like this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) url_prefix: Option<String>,
+    /// Whose url has this in it; several mean all of them
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) url_contains: Vec<String>,
+    /// Whose body has this in it, as it is listed; several mean all of them
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) body_contains: Vec<String>,
+    /// With --body-value: where in the body, as a JSON pointer such as /list/0/name
+    #[arg(long, value_name = "POINTER", requires = "body_value")]
+    pub(crate) body_pointer: Option<String>,
+    /// With --body-pointer: the value there, as JSON
+    #[arg(long, value_name = "JSON", requires = "body_pointer")]
+    pub(crate) body_value: Option<String>,
     /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00, or with a zone
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) since: Option<SystemTime>,
@@ -89,6 +104,18 @@ impl Filters {
         for command in &self.commands {
             list = list.command(command);
         }
+        if let Some(text) = &self.url_prefix {
+            list = list.url_prefix(text);
+        }
+        for text in &self.url_contains {
+            list = list.url_contains(text);
+        }
+        for text in &self.body_contains {
+            list = list.body_contains(text);
+        }
+        if let (Some(pointer), Some(value)) = (&self.body_pointer, &self.body_value) {
+            list = list.body_value(pointer, value);
+        }
         type By = fn(List, SystemTime) -> List;
         for (time, by) in [
             (self.since, List::submitted_from as By),
@@ -116,6 +143,16 @@ impl Filters {
         }
         for command in &self.commands {
             pairs.push(("command", command.clone()));
+        }
+        let texts = [
+            ("url_prefix", self.url_prefix.as_slice()),
+            ("url_contains", &self.url_contains),
+            ("body_contains", &self.body_contains),
+            ("body_pointer", self.body_pointer.as_slice()),
+            ("body_value", self.body_value.as_slice()),
+        ];
+        for (key, texts) in texts {
+            pairs.extend(texts.iter().map(|text| (key, text.clone())));
         }
         for (key, time) in [
             ("submitted_from", self.since),
