@@ -1140,3 +1140,26 @@ fn the_numbers_as_json_are_those_of_the_stats() {
     assert_eq!(json["commitWaits"]["counts"].as_array().unwrap().len(), 17);
     assert_eq!(json["health"]["state"], "ok");
 }
+
+#[test]
+fn the_example_alerts_look_at_numbers_that_there_are() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    fill(&movie, 2, 10);
+    movie.start("job-0").unwrap();
+    let numbers = metrics(&store).unwrap();
+    let rules = include_str!("../examples/alerts.yml");
+    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let names: BTreeSet<&str> = words.filter(|w| w.starts_with("jobstore_")).collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let is_there = |line: &str| {
+            line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{"))
+        };
+        let is_histogram = numbers.contains(&format!("# TYPE {name} histogram"));
+        assert!(
+            numbers.lines().any(is_there) || is_histogram,
+            "there is no {name}"
+        );
+    }
+}
