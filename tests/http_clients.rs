@@ -265,16 +265,25 @@ fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
     }
     pack(&store, dir);
     store.close().unwrap();
-    let packs = files_ending(dir, ".pack").into_iter();
-    let largest = packs.max_by_key(|path| std::fs::metadata(path).unwrap().len());
-    let path = largest.unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
-    let at = bytes.len() * 2 / 3;
-    bytes[at] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    let store = small_segments().open(dir).unwrap();
-    let graph = store.graph("10001", "movie").unwrap();
-    (store, graph, ids)
+    // In which pack the middle of the list lies depends on how far packs were merged.
+    for path in files_ending(dir, ".pack") {
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(store) = small_segments().open(dir) {
+            let graph = store.graph("10001", "movie").unwrap();
+            let page = graph.list(List::new()).unwrap();
+            let good: usize = page.chunks().map_while(Result::ok).map(|c| c.len()).sum();
+            if page.to_json().is_err() && good > 100_000 {
+                return (store, graph, ids);
+            }
+            store.close().unwrap();
+        }
+        std::fs::write(&path, sound).unwrap();
+    }
+    panic!("no pack holds the middle of the list");
 }
 
 #[test]
@@ -283,8 +292,6 @@ fn a_fault_behind_the_first_bytes_aborts_the_answer() {
     let (store, graph, _) = damaged(dir.path());
     let list = graph.list(List::new()).unwrap();
     let good: usize = list.chunks().map_while(Result::ok).map(|c| c.len()).sum();
-    assert!(good > 100_000, "the damage is at {good}");
-    assert!(list.to_json().is_err());
     let server = serve(&store, Limits::new());
     for encoding in ["identity", "gzip", "zstd"] {
         let answer = server.ask("GET", LIST, &[("Accept-Encoding", encoding)]);
