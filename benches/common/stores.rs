@@ -145,8 +145,11 @@ fn submit_and_end(
         drop(give);
         ending.join().expect("the other thread")
     });
-    let complete = graph.count(State::Complete).expect("count");
-    assert_eq!(complete, before + ended);
+    // Where jobs are purged meanwhile, a count tells nothing.
+    if graph.retention().is_none() {
+        let complete = graph.count(State::Complete).expect("count");
+        assert_eq!(complete, before + ended);
+    }
 }
 
 /// Starts and completes these jobs, and returns how many they are.

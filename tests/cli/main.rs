@@ -5,7 +5,11 @@
 mod at_rest;
 #[path = "../common/mod.rs"]
 mod common;
+mod engine;
 mod looks;
 mod moves;
+#[path = "../common/http.rs"]
+mod net;
+mod serve;
 mod terminal;
 mod tool;

@@ -49,7 +49,7 @@ fn changes_names(call: Call) -> bool {
 
 /// Lets every call fail in turn. Returns how many there were.
 fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
-    let mut calls = 0;
+    let (mut calls, mut missed) = (0, 0);
     loop {
         let what = format!("seed {seed}, {fault:?} after {calls} calls");
         let disk = Arc::new(before.left.after_kill());
@@ -60,10 +60,15 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
             client.world = before.world.clone();
             try_out(&about, &mut client, &tried, fault);
         });
-        if !disk.has_failed() {
+        if disk.has_failed() {
+            (calls, missed) = (calls + 1, 0);
+            continue;
+        }
+        // What works behind may have come less far this time.
+        missed += 1;
+        if missed == 3 {
             return calls;
         }
-        calls += 1;
     }
 }
 

@@ -1,0 +1,117 @@
+//! Promise: where an engine has the store open, every verb that can goes through its
+//! control socket, and says what it says over a store at rest.
+
+use jobstore::{JobStore, List, OutcomeKind, State};
+
+use crate::tool::Place;
+
+#[test]
+fn a_live_engine_is_asked_through_its_control_socket() {
+    let place = Place::filled();
+    let at_rest: Vec<String> = [
+        &["list", "--format", "json"][..],
+        &["list", "--state", "pending", "--newest", "--format", "json"],
+        &[
+            "list",
+            "--url-prefix",
+            "/ges",
+            "--body-pointer",
+            "/n",
+            "--body-value",
+            "3",
+        ],
+        &["list", "--format", "jsonl", "--limit", "5"],
+        &["show", "failed"],
+        &["export", "--outcome", "failed"],
+    ]
+    .iter()
+    .map(|arguments| without_ages(&place.run(arguments).fine()))
+    .collect();
+    let store = JobStore::options()
+        .recovery(jobstore::Recovery::Leave)
+        .open(place.store())
+        .unwrap();
+    let control = store.control().unwrap();
+    let movie = store.graph("10001", "movie").unwrap();
+    for (n, arguments) in [
+        &["list", "--format", "json"][..],
+        &["list", "--state", "pending", "--newest", "--format", "json"],
+        &[
+            "list",
+            "--url-prefix",
+            "/ges",
+            "--body-pointer",
+            "/n",
+            "--body-value",
+            "3",
+        ],
+        &["list", "--format", "jsonl", "--limit", "5"],
+        &["show", "failed"],
+        &["export", "--outcome", "failed"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let found = without_ages(&place.run(arguments).fine());
+        assert_eq!(found, at_rest[n], "{arguments:?}");
+    }
+    let stats = place.run(&["stats"]).fine();
+    assert!(stats.contains("10001/movie"), "{stats}");
+
+    place
+        .run(&["complete", "--failed", "--reason", "it hung", "hangs"])
+        .fine();
+    let outcome = movie.job("hangs").unwrap().unwrap().outcome().cloned();
+    assert_eq!(outcome.unwrap().kind(), OutcomeKind::Failed);
+    place.run(&["cancel", "waits"]).fine();
+    assert_eq!(
+        movie.job("waits").unwrap().unwrap().state(),
+        State::Complete
+    );
+    let request = r#"{"command":"new","url":"/u","body":{"a":1}}"#;
+    let imported = place.fed(
+        &["import", "--graph", "10001/movie", "-"],
+        request.as_bytes(),
+    );
+    imported.fine();
+    let found = place.fed(&["find", "-"], request.as_bytes()).fine();
+    assert!(found.contains("new"), "{found}");
+    assert!(place.run(&["verify"]).fine().contains("sound"));
+    let before = movie.count(State::Complete).unwrap();
+    place
+        .run(&["purge", "--state", "complete", "--dry-run"])
+        .fine();
+    assert_eq!(movie.count(State::Complete).unwrap(), before);
+    place.run(&["purge", "--outcome", "failed"]).fine();
+    assert!(movie.job("failed").unwrap().is_none());
+    let to = place.path("copy");
+    place.run(&["backup", to.to_str().unwrap()]).fine();
+    let copy = JobStore::open(&to).unwrap();
+    let copied = copy.graph("10001", "movie").unwrap();
+    let total = |graph: &jobstore::Graph| graph.list(List::new()).unwrap().total();
+    assert_eq!(total(&copied), total(&movie));
+    let unknown = place.run(&["show", "none-such"]).said(1);
+    assert!(unknown.contains("none-such"), "{unknown}");
+    drop(control);
+    let said = place.run(&["list"]).said(1);
+    assert!(said.contains("is in use by process"), "{said}");
+}
+
+/// Ages and times that have passed change from run to run.
+fn without_ages(text: &str) -> String {
+    const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];
+    let words = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_time = |n: usize| {
+            let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let is_unit = |word: &&str| UNITS.contains(&word.trim_matches(['(', ')']));
+            is_unit(&words[n])
+                || words
+                    .get(n + 1)
+                    .is_some_and(|w| is_unit(w) && is_number(&words[n].trim_matches('(')))
+        };
+        let kept = (0..words.len()).filter(|&n| !is_time(n)).map(|n| words[n]);
+        kept.collect::<Vec<_>>().join(" ").replace("just now", "") + "\n"
+    };
+    text.lines().map(words).collect()
+}
