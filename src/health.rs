@@ -56,7 +56,7 @@ impl Health {
             health["why"] = why.as_ref().into();
         }
         if let Health::ReadOnly { since, .. } = self {
-            health["since"] = clock::to_ms(*since).into();
+            health["sinceMs"] = clock::to_ms(*since).into();
         }
         health
     }

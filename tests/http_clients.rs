@@ -1,263 +1,478 @@
-//! Clients that walk, crowd, dawdle, stall and go away.
+//! Clients of every kind at the list over HTTP: many, slow, stalled, gone.
 //!
-//! Promise: a list is right however many read it and write to it; a slow client costs
-//! little, one that stalls or goes away costs nothing for long; an answer that fails on
-//! its way has no end.
+//! Promise proved: a client costs a block of memory and blocks nobody; whoever stalls or
+//! goes away lets go of its page and its place; what fails on its way ends as a failure;
+//! a shutdown comes to its end.
 
 mod common;
 #[path = "common/http.rs"]
-mod net;
+mod http;
 
-use std::collections::HashSet;
-use std::io::{BufReader, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use common::{files_ending, pack, request, small_segments};
+use common::{Random, files_ending, pack, request, small_segments};
+use http::{Answer, Server, ask, chunks, head, send};
 use jobstore::http::{Bounds, Limits, Routes};
-use jobstore::{Graph, JobStore, List};
-use net::{Answer, Server, chunks, head, send};
+use jobstore::{Graph, JobId, JobStore, List, Outcome, State};
 
 const LIST: &str = "/ges/v1.0/10001/graphs/movie/jobs/status";
-/// No wait in these tests is longer, whatever the machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(3600);
+const SOON: Duration = Duration::from_millis(200);
 
-fn filled(jobs: u64) -> (JobStore, Graph) {
+/// A graph whose list is more than all buffers between server and client hold.
+fn long_list() -> (JobStore, Graph) {
     let store = JobStore::in_memory().unwrap();
-    let movie = store.create_graph("10001", "movie").unwrap();
-    submit(&movie, jobs);
-    (store, movie)
-}
-
-fn submit(movie: &Graph, jobs: u64) {
-    let body = format!("\"{}\"", "x".repeat(200));
-    for first in (0..jobs).step_by(10_000) {
-        let count = (jobs - first).min(10_000);
-        movie
-            .submit_all((0..count).map(|_| request("c", &body)))
-            .unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let body = format!(r#""{}""#, "x".repeat(200_000));
+    for _ in 0..10 {
+        graph.submit_all(vec![request("c", &body); 10]).unwrap();
     }
+    (store, graph)
 }
 
-/// A page of some 120 MB, in few pieces of work.
-fn more_than_buffers_take() -> (JobStore, Graph) {
-    let (store, movie) = filled(0);
-    let body = format!("\"{}\"", "x".repeat(4 << 20));
-    (0..30).for_each(|_| drop(movie.submit(request("large", &body)).unwrap()));
-    (store, movie)
+/// Nobody is cut off, and one long page is let in at a time.
+fn one_at_a_time() -> Limits {
+    Limits::new().long_pages(1).stall(NEVER).whole(NEVER)
 }
 
-fn routes(store: &JobStore, limits: Limits) -> Router {
-    Routes::new(store).limits(limits).all()
+fn serve(store: &JobStore, limits: Limits) -> Server {
+    let bounds = Bounds::new().stall(NEVER).grace(SOON);
+    Server::bounded(Routes::new(store).limits(limits).all(), bounds)
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} does not come");
+/// Asks for the long list and reads no further than its head.
+fn begin(server: &Server) -> BufReader<std::net::TcpStream> {
+    let mut stream = server.connect();
+    send(&mut stream, "GET", LIST, &[], b"");
+    let mut reader = BufReader::with_capacity(1024, stream);
+    let (status, _) = head(&mut reader);
+    assert_eq!(status, 200);
+    reader
+}
+
+/// Asks until a long page is let in.
+fn until_let_in(server: &Server) -> Answer {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = server.get(LIST);
+        if answer.status == 200 {
+            return answer;
+        }
+        answer.is_failure(503, "GES.8602", "engine service unavailable");
+        assert!(Instant::now() < deadline, "the place did not come back");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-fn ids(answer: &Answer) -> Vec<String> {
-    let document: serde_json::Value = serde_json::from_str(answer.ok()).unwrap();
-    let jobs = document["jobs"].as_array().unwrap().iter();
-    jobs.map(|job| job["jobId"].as_str().unwrap().to_owned())
-        .collect()
+/// Reads the rest of a chunked answer.
+fn rest(reader: &mut BufReader<std::net::TcpStream>) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    let is_whole = chunks(reader, |piece| body.extend_from_slice(piece));
+    (body, is_whole)
 }
 
 #[test]
-fn who_walks_the_list_sees_every_job_once_while_others_write() {
-    let (store, movie) = filled(40_000);
-    let server = Server::start(routes(&store, Limits::new()));
-    let over = AtomicBool::new(false);
-    let (by_cursor, by_offset) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                submit(&movie, 100);
-                if let Some(run) = movie.run_next().unwrap() {
-                    run.complete(jobstore::Outcome::succeeded()).unwrap();
-                }
-            }
-        });
-        let (mut by_cursor, mut cursor) = (Vec::new(), String::new());
-        // The writer may always be ahead.
-        while by_cursor.len() < 40_000 {
-            let answer = server.get(&format!("{LIST}?limit=9000{cursor}"));
-            by_cursor.append(&mut ids(&answer));
-            let next = answer.header("x-next-cursor").unwrap();
-            cursor = format!("&cursor={next}");
-        }
-        let mut by_offset = Vec::new();
-        while by_offset.len() < 40_000 {
-            let offset = by_offset.len();
-            let answer = server.get(&format!("{LIST}?limit=9000&offset={offset}"));
-            by_offset.append(&mut ids(&answer));
-        }
-        over.store(true, Ordering::Relaxed);
-        (by_cursor, by_offset)
-    });
-    let there = common::ids(&movie.list(List::new()).unwrap());
-    for seen in [by_cursor, by_offset] {
-        assert!(seen[..] == there[..seen.len()]);
-        assert_eq!(seen.iter().collect::<HashSet<_>>().len(), seen.len());
+fn a_slow_client_keeps_nobody_from_a_short_page_and_sees_one_instant() {
+    let (store, graph) = long_list();
+    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let server = serve(&store, one_at_a_time());
+    let mut slow = begin(&server);
+    for _ in 0..5 {
+        let short = server.get(&format!("{LIST}?offset=100"));
+        assert_eq!(short.ok(), r#"{"jobs":[],"result":"success"}"#);
+        let refused = server.get(LIST);
+        refused.is_failure(503, "GES.8602", "engine service unavailable");
+        // Writers go on.
+        let run = graph.run_next().unwrap().unwrap();
+        run.complete(Outcome::succeeded()).unwrap();
     }
-}
-
-/// The most memory that this process has had, in bytes.
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<u64>().unwrap() << 10
+    let (body, is_whole) = rest(&mut slow);
+    assert!(is_whole && body == expected);
+    let now = until_let_in(&server);
+    assert!(now.body != expected && now.is_whole);
 }
 
 #[test]
-fn sixty_four_clients_read_full_pages_in_bounded_memory_while_others_write() {
-    let (store, movie) = filled(20_000);
-    let server = Server::start(routes(&store, Limits::new()));
-    let one = server.get(LIST);
-    let page_bytes = one.body.len() as u64;
-    let before = peak_bytes();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                submit(&movie, 10);
-            }
-        });
-        let clients: Vec<_> = (0..64)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut stream = server.connect();
-                    send(&mut stream, "GET", &format!("{LIST}?limit=20000"), &[], b"");
-                    let mut reader = BufReader::new(stream);
-                    assert_eq!(head(&mut reader).0, 200);
-                    // Nothing is kept here, so what grows is the server's.
-                    let mut bytes = 0;
-                    let is_whole = chunks(&mut reader, |piece| bytes += piece.len() as u64);
-                    (is_whole, bytes)
-                })
-            })
-            .collect();
-        for client in clients {
-            let (is_whole, bytes) = client.join().unwrap();
-            assert!(is_whole && bytes >= page_bytes, "{bytes} of {page_bytes}");
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    // All pages at once would be twelve times this; a block or two each is far below.
-    let grown = peak_bytes() - before;
-    assert!(
-        grown < 64 * page_bytes / 4,
-        "{grown} bytes, a page has {page_bytes}"
+fn a_client_that_stalls_is_cut_off_and_lets_go_of_its_place() {
+    let (store, _graph) = long_list();
+    let limits = one_at_a_time().stall(SOON);
+    let server = Server::bounded(
+        Routes::new(&store).limits(limits).all(),
+        Bounds::new().stall(SOON),
     );
+    let mut stalled = begin(&server);
+    assert!(until_let_in(&server).is_whole);
+    // Its connection is closed, so what the system still has for it ends without an end.
+    let (body, is_whole) = rest(&mut stalled);
+    assert!(!is_whole && body.len() < 20_000_000);
 }
 
 #[test]
-fn a_slow_client_gets_all_of_its_page_and_holds_up_nobody() {
-    let (store, movie) = filled(20_000);
-    let server = Server::start(routes(&store, Limits::new()));
+fn a_stalled_page_is_let_go_of_whatever_the_server_does() {
+    let (store, _graph) = long_list();
+    let routes = Routes::new(&store).limits(one_at_a_time().stall(SOON));
+    // This one has no look at connections that stand still.
+    let server = Server::plain(routes.all());
+    let mut stalled = begin(&server);
+    assert!(until_let_in(&server).is_whole);
+    let (body, is_whole) = rest(&mut stalled);
+    assert!(!is_whole && body.len() < 20_000_000);
+}
+
+#[test]
+fn a_steady_client_is_cut_off_when_its_time_is_over() {
+    let (store, _graph) = long_list();
+    let server = serve(&store, one_at_a_time().whole(SOON));
+    let mut steady = begin(&server);
+    let begun = Instant::now();
+    // It never stops, and would take hours.
+    let mut taken = 0;
+    while begun.elapsed() < SOON * 3 {
+        taken += steady.read(&mut [0; 64]).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    until_let_in(&server);
+    // What the system still has for it comes, but no more.
+    let mut left = Vec::new();
+    steady.read_to_end(&mut left).ok();
+    taken += left.len();
+    assert!(taken < 20_000_000, "{taken} bytes came");
+}
+
+#[test]
+fn a_client_that_goes_away_lets_go_of_its_place_at_once() {
+    let (store, _graph) = long_list();
+    let server = serve(&store, one_at_a_time());
+    for _ in 0..5 {
+        drop(begin(&server));
+        until_let_in(&server);
+    }
+    // A request that was not sent to its end asks for nothing.
     let mut stream = server.connect();
-    send(&mut stream, "GET", LIST, &[], b"");
-    let mut reader = BufReader::with_capacity(1024, stream);
-    assert_eq!(head(&mut reader).0, 200);
-    let mut first = [0; 3000];
-    reader.read_exact(&mut first).unwrap();
-    // In the middle of its page, others write and read.
-    movie.submit(request("later", "{}")).unwrap();
-    assert!(server.get(&format!("{LIST}?limit=2")).is_whole);
+    stream.write_all(b"GET /ges/v1.0/10001/gr").unwrap();
+    drop(stream);
     assert!(server.get(LIST).is_whole);
-    let mut rest = Vec::new();
-    reader.read_to_end(&mut rest).unwrap();
-    let text = [&first[..], &rest[..]].concat();
-    assert!(text.ends_with(b"0\r\n\r\n"), "it has no end");
-    // It is the instant of its beginning.
-    assert!(!text.windows(5).any(|w| w == b"later"));
-}
-
-/// Whether what is left of an answer has the end that a chunked body has.
-fn comes_to_its_end(mut stream: std::net::TcpStream) -> bool {
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).ok();
-    rest.ends_with(b"0\r\n\r\n")
-}
-
-/// One long page at a time; the place comes back.
-fn place_comes_back(server: &Server, leave: impl FnOnce(std::net::TcpStream)) {
-    let mut stream = server.connect();
-    send(&mut stream, "GET", LIST, &[], b"");
-    let mut begin = [0; 12];
-    stream.read_exact(&mut begin).unwrap();
-    assert_eq!(&begin, b"HTTP/1.1 200");
-    assert_eq!(server.get(LIST).status, 503);
-    leave(stream);
-    wait_for("the place", || server.get(LIST).status == 200);
 }
 
 #[test]
-fn a_client_that_goes_away_ends_its_work_and_one_that_stalls_is_cut_off() {
-    let (store, _movie) = more_than_buffers_take();
-    let limits = Limits::new().long_pages(1);
-    let server = Server::start(routes(&store, limits));
-    place_comes_back(&server, drop);
-
-    let limits = limits.stall(Duration::from_millis(200));
-    let bounds = Bounds::new().stall(Duration::from_millis(200));
-    let bounded = Server::bounded(routes(&store, limits), bounds);
-    let plain = Server::plain(routes(&store, limits));
-    for (server, is_ours) in [(&bounded, true), (&plain, false)] {
-        let mut kept = None;
-        place_comes_back(server, |stream| kept = Some(stream));
-        assert!(!comes_to_its_end(kept.unwrap()), "ours: {is_ours}");
-    }
+fn a_store_closes_while_clients_read_and_they_read_to_the_end() {
+    let (store, graph) = long_list();
+    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let server = serve(&store, one_at_a_time());
+    let mut slow = begin(&server);
     store.close().unwrap();
+    server
+        .get(LIST)
+        .is_failure(503, "GES.8602", "engine service unavailable");
+    let (body, is_whole) = rest(&mut slow);
+    assert!(is_whole && body == expected);
 }
 
 #[test]
-fn an_answer_that_fails_on_its_way_has_no_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = small_segments().open(dir.path()).unwrap();
-    let movie = store.create_graph("10001", "movie").unwrap();
-    submit(&movie, 3000);
-    pack(&store, dir.path());
-    let server = Server::start(routes(&store, Limits::new()));
-    let whole = server.get(LIST);
-    assert!(whole.is_whole && whole.body.len() > 500_000);
-    // Behind the first pieces, which are sound: in the pack that most were merged into, or
-    // in the last.
-    let mut packs = files_ending(dir.path(), ".pack");
-    packs.sort_by_key(|pack| std::fs::metadata(pack).unwrap().len());
-    let bytes = |pack: &std::path::PathBuf| std::fs::metadata(pack).unwrap().len();
-    let largest = packs.last().unwrap().clone();
-    let is_merged = bytes(&largest) > 3 * bytes(&packs[0]) || packs.len() == 1;
-    packs.sort();
-    let pack = if is_merged {
-        largest
-    } else {
-        packs.pop().unwrap()
-    };
-    {
-        use std::os::unix::fs::FileExt;
-        let file = std::fs::OpenOptions::new().write(true).open(&pack).unwrap();
-        file.write_all_at(&[0x55; 64], bytes(&pack) / 2).unwrap();
+fn places_for_scans_come_back_and_other_lists_need_none() {
+    let store = JobStore::in_memory().unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    for _ in 0..4 {
+        graph
+            .submit_all(vec![request("c", r#"{"a":[1,2,3]}"#); 5000])
+            .unwrap();
     }
-    for encoding in ["identity", "gzip"] {
-        let answer = server.ask("GET", LIST, &[("Accept-Encoding", encoding)]);
-        assert_eq!(answer.status, 200);
-        assert!(!answer.is_whole, "{encoding}: it ends as if it were whole");
+    let scan = format!("{LIST}?body_contains=nothing");
+    let none = serve(&store, Limits::new().scans(0));
+    none.get(&scan)
+        .is_failure(503, "GES.8602", "engine service unavailable");
+    for query in ["state=pending&limit=1", "limit=1", "order=newest&limit=1"] {
+        assert_eq!(none.get(&format!("{LIST}?{query}")).status, 200, "{query}");
+    }
+    // One that nobody waits for any more ends, and its place comes back.
+    let limits = Limits::new().scans(1).first_byte(Duration::from_nanos(1));
+    let hasty = serve(&store, limits);
+    for _ in 0..20 {
+        assert_eq!(hasty.get(&scan).status, 503);
+    }
+    let one = serve(&store, Limits::new().scans(1));
+    for _ in 0..5 {
+        drop({
+            let mut stream = one.connect();
+            send(&mut stream, "GET", &scan, &[], b"");
+            stream
+        });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while one.get(&scan).status != 200 {
+            assert!(Instant::now() < deadline, "the place did not come back");
+        }
     }
 }
 
 #[test]
-fn a_shutdown_ends_though_a_client_stalls_and_the_store_closes() {
-    let (store, _movie) = more_than_buffers_take();
-    let bounds = Bounds::new().grace(Duration::from_millis(100));
-    let mut server = Server::bounded(routes(&store, Limits::new()), bounds);
-    let mut stalled = server.connect();
-    send(&mut stalled, "GET", LIST, &[], b"");
+fn who_sends_no_request_is_hung_up_on() {
+    let (store, _graph) = long_list();
+    let bounds = Bounds::new().head(SOON).connections(2);
+    let server = Server::bounded(Routes::new(&store).all(), bounds);
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nX-Never: ").unwrap();
+    // Both take a connection; the third is served when they are gone.
+    assert_eq!(server.get("/nope").status, 404);
+    for stream in [&mut silent, &mut slow] {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok();
+        assert!(!answer.starts_with(b"HTTP/1.1 2"));
+    }
+}
+
+#[test]
+fn a_shutdown_lets_answers_end_and_cuts_off_what_stalls() {
+    let (store, graph) = long_list();
+    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let patient = Bounds::new().stall(NEVER).grace(Duration::from_secs(60));
+    let routes = Routes::new(&store).limits(one_at_a_time());
+    let mut server = Server::bounded(routes.all(), patient);
+    let mut reader = begin(&server);
+    let ended = std::thread::scope(|scope| {
+        let ending = scope.spawn(|| server.end());
+        let (body, is_whole) = rest(&mut reader);
+        assert!(is_whole && body == expected);
+        ending.join()
+    });
+    ended.unwrap();
+
+    let mut server = serve(&store, one_at_a_time());
+    let mut stalled = begin(&server);
     server.end();
+    let (_, is_whole) = rest(&mut stalled);
+    assert!(!is_whole);
+    assert!(std::net::TcpStream::connect(server.address).is_err());
+}
+
+/// A store on the disk with the packed graph `movie`, one of whose blocks does not hold
+/// what was written to it.
+fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
+    let store = small_segments().open(dir).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let (mut random, mut ids) = (Random(7), Vec::new());
+    for _ in 0..30 {
+        let batch = (0..100).map(|_| {
+            let text: String = (0..30)
+                .map(|_| format!("{:016x}", random.below(u64::MAX)))
+                .collect();
+            request("c", &format!("\"{text}\""))
+        });
+        ids.extend(graph.submit_all(batch).unwrap());
+    }
+    pack(&store, dir);
     store.close().unwrap();
-    assert!(!comes_to_its_end(stalled));
+    // In which pack the middle of the list lies depends on how far packs were merged.
+    for path in files_ending(dir, ".pack") {
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(store) = small_segments().open(dir) {
+            let graph = store.graph("10001", "movie").unwrap();
+            let page = graph.list(List::new()).unwrap();
+            let good: usize = page.chunks().map_while(Result::ok).map(|c| c.len()).sum();
+            if page.to_json().is_err() && good > 100_000 {
+                return (store, graph, ids);
+            }
+            store.close().unwrap();
+        }
+        std::fs::write(&path, sound).unwrap();
+    }
+    panic!("no pack holds the middle of the list");
+}
+
+#[test]
+fn a_fault_behind_the_first_bytes_aborts_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, graph, _) = damaged(dir.path());
+    let list = graph.list(List::new()).unwrap();
+    let good: usize = list.chunks().map_while(Result::ok).map(|c| c.len()).sum();
+    let server = serve(&store, Limits::new());
+    for encoding in ["identity", "gzip", "zstd"] {
+        let answer = server.ask("GET", LIST, &[("Accept-Encoding", encoding)]);
+        assert_eq!(answer.status, 200, "{encoding}");
+        assert!(!answer.is_whole, "{encoding}: it ended as if it were whole");
+        if encoding == "identity" {
+            assert!(answer.body.len() <= good && answer.body.len() > 60_000);
+        }
+    }
+    let detailed = server.get(&format!("{LIST}?detail=true"));
+    assert!(detailed.status == 200 && !detailed.is_whole);
+    // Who cannot be told by HTTP/1.0 is told by the document that breaks off.
+    let mut old = server.connect();
+    write!(old, "GET {LIST} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    old.read_to_end(&mut answer).ok();
+    let shown = String::from_utf8_lossy(&answer);
+    assert!(shown.starts_with("HTTP/1.0 200"), "{shown:.60}");
+    assert!(
+        !shown.ends_with(r#""result":"success"}"#),
+        "it ended as if it were whole"
+    );
+    // The place came back each time.
+    let server = serve(&store, Limits::new().long_pages(1));
+    for _ in 0..3 {
+        assert!(!until_let_in(&server).is_whole);
+    }
+}
+
+#[test]
+fn a_fault_before_the_first_byte_is_told_as_the_contract_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, graph, ids) = damaged(dir.path());
+    // The first job that cannot be read.
+    let mut jobs = 0;
+    for job in &graph.list(List::new()).unwrap() {
+        if job.is_err() {
+            break;
+        }
+        jobs += 1;
+    }
+    let server = serve(&store, Limits::new());
+    for query in [
+        format!("offset={jobs}&limit=1"),
+        format!("offset={jobs}"),
+        format!("offset={jobs}&detail=true"),
+        "body_contains=nothing".to_owned(),
+    ] {
+        let answer = server.get(&format!("{LIST}?{query}"));
+        answer.is_failure(500, "GES.8302", "job query error");
+    }
+    let state = LIST.replace("status", &format!("{}/status", ids[jobs]));
+    server
+        .get(&state)
+        .is_failure(500, "GES.8302", "job query error");
+    let before = server.get(&format!("{LIST}?limit=10"));
+    assert!(before.is_whole && before.status == 200);
+}
+
+/// Bytes that this process has in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn many_clients_read_long_pages_in_little_memory_while_others_write() {
+    const CLIENTS: usize = 64;
+    let dir = tempfile::tempdir().unwrap();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let body = format!(r#"{{"x":"{}"}}"#, "y".repeat(300));
+    for _ in 0..10 {
+        graph.submit_all(vec![request("c", &body); 2000]).unwrap();
+    }
+    let page_bytes = graph.list(List::new().limit(20_000)).unwrap();
+    let page_bytes = page_bytes.to_json().unwrap().len();
+    let server = serve(&store, Limits::new().long_pages(CLIENTS).stall(NEVER));
+    let (is_over, reading) = (AtomicBool::new(false), AtomicUsize::new(CLIENTS));
+    let before = resident();
+    let peak = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    graph.submit(request("more", "{}")).unwrap();
+                    let run = graph.run_next().unwrap().unwrap();
+                    run.complete(Outcome::succeeded()).unwrap();
+                }
+            });
+        }
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut stream = server.connect();
+                let path = format!("{LIST}?limit=20000");
+                send(&mut stream, "GET", &path, &[], b"");
+                let mut reader = BufReader::with_capacity(4096, stream);
+                assert_eq!(head(&mut reader).0, 200);
+                let (mut jobs, mut last) = (0, Vec::new());
+                let is_whole = chunks(&mut reader, |piece| {
+                    jobs += piece.windows(9).filter(|w| w == br#""jobId":""#).count();
+                    last = piece[piece.len().saturating_sub(20)..].to_vec();
+                });
+                assert!(is_whole && last.ends_with(br#""result":"success"}"#));
+                // Some keys may lie across two pieces.
+                assert!(jobs > 19_000, "{jobs} jobs came");
+                reading.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        let mut peak = before;
+        while reading.load(Ordering::Relaxed) > 0 {
+            peak = peak.max(resident());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        peak
+    });
+    let (grown, pages) = (peak - before, CLIENTS * page_bytes);
+    println!("{CLIENTS} pages of {page_bytes} bytes: {grown} bytes more in memory");
+    assert!(
+        grown < pages / 3,
+        "{grown} bytes for pages of {pages} in all"
+    );
+    assert!(graph.count(State::Complete).unwrap() > 0);
+}
+
+#[test]
+fn a_client_walks_a_million_jobs_and_sees_each_once() {
+    const JOBS: usize = 1_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let mut ids = Vec::with_capacity(JOBS);
+    while ids.len() < JOBS {
+        ids.extend(graph.submit_all(vec![request("c", "{}"); 100_000]).unwrap());
+    }
+    let server = serve(&store, Limits::new());
+    let mut known = ids.iter();
+    let (mut pages, mut next) = (0, String::new());
+    loop {
+        // Each page is one of the contract's greatest.
+        let answer = server.get(&format!("{LIST}?limit=100000{next}"));
+        let text = answer.ok();
+        for job in text.split(r#"{"jobId":""#).skip(1) {
+            let id = known.next().expect("more jobs than there are").as_str();
+            assert!(job.starts_with(id), "{id} was expected: {}", &job[..60]);
+        }
+        pages += 1;
+        match answer.header("x-next-cursor") {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!((pages, known.next()), (10, None));
+    for offset in [0, 499_950, 999_990] {
+        let answer = server.get(&format!("{LIST}?limit=10&offset={offset}"));
+        assert!(answer.ok().contains(ids[offset].as_str()));
+        assert_eq!(answer.header("x-total-count"), Some("1000000"));
+    }
+}
+
+#[test]
+fn several_requests_go_over_one_connection() {
+    let (store, _graph) = long_list();
+    let server = serve(&store, Limits::new());
+    let mut stream = server.connect();
+    for path in [LIST, "/nope", LIST] {
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (status, headers) = head(&mut reader);
+        let of = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        match of("content-length") {
+            Some(length) => {
+                let mut body = vec![0; length.parse().unwrap()];
+                reader.read_exact(&mut body).unwrap();
+            }
+            None => assert!(chunks(&mut reader, |_| {})),
+        }
+        assert_eq!(status, if path == LIST { 200 } else { 404 });
+        assert!(reader.buffer().is_empty());
+    }
+    assert_eq!(ask(stream, "GET", "/nope", &[], b"").status, 404);
 }

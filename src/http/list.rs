@@ -4,8 +4,11 @@
 //! ask, how a text goes out.
 //! Promise: the contract's success documents, or one of its failures.
 
+use std::ops::ControlFlow;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
+use tokio::sync::oneshot;
 
 use crate::error::{Error, Failure, Result};
 use crate::export::Life;
@@ -33,16 +36,21 @@ impl Shared {
             true => Some(self.gates.scan()?),
             false => None,
         };
+        let (watched, client) = oneshot::channel::<()>();
+        let list = asked.list.on_progress(move |_| match watched.is_closed() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
         let encoding = encoding(headers);
         let found = self.with_graph(graph, move |graph| -> Result<_, Failure> {
             let _place = place;
             let page = match &asked.job_id {
-                None => graph.list(asked.list)?,
+                None => graph.list(list)?,
                 Some(id) => {
                     let page = graph
                         .list_one(id)
                         .map_err(|e| not_found::<Failure>(e, id))?;
-                    page.past(asked.list.offset)
+                    page.past(asked.offset)
                 }
             };
             let text: Text = match asked.detail {
@@ -52,6 +60,8 @@ impl Shared {
             Ok((Source::begin(text, encoding)?, page.total(), page.next()))
         });
         let (begun, total, next) = found.await?;
+        // Dropped before, when the client goes away or the time is over: a scan ends then.
+        drop(client);
         let mut response = self.respond(begun, JSON)?;
         let headers = response.headers_mut();
         if let Some(total) = total {

@@ -136,24 +136,24 @@ impl Query {
         for command in self.all("command") {
             list = list.command(command);
         }
-        if let Some(text) = self.one("url_prefix")? {
-            list = list.url_prefix(text);
+        type Text = fn(List, String) -> List;
+        let texts: [(&'static str, Text); 3] = [
+            ("url_prefix", List::url_prefix),
+            ("url_contains", List::url_contains),
+            ("body_contains", List::body_contains),
+        ];
+        for (key, add) in texts {
+            list = self.all(key).into_iter().fold(list, add);
         }
-        for text in self.all("url_contains") {
-            list = list.url_contains(text);
+        let (pointers, values) = (self.all("body_pointer"), self.all("body_value"));
+        if pointers.len() != values.len() {
+            let given = format!("{} times, body_value {}", pointers.len(), values.len());
+            let allowed = "given as often as body_value";
+            let remedy = "name the place and the JSON value that is to be there";
+            return Err(Failure::parameter("body_pointer", &given, allowed, remedy));
         }
-        for text in self.all("body_contains") {
-            list = list.body_contains(text);
-        }
-        let (pointer, value) = (self.one("body_pointer")?, self.one("body_value")?);
-        match (pointer, value) {
-            (Some(pointer), Some(value)) => list = list.body_value(pointer, value),
-            (None, None) => {}
-            (Some(given), None) | (None, Some(given)) => {
-                let allowed = "given together with the other of body_pointer and body_value";
-                let remedy = "give both or none";
-                return Err(Failure::parameter("body_pointer", &given, allowed, remedy));
-            }
+        for (pointer, value) in pointers.into_iter().zip(values) {
+            list = list.body_value(pointer, value);
         }
         type Add = fn(List, SystemTime) -> List;
         let times: [(&'static str, Add); 6] = [
@@ -208,6 +208,7 @@ impl Query {
 pub(crate) struct Asked {
     pub(crate) list: List,
     pub(crate) job_id: Option<String>,
+    pub(crate) offset: u64,
     pub(crate) detail: bool,
 }
 
@@ -219,8 +220,8 @@ impl Asked {
         let limit = limit.unwrap_or(PAGE_JOBS_MAX);
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
-        let is_any = filter.is_any();
         let list = query.order(filter)?;
+        let is_any = list.is_any() && list.cursor.is_none();
         let mut list = list.offset(offset).limit(limit);
         if let Some(bytes) = query.number("limit_bytes", 1..=u64::MAX)? {
             list = list.limit_bytes(bytes);
@@ -231,13 +232,14 @@ impl Asked {
         let detail = query.flag("detail")?;
         query.end()?;
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
-            let allowed = "given without a filter";
-            let remedy = "leave out the filter, or job_id";
+            let allowed = "given without a filter and a cursor";
+            let remedy = "leave out those, or job_id";
             return Err(Failure::parameter("job_id", id, allowed, remedy));
         }
         Ok(Asked {
             list,
             job_id,
+            offset,
             detail,
         })
     }

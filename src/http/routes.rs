@@ -115,9 +115,10 @@ impl Routes {
     ///
     /// Query keys: `offset`, `limit` and `job_id` as the contract says; and, without which
     /// the bytes are the page's own: `state`, `outcome` (each several times, or words
-    /// between commas), `command` (several times), `submitted_from`, `submitted_before`,
-    /// `started_from`, `started_before`, `finished_from`, `finished_before` (milliseconds
-    /// since 1970 or RFC 3339), `order=oldest|newest`, `cursor`, `limit_bytes`,
+    /// between commas), `command`, `url_prefix`, `url_contains`, `body_contains` (each
+    /// several times), `body_pointer` with `body_value` (pairs, in their order),
+    /// `submitted_from`, `submitted_before`, `started_from`, `started_before`,
+    /// `finished_from`, `finished_before` (milliseconds since 1970 or RFC 3339), `order=oldest|newest`, `cursor`, `limit_bytes`,
     /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
     /// Any other key, or one with a value it does not take, is a 400 that names it.
     ///

@@ -114,6 +114,8 @@ impl Source {
     }
 }
 
+type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
+
 /// A source, and the next piece of it.
 type Made = (Source, Result<(Vec<u8>, bool)>);
 
@@ -123,6 +125,8 @@ pub(crate) struct Streamed {
     waiting: Arc<Waiting>,
     making: Option<JoinHandle<Made>>,
     is_over: bool,
+    /// Why it is about to end.
+    failing: Option<&'static str>,
     runtime: Handle,
     watch: JoinHandle<()>,
     stall: Duration,
@@ -147,6 +151,7 @@ impl Streamed {
             waiting,
             making: None,
             is_over: false,
+            failing: None,
             runtime,
             watch,
             stall: limits.stall,
@@ -155,17 +160,19 @@ impl Streamed {
         }
     }
 
-    /// Ends it so that the server aborts the connection.
-    fn fail(&mut self, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.is_over = true;
-        Poll::Ready(Some(Err(io::Error::other(why))))
+    /// Ends it so that the server aborts the connection. What it has already goes out
+    /// first: servers send when there is nothing to be had for the moment.
+    fn fail(&mut self, context: &Context<'_>, why: &'static str) -> Polled {
+        self.failing = Some(why);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    fn fault(&mut self, why: &dyn Display) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn fault(&mut self, context: &Context<'_>, why: &dyn Display) -> Polled {
         let in_span = self.span.enter();
         tracing::error!(%why, "an answer failed on its way and was aborted");
         drop(in_span);
-        self.fail("the rest of the answer could not be made")
+        self.fail(context, "the rest of the answer could not be made")
     }
 }
 
@@ -185,8 +192,10 @@ impl Waiting {
                 let now = Instant::now();
                 let by = match &waiting.0 {
                     Some(_) => waiting.1,
+                    // It does not come back.
+                    None if until <= now => return,
                     // A piece is being made; its own time begins then.
-                    None => later(now, stall),
+                    None => later(now, stall).min(until),
                 };
                 if waiting.0.is_some() && by <= now {
                     let source = waiting.0.take();
@@ -210,12 +219,13 @@ impl Body for Streamed {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some(why) = self.failing.take() {
+            self.is_over = true;
+            return Poll::Ready(Some(Err(io::Error::other(why))));
         }
         if self.is_over {
             return Poll::Ready(None);
@@ -223,7 +233,7 @@ impl Body for Streamed {
         if self.making.is_none() {
             let source = self.waiting.0.lock().0.take();
             let Some(mut source) = source else {
-                return self.fail("the client took too long");
+                return self.fail(context, "the client took too long");
             };
             let made = self.runtime.spawn_blocking(move || {
                 let piece = source.next();
@@ -232,7 +242,7 @@ impl Body for Streamed {
             self.making = Some(made);
         }
         let Some(making) = &mut self.making else {
-            return self.fail("nothing is being made");
+            return self.fail(context, "nothing is being made");
         };
         let made = ready!(Pin::new(making).poll(context));
         self.making = None;
@@ -246,12 +256,16 @@ impl Body for Streamed {
                 }
             }
             Ok((source, Ok((piece, false)))) => {
-                let by = later(Instant::now(), self.stall).min(self.until);
+                let now = Instant::now();
+                if self.until <= now {
+                    return self.fail(context, "the client took too long in all");
+                }
+                let by = later(now, self.stall).min(self.until);
                 *self.waiting.0.lock() = (Some(source), by);
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
-            Ok((_, Err(error))) => self.fault(&error),
-            Err(error) => self.fault(&error),
+            Ok((_, Err(error))) => self.fault(context, &error),
+            Err(error) => self.fault(context, &error),
         }
     }
 
