@@ -105,7 +105,9 @@ impl Page {
     /// # Errors
     /// Each item can be [`Error::Damaged`], [`Error::Io`],
     /// [`Error::IndexUnavailable`] or, after the store was closed,
-    /// [`Error::Closed`]; after an error there are no more.
+    /// [`Error::Closed`]; [`Error::PageExpired`] for a job that was purged since and whose
+    /// outcome's texts, or whose tombstone, are kept no more. After an error there are no
+    /// more.
     #[must_use]
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs {

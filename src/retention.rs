@@ -394,6 +394,10 @@ impl Graph {
             return Ok(None);
         };
         let purge = self.engine().purge_of(&found)?;
+        if purge.is_none() && self.core.state.read().forgotten_lsn >= found.lsn {
+            // It was forgotten meanwhile, and its event is gone.
+            return Ok(None);
+        }
         let purge = purge.ok_or_else(|| Error::IndexUnavailable {
             what: "it knows a purge that the log does not".into(),
         })?;

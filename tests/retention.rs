@@ -358,6 +358,55 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
 }
 
 #[test]
+fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = small_segments().open(dir.path().join("store")).unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..300);
+    for n in 0..300 {
+        // Some are in the index when they are purged, some are not.
+        if n == 200 {
+            common::pack(&store, &dir.path().join("store"));
+        }
+        let outcome = match n % 2 {
+            0 => Outcome::failed("c", format!("m{n}")),
+            _ => Outcome::succeeded(),
+        };
+        finish(&movie, &format!("job-{n}"), outcome);
+    }
+    let facts = |page: &jobstore::Page| -> Vec<_> {
+        let jobs = page.jobs().map(|job| job.unwrap());
+        jobs.map(|job| {
+            (
+                job.id().clone(),
+                job.started_at(),
+                job.finished_at(),
+                job.outcome().cloned(),
+            )
+        })
+        .collect()
+    };
+    let page = movie.list(List::new()).unwrap();
+    let before = facts(&page);
+    let lines = |export: &mut jobstore::Export| {
+        let mut lines = Vec::new();
+        export.write_all(&mut lines).unwrap();
+        lines
+    };
+    let exported = lines(&mut movie.export(List::new()).unwrap());
+    let mut late = movie.export(List::new()).unwrap();
+    movie.purge(List::new()).unwrap();
+    assert_eq!(facts(&page), before);
+    assert!(lines(&mut late) == exported);
+    assert!(
+        movie
+            .list(List::new().outcome(OutcomeKind::Failed))
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_store_of_constant_size_stays_so() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &Hands::new());

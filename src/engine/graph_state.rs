@@ -289,13 +289,16 @@ impl GraphState {
                 sequence,
                 tombstone,
             } => {
-                self.set_aside(sequence);
+                self.status.set_gone(sequence);
+                self.cancelling.remove(&sequence);
+                // How it went is still told to pages that are older, until the tombstone
+                // goes.
                 let left = Detail {
-                    reset: true,
+                    reset: tombstone.is_none(),
                     tombstone,
                     ..Detail::default()
                 };
-                self.changed.insert(sequence, left);
+                self.changed.entry(sequence).or_default().merge(&left);
             }
             Change::Forgotten {
                 sequence,
