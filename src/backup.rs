@@ -78,6 +78,8 @@ impl JobStore {
         dir: impl AsRef<Path>,
         progress: impl FnMut(BackedUp),
     ) -> Result<BackedUp> {
+        let dir = dir.as_ref();
+        let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
         engine.check_writable()?;
         if !engine.is_on_disk() {
@@ -85,7 +87,6 @@ impl JobStore {
                 what: "a store in memory has no files to back up; export its graphs",
             });
         }
-        let dir = dir.as_ref();
         let is_new = make_folder(dir)?;
         let mut backup = Backup {
             engine,

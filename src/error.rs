@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock;
-use crate::id::JobId;
+use crate::id::{ID_CHARACTERS_MAX, JobId};
 use crate::job::State;
 use crate::storage::revocable::Revoked;
 
@@ -578,5 +578,13 @@ pub(crate) fn excerpt(given: &str) -> String {
     match given.char_indices().nth(CHARACTERS_MAX) {
         None => given.to_owned(),
         Some((at, _)) => format!("{}...", &given[..at]),
+    }
+}
+
+/// What was given as an id, whole where it is as long as ids are.
+pub(crate) fn excerpt_id(given: &str) -> String {
+    match given.len() <= ID_CHARACTERS_MAX {
+        true => given.to_owned(),
+        false => excerpt(given),
     }
 }

@@ -30,6 +30,7 @@ use crate::list::{Cursor, List};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::page::Page;
 use crate::secrets::{Kept, SecretKeys, is_redacted};
+use crate::spans::call_span;
 use crate::storage::block::{BLOCK_STATUS, Row};
 
 impl Graph {
@@ -65,6 +66,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn export(&self, list: List) -> Result<Export> {
+        let _span = call_span!("export", self);
         let page = listing::whole(self, &list)?;
         Ok(Export {
             graph: self.clone(),

@@ -13,6 +13,7 @@ use crate::fingerprint::Fingerprint;
 use crate::graph::Graph;
 use crate::job::Job;
 use crate::request::Request;
+use crate::spans::call_span;
 use crate::storage::pack::Part;
 
 impl Graph {
@@ -61,6 +62,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn find(&self, request: &Request) -> Result<Matches> {
+        let _span = call_span!("find", self);
         self.check()?;
         let request = self.masked(request);
         let fingerprint = Fingerprint::of(self.engine().store, &request);

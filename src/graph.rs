@@ -23,6 +23,7 @@ use crate::page::Page;
 use crate::queue::Queue;
 use crate::request::Request;
 use crate::run::Run;
+use crate::spans::call_span;
 use crate::ticket::Ticket;
 
 /// Requests in one batch.
@@ -140,7 +141,10 @@ impl Graph {
     /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`]. A
     /// million jobs after the index failed, [`Error::IndexUnavailable`].
     pub fn submit(&self, request: Request) -> Result<JobId> {
-        created(self.engine().commit(self.submit_operation(request)?))
+        let _span = call_span!("submit", self);
+        let id = created(self.engine().commit(self.submit_operation(request)?))?;
+        tracing::debug!(job = id.as_str(), "recorded");
+        Ok(id)
     }
 
     /// Records several requests in one commit: all of them, in their order and next
@@ -149,6 +153,7 @@ impl Graph {
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
     pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<Vec<JobId>> {
+        let _span = call_span!("submit_all", self);
         let operation = self.submit_all_operation(requests)?;
         if is_empty_batch(&operation) {
             return Ok(Vec::new());
@@ -166,6 +171,7 @@ impl Graph {
     /// [`Error::JobIdTaken`] when the id belongs to a job with another request; those
     /// of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
+        let _span = call_span!("submit", self, id.as_ref());
         let id = JobId::new(id)?;
         let looked = self.look(&id)?;
         match &looked.found {
@@ -185,6 +191,7 @@ impl Graph {
     /// those of every write and of
     /// looking an id up ([`Graph::job`]).
     pub fn start(&self, id: impl AsRef<str>) -> Result<()> {
+        let _span = call_span!("start", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
         let operation = Operation::small(Action::Start {
             graph: self.core.clone(),
@@ -212,6 +219,7 @@ impl Graph {
         id: &JobId,
         outcome: Outcome,
     ) -> Result<Completion> {
+        let _span = call_span!("complete", self, id.as_str());
         let operation = self.complete_operation(sequence, id, outcome)?;
         self.completion(sequence, self.engine().commit(operation))
     }
@@ -225,6 +233,7 @@ impl Graph {
     /// [`Error::UnknownJob`], and those of every write and of
     /// looking an id up ([`Graph::job`]).
     pub fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation> {
+        let _span = call_span!("cancel", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
         let operation = Operation::small(Action::Cancel {
             graph: self.core.clone(),
@@ -239,6 +248,7 @@ impl Graph {
     /// # Errors
     /// Those of [`Graph::start`].
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
+        let _span = call_span!("start", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
         let operation = Operation::small(Action::Start {
             graph: self.core.clone(),
@@ -267,6 +277,7 @@ impl Graph {
         {
             return Ok(None);
         }
+        let _span = call_span!("start_next", self);
         let operation = Operation::small(Action::Claim {
             graph: self.core.clone(),
         });
@@ -302,6 +313,7 @@ impl Graph {
     /// [`Error::InvalidJobId`], [`Error::GraphDropped`], [`Error::Closed`],
     /// [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`].
     pub fn job(&self, id: impl AsRef<str>) -> Result<Option<Job>> {
+        let _span = call_span!("job", self, id.as_ref());
         self.check()?;
         self.engine().job_with_id(&self.core, id.as_ref())
     }
@@ -319,6 +331,7 @@ impl Graph {
     /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
     /// [`Error::Closed`].
     pub fn list(&self, list: List) -> Result<Page> {
+        let _span = call_span!("list", self);
         self.check()?;
         list.check()?;
         listing::page(self, &list)
@@ -343,6 +356,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn list_one(&self, id: impl AsRef<str>) -> Result<Page> {
+        let _span = call_span!("list", self, id.as_ref());
         self.check()?;
         let (sequence, id) = self.resolve_to_read(id.as_ref())?;
         let snapshot = Snapshot::one(&self.core, sequence);

@@ -21,6 +21,7 @@ use crate::job::State;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::{Body, Request, present};
 use crate::secrets::SecretKeys;
+use crate::spans::call_span;
 
 /// Jobs of one commit.
 const BATCH_JOBS: usize = 4096;
@@ -127,6 +128,7 @@ impl Graph {
         options: ImportOptions,
         mut progress: impl FnMut(&ImportReport),
     ) -> Result<ImportReport> {
+        let _span = call_span!("import", self);
         self.check_writable()?;
         let mut reader = io::BufReader::with_capacity(256 << 10, reader);
         let mut report = ImportReport::default();

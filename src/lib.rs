@@ -77,6 +77,7 @@ mod request;
 mod retention;
 mod run;
 mod secrets;
+mod spans;
 mod stats;
 mod storage;
 mod store;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Submitted, unexpected};
 use crate::queue::Queue;
 use crate::request::Request;
+use crate::spans::call_span;
 use crate::ticket::Ticket;
 
 /// Bytes a key may have.
@@ -51,6 +52,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> Result<Submitted> {
+        let _span = call_span!("submit_once", self);
         match self.look_key(key.as_ref(), &request)? {
             Look::Exists(submitted) => Ok(submitted),
             Look::Try(looked) => {

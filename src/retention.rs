@@ -17,6 +17,7 @@ use crate::graph::Graph;
 use crate::job::State;
 use crate::list::List;
 use crate::outcome::OutcomeKind;
+use crate::spans::call_span;
 
 /// Jobs of a purge by hand that are looked after together.
 const PURGED_AT_ONCE: usize = 1 << 16;
@@ -335,6 +336,7 @@ impl Graph {
     /// # Errors
     /// Those of [`Graph::purge`].
     pub fn purge_with(&self, list: List, mut progress: impl FnMut(Purged)) -> Result<Purged> {
+        let _span = call_span!("purge", self);
         self.check_writable()?;
         let mut done = Purged::default();
         done.stopped = self.each_to_purge(list, |sequences| {

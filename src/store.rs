@@ -144,7 +144,9 @@ impl JobStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify_with(dir: impl AsRef<Path>, progress: impl FnMut(Verified)) -> Result<Report> {
-        check::verify_folder(dir.as_ref(), progress)
+        let dir = dir.as_ref();
+        let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
+        check::verify_folder(dir, progress)
     }
 
     /// Sets aside what is damaged in the store in `dir`, which must not be open, so
@@ -177,7 +179,9 @@ impl JobStore {
     ///
     /// [`Recovery`]: crate::Recovery
     pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired> {
-        check::repair_folder(dir.as_ref())
+        let dir = dir.as_ref();
+        let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
+        check::repair_folder(dir)
     }
 
     /// Looks this store over while it is at work: reads and checks every byte of its
@@ -189,14 +193,18 @@ impl JobStore {
     /// Damage is no error but stands in the [`Report`]. [`Error::Closed`],
     /// [`Error::Io`].
     pub fn scrub(&self) -> Result<Report> {
+        let _span = tracing::info_span!("scrub", dir = %self.path().display()).entered();
         self.engine().scrub()
     }
 
     pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
+        let shown = dir.unwrap_or(Path::new("memory"));
+        let _span = tracing::info_span!("open", dir = %shown.display()).entered();
         let engine = match dir {
             Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
+        tracing::info!(boot = engine.boot, "the store is open");
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
@@ -387,6 +395,7 @@ impl JobStore {
     pub fn close(&self) -> Result<()> {
         #[cfg(feature = "http")]
         self.engine().control.end();
+        let _span = tracing::info_span!("close", dir = %self.path().display()).entered();
         self.engine().close()
     }
 }

@@ -109,6 +109,7 @@ impl Committer {
         if taken.is_empty() {
             return None;
         }
+        let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
         let answers = self.carry_out(engine, &taken);

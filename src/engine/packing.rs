@@ -95,6 +95,7 @@ pub(crate) fn check_room(
 
 /// Rewrites a sealed segment as a pack.
 fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
+    let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
     let _names = engine.files.lock();
     // Where the reserve is in use, packing is what makes room for another: then a
     // little is enough, for what a pack may have beyond its segment.

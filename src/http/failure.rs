@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::error::{Error, Failure, excerpt};
+use crate::error::{Error, Failure, excerpt, excerpt_id};
 use crate::http::around::{REQUEST_ID, request_id};
 
 /// What every answer of this module is, if it is not said otherwise.
@@ -55,14 +55,6 @@ impl Failure {
     pub(crate) fn unknown_job_to_cancel(id: &str) -> Failure {
         let message = format!("can not find job to cancel, id is {}", excerpt_id(id));
         Failure::new(400, "GES.8303", message)
-    }
-}
-
-/// An id as long as ids are is told whole.
-fn excerpt_id(id: &str) -> String {
-    match id.len() <= crate::id::ID_CHARACTERS_MAX {
-        true => id.to_owned(),
-        false => excerpt(id),
     }
 }
 

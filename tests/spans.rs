@@ -1,0 +1,153 @@
+//! What the library tells by `tracing`.
+//!
+//! Promise proved: spans and events name projects, graphs, jobs and requests over HTTP by
+//! their ids; nothing of a request's body, of a query or of a token is in them.
+
+mod common;
+#[path = "common/http.rs"]
+mod http;
+
+use std::fmt::{Debug, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::request;
+use http::{Server, control};
+use jobstore::http::{Access, Routes, no_such_resource};
+use jobstore::{ImportOptions, JobStore, List, Outcome};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+const CANARY: &str = "c4n4ry";
+
+/// Keeps all that is told, as text.
+struct Told;
+
+static TOLD: Mutex<String> = Mutex::new(String::new());
+static SPANS: AtomicU64 = AtomicU64::new(1);
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Told {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut told = TOLD.lock().unwrap();
+        told.push_str(span.metadata().name());
+        span.record(&mut Fields(&mut told));
+        told.push('\n');
+        Id::from_u64(SPANS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut Fields(&mut TOLD.lock().unwrap()));
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut told = TOLD.lock().unwrap();
+        told.push_str("event");
+        event.record(&mut Fields(&mut told));
+        told.push('\n');
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn ids_are_told_and_never_what_a_request_carries() {
+    tracing::subscriber::set_global_default(Told).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = JobStore::open(dir.path().join("store")).unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    let body = format!(r#"{{"path":"{CANARY}","secretKey":"{CANARY}"}}"#);
+    let submit = |id: &str| movie.submit_as(id, request("c", &body)).unwrap();
+    submit("job-1");
+    let made = movie.submit(request("c", &body)).unwrap();
+    movie.submit_once(CANARY, request("c", &body)).unwrap();
+    let run = movie.run("job-1").unwrap();
+    run.progress(50, CANARY);
+    let detail = format!(r#"{{"of":"{CANARY}"}}"#);
+    let failed = Outcome::failed("E1", CANARY).with_detail_json(detail);
+    run.complete(failed.unwrap()).unwrap();
+    movie.cancel(&made).unwrap();
+    assert!(movie.start("job-1").is_err());
+    movie.find(&request("c", &body)).unwrap().for_each(drop);
+    movie.list(List::new().body_contains(CANARY)).unwrap();
+    let mut lines = Vec::new();
+    let mut export = movie.export(List::new()).unwrap().reveal_secrets();
+    export.write_all(&mut lines).unwrap();
+    let bad = format!("{CANARY}\n");
+    assert!(movie.import(bad.as_bytes(), ImportOptions::new()).is_err());
+    movie.import(&lines[..], ImportOptions::new()).unwrap();
+
+    let routes = Routes::new(&store).authorize(|_| async { Access::Granted });
+    let server = Server::start(routes.all().fallback(no_such_resource));
+    let list = "/ges/v1.0/10001/graphs/movie/jobs/status";
+    let headers = [("X-Auth-Token", CANARY), ("X-Request-Id", "request-7")];
+    for query in ["body_contains=", "limit=", "state=", "nope="] {
+        server.ask("GET", &format!("{list}?{query}{CANARY}"), &headers);
+    }
+    server.ask("GET", &list.replace("status", "job-1/status"), &headers);
+    server.ask("DELETE", &list.replace("status", "job-1"), &headers);
+    let opened = store.control().unwrap();
+    let graph = "/control/graphs/10001/movie";
+    let asked = format!(r#"{{"command":"c","url":"/ges","body":{body}}}"#);
+    control(
+        opened.path(),
+        "POST",
+        &format!("{graph}/find"),
+        asked.as_bytes(),
+    );
+    control(
+        opened.path(),
+        "POST",
+        &format!("{graph}/import"),
+        bad.as_bytes(),
+    );
+    control(opened.path(), "POST", &format!("{graph}/purge"), b"");
+    drop(opened);
+    store.backup(dir.path().join("copy")).unwrap();
+    store.scrub().unwrap();
+    store.close().unwrap();
+    // A request that fails for a fault is told of, too.
+    let closed = server.ask("GET", &format!("{list}?command={CANARY}"), &headers);
+    assert_eq!(closed.status, 503);
+
+    let told = TOLD.lock().unwrap();
+    assert!(!told.contains(CANARY), "{told}");
+    for expected in [
+        "open dir=",
+        r#"submit project="10001" graph="movie" job="job-1""#,
+        &format!(r#"event message=recorded job="{made}""#),
+        r#"start project="10001" graph="movie" job="job-1""#,
+        r#"complete project="10001" graph="movie" job="job-1""#,
+        r#"job project="10001" graph="movie" job="job-1""#,
+        &format!(r#"cancel project="10001" graph="movie" job="{made}""#),
+        r#"list project="10001" graph="movie""#,
+        r#"find project="10001" graph="movie""#,
+        r#"export project="10001" graph="movie""#,
+        r#"import project="10001" graph="movie""#,
+        r#"purge project="10001" graph="movie""#,
+        "commit writes=1",
+        "backup dir=",
+        "scrub dir=",
+        "close dir=",
+        &format!(r#"http id="request-7" method=GET path={list}"#),
+        "http id=\"request-7\" method=DELETE",
+        "event message=answered status=200",
+        "event message=a request could not be answered error=the store is closed",
+    ] {
+        assert!(told.contains(expected), "{expected} is not in {told}");
+    }
+}
