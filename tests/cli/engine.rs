@@ -90,6 +90,13 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     let copied = copy.graph("10001", "movie").unwrap();
     let total = |graph: &jobstore::Graph| graph.list(List::new()).unwrap().total();
     assert_eq!(total(&copied), total(&movie));
+    // At rest and here alike: what makes no sense is exit code 2.
+    let wrong = ["list", "--body-pointer", "n", "--body-value", "1"];
+    let here = place.run(&wrong).said(2);
+    assert!(here.contains("is no JSON pointer"), "{here}");
+    let at_rest = [&wrong[..], &["--data", to.to_str().unwrap()]].concat();
+    drop((copied, copy));
+    assert_eq!(place.run(&at_rest).said(2), here);
     let unknown = place.run(&["show", "none-such"]).said(1);
     assert!(unknown.contains("none-such"), "{unknown}");
     drop(control);

@@ -90,6 +90,7 @@ impl From<Error> for Problem {
             | Error::InvalidName { .. }
             | Error::InvalidJobId { .. }
             | Error::InvalidJson { .. }
+            | Error::InvalidPointer { .. }
             | Error::TooDeep { .. }
             | Error::PageLimit { .. }
             | Error::InvalidCursor { .. }
