@@ -12,15 +12,15 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::Engine;
 use crate::engine::answers::Answer;
-use crate::engine::queue::{Action, Imported, Operation, SMALL_WRITE_BYTES};
+use crate::engine::queue::{Action, Imported, Operation, SMALL_WRITE_BYTES, Submission};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, unexpected};
 use crate::id::JobId;
 use crate::job::State;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::{Body, Request, present};
-use crate::secrets::SecretKeys;
 use crate::spans::call_span;
 
 /// Jobs of one commit.
@@ -171,20 +171,20 @@ impl Graph {
     /// A line's job; what is wrong with it is said without its text.
     fn parse(&self, line: &[u8], batch: &Batch) -> Result<Parsed, String> {
         let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
-        let job = Line::job(text, &self.engine().options.secret_keys)?;
+        let job = Line::job(text, self.engine())?;
         let said = |error: Error| error.to_string();
         if let Some(id) = &job.id {
             let known = match batch.ids.get(id).and_then(|&n| batch.jobs.get(n)) {
-                Some(known) => Some(known.kept.request.clone()),
+                Some(known) => Some(known.submission.kept.request.clone()),
                 None => self.look(id).map_err(said)?.found,
             };
             match known {
-                Some(known) if known == job.kept.request => return Ok(Parsed::There),
+                Some(known) if known == job.submission.kept.request => return Ok(Parsed::There),
                 Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
                 None => {}
             }
         }
-        let given_bytes = job.kept.bytes();
+        let given_bytes = job.submission.kept.bytes();
         let max_bytes = self.engine().options.request_bytes_max;
         if given_bytes > max_bytes {
             return Err(said(Error::RequestTooLarge {
@@ -259,7 +259,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, line: u64, job: Imported) {
-        self.bytes += job.kept.bytes() + SMALL_WRITE_BYTES;
+        self.bytes += job.submission.kept.bytes() + SMALL_WRITE_BYTES;
         if let Some(id) = &job.id {
             self.ids.insert(id.clone(), self.jobs.len());
         }
@@ -359,7 +359,7 @@ struct WireOutcome<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn job(text: &'a str, keys: &SecretKeys) -> Result<Imported, String> {
+    fn job(text: &'a str, engine: &Engine) -> Result<Imported, String> {
         let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
             // serde's words quote what they do not know.
             let what = if e.is_data() {
@@ -378,7 +378,7 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
-        let kept = match (keys.keep(request), line.redacted) {
+        let kept = match (engine.options.secret_keys.keep(request), line.redacted) {
             (kept, true) => kept.redacted(),
             (kept, false) => kept,
         };
@@ -405,7 +405,7 @@ impl<'a> Line<'a> {
         };
         Ok(Imported {
             id,
-            kept,
+            submission: Submission::new(engine.store, kept),
             state,
             outcome,
             submitted_ms: line.submitted_at,

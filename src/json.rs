@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The place behind the value that begins at `at`; `at` itself where none does.
-fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0usize;
     while let Some(&byte) = bytes.get(at) {
         match byte {

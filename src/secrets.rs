@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::json::end_of_string;
+use crate::json::{end_of_string, end_of_value};
 use crate::request::Request;
 use crate::storage::codec::{VarReader, put_var};
 
@@ -176,34 +176,6 @@ impl SecretKeys {
             false => self.keys.contains(&key.to_lowercase()),
         }
     }
-}
-
-/// Where the value ends that begins at `at` of a compact text.
-fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0u32;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = end_of_string(bytes, at + 1),
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-                continue;
-            }
-            b'}' | b']' | b',' if depth == 0 => return at,
-            b'}' | b']' => {
-                depth -= 1;
-                at += 1;
-            }
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        if depth == 0 {
-            return at;
-        }
-    }
-    bytes.len()
 }
 
 /// A value was masked before it came here, or is not kept.

@@ -140,7 +140,7 @@ impl Action {
 /// A job that is brought from elsewhere, with what is known of its life.
 pub(crate) struct Imported {
     pub(crate) id: Option<JobId>,
-    pub(crate) kept: Kept,
+    pub(crate) submission: Submission,
     pub(crate) state: State,
     /// Of a complete one.
     pub(crate) outcome: Option<Outcome>,

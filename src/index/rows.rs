@@ -312,6 +312,7 @@ fn moved(from: u64, distance: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::event::NUMBER_MAX;
 
     #[test]
     fn a_row_opens_only_under_its_key_and_whole() {
@@ -367,5 +368,37 @@ mod tests {
         assert_eq!(DetailRow::decode(&row.encode()), Some(row));
         let empty = DetailRow::default().encode();
         assert_eq!(DetailRow::decode(&empty), Some(DetailRow::default()));
+    }
+
+    #[test]
+    fn a_row_of_purged_jobs_with_ends_as_far_apart_as_times_go_fits() {
+        const LSN: u64 = (1 << 42) - 1;
+        // An end that was recovered has a boot, which an import may bring; others may have
+        // more in the log.
+        for (boot, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
+            let mut row = DetailRow::default();
+            for (n, detail) in row.0.iter_mut().enumerate() {
+                let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
+                *detail = Detail {
+                    started_ms: Some(far),
+                    finished: Some(Finished {
+                        at_ms: 253_402_300_799_999 - far,
+                        kind: 5,
+                        boot,
+                        extra_lsn,
+                    }),
+                    cancel_requested: true,
+                    tombstone: Some(Tombstone {
+                        lsn: LSN,
+                        lookup: u64::MAX,
+                        further: u64::MAX,
+                    }),
+                    reset: false,
+                };
+            }
+            let bytes = row.encode();
+            assert!(bytes.len() + 4 <= crate::index::VALUE_BYTES_MAX);
+            assert_eq!(DetailRow::decode(&bytes), Some(row));
+        }
     }
 }

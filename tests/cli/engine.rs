@@ -8,7 +8,7 @@ use crate::tool::Place;
 #[test]
 fn a_live_engine_is_asked_through_its_control_socket() {
     let place = Place::filled();
-    let at_rest: Vec<String> = [
+    let looks = [
         &["list", "--format", "json"][..],
         &["list", "--state", "pending", "--newest", "--format", "json"],
         &[
@@ -23,37 +23,20 @@ fn a_live_engine_is_asked_through_its_control_socket() {
         &["list", "--format", "jsonl", "--limit", "5"],
         &["show", "failed"],
         &["export", "--outcome", "failed"],
-    ]
-    .iter()
-    .map(|arguments| without_ages(&place.run(arguments).fine()))
-    .collect();
+    ];
+    let at_rest: Vec<String> = looks
+        .iter()
+        .map(|arguments| without_ages(&place.run(arguments).fine()))
+        .collect();
     let store = JobStore::options()
         .recovery(jobstore::Recovery::Leave)
         .open(place.store())
         .unwrap();
     let control = store.control().unwrap();
     let movie = store.graph("10001", "movie").unwrap();
-    for (n, arguments) in [
-        &["list", "--format", "json"][..],
-        &["list", "--state", "pending", "--newest", "--format", "json"],
-        &[
-            "list",
-            "--url-prefix",
-            "/ges",
-            "--body-pointer",
-            "/n",
-            "--body-value",
-            "3",
-        ],
-        &["list", "--format", "jsonl", "--limit", "5"],
-        &["show", "failed"],
-        &["export", "--outcome", "failed"],
-    ]
-    .iter()
-    .enumerate()
-    {
+    for (arguments, at_rest) in looks.iter().zip(&at_rest) {
         let found = without_ages(&place.run(arguments).fine());
-        assert_eq!(found, at_rest[n], "{arguments:?}");
+        assert_eq!(found, *at_rest, "{arguments:?}");
     }
     let stats = place.run(&["stats"]).fine();
     assert!(stats.contains("10001/movie"), "{stats}");

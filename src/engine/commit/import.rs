@@ -10,7 +10,7 @@ use super::{Committer, Round};
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 use crate::engine::graph_state::{Change, GraphCore};
-use crate::engine::queue::{Imported, Submission};
+use crate::engine::queue::Imported;
 use crate::error::{Error, Result};
 use crate::index::rows::Finished;
 use crate::job::State;
@@ -45,11 +45,11 @@ impl Committer {
     ) -> Result<bool> {
         let now_ms = round.now_ms;
         let sequence = round.next_sequence(graph);
-        let submission = Submission::new(engine.store, job.kept.clone());
+        let submission = &job.submission;
         round.now_ms = job.submitted_ms.unwrap_or(now_ms);
         let submitted = match &job.id {
             None => {
-                self.submit(engine, round, graph, &submission);
+                self.submit(engine, round, graph, submission);
                 Ok(true)
             }
             Some(id) => {
@@ -60,15 +60,15 @@ impl Committer {
                 };
                 match known {
                     Err(error) => Err(error),
-                    Ok(Some(known)) if known == job.kept.request => Ok(false),
+                    Ok(Some(known)) if known == submission.kept.request => Ok(false),
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => engine.check_not_purged(graph, id).map(|()| {
-                        self.record(round, graph, sequence, id, &submission);
+                        self.record(round, graph, sequence, id, submission);
                         if graph.is_foreign(id.as_str(), sequence) {
                             round.foreign.push((graph.id_hash(id.as_str()), sequence));
                         }
                         let key = (graph.number, id.clone());
-                        round.brought.insert(key, job.kept.request.clone());
+                        round.brought.insert(key, submission.kept.request.clone());
                         true
                     }),
                 }
