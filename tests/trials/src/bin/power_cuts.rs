@@ -29,6 +29,7 @@ use jobstore_trials::plan::{PROJECT, Plan, options};
 use jobstore_trials::random::Random;
 use jobstore_trials::rebuilds;
 use jobstore_trials::trace::{self, Fate, Trace};
+use tempfile::TempDir;
 
 const USAGE: &str = "power_cuts [--seconds N] [--images N] [--all] [--seed S] [--require]";
 const STORE: &str = "store";
@@ -126,6 +127,8 @@ impl Sum {
 struct Run {
     seed: u64,
     root: PathBuf,
+    /// The root is in it, and what strace wrote.
+    folder: TempDir,
     /// What each did, and what was in the folder after it.
     processes: Vec<Process>,
 }
@@ -139,7 +142,13 @@ struct Process {
 /// Records a run and goes through its cuts on all processors.
 fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
     let run = Run::record(seed, sum)?;
-    let cuts = run.choose(all, sum)?;
+    let cuts = match run.choose(all, sum) {
+        Ok(cuts) => cuts,
+        Err(what) => {
+            let kept = run.folder.keep();
+            return Err(format!("{what}\nthe traces are kept in {}", kept.display()));
+        }
+    };
     // More than processors: an open and a close also wait.
     let workers = 3 * std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
@@ -192,7 +201,7 @@ impl Run {
                 dies: random.one_in(2),
                 ..Plan::new(root.join(STORE), round, random.any())
             };
-            let trace = trace::record(&plan, &folder.path().join("trace"), fate)?;
+            let trace = trace::record(&plan, &folder.path().join(format!("trace{round}")), fate)?;
             processes.push(Process {
                 trace,
                 left: Image::read(&root).map_err(failed)?,
@@ -204,6 +213,7 @@ impl Run {
         Ok(Run {
             seed,
             root,
+            folder,
             processes,
         })
     }
