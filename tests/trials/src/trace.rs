@@ -26,6 +26,8 @@ const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite6
 const TEXT_BYTES_MAX: &str = "67108864";
 /// Stands for the rest of a call that has not ended.
 const UNFINISHED: &[u8] = b" <unfinished ...>";
+/// Stands for the value of a call of a thread that was killed before strace could ask.
+const UNKNOWN_VALUE: &[u8] = b"-1 (errno 18446744073709551615)";
 /// The signal's number.
 const KILL: i32 = 9;
 /// How long a traced workload may take.
@@ -275,10 +277,13 @@ impl Call {
     }
 }
 
-/// What stands behind the last ` = `.
+/// What stands behind the last ` = `, if it is a value that the call returned.
 fn returned(line: &[u8]) -> Option<i64> {
-    let word = line[value_at(line)? + 3..].split(|&b| b == b' ').next()?;
-    number(word)
+    let value = &line[value_at(line)? + 3..];
+    if value.starts_with(UNKNOWN_VALUE) {
+        return None;
+    }
+    number(value.split(|&b| b == b' ').next()?)
 }
 
 fn value_at(line: &[u8]) -> Option<usize> {
