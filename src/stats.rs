@@ -81,6 +81,10 @@ pub struct Stats {
     pub segment_bytes: u64,
     /// Bytes of packs.
     pub pack_bytes: u64,
+    /// Bytes of the index's files; 0 where it is in memory.
+    pub index_bytes: u64,
+    /// Bytes that are made ahead: the log's next file, and the reserve for a full disk.
+    pub spare_bytes: u64,
     /// How many packs there are; each keeps a file open.
     pub packs: u64,
     /// Commits: each is a frame of the log.
@@ -134,6 +138,11 @@ pub struct GraphStats {
     /// When the job was started that has run longest, among the 10000 running jobs that
     /// were submitted first.
     pub longest_running: Option<SystemTime>,
+    /// For how long complete jobs have been due by the graph's
+    /// [`Retention`](crate::Retention) that are not purged yet: by age, since the first
+    /// of them was; by count or bytes, since that was noticed. `None` where none is due,
+    /// as far as the background has looked since the open.
+    pub purge_lag: Option<Duration>,
 }
 
 impl Stats {
@@ -157,6 +166,8 @@ impl Stats {
             "graphs": graphs,
             "segmentBytes": self.segment_bytes,
             "packBytes": self.pack_bytes,
+            "indexBytes": self.index_bytes,
+            "spareBytes": self.spare_bytes,
             "packs": self.packs,
             "frames": self.frames,
             "frameBytes": self.frame_bytes,
@@ -188,6 +199,7 @@ impl GraphStats {
             "setAside": self.set_aside,
             "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
             "longestRunningMs": self.longest_running.map(clock::to_ms),
+            "purgeLagUs": self.purge_lag.map(to_us),
         })
     }
 }
@@ -212,7 +224,8 @@ impl JobStore {
     ///
     /// # Cost
     /// For each graph a copy of counts and reading one pending job; for running ones a
-    /// row of the index for each 128. No commit waits for it.
+    /// row of the index for each 128; a look at the sizes of the open log files and of the
+    /// index's files. No commit waits for it.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
@@ -255,6 +268,8 @@ impl JobStore {
             health: engine.health(),
             graphs,
             segment_bytes,
+            index_bytes: engine.index_bytes()?,
+            spare_bytes: engine.spare.bytes(),
             pack_bytes: packs.iter().map(|pack| pack.bytes).sum(),
             packs: packs.len() as u64,
             frames: meters.frames.read(),
@@ -309,5 +324,6 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         set_aside,
         oldest_pending,
         longest_running: longest_running.map(clock::from_ms),
+        purge_lag: engine.purge_lag(core),
     })
 }

@@ -11,14 +11,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{copy_folder, files_ending, names_in, small_segments};
 use flate2::read::MultiGzDecoder;
 use jobstore::{
-    Body, Error, Graph, Health, ImportOptions, JobStore, List, Outcome, OutcomeKind, Request,
-    Retention, State,
+    Body, Clock, Error, Graph, Health, ImportOptions, JobStore, List, Outcome, OutcomeKind,
+    Request, Retention, State,
 };
+
+/// A clock that stands.
+struct At(SystemTime);
+
+impl Clock for At {
+    fn now(&self) -> SystemTime {
+        self.0
+    }
+}
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir.join("store")).unwrap();
@@ -196,12 +205,55 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
         _ => false,
     });
     assert_eq!(lines(&movie, List::new()), before);
+    let lag = || store.stats().unwrap().graphs[0].purge_lag;
+    let late = lag();
+    wait("it is late, and ever later", || {
+        late.is_some() && lag() > late
+    });
+    wait("the other is not", || {
+        store.stats().unwrap().graphs[1].purge_lag.is_none()
+    });
     // Once it can be written it goes on by itself.
     fs::remove_file(&place).unwrap();
     wait("it goes on", || movie.count(State::Complete).unwrap() == 10);
     wait("its health", || store.health() == Health::Ok);
+    wait("it is late no more", || lag().is_none());
     store.close().unwrap();
     assert_eq!(archived(&folder, ".gz"), before[..40]);
+}
+
+#[test]
+fn purging_by_age_is_late_since_the_first_job_was_due() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let dir = tempfile::tempdir().unwrap();
+    let begun = SystemTime::now();
+    let at = |time| small_segments().clock(At(time));
+    let store = at(begun).open(dir.path().join("store")).unwrap();
+    fill(&store.create_graph("1", "movie").unwrap(), 3);
+    store.close().unwrap();
+    let store = at(begun + 20 * HOUR)
+        .open(dir.path().join("store"))
+        .unwrap();
+    let movie = store.graph("1", "movie").unwrap();
+    // A file is where the folder is to be.
+    fs::write(dir.path().join("place"), "").unwrap();
+    let policy = Retention::new().archive_to(dir.path().join("place"));
+    movie
+        .set_retention(Some(policy.clone().keep_for(21 * HOUR)))
+        .unwrap();
+    assert_eq!(store.stats().unwrap().graphs[0].purge_lag, None);
+    movie
+        .set_retention(Some(policy.keep_for(15 * HOUR)))
+        .unwrap();
+    let lag = || store.stats().unwrap().graphs[0].purge_lag;
+    wait("it is late", || lag().is_some());
+    assert!(
+        (5 * HOUR..6 * HOUR).contains(&lag().unwrap()),
+        "{:?}",
+        lag()
+    );
+    movie.set_retention(None).unwrap();
+    assert_eq!(lag(), None);
 }
 
 #[test]

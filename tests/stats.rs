@@ -61,6 +61,11 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     assert_eq!((stats.queued, stats.queued_bytes, stats.busy), (0, 0, 0));
     assert_eq!((stats.boot, &stats.health), (1, &Health::Ok));
     assert!(stats.segment_bytes > 0);
+    assert_eq!(
+        stats.index_bytes,
+        common::bytes_in(&dir.path().join("index"))
+    );
+    assert!(stats.spare_bytes > 0);
     assert_eq!((stats.purged, stats.last_purge), (0, None));
 
     movie.purge(List::new()).unwrap();

@@ -381,6 +381,15 @@ impl Engine {
         self.index_folder.is_some()
     }
 
+    /// Bytes of the index's files; the engine that keeps them is not asked.
+    pub(crate) fn index_bytes(&self) -> Result<u64> {
+        let Some(folder) = &self.index_folder else {
+            return Ok(0);
+        };
+        let bytes = folder.bytes();
+        bytes.map_err(|e| Error::io("look at", folder.path(), &e))
+    }
+
     /// The files of the log, and where the last of them ends, at a moment when all of it
     /// is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {

@@ -6,11 +6,14 @@
 //! that leaps makes nobody older.
 
 mod ages;
+mod late;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::ages::{AgeClock, Ages};
+use self::late::{Found, Late};
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 #[cfg(feature = "archive")]
@@ -27,6 +30,7 @@ use crate::job::State;
 use crate::retention::{PurgeReason, Retention};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
+use crate::sync::time::Instant;
 
 /// Jobs that one event purges, at most.
 pub(crate) const STEP_JOBS: usize = 1024;
@@ -46,6 +50,7 @@ pub(crate) struct Work {
     knows_earlier: bool,
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
+    pub(crate) late: Late,
 }
 
 /// Tombstones of one purge.
@@ -63,40 +68,71 @@ pub(crate) fn step(engine: &Engine) -> Result<bool> {
     let mut is_more = false;
     for graph in graphs {
         let Some(policy) = graph.retention.read().clone() else {
+            engine.note_due(&graph, Found::Nothing);
             continue;
         };
-        is_more |= purge_due_archived(engine, &graph, &policy)?;
+        is_more |= purge_due(engine, &graph, &policy)?;
         is_more |= forget_due(engine, &graph, &policy)?;
     }
     Ok(is_more)
 }
 
-/// The same where jobs are archived first. Where that does not succeed the graph waits, and
-/// the others go on.
-fn purge_due_archived(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+/// Where jobs are archived first and that does not succeed, the graph waits, and the others
+/// go on.
+fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+    let due = Due::look(engine, graph, policy)?;
+    engine.note_due(graph, due.found());
     #[cfg(feature = "archive")]
-    {
-        if !archiving::look_after(engine, graph) {
-            return Ok(false);
-        }
-        let purged = purge_due(engine, graph, policy);
-        match purged.is_err() && archiving::has_problem(graph) {
-            true => Ok(false),
-            false => purged,
-        }
+    if !archiving::look_after(engine, graph) {
+        return Ok(false);
     }
-    #[cfg(not(feature = "archive"))]
-    purge_due(engine, graph, policy)
+    let purged = due.purge(engine, graph);
+    #[cfg(feature = "archive")]
+    if purged.is_err() && archiving::has_problem(graph) {
+        return Ok(false);
+    }
+    Ok(purged? > 0)
 }
 
-fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
-    let due = by_count(graph, policy);
-    let purged = engine.purge(graph, &due, PurgeReason::Count)?;
-    let due = by_bytes(graph, policy);
-    let purged = purged + engine.purge(graph, &due, PurgeReason::Bytes)?;
-    let due = engine.by_age(graph, policy)?;
-    let purged = purged + engine.purge(graph, &due, PurgeReason::Age)?;
-    Ok(purged > 0)
+/// What a policy says is to go, up to a bound. A job may be due for more than one reason.
+struct Due {
+    by_count: Vec<u64>,
+    by_bytes: Vec<u64>,
+    by_age: Vec<u64>,
+    /// For how long the first of those by age has been due.
+    age_late: Duration,
+}
+
+impl Due {
+    fn look(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<Due> {
+        let (by_age, age_late) = engine.by_age(graph, policy)?;
+        Ok(Due {
+            by_count: by_count(graph, policy),
+            by_bytes: by_bytes(graph, policy),
+            by_age,
+            age_late,
+        })
+    }
+
+    fn found(&self) -> Found {
+        match (&*self.by_count, &*self.by_bytes, &*self.by_age) {
+            ([], [], []) => Found::Nothing,
+            ([], [], _) => Found::ByAge(self.age_late),
+            _ => Found::Over(self.age_late),
+        }
+    }
+
+    fn purge(&self, engine: &Engine, graph: &Arc<GraphCore>) -> Result<u64> {
+        let mut purged = 0;
+        for (jobs, why) in [
+            (&self.by_count, PurgeReason::Count),
+            (&self.by_bytes, PurgeReason::Bytes),
+            (&self.by_age, PurgeReason::Age),
+        ] {
+            purged += engine.purge(graph, jobs, why)?;
+        }
+        Ok(purged)
+    }
 }
 
 const COMPLETE: States = States::NONE.with(State::Complete);
@@ -307,15 +343,17 @@ impl Engine {
         Ok(found)
     }
 
-    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound.
-    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Retention) -> Result<Vec<u64>> {
+    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
+    /// for how long the first of them has been due.
+    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Retention) -> Result<(Vec<u64>, Duration)> {
+        let (mut due, mut late_ms) = (Vec::new(), 0);
+        let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
         let Some(shortest) = policy.shortest_age_ms() else {
-            return Ok(Vec::new());
+            return in_all(due, late_ms);
         };
         let Some(now_ms) = self.retention.lock().clock.now_ms() else {
-            return Ok(Vec::new());
+            return in_all(due, late_ms);
         };
-        let mut due = Vec::new();
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
             let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
@@ -347,14 +385,17 @@ impl Engine {
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
-                    match end.at_ms.saturating_add(age_ms) <= now_ms {
-                        true => due.push(sequence),
-                        false => earliest = earliest.min(end.at_ms),
+                    match now_ms.checked_sub(end.at_ms.saturating_add(age_ms)) {
+                        None => earliest = earliest.min(end.at_ms),
+                        Some(late) => {
+                            due.push(sequence);
+                            late_ms = late_ms.max(late);
+                        }
                     }
                 }
                 if due.len() >= ROUND_JOBS {
                     due.truncate(ROUND_JOBS);
-                    return Ok(due);
+                    return in_all(due, late_ms);
                 }
             }
             // Right once what is due has gone: then so many are left.
@@ -364,7 +405,18 @@ impl Engine {
             let ages = work.ages.entry(graph.number).or_default();
             ages.set(chunk as usize, left, earliest);
         }
-        Ok(due)
+        in_all(due, late_ms)
+    }
+
+    fn note_due(&self, graph: &GraphCore, found: Found) {
+        let mut work = self.retention.lock();
+        work.late.note(graph.number, found, Instant::now());
+    }
+
+    /// For how long jobs of a graph have been due that are not purged.
+    pub(crate) fn purge_lag(&self, graph: &GraphCore) -> Option<Duration> {
+        graph.retention.read().as_ref()?;
+        self.retention.lock().late.of(graph.number, Instant::now())
     }
 
     /// Looks up which purges of earlier opens have tombstones, once.

@@ -108,6 +108,18 @@ impl Text {
             ),
             ("pack_bytes", "gauge", "Bytes of packs.", stats.pack_bytes),
             ("packs", "gauge", "Packs.", stats.packs),
+            (
+                "index_bytes",
+                "gauge",
+                "Bytes of the index's files.",
+                stats.index_bytes,
+            ),
+            (
+                "spare_bytes",
+                "gauge",
+                "Bytes made ahead: the log's next file and the reserve.",
+                stats.spare_bytes,
+            ),
             ("commits_total", "counter", "Commits.", stats.frames),
             (
                 "commit_bytes_total",
@@ -205,6 +217,12 @@ impl Text {
         for (graph, labels) in graphs.iter().zip(&labels) {
             let jobs = graph.set_aside;
             self.line(format_args!("jobstore_jobs_set_aside{{{labels}}} {jobs}"));
+        }
+        let help = "For how long jobs have been due that are not purged; 0 where none is.";
+        self.metric("purge_lag_seconds", "gauge", help);
+        for (graph, labels) in graphs.iter().zip(&labels) {
+            let lag = graph.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
+            self.line(format_args!("jobstore_purge_lag_seconds{{{labels}}} {lag}"));
         }
         type Time = fn(&GraphStats) -> Option<SystemTime>;
         let times: [(&str, &str, Time); 2] = [

@@ -180,6 +180,22 @@ impl IndexFolder {
         (self.known().open)(&path, self.cache_bytes)
     }
 
+    /// Bytes of its files, of which some may come and go meanwhile.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        let mut folders = vec![self.path()];
+        while let Some(folder) = folders.pop() {
+            for entry in gone_is_empty(fs::read_dir(folder))?.into_iter().flatten() {
+                let entry = entry?;
+                match gone_is_empty(entry.metadata())? {
+                    Some(known) if known.is_dir() => folders.push(entry.path()),
+                    known => bytes += known.map_or(0, |known| known.len()),
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Says that the open has ended, well or not, so that it is no reason to make the
     /// index anew.
     pub(crate) fn opened(&self) -> io::Result<()> {
@@ -264,6 +280,13 @@ struct Entry {
     /// `None` for a folder.
     len: Option<u64>,
     changed: (i64, i64),
+}
+
+fn gone_is_empty<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Everything below a folder, by name; anything that is neither file nor folder is an

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::storage::disk::{Disk, File, check_room};
@@ -35,6 +36,8 @@ pub(crate) enum Room {
 pub(crate) struct Spare {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
+    /// What is there; who asks does not wait while a file is made.
+    bytes: AtomicU64,
 }
 
 struct Slot {
@@ -78,7 +81,13 @@ impl Spare {
                 closed: false,
             }),
             reserve_bytes,
+            bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes of the files that are made ahead.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// What the reserve is to have.
@@ -100,7 +109,9 @@ impl Spare {
             return Ok(());
         }
         let reserve = slot.make_reserve(disk);
-        reserve.and(slot.make_ready(disk))
+        let made = reserve.and(slot.make_ready(disk));
+        self.count(&slot);
+        made
     }
 
     /// Does something while no file is being made here.
@@ -112,17 +123,28 @@ impl Spare {
 
     /// Makes the reserve if there is none of the right size.
     pub(crate) fn make_reserve(&self, disk: &dyn Disk) -> Result<()> {
-        self.slot.lock().make_reserve(disk)
+        let mut slot = self.slot.lock();
+        let made = slot.make_reserve(disk);
+        self.count(&slot);
+        made
+    }
+
+    fn count(&self, slot: &Slot) {
+        let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
+        let reserve = slot.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
+        self.bytes.store(ready + reserve, Ordering::Relaxed);
     }
 
     /// A file of at least `bytes`. The reserve goes for whatever keeps another from
     /// being made.
     pub(crate) fn take(&self, disk: &dyn Disk, bytes: u64, room: Room) -> Result<Prepared> {
         let mut slot = self.slot.lock();
-        match slot.take_ordinary(disk, bytes) {
+        let taken = match slot.take_ordinary(disk, bytes) {
             Err(refused) if room == Room::Reserve => slot.take_reserve(disk, bytes, refused),
             taken => taken,
-        }
+        };
+        self.count(&slot);
+        taken
     }
 
     /// Takes the unused file away at a clean close. The reserve stays: the next open

@@ -118,6 +118,16 @@ pub fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Bytes of all files below a folder.
+pub fn bytes_in(dir: &Path) -> u64 {
+    let names = names_in(dir).into_iter();
+    let bytes = names.map(|name| match dir.join(&name) {
+        path if path.is_dir() => bytes_in(&path),
+        path => path.metadata().unwrap().len(),
+    });
+    bytes.sum()
+}
+
 /// Copies a folder with all that is in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

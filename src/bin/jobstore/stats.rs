@@ -4,6 +4,7 @@
 //! Promise: `json` is all there is; a store that cannot do all it should is exit code 1.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
@@ -71,6 +72,8 @@ struct Stats {
     graphs: Vec<Graph>,
     segment_bytes: u64,
     pack_bytes: u64,
+    index_bytes: u64,
+    spare_bytes: u64,
     packs: u64,
     frames: u64,
     events: u64,
@@ -104,6 +107,7 @@ struct Graph {
     set_aside: u64,
     oldest_pending_ms: Option<u64>,
     longest_running_ms: Option<u64>,
+    purge_lag_us: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -168,9 +172,11 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     put(
         "disk",
         &format!(
-            "{packs} in {} packs, {segments} not packed ({} segments wait)",
+            "{packs} in {} packs, {segments} not packed ({} segments wait), {} the index, {} spare",
             grouped(stats.packs),
-            grouped(stats.segments_to_pack)
+            grouped(stats.segments_to_pack),
+            BinaryBytes(stats.index_bytes),
+            BinaryBytes(stats.spare_bytes),
         ),
     );
     if stats.frames > 0 {
@@ -228,6 +234,10 @@ fn text(stats: &Stats, now_ms: u64) -> String {
                 "",
                 &format!("{} set aside by a repair", output::jobs(graph.set_aside)),
             );
+        }
+        if let Some(us) = graph.purge_lag_us {
+            let lag = when::took(Duration::from_micros(us));
+            put("", &format!("jobs have been due to be purged for {lag}"));
         }
         for (what, ms) in [
             (
