@@ -44,7 +44,8 @@ impl Graph {
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
     /// memory a block, and the states: less than a byte a job. Writers do not wait. Where the
-    /// list scans, its jobs are searched for first; that takes 8 bytes for each that matches.
+    /// list scans, its jobs are searched for first; that takes less than two bytes more a
+    /// job of the graph, however many match.
     ///
     /// # Errors
     /// Those of [`Graph::list`].

@@ -166,8 +166,6 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
             (Some(at), finds.pass)
         }
     };
-    let mut shown = finds.shown;
-    shown.sort_unstable();
     // That changes only at open.
     let set_aside = {
         let state = graph.core.state.read();
@@ -178,7 +176,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         };
         state.set_aside_in(|| order.between(from, next))
     };
-    let mut snapshot = all.only(|sequence| shown.binary_search(&sequence).is_ok());
+    let mut snapshot = finds.shown.of(all);
     snapshot.newest_first = list.newest_first;
     Ok(Page {
         graph: graph.clone(),

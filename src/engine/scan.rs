@@ -131,12 +131,40 @@ pub(crate) struct Finds {
     pub(crate) show: u64,
     /// Whether it goes on to the end, so that all of them are counted.
     pub(crate) count_all: bool,
-    /// In the order of the list.
-    pub(crate) shown: Vec<u64>,
+    pub(crate) shown: Shown,
     /// The next one behind those, if it was come across.
     pub(crate) next: Option<u64>,
     /// All matches that were come across.
     pub(crate) matched: u64,
+}
+
+/// Some jobs. They are kept by the word, so that any number of them takes at most half a
+/// byte for each job of the graph.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// In the order of the list: 32 neighbours, and a bit for each that is shown.
+    words: Vec<(u64, u32)>,
+    len: u64,
+}
+
+impl Shown {
+    fn push(&mut self, sequence: u64) {
+        let (place, bit) = (sequence / 32, 1 << (sequence % 32));
+        self.len += 1;
+        match self.words.last_mut() {
+            Some((last, bits)) if *last == place => *bits |= bit,
+            _ => self.words.push((place, bit)),
+        }
+    }
+
+    /// Those of a snapshot that are among them.
+    pub(crate) fn of(mut self, all: Snapshot) -> Snapshot {
+        self.words.sort_unstable();
+        all.only(|sequence| {
+            let found = self.words.binary_search_by_key(&(sequence / 32), |w| w.0);
+            found.is_ok_and(|n| self.words[n].1 >> (sequence % 32) & 1 == 1)
+        })
+    }
 }
 
 impl Finds {
@@ -149,7 +177,7 @@ impl Finds {
         if is_before {
         } else if self.pass > 0 {
             self.pass -= 1;
-        } else if (self.shown.len() as u64) < self.show {
+        } else if self.shown.len < self.show {
             self.shown.push(sequence);
         } else {
             self.next.get_or_insert(sequence);
@@ -157,7 +185,7 @@ impl Finds {
     }
 
     fn are_enough(&self) -> bool {
-        !self.count_all && self.shown.len() as u64 >= self.show
+        !self.count_all && self.shown.len >= self.show
     }
 }
 
