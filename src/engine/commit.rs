@@ -542,9 +542,7 @@ impl Committer {
             sequence,
             time_ms: round.now_ms,
             fingerprint,
-            secrets: texts.secrets,
-            id: texts.id,
-            request: texts.request,
+            texts,
         });
         let place = TailPlace::new(end as u64, &texts, round.now_ms);
         *round.added.entry(graph.number).or_default() += 1;

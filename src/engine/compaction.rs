@@ -21,7 +21,7 @@ use crate::engine::packing::check_room;
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
 use crate::storage::event::{Event, pack_sequences, unpack_sequences};
-use crate::storage::pack::{BlockPlace, Pack, Part};
+use crate::storage::pack::{Pack, Part};
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::purged::{self, PurgedJob};
 use crate::storage::revocable::Revocable;
@@ -413,13 +413,13 @@ fn copy_part(
             0 => jobs.copy_block(part, place)?,
             all if all == u64::from(place.jobs) => jobs.purged(range.start, range.end)?,
             _ => {
-                open_block(part, place, &mut block, &mut piece)?;
+                part.read_block(place, (&mut block, &mut piece))?;
                 for (n, sequence) in range.enumerate() {
                     if gone.contains(sequence) {
                         jobs.purged(sequence, sequence + 1)?;
                         continue;
                     }
-                    let texts = block.texts(n).ok_or_else(|| not_valid(part, place))?;
+                    let texts = block.texts(n).ok_or_else(|| part.not_valid(place))?;
                     let job = PackedJob {
                         sequence,
                         texts,
@@ -433,23 +433,4 @@ fn copy_part(
         }
     }
     Ok(())
-}
-
-fn not_valid(part: &Part, place: &BlockPlace) -> Error {
-    Error::damaged(&part.path, place.offset, "a block of jobs is not valid")
-}
-
-fn open_block(
-    part: &Part,
-    place: &BlockPlace,
-    block: &mut Block,
-    piece: &mut Vec<u8>,
-) -> Result<()> {
-    piece.resize(place.len as usize, 0);
-    part.file
-        .read_exact_at(piece, place.offset)
-        .map_err(|e| Error::io("read", &part.path, &e))?;
-    let opened = block.open(part.graph, place.first_sequence, piece);
-    let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
-    whole.ok_or_else(|| not_valid(part, place))
 }

@@ -16,7 +16,7 @@ use crate::engine::archiving;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
 use crate::storage::disk;
-use crate::storage::event::{Event, Texts};
+use crate::storage::event::Event;
 use crate::storage::pack::Pack;
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::segment::Segment;
@@ -151,16 +151,9 @@ fn write_pack(
             sequence,
             time_ms,
             fingerprint,
-            secrets,
-            id,
-            request,
+            texts,
         } = event
         {
-            let texts = Texts {
-                id,
-                request,
-                secrets,
-            };
             jobs.entry(graph).or_default().push(PackedJob {
                 sequence,
                 texts,

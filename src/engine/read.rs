@@ -314,8 +314,7 @@ impl Reader {
         let piece = &self.ahead.bytes[at..at + place.len as usize];
         let opened = self.block.open(part.graph, place.first_sequence, piece);
         let whole = opened.filter(|()| self.block.rows.len() as u64 == u64::from(place.jobs));
-        whole
-            .ok_or_else(|| Error::damaged(&part.path, place.offset, "a block of jobs is not valid"))
+        whole.ok_or_else(|| part.not_valid(&place))
     }
 
     /// How many jobs from `first` on are read together.

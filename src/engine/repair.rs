@@ -19,7 +19,7 @@ use crate::fingerprint::Fingerprint;
 use crate::index::rows::GraphRow;
 use crate::storage::block::Block;
 use crate::storage::disk::Disk;
-use crate::storage::event::{Event, Texts};
+use crate::storage::event::Event;
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
@@ -229,22 +229,15 @@ impl<'r> Repair<'r> {
                     graph,
                     sequence,
                     time_ms,
-                    secrets,
-                    id,
-                    request,
+                    texts,
                     ..
                 } = event
                 {
-                    let texts = Texts {
-                        id,
-                        request,
-                        secrets,
-                    };
                     jobs.entry(graph).or_default().push(PackedJob {
                         sequence,
                         texts,
                         time_ms,
-                        fingerprint: Fingerprint::of_json(store, request),
+                        fingerprint: Fingerprint::of_json(store, texts.request),
                     });
                     put_submits(writer, Some((graph, sequence, 1)))?;
                 } else {

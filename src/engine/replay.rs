@@ -354,8 +354,6 @@ impl Replay {
 
     /// Takes the ids of a part's jobs that were not made by their graph.
     fn foreign_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
-        let damaged = |at: u64| Error::damaged(&part.path, at, "a block of jobs is not valid");
-        let failed = |e| Error::io("read", &part.path, &e);
         let is_looked_up = |place: &BlockPlace| {
             !place.is_empty() && (place.foreign_ids || graph.has_lost_its_key())
         };
@@ -369,16 +367,10 @@ impl Replay {
                 self.changes += 1;
                 continue;
             }
-            piece.resize(place.len as usize, 0);
-            part.file
-                .read_exact_at(&mut piece, place.offset)
-                .map_err(failed)?;
-            block
-                .open(graph.number, sequence, &piece)
-                .ok_or_else(|| damaged(place.offset))?;
+            part.read_block(place, (&mut block, &mut piece))?;
             for (n, row) in block.rows.iter().enumerate() {
                 let sequence = sequence + n as u64;
-                let id = std::str::from_utf8(block.id(row)).map_err(|_| damaged(place.offset))?;
+                let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
                 if graph.is_foreign(id, sequence) {
                     self.ids.add(graph.id_hash(id), sequence);
                     self.changes += 1;
@@ -425,18 +417,11 @@ impl Replay {
                 sequence,
                 time_ms,
                 fingerprint,
-                secrets,
-                id,
-                request,
+                texts,
             },
             Some((segment, end)),
         ) = (event, segment)
         {
-            let texts = Texts {
-                id,
-                request,
-                secrets,
-            };
             self.submitted(
                 (number, sequence),
                 (texts, time_ms, fingerprint),

@@ -51,18 +51,12 @@ fn check_event(event: &Event<'_>) {
         Event::decode_prefix(&bytes),
         Some((event.clone(), bytes.len()))
     );
-    if let Event::Submitted {
-        id,
-        request,
-        secrets,
-        ..
-    } = *event
-    {
-        let texts = Texts {
+    if let Event::Submitted { texts, .. } = *event {
+        let Texts {
+            secrets,
             id,
             request,
-            secrets,
-        };
+        } = texts;
         let from_end = texts.places_from_end();
         let at = |from_end: usize| &bytes[bytes.len() - from_end..];
         assert_eq!(&at(from_end.secrets)[..secrets.len()], secrets);

@@ -81,9 +81,11 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             sequence,
             time_ms,
             fingerprint: Fingerprint(0xff_1234_5678),
-            secrets: b"\0\x01\x02AK",
-            id: "job-1",
-            request: JOB,
+            texts: Texts {
+                secrets: b"\0\x01\x02AK",
+                id: "job-1",
+                request: JOB,
+            },
         },
     );
     each(

@@ -299,9 +299,11 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             sequence: any_sequence(input),
             time_ms,
             fingerprint: Fingerprint::of_json(STORE, &request),
-            secrets: if kind == 0 { b"" } else { id.as_bytes() },
-            id: &id,
-            request: &request,
+            texts: Texts {
+                secrets: if kind == 0 { b"" } else { id.as_bytes() },
+                id: &id,
+                request: &request,
+            },
         }),
         1 => each(&Event::GraphCreated {
             graph,

@@ -44,10 +44,8 @@ pub(crate) enum Event<'a> {
         sequence: u64,
         time_ms: u64,
         fingerprint: Fingerprint,
-        /// See [`crate::secrets::Kept`].
-        secrets: &'a [u8],
-        id: &'a str,
-        request: &'a str,
+        #[serde(borrow)]
+        texts: Texts<'a>,
     },
     Started {
         graph: u32,
@@ -167,10 +165,10 @@ impl<'a> Event<'a> {
                 sequence,
                 time_ms,
                 fingerprint,
-                id,
+                texts,
                 ..
             } => {
-                let texts = id.len() <= ID_BYTES_MAX && fingerprint.is_possible();
+                let texts = texts.id.len() <= ID_BYTES_MAX && fingerprint.is_possible();
                 fits(sequence) && fits(time_ms) && texts
             }
             Event::Keyed { sequence, .. } => fits(sequence),
@@ -238,11 +236,12 @@ impl<'a> Event<'a> {
 
 /// What a submission brings: its job's id, the request as it may be shown, and what is
 /// masked in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Texts<'a> {
+    /// See [`crate::secrets::Kept`].
+    pub(crate) secrets: &'a [u8],
     pub(crate) id: &'a str,
     pub(crate) request: &'a str,
-    pub(crate) secrets: &'a [u8],
 }
 
 /// Where those stand, counted from the end of the submission's event.
@@ -312,23 +311,21 @@ mod tests {
     #[test]
     fn events_come_back_and_texts_stand_where_they_are_said_to() {
         let request = "r".repeat(300);
+        let texts = Texts {
+            secrets: &[7; 300],
+            id: "job-1",
+            request: &request,
+        };
         let event = Event::Submitted {
             graph: 1,
             sequence: 7,
             time_ms: 1_700_000_000_000,
             fingerprint: Fingerprint(11),
-            secrets: &[7; 300],
-            id: "job-1",
-            request: &request,
+            texts,
         };
         let mut bytes = Vec::new();
         event.encode_into(&mut bytes);
         assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
-        let texts = Texts {
-            id: "job-1",
-            request: &request,
-            secrets: &[7; 300],
-        };
         let from_end = texts.places_from_end();
         assert_eq!(&bytes[bytes.len() - from_end.secrets..][..300], [7; 300]);
         assert_eq!(&bytes[bytes.len() - from_end.id..][..5], b"job-1");

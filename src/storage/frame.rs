@@ -261,6 +261,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::fingerprint::Fingerprint;
+    use crate::storage::event::Texts;
 
     fn binding(epoch: u64) -> Binding {
         Binding {
@@ -354,9 +355,11 @@ mod tests {
                 sequence: n,
                 time_ms: 1,
                 fingerprint: Fingerprint(n),
-                secrets: b"",
-                id: "id",
-                request: &"JFRM".repeat(n as usize * 37),
+                texts: Texts {
+                    secrets: b"",
+                    id: "id",
+                    request: &"JFRM".repeat(n as usize * 37),
+                },
             });
             bytes.extend_from_slice(builder.finish(binding(5), n + 1, n));
         }

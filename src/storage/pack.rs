@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::storage::block::{Seed, open_piece};
+use crate::storage::block::{Block, Seed, open_piece};
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, NUMBER_MAX};
@@ -126,6 +126,25 @@ impl Part {
         self.blocks
             .partition_point(|b| b.first_sequence <= sequence)
             .checked_sub(1)
+    }
+
+    /// Reads a block of small jobs; `piece` is room for its bytes.
+    pub(crate) fn read_block(
+        &self,
+        place: &BlockPlace,
+        (block, piece): (&mut Block, &mut Vec<u8>),
+    ) -> Result<()> {
+        piece.resize(place.len as usize, 0);
+        self.file
+            .read_exact_at(piece, place.offset)
+            .map_err(|e| Error::io("read", &self.path, &e))?;
+        let opened = block.open(self.graph, place.first_sequence, piece);
+        let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
+        whole.ok_or_else(|| self.not_valid(place))
+    }
+
+    pub(crate) fn not_valid(&self, place: &BlockPlace) -> Error {
+        Error::damaged(&self.path, place.offset, "a block of jobs is not valid")
     }
 }
 

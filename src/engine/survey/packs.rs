@@ -218,7 +218,7 @@ pub(crate) fn each_request(
     mut each: impl FnMut(u64, &str),
 ) -> Result<()> {
     let place = &part.blocks[n];
-    let damaged = || Error::damaged(&part.path, place.offset, "a block of jobs is not valid");
+    let damaged = || part.not_valid(place);
     if place.is_empty() {
         return Ok(());
     }
@@ -231,14 +231,8 @@ pub(crate) fn each_request(
         each(place.first_sequence, request);
         return Ok(());
     }
-    piece.resize(place.len as usize, 0);
-    part.file
-        .read_exact_at(piece, place.offset)
-        .map_err(|e| Error::io("read", &part.path, &e))?;
-    let opened = block.open(part.graph, place.first_sequence, piece);
-    let whole = opened.filter(|()| block.rows.len() as u64 == u64::from(place.jobs));
-    let texts = whole.filter(|()| std::str::from_utf8(block.text()).is_ok());
-    texts.ok_or_else(damaged)?;
+    part.read_block(place, (&mut *block, piece))?;
+    std::str::from_utf8(block.text()).map_err(|_| damaged())?;
     for (sequence, row) in (place.first_sequence..).zip(&block.rows) {
         let request = std::str::from_utf8(block.request(row)).map_err(|_| damaged())?;
         each(sequence, request);
