@@ -69,21 +69,10 @@ impl Graph {
     pub fn export(&self, list: List) -> Result<Export> {
         let _span = call_span!("export", self);
         let page = listing::whole(self, &list)?;
-        Ok(Export {
-            graph: self.clone(),
-            of: page.snapshot.selection.len,
-            snapshot: page.snapshot,
-            stopped_at: page.next.filter(|_| page.is_stopped),
-            list,
-            form: Form::Lines,
-            reader: Reader::default(),
-            place: None,
-            jobs: 0,
-            details: None,
-            extras: ExtraCache::default(),
-            line: Vec::new(),
-            reveals: false,
-        })
+        let mut export = Export::new(&page, Form::Lines);
+        export.stopped_at = page.next.filter(|_| page.is_stopped);
+        export.list = list;
+        Ok(export)
     }
 }
 
@@ -118,13 +107,17 @@ pub struct Export {
 impl Export {
     /// The jobs of a page as members of the list's array.
     pub(crate) fn members(page: &Page) -> Export {
+        Export::new(page, Form::Members)
+    }
+
+    fn new(page: &Page, form: Form) -> Export {
         Export {
             graph: page.graph.clone(),
             of: page.snapshot.selection.len,
             snapshot: page.snapshot.clone(),
             stopped_at: None,
             list: List::new(),
-            form: Form::Members,
+            form,
             reader: Reader::default(),
             place: None,
             jobs: 0,
