@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
-use crate::engine::feed::{Feed, Found, Happened};
+use crate::engine::feed::{Feed, Found, Happened, Place, WHOLE};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::jobs::NearIds;
 use crate::engine::waiting::{ANY, Waiter};
@@ -54,7 +54,8 @@ pub enum ChangeKind {
     /// repair. A reader that has to know everything starts over from a list.
     #[non_exhaustive]
     Gone {
-        /// How many events, at most.
+        /// How many events of the store's log. Each is a change, of this graph or another,
+        /// but for those of an open and of a purge, which are changes of many jobs each.
         events: u64,
     },
 }
@@ -115,7 +116,7 @@ impl Graph {
         self.check()?;
         let seen = match from {
             Some(position) => position.place(&self.core)?,
-            None => (0, u64::MAX),
+            None => (0, WHOLE),
         };
         Ok(Changes {
             graph: self.clone(),
@@ -146,7 +147,7 @@ impl Graph {
     pub fn position(&self) -> Result<Position> {
         self.check()?;
         let durable_lsn = self.engine().durable_lsn.load(Ordering::Acquire);
-        Ok(Position::new(&self.core, (durable_lsn, u64::MAX)))
+        Ok(Position::new(&self.core, (durable_lsn, WHOLE)))
     }
 }
 
@@ -347,20 +348,21 @@ pub struct Position {
     /// The 19 digits of its graph.
     graph: u64,
     lsn: u64,
-    nth: u64,
+    /// The job of that event up to which it was given.
+    job: u64,
     check: u32,
 }
 
-/// version 1, graph 8, LSN 8, place in the event 8, check 4.
+/// version 1, graph 8, LSN 8, job of the event 8, check 4.
 const POSITION_BYTES: usize = 29;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Position {
-    fn new(graph: &GraphCore, (lsn, nth): (u64, u64)) -> Position {
+    fn new(graph: &GraphCore, (lsn, job): Place) -> Position {
         let mut position = Position {
             graph: graph.ids.number(),
             lsn,
-            nth,
+            job,
             check: 0,
         };
         position.check = position.seal(graph);
@@ -370,20 +372,20 @@ impl Position {
     /// As for a cursor: no proof against forgery, but an altered one is noticed.
     fn seal(&self, graph: &GraphCore) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        for number in [graph.key[0], graph.key[1], self.graph, self.lsn, self.nth] {
+        for number in [graph.key[0], graph.key[1], self.graph, self.lsn, self.job] {
             crc.update(&number.to_le_bytes());
         }
         crc.update(&[VERSION]);
         crc.finalize()
     }
 
-    fn place(&self, graph: &GraphCore) -> Result<(u64, u64)> {
+    fn place(&self, graph: &GraphCore) -> Result<Place> {
         let problem = if self.graph != graph.ids.number() {
             "it belongs to another graph"
         } else if self.check != self.seal(graph) {
             "it was altered"
         } else {
-            return Ok((self.lsn, self.nth));
+            return Ok((self.lsn, self.job));
         };
         Err(Error::InvalidPosition { problem })
     }
@@ -394,12 +396,12 @@ impl fmt::Display for Position {
         let Position {
             graph,
             lsn,
-            nth,
+            job,
             check,
         } = self;
         write!(
             f,
-            "{VERSION:02x}{graph:016x}{lsn:016x}{nth:016x}{check:08x}"
+            "{VERSION:02x}{graph:016x}{lsn:016x}{job:016x}{check:08x}"
         )
     }
 }
@@ -418,14 +420,14 @@ impl FromStr for Position {
             let hex = text
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if !hex || text.len() != 2 * POSITION_BYTES || !text.starts_with("01") {
+            if !hex || text.len() != 2 * POSITION_BYTES || !text.starts_with("02") {
                 return None;
             }
             let number = |from: usize| u64::from_str_radix(text.get(from..from + 16)?, 16).ok();
             Some(Position {
                 graph: number(2)?,
                 lsn: number(18)?,
-                nth: number(34)?,
+                job: number(34)?,
                 check: u32::from_str_radix(text.get(50..)?, 16).ok()?,
             })
         };

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{Random, lose_index, request, small_segments};
 use jobstore::{
-    Change, ChangeKind, Changes, Error, Graph, JobStore, List, Outcome, Position, PurgeReason,
-    Recovery,
+    Change, ChangeKind, Changes, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
+    Position, PurgeReason, Recovery,
 };
 
 fn open(dir: &Path) -> (JobStore, Graph) {
@@ -190,6 +190,108 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
         assert_eq!(known.len(), was.len());
         assert!(known.iter().zip(&was).all(|(a, b)| said(a) == said(b)));
     }
+}
+
+/// Submits a job that takes some room in a pack.
+fn submit(movie: &Graph, command: &str, random: &mut Random) -> JobId {
+    let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
+    movie
+        .submit(request(command, &format!("{body:?}")))
+        .unwrap()
+}
+
+/// Purges the jobs with this command, and waits until the pack is rewritten that began
+/// behind this change.
+fn purge_and_rewrite(movie: &Graph, command: &str, behind: &Change) {
+    assert!(movie.purge(List::new().command(command)).unwrap().jobs > 0);
+    common::wait_until("the pack is rewritten", || {
+        let next = movie.changes(Some(&behind.position)).unwrap().next();
+        matches!(next.unwrap().unwrap().kind, ChangeKind::Gone { .. })
+    });
+}
+
+/// How many jobs of a feed came to an end, and how many gaps it says.
+fn ends_and_gaps(changes: Changes) -> (usize, usize) {
+    let changes = all(changes);
+    let count = |is: fn(&ChangeKind) -> bool| changes.iter().filter(|c| is(&c.kind)).count();
+    (
+        count(|kind| matches!(kind, ChangeKind::Completed(_))),
+        count(|kind| matches!(kind, ChangeKind::Gone { .. })),
+    )
+}
+
+#[test]
+fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || small_segments().recovery(Recovery::Interrupt);
+    let store = options().open(dir.path()).unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let mut random = Random(3);
+    for command in ["first", "last"] {
+        for _ in 0..200 {
+            let id = submit(&movie, command, &mut random);
+            movie.run(&id).unwrap().leave();
+        }
+    }
+    store.close().unwrap();
+    drop((store, movie));
+    // One event ends them all.
+    let store = options().open(dir.path()).unwrap();
+    let movie = store.graph("1", "movie").unwrap();
+    let ended = all(movie.changes(None).unwrap()).into_iter().filter(|c| {
+        let kind = match &c.kind {
+            ChangeKind::Completed(outcome) => outcome.kind(),
+            _ => return false,
+        };
+        kind == OutcomeKind::Interrupted
+    });
+    let ended: Vec<Change> = ended.collect();
+    assert_eq!(ended.len(), 400);
+    // It shares its pack with jobs that go.
+    for n in 0..300 {
+        let command = if n % 6 < 5 { "first" } else { "last" };
+        let id = submit(&movie, command, &mut random);
+        movie.cancel(id).unwrap();
+    }
+    common::pack(&store, dir.path());
+    let behind = |n: usize| movie.changes(Some(&ended[n].position)).unwrap();
+    let was = [99, 199, 299, 399].map(|n| ends_and_gaps(behind(n)));
+    assert_eq!(was, [(600, 0), (500, 0), (400, 0), (300, 0)]);
+    purge_and_rewrite(&movie, "first", &ended[399]);
+    let check = |movie: &Graph| {
+        for n in [99, 199, 299, 399] {
+            let behind = all(movie.changes(Some(&ended[n].position)).unwrap());
+            let of_living: Vec<u64> = behind
+                .into_iter()
+                .filter(|c| matches!(c.kind, ChangeKind::Completed(_)))
+                .filter_map(|c| c.sequence.filter(|s| (200..400).contains(s)))
+                .collect();
+            let expected: Vec<u64> = (200.max(n as u64 + 1)..400).collect();
+            assert_eq!(of_living, expected, "behind {n}");
+        }
+    };
+    check(&movie);
+    // A list that names jobs which are not there is one to an open as well.
+    store.close().unwrap();
+    drop((store, movie));
+    assert!(JobStore::verify(dir.path()).unwrap().is_sound());
+    lose_index(dir.path());
+    let store = options().open(dir.path()).unwrap();
+    let movie = store.graph("1", "movie").unwrap();
+    check(&movie);
+    let behind = |n: usize| movie.changes(Some(&ended[n].position)).unwrap();
+    // Once none of its jobs is there, it is a gap to whoever had not read all of it.
+    assert!(movie.purge(List::new().command("last")).unwrap().jobs > 0);
+    common::wait_until("the event is gone", || ends_and_gaps(behind(199)).0 == 0);
+    let first = |n: usize| all(behind(n)).remove(0);
+    let Change { position, kind, .. } = first(199);
+    assert!(matches!(kind, ChangeKind::Gone { .. }), "{kind:?}");
+    assert!(movie.changes(Some(&position)).unwrap().count() > 0);
+    let gone = |n| match first(n).kind {
+        ChangeKind::Gone { events, .. } => events,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(gone(199), gone(399) + 1, "it is one event");
 }
 
 #[test]

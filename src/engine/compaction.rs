@@ -6,7 +6,8 @@
 //! log's numbers stay what they were; a file goes once what replaces it is durable.
 //!
 //! A purged job leaves nothing but a place without a block, which neighbouring ones
-//! share, and an `Erased` for its events, which others share too. An index that ends
+//! share, and an `Erased` for its events, which others share too; one that tells of many
+//! jobs stays as it is as long as any of them is there. An index that ends
 //! within a stretch that was rewritten would not know what it lacks, so only what the
 //! index has is rewritten so; should it come back older, it is made anew.
 
@@ -20,7 +21,7 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::packing::check_room;
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
-use crate::storage::event::{Event, pack_sequences, unpack_sequences};
+use crate::storage::event::{Event, unpack_sequences};
 use crate::storage::pack::{Pack, Part};
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::purged::{self, PurgedJob};
@@ -242,27 +243,15 @@ impl Events<'_, '_, '_> {
                 first_sequence,
                 count,
             } => self.submits(graph, first_sequence..first_sequence + count),
+            // Kept whole as long as any of its jobs is there: a list that lacks some does
+            // not say so, and who follows would miss them in silence.
             Event::Recovered {
-                graph,
-                boot,
-                time_ms,
-                action,
-                sequences,
+                graph, sequences, ..
             } => {
                 let all = unpack_sequences(sequences).unwrap_or_default();
-                let kept: Vec<u64> = all
-                    .into_iter()
-                    .filter(|&sequence| !self.is_gone(graph, sequence))
-                    .collect();
-                match kept.is_empty() {
+                match all.into_iter().all(|job| self.is_gone(graph, job)) {
                     true => self.erase(1),
-                    false => self.keep(&Event::Recovered {
-                        graph,
-                        boot,
-                        time_ms,
-                        action,
-                        sequences: &pack_sequences(&kept),
-                    }),
+                    false => self.keep(event),
                 }
             }
             Event::Purged {

@@ -31,10 +31,16 @@ pub(crate) enum Happened {
     Gone(u64),
 }
 
+/// How far the log was given: up to this job of the event with this LSN. The job and not
+/// its place in the event's list, which shrinks when an event is rewritten.
+pub(crate) type Place = (u64, u64);
+
+/// In place of a job: all of the event.
+pub(crate) const WHOLE: u64 = u64::MAX;
+
 /// A change of a job as the log has it.
 pub(crate) struct Found {
-    /// The LSN of its event, and its place among that event's jobs.
-    pub(crate) at: (u64, u64),
+    pub(crate) at: Place,
     pub(crate) sequence: u64,
     pub(crate) time_ms: Option<u64>,
     pub(crate) happened: Happened,
@@ -51,14 +57,15 @@ pub(crate) struct Feed {
     /// many.
     run: Option<(u64, u64, u64)>,
     /// Everything up to here was given before.
-    seen: (u64, u64),
+    seen: Place,
 }
 
 impl Feed {
-    pub(crate) fn new(graph: &Arc<GraphCore>, seen: (u64, u64)) -> Feed {
+    pub(crate) fn new(graph: &Arc<GraphCore>, seen: Place) -> Feed {
         Feed {
             graph: graph.clone(),
-            next_lsn: seen.0.max(1),
+            // An event that was given in part is read again.
+            next_lsn: (seen.0 + u64::from(seen.1 == WHOLE)).max(1),
             ahead: VecDeque::new(),
             run: None,
             seen,
@@ -66,7 +73,7 @@ impl Feed {
     }
 
     /// Up to where everything was given.
-    pub(crate) fn seen(&self) -> (u64, u64) {
+    pub(crate) fn seen(&self) -> Place {
         self.seen
     }
 
@@ -83,7 +90,7 @@ impl Feed {
             if let Some((lsn, sequence, count)) = self.run {
                 self.run = (count > 1).then_some((lsn + 1, sequence + 1, count - 1));
                 self.ahead.push_back(Found {
-                    at: (lsn, 0),
+                    at: (lsn, WHOLE),
                     sequence,
                     time_ms: None,
                     happened: Happened::Submitted,
@@ -93,7 +100,7 @@ impl Feed {
             let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
             if self.next_lsn > durable_lsn {
                 // What is not of this graph need not be read again.
-                self.seen = self.seen.max((durable_lsn, u64::MAX));
+                self.seen = self.seen.max((durable_lsn, WHOLE));
                 return Ok(None);
             }
             self.read(engine, durable_lsn)?;
@@ -124,7 +131,7 @@ impl Feed {
                 Event::Erased { count } | Event::Lost { count } => {
                     let known = from.saturating_sub(lsn);
                     ahead.push_back(Found {
-                        at: (end - 1, 0),
+                        at: (end - 1, WHOLE),
                         sequence: 0,
                         time_ms: None,
                         happened: Happened::Gone(count - known),
@@ -146,9 +153,9 @@ impl Feed {
 
 /// What an event says of jobs of a graph.
 fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
-    let mut put = |n: u64, sequence, time_ms, happened| {
+    let mut put = |sequence, time_ms, happened| {
         ahead.push_back(Found {
-            at: (lsn, n),
+            at: (lsn, sequence),
             sequence,
             time_ms: Some(time_ms),
             happened,
@@ -160,17 +167,17 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
             sequence,
             time_ms,
             ..
-        } if graph == number => put(0, sequence, time_ms, Happened::Submitted),
+        } if graph == number => put(sequence, time_ms, Happened::Submitted),
         &Event::Started {
             graph,
             sequence,
             time_ms,
-        } if graph == number => put(0, sequence, time_ms, Happened::Started),
+        } if graph == number => put(sequence, time_ms, Happened::Started),
         &Event::CancelRequested {
             graph,
             sequence,
             time_ms,
-        } if graph == number => put(0, sequence, time_ms, Happened::CancelRequested),
+        } if graph == number => put(sequence, time_ms, Happened::CancelRequested),
         Event::Completed {
             graph,
             sequence,
@@ -184,7 +191,7 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
                     boot: None,
                     extra: extra.clone(),
                 };
-                put(0, *sequence, *time_ms, Happened::Completed(outcome));
+                put(*sequence, *time_ms, Happened::Completed(outcome));
             }
         }
         &Event::Recovered {
@@ -195,7 +202,7 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
             sequences,
         } if graph == number => {
             let sequences = unpack_sequences(sequences).unwrap_or_default();
-            for (n, sequence) in (0..).zip(sequences) {
+            for sequence in sequences {
                 let ended = |kind| {
                     Happened::Completed(Outcome {
                         kind,
@@ -208,7 +215,7 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
                     RecoveredAs::Interrupted => ended(OutcomeKind::Interrupted),
                     RecoveredAs::Cancelled => ended(OutcomeKind::Cancelled),
                 };
-                put(n, sequence, time_ms, happened);
+                put(sequence, time_ms, happened);
             }
         }
         &Event::Purged {
@@ -218,16 +225,15 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
             jobs,
         } if graph == number => {
             let jobs = purged::unpack(jobs).unwrap_or_default();
-            for (n, job) in (0..).zip(jobs) {
+            for job in jobs {
                 let result_ref = job.result_ref;
-                put(
-                    n,
-                    job.sequence,
-                    time_ms,
-                    Happened::Purged { why, result_ref },
-                );
+                put(job.sequence, time_ms, Happened::Purged { why, result_ref });
             }
         }
         _ => {}
+    }
+    // Whoever has the last one has all of it.
+    if let Some(last) = ahead.back_mut().filter(|last| last.at.0 == lsn) {
+        last.at.1 = WHOLE;
     }
 }

@@ -74,6 +74,15 @@ pub fn wait_until_packed(dir: &Path) {
     }
 }
 
+/// Waits until something is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not so yet: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// The names in a folder, sorted.
 pub fn names_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
