@@ -41,7 +41,8 @@ pub enum ChangeKind {
     Completed(Outcome),
     /// An open made it pending again.
     Requeued,
-    /// It was purged.
+    /// It was purged. Told as long as its tombstone is kept; whoever comes later may find a
+    /// gap here, and never a purge without the reference it had.
     #[non_exhaustive]
     Purged {
         /// Why.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Random, lose_index, request, small_segments};
 use jobstore::{
     Change, ChangeKind, Changes, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
-    Position, PurgeReason, Recovery,
+    Position, PurgeReason, Recovery, Retention,
 };
 
 fn open(dir: &Path) -> (JobStore, Graph) {
@@ -292,6 +292,76 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
         other => panic!("{other:?}"),
     };
     assert_eq!(gone(199), gone(399) + 1, "it is one event");
+}
+
+#[test]
+fn a_purge_is_told_with_its_references_or_as_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, movie) = open(dir.path());
+    let mut random = Random(4);
+    let mut finish = |command: &str, jobs: u64| {
+        let mut ids = Vec::new();
+        for n in 0..jobs {
+            let id = submit(&movie, command, &mut random);
+            let outcome = Outcome::succeeded().with_result_ref(format!("r/{n}"));
+            let run = movie.run(&id).unwrap();
+            run.complete(outcome.unwrap()).unwrap();
+            ids.push(id);
+        }
+        ids
+    };
+    let first = finish("first", 30);
+    let before = movie.position().unwrap();
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 30);
+    let purges = all(movie.changes(Some(&before)).unwrap());
+    finish("second", 100);
+    let end = movie.position().unwrap();
+    // What follows each of these places up to the end: with reference, without, gaps.
+    let told = |from: &Position| {
+        let (mut with, mut without, mut gaps) = (0, 0, 0);
+        for change in all(movie.changes(Some(from)).unwrap()) {
+            match change.kind {
+                ChangeKind::Purged {
+                    reason: PurgeReason::ByHand,
+                    result_ref,
+                    ..
+                } => match result_ref {
+                    Some(_) => with += 1,
+                    None => without += 1,
+                },
+                ChangeKind::Gone { .. } => gaps += 1,
+                _ => {}
+            }
+        }
+        (with, without, gaps)
+    };
+    assert_eq!(told(&before), (30, 0, 0));
+    assert_eq!(told(&purges[9].position), (20, 0, 0));
+    common::pack(&store, dir.path());
+    movie
+        .set_retention(Some(Retention::new().keep_tombstones(0)))
+        .unwrap();
+    common::wait_until("its tombstones are forgotten", || {
+        movie.tombstone(&first[0]).unwrap().is_none()
+    });
+    movie.purge(List::new().command("second")).unwrap();
+    common::wait_until("the purge is told no more", || {
+        let (with, without, _) = told(&before);
+        assert_eq!(without, 0, "it looks like one of jobs without results");
+        with == 100
+    });
+    assert_eq!(told(&end), (100, 0, 0));
+    // The event is a gap to whoever had not read all of it, and to nobody else.
+    let gone = |from: &Position| {
+        let events = all(movie.changes(Some(from)).unwrap()).into_iter();
+        let gone = events.map(|change| match change.kind {
+            ChangeKind::Gone { events, .. } => events,
+            _ => 0,
+        });
+        gone.sum::<u64>()
+    };
+    assert_eq!(gone(&purges[9].position), gone(&before));
+    assert_eq!(gone(&purges[29].position), gone(&before) - 1);
 }
 
 #[test]

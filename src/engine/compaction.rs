@@ -304,7 +304,9 @@ impl Events<'_, '_, '_> {
     }
 
     /// A purge whose tombstones are forgotten says only which jobs are gone, and not
-    /// even that where the packs say it.
+    /// even that where the packs say it. References to results go with the tombstones:
+    /// their bounds are how far behind who deletes results may be, and what they cost
+    /// stays bounded.
     fn purged(&mut self, lsn: u64, head: (u32, u64, u8), jobs: &[u8]) -> Result<()> {
         let (graph, time_ms, why) = head;
         let whole = Event::Purged {

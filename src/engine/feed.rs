@@ -130,12 +130,7 @@ impl Feed {
                 }
                 Event::Erased { count } | Event::Lost { count } => {
                     let known = from.saturating_sub(lsn);
-                    ahead.push_back(Found {
-                        at: (end - 1, WHOLE),
-                        sequence: 0,
-                        time_ms: None,
-                        happened: Happened::Gone(count - known),
-                    });
+                    ahead.push_back(gap(end - 1, count - known));
                 }
                 _ => take(number, lsn, event, &mut ahead),
             }
@@ -148,6 +143,16 @@ impl Feed {
         self.ahead = ahead;
         self.run = run;
         Ok(())
+    }
+}
+
+/// So many events up to this LSN are kept no more.
+fn gap(last_lsn: u64, events: u64) -> Found {
+    Found {
+        at: (last_lsn, WHOLE),
+        sequence: 0,
+        time_ms: None,
+        happened: Happened::Gone(events),
     }
 }
 
@@ -225,6 +230,12 @@ fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
             jobs,
         } if graph == number => {
             let jobs = purged::unpack(jobs).unwrap_or_default();
+            // Since its tombstones are forgotten it has lost its references, and some of
+            // its jobs: what it still says looks like a purge of jobs without results.
+            if jobs.iter().any(|job| job.id.is_none()) {
+                ahead.push_back(gap(lsn, 1));
+                return;
+            }
             for job in jobs {
                 let result_ref = job.result_ref;
                 put(job.sequence, time_ms, Happened::Purged { why, result_ref });
