@@ -125,7 +125,6 @@ impl Graph {
             only: None,
             blocks: VecDeque::new(),
             waiter: None,
-            is_over: false,
         })
     }
 
@@ -167,8 +166,6 @@ pub struct Changes {
     /// Blocks read last, the youngest last.
     blocks: VecDeque<NearIds>,
     waiter: Option<Arc<Waiter>>,
-    /// After an error.
-    is_over: bool,
 }
 
 impl Changes {
@@ -184,9 +181,9 @@ impl Changes {
     /// Those of reading: see the iterator.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
         let deadline = Instant::now().checked_add(timeout);
-        while !self.is_over {
+        loop {
             let waiter = self.listed();
-            if let Some(change) = self.next().transpose()? {
+            if let Some(change) = self.find_next()? {
                 return Ok(Some(change));
             }
             let until = self.look_again_at(deadline);
@@ -195,7 +192,6 @@ impl Changes {
             }
             self.unlist();
         }
-        Ok(None)
     }
 
     /// The next change, or who is woken once there may be one; for streams of any async
@@ -204,11 +200,8 @@ impl Changes {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
         loop {
             let waiter = self.listed();
-            if let Some(change) = self.next() {
+            if let Some(change) = self.find_next().transpose() {
                 return Poll::Ready(change);
-            }
-            if let Err(error) = self.graph.check() {
-                return Poll::Ready(Err(error));
             }
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
@@ -243,26 +236,34 @@ impl Changes {
 
     fn find_next(&mut self) -> Result<Option<Change>> {
         self.graph.check()?;
-        while let Some(found) = self.feed.next(self.graph.engine())? {
+        while let Some(found) = self.feed.peek(self.graph.engine())? {
+            let sequence = found.sequence;
             let is_gap = matches!(found.happened, Happened::Gone(_));
-            if is_gap || self.only.is_none_or(|only| only == found.sequence) {
-                return self.change(found).map(Some);
+            let is_purge = matches!(found.happened, Happened::Purged { .. });
+            if is_gap || self.only.is_none_or(|only| only == sequence) {
+                // What fails here is still the next one.
+                let known = match is_gap || is_purge {
+                    true => None,
+                    false => self.known(sequence)?,
+                };
+                return Ok(self.feed.take().map(|found| self.change(found, known)));
             }
+            self.feed.take();
         }
         Ok(None)
     }
 
-    fn change(&mut self, found: Found) -> Result<Change> {
+    fn change(&self, found: Found, known: Option<(JobId, u64)>) -> Change {
         let position = Position::new(&self.graph.core, found.at);
         let kind = match found.happened {
             Happened::Gone(events) => {
-                return Ok(Change {
+                return Change {
                     position,
                     sequence: None,
                     id: None,
                     at: None,
                     kind: ChangeKind::Gone { events },
-                });
+                };
             }
             Happened::Submitted => ChangeKind::Submitted,
             Happened::Started => ChangeKind::Started,
@@ -274,18 +275,14 @@ impl Changes {
                 result_ref,
             },
         };
-        let known = match kind {
-            ChangeKind::Purged { .. } => None,
-            _ => self.known(found.sequence)?,
-        };
         let time_ms = found.time_ms.or(known.as_ref().map(|(_, ms)| *ms));
-        Ok(Change {
+        Change {
             position,
             sequence: Some(found.sequence),
             id: known.map(|(id, _)| id),
             at: time_ms.map(clock::from_ms),
             kind,
-        })
+        }
     }
 
     /// Id and time of submission of a job, if it is there.
@@ -314,17 +311,13 @@ impl Changes {
 
 /// # Errors
 /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`] or
-/// [`Error::Closed`]; after an error there are no more.
+/// [`Error::Closed`]. Behind an error the same is tried again: what passes, like some
+/// [`Error::Io`], costs no change, and what stays is said each time, without end.
 impl Iterator for Changes {
     type Item = Result<Change>;
 
     fn next(&mut self) -> Option<Result<Change>> {
-        if self.is_over {
-            return None;
-        }
-        let next = self.find_next().transpose();
-        self.is_over = matches!(next, Some(Err(_)));
-        next
+        self.find_next().transpose()
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -427,7 +429,60 @@ fn a_feed_can_be_awaited_and_ends_with_its_store() {
     store.close().unwrap();
     let (ended, after) = waiting.join().unwrap();
     assert!(matches!(ended, Err(Error::Closed)), "{ended:?}");
-    assert_eq!(after.unwrap(), None, "it is over");
+    assert!(matches!(after, Err(Error::Closed)), "{after:?}");
+}
+
+#[test]
+fn a_feed_that_fails_says_so_again_and_goes_on_once_it_can() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let mut changes = movie.changes(None).unwrap();
+    store.drop_graph("1", "movie").unwrap();
+    for _ in 0..2 {
+        let timed = changes.next_timeout(Duration::from_secs(60));
+        assert!(matches!(timed, Err(Error::GraphDropped { .. })));
+        let next = std::future::poll_fn(|context| changes.poll_next(context));
+        let polled = futures::executor::block_on(next);
+        assert!(matches!(polled, Err(Error::GraphDropped { .. })));
+        let next = changes.next();
+        assert!(matches!(next, Some(Err(Error::GraphDropped { .. }))));
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let (store, movie) = open(dir.path());
+    let mut random = Random(9);
+    (0..300).for_each(|_| drop(submit(&movie, "c", &mut random)));
+    common::pack(&store, dir.path());
+    let expected = all(movie.changes(None).unwrap());
+    let mut changes = movie.changes(None).unwrap();
+    let mut seen = vec![changes.next().unwrap().unwrap()];
+    // What the disk has, it does not give for a while.
+    let packs = common::files_ending(dir.path(), ".pack");
+    let was: Vec<Vec<u8>> = packs.iter().map(|path| fs::read(path).unwrap()).collect();
+    let write = |path: &Path, bytes: &[u8]| {
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+    };
+    packs
+        .iter()
+        .zip(&was)
+        .for_each(|(path, bytes)| write(path, &vec![0xAA; bytes.len()]));
+    let error = loop {
+        match changes.next().unwrap() {
+            Ok(change) => seen.push(change),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+    let again = changes.next_timeout(Duration::from_secs(60));
+    assert!(matches!(again, Err(Error::Damaged { .. })), "{again:?}");
+    assert_eq!(Some(&changes.position()), seen.last().map(|c| &c.position));
+    packs
+        .iter()
+        .zip(&was)
+        .for_each(|(path, bytes)| write(path, bytes));
+    seen.extend(all(changes));
+    assert_eq!(seen, expected);
 }
 
 #[test]

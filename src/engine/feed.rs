@@ -77,15 +77,11 @@ impl Feed {
         self.seen
     }
 
-    /// The next change; `None` where there is no more that is durable.
-    pub(crate) fn next(&mut self, engine: &Engine) -> Result<Option<Found>> {
+    /// The next change, to be taken; `None` where there is no more that is durable.
+    pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&Found>> {
         loop {
-            if let Some(found) = self.ahead.pop_front() {
-                if found.at > self.seen {
-                    self.seen = found.at;
-                    return Ok(Some(found));
-                }
-                continue;
+            if !self.ahead.is_empty() {
+                return Ok(self.ahead.front());
             }
             if let Some((lsn, sequence, count)) = self.run {
                 self.run = (count > 1).then_some((lsn + 1, sequence + 1, count - 1));
@@ -105,6 +101,13 @@ impl Feed {
             }
             self.read(engine, durable_lsn)?;
         }
+    }
+
+    /// Takes the change that [`Feed::peek`] showed.
+    pub(crate) fn take(&mut self) -> Option<Found> {
+        let found = self.ahead.pop_front()?;
+        self.seen = found.at;
+        Some(found)
     }
 
     /// Reads the next stretch, or the next event that is a run of submissions.
@@ -132,7 +135,7 @@ impl Feed {
                     let known = from.saturating_sub(lsn);
                     ahead.push_back(gap(end - 1, count - known));
                 }
-                _ => take(number, lsn, event, &mut ahead),
+                _ => told_by(event, number, lsn, &mut ahead),
             }
         })?;
         if next == from {
@@ -140,6 +143,7 @@ impl Feed {
             return Err(Error::damaged(engine.disk.path(""), 0, what));
         }
         self.next_lsn = next;
+        ahead.retain(|found| found.at > self.seen);
         self.ahead = ahead;
         self.run = run;
         Ok(())
@@ -157,7 +161,7 @@ fn gap(last_lsn: u64, events: u64) -> Found {
 }
 
 /// What an event says of jobs of a graph.
-fn take(number: u32, lsn: u64, event: &Event<'_>, ahead: &mut VecDeque<Found>) {
+fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>) {
     let mut put = |sequence, time_ms, happened| {
         ahead.push_back(Found {
             at: (lsn, sequence),
