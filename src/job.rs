@@ -64,7 +64,24 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// A job: its request, its state, and what is known of its life.
+/// A job: its request, its state, and what is known of its life, as it was when it was read.
+///
+/// Cheap to clone, and it keeps no file open. `Debug` never shows the body.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Outcome, Request, State};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+/// movie.run(&id)?.complete(Outcome::succeeded())?;
+/// if let Some(job) = movie.job(&id)? {
+///     assert_eq!(job.state(), State::Complete);
+///     println!("{} {:?}", job.request().command(), job.outcome());
+///     println!("from {:?} to {:?}", job.started_at(), job.finished_at());
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Job {
     pub(crate) id: JobId,
@@ -127,14 +144,14 @@ impl Job {
         self.is_redacted
     }
 
-    /// How it ended, once it is complete.
+    /// How it ended; there if it is complete, and only then.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
     /// How far it says it is, while it is running under a [`Run`](crate::Run) of
-    /// this process that said so.
+    /// this process that said so ([`Run::progress`](crate::Run::progress)).
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
         self.progress.as_ref()
@@ -146,19 +163,21 @@ impl Job {
         self.cancel_requested
     }
 
-    /// When it was recorded, to the millisecond.
+    /// When it was recorded, to the millisecond, by the store's clock
+    /// ([`Options::clock`](crate::Options::clock)).
     #[must_use]
     pub fn submitted_at(&self) -> SystemTime {
         self.submitted_at
     }
 
-    /// When it was started, if it was.
+    /// When it was started, to the millisecond, if it was; of one that was started again,
+    /// the last time.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
         self.started_at
     }
 
-    /// When it ended, if it did.
+    /// When it ended, to the millisecond, if it did.
     #[must_use]
     pub fn finished_at(&self) -> Option<SystemTime> {
         self.finished_at

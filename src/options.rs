@@ -26,19 +26,42 @@ pub enum Durability {
     /// After its commit was handed to the operating system; synced at least this
     /// often. A crash of the process loses nothing that was acknowledged; a crash
     /// of the system or a power cut can take back the last interval, whole commits
-    /// at a time and the latest first, and readers may have seen it.
+    /// at a time and the latest first, and readers may have seen it. 1 ms to 60 s.
     Interval(Duration),
 }
 
 /// What open does with jobs that were running when the store last ended.
 ///
-/// A job with a cancel request ends as cancelled under the first two.
+/// A job with a cancel request ends as cancelled under the first two. Where a repair found
+/// that events were lost, jobs whose end may be among them are interrupted under any.
+///
+/// # Examples
+/// ```
+/// use jobstore::{JobStore, Recovery};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// # let store = JobStore::open(dir)?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
+/// # movie.start(movie.submit(request)?)?;
+/// # store.close()?;
+/// // The engine died at work; its jobs can be done again from their start.
+/// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
+/// for found in store.recovered().jobs() {
+///     let found = found?;
+///     println!("{} {:?}", found.job.id(), found.action); // Requeued
+/// }
+/// # assert_eq!(store.recovered().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
     /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted).
     Interrupt,
-    /// Makes them pending again.
+    /// Makes them pending again; those whose secrets are not known
+    /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
+    /// on them.
     Requeue,
     /// Leaves them running: the engine knows better.
     Leave,
@@ -180,7 +203,8 @@ impl Options {
         self
     }
 
-    /// When a write is acknowledged; [`Durability::Synced`] by default.
+    /// When a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
+    /// 60 s.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Options {
         self.durability = durability;
@@ -212,14 +236,25 @@ impl Options {
         self
     }
 
-    /// Where times come from; the system's clock by default.
+    /// Where times come from; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Whether a missing store is created; yes by default.
+    /// Whether a missing store is created; yes by default. If not,
+    /// [`Error::StoreMissing`] at open.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let opened = JobStore::options().create(false).open(dir.join("typo"));
+    /// assert!(matches!(opened, Err(Error::StoreMissing { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn create(mut self, create: bool) -> Options {
         self.create = create;
@@ -331,7 +366,8 @@ impl Options {
     /// tests of engines. It behaves like one on disk, without the disk.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`].
+    /// [`Error::InvalidOption`], and [`Error::Io`] when the system has no random numbers or
+    /// threads.
     pub fn in_memory(self) -> Result<JobStore> {
         self.check()?;
         JobStore::open_with(self, None)
