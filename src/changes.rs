@@ -69,8 +69,8 @@ pub struct Change {
     pub sequence: Option<u64>,
     /// The job's id; none of a gap, nor once the job is purged.
     pub id: Option<JobId>,
-    /// When it happened, to the millisecond; none of a gap, nor of the submission of a job
-    /// that is purged.
+    /// When it happened, to the millisecond; none of a gap, and it may be missing of the
+    /// submission of a job that is purged.
     pub at: Option<SystemTime>,
     /// What happened.
     pub kind: ChangeKind,

@@ -159,9 +159,9 @@ pub enum Error {
     /// JSON nested deeper than allowed.
     #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
     TooDeep {
-        /// "body", "detail" or "request".
+        /// "body", "detail" or "value".
         what: &'static str,
-        /// Its depth.
+        /// Its depth, in levels.
         given: usize,
         /// The bound.
         max: usize,
