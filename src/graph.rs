@@ -37,7 +37,23 @@ const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// [`&JobId`](JobId) or `&str`.
 ///
 /// Every write here blocks until it is durable; [`Graph::queue`] has the same
-/// writes without blocking.
+/// writes without blocking. What the calls are for, in the order of a job's life, is in the
+/// [crate's documentation](crate#from-a-request-to-its-end).
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, List, Outcome, Request, State};
+/// # let store = JobStore::in_memory()?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+/// movie.start(&id)?;
+/// movie.complete(&id, Outcome::succeeded())?;
+/// assert_eq!(movie.count(State::Complete)?, 1);
+/// for job in &movie.list(List::new().newest_first().limit(10))? {
+///     println!("{:?}", job?.outcome());
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Graph {
     pub(crate) handle: Arc<Handle>,

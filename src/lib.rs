@@ -46,7 +46,8 @@
 //!
 //! Writes block until they are durable. In an async engine, [`Graph::queue`] has the same
 //! writes as futures, each a [`Ticket`]; no runtime is named. What goes wrong is an
-//! [`Error`], and [`Error::failure`] is what a client is told.
+//! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
+//! is given and whatever the files hold.
 //!
 //! ```
 //! use jobstore::{Body, JobStore, List, Request, Retention, State};

@@ -90,7 +90,7 @@ impl Page {
     /// use jobstore::{JobStore, List};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// // All jobs, 1000 at a time; those that come meanwhile are not missed.
+    /// // All jobs, 1000 at a time, and those that come meanwhile.
     /// let mut list = List::new().limit(1000);
     /// loop {
     ///     let page = movie.list(list.clone())?;
@@ -198,8 +198,8 @@ impl Page {
     /// # Examples
     /// ```
     /// use jobstore::{JobStore, List};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
     /// let json = movie.list(List::new())?.to_json()?;
     /// assert_eq!(json, br#"{"jobs":[],"result":"success"}"#);
     /// # Ok::<(), jobstore::Error>(())
