@@ -128,8 +128,8 @@ impl Job {
     }
 
     /// The same with `"******"` in place of every value under a key that was secret when
-    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys)): as it is
-    /// listed and exported.
+    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys), which has an
+    /// example): as it is listed and exported.
     #[must_use]
     pub fn masked_request(&self) -> &Request {
         &self.masked
@@ -157,7 +157,7 @@ impl Job {
         self.progress.as_ref()
     }
 
-    /// Whether it is running and was asked to stop.
+    /// Whether it is running and was asked to stop ([`Graph::cancel`](crate::Graph::cancel)).
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         self.cancel_requested

@@ -530,6 +530,7 @@ impl List {
     ///
     /// States, filter and order have to be those of that page, and the graph, or it is
     /// [`Error::InvalidCursor`] when the list is asked for; the limit may be another.
+    /// [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> List {
         self.cursor = Some(cursor.clone());

@@ -176,6 +176,17 @@ impl Options {
 
     /// The size of a request's JSON text, in bytes, as it is given and as it is kept
     /// ([`Options::secret_keys`]): 1 KiB to 256 MiB, 16 MiB by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// let store = JobStore::options().request_bytes_max(64 << 10).in_memory()?; // 64 KiB
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_value(&"x".repeat(70_000))?;
+    /// let refused = movie.submit(Request::new("import_graph", "/ges", body)?);
+    /// assert!(matches!(refused, Err(Error::RequestTooLarge { max_bytes: 65_536, .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn request_bytes_max(mut self, bytes: u64) -> Options {
         self.request_bytes_max = bytes;
@@ -205,6 +216,19 @@ impl Options {
 
     /// When a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
     /// 60 s.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Durability, JobStore};
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// // Jobs that can be asked for again: a power cut may take those of the last 20 ms.
+    /// let interval = Durability::Interval(Duration::from_millis(20));
+    /// let store = JobStore::options().durability(interval).open(dir)?;
+    /// # drop(store);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Options {
         self.durability = durability;
@@ -325,6 +349,17 @@ impl Options {
     ///
     /// Damage that an open does not come across, such as that of a block of jobs, is
     /// found by [`JobStore::scrub`], and is an error when it is read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::JobStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// // An engine that rather serves what is sound than nothing.
+    /// let store = JobStore::options().tolerant(true).open(dir)?;
+    /// assert!(store.repaired().is_none(), "nothing was damaged");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tolerant(mut self, tolerant: bool) -> Options {
         self.tolerant = tolerant;

@@ -68,6 +68,18 @@ impl Page {
     /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
     /// where only a scan could tell and [`List::count_total`](crate::List::count_total)
     /// did not ask for it. Was it stopped, it is not known either.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let page = movie.list(List::new().state(State::Pending).offset(40).limit(20))?;
+    /// assert_eq!(page.total(), Some(1)); // of the list, not of this page
+    /// assert_eq!(page.len(), 0);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         self.total

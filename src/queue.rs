@@ -170,7 +170,7 @@ impl<'g> Queue<'g> {
 
     /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
     /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened.
+    /// is reopened. [`Run::leave`] shows an async worker.
     pub fn run_next(&self) -> Ticket<Option<Run>> {
         let operation = self.graph.check_writable().map(|()| {
             let graph = self.graph.core.clone();

@@ -119,7 +119,7 @@ impl Retention {
     }
 
     /// Keeps so many complete jobs, whatever their outcome; the ones submitted first go
-    /// first.
+    /// first. 0 keeps none: each goes soon after its end.
     #[must_use]
     pub fn keep_jobs(mut self, jobs: u64) -> Retention {
         self.jobs = Some(jobs);
