@@ -7,6 +7,8 @@
 mod common;
 #[path = "common/http.rs"]
 mod http;
+#[path = "common/names.rs"]
+mod names;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -694,4 +696,59 @@ fn engines_with_a_runtime_of_their_own_can_have_it_too() {
         control.close();
         store.close().unwrap();
     });
+}
+
+#[test]
+fn any_path_under_control_gets_what_it_names_or_a_failure() {
+    use proptest::prelude::*;
+    let live = Live::new();
+    let other = live.store.create_graph("10002", "movie").unwrap();
+    let id = "0therproject";
+    other.submit_as(id, request("other", "{}")).unwrap();
+    let routes = prop::sample::select(vec![
+        ("GET", "/list"),
+        ("HEAD", "/list"),
+        ("POST", "/find"),
+        ("GET", "/export"),
+        ("POST", "/import"),
+        ("POST", "/purge?dry_run=true"),
+        ("GET", "/jobs/J"),
+        ("POST", "/jobs/J/complete"),
+        ("POST", "/jobs/J/cancel"),
+    ]);
+    let place = (
+        names::part(&["10001", "10001", "10003"]),
+        names::part(&["movie"]),
+    );
+    let job = names::part(&["waits", "nope", id]);
+    let asked = names::runner(700).run(
+        &(place, job, routes),
+        |((project, graph), job, (method, rest))| {
+            let below = rest.replace('J', &job);
+            let path = format!("/control/graphs/{project}/{graph}{below}");
+            let is = |part: &str, name| names::named(part).is_some_and(|named| named == name);
+            let parts: Vec<&str> = path.split('/').skip(3).collect();
+            let is_named = match &parts[..] {
+                [project, graph, below @ ..] if is(project, "10001") && is(graph, "movie") => {
+                    match below {
+                        // They say in their bodies what is to be done.
+                        ["find"] | ["jobs", _, "complete"] => false,
+                        ["jobs", job, ..] => {
+                            below.len() == rest.split('/').count() - 1 && is(job, "waits")
+                        }
+                        [_] => true,
+                        _ => false,
+                    }
+                }
+                _ => false,
+            };
+            let answer = live.ask(method, &path, "");
+            names::fits(method, &answer, is_named)?;
+            prop_assert!(path.contains(id) || !answer.text().contains(id));
+            Ok(())
+        },
+    );
+    asked.unwrap();
+    assert_eq!(other.count(jobstore::State::Pending).unwrap(), 1);
+    assert_eq!(live.store.graphs().unwrap().len(), 2, "one was made");
 }
