@@ -597,7 +597,12 @@ pub(crate) fn excerpt(given: &str) -> String {
 
 /// What was given as an id, whole where it is as long as ids are.
 pub(crate) fn excerpt_id(given: &str) -> String {
-    match given.len() <= ID_CHARACTERS_MAX {
+    excerpt_over(ID_CHARACTERS_MAX, given)
+}
+
+/// What was given, whole where it has no more than so many bytes.
+pub(crate) fn excerpt_over(bytes: usize, given: &str) -> String {
+    match given.len() <= bytes {
         true => given.to_owned(),
         false => excerpt(given),
     }

@@ -12,7 +12,7 @@ use crate::engine::answers::Answer;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, excerpt, excerpt_over};
 use crate::graph::{Graph, unexpected};
 use crate::health::Health;
 use crate::options::Options;
@@ -308,8 +308,9 @@ impl JobStore {
         let key = (project_id.to_owned(), name.to_owned());
         match self.engine().graphs.read().by_name.get(&key) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
+            // To the letter, if a graph can be called so.
             None => Err(Error::UnknownGraph {
-                graph: name.to_owned(),
+                graph: excerpt_over(NAME_BYTES_MAX, name),
             }),
         }
     }
