@@ -505,7 +505,8 @@ impl List {
     }
 
     /// Has the whole list counted where only a scan can tell: it goes through all jobs,
-    /// whatever the limit. By state and order alone [`Page::total`](crate::Page::total) is
+    /// whatever the limit. The page comes first: where [`List::on_progress`] stops the count,
+    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
     /// there without it.
     ///
     /// # Examples
