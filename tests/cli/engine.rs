@@ -96,6 +96,7 @@ fn a_live_engine_is_asked_through_its_control_socket() {
 fn without_ages(text: &str) -> String {
     const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];
     let words = |line: &str| {
+        let line = line.replace("just now", "");
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_time = |n: usize| {
             let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -106,7 +107,7 @@ fn without_ages(text: &str) -> String {
                     .is_some_and(|w| is_unit(w) && is_number(&words[n].trim_matches('(')))
         };
         let kept = (0..words.len()).filter(|&n| !is_time(n)).map(|n| words[n]);
-        kept.collect::<Vec<_>>().join(" ").replace("just now", "") + "\n"
+        kept.collect::<Vec<_>>().join(" ") + "\n"
     };
     text.lines().map(words).collect()
 }
