@@ -69,10 +69,24 @@ impl JobStore {
         self.backup_with(dir, |_| {})
     }
 
-    /// The same, and `progress` is told of it after each file and each MiB.
+    /// [`JobStore::backup`] whose `progress` is told of it after each file and each MiB. It
+    /// runs on this thread: the backup waits for it, and so does packing.
     ///
     /// # Errors
     /// Those of [`JobStore::backup`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::JobStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = JobStore::open(dir.join("store"))?;
+    /// let copied = store.backup_with(dir.join("copy"), |copied| {
+    ///     eprintln!("{} of {} bytes", copied.bytes, copied.of);
+    /// })?;
+    /// assert_eq!(copied.bytes, copied.of);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn backup_with(
         &self,
         dir: impl AsRef<Path>,

@@ -71,7 +71,8 @@ pub struct Change {
     pub sequence: Option<u64>,
     /// The job's id; none of a gap, nor once the job is purged.
     pub id: Option<JobId>,
-    /// When it happened; none of a gap.
+    /// When it happened, to the millisecond; none of a gap, and it may be missing of the
+    /// submission of a job that is purged.
     pub at: Option<SystemTime>,
     /// What happened.
     pub kind: ChangeKind,
@@ -128,11 +129,34 @@ impl Graph {
         })
     }
 
-    /// The same of one job. A gap may hold changes of others only.
+    /// What happens to one job, behind a position or from the beginning: the changes of
+    /// [`Graph::changes`] that are its own, its purge included. A gap
+    /// ([`ChangeKind::Gone`]) may hold changes of others only.
+    ///
+    /// # Cost
+    /// That of the graph's feed, all of which is gone through: from a position as near as
+    /// is known.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and of
     /// [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.run(&id)?.complete(Outcome::succeeded())?;
+    /// let mut kinds = Vec::new();
+    /// for change in movie.job_changes(&id, None)? {
+    ///     kinds.push(change?.kind);
+    /// }
+    /// let ended = ChangeKind::Completed(Outcome::succeeded());
+    /// assert_eq!(kinds, [ChangeKind::Submitted, ChangeKind::Started, ended]);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn job_changes(&self, id: impl AsRef<str>, from: Option<&Position>) -> Result<Changes> {
         let mut changes = self.changes(from)?;
         let (sequence, _) = self.resolve_to_read(id.as_ref())?;
@@ -140,10 +164,24 @@ impl Graph {
         Ok(changes)
     }
 
-    /// The end of the feed as it is now.
+    /// The end of the feed as it is now: behind all that is durable.
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// // Only what happens from now on.
+    /// let mut changes = movie.changes(Some(&movie.position()?))?;
+    /// assert!(changes.next().is_none());
+    /// movie.cancel(&id)?;
+    /// assert!(changes.next().is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn position(&self) -> Result<Position> {
         self.check()?;
         let durable_lsn = self.engine().durable_lsn.load(Ordering::Acquire);
@@ -170,15 +208,47 @@ pub struct Changes {
 
 impl Changes {
     /// Up to where it was read: a feed from here goes on behind it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// while let Some(change) = changes.next() {
+    ///     println!("{:?}", change?.kind);
+    /// }
+    /// let kept = changes.position().to_string(); // in a file, say
+    ///
+    /// movie.cancel(&id)?;
+    /// assert_eq!(movie.changes(Some(&kept.parse()?))?.count(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn position(&self) -> Position {
         Position::new(&self.graph.core, self.feed.seen())
     }
 
-    /// The next change, if there is one now or within the timeout.
+    /// The next change, if there is one now or within the timeout; blocks meanwhile.
     ///
     /// # Errors
     /// Those of reading: see the iterator.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// while let Some(change) = changes.next_timeout(Duration::from_millis(1))? {
+    ///     println!("{:?}: {:?}", change.id, change.kind);
+    ///     // Once that is dealt with, keep `change.position`.
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
@@ -197,6 +267,23 @@ impl Changes {
     /// The next change, or who is woken once there may be one; for streams of any async
     /// runtime. It reads from the files, which are nearly always in the system's cache.
     /// In interval mode nobody is woken by a sync: poll again after the interval.
+    ///
+    /// # Errors
+    /// Those of reading: see the iterator. After one it is not to be polled again.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Request};
+    /// use std::future::poll_fn;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// let next = poll_fn(|context| changes.poll_next(context));
+    /// let change = futures::executor::block_on(next)?; // in an async engine: `next.await?`
+    /// assert_eq!(change.kind, ChangeKind::Submitted);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
         loop {
             let waiter = self.listed();
@@ -336,7 +423,8 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A place in a graph's feed: opaque text, to be handed back as it is.
+/// A place in a graph's feed: opaque text of 58 characters, to be handed back as it is. It
+/// holds as long as its graph is there; text that is none is [`Error::InvalidPosition`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The 19 digits of its graph.

@@ -22,6 +22,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Cheap to clone, so that one failed commit can answer every caller that waited
 /// for it. Expected results (a job that was complete already, an id that exists
 /// with the same request) are not errors but values of the calls themselves.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Error, JobStore, Outcome};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// match movie.complete("import-17", Outcome::succeeded()) {
+///     Ok(done) => println!("{done:?}"),
+///     Err(Error::UnknownJob { id }) => println!("there is no job {id}"),
+///     Err(Error::CommitUnknown { why, .. }) => println!("reopen the store and look: {why}"),
+///     Err(error) => println!("{error}; a client is told {}", error.failure().to_json()),
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -145,9 +159,9 @@ pub enum Error {
     /// JSON nested deeper than allowed.
     #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
     TooDeep {
-        /// "body", "detail" or "request".
+        /// "body", "detail" or "value".
         what: &'static str,
-        /// Its depth.
+        /// Its depth, in levels.
         given: usize,
         /// The bound.
         max: usize,
@@ -583,7 +597,12 @@ pub(crate) fn excerpt(given: &str) -> String {
 
 /// What was given as an id, whole where it is as long as ids are.
 pub(crate) fn excerpt_id(given: &str) -> String {
-    match given.len() <= ID_CHARACTERS_MAX {
+    excerpt_over(ID_CHARACTERS_MAX, given)
+}
+
+/// What was given, whole where it has no more than so many bytes.
+pub(crate) fn excerpt_over(bytes: usize, given: &str) -> String {
+    match given.len() <= bytes {
         true => given.to_owned(),
         false => excerpt(given),
     }

@@ -36,7 +36,15 @@ use crate::storage::block::{BLOCK_STATUS, Row};
 impl Graph {
     /// The jobs of a list as lines of JSON, each a whole job: id, state, request, outcome
     /// and times (milliseconds since 1970). All of them at one instant, however many: the
-    /// list's limits do not count here. [`Graph::import`] is the inverse.
+    /// list's limits do not count here, its offset and cursor do. [`Graph::import`] is the
+    /// inverse.
+    ///
+    /// A line, without what does not apply:
+    /// ```json
+    /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
+    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
+    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+    /// ```
     ///
     /// Values under secret keys are written as `"******"`, unless
     /// [`Export::reveal_secrets`] is called.
@@ -85,6 +93,10 @@ enum Form {
 }
 
 /// The lines of a graph's jobs, on their way out: from [`Graph::export`].
+///
+/// It keeps the store open and the files it needs, so let go of it when all is written; one
+/// that is kept too long expires as a page does
+/// ([`Options::page_lifetime`](crate::Options::page_lifetime)).
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
@@ -134,6 +146,23 @@ impl Export {
     ///
     /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
     /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ImportOptions, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_json(r#"{"secretKey": "hunter2"}"#)?;
+    /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
+    /// let mut lines = Vec::new();
+    /// movie.export(List::new())?.reveal_secrets().write_all(&mut lines)?;
+    ///
+    /// let elsewhere = JobStore::in_memory()?.create_graph("10001", "movie")?;
+    /// elsewhere.import(&lines[..], ImportOptions::new())?;
+    /// let job = elsewhere.job(&id)?.ok_or("it was imported")?;
+    /// assert_eq!(job.request().body(), r#"{"secretKey":"hunter2"}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn reveal_secrets(mut self) -> Export {
         self.reveals = true;
@@ -147,6 +176,21 @@ impl Export {
     /// [`Error::IndexUnavailable`] and [`Error::PageExpired`] from the store. Lines of a
     /// call that failed may have been written in part; [`Export::cursor`] is then where
     /// they began.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut export = movie.export(List::new())?;
+    /// let mut file = Vec::new();
+    /// while export.write_some(&mut file)? {
+    ///     eprintln!("{} of {} jobs", export.jobs(), export.of());
+    /// }
+    /// # assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
         let snapshot = self.snapshot.clone();
         let newest_first = snapshot.newest_first;
@@ -216,17 +260,47 @@ impl Export {
         Ok(true)
     }
 
-    /// Writes all lines that are left.
+    /// Writes all lines that are left, and flushes the writer.
     ///
     /// # Errors
     /// Those of [`Export::write_some`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List, OutcomeKind};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let mut export = movie.export(List::new().outcome(OutcomeKind::Failed))?;
+    /// export.write_all(std::io::stdout().lock())?;
+    /// eprintln!("{} jobs failed", export.jobs());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn write_all(&mut self, mut out: impl Write) -> Result<()> {
         while self.write_some(&mut out)? {}
         out.flush().map_err(|e| Error::output(&e))
     }
 
     /// Where an export of the same list goes on behind what was written; it is another
-    /// instant then.
+    /// instant then. `None` as long as nothing was written.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut lines = Vec::new();
+    /// let mut export = movie.export(List::new())?;
+    /// export.write_all(&mut lines)?;
+    ///
+    /// // Tomorrow: only what came since. The cursor can be kept as text.
+    /// movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let rest = export.cursor().map_or(List::new(), |cursor| List::new().cursor(&cursor));
+    /// let mut export = movie.export(rest)?;
+    /// export.write_all(&mut lines)?;
+    /// assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         if self.jobs == self.of && self.is_stopped() {
@@ -236,20 +310,21 @@ impl Export {
         Some(Cursor::new(&self.graph.core, &self.list, place))
     }
 
-    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: these
-    /// are not all of them, and [`Export::cursor`] goes on there, once they are written.
+    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: those
+    /// found are not all there are, and [`Export::cursor`] goes on there, once they are
+    /// written.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped_at.is_some()
     }
 
-    /// How many jobs were written.
+    /// How many jobs were written up to now.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs
     }
 
-    /// How many there are.
+    /// How many jobs it writes in all.
     #[must_use]
     pub fn of(&self) -> u64 {
         self.of

@@ -37,7 +37,23 @@ const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// [`&JobId`](JobId) or `&str`.
 ///
 /// Every write here blocks until it is durable; [`Graph::queue`] has the same
-/// writes without blocking.
+/// writes without blocking. What the calls are for, in the order of a job's life, is in the
+/// [crate's documentation](crate#from-a-request-to-its-end).
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, List, Outcome, Request, State};
+/// # let store = JobStore::in_memory()?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+/// movie.start(&id)?;
+/// movie.complete(&id, Outcome::succeeded())?;
+/// assert_eq!(movie.count(State::Complete)?, 1);
+/// for job in &movie.list(List::new().newest_first().limit(10))? {
+///     println!("{:?}", job?.outcome());
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Graph {
     pub(crate) handle: Arc<Handle>,
@@ -95,19 +111,20 @@ impl Graph {
         &self.handle.engine
     }
 
-    /// The id of the project it belongs to.
+    /// The id of the project it belongs to: 1 to 255 bytes.
     #[must_use]
     pub fn project_id(&self) -> &str {
         &self.core.project
     }
 
-    /// Its name.
+    /// Its name: 1 to 255 bytes.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.core.name
     }
 
-    /// The 19 digits that the ids it makes begin with.
+    /// The 19 digits that the ids it makes begin with: drawn when it was made, and the
+    /// same in every copy of the store.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.core.ids.number()
@@ -128,7 +145,8 @@ impl Graph {
         self.engine().check_writable()
     }
 
-    /// Records a request as a pending job and gives it an id.
+    /// Records a request as a pending job and gives it an id: 55 characters, the
+    /// graph's [number](Graph::number) and a version 7 UUID.
     ///
     /// # Durability
     /// When this returns, the job survives a kill of the process and a power cut
@@ -140,6 +158,19 @@ impl Graph {
     /// write: [`Error::DiskFull`] (nothing recorded), [`Error::CommitUnknown`] (the
     /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`]. A
     /// million jobs after the index failed, [`Error::IndexUnavailable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+    /// let body = Body::from_json(r#"{"edgesetPath": "movies/edges.csv"}"#)?;
+    /// let id = movie.submit(Request::new("import_graph", url, body)?)?; // durable now
+    /// println!("accepted as {id}");
+    /// assert_eq!(movie.count(State::Pending)?, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn submit(&self, request: Request) -> Result<JobId> {
         let _span = call_span!("submit", self);
         let id = created(self.engine().commit(self.submit_operation(request)?))?;
@@ -148,10 +179,27 @@ impl Graph {
     }
 
     /// Records several requests in one commit: all of them, in their order and next
-    /// to each other, or none. At most 100000 requests and 256 MiB.
+    /// to each other, or none. At most 100000 requests and 256 MiB; of none nothing is
+    /// recorded.
+    ///
+    /// # Cost
+    /// One sync for all: for many requests far less than as many [`Graph::submit`]s.
+    /// Other writes wait meanwhile.
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, Result};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = |path: &str| Request::new("import_graph", "/ges", Body::from_value(&[path])?);
+    /// let requests: Vec<Request> = ["a.csv", "b.csv"].map(request).into_iter().collect::<Result<_>>()?;
+    /// let ids = movie.submit_all(requests)?; // both, or an error and none
+    /// assert_eq!(ids.len(), 2);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<Vec<JobId>> {
         let _span = call_span!("submit_all", self);
         let operation = self.submit_all_operation(requests)?;
@@ -167,9 +215,29 @@ impl Graph {
     /// A job with this id and the same request is left as it is; so this call can
     /// be repeated when its answer was lost.
     ///
+    /// # Cost
+    /// That of [`Graph::submit`], and of looking the id up: nothing on the disk for
+    /// nearly every id that is new. About 10 bytes a job in the index.
+    ///
     /// # Errors
-    /// [`Error::JobIdTaken`] when the id belongs to a job with another request; those
-    /// of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
+    /// [`Error::JobIdTaken`] when the id belongs to a job with another request (compared
+    /// as by [`Graph::find`]), [`Error::JobIdPurged`] while a purged job's tombstone has
+    /// it; those of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request, Submitted};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = || Request::new("import_graph", "/ges", Body::empty());
+    /// movie.submit_as("import-17", request()?)?;
+    /// // The answer was lost: try again.
+    /// let again = movie.submit_as("import-17", request()?)?;
+    /// assert!(matches!(again, Submitted::AlreadyExists(_)));
+    /// let other = Request::new("clear_graph", "/ges", Body::empty())?;
+    /// assert!(matches!(movie.submit_as("import-17", other), Err(Error::JobIdTaken { .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
         let _span = call_span!("submit", self, id.as_ref());
         let id = JobId::new(id)?;
@@ -184,12 +252,25 @@ impl Graph {
         }
     }
 
-    /// Marks a pending job as running.
+    /// Marks a pending job as running. [`Graph::run`] does the same and gives a guard,
+    /// which records the end of work that ends without a word.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] when it is not pending;
-    /// those of every write and of
-    /// looking an id up ([`Graph::job`]).
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
+    /// is not pending; those of every write ([`Graph::submit`]) and of looking an id up
+    /// ([`Graph::job`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.start(&id)?;
+    /// let again = movie.start(&id);
+    /// assert!(matches!(again, Err(Error::IllegalTransition { from: State::Running, .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn start(&self, id: impl AsRef<str>) -> Result<()> {
         let _span = call_span!("start", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
@@ -205,9 +286,25 @@ impl Graph {
     /// completed as cancelled. A job that is complete keeps the outcome it has.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] for a pending job;
-    /// [`Error::OutcomeTooLarge`]; those of every write and of
-    /// looking an id up ([`Graph::job`]).
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a
+    /// pending job; [`Error::OutcomeTooLarge`] for a code over 256 bytes or a message over
+    /// 8 KiB; those of every write ([`Graph::submit`]) and of looking an id up
+    /// ([`Graph::job`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Completion, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.start(&id)?;
+    /// let failed = Outcome::failed("GES.8012", "no such vertex");
+    /// assert_eq!(movie.complete(&id, failed.clone())?, Completion::Done);
+    /// // The first outcome stays.
+    /// let again = movie.complete(&id, Outcome::succeeded())?;
+    /// assert_eq!(again, Completion::AlreadyComplete(failed));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Result<Completion> {
         let (sequence, id) = self.resolve(id.as_ref())?;
         self.complete_sequence(sequence, &id, outcome)
@@ -230,8 +327,26 @@ impl Graph {
     /// as cancelled.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], and those of every write and of
-    /// looking an id up ([`Graph::job`]).
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of every write
+    /// ([`Graph::submit`]) and of looking an id up ([`Graph::job`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Cancellation, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = || Request::new("export_graph", "/ges", Body::empty());
+    /// let waiting = movie.submit(request()?)?;
+    /// assert_eq!(movie.cancel(&waiting)?, Cancellation::CancelledBeforeStart);
+    ///
+    /// movie.submit(request()?)?;
+    /// if let Some(run) = movie.run_next()? {
+    ///     assert_eq!(movie.cancel(run.id())?, Cancellation::Requested);
+    ///     assert!(run.cancel_requested()); // who works on it asks now and then
+    ///     run.complete(Outcome::cancelled())?;
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation> {
         let _span = call_span!("cancel", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
@@ -243,10 +358,24 @@ impl Graph {
         self.cancellation(sequence, self.engine().commit(operation))
     }
 
-    /// Starts a job and hands it over as a guard.
+    /// Starts a pending job and hands it over as a guard, with its request as it was
+    /// submitted, secrets included.
     ///
     /// # Errors
-    /// Those of [`Graph::start`].
+    /// Those of [`Graph::start`]. Where the job is started and cannot be read
+    /// ([`Error::Damaged`], [`Error::Io`]), it is recorded as interrupted.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?; // pending -> running
+    /// run.progress(50, "half of it");
+    /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
         let _span = call_span!("start", self, id.as_ref());
         let (sequence, id) = self.resolve(id.as_ref())?;
@@ -262,8 +391,27 @@ impl Graph {
     /// Starts the oldest pending job and hands it over as a guard; `None` when
     /// nothing is pending. Two callers never get the same job.
     ///
+    /// # Cost
+    /// Without a pending job a look at a number in memory; otherwise a commit, and one
+    /// block is read.
+    ///
     /// # Errors
-    /// Those of every write.
+    /// Those of every write ([`Graph::submit`]), and those of [`Graph::run`] for a job that
+    /// cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// while let Some(run) = movie.run_next()? {
+    ///     println!("{} is to {}", run.id(), run.request().command());
+    ///     run.complete(Outcome::succeeded())?;
+    /// }
+    /// assert!(movie.run_next()?.is_none(), "all is done");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn run_next(&self) -> Result<Option<Run>> {
         self.check_writable()?;
         // A look at the states tells an idle worker without a commit.
@@ -288,8 +436,29 @@ impl Graph {
     /// ([`Recovery::Leave`](crate::Recovery::Leave)), or that was started by its id.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`]; [`Error::IllegalTransition`] when it is not running;
-    /// those of [`Graph::job`].
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
+    /// is not running; [`Error::ReadOnly`] and those of [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, Outcome, Recovery};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # let store = JobStore::open(dir)?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
+    /// # movie.start(movie.submit(request)?)?;
+    /// # store.close()?;
+    /// // An earlier process ended while something outside of it was at work; that goes on.
+    /// let store = JobStore::options().recovery(Recovery::Leave).open(dir)?;
+    /// for found in store.recovered().jobs() {
+    ///     let found = found?;
+    ///     let run = found.graph.attach(found.job.id())?;
+    ///     run.complete(Outcome::succeeded())?;
+    /// }
+    /// # assert_eq!(store.graph("10001", "movie")?.count(jobstore::State::Complete)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn attach(&self, id: impl AsRef<str>) -> Result<Run> {
         let (sequence, id) = self.resolve(id.as_ref())?;
         match self.core.state.read().status.get(sequence) {
@@ -303,15 +472,29 @@ impl Graph {
         self.guard(sequence)
     }
 
-    /// A job by its id.
+    /// A job by its id, as it is now; `None` when there is none. One that was purged is
+    /// none, too: [`Graph::tombstone`] tells them apart.
     ///
     /// # Cost
     /// Ids that the graph made lead to their job without the index; one block is
-    /// read and decompressed.
+    /// read and decompressed. Times and outcome are a row of the index.
     ///
     /// # Errors
     /// [`Error::InvalidJobId`], [`Error::GraphDropped`], [`Error::Closed`],
     /// [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let job = movie.job(&id)?.ok_or("it was just submitted")?;
+    /// assert_eq!(job.state(), State::Pending);
+    /// println!("{} since {:?}", job.request().command(), job.submitted_at());
+    /// assert!(movie.job("import-17")?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn job(&self, id: impl AsRef<str>) -> Result<Option<Job>> {
         let _span = call_span!("job", self, id.as_ref());
         self.check()?;
@@ -324,12 +507,31 @@ impl Graph {
     /// By the order of their commits: oldest first, or [`List::newest_first`].
     ///
     /// # Cost
-    /// Unless its filter scans, see [`List`]: a copy of the states of the jobs shown, under a lock that writers wait for:
-    /// microseconds, whatever the offset. The jobs are read as the page is.
+    /// By state and order alone, a copy of the states of the jobs shown, under a lock that
+    /// writers wait for: microseconds, whatever the offset. What other filters cost, says
+    /// [`List`]. The jobs are read as the page is.
     ///
     /// # Errors
     /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]. Of a list that scans or has a limit in bytes also
+    /// [`Error::Damaged`], [`Error::Io`] and [`Error::IndexUnavailable`]; of one by
+    /// [`List::body_value`] [`Error::InvalidPointer`], [`Error::InvalidJson`] and
+    /// [`Error::TooDeep`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// // What is still to be done, and how much of it there is.
+    /// let list = List::new().state(State::Pending).state(State::Running);
+    /// let page = movie.list(list.limit(10))?;
+    /// println!("{} of {:?}", page.len(), page.total());
+    /// page.write_json(std::io::stdout().lock())?; // {"jobs":[...],"result":"success"}
+    /// # assert_eq!(page.total(), Some(1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn list(&self, list: List) -> Result<Page> {
         let _span = call_span!("list", self);
         self.check()?;
@@ -371,10 +573,21 @@ impl Graph {
         })
     }
 
-    /// How many jobs are in this state, exactly and at once.
+    /// How many jobs are in this state: exactly, a number in memory.
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.start(&id)?;
+    /// assert_eq!((movie.count(State::Pending)?, movie.count(State::Running)?), (0, 1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn count(&self, state: State) -> Result<u64> {
         self.check()?;
         Ok(self
@@ -398,6 +611,17 @@ impl Graph {
 
     /// The same writes for engines that must not block: each is queued and gives a
     /// [`Ticket`], which is a future and can be waited for. See [`Queue`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// let id = ticket.wait()?; // in an async engine: `ticket.await?`
+    /// # assert!(movie.job(&id)?.is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn queue(&self) -> Queue<'_> {
         Queue::new(self)
@@ -407,9 +631,22 @@ impl Graph {
     /// full.
     ///
     /// # Errors
-    /// [`Error::Busy`]; [`Error::RequestTooLarge`], [`Error::GraphDropped`],
-    /// [`Error::ReadOnly`], [`Error::Closed`]. Those of the commit come from the
-    /// ticket.
+    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
+    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
+    /// [`Error::Closed`]. Those of the commit come from the ticket.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
+    ///     Ok(ticket) => println!("accepted as {}", ticket.wait()?),
+    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn try_submit(&self, request: Request) -> Result<Ticket<JobId>> {
         Ticket::try_new(&self.handle, self.submit_operation(request)?, created)
     }

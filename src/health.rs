@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::clock;
 
-/// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health).
+/// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health),
+/// which has an example. Where several things are wrong, it tells of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {

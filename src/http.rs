@@ -53,6 +53,7 @@ mod auth;
 pub(crate) mod control;
 mod encoding;
 mod failure;
+mod find;
 mod incoming;
 mod limits;
 mod list;

@@ -44,6 +44,18 @@ pub enum OnBadLine {
 }
 
 /// How to import: see [`Graph::import`].
+///
+/// # Examples
+/// ```
+/// use jobstore::{Error, ImportOptions, JobStore, OnBadLine};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// let strict = movie.import(&b"no job\n"[..], ImportOptions::new());
+/// assert!(matches!(strict, Err(Error::BadLine { line: 1, .. })));
+/// let skipping = ImportOptions::new().on_bad_line(OnBadLine::Skip);
+/// assert_eq!(movie.import(&b"no job\n"[..], skipping)?.bad, 1);
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct ImportOptions {
@@ -51,12 +63,12 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Stops at a bad line.
+    /// The defaults: it stops at a bad line.
     pub fn new() -> ImportOptions {
         ImportOptions::default()
     }
 
-    /// What becomes of a line that is no job.
+    /// What becomes of a line that is no job; [`OnBadLine::Stop`] by default.
     pub fn on_bad_line(mut self, what: OnBadLine) -> ImportOptions {
         self.on_bad_line = what;
         self
@@ -75,7 +87,7 @@ pub struct ImportReport {
     pub bad: u64,
     /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
     pub bad_lines: Vec<(u64, String)>,
-    /// Lines read.
+    /// Lines read, empty ones included.
     pub lines: u64,
 }
 
@@ -93,7 +105,12 @@ impl Graph {
     /// here: the next open recovers it.
     ///
     /// # Durability
-    /// As [`Graph::submit_all`]: each commit of up to 4096 lines wholly or not at all.
+    /// As [`Graph::submit_all`]: each commit of up to 4096 lines, some 4 MiB, wholly or not
+    /// at all.
+    ///
+    /// # Cost
+    /// Memory for the lines of one commit. An id that is new costs nothing on the disk,
+    /// nearly always; one that is there costs reading its job's block.
     ///
     /// # Errors
     /// [`Error::BadLine`] with the line's number: text that is no job, an id that belongs
@@ -118,10 +135,28 @@ impl Graph {
         self.import_with(reader, options, |_| {})
     }
 
-    /// The same, and `progress` is told after each commit.
+    /// [`Graph::import`] whose `progress` is told after each commit, with what was done up
+    /// to then, and at the end. It runs on this thread: the import waits for it.
     ///
     /// # Errors
     /// Those of [`Graph::import`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{ImportOptions, JobStore, OnBadLine};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let lines = concat!(r#"{"command":"clear_graph","url":"/ges"}"#, "\n", "no job\n");
+    /// let options = ImportOptions::new().on_bad_line(OnBadLine::Skip);
+    /// let done = movie.import_with(lines.as_bytes(), options, |so_far| {
+    ///     eprintln!("{} lines, {} jobs", so_far.lines, so_far.imported);
+    /// })?;
+    /// for (line, problem) in &done.bad_lines {
+    ///     eprintln!("line {line}: {problem}");
+    /// }
+    /// assert_eq!((done.imported, done.bad), (1, 1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn import_with(
         &self,
         reader: impl io::Read,

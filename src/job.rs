@@ -64,7 +64,24 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// A job: its request, its state, and what is known of its life.
+/// A job: its request, its state, and what is known of its life, as it was when it was read.
+///
+/// Cheap to clone, and it keeps no file open. `Debug` never shows the body.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Outcome, Request, State};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+/// movie.run(&id)?.complete(Outcome::succeeded())?;
+/// if let Some(job) = movie.job(&id)? {
+///     assert_eq!(job.state(), State::Complete);
+///     println!("{} {:?}", job.request().command(), job.outcome());
+///     println!("from {:?} to {:?}", job.started_at(), job.finished_at());
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Job {
     pub(crate) id: JobId,
@@ -111,8 +128,8 @@ impl Job {
     }
 
     /// The same with `"******"` in place of every value under a key that was secret when
-    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys)): as it is
-    /// listed and exported.
+    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys), which has an
+    /// example): as it is listed and exported.
     #[must_use]
     pub fn masked_request(&self) -> &Request {
         &self.masked
@@ -127,38 +144,40 @@ impl Job {
         self.is_redacted
     }
 
-    /// How it ended, once it is complete.
+    /// How it ended; there if it is complete, and only then.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
     /// How far it says it is, while it is running under a [`Run`](crate::Run) of
-    /// this process that said so.
+    /// this process that said so ([`Run::progress`](crate::Run::progress)).
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
         self.progress.as_ref()
     }
 
-    /// Whether it is running and was asked to stop.
+    /// Whether it is running and was asked to stop ([`Graph::cancel`](crate::Graph::cancel)).
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         self.cancel_requested
     }
 
-    /// When it was recorded, to the millisecond.
+    /// When it was recorded, to the millisecond, by the store's clock
+    /// ([`Options::clock`](crate::Options::clock)).
     #[must_use]
     pub fn submitted_at(&self) -> SystemTime {
         self.submitted_at
     }
 
-    /// When it was started, if it was.
+    /// When it was started, to the millisecond, if it was; of one that was started again,
+    /// the last time.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
         self.started_at
     }
 
-    /// When it ended, if it did.
+    /// When it ended, to the millisecond, if it did.
     #[must_use]
     pub fn finished_at(&self) -> Option<SystemTime> {
         self.finished_at

@@ -25,9 +25,72 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (submit, start,
-//! complete, cancel, list). [`Options`] says how a store is opened, [`Durability`]
-//! what a crash can take, [`Recovery`] what becomes of jobs that were running.
+//! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (all that is done with jobs).
+//! [`Options`] says how a store is opened, [`Durability`] what a crash can take,
+//! [`Recovery`] what becomes of jobs that were running.
+//!
+//! # From a request to its end
+//!
+//! | what | calls |
+//! |---|---|
+//! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
+//! | work | [`run_next`](Graph::run_next) and [`run`](Graph::run) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
+//! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
+//! | list | [`list`](Graph::list) with a [`List`] gives a [`Page`]: jobs, or the contract's JSON |
+//! | find | [`find`](Graph::find) by the request; [`List`] by state, outcome, command, time, url and body |
+//! | follow | [`wait`](Graph::wait) and [`ended`](Graph::ended) for one job's end; [`changes`](Graph::changes) for all that happens |
+//! | forget | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand [`purge`](Graph::purge) |
+//! | move | [`export`](Graph::export) and [`import`](Graph::import), lines of JSON |
+//! | back up | [`JobStore::backup`], of a store at work |
+//! | look after | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
+//!
+//! Writes block until they are durable. In an async engine, [`Graph::queue`] has the same
+//! writes as futures, each a [`Ticket`]; no runtime is named. What goes wrong is an
+//! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
+//! is given and whatever the files hold.
+//!
+//! ```
+//! use jobstore::{Body, JobStore, List, Request, Retention, State};
+//! use std::time::Duration;
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let store = JobStore::open(dir.join("jobs"))?;
+//! let movie = store.graph_or_create("10001", "movie")?;
+//! let month = Duration::from_secs(30 * 24 * 3600);
+//! movie.set_retention(Some(Retention::new().keep_for(month)))?; // else all is kept
+//! let request = || Request::new("clear_graph", "/ges", Body::empty());
+//! let id = movie.submit_once("click 17", request()?)?.id().clone(); // however often
+//!
+//! let page = movie.list(List::new().state(State::Pending).newest_first().limit(20))?;
+//! println!("{} of {:?}", page.len(), page.total());
+//! if let Some(job) = movie.find(&request()?)?.next().transpose()? {
+//!     assert_eq!(*job.id(), id); // the newest job of that request
+//! }
+//!
+//! movie.cancel(&id)?;
+//! let ended = movie.wait(&id, Duration::from_secs(1))?;
+//! println!("{:?}", ended.map(|job| job.outcome().cloned()));
+//! for change in movie.changes(None)? {
+//!     println!("{:?}", change?.kind); // Submitted, Completed(..)
+//! }
+//!
+//! store.backup(dir.join("backup"))?; // opens as a store
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what comes with it |
+//! |---|---|
+//! | `redb` | a second engine for the index: [`Options::index`] |
+//! | `archive` | purged jobs go to compressed lines first: `Retention::archive_to` |
+//! | `http` | the list over HTTP, metrics, a control socket: the module `http`, `JobStore::control` |
+//! | `cli` | the program `jobstore`, for the people who run an engine |
+//!
+//! # What is kept where
 //!
 //! The log of checked frames is the truth; the index is derived from it and may be
 //! thrown away. The files are described byte by byte in the module `format`.

@@ -106,15 +106,31 @@ impl List {
         List::default()
     }
 
-    /// Passes over so many jobs of the list. Past its end the page is empty.
+    /// Passes over so many jobs of the list; 0 unless it is said. Past its end the page is
+    /// empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// # use jobstore::{Body, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # for _ in 0..120 {
+    /// #     movie.submit(Request::new("vertex_query", "/ges", Body::empty())?)?;
+    /// # }
+    /// // The third page of 50, of 120 jobs; any page costs the same.
+    /// let page = movie.list(List::new().offset(100).limit(50))?;
+    /// assert_eq!((page.len(), page.total()), (20, Some(120)));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn offset(mut self, jobs: u64) -> List {
         self.offset = jobs;
         self
     }
 
-    /// Shows at most so many jobs: 1 to 100000. Anything else is
-    /// [`Error::PageLimit`] when the list is asked for.
+    /// Shows at most so many jobs: 1 to 100000, and 100000 unless it is said. Anything
+    /// else is [`Error::PageLimit`] when the list is asked for.
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> List {
         self.limit = jobs;
@@ -122,15 +138,44 @@ impl List {
     }
 
     /// Shows jobs in this state only; said several times, in any of these states.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # movie.cancel(movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?)?;
+    /// movie.start(&id)?;
+    /// let open = List::new().state(State::Pending).state(State::Running);
+    /// assert_eq!(movie.list(open)?.total(), Some(1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn state(mut self, state: State) -> List {
         self.states = self.states.with(state);
         self
     }
 
-    /// Ends the page before it has more bytes of JSON than this, or behind its first job;
-    /// with the limit in jobs, whichever comes first. It costs reading the page's blocks
-    /// once more.
+    /// Ends the page before it has more bytes of JSON than this ([`Page::to_json`]), or
+    /// behind its first job; with the limit in jobs, whichever comes first. It costs
+    /// reading the page's blocks once more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// for n in 0..100 {
+    ///     movie.submit(Request::new("vertex_query", "/ges", Body::from_value(&n)?)?)?;
+    /// }
+    /// let page = movie.list(List::new().limit_bytes(4096))?;
+    /// assert!(page.to_json()?.len() <= 4096);
+    /// assert!(page.next().is_some(), "the others come on the next pages");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    ///
+    /// [`Page::to_json`]: crate::Page::to_json
     #[must_use]
     pub fn limit_bytes(mut self, bytes: u64) -> List {
         self.limit_bytes = Some(bytes);
@@ -169,13 +214,42 @@ impl List {
     }
 
     /// Shows jobs that ended in this way only; said several times, in any of these.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Outcome, OutcomeKind, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// run.complete(Outcome::partially_failed("GES.8011", "3 lines were no edges"))?;
+    /// // What is there to be looked after?
+    /// let list = List::new().outcome(OutcomeKind::Failed).outcome(OutcomeKind::PartiallyFailed);
+    /// assert_eq!(movie.list(list)?.len(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn outcome(mut self, kind: OutcomeKind) -> List {
         self.filter.add_outcome(kind);
         self
     }
 
-    /// Shows jobs with this command only; said several times, with any of these.
+    /// Shows jobs with this command only, the whole of it; said several times, with any of
+    /// these.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
+    /// let list = List::new().command("clear_graph").command("import_graph");
+    /// assert_eq!(movie.list(list)?.len(), 1);
+    /// assert!(movie.list(List::new().command("clear"))?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> List {
         self.filter.texts.commands.push(command.into());
@@ -212,6 +286,19 @@ impl List {
 
     /// Shows jobs whose url has this text in it; said several times, all of these. See
     /// [`List::url_prefix`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+    /// movie.submit(Request::new("import_graph", url, Body::empty())?)?;
+    /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
+    /// let list = List::new().url_contains("/movie/").url_contains("action_id=import");
+    /// assert_eq!(movie.list(list)?.len(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn url_contains(mut self, text: impl Into<String>) -> List {
         self.filter.texts.in_url.push(Needle(text.into()));
@@ -219,9 +306,22 @@ impl List {
     }
 
     /// Shows jobs whose body has this in its JSON text; said several times, all of these.
-    /// It is the text as the list shows it: without white space between values, and with
-    /// the escapes that the request came with. [`List::body_value`] finds a value however
-    /// it is written.
+    /// It is the text as the list shows it: without white space between values, with the
+    /// escapes that the request came with, and with `"******"` for values that are secret.
+    /// [`List::body_value`] finds a value however it is written.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_json(r#"{ "path": "obs/edges.csv" }"#)?;
+    /// movie.submit(Request::new("import_graph", "/ges", body)?)?;
+    /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
+    /// assert_eq!(movie.list(List::new().body_contains("edges.csv"))?.len(), 1);
+    /// assert_eq!(movie.list(List::new().body_contains(r#""path":"obs/"#))?.len(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn body_contains(mut self, text: impl Into<String>) -> List {
         self.filter.texts.in_body.push(Needle(text.into()));
@@ -238,6 +338,21 @@ impl List {
     ///
     /// A pointer that is none is [`Error::InvalidPointer`], and a value that is no JSON
     /// [`Error::InvalidJson`] or [`Error::TooDeep`], when the list is asked for.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_json(r#"{"parallel": {"edge": 8}, "files": ["a.csv", "b.csv"]}"#)?;
+    /// movie.submit(Request::new("import_graph", "/ges", body)?)?;
+    /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
+    /// let list = List::new().body_value("/parallel", r#"{"edge": 8}"#).body_value("/files/1", r#""b.csv""#);
+    /// assert_eq!(movie.list(list)?.len(), 1);
+    /// // Numbers are compared by their text.
+    /// assert!(movie.list(List::new().body_value("/parallel/edge", "8.0"))?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn body_value(mut self, pointer: impl Into<String>, json: impl Into<String>) -> List {
         let value = (pointer.into(), Needle(json.into()));
@@ -299,49 +414,112 @@ impl List {
         self
     }
 
-    /// Shows jobs that were submitted then or later, by the clock, to the millisecond.
+    /// Shows jobs that were submitted then or later, by the clock, to the millisecond; said
+    /// again, it is the last time that counts, as for all six of these.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let hour = Duration::from_secs(3600);
+    /// let last_hour = List::new().submitted_from(SystemTime::now() - hour);
+    /// assert_eq!(movie.list(last_hour)?.len(), 1);
+    /// let hour_before = List::new()
+    ///     .submitted_from(SystemTime::now() - 2 * hour)
+    ///     .submitted_before(SystemTime::now() - hour);
+    /// assert!(movie.list(hour_before)?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn submitted_from(mut self, time: SystemTime) -> List {
         self.filter.submitted.from = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that were submitted before then.
+    /// Shows jobs that were submitted before then: see [`List::submitted_from`].
     #[must_use]
     pub fn submitted_before(mut self, time: SystemTime) -> List {
         self.filter.submitted.to = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that were started then or later; none that was not.
+    /// Shows jobs that were started then or later; none that was not. See
+    /// [`List::started_before`].
     #[must_use]
     pub fn started_from(mut self, time: SystemTime) -> List {
         self.filter.started.from = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that were started before then.
+    /// Shows jobs that were started before then; none that was not.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.start(&id)?;
+    /// // What has run for more than an hour?
+    /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    /// let list = List::new().state(State::Running).started_before(hour_ago);
+    /// assert!(movie.list(list)?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn started_before(mut self, time: SystemTime) -> List {
         self.filter.started.to = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that ended then or later; none that did not.
+    /// Shows jobs that ended then or later; none that did not. See
+    /// [`List::newest_first`].
     #[must_use]
     pub fn finished_from(mut self, time: SystemTime) -> List {
         self.filter.finished.from = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that ended before then.
+    /// Shows jobs that ended before then; none that did not.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List, OutcomeKind};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // By hand: forget what succeeded more than 30 days ago.
+    /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+    /// let old = List::new().outcome(OutcomeKind::Succeeded).finished_before(then);
+    /// println!("{} jobs are purged", movie.purge(old)?.jobs);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn finished_before(mut self, time: SystemTime) -> List {
         self.filter.finished.to = Some(clock::to_ms(time));
         self
     }
 
-    /// Has the whole list counted where only a scan can tell: it goes through all jobs.
+    /// Has the whole list counted where only a scan can tell: it goes through all jobs,
+    /// whatever the limit. The page comes first: where [`List::on_progress`] stops the count,
+    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
+    /// there without it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let list = List::new().command("clear_graph").limit(1);
+    /// assert_eq!(movie.list(list.clone())?.total(), None);
+    /// assert_eq!(movie.list(list.count_total())?.total(), Some(1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn count_total(mut self) -> List {
         self.count_total = true;
@@ -350,6 +528,10 @@ impl List {
 
     /// Goes on where a page ended: see [`Page::next`](crate::Page::next). An offset counts
     /// from there; what that page's own offset had still to pass over is passed over first.
+    ///
+    /// States, filter and order have to be those of that page, and the graph, or it is
+    /// [`Error::InvalidCursor`] when the list is asked for; the limit may be another.
+    /// [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> List {
         self.cursor = Some(cursor.clone());
@@ -402,7 +584,8 @@ impl List {
     }
 }
 
-/// Where a list goes on: opaque text, to be handed back as it is.
+/// Where a list goes on: opaque text of 68 characters, to be handed back as it is. It holds
+/// as long as its graph is there, also across restarts.
 ///
 /// # Examples
 /// ```

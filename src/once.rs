@@ -107,7 +107,8 @@ enum Look {
 }
 
 impl Queue<'_> {
-    /// Like [`Graph::submit_once`]. A key that is taken is looked up by this call.
+    /// Like [`Graph::submit_once`]. The key is looked up by this call; where its job is
+    /// there, the answer is, too.
     pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
         let graph = self.graph();
         let operation = match graph.look_key(key.as_ref(), &request) {

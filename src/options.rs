@@ -26,19 +26,42 @@ pub enum Durability {
     /// After its commit was handed to the operating system; synced at least this
     /// often. A crash of the process loses nothing that was acknowledged; a crash
     /// of the system or a power cut can take back the last interval, whole commits
-    /// at a time and the latest first, and readers may have seen it.
+    /// at a time and the latest first, and readers may have seen it. 1 ms to 60 s.
     Interval(Duration),
 }
 
 /// What open does with jobs that were running when the store last ended.
 ///
-/// A job with a cancel request ends as cancelled under the first two.
+/// A job with a cancel request ends as cancelled under the first two. Where a repair found
+/// that events were lost, jobs whose end may be among them are interrupted under any.
+///
+/// # Examples
+/// ```
+/// use jobstore::{JobStore, Recovery};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// # let store = JobStore::open(dir)?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
+/// # movie.start(movie.submit(request)?)?;
+/// # store.close()?;
+/// // The engine died at work; its jobs can be done again from their start.
+/// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
+/// for found in store.recovered().jobs() {
+///     let found = found?;
+///     println!("{} {:?}", found.job.id(), found.action); // Requeued
+/// }
+/// # assert_eq!(store.recovered().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
     /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted).
     Interrupt,
-    /// Makes them pending again.
+    /// Makes them pending again; those whose secrets are not known
+    /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
+    /// on them.
     Requeue,
     /// Leaves them running: the engine knows better.
     Leave,
@@ -153,6 +176,17 @@ impl Options {
 
     /// The size of a request's JSON text, in bytes, as it is given and as it is kept
     /// ([`Options::secret_keys`]): 1 KiB to 256 MiB, 16 MiB by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// let store = JobStore::options().request_bytes_max(64 << 10).in_memory()?; // 64 KiB
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_value(&"x".repeat(70_000))?;
+    /// let refused = movie.submit(Request::new("import_graph", "/ges", body)?);
+    /// assert!(matches!(refused, Err(Error::RequestTooLarge { max_bytes: 65_536, .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn request_bytes_max(mut self, bytes: u64) -> Options {
         self.request_bytes_max = bytes;
@@ -180,7 +214,21 @@ impl Options {
         self
     }
 
-    /// When a write is acknowledged; [`Durability::Synced`] by default.
+    /// When a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
+    /// 60 s.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Durability, JobStore};
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// // Jobs that can be asked for again: a power cut may take those of the last 20 ms.
+    /// let interval = Durability::Interval(Duration::from_millis(20));
+    /// let store = JobStore::options().durability(interval).open(dir)?;
+    /// # drop(store);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Options {
         self.durability = durability;
@@ -212,14 +260,25 @@ impl Options {
         self
     }
 
-    /// Where times come from; the system's clock by default.
+    /// Where times come from; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Whether a missing store is created; yes by default.
+    /// Whether a missing store is created; yes by default. If not,
+    /// [`Error::StoreMissing`] at open.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let opened = JobStore::options().create(false).open(dir.join("typo"));
+    /// assert!(matches!(opened, Err(Error::StoreMissing { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn create(mut self, create: bool) -> Options {
         self.create = create;
@@ -290,6 +349,17 @@ impl Options {
     ///
     /// Damage that an open does not come across, such as that of a block of jobs, is
     /// found by [`JobStore::scrub`], and is an error when it is read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::JobStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// // An engine that rather serves what is sound than nothing.
+    /// let store = JobStore::options().tolerant(true).open(dir)?;
+    /// assert!(store.repaired().is_none(), "nothing was damaged");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tolerant(mut self, tolerant: bool) -> Options {
         self.tolerant = tolerant;
@@ -331,7 +401,8 @@ impl Options {
     /// tests of engines. It behaves like one on disk, without the disk.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`].
+    /// [`Error::InvalidOption`], and [`Error::Io`] when the system has no random numbers or
+    /// threads.
     pub fn in_memory(self) -> Result<JobStore> {
         self.check()?;
         JobStore::open_with(self, None)

@@ -139,14 +139,15 @@ impl Outcome {
     }
 
     /// The job did a part of it. Code (at most 256 bytes) and message (at most
-    /// 8 KiB) are the engine's.
+    /// 8 KiB) are the engine's; longer ones are [`Error::OutcomeTooLarge`] when the job is
+    /// completed.
     #[must_use]
     pub fn partially_failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
         Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
     }
 
     /// The job failed. Code (at most 256 bytes) and message (at most 8 KiB) are
-    /// the engine's.
+    /// the engine's; longer ones are [`Error::OutcomeTooLarge`] when the job is completed.
     #[must_use]
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
         Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
@@ -165,10 +166,22 @@ impl Outcome {
         Outcome::of(OutcomeKind::Interrupted)
     }
 
-    /// Adds a detail: any JSON value of at most 64 KiB.
+    /// Adds a detail: anything that serde can serialize, of at most 64 KiB as JSON text and
+    /// 120 levels. Said again, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`], [`Error::TooDeep`], [`Error::OutcomeTooLarge`].
+    /// [`Error::InvalidJson`] when the value has no form in JSON, [`Error::TooDeep`],
+    /// [`Error::OutcomeTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// use std::collections::BTreeMap;
+    /// let counts = BTreeMap::from([("edges", 1200), ("vertices", 40)]);
+    /// let outcome = Outcome::succeeded().with_detail(&counts)?;
+    /// assert_eq!(outcome.detail(), Some(r#"{"edges":1200,"vertices":40}"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn with_detail(self, detail: &(impl Serialize + ?Sized)) -> Result<Outcome> {
         let text = value_to_json("detail", detail)?;
         self.with_compact_detail(text)
@@ -190,10 +203,21 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Adds where the engine keeps the result: at most 1 KiB, opaque to the store.
+    /// Adds where the engine keeps the result: at most 1 KiB, opaque to the store. When the
+    /// job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged) tells it, so that the
+    /// engine can delete the result.
     ///
     /// # Errors
     /// [`Error::OutcomeTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// let outcome = Outcome::succeeded().with_result_ref("results/42.csv")?;
+    /// assert_eq!(outcome.result_ref(), Some("results/42.csv"));
+    /// assert!(Outcome::succeeded().with_result_ref("x".repeat(2000)).is_err());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn with_result_ref(mut self, text: impl Into<String>) -> Result<Outcome> {
         let text = text.into();
         bound("result_ref", text.len(), RESULT_REF_BYTES_MAX)?;
@@ -222,25 +246,25 @@ impl Outcome {
         self.kind
     }
 
-    /// The failure's code.
+    /// The failure's code: at most 256 bytes.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.extra.as_ref()?.code.as_deref()
     }
 
-    /// The failure's message.
+    /// The failure's message: at most 8 KiB.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.extra.as_ref()?.message.as_deref()
     }
 
-    /// The detail's JSON text.
+    /// The detail's JSON text, compact: at most 64 KiB.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.extra.as_ref()?.detail.as_deref()
     }
 
-    /// Where the engine keeps the result.
+    /// Where the engine keeps the result: at most 1 KiB.
     #[must_use]
     pub fn result_ref(&self) -> Option<&str> {
         self.extra.as_ref()?.result_ref.as_deref()

@@ -53,7 +53,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// How many jobs the page shows.
+    /// How many jobs the page shows: 0 to 100000.
     #[must_use]
     pub fn len(&self) -> usize {
         self.snapshot.selection.len as usize
@@ -67,7 +67,19 @@ impl Page {
 
     /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
     /// where only a scan could tell and [`List::count_total`](crate::List::count_total)
-    /// did not ask for it.
+    /// did not ask for it, or was stopped while it counted.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let page = movie.list(List::new().state(State::Pending).offset(40).limit(20))?;
+    /// assert_eq!(page.total(), Some(1)); // of the list, not of this page
+    /// assert_eq!(page.len(), 0);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         self.total
@@ -84,6 +96,26 @@ impl Page {
 
     /// Where the list goes on, if it did at that instant. A list that scans ends its page
     /// soon after its limit, so that it may go on with pages that are empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // All jobs, 1000 at a time, and those that come meanwhile.
+    /// let mut list = List::new().limit(1000);
+    /// loop {
+    ///     let page = movie.list(list.clone())?;
+    ///     for job in &page {
+    ///         println!("{}", job?.id());
+    ///     }
+    ///     match page.next() {
+    ///         Some(cursor) => list = list.cursor(&cursor),
+    ///         None => break,
+    ///     }
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn next(&self) -> Option<Cursor> {
         self.next.clone()
@@ -106,8 +138,21 @@ impl Page {
     /// Each item can be [`Error::Damaged`], [`Error::Io`],
     /// [`Error::IndexUnavailable`] or, after the store was closed,
     /// [`Error::Closed`]; [`Error::PageExpired`] for a job that was purged since and whose
-    /// outcome's texts, or whose tombstone, are kept no more. After an error there are no
-    /// more.
+    /// outcome's texts, or whose tombstone, are kept no more; [`Error::GraphDropped`] for a
+    /// complete job of a graph that was dropped since. After an error there are no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let page = movie.list(List::new().state(State::Complete))?;
+    /// for job in page.jobs() {
+    ///     let job = job?;
+    ///     println!("{} {:?} {:?}", job.id(), job.finished_at(), job.outcome());
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs {
@@ -125,9 +170,26 @@ impl Page {
     /// 16 KiB or more; only this thread writes.
     ///
     /// # Errors
-    /// [`Error::Output`] from the writer, [`Error::Damaged`] and [`Error::Io`] from
-    /// the store's files. What was written up to then is the beginning of a
-    /// document, which no JSON reader takes for a whole one.
+    /// [`Error::Output`] from the writer, [`Error::Damaged`], [`Error::Io`] and
+    /// [`Error::PageExpired`] from the store's files. What was written up to then is the
+    /// beginning of a document, which no JSON reader takes for a whole one.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = Request::new("clear_graph", "/ges", Body::empty())?;
+    /// movie.submit_as("clear-1", request)?;
+    /// let mut out = Vec::new(); // a file, a socket
+    /// movie.list(List::new())?.write_json(&mut out)?;
+    /// let expected = concat!(
+    ///     r#"{"jobs":[{"jobId":"clear-1","status":"pending","#,
+    ///     r#""request":{"command":"clear_graph","url":"/ges","body":{}}}],"result":"success"}"#,
+    /// );
+    /// assert_eq!(String::from_utf8_lossy(&out), expected);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn write_json(&self, writer: impl io::Write) -> Result<()> {
         // What is large passes through without being copied.
         let mut out = io::BufWriter::with_capacity(GATHERED_BYTES, writer);
@@ -140,10 +202,20 @@ impl Page {
     }
 
     /// The contract's success document as one piece of memory; made like that of
-    /// [`Page::write_json`].
+    /// [`Page::write_json`]. 100000 jobs of some 400 bytes make 40 MB.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::Damaged`], [`Error::Io`], [`Error::PageExpired`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let json = movie.list(List::new())?.to_json()?;
+    /// assert_eq!(json, br#"{"jobs":[],"result":"success"}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.write(&mut out)?;
@@ -170,6 +242,20 @@ impl Page {
     ///
     /// # Errors
     /// As for [`Page::write_json`]; after an error there are no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let page = movie.list(List::new())?;
+    /// let mut sent = Vec::new();
+    /// for chunk in page.chunks() {
+    ///     sent.extend(chunk?); // as fast as the client takes it
+    /// }
+    /// assert_eq!(sent, page.to_json()?);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn chunks(&self) -> Chunks {
         Chunks {

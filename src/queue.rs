@@ -25,6 +25,23 @@ use crate::ticket::Ticket;
 /// room when it is polled.
 ///
 /// Calls that take an id look the job up first, which reads a block.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Outcome, Request, Result, State};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// let queue = movie.queue();
+/// let work = async {
+///     let id = queue.submit(Request::new("clear_graph", "/ges", Body::empty())?).await?;
+///     queue.start(&id).await?;
+///     queue.complete(&id, Outcome::succeeded()).await?;
+///     Result::Ok(id)
+/// };
+/// let id = futures::executor::block_on(work)?; // any runtime
+/// assert_eq!(movie.job(&id)?.map(|job| job.state()), Some(State::Complete));
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Queue<'g> {
     graph: &'g Graph,
@@ -55,7 +72,8 @@ impl<'g> Queue<'g> {
         })
     }
 
-    /// Like [`Graph::submit`].
+    /// Like [`Graph::submit`]. Where the queue is full the ticket waits for room;
+    /// [`Graph::try_submit`] refuses instead.
     pub fn submit(&self, request: Request) -> Ticket<JobId> {
         self.ticket(self.graph.submit_operation(request), |_, answer| {
             created(answer)
@@ -152,7 +170,7 @@ impl<'g> Queue<'g> {
 
     /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
     /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened.
+    /// is reopened. [`Run::leave`] shows an async worker.
     pub fn run_next(&self) -> Ticket<Option<Run>> {
         let operation = self.graph.check_writable().map(|()| {
             let graph = self.graph.core.clone();
@@ -162,7 +180,21 @@ impl<'g> Queue<'g> {
     }
 }
 
-/// A store's writes without blocking: from [`JobStore::queue`].
+/// A store's writes without blocking: from [`JobStore::queue`]. Errors, those of bad input
+/// too, come from the ticket.
+///
+/// # Examples
+/// ```
+/// use jobstore::{JobStore, Result};
+/// let store = JobStore::in_memory()?;
+/// futures::executor::block_on(async {
+///     let movie = store.queue().create_graph("10001", "movie").await?;
+///     assert_eq!(movie.name(), "movie");
+///     store.queue().drop_graph("10001", "movie").await?;
+///     Result::Ok(())
+/// })?;
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StoreQueue<'s> {
     store: &'s JobStore,

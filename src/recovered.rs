@@ -67,7 +67,8 @@ impl<'s> Recovered<'s> {
         &self.store.engine().recovered
     }
 
-    /// The number of this boot; outcomes of jobs that it ended carry it.
+    /// The number of this boot, from 1; outcomes of jobs that it ended carry it
+    /// ([`Outcome::boot`](crate::Outcome::boot)).
     #[must_use]
     pub fn boot(&self) -> u64 {
         self.store.boot()
@@ -79,7 +80,7 @@ impl<'s> Recovered<'s> {
         self.store.engine().options.recovery
     }
 
-    /// How many there were.
+    /// How many there were, in all graphs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found().iter().map(|found| found.sequences.len()).sum()
@@ -91,8 +92,17 @@ impl<'s> Recovered<'s> {
         self.found().is_empty()
     }
 
-    /// The jobs, graph by graph. Each is read when it is asked for; those of graphs
-    /// that were dropped since are left out.
+    /// The jobs, graph by graph. Each is read when it is asked for; those that were purged
+    /// since, or whose graph was dropped, are left out.
+    ///
+    /// # Errors
+    /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`] or
+    /// [`Error::Closed`].
+    ///
+    /// [`Error::Damaged`]: crate::Error::Damaged
+    /// [`Error::Io`]: crate::Error::Io
+    /// [`Error::IndexUnavailable`]: crate::Error::IndexUnavailable
+    /// [`Error::Closed`]: crate::Error::Closed
     pub fn jobs(&self) -> impl Iterator<Item = Result<RecoveredJob>> + use<'s> {
         let store = self.store;
         self.found().iter().flat_map(move |found| {

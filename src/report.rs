@@ -97,13 +97,25 @@ impl Damage {
 }
 
 impl Report {
-    /// Whether nothing is damaged.
+    /// Whether nothing is damaged. A fault of the index is no damage: it is made anew.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty() && self.graphs.iter().all(|graph| graph.damaged == 0)
     }
 
-    /// The report as one JSON object.
+    /// The report as one JSON object: fields under their names here.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, Report};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # JobStore::open(dir)?.close()?;
+    /// let kept = JobStore::verify(dir)?.to_json(); // beside a backup, say
+    /// let report: Report = serde_json::from_str(&kept)?;
+    /// assert!(report.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         to_json(self)
@@ -194,7 +206,7 @@ impl Repaired {
         !self.found.is_sound()
     }
 
-    /// What was done, as one JSON object.
+    /// What was done, as one JSON object: fields under their names here.
     #[must_use]
     pub fn to_json(&self) -> String {
         to_json(self)

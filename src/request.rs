@@ -25,6 +25,15 @@ pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
 /// White space outside of strings goes when the body is made; everything else
 /// stays to the letter: number text, key order, duplicate keys, escapes.
 /// `Debug` shows only the length.
+///
+/// # Examples
+/// ```
+/// use jobstore::Body;
+/// let body = Body::from_json(r#"{ "convergence": 1e-5, "alpha": 0.850 }"#)?;
+/// assert_eq!(body.as_str(), r#"{"convergence":1e-5,"alpha":0.850}"#);
+/// assert_eq!(format!("{body:?}"), "Body(34 bytes)");
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body(String);
 
@@ -166,10 +175,20 @@ const BEFORE_BODY: &str = r#","body":"#;
 impl Request {
     /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
     ///
-    /// The size of the whole is bounded by the store it is submitted to.
+    /// The size of the whole is bounded by the store it is submitted to
+    /// ([`Options::request_bytes_max`](crate::Options::request_bytes_max)).
     ///
     /// # Errors
     /// [`Error::EmptyCommand`], [`Error::TextTooLong`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, Request};
+    /// let request = Request::new("clear_graph", "/ges/v1.0/10001/graphs/movie/action", Body::empty())?;
+    /// assert_eq!(request.command(), "clear_graph");
+    /// assert!(matches!(Request::new("", "/ges", Body::empty()), Err(Error::EmptyCommand)));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn new(command: impl Into<String>, url: impl Into<String>, body: Body) -> Result<Request> {
         let (command, url) = (command.into(), url.into());
         if command.is_empty() {
@@ -260,13 +279,13 @@ impl Request {
         }
     }
 
-    /// What is to be done, such as `import_graph`.
+    /// What is to be done, such as `import_graph`: 1 to 256 bytes.
     #[must_use]
     pub fn command(&self) -> &str {
         self.command.of(&self.wire)
     }
 
-    /// The url the request came to.
+    /// The url the request came to: at most 8 KiB.
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.of(&self.wire)

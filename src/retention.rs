@@ -87,15 +87,29 @@ impl Retention {
         Retention::default()
     }
 
-    /// Purges a job when so much time has passed since its end. Time counts as it goes
-    /// by, not as the clock leaps: see [`JobStore::confirm_clock`](crate::JobStore::confirm_clock).
+    /// Purges a job when so much time has passed since its end, within some seconds. Time
+    /// counts as it goes by, not as the clock leaps: see
+    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock).
     #[must_use]
     pub fn keep_for(mut self, age: Duration) -> Retention {
         self.age = Some(age);
         self
     }
 
-    /// The same for jobs that ended in this way; for them it counts instead.
+    /// The same for jobs that ended in this way; for them it counts instead, be it longer or
+    /// shorter.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{OutcomeKind, Retention};
+    /// use std::time::Duration;
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// let policy = Retention::new()
+    ///     .keep_for(30 * DAY)
+    ///     .keep_outcome_for(OutcomeKind::Failed, 180 * DAY)
+    ///     .keep_outcome_for(OutcomeKind::Cancelled, DAY);
+    /// # drop(policy);
+    /// ```
     #[must_use]
     pub fn keep_outcome_for(mut self, kind: OutcomeKind, age: Duration) -> Retention {
         if let Some(of_kind) = self.outcome_ages.get_mut(usize::from(kind.to_stored())) {
@@ -105,7 +119,7 @@ impl Retention {
     }
 
     /// Keeps so many complete jobs, whatever their outcome; the ones submitted first go
-    /// first.
+    /// first. 0 keeps none: each goes soon after its end.
     #[must_use]
     pub fn keep_jobs(mut self, jobs: u64) -> Retention {
         self.jobs = Some(jobs);
@@ -113,7 +127,7 @@ impl Retention {
     }
 
     /// Keeps complete jobs as long as the graph's requests, as they are stored
-    /// (compressed, once they are packed), take no more than this; the ones submitted
+    /// (compressed, once they are packed), take no more bytes than this; the ones submitted
     /// first go first.
     #[must_use]
     pub fn keep_bytes(mut self, bytes: u64) -> Retention {
@@ -121,7 +135,8 @@ impl Retention {
         self
     }
 
-    /// Remembers the id of a purged job for so long; 30 days by default.
+    /// Remembers the id of a purged job for so long; 30 days by default. As long, it is
+    /// [`Error::JobPurged`] to who asks, and cannot be taken again.
     #[must_use]
     pub fn keep_tombstones_for(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
@@ -130,6 +145,18 @@ impl Retention {
 
     /// Remembers the ids of about so many purged jobs; 1 million by default. Each takes
     /// some 40 bytes on the disk.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Retention;
+    /// use std::time::Duration;
+    /// // Many short jobs: a million are kept, and the ids of as many more, for a day.
+    /// let policy = Retention::new()
+    ///     .keep_jobs(1_000_000)
+    ///     .keep_tombstones(1_000_000)
+    ///     .keep_tombstones_for(Duration::from_secs(24 * 3600));
+    /// # drop(policy);
+    /// ```
     #[must_use]
     pub fn keep_tombstones(mut self, jobs: u64) -> Retention {
         self.tombstones = jobs;
@@ -253,7 +280,7 @@ impl PurgeReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tombstone {
-    /// When it was purged.
+    /// When it was purged, to the millisecond.
     pub purged_at: SystemTime,
     /// Why.
     pub reason: PurgeReason,
@@ -263,7 +290,7 @@ pub struct Tombstone {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purged {
-    /// How many jobs.
+    /// How many jobs, up to now.
     pub jobs: u64,
     /// Whether [`List::on_progress`] stopped the search, so that these are not all.
     pub stopped: bool,
@@ -281,6 +308,17 @@ impl Graph {
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive
     /// within the store's own folder.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, Retention};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let policy = Retention::new().keep_jobs(10_000_000);
+    /// movie.set_retention(Some(policy.clone()))?; // at each open
+    /// assert_eq!(movie.retention(), Some(policy));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
         self.check()?;
         #[cfg(feature = "archive")]
@@ -297,14 +335,19 @@ impl Graph {
         Ok(())
     }
 
-    /// The policy set last.
+    /// The policy set last, since the store was opened; `None` while all is kept.
     #[must_use]
     pub fn retention(&self) -> Option<Retention> {
         self.core.retention.read().clone()
     }
 
     /// Purges the complete jobs that a list shows now, however many; its offset, limit and
-    /// cursor do not matter. Returns when all of them are purged, durably.
+    /// cursor do not matter. Returns when all of them are purged, durably: in commits of at
+    /// most 1024 jobs, between which other writes are carried out.
+    ///
+    /// # Cost
+    /// Where the list scans, its jobs are searched for first. Each job costs reading its
+    /// block, and some 40 bytes of tombstone.
     ///
     /// # Examples
     /// ```
@@ -325,16 +368,30 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Graph::list`] and of every write. What was purged before an error
-    /// stays so.
+    /// Those of [`Graph::list`] and of every write ([`Graph::submit`]);
+    /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
+    /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
+    /// [`Error::PermissionDenied`]. What was purged before an error stays so.
     pub fn purge(&self, list: List) -> Result<Purged> {
         self.purge_with(list, |_| {})
     }
 
-    /// The same, and `progress` is told of it after each commit.
+    /// [`Graph::purge`] whose `progress` is told of it after each commit of at most 1024
+    /// jobs. It runs on this thread: the purge waits for it.
     ///
     /// # Errors
     /// Those of [`Graph::purge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let list = List::new().command("vertex_query");
+    /// let all = movie.purge_dry_run(list.clone())?.jobs;
+    /// movie.purge_with(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn purge_with(&self, list: List, mut progress: impl FnMut(Purged)) -> Result<Purged> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
@@ -354,6 +411,18 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let year_ago = SystemTime::now() - Duration::from_secs(365 * 24 * 3600);
+    /// let old = List::new().finished_before(year_ago);
+    /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn purge_dry_run(&self, list: List) -> Result<Purged> {
         let mut done = Purged::default();
         done.stopped = self.each_to_purge(list, |sequences| {
@@ -389,6 +458,20 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, PurgeReason};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // No such job: was there one?
+    /// match movie.tombstone("import-17")? {
+    ///     Some(stone) if stone.reason == PurgeReason::ByHand => println!("somebody purged it"),
+    ///     Some(stone) => println!("it was old: purged at {:?}", stone.purged_at),
+    ///     None => println!("there was none, or that is long ago"),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn tombstone(&self, id: impl AsRef<str>) -> Result<Option<Tombstone>> {
         self.check()?;
         let found = self.engine().tombstone(&self.core, id.as_ref())?;

@@ -24,7 +24,8 @@ const PROGRESS_BYTES_MAX: usize = 256;
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// A running job in the hands of whoever works on it: from
-/// [`Graph::run`](crate::Graph::run) and [`Graph::run_next`](crate::Graph::run_next).
+/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
+/// [`Graph::attach`](crate::Graph::attach).
 ///
 /// Complete it, or it is recorded as [`Outcome::interrupted`] when it is dropped.
 /// Dropping waits up to a second for that record; the record is made in any case
@@ -80,7 +81,8 @@ impl Run {
         &self.id
     }
 
-    /// What is to be done.
+    /// What is to be done, to the letter, with the secrets it carries. (Of a job that is
+    /// [redacted](crate::Job::is_redacted), `"******"` in their place.)
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
@@ -88,6 +90,20 @@ impl Run {
 
     /// Says how far the work is: 0 to 100 (more counts as 100) and a few words, cut
     /// to 256 bytes. Not durable and cheap; readers see the latest.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// run.progress(40, "iteration 8 of 20");
+    /// let job = movie.job(&id)?.ok_or("it is running")?;
+    /// assert_eq!(job.progress().map(|progress| progress.percent), Some(40));
+    /// # run.complete(Outcome::succeeded())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn progress(&self, percent: u8, text: &str) {
         let mut end = text.len().min(PROGRESS_BYTES_MAX);
         while !text.is_char_boundary(end) {
@@ -106,11 +122,29 @@ impl Run {
         self.cell.cancel.load(Ordering::Acquire)
     }
 
-    /// Records how the job ended.
+    /// Records how the job ended; blocks until that is durable. Where the job was completed
+    /// by its id before, that outcome stays.
     ///
     /// # Errors
     /// Those of [`Graph::complete`](crate::Graph::complete). On an error the guard
     /// is dropped: where that can be recorded, the job is interrupted.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # fn clear() -> Result<u64, std::io::Error> { Ok(7) }
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// if let Some(run) = movie.run_next()? {
+    ///     let outcome = match clear() {
+    ///         Ok(vertices) => Outcome::succeeded().with_detail(&vertices)?,
+    ///         Err(error) => Outcome::failed("GES.8012", error.to_string()),
+    ///     };
+    ///     run.complete(outcome)?;
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn complete(mut self, outcome: Outcome) -> Result<Completion> {
         let completed = self
             .graph
@@ -119,7 +153,27 @@ impl Run {
         completed
     }
 
-    /// Lets go of the guard and leaves the job running.
+    /// Lets go of the guard without a record: the job is left as it is, for whoever
+    /// completes it by its id or takes it again by
+    /// [`Graph::attach`](crate::Graph::attach).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// // An async worker completes it without blocking.
+    /// # futures::executor::block_on(async {
+    /// if let Some(run) = movie.queue().run_next().await? {
+    ///     movie.queue().complete(run.id(), Outcome::succeeded()).await?;
+    ///     run.leave();
+    /// }
+    /// # jobstore::Result::Ok(())
+    /// # })?;
+    /// assert_eq!(movie.count(State::Complete)?, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn leave(mut self) {
         self.finished = true;
     }

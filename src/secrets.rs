@@ -24,6 +24,19 @@ const KEYS_MAX: usize = 64;
 
 /// What becomes of the values under secret keys
 /// ([`Options::secret_keys`](crate::Options::secret_keys)).
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Request, Secrets};
+/// let store = JobStore::options().secrets(Secrets::MaskAtSubmit).in_memory()?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let body = Body::from_json(r#"{"path": "obs/a.csv", "secretKey": "hunter2"}"#)?;
+/// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
+/// let job = movie.job(&id)?.ok_or("it was just submitted")?;
+/// assert_eq!(job.request().body(), r#"{"path":"obs/a.csv","secretKey":"******"}"#);
+/// assert!(job.is_redacted());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Secrets {

@@ -45,19 +45,45 @@ pub(crate) const BOUNDS: [Duration; 16] = [
 const RUNNING_LOOKED_AT: u64 = 10_000;
 
 /// Durations, counted by size since the store was opened.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Histogram, JobStore};
+/// # let store = JobStore::in_memory()?;
+/// let syncs = store.stats()?.syncs;
+/// for (count, bound) in syncs.counts().iter().zip(Histogram::bounds()) {
+///     println!("{count} took at most {bound:?}");
+/// }
+/// if let Ok(count @ 1..) = u32::try_from(syncs.count()) {
+///     println!("on average {:?}", syncs.sum() / count);
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Histogram {
-    /// How many were at most [`Histogram::BOUNDS`]`[n]` and above the bound before; the
-    /// last counts those above all bounds.
-    pub counts: [u64; 17],
-    /// All together.
-    pub sum: Duration,
+    pub(crate) counts: [u64; BOUNDS.len() + 1],
+    pub(crate) sum: Duration,
 }
 
 impl Histogram {
-    /// The upper bounds of the buckets, each inclusive: 10 us to 10 s.
-    pub const BOUNDS: [Duration; 16] = BOUNDS;
+    /// The upper bounds of the buckets, ascending and each inclusive: 10 us to 10 s.
+    #[must_use]
+    pub fn bounds() -> &'static [Duration] {
+        &BOUNDS
+    }
+
+    /// How many durations were at most the bound of the same place and above the one
+    /// before; one more counts those above all bounds.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// All durations together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
 
     /// How many durations were counted.
     #[must_use]
@@ -87,7 +113,7 @@ pub struct Stats {
     pub spare_bytes: u64,
     /// How many packs there are; each keeps a file open.
     pub packs: u64,
-    /// Commits: each is a frame of the log.
+    /// Commits since the open: each is a frame of the log.
     pub frames: u64,
     /// Bytes of those frames.
     pub frame_bytes: u64,
@@ -101,19 +127,20 @@ pub struct Stats {
     pub queued: u64,
     /// Bytes of those.
     pub queued_bytes: u64,
-    /// The bound of those bytes.
+    /// The bound of those bytes: [`Options::queue_bytes_max`](crate::Options::queue_bytes_max).
     pub queue_bytes_max: u64,
-    /// How often a write was refused as [`Error::Busy`](crate::Error::Busy).
+    /// How often a write was refused as [`Error::Busy`](crate::Error::Busy) since the open.
     pub busy: u64,
     /// Full segments that wait to be packed.
     pub segments_to_pack: u64,
     /// Changes that the index does not have yet, about.
     pub index_lag: u64,
-    /// Jobs purged.
+    /// Jobs purged since the open, by policies and by hand.
     pub purged: u64,
-    /// When something was purged last.
+    /// When something was purged last, since the open.
     pub last_purge: Option<SystemTime>,
-    /// For how long the eldest page has kept a file that was replaced.
+    /// For how long the eldest page has kept a file that was replaced; none while no page
+    /// does ([`Options::page_lifetime`](crate::Options::page_lifetime)).
     pub oldest_pin: Option<Duration>,
 }
 
@@ -133,10 +160,10 @@ pub struct GraphStats {
     pub complete: u64,
     /// Jobs that a repair set aside.
     pub set_aside: u64,
-    /// When the oldest pending job was submitted.
+    /// When the oldest pending job was submitted; none where nothing is pending.
     pub oldest_pending: Option<SystemTime>,
     /// When the job was started that has run longest, among the 10000 running jobs that
-    /// were submitted first.
+    /// were submitted first; none where nothing runs.
     pub longest_running: Option<SystemTime>,
     /// For how long complete jobs have been due by the graph's
     /// [`Retention`](crate::Retention) that are not purged yet: by age, since the first

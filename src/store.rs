@@ -12,7 +12,7 @@ use crate::engine::answers::Answer;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, excerpt, excerpt_over};
 use crate::graph::{Graph, unexpected};
 use crate::health::Health;
 use crate::options::Options;
@@ -77,21 +77,41 @@ impl JobStore {
     /// [`Error::Damaged`] when the log does not hold what was written to it, and
     /// [`Error::IndexUnavailable`] when the index could not even be made anew. With
     /// options also [`Error::InvalidOption`] and [`Error::StoreMissing`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = JobStore::open(dir)?;
+    /// println!("opened for the {}. time", store.boot());
+    /// // One process, and one handle of it, has a store open at a time.
+    /// assert!(matches!(JobStore::open(dir), Err(Error::StoreInUse { .. })));
+    /// store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: impl AsRef<Path>) -> Result<JobStore> {
         JobStore::options().open(dir)
     }
 
-    /// How to open a store otherwise.
+    /// How to open a store otherwise: see [`Options`].
     #[must_use]
     pub fn options() -> Options {
         Options::default()
     }
 
-    /// Makes a store in memory, for the tests of engines. It ends with its last
-    /// handle.
+    /// Makes a store in memory, for the tests of engines. It does what one on disk does,
+    /// but has no files to be backed up, and ends with its last handle.
     ///
     /// # Errors
     /// [`Error::Io`] when the system has no random numbers or threads.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// assert!(store.graphs()?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn in_memory() -> Result<JobStore> {
         JobStore::options().in_memory()
     }
@@ -178,6 +198,20 @@ impl JobStore {
     /// file is written anew beside it.
     ///
     /// [`Recovery`]: crate::Recovery
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # jobstore::JobStore::open(dir)?.close()?;
+    /// let report = jobstore::JobStore::verify(dir)?;
+    /// if !report.is_sound() {
+    ///     // Copy the folder first, and see whether there is a backup.
+    ///     let repaired = jobstore::JobStore::repair(dir)?;
+    ///     println!("{} jobs are listed no more", repaired.jobs);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
@@ -192,6 +226,17 @@ impl JobStore {
     /// # Errors
     /// Damage is no error but stands in the [`Report`]. [`Error::Closed`],
     /// [`Error::Io`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// // Once a night, say, in a thread of its own.
+    /// let scrubbing = store.clone();
+    /// let report = std::thread::spawn(move || scrubbing.scrub());
+    /// # let report = report.join().map_err(|_| "it panicked")?;
+    /// # assert!(report?.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scrub(&self) -> Result<Report> {
         let _span = tracing::info_span!("scrub", dir = %self.path().display()).entered();
         self.engine().scrub()
@@ -229,6 +274,17 @@ impl JobStore {
     /// [`Error::InvalidName`], [`Error::GraphExists`], and those of every write:
     /// [`Error::Closed`], [`Error::ReadOnly`], [`Error::DiskFull`],
     /// [`Error::CommitUnknown`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore};
+    /// # let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// assert_eq!((movie.project_id(), movie.name()), ("10001", "movie"));
+    /// let again = store.create_graph("10001", "movie");
+    /// assert!(matches!(again, Err(Error::GraphExists { .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn create_graph(&self, project_id: &str, name: &str) -> Result<Graph> {
         let action = self.create_action(project_id, name)?;
         graph_created(&self.handle, self.commit(action))
@@ -252,8 +308,9 @@ impl JobStore {
         let key = (project_id.to_owned(), name.to_owned());
         match self.engine().graphs.read().by_name.get(&key) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
+            // To the letter, if a graph can be called so.
             None => Err(Error::UnknownGraph {
-                graph: name.to_owned(),
+                graph: excerpt_over(NAME_BYTES_MAX, name),
             }),
         }
     }
@@ -263,6 +320,14 @@ impl JobStore {
     ///
     /// # Errors
     /// Those of [`JobStore::create_graph`] but [`Error::GraphExists`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// let movie = store.graph_or_create("10001", "movie")?; // new, or with all its jobs
+    /// assert_eq!(store.graph_or_create("10001", "movie")?.number(), movie.number());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn graph_or_create(&self, project_id: &str, name: &str) -> Result<Graph> {
         loop {
             match self.graph(project_id, name) {
@@ -277,10 +342,21 @@ impl JobStore {
         }
     }
 
-    /// All graphs, in the order they were made.
+    /// All graphs of all projects, in the order they were made.
     ///
     /// # Errors
     /// [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// for graph in store.graphs()? {
+    ///     println!("{}/{}: {} pending", graph.project_id(), graph.name(), graph.count(State::Pending)?);
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn graphs(&self) -> Result<Vec<Graph>> {
         self.engine().check_open()?;
         let graphs = self.engine().graphs.read();
@@ -288,12 +364,24 @@ impl JobStore {
         Ok(all.map(|core| Graph::new(&self.handle, core)).collect())
     }
 
-    /// Drops a graph and all its jobs. Handles of it say [`Error::GraphDropped`];
-    /// pages that were made before can still be read. Disk space comes back as packs
-    /// are merged, once no handle or page of the graph is left.
+    /// Drops a graph and all its jobs, whatever their state. Handles of it say
+    /// [`Error::GraphDropped`]; pages that were made before can still be written as JSON.
+    /// Disk space comes back as packs are merged, once no handle or page of the graph is
+    /// left.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// store.drop_graph("10001", "movie")?;
+    /// assert!(matches!(movie.count(State::Pending), Err(Error::GraphDropped { .. })));
+    /// assert!(matches!(store.graph("10001", "movie"), Err(Error::UnknownGraph { .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
@@ -324,6 +412,15 @@ impl JobStore {
 
     /// Making and dropping graphs without blocking: each call is queued and gives a
     /// [`Ticket`](crate::Ticket).
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// let ticket = store.queue().create_graph("10001", "movie");
+    /// let movie = ticket.wait()?; // in an async engine: `ticket.await?`
+    /// # assert_eq!(movie.name(), "movie");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn queue(&self) -> StoreQueue<'_> {
         StoreQueue::new(self)
@@ -345,19 +442,59 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Health, JobStore, Retention};
+    /// use std::time::Duration;
+    /// # struct NextWeek;
+    /// # impl jobstore::Clock for NextWeek {
+    /// #     fn now(&self) -> std::time::SystemTime {
+    /// #         std::time::SystemTime::now() + Duration::from_secs(7 * 24 * 3600)
+    /// #     }
+    /// # }
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path().join("store");
+    /// # let dir = &dir;
+    /// # let store = JobStore::open(dir)?;
+    /// # store.create_graph("10001", "movie")?;
+    /// # store.close()?;
+    /// // The store was closed for a week, or the clock is wrong.
+    /// let store = JobStore::options().clock(NextWeek).open(dir)?;
+    /// let movie = store.graph("10001", "movie")?;
+    /// movie.set_retention(Some(Retention::new().keep_for(Duration::from_secs(30 * 24 * 3600))))?;
+    /// assert!(matches!(store.health(), Health::Degraded { .. }));
+    ///
+    /// store.confirm_clock()?; // somebody has looked: it is right
+    /// assert_eq!(store.health(), Health::Ok);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn confirm_clock(&self) -> Result<()> {
         self.engine().check_open()?;
         self.engine().confirm_clock();
         Ok(())
     }
 
-    /// Whether the store can do all it should.
+    /// Whether the store can do all it should. Cheap enough to be asked every second.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Health;
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// match store.health() {
+    ///     Health::Ok => {}
+    ///     Health::Degraded { why, .. } => eprintln!("look after it: {why}"),
+    ///     Health::ReadOnly { why, .. } => eprintln!("restart the engine: {why}"),
+    ///     other => eprintln!("{}", other.as_str()),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     #[must_use]
     pub fn health(&self) -> Health {
         self.engine().health()
     }
 
-    /// What this open found running, and what it did about it.
+    /// What this open found running, and what it did about it: see [`Recovered`].
     #[must_use]
     pub fn recovered(&self) -> Recovered<'_> {
         Recovered::new(self)
@@ -365,12 +502,23 @@ impl JobStore {
 
     /// What this open had to set aside, where it was told to be tolerant
     /// ([`Options::tolerant`]) and the store was damaged.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = jobstore::JobStore::options().tolerant(true).open(dir)?;
+    /// if let Some(repaired) = store.repaired() {
+    ///     eprint!("the store was damaged; what is sound of it is served: {repaired}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn repaired(&self) -> Option<&Repaired> {
         self.engine().repaired.get()
     }
 
-    /// How often the store was opened, this time included.
+    /// How often the store was opened, this time included: 1 for a new one.
     #[must_use]
     pub fn boot(&self) -> u64 {
         self.engine().boot
@@ -392,6 +540,18 @@ impl JobStore {
     /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// store.close()?; // what was queued is durable
+    /// let id = ticket.wait()?;
+    /// assert!(matches!(movie.job(&id), Err(Error::Closed)));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn close(&self) -> Result<()> {
         #[cfg(feature = "http")]
         self.engine().control.end();

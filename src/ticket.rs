@@ -34,6 +34,9 @@ type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 /// A ticket keeps the request it carries in memory until its answer is taken or it is
 /// dropped, also when the commit is done: the queue's bound is for what waits in it.
 ///
+/// As a future it gives what [`Ticket::wait`] does; it is not to be polled after that
+/// ([`Error::InvalidUse`]).
+///
 /// # Examples
 /// ```
 /// use jobstore::{Body, JobStore, Request};
@@ -129,7 +132,19 @@ impl<T> Ticket<T> {
     /// Blocks until the answer is there.
     ///
     /// # Errors
-    /// Those of the write.
+    /// Those of the write; [`Error::InvalidUse`] when the answer was given before.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // Both are on their way, and share a sync.
+    /// let request = || Request::new("vertex_query", "/ges", Body::empty());
+    /// let (one, two) = (movie.queue().submit(request()?), movie.queue().submit(request()?));
+    /// assert_ne!(one.wait()?, two.wait()?);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn wait(mut self) -> Result<T> {
         self.enter(None);
         let answer = match std::mem::replace(&mut self.state, State::Done) {
@@ -140,9 +155,28 @@ impl<T> Ticket<T> {
         self.finished(answer)
     }
 
-    /// Blocks until the answer is there, at most so long; `None` when it is not.
-    /// The ticket can then be waited for again; once the answer was given,
-    /// [`Error::InvalidUse`].
+    /// Blocks until the answer is there, at most so long; `None` when it is not: the
+    /// write is carried out all the same, and can be waited for again.
+    ///
+    /// # Errors
+    /// Those of the write; once the answer was given, [`Error::InvalidUse`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let mut ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// let id = loop {
+    ///     match ticket.wait_timeout(Duration::from_secs(1)) {
+    ///         Some(answer) => break answer?,
+    ///         None => eprintln!("the disk is slow"),
+    ///     }
+    /// };
+    /// # assert!(movie.job(&id)?.is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
         let deadline = Instant::now().checked_add(timeout);
         if !self.enter(deadline) {

@@ -28,9 +28,15 @@ impl Graph {
     /// other jobs do not notice.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`](crate::Error::UnknownJob), [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`](crate::Error::GraphDropped), [`Error::Closed`](crate::Error::Closed), and [`Error::ReadOnly`](crate::Error::ReadOnly) when a
+    /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
+    /// waits: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] when a
     /// failed write means that no job ends any more before the store is reopened.
+    ///
+    /// [`Error::UnknownJob`]: crate::Error::UnknownJob
+    /// [`Error::JobPurged`]: crate::Error::JobPurged
+    /// [`Error::GraphDropped`]: crate::Error::GraphDropped
+    /// [`Error::Closed`]: crate::Error::Closed
+    /// [`Error::ReadOnly`]: crate::Error::ReadOnly
     ///
     /// # Examples
     /// ```
@@ -54,12 +60,26 @@ impl Graph {
         self.ended(id)?.wait_timeout(timeout)
     }
 
-    /// The same as a future, which gives the job once it is complete. No runtime is
-    /// named; dropping it is all there is to stop it.
+    /// The end of a job as a future, which gives the job once it is complete: that of
+    /// [`Graph::wait`]. No runtime is named; dropping it is all there is to stop it.
     ///
     /// # Errors
-    /// Here [`Error::UnknownJob`](crate::Error::UnknownJob), [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]; the
-    /// others of [`Graph::wait`] come from the future.
+    /// Here [`Error::UnknownJob`](crate::Error::UnknownJob),
+    /// [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]; the others
+    /// of [`Graph::wait`] come from the future.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let ended = movie.ended(&id)?;
+    /// movie.cancel(&id)?; // somewhere else
+    /// let job = futures::executor::block_on(ended)?; // in an async engine: `ended.await?`
+    /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn ended(&self, id: impl AsRef<str>) -> Result<Waiting> {
         self.check()?;
         let (sequence, id) = self.resolve_to_read(id.as_ref())?;
@@ -89,6 +109,25 @@ impl Waiting {
     ///
     /// # Errors
     /// Those of [`Graph::wait`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut ended = movie.ended(&id)?;
+    /// let job = loop {
+    ///     match ended.wait_timeout(Duration::from_millis(10))? {
+    ///         Some(job) => break job,
+    ///         None => println!("still at work"),
+    ///     }
+    /// #     movie.cancel(&id)?;
+    /// };
+    /// assert_eq!(job.state(), State::Complete);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Job>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {

@@ -7,6 +7,8 @@
 mod common;
 #[path = "common/http.rs"]
 mod http;
+#[path = "common/names.rs"]
+mod names;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -224,6 +226,8 @@ fn jobs_are_found_by_their_request_newest_first_and_masked() {
     for (path, body) in [
         ("find?limit=0", asked.as_str()),
         ("find?x=1", &asked),
+        ("find?command=c", &asked),
+        ("find?stop_after_ms=5", &asked),
         ("find", "{"),
         ("find", "{}"),
     ] {
@@ -233,6 +237,80 @@ fn jobs_are_found_by_their_request_newest_first_and_masked() {
             "{path} {body}"
         );
     }
+}
+
+#[test]
+fn jobs_are_found_by_parts_newest_first_and_where_that_goes_on() {
+    let live = Live::new();
+    let find = |query: &str| live.of_movie("POST", &format!("find?{query}"), "");
+    let line = |id: &str| live.movie.job(id).unwrap().unwrap().to_json() + "\n";
+    let lines = |ids: &[&str]| ids.iter().map(|id| line(id)).collect::<String>();
+    let all = find("url_prefix=/ges");
+    assert_eq!(all.ok(), lines(&["secret", "bad", "good", "runs", "waits"]));
+    assert_eq!(all.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(all.header("x-next-cursor"), None);
+    assert_eq!(all.header("x-searched"), Some("5/5"));
+    assert_eq!(find("outcome=failed&command=c").ok(), line("bad"));
+    let value = "body_pointer=/of&body_value=%22good%22&state=complete";
+    assert_eq!(find(value).ok(), line("good"));
+    let none = find("body_contains=nowhere");
+    assert_eq!((none.ok(), none.header("x-next-cursor")), ("", None));
+    // No secret is shown, and none can be guessed.
+    assert!(!all.text().contains(CANARY));
+    assert_eq!(find(&format!("body_contains={CANARY}")).ok(), "");
+
+    let (mut found, mut cursor) = (String::new(), String::new());
+    for _ in 0..10 {
+        let some = find(&format!("command=c&limit=2{cursor}"));
+        found += some.ok();
+        let Some(next) = some.header("x-next-cursor") else {
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, all.text());
+    for wrong in [
+        "",
+        "limit=5",
+        "limit=0&command=c",
+        "limit=100001&command=c",
+        "stop_after_ms=0&command=c",
+        "order=oldest&command=c",
+        "body_pointer=n&body_value=1",
+        &format!("command=other{cursor}"),
+        &cursor[1..],
+    ] {
+        let refused = find(wrong);
+        assert_eq!(refused.status, 400, "{wrong}: {refused:?}");
+        assert!(refused.text().contains("GES.8000"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_search_that_is_stopped_goes_on_to_the_same_end() {
+    let live = Live::new();
+    for _ in 0..30 {
+        let jobs = (0..1000).map(|n| request("c", &format!(r#"{{"n":{n}}}"#)));
+        live.movie.submit_all(jobs).unwrap();
+    }
+    let parts = "body_pointer=/n&body_value=7";
+    let whole = live.of_movie("POST", &format!("find?{parts}"), "");
+    assert_eq!(whole.ok().lines().count(), 30);
+    let (mut found, mut stretches, mut cursor) = (String::new(), 0, String::new());
+    loop {
+        let query = format!("find?{parts}&stop_after_ms=1{cursor}");
+        let some = live.of_movie("POST", &query, "");
+        found += some.ok();
+        stretches += 1;
+        let (looked_at, of) = some.header("x-searched").unwrap().split_once('/').unwrap();
+        let left = of.parse::<u64>().unwrap() - looked_at.parse::<u64>().unwrap();
+        let Some(next) = some.header("x-next-cursor") else {
+            assert_eq!(left, 0);
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(found == whole.text() && stretches > 1, "{stretches}");
 }
 
 #[test]
@@ -618,4 +696,59 @@ fn engines_with_a_runtime_of_their_own_can_have_it_too() {
         control.close();
         store.close().unwrap();
     });
+}
+
+#[test]
+fn any_path_under_control_gets_what_it_names_or_a_failure() {
+    use proptest::prelude::*;
+    let live = Live::new();
+    let other = live.store.create_graph("10002", "movie").unwrap();
+    let id = "0therproject";
+    other.submit_as(id, request("other", "{}")).unwrap();
+    let routes = prop::sample::select(vec![
+        ("GET", "/list"),
+        ("HEAD", "/list"),
+        ("POST", "/find"),
+        ("GET", "/export"),
+        ("POST", "/import"),
+        ("POST", "/purge?dry_run=true"),
+        ("GET", "/jobs/J"),
+        ("POST", "/jobs/J/complete"),
+        ("POST", "/jobs/J/cancel"),
+    ]);
+    let place = (
+        names::part(&["10001", "10001", "10003"]),
+        names::part(&["movie"]),
+    );
+    let job = names::part(&["waits", "nope", id]);
+    let asked = names::runner(700).run(
+        &(place, job, routes),
+        |((project, graph), job, (method, rest))| {
+            let below = rest.replace('J', &job);
+            let path = format!("/control/graphs/{project}/{graph}{below}");
+            let is = |part: &str, name| names::named(part).is_some_and(|named| named == name);
+            let parts: Vec<&str> = path.split('/').skip(3).collect();
+            let is_named = match &parts[..] {
+                [project, graph, below @ ..] if is(project, "10001") && is(graph, "movie") => {
+                    match below {
+                        // They say in their bodies what is to be done.
+                        ["find"] | ["jobs", _, "complete"] => false,
+                        ["jobs", job, ..] => {
+                            below.len() == rest.split('/').count() - 1 && is(job, "waits")
+                        }
+                        [_] => true,
+                        _ => false,
+                    }
+                }
+                _ => false,
+            };
+            let answer = live.ask(method, &path, "");
+            names::fits(method, &answer, is_named)?;
+            prop_assert!(path.contains(id) || !answer.text().contains(id));
+            Ok(())
+        },
+    );
+    asked.unwrap();
+    assert_eq!(other.count(jobstore::State::Pending).unwrap(), 1);
+    assert_eq!(live.store.graphs().unwrap().len(), 2, "one was made");
 }

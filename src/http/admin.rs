@@ -22,6 +22,7 @@ use crate::error::{Error, Failure};
 use crate::graph::{Cancellation, Completion};
 use crate::http::answer::{Shared, blocking, encoding, json as answer};
 use crate::http::failure::{no_such_resource, wrong_method};
+use crate::http::find::find;
 use crate::http::incoming;
 use crate::http::limits::Limits;
 use crate::http::list::{not_found, one, to_cancel};
@@ -30,14 +31,13 @@ use crate::http::routes::{Routes, place};
 use crate::http::stream::{Source, lines};
 use crate::import::{ImportOptions, OnBadLine};
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::request::Request;
 use crate::store::JobStore;
 
-const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+pub(crate) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 /// Bytes of a body that is no request.
 const BODY_BYTES_MAX: u64 = 128 << 10;
 /// Bytes of white space and the like that a request may have beside its own.
-const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
+pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
 /// Somebody waits for a verify; and the engine's clients are none of these.
 const PATIENT: Duration = Duration::from_secs(24 * 3600);
@@ -90,10 +90,10 @@ pub(crate) fn router(store: &JobStore) -> Router {
     all.fallback(no_such_resource)
 }
 
-type Graph = Result<Path<(String, String)>, PathRejection>;
+pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// A failure that tells of a fault inside: whoever runs the engine is to mend it.
-struct Told(Failure);
+pub(crate) struct Told(Failure);
 
 impl From<Failure> for Told {
     fn from(failure: Failure) -> Told {
@@ -118,7 +118,7 @@ impl IntoResponse for Told {
     }
 }
 
-type Answer<T = Response> = Result<T, Told>;
+pub(crate) type Answer<T = Response> = Result<T, Told>;
 
 async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
     Query::parse(query.as_deref())?.end()?;
@@ -171,37 +171,6 @@ async fn list(
     Ok(shared
         .list(place(path)?, query.as_deref(), &headers)
         .await?)
-}
-
-async fn find(
-    State(shared): State<Shared>,
-    path: Graph,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let graph = place(path)?;
-    let mut query = Query::parse(query.as_deref())?;
-    let limit = query.number("limit", 1..=u64::MAX)?;
-    query.end()?;
-    let max_bytes = shared.store.engine().options.request_bytes_max;
-    let text = incoming::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
-    let encoding = encoding(&headers);
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
-        let mut matches = graph.find(&Request::from_json(&text)?)?;
-        let mut left = limit.unwrap_or(u64::MAX);
-        let found = lines(move |out| {
-            let Some(job) = (left > 0).then(|| matches.next()).flatten() else {
-                return Ok(false);
-            };
-            left -= 1;
-            out.extend_from_slice(job?.to_json().as_bytes());
-            out.push(b'\n');
-            Ok(true)
-        });
-        Ok(Source::begin(found, encoding)?)
-    });
-    Ok(shared.respond(begun.await?, LINES)?)
 }
 
 async fn export(

@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
-use crate::error::{Failure, excerpt};
+use crate::error::{Failure, excerpt_over};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is taken up to this length.
@@ -69,8 +69,5 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 fn excerpt_path(path: &str) -> String {
     const PATH_BYTES_MAX: usize = 512;
-    match path.len() <= PATH_BYTES_MAX {
-        true => path.to_owned(),
-        false => excerpt(path),
-    }
+    excerpt_over(PATH_BYTES_MAX, path)
 }

@@ -18,6 +18,7 @@ use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
 use crate::http::stream::{Source, Text};
 use crate::job::{Job, State};
+use crate::list::Cursor;
 use crate::outcome::OutcomeKind;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
@@ -37,10 +38,9 @@ impl Shared {
             false => None,
         };
         let (watched, client) = oneshot::channel::<()>();
-        let list = asked.list.on_progress(move |_| match watched.is_closed() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        });
+        let list = asked
+            .list
+            .on_progress(move |_| ends_if(watched.is_closed()));
         let encoding = encoding(headers);
         let found = self.with_graph(graph, move |graph| -> Result<_, Failure> {
             let _place = place;
@@ -67,10 +67,7 @@ impl Shared {
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
         }
-        let next = next.and_then(|next| HeaderValue::from_str(&next.to_string()).ok());
-        if let Some(next) = next {
-            headers.insert(NEXT, next);
-        }
+        put_next(headers, next);
         Ok(response)
     }
 
@@ -100,6 +97,22 @@ impl Shared {
             graph.cancel(&id).map_err(|error| to_cancel(error, &id))
         });
         done.await.map(|_| json("{}"))
+    }
+}
+
+/// What a scan is told that may be over.
+pub(crate) fn ends_if(is_over: bool) -> ControlFlow<()> {
+    match is_over {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+/// Says where the list goes on.
+pub(crate) fn put_next(headers: &mut HeaderMap, next: Option<Cursor>) {
+    let next = next.and_then(|next| HeaderValue::from_str(&next.to_string()).ok());
+    if let Some(next) = next {
+        headers.insert(NEXT, next);
     }
 }
 

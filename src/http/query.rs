@@ -182,10 +182,15 @@ impl Query {
         if newest == Some(true) {
             list = list.newest_first();
         }
-        if let Some(cursor) = self.one("cursor")? {
-            list = list.cursor(&cursor.parse::<Cursor>()?);
-        }
-        Ok(list)
+        self.cursor(list)
+    }
+
+    /// From where on.
+    pub(crate) fn cursor(&mut self, list: List) -> Result<List, Failure> {
+        Ok(match self.one("cursor")? {
+            Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
+            None => list,
+        })
     }
 
     /// Refuses what nobody has asked for.

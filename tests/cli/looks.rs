@@ -271,6 +271,53 @@ fn a_job_is_found_by_its_request_whatever_the_order_of_keys() {
 }
 
 #[test]
+fn a_job_is_found_by_parts_of_its_request() {
+    let place = Place::filled();
+    let part = ["--body-pointer", "/n", "--body-value", "7"];
+    let find = |more: &[&str]| place.run(&[&["find"], &part[..], more].concat());
+    let ids = place.with(|movie| {
+        let again = movie.submit(request("clear_graph", 7)).unwrap();
+        let first = movie.find(&request("clear_graph", 7)).unwrap().nth(1);
+        [again, first.unwrap().unwrap().id().clone()]
+    });
+    let lines = find(&["--format", "jsonl"]);
+    let found: Vec<&str> = lines.out.lines().map(|line| &line[10..65]).collect();
+    assert_eq!(found, ids.each_ref().map(|id| id.as_str()));
+    assert_eq!((lines.code, lines.err.as_str()), (0, ""));
+    // Page by page, each saying how to go on.
+    let table = find(&["--limit", "1"]).fine();
+    assert!(table.contains(ids[0].as_str()), "{table}");
+    let hint = table.lines().last().unwrap();
+    let cursor = hint.strip_prefix("go on with --cursor ").unwrap();
+    let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
+    assert!(on(&[]).fine().contains(ids[1].as_str()));
+    let line = find(&["--limit", "1", "--format", "jsonl"]);
+    assert_eq!((line.out.lines().count(), line.err.trim_end()), (1, hint));
+    let said = on(&["--state", "complete"]).said(2);
+    assert!(said.contains("another filter"), "{said}");
+    // What is known of a job beside its request counts, too.
+    let outcome = ["find", "--outcome", "failed", "--url-contains", "import"];
+    assert!(place.run(&outcome).fine().contains("failed"));
+    assert_eq!(
+        find(&["--state", "running"]).said(1),
+        "no job has these parts\n"
+    );
+    for (arguments, word) in [
+        (&["find"][..], "not said what to find"),
+        (&["find", "-", "--command", "c"], "contradict each other"),
+        (&["find", "-", "--cursor", cursor], "cannot be used with"),
+        (&["find", "--command", "c", "--limit", "0"], "--limit"),
+        (
+            &["find", "--body-pointer", "n", "--body-value", "1"],
+            "pointer",
+        ),
+    ] {
+        let said = place.run(arguments).said(2);
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn looking_makes_no_store_and_leaves_what_runs_running() {
     let place = Place::filled();
     for arguments in [

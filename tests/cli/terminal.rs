@@ -92,6 +92,11 @@ fn a_long_verb_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
             "exporting",
             "exported 10,205 jobs",
         ),
+        (
+            &["find", "--body-pointer", "/n", "--body-value", "3"],
+            "searching",
+            "job ",
+        ),
         (&["verify"], "verifying", "sound"),
         (&["backup", "copy"], "copying", "copied to"),
         (

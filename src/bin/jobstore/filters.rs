@@ -1,6 +1,6 @@
 //! Which jobs a verb is about.
 //!
-//! Owns: the filters that list, export and purge share, as a [`List`] and as a query.
+//! Owns: the filters that list, find, export and purge share, as a [`List`] and as a query.
 //! Must not know: what is done with the jobs.
 //! Promise: both forms mean the same jobs.
 

@@ -1,19 +1,22 @@
-//! `jobstore find`: the jobs of a request, for who has lost their ids.
+//! `jobstore find`: jobs for who has lost their ids.
 //!
-//! Owns: where the request is read from. Must not know: how jobs are found.
-//! Promise: every job of the same request, newest first, and no other.
+//! Owns: what is looked for, and how long. Must not know: how jobs are found.
+//! Promise: every job of the same request, or with the parts that are named, newest
+//! first, and no other; a search that ends before has said where it goes on.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::access;
-use crate::list;
+use crate::access::{self, Access, Sought};
+use crate::filters::Filters;
+use crate::list::{self, JOBS};
 use crate::output;
-use crate::place::Place;
+use crate::place::{GraphName, Place};
 use crate::problem::{Problem, Verdict};
+use crate::progress::Bar;
 use crate::row::Row;
 use crate::table::{self, Table};
 use crate::when;
@@ -22,13 +25,16 @@ use crate::when;
 const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
-Command and url must be equal, and bodies be the same JSON value: white space and the
-order of keys do not matter. Exit code 1 means that there is no such job.
+By a request, command and url must be equal, and bodies be the same JSON value: white space
+and the order of keys do not matter. That is at once. Without one, the jobs are gone through
+for the parts that are named. Exit code 1 means that there is no such job.
 
 Examples:
   jobstore find request.json
   echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\",\"body\":{}}' |
-    jobstore find - --limit 1 --format jsonl";
+    jobstore find - --limit 1 --format jsonl
+  jobstore find --body-contains ranking_edge.csv --limit 1
+  jobstore find --command import_graph --since 7d --body-pointer /parallel/edge --body-value 8";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,53 +45,133 @@ enum Format {
     Jsonl,
 }
 
-/// Finds the jobs of a request, newest first
+/// Finds jobs by their request or by parts of it, newest first
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// The request, {"command":..,"url":..,"body":..}; - is standard input
     #[arg(value_name = "FILE|-")]
-    request: PathBuf,
+    request: Option<PathBuf>,
     /// Shows at most so many
-    #[arg(long, value_name = "JOBS", default_value_t = 50)]
+    #[arg(long, value_name = "JOBS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
+    /// Goes on where a search by parts ended
+    #[arg(long, value_name = "TEXT", conflicts_with = "request")]
+    cursor: Option<String>,
     /// How jobs are shown
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// What a look came to.
+struct Found {
+    jobs: u64,
+    /// How to see what there may be beside.
+    more: Option<String>,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let request = read(&arguments.request)?;
+    let request = match (&arguments.request, arguments.filters.is_empty()) {
+        (Some(path), true) => Some(read(path)?),
+        (None, false) => None,
+        (Some(_), false) => {
+            return Err(Problem::usage(
+                "a request and parts contradict each other: it is found as a whole",
+                "leave the file out, or the parts",
+            ));
+        }
+        (None, true) => {
+            return Err(Problem::usage(
+                "it was not said what to find",
+                "name a file with the request, or parts of it, as by --body-contains",
+            ));
+        }
+    };
     let access = access::open(place)?;
     let graph = place.graph(&*access)?;
-    let find = |each: access::EachLine<'_>| access.find(&graph, &request, arguments.limit, each);
-    let mut found = 0;
-    match arguments.format {
-        Format::Jsonl => list::lines(|each| {
-            found = find(each)?;
-            Ok(())
-        })?,
+    let find = |each: access::EachLine<'_>| match &request {
+        Some(request) => {
+            let jobs = access.find(&graph, request, arguments.limit, each)?;
+            let is_full = jobs == arguments.limit;
+            let more = is_full.then(|| "there may be more: --limit shows more".to_owned());
+            Ok(Found { jobs, more })
+        }
+        None => search(&*access, &graph, arguments, each),
+    };
+    let jobs = match arguments.format {
+        Format::Jsonl => {
+            let mut found = Found {
+                jobs: 0,
+                more: None,
+            };
+            list::lines(|each| {
+                found = find(each)?;
+                Ok(())
+            })?;
+            // The output has whole jobs and nothing else.
+            if let Some(more) = found.more.filter(|_| request.is_none()) {
+                output::note(&more);
+            }
+            found.jobs
+        }
         Format::Table => {
             let (mut table, now_ms) = (Table::default(), when::now_ms());
-            found = find(&mut |line| {
+            let found = find(&mut |line| {
                 table.add(&Row::of(line)?, now_ms);
                 Ok(())
             })?;
             if !table.is_empty() {
                 let mut text = table.text(output::width());
-                if found == arguments.limit {
-                    text.push_str(&table::aside("there may be more: --limit shows more"));
+                if let Some(more) = found.more {
+                    text.push_str(&table::aside(&more));
                 }
                 output::coloured(&text)?;
             }
+            found.jobs
         }
-    }
+    };
     access.close()?;
-    if found == 0 {
-        output::note("no job has this request");
+    if jobs == 0 {
+        output::note(match (&request, &arguments.cursor) {
+            (Some(_), _) => "no job has this request",
+            (None, None) => "no job has these parts",
+            (None, Some(_)) => "no other job has these parts",
+        });
         return Ok(Verdict::Wrong);
     }
     Ok(Verdict::Fine)
+}
+
+/// Looks for jobs by parts, stretch by stretch, until there are enough.
+fn search(
+    access: &dyn Access,
+    graph: &GraphName,
+    arguments: &Arguments,
+    each: access::EachLine<'_>,
+) -> Result<Found, Problem> {
+    // Lines that come meanwhile are not to be mixed with it.
+    let bar = match arguments.format == Format::Jsonl && io::stdout().is_terminal() {
+        true => Bar::none(),
+        false => Bar::items("searching"),
+    };
+    let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
+    loop {
+        let sought = Sought {
+            filters: &arguments.filters,
+            limit: arguments.limit.saturating_sub(jobs).min(JOBS),
+            cursor: cursor.as_deref(),
+        };
+        let stretch = access.search(graph, &sought, each)?;
+        (jobs, looked_at) = (jobs + stretch.found, looked_at + stretch.looked_at);
+        bar.at(looked_at, Some(looked_at + stretch.left));
+        cursor = stretch.next;
+        if cursor.is_none() || jobs >= arguments.limit {
+            let more = cursor.map(|next| format!("go on with --cursor {next}"));
+            return Ok(Found { jobs, more });
+        }
+    }
 }
 
 /// All of a file, or of standard input.

@@ -20,8 +20,9 @@ use crate::when;
 
 /// Rows of a table, where nothing else is said.
 const ROWS: u64 = 50;
-/// Jobs of a document, where nothing else is said: the contract's limit.
-const JOBS: u64 = 100_000;
+/// The most jobs of a page, and of a document where nothing else is said: the contract's
+/// limit.
+pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
 A list by state is at once; by outcome, command and times the jobs are gone through.

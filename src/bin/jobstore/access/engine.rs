@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::socket::{Answer, Question, Sent, Socket, broken};
 use super::{
-    Access, CONTROL, Cancelled, EachLine, Ending, Import, Imported, Shown, Wanted, detailed,
+    Access, CONTROL, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought,
+    Stretch, Wanted, detailed,
 };
 use crate::filters::Filters;
 use crate::place::{GraphName, short_id};
@@ -193,6 +194,34 @@ impl Access for Engine {
         let question = Question::post(&path, request.to_owned());
         let answer = self.ask(question.query([("limit", limit.to_string())]))?;
         Engine::each_line(answer, each)
+    }
+
+    fn search(
+        &self,
+        graph: &GraphName,
+        sought: &Sought<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Stretch, Problem> {
+        let path = path(graph, &["find"]);
+        let mut query = sought.filters.query();
+        query.push(("limit", sought.limit.to_string()));
+        query.push(("stop_after_ms", STRETCH.as_millis().to_string()));
+        if let Some(cursor) = sought.cursor {
+            query.push(("cursor", cursor.to_owned()));
+        }
+        let answer = self.ask(Question::post(&path, "").query(query))?;
+        let next = answer.header("x-next-cursor").map(str::to_owned);
+        let searched = answer.header("x-searched").and_then(|searched| {
+            let (looked_at, of) = searched.split_once('/')?;
+            Some((looked_at.parse().ok()?, of.parse::<u64>().ok()?))
+        });
+        let (looked_at, of) = searched.unwrap_or_default();
+        Ok(Stretch {
+            found: Engine::each_line(answer, each)?,
+            next,
+            looked_at,
+            left: of.saturating_sub(looked_at),
+        })
     }
 
     fn complete(

@@ -6,16 +6,21 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jobstore::{
     Cancellation, Completion, Cursor, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine,
     Outcome, OutcomeKind, Recovery, Replayed, Request,
 };
+use parking_lot::Mutex;
 
-use super::{Access, Cancelled, EachLine, Ending, Import, Imported, Shown, Wanted};
+use super::{
+    Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
+};
 use crate::filters::Filters;
 use crate::output;
 use crate::place::{GraphName, Place};
@@ -208,6 +213,38 @@ impl Access for Folder {
             found += 1;
         }
         Ok(found)
+    }
+
+    fn search(
+        &self,
+        graph: &GraphName,
+        sought: &Sought<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Stretch, Problem> {
+        let (until, seen) = (Instant::now() + STRETCH, Arc::new(Mutex::new((0, 0))));
+        let see = seen.clone();
+        let mut list = sought.filters.list().newest_first().limit(sought.limit);
+        if let Some(cursor) = sought.cursor {
+            list = list.cursor(&cursor.parse::<Cursor>()?);
+        }
+        let list = list.on_progress(move |searched| {
+            *see.lock() = (searched.looked_at, searched.of - searched.looked_at);
+            match Instant::now() < until {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        let page = self.graph(graph)?.list(list)?;
+        for job in &page {
+            each(&line(&job?))?;
+        }
+        let (looked_at, left) = *seen.lock();
+        Ok(Stretch {
+            found: page.len() as u64,
+            next: page.next().map(|cursor| cursor.to_string()),
+            looked_at,
+            left,
+        })
     }
 
     fn complete(

@@ -13,6 +13,7 @@ mod socket;
 
 use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use jobstore::{Error, JobStore, OutcomeKind, Report};
 
@@ -44,6 +45,27 @@ pub(crate) struct Shown {
     pub(crate) next: Option<String>,
     pub(crate) set_aside: u64,
 }
+
+/// What is known of jobs whose ids are lost.
+pub(crate) struct Sought<'a> {
+    pub(crate) filters: &'a Filters,
+    pub(crate) limit: u64,
+    pub(crate) cursor: Option<&'a str>,
+}
+
+/// What a stretch of a search came to.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    pub(crate) found: u64,
+    /// Where the search goes on, unless it is over.
+    pub(crate) next: Option<String>,
+    pub(crate) looked_at: u64,
+    /// Jobs that are left to look at.
+    pub(crate) left: u64,
+}
+
+/// How long a stretch of a search may take: whoever looks on wants to see it move.
+const STRETCH: Duration = Duration::from_millis(200);
 
 /// How a job is to end.
 pub(crate) struct Ending<'a> {
@@ -123,6 +145,14 @@ pub(crate) trait Access {
         limit: u64,
         each: EachLine<'_>,
     ) -> Result<u64, Problem>;
+
+    /// Searches for a while for jobs, newest first, each as its line.
+    fn search(
+        &self,
+        graph: &GraphName,
+        sought: &Sought<'_>,
+        each: EachLine<'_>,
+    ) -> Result<Stretch, Problem>;
 
     /// Ends a job; gives how it had ended, where it had.
     fn complete(

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -147,6 +147,7 @@ impl Socket {
         let (head, incoming) = asked.map_err(|e| broken(&e))?.into_parts();
         let answer = Answer {
             runtime: &self.runtime,
+            headers: head.headers,
             incoming,
             piece: Bytes::new(),
             is_broken: false,
@@ -207,9 +208,16 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
 /// An answer, as it comes.
 pub(super) struct Answer<'s> {
     runtime: &'s Runtime,
+    headers: HeaderMap,
     incoming: Incoming,
     piece: Bytes,
     is_broken: bool,
+}
+
+impl Answer<'_> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 impl Read for Answer<'_> {

@@ -1,0 +1,137 @@
+//! Jobs for who has lost their ids: by a whole request, or by what is known of it.
+//!
+//! Owns: the route `find` of the control socket. Must not know: how jobs are found.
+//! Promise: newest first, a job a line; a search that is stopped, or whose limit is
+//! reached, says where it goes on; one whose client has gone ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::engine::jobs::JobReader;
+use crate::error::Failure;
+use crate::http::admin::{Answer, BESIDE_REQUEST_BYTES, Graph, LINES};
+use crate::http::answer::{Shared, encoding};
+use crate::http::encoding::Encoding;
+use crate::http::incoming;
+use crate::http::list::{ends_if, put_next};
+use crate::http::query::Query;
+use crate::http::routes::place;
+use crate::http::stream::{Source, lines};
+use crate::list::{List, PAGE_JOBS_MAX, Searched};
+use crate::request::Request;
+
+/// How many jobs a search has looked at, and of how many: `500/12000`.
+const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
+
+/// A body is the request; without one the query says what is known of it.
+pub(crate) async fn find(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let graph = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let limit = query.number("limit", 1..=u64::MAX)?;
+    let parts = query.filter()?;
+    let parts = query.cursor(parts)?;
+    let stop_after = query.number("stop_after_ms", 1..=u64::MAX)?;
+    query.end()?;
+    let max_bytes = shared.store.engine().options.request_bytes_max;
+    let text = incoming::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
+    let encoding = encoding(&headers);
+    let refused = |message| Failure::new(400, "GES.8000", message).into();
+    match (text.is_empty(), parts.is_any()) {
+        (false, true) if parts.cursor.is_none() && stop_after.is_none() => {
+            by_request(&shared, graph, text, limit, encoding).await
+        }
+        (false, _) => Err(refused(
+            "a request is found as a whole; leave out the body, or all parameters but limit",
+        )),
+        (true, true) => Err(refused(
+            "it is not said what to find; send a request, or name parts of it as parameters",
+        )),
+        (true, false) => {
+            let parts = parts.limit(limit.unwrap_or(PAGE_JOBS_MAX)).newest_first();
+            by_parts(&shared, graph, parts, stop_after, encoding).await
+        }
+    }
+}
+
+async fn by_request(
+    shared: &Shared,
+    graph: (String, String),
+    text: String,
+    limit: Option<u64>,
+    encoding: Encoding,
+) -> Answer {
+    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+        let mut matches = graph.find(&Request::from_json(&text)?)?;
+        let mut left = limit.unwrap_or(u64::MAX);
+        let found = lines(move |out| {
+            let Some(job) = (left > 0).then(|| matches.next()).flatten() else {
+                return Ok(false);
+            };
+            left -= 1;
+            out.extend_from_slice(job?.to_json().as_bytes());
+            out.push(b'\n');
+            Ok(true)
+        });
+        Ok(Source::begin(found, encoding)?)
+    });
+    Ok(shared.respond(begun.await?, LINES)?)
+}
+
+async fn by_parts(
+    shared: &Shared,
+    graph: (String, String),
+    parts: List,
+    stop_after_ms: Option<u64>,
+    encoding: Encoding,
+) -> Answer {
+    let place = shared.gates.scan()?;
+    let (watched, client) = oneshot::channel::<()>();
+    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+        let _place = place;
+        let until =
+            stop_after_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+        let searched = Arc::new(Mutex::new(None));
+        let seen = searched.clone();
+        let page = graph.list(parts.on_progress(move |searched| {
+            *seen.lock() = Some(*searched);
+            ends_if(watched.is_closed() || until.is_some_and(|until| until <= Instant::now()))
+        }))?;
+        let searched = *searched.lock();
+        let next = page.next();
+        let mut reader = JobReader::new();
+        let found = lines(move |out| {
+            let job = reader.next(graph.engine(), &graph.core, &page.snapshot)?;
+            let Some(job) = job else {
+                return Ok(false);
+            };
+            out.extend_from_slice(job.to_json().as_bytes());
+            out.push(b'\n');
+            Ok(true)
+        });
+        Ok((Source::begin(found, encoding)?, next, searched))
+    });
+    let (begun, next, searched) = begun.await?;
+    // Dropped before, when the client goes away: the search ends then.
+    drop(client);
+    let mut response = shared.respond(begun, LINES)?;
+    let headers = response.headers_mut();
+    put_next(headers, next);
+    if let Some(Searched { looked_at, of, .. }) = searched {
+        if let Ok(searched) = HeaderValue::from_str(&format!("{looked_at}/{of}")) {
+            headers.insert(SEARCHED, searched);
+        }
+    }
+    Ok(response)
+}

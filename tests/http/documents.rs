@@ -1,0 +1,195 @@
+//! Promise: what is written about the routes and numbers is what there is.
+
+use std::collections::BTreeSet;
+
+use jobstore::JobStore;
+use jobstore::http::{metrics, openapi};
+use serde_json::Value;
+
+use crate::{IDS, LIST, fill, with_sample};
+
+#[test]
+fn the_openapi_document_names_what_there_is_and_nothing_else() {
+    let document: Value = serde_json::from_str(openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut references = Vec::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 50);
+    for reference in &references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{reference} leads nowhere"
+        );
+    }
+    // The list's keys are those that the routes know.
+    let (_store, _graph, server) = with_sample();
+    let refused = server.get(&format!("{LIST}?nope=1"));
+    let known = refused
+        .text()
+        .split_once("those that are known are ")
+        .unwrap()
+        .1;
+    let known: BTreeSet<&str> = known.split_once('"').unwrap().0.split(", ").collect();
+    let list = "/paths/~1ges~1v1.0~1{project_id}~1graphs~1{graph_name}~1jobs~1status";
+    let listed = document.pointer(&format!("{list}/parameters")).unwrap();
+    let parameters = listed.as_array().unwrap().iter().map(|parameter| {
+        let pointer = parameter["$ref"]
+            .as_str()
+            .unwrap()
+            .strip_prefix('#')
+            .unwrap();
+        document.pointer(pointer).unwrap()
+    });
+    let described: BTreeSet<&str> = parameters
+        .filter(|parameter| parameter["in"] == "query")
+        .map(|parameter| parameter["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(described, known);
+    // Each operation answers, and what is no operation is not allowed.
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path
+            .replace("{project_id}", "10001")
+            .replace("{graph_name}", "moviejx")
+            .replace("{job_id}", IDS[0]);
+        for method in ["get", "head", "post", "put", "delete", "patch"] {
+            let answer = server.ask(&method.to_uppercase(), &path, &[]);
+            let status = if item.get(method).is_some() { 200 } else { 405 };
+            assert_eq!(answer.status, status, "{method} {path}");
+        }
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match (key.as_str(), value) {
+                    ("$ref", Value::String(reference)) => references.push(reference.clone()),
+                    _ => collect(value, references),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
+        _ => {}
+    }
+}
+
+#[test]
+fn metrics_are_text_that_prometheus_reads() {
+    let store = JobStore::in_memory().unwrap();
+    let odd = store.create_graph("10001", "a \"quoted\\name\"").unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    fill(&movie, 5, 10);
+    movie.start("job-0").unwrap();
+    movie.cancel("job-1").unwrap();
+    let text = metrics(&store).unwrap();
+    let mut kinds = std::collections::BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(kinds.insert(name, kind).is_none(), "{name} twice");
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(seen.insert(series), "{series} twice");
+        assert!(value.parse::<f64>().unwrap() >= 0.0, "{line}");
+        let name = series.split('{').next().unwrap();
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| {
+            name.strip_suffix(end)
+                .filter(|base| kinds.contains_key(base))
+        });
+        let kind = kinds[base.unwrap_or(name)];
+        assert_eq!(kind == "histogram", base.is_some(), "{line}");
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+    }
+    for line in [
+        r#"jobstore_jobs{project="10001",graph="movie",state="pending"} 3"#,
+        r#"jobstore_jobs{project="10001",graph="movie",state="running"} 1"#,
+        r#"jobstore_jobs{project="10001",graph="movie",state="complete"} 1"#,
+        r#"jobstore_jobs{project="10001",graph="a \"quoted\\name\"",state="pending"} 0"#,
+        r#"jobstore_health{state="ok"} 1"#,
+        r#"jobstore_health{state="degraded"} 0"#,
+        "jobstore_stats_up 1",
+        "jobstore_queue_bytes 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
+    }
+    // Buckets are cumulative and end with the count.
+    let stats = store.stats().unwrap();
+    let buckets: Vec<u64> = text
+        .lines()
+        .filter(|line| line.starts_with("jobstore_commit_wait_seconds_bucket"))
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+        .collect();
+    assert_eq!(buckets.len(), stats.commit_waits.counts().len());
+    assert!(buckets.is_sorted());
+    assert_eq!(*buckets.last().unwrap(), stats.commit_waits.count());
+    assert!(text.contains("jobstore_commit_wait_seconds_bucket{le=\"0.00001\"}"));
+    drop(odd);
+    store.close().unwrap();
+    assert!(metrics(&store).is_err());
+}
+
+#[test]
+fn the_numbers_as_json_are_those_of_the_stats() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    fill(&movie, 3, 10);
+    movie.start("job-1").unwrap();
+    let stats = store.stats().unwrap();
+    let json: Value = serde_json::from_str(&stats.to_json()).unwrap();
+    let graph = &json["graphs"][0];
+    assert_eq!(
+        (&graph["projectId"], &graph["name"]),
+        (&"10001".into(), &"movie".into())
+    );
+    assert_eq!(
+        (&graph["pending"], &graph["running"]),
+        (&2.into(), &1.into())
+    );
+    let since = |time: std::time::SystemTime| {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap();
+        Value::from(u64::try_from(since.as_millis()).unwrap())
+    };
+    assert_eq!(
+        graph["oldestPendingMs"],
+        since(stats.graphs[0].oldest_pending.unwrap())
+    );
+    assert_eq!(
+        graph["longestRunningMs"],
+        since(stats.graphs[0].longest_running.unwrap())
+    );
+    assert_eq!(json["events"], stats.events);
+    assert_eq!(json["lastPurgeMs"], Value::Null);
+    assert_eq!(json["commitWaits"]["boundsUs"][0], 10);
+    assert_eq!(json["commitWaits"]["counts"].as_array().unwrap().len(), 17);
+    assert_eq!(json["health"]["state"], "ok");
+}
+
+#[test]
+fn the_example_alerts_look_at_numbers_that_there_are() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    fill(&movie, 2, 10);
+    movie.start("job-0").unwrap();
+    let numbers = metrics(&store).unwrap();
+    let rules = include_str!("../../examples/alerts.yml");
+    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let names: BTreeSet<&str> = words.filter(|w| w.starts_with("jobstore_")).collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let is_there = |line: &str| {
+            line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{"))
+        };
+        let is_histogram = numbers.contains(&format!("# TYPE {name} histogram"));
+        assert!(
+            numbers.lines().any(is_there) || is_histogram,
+            "there is no {name}"
+        );
+    }
+}

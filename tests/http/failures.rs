@@ -1,0 +1,223 @@
+//! Promise: every error is one of the contract's table, in its form, and names what is
+//! wrong with what was asked.
+
+use jobstore::List;
+use jobstore::http::{Access, Routes};
+use serde_json::Value;
+
+use crate::http::{Answer, Server};
+use crate::{IDS, LIST, app, with_sample};
+
+#[test]
+fn every_error_of_the_contracts_table_comes_in_its_form() {
+    let (store, graph, server) = with_sample();
+    let at = |path: &str| server.get(&format!("/ges/v1.0/10001/graphs/{path}"));
+    at("movidde/jobs/status").is_failure(400, "GES.8000", "graph : movidde not exist");
+    let other = server.get(&LIST.replace("10001", "10002"));
+    other.is_failure(400, "GES.8000", "graph : moviejx not exist");
+    for (given, shown) in [
+        ("0", "0"),
+        ("100001", "100001"),
+        ("-1", "-1"),
+        ("%2B1", "+1"),
+        ("1.0", "1.0"),
+        ("abc", "abc"),
+        ("", ""),
+        ("18446744073709551616", "18446744073709551616"),
+    ] {
+        let message = format!(
+            "parameter limit is {shown:?}, it must be a whole number in 1..=100000; \
+             correct it or leave it out"
+        );
+        at(&format!("moviejx/jobs/status?limit={given}")).is_failure(400, "GES.8000", &message);
+    }
+    at("moviejx/jobs/status?offset=-1").is_failure(
+        400,
+        "GES.8000",
+        "parameter offset is \"-1\", it must be a whole number of 0 or more; correct it or leave \
+         it out",
+    );
+    at("moviejx/jobs/status?job_id=nope").is_failure(
+        400,
+        "GES.8301",
+        "can not find job, jobId is nope",
+    );
+    at("moviejx/jobs/nope/status").is_failure(400, "GES.8301", "can not find job, jobId is nope");
+    let unusable = "can not find job, jobId is a job";
+    at("moviejx/jobs/status?job_id=a+job").is_failure(400, "GES.8301", unusable);
+    at("moviejx/jobs/a%20job/status").is_failure(400, "GES.8301", unusable);
+    let cancel = |id: &str| server.ask("DELETE", &LIST.replace("status", id), &[]);
+    cancel("nope").is_failure(400, "GES.8303", "can not find job to cancel, id is nope");
+    cancel("a%20job").is_failure(400, "GES.8303", "can not find job to cancel, id is a job");
+    for path in [
+        "/",
+        "/ges",
+        "/ges/v1.0/10001/graphs/moviejx/jobs",
+        "/ges/v1.0/10001/graphs/moviejx/jobs/x/y",
+    ] {
+        server
+            .get(path)
+            .is_failure(404, "GES.8000", "no such resource");
+    }
+    // What is no text names nothing.
+    at("%FF/jobs/status").is_failure(404, "GES.8000", "no such resource");
+    let message = "the method is not allowed here; the header Allow names those that are";
+    for (method, path, allow) in [
+        ("POST", LIST.to_owned(), "GET,HEAD"),
+        ("DELETE", LIST.to_owned(), "GET,HEAD"),
+        ("PUT", LIST.replace("status", "x/status"), "GET,HEAD"),
+        ("GET", LIST.replace("status", "x"), "DELETE"),
+    ] {
+        let answer = server.ask(method, &path, &[]);
+        answer.is_failure(405, "GES.8000", message);
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    graph.purge(List::new().command("none")).unwrap();
+    store.close().unwrap();
+    for path in [LIST.to_owned(), LIST.replace("status", "x/status")] {
+        server
+            .get(&path)
+            .is_failure(503, "GES.8602", "engine service unavailable");
+    }
+    cancel(IDS[0]).is_failure(503, "GES.8602", "engine service unavailable");
+}
+
+#[test]
+fn a_purged_job_is_told_from_one_that_never_was() {
+    let (_store, graph, server) = with_sample();
+    graph.purge(List::new()).unwrap();
+    assert_eq!(server.get(LIST).ok(), r#"{"jobs":[],"result":"success"}"#);
+    let id = IDS[1];
+    let purged = graph.tombstone(id).unwrap().unwrap().purged_at;
+    for path in [
+        format!("{LIST}?job_id={id}"),
+        LIST.replace("status", &format!("{id}/status")),
+    ] {
+        let answer = server.get(&path);
+        let document: Value = serde_json::from_str(answer.text()).unwrap();
+        let message = document["errorMessage"].as_str().unwrap();
+        let (before, at) = message.rsplit_once(' ').unwrap();
+        assert_eq!(before, format!("job {id} was purged at"));
+        let at: jiff::Timestamp = at.parse().unwrap();
+        let since = purged.duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(at.as_millisecond(), since.as_millis() as i64);
+        answer.is_failure(400, "GES.8301", message);
+    }
+    let cancelled = server.ask("DELETE", &LIST.replace("status", id), &[]);
+    let message = format!("can not find job to cancel, id is {id}");
+    cancelled.is_failure(400, "GES.8303", &message);
+}
+
+#[test]
+fn what_is_not_known_or_said_twice_is_refused_by_name() {
+    let (_store, _graph, server) = with_sample();
+    for (query, name) in [
+        ("limt=5", "limt"),
+        ("Limit=5", "Limit"),
+        ("limit=5&limit=5", "limit"),
+        ("offset=0&offset=1", "offset"),
+        ("state=done", "state"),
+        ("state=pending,done", "state"),
+        ("state=", "state"),
+        ("outcome=success", "outcome"),
+        ("order=up", "order"),
+        ("detail=yes", "detail"),
+        ("detail", "detail"),
+        ("count_total=1", "count_total"),
+        ("limit_bytes=0", "limit_bytes"),
+        ("cursor=abc", "cursor"),
+        ("submitted_from=yesterday", "submitted_from"),
+        ("finished_before=-5", "finished_before"),
+        ("started_from=253402300800000", "started_from"),
+        ("body_pointer=%2Fa", "body_pointer"),
+        ("%6Cimit=0", "limit"),
+        ("=x", "\\\"\\\""),
+        ("limit=%zz", "query"),
+        ("limit=%", "query"),
+        ("command=%FF", "query"),
+    ] {
+        let answer = server.get(&format!("{LIST}?{query}"));
+        assert_eq!(answer.status, 400, "{query}");
+        let begin = format!(r#"{{"errorMessage":"parameter {name} "#);
+        let unknown = format!(r#"{{"errorMessage":"parameter \"{name}\" is not known"#);
+        let nameless = r#"{"errorMessage":"parameter \"\" is not known"#;
+        let text = answer.text();
+        assert!(
+            text.starts_with(&begin) || text.starts_with(&unknown) || text.starts_with(nameless),
+            "{query}: {text}"
+        );
+        assert!(text.contains(r#""errorCode":"GES.8000""#), "{query}");
+    }
+    // What was given is shown short.
+    let long = server.get(&format!("{LIST}?limit={}", "9".repeat(5000)));
+    assert!(long.status == 400 && long.body.len() < 300, "{long:?}");
+    for path in [
+        LIST.replace("status", "x/status?limit=5"),
+        LIST.replace("status", "x?a"),
+    ] {
+        let method = if path.contains("/status") {
+            "GET"
+        } else {
+            "DELETE"
+        };
+        assert!(
+            server
+                .ask(method, &path, &[])
+                .text()
+                .contains("this path takes none")
+        );
+    }
+}
+
+#[test]
+fn a_failing_head_says_what_a_failing_get_says_without_the_body() {
+    let (store, graph, server) = with_sample();
+    graph.purge(List::new()).unwrap();
+    let by_path = [
+        (404, "/nope".to_owned()),
+        (404, LIST.replace("moviejx", "%FF")),
+        (400, LIST.replace("moviejx", "movidde")),
+        (400, format!("{LIST}?limit=0")),
+        (400, format!("{LIST}?limt=5")),
+        (400, format!("{LIST}?job_id=nope")),
+        (400, format!("{LIST}?job_id={}", IDS[0])),
+        (400, LIST.replace("status", "nope/status")),
+        (400, LIST.replace("status", &format!("{}/status", IDS[0]))),
+        (405, LIST.replace("status", "nope")),
+    ];
+    for (status, path) in &by_path {
+        head_is_like_get(&server, path, *status);
+    }
+    for (status, access) in [(401, Access::Unknown), (403, Access::Refused)] {
+        let routes = Routes::new(&store).authorize(move |_| async move { access });
+        head_is_like_get(&Server::start(app(&routes)), LIST, status);
+    }
+    store.close().unwrap();
+    head_is_like_get(&server, LIST, 503);
+    head_is_like_get(&server, &LIST.replace("status", "x/status"), 503);
+}
+
+#[track_caller]
+fn head_is_like_get(server: &Server, path: &str, status: u16) {
+    // Each its own id, or the one that it brings.
+    for (given, is_kept) in [("r-1", true), ("no id", false)] {
+        let ask = |method| server.ask(method, path, &[("X-Request-Id", given)]);
+        let (get, head) = (ask("GET"), ask("HEAD"));
+        assert_eq!((get.status, head.status), (status, status), "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{head:?}");
+        let length = get.body.len().to_string();
+        assert_eq!(head.header("content-length"), Some(&*length), "{path}");
+        let ids = [&get, &head].map(|answer| answer.header("x-request-id").unwrap());
+        match is_kept {
+            true => assert_eq!(ids, [given; 2], "{path}"),
+            false => assert!(ids[0] != ids[1] && ids[1].len() == 36, "{path}: {ids:?}"),
+        }
+        let others = |answer: &Answer| -> Vec<(String, String)> {
+            let mut headers = answer.headers.clone();
+            headers.retain(|(name, _)| name != "date" && name != "x-request-id");
+            headers.sort();
+            headers
+        };
+        assert_eq!(others(&head), others(&get), "{path}");
+    }
+}
