@@ -39,8 +39,11 @@ impl JobStore {
     /// anew. Packs, which are never written to again, are shared by hard links where the
     /// folder lies on the same file system; the rest is copied.
     ///
-    /// Both are the same store to ids, cursors and positions, and go their own ways from
-    /// there: do not put files of one into the other.
+    /// Both are the same store to ids, and to cursors and positions that were given out
+    /// before the call. From there they go their own ways: one refuses, for ever, what the
+    /// other gives out ([`Error::InvalidCursor`], [`Error::InvalidPosition`]), as it does on
+    /// any copy that was made of a store's folder and opened. Do not put files of one into
+    /// the other.
     ///
     /// # Cost
     /// Commits wait for one sync and a look at what files there are. Packing waits until

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock;
 use crate::engine::feed::{Feed, Found, Happened, Place, WHOLE};
 use crate::engine::graph_state::GraphCore;
+use crate::engine::history::{Moment, Opening};
 use crate::engine::jobs::NearIds;
 use crate::engine::waiting::{ANY, Waiter};
 use crate::error::{Error, Result};
@@ -92,7 +93,8 @@ impl Graph {
     /// block, some of which are kept. No commit waits for it.
     ///
     /// # Errors
-    /// [`Error::InvalidPosition`] for a position of another graph, or an altered one;
+    /// [`Error::InvalidPosition`] for a position of another graph, an altered one, or one
+    /// that is not in this store's history ([`JobStore::backup`](crate::JobStore::backup));
     /// [`Error::GraphDropped`], [`Error::Closed`].
     ///
     /// # Examples
@@ -117,7 +119,7 @@ impl Graph {
     pub fn changes(&self, from: Option<&Position>) -> Result<Changes> {
         self.check()?;
         let seen = match from {
-            Some(position) => position.place(&self.core)?,
+            Some(position) => position.place(self)?,
             None => (0, WHOLE),
         };
         Ok(Changes {
@@ -185,7 +187,7 @@ impl Graph {
     pub fn position(&self) -> Result<Position> {
         self.check()?;
         let durable_lsn = self.engine().durable_lsn.load(Ordering::Acquire);
-        Ok(Position::new(&self.core, (durable_lsn, WHOLE)))
+        Ok(Position::new(self, (durable_lsn, WHOLE)))
     }
 }
 
@@ -227,7 +229,7 @@ impl Changes {
     /// ```
     #[must_use]
     pub fn position(&self) -> Position {
-        Position::new(&self.graph.core, self.feed.seen())
+        Position::new(&self.graph, self.feed.seen())
     }
 
     /// The next change, if there is one now or within the timeout; blocks meanwhile.
@@ -341,7 +343,7 @@ impl Changes {
     }
 
     fn change(&self, found: Found, known: Option<(JobId, u64)>) -> Change {
-        let position = Position::new(&self.graph.core, found.at);
+        let position = Position::new(&self.graph, found.at);
         let kind = match found.happened {
             Happened::Gone(events) => {
                 return Change {
@@ -429,45 +431,52 @@ impl fmt::Debug for Changes {
 pub struct Position {
     /// The 19 digits of its graph.
     graph: u64,
-    lsn: u64,
+    /// The event up to which it was given, and by which opening of the store.
+    moment: Moment,
     /// The job of that event up to which it was given.
     job: u64,
     check: u32,
 }
 
-/// version 1, graph 8, LSN 8, job of the event 8, check 4.
-const POSITION_BYTES: usize = 29;
+/// version 1, graph 8, moment 16, job of the event 8, check 4.
+const POSITION_BYTES: usize = 37;
 const VERSION: u8 = 2;
 
 impl Position {
-    fn new(graph: &GraphCore, (lsn, job): Place) -> Position {
+    fn new(graph: &Graph, (lsn, job): Place) -> Position {
+        let engine = graph.engine();
         let mut position = Position {
-            graph: graph.ids.number(),
-            lsn,
+            graph: graph.core.ids.number(),
+            moment: engine.moment_at(lsn),
             job,
             check: 0,
         };
-        position.check = position.seal(graph);
+        position.check = position.seal(&graph.core, engine.opening);
         position
     }
 
     /// As for a cursor: no proof against forgery, but an altered one is noticed.
-    fn seal(&self, graph: &GraphCore) -> u32 {
+    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        for number in [graph.key[0], graph.key[1], self.graph, self.lsn, self.job] {
+        let Moment { lsn, .. } = self.moment;
+        for number in [graph.key[0], graph.key[1], self.graph, lsn, self.job]
+            .into_iter()
+            .chain([opening.lsn, opening.time_ms])
+        {
             crc.update(&number.to_le_bytes());
         }
         crc.update(&[VERSION]);
         crc.finalize()
     }
 
-    fn place(&self, graph: &GraphCore) -> Result<Place> {
-        let problem = if self.graph != graph.ids.number() {
+    fn place(&self, graph: &Graph) -> Result<Place> {
+        let is_sealed = |opening| self.check == self.seal(&graph.core, opening);
+        let problem = if self.graph != graph.core.ids.number() {
             "it belongs to another graph"
-        } else if self.check != self.seal(graph) {
-            "it was altered"
+        } else if let Some(problem) = graph.engine().problem_of(self.moment, is_sealed)? {
+            problem
         } else {
-            return Ok((self.lsn, self.job));
+            return Ok((self.moment.lsn, self.job));
         };
         Err(Error::InvalidPosition { problem })
     }
@@ -477,13 +486,13 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position {
             graph,
-            lsn,
+            moment: Moment { lsn, opening },
             job,
             check,
         } = self;
         write!(
             f,
-            "{VERSION:02x}{graph:016x}{lsn:016x}{job:016x}{check:08x}"
+            "{VERSION:02x}{graph:016x}{lsn:016x}{opening:016x}{job:016x}{check:08x}"
         )
     }
 }
@@ -508,9 +517,12 @@ impl FromStr for Position {
             let number = |from: usize| u64::from_str_radix(text.get(from..from + 16)?, 16).ok();
             Some(Position {
                 graph: number(2)?,
-                lsn: number(18)?,
-                job: number(34)?,
-                check: u32::from_str_radix(text.get(50..)?, 16).ok()?,
+                moment: Moment {
+                    lsn: number(18)?,
+                    opening: number(34)?,
+                },
+                job: number(50)?,
+                check: u32::from_str_radix(text.get(66..)?, 16).ok()?,
             })
         };
         parse().ok_or(Error::InvalidPosition {

@@ -220,13 +220,15 @@ pub enum Error {
     /// The page is too old: what it shows was purged since, and its time is over.
     #[error("the page has expired: jobs that it shows were purged since; list again")]
     PageExpired,
-    /// A cursor of another graph or filter, or an altered one.
+    /// A cursor of another graph or filter, an altered one, or one that was given out by a
+    /// copy of the store.
     #[error("parameter cursor is not usable: {problem}; list again from an offset")]
     InvalidCursor {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A position of another graph, or an altered one.
+    /// A position of another graph, an altered one, or one that was given out by a copy of
+    /// the store.
     #[error("the position is not usable: {problem}; read the changes from the beginning, or list")]
     InvalidPosition {
         /// What is wrong with it.

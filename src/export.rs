@@ -307,7 +307,7 @@ impl Export {
             return self.stopped_at.clone();
         }
         let place = self.place?;
-        Some(Cursor::new(&self.graph.core, &self.list, place))
+        Some(Cursor::new(&self.graph, &self.list, place))
     }
 
     /// Whether [`List::on_progress`] stopped the search for the jobs to be written: those

@@ -2,7 +2,8 @@
 //!
 //! Owns: [`List`], [`Searched`], [`Cursor`]. Must not know: how a page is read.
 //! Promise: a cursor neither skips nor repeats a job, also across restarts; it
-//! works for the graph and filter it came from and no other.
+//! works for the graph and filter it came from and no other, and not for a copy of the
+//! store that was made before it.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,10 +13,12 @@ use std::time::SystemTime;
 
 use crate::clock;
 use crate::engine::graph_state::GraphCore;
+use crate::engine::history::{Moment, Opening};
 use crate::engine::scan::Filter;
 use crate::engine::status::States;
 use crate::engine::texts::{Matcher, Needle};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::job::State;
 use crate::outcome::OutcomeKind;
 
@@ -614,36 +617,44 @@ pub struct Cursor {
     next: u64,
     /// So many that match are passed over first: a search was stopped within its offset.
     pass: u64,
+    /// When it was given out.
+    given: Moment,
     check: u32,
 }
 
-const VERSION: u8 = 3;
-/// version 1, states 1, filter 4, graph 8, next 8, pass 8, check 4.
-const CURSOR_BYTES: usize = 34;
+const VERSION: u8 = 4;
+/// version 1, states 1, filter 4, graph 8, next 8, pass 8, moment 16, check 4.
+const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
-    pub(crate) fn new(graph: &GraphCore, list: &List, next: u64) -> Cursor {
+    pub(crate) fn new(graph: &Graph, list: &List, next: u64) -> Cursor {
         Cursor::passing(graph, list, next, 0)
     }
 
-    pub(crate) fn passing(graph: &GraphCore, list: &List, next: u64, pass: u64) -> Cursor {
+    pub(crate) fn passing(graph: &Graph, list: &List, next: u64, pass: u64) -> Cursor {
+        let engine = graph.engine();
         let mut cursor = Cursor {
-            graph: graph.ids.number(),
+            graph: graph.core.ids.number(),
             states: list.wanted().bits(),
             filter: list.filter_check(),
             next,
             pass,
+            given: engine.moment(),
             check: 0,
         };
-        cursor.check = cursor.seal(graph);
+        cursor.check = cursor.seal(&graph.core, engine.opening);
         cursor
     }
 
-    /// A checksum over the cursor and its graph's key: it is no proof against
-    /// forgery, but an altered cursor is noticed.
-    fn seal(&self, graph: &GraphCore) -> u32 {
+    /// A checksum over the cursor, its graph's key and the store's opening: it is no proof
+    /// against forgery, but an altered cursor is noticed.
+    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        for number in [graph.key[0], graph.key[1], self.graph, self.next, self.pass] {
+        let Moment { lsn, .. } = self.given;
+        for number in [graph.key[0], graph.key[1], self.graph, self.next, self.pass]
+            .into_iter()
+            .chain([lsn, opening.lsn, opening.time_ms])
+        {
             crc.update(&number.to_le_bytes());
         }
         crc.update(&[VERSION, self.states]);
@@ -652,11 +663,15 @@ impl Cursor {
     }
 
     /// Where to go on in this graph with this list, and how many that match to pass over.
-    pub(crate) fn position(&self, graph: &GraphCore, list: &List) -> Result<(u64, u64)> {
-        let problem = if self.graph != graph.ids.number() {
+    pub(crate) fn position(&self, graph: &Graph, list: &List) -> Result<(u64, u64)> {
+        let core = &graph.core;
+        let is_sealed = |opening| self.check == self.seal(core, opening);
+        let problem = if self.graph != core.ids.number() {
             "it belongs to another graph"
-        } else if self.check != self.seal(graph) {
-            "it was altered"
+        } else if let Some(problem) = graph.engine().problem_of(self.given, is_sealed)? {
+            problem
+        } else if self.next > core.state.read().status.len() {
+            "it lies behind the end of the list"
         } else if self.states != list.wanted().bits() || self.filter != list.filter_check() {
             "it belongs to a list with another filter"
         } else {
@@ -670,8 +685,15 @@ impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{VERSION:02x}{:02x}{:08x}{:016x}{:016x}{:016x}{:08x}",
-            self.states, self.filter, self.graph, self.next, self.pass, self.check
+            "{VERSION:02x}{:02x}{:08x}{:016x}{:016x}{:016x}{:016x}{:016x}{:08x}",
+            self.states,
+            self.filter,
+            self.graph,
+            self.next,
+            self.pass,
+            self.given.lsn,
+            self.given.opening,
+            self.check
         )
     }
 }
@@ -690,7 +712,7 @@ impl FromStr for Cursor {
             let hex = text
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if !hex || text.len() != 2 * CURSOR_BYTES || !text.starts_with("03") {
+            if !hex || text.len() != 2 * CURSOR_BYTES || !text.starts_with("04") {
                 return None;
             }
             Some(Cursor {
@@ -699,7 +721,11 @@ impl FromStr for Cursor {
                 graph: u64::from_str_radix(&text[12..28], 16).ok()?,
                 next: u64::from_str_radix(&text[28..44], 16).ok()?,
                 pass: u64::from_str_radix(&text[44..60], 16).ok()?,
-                check: u32::from_str_radix(&text[60..68], 16).ok()?,
+                given: Moment {
+                    lsn: u64::from_str_radix(&text[60..76], 16).ok()?,
+                    opening: u64::from_str_radix(&text[76..92], 16).ok()?,
+                },
+                check: u32::from_str_radix(&text[92..100], 16).ok()?,
             })
         };
         parse().ok_or(Error::InvalidCursor {

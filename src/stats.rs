@@ -291,7 +291,7 @@ impl JobStore {
         let meters = &engine.meters;
         let last_purge = engine.retention.lock().last_purge_ms;
         Ok(Stats {
-            boot: engine.boot,
+            boot: engine.opening.boot,
             health: engine.health(),
             graphs,
             segment_bytes,

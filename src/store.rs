@@ -249,7 +249,7 @@ impl JobStore {
             Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(boot = engine.boot, "the store is open");
+        tracing::info!(boot = engine.opening.boot, "the store is open");
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
@@ -521,7 +521,7 @@ impl JobStore {
     /// How often the store was opened, this time included: 1 for a new one.
     #[must_use]
     pub fn boot(&self) -> u64 {
-        self.engine().boot
+        self.engine().opening.boot
     }
 
     /// Closes the store: carries out what is queued, makes it durable, brings the

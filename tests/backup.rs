@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{listed, names_in, request, small_segments};
-use jobstore::{Error, JobStore, List, Outcome, Recovery, State};
+use jobstore::{Error, Graph, JobStore, List, Outcome, Recovery, State};
 
 fn open(dir: &Path) -> JobStore {
     small_segments()
@@ -74,6 +74,112 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     movie.complete("job-1", Outcome::succeeded()).unwrap();
     movie.submit(request("after", "1")).unwrap();
     store.close().unwrap();
+}
+
+/// What a store gave out, as text.
+struct GivenOut {
+    position: String,
+    cursors: [String; 2],
+}
+
+fn lists() -> [List; 2] {
+    [List::new().limit(4), List::new().limit(4).newest_first()]
+}
+
+fn give_out(movie: &Graph) -> GivenOut {
+    let mut changes = movie.changes(None).unwrap();
+    changes.by_ref().for_each(|change| drop(change.unwrap()));
+    GivenOut {
+        position: changes.position().to_string(),
+        cursors: lists().map(|list| movie.list(list).unwrap().next().unwrap().to_string()),
+    }
+}
+
+/// The sequence numbers of the jobs that the position and the cursors go on with.
+fn go_on(movie: &Graph, given: &GivenOut) -> [Result<Vec<u64>, Error>; 3] {
+    let position = given.position.parse().unwrap();
+    let changes = movie.changes(Some(&position)).map(|changes| {
+        changes
+            .filter_map(|change| change.unwrap().sequence)
+            .collect()
+    });
+    let [oldest, newest] = [0, 1].map(|n| {
+        let list = lists()[n]
+            .clone()
+            .cursor(&given.cursors[n].parse().unwrap());
+        let page = movie.list(list)?;
+        Ok(page.jobs().map(|job| job.unwrap().sequence()).collect())
+    });
+    [changes, oldest, newest]
+}
+
+fn is_refused(went: &[Result<Vec<u64>, Error>; 3]) -> bool {
+    matches!(went[0], Err(Error::InvalidPosition { .. }))
+        && went[1..]
+            .iter()
+            .all(|went| matches!(went, Err(Error::InvalidCursor { .. })))
+}
+
+#[test]
+fn what_was_given_out_before_holds_in_both_and_what_comes_later_in_one() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = ["store", "copy"].map(|name| root.path().join(name));
+    let submit = |movie: &Graph, jobs: u64| {
+        for n in 0..jobs {
+            movie.submit(request("c", &n.to_string())).unwrap();
+        }
+    };
+    let store = open(&dirs[0]);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 10);
+    let before = give_out(&movie);
+    store.backup(&dirs[1]).unwrap();
+    submit(&movie, 10);
+    // By the opening that the backup was made in, and by a later one.
+    let mut given = vec![give_out(&movie)];
+    store.close().unwrap();
+    drop((movie, store));
+    let store = open(&dirs[0]);
+    given.push(give_out(&store.graph("1", "movie").unwrap()));
+    store.close().unwrap();
+    drop(store);
+
+    let mut of_copy = Vec::new();
+    for round in 0..4 {
+        let copy = open(&dirs[1]);
+        let movie = copy.graph("1", "movie").unwrap();
+        for given in &given {
+            // Also once it has as many jobs and events.
+            assert!(is_refused(&go_on(&movie, given)), "{round}");
+            submit(&movie, 12);
+            assert!(is_refused(&go_on(&movie, given)), "{round}");
+        }
+        let jobs = 10 + 24 * (round + 1);
+        let [changes, oldest, newest] = go_on(&movie, &before).map(|went| went.unwrap());
+        assert_eq!(changes, (10..jobs).collect::<Vec<_>>());
+        assert_eq!((oldest, newest), (vec![4, 5, 6, 7], vec![5, 4, 3, 2]));
+        of_copy.push(give_out(&movie));
+        // Its own hold however often it is opened.
+        for (opened, given) in of_copy.iter().enumerate() {
+            let [changes, oldest, _] = go_on(&movie, given).map(|went| went.unwrap());
+            let had = 10 + 24 * (opened as u64 + 1);
+            assert_eq!(changes, (had..jobs).collect::<Vec<_>>());
+            assert_eq!(oldest, [4, 5, 6, 7]);
+        }
+        copy.close().unwrap();
+    }
+    for _ in 0..2 {
+        let store = open(&dirs[0]);
+        let movie = store.graph("1", "movie").unwrap();
+        submit(&movie, 100);
+        for given in &of_copy {
+            assert!(is_refused(&go_on(&movie, given)));
+        }
+        for given in given.iter().chain([&before]) {
+            assert!(go_on(&movie, given).iter().all(|went| went.is_ok()));
+        }
+        store.close().unwrap();
+    }
 }
 
 #[test]

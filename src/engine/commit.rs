@@ -272,6 +272,9 @@ impl Committer {
         for &(hash, sequence) in &round.foreign {
             engine.ids.add(hash, sequence);
         }
+        // Before anything of it can be read.
+        let visible_lsn = self.log.next_lsn() - 1;
+        engine.visible_lsn.store(visible_lsn, Ordering::Release);
         let changes = round.changes.len() as u64;
         self.changes_since_index += changes;
         engine.index_lag.fetch_add(changes, Ordering::Relaxed);

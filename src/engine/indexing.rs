@@ -140,7 +140,10 @@ impl Engine {
         let lsn = committer.log.synced_lsn();
         let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
-            (Leaving::take(&self.graphs.read(), lsn, self.boot), lag)
+            (
+                Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
+                lag,
+            )
         });
         drop(committer);
         self.wake_committer_if_needed();

@@ -21,7 +21,7 @@ use crate::page::Page;
 pub(crate) fn page(graph: &Graph, list: &List) -> Result<Page> {
     let (from, pass) = match &list.cursor {
         Some(cursor) => {
-            let (from, pass) = cursor.position(&graph.core, list)?;
+            let (from, pass) = cursor.position(graph, list)?;
             (Some(from), pass)
         }
         None => (None, 0),
@@ -114,7 +114,7 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
         snapshot: Arc::new(snapshot),
         total: Some(total),
         set_aside,
-        next: more.map(|next| Cursor::new(&graph.core, list, next)),
+        next: more.map(|next| Cursor::new(graph, list, next)),
         is_stopped: false,
     }
 }
@@ -190,7 +190,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         snapshot: Arc::new(snapshot),
         total,
         set_aside,
-        next: next.map(|next| Cursor::passing(&graph.core, list, next, pass)),
+        next: next.map(|next| Cursor::passing(graph, list, next, pass)),
         is_stopped,
     })
 }
@@ -218,6 +218,6 @@ fn limit_bytes(page: &mut Page, list: &List, bytes: u64) -> Result<()> {
         false => sequence < cut,
     }));
     let next = cut + u64::from(list.newest_first);
-    page.next = Some(Cursor::new(&page.graph.core, list, next));
+    page.next = Some(Cursor::new(&page.graph, list, next));
     Ok(())
 }

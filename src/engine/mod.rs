@@ -26,6 +26,7 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
+pub(crate) mod history;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -71,6 +72,7 @@ use crate::engine::compaction::Retired;
 use crate::engine::ending::{Ending, Worker};
 use crate::engine::folder::StoreLock;
 use crate::engine::graph_state::GraphCore;
+use crate::engine::history::Opening;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
@@ -100,7 +102,7 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store: StoreId,
-    pub(crate) boot: u64,
+    pub(crate) opening: Opening,
     /// What this open found running.
     pub(crate) recovered: Vec<Found>,
     /// What a tolerant open had to repair.
@@ -137,6 +139,8 @@ pub(crate) struct Engine {
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
+    /// The last LSN that anybody may have read of.
+    pub(crate) visible_lsn: AtomicU64,
     /// What the last scrub found wrong with the log.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
     /// Who else may read the folder, as far as is known.
@@ -202,7 +206,7 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store: StoreId,
-    pub(crate) boot: u64,
+    pub(crate) opening: Opening,
     pub(crate) recovered: Vec<Found>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
@@ -218,12 +222,13 @@ pub(crate) struct Parts {
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         Engine {
             queue: Queue::new(parts.options.queue_bytes_max),
             options: parts.options,
             disk: parts.disk,
             store: parts.store,
-            boot: parts.boot,
+            opening: parts.opening,
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
@@ -246,6 +251,7 @@ impl Engine {
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
+            visible_lsn,
             damage: Mutex::default(),
             exposure: Mutex::default(),
             background: Mutex::default(),

@@ -13,6 +13,7 @@ use crate::engine::ending::Worker;
 use crate::engine::files::{Files, gap, read_files};
 use crate::engine::folder::{Look, StoreLock};
 use crate::engine::graph_state::GraphCore;
+use crate::engine::history::Opening;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
@@ -124,6 +125,7 @@ pub(super) fn open(
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let known_ms = replay.known_ms();
+    let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
     let sealed = settled.map_err(Problem::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
@@ -138,7 +140,11 @@ pub(super) fn open(
     let engine = Arc::new(Engine::new(Parts {
         options,
         store,
-        boot: replay.boot,
+        opening: Opening {
+            lsn: opening_lsn,
+            boot: replay.boot,
+            time_ms,
+        },
         recovered: found,
         graphs: replay.graphs,
         committer: Committer::new(log),
