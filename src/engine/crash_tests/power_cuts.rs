@@ -274,7 +274,7 @@ fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
                 let graph = seen.graphs.iter().find(|graph| graph.name == *name);
                 let may_be = client.history[must..=can].iter().any(|world| {
                     let mut world = world.clone();
-                    world.boot = store.engine.boot - 1;
+                    world.boot = store.engine.opening.boot - 1;
                     match (world.reopened().graphs.first(), graph) {
                         (Some((_, jobs)), Some(graph)) => graph.compare(jobs).is_ok(),
                         (there, seen) => there.is_none() && seen.is_none(),

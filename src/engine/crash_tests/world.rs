@@ -130,7 +130,7 @@ struct SeenState {
 impl Seen {
     pub(super) fn read(store: &Store) -> Seen {
         Seen {
-            boot: store.engine.boot,
+            boot: store.engine.opening.boot,
             graphs: store.graphs().into_iter().map(SeenGraph::read).collect(),
         }
     }
