@@ -12,6 +12,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::clock::TIME_MS_MAX;
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 use crate::engine::queue::{Action, Imported, Operation, SMALL_WRITE_BYTES, Submission};
@@ -22,6 +23,7 @@ use crate::job::State;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::{Body, Request, present};
 use crate::spans::call_span;
+use crate::storage::event::NUMBER_MAX;
 
 /// Jobs of one commit.
 const BATCH_JOBS: usize = 4096;
@@ -352,7 +354,7 @@ struct WireOutcome<'a> {
     kind: String,
     code: Option<String>,
     message: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     detail: Option<&'a RawValue>,
     result_ref: Option<String>,
     boot: Option<u64>,
@@ -370,10 +372,15 @@ impl<'a> Line<'a> {
             format!("{what}, at column {}", e.column())
         })?;
         let said = |error: Error| error.to_string();
+        let is_bare = line.command.is_some() || line.url.is_some() || line.body.is_some();
         let request = match (line.request, line.command) {
-            (Some(request), None) => (request.command, request.url, request.body),
+            (Some(_), _) if is_bare => {
+                let problem = "it has a request, and a command, url or body beside it";
+                return Err(problem.to_owned());
+            }
+            (Some(request), _) => (request.command, request.url, request.body),
             (None, Some(command)) => (command, line.url.unwrap_or_default(), line.body),
-            _ => return Err("it has no request, or two".to_owned()),
+            (None, None) => return Err("it has no request, and no command".to_owned()),
         };
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
@@ -403,16 +410,29 @@ impl<'a> Line<'a> {
             (State::Complete, None) => Some(Outcome::succeeded()),
             (_, outcome) => outcome,
         };
+        let submitted_ms = time("submittedAt", line.submitted_at)?;
+        let started_ms = time("startedAt", line.started_at)?;
+        let finished_ms = time("finishedAt", line.finished_at)?;
         Ok(Imported {
             id,
             submission: Submission::new(engine.store, kept),
             state,
             outcome,
-            submitted_ms: line.submitted_at,
-            started_ms: line.started_at.filter(|_| state != State::Pending),
-            finished_ms: line.finished_at.filter(|_| state == State::Complete),
+            submitted_ms,
+            started_ms: started_ms.filter(|_| state != State::Pending),
+            finished_ms: finished_ms.filter(|_| state == State::Complete),
             cancel_requested: line.cancel_requested && state == State::Running,
         })
+    }
+}
+
+/// A time that can be shown, so that it is filtered by as it is shown.
+fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
+    match given {
+        Some(given) if given > TIME_MS_MAX => Err(format!(
+            "its {name} is {given}, at most {TIME_MS_MAX} is allowed (milliseconds since 1970, to the end of 9999)"
+        )),
+        given => Ok(given),
     }
 }
 
@@ -429,7 +449,21 @@ impl WireOutcome<'_> {
         if let Some(text) = self.result_ref {
             outcome = outcome.with_result_ref(text).map_err(said)?;
         }
-        outcome.boot = self.boot.filter(|&boot| boot > 0);
+        if let Some(boot) = self.boot {
+            if !(1..NUMBER_MAX).contains(&boot) {
+                let max = NUMBER_MAX - 1;
+                return Err(format!(
+                    "its outcome's boot is {boot}, it must be in 1..={max}"
+                ));
+            }
+            // A recovery says nothing else of an end, and there is no room for it.
+            let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
+            if !is_cut_short || outcome.extra.is_some() {
+                let problem = "its outcome has a boot, and is not just interrupted or cancelled";
+                return Err(problem.to_owned());
+            }
+            outcome.boot = Some(boot);
+        }
         Ok(outcome)
     }
 }

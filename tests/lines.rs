@@ -280,6 +280,16 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","request":{"command":"c","url":"/","body":"#.to_owned(),
         format!(r#"{{"command":"c","url":"/","body":"{}"}}"#, "x".repeat(20 << 20)),
         format!(r#"{{"command":"c","url":"/","body":{}1{}}}"#, "[".repeat(200), "]".repeat(200)),
+        // Two requests, or one and a half.
+        r#"{"jobId":"x","url":"/secret","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","body":"secret","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","url":"/secret","body":1}"#.to_owned(),
+        // A boot is of what a recovery ended, which says nothing more.
+        r#"{"jobId":"x","outcome":{"kind":"failed","boot":3},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"cancelled","boot":3,"code":"secret"},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":3,"detail":null},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":0},"command":"c"}"#.to_owned(),
     ];
     for bad in bad {
         let store = JobStore::in_memory().unwrap();
@@ -323,6 +333,100 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         matches!(purged, Err(Error::BadLine { line: 1, .. })),
         "{purged:?}"
     );
+}
+
+#[test]
+fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
+    const TIME_MAX: u64 = 253_402_300_799_999;
+    const BOOT_MAX: u64 = (1 << 62) - 1;
+    let root = tempfile::tempdir().unwrap();
+    let (store, movie) = open(&root.path().join("store"));
+    movie.submit_as("before", request("c", "1")).unwrap();
+    let line = |at: [u64; 3], boot: u64| {
+        format!(
+            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","boot":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
+            at[0], at[1], at[2]
+        )
+    };
+    for over in [TIME_MAX + 1, 1 << 62, u64::MAX - 1, u64::MAX] {
+        for n in 0..3 {
+            let mut at = [1, 2, 3];
+            at[n] = over;
+            let refused = movie.import(line(at, 1).as_bytes(), ImportOptions::new());
+            let Err(Error::BadLine { line: 1, problem }) = refused else {
+                panic!("{at:?}: {refused:?}");
+            };
+            let name = ["submittedAt", "startedAt", "finishedAt"][n];
+            for said in [name, &over.to_string(), &TIME_MAX.to_string()] {
+                assert!(problem.contains(said), "{problem}");
+            }
+        }
+    }
+    for over in [BOOT_MAX + 1, u64::MAX - 1, u64::MAX] {
+        let refused = movie.import(line([1, 2, 3], over).as_bytes(), ImportOptions::new());
+        let Err(Error::BadLine { line: 1, problem }) = refused else {
+            panic!("{over}: {refused:?}");
+        };
+        for said in ["boot", &over.to_string(), &BOOT_MAX.to_string()] {
+            assert!(problem.contains(said), "{problem}");
+        }
+    }
+    let greatest = line([TIME_MAX; 3], BOOT_MAX);
+    assert_eq!(import(&movie, &greatest).imported, 1);
+    let look = |movie: &Graph, what: &str| {
+        assert_eq!(common::ids(&movie.list(List::new()).unwrap()).len(), 2);
+        let lines = exported(movie, List::new());
+        assert_eq!(lines.lines().nth(1), Some(&*greatest), "{what}");
+        // The time that is shown is the one that is filtered by.
+        let shown = movie.job("x").unwrap().unwrap().submitted_at();
+        for (list, found) in [
+            (List::new().submitted_from(shown), 1),
+            (List::new().submitted_before(shown), 1),
+        ] {
+            assert_eq!(movie.list(list).unwrap().len(), found, "{what}");
+        }
+        let changes = movie.changes(None).unwrap();
+        assert!(changes.into_iter().all(|change| change.is_ok()), "{what}");
+    };
+    look(&movie, "imported");
+    common::pack(&store, &root.path().join("store"));
+    look(&movie, "packed");
+    store.close().unwrap();
+    drop((store, movie));
+    let (store, movie) = open(&root.path().join("store"));
+    look(&movie, "reopened");
+    drop((store, movie));
+    common::lose_index(&root.path().join("store"));
+    let (_store, movie) = open(&root.path().join("store"));
+    look(&movie, "reopened without its index");
+}
+
+#[test]
+fn what_a_line_says_of_an_end_goes_out_as_it_came() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let ends = [
+        r#"{"kind":"failed","code":"c","message":"m","detail":null}"#,
+        r#"{"kind":"succeeded","detail":null}"#,
+        r#"{"kind":"partially_failed","code":"","message":"","resultRef":"","detail":""}"#,
+        r#"{"kind":"failed","message":"\"","resultRef":"r","detail":{"a":[1.0,null]}}"#,
+        r#"{"kind":"cancelled","boot":1}"#,
+        r#"{"kind":"interrupted","boot":4294967296}"#,
+        r#"{"kind":"cancelled","code":"c"}"#,
+        r#"{"kind":"interrupted"}"#,
+    ];
+    let lines: String = ends
+        .iter()
+        .enumerate()
+        .map(|(n, end)| {
+            let request = r#"{"command":"c","url":"/","body":null}"#;
+            format!(
+                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"finishedAt":3}}"#
+            ) + "\n"
+        })
+        .collect();
+    assert_eq!(import(&movie, &lines).imported, ends.len() as u64);
+    assert_eq!(exported(&movie, List::new()), lines);
 }
 
 #[test]
