@@ -215,6 +215,7 @@ impl Graph {
             action: Action::Import {
                 graph: self.core.clone(),
                 jobs,
+                stops: options.on_bad_line == OnBadLine::Stop,
             },
             bytes,
         })?;

@@ -430,6 +430,40 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
 }
 
 #[test]
+fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
+    /// Lines, at whose end another takes an id of theirs.
+    struct Late<'a>(&'a Graph, &'a [u8], &'a str);
+    impl std::io::Read for Late<'_> {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.1.read(to)?;
+            if read == 0 {
+                self.0.submit_as(self.2, request("other", "1")).unwrap();
+            }
+            Ok(read)
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let lines: String = (0..10)
+        .map(|n| format!("{{\"jobId\":\"j{n}\",\"command\":\"c\"}}\n"))
+        .collect();
+    let stopped = movie.import(Late(&movie, lines.as_bytes(), "j5"), ImportOptions::new());
+    assert!(
+        matches!(stopped, Err(Error::BadLine { line: 6, .. })),
+        "{stopped:?}"
+    );
+    let there = common::ids(&movie.list(List::new()).unwrap());
+    assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
+    let skip = ImportOptions::new().on_bad_line(OnBadLine::Skip);
+    let lines = lines.replace("\"j", "\"k");
+    let done = movie
+        .import(Late(&movie, lines.as_bytes(), "k5"), skip)
+        .unwrap();
+    assert_eq!((done.imported, done.there, done.bad), (9, 0, 1));
+    assert_eq!(done.bad_lines[0].0, 6);
+}
+
+#[test]
 fn a_reader_that_fails_is_said() {
     struct Fails;
     impl std::io::Read for Fails {

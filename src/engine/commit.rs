@@ -414,9 +414,9 @@ impl Committer {
                 }
                 Ok(Answer::Claimed(claimed))
             }
-            Action::Import { graph, jobs } => {
+            Action::Import { graph, jobs, stops } => {
                 round.check_graph(graph)?;
-                self.import(engine, round, graph, jobs)
+                self.import(engine, round, graph, (jobs, *stops))
             }
             Action::Purge { graph, jobs, why } => {
                 round.check_graph(graph)?;

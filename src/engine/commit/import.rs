@@ -23,13 +23,16 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        jobs: &[Imported],
+        (jobs, stops): (&[Imported], bool),
     ) -> Result<Answer> {
         let (mut made, mut refused) = (0, Vec::new());
         for (n, job) in jobs.iter().enumerate() {
             match self.import_one(engine, round, graph, job) {
                 Ok(is_new) => made += u64::from(is_new),
                 Err(error) => refused.push((n, error)),
+            }
+            if stops && !refused.is_empty() {
+                break;
             }
         }
         Ok(Answer::Imported { made, refused })
@@ -184,6 +187,7 @@ mod tests {
                     finished_ms: None,
                     cancel_requested: false,
                 }],
+                stops: false,
             }
         };
         let good = || Action::Submit {
