@@ -147,7 +147,14 @@ impl Export {
     /// [`Error::IndexUnavailable`] and [`Error::PageExpired`] from the store. Lines of a
     /// call that failed may have been written in part; [`Export::cursor`] is then where
     /// they began.
-    pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
+    pub fn write_some(&mut self, out: impl Write) -> Result<bool> {
+        let jobs = self.jobs;
+        // They are written again.
+        let written = self.write_next(out);
+        written.inspect_err(|_| self.jobs = jobs)
+    }
+
+    fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
         let snapshot = self.snapshot.clone();
         let newest_first = snapshot.newest_first;
         let next = match newest_first {
@@ -181,7 +188,7 @@ impl Export {
                 let block = std::mem::take(&mut self.reader.block);
                 let first = block.first_sequence;
                 let end = first + block.rows.len() as u64;
-                let (mut sequences, jobs) = (Vec::new(), self.jobs);
+                let mut sequences = Vec::new();
                 let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
                 while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
                     if found >= end.min(unit.end) {
@@ -206,7 +213,7 @@ impl Export {
                     self.put(sequence, state, (text, &row, secrets), &mut lines)
                 });
                 self.reader.block = block;
-                written.inspect_err(|_| self.jobs = jobs)?;
+                written?;
                 end
             }
         };
@@ -243,7 +250,7 @@ impl Export {
         self.stopped_at.is_some()
     }
 
-    /// How many jobs were written.
+    /// How many jobs were written; those of a call that failed do not count.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs

@@ -455,12 +455,63 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
     let there = common::ids(&movie.list(List::new()).unwrap());
     assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
     let skip = ImportOptions::new().on_bad_line(OnBadLine::Skip);
-    let lines = lines.replace("\"j", "\"k");
+    let lines = lines.replace(":\"j", ":\"k");
     let done = movie
         .import(Late(&movie, lines.as_bytes(), "k5"), skip)
         .unwrap();
     assert_eq!((done.imported, done.there, done.bad), (9, 0, 1));
     assert_eq!(done.bad_lines[0].0, 6);
+}
+
+#[test]
+fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
+    /// Refuses what it is given first.
+    struct Once(bool, Vec<u8>);
+    impl std::io::Write for &mut Once {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if !std::mem::replace(&mut self.0, true) {
+                return Err(std::io::Error::other("full"));
+            }
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    fill(&movie, &mut Random(5), 100);
+    let stops = |list: List| {
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        list.body_contains("1").on_progress(move |_| {
+            match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => std::ops::ControlFlow::Continue(()),
+                _ => std::ops::ControlFlow::Break(()),
+            }
+        })
+    };
+    for make in [&|list| list as List, &stops as &dyn Fn(List) -> List] {
+        for list in [List::new as fn() -> List, || List::new().newest_first()] {
+            let whole = {
+                let mut lines = Vec::new();
+                movie
+                    .export(make(list()))
+                    .unwrap()
+                    .write_all(&mut lines)
+                    .unwrap();
+                lines
+            };
+            let mut out = Once(false, Vec::new());
+            let mut export = movie.export(make(list())).unwrap();
+            let failed = export.write_some(&mut out);
+            assert!(matches!(failed, Err(Error::Output { .. })), "{failed:?}");
+            assert_eq!(export.jobs(), 0);
+            assert!(export.cursor().is_none(), "nothing is written");
+            export.write_all(&mut out).unwrap();
+            assert_eq!(export.jobs(), export.of());
+            assert!(out.1 == whole);
+        }
+    }
 }
 
 #[test]
