@@ -73,6 +73,9 @@ pub struct ImportReport {
     pub imported: u64,
     /// Jobs that were there already, with the same id and request.
     pub there: u64,
+    /// Those of them whose line has secrets that the job does not: it was recorded masked,
+    /// or with others. It stays so.
+    pub secrets_left: u64,
     /// Lines that were passed over.
     pub bad: u64,
     /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
@@ -89,10 +92,20 @@ impl Graph {
     /// status the job is pending, or complete where there is an outcome; without times it
     /// is now. Empty lines are passed over.
     ///
+    /// Times are milliseconds since 1970, up to the end of the year 9999. Only an outcome
+    /// that a recovery made has a `boot`: interrupted or cancelled, and nothing else.
+    ///
     /// A job whose id is there with the same request is left as it is; so an import can be
     /// repeated, and one that was interrupted is completed by doing it again. (Lines
     /// without an id make a job each time.) A job that is running in the line is running
     /// here: the next open recovers it.
+    ///
+    /// Requests are compared masked, so a job that came redacted stays so when its secrets
+    /// come later; [`ImportReport::secrets_left`] counts these. Import lines with secrets
+    /// first, or into another graph.
+    ///
+    /// Lines have no keys of [`Graph::submit_once`]: who tries again with a key makes
+    /// another job here. A [`JobStore::backup`](crate::JobStore::backup) keeps the keys.
     ///
     /// # Durability
     /// As [`Graph::submit_all`]: each commit of up to 4096 lines wholly or not at all.
@@ -149,7 +162,10 @@ impl Graph {
                 _ => self.parse(&line, &batch),
             };
             match parsed {
-                Ok(Parsed::There) => report.there += 1,
+                Ok(Parsed::There { is_secret_left }) => {
+                    report.there += 1;
+                    report.secrets_left += u64::from(is_secret_left);
+                }
                 Ok(Parsed::New(job)) => batch.add(report.lines, *job),
                 Err(problem) => {
                     if options.on_bad_line == OnBadLine::Stop {
@@ -176,12 +192,24 @@ impl Graph {
         let job = Line::job(text, self.engine())?;
         let said = |error: Error| error.to_string();
         if let Some(id) = &job.id {
-            let known = match batch.ids.get(id).and_then(|&n| batch.jobs.get(n)) {
-                Some(known) => Some(known.submission.kept.request.clone()),
+            let kept = &job.submission.kept;
+            let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
+            let batched = batched.map(|job| &job.submission.kept);
+            let known = match batched {
+                Some(known) => Some(known.request.clone()),
                 None => self.look(id).map_err(said)?.found,
             };
             match known {
-                Some(known) if known == job.submission.kept.request => return Ok(Parsed::There),
+                Some(known) if known == kept.request => {
+                    let is_secret_left = kept.has_values() && {
+                        let known = match batched {
+                            Some(known) => known.revealed(),
+                            None => self.job(id).map_err(said)?.map(|job| job.request().clone()),
+                        };
+                        known != kept.revealed()
+                    };
+                    return Ok(Parsed::There { is_secret_left });
+                }
                 Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
                 None => {}
             }
@@ -246,7 +274,7 @@ impl ImportReport {
 }
 
 enum Parsed {
-    There,
+    There { is_secret_left: bool },
     New(Box<Imported>),
 }
 
@@ -474,12 +502,17 @@ impl fmt::Display for ImportReport {
         let ImportReport {
             imported,
             there,
+            secrets_left,
             bad,
             ..
         } = self;
-        write!(
-            f,
-            "{imported} imported, {there} there already, {bad} passed over"
-        )
+        write!(f, "{imported} imported, {there} there already")?;
+        if *secrets_left > 0 {
+            write!(
+                f,
+                " ({secrets_left} of them with secrets that were left out)"
+            )?;
+        }
+        write!(f, ", {bad} passed over")
     }
 }
