@@ -39,7 +39,9 @@ impl Graph {
     /// list's limits do not count here. [`Graph::import`] is the inverse.
     ///
     /// Values under secret keys are written as `"******"`, unless
-    /// [`Export::reveal_secrets`] is called.
+    /// [`Export::reveal_secrets`] is called. Keys of [`Graph::submit_once`] are not
+    /// written: who tries again with one where the jobs are imported makes another job
+    /// there. A [`JobStore::backup`](crate::JobStore::backup) keeps them.
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
