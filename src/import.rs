@@ -113,7 +113,8 @@ impl Graph {
     /// # Errors
     /// [`Error::BadLine`] with the line's number: text that is no job, an id that belongs
     /// to another request or was purged, a request over its bounds. [`Error::Input`] from
-    /// the reader. Those of [`Graph::submit`].
+    /// the reader. Those of [`Graph::submit`] and of looking an id up ([`Graph::job`]):
+    /// what is wrong with the store ends an import, however bad lines are taken.
     ///
     /// # Examples
     /// ```
@@ -157,9 +158,12 @@ impl Graph {
             }
             report.lines += 1;
             let parsed = match read {
-                Read::TooLong => Err(format!("it has more than {longest} bytes")),
+                Read::TooLong => Err(Error::BadLine {
+                    line: report.lines,
+                    problem: format!("it has more than {longest} bytes"),
+                }),
                 _ if line.iter().all(u8::is_ascii_whitespace) => continue,
-                _ => self.parse(&line, &batch),
+                _ => self.parse((report.lines, &line), &batch),
             };
             match parsed {
                 Ok(Parsed::There { is_secret_left }) => {
@@ -167,13 +171,11 @@ impl Graph {
                     report.secrets_left += u64::from(is_secret_left);
                 }
                 Ok(Parsed::New(job)) => batch.add(report.lines, *job),
-                Err(problem) => {
-                    if options.on_bad_line == OnBadLine::Stop {
+                Err(error) => {
+                    if let Err(error) = report.pass_over(error, options) {
                         self.record(&mut batch, &mut report, options)?;
-                        let line = report.lines;
-                        return Err(Error::BadLine { line, problem });
+                        return Err(error);
                     }
-                    report.bad_line(report.lines, problem);
                 }
             }
             if batch.is_full() {
@@ -187,40 +189,41 @@ impl Graph {
     }
 
     /// A line's job; what is wrong with it is said without its text.
-    fn parse(&self, line: &[u8], batch: &Batch) -> Result<Parsed, String> {
-        let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
-        let job = Line::job(text, self.engine())?;
-        let said = |error: Error| error.to_string();
+    fn parse(&self, (line, bytes): (u64, &[u8]), batch: &Batch) -> Result<Parsed> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+        let job = text.and_then(|text| Line::job(text, self.engine()));
+        let job = job.map_err(|problem| Error::BadLine { line, problem })?;
         if let Some(id) = &job.id {
             let kept = &job.submission.kept;
             let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
             let batched = batched.map(|job| &job.submission.kept);
             let known = match batched {
                 Some(known) => Some(known.request.clone()),
-                None => self.look(id).map_err(said)?.found,
+                None => self.look(id).map_err(|e| of_line(line, e))?.found,
             };
             match known {
                 Some(known) if known == kept.request => {
                     let is_secret_left = kept.has_values() && {
                         let known = match batched {
                             Some(known) => known.revealed(),
-                            None => self.job(id).map_err(said)?.map(|job| job.request().clone()),
+                            None => self.job(id)?.map(|job| job.request().clone()),
                         };
                         known != kept.revealed()
                     };
                     return Ok(Parsed::There { is_secret_left });
                 }
-                Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
+                Some(_) => return Err(of_line(line, Error::JobIdTaken { id: id.clone() })),
                 None => {}
             }
         }
         let given_bytes = job.submission.kept.bytes();
         let max_bytes = self.engine().options.request_bytes_max;
         if given_bytes > max_bytes {
-            return Err(said(Error::RequestTooLarge {
+            let error = Error::RequestTooLarge {
                 given_bytes,
                 max_bytes,
-            }));
+            };
+            return Err(of_line(line, error));
         }
         Ok(Parsed::New(Box::new(job)))
     }
@@ -254,22 +257,37 @@ impl Graph {
         report.there += lines.len() as u64 - made - refused.len() as u64;
         for (n, error) in refused {
             let line = lines.get(n).copied().unwrap_or_default();
-            let problem = error.to_string();
-            if options.on_bad_line == OnBadLine::Stop {
-                return Err(Error::BadLine { line, problem });
-            }
-            report.bad_line(line, problem);
+            report.pass_over(of_line(line, error), options)?;
         }
         Ok(())
     }
 }
 
 impl ImportReport {
-    fn bad_line(&mut self, line: u64, problem: String) {
-        self.bad += 1;
-        if self.bad_lines.len() < BAD_LINES_KEPT {
-            self.bad_lines.push((line, problem));
+    /// Notes a bad line. One that the import stops at is an error, and so is what is wrong
+    /// with the store: no line is passed over for that.
+    fn pass_over(&mut self, error: Error, options: ImportOptions) -> Result<()> {
+        match error {
+            Error::BadLine { line, problem } if options.on_bad_line == OnBadLine::Skip => {
+                self.bad += 1;
+                if self.bad_lines.len() < BAD_LINES_KEPT {
+                    self.bad_lines.push((line, problem));
+                }
+                Ok(())
+            }
+            error => Err(error),
         }
+    }
+}
+
+/// An error that a line has led to: the line's own, or the store's.
+fn of_line(line: u64, error: Error) -> Error {
+    match error {
+        Error::JobIdTaken { .. } | Error::JobIdPurged { .. } | Error::RequestTooLarge { .. } => {
+            let problem = error.to_string();
+            Error::BadLine { line, problem }
+        }
+        error => error,
     }
 }
 

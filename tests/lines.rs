@@ -464,6 +464,29 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
 }
 
 #[test]
+fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
+    /// Lines; with the first of them the graph is dropped.
+    struct Drops<'a>(&'a JobStore, &'a [u8]);
+    impl std::io::Read for Drops<'_> {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            self.0.drop_graph("1", "movie").ok();
+            self.1.read(to)
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let lines = br#"{"jobId":"a","command":"c"}"#;
+    for what in [OnBadLine::Skip, OnBadLine::Stop] {
+        let options = ImportOptions::new().on_bad_line(what);
+        let failed = movie.import(Drops(&store, lines), options);
+        assert!(
+            matches!(failed, Err(Error::GraphDropped { .. })),
+            "{failed:?}"
+        );
+    }
+}
+
+#[test]
 fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
     /// Refuses what it is given first.
     struct Once(bool, Vec<u8>);
