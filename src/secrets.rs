@@ -223,6 +223,11 @@ impl Kept {
         self
     }
 
+    /// Whether secrets are kept with it.
+    pub(crate) fn has_values(&self) -> bool {
+        self.secrets.len() > 1
+    }
+
     /// What it weighs.
     pub(crate) fn bytes(&self) -> u64 {
         (self.request.as_json().len() + self.secrets.len()) as u64
@@ -236,7 +241,7 @@ impl Kept {
     /// The request to the letter, as far as it is known. `None` where what was stored
     /// does not fit together.
     pub(crate) fn revealed(&self) -> Option<Request> {
-        if self.secrets.len() < 2 {
+        if !self.has_values() {
             return Some(self.request.clone());
         }
         let body = self.request.body();

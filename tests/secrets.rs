@@ -309,9 +309,31 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     let lines = exported(&graph, List::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
     assert!(exported(&graph, List::new(), true).contains(&format!(r#""detail":{}"#, body())));
-    // Into what was masked, the whole ones are no news.
+    // Into what was masked, the whole ones are no news; it is said that they are lost.
     let more = copy.import(real.as_bytes(), ImportOptions::new()).unwrap();
-    assert_eq!((more.imported, more.there), (0, 3));
+    assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
+    assert!(
+        more.to_string()
+            .contains("1 of them with secrets that were left out")
+    );
+    assert!(copy.job("a").unwrap().unwrap().is_redacted());
+    // Masked ones, the same secrets and jobs without any are no such news.
+    for lines in [&masked, &real] {
+        let more = whole
+            .import(lines.as_bytes(), ImportOptions::new())
+            .unwrap();
+        assert_eq!((more.there, more.secrets_left), (3, 0), "{more}");
+    }
+    // Renewed ones are, and so is a line behind its masked one.
+    let renewed = real.replace(CANARY, "renewed");
+    let more = whole
+        .import(renewed.as_bytes(), ImportOptions::new())
+        .unwrap();
+    assert_eq!((more.there, more.secrets_left), (3, 1));
+    let to = store.create_graph("10001", "at once").unwrap();
+    let both = format!("{masked}{real}");
+    let done = to.import(both.as_bytes(), ImportOptions::new()).unwrap();
+    assert_eq!((done.imported, done.there, done.secrets_left), (3, 3, 1));
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub(crate) struct Import {
 pub(crate) struct Imported {
     pub(crate) imported: u64,
     pub(crate) there: u64,
+    /// Those of them whose line has secrets that the job does not.
+    pub(crate) secrets_left: u64,
     pub(crate) bad: u64,
     /// The first of the bad lines, by their number, and what is wrong with each.
     pub(crate) bad_lines: Vec<(u64, String)>,
