@@ -22,3 +22,4 @@ pub(crate) mod purged;
 pub(crate) mod revocable;
 pub(crate) mod segment;
 pub(crate) mod spare;
+mod text;
