@@ -51,31 +51,19 @@ pub enum Secrets {
     MaskAtSubmit,
 }
 
-/// The keys whose values are secret, and what becomes of those.
-#[derive(Clone)]
-pub(crate) struct SecretKeys {
+/// Which keys are secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
     /// In lower case.
-    keys: Arc<[String]>,
-    pub(crate) policy: Secrets,
+    These(Arc<[String]>),
+    /// All of them: nobody knows any more which are.
+    Every,
 }
 
-impl Default for SecretKeys {
-    fn default() -> SecretKeys {
-        SecretKeys {
-            keys: ["accesskey", "secretkey"].map(str::to_owned).into(),
-            policy: Secrets::default(),
-        }
-    }
-}
-
-impl SecretKeys {
-    pub(crate) fn set<K: Into<String>>(&mut self, keys: impl IntoIterator<Item = K>) {
+impl Keys {
+    pub(crate) fn these<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Keys {
         let keys = keys.into_iter().map(|key| key.into().to_lowercase());
-        self.keys = keys.collect();
-    }
-
-    pub(crate) fn names(&self) -> &[String] {
-        &self.keys
+        Keys::These(keys.collect())
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -84,19 +72,75 @@ impl SecretKeys {
             given: given as u64,
             allowed,
         };
-        if self.keys.len() > KEYS_MAX {
-            return Err(invalid(self.keys.len(), "at most 64 keys"));
+        let Keys::These(keys) = self else {
+            return Ok(());
+        };
+        if keys.len() > KEYS_MAX {
+            return Err(invalid(keys.len(), "at most 64 keys"));
         }
-        let lengths = self.keys.iter().map(String::len);
-        match lengths
-            .into_iter()
-            .find(|len| *len == 0 || *len > KEY_BYTES_MAX)
-        {
+        let mut lengths = keys.iter().map(String::len);
+        match lengths.find(|len| *len == 0 || *len > KEY_BYTES_MAX) {
             Some(len) => Err(invalid(len, "keys of 1 to 256 bytes")),
             None => Ok(()),
         }
     }
 
+    fn is_empty(&self) -> bool {
+        matches!(self, Keys::These(keys) if keys.is_empty())
+    }
+
+    /// Whether a key, a JSON string with its quotes, is one of them.
+    fn has(&self, token: &str) -> bool {
+        let Keys::These(keys) = self else {
+            return true;
+        };
+        let unescaped: String;
+        let mut key = token.get(1..token.len() - 1).unwrap_or_default();
+        if key.contains('\\') {
+            unescaped = serde_json::from_str(token).unwrap_or_default();
+            key = &unescaped;
+        }
+        match key.is_ascii() {
+            true => keys.iter().any(|k| k.eq_ignore_ascii_case(key)),
+            false => keys.contains(&key.to_lowercase()),
+        }
+    }
+}
+
+/// The keys whose values are secret, and what becomes of those.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretKeys {
+    pub(crate) keys: Keys,
+    pub(crate) policy: Secrets,
+}
+
+impl Default for SecretKeys {
+    fn default() -> SecretKeys {
+        SecretKeys {
+            keys: Keys::these(["accessKey", "secretKey"]),
+            policy: Secrets::default(),
+        }
+    }
+}
+
+/// What an open names of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) keys: Option<Keys>,
+    pub(crate) policy: Option<Secrets>,
+}
+
+impl Named {
+    /// What was named, and the rest as the store has it recorded.
+    pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
+        SecretKeys {
+            keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),
+            policy: self.policy.unwrap_or(recorded.policy),
+        }
+    }
+}
+
+impl SecretKeys {
     /// Takes a request apart into what may be shown and what may not.
     pub(crate) fn keep(&self, request: Request) -> Kept {
         let body = request.body();
@@ -168,25 +212,11 @@ impl SecretKeys {
         while let Some(found) = memchr::memchr(b'"', bytes.get(at..).unwrap_or_default()) {
             let start = at + found;
             at = end_of_string(bytes, start + 1);
-            if bytes.get(at) == Some(&b':') && self.is_secret(&json[start..at]) {
+            if bytes.get(at) == Some(&b':') && self.keys.has(&json[start..at]) {
                 let value = at + 1..end_of_value(bytes, at + 1);
                 at = value.end;
                 each(value);
             }
-        }
-    }
-
-    /// Whether a key, a JSON string with its quotes, is one of them.
-    fn is_secret(&self, token: &str) -> bool {
-        let unescaped: String;
-        let mut key = token.get(1..token.len() - 1).unwrap_or_default();
-        if key.contains('\\') {
-            unescaped = serde_json::from_str(token).unwrap_or_default();
-            key = &unescaped;
-        }
-        match key.is_ascii() {
-            true => self.keys.iter().any(|k| k.eq_ignore_ascii_case(key)),
-            false => self.keys.contains(&key.to_lowercase()),
         }
     }
 }
@@ -284,9 +314,10 @@ mod tests {
     }
 
     fn keys(names: &[&str]) -> SecretKeys {
-        let mut keys = SecretKeys::default();
-        keys.set(names.iter().copied());
-        keys
+        SecretKeys {
+            keys: Keys::these(names.iter().copied()),
+            ..SecretKeys::default()
+        }
     }
 
     #[test]
@@ -339,6 +370,21 @@ mod tests {
     fn keys_are_compared_without_case_in_any_script() {
         let kept = keys(&["Passwört"]).keep(request(r#"{"PASSWÖRT":1,"passwort":2}"#));
         assert_eq!(kept.request.body(), r#"{"PASSWÖRT":"******","passwort":2}"#);
+    }
+
+    #[test]
+    fn where_nobody_knows_the_keys_every_one_is_secret() {
+        let real = request(r#"[{"a":1},{"b":{"c":"d"}},"e"]"#);
+        let every = SecretKeys {
+            keys: Keys::Every,
+            ..SecretKeys::default()
+        };
+        let kept = every.keep(real.clone());
+        assert_eq!(
+            kept.request.body(),
+            r#"[{"a":"******"},{"b":"******"},"e"]"#
+        );
+        assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
     }
 
     #[test]
