@@ -42,12 +42,14 @@ const KEYS_MAX: usize = 64;
 pub enum Secrets {
     /// They are kept, apart from the request's text. Who works on a job in this process
     /// gets them: [`Job::request`](crate::Job::request),
-    /// [`Run::request`](crate::Run::request). All that is written out shows `"******"`
+    /// [`Run::request`](crate::Run::request),
+    /// [`Outcome::detail`](crate::Outcome::detail). All that is written out shows `"******"`
     /// instead: lists, exports, archives.
     #[default]
     MaskOnOutput,
     /// They are never written to the disk. The job is recorded with `"******"` in their
-    /// place and is marked as redacted: [`Job::is_redacted`](crate::Job::is_redacted).
+    /// place, and so is its outcome's detail; a request that had any is marked as redacted:
+    /// [`Job::is_redacted`](crate::Job::is_redacted).
     MaskAtSubmit,
 }
 

@@ -238,6 +238,58 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
 }
 
 #[test]
+fn details_of_outcomes_are_masked_at_submit_too() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let options = || small_segments().secrets(Secrets::MaskAtSubmit);
+    let store = options().open(&dir).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let ended = || Outcome::failed("E", "no").with_detail_json(body()).unwrap();
+    for id in ["by-run", "by-id", "queued"] {
+        graph.submit_as(id, request("c", "{}")).unwrap();
+        graph.start(id).unwrap();
+    }
+    graph.attach("by-run").unwrap().complete(ended()).unwrap();
+    graph.complete("by-id", ended()).unwrap();
+    graph.queue().complete("queued", ended()).wait().unwrap();
+    let line = format!(
+        r#"{{"jobId":"imported","request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{}}}}}"#,
+        body()
+    );
+    graph.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    assert_clean_folder(&dir, "at work");
+    let page = graph.list(List::new()).unwrap();
+    for job in page.jobs() {
+        let job = job.unwrap();
+        let outcome = job.outcome().unwrap();
+        assert_eq!(outcome.detail(), Some(MASKED), "{:?}", job.id());
+    }
+    assert_eq!(page.len(), 4);
+    pack(&store, &dir);
+    store.close().unwrap();
+    assert_clean_folder(&dir, "closed");
+    // One that grows beyond its bound as it is masked is refused.
+    let store = options().open(&dir).unwrap();
+    let graph = store.graph("10001", "movie").unwrap();
+    let grows = format!("[{}]", vec![r#"{"secretKey":1}"#; 4000].join(","));
+    let grown = Outcome::succeeded().with_detail_json(&grows).unwrap();
+    let id = graph.submit(request("c", "{}")).unwrap();
+    graph.start(&id).unwrap();
+    let refused = graph.complete(&id, grown).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            jobstore::Error::OutcomeTooLarge { what: "detail", .. }
+        ),
+        "{refused:?}"
+    );
+    let line = format!(
+        r#"{{"request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{grows}}}}}"#
+    );
+    assert!(graph.import(line.as_bytes(), ImportOptions::new()).is_err());
+}
+
+#[test]
 fn requests_are_compared_masked() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();

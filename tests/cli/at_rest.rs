@@ -116,6 +116,26 @@ fn a_store_says_itself_which_keys_are_secret() {
 }
 
 #[test]
+fn an_import_at_rest_keeps_no_secret_where_the_store_keeps_none() {
+    let place = Place::new();
+    let options = JobStore::options().secrets(jobstore::Secrets::MaskAtSubmit);
+    options.open(place.store()).unwrap().close().unwrap();
+    let line = concat!(
+        r#"{"jobId":"a","request":{"command":"c","url":"","body":{"secretKey":"hunter2"}},"#,
+        r#""outcome":{"kind":"failed","detail":{"accessKey":"hunter2"}}}"#
+    );
+    let arguments = ["import", "--graph", "10001/movie", "-"];
+    place.fed(&arguments, line.as_bytes()).fine();
+    let revealed = place.run(&["export", "--reveal-secrets"]).fine();
+    assert!(!revealed.contains("hunter2"), "{revealed}");
+    assert!(revealed.contains(r#""redacted":true"#), "{revealed}");
+    for name in crate::common::files_ending(&place.store(), ".segment") {
+        let bytes = std::fs::read(name).unwrap();
+        assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
     let place = Place::filled();
     place.with(|movie| {
