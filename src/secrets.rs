@@ -23,7 +23,19 @@ const KEY_BYTES_MAX: usize = 256;
 const KEYS_MAX: usize = 64;
 
 /// What becomes of the values under secret keys
-/// ([`Options::secret_keys`](crate::Options::secret_keys)).
+/// ([`Options::secret_keys`](crate::Options::secret_keys)), in the bodies of requests and in
+/// the details of outcomes.
+///
+/// # What is not masked
+/// A value is found by its key alone, whose case does not matter. Not found are, and so are
+/// kept and shown as they are:
+/// - a key in another spelling: `access_key` is not `accessKey`. Name every one.
+/// - JSON inside of a string, and whatever else is part of a longer text. Name the key that
+///   the text is under.
+/// - an element of an array that is under no secret key.
+/// - all that is not a body or a detail: urls with their queries, commands, ids, names,
+///   codes, messages, references to results, progress. Put no credentials there.
+/// - in requests, keys that were not secret yet when they were submitted.
 ///
 /// # Examples
 /// ```
@@ -366,6 +378,20 @@ mod tests {
         let secret = request(r#"{"accessKey":1}"#);
         let kept = keys(&[]).keep(secret.clone());
         assert_eq!(kept.request.as_json(), secret.as_json());
+    }
+
+    /// As the documentation of [`Secrets`] has it.
+    #[test]
+    fn what_is_not_under_a_secret_key_is_not_found() {
+        let body =
+            r#"{"access_key":"AK","json":"{\"secretKey\":\"SK\"}","list":["secretKey","SK"]}"#;
+        let request = Request::new("c", "/ges?secretKey=SK", Body::from_json(body).unwrap());
+        let kept = SecretKeys::default().keep(request.unwrap());
+        assert_eq!(kept.request.body(), body);
+        assert_eq!(kept.request.url(), "/ges?secretKey=SK");
+        let kept = keys(&["access_key", "json", "list"]).keep(kept.request);
+        let masked = r#"{"access_key":"******","json":"******","list":"******"}"#;
+        assert_eq!(kept.request.body(), masked);
     }
 
     #[test]
