@@ -472,7 +472,9 @@ impl<'a> Line<'a> {
             (kept, false) => kept,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
+        let keys = &engine.options.secret_keys;
         let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
+        let outcome = outcome.map(|o| o.kept(keys)).transpose().map_err(said)?;
         let status = line.status.map(|given| {
             let states = State::ALL.into_iter();
             states.into_iter().find(|state| state.as_str() == given)

@@ -218,6 +218,11 @@ pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, 
     match folder::Folder::open(place, create) {
         Ok(folder) => Ok(Box::new(folder)),
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+            Some(_) if place.secret_keys().is_some() => Err(Problem::usage(
+                "an engine has the store open, and which keys are secret is up to it",
+                "leave --secret-keys and JOBSTORE_SECRET_KEYS out: the store has recorded \
+                 the engine's keys",
+            )),
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
         },
