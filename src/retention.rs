@@ -6,6 +6,7 @@
 
 #[cfg(feature = "archive")]
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
@@ -278,6 +279,9 @@ impl Graph {
     /// 1024 jobs. A purged job is in no list, count or search from that commit on;
     /// its room comes back when at least half of the file it lies in is purged.
     ///
+    /// Once this has returned, no job is purged by an earlier policy; it waits for the commit
+    /// that is under way, and for its archive.
+    ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive
     /// within the store's own folder.
@@ -292,7 +296,9 @@ impl Graph {
                 });
             }
         }
-        *self.core.retention.write() = policy;
+        *self.core.retention.write() = policy.map(Arc::new);
+        // The commit that is under way was the last by the policy before.
+        drop(self.core.purging.lock());
         self.engine().wake_packer();
         Ok(())
     }
@@ -300,7 +306,7 @@ impl Graph {
     /// The policy set last.
     #[must_use]
     pub fn retention(&self) -> Option<Retention> {
-        self.core.retention.read().clone()
+        self.core.retention.read().as_deref().cloned()
     }
 
     /// Purges the complete jobs that a list shows now, however many; its offset, limit and
@@ -341,7 +347,9 @@ impl Graph {
         let mut done = Purged::default();
         done.stopped = self.each_to_purge(list, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
-                done.jobs += self.engine().purge(&self.core, some, PurgeReason::ByHand)?;
+                done.jobs += self
+                    .engine()
+                    .purge(&self.core, some, (PurgeReason::ByHand, None))?;
                 progress(done);
             }
             Ok(())

@@ -297,6 +297,41 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
 }
 
 #[test]
+fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let (store, movie) = open(dir.path());
+    let jobs: String = (0..20_000)
+        .map(|n| {
+            format!(r#"{{"jobId":"j{n}","status":"complete","request":{{"command":"c"}}}}"#) + "\n"
+        })
+        .collect();
+    movie.import(jobs.as_bytes(), ImportOptions::new()).unwrap();
+    let policy = Retention::new().keep_jobs(0).archive_to(&folder);
+    movie.set_retention(Some(policy)).unwrap();
+    let left = || movie.count(State::Complete).unwrap();
+    wait("some are purged", || left() < 20_000);
+    movie.set_retention(None).unwrap();
+    let withdrawn = left();
+    // What is purged in a graph that comes later is purged after it.
+    let other = store.create_graph("1", "other").unwrap();
+    fill(&other, 3);
+    other
+        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .unwrap();
+    wait("another round", || {
+        other.count(State::Complete).unwrap() == 0
+    });
+    assert_eq!(left(), withdrawn);
+    wait("its file is whole", || {
+        files_ending(&folder, ".part").is_empty()
+    });
+    let gone = 20_000 - usize::try_from(withdrawn).unwrap();
+    assert_eq!(archived(&folder, ".gz").len(), gone);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, withdrawn);
+}
+
+#[test]
 fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let (store, movie) = open(dir.path());

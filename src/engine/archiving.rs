@@ -16,7 +16,7 @@ use crate::engine::read::Snapshot;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::job::State;
-use crate::retention::ArchiveTo;
+use crate::retention::{ArchiveTo, Retention};
 use crate::storage::purged::PurgedJob;
 use crate::sync::time::Instant;
 use crate::sync::{Mutex, MutexGuard};
@@ -56,15 +56,19 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     graph.archive.problem.lock().is_some()
 }
 
-/// Gets the archive of a graph ready if it has one, and ends one that it has no more. Says
-/// whether jobs can be purged, as far as is known.
-pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+/// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
+/// Says whether jobs can be purged, as far as is known.
+pub(crate) fn look_after(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: Option<&Retention>,
+) -> bool {
     let known = graph.archive.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
         return false;
     }
     let mut open = graph.archive.open.lock();
-    let mut ready = graph.archive.get_ready(engine, graph, &mut open);
+    let mut ready = graph.archive.get_ready(engine, graph, policy, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // A file that can be given its name shows that the folder can be written.
         ready = open.archive.finish();
@@ -90,9 +94,13 @@ pub(crate) fn finish_all(engine: &Engine) {
 }
 
 /// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
-pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
+pub(crate) fn begin<'g>(
+    engine: &'g Engine,
+    graph: &'g Arc<GraphCore>,
+    policy: Option<&Retention>,
+) -> Result<Archiving<'g>> {
     let mut open = graph.archive.open.lock();
-    let ready = graph.archive.get_ready(engine, graph, &mut open);
+    let ready = graph.archive.get_ready(engine, graph, policy, &mut open);
     graph.archive.note(ready)?;
     Ok(Archiving {
         engine,
@@ -103,12 +111,14 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
 
 impl Home {
     /// Opens what the policy asks for, and ends what it does not.
-    fn get_ready(&self, engine: &Engine, graph: &GraphCore, open: &mut Option<Open>) -> Result<()> {
-        let wanted = {
-            let policy = graph.retention.read();
-            let policy = policy.as_ref();
-            policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)))
-        };
+    fn get_ready(
+        &self,
+        engine: &Engine,
+        graph: &GraphCore,
+        policy: Option<&Retention>,
+        open: &mut Option<Open>,
+    ) -> Result<()> {
+        let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
             if wanted.clone().is_some_and(is_wanted) {

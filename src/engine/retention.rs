@@ -67,11 +67,16 @@ pub(crate) fn step(engine: &Engine) -> Result<bool> {
     let graphs: Vec<Arc<GraphCore>> = engine.graphs.read().by_number.values().cloned().collect();
     let mut is_more = false;
     for graph in graphs {
-        let Some(policy) = graph.retention.read().clone() else {
+        let policy = graph.retention.read().clone();
+        #[cfg(feature = "archive")]
+        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        #[cfg(not(feature = "archive"))]
+        let is_ready = true;
+        let Some(policy) = policy else {
             engine.note_due(&graph, Found::Nothing);
             continue;
         };
-        is_more |= purge_due(engine, &graph, &policy)?;
+        is_more |= purge_due(engine, &graph, &policy, is_ready)?;
         is_more |= forget_due(engine, &graph, &policy)?;
     }
     Ok(is_more)
@@ -79,14 +84,18 @@ pub(crate) fn step(engine: &Engine) -> Result<bool> {
 
 /// Where jobs are archived first and that does not succeed, the graph waits, and the others
 /// go on.
-fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+fn purge_due(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: &Arc<Retention>,
+    is_ready: bool,
+) -> Result<bool> {
     let due = Due::look(engine, graph, policy)?;
     engine.note_due(graph, due.found());
-    #[cfg(feature = "archive")]
-    if !archiving::look_after(engine, graph) {
+    if !is_ready {
         return Ok(false);
     }
-    let purged = due.purge(engine, graph);
+    let purged = due.purge(engine, graph, policy);
     #[cfg(feature = "archive")]
     if purged.is_err() && archiving::has_problem(graph) {
         return Ok(false);
@@ -122,14 +131,19 @@ impl Due {
         }
     }
 
-    fn purge(&self, engine: &Engine, graph: &Arc<GraphCore>) -> Result<u64> {
+    fn purge(
+        &self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<u64> {
         let mut purged = 0;
         for (jobs, why) in [
             (&self.by_count, PurgeReason::Count),
             (&self.by_bytes, PurgeReason::Bytes),
             (&self.by_age, PurgeReason::Age),
         ] {
-            purged += engine.purge(graph, jobs, why)?;
+            purged += engine.purge(graph, jobs, (why, Some(policy)))?;
         }
         Ok(purged)
     }
@@ -225,17 +239,25 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
 }
 
 impl Engine {
-    /// Purges those of these jobs that are complete, and says how many that were.
+    /// Purges those of these jobs that are complete, and says how many that were. Jobs that
+    /// a policy made due stay once the graph has another.
     pub(crate) fn purge(
         &self,
         graph: &Arc<GraphCore>,
         sequences: &[u64],
-        why: PurgeReason,
+        (why, by): (PurgeReason, Option<&Arc<Retention>>),
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
+            let _purging = graph.purging.lock();
+            let policy = graph.retention.read().clone();
+            let is_in_force =
+                |by: &Arc<Retention>| policy.as_ref().is_some_and(|p| Arc::ptr_eq(p, by));
+            if !by.is_none_or(is_in_force) {
+                break;
+            }
             #[cfg(feature = "archive")]
-            let mut archiving = archiving::begin(self, graph)?;
+            let mut archiving = archiving::begin(self, graph, policy.as_deref())?;
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
