@@ -5,6 +5,7 @@
 //! Promise: a job is synced in the archive before the commit that purges it; whoever
 //! purges jobs of a graph that archives them does it alone, so that each goes once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) struct Home {
     open: Mutex<Option<Open>>,
     /// Why it cannot be written, and when that was found.
     problem: Mutex<Option<(Arc<str>, Instant)>>,
+    /// A file that somebody has taken away while it was written.
+    lost: Mutex<Option<PathBuf>>,
 }
 
 /// An archive that was opened.
@@ -40,16 +43,28 @@ struct Open {
     file_bytes_max: u64,
 }
 
-/// What keeps jobs from being purged.
+/// What keeps jobs from being purged, or has taken archived ones away.
 pub(crate) fn problem(engine: &Engine) -> Option<String> {
     let graphs = engine.graphs.read();
-    graphs.by_number.values().find_map(|graph| {
+    let unwritten = graphs.by_number.values().find_map(|graph| {
         let why = graph.archive.problem.lock().as_ref()?.0.clone();
         let name = &graph.name;
         Some(format!(
             "no job of graph {name:?} is purged, because it cannot be archived: {why}"
         ))
-    })
+    });
+    let lost = || {
+        graphs.by_number.values().find_map(|graph| {
+            let path = graph.archive.lost.lock().clone()?;
+            let (name, path) = (&graph.name, path.display());
+            Some(format!(
+                "the archive of graph {name:?} has lost {path}, which was removed or renamed \
+                 while it was written, with purged jobs in it; set the graph's policy again \
+                 to end this report"
+            ))
+        })
+    };
+    unwritten.or_else(lost)
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
@@ -110,6 +125,11 @@ pub(crate) fn begin<'g>(
 }
 
 impl Home {
+    /// Reports no more what was lost.
+    pub(crate) fn forget_lost(&self) {
+        *self.lost.lock() = None;
+    }
+
     /// Opens what the policy asks for, and ends what it does not.
     fn get_ready(
         &self,
@@ -120,8 +140,13 @@ impl Home {
     ) -> Result<()> {
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
+            if let Some(lost) = there.archive.take_lost()? {
+                let path = lost.display();
+                tracing::error!(%path, "a file of the archive was removed or renamed while it was written");
+                *self.lost.lock() = Some(lost);
+            }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
-            if wanted.clone().is_some_and(is_wanted) {
+            if wanted.clone().is_some_and(is_wanted) && there.archive.is_in_place()? {
                 return Ok(());
             }
             there.archive.finish()?;
