@@ -145,9 +145,16 @@ impl Retention {
     /// The folder is made where it is missing, for this user alone; it must not be in the
     /// store's, and not another store's archive. Files are named by graph and time,
     /// `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order is that of
-    /// the purges; one that ends in `.gz` is whole and stays as it is. The one that is being
+    /// the purges (where the clock has gone back, a name goes on from the last); one that
+    /// ends in `.gz` is whole and stays as it is. The one that is being
     /// written has `.part` behind its name and can be read, too. It gets its name when it is
     /// full, when the store is closed, and, without what was torn, after a crash.
+    ///
+    /// Move, compress or remove whole files only. A `.part` that was taken away is noticed
+    /// and a new one begun; until the policy is set again
+    /// [`JobStore::health`](crate::JobStore::health) says which it was. A copy of the store
+    /// that is given the same folder adds files of its own, and leaves those alone that are
+    /// being written.
     ///
     /// # Durability
     /// A job that is purged is in the archive. It may be there twice when the process or
@@ -289,14 +296,15 @@ impl Graph {
         self.check()?;
         #[cfg(feature = "archive")]
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
-            let engine = self.engine();
-            if engine.is_on_disk() && folder.starts_with(engine.disk.path("")) {
+            if self.engine().is_within(folder) {
                 return Err(Error::InvalidUse {
                     what: "the archive is within the store's folder; choose one beside it",
                 });
             }
         }
         *self.core.retention.write() = policy.map(Arc::new);
+        #[cfg(feature = "archive")]
+        self.core.archive.forget_lost();
         // The commit that is under way was the last by the policy before.
         drop(self.core.purging.lock());
         self.engine().wake_packer();
