@@ -51,6 +51,8 @@ pub(crate) struct Work {
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) late: Late,
+    /// What keeps graphs from being purged, or their tombstones from being forgotten.
+    problems: BTreeMap<u32, String>,
 }
 
 /// Tombstones of one purge.
@@ -62,11 +64,13 @@ struct Kept {
 }
 
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
-/// more to do.
-pub(crate) fn step(engine: &Engine) -> Result<bool> {
-    let graphs: Vec<Arc<GraphCore>> = engine.graphs.read().by_number.values().cloned().collect();
+/// more to do. A graph in which that fails is left for the next time.
+pub(crate) fn step(engine: &Engine) -> bool {
+    let graphs = engine.graphs.read().by_number.clone();
+    let is_there = |number: &u32, _: &mut String| graphs.contains_key(number);
+    engine.retention.lock().problems.retain(is_there);
     let mut is_more = false;
-    for graph in graphs {
+    for graph in graphs.into_values() {
         let policy = graph.retention.read().clone();
         #[cfg(feature = "archive")]
         let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
@@ -76,10 +80,12 @@ pub(crate) fn step(engine: &Engine) -> Result<bool> {
             engine.note_due(&graph, Found::Nothing);
             continue;
         };
-        is_more |= purge_due(engine, &graph, &policy, is_ready)?;
-        is_more |= forget_due(engine, &graph, &policy)?;
+        let purged = purge_due(engine, &graph, &policy, is_ready);
+        let forgotten = forget_due(engine, &graph, &policy);
+        engine.note_problem(&graph, &purged, &forgotten);
+        is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
     }
-    Ok(is_more)
+    is_more
 }
 
 /// Where jobs are archived first and that does not succeed, the graph waits, and the others
@@ -428,6 +434,26 @@ impl Engine {
             ages.set(chunk as usize, left, earliest);
         }
         in_all(due, late_ms)
+    }
+
+    fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
+        let name = &graph.name;
+        let problem = match (purged, forgotten) {
+            (Err(error), _) => format!("jobs of graph {name:?} are due and not purged: {error}"),
+            (_, Err(error)) => format!("tombstones of graph {name:?} are not forgotten: {error}"),
+            (Ok(_), Ok(_)) => {
+                self.retention.lock().problems.remove(&graph.number);
+                return;
+            }
+        };
+        tracing::warn!("{problem}");
+        let mut work = self.retention.lock();
+        work.problems.insert(graph.number, problem);
+    }
+
+    /// What keeps a graph from being purged.
+    pub(crate) fn purge_problem(&self) -> Option<String> {
+        self.retention.lock().problems.values().next().cloned()
     }
 
     fn note_due(&self, graph: &GraphCore, found: Found) {
