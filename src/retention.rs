@@ -90,6 +90,8 @@ impl Retention {
 
     /// Purges a job when so much time has passed since its end. Time counts as it goes
     /// by, not as the clock leaps: see [`JobStore::confirm_clock`](crate::JobStore::confirm_clock).
+    /// An end that lies ahead, because the clock had leapt when it was written, counts from
+    /// when the clock was seen to leap back, or the store was opened, if that was later.
     #[must_use]
     pub fn keep_for(mut self, age: Duration) -> Retention {
         self.age = Some(age);
@@ -122,7 +124,9 @@ impl Retention {
         self
     }
 
-    /// Remembers the id of a purged job for so long; 30 days by default.
+    /// Remembers the id of a purged job for so long; 30 days by default. Time counts
+    /// as for [`Retention::keep_for`]. In graphs without a policy the defaults hold, too, from
+    /// an hour after the open on.
     #[must_use]
     pub fn keep_tombstones_for(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
