@@ -92,7 +92,8 @@ pub(crate) fn step(engine: &Engine) -> bool {
         let mut work = engine.retention.lock();
         work.problems.retain(is_there);
         work.clock.see(engine.now_ms());
-        let open = work.opened.map(|at| Instant::now() - at);
+        let now = Instant::now();
+        let open = work.opened.map(|at| now.saturating_duration_since(at));
         defaults = open
             .filter(|time| *time >= UNSAID)
             .map(|_| Retention::new());
