@@ -10,10 +10,11 @@
 //! begins. It is written under its name with `.part` behind. Only its last member can be
 //! torn: by a crash, or a write that failed. A write that failed is written over by the
 //! next one. A file that was left behind is not gone on with; what is whole of it gets the
-//! final name, and a new file begins.
+//! final name, and a new file begins. Who writes a file has it locked, so that a copy of the
+//! store does not take it for one that was left.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::Compression;
@@ -22,7 +23,7 @@ use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
 use crate::storage::disk::os::Folder;
-use crate::storage::disk::{Disk, File};
+use crate::storage::disk::{Disk, File, leads_to};
 
 /// What a file is called once it is whole.
 const END: &str = ".jsonl.gz";
@@ -98,6 +99,25 @@ impl Archive {
         Error::io("archive jobs in", self.disk.path(name), error)
     }
 
+    /// The file that is written, where somebody has removed or renamed it: then it is
+    /// written no more.
+    pub(crate) fn take_lost(&mut self) -> Result<Option<PathBuf>> {
+        let Some(current) = &self.current else {
+            return Ok(None);
+        };
+        let part = format!("{}{PART}", current.name);
+        if leads_to(&*self.disk, &part, &*current.file).map_err(|e| self.failed(&part, &e))? {
+            return Ok(None);
+        }
+        self.current = None;
+        Ok(Some(self.disk.path(&part)))
+    }
+
+    /// Whether its folder is still where it was opened.
+    pub(crate) fn is_in_place(&self) -> Result<bool> {
+        self.disk.is_in_place().map_err(|e| self.failed("", &e))
+    }
+
     /// Appends what `write` writes as one member, durably, to a file that was begun at
     /// `now_ms` or before. After an error nothing was appended.
     pub(crate) fn append(
@@ -117,7 +137,8 @@ impl Archive {
             None => self.begin(now_ms).map_err(|e| self.failed("", &e))?,
         };
         let current = self.current.insert(current);
-        let path = self.disk.path(&format!("{}{PART}", current.name));
+        let part = format!("{}{PART}", current.name);
+        let path = self.disk.path(&part);
         let failed = |e: io::Error| Error::io("archive jobs in", &path, &e);
         let to = At {
             file: &*current.file,
@@ -140,6 +161,9 @@ impl Archive {
             self.disk.sync_names().map_err(failed)?;
             current.is_named = true;
         }
+        if !leads_to(&*self.disk, &part, &*current.file).map_err(failed)? {
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        }
         let mark = Mark(current.len);
         current.len = end;
         Ok(mark)
@@ -152,23 +176,50 @@ impl Archive {
         }
     }
 
-    /// A file with a name that no other has.
+    /// A file with a name that no other has, behind all that are there.
     fn begin(&self, now_ms: u64) -> io::Result<Current> {
         let names = self.disk.names()?;
-        let is_taken = |name: &str| names.iter().any(|there| there.starts_with(name));
-        let all = (now_ms..).map(|ms| format!("{}{ms:013}{END}", self.prefix));
-        let mut free = all.skip_while(|name| is_taken(name));
-        let name = free.next().unwrap_or_default();
-        Ok(Current {
-            file: self.disk.create(&format!("{name}{PART}"))?,
-            name,
-            len: 0,
-            is_named: false,
-        })
+        let last = names.iter().filter_map(|name| self.time_in(name)).max();
+        let mut ms = last.map_or(now_ms, |last| now_ms.max(last + 1));
+        loop {
+            let name = format!("{}{ms:013}{END}", self.prefix);
+            let part = format!("{name}{PART}");
+            ms += 1;
+            let file = match self.disk.create(&part) {
+                // A copy of the store was first.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file?,
+            };
+            // Who took it for one that was left removes it: it is empty.
+            if !file.try_lock()? {
+                continue;
+            }
+            if self.disk.names()?.contains(&name) {
+                self.disk.remove(&part)?;
+                continue;
+            }
+            return Ok(Current {
+                file,
+                name,
+                len: 0,
+                is_named: false,
+            });
+        }
+    }
+
+    /// The time in a file's name.
+    fn time_in(&self, name: &str) -> Option<u64> {
+        let (time, _) = name.strip_prefix(&self.prefix)?.split_once('.')?;
+        // Longer ones are not ours.
+        time.parse().ok().filter(|_| time.len() < 16)
     }
 
     /// Gives the file that is written its final name.
     pub(crate) fn finish(&mut self) -> Result<()> {
+        if let Some(lost) = self.take_lost()? {
+            let path = lost.display();
+            tracing::error!(%path, "a file of the archive was removed or renamed while it was written");
+        }
         let Some(current) = self.current.take() else {
             return Ok(());
         };
@@ -181,7 +232,15 @@ impl Archive {
     }
 
     fn finish_left(&self, name: &str) -> io::Result<()> {
-        let file = self.disk.open(&format!("{name}{PART}"))?;
+        let part = format!("{name}{PART}");
+        let file = match self.disk.open_to_write(&part) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        // Another store adds to it, or has just given it its name.
+        if !file.try_lock()? || !leads_to(&*self.disk, &part, &*file)? {
+            return Ok(());
+        }
         // It may not have been synced before it was left.
         file.sync()?;
         let len = whole_len(&*file)?;

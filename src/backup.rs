@@ -51,7 +51,7 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::NotAStore`] for a folder that holds something; [`Error::InvalidUse`] for a
-    /// store in memory; [`Error::DiskFull`], [`Error::PermissionDenied`], [`Error::Io`],
+    /// store in memory, and for a folder within the store's own; [`Error::DiskFull`], [`Error::PermissionDenied`], [`Error::Io`],
     /// [`Error::Closed`], [`Error::ReadOnly`]. What was made of the copy is removed.
     ///
     /// # Examples
@@ -102,6 +102,11 @@ impl JobStore {
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
                 what: "a store in memory has no files to back up; export its graphs",
+            });
+        }
+        if engine.is_within(dir) {
+            return Err(Error::InvalidUse {
+                what: "the copy would be within the store's own folder; choose one beside it",
             });
         }
         let is_new = make_folder(dir)?;

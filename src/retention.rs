@@ -6,6 +6,7 @@
 
 #[cfg(feature = "archive")]
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
@@ -89,7 +90,9 @@ impl Retention {
 
     /// Purges a job when so much time has passed since its end, within some seconds. Time
     /// counts as it goes by, not as the clock leaps: see
-    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock).
+    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock). An end that lies ahead,
+    /// because the clock had leapt when it was written, counts from when the clock was seen
+    /// to leap back, or the store was opened, if that was later.
     #[must_use]
     pub fn keep_for(mut self, age: Duration) -> Retention {
         self.age = Some(age);
@@ -136,7 +139,9 @@ impl Retention {
     }
 
     /// Remembers the id of a purged job for so long; 30 days by default. As long, it is
-    /// [`Error::JobPurged`] to who asks, and cannot be taken again.
+    /// [`Error::JobPurged`] to who asks, and cannot be taken again. Time counts as for
+    /// [`Retention::keep_for`]. In graphs without a policy the defaults hold, too, from an
+    /// hour after the open on.
     #[must_use]
     pub fn keep_tombstones_for(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
@@ -171,9 +176,16 @@ impl Retention {
     /// The folder is made where it is missing, for this user alone; it must not be in the
     /// store's, and not another store's archive. Files are named by graph and time,
     /// `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order is that of
-    /// the purges; one that ends in `.gz` is whole and stays as it is. The one that is being
+    /// the purges (where the clock has gone back, a name goes on from the last); one that
+    /// ends in `.gz` is whole and stays as it is. The one that is being
     /// written has `.part` behind its name and can be read, too. It gets its name when it is
     /// full, when the store is closed, and, without what was torn, after a crash.
+    ///
+    /// Move, compress or remove whole files only. A `.part` that was taken away is noticed
+    /// and a new one begun; until the policy is set again
+    /// [`JobStore::health`](crate::JobStore::health) says which it was. A copy of the store
+    /// that is given the same folder adds files of its own, and leaves those alone that are
+    /// being written.
     ///
     /// # Durability
     /// A job that is purged is in the archive. It may be there twice when the process or
@@ -305,6 +317,9 @@ impl Graph {
     /// 1024 jobs. A purged job is in no list, count or search from that commit on;
     /// its room comes back when at least half of the file it lies in is purged.
     ///
+    /// Once this has returned, no job is purged by an earlier policy; it waits for the commit
+    /// that is under way, and for its archive.
+    ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive
     /// within the store's own folder.
@@ -323,14 +338,17 @@ impl Graph {
         self.check()?;
         #[cfg(feature = "archive")]
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
-            let engine = self.engine();
-            if engine.is_on_disk() && folder.starts_with(engine.disk.path("")) {
+            if self.engine().is_within(folder) {
                 return Err(Error::InvalidUse {
                     what: "the archive is within the store's folder; choose one beside it",
                 });
             }
         }
-        *self.core.retention.write() = policy;
+        *self.core.retention.write() = policy.map(Arc::new);
+        #[cfg(feature = "archive")]
+        self.core.archive.forget_lost();
+        // The commit that is under way was the last by the policy before.
+        drop(self.core.purging.lock());
         self.engine().wake_packer();
         Ok(())
     }
@@ -338,7 +356,7 @@ impl Graph {
     /// The policy set last, since the store was opened; `None` while all is kept.
     #[must_use]
     pub fn retention(&self) -> Option<Retention> {
-        self.core.retention.read().clone()
+        self.core.retention.read().as_deref().cloned()
     }
 
     /// Purges the complete jobs that a list shows now, however many; its offset, limit and
@@ -398,7 +416,9 @@ impl Graph {
         let mut done = Purged::default();
         done.stopped = self.each_to_purge(list, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
-                done.jobs += self.engine().purge(&self.core, some, PurgeReason::ByHand)?;
+                done.jobs += self
+                    .engine()
+                    .purge(&self.core, some, (PurgeReason::ByHand, None))?;
                 progress(done);
             }
             Ok(())

@@ -297,13 +297,160 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
 }
 
 #[test]
+fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let (store, movie) = open(dir.path());
+    let jobs: String = (0..20_000)
+        .map(|n| {
+            format!(r#"{{"jobId":"j{n}","status":"complete","request":{{"command":"c"}}}}"#) + "\n"
+        })
+        .collect();
+    movie.import(jobs.as_bytes(), ImportOptions::new()).unwrap();
+    let policy = Retention::new().keep_jobs(0).archive_to(&folder);
+    movie.set_retention(Some(policy)).unwrap();
+    let left = || movie.count(State::Complete).unwrap();
+    wait("some are purged", || left() < 20_000);
+    movie.set_retention(None).unwrap();
+    let withdrawn = left();
+    // What is purged in a graph that comes later is purged after it.
+    let other = store.create_graph("1", "other").unwrap();
+    fill(&other, 3);
+    other
+        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .unwrap();
+    wait("another round", || {
+        other.count(State::Complete).unwrap() == 0
+    });
+    assert_eq!(left(), withdrawn);
+    wait("its file is whole", || {
+        files_ending(&folder, ".part").is_empty()
+    });
+    let gone = 20_000 - usize::try_from(withdrawn).unwrap();
+    assert_eq!(archived(&folder, ".gz").len(), gone);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, withdrawn);
+}
+
+#[test]
+fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
+    type Taking = fn(&Path);
+    let takings: [(&str, Taking); 4] = [
+        ("file removed", |folder| {
+            fs::remove_file(&files_ending(folder, ".part")[0]).unwrap();
+        }),
+        ("folder removed", |folder| {
+            fs::remove_dir_all(folder).unwrap();
+        }),
+        ("folder renamed", |folder| {
+            fs::rename(folder, folder.with_extension("old")).unwrap();
+            fs::create_dir(folder).unwrap();
+        }),
+        ("replaced", |folder| {
+            let part = &files_ending(folder, ".part")[0];
+            fs::remove_file(part).unwrap();
+            fs::write(part, "").unwrap();
+        }),
+    ];
+    for (what, take) in takings {
+        let dir = common::closed_folder();
+        let folder = dir.path().join("archive");
+        let (store, movie) = open(dir.path());
+        let policy = || Some(Retention::new().archive_to(&folder));
+        movie.set_retention(policy()).unwrap();
+        fill(&movie, 3);
+        movie.purge(List::new()).unwrap();
+        take(&folder);
+        fill(&movie, 5);
+        let kept = lines(&movie, List::new());
+        assert_eq!(movie.purge(List::new()).unwrap().jobs, 5, "{what}");
+        match store.health() {
+            Health::Degraded { why, .. } => assert!(why.contains("has lost"), "{what}: {why}"),
+            other => panic!("{what}: {other:?}"),
+        }
+        movie.set_retention(policy()).unwrap();
+        assert_eq!(store.health(), Health::Ok, "{what}");
+        // The next one is lost, too, and nobody waits for its end.
+        fs::remove_dir_all(&folder).unwrap();
+        movie.set_retention(None).unwrap();
+        fill(&movie, 2);
+        assert_eq!(movie.purge(List::new()).unwrap().jobs, 2, "{what}");
+        movie.set_retention(policy()).unwrap();
+        fill(&movie, 2);
+        let rest = lines(&movie, List::new());
+        movie.purge(List::new()).unwrap();
+        store.close().unwrap();
+        assert_eq!(archived(&folder, ".gz"), rest, "{what}");
+        assert_eq!(kept.len(), 5);
+    }
+}
+
+#[test]
+fn a_copy_of_the_store_leaves_the_file_alone_that_the_store_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let policy = || Some(Retention::new().archive_to(&folder));
+    let (store, movie) = open(dir.path());
+    movie.set_retention(policy()).unwrap();
+    fill(&movie, 9);
+    let all = lines(&movie, List::new());
+    store.backup(dir.path().join("copy")).unwrap();
+    movie.purge(List::new()).unwrap();
+    let copy = small_segments().open(dir.path().join("copy")).unwrap();
+    let same = copy.graph("1", "movie").unwrap();
+    same.set_retention(policy()).unwrap();
+    same.purge(List::new()).unwrap();
+    assert_eq!(files_ending(&folder, ".part").len(), 2);
+    fill(&movie, 4);
+    let more = lines(&movie, List::new());
+    movie.purge(List::new()).unwrap();
+    assert_eq!(archived(&folder, ".part"), [&*all, &*more, &*all].concat());
+    copy.close().unwrap();
+    store.close().unwrap();
+    assert_eq!(archived(&folder, ".gz"), [&*all, &*more, &*all].concat());
+}
+
+#[test]
+fn files_are_in_the_order_of_the_purges_when_the_clock_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let mut all = Vec::new();
+    for hours in [3, 2, 1] {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + hours * 3600);
+        let store = small_segments().clock(At(at));
+        let store = store.open(dir.path().join("store")).unwrap();
+        let movie = store.graph_or_create("1", "movie").unwrap();
+        let policy = Retention::new().archive_to(&folder).archive_file_bytes(0);
+        movie.set_retention(Some(policy)).unwrap();
+        for _ in 0..2 {
+            fill(&movie, 1);
+            all.extend(lines(&movie, List::new()));
+            movie.purge(List::new()).unwrap();
+        }
+        store.close().unwrap();
+    }
+    assert_eq!(archived(&folder, ".gz"), all);
+    assert_eq!(names_in(&folder).len(), 6);
+}
+
+#[test]
 fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let (store, movie) = open(dir.path());
     let policy = |folder: &str| Retention::new().archive_to(dir.path().join(folder));
-    for folder in ["store", "store/archive"] {
+    std::os::unix::fs::symlink(dir.path().join("store"), dir.path().join("link")).unwrap();
+    for folder in [
+        "store",
+        "store/archive",
+        "link",
+        "link/a/b",
+        "none/../store/a",
+        "store/../link/index",
+    ] {
         let refused = movie.set_retention(Some(policy(folder)));
-        assert!(matches!(refused, Err(Error::InvalidUse { .. })));
+        assert!(
+            matches!(refused, Err(Error::InvalidUse { .. })),
+            "{folder}: {refused:?}"
+        );
     }
     assert_eq!(movie.retention(), None);
     for folder in ["a", "b"] {

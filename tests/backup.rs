@@ -229,6 +229,24 @@ fn what_was_acknowledged_before_is_in_it_while_others_write() {
 }
 
 #[test]
+fn a_backup_into_the_store_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let store = open(&dir);
+    store.create_graph("1", "movie").unwrap();
+    std::os::unix::fs::symlink(&dir, root.path().join("link")).unwrap();
+    let before = names_in(&dir);
+    for into in ["store", "store/copy", "link/copy", "link/none/copy"] {
+        let refused = store.backup(root.path().join(into));
+        assert!(
+            matches!(refused, Err(Error::InvalidUse { .. })),
+            "{into}: {refused:?}"
+        );
+    }
+    assert_eq!(names_in(&dir), before);
+}
+
+#[test]
 fn a_folder_with_something_in_it_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root.path().join("store"));

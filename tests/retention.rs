@@ -7,6 +7,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -322,6 +323,137 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
     store.confirm_clock().unwrap();
     wait("all are old", || {
         movie.tombstone("job-29").unwrap().is_none()
+    });
+}
+
+#[test]
+fn another_policy_of_age_looks_at_all_jobs_again() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..20);
+    for n in 0..20 {
+        let outcome = match n % 2 {
+            0 => Outcome::succeeded(),
+            _ => Outcome::failed("c", "m"),
+        };
+        finish(&movie, &format!("job-{n}"), outcome);
+    }
+    let policy = Retention::new().keep_outcome_for(OutcomeKind::Failed, Duration::ZERO);
+    movie.set_retention(Some(policy)).unwrap();
+    wait("the failed ones are purged", || {
+        movie.count(State::Complete).unwrap() == 10
+    });
+    // Ages are looked at once more, and remembered.
+    submit(&movie, 20..21);
+    finish(&movie, "job-20", Outcome::failed("c", "m"));
+    wait("another failed one is purged", || {
+        movie.count(State::Complete).unwrap() == 10
+    });
+    let policy = Retention::new().keep_for(Duration::ZERO);
+    movie.set_retention(Some(policy)).unwrap();
+    wait("all are", || movie.count(State::Complete).unwrap() == 0);
+}
+
+#[test]
+fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let right = hands.0.load(Ordering::Relaxed);
+    let mut store = open(dir.path(), &hands);
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..6);
+    for n in 0..6 {
+        // Two before the leap, two under it, two when the clock is right again.
+        match n {
+            2 => hands.step(73 * 365 * DAY),
+            4 => hands.0.store(right + 60_000, Ordering::Relaxed),
+            _ => {}
+        }
+        finish(&movie, &format!("job-{n}"), Outcome::succeeded());
+        if n % 2 == 0 {
+            let only = List::new().command(format!("c{n}"));
+            assert_eq!(movie.purge(only).unwrap().jobs, 1);
+        }
+    }
+    drop(movie);
+    for way in ["open", "reopened"] {
+        let movie = store.graph("1", "movie").unwrap();
+        if way == "open" {
+            let policy = Retention::new().keep_for(DAY).keep_tombstones_for(DAY);
+            movie.set_retention(Some(policy)).unwrap();
+            submit(&movie, 6..7);
+            assert_eq!(movie.count(State::Complete).unwrap(), 3);
+            drop(movie);
+            store.close().unwrap();
+            drop(store);
+            store = open(dir.path(), &hands);
+            continue;
+        }
+        assert_eq!(movie.count(State::Complete).unwrap(), 3, "nobody is older");
+        let policy = Retention::new()
+            .keep_for(Duration::ZERO)
+            .keep_tombstones_for(Duration::ZERO);
+        movie.set_retention(Some(policy)).unwrap();
+        wait("all are old", || movie.count(State::Complete).unwrap() == 0);
+        wait("all are forgotten", || {
+            (0..6).all(|n| movie.tombstone(format!("job-{n}")).unwrap().is_none())
+        });
+    }
+}
+
+#[test]
+fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
+    let dir = common::closed_folder();
+    let home = dir.path().join("store");
+    let store = open(&home, &Hands::new());
+    let (movie, other) = (
+        store.create_graph("1", "movie").unwrap(),
+        store.create_graph("1", "other").unwrap(),
+    );
+    submit(&movie, 0..200);
+    common::pack(&store, &home);
+    submit(&other, 0..600);
+    common::pack(&store, &home);
+    for n in 0..600 {
+        let of_both: &[&Graph] = if n < 200 {
+            &[&movie, &other]
+        } else {
+            &[&other]
+        };
+        for graph in of_both {
+            finish(graph, &format!("job-{n}"), Outcome::succeeded());
+        }
+    }
+    // In the block of the first jobs.
+    let pack = &files_ending(&home, ".pack")[0];
+    let file = std::fs::OpenOptions::new().write(true).open(pack).unwrap();
+    for at in 1..20 {
+        file.write_all_at(&[0x55; 64], at * 500).unwrap();
+    }
+    let packed = || -> u64 {
+        let packs = files_ending(&home, ".pack");
+        packs
+            .iter()
+            .map(|p| p.metadata().map_or(0, |m| m.len()))
+            .sum()
+    };
+    let before = packed();
+    let policy = || Some(Retention::new().keep_jobs(5));
+    movie.set_retention(policy()).unwrap();
+    other.set_retention(policy()).unwrap();
+    wait("the other is purged", || {
+        other.count(State::Complete).unwrap() == 5
+    });
+    wait("it is told", || match store.health() {
+        Health::Degraded { why, .. } => why.contains("\"movie\" are due and not purged"),
+        _ => false,
+    });
+    assert_eq!(movie.count(State::Complete).unwrap(), 200);
+    wait("room is back", || packed() < before);
+    movie.set_retention(None).unwrap();
+    wait("it is told no more", || match store.health() {
+        Health::Degraded { why, .. } => !why.contains("not purged"),
+        _ => true,
     });
 }
 

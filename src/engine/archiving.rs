@@ -5,6 +5,7 @@
 //! Promise: a job is synced in the archive before the commit that purges it; whoever
 //! purges jobs of a graph that archives them does it alone, so that each goes once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::engine::read::Snapshot;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::job::State;
-use crate::retention::ArchiveTo;
+use crate::retention::{ArchiveTo, Retention};
 use crate::storage::purged::PurgedJob;
 use crate::sync::time::Instant;
 use crate::sync::{Mutex, MutexGuard};
@@ -31,6 +32,8 @@ pub(crate) struct Home {
     open: Mutex<Option<Open>>,
     /// Why it cannot be written, and when that was found.
     problem: Mutex<Option<(Arc<str>, Instant)>>,
+    /// A file that somebody has taken away while it was written.
+    lost: Mutex<Option<PathBuf>>,
 }
 
 /// An archive that was opened.
@@ -40,31 +43,47 @@ struct Open {
     file_bytes_max: u64,
 }
 
-/// What keeps jobs from being purged.
+/// What keeps jobs from being purged, or has taken archived ones away.
 pub(crate) fn problem(engine: &Engine) -> Option<String> {
     let graphs = engine.graphs.read();
-    graphs.by_number.values().find_map(|graph| {
+    let unwritten = graphs.by_number.values().find_map(|graph| {
         let why = graph.archive.problem.lock().as_ref()?.0.clone();
         let name = &graph.name;
         Some(format!(
             "no job of graph {name:?} is purged, because it cannot be archived: {why}"
         ))
-    })
+    });
+    let lost = || {
+        graphs.by_number.values().find_map(|graph| {
+            let path = graph.archive.lost.lock().clone()?;
+            let (name, path) = (&graph.name, path.display());
+            Some(format!(
+                "the archive of graph {name:?} has lost {path}, which was removed or renamed \
+                 while it was written, with purged jobs in it; set the graph's policy again \
+                 to end this report"
+            ))
+        })
+    };
+    unwritten.or_else(lost)
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
     graph.archive.problem.lock().is_some()
 }
 
-/// Gets the archive of a graph ready if it has one, and ends one that it has no more. Says
-/// whether jobs can be purged, as far as is known.
-pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+/// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
+/// Says whether jobs can be purged, as far as is known.
+pub(crate) fn look_after(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: Option<&Retention>,
+) -> bool {
     let known = graph.archive.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
         return false;
     }
     let mut open = graph.archive.open.lock();
-    let mut ready = graph.archive.get_ready(engine, graph, &mut open);
+    let mut ready = graph.archive.get_ready(engine, graph, policy, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // A file that can be given its name shows that the folder can be written.
         ready = open.archive.finish();
@@ -90,9 +109,13 @@ pub(crate) fn finish_all(engine: &Engine) {
 }
 
 /// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
-pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
+pub(crate) fn begin<'g>(
+    engine: &'g Engine,
+    graph: &'g Arc<GraphCore>,
+    policy: Option<&Retention>,
+) -> Result<Archiving<'g>> {
     let mut open = graph.archive.open.lock();
-    let ready = graph.archive.get_ready(engine, graph, &mut open);
+    let ready = graph.archive.get_ready(engine, graph, policy, &mut open);
     graph.archive.note(ready)?;
     Ok(Archiving {
         engine,
@@ -102,16 +125,28 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
 }
 
 impl Home {
+    /// Reports no more what was lost.
+    pub(crate) fn forget_lost(&self) {
+        *self.lost.lock() = None;
+    }
+
     /// Opens what the policy asks for, and ends what it does not.
-    fn get_ready(&self, engine: &Engine, graph: &GraphCore, open: &mut Option<Open>) -> Result<()> {
-        let wanted = {
-            let policy = graph.retention.read();
-            let policy = policy.as_ref();
-            policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)))
-        };
+    fn get_ready(
+        &self,
+        engine: &Engine,
+        graph: &GraphCore,
+        policy: Option<&Retention>,
+        open: &mut Option<Open>,
+    ) -> Result<()> {
+        let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
+            if let Some(lost) = there.archive.take_lost()? {
+                let path = lost.display();
+                tracing::error!(%path, "a file of the archive was removed or renamed while it was written");
+                *self.lost.lock() = Some(lost);
+            }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
-            if wanted.clone().is_some_and(is_wanted) {
+            if wanted.clone().is_some_and(is_wanted) && there.archive.is_in_place()? {
                 return Ok(());
             }
             there.archive.finish()?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
-use crate::engine::packing::check_room;
+use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
 use crate::storage::event::{Event, unpack_sequences};
@@ -58,8 +58,8 @@ impl Engine {
     }
 }
 
-/// A pack of which at least half is of purged jobs or dropped graphs.
-pub(crate) fn to_compact(engine: &Engine) -> Option<Arc<Pack>> {
+/// A pack, beside some, of which at least half is of purged jobs or dropped graphs.
+pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
     let packs = engine.truth.read().packs.clone();
     let has_gone: BTreeMap<u32, bool> = {
@@ -87,6 +87,7 @@ pub(crate) fn to_compact(engine: &Engine) -> Option<Arc<Pack>> {
     packs
         .into_iter()
         .take_while(|pack| pack.last_lsn <= applied_lsn)
+        .filter(|pack| !is_among(beside, pack))
         .find(is_worth)
 }
 

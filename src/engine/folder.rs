@@ -6,7 +6,7 @@
 //! locked.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::open::{IndexHome, open};
@@ -97,6 +97,32 @@ fn kind_of(path: &Path) -> Result<Kind> {
         }
     }
     Ok(kind)
+}
+
+impl Engine {
+    /// Whether a path leads into the store's own folder, by whatever way.
+    pub(crate) fn is_within(&self, path: &Path) -> bool {
+        self.is_on_disk() && resolved(path).starts_with(resolved(&self.disk.path("")))
+    }
+}
+
+/// Where a path leads that may not be there yet.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = path.ancestors().find_map(|above| {
+        let found = above.canonicalize().ok()?;
+        Some((found, path.strip_prefix(above).ok()?))
+    });
+    let Some((mut resolved, rest)) = there else {
+        return path;
+    };
+    for part in rest {
+        match part == ".." {
+            true => drop(resolved.pop()),
+            false => resolved.push(part),
+        }
+    }
+    resolved
 }
 
 /// Refuses a folder that holds something else.

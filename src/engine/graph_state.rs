@@ -37,7 +37,9 @@ pub(crate) struct GraphCore {
     dropped: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
-    pub(crate) retention: RwLock<Option<Retention>>,
+    pub(crate) retention: RwLock<Option<Arc<Retention>>>,
+    /// Held by who purges, from a look at the policy to the commit.
+    pub(crate) purging: Mutex<()>,
     /// Where purged jobs go first.
     #[cfg(feature = "archive")]
     pub(crate) archive: crate::engine::archiving::Home,
@@ -60,6 +62,7 @@ impl GraphCore {
             dropped: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
+            purging: Mutex::default(),
             #[cfg(feature = "archive")]
             archive: Default::default(),
         }

@@ -355,8 +355,9 @@ impl Engine {
         match damage
             .or(index)
             .or(stuck)
-            .or(packing)
+            .or_else(|| self.purge_problem())
             .or(archive)
+            .or(packing)
             .or(clock)
             .or_else(|| self.exposure())
         {

@@ -53,8 +53,12 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     }
 }
 
-/// Prepares the next segment and packs everything that can be packed.
+/// Prepares the next segment, packs everything that can be packed and purges what is due.
+/// What fails is left for the next call, and the rest goes on; the first error is returned.
 fn work(engine: &Engine) -> Result<()> {
+    let mut done = Ok(());
+    let mut can_pack = true;
+    let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
         // Where there is no room for it, packing may make some.
         let refilled = engine.spare.refill(&*engine.disk);
@@ -66,21 +70,31 @@ fn work(engine: &Engine) -> Result<()> {
                 .filter(|s| s.end().is_some())
                 .cloned()
         };
-        if let Some(segment) = sealed {
-            pack(engine, &segment)?;
+        // In their order: what is behind one that cannot be packed waits, too.
+        if let Some(segment) = sealed.filter(|_| can_pack) {
+            let packed = pack(engine, &segment);
+            can_pack = packed.is_ok();
+            done = done.and(packed);
             continue;
         }
-        let packs = to_merge(&engine.truth.read().packs);
-        match packs {
-            Some(packs) => compaction::rewrite(engine, &packs, "merge")?,
-            None => match compaction::to_compact(engine) {
-                Some(pack) => compaction::rewrite(engine, &[pack], "compact")?,
-                None if retention::step(engine)? => {}
-                None => return refilled,
-            },
+        let packs = engine.truth.read().packs.clone();
+        if let Some(packs) = to_merge(&packs, &not_merged) {
+            let merged = compaction::rewrite(engine, &packs, "merge");
+            if merged.is_err() {
+                not_merged.extend(packs);
+            }
+            done = done.and(merged);
+        } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
+            let compacted = compaction::rewrite(engine, std::slice::from_ref(&pack), "compact");
+            if compacted.is_err() {
+                not_compacted.push(pack);
+            }
+            done = done.and(compacted);
+        } else if !retention::step(engine) {
+            return done.and(refilled);
         }
     }
-    Ok(())
+    done
 }
 
 /// Refuses to begin a file that there may be no room for: others need the disk too.
@@ -200,8 +214,18 @@ pub(crate) fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u6
     }
 }
 
-/// The youngest neighbouring packs of about one size, if there are enough.
-fn to_merge(packs: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
+/// The youngest neighbouring packs of about one size, if there are enough beside some.
+fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
+    let mut runs = packs.rsplit(|pack| is_among(beside, pack));
+    runs.find_map(of_one_size)
+}
+
+/// Whether a pack is one of these.
+pub(crate) fn is_among(packs: &[Arc<Pack>], pack: &Arc<Pack>) -> bool {
+    packs.iter().any(|one| Arc::ptr_eq(one, pack))
+}
+
+fn of_one_size(packs: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut end = packs.len();
     while end >= MERGE_PACKS {
         let size = size_class(packs[end - 1].bytes);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::ages::{AgeClock, Ages};
+use self::ages::{AgeClock, Ages, Leap};
 use self::late::{Found, Late};
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
@@ -39,11 +39,17 @@ const STEP_RESULT_BYTES: usize = 64 << 10;
 /// Jobs that a round of the background purges before it looks after packs again.
 const ROUND_JOBS: usize = 64 * STEP_JOBS;
 
+/// For so long after an open, a graph without a policy may still be told the one it had:
+/// until then nothing is forgotten by default.
+const UNSAID: Duration = Duration::from_secs(3600);
+
 /// What retention knows beside the states.
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) clock: AgeClock,
-    ages: BTreeMap<u32, Ages>,
+    opened: Option<Instant>,
+    /// By graph; they hold for a policy and until the clock leaps.
+    ages: BTreeMap<u32, (Arc<Retention>, Leap, Ages)>,
     /// Purges that have tombstones, by LSN.
     tombstones: BTreeMap<u64, Kept>,
     /// Whether those of earlier opens are among them.
@@ -51,42 +57,85 @@ pub(crate) struct Work {
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) late: Late,
+    /// What keeps graphs from being purged, or their tombstones from being forgotten.
+    problems: BTreeMap<u32, String>,
 }
 
 /// Tombstones of one purge.
 #[derive(Clone, Copy)]
 struct Kept {
     graph: u32,
+    /// By the clock that ages go by.
     time_ms: u64,
     jobs: u64,
 }
 
-/// Purges what is due, up to a bound, and forgets tombstones; says whether there is
-/// more to do.
-pub(crate) fn step(engine: &Engine) -> Result<bool> {
-    let graphs: Vec<Arc<GraphCore>> = engine.graphs.read().by_number.values().cloned().collect();
-    let mut is_more = false;
-    for graph in graphs {
-        let Some(policy) = graph.retention.read().clone() else {
-            engine.note_due(&graph, Found::Nothing);
-            continue;
-        };
-        is_more |= purge_due(engine, &graph, &policy)?;
-        is_more |= forget_due(engine, &graph, &policy)?;
+impl Work {
+    /// What is known of a graph's ages under this policy.
+    fn ages(&mut self, graph: u32, policy: &Arc<Retention>, leap: Leap) -> &mut Ages {
+        let new = || (policy.clone(), leap, Ages::default());
+        let known = self.ages.entry(graph).or_insert_with(new);
+        if known.0 != *policy || known.1 != leap {
+            *known = new();
+        }
+        &mut known.2
     }
-    Ok(is_more)
+}
+
+/// Purges what is due, up to a bound, and forgets tombstones; says whether there is
+/// more to do. A graph in which that fails is left for the next time.
+pub(crate) fn step(engine: &Engine) -> bool {
+    let graphs = engine.graphs.read().by_number.clone();
+    let defaults;
+    {
+        let is_there = |number: &u32, _: &mut String| graphs.contains_key(number);
+        let mut work = engine.retention.lock();
+        work.problems.retain(is_there);
+        work.clock.see(engine.now_ms());
+        let now = Instant::now();
+        let open = work.opened.map(|at| now.saturating_duration_since(at));
+        defaults = open
+            .filter(|time| *time >= UNSAID)
+            .map(|_| Retention::new());
+    }
+    let mut is_more = false;
+    for graph in graphs.into_values() {
+        let policy = graph.retention.read().clone();
+        #[cfg(feature = "archive")]
+        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        #[cfg(not(feature = "archive"))]
+        let is_ready = true;
+        let purged = match &policy {
+            Some(policy) => purge_due(engine, &graph, policy, is_ready),
+            None => {
+                engine.note_due(&graph, Found::Nothing);
+                Ok(false)
+            }
+        };
+        let forgotten = match policy.as_deref().or(defaults.as_ref()) {
+            Some(policy) => forget_due(engine, &graph, policy),
+            None => Ok(false),
+        };
+        engine.note_problem(&graph, &purged, &forgotten);
+        is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    }
+    is_more
 }
 
 /// Where jobs are archived first and that does not succeed, the graph waits, and the others
 /// go on.
-fn purge_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+fn purge_due(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: &Arc<Retention>,
+    is_ready: bool,
+) -> Result<bool> {
     let due = Due::look(engine, graph, policy)?;
     engine.note_due(graph, due.found());
-    #[cfg(feature = "archive")]
-    if !archiving::look_after(engine, graph) {
+    if !is_ready {
         return Ok(false);
     }
-    let purged = due.purge(engine, graph);
+    let purged = due.purge(engine, graph, policy);
     #[cfg(feature = "archive")]
     if purged.is_err() && archiving::has_problem(graph) {
         return Ok(false);
@@ -104,7 +153,7 @@ struct Due {
 }
 
 impl Due {
-    fn look(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<Due> {
+    fn look(engine: &Engine, graph: &Arc<GraphCore>, policy: &Arc<Retention>) -> Result<Due> {
         let (by_age, age_late) = engine.by_age(graph, policy)?;
         Ok(Due {
             by_count: by_count(graph, policy),
@@ -122,14 +171,19 @@ impl Due {
         }
     }
 
-    fn purge(&self, engine: &Engine, graph: &Arc<GraphCore>) -> Result<u64> {
+    fn purge(
+        &self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<u64> {
         let mut purged = 0;
         for (jobs, why) in [
             (&self.by_count, PurgeReason::Count),
             (&self.by_bytes, PurgeReason::Bytes),
             (&self.by_age, PurgeReason::Age),
         ] {
-            purged += engine.purge(graph, jobs, why)?;
+            purged += engine.purge(graph, jobs, (why, Some(policy)))?;
         }
         Ok(purged)
     }
@@ -190,24 +244,31 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
         return Ok(false);
     }
     engine.look_up_tombstones()?;
-    let work = engine.retention.lock();
+    let mut work = engine.retention.lock();
+    let now_ms = work.clock.now_ms();
+    if let Some(now_ms) = now_ms {
+        // One that lies ahead was written under a clock that had leapt.
+        for kept in work.tombstones.values_mut() {
+            kept.time_ms = kept.time_ms.min(now_ms);
+        }
+    }
     let of_graph = || {
         work.tombstones
             .iter()
             .filter(|(_, kept)| kept.graph == graph.number)
     };
     let jobs: u64 = of_graph().map(|(_, kept)| kept.jobs).sum();
-    let first = of_graph().next().map(|(&lsn, &kept)| (lsn, kept));
-    let now_ms = work.clock.now_ms();
+    let first = of_graph().next().map(|(&lsn, _)| lsn);
+    let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
+    // Those before an old one are older still, whatever their times say.
+    let is_any_old = now_ms.is_some_and(|now_ms| {
+        let mut ages = of_graph().map(|(_, kept)| now_ms - kept.time_ms);
+        ages.any(|age| age > age_ms)
+    });
     drop(work);
-    let Some((lsn, first)) = first else {
+    let Some(lsn) = first.filter(|_| jobs > policy.tombstones || is_any_old) else {
         return Ok(false);
     };
-    let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
-    let is_old = now_ms.is_some_and(|now| now.saturating_sub(first.time_ms) > age_ms);
-    if jobs <= policy.tombstones && !is_old {
-        return Ok(false);
-    }
     let mut sequences = Vec::new();
     engine.event_at(lsn, |event| {
         if let Event::Purged { jobs, .. } = event {
@@ -225,17 +286,25 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
 }
 
 impl Engine {
-    /// Purges those of these jobs that are complete, and says how many that were.
+    /// Purges those of these jobs that are complete, and says how many that were. Jobs that
+    /// a policy made due stay once the graph has another.
     pub(crate) fn purge(
         &self,
         graph: &Arc<GraphCore>,
         sequences: &[u64],
-        why: PurgeReason,
+        (why, by): (PurgeReason, Option<&Arc<Retention>>),
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
+            let _purging = graph.purging.lock();
+            let policy = graph.retention.read().clone();
+            let is_in_force =
+                |by: &Arc<Retention>| policy.as_ref().is_some_and(|p| Arc::ptr_eq(p, by));
+            if !by.is_none_or(is_in_force) {
+                break;
+            }
             #[cfg(feature = "archive")]
-            let mut archiving = archiving::begin(self, graph)?;
+            let mut archiving = archiving::begin(self, graph, policy.as_deref())?;
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
@@ -270,11 +339,12 @@ impl Engine {
         let Answer::Purged { lsn, jobs } = answer else {
             return Ok(0);
         };
-        let time_ms = self.now_ms();
+        let now_ms = self.now_ms();
         let mut work = self.retention.lock();
-        work.last_purge_ms = Some(time_ms);
+        work.last_purge_ms = Some(now_ms);
         self.meters.purged.add(jobs);
         if jobs > 0 {
+            let time_ms = work.clock.now_ms().unwrap_or(now_ms);
             let kept = Kept {
                 graph: graph.number,
                 time_ms,
@@ -345,13 +415,17 @@ impl Engine {
 
     /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
     /// for how long the first of them has been due.
-    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Retention) -> Result<(Vec<u64>, Duration)> {
+    fn by_age(
+        &self,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<(Vec<u64>, Duration)> {
         let (mut due, mut late_ms) = (Vec::new(), 0);
         let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
         let Some(shortest) = policy.shortest_age_ms() else {
             return in_all(due, late_ms);
         };
-        let Some(now_ms) = self.retention.lock().clock.now_ms() else {
+        let Some((now_ms, leap)) = self.retention.lock().clock.now() else {
             return in_all(due, late_ms);
         };
         let jobs = graph.state.read().status.len();
@@ -359,7 +433,7 @@ impl Engine {
             let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
             let known = {
                 let mut work = self.retention.lock();
-                let ages = work.ages.entry(graph.number).or_default();
+                let ages = work.ages(graph.number, policy, leap);
                 ages.earliest(chunk as usize, complete)
             };
             if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
@@ -385,8 +459,9 @@ impl Engine {
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
-                    match now_ms.checked_sub(end.at_ms.saturating_add(age_ms)) {
-                        None => earliest = earliest.min(end.at_ms),
+                    let at_ms = leap.ended_ms(end.at_ms, now_ms);
+                    match now_ms.checked_sub(at_ms.saturating_add(age_ms)) {
+                        None => earliest = earliest.min(at_ms),
                         Some(late) => {
                             due.push(sequence);
                             late_ms = late_ms.max(late);
@@ -402,10 +477,30 @@ impl Engine {
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();
-            let ages = work.ages.entry(graph.number).or_default();
+            let ages = work.ages(graph.number, policy, leap);
             ages.set(chunk as usize, left, earliest);
         }
         in_all(due, late_ms)
+    }
+
+    fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
+        let name = &graph.name;
+        let problem = match (purged, forgotten) {
+            (Err(error), _) => format!("jobs of graph {name:?} are due and not purged: {error}"),
+            (_, Err(error)) => format!("tombstones of graph {name:?} are not forgotten: {error}"),
+            (Ok(_), Ok(_)) => {
+                self.retention.lock().problems.remove(&graph.number);
+                return;
+            }
+        };
+        tracing::warn!("{problem}");
+        let mut work = self.retention.lock();
+        work.problems.insert(graph.number, problem);
+    }
+
+    /// What keeps a graph from being purged.
+    pub(crate) fn purge_problem(&self) -> Option<String> {
+        self.retention.lock().problems.values().next().cloned()
     }
 
     fn note_due(&self, graph: &GraphCore, found: Found) {
@@ -472,7 +567,9 @@ impl Engine {
 
     /// Begins the clock that ages go by, with the last time that is known.
     pub(crate) fn begin_ages(&self, known_ms: u64) {
-        self.retention.lock().clock = AgeClock::begin(known_ms, self.now_ms());
+        let mut work = self.retention.lock();
+        work.clock = AgeClock::begin(known_ms, self.now_ms());
+        work.opened = Some(Instant::now());
     }
 
     /// Believes the system's clock.
@@ -491,5 +588,40 @@ impl Engine {
         };
         self.retention.lock().clock.is_doubted()
             && self.graphs.read().by_number.values().any(is_of_age)
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{Body, JobStore, List, Request};
+
+    #[test]
+    fn tombstones_are_bounded_by_default_once_no_policy_is_to_be_expected() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let id = graph.submit(Request::new("c", "", Body::empty()).unwrap());
+        let id = id.unwrap();
+        graph.cancel(&id).unwrap();
+        graph.purge(List::new()).unwrap();
+        let engine = graph.engine();
+        let purged_days_ago = |days: u64| {
+            let mut work = engine.retention.lock();
+            let now_ms = work.clock.now_ms().unwrap();
+            for kept in work.tombstones.values_mut() {
+                kept.time_ms = now_ms - days * 24 * 3_600_000;
+            }
+        };
+        let is_known = || graph.tombstone(&id).unwrap().is_some();
+        purged_days_ago(31);
+        step(engine);
+        assert!(is_known(), "right after the open");
+        engine.retention.lock().opened = Some(Instant::now() - UNSAID);
+        purged_days_ago(29);
+        step(engine);
+        assert!(is_known(), "younger than that");
+        purged_days_ago(31);
+        while step(engine) {}
+        assert!(!is_known());
     }
 }

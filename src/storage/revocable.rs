@@ -62,4 +62,12 @@ impl File for Revocable {
     fn sync(&self) -> io::Result<()> {
         self.file()?.sync()
     }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        self.file()?.identity()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file()?.try_lock()
+    }
 }

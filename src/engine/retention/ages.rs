@@ -4,7 +4,8 @@
 //! not know: policies.
 //! Promise: while the store is open, ages grow as fast as time goes by, whatever the
 //! system's clock says; a leap while it was closed makes nobody older until somebody
-//! says that the clock is right.
+//! says that the clock is right. Who ended under a clock that had leapt ahead grows old
+//! like all others.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::sync::time::Instant;
 
 /// A step of the clock across a restart that is believed.
 const BELIEVED: Duration = Duration::from_secs(24 * 3600);
+/// By so much clocks may go apart; more is a leap.
+const SLACK_MS: u64 = 60_000;
 
 /// The time by which ages are counted.
 #[derive(Default)]
@@ -24,6 +27,35 @@ pub(crate) struct AgeClock {
 struct Begun {
     at: Instant,
     at_ms: u64,
+    leap: Leap,
+}
+
+/// When the system's clock was last seen to leap, and where to: at first, what it said when
+/// this clock began. Since then both go on side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leap {
+    /// By the clock that ages go by.
+    at_ms: u64,
+    /// By the system's.
+    to_ms: u64,
+}
+
+impl Leap {
+    /// When a job ended, by the clock that ages go by, whose end was written by the
+    /// system's. One that lies ahead and was not written since the leap, was before it.
+    pub(crate) fn ended_ms(self, written_ms: u64, now_ms: u64) -> u64 {
+        let since = self.to_ms.saturating_sub(SLACK_MS)..=self.system_ms(now_ms) + SLACK_MS;
+        match since.contains(&written_ms) {
+            true => now_ms.min(self.at_ms + written_ms.saturating_sub(self.to_ms)),
+            false if written_ms <= now_ms => written_ms,
+            false => self.at_ms,
+        }
+    }
+
+    /// What the system's clock says, if it has not leapt again.
+    fn system_ms(self, now_ms: u64) -> u64 {
+        self.to_ms + now_ms.saturating_sub(self.at_ms)
+    }
 }
 
 impl AgeClock {
@@ -32,10 +64,15 @@ impl AgeClock {
     pub(crate) fn begin(known_ms: u64, now_ms: u64) -> AgeClock {
         let step_ms = now_ms.saturating_sub(known_ms);
         let believed = known_ms == 0 || u128::from(step_ms) <= BELIEVED.as_millis();
+        let at_ms = now_ms.max(known_ms);
         AgeClock {
             begun: believed.then(|| Begun {
                 at: Instant::now(),
-                at_ms: now_ms.max(known_ms),
+                at_ms,
+                leap: Leap {
+                    at_ms,
+                    to_ms: now_ms,
+                },
             }),
             doubted_ms: (!believed).then_some(now_ms),
         }
@@ -47,6 +84,27 @@ impl AgeClock {
         let passed = Instant::now().saturating_duration_since(begun.at);
         let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         Some(begun.at_ms.saturating_add(passed))
+    }
+
+    /// The same, and how to read times of the system's clock by it.
+    pub(crate) fn now(&self) -> Option<(u64, Leap)> {
+        Some((self.now_ms()?, self.begun.as_ref()?.leap))
+    }
+
+    /// Looks whether the system's clock has leapt.
+    pub(crate) fn see(&mut self, system_ms: u64) {
+        let Some((at_ms, leap)) = self.now() else {
+            return;
+        };
+        if let (true, Some(begun)) = (
+            leap.system_ms(at_ms).abs_diff(system_ms) > SLACK_MS,
+            &mut self.begun,
+        ) {
+            begun.leap = Leap {
+                at_ms,
+                to_ms: system_ms,
+            };
+        }
     }
 
     /// Whether ages wait for somebody to say that the clock is right.
@@ -103,6 +161,46 @@ mod tests {
         let clock = AgeClock::begin(5 * DAY_MS, DAY_MS);
         assert!(clock.now_ms() >= Some(5 * DAY_MS));
         assert!(AgeClock::begin(DAY_MS, 2 * DAY_MS).now_ms().is_some());
+    }
+
+    #[test]
+    fn who_ended_under_a_clock_that_had_leapt_is_as_old_as_it_is() {
+        const HOUR_MS: u64 = 3_600_000;
+        let begun_ms = 1000 * DAY_MS;
+        let since = |at_ms: u64, to_ms: u64| Leap { at_ms, to_ms };
+        let now_ms = begun_ms + 5 * HOUR_MS;
+        // No leap: times are what they say, but for what lies ahead.
+        let leap = since(begun_ms, begun_ms);
+        let ended_ms = |written_ms| leap.ended_ms(written_ms, now_ms);
+        assert_eq!(ended_ms(begun_ms - DAY_MS), begun_ms - DAY_MS);
+        assert_eq!(ended_ms(begun_ms + HOUR_MS), begun_ms + HOUR_MS);
+        assert_eq!(ended_ms(begun_ms + 9 * DAY_MS), begun_ms);
+        // A leap an hour after the begin, ahead and back.
+        for to_ms in [9000 * DAY_MS, 10 * DAY_MS] {
+            let at_ms = begun_ms + HOUR_MS;
+            let leap = since(at_ms, to_ms);
+            let ended_ms = |written_ms| leap.ended_ms(written_ms, now_ms);
+            assert_eq!(ended_ms(begun_ms), begun_ms);
+            assert_eq!(ended_ms(to_ms), at_ms);
+            assert_eq!(ended_ms(to_ms - 5000), at_ms, "before the leap was seen");
+            assert_eq!(ended_ms(to_ms + HOUR_MS), at_ms + HOUR_MS);
+            assert_eq!(ended_ms(to_ms + 4 * HOUR_MS + 5000), now_ms);
+            assert_eq!(ended_ms(9999 * DAY_MS), at_ms);
+        }
+    }
+
+    #[test]
+    fn only_a_leap_is_one() {
+        let mut clock = AgeClock::begin(0, 7 * DAY_MS);
+        let begun = clock.now().unwrap().1;
+        clock.see(7 * DAY_MS + 2000);
+        assert_eq!(clock.now().unwrap().1, begun);
+        clock.see(9 * DAY_MS);
+        let leap = clock.now().unwrap().1;
+        assert_eq!(leap.to_ms, 9 * DAY_MS);
+        assert!(leap.at_ms < 8 * DAY_MS);
+        clock.see(9 * DAY_MS);
+        assert_eq!(clock.now().unwrap().1, leap);
     }
 
     #[test]

@@ -143,6 +143,10 @@ impl Disk for Memory {
         Ok(self.trial.free_bytes())
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from("memory").join(name)
     }
@@ -187,5 +191,14 @@ impl File for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         self.trial.sync(self.number)
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok((0, std::ptr::from_ref(self).addr() as u64))
+    }
+
+    /// Nobody else has a folder in memory.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }

@@ -35,6 +35,9 @@ pub(crate) trait Disk: Send + Sync {
     /// How many bytes files can still take up, where that is known. Only a hint: a
     /// quota may allow less, and others write too.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
+    /// Whether its path still leads to this folder.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
+    fn is_in_place(&self) -> io::Result<bool>;
     /// How a file is called in messages.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -47,6 +50,22 @@ pub(crate) trait File: Send + Sync {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the content durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
+    /// What tells the file from all others that are there.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
+    fn identity(&self) -> io::Result<(u64, u64)>;
+    /// Locks the file for this handle until it is dropped; `false` where another has.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
+    fn try_lock(&self) -> io::Result<bool>;
+}
+
+/// Whether a name still leads to this file.
+#[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
+pub(crate) fn leads_to(disk: &dyn Disk, name: &str, file: &dyn File) -> io::Result<bool> {
+    match disk.open(name) {
+        Ok(there) => Ok(there.identity()? == file.identity()?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Refuses at once what there is no room for, where that is known: cheaper than to

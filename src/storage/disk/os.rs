@@ -7,9 +7,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
 
 use super::{Disk, File};
 
@@ -102,9 +104,21 @@ impl Disk for Folder {
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        match fs::metadata(&self.path) {
+            Ok(there) => Ok(identity(&there) == identity(&self.handle.metadata()?)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+fn identity(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 struct OsFile(fs::File);
@@ -124,5 +138,16 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok(identity(&self.0.metadata()?))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            done => done.map(|()| true).map_err(io::Error::from),
+        }
     }
 }
