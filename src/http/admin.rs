@@ -191,7 +191,7 @@ async fn export(
         if reveal_secrets {
             export = export.reveal_secrets();
         }
-        let jobs = lines(move |out| export.write_some(out));
+        let jobs = lines(move |out| export.write_piece(out));
         Ok(Source::begin(jobs, encoding)?)
     });
     Ok(shared.respond(begun.await?, LINES)?)
