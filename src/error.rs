@@ -558,6 +558,7 @@ impl Error {
             status,
             code,
             message,
+            retry: matches!(self, Error::Busy { .. }),
         }
     }
 }
@@ -572,6 +573,8 @@ pub struct Failure {
     pub code: &'static str,
     /// The contract's `errorMessage`.
     pub message: String,
+    /// Whether it helps to come again soon: over HTTP there is a `Retry-After` then.
+    pub retry: bool,
 }
 
 impl Failure {
