@@ -221,6 +221,7 @@ fn one_projects_clients_do_not_shut_out_those_of_others() {
     let _held = [begin(&server), begin(&server)];
     // Two are left, and none of them is for this project.
     let refused = server.get(LIST);
+    assert_eq!(refused.status, 503);
     refused.is_failure(503, "GES.8602", "engine service unavailable");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(server.get(&format!("{LIST}?limit=0")).status == 400);
