@@ -49,13 +49,15 @@ impl Graph {
     /// ```
     ///
     /// Values under secret keys are written as `"******"`, unless
-    /// [`Export::reveal_secrets`] is called.
+    /// [`Export::reveal_secrets`] is called. Keys of [`Graph::submit_once`] are not
+    /// written: who tries again with one where the jobs are imported makes another job
+    /// there. A [`JobStore::backup`](crate::JobStore::backup) keeps them.
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
-    /// memory a block or a piece of a large job, and the states: less than a byte a job. Writers do not wait. Where the
-    /// list scans, its jobs are searched for first; that takes less than two bytes more a
-    /// job of the graph, however many match.
+    /// memory a block, or a piece of a large job, and the states: less than a byte a job.
+    /// Writers do not wait. Where the list scans, its jobs are searched for first; that takes
+    /// less than two bytes more a job of the graph, however many match.
     ///
     /// # Errors
     /// Those of [`Graph::list`].
@@ -218,7 +220,16 @@ impl Export {
 
     /// As [`Export::write_some`], but what is written may end within a large job, so that
     /// it is bounded however large jobs are. (One whose secrets are revealed is whole.)
-    pub(crate) fn write_piece(&mut self, mut out: impl Write) -> Result<bool> {
+    pub(crate) fn write_piece(&mut self, out: impl Write) -> Result<bool> {
+        let jobs = self.jobs;
+        // They are written again, a begun one from its beginning.
+        self.write_next(out).inspect_err(|_| {
+            self.jobs = jobs;
+            self.begun = None;
+        })
+    }
+
+    fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
         let mut lines = std::mem::take(&mut self.line);
         lines.clear();
         let behind = match self.begun.take() {
@@ -228,11 +239,7 @@ impl Export {
         let Some(behind) = behind else {
             return Ok(false);
         };
-        if let Err(error) = out.write_all(&lines) {
-            // The job is written anew.
-            self.begun = None;
-            return Err(Error::output(&error));
-        }
+        out.write_all(&lines).map_err(|e| Error::output(&e))?;
         self.line = lines;
         if self.begun.is_none() {
             self.place = Some(behind);
@@ -298,7 +305,7 @@ impl Export {
         self.stopped_at.is_some()
     }
 
-    /// How many jobs were written up to now.
+    /// How many jobs were written; those of a call that failed do not count.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs
@@ -356,7 +363,7 @@ impl Export {
                 let block = std::mem::take(&mut self.reader.block);
                 let first = block.first_sequence;
                 let end = first + block.rows.len() as u64;
-                let (mut sequences, jobs) = (Vec::new(), self.jobs);
+                let mut sequences = Vec::new();
                 let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
                 while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
                     if found >= end.min(unit.end) {
@@ -389,7 +396,7 @@ impl Export {
                     self.put(sequence, state, (text, &row, secrets), out)
                 });
                 self.reader.block = block;
-                put.inspect_err(|_| self.jobs = jobs)?;
+                put?;
                 Ok(Some(goes_on))
             }
         }

@@ -92,10 +92,25 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     assert!(said.contains("is in use by process"), "{said}");
 }
 
+#[test]
+fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
+    let place = Place::filled();
+    let store = crate::tool::open(&place.store());
+    let _control = store.control().unwrap();
+    let said = place.run(&["list", "--secret-keys", "n"]).said(2);
+    assert!(said.contains("up to it"), "{said}");
+    assert!(said.contains("leave --secret-keys"), "{said}");
+    let mut command = place.command(&["show", "done"]);
+    let told = command.env("JOBSTORE_SECRET_KEYS", "n").output().unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    place.run(&["list"]).fine();
+}
+
 /// Ages and times that have passed change from run to run.
 fn without_ages(text: &str) -> String {
     const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];
     let words = |line: &str| {
+        let line = line.replace("just now", "");
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_time = |n: usize| {
             let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -106,7 +121,7 @@ fn without_ages(text: &str) -> String {
                     .is_some_and(|w| is_unit(w) && is_number(&words[n].trim_matches('(')))
         };
         let kept = (0..words.len()).filter(|&n| !is_time(n)).map(|n| words[n]);
-        kept.collect::<Vec<_>>().join(" ").replace("just now", "") + "\n"
+        kept.collect::<Vec<_>>().join(" ") + "\n"
     };
     text.lines().map(words).collect()
 }

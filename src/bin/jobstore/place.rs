@@ -34,8 +34,8 @@ pub(crate) struct Place {
     /// The graph; may be left out where the store has only one
     #[arg(long, global = true, value_name = "PROJECT/NAME")]
     graph: Option<GraphName>,
-    /// The keys whose values are secret, where the engine has others than accessKey and
-    /// secretKey
+    /// The keys whose values are secret from now on, in place of those that the store has
+    /// recorded
     #[arg(
         long,
         global = true,
@@ -58,7 +58,7 @@ impl Place {
         })
     }
 
-    /// The keys whose values are secret, where others than the library's were named.
+    /// The keys whose values are secret, where others than the store's were named.
     pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
         self.secret_keys.clone()
     }
