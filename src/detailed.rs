@@ -16,7 +16,8 @@ impl Page {
     /// The contract's success document with what is known of each job behind its request,
     /// in pieces of about 64 KiB, read when they are asked for.
     ///
-    /// Behind a job's `request` stand, where they apply: `submitTime`, `startTime`,
+    /// Behind a job's `request` stand, where they apply: `redacted` of one whose secrets are
+    /// not shown, `submitTime`, `startTime`,
     /// `endTime` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
     /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
     /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
@@ -100,7 +101,7 @@ impl Iterator for DetailedChunks {
         };
         self.stage = Stage::Jobs;
         while piece.len() < CHUNK_BYTES {
-            match self.jobs.write_some(&mut piece) {
+            match self.jobs.write_piece(&mut piece) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.stage = Stage::Over;

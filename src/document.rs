@@ -270,7 +270,7 @@ fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
 }
 
 /// A job's text with its own state.
-fn splice(text: &[u8], row: &Row, state: State, out: &mut impl Write) -> Result<()> {
+pub(crate) fn splice(text: &[u8], row: &Row, state: State, out: &mut impl Write) -> Result<()> {
     let at = row.status_at();
     put(out, &text[..at])?;
     put(out, state.as_str().as_bytes())?;

@@ -560,6 +560,7 @@ impl Error {
             status,
             code,
             message,
+            retry: matches!(self, Error::Busy { .. }),
         }
     }
 }
@@ -574,6 +575,8 @@ pub struct Failure {
     pub code: &'static str,
     /// The contract's `errorMessage`.
     pub message: String,
+    /// Whether it helps to come again soon: over HTTP there is a `Retry-After` then.
+    pub retry: bool,
 }
 
 impl Failure {

@@ -18,7 +18,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::clock::to_ms;
+use crate::document::splice;
 use crate::engine::jobs::ExtraCache;
+use crate::engine::large::Large;
 use crate::engine::listing;
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
 use crate::error::{Error, Result};
@@ -31,7 +33,7 @@ use crate::outcome::{Outcome, OutcomeKind};
 use crate::page::Page;
 use crate::secrets::{Kept, SecretKeys, is_redacted};
 use crate::spans::call_span;
-use crate::storage::block::{BLOCK_STATUS, Row};
+use crate::storage::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 
 impl Graph {
     /// The jobs of a list as lines of JSON, each a whole job: id, state, request, outcome
@@ -53,9 +55,9 @@ impl Graph {
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
-    /// memory a block, and the states: less than a byte a job. Writers do not wait. Where the
-    /// list scans, its jobs are searched for first; that takes less than two bytes more a
-    /// job of the graph, however many match.
+    /// memory a block, or a piece of a large job, and the states: less than a byte a job.
+    /// Writers do not wait. Where the list scans, its jobs are searched for first; that takes
+    /// less than two bytes more a job of the graph, however many match.
     ///
     /// # Errors
     /// Those of [`Graph::list`].
@@ -94,6 +96,16 @@ enum Form {
     Members,
 }
 
+/// A large job on its way out, piece by piece.
+struct Begun {
+    large: Large,
+    state: State,
+    /// Bytes of its text that are still to come.
+    left: usize,
+    /// Where it goes on behind the job.
+    behind: u64,
+}
+
 /// The lines of a graph's jobs, on their way out: from [`Graph::export`].
 ///
 /// It keeps the store open and the files it needs, so let go of it when all is written; one
@@ -115,6 +127,8 @@ pub struct Export {
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
+    begun: Option<Begun>,
+    piece: Vec<u8>,
     reveals: bool,
 }
 
@@ -138,6 +152,8 @@ impl Export {
             details: None,
             extras: ExtraCache::default(),
             line: Vec::new(),
+            begun: None,
+            piece: Vec::new(),
             reveals: false,
         }
     }
@@ -193,79 +209,41 @@ impl Export {
     /// # assert_eq!(export.jobs(), 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn write_some(&mut self, out: impl Write) -> Result<bool> {
+    pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
+        loop {
+            let is_more = self.write_piece(&mut out)?;
+            if self.begun.is_none() {
+                return Ok(is_more);
+            }
+        }
+    }
+
+    /// As [`Export::write_some`], but what is written may end within a large job, so that
+    /// it is bounded however large jobs are. (One whose secrets are revealed is whole.)
+    pub(crate) fn write_piece(&mut self, out: impl Write) -> Result<bool> {
         let jobs = self.jobs;
-        // They are written again.
-        let written = self.write_next(out);
-        written.inspect_err(|_| self.jobs = jobs)
+        // They are written again, a begun one from its beginning.
+        self.write_next(out).inspect_err(|_| {
+            self.jobs = jobs;
+            self.begun = None;
+        })
     }
 
     fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
-        let snapshot = self.snapshot.clone();
-        let newest_first = snapshot.newest_first;
-        let next = match newest_first {
-            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
-            false => {
-                let from = self.place.unwrap_or(0);
-                let mut at = snapshot.selection.place(from);
-                snapshot.selection.next(from, &mut at)
-            }
-        };
-        let Some((sequence, _)) = next else {
-            return Ok(false);
-        };
-        let unit = match newest_first {
-            true => snapshot.unit_back(sequence),
-            false => sequence..u64::MAX,
-        };
-        self.reader.turn_to(unit.clone(), &snapshot);
         let mut lines = std::mem::take(&mut self.line);
         lines.clear();
-        let end = match self.reader.read(&self.graph.core, &snapshot)? {
-            None => return Ok(false),
-            Some(Unit::Large(large)) => {
-                let row = large.row;
-                let (text, secrets) = large.whole()?;
-                let state = self.state(sequence);
-                self.put(sequence, state, (&text, &row, &secrets), &mut lines)?;
-                sequence + 1
-            }
-            Some(Unit::Block) => {
-                let block = std::mem::take(&mut self.reader.block);
-                let first = block.first_sequence;
-                let end = first + block.rows.len() as u64;
-                let mut sequences = Vec::new();
-                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
-                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
-                    if found >= end.min(unit.end) {
-                        break;
-                    }
-                    sequences.push((found, state));
-                    from = found + 1;
-                }
-                if newest_first {
-                    sequences.reverse();
-                }
-                let written = sequences.iter().try_for_each(|&(sequence, state)| {
-                    let n = (sequence - first) as usize;
-                    let row = &block.rows[n];
-                    let text = block.row_text(row);
-                    let row = Row {
-                        start: 0,
-                        end: row.end - row.start,
-                        ..*row
-                    };
-                    let secrets = block.secrets(n);
-                    self.put(sequence, state, (text, &row, secrets), &mut lines)
-                });
-                self.reader.block = block;
-                written?;
-                end
-            }
+        let behind = match self.begun.take() {
+            Some(begun) => Some(self.put_piece(begun, &mut lines)?),
+            None => self.put_unit(&mut lines)?,
+        };
+        let Some(behind) = behind else {
+            return Ok(false);
         };
         out.write_all(&lines).map_err(|e| Error::output(&e))?;
         self.line = lines;
-        self.place = Some(if newest_first { unit.start } else { end });
+        if self.begun.is_none() {
+            self.place = Some(behind);
+        }
         Ok(true)
     }
 
@@ -339,11 +317,118 @@ impl Export {
         self.of
     }
 
-    fn state(&self, sequence: u64) -> State {
-        let selection = &self.snapshot.selection;
-        let mut at = selection.place(sequence);
-        let found = selection.next(sequence, &mut at);
-        found.map_or(State::Complete, |(_, state)| state)
+    /// Adds the next jobs, or the beginning of a large one; says where it goes on behind
+    /// them. `None` where there are no more.
+    fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
+        let snapshot = self.snapshot.clone();
+        let newest_first = snapshot.newest_first;
+        let next = match newest_first {
+            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
+            false => {
+                let from = self.place.unwrap_or(0);
+                let mut at = snapshot.selection.place(from);
+                snapshot.selection.next(from, &mut at)
+            }
+        };
+        let Some((sequence, state)) = next else {
+            return Ok(None);
+        };
+        let unit = match newest_first {
+            true => snapshot.unit_back(sequence),
+            false => sequence..u64::MAX,
+        };
+        self.reader.turn_to(unit.clone(), &snapshot);
+        let behind = |sequence| match newest_first {
+            true => sequence,
+            false => sequence + 1,
+        };
+        match self.reader.read(&self.graph.core, &snapshot)? {
+            None => Ok(None),
+            Some(Unit::Large(large)) if self.reveals && large.row.secrets_end > 0 => {
+                let row = large.row;
+                let (text, secrets) = large.whole()?;
+                self.put(sequence, state, (&text, &row, &secrets), out)?;
+                Ok(Some(behind(sequence)))
+            }
+            Some(Unit::Large(large)) => {
+                let begun = Begun {
+                    left: large.row.end as usize,
+                    behind: behind(sequence),
+                    large,
+                    state,
+                };
+                self.put_piece(begun, out).map(Some)
+            }
+            Some(Unit::Block) => {
+                let block = std::mem::take(&mut self.reader.block);
+                let first = block.first_sequence;
+                let end = first + block.rows.len() as u64;
+                let mut sequences = Vec::new();
+                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
+                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
+                    if found >= end.min(unit.end) {
+                        break;
+                    }
+                    sequences.push((found, state));
+                    from = found + 1;
+                }
+                if newest_first {
+                    sequences.reverse();
+                }
+                let mut goes_on = if newest_first { unit.start } else { end };
+                let mut last = None;
+                let put = sequences.iter().try_for_each(|&(sequence, state)| {
+                    // Outcomes can be more than their jobs: the rest is read again.
+                    if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
+                        goes_on = behind(last);
+                        return Ok(());
+                    }
+                    last = Some(sequence);
+                    let n = (sequence - first) as usize;
+                    let row = &block.rows[n];
+                    let text = block.row_text(row);
+                    let row = Row {
+                        start: 0,
+                        end: row.end - row.start,
+                        ..*row
+                    };
+                    let secrets = block.secrets(n);
+                    self.put(sequence, state, (text, &row, secrets), out)
+                });
+                self.reader.block = block;
+                put?;
+                Ok(Some(goes_on))
+            }
+        }
+    }
+
+    /// Adds the next piece of a large job, which is begun no more once it is whole.
+    fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
+        let (sequence, row) = (begun.large.sequence, begun.large.row);
+        let is_first = begun.left == row.end as usize;
+        let mut piece = std::mem::take(&mut self.piece);
+        let left = match begun.large.next_piece(&mut piece)? {
+            true => begun.left.checked_sub(piece.len()),
+            false => None,
+        };
+        begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+        // What follows goes inside of the job's last brace.
+        let text = &piece[..piece.len() - usize::from(begun.left == 0)];
+        match is_first {
+            true => {
+                self.comma(out);
+                splice(text, &row, begun.state, out)?;
+            }
+            false => out.extend_from_slice(text),
+        }
+        self.piece = piece;
+        let behind = begun.behind;
+        match begun.left {
+            // It is masked where it has secrets at all.
+            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            _ => self.begun = Some(begun),
+        }
+        Ok(behind)
     }
 
     /// Adds a job: a line, or a member of an array.
@@ -354,14 +439,12 @@ impl Export {
         (text, row, secrets): (&[u8], &Row, &[u8]),
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        if self.form == Form::Members && self.jobs > 0 {
-            out.push(b',');
-        }
-        let at = row.status_at();
-        out.extend_from_slice(&text[..at]);
-        out.extend_from_slice(state.as_str().as_bytes());
-        if self.reveals && !secrets.is_empty() {
-            let request = row.request_range();
+        self.comma(out);
+        let is_revealed = self.reveals && !secrets.is_empty();
+        if is_revealed {
+            let (at, request) = (row.status_at(), row.request_range());
+            out.extend_from_slice(&text[..at]);
+            out.extend_from_slice(state.as_str().as_bytes());
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
             let stored = std::str::from_utf8(&text[request]).ok();
             let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
@@ -370,10 +453,31 @@ impl Export {
             out.extend_from_slice(real.as_json().as_bytes());
         } else {
             // What follows goes inside of the job's last brace.
-            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..text.len() - 1]);
+            splice(&text[..text.len() - 1], row, state, out)?;
         }
-        let is_masked = !self.reveals && !secrets.is_empty();
-        if self.form == Form::Lines && (is_masked || is_redacted(secrets)) {
+        let redacted = match is_revealed {
+            true => is_redacted(secrets),
+            false => !secrets.is_empty(),
+        };
+        self.put_life(sequence, state, row, redacted, out)
+    }
+
+    fn comma(&self, out: &mut Vec<u8>) {
+        if self.form == Form::Members && self.jobs > 0 {
+            out.push(b',');
+        }
+    }
+
+    /// Adds what is known of a job beside its request, and its end.
+    fn put_life(
+        &mut self,
+        sequence: u64,
+        state: State,
+        row: &Row,
+        redacted: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if redacted {
             out.extend_from_slice(br#","redacted":true"#);
         }
         let detail = match state {

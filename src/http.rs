@@ -11,6 +11,7 @@
 //! | `GET /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status` | [`Routes::list`] |
 //! | `GET /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status` | [`Routes::job`] |
 //! | `DELETE /ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}` | [`Routes::cancel`] |
+//! | `GET /health`, `/metrics`, `/openapi.json` | [`Routes::operations`] |
 //!
 //! They check nobody until [`Routes::authorize`] is given a hook. What an answer may take
 //! is bounded by [`Limits`]. A list is read block by block, off the threads that serve, as
@@ -59,6 +60,7 @@ mod limits;
 mod list;
 mod metrics;
 mod openapi;
+mod operations;
 mod query;
 mod routes;
 mod serve;

@@ -208,6 +208,29 @@ fn places_for_scans_come_back_and_other_lists_need_none() {
 }
 
 #[test]
+fn one_projects_clients_do_not_shut_out_those_of_others() {
+    let (store, graph) = long_list();
+    let other = store.create_graph("10002", "movie").unwrap();
+    other
+        .submit_all(vec![
+            request("c", &format!("\"{}\"", "x".repeat(200_000)));
+            10
+        ])
+        .unwrap();
+    let server = serve(&store, Limits::new().long_pages(4).stall(NEVER));
+    let _held = [begin(&server), begin(&server)];
+    // Two are left, and none of them is for this project.
+    let refused = server.get(LIST);
+    assert_eq!(refused.status, 503);
+    refused.is_failure(503, "GES.8602", "engine service unavailable");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(server.get(&format!("{LIST}?limit=0")).status == 400);
+    let served = server.get(&LIST.replace("10001", "10002"));
+    assert_eq!(served.status, 200);
+    assert!(served.is_whole && graph.count(State::Pending).unwrap() == 100);
+}
+
+#[test]
 fn who_sends_no_request_is_hung_up_on() {
     let (store, _graph) = long_list();
     let bounds = Bounds::new().head(SOON).connections(2);
@@ -371,7 +394,7 @@ fn many_clients_read_long_pages_in_little_memory_while_others_write() {
     }
     let page_bytes = graph.list(List::new().limit(20_000)).unwrap();
     let page_bytes = page_bytes.to_json().unwrap().len();
-    let server = serve(&store, Limits::new().long_pages(CLIENTS).stall(NEVER));
+    let server = serve(&store, Limits::new().long_pages(2 * CLIENTS).stall(NEVER));
     let (is_over, reading) = (AtomicBool::new(false), AtomicUsize::new(CLIENTS));
     let before = resident();
     let peak = std::thread::scope(|scope| {

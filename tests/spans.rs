@@ -100,6 +100,12 @@ fn ids_are_told_and_never_what_a_request_carries() {
     }
     server.ask("GET", &list.replace("status", "job-1/status"), &headers);
     server.ask("DELETE", &list.replace("status", "job-1"), &headers);
+    // A hook may die of a token, and say so.
+    let died = Routes::new(&store).authorize(|caller| async move {
+        panic!("of {:?}", caller.token.map(|t| t.as_str().to_owned()))
+    });
+    let dead = Server::start(died.list());
+    assert_eq!(dead.ask("GET", list, &headers).status, 500);
     let opened = store.control().unwrap();
     let graph = "/control/graphs/10001/movie";
     let asked = format!(r#"{{"command":"c","url":"/ges","body":{body}}}"#);
@@ -146,6 +152,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
         &format!(r#"http id="request-7" method=GET path={list}"#),
         "http id=\"request-7\" method=DELETE",
         "event message=answered status=200",
+        "event message=a request could not be answered: what answers it panicked",
         "event message=a request could not be answered error=the store is closed",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");

@@ -39,17 +39,23 @@ const BODY_BYTES_MAX: u64 = 128 << 10;
 /// Bytes of white space and the like that a request may have beside its own.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
-/// Somebody waits for a verify; and the engine's clients are none of these.
-const PATIENT: Duration = Duration::from_secs(24 * 3600);
+/// Somebody waits for a verify, or reads in a pager, or sends what is being made; and the
+/// engine's clients are none of these.
+pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
+
+/// One project's share is more than there are connections.
+fn limits() -> Limits {
+    Limits::new()
+        .long_pages(256)
+        .scans(256)
+        .first_byte(PATIENT)
+        .stall(PATIENT)
+        .whole(PATIENT)
+}
 
 /// The contract's routes, and those of the control socket.
 pub(crate) fn router(store: &JobStore) -> Router {
-    let limits = Limits::new()
-        .long_pages(256)
-        .scans(64)
-        .first_byte(PATIENT)
-        .whole(PATIENT);
-    let routes = Routes::new(store).limits(limits);
+    let routes = Routes::new(store).limits(limits());
     let paths: [(&str, MethodRouter<Shared>); 12] = [
         ("/control/graphs", get(graphs)),
         ("/control/stats", get(stats)),
@@ -180,6 +186,7 @@ async fn export(
     headers: HeaderMap,
 ) -> Answer {
     let graph = place(path)?;
+    let project_id = graph.0.clone();
     let mut query = Query::parse(query.as_deref())?;
     let filter = query.filter()?;
     let list = query.order(filter)?;
@@ -191,10 +198,10 @@ async fn export(
         if reveal_secrets {
             export = export.reveal_secrets();
         }
-        let jobs = lines(move |out| export.write_some(out));
+        let jobs = lines(move |out| export.write_piece(out));
         Ok(Source::begin(jobs, encoding)?)
     });
-    Ok(shared.respond(begun.await?, LINES)?)
+    Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn import(
@@ -329,4 +336,21 @@ async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, F
         );
         Failure::new(400, "GES.8000", message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_cut_off_who_pauses() {
+        let Limits {
+            first_byte,
+            stall,
+            whole,
+            ..
+        } = limits();
+        let hours = Duration::from_secs(12 * 3600);
+        assert!([first_byte, stall, whole].iter().all(|time| *time > hours));
+    }
 }

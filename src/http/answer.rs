@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Failure, Result};
 use crate::graph::Graph;
-use crate::http::auth::{Action, Hook};
+use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
 use crate::http::limits::{Gates, Limits};
 use crate::http::stream::{Begun, Streamed};
@@ -29,14 +29,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Whether the caller may do it; nothing was looked up before.
-    pub(crate) async fn authorize(
-        &self,
-        headers: &HeaderMap,
-        project_id: &str,
-        action: Action,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), Failure> {
         match &self.hook {
-            Some(hook) => hook.ask(headers, project_id, action).await,
+            Some(hook) => hook.ask(caller()).await,
             None => Ok(()),
         }
     }
@@ -55,12 +50,17 @@ impl Shared {
         blocking(move || work(store.graph(&project_id, &name)?)).await
     }
 
-    /// The answer whose text has begun.
-    pub(crate) fn respond(&self, begun: Begun, kind: HeaderValue) -> Result<Response, Failure> {
+    /// The answer to this project whose text has begun.
+    pub(crate) fn respond(
+        &self,
+        project_id: &str,
+        begun: Begun,
+        kind: HeaderValue,
+    ) -> Result<Response, Failure> {
         let (body, encoding) = match begun {
             Begun::Whole(text, encoding) => (Body::from(text), encoding),
             Begun::Long(first, encoding, source) => {
-                let source = source.with_place(self.gates.long_page()?);
+                let source = source.with_place(self.gates.long_page(project_id)?);
                 let body = Body::new(Streamed::new(first, source, &self.limits));
                 (body, encoding)
             }
@@ -91,8 +91,9 @@ where
 {
     let span = tracing::Span::current();
     let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-    done.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request could not be answered");
+    done.unwrap_or_else(|_| {
+        // What it panicked with may be of a body.
+        tracing::error!("a request could not be answered: what answers it panicked");
         Err(Failure::fault().into())
     })
 }

@@ -1,10 +1,14 @@
 //! What every request has around it: an id, a span, a time, headers.
 //!
 //! Owns: request ids and what is logged of a request. Must not know: what is asked for.
-//! Promise: every answer carries the id under which the log tells of it; nothing of a
+//! Promise: every request is answered, and every answer carries the id under which the log tells of it; nothing of a
 //! query, a token or a body is logged.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -36,18 +40,36 @@ pub(crate) async fn around(
     );
     let begun = Instant::now();
     let answered = tokio::time::timeout(*patience, next.run(request));
-    let answered = answered.instrument(span.clone()).await;
+    let answered = caught(answered.instrument(span.clone())).await;
     let _in_span = span.enter();
-    let mut response = answered.unwrap_or_else(|_| {
-        tracing::warn!("the answer took too long to begin");
-        Failure::overloaded().into_response()
-    });
+    let mut response = match answered {
+        Some(Ok(response)) => response,
+        Some(Err(_)) => {
+            tracing::warn!("the answer took too long to begin");
+            Failure::unavailable().into_response()
+        }
+        None => {
+            tracing::error!("a request could not be answered: what answers it panicked");
+            Failure::fault().into_response()
+        }
+    };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     tracing::debug!(status, ?took, "answered");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// What comes of it; `None` where it panics: the engine's hook may. With what is not told,
+/// for it may be a token.
+async fn caught<F: Future>(work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 /// The client's, if it is one that a log can hold, or a new one.

@@ -10,7 +10,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method};
 
 use crate::error::Failure;
 
@@ -18,17 +19,92 @@ use crate::error::Failure;
 const TOKEN_HEADER: &str = "x-auth-token";
 
 /// Who asks for what: what the hook of [`Routes::authorize`](crate::http::Routes::authorize)
-/// is given.
-#[derive(Clone, Debug)]
+/// is given. `Debug` shows neither the token nor the value of any header.
+///
+/// # Examples
+/// A hook's own test:
+/// ```
+/// use jobstore::http::{Access, Action, Caller, Token};
+/// async fn hook(caller: Caller) -> Access {
+///     match caller.headers.get("authorization") {
+///         Some(value) if value == "Bearer s3cret" => Access::Granted,
+///         _ => Access::Unknown,
+///     }
+/// }
+/// # futures::executor::block_on(async {
+/// let mut caller = Caller::new(Action::Read, "10001");
+/// assert_eq!(hook(caller.clone()).await, Access::Unknown);
+/// caller.headers.insert("authorization", "Bearer s3cret".parse()?);
+/// assert_eq!(hook(caller.clone()).await, Access::Granted);
+/// caller.token = Some(Token::new("of another header"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Caller {
     /// What the request has as its `X-Auth-Token`; `None` where there is none, more than
     /// one, or one that is no visible ASCII.
     pub token: Option<Token>,
-    /// The project whose graph is asked for.
+    /// The project whose graph is asked for; empty where no one project's is
+    /// ([`Action::Observe`]).
     pub project_id: String,
+    /// The graph that is asked for, where one is.
+    pub graph_name: Option<String>,
+    /// The job in the path, where there is one.
+    pub job_id: Option<String>,
     /// What is to be done.
     pub action: Action,
+    /// The request's method.
+    pub method: Method,
+    /// All headers of the request.
+    pub headers: HeaderMap,
+    /// What the engine's own layers have put to the request: a peer's certificate, say.
+    pub extensions: Extensions,
+}
+
+impl Caller {
+    /// One that has nothing but these, for a hook's test.
+    #[must_use]
+    pub fn new(action: Action, project_id: impl Into<String>) -> Caller {
+        Caller {
+            token: None,
+            project_id: project_id.into(),
+            graph_name: None,
+            job_id: None,
+            action,
+            method: match action {
+                Action::Cancel => Method::DELETE,
+                Action::Read | Action::Observe => Method::GET,
+            },
+            headers: HeaderMap::new(),
+            extensions: Extensions::new(),
+        }
+    }
+
+    pub(crate) fn of(parts: &Parts, action: Action, project_id: &str) -> Caller {
+        Caller {
+            token: token(&parts.headers),
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+            extensions: parts.extensions.clone(),
+            ..Caller::new(action, project_id)
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("token", &self.token)
+            .field("project_id", &self.project_id)
+            .field("graph_name", &self.graph_name)
+            .field("job_id", &self.job_id)
+            .field("action", &self.action)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a caller wants to do.
@@ -39,6 +115,10 @@ pub enum Action {
     Read,
     /// To call a job off.
     Cancel,
+    /// To see how the store does, which is of all projects: [`Routes::operations`].
+    ///
+    /// [`Routes::operations`]: crate::http::Routes::operations
+    Observe,
 }
 
 /// A token as it came; `Debug` does not show it.
@@ -46,6 +126,12 @@ pub enum Action {
 pub struct Token(String);
 
 impl Token {
+    /// For a hook's test.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Token {
+        Token(text.into())
+    }
+
     /// The text of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -61,6 +147,7 @@ impl fmt::Debug for Token {
 
 /// What the engine says of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Access {
     /// Go on.
     Granted,
@@ -85,23 +172,12 @@ impl Hook {
         Hook(Arc::new(move |caller| Box::pin(hook(caller))))
     }
 
-    pub(crate) async fn ask(
-        &self,
-        headers: &HeaderMap,
-        project_id: &str,
-        action: Action,
-    ) -> Result<(), Failure> {
-        let caller = Caller {
-            token: token(headers),
-            project_id: project_id.to_owned(),
-            action,
-        };
-        let (status, code, message) = match (self.0)(caller).await {
-            Access::Granted => return Ok(()),
-            Access::Unknown => (401, "GES.8007", "invalid or missing token"),
-            Access::Refused => (403, "GES.8020", "no permission"),
-        };
-        Err(Failure::new(status, code, message))
+    pub(crate) async fn ask(&self, caller: Caller) -> Result<(), Failure> {
+        match (self.0)(caller).await {
+            Access::Granted => Ok(()),
+            Access::Unknown => Err(Failure::unknown_token()),
+            Access::Refused => Err(Failure::no_permission()),
+        }
     }
 }
 

@@ -216,6 +216,14 @@ fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
     ready.map(|()| listener)
 }
 
+/// Who reads in a pager stalls, and is not to be cut off.
+fn bounds() -> Bounds {
+    Bounds::new()
+        .connections(64)
+        .stall(admin::PATIENT)
+        .grace(GRACE)
+}
+
 fn run(
     runtime: Runtime,
     listener: BoundListener,
@@ -230,10 +238,9 @@ fn run(
                 return;
             }
         };
-        let bounds = Bounds::new().connections(64).grace(GRACE);
         // The sender is dropped at the end; nothing is sent.
         let end = async { while ended.changed().await.is_ok() {} };
-        serve(listener, admin::router(store), bounds, end).await;
+        serve(listener, admin::router(store), bounds(), end).await;
     };
     runtime.block_on(serving);
     // What still reads or writes for somebody who is gone is not waited for.
@@ -261,5 +268,15 @@ impl Listener for OwnUserOnly {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_cut_off_who_pauses() {
+        assert_eq!(bounds(), bounds().stall(admin::PATIENT));
     }
 }

@@ -37,7 +37,10 @@ impl Encoding {
         for item in values.flat_map(|value| value.split(',')) {
             let mut parts = item.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            let weight = parts.find_map(|part| match part.split_once('=') {
+                Some(("q" | "Q", weight)) => Some(weight),
+                _ => None,
+            });
             // Thousandths; one that cannot be read is none.
             let weight = weight.map_or(1000, |q| q.parse::<f32>().map_or(0, |q| (q * 1e3) as u32));
             let of = match name.as_str() {
@@ -149,6 +152,8 @@ mod tests {
             ("gzip;q=1.0, zstd;q=0.5", Encoding::Gzip),
             ("GZIP ; q=0.2", Encoding::Gzip),
             ("gzip;q=0", Encoding::Plain),
+            ("gzip;Q=0", Encoding::Plain),
+            ("gzip;Q=0.4, zstd; Q=0.3", Encoding::Gzip),
             ("gzip;q=nonsense", Encoding::Plain),
             ("identity, gzip;q=0.5", Encoding::Plain),
             ("identity;q=0.5, gzip;q=0.5", Encoding::Gzip),

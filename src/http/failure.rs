@@ -18,41 +18,85 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// When to come again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// The failures that only HTTP has, for an engine's own routes, too: each is a response.
+///
+/// # Examples
+/// ```
+/// use axum::http::HeaderMap;
+/// use jobstore::Failure;
+///
+/// async fn tasks(headers: HeaderMap) -> Result<String, Failure> {
+///     match headers.get("x-auth-token") {
+///         None => Err(Failure::unknown_token()),
+///         Some(_) => Ok("[]".to_owned()),
+///     }
+/// }
+/// let app: axum::Router = axum::Router::new().route("/tasks", axum::routing::get(tasks));
+/// # drop(app);
+/// ```
 impl Failure {
-    pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Failure {
+    /// One of the contract's other errors, or of the engine's own.
+    #[must_use]
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Failure {
         Failure {
             status,
             code,
             message: message.into(),
+            retry: false,
         }
     }
 
-    /// A parameter that cannot be taken.
-    pub(crate) fn parameter(name: &str, given: &str, allowed: &str, remedy: &str) -> Failure {
+    /// 401 `GES.8007`: the token is missing or not known.
+    #[must_use]
+    pub fn unknown_token() -> Failure {
+        Failure::new(401, "GES.8007", "invalid or missing token")
+    }
+
+    /// 403 `GES.8020`: the token is another project's.
+    #[must_use]
+    pub fn no_permission() -> Failure {
+        Failure::new(403, "GES.8020", "no permission")
+    }
+
+    /// 404 `GES.8000`: the path is none.
+    #[must_use]
+    pub fn no_such_resource() -> Failure {
+        Failure::new(404, "GES.8000", "no such resource")
+    }
+
+    /// 500 `GES.8302`: a fault inside, whose details are for the log.
+    #[must_use]
+    pub fn fault() -> Failure {
+        Failure::new(500, "GES.8302", "job query error")
+    }
+
+    /// 503 `GES.8602`: more is asked for than the engine takes at once, or it takes too long.
+    #[must_use]
+    pub fn unavailable() -> Failure {
+        Failure {
+            retry: true,
+            ..Failure::new(503, "GES.8602", "engine service unavailable")
+        }
+    }
+
+    /// 400 `GES.8000`: a parameter that cannot be taken. What was given is shown short.
+    #[must_use]
+    pub fn parameter(name: &str, given: &str, allowed: &str, remedy: &str) -> Failure {
         let (name, given) = (excerpt(name), excerpt(given));
         let message = format!("parameter {name} is {given:?}, it must be {allowed}; {remedy}");
         Failure::new(400, "GES.8000", message)
     }
 
-    /// More is asked for than the engine takes at once, or it takes too long.
-    pub(crate) fn overloaded() -> Failure {
-        Failure::new(503, "GES.8602", "engine service unavailable")
-    }
-
-    pub(crate) fn fault() -> Failure {
-        Failure::new(500, "GES.8302", "job query error")
-    }
-
-    pub(crate) fn not_found() -> Failure {
-        Failure::new(404, "GES.8000", "no such resource")
-    }
-
-    pub(crate) fn unknown_job(id: &str) -> Failure {
+    /// 400 `GES.8301`: there is no job with this id.
+    #[must_use]
+    pub fn unknown_job(id: &str) -> Failure {
         let message = format!("can not find job, jobId is {}", excerpt_id(id));
         Failure::new(400, "GES.8301", message)
     }
 
-    pub(crate) fn unknown_job_to_cancel(id: &str) -> Failure {
+    /// 400 `GES.8303`: there is no job with this id that could be called off.
+    #[must_use]
+    pub fn unknown_job_to_cancel(id: &str) -> Failure {
         let message = format!("can not find job to cancel, id is {}", excerpt_id(id));
         Failure::new(400, "GES.8303", message)
     }
@@ -79,7 +123,7 @@ impl IntoResponse for Failure {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == 503 {
+        if self.retry {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
@@ -95,7 +139,7 @@ impl IntoResponse for Failure {
 /// # drop(app);
 /// ```
 pub async fn no_such_resource(headers: HeaderMap) -> Response {
-    let mut response = Failure::not_found().into_response();
+    let mut response = Failure::no_such_resource().into_response();
     let id = request_id(&headers);
     response.headers_mut().insert(REQUEST_ID, id);
     response

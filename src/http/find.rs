@@ -72,6 +72,7 @@ async fn by_request(
     limit: Option<u64>,
     encoding: Encoding,
 ) -> Answer {
+    let project_id = graph.0.clone();
     let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
         let mut matches = graph.find(&Request::from_json(&text)?)?;
         let mut left = limit.unwrap_or(u64::MAX);
@@ -86,7 +87,7 @@ async fn by_request(
         });
         Ok(Source::begin(found, encoding)?)
     });
-    Ok(shared.respond(begun.await?, LINES)?)
+    Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn by_parts(
@@ -96,7 +97,8 @@ async fn by_parts(
     stop_after_ms: Option<u64>,
     encoding: Encoding,
 ) -> Answer {
-    let place = shared.gates.scan()?;
+    let project_id = graph.0.clone();
+    let place = shared.gates.scan(&project_id)?;
     let (watched, client) = oneshot::channel::<()>();
     let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
         let _place = place;
@@ -125,7 +127,7 @@ async fn by_parts(
     let (begun, next, searched) = begun.await?;
     // Dropped before, when the client goes away: the search ends then.
     drop(client);
-    let mut response = shared.respond(begun, LINES)?;
+    let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();
     put_next(headers, next);
     if let Some(Searched { looked_at, of, .. }) = searched {

@@ -2,13 +2,14 @@
 //!
 //! Owns: [`Limits`], and the places that long answers and scans have to get. Must not
 //! know: what is answered.
-//! Promise: many long pages keep nobody from a short one; a place that was got comes back
-//! with whoever holds it.
+//! Promise: many long pages keep nobody from a short one, and one project's none of another
+//! from its own; a place that was got comes back with whoever holds it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
 
 use crate::error::Failure;
 
@@ -57,16 +58,17 @@ impl Limits {
 
     /// How many long pages are on their way at once: those that do not fit into a block of
     /// 64 KiB. Each costs memory for a block or two and keeps its files open. Short pages
-    /// are not counted.
+    /// are not counted. One project has at most half of them, so that its clients do not
+    /// shut out those of others.
     pub fn long_pages(mut self, pages: usize) -> Limits {
-        self.long_pages = pages.min(Semaphore::MAX_PERMITS);
+        self.long_pages = pages;
         self
     }
 
     /// How many lists are looked for at once whose filter goes through the jobs: any but
-    /// by state ([`List`](crate::List) says what each costs).
+    /// by state ([`List`](crate::List) says what each costs). One project has at most half.
     pub fn scans(mut self, scans: usize) -> Limits {
-        self.scans = scans.min(Semaphore::MAX_PERMITS);
+        self.scans = scans;
         self
     }
 
@@ -95,30 +97,102 @@ impl Limits {
 /// The places there are.
 #[derive(Debug)]
 pub(crate) struct Gates {
-    long_pages: Arc<Semaphore>,
-    scans: Arc<Semaphore>,
+    long_pages: Arc<Places>,
+    scans: Arc<Places>,
 }
 
 impl Gates {
     pub(crate) fn new(limits: &Limits) -> Gates {
         Gates {
-            long_pages: Arc::new(Semaphore::new(limits.long_pages)),
-            scans: Arc::new(Semaphore::new(limits.scans)),
+            long_pages: Arc::new(Places::new("a long page", limits.long_pages)),
+            scans: Arc::new(Places::new("a scan", limits.scans)),
         }
     }
 
-    pub(crate) fn long_page(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        place(&self.long_pages, "a long page")
+    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, Failure> {
+        self.long_pages.take(project_id)
     }
 
-    pub(crate) fn scan(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        place(&self.scans, "a scan")
+    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, Failure> {
+        self.scans.take(project_id)
     }
 }
 
-fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Failure> {
-    places.clone().try_acquire_owned().map_err(|_| {
-        tracing::warn!(what, "a request was turned away: there is no place left");
-        Failure::overloaded()
-    })
+/// Places of one kind.
+#[derive(Debug)]
+struct Places {
+    what: &'static str,
+    count: usize,
+    /// How many each project has, where it has any.
+    taken: Mutex<HashMap<String, usize>>,
+}
+
+impl Places {
+    fn new(what: &'static str, count: usize) -> Places {
+        Places {
+            what,
+            count,
+            taken: Mutex::default(),
+        }
+    }
+
+    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, Failure> {
+        let mut taken = self.taken.lock();
+        let of_all: usize = taken.values().sum();
+        let own = taken.get(project_id).copied().unwrap_or(0);
+        if of_all >= self.count || own >= self.count.div_ceil(2) {
+            let what = self.what;
+            tracing::warn!(
+                what,
+                of_all,
+                own,
+                "a request was turned away: there is no place left"
+            );
+            return Err(Failure::unavailable());
+        }
+        taken.insert(project_id.to_owned(), own + 1);
+        Ok(Place {
+            places: self.clone(),
+            project_id: project_id.to_owned(),
+        })
+    }
+}
+
+/// A project's place, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    project_id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        match taken.get_mut(&self.project_id) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(taken.remove(&self.project_id)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_project_has_half_of_the_places_and_leaves_the_rest_to_others() {
+        let gates = Gates::new(&Limits::new().long_pages(5).scans(1));
+        let own: Vec<Place> = (0..3).map(|_| gates.long_page("a").unwrap()).collect();
+        assert!(gates.long_page("a").is_err());
+        let others = [gates.long_page("b").unwrap(), gates.long_page("c").unwrap()];
+        assert!(gates.long_page("d").is_err());
+        // Those of another kind are others, and one that there is can be had by anybody.
+        drop(gates.scan("a").unwrap());
+        assert!(gates.scan("b").is_ok());
+        drop(own);
+        assert!(gates.long_page("a").is_ok());
+        drop(others);
+        assert!(gates.long_pages.taken.lock().is_empty());
+        assert!(Gates::new(&Limits::new().scans(0)).scan("a").is_err());
+    }
 }

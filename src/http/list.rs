@@ -33,8 +33,9 @@ impl Shared {
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
         let asked = Asked::parse(query)?;
+        let project_id = graph.0.clone();
         let place = match asked.list.scans() {
-            true => Some(self.gates.scan()?),
+            true => Some(self.gates.scan(&project_id)?),
             false => None,
         };
         let (watched, client) = oneshot::channel::<()>();
@@ -62,7 +63,7 @@ impl Shared {
         let (begun, total, next) = found.await?;
         // Dropped before, when the client goes away or the time is over: a scan ends then.
         drop(client);
-        let mut response = self.respond(begun, JSON)?;
+        let mut response = self.respond(&project_id, begun, JSON)?;
         let headers = response.headers_mut();
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());

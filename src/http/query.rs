@@ -11,10 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use percent_encoding::percent_decode_str;
 
 use crate::clock::TIME_MS_MAX;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 use crate::job::State;
+use crate::json;
 use crate::list::{Cursor, List, PAGE_JOBS_MAX};
 use crate::outcome::OutcomeKind;
+use crate::pointer::Pointer;
 
 /// The pairs of a query that nobody has asked for yet.
 pub(crate) struct Query {
@@ -147,12 +149,24 @@ impl Query {
         }
         let (pointers, values) = (self.all("body_pointer"), self.all("body_value"));
         if pointers.len() != values.len() {
-            let given = format!("{} times, body_value {}", pointers.len(), values.len());
-            let allowed = "given as often as body_value";
-            let remedy = "name the place and the JSON value that is to be there";
-            return Err(Failure::parameter("body_pointer", &given, allowed, remedy));
+            let message = format!(
+                "parameter body_pointer is there {}, body_value {}; they go in pairs: name the \
+                 place and the JSON value that is to be there",
+                times(pointers.len()),
+                times(values.len())
+            );
+            return Err(Failure::new(400, "GES.8000", message));
         }
         for (pointer, value) in pointers.into_iter().zip(values) {
+            let of = |key: &str, error: Error| {
+                Failure::new(
+                    400,
+                    "GES.8000",
+                    format!("parameter {key} is not usable: {error}"),
+                )
+            };
+            Pointer::parse(&pointer).map_err(|error| of("body_pointer", error))?;
+            json::compact("value", &value).map_err(|error| of("body_value", error))?;
             list = list.body_value(pointer, value);
         }
         type Add = fn(List, SystemTime) -> List;
@@ -250,6 +264,14 @@ impl Asked {
     }
 }
 
+fn times(count: usize) -> String {
+    match count {
+        0 => "not at all".to_owned(),
+        1 => "once".to_owned(),
+        _ => format!("{count} times"),
+    }
+}
+
 /// The text that was percent-encoded, `+` for a space.
 fn decoded(text: &str) -> Result<String, Failure> {
     let refused = || {
@@ -269,10 +291,11 @@ fn decoded(text: &str) -> Result<String, Failure> {
     decoded.map(|text| text.into_owned()).map_err(|_| refused())
 }
 
-/// Digits alone; `parse` would take a sign.
+/// Digits alone; `parse` would take a sign. More than fit are the greatest number: past the
+/// end of everything.
 fn number(text: &str) -> Option<u64> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_plain.then(|| text.parse().ok()).flatten()
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 fn time(text: &str) -> Option<SystemTime> {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get};
@@ -22,6 +22,7 @@ use crate::http::around::around;
 use crate::http::auth::{Access, Action, Caller, Hook};
 use crate::http::failure::wrong_method;
 use crate::http::limits::{Gates, Limits};
+use crate::http::operations;
 use crate::store::JobStore;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
@@ -33,8 +34,7 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 /// Every answer is JSON, `Cache-Control: no-store`, and has an `X-Request-Id`: the
 /// client's own, if it is at most 128 characters of `[0-9A-Za-z-_.:/+=]`, or a new one;
 /// the log's spans have it too. A method that a path does not take is a 405 in the
-/// contract's form. There is no fallback, and nothing about health or metrics: those are
-/// the engine's.
+/// contract's form. There is no fallback: that is the engine's.
 ///
 /// All routers of one `Routes` share its limits.
 ///
@@ -151,7 +151,23 @@ impl Routes {
         self.router(CANCEL, delete(cancel).fallback(wrong_method))
     }
 
-    /// All three.
+    /// How the store does: `GET /health`, `/metrics` and `/openapi.json`, and `HEAD`.
+    ///
+    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `readOnly` and
+    /// `closed`; `why` is told to who may know. `/metrics` is [`metrics()`] as Prometheus
+    /// takes it, `/openapi.json` is [`openapi()`].
+    ///
+    /// Numbers and reasons are of all projects: the hook is asked with [`Action::Observe`]
+    /// and an empty [`Caller::project_id`] before they are told. The state and the document
+    /// are told to everybody.
+    ///
+    /// [`metrics()`]: crate::http::metrics()
+    /// [`openapi()`]: crate::http::openapi()
+    pub fn operations<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        operations::router(self)
+    }
+
+    /// The contract's three: the list, one job's state, a cancellation.
     pub fn all<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.list().merge(self.job()).merge(self.cancel())
     }
@@ -184,44 +200,50 @@ type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// A path that is no text names nothing.
 pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
     path.map(|Path(place)| place)
-        .map_err(|_| Failure::not_found())
+        .map_err(|_| Failure::no_such_resource())
 }
 
 async fn list(
     State(shared): State<Shared>,
     path: Graph,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, Failure> {
     let graph = place(path)?;
-    shared.authorize(&headers, &graph.0, Action::Read).await?;
-    shared.list(graph, query.as_deref(), &headers).await
+    let caller = || Caller {
+        graph_name: Some(graph.1.clone()),
+        ..Caller::of(&parts, Action::Read, &graph.0)
+    };
+    shared.authorize(caller).await?;
+    shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
-async fn job(
-    State(shared): State<Shared>,
-    path: Job,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let (project_id, graph, id) = place(path)?;
-    shared
-        .authorize(&headers, &project_id, Action::Read)
-        .await?;
-    shared.job((project_id, graph), id, query.as_deref()).await
+async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, Failure> {
+    let (graph, id) = may(&shared, path, &parts, Action::Read).await?;
+    shared.job(graph, id, parts.uri.query()).await
 }
 
 async fn cancel(
     State(shared): State<Shared>,
     path: Job,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, Failure> {
+    let (graph, id) = may(&shared, path, &parts, Action::Cancel).await?;
+    shared.cancel(graph, id, parts.uri.query()).await
+}
+
+/// The graph and the job, if the caller may do that.
+async fn may(
+    shared: &Shared,
+    path: Job,
+    parts: &Parts,
+    action: Action,
+) -> Result<((String, String), String), Failure> {
     let (project_id, graph, id) = place(path)?;
-    shared
-        .authorize(&headers, &project_id, Action::Cancel)
-        .await?;
-    shared
-        .cancel((project_id, graph), id, query.as_deref())
-        .await
+    let caller = || Caller {
+        graph_name: Some(graph.clone()),
+        job_id: Some(id.clone()),
+        ..Caller::of(parts, action, &project_id)
+    };
+    shared.authorize(caller).await?;
+    Ok(((project_id, graph), id))
 }

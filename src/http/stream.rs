@@ -17,13 +17,12 @@ use axum::body::Bytes;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::{Error, Result};
 use crate::http::encoding::{Encoder, Encoding};
-use crate::http::limits::Limits;
+use crate::http::limits::{Limits, Place};
 use crate::page::CHUNK_BYTES;
 
 /// Encoded pieces below this size are gathered.
@@ -54,7 +53,7 @@ pub(crate) struct Source {
     /// Gone at the end.
     encoder: Option<Encoder>,
     /// Its place among the long ones, given back with it.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// A text whose beginning is made.
@@ -86,7 +85,7 @@ impl Source {
         Ok(Begun::Long(piece, encoding, source))
     }
 
-    pub(crate) fn with_place(mut self, place: OwnedSemaphorePermit) -> Source {
+    pub(crate) fn with_place(mut self, place: Place) -> Source {
         self._place = Some(place);
         self
     }
@@ -265,7 +264,8 @@ impl Body for Streamed {
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
             Ok((_, Err(error))) => self.fault(context, &error),
-            Err(error) => self.fault(context, &error),
+            // What it panicked with may be of a body.
+            Err(_) => self.fault(context, &"it panicked"),
         }
     }
 

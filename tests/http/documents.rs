@@ -22,6 +22,14 @@ fn the_openapi_document_names_what_there_is_and_nothing_else() {
             "{reference} leads nowhere"
         );
     }
+    // Clients made of it take answers that have more members, later.
+    assert!(!openapi().contains("additionalProperties"));
+    for item in document["paths"].as_object().unwrap().values() {
+        let operations = item.as_object().unwrap().values();
+        for operation in operations.filter(|operation| operation.is_object()) {
+            assert!(operation["responses"]["405"].is_object());
+        }
+    }
     // The list's keys are those that the routes know.
     let (_store, _graph, server) = with_sample();
     let refused = server.get(&format!("{LIST}?nope=1"));

@@ -75,9 +75,10 @@ fn every_error_of_the_contracts_table_comes_in_its_form() {
     graph.purge(List::new().command("none")).unwrap();
     store.close().unwrap();
     for path in [LIST.to_owned(), LIST.replace("status", "x/status")] {
-        server
-            .get(&path)
-            .is_failure(503, "GES.8602", "engine service unavailable");
+        let closed = server.get(&path);
+        closed.is_failure(503, "GES.8602", "engine service unavailable");
+        // It does not open again by waiting.
+        assert_eq!(closed.header("retry-after"), None);
     }
     cancel(IDS[0]).is_failure(503, "GES.8602", "engine service unavailable");
 }
@@ -148,6 +149,27 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         );
         assert!(text.contains(r#""errorCode":"GES.8000""#), "{query}");
     }
+    for (query, words) in [
+        (
+            "body_pointer=%2Fa",
+            "body_pointer is there once, body_value not at all; they go in pairs",
+        ),
+        (
+            "body_value=1&body_value=2",
+            "body_pointer is there not at all, body_value 2 times; they go in pairs",
+        ),
+        ("body_pointer=a&body_value=1", "body_pointer is not usable"),
+        (
+            "body_pointer=%2Fa&body_value=s3cret",
+            "body_value is not usable: the value is not JSON",
+        ),
+    ] {
+        let answer = server.get(&format!("{LIST}?{query}"));
+        assert_eq!(answer.status, 400, "{query}");
+        let text = answer.text();
+        assert!(text.contains(&format!("parameter {words}")), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
     // What was given is shown short.
     let long = server.get(&format!("{LIST}?limit={}", "9".repeat(5000)));
     assert!(long.status == 400 && long.body.len() < 300, "{long:?}");
@@ -167,6 +189,31 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
                 .contains("this path takes none")
         );
     }
+}
+
+#[test]
+fn an_offset_past_the_end_gives_an_empty_list_however_many_digits_it_has() {
+    let (_store, _graph, server) = with_sample();
+    for offset in [
+        "4",
+        "18446744073709551615",
+        "18446744073709551616",
+        &"9".repeat(500),
+    ] {
+        for more in [
+            "",
+            "&order=newest",
+            "&state=complete",
+            "&command=import_graph",
+        ] {
+            let answer = server.get(&format!("{LIST}?offset={offset}{more}"));
+            assert_eq!(answer.ok(), r#"{"jobs":[],"result":"success"}"#);
+        }
+        let one = server.get(&format!("{LIST}?offset={offset}&job_id={}", IDS[0]));
+        assert_eq!(one.ok(), r#"{"jobs":[],"result":"success"}"#);
+    }
+    let bytes = format!("{LIST}?limit_bytes=18446744073709551616");
+    assert_eq!(server.get(&bytes).ok(), server.get(LIST).ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobstore::{Body, JobStore, List, Outcome, Request};
 use serde_json::Value;
 
-use crate::common::request;
+use crate::common::{closed_folder, pack, request, small_segments};
 use crate::{IDS, LIST, REQUEST, fill, page, sample, serve, with_sample};
 
 #[test]
@@ -310,6 +310,64 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
             Some(700.into())
         );
         assert!(plain == more, "{order}");
+    }
+}
+
+#[test]
+fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
+    let dir = closed_folder();
+    let dir = dir.path().join("store");
+    let store = small_segments().open(&dir).unwrap();
+    let graph = store.create_graph("10001", "moviejx").unwrap();
+    let detail = format!(r#""{}""#, "d".repeat(60_000));
+    for (n, bytes) in [10, 3_000_000, 262_144, 10].into_iter().enumerate() {
+        let body = format!(r#"{{"x":"{}","n":1e1}}"#, "é".repeat(bytes / 2));
+        graph
+            .submit_as(format!("job-{n}"), request("c", &body))
+            .unwrap();
+    }
+    let secret = format!(r#"{{"accessKey":"c4n4ry","x":"{}"}}"#, "x".repeat(800_000));
+    graph.submit_as("secret", request("c", &secret)).unwrap();
+    // Next to each other, so that they are read together.
+    let told = graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
+    for id in told {
+        let outcome = Outcome::failed("E", "w").with_detail_json(&*detail);
+        graph.run(&id).unwrap().complete(outcome.unwrap()).unwrap();
+    }
+    for is_packed in [false, true] {
+        if is_packed {
+            pack(&store, &dir);
+        }
+        for list in [List::new(), List::new().newest_first()] {
+            let page = graph.list(list.clone()).unwrap();
+            let plain: Value = serde_json::from_slice(&page.to_json().unwrap()).unwrap();
+            let mut detailed = Vec::new();
+            for piece in page.detailed_chunks() {
+                let piece = piece.unwrap();
+                assert!(piece.len() < 512 << 10, "{} bytes at once", piece.len());
+                detailed.extend_from_slice(&piece);
+            }
+            let mut detailed: Value = serde_json::from_slice(&detailed).unwrap();
+            for (job, plain) in detailed["jobs"]
+                .as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .zip(plain["jobs"].as_array().unwrap())
+            {
+                let job = job.as_object_mut().unwrap();
+                assert!(job.remove("submitTime").is_some());
+                let redacted = job.remove("redacted");
+                assert_eq!(redacted.is_some(), job["jobId"] == "secret");
+                job.retain(|name, _| ["jobId", "status", "request"].contains(&&**name));
+                assert!(job == plain.as_object().unwrap());
+            }
+            assert_eq!(detailed["jobs"].as_array().unwrap().len(), 55);
+            // Lines are made of the same pieces.
+            let mut lines = Vec::new();
+            graph.export(list).unwrap().write_all(&mut lines).unwrap();
+            let jobs = page.jobs().map(|job| job.unwrap().to_json() + "\n");
+            assert!(lines == jobs.collect::<String>().into_bytes());
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod http;
 mod list;
 #[path = "../common/names.rs"]
 mod names;
+mod operations;
 mod paging;
 mod routes;
 mod who;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobstore::http::{Access, Action, Limits, Routes, metrics};
+use jobstore::http::{Access, Action, Caller, Limits, Routes, Token, metrics};
 use jobstore::{JobStore, Outcome};
 
 use crate::common::request;
@@ -116,6 +116,78 @@ fn what_is_said_of_a_caller_hides_the_token() {
         assert!(text.contains("Caller") && text.contains("10001"), "{text}");
         assert!(!text.contains(CANARY), "{text}");
     }
+}
+
+#[test]
+fn a_hook_is_told_all_that_the_request_says_of_its_caller() {
+    let (store, _graph, _) = with_sample();
+    let seen = Arc::new(Mutex::new(Vec::<Caller>::new()));
+    let see = seen.clone();
+    let routes = Routes::new(&store).authorize(move |caller| {
+        see.lock().unwrap().push(caller);
+        std::future::ready(Access::Refused)
+    });
+    let layer = axum::Extension("a peer's certificate");
+    let server = Server::start(routes.all().merge(routes.operations()).layer(layer));
+    let id = IDS[0];
+    let headers = [("Authorization", "Bearer c4n4ry"), ("X-Auth-Token", "t")];
+    for (method, path, graph, job, action) in [
+        ("GET", LIST.to_owned(), true, false, Action::Read),
+        ("HEAD", LIST.to_owned(), true, false, Action::Read),
+        (
+            "GET",
+            LIST.replace("status", &format!("{id}/status")),
+            true,
+            true,
+            Action::Read,
+        ),
+        (
+            "DELETE",
+            LIST.replace("status", id),
+            true,
+            true,
+            Action::Cancel,
+        ),
+        ("GET", "/metrics".to_owned(), false, false, Action::Observe),
+    ] {
+        assert_eq!(server.ask(method, &path, &headers).status, 403, "{path}");
+        let caller = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(caller.token, Some(Token::new("t")));
+        assert_eq!(caller.project_id, if graph { "10001" } else { "" });
+        let of = |text: &'static str, is_there: bool| is_there.then(|| text.to_owned());
+        assert_eq!(caller.graph_name, of("moviejx", graph));
+        assert_eq!(caller.job_id, of(id, job));
+        assert_eq!((caller.action, caller.method.as_str()), (action, method));
+        assert_eq!(caller.headers["authorization"], "Bearer c4n4ry");
+        let put = caller.extensions.get::<&str>();
+        assert_eq!(put, Some(&"a peer's certificate"));
+        assert!(!format!("{caller:?}").contains("c4n4ry"));
+    }
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_hook_that_panics_is_a_fault_and_the_next_is_answered() {
+    let (store, _graph, _) = with_sample();
+    let routes = Routes::new(&store).authorize(|caller| {
+        let token = caller.token.unwrap();
+        assert_ne!(token.as_str(), "bad");
+        async move {
+            tokio::task::yield_now().await;
+            assert_ne!(token.as_str(), "worse");
+            Access::Granted
+        }
+    });
+    let server = Server::start(app(&routes));
+    let with = |token: &str| server.ask("GET", LIST, &[("X-Auth-Token", token)]);
+    for token in ["bad", "worse"] {
+        with(token).is_failure(500, "GES.8302", "job query error");
+        assert_eq!(with("good").ok(), sample());
+    }
+    // Nor is one without a token.
+    server
+        .get(LIST)
+        .is_failure(500, "GES.8302", "job query error");
 }
 
 #[test]

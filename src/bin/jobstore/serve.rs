@@ -11,15 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use clap::{Args, ValueEnum};
-use jobstore::http::{
-    Access, Bounds, METRICS_CONTENT_TYPE, Routes, metrics, no_such_resource, openapi, serve,
-};
-use jobstore::{Health, JobStore};
+use jobstore::JobStore;
+use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access;
@@ -40,12 +34,6 @@ Examples:
   jobstore serve --listen 127.0.0.1:8080
   jobstore serve --listen 0.0.0.0:8080 --tokens /etc/jobstore/tokens
   curl http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=10";
-
-/// The contract's words to who may not know of all projects.
-const UNKNOWN: &str =
-    r#"{"errorMessage":"invalid or missing token","errorCode":"GES.8007","result":"failed"}"#;
-const REFUSED: &str =
-    r#"{"errorMessage":"no permission","errorCode":"GES.8020","result":"failed"}"#;
 
 /// What is told on standard error.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -153,45 +141,21 @@ async fn listen(
 /// All routes.
 fn app(store: &JobStore, tokens: Option<Arc<Tokens>>) -> Router {
     let mut routes = Routes::new(store);
-    if let Some(tokens) = tokens.clone() {
+    if let Some(tokens) = tokens {
         routes = routes.authorize(move |caller| {
-            let good = caller.token.as_ref().map_or(Good::Nothing, |token| {
-                tokens.good(token.as_str(), &caller.project_id)
-            });
+            let project = match caller.action {
+                Action::Observe => ALL,
+                _ => &caller.project_id,
+            };
+            let good = caller
+                .token
+                .as_ref()
+                .map_or(Good::Nothing, |token| tokens.good(token.as_str(), project));
             async move { access_of(good) }
         });
     }
-    let state = Own {
-        store: store.clone(),
-        tokens,
-    };
-    let own = Router::new()
-        .route("/health", get(health))
-        .route("/metrics", get(numbers))
-        .route("/openapi.json", get(document))
-        .with_state(state);
-    routes.all().merge(own).fallback(no_such_resource)
-}
-
-/// What the routes beside the contract's need.
-#[derive(Clone)]
-struct Own {
-    store: JobStore,
-    tokens: Option<Arc<Tokens>>,
-}
-
-impl Own {
-    /// Whether somebody may know of all projects.
-    fn access(&self, headers: &HeaderMap) -> Access {
-        let given = headers
-            .get("x-auth-token")
-            .and_then(|token| token.to_str().ok());
-        match (&self.tokens, given) {
-            (None, _) => Access::Granted,
-            (Some(_), None) => Access::Unknown,
-            (Some(tokens), Some(token)) => access_of(tokens.good(token, ALL)),
-        }
-    }
+    let all = routes.all().merge(routes.operations());
+    all.fallback(no_such_resource)
 }
 
 fn access_of(good: Good) -> Access {
@@ -200,53 +164,4 @@ fn access_of(good: Good) -> Access {
         Good::OtherProjects => Access::Refused,
         Good::Nothing => Access::Unknown,
     }
-}
-
-/// Whether the store can do all it should; why not is for who runs it.
-async fn health(State(own): State<Own>, headers: HeaderMap) -> Response {
-    let (status, state, why) = match own.store.health() {
-        Health::Ok => (StatusCode::OK, "ok", None),
-        Health::Degraded { why, .. } => (StatusCode::OK, "degraded", Some(why)),
-        Health::ReadOnly { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, "readOnly", Some(why)),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "closed", None),
-    };
-    let mut body = serde_json::json!({ "state": state });
-    if let Some(why) = why.filter(|_| own.access(&headers) == Access::Granted) {
-        body["why"] = (*why).into();
-    }
-    answer(status, "application/json", body.to_string())
-}
-
-async fn numbers(State(own): State<Own>, headers: HeaderMap) -> Response {
-    let (status, body) = match own.access(&headers) {
-        Access::Granted => (StatusCode::OK, ""),
-        Access::Unknown => (StatusCode::UNAUTHORIZED, UNKNOWN),
-        Access::Refused => (StatusCode::FORBIDDEN, REFUSED),
-    };
-    if status != StatusCode::OK {
-        return answer(status, "application/json", body.to_owned());
-    }
-    let numbers = tokio::task::spawn_blocking(move || metrics(&own.store)).await;
-    match numbers {
-        Ok(Ok(text)) => answer(StatusCode::OK, METRICS_CONTENT_TYPE, text),
-        Ok(Err(error)) => {
-            let failure = error.failure();
-            let status = StatusCode::from_u16(failure.status);
-            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer(status, "application/json", failure.to_json())
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-async fn document() -> Response {
-    answer(StatusCode::OK, "application/json", openapi().to_owned())
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (status, headers, body).into_response()
 }

@@ -1,0 +1,70 @@
+//! How the store does, for who watches over an engine.
+//!
+//! Owns: the routes of [`Routes::operations`]. Must not know: what is wrong, how numbers are
+//! counted.
+//! Promise: what is of all projects is told to who may know of all projects; nobody who
+//! serves waits for a file.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::error::Failure;
+use crate::health::Health;
+use crate::http::answer::{Shared, blocking, json as answer};
+use crate::http::auth::{Action, Caller};
+use crate::http::failure::wrong_method;
+use crate::http::metrics::{METRICS_CONTENT_TYPE, metrics};
+use crate::http::openapi::openapi;
+use crate::http::routes::Routes;
+
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Router<S> {
+    [
+        ("/health", get(health)),
+        ("/metrics", get(numbers)),
+        ("/openapi.json", get(document)),
+    ]
+    .into_iter()
+    .fold(Router::new(), |all, (path, methods)| {
+        all.merge(routes.router(path, methods.fallback(wrong_method)))
+    })
+}
+
+/// Whether somebody may know of all projects.
+async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), Failure> {
+    let caller = || Caller::of(parts, Action::Observe, "");
+    shared.authorize(caller).await
+}
+
+async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, Failure> {
+    let store = shared.store.clone();
+    let health = blocking(move || Ok::<_, Failure>(store.health())).await?;
+    let mut told = json!({ "state": health.as_str() });
+    if let Health::Degraded { why } | Health::ReadOnly { why, .. } = &health {
+        if may_know(&shared, &parts).await.is_ok() {
+            told["why"] = why.as_ref().into();
+        }
+    }
+    let mut response = answer(told.to_string());
+    if matches!(health, Health::ReadOnly { .. } | Health::Closed) {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(response)
+}
+
+async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response, Failure> {
+    may_know(&shared, &parts).await?;
+    let text = blocking(move || Ok::<_, Failure>(metrics(&shared.store)?)).await?;
+    let mut response = answer(text);
+    let kind = HeaderValue::from_static(METRICS_CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+async fn document() -> Response {
+    answer(openapi())
+}
