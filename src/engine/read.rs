@@ -314,7 +314,7 @@ impl Reader {
         let piece = &self.ahead.bytes[at..at + place.len as usize];
         let opened = self.block.open(part.graph, place.first_sequence, piece);
         let whole = opened.filter(|()| self.block.rows.len() as u64 == u64::from(place.jobs));
-        whole.ok_or_else(|| part.not_valid(&place))
+        whole.ok_or_else(|| part.not_valid(place))
     }
 
     /// How many jobs from `first` on are read together.
