@@ -153,7 +153,8 @@ pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     }
 }
 
-fn say(what: &str, remedy: &str) {
+/// Says what is wrong, and what helps.
+pub(crate) fn say(what: &str, remedy: &str) {
     use std::io::Write as _;
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let mut out = anstream::stderr().lock();
