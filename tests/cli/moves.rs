@@ -2,7 +2,7 @@
 //! no more, and can be undone or done again where it says so.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use jobstore::{JobStore, OutcomeKind, State};
 
@@ -129,6 +129,38 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept()
     assert!(said.contains("jobstore verify"), "{said}");
     let left = crate::common::names_in(store.parent().unwrap());
     assert_eq!(left, ["mine", "store"]);
+}
+
+#[test]
+fn what_others_lay_ready_gets_nothing_of_an_export() {
+    let place = Place::filled();
+    let theirs = place.path("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::set_permissions(&theirs, PermissionsExt::from_mode(0o644)).unwrap();
+    fs::copy(&theirs, place.path("plain.unfinished")).unwrap();
+    symlink(&theirs, place.path("linked.unfinished")).unwrap();
+    symlink(place.path("nowhere"), place.path("dangling")).unwrap();
+    for name in ["plain", "linked"] {
+        place.run(&["export", "--reveal-secrets", name]).fine();
+        let there = fs::symlink_metadata(place.path(name)).unwrap();
+        assert!(there.is_file(), "{name}: {there:?}");
+        assert_eq!(there.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let said = place.run(&["export", "dangling"]).said(2);
+    assert!(said.contains("is there already"), "{said}");
+    assert!(!place.path("nowhere").exists());
+    assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+    let left = crate::common::names_in(theirs.parent().unwrap());
+    let expected = [
+        "dangling",
+        "linked",
+        "linked.unfinished",
+        "plain",
+        "plain.unfinished",
+        "store",
+        "theirs",
+    ];
+    assert_eq!(left, expected);
 }
 
 #[test]
