@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use jobstore::{JobStore, OutcomeKind, State};
 
 use crate::common::{copy_folder, files_ending};
-use crate::tool::{Place, open};
+use crate::tool::{Place, open, request};
 
 fn outcome_of(place: &Place, id: &str) -> Option<(OutcomeKind, Option<String>)> {
     place.with(|movie| {
@@ -178,6 +178,7 @@ fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
     let said = place.fed(&import, lines.as_bytes()).said(1);
     assert!(said.contains("line 3 is no job"), "{said}");
     assert!(said.contains("--skip-bad"), "{said}");
+    assert!(said.contains("go on from it"), "{said}");
     assert!(!said.contains("canary"), "{said}");
     let skip = [&import[..], &["--skip-bad"]].concat();
     let said = place.fed(&skip, lines.as_bytes()).said(1);
@@ -203,7 +204,55 @@ fn a_backup_holds_the_same_jobs() {
     let copied = [&list[..], &["--data", "copy"]].concat();
     assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
     let said = place.run(&["backup", "copy"]).said(2);
-    assert!(said.contains("copy"), "{said}");
+    assert!(said.contains("copy is not empty: it holds "), "{said}");
+    assert!(said.contains("does not exist yet"), "{said}");
+}
+
+#[test]
+fn an_export_that_finds_no_room_names_the_file_and_what_to_do() {
+    let place = Place::filled();
+    place.with(|movie| {
+        movie
+            .submit_all((0..4000).map(|n| request("clear_graph", n)))
+            .unwrap();
+    });
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let export = |arguments: &str| {
+        let mut command = place.command(&[]);
+        let shell = std::process::Command::new("sh");
+        let program = std::mem::replace(&mut command, shell);
+        command
+            .current_dir(program.get_current_dir().unwrap())
+            .env("JOBSTORE_DATA", place.store())
+            // A limit on the size of files stands for a disk without room.
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" export $1"])
+            .arg(program.get_program())
+            .arg(arguments);
+        command
+    };
+    let text_of = |output: std::process::Output| {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let mut to_full = place.command(&["export"]);
+    let said = text_of(to_full.stdout(full.try_clone().unwrap()).output().unwrap());
+    assert!(said.contains("the output could not be written"), "{said}");
+    assert!(said.contains("make room"), "{said}");
+    let store = open(&place.store());
+    let control = store.control().unwrap();
+    let mut to_full = place.command(&["export"]);
+    let said_here = text_of(to_full.stdout(full).output().unwrap());
+    assert_eq!(said_here, said);
+    let said = text_of(export("big.jsonl").output().unwrap());
+    assert!(said.contains("cannot write big.jsonl: "), "{said}");
+    assert!(said.contains("make room"), "{said}");
+    control.close();
+    store.close().unwrap();
+    let left = crate::common::names_in(place.store().parent().unwrap());
+    assert_eq!(left, ["store"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use jobstore::JobId;
 
 use crate::access::Access;
 use crate::problem::Problem;
@@ -149,6 +150,7 @@ pub(crate) fn job(
         },
     };
     if short.len() + NUMBER_DIGITS == MADE_ID_BYTES {
+    short.parse::<JobId>()?;
         if let Some(begin) = access.id_begin(graph)? {
             let id = format!("{begin}{short}");
             return access.job(graph, &id).map(|line| (id, line));
