@@ -1,11 +1,12 @@
 //! Promise: a store in use is left alone and said to be; what makes no sense is refused
 //! before anything is opened; the manual is made of the command line.
 
+use std::io::Read;
 use std::process::Stdio;
 
 use jobstore::JobStore;
 
-use crate::tool::Place;
+use crate::tool::{Place, request};
 
 #[test]
 fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
@@ -104,6 +105,52 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_the_output_does_not_keep_the_store() {
+    let place = Place::filled();
+    place.with(|movie| {
+        movie
+            .submit_all((0..4000).map(|n| request("clear_graph", n)))
+            .unwrap();
+    });
+    for arguments in [
+        &["list", "--limit", "4000"][..],
+        &["list", "--format", "json"],
+        &["list", "--format", "jsonl"],
+        &[
+            "find",
+            "--command",
+            "clear_graph",
+            "--limit",
+            "4000",
+            "--format",
+            "jsonl",
+        ],
+    ] {
+        let whole = place.run(arguments).fine();
+        let mut child = place
+            .command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        // It has begun to write: as much as the pipe holds, and then it waits.
+        let mut text = vec![0];
+        out.read_exact(&mut text).unwrap();
+        let store = JobStore::options()
+            .recovery(jobstore::Recovery::Leave)
+            .open(place.store());
+        let waits = child.try_wait().unwrap().is_none();
+        assert!(waits, "{arguments:?}: the pipe held all of it");
+        store.unwrap().close().unwrap();
+        out.read_to_end(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.lines().count(), whole.lines().count(), "{arguments:?}");
     }
 }
 

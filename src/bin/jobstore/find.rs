@@ -5,7 +5,7 @@
 //! first, and no other; a search that ends before has said where it goes on.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -106,7 +106,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 jobs: 0,
                 more: None,
             };
-            list::lines(|each| {
+            list::lines(&*access, |each| {
                 found = find(each)?;
                 Ok(())
             })?;
@@ -125,6 +125,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             if !table.is_empty() {
                 let mut text = table.text(output::width());
                 if let Some(more) = found.more {
+            access.close()?;
                     text.push_str(&table::aside(&more));
                 }
                 output::coloured(&text)?;
@@ -132,7 +133,6 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             found.jobs
         }
     };
-    access.close()?;
     if jobs == 0 {
         output::note(match (&request, &arguments.cursor) {
             (Some(_), _) => "no job has this request",
@@ -151,11 +151,7 @@ fn search(
     arguments: &Arguments,
     each: access::EachLine<'_>,
 ) -> Result<Found, Problem> {
-    // Lines that come meanwhile are not to be mixed with it.
-    let bar = match arguments.format == Format::Jsonl && io::stdout().is_terminal() {
-        true => Bar::none(),
-        false => Bar::items("searching"),
-    };
+    let bar = Bar::items("searching");
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
         let sought = Sought {

@@ -9,9 +9,9 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use crate::access::{self, Shown, Wanted};
+use crate::access::{self, Access, Shown, Wanted};
 use crate::filters::Filters;
-use crate::output;
+use crate::output::{self, Aside};
 use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
@@ -87,15 +87,19 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     match arguments.format {
         Format::Json => {
-            let mut out = output::plain();
+            let mut out = Aside::new();
             access.document(&graph, &wanted, &mut out)?;
             // A terminal goes on behind it; a file has the document to the byte.
             let end = if output::width().is_some() { "\n" } else { "" };
-            let written = out.write_all(end.as_bytes()).and_then(|()| out.flush());
+            let written = out.write_all(end.as_bytes());
+            access.close()?;
             written.map_err(|e| Problem::output(&e))?;
         }
-        Format::Jsonl => lines(|each| access.page(&graph, &wanted, each).map(drop))?,
+        Format::Jsonl => lines(&*access, |each| {
+            access.page(&graph, &wanted, each).map(drop)
+        })?,
         Format::Table => {
+            out.hand_over()?;
             let (mut table, now_ms) = (Table::default(), when::now_ms());
             let shown = access.page(&graph, &wanted, &mut |line| {
                 table.add(&Row::of(line)?, now_ms);
@@ -104,22 +108,25 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             let mut text = match table.is_empty() {
                 true => String::new(),
                 false => table.text(output::width()),
+            access.close()?;
             };
             text.push_str(&footer(&wanted, &shown));
             output::coloured(&text)?;
         }
     }
-    access.close()?;
     Ok(Verdict::Fine)
 }
 
-/// Writes lines to standard output as they come.
+/// Writes lines to standard output, and lets the store go before anybody has to be waited
+/// for.
 pub(crate) fn lines(
     jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let mut out = output::plain();
+    let mut out = Aside::new();
+    access: &dyn Access,
     jobs(&mut |line| writeln!(out, "{line}").map_err(|e| Problem::output(&e)))?;
-    out.flush().map_err(|e| Problem::output(&e))
+    access.close()?;
+    out.hand_over()
 }
 
 /// What stands below a table: which jobs of how many, and how to go on.

@@ -11,7 +11,6 @@ use anstyle::Style;
 use clap::{Args, ValueEnum};
 
 use crate::access;
-use crate::list;
 use crate::output::{self, harmless};
 use crate::place::{self, GraphName, Place};
 use crate::problem::{Problem, Verdict};
@@ -53,10 +52,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let graph = place.graph(&*access)?;
     let (_, line) = place::job(&*access, &graph, &arguments.id)?;
     match arguments.format {
-        Format::Json => list::lines(|each| each(&line))?,
+        Format::Json => output::whole((line + "\n").as_bytes())?,
+    access.close()?;
         Format::Text => output::coloured(&text(&graph, &Row::of(&line)?, when::now_ms()))?,
     }
-    access.close()?;
     Ok(Verdict::Fine)
 }
 
