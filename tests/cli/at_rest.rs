@@ -53,6 +53,13 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["show"],
         &["complete"],
         &["find", "no/such/file"],
+        &["find", "."],
+        &["export", "no/such/folder/movie.jsonl"],
+        &["stats", "--graph", "10001/movie"],
+        &["--graph", "10001/movie", "list"],
+        &["verify", "--graph", "10001/movie"],
+        &["backup", "--graph", "10001/movie", "copy"],
+        &["serve", "--graph", "10001/movie"],
         &["import", "--graph", "1/g", "no/such/file"],
         &["import", "--graph", "1/g"],
         &["completions", "csh"],
@@ -151,6 +158,34 @@ fn who_waits_for_the_output_does_not_keep_the_store() {
         assert!(child.wait().unwrap().success());
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), whole.lines().count(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    let place = Place::new();
+    let help = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        let output = command.env("COLUMNS", "80").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = help(&["--help"]);
+    let verbs = all.split("Verbs:").nth(1).unwrap().lines().skip(1);
+    let verbs = verbs.map_while(|line| line.split_whitespace().next());
+    let helps: Vec<String> = verbs.map(|verb| help(&[verb, "--help"])).collect();
+    assert!(helps.len() > 10, "{all}");
+    for help in helps.iter().chain([&all]) {
+        // What was laid out narrower than that is not broken again.
+        let is_broken = |line: &str, next: &str| {
+            let first = next.split_whitespace().next().unwrap_or_default();
+            let is_prose = line.starts_with(char::is_alphabetic) && !first.is_empty();
+            is_prose && line.chars().count() + 25 < 78 && next.starts_with(char::is_lowercase)
+        };
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            assert!(pair[0].chars().count() <= 80, "{help}");
+            assert!(!is_broken(pair[0], pair[1]), "{pair:#?}");
+        }
     }
 }
 

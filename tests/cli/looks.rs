@@ -41,18 +41,30 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
         movie
             .submit_as("late", request("export_graph", 1))
             .map(drop)
+            .unwrap();
+        movie
+            .submit_as("comma", request("a,clear_graph", 1))
+            .map(drop)
             .unwrap()
     });
     use jobstore::OutcomeKind::{Failed, Interrupted};
     let open = List::new().state(State::Pending).state(State::Running);
     let ended = List::new().outcome(Failed).outcome(Interrupted);
-    let cases: [(&[&str], List); 8] = [
+    let cases: [(&[&str], List); 10] = [
         (&["--state", "pending,running"], open.clone()),
         (&["--state", "pending", "--state", "running"], open),
         (&["--outcome", "failed,interrupted"], ended),
         (
             &["--command", "export_graph"],
             List::new().command("export_graph"),
+        ),
+        (
+            &["--command", "a,clear_graph"],
+            List::new().command("a,clear_graph"),
+        ),
+        (
+            &["--command", "a,clear_graph", "--command", "export_graph"],
+            List::new().command("a,clear_graph").command("export_graph"),
         ),
         (&["--since", &later], List::new().submitted_from(now)),
         (&["--until", &later], List::new().submitted_before(now)),

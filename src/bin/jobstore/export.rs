@@ -14,14 +14,16 @@ use tempfile::{Builder, NamedTempFile};
 use crate::access;
 use crate::filters::Filters;
 use crate::output;
-use crate::place::Place;
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-All jobs at one instant, oldest first, each with its outcome and times. `jobstore import`
-is the inverse. Jobs whose secrets are left out are marked as redacted, and are not
-worked on again where they are imported.
+All jobs at one instant, oldest first, each with its outcome and times.
+`jobstore import` is the inverse. Jobs whose secrets are left out are marked
+as redacted, and are not worked on again where they are imported. A store at
+rest stays open until all is written, so give `export` a file rather than a
+reader that waits.
 
 Examples:
   jobstore export movie.jsonl
@@ -41,12 +43,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     reveal_secrets: bool,
     #[command(flatten)]
+    graph: GraphChoice,
+    #[command(flatten)]
     filters: Filters,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let bar = match arguments.to == Path::new("-") && io::stdout().is_terminal() {
         true => Bar::none(),
         false => Bar::items("exporting"),

@@ -14,7 +14,7 @@ use crate::access::{self, Access, Sought};
 use crate::filters::Filters;
 use crate::list::{self, JOBS};
 use crate::output;
-use crate::place::{GraphName, Place};
+use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::row::Row;
@@ -25,16 +25,17 @@ use crate::when;
 const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
-By a request, command and url must be equal, and bodies be the same JSON value: white space
-and the order of keys do not matter. That is at once. Without one, the jobs are gone through
-for the parts that are named. Exit code 1 means that there is no such job.
+By a request, command and url must be equal, and bodies be the same JSON
+value: white space and the order of keys do not matter. That is at once.
+Without one, the jobs are gone through for the parts that are named. Exit code
+1 means that there is no such job.
 
 Examples:
   jobstore find request.json
-  echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\",\"body\":{}}' |
+  echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\"}' |
     jobstore find - --limit 1 --format jsonl
   jobstore find --body-contains ranking_edge.csv --limit 1
-  jobstore find --command import_graph --since 7d --body-pointer /parallel/edge --body-value 8";
+  jobstore find --since 7d --body-pointer /parallel/edge --body-value 8";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,6 +62,8 @@ pub(crate) struct Arguments {
     /// How jobs are shown
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    graph: GraphChoice,
     #[command(flatten)]
     filters: Filters,
 }
@@ -90,7 +93,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
     };
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let find = |each: access::EachLine<'_>| match &request {
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
@@ -122,10 +125,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 table.add(&Row::of(line)?, now_ms);
                 Ok(())
             })?;
+            access.close()?;
             if !table.is_empty() {
                 let mut text = table.text(output::width());
                 if let Some(more) = found.more {
-            access.close()?;
                     text.push_str(&table::aside(&more));
                 }
                 output::coloured(&text)?;

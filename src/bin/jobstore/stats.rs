@@ -18,8 +18,8 @@ use crate::problem::{Problem, Verdict};
 use crate::when;
 
 const AFTER_HELP: &str = "\
-Counters begin when the store is opened, so those of an engine at work tell most. Exit code
-1 means that the store cannot do all it should.
+Counters begin when the store is opened, so those of an engine at work tell
+most. Exit code 1 means that the store cannot do all it should.
 
 Examples:
   jobstore stats
