@@ -2,7 +2,7 @@
 //!
 //! Owns: those routes, and the JSON they take and give. Must not know: who may connect.
 //! Promise: the library's own calls and nothing else; every failure has the contract's
-//! form.
+//! form, and names the library's error where it is one.
 
 use std::path::PathBuf;
 use std::time::Duration;

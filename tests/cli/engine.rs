@@ -160,5 +160,8 @@ fn without_ages(text: &str) -> String {
         let kept = (0..words.len()).filter(|&n| !is_time(n)).map(|n| words[n]);
         kept.collect::<Vec<_>>().join(" ") + "\n"
     };
-    text.replace("just now", "").lines().map(words).collect()
+    text.replace("just now", "0 s ago")
+        .lines()
+        .map(words)
+        .collect()
 }

@@ -304,7 +304,9 @@ fn a_job_is_found_by_parts_of_its_request() {
     let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
     assert!(on(&[]).fine().contains(ids[1].as_str()));
     let line = find(&["--limit", "1", "--format", "jsonl"]);
-    assert_eq!((line.out.lines().count(), line.err.trim_end()), (1, hint));
+    // Which cursor depends on how far a stretch of the search came.
+    let says_how = line.err.starts_with("go on with --cursor ");
+    assert!(line.out.lines().count() == 1 && says_how, "{line:?}");
     let said = on(&["--state", "complete"]).said(2);
     assert!(said.contains("another filter"), "{said}");
     // What is known of a job beside its request counts, too.

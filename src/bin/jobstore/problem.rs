@@ -151,7 +151,7 @@ fn remedy(name: &str) -> &'static str {
         }
         "NewerFormat" => "this program is of an older release than the engine",
         "IndexUnavailable" => "any verb opens the store and makes the index anew",
-        "Io" => "look at the disk and at the system's log",
+        "Io" => "look at the path, at the disk and at the system's log",
         _ => "",
     }
 }
