@@ -137,8 +137,13 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// "1 job", "2 jobs".
 pub(crate) fn jobs(number: u64) -> String {
+    counted(number, "job")
+}
+
+/// So many of what is named as one.
+pub(crate) fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} job{plural}", grouped(number))
+    format!("{} {what}{plural}", grouped(number))
 }
 
 #[cfg(test)]
