@@ -23,7 +23,8 @@ All jobs at one instant, oldest first, each with its outcome and times.
 `jobstore import` is the inverse. Jobs whose secrets are left out are marked
 as redacted, and are not worked on again where they are imported. A store at
 rest stays open until all is written, so give `export` a file rather than a
-reader that waits.
+reader that waits. Until the file is whole it is called FILE.*.unfinished; one
+whose export was killed stays, readable by you alone: remove it.
 
 Examples:
   jobstore export movie.jsonl
