@@ -190,18 +190,26 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
             let name = names::segment(segment.header.epoch);
             self.copy(&*segment.file, end, &name, &segment.path)?;
         }
+        self.copy_text(names::SECRET_KEYS)?;
         // Last: without it the folder is no store.
-        let store = self.engine.disk.open(names::STORE);
-        let path = self.engine.disk.path(names::STORE);
-        let store = store.map_err(|e| Error::io("read", &path, &e))?;
-        let len = store.len().map_err(|e| Error::io("read", &path, &e))?;
-        self.copy(&*store, len, names::STORE, &path)?;
+        self.copy_text(names::STORE)?;
         let parent = self.dir.parent().filter(|p| !p.as_os_str().is_empty());
         for dir in [self.dir, parent.unwrap_or(Path::new("."))] {
             let synced = File::open(dir).and_then(|dir| dir.sync_all());
             synced.map_err(|e| Error::io("sync", dir, &e))?;
         }
         Ok(())
+    }
+
+    /// Copies one of the small texts, if it is there.
+    fn copy_text(&mut self, name: &str) -> Result<()> {
+        let path = self.engine.disk.path(name);
+        let text = match self.engine.disk.open(name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && name != names::STORE => return Ok(()),
+            opened => opened.map_err(|e| Error::io("read", &path, &e))?,
+        };
+        let len = text.len().map_err(|e| Error::io("read", &path, &e))?;
+        self.copy(&*text, len, name, &path)
     }
 
     fn copy(
@@ -227,8 +235,8 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
                 .map_err(|e| Error::io("read", path, &e))?;
             file.write_all(&buffer).map_err(|e| failed(&e))?;
             at += step;
-            // What a store is made of counts, not the few bytes that name it.
-            if name != names::STORE {
+            // What a store is made of counts, not the few bytes about it.
+            if ![names::STORE, names::SECRET_KEYS].contains(&name) {
                 self.done.bytes += step;
             }
             (self.progress)(self.done);

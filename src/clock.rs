@@ -73,6 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_is_wrong_tells_a_time_that_can_be_stored() {
+        let year_300000 = UNIX_EPOCH + Duration::from_secs(298_030 * 31_556_952);
+        assert_eq!(to_ms(year_300000), TIME_MS_MAX);
+        assert_eq!(to_ms(UNIX_EPOCH - Duration::from_secs(1)), 0);
+    }
+
+    #[test]
     fn times_are_written_as_the_calendar_has_them() {
         for (ms, text) in [
             (0, "1970-01-01T00:00:00.000Z"),

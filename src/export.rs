@@ -47,7 +47,9 @@ impl Graph {
     /// ```
     ///
     /// Values under secret keys are written as `"******"`, unless
-    /// [`Export::reveal_secrets`] is called.
+    /// [`Export::reveal_secrets`] is called. Keys of [`Graph::submit_once`] are not
+    /// written: who tries again with one where the jobs are imported makes another job
+    /// there. A [`JobStore::backup`](crate::JobStore::backup) keeps them.
     ///
     /// # Cost
     /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
@@ -191,7 +193,14 @@ impl Export {
     /// # assert_eq!(export.jobs(), 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
+    pub fn write_some(&mut self, out: impl Write) -> Result<bool> {
+        let jobs = self.jobs;
+        // They are written again.
+        let written = self.write_next(out);
+        written.inspect_err(|_| self.jobs = jobs)
+    }
+
+    fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
         let snapshot = self.snapshot.clone();
         let newest_first = snapshot.newest_first;
         let next = match newest_first {
@@ -225,7 +234,7 @@ impl Export {
                 let block = std::mem::take(&mut self.reader.block);
                 let first = block.first_sequence;
                 let end = first + block.rows.len() as u64;
-                let (mut sequences, jobs) = (Vec::new(), self.jobs);
+                let mut sequences = Vec::new();
                 let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
                 while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
                     if found >= end.min(unit.end) {
@@ -250,7 +259,7 @@ impl Export {
                     self.put(sequence, state, (text, &row, secrets), &mut lines)
                 });
                 self.reader.block = block;
-                written.inspect_err(|_| self.jobs = jobs)?;
+                written?;
                 end
             }
         };
@@ -318,7 +327,7 @@ impl Export {
         self.stopped_at.is_some()
     }
 
-    /// How many jobs were written up to now.
+    /// How many jobs were written; those of a call that failed do not count.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs

@@ -287,9 +287,10 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a
-    /// pending job; [`Error::OutcomeTooLarge`] for a code over 256 bytes or a message over
-    /// 8 KiB; those of every write ([`Graph::submit`]) and of looking an id up
-    /// ([`Graph::job`]).
+    /// pending job; [`Error::OutcomeTooLarge`] for a code over 256 bytes, a message over
+    /// 8 KiB, or a detail over 64 KiB once it is masked
+    /// ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)); those of every write
+    /// ([`Graph::submit`]) and of looking an id up ([`Graph::job`]).
     ///
     /// # Examples
     /// ```
@@ -750,6 +751,7 @@ impl Graph {
     ) -> Result<Operation> {
         self.check_writable()?;
         outcome.check()?;
+        let outcome = outcome.kept(&self.engine().options.secret_keys)?;
         let texts = [
             outcome.code(),
             outcome.message(),

@@ -12,6 +12,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::clock::TIME_MS_MAX;
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 use crate::engine::queue::{Action, Imported, Operation, SMALL_WRITE_BYTES, Submission};
@@ -22,6 +23,7 @@ use crate::job::State;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::{Body, Request, present};
 use crate::spans::call_span;
+use crate::storage::event::NUMBER_MAX;
 
 /// Jobs of one commit.
 const BATCH_JOBS: usize = 4096;
@@ -83,6 +85,9 @@ pub struct ImportReport {
     pub imported: u64,
     /// Jobs that were there already, with the same id and request.
     pub there: u64,
+    /// Those of them whose line has secrets that the job does not: it was recorded masked,
+    /// or with others. It stays so.
+    pub secrets_left: u64,
     /// Lines that were passed over.
     pub bad: u64,
     /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
@@ -99,10 +104,20 @@ impl Graph {
     /// status the job is pending, or complete where there is an outcome; without times it
     /// is now. Empty lines are passed over.
     ///
+    /// Times are milliseconds since 1970, up to the end of the year 9999. Only an outcome
+    /// that a recovery made has a `boot`: interrupted or cancelled, and nothing else.
+    ///
     /// A job whose id is there with the same request is left as it is; so an import can be
     /// repeated, and one that was interrupted is completed by doing it again. (Lines
     /// without an id make a job each time.) A job that is running in the line is running
     /// here: the next open recovers it.
+    ///
+    /// Requests are compared masked, so a job that came redacted stays so when its secrets
+    /// come later; [`ImportReport::secrets_left`] counts these. Import lines with secrets
+    /// first, or into another graph.
+    ///
+    /// Lines have no keys of [`Graph::submit_once`]: who tries again with a key makes
+    /// another job here. A [`JobStore::backup`](crate::JobStore::backup) keeps the keys.
     ///
     /// # Durability
     /// As [`Graph::submit_all`]: each commit of up to 4096 lines, some 4 MiB, wholly or not
@@ -115,7 +130,8 @@ impl Graph {
     /// # Errors
     /// [`Error::BadLine`] with the line's number: text that is no job, an id that belongs
     /// to another request or was purged, a request over its bounds. [`Error::Input`] from
-    /// the reader. Those of [`Graph::submit`].
+    /// the reader. Those of [`Graph::submit`] and of looking an id up ([`Graph::job`]):
+    /// what is wrong with the store ends an import, however bad lines are taken.
     ///
     /// # Examples
     /// ```
@@ -177,20 +193,24 @@ impl Graph {
             }
             report.lines += 1;
             let parsed = match read {
-                Read::TooLong => Err(format!("it has more than {longest} bytes")),
+                Read::TooLong => Err(Error::BadLine {
+                    line: report.lines,
+                    problem: format!("it has more than {longest} bytes"),
+                }),
                 _ if line.iter().all(u8::is_ascii_whitespace) => continue,
-                _ => self.parse(&line, &batch),
+                _ => self.parse((report.lines, &line), &batch),
             };
             match parsed {
-                Ok(Parsed::There) => report.there += 1,
+                Ok(Parsed::There { is_secret_left }) => {
+                    report.there += 1;
+                    report.secrets_left += u64::from(is_secret_left);
+                }
                 Ok(Parsed::New(job)) => batch.add(report.lines, *job),
-                Err(problem) => {
-                    if options.on_bad_line == OnBadLine::Stop {
+                Err(error) => {
+                    if let Err(error) = report.pass_over(error, options) {
                         self.record(&mut batch, &mut report, options)?;
-                        let line = report.lines;
-                        return Err(Error::BadLine { line, problem });
+                        return Err(error);
                     }
-                    report.bad_line(report.lines, problem);
                 }
             }
             if batch.is_full() {
@@ -204,28 +224,41 @@ impl Graph {
     }
 
     /// A line's job; what is wrong with it is said without its text.
-    fn parse(&self, line: &[u8], batch: &Batch) -> Result<Parsed, String> {
-        let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
-        let job = Line::job(text, self.engine())?;
-        let said = |error: Error| error.to_string();
+    fn parse(&self, (line, bytes): (u64, &[u8]), batch: &Batch) -> Result<Parsed> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+        let job = text.and_then(|text| Line::job(text, self.engine()));
+        let job = job.map_err(|problem| Error::BadLine { line, problem })?;
         if let Some(id) = &job.id {
-            let known = match batch.ids.get(id).and_then(|&n| batch.jobs.get(n)) {
-                Some(known) => Some(known.submission.kept.request.clone()),
-                None => self.look(id).map_err(said)?.found,
+            let kept = &job.submission.kept;
+            let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
+            let batched = batched.map(|job| &job.submission.kept);
+            let known = match batched {
+                Some(known) => Some(known.request.clone()),
+                None => self.look(id).map_err(|e| of_line(line, e))?.found,
             };
             match known {
-                Some(known) if known == job.submission.kept.request => return Ok(Parsed::There),
-                Some(_) => return Err(said(Error::JobIdTaken { id: id.clone() })),
+                Some(known) if known == kept.request => {
+                    let is_secret_left = kept.has_values() && {
+                        let known = match batched {
+                            Some(known) => known.revealed(),
+                            None => self.job(id)?.map(|job| job.request().clone()),
+                        };
+                        known != kept.revealed()
+                    };
+                    return Ok(Parsed::There { is_secret_left });
+                }
+                Some(_) => return Err(of_line(line, Error::JobIdTaken { id: id.clone() })),
                 None => {}
             }
         }
         let given_bytes = job.submission.kept.bytes();
         let max_bytes = self.engine().options.request_bytes_max;
         if given_bytes > max_bytes {
-            return Err(said(Error::RequestTooLarge {
+            let error = Error::RequestTooLarge {
                 given_bytes,
                 max_bytes,
-            }));
+            };
+            return Err(of_line(line, error));
         }
         Ok(Parsed::New(Box::new(job)))
     }
@@ -248,6 +281,7 @@ impl Graph {
             action: Action::Import {
                 graph: self.core.clone(),
                 jobs,
+                stops: options.on_bad_line == OnBadLine::Stop,
             },
             bytes,
         })?;
@@ -258,27 +292,42 @@ impl Graph {
         report.there += lines.len() as u64 - made - refused.len() as u64;
         for (n, error) in refused {
             let line = lines.get(n).copied().unwrap_or_default();
-            let problem = error.to_string();
-            if options.on_bad_line == OnBadLine::Stop {
-                return Err(Error::BadLine { line, problem });
-            }
-            report.bad_line(line, problem);
+            report.pass_over(of_line(line, error), options)?;
         }
         Ok(())
     }
 }
 
 impl ImportReport {
-    fn bad_line(&mut self, line: u64, problem: String) {
-        self.bad += 1;
-        if self.bad_lines.len() < BAD_LINES_KEPT {
-            self.bad_lines.push((line, problem));
+    /// Notes a bad line. One that the import stops at is an error, and so is what is wrong
+    /// with the store: no line is passed over for that.
+    fn pass_over(&mut self, error: Error, options: ImportOptions) -> Result<()> {
+        match error {
+            Error::BadLine { line, problem } if options.on_bad_line == OnBadLine::Skip => {
+                self.bad += 1;
+                if self.bad_lines.len() < BAD_LINES_KEPT {
+                    self.bad_lines.push((line, problem));
+                }
+                Ok(())
+            }
+            error => Err(error),
         }
     }
 }
 
+/// An error that a line has led to: the line's own, or the store's.
+fn of_line(line: u64, error: Error) -> Error {
+    match error {
+        Error::JobIdTaken { .. } | Error::JobIdPurged { .. } | Error::RequestTooLarge { .. } => {
+            let problem = error.to_string();
+            Error::BadLine { line, problem }
+        }
+        error => error,
+    }
+}
+
 enum Parsed {
-    There,
+    There { is_secret_left: bool },
     New(Box<Imported>),
 }
 
@@ -387,7 +436,7 @@ struct WireOutcome<'a> {
     kind: String,
     code: Option<String>,
     message: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     detail: Option<&'a RawValue>,
     result_ref: Option<String>,
     boot: Option<u64>,
@@ -405,10 +454,15 @@ impl<'a> Line<'a> {
             format!("{what}, at column {}", e.column())
         })?;
         let said = |error: Error| error.to_string();
+        let is_bare = line.command.is_some() || line.url.is_some() || line.body.is_some();
         let request = match (line.request, line.command) {
-            (Some(request), None) => (request.command, request.url, request.body),
+            (Some(_), _) if is_bare => {
+                let problem = "it has a request, and a command, url or body beside it";
+                return Err(problem.to_owned());
+            }
+            (Some(request), _) => (request.command, request.url, request.body),
             (None, Some(command)) => (command, line.url.unwrap_or_default(), line.body),
-            _ => return Err("it has no request, or two".to_owned()),
+            (None, None) => return Err("it has no request, and no command".to_owned()),
         };
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
@@ -418,7 +472,9 @@ impl<'a> Line<'a> {
             (kept, false) => kept,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
+        let keys = &engine.options.secret_keys;
         let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
+        let outcome = outcome.map(|o| o.kept(keys)).transpose().map_err(said)?;
         let status = line.status.map(|given| {
             let states = State::ALL.into_iter();
             states.into_iter().find(|state| state.as_str() == given)
@@ -438,16 +494,29 @@ impl<'a> Line<'a> {
             (State::Complete, None) => Some(Outcome::succeeded()),
             (_, outcome) => outcome,
         };
+        let submitted_ms = time("submittedAt", line.submitted_at)?;
+        let started_ms = time("startedAt", line.started_at)?;
+        let finished_ms = time("finishedAt", line.finished_at)?;
         Ok(Imported {
             id,
             submission: Submission::new(engine.store, kept),
             state,
             outcome,
-            submitted_ms: line.submitted_at,
-            started_ms: line.started_at.filter(|_| state != State::Pending),
-            finished_ms: line.finished_at.filter(|_| state == State::Complete),
+            submitted_ms,
+            started_ms: started_ms.filter(|_| state != State::Pending),
+            finished_ms: finished_ms.filter(|_| state == State::Complete),
             cancel_requested: line.cancel_requested && state == State::Running,
         })
+    }
+}
+
+/// A time that can be shown, so that it is filtered by as it is shown.
+fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
+    match given {
+        Some(given) if given > TIME_MS_MAX => Err(format!(
+            "its {name} is {given}, at most {TIME_MS_MAX} is allowed (milliseconds since 1970, to the end of 9999)"
+        )),
+        given => Ok(given),
     }
 }
 
@@ -464,7 +533,21 @@ impl WireOutcome<'_> {
         if let Some(text) = self.result_ref {
             outcome = outcome.with_result_ref(text).map_err(said)?;
         }
-        outcome.boot = self.boot.filter(|&boot| boot > 0);
+        if let Some(boot) = self.boot {
+            if !(1..NUMBER_MAX).contains(&boot) {
+                let max = NUMBER_MAX - 1;
+                return Err(format!(
+                    "its outcome's boot is {boot}, it must be in 1..={max}"
+                ));
+            }
+            // A recovery says nothing else of an end, and there is no room for it.
+            let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
+            if !is_cut_short || outcome.extra.is_some() {
+                let problem = "its outcome has a boot, and is not just interrupted or cancelled";
+                return Err(problem.to_owned());
+            }
+            outcome.boot = Some(boot);
+        }
         Ok(outcome)
     }
 }
@@ -474,12 +557,17 @@ impl fmt::Display for ImportReport {
         let ImportReport {
             imported,
             there,
+            secrets_left,
             bad,
             ..
         } = self;
-        write!(
-            f,
-            "{imported} imported, {there} there already, {bad} passed over"
-        )
+        write!(f, "{imported} imported, {there} there already")?;
+        if *secrets_left > 0 {
+            write!(
+                f,
+                " ({secrets_left} of them with secrets that were left out)"
+            )?;
+        }
+        write!(f, ", {bad} passed over")
     }
 }

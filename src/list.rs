@@ -129,7 +129,7 @@ impl List {
         self
     }
 
-    /// Shows at most so many jobs: 1 to 100000, which it is unless it is said. Anything
+    /// Shows at most so many jobs: 1 to 100000, and 100000 unless it is said. Anything
     /// else is [`Error::PageLimit`] when the list is asked for.
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> List {
@@ -307,8 +307,8 @@ impl List {
 
     /// Shows jobs whose body has this in its JSON text; said several times, all of these.
     /// It is the text as the list shows it: without white space between values, with the
-    /// escapes that the request came with, and with `"******"` for values that are secret. [`List::body_value`] finds a value however
-    /// it is written.
+    /// escapes that the request came with, and with `"******"` for values that are secret.
+    /// [`List::body_value`] finds a value however it is written.
     ///
     /// # Examples
     /// ```
@@ -505,7 +505,8 @@ impl List {
     }
 
     /// Has the whole list counted where only a scan can tell: it goes through all jobs,
-    /// whatever the limit. By state and order alone [`Page::total`](crate::Page::total) is
+    /// whatever the limit. The page comes first: where [`List::on_progress`] stops the count,
+    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
     /// there without it.
     ///
     /// # Examples

@@ -25,6 +25,8 @@ impl Graph {
     ///
     /// A key stays taken as long as its job is there, and after a purge as long as the
     /// job's tombstone ([`Retention::keep_tombstones`](crate::Retention::keep_tombstones)).
+    /// It does not go with its job through [`Graph::export`] and [`Graph::import`]; a
+    /// [`JobStore::backup`](crate::JobStore::backup) has it.
     ///
     /// # Durability
     /// Key and job are one commit, as durable as [`Graph::submit`].

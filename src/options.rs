@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::secrets::{SecretKeys, Secrets};
+use crate::secrets::{Keys, Named, SecretKeys, Secrets};
 use crate::store::JobStore;
 
 /// When a write is acknowledged.
@@ -107,6 +107,9 @@ pub struct Options {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) index: IndexEngine,
+    pub(crate) named_secrets: Named,
+    /// Those in force: what was named, and the rest as the store has it recorded. To be
+    /// asked once the store is open.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) tolerant: bool,
     pub(crate) on_replay: Option<OnReplay>,
@@ -145,6 +148,7 @@ impl Default for Options {
             tolerant: false,
             on_replay: None,
             index: IndexEngine::default(),
+            named_secrets: Named::default(),
             secret_keys: SecretKeys::default(),
         }
     }
@@ -298,9 +302,16 @@ impl Options {
     /// lists, exports and archives show `"******"` instead, [`Job::request`] and
     /// [`Run::request`] have the real ones. An empty list keeps every request as it is.
     ///
-    /// Keys hold for what is submitted from then on, and [`Graph::find`],
-    /// [`Graph::submit_as`] and the like compare requests masked by them: a job of an
-    /// earlier open with other keys is found if it looks the same.
+    /// The store records them, and an open that names none has those of the last that
+    /// did; so does the program `jobstore`. Keys hold for what is submitted from then on,
+    /// and [`Graph::find`], [`Graph::submit_as`] and the like compare requests masked by
+    /// them: a job of an earlier open with other keys is found if it looks the same.
+    ///
+    /// A record that is damaged is [`Error::Damaged`]; after a repair every key is secret
+    /// until some are named, and under [`Secrets::MaskAtSubmit`] until [`Options::secrets`]
+    /// is, where the record does not tell.
+    ///
+    /// Values are found by their keys alone: see [`Secrets`] for what is not.
     ///
     /// [`Job::request`]: crate::Job::request
     /// [`Run::request`]: crate::Run::request
@@ -312,7 +323,8 @@ impl Options {
     ///
     /// # Errors
     /// More than 64 keys, or a key that is empty or has more than 256 bytes, is
-    /// [`Error::InvalidOption`] at open.
+    /// [`Error::InvalidOption`] at open. Other keys than those that are recorded are
+    /// [`Error::DiskFull`] or [`Error::Io`] at open where they cannot be recorded.
     ///
     /// # Examples
     /// ```
@@ -331,14 +343,15 @@ impl Options {
     /// ```
     #[must_use]
     pub fn secret_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Options {
-        self.secret_keys.set(keys);
+        self.named_secrets.keys = Some(Keys::these(keys));
         self
     }
 
     /// What becomes of the values under secret keys; [`Secrets::MaskOnOutput`] by default.
+    /// The store records it as it does [`Options::secret_keys`].
     #[must_use]
     pub fn secrets(mut self, policy: Secrets) -> Options {
-        self.secret_keys.policy = policy;
+        self.named_secrets.policy = Some(policy);
         self
     }
 
@@ -409,7 +422,10 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
-        self.secret_keys.check()?;
+        self.named_secrets
+            .keys
+            .as_ref()
+            .map_or(Ok(()), Keys::check)?;
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let interval_ms = match self.durability {
             Durability::Interval(interval) => ms(interval),
@@ -494,8 +510,8 @@ impl fmt::Debug for Options {
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
             .field("index", &self.index)
-            .field("secret_keys", &self.secret_keys.names())
-            .field("secrets", &self.secret_keys.policy)
+            .field("secret_keys", &self.named_secrets.keys)
+            .field("secrets", &self.named_secrets.policy)
             .finish_non_exhaustive()
     }
 }

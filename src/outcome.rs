@@ -3,12 +3,14 @@
 //! Owns: [`Outcome`], its kinds and bounds. Must not know: storage.
 //! Promise: every end is told apart, though the wire says `complete` for all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::request::value_to_json;
+use crate::secrets::{SecretKeys, Secrets};
 use crate::storage::event::Extra;
 
 /// Bytes an outcome's detail may have.
@@ -234,6 +236,20 @@ impl Outcome {
             self.message().map_or(0, str::len),
             MESSAGE_BYTES_MAX,
         )
+    }
+
+    /// What may be recorded of it: where nothing is kept that is secret, its detail is
+    /// masked.
+    pub(crate) fn kept(mut self, keys: &SecretKeys) -> Result<Outcome> {
+        let detail = self.extra.as_mut().and_then(|extra| extra.detail.as_mut());
+        if let (Secrets::MaskAtSubmit, Some(detail)) = (keys.policy, detail) {
+            if let Cow::Owned(masked) = keys.masked_json(detail) {
+                *detail = masked;
+            }
+            // Where short values are masked it grows.
+            bound("detail", detail.len(), DETAIL_BYTES_MAX)?;
+        }
+        Ok(self)
     }
 
     fn extra_mut(&mut self) -> &mut Extra {

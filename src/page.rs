@@ -67,7 +67,7 @@ impl Page {
 
     /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
     /// where only a scan could tell and [`List::count_total`](crate::List::count_total)
-    /// did not ask for it. Was it stopped, it is not known either.
+    /// did not ask for it, or was stopped while it counted.
     ///
     /// # Examples
     /// ```

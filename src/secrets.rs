@@ -23,7 +23,19 @@ const KEY_BYTES_MAX: usize = 256;
 const KEYS_MAX: usize = 64;
 
 /// What becomes of the values under secret keys
-/// ([`Options::secret_keys`](crate::Options::secret_keys)).
+/// ([`Options::secret_keys`](crate::Options::secret_keys)), in the bodies of requests and in
+/// the details of outcomes.
+///
+/// # What is not masked
+/// A value is found by its key alone, whose case does not matter. Not found are, and so are
+/// kept and shown as they are:
+/// - a key in another spelling: `access_key` is not `accessKey`. Name every one.
+/// - JSON inside of a string, and whatever else is part of a longer text. Name the key that
+///   the text is under.
+/// - an element of an array that is under no secret key.
+/// - all that is not a body or a detail: urls with their queries, commands, ids, names,
+///   codes, messages, references to results, progress. Put no credentials there.
+/// - in requests, keys that were not secret yet when they were submitted.
 ///
 /// # Examples
 /// ```
@@ -42,40 +54,30 @@ const KEYS_MAX: usize = 64;
 pub enum Secrets {
     /// They are kept, apart from the request's text. Who works on a job in this process
     /// gets them: [`Job::request`](crate::Job::request),
-    /// [`Run::request`](crate::Run::request). All that is written out shows `"******"`
+    /// [`Run::request`](crate::Run::request),
+    /// [`Outcome::detail`](crate::Outcome::detail). All that is written out shows `"******"`
     /// instead: lists, exports, archives.
     #[default]
     MaskOnOutput,
     /// They are never written to the disk. The job is recorded with `"******"` in their
-    /// place and is marked as redacted: [`Job::is_redacted`](crate::Job::is_redacted).
+    /// place, and so is its outcome's detail; a request that had any is marked as redacted:
+    /// [`Job::is_redacted`](crate::Job::is_redacted).
     MaskAtSubmit,
 }
 
-/// The keys whose values are secret, and what becomes of those.
-#[derive(Clone)]
-pub(crate) struct SecretKeys {
+/// Which keys are secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
     /// In lower case.
-    keys: Arc<[String]>,
-    pub(crate) policy: Secrets,
+    These(Arc<[String]>),
+    /// All of them: nobody knows any more which are.
+    Every,
 }
 
-impl Default for SecretKeys {
-    fn default() -> SecretKeys {
-        SecretKeys {
-            keys: ["accesskey", "secretkey"].map(str::to_owned).into(),
-            policy: Secrets::default(),
-        }
-    }
-}
-
-impl SecretKeys {
-    pub(crate) fn set<K: Into<String>>(&mut self, keys: impl IntoIterator<Item = K>) {
+impl Keys {
+    pub(crate) fn these<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Keys {
         let keys = keys.into_iter().map(|key| key.into().to_lowercase());
-        self.keys = keys.collect();
-    }
-
-    pub(crate) fn names(&self) -> &[String] {
-        &self.keys
+        Keys::These(keys.collect())
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -84,19 +86,75 @@ impl SecretKeys {
             given: given as u64,
             allowed,
         };
-        if self.keys.len() > KEYS_MAX {
-            return Err(invalid(self.keys.len(), "at most 64 keys"));
+        let Keys::These(keys) = self else {
+            return Ok(());
+        };
+        if keys.len() > KEYS_MAX {
+            return Err(invalid(keys.len(), "at most 64 keys"));
         }
-        let lengths = self.keys.iter().map(String::len);
-        match lengths
-            .into_iter()
-            .find(|len| *len == 0 || *len > KEY_BYTES_MAX)
-        {
+        let mut lengths = keys.iter().map(String::len);
+        match lengths.find(|len| *len == 0 || *len > KEY_BYTES_MAX) {
             Some(len) => Err(invalid(len, "keys of 1 to 256 bytes")),
             None => Ok(()),
         }
     }
 
+    fn is_empty(&self) -> bool {
+        matches!(self, Keys::These(keys) if keys.is_empty())
+    }
+
+    /// Whether a key, a JSON string with its quotes, is one of them.
+    fn has(&self, token: &str) -> bool {
+        let Keys::These(keys) = self else {
+            return true;
+        };
+        let unescaped: String;
+        let mut key = token.get(1..token.len() - 1).unwrap_or_default();
+        if key.contains('\\') {
+            unescaped = serde_json::from_str(token).unwrap_or_default();
+            key = &unescaped;
+        }
+        match key.is_ascii() {
+            true => keys.iter().any(|k| k.eq_ignore_ascii_case(key)),
+            false => keys.contains(&key.to_lowercase()),
+        }
+    }
+}
+
+/// The keys whose values are secret, and what becomes of those.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretKeys {
+    pub(crate) keys: Keys,
+    pub(crate) policy: Secrets,
+}
+
+impl Default for SecretKeys {
+    fn default() -> SecretKeys {
+        SecretKeys {
+            keys: Keys::these(["accessKey", "secretKey"]),
+            policy: Secrets::default(),
+        }
+    }
+}
+
+/// What an open names of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) keys: Option<Keys>,
+    pub(crate) policy: Option<Secrets>,
+}
+
+impl Named {
+    /// What was named, and the rest as the store has it recorded.
+    pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
+        SecretKeys {
+            keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),
+            policy: self.policy.unwrap_or(recorded.policy),
+        }
+    }
+}
+
+impl SecretKeys {
     /// Takes a request apart into what may be shown and what may not.
     pub(crate) fn keep(&self, request: Request) -> Kept {
         let body = request.body();
@@ -168,25 +226,11 @@ impl SecretKeys {
         while let Some(found) = memchr::memchr(b'"', bytes.get(at..).unwrap_or_default()) {
             let start = at + found;
             at = end_of_string(bytes, start + 1);
-            if bytes.get(at) == Some(&b':') && self.is_secret(&json[start..at]) {
+            if bytes.get(at) == Some(&b':') && self.keys.has(&json[start..at]) {
                 let value = at + 1..end_of_value(bytes, at + 1);
                 at = value.end;
                 each(value);
             }
-        }
-    }
-
-    /// Whether a key, a JSON string with its quotes, is one of them.
-    fn is_secret(&self, token: &str) -> bool {
-        let unescaped: String;
-        let mut key = token.get(1..token.len() - 1).unwrap_or_default();
-        if key.contains('\\') {
-            unescaped = serde_json::from_str(token).unwrap_or_default();
-            key = &unescaped;
-        }
-        match key.is_ascii() {
-            true => self.keys.iter().any(|k| k.eq_ignore_ascii_case(key)),
-            false => self.keys.contains(&key.to_lowercase()),
         }
     }
 }
@@ -223,6 +267,11 @@ impl Kept {
         self
     }
 
+    /// Whether secrets are kept with it.
+    pub(crate) fn has_values(&self) -> bool {
+        self.secrets.len() > 1
+    }
+
     /// What it weighs.
     pub(crate) fn bytes(&self) -> u64 {
         (self.request.as_json().len() + self.secrets.len()) as u64
@@ -236,7 +285,7 @@ impl Kept {
     /// The request to the letter, as far as it is known. `None` where what was stored
     /// does not fit together.
     pub(crate) fn revealed(&self) -> Option<Request> {
-        if self.secrets.len() < 2 {
+        if !self.has_values() {
             return Some(self.request.clone());
         }
         let body = self.request.body();
@@ -284,9 +333,10 @@ mod tests {
     }
 
     fn keys(names: &[&str]) -> SecretKeys {
-        let mut keys = SecretKeys::default();
-        keys.set(names.iter().copied());
-        keys
+        SecretKeys {
+            keys: Keys::these(names.iter().copied()),
+            ..SecretKeys::default()
+        }
     }
 
     #[test]
@@ -335,10 +385,39 @@ mod tests {
         assert_eq!(kept.request.as_json(), secret.as_json());
     }
 
+    /// As the documentation of [`Secrets`] has it.
+    #[test]
+    fn what_is_not_under_a_secret_key_is_not_found() {
+        let body =
+            r#"{"access_key":"AK","json":"{\"secretKey\":\"SK\"}","list":["secretKey","SK"]}"#;
+        let request = Request::new("c", "/ges?secretKey=SK", Body::from_json(body).unwrap());
+        let kept = SecretKeys::default().keep(request.unwrap());
+        assert_eq!(kept.request.body(), body);
+        assert_eq!(kept.request.url(), "/ges?secretKey=SK");
+        let kept = keys(&["access_key", "json", "list"]).keep(kept.request);
+        let masked = r#"{"access_key":"******","json":"******","list":"******"}"#;
+        assert_eq!(kept.request.body(), masked);
+    }
+
     #[test]
     fn keys_are_compared_without_case_in_any_script() {
         let kept = keys(&["Passwört"]).keep(request(r#"{"PASSWÖRT":1,"passwort":2}"#));
         assert_eq!(kept.request.body(), r#"{"PASSWÖRT":"******","passwort":2}"#);
+    }
+
+    #[test]
+    fn where_nobody_knows_the_keys_every_one_is_secret() {
+        let real = request(r#"[{"a":1},{"b":{"c":"d"}},"e"]"#);
+        let every = SecretKeys {
+            keys: Keys::Every,
+            ..SecretKeys::default()
+        };
+        let kept = every.keep(real.clone());
+        assert_eq!(
+            kept.request.body(),
+            r#"[{"a":"******"},{"b":"******"},"e"]"#
+        );
+        assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
     }
 
     #[test]

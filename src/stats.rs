@@ -51,27 +51,39 @@ const RUNNING_LOOKED_AT: u64 = 10_000;
 /// use jobstore::{Histogram, JobStore};
 /// # let store = JobStore::in_memory()?;
 /// let syncs = store.stats()?.syncs;
-/// for (count, bound) in syncs.counts.iter().zip(Histogram::BOUNDS) {
+/// for (count, bound) in syncs.counts().iter().zip(Histogram::bounds()) {
 ///     println!("{count} took at most {bound:?}");
 /// }
 /// if let Ok(count @ 1..) = u32::try_from(syncs.count()) {
-///     println!("on average {:?}", syncs.sum / count);
+///     println!("on average {:?}", syncs.sum() / count);
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Histogram {
-    /// How many were at most [`Histogram::BOUNDS`]`[n]` and above the bound before; the
-    /// last counts those above all bounds.
-    pub counts: [u64; 17],
-    /// All together.
-    pub sum: Duration,
+    pub(crate) counts: [u64; BOUNDS.len() + 1],
+    pub(crate) sum: Duration,
 }
 
 impl Histogram {
-    /// The upper bounds of the buckets, each inclusive: 10 us to 10 s.
-    pub const BOUNDS: [Duration; 16] = BOUNDS;
+    /// The upper bounds of the buckets, ascending and each inclusive: 10 us to 10 s.
+    #[must_use]
+    pub fn bounds() -> &'static [Duration] {
+        &BOUNDS
+    }
+
+    /// How many durations were at most the bound of the same place and above the one
+    /// before; one more counts those above all bounds.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// All durations together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
 
     /// How many durations were counted.
     #[must_use]

@@ -280,6 +280,16 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","request":{"command":"c","url":"/","body":"#.to_owned(),
         format!(r#"{{"command":"c","url":"/","body":"{}"}}"#, "x".repeat(20 << 20)),
         format!(r#"{{"command":"c","url":"/","body":{}1{}}}"#, "[".repeat(200), "]".repeat(200)),
+        // Two requests, or one and a half.
+        r#"{"jobId":"x","url":"/secret","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","body":"secret","request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
+        r#"{"jobId":"x","url":"/secret","body":1}"#.to_owned(),
+        // A boot is of what a recovery ended, which says nothing more.
+        r#"{"jobId":"x","outcome":{"kind":"failed","boot":3},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"cancelled","boot":3,"code":"secret"},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":3,"detail":null},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":0},"command":"c"}"#.to_owned(),
     ];
     for bad in bad {
         let store = JobStore::in_memory().unwrap();
@@ -323,6 +333,208 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         matches!(purged, Err(Error::BadLine { line: 1, .. })),
         "{purged:?}"
     );
+}
+
+#[test]
+fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
+    const TIME_MAX: u64 = 253_402_300_799_999;
+    const BOOT_MAX: u64 = (1 << 62) - 1;
+    let root = tempfile::tempdir().unwrap();
+    let (store, movie) = open(&root.path().join("store"));
+    movie.submit_as("before", request("c", "1")).unwrap();
+    let line = |at: [u64; 3], boot: u64| {
+        format!(
+            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","boot":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
+            at[0], at[1], at[2]
+        )
+    };
+    for over in [TIME_MAX + 1, 1 << 62, u64::MAX - 1, u64::MAX] {
+        for n in 0..3 {
+            let mut at = [1, 2, 3];
+            at[n] = over;
+            let refused = movie.import(line(at, 1).as_bytes(), ImportOptions::new());
+            let Err(Error::BadLine { line: 1, problem }) = refused else {
+                panic!("{at:?}: {refused:?}");
+            };
+            let name = ["submittedAt", "startedAt", "finishedAt"][n];
+            for said in [name, &over.to_string(), &TIME_MAX.to_string()] {
+                assert!(problem.contains(said), "{problem}");
+            }
+        }
+    }
+    for over in [BOOT_MAX + 1, u64::MAX - 1, u64::MAX] {
+        let refused = movie.import(line([1, 2, 3], over).as_bytes(), ImportOptions::new());
+        let Err(Error::BadLine { line: 1, problem }) = refused else {
+            panic!("{over}: {refused:?}");
+        };
+        for said in ["boot", &over.to_string(), &BOOT_MAX.to_string()] {
+            assert!(problem.contains(said), "{problem}");
+        }
+    }
+    let greatest = line([TIME_MAX; 3], BOOT_MAX);
+    assert_eq!(import(&movie, &greatest).imported, 1);
+    let look = |movie: &Graph, what: &str| {
+        assert_eq!(common::ids(&movie.list(List::new()).unwrap()).len(), 2);
+        let lines = exported(movie, List::new());
+        assert_eq!(lines.lines().nth(1), Some(&*greatest), "{what}");
+        // The time that is shown is the one that is filtered by.
+        let shown = movie.job("x").unwrap().unwrap().submitted_at();
+        for (list, found) in [
+            (List::new().submitted_from(shown), 1),
+            (List::new().submitted_before(shown), 1),
+        ] {
+            assert_eq!(movie.list(list).unwrap().len(), found, "{what}");
+        }
+        let changes = movie.changes(None).unwrap();
+        assert!(changes.into_iter().all(|change| change.is_ok()), "{what}");
+    };
+    look(&movie, "imported");
+    common::pack(&store, &root.path().join("store"));
+    look(&movie, "packed");
+    store.close().unwrap();
+    drop((store, movie));
+    let (store, movie) = open(&root.path().join("store"));
+    look(&movie, "reopened");
+    drop((store, movie));
+    common::lose_index(&root.path().join("store"));
+    let (_store, movie) = open(&root.path().join("store"));
+    look(&movie, "reopened without its index");
+}
+
+#[test]
+fn what_a_line_says_of_an_end_goes_out_as_it_came() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let ends = [
+        r#"{"kind":"failed","code":"c","message":"m","detail":null}"#,
+        r#"{"kind":"succeeded","detail":null}"#,
+        r#"{"kind":"partially_failed","code":"","message":"","resultRef":"","detail":""}"#,
+        r#"{"kind":"failed","message":"\"","resultRef":"r","detail":{"a":[1.0,null]}}"#,
+        r#"{"kind":"cancelled","boot":1}"#,
+        r#"{"kind":"interrupted","boot":4294967296}"#,
+        r#"{"kind":"cancelled","code":"c"}"#,
+        r#"{"kind":"interrupted"}"#,
+    ];
+    let lines: String = ends
+        .iter()
+        .enumerate()
+        .map(|(n, end)| {
+            let request = r#"{"command":"c","url":"/","body":null}"#;
+            format!(
+                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"finishedAt":3}}"#
+            ) + "\n"
+        })
+        .collect();
+    assert_eq!(import(&movie, &lines).imported, ends.len() as u64);
+    assert_eq!(exported(&movie, List::new()), lines);
+}
+
+#[test]
+fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
+    /// Lines, at whose end another takes an id of theirs.
+    struct Late<'a>(&'a Graph, &'a [u8], &'a str);
+    impl std::io::Read for Late<'_> {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.1.read(to)?;
+            if read == 0 {
+                self.0.submit_as(self.2, request("other", "1")).unwrap();
+            }
+            Ok(read)
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let lines: String = (0..10)
+        .map(|n| format!("{{\"jobId\":\"j{n}\",\"command\":\"c\"}}\n"))
+        .collect();
+    let stopped = movie.import(Late(&movie, lines.as_bytes(), "j5"), ImportOptions::new());
+    assert!(
+        matches!(stopped, Err(Error::BadLine { line: 6, .. })),
+        "{stopped:?}"
+    );
+    let there = common::ids(&movie.list(List::new()).unwrap());
+    assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
+    let skip = ImportOptions::new().on_bad_line(OnBadLine::Skip);
+    let lines = lines.replace(":\"j", ":\"k");
+    let done = movie
+        .import(Late(&movie, lines.as_bytes(), "k5"), skip)
+        .unwrap();
+    assert_eq!((done.imported, done.there, done.bad), (9, 0, 1));
+    assert_eq!(done.bad_lines[0].0, 6);
+}
+
+#[test]
+fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
+    /// Lines; with the first of them the graph is dropped.
+    struct Drops<'a>(&'a JobStore, &'a [u8]);
+    impl std::io::Read for Drops<'_> {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            self.0.drop_graph("1", "movie").ok();
+            self.1.read(to)
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let lines = br#"{"jobId":"a","command":"c"}"#;
+    for what in [OnBadLine::Skip, OnBadLine::Stop] {
+        let options = ImportOptions::new().on_bad_line(what);
+        let failed = movie.import(Drops(&store, lines), options);
+        assert!(
+            matches!(failed, Err(Error::GraphDropped { .. })),
+            "{failed:?}"
+        );
+    }
+}
+
+#[test]
+fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
+    /// Refuses what it is given first.
+    struct Once(bool, Vec<u8>);
+    impl std::io::Write for &mut Once {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if !std::mem::replace(&mut self.0, true) {
+                return Err(std::io::Error::other("full"));
+            }
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    fill(&movie, &mut Random(5), 100);
+    let stops = |list: List| {
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        list.body_contains("1").on_progress(move |_| {
+            match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => std::ops::ControlFlow::Continue(()),
+                _ => std::ops::ControlFlow::Break(()),
+            }
+        })
+    };
+    for make in [&|list| list as List, &stops as &dyn Fn(List) -> List] {
+        for list in [List::new as fn() -> List, || List::new().newest_first()] {
+            let whole = {
+                let mut lines = Vec::new();
+                movie
+                    .export(make(list()))
+                    .unwrap()
+                    .write_all(&mut lines)
+                    .unwrap();
+                lines
+            };
+            let mut out = Once(false, Vec::new());
+            let mut export = movie.export(make(list())).unwrap();
+            let failed = export.write_some(&mut out);
+            assert!(matches!(failed, Err(Error::Output { .. })), "{failed:?}");
+            assert_eq!(export.jobs(), 0);
+            assert!(export.cursor().is_none(), "nothing is written");
+            export.write_all(&mut out).unwrap();
+            assert_eq!(export.jobs(), export.of());
+            assert!(out.1 == whole);
+        }
+    }
 }
 
 #[test]

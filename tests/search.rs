@@ -675,3 +675,48 @@ fn a_question_that_is_none_is_refused_and_quotes_no_secret() {
     let error = movie.list(List::new().body_value("", deep)).unwrap_err();
     assert!(matches!(error, Error::TooDeep { what: "value", .. }));
 }
+
+#[test]
+fn a_search_that_is_stopped_at_any_word_comes_to_its_end_and_repeats_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, movie) = thousands(dir.path(), 2);
+    for walk in 0..24 {
+        let [newest_first, counts] = [walk & 1 == 1, walk & 2 == 2];
+        // At the first word, each time, or at a later one.
+        let words = [0, 1, 2, 5, 9, 40][walk >> 2];
+        let mut list = List::new().body_value("/part", "42").limit(70);
+        if newest_first {
+            list = list.newest_first();
+        }
+        if counts {
+            list = list.count_total();
+        }
+        let (mut found, mut calls, mut cursor) = (Vec::new(), 0, None::<Cursor>);
+        loop {
+            let told = AtomicU64::new(0);
+            let next = list.clone().on_progress(move |_| {
+                match told.fetch_add(1, Ordering::Relaxed) < words {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            });
+            let page = match &cursor {
+                None => movie.list(next).unwrap(),
+                Some(cursor) => movie.list(next.cursor(cursor)).unwrap(),
+            };
+            calls += 1;
+            assert!(calls < 1000, "walk {walk} does not come to its end");
+            found.extend(numbers(&page));
+            assert!(page.total().is_none_or(|total| counts && total == 200));
+            cursor = page.next();
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if newest_first {
+            found.reverse();
+        }
+        let expected = (0..20_000).filter(|n| n % 100 == 42);
+        assert!(found.iter().copied().eq(expected), "walk {walk}: {found:?}");
+    }
+}

@@ -238,6 +238,58 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
 }
 
 #[test]
+fn details_of_outcomes_are_masked_at_submit_too() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let options = || small_segments().secrets(Secrets::MaskAtSubmit);
+    let store = options().open(&dir).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let ended = || Outcome::failed("E", "no").with_detail_json(body()).unwrap();
+    for id in ["by-run", "by-id", "queued"] {
+        graph.submit_as(id, request("c", "{}")).unwrap();
+        graph.start(id).unwrap();
+    }
+    graph.attach("by-run").unwrap().complete(ended()).unwrap();
+    graph.complete("by-id", ended()).unwrap();
+    graph.queue().complete("queued", ended()).wait().unwrap();
+    let line = format!(
+        r#"{{"jobId":"imported","request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{}}}}}"#,
+        body()
+    );
+    graph.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    assert_clean_folder(&dir, "at work");
+    let page = graph.list(List::new()).unwrap();
+    for job in page.jobs() {
+        let job = job.unwrap();
+        let outcome = job.outcome().unwrap();
+        assert_eq!(outcome.detail(), Some(MASKED), "{:?}", job.id());
+    }
+    assert_eq!(page.len(), 4);
+    pack(&store, &dir);
+    store.close().unwrap();
+    assert_clean_folder(&dir, "closed");
+    // One that grows beyond its bound as it is masked is refused.
+    let store = options().open(&dir).unwrap();
+    let graph = store.graph("10001", "movie").unwrap();
+    let grows = format!("[{}]", vec![r#"{"secretKey":1}"#; 4000].join(","));
+    let grown = Outcome::succeeded().with_detail_json(&grows).unwrap();
+    let id = graph.submit(request("c", "{}")).unwrap();
+    graph.start(&id).unwrap();
+    let refused = graph.complete(&id, grown).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            jobstore::Error::OutcomeTooLarge { what: "detail", .. }
+        ),
+        "{refused:?}"
+    );
+    let line = format!(
+        r#"{{"request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{grows}}}}}"#
+    );
+    assert!(graph.import(line.as_bytes(), ImportOptions::new()).is_err());
+}
+
+#[test]
 fn requests_are_compared_masked() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -309,9 +361,31 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     let lines = exported(&graph, List::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
     assert!(exported(&graph, List::new(), true).contains(&format!(r#""detail":{}"#, body())));
-    // Into what was masked, the whole ones are no news.
+    // Into what was masked, the whole ones are no news; it is said that they are lost.
     let more = copy.import(real.as_bytes(), ImportOptions::new()).unwrap();
-    assert_eq!((more.imported, more.there), (0, 3));
+    assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
+    assert!(
+        more.to_string()
+            .contains("1 of them with secrets that were left out")
+    );
+    assert!(copy.job("a").unwrap().unwrap().is_redacted());
+    // Masked ones, the same secrets and jobs without any are no such news.
+    for lines in [&masked, &real] {
+        let more = whole
+            .import(lines.as_bytes(), ImportOptions::new())
+            .unwrap();
+        assert_eq!((more.there, more.secrets_left), (3, 0), "{more}");
+    }
+    // Renewed ones are, and so is a line behind its masked one.
+    let renewed = real.replace(CANARY, "renewed");
+    let more = whole
+        .import(renewed.as_bytes(), ImportOptions::new())
+        .unwrap();
+    assert_eq!((more.there, more.secrets_left), (3, 1));
+    let to = store.create_graph("10001", "at once").unwrap();
+    let both = format!("{masked}{real}");
+    let done = to.import(both.as_bytes(), ImportOptions::new()).unwrap();
+    assert_eq!((done.imported, done.there, done.secrets_left), (3, 3, 1));
 }
 
 #[test]
@@ -425,6 +499,171 @@ fn a_backup_works_as_the_store_does_and_logs_show_no_secret() {
         &requests,
         "the backup",
     );
+}
+
+/// The file that says which keys are secret.
+const RECORD: &str = "SECRET-KEYS";
+
+const PASSWORD: &str = r#"{"password":"c4n4ry"}"#;
+const MASKED_PASSWORD: &str = r#"{"password":"******"}"#;
+
+/// Asserts that what goes out of a graph is masked, and that its job is found by its real
+/// request.
+fn assert_knows_passwords(graph: &Graph, what: &str) {
+    let lines = exported(graph, List::new(), false);
+    assert!(!lines.contains(CANARY), "{what}: {lines}");
+    for masked in [
+        format!(r#""body":{MASKED_PASSWORD}"#),
+        format!(r#""detail":{MASKED_PASSWORD}"#),
+    ] {
+        assert!(lines.contains(&masked), "{what}: {lines}");
+    }
+    let found = graph.find(&request("c", PASSWORD)).unwrap();
+    assert_eq!(found.count(), 1, "{what}");
+}
+
+/// A store whose engine named the key, with a job of which both request and outcome hold a
+/// password.
+fn make_with_password(dir: &Path, options: Options) {
+    let store = options.secret_keys(["Password"]).open(dir).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    let id = graph.submit(request("c", PASSWORD)).unwrap();
+    let outcome = Outcome::succeeded().with_detail_json(PASSWORD).unwrap();
+    graph.run(&id).unwrap().complete(outcome).unwrap();
+    assert_knows_passwords(&graph, "as made");
+    store.close().unwrap();
+}
+
+#[test]
+fn a_store_knows_its_secret_keys_whoever_opens_it() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    make_with_password(&dir, small_segments());
+    assert_eq!(mode(&dir.join(RECORD)), 0o600);
+    let open = |options: Options, dir: &Path| {
+        let store = options.open(dir).unwrap();
+        let graph = store.graph("10001", "movie").unwrap();
+        (store, graph)
+    };
+    let (store, graph) = open(small_segments(), &dir);
+    assert_knows_passwords(&graph, "opened without naming any");
+    let line =
+        r#"{"jobId":"imported","request":{"command":"i","url":"","body":{"PASSWORD":"c4n4ry"}}}"#;
+    graph.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    assert!(!listed(&graph).contains(CANARY));
+    let copy = root.path().join("copy");
+    store.backup(&copy).unwrap();
+    assert_closed_to_others(&copy);
+    store.close().unwrap();
+    let (_store, graph) = open(small_segments(), &copy);
+    assert_knows_passwords(&graph, "a backup");
+    // One of both may be named alone, and counts from then on.
+    let (store, graph) = open(small_segments().secrets(Secrets::MaskAtSubmit), &dir);
+    assert_knows_passwords(&graph, "with another policy");
+    store.close().unwrap();
+    let (store, graph) = open(small_segments().secret_keys(["password", "token"]), &dir);
+    let id = graph
+        .submit(request("t", r#"{"token":1,"password":2}"#))
+        .unwrap();
+    store.close().unwrap();
+    let (store, graph) = open(small_segments(), &dir);
+    let job = graph.job(&id).unwrap().unwrap();
+    assert_eq!(
+        job.request().body(),
+        r#"{"token":"******","password":"******"}"#
+    );
+    graph
+        .submit_as("later", request("t", r#"{"Token":"c4n4ry"}"#))
+        .unwrap();
+    assert!(graph.job("later").unwrap().unwrap().is_redacted());
+    store.close().unwrap();
+}
+
+#[test]
+fn a_store_whose_keys_are_the_usual_ones_has_no_record_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for options in [
+        small_segments(),
+        small_segments().secret_keys(["accessKey", "secretKey"]),
+        small_segments().secrets(Secrets::MaskOnOutput),
+    ] {
+        options.open(dir.path()).unwrap().close().unwrap();
+        assert!(!dir.path().join(RECORD).exists());
+    }
+    let none = [""; 0];
+    let own = small_segments().secret_keys(none);
+    own.open(dir.path()).unwrap().close().unwrap();
+    let store = small_segments().open(dir.path()).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    graph
+        .submit(request("c", r#"{"accessKey":"shown"}"#))
+        .unwrap();
+    assert!(listed(&graph).contains("shown"));
+}
+
+#[test]
+fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let other = root.path().join("other");
+    make_with_password(&other, small_segments());
+    for (n, policy) in [Secrets::MaskOnOutput, Secrets::MaskAtSubmit]
+        .into_iter()
+        .cycle()
+        .take(6)
+        .enumerate()
+    {
+        let dir = root.path().join(n.to_string());
+        let at = dir.join(RECORD);
+        make_with_password(&dir, small_segments().secrets(policy));
+        let sound = std::fs::read(&at).unwrap();
+        match n / 2 {
+            0 => {
+                let text = String::from_utf8(sound).unwrap();
+                std::fs::write(&at, text.replace("password", "passw0rd")).unwrap();
+            }
+            1 => std::fs::write(&at, "").unwrap(),
+            _ => drop(std::fs::copy(other.join(RECORD), &at).unwrap()),
+        }
+        let what = format!("case {n}");
+        for options in [small_segments(), small_segments().secret_keys(["password"])] {
+            let refused = options.open(&dir).unwrap_err();
+            assert!(
+                matches!(&refused, jobstore::Error::Damaged { file, .. } if *file == at),
+                "{what}: {refused:?}"
+            );
+        }
+        let report = JobStore::verify(&dir).unwrap();
+        assert_eq!(report.damage.len(), 1, "{what}: {report}");
+        assert_eq!(report.damage[0].file, at, "{what}");
+        let repaired = JobStore::repair(&dir).unwrap();
+        assert_eq!((repaired.jobs, repaired.events), (0, 0), "{what}");
+        let aside = format!("{RECORD}.1.damaged");
+        assert_eq!(repaired.set_aside, [dir.join(aside)], "{what}");
+        assert!(JobStore::verify(&dir).unwrap().is_sound(), "{what}");
+
+        // Until somebody names them again, every key is one.
+        let store = small_segments().open(&dir).unwrap();
+        let graph = store.graph("10001", "movie").unwrap();
+        let lines = exported(&graph, List::new(), false);
+        assert!(!lines.contains(CANARY), "{what}: {lines}");
+        let body = r#"{"a":"c4n4ry","b":["c4n4ry"]}"#;
+        let id = graph.submit(request("c", body)).unwrap();
+        assert!(!listed(&graph).contains(CANARY), "{what}");
+        // The policy is believed as far as it can be read, else it is the stricter one.
+        let job = graph.job(&id).unwrap().unwrap();
+        let keeps = n / 2 == 0 && policy == Secrets::MaskOnOutput;
+        assert_eq!(job.is_redacted(), !keeps, "{what}");
+        store.close().unwrap();
+        let named = small_segments().secret_keys(["password"]);
+        named.secrets(policy).open(&dir).unwrap().close().unwrap();
+        let store = small_segments().open(&dir).unwrap();
+        let graph = store.graph("10001", "movie").unwrap();
+        assert_knows_passwords(&graph, &what);
+        graph
+            .submit_as("open", request("c", r#"{"a":"shown"}"#))
+            .unwrap();
+        assert!(listed(&graph).contains("shown"), "{what}");
+    }
 }
 
 fn mode(path: &Path) -> u32 {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::graph_state::GraphState;
 use crate::engine::read::Snapshot;
-use crate::engine::scan::{Ended, Finds, Scan};
+use crate::engine::scan::{Ended, Finds, Progress, Scan};
 use crate::engine::status::{Selection, States};
 use crate::error::Result;
 use crate::graph::Graph;
@@ -120,52 +120,59 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
 }
 
 fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<Page> {
-    let matcher = list.matcher()?;
-    let all = {
+    // Before the place where it goes on jobs are counted only, and at the end: who stops the
+    // count has the page.
+    let (ahead, before) = {
         let state = graph.core.state.read();
         let order = Order {
             state: &state,
             states: list.wanted(),
             newest_first: list.newest_first,
         };
-        // The total is that of the whole list.
-        let begin = from.filter(|_| !list.count_total);
-        let all = order.select(begin, 0, u64::MAX >> 1);
-        Snapshot::take(&state, all)
+        let ahead = Snapshot::take(&state, order.select(from, 0, u64::MAX >> 1));
+        let is_counted = from.is_some() && list.count_total;
+        let before = is_counted.then(|| {
+            let all = order.select(None, 0, u64::MAX >> 1);
+            Snapshot::take(&state, all.within(&[order.between(None, from)]))
+        });
+        (ahead, before)
     };
-    let scan = Scan {
-        engine: graph.engine(),
-        graph: &graph.core,
-        filter: &list.filter,
-        matcher,
-        snapshot: &all,
-        newest_first: list.newest_first,
-        on_progress: list.on_progress.as_ref(),
+    let scan = |snapshot| -> Result<Scan<'_>> {
+        Ok(Scan {
+            engine: graph.engine(),
+            graph: &graph.core,
+            filter: &list.filter,
+            matcher: list.matcher()?,
+            snapshot,
+            newest_first: list.newest_first,
+        })
     };
+    let scan_before = before.as_ref().map(scan).transpose()?;
+    let scan = scan(&ahead)?;
+    let jobs_before = scan_before.as_ref().map(Scan::jobs);
+    let jobs = scan.jobs();
+    let mut progress = Progress::new(list.on_progress.as_ref());
+    progress.of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
     let mut finds = Finds {
-        from,
         pass: pass.saturating_add(list.offset),
         show: list.limit,
         count_all: list.count_total,
         ..Finds::default()
     };
-    let ended = scan.run(&mut finds)?;
+    let mut ended = scan.run(&jobs, &mut finds, &mut progress)?;
+    let (next, pass) = match (finds.next, ended) {
+        (Some(next), _) => (Some(next + u64::from(list.newest_first)), 0),
+        (None, Ended::AtEnd) => (None, 0),
+        (None, Ended::Full(at) | Ended::Stopped(at)) => (Some(at), finds.pass),
+    };
+    let shown = std::mem::take(&mut finds.shown);
+    let is_stopped = matches!(ended, Ended::Stopped(_)) && shown.len < list.limit;
+    if let (Ended::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
+        finds.show = 0;
+        ended = scan.run(jobs, &mut finds, &mut progress)?;
+    }
     let is_whole = ended == Ended::AtEnd;
     let total = (list.count_total && is_whole).then_some(finds.matched);
-    let is_shown = |sequence: u64| sequence + u64::from(list.newest_first);
-    let (next, pass) = match (finds.next, ended) {
-        (Some(next), _) => (Some(is_shown(next)), 0),
-        (None, Ended::AtEnd) => (None, 0),
-        // Before where it was to begin it has only counted.
-        (None, Ended::Full(at) | Ended::Stopped(at)) => {
-            let begin = from.unwrap_or(at);
-            let at = match list.newest_first {
-                true => at.min(begin),
-                false => at.max(begin),
-            };
-            (Some(at), finds.pass)
-        }
-    };
     // That changes only at open.
     let set_aside = {
         let state = graph.core.state.read();
@@ -176,7 +183,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         };
         state.set_aside_in(|| order.between(from, next))
     };
-    let mut snapshot = finds.shown.of(all);
+    let mut snapshot = shown.of(ahead);
     snapshot.newest_first = list.newest_first;
     Ok(Page {
         graph: graph.clone(),
@@ -184,7 +191,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         total,
         set_aside,
         next: next.map(|next| Cursor::passing(&graph.core, list, next, pass)),
-        is_stopped: matches!(ended, Ended::Stopped(_)),
+        is_stopped,
     })
 }
 

@@ -25,12 +25,14 @@ use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::options::Options;
+use crate::secrets::Keys;
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
 use crate::storage::names;
+use crate::storage::secret_keys;
 use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
 use crate::sync::{channel, thread};
@@ -77,7 +79,7 @@ impl IndexHome<'_> {
 
 /// Opens a store whatever its disk, its lock and its index are.
 pub(super) fn open(
-    options: Options,
+    mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
     home: IndexHome<'_>,
@@ -90,6 +92,8 @@ pub(super) fn open(
             store
         }
     };
+    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
+    options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
@@ -116,6 +120,13 @@ pub(super) fn open(
     for name in &files.useless {
         disk.remove(name)
             .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+    }
+    if options.secret_keys.keys == Keys::Every {
+        tracing::warn!("every key is secret until some are named: the record of them was damaged");
+    }
+    // Before anything is recorded that they hold for.
+    if options.secret_keys != recorded {
+        secret_keys::write(&*disk, store, &options.secret_keys)?;
     }
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     if let Err(error) = spare.make_reserve(&*disk) {

@@ -96,6 +96,8 @@ pub(crate) enum Action {
     Import {
         graph: Arc<GraphCore>,
         jobs: Vec<Imported>,
+        /// Whether those behind one that is refused are left out.
+        stops: bool,
     },
     Purge {
         graph: Arc<GraphCore>,

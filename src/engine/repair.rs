@@ -23,6 +23,7 @@ use crate::storage::event::Event;
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
+use crate::storage::secret_keys;
 
 /// What a repair did.
 #[derive(Default)]
@@ -65,6 +66,10 @@ pub(crate) fn repair(
     if survey.identity_is_damaged {
         repair.keep(names::STORE)?;
         identity::create(disk, survey.store)?;
+    }
+    if survey.secret_keys_are_damaged {
+        repair.keep(names::SECRET_KEYS)?;
+        secret_keys::replace_damaged(disk, survey.store)?;
     }
     for name in &survey.unreadable {
         repair.keep(name)?;

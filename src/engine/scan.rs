@@ -123,8 +123,6 @@ impl Filter {
 /// What a scan is to find, and what it has found.
 #[derive(Default)]
 pub(crate) struct Finds {
-    /// What lies before this place of the list is counted only.
-    pub(crate) from: Option<u64>,
     /// Matches that are still to be passed over.
     pub(crate) pass: u64,
     /// Matches to be shown, at most.
@@ -144,7 +142,7 @@ pub(crate) struct Finds {
 pub(crate) struct Shown {
     /// In the order of the list: 32 neighbours, and a bit for each that is shown.
     words: Vec<(u64, u32)>,
-    len: u64,
+    pub(crate) len: u64,
 }
 
 impl Shown {
@@ -168,14 +166,9 @@ impl Shown {
 }
 
 impl Finds {
-    fn take(&mut self, sequence: u64, newest_first: bool) {
+    fn take(&mut self, sequence: u64) {
         self.matched += 1;
-        let is_before = self.from.is_some_and(|from| match newest_first {
-            true => sequence >= from,
-            false => sequence < from,
-        });
-        if is_before {
-        } else if self.pass > 0 {
+        if self.pass > 0 {
             self.pass -= 1;
         } else if self.shown.len < self.show {
             self.shown.push(sequence);
@@ -209,21 +202,30 @@ pub(crate) struct Scan<'s> {
     /// Of the states asked for.
     pub(crate) snapshot: &'s Snapshot,
     pub(crate) newest_first: bool,
-    pub(crate) on_progress: Option<&'s OnProgress>,
 }
 
 /// What who waits is told, and when.
-struct Progress<'s> {
-    call: Option<&'s OnProgress>,
-    of: u64,
+pub(crate) struct Progress<'s> {
+    pub(crate) call: Option<&'s OnProgress>,
+    pub(crate) of: u64,
     looked_at: u64,
     told: u64,
 }
 
-impl Progress<'_> {
-    /// Says how far the scan is; whether it is to end there.
+impl<'s> Progress<'s> {
+    pub(crate) fn new(call: Option<&'s OnProgress>) -> Progress<'s> {
+        Progress {
+            call,
+            of: 0,
+            looked_at: 0,
+            told: 0,
+        }
+    }
+
+    /// Says how far the scan is; whether it is to end there. Each word is of jobs that were
+    /// looked at since the last, so that who ends it at any word comes on.
     fn tell(&mut self, finds: &Finds, after: u64) -> bool {
-        let Some(call) = self.call else {
+        let Some(call) = self.call.filter(|_| self.looked_at > self.told) else {
             return false;
         };
         if self.looked_at - self.told < after && self.looked_at < self.of {
@@ -253,21 +255,24 @@ struct Piece {
 }
 
 impl Scan<'_> {
-    /// Goes through the jobs in the order of the list until enough is found.
-    pub(crate) fn run(&self, finds: &mut Finds) -> Result<Ended> {
+    /// The jobs that it goes through: those that memory does not rule out.
+    pub(crate) fn jobs(&self) -> Cow<'_, Selection> {
         let selection = &self.snapshot.selection;
-        let selection = match self.filter.submitted.is_any() {
+        match self.filter.submitted.is_any() {
             true => Cow::Borrowed(selection),
             false => {
                 Cow::Owned(selection.within(&self.snapshot.not_ruled_out(&self.filter.submitted)))
             }
-        };
-        let mut progress = Progress {
-            call: self.on_progress,
-            of: selection.len,
-            looked_at: 0,
-            told: 0,
-        };
+        }
+    }
+
+    /// Goes through these jobs in the order of the list until enough is found.
+    pub(crate) fn run(
+        &self,
+        selection: &Selection,
+        finds: &mut Finds,
+        progress: &mut Progress<'_>,
+    ) -> Result<Ended> {
         let asks_texts = !self.filter.texts.is_any();
         let mut rows = if asks_texts { WINDOW_ROWS_MIN } else { 1 };
         let mut place = match self.newest_first {
@@ -275,25 +280,25 @@ impl Scan<'_> {
             false => 0,
         };
         loop {
-            let window = self.window(&selection, place, rows);
+            let window = self.window(selection, place, rows);
             let Some(&(last, _)) = window.last() else {
                 return Ok(Ended::AtEnd);
             };
             place = self.behind(last);
             let kept = self.narrow(&window)?;
             let ended = match asks_texts && !kept.is_empty() {
-                true => self.read(&window, &kept, finds, &mut progress)?,
+                true => self.read(&window, &kept, finds, progress)?,
                 false => {
-                    kept.iter().for_each(|&s| finds.take(s, self.newest_first));
+                    kept.iter().for_each(|&s| finds.take(s));
                     progress.looked_at += window.len() as u64;
                     let after = if asks_texts { 0 } else { TOLD_JOBS };
-                    self.ended(place, finds, &mut progress, after)
+                    self.ended(place, finds, progress, after)
                 }
             };
             match ended {
                 // Nothing is left that could be found.
                 Some(Ended::Full(at) | Ended::Stopped(at))
-                    if self.next(&selection, at).is_none() =>
+                    if self.next(selection, at).is_none() =>
                 {
                     return Ok(Ended::AtEnd);
                 }
@@ -426,6 +431,7 @@ impl Scan<'_> {
             }
         };
         let before = progress.looked_at;
+        let first = window.first().map_or(0, |&(first, _)| first + 1);
         let last = window.last().map_or(0, |&(last, _)| self.behind(last));
         let mut taken = 0;
         let read = in_order(count, threads, make, |piece: &mut Piece| {
@@ -438,13 +444,14 @@ impl Scan<'_> {
             let looked_at;
             let place = match self.newest_first {
                 true => {
-                    found.iter().rev().for_each(|&s| finds.take(s, true));
-                    let place = cuts[n].max(last);
+                    found.iter().rev().for_each(|&s| finds.take(s));
+                    // The stretch that comes first may be an empty one behind all jobs.
+                    let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place
                 }
                 false => {
-                    found.iter().for_each(|&s| finds.take(s, false));
+                    found.iter().for_each(|&s| finds.take(s));
                     let place = cuts[n + 1].min(last);
                     looked_at = window.partition_point(|&(s, _)| s < place);
                     place

@@ -23,6 +23,7 @@ use crate::storage::frame::{Binding, frames_anywhere};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::Pack;
+use crate::storage::secret_keys;
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
 
 /// What lies between two log sequence numbers, both inclusive.
@@ -75,6 +76,8 @@ pub(crate) struct Survey {
     pub(crate) store: StoreId,
     /// Whether the file `STORE` is damaged or missing.
     pub(crate) identity_is_damaged: bool,
+    /// Whether the file `SECRET-KEYS` is damaged.
+    pub(crate) secret_keys_are_damaged: bool,
     pub(crate) closed: Option<Closed>,
     /// Whether `CLOSED` does not fit the log, or is damaged.
     pub(crate) closed_is_damaged: bool,
@@ -111,6 +114,11 @@ impl Survey {
                 (store_of_files(disk, &names)?, true)
             }
         };
+        let keys = secret_keys::read(disk, store);
+        let secret_keys_are_damaged = keys.is_err();
+        if let Err(error) = keys {
+            note(&mut damage, &error, 0, 0)?;
+        }
         let (closed, closed_is_damaged) = match identity::read_closed(disk, store) {
             Ok(closed) => (closed, false),
             Err(error) => {
@@ -121,6 +129,7 @@ impl Survey {
         let mut survey = Survey {
             store,
             identity_is_damaged,
+            secret_keys_are_damaged,
             closed,
             closed_is_damaged,
             stretches: Vec::new(),

@@ -26,6 +26,7 @@ use crate::storage::hostile::{self, AnyPack};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::{BlockPlace, Pack};
+use crate::storage::secret_keys;
 use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 
 /// The store that everything here is of.
@@ -527,7 +528,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Bytes as the two small texts, also behind a right checksum.
+/// Bytes as the three small texts, also behind a right checksum.
 pub fn identity(input: &[u8]) {
     for content in [input.to_vec(), hostile::checked_text(input)] {
         match identity::read(&file(names::STORE, &content)) {
@@ -546,6 +547,16 @@ pub fn identity(input: &[u8]) {
                 let again: Option<Closed> =
                     identity::read_closed(&disk, STORE).expect("it is read");
                 assert_eq!(again, Some(end));
+            }
+            Ok(None) => panic!("a file that is there is taken for none"),
+            Err(error) => check_error(&error),
+        }
+        match secret_keys::read(&file(names::SECRET_KEYS, &content), STORE) {
+            Ok(Some(keys)) => {
+                let disk = Memory::default();
+                secret_keys::write(&disk, STORE, &keys).expect("it is written");
+                let again = secret_keys::read(&disk, STORE).expect("it is read");
+                assert!(again == Some(keys));
             }
             Ok(None) => panic!("a file that is there is taken for none"),
             Err(error) => check_error(&error),

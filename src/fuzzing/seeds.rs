@@ -23,6 +23,7 @@ use crate::id::OwnIds;
 use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
+use crate::secrets::SecretKeys;
 use crate::storage::block::{Block, Scratch, Seed};
 use crate::storage::codec::{self, put_var};
 use crate::storage::disk::memory::Memory;
@@ -33,6 +34,7 @@ use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
 use crate::storage::pack::BlockPlace;
 use crate::storage::purged::{self, IdHash, PurgedJob};
+use crate::storage::secret_keys;
 
 struct Seeds(Vec<(&'static str, String, Vec<u8>)>);
 
@@ -430,6 +432,7 @@ fn texts(seeds: &mut Seeds) {
         lsn: 70,
     };
     identity::write_closed(&disk, STORE, &Closed { end, index: None }).expect("it is written");
+    secret_keys::write(&disk, STORE, &SecretKeys::default()).expect("it is written");
     for (name, content) in files_of(&disk) {
         let bare = content.len() - "crc 01234567\n".len();
         seeds.add(

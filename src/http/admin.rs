@@ -258,6 +258,7 @@ async fn import(
     let report = json!({
         "imported": report.imported,
         "there": report.there,
+        "secretsLeft": report.secrets_left,
         "skipped": report.bad,
         "badLines": bad,
         "lines": report.lines,

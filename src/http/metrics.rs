@@ -183,7 +183,7 @@ impl Text {
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.metric(name, "histogram", help);
         let mut count = 0;
-        for (bound, counted) in Histogram::BOUNDS.iter().zip(histogram.counts) {
+        for (bound, counted) in Histogram::bounds().iter().zip(histogram.counts()) {
             count += counted;
             let bound = bound.as_secs_f64();
             self.line(format_args!(

@@ -157,8 +157,8 @@ impl<'a> Event<'a> {
     }
 
     /// Whether a store may have written it. A checksum that is right by chance, or
-    /// was made right, vouches for anything.
-    fn is_possible(&self) -> bool {
+    /// was made right, vouches for anything. What is not possible is never written.
+    pub(super) fn is_possible(&self) -> bool {
         let fits = |number: u64| number < NUMBER_MAX;
         match *self {
             Event::Submitted {

@@ -2,7 +2,8 @@
 //!
 //! Owns: the frame's header and checksum. Must not know: what events mean, which
 //! file it lies in beyond that file's epoch.
-//! Promise: a frame reads as valid only in the place it was written to.
+//! Promise: a frame reads as valid only in the place it was written to; one that could
+//! not be read back is known before it is written.
 
 use crc32fast::Hasher;
 
@@ -43,6 +44,7 @@ impl Binding {
 pub(crate) struct Builder {
     pub(super) bytes: Vec<u8>,
     pub(super) count: u32,
+    pub(super) is_unreadable: bool,
 }
 
 impl Builder {
@@ -50,10 +52,12 @@ impl Builder {
         self.bytes.clear();
         self.bytes.resize(HEADER_BYTES, 0);
         self.count = 0;
+        self.is_unreadable = false;
     }
 
     /// Adds an event and returns where it ends, counted from the frame's start.
     pub(crate) fn push(&mut self, event: &Event<'_>) -> usize {
+        self.is_unreadable |= !event.is_possible();
         event.encode_into(&mut self.bytes);
         self.count += 1;
         self.bytes.len()
@@ -65,6 +69,12 @@ impl Builder {
 
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether an event is in it that no reader believes: then nobody could read the log
+    /// any more.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.is_unreadable
     }
 
     /// Gives back what a refused write reserved.
@@ -309,6 +319,26 @@ mod tests {
                 }
             )
         );
+    }
+
+    #[test]
+    fn what_no_reader_believes_is_known_before_it_is_written() {
+        let mut builder = Builder::default();
+        let started = |time_ms| Event::Started {
+            graph: 0,
+            sequence: 1,
+            time_ms,
+        };
+        for (time_ms, is_unreadable) in [(NUMBER_MAX - 1, false), (NUMBER_MAX, true)] {
+            builder.clear();
+            builder.push(&started(time_ms));
+            builder.push(&started(1));
+            assert_eq!(builder.is_unreadable(), is_unreadable);
+            let bytes = builder.finish(binding(5), 1, 0).to_vec();
+            let frame = Frame::parse(&bytes, binding(5)).unwrap();
+            let is_read = frame.events(|_, _, _| Ok::<(), ()>(()));
+            assert_eq!(is_read, Ok(!is_unreadable));
+        }
     }
 
     #[test]

@@ -28,7 +28,11 @@ pub(crate) fn frame(
 ) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
     bytes.extend_from_slice(payload);
-    let mut builder = Builder { bytes, count };
+    let mut builder = Builder {
+        bytes,
+        count,
+        ..Builder::default()
+    };
     builder.finish(binding, first_lsn, synced_lsn).to_vec()
 }
 

@@ -1,16 +1,16 @@
 //! Which store this is, and where its log ended when it was closed.
 //!
-//! Owns: the files `STORE` and `CLOSED`, small texts with a checksum that people
-//! can read. Must not know: segments.
+//! Owns: the files `STORE` and `CLOSED`. Must not know: segments.
 //! Promise: a store is never taken for another one, nor a cut log for a whole one
 //! after a clean close.
 
 use std::io;
 
 use crate::error::{Error, Result};
-use crate::storage::disk::{self, Disk};
+use crate::storage::disk::Disk;
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::names;
+use crate::storage::text::{self, field};
 
 /// The format this release writes, and the latest it reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -26,7 +26,7 @@ pub(crate) struct StoreId(pub(crate) u128);
 
 /// Makes a new identity durable.
 pub(crate) fn create(disk: &dyn Disk, id: StoreId) -> Result<()> {
-    write(disk, names::STORE, &text(FORMAT, (0, 0), id))
+    text::write(disk, names::STORE, &text(FORMAT, (0, 0), id))
 }
 
 /// The text of an identity: its format, what it has that may be passed over by who does
@@ -41,7 +41,7 @@ pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: Stor
 
 /// The identity of the store in this folder; `None` when it holds none.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
-    let Some(found_text) = read_checked(disk, names::STORE)? else {
+    let Some(found_text) = text::read(disk, names::STORE, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
     let path = disk.path(names::STORE);
@@ -148,13 +148,13 @@ impl Closed {
 }
 
 pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Result<()> {
-    write(disk, names::CLOSED, &closed.text(id))
+    text::write(disk, names::CLOSED, &closed.text(id))
 }
 
 /// Where the log must end, and with which index; `None` when the store was not
 /// closed.
 pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
-    let Some(text) = read_checked(disk, names::CLOSED)? else {
+    let Some(text) = text::read(disk, names::CLOSED, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
     // What is not exactly as it is written is not readable.
@@ -178,39 +178,6 @@ pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
         other => other.and_then(|()| disk.sync_names()),
     };
     removed.map_err(|e| Error::io("remove", disk.path(names::CLOSED), &e))
-}
-
-fn field<'a>(line: Option<&'a str>, name: &str) -> Option<&'a str> {
-    line?.strip_prefix(name)?.strip_prefix(' ')
-}
-
-fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
-    let crc = crc32fast::hash(text.as_bytes());
-    let content = format!("{text}crc {crc:08x}\n");
-    disk::write_whole(disk, name, content.as_bytes())
-        .map_err(|e| Error::io("write", disk.path(name), &e))
-}
-
-fn read_checked(disk: &dyn Disk, name: &str) -> Result<Option<String>> {
-    let path = disk.path(name);
-    let content = match disk::read_whole(disk, name, FILE_BYTES_MAX) {
-        Ok(content) => content,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            return Err(Error::damaged(path, FILE_BYTES_MAX, "it is too long"));
-        }
-        Err(e) => return Err(Error::io("read", path, &e)),
-    };
-    let checked = String::from_utf8(content).ok().and_then(|content| {
-        let at = content.rfind("crc ")?;
-        let (text, crc) = content.split_at(at);
-        let expected = format!("crc {:08x}\n", crc32fast::hash(text.as_bytes()));
-        (crc == expected).then(|| text.to_owned())
-    });
-    match checked {
-        Some(text) => Ok(Some(text)),
-        None => Err(Error::damaged(path, 0, "the checksum does not match")),
-    }
 }
 
 #[cfg(test)]
@@ -247,7 +214,7 @@ mod tests {
                 ("lsn 3\n", "lsn 3\r\n"),
             ] {
                 // With a checksum that fits.
-                write(&disk, names::CLOSED, &text.replace(from, to)).unwrap();
+                text::write(&disk, names::CLOSED, &text.replace(from, to)).unwrap();
                 assert!(read_closed(&disk, id).is_err(), "{from:?} as {to:?}");
             }
         }

@@ -3,7 +3,8 @@
 //! Owns: the segment that is written to, and the order of writes and syncs. Must not
 //! know: what events mean.
 //! Promise: durable before acknowledged: when [`Log::sync`] has returned Ok, all
-//! appended frames survive a power cut; a failed write or sync is never retried.
+//! appended frames survive a power cut; a failed write or sync is never retried; what
+//! could not be read back is never written.
 
 use std::sync::Arc;
 
@@ -137,6 +138,11 @@ impl Log {
         frame: &mut Builder,
         room: Room,
     ) -> Result<Appended, AppendError> {
+        if frame.is_unreadable() {
+            return Err(AppendError::Refused(Error::InvalidUse {
+                what: "the write could not be read back and was refused; please report this",
+            }));
+        }
         let len = frame.len() as u64;
         let has_room = self.end + len <= self.capacity;
         let sealed = if !has_room || (self.on_reserve && room == Room::Ordinary) {

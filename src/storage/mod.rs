@@ -20,5 +20,7 @@ pub(crate) mod pack;
 pub(crate) mod pack_writer;
 pub(crate) mod purged;
 pub(crate) mod revocable;
+pub(crate) mod secret_keys;
 pub(crate) mod segment;
 pub(crate) mod spare;
+mod text;

@@ -9,6 +9,8 @@ use crate::storage::event::NUMBER_MAX;
 pub(crate) const STORE: &str = "STORE";
 /// Where the log ended at the last clean close; gone while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
+/// Which keys are secret, where others than the usual ones are.
+pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 /// Zeros: room in the log for what must go on when the disk is full.
@@ -58,6 +60,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
     [
         STORE,
         CLOSED,
+        SECRET_KEYS,
         LOCK,
         RESERVE,
         INDEX,

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use jobstore::{Body, JobStore, Request};
+use jobstore::{Body, JobStore, Outcome, Request};
 
 use crate::tool::{Place, request};
 
@@ -82,6 +82,65 @@ fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
     let said = place.run(&["list", "--data", "."]).said(2);
     assert!(said.contains("is no store"), "{said}");
     assert!(said.contains("there is one in ./store"), "{said}");
+}
+
+#[test]
+fn a_store_says_itself_which_keys_are_secret() {
+    let place = Place::new();
+    let body = r#"{"password":"hunter2"}"#;
+    let secret = crate::common::request("import", body);
+    let options = JobStore::options().secret_keys(["password"]);
+    let store = options.open(place.store()).unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    movie.submit_as("job", secret.clone()).unwrap();
+    let outcome = Outcome::succeeded().with_detail_json(body).unwrap();
+    movie.run("job").unwrap().complete(outcome).unwrap();
+    store.close().unwrap();
+    let shows = ["show", "job", "--format", "json"];
+    let shown = place.run(&shows).fine();
+    assert!(
+        shown.contains(r#""detail":{"password":"******"}"#),
+        "{shown}"
+    );
+    let wire = secret.as_json();
+    let found = place.fed(&["find", "-", "--format", "jsonl"], wire.as_bytes());
+    assert!(found.fine().contains(r#""jobId":"job""#));
+    let line = format!(r#"{{"jobId":"imported","request":{wire}}}"#);
+    let import = ["import", "--graph", "10001/movie", "-"];
+    place.fed(&import, line.as_bytes()).fine();
+    for arguments in [&["list", "--format", "json"][..], &["export"], &shows] {
+        let shown = place.run(arguments).fine();
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    let revealed = place.run(&["export", "--reveal-secrets"]).fine();
+    assert_eq!(revealed.matches("hunter2").count(), 3, "{revealed}");
+    // Others that are named take their place, and stay.
+    place.run(&["list", "--secret-keys", "Token,n"]).fine();
+    let shown = place.run(&shows).fine();
+    assert!(
+        shown.contains(r#""detail":{"password":"hunter2"}"#),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_import_at_rest_keeps_no_secret_where_the_store_keeps_none() {
+    let place = Place::new();
+    let options = JobStore::options().secrets(jobstore::Secrets::MaskAtSubmit);
+    options.open(place.store()).unwrap().close().unwrap();
+    let line = concat!(
+        r#"{"jobId":"a","request":{"command":"c","url":"","body":{"secretKey":"hunter2"}},"#,
+        r#""outcome":{"kind":"failed","detail":{"accessKey":"hunter2"}}}"#
+    );
+    let arguments = ["import", "--graph", "10001/movie", "-"];
+    place.fed(&arguments, line.as_bytes()).fine();
+    let revealed = place.run(&["export", "--reveal-secrets"]).fine();
+    assert!(!revealed.contains("hunter2"), "{revealed}");
+    assert!(revealed.contains(r#""redacted":true"#), "{revealed}");
+    for name in crate::common::files_ending(&place.store(), ".segment") {
+        let bytes = std::fs::read(name).unwrap();
+        assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
+    }
 }
 
 #[test]

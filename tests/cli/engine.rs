@@ -144,6 +144,20 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
     store.close().unwrap();
 }
 
+#[test]
+fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
+    let place = Place::filled();
+    let store = crate::tool::open(&place.store());
+    let _control = store.control().unwrap();
+    let said = place.run(&["list", "--secret-keys", "n"]).said(2);
+    assert!(said.contains("up to it"), "{said}");
+    assert!(said.contains("leave --secret-keys"), "{said}");
+    let mut command = place.command(&["show", "done"]);
+    let told = command.env("JOBSTORE_SECRET_KEYS", "n").output().unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    place.run(&["list"]).fine();
+}
+
 /// Ages and times that have passed change from run to run.
 fn without_ages(text: &str) -> String {
     const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];

@@ -126,7 +126,7 @@ fn metrics_are_text_that_prometheus_reads() {
         .filter(|line| line.starts_with("jobstore_commit_wait_seconds_bucket"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
         .collect();
-    assert_eq!(buckets.len(), stats.commit_waits.counts.len());
+    assert_eq!(buckets.len(), stats.commit_waits.counts().len());
     assert!(buckets.is_sorted());
     assert_eq!(*buckets.last().unwrap(), stats.commit_waits.count());
     assert!(text.contains("jobstore_commit_wait_seconds_bucket{le=\"0.00001\"}"));

@@ -159,14 +159,14 @@ fn search(
     loop {
         let sought = Sought {
             filters: &arguments.filters,
-            limit: (arguments.limit - jobs).min(JOBS),
+            limit: arguments.limit.saturating_sub(jobs).min(JOBS),
             cursor: cursor.as_deref(),
         };
         let stretch = access.search(graph, &sought, each)?;
         (jobs, looked_at) = (jobs + stretch.found, looked_at + stretch.looked_at);
         bar.at(looked_at, Some(looked_at + stretch.left));
         cursor = stretch.next;
-        if cursor.is_none() || jobs == arguments.limit {
+        if cursor.is_none() || jobs >= arguments.limit {
             let more = cursor.map(|next| format!("go on with --cursor {next}"));
             return Ok(Found { jobs, more });
         }

@@ -91,6 +91,13 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     if unnamed > 0 {
         output::note(&format!("and {} more bad lines", output::grouped(unnamed)));
     }
+    if done.secrets_left > 0 {
+        output::note(&format!(
+            "{} stayed without the secrets of their lines: import them into a graph that has not \
+             got them",
+            output::jobs(done.secrets_left)
+        ));
+    }
     output::note(&format!(
         "imported {}; {} there already, {} passed over",
         output::jobs(done.imported),

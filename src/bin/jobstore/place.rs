@@ -32,8 +32,8 @@ pub(crate) struct Place {
         hide_env_values = true
     )]
     data: Option<PathBuf>,
-    /// The keys whose values are secret, where the engine has others than accessKey and
-    /// secretKey
+    /// The keys whose values are secret from now on, in place of those that the store has
+    /// recorded
     #[arg(
         long,
         global = true,
@@ -56,7 +56,7 @@ impl Place {
         })
     }
 
-    /// The keys whose values are secret, where others than the library's were named.
+    /// The keys whose values are secret, where others than the store's were named.
     pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
         self.secret_keys.clone()
     }

@@ -23,13 +23,16 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        jobs: &[Imported],
+        (jobs, stops): (&[Imported], bool),
     ) -> Result<Answer> {
         let (mut made, mut refused) = (0, Vec::new());
         for (n, job) in jobs.iter().enumerate() {
             match self.import_one(engine, round, graph, job) {
                 Ok(is_new) => made += u64::from(is_new),
                 Err(error) => refused.push((n, error)),
+            }
+            if stops && !refused.is_empty() {
+                break;
             }
         }
         Ok(Answer::Imported { made, refused })
@@ -146,4 +149,82 @@ fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
         _ => return None,
     };
     outcome.extra.is_none().then_some((action, boot))
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::engine::answers::Call;
+    use crate::engine::queue::{Action, Operation, Submission};
+    use crate::list::List;
+    use crate::request::{Body, Request};
+    use crate::store::JobStore;
+
+    #[test]
+    fn a_write_that_could_not_be_read_back_is_refused_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = JobStore::open(dir.path().join("store")).unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let engine = graph.engine();
+        let submission = || {
+            let request = Request::new("c", "/", Body::empty()).unwrap();
+            Submission::new(engine.store, engine.options.secret_keys.keep(request))
+        };
+        let bad = |submitted_ms, boot| {
+            let outcome = Outcome {
+                boot: Some(boot),
+                ..Outcome::interrupted()
+            };
+            Action::Import {
+                graph: graph.core.clone(),
+                jobs: vec![Imported {
+                    id: None,
+                    submission: submission(),
+                    state: State::Complete,
+                    outcome: Some(outcome),
+                    submitted_ms: Some(submitted_ms),
+                    started_ms: None,
+                    finished_ms: None,
+                    cancel_requested: false,
+                }],
+                stops: false,
+            }
+        };
+        let good = || Action::Submit {
+            graph: graph.core.clone(),
+            submission: submission(),
+        };
+        // All in one commit.
+        let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
+        let mut committer = engine.committer.lock();
+        let calls = actions.map(|action| {
+            let (call, queued) = Call::new(Operation::small(action));
+            engine.queue.push(queued);
+            call
+        });
+        while let Some(answers) = committer.round(engine) {
+            answers.give(engine);
+        }
+        drop(committer);
+        let is_made = calls.map(|call| call.wait().is_ok());
+        assert_eq!(is_made, [true, false, true, false, true]);
+        // By itself, too.
+        assert!(engine.commit(Operation::small(bad(u64::MAX, 1))).is_err());
+        graph
+            .submit(Request::new("c", "/", Body::empty()).unwrap())
+            .unwrap();
+        assert!(graph.changes(None).unwrap().all(|change| change.is_ok()));
+        let ids = |graph: &crate::graph::Graph| -> Vec<String> {
+            let page = graph.list(List::new()).unwrap();
+            page.jobs()
+                .map(|job| job.unwrap().id().to_string())
+                .collect()
+        };
+        let before = ids(&graph);
+        assert_eq!(before.len(), 4);
+        store.close().unwrap();
+        drop((graph, store));
+        let store = JobStore::open(dir.path().join("store")).unwrap();
+        assert_eq!(ids(&store.graph("1", "movie").unwrap()), before);
+    }
 }

@@ -308,6 +308,8 @@ impl Access for Engine {
             #[serde(default)]
             there: u64,
             #[serde(default)]
+            secrets_left: u64,
+            #[serde(default)]
             skipped: u64,
             #[serde(default)]
             bad_lines: Vec<BadLine>,
@@ -341,6 +343,7 @@ impl Access for Engine {
         Ok(Imported {
             imported: done.imported,
             there: done.there,
+            secrets_left: done.secrets_left,
             bad: done.skipped,
             bad_lines: bad_lines.map(|bad| (bad.line, bad.problem)).collect(),
         })

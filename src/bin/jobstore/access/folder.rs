@@ -310,6 +310,7 @@ impl Access for Folder {
         Ok(Imported {
             imported: report.imported,
             there: report.there,
+            secrets_left: report.secrets_left,
             bad: report.bad,
             bad_lines: report.bad_lines,
         })

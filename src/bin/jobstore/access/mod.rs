@@ -103,6 +103,8 @@ pub(crate) struct Import {
 pub(crate) struct Imported {
     pub(crate) imported: u64,
     pub(crate) there: u64,
+    /// Those of them whose line has secrets that the job does not.
+    pub(crate) secrets_left: u64,
     pub(crate) bad: u64,
     /// The first of the bad lines, by their number, and what is wrong with each.
     pub(crate) bad_lines: Vec<(u64, String)>,
@@ -216,6 +218,11 @@ pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, 
     match folder::Folder::open(place, create) {
         Ok(folder) => Ok(Box::new(folder)),
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+            Some(_) if place.secret_keys().is_some() => Err(Problem::usage(
+                "an engine has the store open, and which keys are secret is up to it",
+                "leave --secret-keys and JOBSTORE_SECRET_KEYS out: the store has recorded \
+                 the engine's keys",
+            )),
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
         },

@@ -51,6 +51,7 @@ pub fn kind_of(name: &str) -> &'static str {
     match name {
         "STORE" => "STORE",
         "CLOSED" => "CLOSED",
+        "SECRET-KEYS" => "SECRET-KEYS",
         "LOCK" => "LOCK",
         "INDEX-OPENING" => "INDEX-OPENING",
         "index" => "index folder",
