@@ -36,17 +36,21 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
+/// What is wrong with text that is not JSON: serde's words may quote it.
+pub(crate) fn problem(error: &serde_json::Error) -> &'static str {
+    match error.is_eof() {
+        true => "it ends too early",
+        false => "unexpected character",
+    }
+}
+
 /// Checks that `text` is one JSON value within the depth bound, and takes the
 /// white space out.
 pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     // RawValue checks the grammar without recursion and without building values.
     let checked: &RawValue = serde_json::from_str(text).map_err(|e| Error::InvalidJson {
         what,
-        problem: if e.is_eof() {
-            "it ends too early"
-        } else {
-            "unexpected character"
-        },
+        problem: problem(&e),
         line: e.line(),
         column: e.column(),
     })?;

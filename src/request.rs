@@ -241,7 +241,10 @@ impl Request {
     pub fn from_json(text: &str) -> Result<Request> {
         let parts = WireRequest::parse(text).map_err(|e| Error::InvalidJson {
             what: "request",
-            problem: "it is no object of command, url and body",
+            problem: match e.is_data() {
+                true => "it is no object of command, url and body",
+                false => json::problem(&e),
+            },
             line: e.line(),
             column: e.column(),
         })?;

@@ -442,12 +442,19 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
             .len(),
         5
     );
-    // What is wrong is told to who runs the engine.
     let again = live.ask("POST", "/control/backup", &body);
     assert!(
-        again.status == 500 && again.text().contains("is not a store"),
+        again.status == 400 && again.text().contains("is not empty: it holds "),
         "{again:?}"
     );
+    // What is wrong is told to who runs the engine.
+    let nowhere = json!({"to": to.join("STORE/copy")}).to_string();
+    let failed = live.ask("POST", "/control/backup", &nowhere);
+    assert!(
+        failed.status == 500 && failed.text().contains("cannot create "),
+        "{failed:?}"
+    );
+    assert_eq!(failed.header("x-error-name"), Some("Io"));
     for wrong in [r#"{"to":"copy2"}"#, "{}", ""] {
         assert_eq!(
             live.ask("POST", "/control/backup", wrong).status,

@@ -167,7 +167,12 @@ fn a_request_that_is_no_object_of_command_url_and_body_is_refused() {
             matches!(error, Error::InvalidJson { what: w, .. } if w == what),
             "{text}: {error:?}"
         );
-        assert_says(&error, &["request", "command, url and body"]);
+        let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok();
+        let why = match is_json {
+            true => "it is no object of command, url and body",
+            false => "is not JSON: ",
+        };
+        assert_says(&error, &["request", why, " at line "]);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: those routes, and the JSON they take and give. Must not know: who may connect.
 //! Promise: the library's own calls and nothing else; every failure has the contract's
-//! form.
+//! form, and names the library's error where it is one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
@@ -99,28 +99,43 @@ pub(crate) fn router(store: &JobStore) -> Router {
 pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// A failure that tells of a fault inside: whoever runs the engine is to mend it.
-pub(crate) struct Told(Failure);
+pub(crate) struct Told {
+    failure: Failure,
+    /// Which [`Error`] it was, where it was one.
+    name: Option<HeaderValue>,
+}
+
+/// Where that name stands.
+const ERROR_NAME: HeaderName = HeaderName::from_static("x-error-name");
 
 impl From<Failure> for Told {
     fn from(failure: Failure) -> Told {
-        Told(failure)
+        let name = None;
+        Told { failure, name }
     }
 }
 
 impl From<Error> for Told {
     fn from(error: Error) -> Told {
-        let message = error.to_string();
+        let (message, text) = (error.to_string(), format!("{error:?}"));
+        // `Debug` begins with the name.
+        let name = text.split(|c: char| !c.is_ascii_alphanumeric()).next();
+        let name = name.and_then(|name| HeaderValue::from_str(name).ok());
         let mut failure = Failure::from(error);
         if failure.status >= 500 {
             failure.message = message;
         }
-        Told(failure)
+        Told { failure, name }
     }
 }
 
 impl IntoResponse for Told {
     fn into_response(self) -> Response {
-        self.0.into_response()
+        let mut response = self.failure.into_response();
+        if let Some(name) = self.name {
+            response.headers_mut().insert(ERROR_NAME, name);
+        }
+        response
     }
 }
 
@@ -162,7 +177,18 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
         let remedy = "write it from / on: this process has another current folder";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
-    let backed_up = blocking(move || Ok::<_, Told>(shared.store.backup(to)?));
+    let backed_up = blocking(move || match shared.store.backup(&to) {
+        // Nobody took it for a store.
+        Err(Error::NotAStore { found, .. }) => {
+            let to = to.display();
+            let message = format!(
+                "{to} is not empty: it holds {found:?}; name a folder that does not exist yet, \
+                 or an empty one"
+            );
+            Err(Told::from(Failure::new(400, "GES.8000", message)))
+        }
+        done => Ok(done?),
+    });
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
     Ok(answer(done.to_string()))
@@ -220,15 +246,17 @@ async fn import(
     query.end()?;
     let (lines, sent) = incoming::reader(body, shared.limits.stall);
     let imported = blocking(move || -> Answer<_> {
-        let graph = match create {
-            true => shared.store.graph_or_create(&project_id, &name),
-            false => shared.store.graph(&project_id, &name),
+        let (graph, created) = match shared.store.graph(&project_id, &name) {
+            Err(Error::UnknownGraph { .. }) if create => {
+                (shared.store.graph_or_create(&project_id, &name)?, true)
+            }
+            there => (there?, false),
         };
         let options = ImportOptions::new().on_bad_line(on_bad_line);
-        Ok(graph?.import(lines, options)?)
+        Ok((graph.import(lines, options)?, created))
     });
     let ((), imported) = tokio::join!(sent, imported);
-    let report = imported?;
+    let (report, created) = imported?;
     let bad: Vec<_> = report
         .bad_lines
         .iter()
@@ -241,6 +269,7 @@ async fn import(
         "skipped": report.bad,
         "badLines": bad,
         "lines": report.lines,
+        "created": created,
     });
     Ok(answer(report.to_string()))
 }

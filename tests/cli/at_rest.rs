@@ -1,11 +1,12 @@
 //! Promise: a store in use is left alone and said to be; what makes no sense is refused
 //! before anything is opened; the manual is made of the command line.
 
+use std::io::Read;
 use std::process::Stdio;
 
-use jobstore::{JobStore, Outcome};
+use jobstore::{Body, JobStore, Outcome, Request};
 
-use crate::tool::Place;
+use crate::tool::{Place, request};
 
 #[test]
 fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
@@ -52,6 +53,13 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["show"],
         &["complete"],
         &["find", "no/such/file"],
+        &["find", "."],
+        &["export", "no/such/folder/movie.jsonl"],
+        &["stats", "--graph", "10001/movie"],
+        &["--graph", "10001/movie", "list"],
+        &["verify", "--graph", "10001/movie"],
+        &["backup", "--graph", "10001/movie", "copy"],
+        &["serve", "--graph", "10001/movie"],
         &["import", "--graph", "1/g", "no/such/file"],
         &["import", "--graph", "1/g"],
         &["completions", "csh"],
@@ -163,6 +171,95 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_the_output_does_not_keep_the_store() {
+    let place = Place::filled();
+    place.with(|movie| {
+        movie
+            .submit_all((0..4000).map(|n| request("clear_graph", n)))
+            .unwrap();
+        // More than is put aside in memory.
+        let body = "x".repeat(5 << 20);
+        let body = Body::from_json(format!("\"{body}\"")).unwrap();
+        let big = Request::new("clear_graph", "/", body).unwrap();
+        movie.submit(big).unwrap();
+    });
+    let aside = place.path("aside");
+    std::fs::create_dir(&aside).unwrap();
+    for arguments in [
+        &["list", "--limit", "5000"][..],
+        &["list", "--format", "json"],
+        &["list", "--format", "jsonl"],
+        &[
+            "find",
+            "--command",
+            "clear_graph",
+            "--limit",
+            "5000",
+            "--format",
+            "jsonl",
+        ],
+    ] {
+        let whole = place.run(arguments).fine();
+        let mut child = place
+            .command(arguments)
+            .env("TMPDIR", &aside)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        // It has begun to write: as much as the pipe holds, and then it waits.
+        let mut text = vec![0];
+        out.read_exact(&mut text).unwrap();
+        let store = JobStore::options()
+            .recovery(jobstore::Recovery::Leave)
+            .open(place.store());
+        let waits = child.try_wait().unwrap().is_none();
+        assert!(waits, "{arguments:?}: the pipe held all of it");
+        store.unwrap().close().unwrap();
+        // Nobody can open what was put aside.
+        assert_eq!(crate::common::names_in(&aside), [""; 0]);
+        out.read_to_end(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        let text = String::from_utf8(text).unwrap();
+        let is_same = match arguments.contains(&"--format") {
+            true => text == whole,
+            // Ages change.
+            false => text.lines().count() == whole.lines().count(),
+        };
+        assert!(is_same, "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    let place = Place::new();
+    let help = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        let output = command.env("COLUMNS", "80").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = help(&["--help"]);
+    let verbs = all.split("Verbs:").nth(1).unwrap().lines().skip(1);
+    let verbs = verbs.map_while(|line| line.split_whitespace().next());
+    let helps: Vec<String> = verbs.map(|verb| help(&[verb, "--help"])).collect();
+    assert!(helps.len() > 10, "{all}");
+    for help in helps.iter().chain([&all]) {
+        // What was laid out narrower than that is not broken again.
+        let is_broken = |line: &str, next: &str| {
+            let first = next.split_whitespace().next().unwrap_or_default();
+            let is_prose = line.starts_with(char::is_alphabetic) && !first.is_empty();
+            is_prose && line.chars().count() + 25 < 78 && next.starts_with(char::is_lowercase)
+        };
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            assert!(pair[0].chars().count() <= 80, "{help}");
+            assert!(!is_broken(pair[0], pair[1]), "{pair:#?}");
+        }
     }
 }
 

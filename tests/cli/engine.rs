@@ -93,6 +93,58 @@ fn a_live_engine_is_asked_through_its_control_socket() {
 }
 
 #[test]
+fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
+    let place = Place::filled();
+    place.run(&["purge", "--outcome", "failed"]).fine();
+    std::fs::create_dir(place.path("full")).unwrap();
+    std::fs::write(place.path("full/mine"), "mine").unwrap();
+    let bad = "{\"command\":\"c\",\"url\":\"/\",\"canary\"}\n";
+    std::fs::write(place.path("bad.jsonl"), bad).unwrap();
+    std::fs::write(place.path("bad.json"), "{\"command\":\"canary").unwrap();
+    std::fs::write(place.path("other.json"), "[\"canary\"]").unwrap();
+    let cases: [(&[&str], i32, &str); 12] = [
+        (&["show", "a b"], 2, "is no job id"),
+        (&["complete", "a b"], 2, "is no job id"),
+        (&["cancel", "a b"], 2, "is no job id"),
+        (&["show", "none-such"], 1, "list --newest"),
+        (&["show", "failed"], 1, "was purged"),
+        (&["complete", "waits"], 1, "jobstore cancel"),
+        (&["backup", "full"], 2, "is not empty: it holds \"mine\""),
+        (
+            &["import", "--graph", "10001/movie", "bad.jsonl"],
+            1,
+            "--skip-bad",
+        ),
+        (&["find", "bad.json"], 2, "is not JSON: it ends too early"),
+        (&["find", "other.json"], 2, "no object of command, url"),
+        (&["list", "--cursor", "ab"], 2, "cursor"),
+        (&["list", "--graph", "10001/lost"], 2, "not exist"),
+    ];
+    let all = || {
+        cases.map(|(arguments, code, words)| {
+            let said = place.run(arguments).said(code);
+            assert!(said.contains(words), "{arguments:?}: {said}");
+            assert!(!said.contains("canary"), "{arguments:?}: {said}");
+            said
+        })
+    };
+    let made = |place: &Place, graph: &str| {
+        let import = ["import", "--graph", graph, "-"];
+        place.fed(&import, b"").said(0).replace(graph, "GRAPH")
+    };
+    let at_rest = all();
+    let made_at_rest = made(&Place::filled(), "10001/first");
+    let store = crate::tool::open(&place.store());
+    let control = store.control().unwrap();
+    assert_eq!(all(), at_rest);
+    assert!(made_at_rest.starts_with("made the graph GRAPH\n"));
+    assert_eq!(made(&place, "10001/second"), made_at_rest);
+    assert!(!made(&place, "10001/second").contains("made the graph"));
+    control.close();
+    store.close().unwrap();
+}
+
+#[test]
 fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
     let place = Place::filled();
     let store = crate::tool::open(&place.store());
@@ -110,7 +162,6 @@ fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
 fn without_ages(text: &str) -> String {
     const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "ago"];
     let words = |line: &str| {
-        let line = line.replace("just now", "");
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_time = |n: usize| {
             let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -123,5 +174,8 @@ fn without_ages(text: &str) -> String {
         let kept = (0..words.len()).filter(|&n| !is_time(n)).map(|n| words[n]);
         kept.collect::<Vec<_>>().join(" ") + "\n"
     };
-    text.lines().map(words).collect()
+    text.replace("just now", "0 s ago")
+        .lines()
+        .map(words)
+        .collect()
 }

@@ -41,18 +41,30 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
         movie
             .submit_as("late", request("export_graph", 1))
             .map(drop)
+            .unwrap();
+        movie
+            .submit_as("comma", request("a,clear_graph", 1))
+            .map(drop)
             .unwrap()
     });
     use jobstore::OutcomeKind::{Failed, Interrupted};
     let open = List::new().state(State::Pending).state(State::Running);
     let ended = List::new().outcome(Failed).outcome(Interrupted);
-    let cases: [(&[&str], List); 8] = [
+    let cases: [(&[&str], List); 10] = [
         (&["--state", "pending,running"], open.clone()),
         (&["--state", "pending", "--state", "running"], open),
         (&["--outcome", "failed,interrupted"], ended),
         (
             &["--command", "export_graph"],
             List::new().command("export_graph"),
+        ),
+        (
+            &["--command", "a,clear_graph"],
+            List::new().command("a,clear_graph"),
+        ),
+        (
+            &["--command", "a,clear_graph", "--command", "export_graph"],
+            List::new().command("a,clear_graph").command("export_graph"),
         ),
         (&["--since", &later], List::new().submitted_from(now)),
         (&["--until", &later], List::new().submitted_before(now)),
@@ -292,7 +304,9 @@ fn a_job_is_found_by_parts_of_its_request() {
     let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
     assert!(on(&[]).fine().contains(ids[1].as_str()));
     let line = find(&["--limit", "1", "--format", "jsonl"]);
-    assert_eq!((line.out.lines().count(), line.err.trim_end()), (1, hint));
+    // Which cursor depends on how far a stretch of the search came.
+    let says_how = line.err.starts_with("go on with --cursor ");
+    assert!(line.out.lines().count() == 1 && says_how, "{line:?}");
     let said = on(&["--state", "complete"]).said(2);
     assert!(said.contains("another filter"), "{said}");
     // What is known of a job beside its request counts, too.

@@ -2,12 +2,12 @@
 //! no more, and can be undone or done again where it says so.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use jobstore::{JobStore, OutcomeKind, State};
 
 use crate::common::{copy_folder, files_ending};
-use crate::tool::{Place, open};
+use crate::tool::{Place, open, request};
 
 fn outcome_of(place: &Place, id: &str) -> Option<(OutcomeKind, Option<String>)> {
     place.with(|movie| {
@@ -132,6 +132,38 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept()
 }
 
 #[test]
+fn what_others_lay_ready_gets_nothing_of_an_export() {
+    let place = Place::filled();
+    let theirs = place.path("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::set_permissions(&theirs, PermissionsExt::from_mode(0o644)).unwrap();
+    fs::copy(&theirs, place.path("plain.unfinished")).unwrap();
+    symlink(&theirs, place.path("linked.unfinished")).unwrap();
+    symlink(place.path("nowhere"), place.path("dangling")).unwrap();
+    for name in ["plain", "linked"] {
+        place.run(&["export", "--reveal-secrets", name]).fine();
+        let there = fs::symlink_metadata(place.path(name)).unwrap();
+        assert!(there.is_file(), "{name}: {there:?}");
+        assert_eq!(there.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let said = place.run(&["export", "dangling"]).said(2);
+    assert!(said.contains("is there already"), "{said}");
+    assert!(!place.path("nowhere").exists());
+    assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+    let left = crate::common::names_in(theirs.parent().unwrap());
+    let expected = [
+        "dangling",
+        "linked",
+        "linked.unfinished",
+        "plain",
+        "plain.unfinished",
+        "store",
+        "theirs",
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
 fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
     let place = Place::new();
     let bad = r#"{"command":"c","secret canary"}"#;
@@ -146,6 +178,7 @@ fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
     let said = place.fed(&import, lines.as_bytes()).said(1);
     assert!(said.contains("line 3 is no job"), "{said}");
     assert!(said.contains("--skip-bad"), "{said}");
+    assert!(said.contains("go on from it"), "{said}");
     assert!(!said.contains("canary"), "{said}");
     let skip = [&import[..], &["--skip-bad"]].concat();
     let said = place.fed(&skip, lines.as_bytes()).said(1);
@@ -171,7 +204,55 @@ fn a_backup_holds_the_same_jobs() {
     let copied = [&list[..], &["--data", "copy"]].concat();
     assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
     let said = place.run(&["backup", "copy"]).said(2);
-    assert!(said.contains("copy"), "{said}");
+    assert!(said.contains("copy is not empty: it holds "), "{said}");
+    assert!(said.contains("does not exist yet"), "{said}");
+}
+
+#[test]
+fn an_export_that_finds_no_room_names_the_file_and_what_to_do() {
+    let place = Place::filled();
+    place.with(|movie| {
+        movie
+            .submit_all((0..4000).map(|n| request("clear_graph", n)))
+            .unwrap();
+    });
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let export = |arguments: &str| {
+        let mut command = place.command(&[]);
+        let shell = std::process::Command::new("sh");
+        let program = std::mem::replace(&mut command, shell);
+        command
+            .current_dir(program.get_current_dir().unwrap())
+            .env("JOBSTORE_DATA", place.store())
+            // A limit on the size of files stands for a disk without room.
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" export $1"])
+            .arg(program.get_program())
+            .arg(arguments);
+        command
+    };
+    let text_of = |output: std::process::Output| {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let mut to_full = place.command(&["export"]);
+    let said = text_of(to_full.stdout(full.try_clone().unwrap()).output().unwrap());
+    assert!(said.contains("the output could not be written"), "{said}");
+    assert!(said.contains("make room"), "{said}");
+    let store = open(&place.store());
+    let control = store.control().unwrap();
+    let mut to_full = place.command(&["export"]);
+    let said_here = text_of(to_full.stdout(full).output().unwrap());
+    assert_eq!(said_here, said);
+    let said = text_of(export("big.jsonl").output().unwrap());
+    assert!(said.contains("cannot write big.jsonl: "), "{said}");
+    assert!(said.contains("make room"), "{said}");
+    control.close();
+    store.close().unwrap();
+    let left = crate::common::names_in(place.store().parent().unwrap());
+    assert_eq!(left, ["store"]);
 }
 
 #[test]

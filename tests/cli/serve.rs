@@ -1,9 +1,11 @@
 //! Promise: `serve` gives what the library gives, to who may have it, and ends cleanly.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use jobstore::{JobStore, List};
@@ -23,12 +25,17 @@ struct Served {
 impl Served {
     fn start(place: &Place, more: &[&str]) -> Served {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"][..], more].concat();
-        let mut child = place
-            .command(&arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        Served::spawn(&mut place.command(&arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Served {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let told = child.stdout.take().unwrap();
+        Served::of(child, told)
+    }
+
+    fn of(child: Child, told: impl Read) -> Served {
+        let mut lines = BufReader::new(told);
         let mut line = String::new();
         let address = loop {
             line.clear();
@@ -49,10 +56,13 @@ impl Served {
         ask(stream, "GET", path, headers, b"")
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Asks it to end, and gives its exit code.
     fn end(mut self) -> Option<i32> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.child.wait().unwrap().code()
     }
 }
@@ -127,5 +137,94 @@ fn beyond_this_machine_a_token_is_wanted() {
             .ok()
             .contains("jobstore_jobs{")
     );
+    assert_eq!(served.end(), Some(0));
+}
+
+/// Tokens in a file that only its owner can open.
+fn write_tokens(place: &Place, text: &str) -> String {
+    let path = place.path("tokens");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_hangup_has_the_tokens_read_again() {
+    let place = Place::filled();
+    let tokens = write_tokens(&place, "first-0123456789abcd 10001\n");
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--tokens", &tokens]);
+    let mut served = Served::spawn(command.stderr(Stdio::piped()));
+    let mut said = BufReader::new(served.child.stderr.take().unwrap()).lines();
+    let mut next_said = || said.next().unwrap().unwrap();
+    let status = |token: &str| served.get(LIST, &[("X-Auth-Token", token)]).status;
+    assert_eq!(status("first-0123456789abcd"), 200);
+    write_tokens(&place, "second-0123456789abcd 10001\n");
+    served.signal(Signal::HUP);
+    assert!(next_said().contains("read again"));
+    assert_eq!(status("first-0123456789abcd"), 401);
+    assert_eq!(status("second-0123456789abcd"), 200);
+    write_tokens(&place, "canary\n");
+    served.signal(Signal::HUP);
+    let said = next_said() + &next_said();
+    assert!(said.contains("line 1 has 1 words"), "{said}");
+    assert!(said.contains("those of before are good"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+    assert_eq!(status("second-0123456789abcd"), 200);
+    assert_eq!(served.end(), Some(0));
+    assert!(place.store().join("CLOSED").exists());
+}
+
+#[test]
+fn without_tokens_a_hangup_is_a_clean_end() {
+    let place = Place::filled();
+    let mut served = Served::start(&place, &[]);
+    served.signal(Signal::HUP);
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(place.store().join("CLOSED").exists());
+}
+
+#[test]
+fn who_asks_twice_need_not_wait_for_the_end() {
+    let place = Place::filled();
+    place.with(|movie| {
+        let body = "x".repeat(1 << 20);
+        let body = jobstore::Body::from_json(format!("\"{body}\"")).unwrap();
+        let big = jobstore::Request::new("big", "/", body).unwrap();
+        movie
+            .submit_all(std::iter::repeat_n(big, 40))
+            .map(drop)
+            .unwrap();
+    });
+    let mut served = Served::start(&place, &[]);
+    // A client that does not read its answer to the end keeps the server from its own.
+    let mut slow = TcpStream::connect(&served.address).unwrap();
+    write!(slow, "GET {LIST} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; 1024]).unwrap();
+    served.signal(Signal::TERM);
+    while TcpStream::connect(&served.address).is_ok() {
+        std::thread::yield_now();
+    }
+    served.signal(Signal::INT);
+    assert_eq!(served.child.wait().unwrap().code(), Some(1));
+    // Nothing is lost by that.
+    let count = place.with(|movie| movie.list(List::new()).unwrap().total());
+    assert_eq!(count, Some(245));
+}
+
+#[test]
+fn a_server_whose_first_words_nobody_reads_serves_all_the_same() {
+    let place = Place::filled();
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    let stdout = OwnedFd::from(writer);
+    let mut child = command
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = child.stderr.take().unwrap();
+    let served = Served::of(child, told);
+    assert!(served.get("/health", &[]).is_whole);
     assert_eq!(served.end(), Some(0));
 }

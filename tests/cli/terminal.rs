@@ -39,6 +39,36 @@ fn a_table_fits_the_terminal_and_shows_states_in_colours() {
 }
 
 #[test]
+fn the_numbers_of_a_store_fit_the_terminal() {
+    let place = Place::filled();
+    let whole = place.run(&["stats"]).fine();
+    let lines = place.on_terminal(&["stats"], 80).lines();
+    assert_eq!(lines.len(), whole.lines().count(), "{lines:#?}");
+    let (sum, parts): (&str, Vec<&str>) = {
+        let at = lines
+            .iter()
+            .position(|line| line.starts_with("disk "))
+            .unwrap();
+        (
+            &lines[at],
+            lines[at + 1..at + 5].iter().map(String::as_str).collect(),
+        )
+    };
+    let bytes = |line: &str| -> f64 {
+        let words: Vec<&str> = line.trim_start_matches("disk").split_whitespace().collect();
+        let unit = match words[1] {
+            "B" => 1.0,
+            "KiB" => 1024.0,
+            "MiB" => 1_048_576.0,
+            other => panic!("{other} in {line}"),
+        };
+        words[0].parse::<f64>().unwrap() * unit
+    };
+    let all: f64 = parts.iter().map(|part| bytes(part)).sum();
+    assert!((bytes(sum) - all).abs() < 0.02 * all, "{lines:#?}");
+}
+
+#[test]
 fn an_id_on_a_terminal_is_one_that_show_takes() {
     let place = Place::filled();
     let id = place.with(|movie| movie.submit(request("import_graph", 1)).unwrap());

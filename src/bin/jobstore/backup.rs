@@ -15,8 +15,8 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-The engine may go on meanwhile. On the same file system the copy shares what is never
-written to again; elsewhere it takes the store's size.
+The engine may go on meanwhile. On the same file system the copy shares what
+is never written to again; elsewhere it takes the store's size.
 
 Examples:
   jobstore backup /backup/jobs-2026-11-24

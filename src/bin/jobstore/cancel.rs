@@ -7,12 +7,13 @@ use clap::Args;
 
 use crate::access::{self, Cancelled};
 use crate::output;
-use crate::place::{self, Place};
+use crate::place::{self, GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 
 const AFTER_HELP: &str = "\
-A pending job is complete at once, as cancelled. A running one gets a request that its
-worker sees; one that nobody works on any more ends by `jobstore complete`.
+A pending job is complete at once, as cancelled. A running one gets a request
+that its worker sees; one that nobody works on any more ends by `jobstore
+complete`.
 
 Example:
   jobstore cancel 018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
@@ -23,11 +24,13 @@ Example:
 pub(crate) struct Arguments {
     /// The job's id
     id: String,
+    #[command(flatten)]
+    graph: GraphChoice,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let (id, _) = place::job(&*access, &graph, &arguments.id)?;
     let done = access.cancel(&graph, &id)?;
     access.close()?;

@@ -8,16 +8,16 @@ use jobstore::OutcomeKind;
 
 use crate::access::{self, Ending};
 use crate::output;
-use crate::place::{self, Place};
+use crate::place::{self, GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 
 const AFTER_HELP: &str = "\
-For a running job that nobody works on. Where the engine still does, its own end comes too
-late: the first one stays.
+For a running job that nobody works on. Where the engine still does, its own
+end comes too late: the first one stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
-  jobstore complete --failed --reason \"worker lost with host 7\" import-2026-11-24";
+  jobstore complete --failed --reason \"host 7 was lost\" import-2026-11-24";
 
 /// Ends a running job: as succeeded, or as is said
 #[derive(Args)]
@@ -48,6 +48,8 @@ pub(crate) struct Arguments {
         default_value = "by_hand"
     )]
     code: String,
+    #[command(flatten)]
+    graph: GraphChoice,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
@@ -74,7 +76,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         _ => OutcomeKind::Succeeded,
     };
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let (id, _) = place::job(&*access, &graph, &arguments.id)?;
     let ending = Ending {
         kind,

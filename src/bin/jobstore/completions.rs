@@ -12,7 +12,8 @@ use crate::problem::{Problem, Verdict};
 
 const AFTER_HELP: &str = "\
 Examples:
-  jobstore completions bash > ~/.local/share/bash-completion/completions/jobstore
+  jobstore completions bash \\
+    > ~/.local/share/bash-completion/completions/jobstore
   jobstore completions zsh > ~/.zfunc/_jobstore
   jobstore completions fish > ~/.config/fish/completions/jobstore.fish";
 

@@ -1,26 +1,30 @@
 //! `jobstore export`: whole jobs as lines of JSON.
 //!
 //! Owns: where the lines go. Must not know: what is in them.
-//! Promise: a file of that name holds all lines or is not there; nobody else may read it.
+//! Promise: a file of that name holds all lines or is not there; nobody else may read it,
+//! nor what comes before it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tempfile::{Builder, NamedTempFile};
 
 use crate::access;
 use crate::filters::Filters;
 use crate::output;
-use crate::place::Place;
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-All jobs at one instant, oldest first, each with its outcome and times. `jobstore import`
-is the inverse. Jobs whose secrets are left out are marked as redacted, and are not
-worked on again where they are imported.
+All jobs at one instant, oldest first, each with its outcome and times.
+`jobstore import` is the inverse. Jobs whose secrets are left out are marked
+as redacted, and are not worked on again where they are imported. A store at
+rest stays open until all is written, so give `export` a file rather than a
+reader that waits. Until the file is whole it is called FILE.*.unfinished; one
+whose export was killed stays, readable by you alone: remove it.
 
 Examples:
   jobstore export movie.jsonl
@@ -40,12 +44,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     reveal_secrets: bool,
     #[command(flatten)]
+    graph: GraphChoice,
+    #[command(flatten)]
     filters: Filters,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let bar = match arguments.to == Path::new("-") && io::stdout().is_terminal() {
         true => Bar::none(),
         false => Bar::items("exporting"),
@@ -72,32 +78,81 @@ fn into(
     if path == Path::new("-") {
         return write(&mut output::plain());
     }
-    if path.exists() {
-        return Err(Problem::usage(
+    let there = || {
+        Problem::usage(
             format!("{} is there already", path.display()),
             "name another file, or remove it",
-        ));
+        )
+    };
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(there());
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".unfinished");
-    let aside = PathBuf::from(aside);
     let failed = |e: &io::Error| Problem::file("write", path, e);
-    let mut options = OpenOptions::new();
-    let opened = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&aside);
-    let mut out = BufWriter::new(opened.map_err(|e| failed(&e))?);
-    let written = write(&mut out).and_then(|()| {
-        out.flush()
-            .and_then(|()| out.get_ref().sync_all())
-            .and_then(|()| fs::rename(&aside, path))
-            .map_err(|e| failed(&e))
-    });
-    if written.is_err() {
-        fs::remove_file(&aside).ok();
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let folder = parent.unwrap_or(Path::new("."));
+    let mut file = Kept {
+        file: unfinished(path, folder).map_err(|e| failed(&e))?,
+        failure: None,
+    };
+    let mut out = BufWriter::new(&mut file);
+    let written = write(&mut out).and_then(|()| out.flush().map_err(|e| failed(&e)));
+    drop(out);
+    if let Some(e) = file.failure {
+        return Err(failed(&e));
     }
-    written
+    written?;
+    let file = file.file;
+    file.as_file().sync_all().map_err(|e| failed(&e))?;
+    file.persist_noclobber(path)
+        .map_err(|e| match e.error.kind() {
+            io::ErrorKind::AlreadyExists => there(),
+            _ => failed(&e.error),
+        })?;
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| failed(&e))
+}
+
+/// A new file that only its owner can open (mode 0600), under a name that nobody can have
+/// laid ready.
+fn unfinished(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+    let mut begin = path.file_name().unwrap_or_default().to_owned();
+    begin.push(".");
+    let mut builder = Builder::new();
+    builder
+        .prefix(&begin)
+        .suffix(".unfinished")
+        .tempfile_in(folder)
+}
+
+/// A file that keeps why it could not be written: who writes says only that it could not.
+struct Kept {
+    file: NamedTempFile,
+    failure: Option<io::Error>,
+}
+
+impl Kept {
+    fn keep<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.map_err(|e| {
+            let kind = e.kind();
+            // That one is tried again.
+            if kind != io::ErrorKind::Interrupted {
+                self.failure.get_or_insert(e);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.file.write(bytes);
+        self.keep(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.file.flush();
+        self.keep(done)
+    }
 }

@@ -31,8 +31,8 @@ pub(crate) struct Filters {
     /// That ended in this way; several mean any of them
     #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
     pub(crate) outcomes: Vec<OutcomeKind>,
-    /// With this command; several mean any of them
-    #[arg(long = "command", value_name = "COMMAND", value_delimiter = ',')]
+    /// With this command; repeated, with any of them
+    #[arg(long = "command", value_name = "COMMAND")]
     pub(crate) commands: Vec<String>,
     /// Whose url begins like this
     #[arg(long, value_name = "TEXT")]

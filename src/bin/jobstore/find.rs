@@ -5,7 +5,7 @@
 //! first, and no other; a search that ends before has said where it goes on.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -14,7 +14,7 @@ use crate::access::{self, Access, Sought};
 use crate::filters::Filters;
 use crate::list::{self, JOBS};
 use crate::output;
-use crate::place::{GraphName, Place};
+use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::row::Row;
@@ -25,16 +25,17 @@ use crate::when;
 const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
-By a request, command and url must be equal, and bodies be the same JSON value: white space
-and the order of keys do not matter. That is at once. Without one, the jobs are gone through
-for the parts that are named. Exit code 1 means that there is no such job.
+By a request, command and url must be equal, and bodies be the same JSON
+value: white space and the order of keys do not matter. That is at once.
+Without one, the jobs are gone through for the parts that are named. Exit code
+1 means that there is no such job.
 
 Examples:
   jobstore find request.json
-  echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\",\"body\":{}}' |
+  echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\"}' |
     jobstore find - --limit 1 --format jsonl
   jobstore find --body-contains ranking_edge.csv --limit 1
-  jobstore find --command import_graph --since 7d --body-pointer /parallel/edge --body-value 8";
+  jobstore find --since 7d --body-pointer /parallel/edge --body-value 8";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,6 +62,8 @@ pub(crate) struct Arguments {
     /// How jobs are shown
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    graph: GraphChoice,
     #[command(flatten)]
     filters: Filters,
 }
@@ -90,7 +93,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
     };
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let find = |each: access::EachLine<'_>| match &request {
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
@@ -106,7 +109,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 jobs: 0,
                 more: None,
             };
-            list::lines(|each| {
+            list::lines(&*access, |each| {
                 found = find(each)?;
                 Ok(())
             })?;
@@ -122,6 +125,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 table.add(&Row::of(line)?, now_ms);
                 Ok(())
             })?;
+            access.close()?;
             if !table.is_empty() {
                 let mut text = table.text(output::width());
                 if let Some(more) = found.more {
@@ -132,7 +136,6 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             found.jobs
         }
     };
-    access.close()?;
     if jobs == 0 {
         output::note(match (&request, &arguments.cursor) {
             (Some(_), _) => "no job has this request",
@@ -151,11 +154,7 @@ fn search(
     arguments: &Arguments,
     each: access::EachLine<'_>,
 ) -> Result<Found, Problem> {
-    // Lines that come meanwhile are not to be mixed with it.
-    let bar = match arguments.format == Format::Jsonl && io::stdout().is_terminal() {
-        true => Bar::none(),
-        false => Bar::items("searching"),
-    };
+    let bar = Bar::items("searching");
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
         let sought = Sought {

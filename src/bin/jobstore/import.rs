@@ -15,7 +15,7 @@ use clap::Args;
 
 use crate::access::{self, Create, Import};
 use crate::output;
-use crate::place::Place;
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
@@ -23,14 +23,19 @@ use crate::progress::Bar;
 const BAD_LINES_NAMED: usize = 20;
 
 const AFTER_HELP: &str = "\
-A line is a job of `jobstore export`, a bare request {\"command\":..,\"url\":..,\"body\":..},
-or a request with what is known of it: {\"request\":{..}, \"jobId\"?, \"status\"?,
-\"outcome\"?: {\"kind\":..}, \"submittedAt\"?, \"startedAt\"?, \"finishedAt\"?}, times in
-milliseconds since 1970. Jobs whose ids are there are left as they are, so it can be done
-again. The graph, and the store, are made where they are not there.
+A line is a job of `jobstore export`, a bare request
+{\"command\":..,\"url\":..,\"body\":..}, or a request with what is known of it:
+{\"request\":{..}, \"jobId\"?, \"status\"?, \"outcome\"?: {\"kind\":..}, \"submittedAt\"?,
+\"startedAt\"?, \"finishedAt\"?}, times in milliseconds since 1970.
+
+Jobs whose ids are there are left as they are, so lines that have a jobId can
+be imported again, such as those of an export. A line without one is a new job
+each time: where an import ended at a line, go on from that line. The graph,
+and the store, are made where they are not there.
 
 Examples:
   jobstore import --graph 10001/movie movie.jsonl
+  tail -n +1234 movie.jsonl | jobstore import --graph 10001/movie -
   zstd -dc movie.jsonl.zst | jobstore import --data copy --graph 10001/movie -
   jobstore import --graph 10001/movie --skip-bad old-engine.jsonl";
 
@@ -44,10 +49,12 @@ pub(crate) struct Arguments {
     /// Passes over bad lines and counts them, instead of ending at the first
     #[arg(long)]
     skip_bad: bool,
+    #[command(flatten)]
+    graph: GraphChoice,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let graph = place.named_graph()?;
+    let graph = arguments.graph.named()?;
     let from = &arguments.from;
     let (lines, bytes): (Box<dyn Read + Send>, Option<u64>) = match from == Path::new("-") {
         true => (Box::new(io::stdin()), None),

@@ -9,10 +9,10 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use crate::access::{self, Shown, Wanted};
+use crate::access::{self, Access, Shown, Wanted};
 use crate::filters::Filters;
-use crate::output;
-use crate::place::Place;
+use crate::output::{self, Aside};
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
 use crate::table::{self, Table};
@@ -25,7 +25,8 @@ const ROWS: u64 = 50;
 pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
-A list by state is at once; by outcome, command and times the jobs are gone through.
+A list by state is at once; by outcome, command and times the jobs are gone
+through.
 
 Examples:
   jobstore list --newest
@@ -68,12 +69,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
+    graph: GraphChoice,
+    #[command(flatten)]
     filters: Filters,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let wanted = Wanted {
         filters: &arguments.filters,
         offset: arguments.offset,
@@ -87,20 +90,25 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     match arguments.format {
         Format::Json => {
-            let mut out = output::plain();
+            let mut out = Aside::new();
             access.document(&graph, &wanted, &mut out)?;
+            access.close()?;
             // A terminal goes on behind it; a file has the document to the byte.
             let end = if output::width().is_some() { "\n" } else { "" };
-            let written = out.write_all(end.as_bytes()).and_then(|()| out.flush());
+            let written = out.write_all(end.as_bytes());
             written.map_err(|e| Problem::output(&e))?;
+            out.hand_over()?;
         }
-        Format::Jsonl => lines(|each| access.page(&graph, &wanted, each).map(drop))?,
+        Format::Jsonl => lines(&*access, |each| {
+            access.page(&graph, &wanted, each).map(drop)
+        })?,
         Format::Table => {
             let (mut table, now_ms) = (Table::default(), when::now_ms());
             let shown = access.page(&graph, &wanted, &mut |line| {
                 table.add(&Row::of(line)?, now_ms);
                 Ok(())
             })?;
+            access.close()?;
             let mut text = match table.is_empty() {
                 true => String::new(),
                 false => table.text(output::width()),
@@ -109,17 +117,19 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             output::coloured(&text)?;
         }
     }
-    access.close()?;
     Ok(Verdict::Fine)
 }
 
-/// Writes lines to standard output as they come.
+/// Writes lines to standard output, and lets the store go before anybody has to be waited
+/// for.
 pub(crate) fn lines(
+    access: &dyn Access,
     jobs: impl FnOnce(access::EachLine<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let mut out = output::plain();
+    let mut out = Aside::new();
     jobs(&mut |line| writeln!(out, "{line}").map_err(|e| Problem::output(&e)))?;
-    out.flush().map_err(|e| Problem::output(&e))
+    access.close()?;
+    out.hand_over()
 }
 
 /// What stands below a table: which jobs of how many, and how to go on.

@@ -3,10 +3,13 @@
 //! Owns: where output goes, how wide a terminal is, what of a text a terminal may be
 //! shown, how numbers are grouped. Must not know: jobs.
 //! Promise: no text of a request reaches a terminal as a command to it; a pipe gets
-//! neither colours nor cut lines.
+//! neither colours nor cut lines; nobody keeps a store open by reading slowly what was
+//! listed.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Seek, StdoutLock, Write};
 
+use rustix::fs::FileType;
+use tempfile::SpooledTempFile;
 use terminal_size::{Width, terminal_size_of};
 
 use crate::problem::Problem;
@@ -17,6 +20,63 @@ const GATHERED_BYTES: usize = 64 << 10;
 /// Standard output for plain bytes.
 pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(GATHERED_BYTES, io::stdout().lock())
+}
+
+/// Bytes that are put aside in memory; more of them go to a file without a name.
+const ASIDE_BYTES: usize = 4 << 20;
+
+/// Standard output for lines of any number, which are put aside until the store is let go
+/// of: whoever reads them may take their time. A file takes them at once.
+pub(crate) enum Aside {
+    Put(BufWriter<SpooledTempFile>),
+    AtOnce(BufWriter<StdoutLock<'static>>),
+}
+
+impl Aside {
+    pub(crate) fn new() -> Aside {
+        let there = rustix::fs::fstat(io::stdout());
+        match there.map(|there| FileType::from_raw_mode(there.st_mode)) {
+            Ok(FileType::RegularFile) => Aside::AtOnce(plain()),
+            _ => Aside::Put(BufWriter::new(SpooledTempFile::new(ASIDE_BYTES))),
+        }
+    }
+
+    /// Gives out what was put aside.
+    pub(crate) fn hand_over(self) -> Result<(), Problem> {
+        let done = match self {
+            Aside::AtOnce(mut out) => out.flush(),
+            Aside::Put(aside) => aside
+                .into_inner()
+                .map_err(Into::into)
+                .and_then(|mut aside| {
+                    let mut out = plain();
+                    aside.rewind()?;
+                    io::copy(&mut aside, &mut out)?;
+                    out.flush()
+                }),
+        };
+        done.map_err(|e| Problem::output(&e))
+    }
+}
+
+impl Write for Aside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Aside::AtOnce(out) => out.write(bytes),
+            Aside::Put(aside) => aside.write(bytes).map_err(|e| {
+                let folder = std::env::temp_dir();
+                let words = format!("{e}, aside in {} (TMPDIR)", folder.display());
+                io::Error::new(e.kind(), words)
+            }),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Aside::AtOnce(out) => out.flush(),
+            Aside::Put(aside) => aside.flush(),
+        }
+    }
 }
 
 /// Writes a text with colours: they go where they are not wanted.
@@ -77,8 +137,13 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// "1 job", "2 jobs".
 pub(crate) fn jobs(number: u64) -> String {
+    counted(number, "job")
+}
+
+/// So many of what is named as one.
+pub(crate) fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} job{plural}", grouped(number))
+    format!("{} {what}{plural}", grouped(number))
 }
 
 #[cfg(test)]

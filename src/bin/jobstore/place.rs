@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use jobstore::JobId;
 
 use crate::access::Access;
 use crate::problem::Problem;
@@ -18,7 +19,7 @@ const NUMBER_DIGITS: usize = 19;
 /// The length of an id that a graph made: its digits and a UUID.
 const MADE_ID_BYTES: usize = NUMBER_DIGITS + 36;
 
-/// The store and the graph.
+/// The store.
 #[derive(Args)]
 #[command(next_help_heading = "Which store")]
 pub(crate) struct Place {
@@ -31,9 +32,6 @@ pub(crate) struct Place {
         hide_env_values = true
     )]
     data: Option<PathBuf>,
-    /// The graph; may be left out where the store has only one
-    #[arg(long, global = true, value_name = "PROJECT/NAME")]
-    graph: Option<GraphName>,
     /// The keys whose values are secret from now on, in place of those that the store has
     /// recorded
     #[arg(
@@ -62,16 +60,27 @@ impl Place {
     pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
         self.secret_keys.clone()
     }
+}
 
+/// The graph in it, for the verbs that are about one.
+#[derive(Args)]
+#[command(next_help_heading = "Which store")]
+pub(crate) struct GraphChoice {
+    /// The graph; may be left out where the store has only one
+    #[arg(long, value_name = "PROJECT/NAME")]
+    graph: Option<GraphName>,
+}
+
+impl GraphChoice {
     /// The graph that was named.
-    pub(crate) fn named_graph(&self) -> Result<&GraphName, Problem> {
+    pub(crate) fn named(&self) -> Result<&GraphName, Problem> {
         self.graph
             .as_ref()
             .ok_or_else(|| Problem::usage("no graph was named", "say --graph PROJECT/NAME"))
     }
 
     /// The graph that was named, or the only one.
-    pub(crate) fn graph(&self, access: &dyn Access) -> Result<GraphName, Problem> {
+    pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;
         let listed = || match there.as_slice() {
             [] => "the store has none; `jobstore import` makes one".to_owned(),
@@ -141,6 +150,7 @@ pub(crate) fn job(
     given: &str,
 ) -> Result<(String, String), Problem> {
     let short = given.trim_start_matches(['.', '\u{2026}']);
+    short.parse::<JobId>()?;
     let missing = match short == given {
         false => None,
         true => match access.job(graph, given) {

@@ -2,8 +2,8 @@
 //!
 //! Owns: [`Problem`], [`Verdict`], exit codes, and what helps against each error an
 //! operator can meet. Must not know: verbs.
-//! Promise: every problem is said in one line, with a second that says what to do; no
-//! request's text is in it.
+//! Promise: every problem is said in one line, with a second that says what to do, the same
+//! whether the store is at rest or its engine is asked; no request's text is in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,28 +50,54 @@ impl Problem {
     pub(crate) fn output(error: &io::Error) -> Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::ReaderGone,
-            _ => Problem::failed(
-                format!("the output could not be written: {error}"),
-                "what was written is not whole; make room, and do it again",
-            ),
+            _ => Problem::output_said(&error.to_string()),
         }
     }
 
-    /// An error about a file that was named.
+    fn output_said(words: &str) -> Problem {
+        Problem::failed(
+            format!("the output could not be written: {words}"),
+            "what was written is not whole; make room, and do it again",
+        )
+    }
+
+    /// An error about a file that was named: only another name helps, or another disk.
     pub(crate) fn file(operation: &str, path: &Path, error: &io::Error) -> Problem {
+        use io::ErrorKind::*;
         let what = format!("cannot {operation} {}: {error}", path.display());
-        Problem::usage(what, "name a file that can be used so")
+        match error.kind() {
+            NotFound | PermissionDenied | AlreadyExists | IsADirectory | NotADirectory
+            | InvalidInput | ReadOnlyFilesystem | Unsupported => {
+                Problem::usage(what, "name a file that can be used so")
+            }
+            InvalidData => Problem::usage(what, "it has to be UTF-8"),
+            StorageFull | QuotaExceeded | FileTooLarge => {
+                Problem::failed(what, "make room, or name a file on another disk")
+            }
+            _ => Problem::failed(what, "look at the disk and at the system's log"),
+        }
+    }
+
+    /// What an error of the library comes to, by its name and its words: they are all that
+    /// is known of one that an engine has met.
+    pub(crate) fn of(name: &str, what: String) -> Problem {
+        match name {
+            "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
+            | "TooDeep" | "PageLimit" | "InvalidCursor" | "TextTooLong" | "EmptyCommand"
+            | "OutcomeTooLarge" => Problem::usage(what, ""),
+            _ => Problem::failed(what, remedy(name)),
+        }
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
-        let what = error.to_string();
         match &error {
             Error::Output {
                 kind: io::ErrorKind::BrokenPipe,
                 ..
             } => Problem::ReaderGone,
+            Error::Output { message, .. } => Problem::output_said(message),
             Error::StoreMissing { path } => Problem::usage(
                 format!("there is no store at {}", path.display()),
                 "look at --data and JOBSTORE_DATA; `jobstore import` makes a store",
@@ -86,24 +112,16 @@ impl From<Error> for Problem {
                     None => "name the folder that holds the file STORE".to_owned(),
                 },
             ),
-            Error::UnknownGraph { .. }
-            | Error::InvalidName { .. }
-            | Error::InvalidJobId { .. }
-            | Error::InvalidJson { .. }
-            | Error::InvalidPointer { .. }
-            | Error::TooDeep { .. }
-            | Error::PageLimit { .. }
-            | Error::InvalidCursor { .. }
-            | Error::TextTooLong { .. }
-            | Error::EmptyCommand
-            | Error::OutcomeTooLarge { .. } => Problem::usage(what, ""),
-            Error::BadLine { line, problem } => Problem::failed(
-                format!("line {line} is no job: {problem}"),
-                "the lines before it are imported; mend it, or pass over such lines: --skip-bad",
-            ),
-            _ => Problem::failed(what, remedy(&error)),
+            error => Problem::of(&name(error), error.to_string()),
         }
     }
+}
+
+/// An error's name: `Debug` begins with it.
+fn name(error: &Error) -> String {
+    let text = format!("{error:?}");
+    let is_name = |c: &char| c.is_ascii_alphanumeric();
+    text.chars().take_while(is_name).collect()
 }
 
 /// A store in a folder of this folder.
@@ -116,25 +134,26 @@ fn store_below(path: &Path) -> Option<PathBuf> {
 }
 
 /// What helps, where the error does not say so itself.
-fn remedy(error: &Error) -> String {
-    let text = match error {
-        Error::Damaged { .. } => {
-            "`jobstore verify` lists all damage; `jobstore repair` sets it aside"
-        }
-        Error::UnknownJob { .. } => {
+fn remedy(name: &str) -> &'static str {
+    match name {
+        "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` sets it aside",
+        "UnknownJob" => {
             "`jobstore list --newest` shows what there is; \
              `jobstore find` has jobs by their request"
         }
-        Error::JobPurged { .. } => "its result, if the engine kept one, may still be there",
-        Error::IllegalTransition { .. } => {
+        "JobPurged" => "its result, if the engine kept one, may still be there",
+        "IllegalTransition" => {
             "a job that was not started can only be called off: `jobstore cancel`"
         }
-        Error::NewerFormat { .. } => "this program is of an older release than the engine",
-        Error::IndexUnavailable { .. } => "any verb opens the store and makes the index anew",
-        Error::Io { .. } => "look at the disk and at the system's log",
+        "BadLine" => {
+            "--skip-bad skips them; the lines before it are imported: go on from it, or do all \
+             again where each line has a jobId"
+        }
+        "NewerFormat" => "this program is of an older release than the engine",
+        "IndexUnavailable" => "any verb opens the store and makes the index anew",
+        "Io" => "look at the path, at the disk and at the system's log",
         _ => "",
-    };
-    text.to_owned()
+    }
 }
 
 /// Says what is to be said, and gives the exit code.
@@ -153,7 +172,8 @@ pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     }
 }
 
-fn say(what: &str, remedy: &str) {
+/// Says what is wrong, and what helps.
+pub(crate) fn say(what: &str, remedy: &str) {
     use std::io::Write as _;
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let mut out = anstream::stderr().lock();
@@ -161,5 +181,29 @@ fn say(what: &str, remedy: &str) {
     writeln!(out, "{red}jobstore:{red:#} {what}").ok();
     if !remedy.is_empty() {
         writeln!(out, "  {remedy}").ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_a_wrong_one_or_its_disk_has_failed() {
+        use io::ErrorKind::*;
+        let of = |kind: io::ErrorKind| Problem::file("write", Path::new("a"), &kind.into());
+        for kind in [NotFound, PermissionDenied, IsADirectory, InvalidData] {
+            assert!(matches!(of(kind), Problem::Usage { .. }), "{kind}");
+        }
+        for kind in [StorageFull, QuotaExceeded, FileTooLarge, Other, TimedOut] {
+            assert!(matches!(of(kind), Problem::Failed { .. }), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_known_by_its_name() {
+        let id = "a".to_owned();
+        assert_eq!(name(&Error::UnknownJob { id }), "UnknownJob");
+        assert_eq!(name(&Error::Closed), "Closed");
     }
 }

@@ -8,13 +8,13 @@ use clap::Args;
 use crate::access;
 use crate::filters::Filters;
 use crate::output;
-use crate::place::Place;
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-Pending and running jobs never go. Ids of purged jobs are remembered for a time, so that
-\"purged\" is told from \"unknown\".
+Pending and running jobs never go. Ids of purged jobs are remembered for a
+time, so that \"purged\" is told from \"unknown\".
 
 Examples:
   jobstore purge --finished-until 30d --dry-run
@@ -31,6 +31,8 @@ pub(crate) struct Arguments {
     /// All complete jobs
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    graph: GraphChoice,
     #[command(flatten)]
     filters: Filters,
 }
@@ -53,7 +55,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         _ => {}
     }
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let would = access.purge_dry_run(&graph, filters)?;
     let said = match arguments.dry_run {
         true => format!("{} would be purged", output::jobs(would)),

@@ -16,9 +16,9 @@ use crate::progress::Bar;
 use crate::verify;
 
 const AFTER_HELP: &str = "\
-Jobs whose files are damaged are listed no more; the files stay beside the store, named
-*.damaged. Take a copy of the folder first. It exits with 0 where the store is sound
-afterwards.
+Jobs whose files are damaged are listed no more; the files stay beside the
+store, named *.damaged. Take a copy of the folder first. It exits with 0 where
+the store is sound afterwards.
 
 Examples:
   jobstore verify

@@ -2,33 +2,40 @@
 //!
 //! Owns: which routes there are beside the contract's, who gets to them, how it begins and
 //! ends. Must not know: what an answer holds.
-//! Promise: nobody beyond this machine gets in without a token; it ends cleanly when it is
-//! asked to, and lets the store go.
+//! Promise: nobody beyond this machine gets in without a token, and tokens can be changed
+//! while it serves; it ends cleanly when it is asked to, at once when it is asked twice, and
+//! lets the store go.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
 use clap::{Args, ValueEnum};
 use jobstore::JobStore;
 use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
+use parking_lot::RwLock;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access;
 use crate::output;
 use crate::place::Place;
-use crate::problem::{Problem, Verdict};
+use crate::problem::{self, Problem, Verdict};
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
-Beside the contract's routes it has /health, /metrics and /openapi.json. With tokens,
-/metrics takes one that is good for all projects. The store is locked meanwhile; the other
-verbs ask through its control socket. It ends on SIGTERM and SIGINT.
+Beside the contract's routes it has /health, /metrics and /openapi.json. With
+tokens, /metrics takes one that is good for all projects. The store is locked
+meanwhile; the other verbs ask through its control socket. Without tokens
+whoever has an account on this machine can ask.
 
-A file of tokens has lines of a token and a project id, or * for all projects, and may be
-open to its owner only. Clients send theirs as X-Auth-Token.
+It ends on SIGTERM and SIGINT, at once on a second one. SIGHUP has the file of
+tokens read again; a file that is bad changes nothing. Without one, SIGHUP
+ends it.
+
+A file of tokens has lines of a token and a project id, or * for all projects,
+and may be open to its owner only. Clients send theirs as X-Auth-Token.
 
 Examples:
   jobstore serve --listen 127.0.0.1:8080
@@ -59,9 +66,44 @@ pub(crate) struct Arguments {
     log: Log,
 }
 
+/// Tokens that may become others, and the file they stand in.
+#[derive(Clone)]
+struct Doorkeeper {
+    file: Arc<Path>,
+    tokens: Arc<RwLock<Tokens>>,
+}
+
+impl Doorkeeper {
+    fn new(file: &Path) -> Result<Doorkeeper, Problem> {
+        let tokens = Tokens::read(file)?;
+        Ok(Doorkeeper {
+            file: file.into(),
+            tokens: Arc::new(RwLock::new(tokens)),
+        })
+    }
+
+    fn read_again(&self) {
+        match Tokens::read(&self.file) {
+            Ok(tokens) => {
+                *self.tokens.write() = tokens;
+                output::note(&format!("{} was read again", self.file.display()));
+            }
+            Err(Problem::Usage { what, .. } | Problem::Failed { what, .. }) => problem::say(
+                &what,
+                "those of before are good; mend it, and send SIGHUP again",
+            ),
+            Err(Problem::ReaderGone) => {}
+        }
+    }
+
+    fn good(&self, token: &str, project: &str) -> Good {
+        self.tokens.read().good(token, project)
+    }
+}
+
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let tokens = match &arguments.tokens {
-        Some(path) => Some(Arc::new(Tokens::read(path)?)),
+        Some(path) => Some(Doorkeeper::new(path)?),
         None if !arguments.listen.ip().is_loopback() => {
             return Err(Problem::usage(
                 format!("{} can be reached from other machines", arguments.listen),
@@ -79,8 +121,9 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
         })?;
     let served = runtime.block_on(listen(&store, arguments.listen, tokens));
-    runtime.shutdown_background();
+    // Meanwhile the runtime looks out for who asks a second time.
     let closed = store.close();
+    runtime.shutdown_background();
     served?;
     closed?;
     Ok(Verdict::Fine)
@@ -102,7 +145,7 @@ fn begin_log(log: Log) {
 async fn listen(
     store: &JobStore,
     address: SocketAddr,
-    tokens: Option<Arc<Tokens>>,
+    tokens: Option<Doorkeeper>,
 ) -> Result<(), Problem> {
     let refused = |e: std::io::Error| {
         let what = format!("cannot listen on {address}: {e}");
@@ -115,20 +158,38 @@ async fn listen(
     let address = listener.local_addr().map_err(refused)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hung_up = signal(SignalKind::hangup()).map_err(failed)?;
     // Too long a path, for one, is no reason not to serve.
     let control = store.control();
     if let Err(error) = &control {
         output::note(&format!("without a control socket: {error}"));
     }
-    let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}")
-        .and_then(|()| out.flush())
-        .map_err(|e| Problem::output(&e))?;
-    let end = async {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
+    let (mut out, told) = (std::io::stdout(), format!("listening on http://{address}"));
+    let written = writeln!(out, "{told}").and_then(|()| out.flush());
+    if written.is_err() {
+        // Clients may know the address all the same.
+        output::note(&told);
+    }
+    let doorkeeper = tokens.clone();
+    let end = async move {
+        loop {
+            tokio::select! {
+                _ = terminated.recv() => break,
+                _ = interrupted.recv() => break,
+                _ = hung_up.recv() => match &doorkeeper {
+                    Some(doorkeeper) => doorkeeper.read_again(),
+                    None => break,
+                },
+            }
         }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
+            output::note("ended at once; the next open reads the log again");
+            std::process::exit(1);
+        });
     };
     serve(listener, app(store, tokens), Bounds::new(), end).await;
     if let Ok(control) = control {
@@ -139,7 +200,7 @@ async fn listen(
 }
 
 /// All routes.
-fn app(store: &JobStore, tokens: Option<Arc<Tokens>>) -> Router {
+fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
     let mut routes = Routes::new(store);
     if let Some(tokens) = tokens {
         routes = routes.authorize(move |caller| {

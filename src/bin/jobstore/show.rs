@@ -11,9 +11,8 @@ use anstyle::Style;
 use clap::{Args, ValueEnum};
 
 use crate::access;
-use crate::list;
 use crate::output::{self, harmless};
-use crate::place::{self, GraphName, Place};
+use crate::place::{self, GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
 use crate::when;
@@ -46,17 +45,19 @@ pub(crate) struct Arguments {
     /// How it is shown
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    graph: GraphChoice,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
-    let graph = place.graph(&*access)?;
+    let graph = arguments.graph.choose(&*access)?;
     let (_, line) = place::job(&*access, &graph, &arguments.id)?;
+    access.close()?;
     match arguments.format {
-        Format::Json => list::lines(|each| each(&line))?,
+        Format::Json => output::whole((line + "\n").as_bytes())?,
         Format::Text => output::coloured(&text(&graph, &Row::of(&line)?, when::now_ms()))?,
     }
-    access.close()?;
     Ok(Verdict::Fine)
 }
 

@@ -12,14 +12,14 @@ use indicatif::BinaryBytes;
 use serde::Deserialize;
 
 use crate::access;
-use crate::output::{self, grouped, harmless};
+use crate::output::{self, counted, grouped, harmless};
 use crate::place::Place;
 use crate::problem::{Problem, Verdict};
 use crate::when;
 
 const AFTER_HELP: &str = "\
-Counters begin when the store is opened, so those of an engine at work tell most. Exit code
-1 means that the store cannot do all it should.
+Counters begin when the store is opened, so those of an engine at work tell
+most. Exit code 1 means that the store cannot do all it should.
 
 Examples:
   jobstore stats
@@ -130,15 +130,29 @@ impl Histogram {
             seen += count;
             if seen >= wanted {
                 return match self.bounds_us.get(n) {
-                    Some(us) if *us < 1000 => format!("{us} us"),
-                    Some(us) if *us < 1_000_000 => format!("{} ms", us / 1000),
-                    Some(us) => format!("{} s", us / 1_000_000),
-                    None => "more than that".to_owned(),
+                    Some(us) => format!("within {}", duration(*us)),
+                    None => {
+                        let last = self.bounds_us.last().copied().unwrap_or_default();
+                        format!("in more than {}", duration(last))
+                    }
                 };
             }
         }
         String::new()
     }
+}
+
+/// A bound in words: it is a round number.
+fn duration(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} us"),
+        1000..1_000_000 => format!("{} ms", us / 1000),
+        _ => format!("{} s", us / 1_000_000),
+    }
+}
+
+fn bytes(number: u64) -> String {
+    BinaryBytes(number).to_string()
 }
 
 /// The numbers, laid out.
@@ -167,46 +181,59 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     }
     put("health", &health);
     put("boot", &grouped(stats.boot));
-    let packs = BinaryBytes(stats.pack_bytes);
-    let segments = BinaryBytes(stats.segment_bytes);
+    let parts = [
+        stats.pack_bytes,
+        stats.segment_bytes,
+        stats.index_bytes,
+        stats.spare_bytes,
+    ];
+    put("disk", &bytes(parts.iter().sum()));
+    let [packs, log, index, spare] = parts.map(bytes);
+    put("", &format!("{packs} in {}", counted(stats.packs, "pack")));
+    let waiting = match stats.segments_to_pack {
+        0 => String::new(),
+        some => format!(", {} to be packed", counted(some, "full file")),
+    };
+    put("", &format!("{log} in the log{waiting}"));
+    put("", &format!("{index} in the index"));
     put(
-        "disk",
-        &format!(
-            "{packs} in {} packs, {segments} not packed ({} segments wait), {} the index, {} spare",
-            grouped(stats.packs),
-            grouped(stats.segments_to_pack),
-            BinaryBytes(stats.index_bytes),
-            BinaryBytes(stats.spare_bytes),
-        ),
+        "",
+        &format!("{spare} spare, for what comes next and a full disk"),
     );
     if stats.frames > 0 {
         put(
             "commits",
             &format!(
-                "{} with {} events",
+                "{} with {}",
                 grouped(stats.frames),
-                grouped(stats.events)
+                counted(stats.events, "event")
             ),
         );
     }
     for (name, histogram) in [("syncs", &stats.syncs), ("waits", &stats.commit_waits)] {
         if histogram.count() > 0 {
             let (half, most) = (histogram.percentile(50), histogram.percentile(99));
-            put(
-                name,
-                &format!("half took at most {half}, 99 in 100 at most {most}"),
-            );
+            put(name, &format!("half {half}, 99 in 100 {most}"));
         }
     }
-    put(
-        "queue",
-        &format!(
-            "{} writes of {}, {} refused as busy; the index lags by {}",
-            grouped(stats.queued),
-            BinaryBytes(stats.queued_bytes),
-            grouped(stats.busy),
-            grouped(stats.index_lag)
+    let mut queue = match stats.queued {
+        0 => "empty".to_owned(),
+        some => format!(
+            "{} of {}",
+            counted(some, "write"),
+            bytes(stats.queued_bytes)
         ),
+    };
+    if stats.busy > 0 {
+        queue.push_str(&format!(", {} refused as busy", grouped(stats.busy)));
+    }
+    put("queue", &queue);
+    put(
+        "index",
+        &match stats.index_lag {
+            0 => "up to date".to_owned(),
+            some => format!("{} behind the log", counted(some, "event")),
+        },
     );
     if stats.purged > 0 {
         let last = stats
@@ -237,7 +264,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         }
         if let Some(us) = graph.purge_lag_us {
             let lag = when::took(Duration::from_micros(us));
-            put("", &format!("jobs have been due to be purged for {lag}"));
+            put("", &format!("some should have been purged {lag} ago"));
         }
         for (what, ms) in [
             (
@@ -270,7 +297,7 @@ mod tests {
         let of = |percent| histogram.percentile(percent);
         assert_eq!(
             [of(50), of(99), of(100)],
-            ["10 us", "2 ms", "more than that"]
+            ["within 10 us", "within 2 ms", "in more than 1 s"]
         );
     }
 }

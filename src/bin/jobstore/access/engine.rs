@@ -17,6 +17,7 @@ use super::{
     Stretch, Wanted, detailed,
 };
 use crate::filters::Filters;
+use crate::output;
 use crate::place::{GraphName, short_id};
 use crate::problem::Problem;
 use crate::progress::Bar;
@@ -312,6 +313,8 @@ impl Access for Engine {
             skipped: u64,
             #[serde(default)]
             bad_lines: Vec<BadLine>,
+            #[serde(default)]
+            created: bool,
         }
         #[derive(Deserialize)]
         struct BadLine {
@@ -333,6 +336,9 @@ impl Access for Engine {
             ));
         }
         let done = done?;
+        if done.created {
+            output::note(&format!("made the graph {graph}"));
+        }
         let bad_lines = done.bad_lines.into_iter();
         Ok(Imported {
             imported: done.imported,

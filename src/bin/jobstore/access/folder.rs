@@ -26,7 +26,6 @@ use crate::output;
 use crate::place::{GraphName, Place};
 use crate::problem::Problem;
 use crate::progress::Bar;
-use crate::when;
 
 /// The largest request any store may have: what an engine took, this program takes too.
 const REQUEST_BYTES_MAX: u64 = 256 << 20;
@@ -183,15 +182,13 @@ impl Access for Folder {
             return Ok(line(&job));
         }
         Err(match graph.tombstone(id)? {
-            Some(stone) => Problem::failed(
-                format!(
-                    "job {id} was purged at {}",
-                    when::here(when::to_ms(stone.purged_at))
-                ),
-                "its result, if the engine kept one, may still be there",
-            ),
-            None => Error::UnknownJob { id: id.to_owned() }.into(),
-        })
+            Some(stone) => Error::JobPurged {
+                id: id.parse()?,
+                at: stone.purged_at,
+            },
+            None => Error::UnknownJob { id: id.to_owned() },
+        }
+        .into())
     }
 
     fn id_begin(&self, graph: &GraphName) -> Result<Option<String>, Problem> {
@@ -335,10 +332,22 @@ impl Access for Folder {
     }
 
     fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
-        let done = self
+        let copied = self
             .store
-            .backup_with(to, |done| progress(done.bytes, done.of))?;
-        Ok((done.bytes, done.linked_bytes))
+            .backup_with(to, |done| progress(done.bytes, done.of));
+        match copied {
+            Ok(done) => Ok((done.bytes, done.linked_bytes)),
+            // Nobody took it for a store. An engine says the same.
+            Err(Error::NotAStore { found, .. }) => Err(Problem::usage(
+                format!(
+                    "{} is not empty: it holds {found:?}; name a folder that does not exist \
+                     yet, or an empty one",
+                    to.display()
+                ),
+                "",
+            )),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn stats(&self) -> Result<String, Problem> {

@@ -30,6 +30,8 @@ const PIECES_WAITING: usize = 4;
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a failure that are looked at.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
+/// Which of the library's errors a failure tells of.
+const ERROR_NAME: &str = "x-error-name";
 /// How often who waits is told that work goes on.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// What stands in paths and queries as it is.
@@ -188,6 +190,7 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         error_message: String,
         error_code: String,
     }
+    let name = answer.header(ERROR_NAME).map(str::to_owned);
     let mut text = String::new();
     answer
         .take(FAILURE_BYTES_MAX)
@@ -198,9 +201,10 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         return Problem::failed(what, "it may be of another release than this program");
     };
     let what = crate::output::harmless(&failure.error_message);
-    match (status.as_u16(), &*failure.error_code) {
-        (400, "GES.8000") => Problem::usage(what, ""),
-        (400, _) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
+    match (status.as_u16(), &*failure.error_code, name) {
+        (_, _, Some(name)) => Problem::of(&name, what),
+        (400, "GES.8000", None) => Problem::usage(what, ""),
+        (400, _, None) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
         _ => Problem::failed(what, "look at the engine's log, and at `jobstore stats`"),
     }
 }
