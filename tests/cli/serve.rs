@@ -166,7 +166,7 @@ fn a_hangup_has_the_tokens_read_again() {
     write_tokens(&place, "canary\n");
     served.signal(Signal::HUP);
     let said = next_said() + &next_said();
-    assert!(said.contains("line 1 has 1 words"), "{said}");
+    assert!(said.contains("line 1 has 1 word, not two"), "{said}");
     assert!(said.contains("those of before are good"), "{said}");
     assert!(!said.contains("canary"), "{said}");
     assert_eq!(status("second-0123456789abcd"), 200);

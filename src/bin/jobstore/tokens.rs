@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::output::counted;
 use crate::problem::Problem;
 
 /// Bytes a file of tokens may have.
@@ -66,7 +67,8 @@ impl Tokens {
             }
             let words: Vec<&str> = line.split_whitespace().collect();
             let &[token, project] = words.as_slice() else {
-                return Err(format!("line {} has {} words, not two", n + 1, words.len()));
+                let words = counted(words.len() as u64, "word");
+                return Err(format!("line {} has {words}, not two", n + 1));
             };
             if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
                 return Err(format!(
