@@ -487,7 +487,10 @@ impl Export {
         let finished = detail.finished.filter(|_| state == State::Complete);
         let (engine, core) = (self.graph.engine(), &self.graph.core);
         let outcome = match state {
-            State::Complete => Some(engine.outcome(core, sequence, &detail, &mut self.extras)?),
+            State::Complete => {
+                let known = (self.snapshot.log(), &mut self.extras);
+                Some(engine.outcome(core, sequence, &detail, known)?)
+            }
             State::Pending | State::Running => None,
         };
         let progress = || {

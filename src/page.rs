@@ -138,7 +138,7 @@ impl Page {
     /// Each item can be [`Error::Damaged`], [`Error::Io`],
     /// [`Error::IndexUnavailable`] or, after the store was closed,
     /// [`Error::Closed`]; [`Error::PageExpired`] for a job that was purged since and whose
-    /// outcome's texts, or whose tombstone, are kept no more; [`Error::GraphDropped`] for a
+    /// tombstone is kept no more; [`Error::GraphDropped`] for a
     /// complete job of a graph that was dropped since. After an error there are no more.
     ///
     /// # Examples

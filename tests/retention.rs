@@ -527,7 +527,14 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
     };
     let exported = lines(&mut movie.export(List::new()).unwrap());
     let mut late = movie.export(List::new()).unwrap();
+    common::pack(&store, &dir.path().join("store"));
+    let packed = store.stats().unwrap().pack_bytes;
     movie.purge(List::new()).unwrap();
+    assert_eq!(facts(&page), before);
+    // Nor when the log has forgotten the jobs.
+    wait("the packs are rewritten", || {
+        store.stats().unwrap().pack_bytes < packed / 2
+    });
     assert_eq!(facts(&page), before);
     assert!(lines(&mut late) == exported);
     assert!(

@@ -261,7 +261,10 @@ impl Committer {
 
     fn publish(&mut self, engine: &Engine, round: &mut Round, appended: &Appended) {
         if appended.sealed.is_some() {
-            engine.truth.write().segments.push(appended.segment.clone());
+            let mut truth = engine.truth.write();
+            Arc::make_mut(&mut truth)
+                .segments
+                .push(appended.segment.clone());
         }
         if !round.created.is_empty() || !round.dropped.is_empty() {
             let mut graphs = engine.graphs.write();

@@ -121,6 +121,7 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
     let rewritten = Arc::new(rewritten);
     {
         let mut truth = engine.truth.write();
+        let truth = Arc::make_mut(&mut truth);
         let at = truth
             .packs
             .partition_point(|pack| pack.last_lsn < rewritten.first_lsn);

@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::Engine;
 use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::large::large_id_in;
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
+use crate::engine::{Engine, Truth};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::index::Fault;
@@ -157,7 +157,8 @@ impl JobReader {
             job.progress = cell.and_then(|cell| cell.progress.lock().clone());
             return Ok(job);
         }
-        let outcome = engine.outcome(graph, sequence, &detail, &mut self.outcomes)?;
+        let known = (snapshot.log(), &mut self.outcomes);
+        let outcome = engine.outcome(graph, sequence, &detail, known)?;
         job.finished_at = detail.finished.map(|end| crate::clock::from_ms(end.at_ms));
         job.outcome = Some(outcome);
         Ok(job)
@@ -361,14 +362,15 @@ impl Engine {
         details::read_alone(&*index, graph, group).map_err(|fault| self.index_failed(fault))
     }
 
-    /// The outcome of a complete job. The state says it is complete, so an index
+    /// The outcome of a complete job; of one that was purged since, from the log as it was
+    /// when the page was taken. The state says it is complete, so an index
     /// that knows of no end is stale.
     pub(crate) fn outcome(
         &self,
         graph: &GraphCore,
         sequence: u64,
         detail: &Detail,
-        outcomes: &mut ExtraCache,
+        (log, outcomes): (Option<&Truth>, &mut ExtraCache),
     ) -> Result<Outcome> {
         let stale = || {
             // The index forgets a graph that was dropped.
@@ -389,7 +391,14 @@ impl Engine {
         let kind = OutcomeKind::from_stored(finished.kind).ok_or_else(stale)?;
         let extra = match finished.extra_lsn {
             0 => None,
-            lsn => Some(self.outcome_extra(lsn, outcomes)?.ok_or_else(stale)?),
+            lsn => {
+                let mut extra = self.outcome_extra(lsn, outcomes)?;
+                if let (None, Some(log)) = (&extra, log) {
+                    log.events_near(lsn, |lsn, event| outcomes.take_event(lsn, event))?;
+                    extra = outcomes.extras.get(&lsn).cloned();
+                }
+                Some(extra.ok_or_else(stale)?)
+            }
         };
         Ok(Outcome {
             kind,
@@ -423,16 +432,17 @@ impl Engine {
 
     /// Calls `each` with the events that are read together with that of this LSN.
     pub(crate) fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
-        let (pack, segment) = {
-            let truth = self.truth.read();
-            let pack = truth.packs.partition_point(|pack| pack.last_lsn < lsn);
-            let after = truth
-                .segments
-                .partition_point(|s| s.header.first_lsn <= lsn);
-            let segment = after.checked_sub(1).map(|n| truth.segments[n].clone());
-            (truth.packs.get(pack).cloned(), segment)
-        };
-        match (pack, segment) {
+        let truth = self.truth.read().clone();
+        truth.events_near(lsn, each)
+    }
+}
+
+impl Truth {
+    fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
+        let pack = self.packs.partition_point(|pack| pack.last_lsn < lsn);
+        let after = self.segments.partition_point(|s| s.header.first_lsn <= lsn);
+        let segment = after.checked_sub(1).map(|n| &self.segments[n]);
+        match (self.packs.get(pack), segment) {
             (Some(pack), _) => pack.events_near(lsn, each),
             (None, Some(segment)) => segment.events_near(lsn, each),
             (None, None) => Ok(()),

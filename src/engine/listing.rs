@@ -106,7 +106,7 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
         };
         order.between(begin, more)
     });
-    let mut snapshot = Snapshot::take(&state, selection);
+    let mut snapshot = Snapshot::take(&state, selection).with_log(graph.engine());
     drop(state);
     snapshot.newest_first = list.newest_first;
     Page {
@@ -130,6 +130,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
             newest_first: list.newest_first,
         };
         let ahead = Snapshot::take(&state, order.select(from, 0, u64::MAX >> 1));
+        let ahead = ahead.with_log(graph.engine());
         let is_counted = from.is_some() && list.count_total;
         let before = is_counted.then(|| {
             let all = order.select(None, 0, u64::MAX >> 1);

@@ -112,7 +112,8 @@ pub(crate) struct Engine {
     /// Held by whoever commits, and while anything else needs commits to stand
     /// still.
     pub(crate) committer: Mutex<Committer>,
-    pub(crate) truth: RwLock<Truth>,
+    /// Whoever has a graph's state may ask for it, and not the other way round.
+    pub(crate) truth: RwLock<Arc<Truth>>,
     pub(crate) ids: ForeignIds,
     pub(crate) indexer: Mutex<Indexer>,
     pub(crate) spare: Arc<Spare>,
@@ -184,7 +185,7 @@ impl Graphs {
 }
 
 /// The files that hold the log, in its order: packs, then segments.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Truth {
     pub(crate) packs: Vec<Arc<Pack>>,
     pub(crate) segments: Vec<Arc<Segment>>,
@@ -233,7 +234,7 @@ impl Engine {
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
             committer: Mutex::new(parts.committer),
-            truth: RwLock::new(parts.truth),
+            truth: RwLock::new(Arc::new(parts.truth)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
             spare: parts.spare,

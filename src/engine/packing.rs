@@ -133,6 +133,7 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     };
     {
         let mut truth = engine.truth.write();
+        let truth = Arc::make_mut(&mut truth);
         truth.segments.retain(|s| !Arc::ptr_eq(s, segment));
         truth.packs.extend(pack.clone());
     }

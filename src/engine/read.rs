@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::engine::graph_state::{GraphCore, GraphState, TailPlace, TailRun};
 use crate::engine::large::{Large, is_large};
 use crate::engine::status::{Selection, States};
+use crate::engine::{Engine, Truth};
 use crate::error::{Error, Result};
 use crate::job::State;
 use crate::storage::block::{BLOCK_JOBS_MAX, Block};
@@ -34,6 +35,8 @@ pub(crate) struct Snapshot {
     parts: Arc<Vec<Arc<Part>>>,
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
+    /// All of the log, where jobs that are purged meanwhile are to be read whole.
+    log: Option<Arc<Truth>>,
     /// Whether its jobs are shown from the last to the first.
     pub(crate) newest_first: bool,
 }
@@ -51,8 +54,20 @@ impl Snapshot {
             parts: state.parts.clone(),
             tail: Arc::new(tail),
             cancelling: state.cancelling.range(first..=last).copied().collect(),
+            log: None,
             newest_first: false,
         }
+    }
+
+    /// The same for a page: who asks has the graph's state, so that the log is that of
+    /// this instant.
+    pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
+        self.log = Some(engine.truth.read().clone());
+        self
+    }
+
+    pub(crate) fn log(&self) -> Option<&Truth> {
+        self.log.as_deref()
     }
 
     /// The same files for a part of its jobs.
@@ -64,6 +79,7 @@ impl Snapshot {
             ..Snapshot::default()
         }
     }
+
     /// The same files and states for some of its jobs.
     pub(crate) fn only(self, is_wanted: impl Fn(u64) -> bool) -> Snapshot {
         Snapshot {

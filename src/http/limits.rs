@@ -41,7 +41,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            long_pages: 64,
+            long_pages: 128,
             scans: 4,
             first_byte: Duration::from_secs(30),
             stall: Duration::from_secs(30),
@@ -51,7 +51,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// 64 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min for all.
+    /// 128 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min for all.
     pub fn new() -> Limits {
         Limits::default()
     }
