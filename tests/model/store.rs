@@ -51,10 +51,15 @@ pub struct Test {
     clock: SetClock,
     world: World,
     history: Vec<Past>,
+    /// How long that was when a graph was dropped last: packs may lack its jobs since, so
+    /// no crash can take the drop away.
+    dropped_at: usize,
     graphs_made: u64,
     folders_made: u64,
     /// Where the last list ended: graph number, states, next sequence number.
     cursor: Option<(u64, u8, usize, Cursor)>,
+    /// How long the history was then.
+    cursor_at: usize,
     /// Handles of dropped graphs: the store must not bring such a graph back, though
     /// it still keeps some of it for them.
     dropped: Vec<Graph>,
@@ -72,9 +77,11 @@ impl Test {
             clock: SetClock::default(),
             world: World::default(),
             history: Vec::new(),
+            dropped_at: 0,
             graphs_made: 0,
             folders_made: 0,
             cursor: None,
+            cursor_at: 0,
             dropped: Vec::new(),
         };
         test.open();
@@ -157,17 +164,16 @@ impl Test {
     fn crash_at(&mut self, back: usize, part: u16) {
         let mut files = left_in(&self.folder);
         let (segment, end) = log_end(&files);
-        let here = self
-            .history
+        let here = self.history[self.dropped_at..]
             .iter()
             .rev()
             .take_while(|past| past.segment == segment);
         // Not the present itself; before the segment's first frame if it goes so far.
-        let from = here
-            .skip(1)
-            .take(back)
-            .last()
-            .map_or(SEGMENT_HEADER_BYTES, |past| past.end);
+        let from = match here.clone().skip(1).take(back).last() {
+            Some(past) => past.end,
+            None if self.dropped_at > 0 && here.count() == 1 => end,
+            None => SEGMENT_HEADER_BYTES,
+        };
         let cut = from + (end - from) * usize::from(part) / usize::from(u16::MAX);
         files.get_mut(&segment).unwrap()[cut..].fill(0);
         // No index is ahead of the log it was made from.
@@ -185,6 +191,22 @@ impl Test {
             .map(|past| past.world.clone())
             .unwrap_or_default();
         self.move_to(&files);
+        if self.history.len() < self.cursor_at {
+            self.is_refused();
+        }
+    }
+
+    /// A cursor that knew what a crash took away: its place may be another job's now.
+    fn is_refused(&mut self) {
+        let Some((number, states, _, cursor)) = self.cursor.take() else {
+            return;
+        };
+        let mut graphs = self.world.graphs.iter();
+        if let Some(graph) = graphs.find(|graph| graph.number == number) {
+            let handle = self.store().graph(PROJECT, graph.name).unwrap();
+            let error = handle.list(filter(states).cursor(&cursor)).unwrap_err();
+            assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
+        }
     }
 
     /// The graph that `pick` means, if there is any.
@@ -293,6 +315,7 @@ impl Test {
             let error = handle.list(List::new()).unwrap_err();
             assert!(matches!(error, Error::GraphDropped { .. }), "{error:?}");
             self.dropped.push(handle);
+            self.dropped_at = self.history.len();
             self.world.graphs.retain(|graph| graph.name != name);
         } else {
             let error = dropped.unwrap_err();
@@ -489,6 +512,7 @@ impl Test {
         let asked = filter(states).offset(offset as u64).limit(limit as u64);
         let next = check_page(&graph, asked, world, states, (0, offset), limit);
         self.cursor = next.map(|(next, cursor)| (world.number, states, next, cursor));
+        self.cursor_at = self.history.len();
     }
 
     /// A cursor goes on where its page ended, whatever happened since.
@@ -502,6 +526,7 @@ impl Test {
             if graph.number == number {
                 let next = check_page(&handle, asked, graph, states, (from, 0), 5);
                 self.cursor = next.map(|(next, cursor)| (number, states, next, cursor));
+                self.cursor_at = self.history.len();
             } else {
                 let error = handle.list(asked).unwrap_err();
                 assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
