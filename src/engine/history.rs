@@ -86,21 +86,33 @@ impl Engine {
         if moment.lsn >= self.opening.lsn {
             return Ok(false);
         }
-        // Of the last but one the end is known; of an earlier one it has to be looked for.
-        Ok(moment.lsn < opening.lsn
-            || opening.boot + 1 == self.opening.boot
-            || self.boot_behind(moment.lsn)? == Some(opening.boot + 1))
+        // Of the last but one the end is known; of an earlier one it is looked for, once.
+        if moment.lsn < opening.lsn || opening.boot + 1 == self.opening.boot {
+            return Ok(true);
+        }
+        let known = self.ends.lock().get(&opening.lsn).copied();
+        if let Some(end) = known {
+            return Ok(moment.lsn < end);
+        }
+        let Some((boot, end)) = self.boot_behind(moment.lsn)? else {
+            return Ok(false);
+        };
+        if boot != opening.boot + 1 {
+            return Ok(false);
+        }
+        self.ends.lock().insert(opening.lsn, end);
+        Ok(true)
     }
 
-    /// The number of the first opening behind an event.
-    fn boot_behind(&self, lsn: u64) -> Result<Option<u64>> {
+    /// Number and LSN of the first opening behind an event.
+    fn boot_behind(&self, lsn: u64) -> Result<Option<(u64, u64)>> {
         let (mut next, mut found) = (lsn + 1, None);
         while found.is_none() && next < self.opening.lsn {
             let from = next;
             self.events_near(from, |lsn, event| {
                 let end = lsn + event.lsns();
                 if let (&Event::Booted { boot, .. }, true) = (event, lsn >= from) {
-                    found = found.or(Some(boot));
+                    found = found.or(Some((boot, lsn)));
                 }
                 next = next.max(end);
             })?;
@@ -108,6 +120,6 @@ impl Engine {
                 return Ok(None);
             }
         }
-        Ok(found.or(Some(self.opening.boot)))
+        Ok(found.or(Some((self.opening.boot, self.opening.lsn))))
     }
 }

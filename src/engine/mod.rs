@@ -103,6 +103,8 @@ pub(crate) struct Engine {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
+    /// By the LSN of an earlier opening that was asked for: that of the next one.
+    pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// What this open found running.
     pub(crate) recovered: Vec<Found>,
     /// What a tolerant open had to repair.
@@ -230,6 +232,7 @@ impl Engine {
             disk: parts.disk,
             store: parts.store,
             opening: parts.opening,
+            ends: Mutex::default(),
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
