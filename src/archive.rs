@@ -110,7 +110,12 @@ impl Archive {
             return Ok(None);
         }
         self.current = None;
-        Ok(Some(self.disk.path(&part)))
+        let path = self.disk.path(&part);
+        tracing::error!(
+            path = %path.display(),
+            "a file of the archive was removed or renamed while it was written"
+        );
+        Ok(Some(path))
     }
 
     /// Whether its folder is still where it was opened.
@@ -216,10 +221,7 @@ impl Archive {
 
     /// Gives the file that is written its final name.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        if let Some(lost) = self.take_lost()? {
-            let path = lost.display();
-            tracing::error!(%path, "a file of the archive was removed or renamed while it was written");
-        }
+        self.take_lost()?;
         let Some(current) = self.current.take() else {
             return Ok(());
         };

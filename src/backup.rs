@@ -51,8 +51,9 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::NotAStore`] for a folder that holds something; [`Error::InvalidUse`] for a
-    /// store in memory, and for a folder within the store's own; [`Error::DiskFull`], [`Error::PermissionDenied`], [`Error::Io`],
-    /// [`Error::Closed`], [`Error::ReadOnly`]. What was made of the copy is removed.
+    /// store in memory, and for a folder within the store's own; [`Error::DiskFull`],
+    /// [`Error::PermissionDenied`], [`Error::Io`], [`Error::Closed`], [`Error::ReadOnly`].
+    /// What was made of the copy is removed.
     ///
     /// # Examples
     /// ```

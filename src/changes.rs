@@ -22,6 +22,7 @@ use crate::engine::waiting::{ANY, Waiter};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::id::JobId;
+use crate::opaque::{self, Fields};
 use crate::options::Durability;
 use crate::outcome::Outcome;
 use crate::retention::PurgeReason;
@@ -425,7 +426,7 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A place in a graph's feed: opaque text of 58 characters, to be handed back as it is. It
+/// A place in a graph's feed: opaque text of 74 characters, to be handed back as it is. It
 /// holds as long as its graph is there; text that is none is [`Error::InvalidPosition`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position {
@@ -455,18 +456,8 @@ impl Position {
         position
     }
 
-    /// As for a cursor: no proof against forgery, but an altered one is noticed.
     fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
-        let mut crc = crc32fast::Hasher::new();
-        let Moment { lsn, .. } = self.moment;
-        for number in [graph.key[0], graph.key[1], self.graph, lsn, self.job]
-            .into_iter()
-            .chain([opening.lsn, opening.time_ms])
-        {
-            crc.update(&number.to_le_bytes());
-        }
-        crc.update(&[VERSION]);
-        crc.finalize()
+        opaque::seal(VERSION, graph, (self.moment, opening), &[self.job])
     }
 
     fn place(&self, graph: &Graph) -> Result<Place> {
@@ -508,21 +499,15 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Position> {
         let parse = || {
-            let hex = text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if !hex || text.len() != 2 * POSITION_BYTES || !text.starts_with("02") {
-                return None;
-            }
-            let number = |from: usize| u64::from_str_radix(text.get(from..from + 16)?, 16).ok();
+            let mut fields = Fields::of(text, VERSION, POSITION_BYTES)?;
             Some(Position {
-                graph: number(2)?,
+                graph: fields.next(8)?,
                 moment: Moment {
-                    lsn: number(18)?,
-                    opening: number(34)?,
+                    lsn: fields.next(8)?,
+                    opening: fields.next(8)?,
                 },
-                job: number(50)?,
-                check: u32::from_str_radix(text.get(66..)?, 16).ok()?,
+                job: fields.next(8)?,
+                check: fields.next(4)? as u32,
             })
         };
         parse().ok_or(Error::InvalidPosition {

@@ -1,24 +1,19 @@
 //! What a list is asked for, and where the next page goes on.
 //!
-//! Owns: [`List`], [`Searched`], [`Cursor`]. Must not know: how a page is read.
-//! Promise: a cursor neither skips nor repeats a job, also across restarts; it
-//! works for the graph and filter it came from and no other, and not for a copy of the
-//! store that was made before it.
+//! Owns: [`List`], [`Searched`]. Must not know: how a page is read.
+//! Promise: what cannot be asked for is refused before anything is read.
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock;
-use crate::engine::graph_state::GraphCore;
-use crate::engine::history::{Moment, Opening};
+use crate::cursor::Cursor;
 use crate::engine::scan::Filter;
 use crate::engine::status::States;
 use crate::engine::texts::{Matcher, Needle};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::job::State;
 use crate::outcome::OutcomeKind;
 
@@ -563,7 +558,7 @@ impl List {
     }
 
     /// What its order and filter are told apart by in a cursor.
-    fn filter_check(&self) -> u32 {
+    pub(crate) fn filter_check(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&[u8::from(self.newest_first)]);
         crc.update(&self.filter.bytes());
@@ -584,152 +579,5 @@ impl List {
     /// What it asks for is not valid.
     pub(crate) fn matcher(&self) -> Result<Matcher> {
         Matcher::new(&self.filter.texts)
-    }
-}
-
-/// Where a list goes on: opaque text of 68 characters, to be handed back as it is. It holds
-/// as long as its graph is there, also across restarts.
-///
-/// # Examples
-/// ```
-/// use jobstore::{Cursor, List};
-/// # let store = jobstore::JobStore::in_memory()?;
-/// # let movie = store.create_graph("10001", "movie")?;
-/// # for _ in 0..3 {
-/// #     movie.submit(jobstore::Request::new("c", "", jobstore::Body::empty())?)?;
-/// # }
-/// let first = movie.list(List::new().limit(2))?;
-/// let text = first.next().map(|cursor| cursor.to_string()).unwrap_or_default();
-/// let second = movie.list(List::new().limit(2).cursor(&text.parse::<Cursor>()?))?;
-/// assert_eq!(second.len(), 1);
-/// assert!(second.next().is_none());
-/// # Ok::<(), jobstore::Error>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Cursor {
-    /// The 19 digits of its graph.
-    graph: u64,
-    states: u8,
-    /// A checksum of order and filter.
-    filter: u32,
-    /// The next job to show has this sequence number or a later one; or, where newest
-    /// come first, an earlier one.
-    next: u64,
-    /// So many that match are passed over first: a search was stopped within its offset.
-    pass: u64,
-    /// When it was given out.
-    given: Moment,
-    check: u32,
-}
-
-const VERSION: u8 = 4;
-/// version 1, states 1, filter 4, graph 8, next 8, pass 8, moment 16, check 4.
-const CURSOR_BYTES: usize = 50;
-
-impl Cursor {
-    pub(crate) fn new(graph: &Graph, list: &List, next: u64) -> Cursor {
-        Cursor::passing(graph, list, next, 0)
-    }
-
-    pub(crate) fn passing(graph: &Graph, list: &List, next: u64, pass: u64) -> Cursor {
-        let engine = graph.engine();
-        let mut cursor = Cursor {
-            graph: graph.core.ids.number(),
-            states: list.wanted().bits(),
-            filter: list.filter_check(),
-            next,
-            pass,
-            given: engine.moment(),
-            check: 0,
-        };
-        cursor.check = cursor.seal(&graph.core, engine.opening);
-        cursor
-    }
-
-    /// A checksum over the cursor, its graph's key and the store's opening: it is no proof
-    /// against forgery, but an altered cursor is noticed.
-    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
-        let mut crc = crc32fast::Hasher::new();
-        let Moment { lsn, .. } = self.given;
-        for number in [graph.key[0], graph.key[1], self.graph, self.next, self.pass]
-            .into_iter()
-            .chain([lsn, opening.lsn, opening.time_ms])
-        {
-            crc.update(&number.to_le_bytes());
-        }
-        crc.update(&[VERSION, self.states]);
-        crc.update(&self.filter.to_le_bytes());
-        crc.finalize()
-    }
-
-    /// Where to go on in this graph with this list, and how many that match to pass over.
-    pub(crate) fn position(&self, graph: &Graph, list: &List) -> Result<(u64, u64)> {
-        let core = &graph.core;
-        let is_sealed = |opening| self.check == self.seal(core, opening);
-        let problem = if self.graph != core.ids.number() {
-            "it belongs to another graph"
-        } else if let Some(problem) = graph.engine().problem_of(self.given, is_sealed)? {
-            problem
-        } else if self.next > core.state.read().status.len() {
-            "it lies behind the end of the list"
-        } else if self.states != list.wanted().bits() || self.filter != list.filter_check() {
-            "it belongs to a list with another filter"
-        } else {
-            return Ok((self.next, self.pass));
-        };
-        Err(Error::InvalidCursor { problem })
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{VERSION:02x}{:02x}{:08x}{:016x}{:016x}{:016x}{:016x}{:016x}{:08x}",
-            self.states,
-            self.filter,
-            self.graph,
-            self.next,
-            self.pass,
-            self.given.lsn,
-            self.given.opening,
-            self.check
-        )
-    }
-}
-
-impl fmt::Debug for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({self})")
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Cursor> {
-        let parse = || {
-            let hex = text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            if !hex || text.len() != 2 * CURSOR_BYTES || !text.starts_with("04") {
-                return None;
-            }
-            Some(Cursor {
-                states: u8::from_str_radix(&text[2..4], 16).ok()?,
-                filter: u32::from_str_radix(&text[4..12], 16).ok()?,
-                graph: u64::from_str_radix(&text[12..28], 16).ok()?,
-                next: u64::from_str_radix(&text[28..44], 16).ok()?,
-                pass: u64::from_str_radix(&text[44..60], 16).ok()?,
-                given: Moment {
-                    lsn: u64::from_str_radix(&text[60..76], 16).ok()?,
-                    opening: u64::from_str_radix(&text[76..92], 16).ok()?,
-                },
-                check: u32::from_str_radix(&text[92..100], 16).ok()?,
-            })
-        };
-        parse().ok_or(Error::InvalidCursor {
-            problem: "it is not the text of a cursor",
-        })
     }
 }

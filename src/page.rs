@@ -8,13 +8,13 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::cursor::Cursor;
 use crate::document::{self, Document};
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::job::Job;
-use crate::list::Cursor;
 
 /// Bytes of JSON that are handed on at once, about: a piece with fewer is the last.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;

@@ -7,10 +7,9 @@
 use crate::engine::answers::Answer;
 use crate::engine::queue::{Action, Operation};
 use crate::error::Result;
-use crate::graph::{
-    Cancellation, Completion, Graph, Submitted, created, created_all, submitted, unexpected,
-};
+use crate::graph::{Graph, Submitted, created, created_all, submitted, unexpected};
 use crate::id::JobId;
+use crate::lifecycle::{Cancellation, Completion};
 use crate::outcome::Outcome;
 use crate::request::Request;
 use crate::run::Run;

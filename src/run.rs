@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use crate::engine::graph_state::RunCell;
 use crate::error::Result;
-use crate::graph::{Completion, Graph};
+use crate::graph::Graph;
 use crate::id::JobId;
 use crate::job::Progress;
+use crate::lifecycle::Completion;
 use crate::outcome::Outcome;
 use crate::request::Request;
 

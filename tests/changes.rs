@@ -495,6 +495,7 @@ fn a_foreign_or_altered_position_is_refused() {
     let refused = roads.changes(Some(&position));
     assert!(matches!(refused, Err(Error::InvalidPosition { .. })));
     let text = position.to_string();
+    assert_eq!(text.len(), 74, "as its documentation says");
     for n in 0..text.len() {
         let mut altered = text.clone().into_bytes();
         altered[n] = if altered[n] == b'0' { b'1' } else { b'0' };

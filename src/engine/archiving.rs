@@ -141,8 +141,6 @@ impl Home {
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
             if let Some(lost) = there.archive.take_lost()? {
-                let path = lost.display();
-                tracing::error!(%path, "a file of the archive was removed or renamed while it was written");
                 *self.lost.lock() = Some(lost);
             }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;

@@ -8,13 +8,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cursor::Cursor;
 use crate::engine::graph_state::GraphState;
 use crate::engine::read::Snapshot;
 use crate::engine::scan::{Ended, Finds, Progress, Scan};
 use crate::engine::status::{Selection, States};
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::list::{Cursor, List};
+use crate::list::List;
 use crate::page::Page;
 
 /// A page of this list as it is now.
@@ -120,6 +121,7 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
 }
 
 fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<Page> {
+    let matcher = list.matcher()?;
     // Before the place where it goes on jobs are counted only, and at the end: who stops the
     // count has the page.
     let (ahead, before) = {
@@ -138,22 +140,20 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         });
         (ahead, before)
     };
-    let scan = |snapshot| -> Result<Scan<'_>> {
-        Ok(Scan {
-            engine: graph.engine(),
-            graph: &graph.core,
-            filter: &list.filter,
-            matcher: list.matcher()?,
-            snapshot,
-            newest_first: list.newest_first,
-        })
+    let scan = |snapshot| Scan {
+        engine: graph.engine(),
+        graph: &graph.core,
+        filter: &list.filter,
+        matcher: &matcher,
+        snapshot,
+        newest_first: list.newest_first,
     };
-    let scan_before = before.as_ref().map(scan).transpose()?;
-    let scan = scan(&ahead)?;
+    let scan_before = before.as_ref().map(scan);
+    let scan = scan(&ahead);
     let jobs_before = scan_before.as_ref().map(Scan::jobs);
     let jobs = scan.jobs();
-    let mut progress = Progress::new(list.on_progress.as_ref());
-    progress.of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
+    let of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
+    let mut progress = Progress::new(list.on_progress.as_ref(), of);
     let mut finds = Finds {
         pass: pass.saturating_add(list.offset),
         show: list.limit,

@@ -1,11 +1,12 @@
 //! Purging: which jobs go, and how they go.
 //!
-//! Owns: the steps of a purge, what policies say is due, forgetting tombstones. Must
-//! not know: how room comes back.
+//! Owns: the steps of a purge, forgetting tombstones; what is due is in `due`. Must not
+//! know: how room comes back.
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
 //! that leaps makes nobody older.
 
 mod ages;
+mod due;
 mod late;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::ages::{AgeClock, Ages, Leap};
+use self::due::Due;
 use self::late::{Found, Late};
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
@@ -23,7 +25,7 @@ use crate::engine::jobs::ExtraCache;
 use crate::engine::large::large_id_in;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
-use crate::engine::status::{CHUNK_JOBS, States};
+use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::index::rows::DETAIL_JOBS;
 use crate::job::State;
@@ -36,9 +38,6 @@ use crate::sync::time::Instant;
 pub(crate) const STEP_JOBS: usize = 1024;
 /// Bytes of references to results that one event carries, about.
 const STEP_RESULT_BYTES: usize = 64 << 10;
-/// Jobs that a round of the background purges before it looks after packs again.
-const ROUND_JOBS: usize = 64 * STEP_JOBS;
-
 /// For so long after an open, a graph without a policy may still be told the one it had:
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
@@ -88,9 +87,13 @@ pub(crate) fn step(engine: &Engine) -> bool {
     let graphs = engine.graphs.read().by_number.clone();
     let defaults;
     {
-        let is_there = |number: &u32, _: &mut String| graphs.contains_key(number);
         let mut work = engine.retention.lock();
-        work.problems.retain(is_there);
+        work.problems
+            .retain(|number, _| graphs.contains_key(number));
+        work.ages.retain(|number, _| graphs.contains_key(number));
+        work.tombstones
+            .retain(|_, kept| graphs.contains_key(&kept.graph));
+        work.late.keep(|number| graphs.contains_key(&number));
         work.clock.see(engine.now_ms());
         let now = Instant::now();
         let open = work.opened.map(|at| now.saturating_duration_since(at));
@@ -143,100 +146,7 @@ fn purge_due(
     Ok(purged? > 0)
 }
 
-/// What a policy says is to go, up to a bound. A job may be due for more than one reason.
-struct Due {
-    by_count: Vec<u64>,
-    by_bytes: Vec<u64>,
-    by_age: Vec<u64>,
-    /// For how long the first of those by age has been due.
-    age_late: Duration,
-}
-
-impl Due {
-    fn look(engine: &Engine, graph: &Arc<GraphCore>, policy: &Arc<Retention>) -> Result<Due> {
-        let (by_age, age_late) = engine.by_age(graph, policy)?;
-        Ok(Due {
-            by_count: by_count(graph, policy),
-            by_bytes: by_bytes(graph, policy),
-            by_age,
-            age_late,
-        })
-    }
-
-    fn found(&self) -> Found {
-        match (&*self.by_count, &*self.by_bytes, &*self.by_age) {
-            ([], [], []) => Found::Nothing,
-            ([], [], _) => Found::ByAge(self.age_late),
-            _ => Found::Over(self.age_late),
-        }
-    }
-
-    fn purge(
-        &self,
-        engine: &Engine,
-        graph: &Arc<GraphCore>,
-        policy: &Arc<Retention>,
-    ) -> Result<u64> {
-        let mut purged = 0;
-        for (jobs, why) in [
-            (&self.by_count, PurgeReason::Count),
-            (&self.by_bytes, PurgeReason::Bytes),
-            (&self.by_age, PurgeReason::Age),
-        ] {
-            purged += engine.purge(graph, jobs, (why, Some(policy)))?;
-        }
-        Ok(purged)
-    }
-}
-
 const COMPLETE: States = States::NONE.with(State::Complete);
-
-/// The eldest complete jobs, where there are more than the policy keeps.
-fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
-    let Some(kept) = policy.jobs else {
-        return Vec::new();
-    };
-    let state = graph.state.read();
-    let over = state.status.total(COMPLETE).saturating_sub(kept);
-    let due = state
-        .status
-        .select(COMPLETE, 0, 0, over.min(ROUND_JOBS as u64));
-    due.sequences().collect()
-}
-
-/// The eldest complete jobs, where the blocks of those behind take all that the policy
-/// keeps.
-fn by_bytes(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
-    let Some(kept) = policy.bytes else {
-        return Vec::new();
-    };
-    let state = graph.state.read();
-    let mut left = kept;
-    let tail = state.tail.iter().flat_map(|run| &run.jobs);
-    let tail: u64 = tail.map(|job| u64::from(job.request_len)).sum();
-    let mut cut = 0;
-    match left.checked_sub(tail) {
-        None => cut = state.packed_end(),
-        Some(rest) => {
-            left = rest;
-            let blocks = state.parts.iter().rev().flat_map(|p| p.blocks.iter().rev());
-            for place in blocks.filter(|place| !place.is_empty()) {
-                let range = place.first_sequence..place.end_sequence();
-                let there = u64::from(place.jobs) - state.status.gone_in(range);
-                let bytes = u64::from(place.len) * there / u64::from(place.jobs);
-                match left.checked_sub(bytes) {
-                    Some(rest) => left = rest,
-                    None => {
-                        cut = place.end_sequence();
-                        break;
-                    }
-                }
-            }
-        }
-    }
-    let due = state.status.select(COMPLETE, 0, 0, ROUND_JOBS as u64);
-    due.sequences().take_while(|&s| s < cut).collect()
-}
 
 /// Forgets the tombstones of one purge of this graph, if they are over the bounds.
 fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
@@ -413,76 +323,6 @@ impl Engine {
         Ok(found)
     }
 
-    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
-    /// for how long the first of them has been due.
-    fn by_age(
-        &self,
-        graph: &Arc<GraphCore>,
-        policy: &Arc<Retention>,
-    ) -> Result<(Vec<u64>, Duration)> {
-        let (mut due, mut late_ms) = (Vec::new(), 0);
-        let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
-        let Some(shortest) = policy.shortest_age_ms() else {
-            return in_all(due, late_ms);
-        };
-        let Some((now_ms, leap)) = self.retention.lock().clock.now() else {
-            return in_all(due, late_ms);
-        };
-        let jobs = graph.state.read().status.len();
-        for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
-            let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
-            let known = {
-                let mut work = self.retention.lock();
-                let ages = work.ages(graph.number, policy, leap);
-                ages.earliest(chunk as usize, complete)
-            };
-            if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
-                continue;
-            }
-            let mut earliest = u64::MAX;
-            let groups = CHUNK_JOBS / DETAIL_JOBS;
-            for group in chunk * groups..((chunk + 1) * groups).min(jobs.div_ceil(DETAIL_JOBS)) {
-                let selection = {
-                    let state = graph.state.read();
-                    let first = group * DETAIL_JOBS;
-                    let jobs = state.status.select(COMPLETE, first, 0, DETAIL_JOBS);
-                    jobs.only(|s| s < first + DETAIL_JOBS)
-                };
-                if selection.len == 0 {
-                    continue;
-                }
-                let details = self.details(graph, group)?;
-                for sequence in selection.sequences() {
-                    let detail = details.0[(sequence % DETAIL_JOBS) as usize];
-                    // One that is not known to have ended was purged meanwhile.
-                    let Some(end) = detail.finished else { continue };
-                    let Some(age_ms) = policy.age_ms(end.kind) else {
-                        continue;
-                    };
-                    let at_ms = leap.ended_ms(end.at_ms, now_ms);
-                    match now_ms.checked_sub(at_ms.saturating_add(age_ms)) {
-                        None => earliest = earliest.min(at_ms),
-                        Some(late) => {
-                            due.push(sequence);
-                            late_ms = late_ms.max(late);
-                        }
-                    }
-                }
-                if due.len() >= ROUND_JOBS {
-                    due.truncate(ROUND_JOBS);
-                    return in_all(due, late_ms);
-                }
-            }
-            // Right once what is due has gone: then so many are left.
-            let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
-            let left = complete - (here.count() as u64).min(complete);
-            let mut work = self.retention.lock();
-            let ages = work.ages(graph.number, policy, leap);
-            ages.set(chunk as usize, left, earliest);
-        }
-        in_all(due, late_ms)
-    }
-
     fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
         let name = &graph.name;
         let problem = match (purged, forgotten) {
@@ -595,6 +435,35 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::{Body, JobStore, List, Request};
+
+    #[test]
+    fn of_a_dropped_graph_nothing_is_kept() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let id = graph.submit(Request::new("c", "", Body::empty()).unwrap());
+        graph.cancel(id.unwrap()).unwrap();
+        graph.purge(List::new()).unwrap();
+        let engine = graph.engine();
+        let (number, now) = (graph.core.number, Instant::now());
+        let kept = |work: &Work| {
+            [
+                !work.tombstones.is_empty(),
+                work.ages.contains_key(&number),
+                work.late.of(number, now).is_some(),
+            ]
+        };
+        {
+            // At once: the background looks, too.
+            let mut work = engine.retention.lock();
+            let leap = work.clock.now().unwrap().1;
+            work.ages(number, &Arc::new(Retention::new()), leap);
+            work.late.note(number, Found::Over(Duration::ZERO), now);
+            assert_eq!(kept(&work), [true; 3]);
+        }
+        store.drop_graph("1", "movie").unwrap();
+        step(engine);
+        assert_eq!(kept(&engine.retention.lock()), [false; 3]);
+    }
 
     #[test]
     fn tombstones_are_bounded_by_default_once_no_policy_is_to_be_expected() {

@@ -198,7 +198,7 @@ pub(crate) struct Scan<'s> {
     pub(crate) engine: &'s Engine,
     pub(crate) graph: &'s Arc<GraphCore>,
     pub(crate) filter: &'s Filter,
-    pub(crate) matcher: Matcher,
+    pub(crate) matcher: &'s Matcher,
     /// Of the states asked for.
     pub(crate) snapshot: &'s Snapshot,
     pub(crate) newest_first: bool,
@@ -206,17 +206,18 @@ pub(crate) struct Scan<'s> {
 
 /// What who waits is told, and when.
 pub(crate) struct Progress<'s> {
-    pub(crate) call: Option<&'s OnProgress>,
-    pub(crate) of: u64,
+    call: Option<&'s OnProgress>,
+    of: u64,
     looked_at: u64,
     told: u64,
 }
 
 impl<'s> Progress<'s> {
-    pub(crate) fn new(call: Option<&'s OnProgress>) -> Progress<'s> {
+    /// Of so many jobs.
+    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> Progress<'s> {
         Progress {
             call,
-            of: 0,
+            of,
             looked_at: 0,
             told: 0,
         }

@@ -9,10 +9,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Input;
+use crate::cursor::Cursor;
 use crate::error::{Error, excerpt};
 use crate::id::{JobId, OwnIds};
 use crate::json::{self, DEPTH_MAX};
-use crate::list::Cursor;
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::secrets::{Kept, SecretKeys};

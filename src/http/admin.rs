@@ -19,7 +19,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::error::{Error, Failure};
-use crate::graph::{Cancellation, Completion};
 use crate::http::answer::{Shared, blocking, encoding, json as answer};
 use crate::http::failure::{no_such_resource, wrong_method};
 use crate::http::find::find;
@@ -30,6 +29,7 @@ use crate::http::query::Query;
 use crate::http::routes::{Routes, place};
 use crate::http::stream::{Source, lines};
 use crate::import::{ImportOptions, OnBadLine};
+use crate::lifecycle::{Cancellation, Completion};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::store::JobStore;
 

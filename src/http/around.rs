@@ -1,8 +1,8 @@
 //! What every request has around it: an id, a span, a time, headers.
 //!
 //! Owns: request ids and what is logged of a request. Must not know: what is asked for.
-//! Promise: every request is answered, and every answer carries the id under which the log tells of it; nothing of a
-//! query, a token or a body is logged.
+//! Promise: every request is answered, and every answer carries the id under which the
+//! log tells of it; nothing of a query, a token or a body is logged.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,15 +10,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
+use crate::cursor::Cursor;
 use crate::error::{Error, Failure, Result};
-use crate::export::Life;
 use crate::graph::Graph;
 use crate::http::answer::{Shared, encoding, json};
 use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
 use crate::http::stream::{Source, Text};
 use crate::job::{Job, State};
-use crate::list::Cursor;
+use crate::life::Life;
 use crate::outcome::OutcomeKind;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");

@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use percent_encoding::percent_decode_str;
 
 use crate::clock::TIME_MS_MAX;
+use crate::cursor::Cursor;
 use crate::error::{Error, Failure};
 use crate::job::State;
 use crate::json;
-use crate::list::{Cursor, List, PAGE_JOBS_MAX};
+use crate::list::{List, PAGE_JOBS_MAX};
 use crate::outcome::OutcomeKind;
 use crate::pointer::Pointer;
 

@@ -252,9 +252,10 @@ impl Test {
             Op::PageLimit(graph, given) => {
                 if let Some((_, graph)) = self.graph(*graph) {
                     let error = graph.list(List::new().limit(*given)).unwrap_err();
-                    let right =
-                        matches!(error, Error::PageLimit { given: g, max: 100_000 } if g == *given);
-                    assert!(right, "{error:?}");
+                    let Error::PageLimit { given: told, max } = error else {
+                        panic!("{error:?}");
+                    };
+                    assert_eq!((told, max), (*given, 100_000));
                 }
             }
             Op::GoOn => self.go_on(),

@@ -288,7 +288,7 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
 /// for readers and for the next open.
 #[test]
 fn of_a_start_and_a_cancel_both_callers_see_the_same_one_first() {
-    use crate::graph::Cancellation;
+    use crate::lifecycle::Cancellation;
     explore(4000, || {
         let (store, graph) = Store::with_graph(options(AMPLE));
         let id = graph.submit(request("a")).expect("acknowledged");

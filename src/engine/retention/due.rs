@@ -1,0 +1,189 @@
+//! What policies say is to go.
+//!
+//! Owns: [`Due`]: jobs by count, bytes and age, found without reading more than may be
+//! due. Must not know: how jobs are purged.
+//! Promise: only complete jobs are due; by count and bytes, the ones submitted first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::late::Found;
+use super::{COMPLETE, STEP_JOBS};
+use crate::engine::Engine;
+use crate::engine::graph_state::GraphCore;
+use crate::engine::status::CHUNK_JOBS;
+use crate::error::Result;
+use crate::index::rows::DETAIL_JOBS;
+use crate::retention::{PurgeReason, Retention};
+
+/// Jobs that a round of the background purges before it looks after packs again.
+const ROUND_JOBS: usize = 64 * STEP_JOBS;
+
+/// What a policy says is to go, up to a bound. A job may be due for more than one reason.
+pub(super) struct Due {
+    by_count: Vec<u64>,
+    by_bytes: Vec<u64>,
+    by_age: Vec<u64>,
+    /// For how long the first of those by age has been due.
+    age_late: Duration,
+}
+
+impl Due {
+    pub(super) fn look(
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<Due> {
+        let (by_age, age_late) = engine.by_age(graph, policy)?;
+        Ok(Due {
+            by_count: by_count(graph, policy),
+            by_bytes: by_bytes(graph, policy),
+            by_age,
+            age_late,
+        })
+    }
+
+    pub(super) fn found(&self) -> Found {
+        match (&*self.by_count, &*self.by_bytes, &*self.by_age) {
+            ([], [], []) => Found::Nothing,
+            ([], [], _) => Found::ByAge(self.age_late),
+            _ => Found::Over(self.age_late),
+        }
+    }
+
+    pub(super) fn purge(
+        &self,
+        engine: &Engine,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<u64> {
+        let mut purged = 0;
+        for (jobs, why) in [
+            (&self.by_count, PurgeReason::Count),
+            (&self.by_bytes, PurgeReason::Bytes),
+            (&self.by_age, PurgeReason::Age),
+        ] {
+            purged += engine.purge(graph, jobs, (why, Some(policy)))?;
+        }
+        Ok(purged)
+    }
+}
+
+/// The eldest complete jobs, where there are more than the policy keeps.
+fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
+    let Some(kept) = policy.jobs else {
+        return Vec::new();
+    };
+    let state = graph.state.read();
+    let over = state.status.total(COMPLETE).saturating_sub(kept);
+    let due = state
+        .status
+        .select(COMPLETE, 0, 0, over.min(ROUND_JOBS as u64));
+    due.sequences().collect()
+}
+
+/// The eldest complete jobs, where the blocks of those behind take all that the policy
+/// keeps.
+fn by_bytes(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
+    let Some(kept) = policy.bytes else {
+        return Vec::new();
+    };
+    let state = graph.state.read();
+    let mut left = kept;
+    let tail = state.tail.iter().flat_map(|run| &run.jobs);
+    let tail: u64 = tail.map(|job| u64::from(job.request_len)).sum();
+    let mut cut = 0;
+    match left.checked_sub(tail) {
+        None => cut = state.packed_end(),
+        Some(rest) => {
+            left = rest;
+            let blocks = state.parts.iter().rev().flat_map(|p| p.blocks.iter().rev());
+            for place in blocks.filter(|place| !place.is_empty()) {
+                let range = place.first_sequence..place.end_sequence();
+                let there = u64::from(place.jobs) - state.status.gone_in(range);
+                let bytes = u64::from(place.len) * there / u64::from(place.jobs);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => {
+                        cut = place.end_sequence();
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let due = state.status.select(COMPLETE, 0, 0, ROUND_JOBS as u64);
+    due.sequences().take_while(|&s| s < cut).collect()
+}
+
+impl Engine {
+    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
+    /// for how long the first of them has been due.
+    fn by_age(
+        &self,
+        graph: &Arc<GraphCore>,
+        policy: &Arc<Retention>,
+    ) -> Result<(Vec<u64>, Duration)> {
+        let (mut due, mut late_ms) = (Vec::new(), 0);
+        let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
+        let Some(shortest) = policy.shortest_age_ms() else {
+            return in_all(due, late_ms);
+        };
+        let Some((now_ms, leap)) = self.retention.lock().clock.now() else {
+            return in_all(due, late_ms);
+        };
+        let jobs = graph.state.read().status.len();
+        for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
+            let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
+            let known = {
+                let mut work = self.retention.lock();
+                let ages = work.ages(graph.number, policy, leap);
+                ages.earliest(chunk as usize, complete)
+            };
+            if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
+                continue;
+            }
+            let mut earliest = u64::MAX;
+            let groups = CHUNK_JOBS / DETAIL_JOBS;
+            for group in chunk * groups..((chunk + 1) * groups).min(jobs.div_ceil(DETAIL_JOBS)) {
+                let selection = {
+                    let state = graph.state.read();
+                    let first = group * DETAIL_JOBS;
+                    let jobs = state.status.select(COMPLETE, first, 0, DETAIL_JOBS);
+                    jobs.only(|s| s < first + DETAIL_JOBS)
+                };
+                if selection.len == 0 {
+                    continue;
+                }
+                let details = self.details(graph, group)?;
+                for sequence in selection.sequences() {
+                    let detail = details.0[(sequence % DETAIL_JOBS) as usize];
+                    // One that is not known to have ended was purged meanwhile.
+                    let Some(end) = detail.finished else { continue };
+                    let Some(age_ms) = policy.age_ms(end.kind) else {
+                        continue;
+                    };
+                    let at_ms = leap.ended_ms(end.at_ms, now_ms);
+                    match now_ms.checked_sub(at_ms.saturating_add(age_ms)) {
+                        None => earliest = earliest.min(at_ms),
+                        Some(late) => {
+                            due.push(sequence);
+                            late_ms = late_ms.max(late);
+                        }
+                    }
+                }
+                if due.len() >= ROUND_JOBS {
+                    due.truncate(ROUND_JOBS);
+                    return in_all(due, late_ms);
+                }
+            }
+            // Right once what is due has gone: then so many are left.
+            let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
+            let left = complete - (here.count() as u64).min(complete);
+            let mut work = self.retention.lock();
+            let ages = work.ages(graph.number, policy, leap);
+            ages.set(chunk as usize, left, earliest);
+        }
+        in_all(due, late_ms)
+    }
+}
