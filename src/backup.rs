@@ -50,7 +50,7 @@ impl JobStore {
     /// packs are linked, or copied where they cannot be.
     ///
     /// # Errors
-    /// [`Error::NotAStore`] for a folder that holds something; [`Error::InvalidUse`] for a
+    /// [`Error::NotEmpty`] for a folder that holds something; [`Error::InvalidUse`] for a
     /// store in memory, and for a folder within the store's own; [`Error::DiskFull`],
     /// [`Error::PermissionDenied`], [`Error::Io`], [`Error::Closed`], [`Error::ReadOnly`].
     /// What was made of the copy is removed.
@@ -146,7 +146,7 @@ fn make_folder(dir: &Path) -> Result<bool> {
                 None => Ok(false),
                 Some(found) => {
                     let found = found.map_err(|e| failed(&e))?.file_name();
-                    Err(Error::NotAStore {
+                    Err(Error::NotEmpty {
                         path: dir.to_path_buf(),
                         found: found.to_string_lossy().into_owned(),
                     })

@@ -253,6 +253,14 @@ pub enum Error {
         /// The process that holds it, where that is known.
         holder: Option<u32>,
     },
+    /// The folder that a copy was to be made in holds something.
+    #[error("{} is not empty: it holds {found:?}; name a folder that does not exist yet, or an empty one", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the names found in it.
+        found: String,
+    },
     /// The folder holds something else.
     #[error("{} is not a store: it holds {found:?} and no STORE file; choose an empty folder", path.display())]
     NotAStore {
@@ -483,6 +491,22 @@ impl Error {
         }
     }
 
+    /// The error's name, for metrics and for who tells errors apart as text.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// assert_eq!(store.graph("10001", "movidde").unwrap_err().name(), "UnknownGraph");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> String {
+        // `Debug` begins with it.
+        let text = format!("{self:?}");
+        let is_name = |c: &char| c.is_ascii_alphanumeric();
+        text.chars().take_while(is_name).collect()
+    }
+
     /// This error as the contract's failure: HTTP status, error code and message.
     ///
     /// Faults inside the store come out as `job query error`: their details are
@@ -531,6 +555,7 @@ impl Error {
             | Error::InvalidCursor { .. }
             | Error::InvalidPosition { .. }
             | Error::BadLine { .. }
+            | Error::NotEmpty { .. }
             | Error::InvalidUse { .. } => (400, "GES.8000", self.to_string()),
             Error::Busy { .. }
             | Error::Closed

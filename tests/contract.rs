@@ -467,6 +467,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
         Outcome::succeeded()
             .with_result_ref("x".repeat(2000))
             .unwrap_err(),
+        store.backup(dir.path()).unwrap_err(),
     ] {
         let failure = error.failure();
         assert_eq!(

@@ -117,10 +117,8 @@ impl From<Failure> for Told {
 
 impl From<Error> for Told {
     fn from(error: Error) -> Told {
-        let (message, text) = (error.to_string(), format!("{error:?}"));
-        // `Debug` begins with the name.
-        let name = text.split(|c: char| !c.is_ascii_alphanumeric()).next();
-        let name = name.and_then(|name| HeaderValue::from_str(name).ok());
+        let message = error.to_string();
+        let name = HeaderValue::from_str(&error.name()).ok();
         let mut failure = Failure::from(error);
         if failure.status >= 500 {
             failure.message = message;
@@ -177,18 +175,7 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
         let remedy = "write it from / on: this process has another current folder";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
-    let backed_up = blocking(move || match shared.store.backup(&to) {
-        // Nobody took it for a store.
-        Err(Error::NotAStore { found, .. }) => {
-            let to = to.display();
-            let message = format!(
-                "{to} is not empty: it holds {found:?}; name a folder that does not exist yet, \
-                 or an empty one"
-            );
-            Err(Told::from(Failure::new(400, "GES.8000", message)))
-        }
-        done => Ok(done?),
-    });
+    let backed_up = blocking(move || Ok::<_, Told>(shared.store.backup(&to)?));
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
     Ok(answer(done.to_string()))

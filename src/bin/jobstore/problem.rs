@@ -84,7 +84,7 @@ impl Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
             | "TooDeep" | "PageLimit" | "InvalidCursor" | "TextTooLong" | "EmptyCommand"
-            | "OutcomeTooLarge" => Problem::usage(what, ""),
+            | "OutcomeTooLarge" | "NotEmpty" => Problem::usage(what, ""),
             _ => Problem::failed(what, remedy(name)),
         }
     }
@@ -112,16 +112,9 @@ impl From<Error> for Problem {
                     None => "name the folder that holds the file STORE".to_owned(),
                 },
             ),
-            error => Problem::of(&name(error), error.to_string()),
+            error => Problem::of(&error.name(), error.to_string()),
         }
     }
-}
-
-/// An error's name: `Debug` begins with it.
-fn name(error: &Error) -> String {
-    let text = format!("{error:?}");
-    let is_name = |c: &char| c.is_ascii_alphanumeric();
-    text.chars().take_while(is_name).collect()
 }
 
 /// A store in a folder of this folder.
@@ -198,12 +191,5 @@ mod tests {
         for kind in [StorageFull, QuotaExceeded, FileTooLarge, Other, TimedOut] {
             assert!(matches!(of(kind), Problem::Failed { .. }), "{kind}");
         }
-    }
-
-    #[test]
-    fn an_error_is_known_by_its_name() {
-        let id = "a".to_owned();
-        assert_eq!(name(&Error::UnknownJob { id }), "UnknownJob");
-        assert_eq!(name(&Error::Closed), "Closed");
     }
 }

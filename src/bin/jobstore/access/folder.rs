@@ -332,22 +332,10 @@ impl Access for Folder {
     }
 
     fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
-        let copied = self
+        let done = self
             .store
-            .backup_with(to, |done| progress(done.bytes, done.of));
-        match copied {
-            Ok(done) => Ok((done.bytes, done.linked_bytes)),
-            // Nobody took it for a store. An engine says the same.
-            Err(Error::NotAStore { found, .. }) => Err(Problem::usage(
-                format!(
-                    "{} is not empty: it holds {found:?}; name a folder that does not exist \
-                     yet, or an empty one",
-                    to.display()
-                ),
-                "",
-            )),
-            Err(error) => Err(error.into()),
-        }
+            .backup_with(to, |done| progress(done.bytes, done.of))?;
+        Ok((done.bytes, done.linked_bytes))
     }
 
     fn stats(&self) -> Result<String, Problem> {
