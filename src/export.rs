@@ -1,6 +1,6 @@
 //! Whole jobs as lines of JSON: out of a graph.
 //!
-//! Owns: [`Graph::export`], [`Export`], [`Job::to_json`], and what a line holds. Must not
+//! Owns: [`Graph::export`], [`Export`], and how lines are put together. Must not
 //! know: where lines go.
 //! Promise: one instant, in the order of the list, requests to the letter, in bounded
 //! memory; where an export ended, another goes on.

@@ -109,8 +109,8 @@ fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
 }
 
 impl Job {
-    /// The job as one line of JSON, the one that [`Graph::export`] has for it, without
-    /// the line feed: values under secret keys are `"******"`.
+    /// The job as one line of JSON, the one that [`Graph::export`](crate::Graph::export)
+    /// has for it, without the line feed: values under secret keys are `"******"`.
     ///
     /// # Examples
     /// ```
