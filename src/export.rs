@@ -8,7 +8,7 @@
 //! A line, without what does not apply:
 //! ```json
 //! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
-//!  "outcome":{"kind":"failed","code":"..","message":"..","detail":..,"resultRef":"..","boot":2},
+//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
 //!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
 //! ```
 
