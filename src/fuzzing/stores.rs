@@ -51,15 +51,15 @@ pub(super) fn folder_of(files: &Files) -> Arc<Memory> {
     Arc::new(disk)
 }
 
-/// All files of a folder.
+/// All files of a directory. Those that an open store removes meanwhile are left out.
 pub(super) fn files_of(disk: &Memory) -> Files {
     let names = disk.names().expect("names").into_iter();
     names
-        .map(|name| {
-            let file = disk.open(&name).expect("a file");
+        .filter_map(|name| {
+            let file = disk.open(&name).ok()?;
             let mut content = vec![0; file.len().expect("a length") as usize];
             file.read_exact_at(&mut content, 0).expect("its content");
-            (name, content)
+            Some((name, content))
         })
         .collect()
 }
