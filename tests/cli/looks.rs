@@ -246,6 +246,42 @@ fn the_part_of_an_id_that_a_table_shows_is_enough() {
     assert!(said.contains("is no job id"), "{said}");
 }
 
+/// Imported jobs keep their ids, and an engine can bring ids of the service's form: their
+/// digits are not those of the graph.
+#[test]
+fn a_shown_id_is_enough_whoever_made_the_id() {
+    let place = Place::filled();
+    let foreign = "1234567890123456789018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
+    let uuid = "118f2c1a-7b1e-7c3d-9a4f-0123456789ab";
+    place.with(|movie| {
+        movie.submit_as(foreign, request("c", 1)).unwrap();
+        movie.submit_as(uuid, request("c", 2)).unwrap();
+        movie.start(foreign).unwrap();
+    });
+    let line = |given: &str| place.run(&["show", "--format", "json", given]).fine();
+    let short = &foreign[19..];
+    for given in [
+        foreign,
+        short,
+        &format!("\u{2026}{short}"),
+        &format!("..{short}"),
+        "\u{2026}018f\u{2026}6789ab",
+        "12345\u{2026}6789ab",
+    ] {
+        let line = line(given);
+        assert!(line.contains(foreign), "{given}: {line}");
+    }
+    assert!(line(uuid).contains(uuid));
+    place.run(&["cancel", short]).fine();
+    place.run(&["complete", "--cancelled", short]).fine();
+    assert!(line(short).contains(r#""kind":"cancelled""#));
+    // Two ids that look alike in a table are told apart by the whole id.
+    let twin = foreign.replacen('1', "2", 1);
+    place.with(|movie| movie.submit_as(&twin, request("c", 3)).unwrap());
+    let said = place.run(&["show", short]).said(2);
+    assert!(said.contains(foreign) && said.contains(&twin), "{said}");
+}
+
 #[test]
 fn a_job_is_found_by_its_request_whatever_the_order_of_keys() {
     let place = Place::filled();

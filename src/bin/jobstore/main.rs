@@ -30,6 +30,7 @@ mod purge;
 mod repair;
 mod row;
 mod serve;
+mod short_id;
 mod show;
 mod stats;
 mod table;

@@ -18,9 +18,10 @@ use super::{
 };
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphName, short_id};
+use crate::place::GraphName;
 use crate::problem::Problem;
 use crate::progress::Bar;
+use crate::short_id::short_id;
 
 /// An engine that can be asked.
 pub(super) struct Engine {
