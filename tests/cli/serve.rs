@@ -99,6 +99,22 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     JobStore::open(place.store()).unwrap().close().unwrap();
 }
 
+/// A cut file would end with a cut project id: a token for 10001 would open 10.
+#[test]
+fn a_tokens_file_that_is_too_large_is_refused_and_not_cut() {
+    let place = Place::filled();
+    let tokens = place.path("tokens");
+    let mut text = "#".repeat((1 << 20) - 25) + "\n";
+    text.push_str("good-0123456789abcdef 10001\n");
+    std::fs::write(&tokens, text).unwrap();
+    std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).unwrap();
+    let tokens = tokens.to_str().unwrap();
+    let said = place
+        .run(&["serve", "--listen", "127.0.0.1:0", "--tokens", tokens])
+        .said(2);
+    assert!(said.contains("more than the 1048576 bytes"), "{said}");
+}
+
 #[test]
 fn beyond_this_machine_a_token_is_wanted() {
     let place = Place::filled();

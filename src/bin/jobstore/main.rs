@@ -13,6 +13,7 @@
 mod access;
 mod arguments;
 mod backup;
+mod bounded;
 mod cancel;
 mod complete;
 mod completions;
