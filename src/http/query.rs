@@ -208,6 +208,13 @@ impl Query {
         })
     }
 
+    /// Offset and limit.
+    pub(crate) fn page(&mut self) -> Result<(u64, u64), Failure> {
+        let offset = self.number("offset", 0..=u64::MAX)?.unwrap_or(0);
+        let limit = self.number("limit", 1..=PAGE_JOBS_MAX)?;
+        Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
+    }
+
     /// Refuses what nobody has asked for.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         let Some((key, _)) = self.pairs.pop_front() else {
@@ -235,9 +242,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn parse(query: Option<&str>) -> Result<Asked, Failure> {
         let mut query = Query::parse(query)?;
-        let offset = query.number("offset", 0..=u64::MAX)?.unwrap_or(0);
-        let limit = query.number("limit", 1..=PAGE_JOBS_MAX)?;
-        let limit = limit.unwrap_or(PAGE_JOBS_MAX);
+        let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
         let list = query.order(filter)?;

@@ -118,7 +118,8 @@ type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 /// A source, and the next piece of it.
 type Made = (Source, Result<(Vec<u8>, bool)>);
 
-/// A body whose pieces are made by the runtime's blocking threads.
+/// A body whose pieces are made by the runtime's blocking threads, of which a server of many
+/// slow clients should have few: see `max_blocking_threads` of tokio's builder.
 pub(crate) struct Streamed {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,

@@ -244,3 +244,52 @@ fn a_server_whose_first_words_nobody_reads_serves_all_the_same() {
     assert!(served.get("/health", &[]).is_whole);
     assert_eq!(served.end(), Some(0));
 }
+
+#[test]
+fn nohup_keeps_it_alive_through_a_hangup() {
+    let place = Place::filled();
+    let mut command = Command::new("nohup");
+    let serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.arg(serve.get_program()).args(serve.get_args());
+    for (name, value) in serve.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stderr(Stdio::null());
+    let served = Served::spawn(&mut command);
+    served.signal(Signal::HUP);
+    assert!(served.get(LIST, &[]).is_whole);
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn many_slow_clients_cost_few_threads() {
+    let place = Place::filled();
+    place.with(|movie| {
+        let body = "x".repeat(100_000);
+        let body = jobstore::Body::from_json(format!("\"{body}\"")).unwrap();
+        let big = jobstore::Request::new("big", "/", body).unwrap();
+        movie.submit_all(std::iter::repeat_n(big, 100)).unwrap();
+    });
+    let served = Served::start(&place, &[]);
+    let mut slow: Vec<TcpStream> = (0..120)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.address).unwrap();
+            let head = "Host: a\r\nAccept-Encoding: zstd\r\n";
+            write!(stream, "GET {LIST} HTTP/1.1\r\n{head}\r\n").unwrap();
+            stream
+        })
+        .collect();
+    for stream in &mut slow {
+        stream.read_exact(&mut [0; 64]).unwrap();
+    }
+    let status = format!("/proc/{}/status", served.child.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let threads = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    let threads: usize = threads.unwrap().trim().parse().unwrap();
+    assert!(threads < 100, "{threads} threads");
+}
