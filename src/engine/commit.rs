@@ -31,6 +31,7 @@ use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Appended, Log};
@@ -71,6 +72,8 @@ impl Drop for FailOnUnwind<'_> {
 #[derive(Default)]
 struct Round {
     now_ms: u64,
+    /// The clocks at this commit. Imports set `now_ms` to their own times.
+    clock: ClockMark,
     answers: Vec<Result<Answer>>,
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
@@ -168,11 +171,14 @@ impl Committer {
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
+        let clock = engine.clock_mark();
         let mut round = Round {
-            now_ms: engine.now_ms(),
+            now_ms: clock.wall_ms,
+            clock,
             ..Round::default()
         };
         self.frame.clear();
+        self.frame.clock = clock;
         for action in actions {
             let answer = self.stage(engine, &mut round, action);
             round.answers.push(answer);
@@ -591,11 +597,13 @@ impl Committer {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
+            age_shift_ms: round.clock.shift(round.now_ms),
             kind,
             extra: outcome.extra.clone(),
         });
         let finished = Finished {
             at_ms: round.now_ms,
+            age_ms: round.clock.age_at(round.now_ms),
             kind,
             boot: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },

@@ -255,7 +255,11 @@ impl Engine {
             lsn: committer.log.next_lsn() - 1,
         };
         // The index is sealed once it is let go of; it may hang before.
-        let closed = Closed { end, index: None };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index: None,
+        };
         identity::write_closed(&*self.disk, self.store, &closed)?;
         Ok(end)
     }
@@ -301,7 +305,11 @@ impl Engine {
         if state.index_is_left_behind || state.close == Close::Done {
             return;
         }
-        let closed = Closed { end, index };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index,
+        };
         if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
             tracing::warn!(%error, "the index could not be sealed");
         }

@@ -490,6 +490,7 @@ impl Survey {
                     first_lsn: frame.first_lsn,
                     count: frame.count,
                     synced_lsn: frame.synced_lsn,
+                    clock: frame.clock,
                     at: at as u64,
                     len: frame.len() as u64,
                 });
