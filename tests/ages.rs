@@ -193,7 +193,7 @@ fn a_rebuilt_index_gives_the_same_ages() {
         finish(&movie, jobs..jobs + 10);
         jobs += 10;
         import(&movie, &format!("ahead-{day}"), YEAR_2100);
-        import(&movie, &format!("behind-{day}"), wall.get() - HOUR);
+        import(&movie, &format!("behind-{day}"), wall.get() - HOUR / 2);
         if day % 2 == 0 {
             pack(&store, &dir);
         }

@@ -218,8 +218,8 @@ const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
     /// A job: flags and the outcome's kind in one number, then what the flags name:
-    /// start (distance from the last start), end (distance from the start) and its age
-    /// clock (distance from the end), boot, LSN of the rest; LSN and hash of a tombstone.
+    /// start (distance from the last start), end (distance from the start), the age clock
+    /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
         let mut last_ms = 0;
@@ -244,7 +244,9 @@ impl DetailRow {
             }
             if let Some(end) = end {
                 put_var(distance(last_ms, end.at_ms), &mut out);
-                put_var(distance(end.at_ms, end.age_ms as u64), &mut out);
+                if detail.tombstone.is_none() {
+                    put_var(distance(end.at_ms, end.age_ms as u64), &mut out);
+                }
                 if detail.started_ms.is_none() {
                     last_ms = end.at_ms;
                 }
@@ -283,7 +285,10 @@ impl DetailRow {
                 }
                 detail.finished = Some(Finished {
                     at_ms,
-                    age_ms: moved(at_ms, reader.next()?) as i64,
+                    age_ms: match has(PURGED) {
+                        true => at_ms as i64,
+                        false => moved(at_ms, reader.next()?) as i64,
+                    },
                     kind: u8::try_from(tag >> FLAG_BITS).ok()?,
                     boot: if has(BOOT) { reader.next()? } else { 0 },
                     extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
@@ -339,7 +344,7 @@ mod tests {
                 started_ms: Some(far),
                 finished: Some(Finished {
                     at_ms: 253_402_300_799_999 - far,
-                    age_ms: far as i64 - 253_402_300_799_999,
+                    age_ms: i64::MIN,
                     kind: 5,
                     boot: u64::MAX,
                     extra_lsn: u64::MAX,
@@ -386,7 +391,7 @@ mod tests {
                     started_ms: Some(far),
                     finished: Some(Finished {
                         at_ms: 253_402_300_799_999 - far,
-                        age_ms: far as i64 - 253_402_300_799_999,
+                        age_ms: 253_402_300_799_999 - far as i64,
                         kind: 5,
                         boot,
                         extra_lsn,

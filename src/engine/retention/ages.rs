@@ -87,8 +87,8 @@ impl AgeClock {
 fn jump(mark: &mut ClockMark, by_ms: i64) {
     mark.drift_ms += by_ms;
     mark.doubted_ms = mark.doubted_ms.min(mark.drift_ms.max(0) as u64);
-    // A doubt of seconds is what two jumps there and back leave.
-    if mark.doubted_ms <= SLACK_MS {
+    // So little would not have been doubted. It does not count, but nobody is to act.
+    if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
         mark.doubted_ms = 0;
     }
 }
