@@ -219,7 +219,8 @@ const FLAG_BITS: u32 = 6;
 impl DetailRow {
     /// A job: flags and the outcome's kind in one number, then what the flags name:
     /// start (distance from the last start), end (distance from the start), the age clock
-    /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and hash of a tombstone.
+    /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and
+    /// hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
         let mut last_ms = 0;
