@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
@@ -260,7 +261,7 @@ impl Committer {
     /// When what is written has to be synced, in interval mode.
     fn sync_due(&self, engine: &Engine) -> Option<Instant> {
         match engine.options.durability {
-            Durability::Interval(interval) => Some(self.unsynced_since? + interval),
+            Durability::Interval(interval) => Some(self.unsynced_since? + bounded(interval)),
             Durability::Synced => None,
         }
     }
@@ -767,9 +768,9 @@ fn serve(engine: &Engine) {
         // In interval mode a commit made by a caller sets a new time to sync, so
         // this thread looks at least that often.
         let deadline = match engine.options.durability {
-            Durability::Interval(interval) => {
-                Some(due.unwrap_or_else(|| Instant::now() + interval.max(Duration::from_millis(1))))
-            }
+            Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
+                Instant::now() + bounded(interval).max(Duration::from_millis(1))
+            })),
             Durability::Synced => None,
         };
         if !engine.queue.wait_filled(deadline) {

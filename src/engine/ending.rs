@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::commit::Committer;
 use crate::error::{Error, Result};
@@ -142,7 +143,7 @@ impl Engine {
     /// clean close, the threads, and the index. What hangs is left behind at the
     /// deadline.
     pub(crate) fn close(&self) -> Result<()> {
-        let deadline = Instant::now() + self.options.close_timeout;
+        let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
             let mut state = self.ending.change();
             match state.close {

@@ -23,6 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::clock::bounded;
+
 /// Bytes that wait for a client at most, beside those that the system holds; and bytes of
 /// a request's head.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -64,19 +66,19 @@ impl Bounds {
     /// How long a client may take to send a request's head, from the end of the answer
     /// before.
     pub fn head(mut self, time: Duration) -> Bounds {
-        self.head = time;
+        self.head = bounded(time);
         self
     }
 
     /// How long a client may take nothing of an answer.
     pub fn stall(mut self, time: Duration) -> Bounds {
-        self.stall = time;
+        self.stall = bounded(time);
         self
     }
 
     /// How long answers that are on their way may take once the shutdown has begun.
     pub fn grace(mut self, time: Duration) -> Bounds {
-        self.grace = time;
+        self.grace = bounded(time);
         self
     }
 }
