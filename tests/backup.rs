@@ -43,14 +43,10 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     let mut told = Vec::new();
     let done = store.backup_with(&copy, |done| told.push(done)).unwrap();
     assert_eq!(told.last(), Some(&done));
-    assert!(done.bytes == done.of && done.linked_bytes > 0, "{done:?}");
+    assert!(done.bytes == done.of && done.linked_bytes == 0, "{done:?}");
     assert!(told.is_sorted_by_key(|done| done.bytes));
     let names = names_in(&copy);
-    assert!(
-        !names
-            .iter()
-            .any(|name| name.starts_with("index") || name == "CLOSED")
-    );
+    assert!(!names.iter().any(|name| name.starts_with("index")));
     // The store goes on; all it had goes from it.
     for n in 0..500 {
         movie.cancel(format!("job-{n}")).ok();
@@ -301,6 +297,14 @@ fn a_backup_shares_no_file_with_the_store_and_is_closed() {
             .iter()
             .all(|inode| !shared.contains(inode))
     );
+    // Only who wants that.
+    let linked = root.path().join("linked");
+    let done = store.backup_linked(&linked, |_| {}).unwrap();
+    assert!(done.linked_bytes > 0 && done.bytes == done.of, "{done:?}");
+    let is_shared = |inode| shared.contains(inode);
+    assert!(inodes(&linked, ".pack").iter().all(is_shared));
+    let report = JobStore::verify(&linked).unwrap();
+    assert!(report.is_sound() && report.closed == Some(true), "{report}");
     let report = JobStore::verify(&copy).unwrap();
     assert!(report.is_sound(), "{report}");
     assert_eq!(report.closed, Some(true));

@@ -35,6 +35,7 @@ use crate::request::Request;
 use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
+use crate::storage::identity::LogEnd;
 use crate::storage::log::{AppendError, Appended, Log};
 use crate::storage::spare::Room;
 
@@ -104,6 +105,15 @@ impl Committer {
             unsynced_since: None,
             changes_since_index: 0,
             called: Vec::new(),
+        }
+    }
+
+    /// Where the log ends.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        LogEnd {
+            epoch: self.log.active().header.epoch,
+            offset: self.log.end(),
+            lsn: self.log.next_lsn() - 1,
         }
     }
 

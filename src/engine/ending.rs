@@ -250,11 +250,7 @@ impl Engine {
         committer.sync(self)?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
-        let end = LogEnd {
-            epoch: committer.log.active().header.epoch,
-            offset: committer.log.end(),
-            lsn: committer.log.next_lsn() - 1,
-        };
+        let end = committer.log_end();
         // The index is sealed once it is let go of; it may hang before.
         let closed = Closed {
             end,

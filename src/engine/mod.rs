@@ -87,7 +87,7 @@ use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::report::Repaired;
 use crate::storage::disk::Disk;
-use crate::storage::identity::StoreId;
+use crate::storage::identity::{Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
@@ -195,8 +195,8 @@ pub(crate) struct Truth {
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
-/// Packs, segments, and where the last segment ends.
-type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, u64);
+/// Packs, segments, and how they would be marked as closed.
+type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
 
 /// The threads, and how to call them.
 #[derive(Default)]
@@ -405,15 +405,19 @@ impl Engine {
         bytes.map_err(|e| Error::io("look at", folder.path(), &e))
     }
 
-    /// The files of the log, and where the last of them ends, at a moment when all of it
-    /// is durable.
+    /// The files of the log, and how they would be marked as closed, at a moment when all
+    /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
         let mut committer = self.committer.lock();
         committer.sync(self)?;
         self.check_sound()?;
-        let end = committer.log.end();
+        let closed = Closed {
+            end: committer.log_end(),
+            clock: self.clock_mark(),
+            index: None,
+        };
         let truth = self.truth.read();
-        let files = (truth.packs.clone(), truth.segments.clone(), end);
+        let files = (truth.packs.clone(), truth.segments.clone(), closed);
         drop(truth);
         drop(committer);
         self.wake_committer_if_needed();

@@ -5,6 +5,7 @@
 //! Promise: everything acknowledged is there again, or the open fails with an
 //! error that names the file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -18,6 +19,7 @@ use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::retention::AgeClock;
+use crate::engine::status::States;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
@@ -234,6 +236,16 @@ pub(crate) struct ReadLog {
     /// Epoch and end of the last segment.
     end: (u64, u64),
     found: Vec<recover::Found>,
+}
+
+impl ReadLog {
+    /// How many jobs each graph has.
+    pub(crate) fn jobs(&self) -> BTreeMap<u32, u64> {
+        let graphs = self.replay.graphs.by_number.iter();
+        graphs
+            .map(|(&number, graph)| (number, graph.state.read().status.total(States::ALL)))
+            .collect()
+    }
 }
 
 /// Reads the whole log, on top of what the index holds.

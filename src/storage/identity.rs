@@ -163,6 +163,11 @@ impl Closed {
     }
 }
 
+/// The mark of a clean close, as it stands in its file.
+pub(crate) fn closed_text(id: StoreId, closed: &Closed) -> String {
+    text::sealed(&closed.text(id))
+}
+
 pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Result<()> {
     text::write(disk, names::CLOSED, &closed.text(id))
 }
