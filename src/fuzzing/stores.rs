@@ -329,6 +329,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 graph,
                 sequence: any_sequence(input),
                 time_ms,
+                age_shift_ms: 0,
                 kind: input.byte(),
                 extra: (kind & 16 == 0).then(|| Box::new(extra)),
             });
@@ -350,6 +351,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 graph,
                 boot: input.number(),
                 time_ms,
+                age_shift_ms: 0,
                 action: actions[usize::from(kind >> 4) % 3],
                 sequences: &sequences,
             });
@@ -376,6 +378,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             each(&Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms: 0,
                 why: input.byte(),
                 jobs: &jobs,
             });

@@ -203,6 +203,7 @@ pub fn outcome(input: &[u8]) {
         graph: 0,
         sequence: 0,
         time_ms: 0,
+        age_shift_ms: 0,
         kind: stored,
         extra,
     };

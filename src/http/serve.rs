@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::clock::bounded;
 use crate::http::connection;
 use crate::http::seats::Seats;
 
@@ -58,19 +59,19 @@ impl Bounds {
     /// How long a client may take to send a request's head, from the end of the answer
     /// before.
     pub fn head(mut self, time: Duration) -> Bounds {
-        self.head = time;
+        self.head = bounded(time);
         self
     }
 
     /// How long a client may take nothing of an answer.
     pub fn stall(mut self, time: Duration) -> Bounds {
-        self.stall = time;
+        self.stall = bounded(time);
         self
     }
 
     /// How long answers that are on their way may take once the shutdown has begun.
     pub fn grace(mut self, time: Duration) -> Bounds {
-        self.grace = time;
+        self.grace = bounded(time);
         self
     }
 }

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::clock::bounded;
 use crate::error::{Error, Result};
 use crate::http::encoding::{Encoder, Encoding};
 use crate::http::limits::{Limits, Place};
@@ -178,8 +179,7 @@ impl Streamed {
 
 /// A time that far ahead, or one that never comes.
 fn later(now: Instant, time: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    now + time.min(FAR)
+    now + bounded(time)
 }
 
 impl Waiting {
