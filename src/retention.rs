@@ -88,11 +88,18 @@ impl Retention {
         Retention::default()
     }
 
-    /// Purges a job when so much time has passed since its end, within some seconds. Time
-    /// counts as it goes by, not as the clock leaps: see
-    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock). An end that lies ahead,
-    /// because the clock had leapt when it was written, counts from when the clock was seen
-    /// to leap back, or the store was opened, if that was later.
+    /// Purges a job once this much time has passed since it completed, within some seconds.
+    ///
+    /// Age is the time that the store was open since, by a monotonic clock, plus the time
+    /// that it was closed, by the system's clock. If the system's clock advanced by more than a
+    /// day while the store was closed, that time does not count until
+    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called; until then
+    /// jobs age by the rest. So a clock that is wrong for a moment, while the store is open
+    /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
+    /// index and a restored backup give the same ages.
+    ///
+    /// A job that was imported is as old as its `finishedAt` says, compared with the
+    /// system's clock at the import; one that is dated ahead completed at the import.
     #[must_use]
     pub fn keep_for(mut self, age: Duration) -> Retention {
         self.age = Some(age);

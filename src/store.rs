@@ -432,16 +432,23 @@ impl JobStore {
         self.engine().disk.path("")
     }
 
-    /// Says that the clock is right, so that jobs are purged by age again.
+    /// Confirms that the system's clock is right, so that all jobs age by what it advanced.
     ///
-    /// Ages grow as time goes by while the store is open, whatever the clock says. A
-    /// clock that is more than a day ahead of where the store was last open may have
-    /// leapt, or the store was closed for so long: nobody but the operator can tell. So
-    /// nothing is purged by age until this is called; [`JobStore::health`] says that it
-    /// waits for it.
+    /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced
+    /// by more than a day while the store was closed, either it was closed that long or the
+    /// clock jumped, and only an operator can tell. That time does not count until this is
+    /// called, and [`JobStore::health`] reports it to graphs that purge by age. If the clock
+    /// jumped, set it right instead: the report ends without a confirmation.
+    ///
+    /// If nothing waits to be confirmed, this adds what the clock jumped ahead while the store
+    /// was open, such as while the machine slept. Do not call it because a clock that was
+    /// behind has been set right.
+    ///
+    /// # Durability
+    /// As any write: once this has returned, the confirmation survives a crash.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], and those of every write ([`Graph::submit`]).
     ///
     /// # Examples
     /// ```
@@ -471,8 +478,7 @@ impl JobStore {
     /// ```
     pub fn confirm_clock(&self) -> Result<()> {
         self.engine().check_open()?;
-        self.engine().confirm_clock();
-        Ok(())
+        self.engine().confirm_clock()
     }
 
     /// Whether the store can do all it should. Cheap enough to be asked every second.

@@ -227,6 +227,9 @@ impl Committer {
         room: Room,
     ) -> Result<Appended, AppendError> {
         let appended = self.log.append(&mut self.frame, room)?;
+        engine
+            .recorded_age_ms
+            .store(round.clock.age_ms, Ordering::Relaxed);
         engine.meters.frames.add(1);
         engine.meters.frame_bytes.add(self.frame.len() as u64);
         engine.meters.events.add(self.frame.count());
@@ -452,6 +455,10 @@ impl Committer {
             } => {
                 round.check_graph(graph)?;
                 Ok(self.forget(round, graph, *through_lsn, sequences))
+            }
+            Action::Clock => {
+                self.frame.push(&Event::Clock);
+                Ok(Answer::Done)
             }
         }
     }

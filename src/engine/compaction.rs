@@ -276,6 +276,8 @@ impl Events<'_, '_, '_> {
                 }),
             },
             Event::Erased { count } => self.erase(count),
+            // A pack has the clocks in its footer.
+            Event::Clock => self.erase(1),
             _ => self.keep(event),
         }
     }

@@ -140,6 +140,8 @@ pub(crate) struct Engine {
     pub(crate) retired: Mutex<Vec<Retired>>,
     /// Taken last, and for a moment only.
     pub(crate) clock: Mutex<AgeClock>,
+    /// The age clock in the last frame of this open.
+    pub(crate) recorded_age_ms: AtomicU64,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -255,6 +257,7 @@ impl Engine {
             packing_problem: Mutex::default(),
             files: Mutex::default(),
             retired: Mutex::default(),
+            recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
             retention: Mutex::default(),
             meters: Meters::default(),

@@ -109,6 +109,8 @@ pub(crate) enum Action {
         through_lsn: u64,
         sequences: Vec<u64>,
     },
+    /// Records the clocks.
+    Clock,
     /// Ends a job that was claimed and could not be handed over.
     Abandon {
         graph: Arc<GraphCore>,
@@ -134,7 +136,8 @@ impl Action {
             | Action::Claim { .. }
             | Action::Abandon { .. }
             | Action::Purge { .. }
-            | Action::Forget { .. } => true,
+            | Action::Forget { .. }
+            | Action::Clock => true,
         }
     }
 }

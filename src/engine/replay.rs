@@ -479,6 +479,7 @@ impl Replay {
                 self.boot = self.boot.max(boot);
                 return Ok(());
             }
+            Event::Clock => return Ok(()),
             Event::GraphCreated {
                 graph,
                 number,

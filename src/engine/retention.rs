@@ -34,6 +34,7 @@ use crate::retention::{PurgeReason, Retention};
 use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// Jobs that one event purges, at most.
@@ -43,6 +44,8 @@ const STEP_RESULT_BYTES: usize = 64 << 10;
 /// For so long after an open, a graph without a policy may still be told the one it had:
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
+/// An idle store records its clocks this often.
+const RECORD_EVERY_MS: u64 = 3_600_000;
 
 /// What retention knows beside the states.
 #[derive(Default)]
@@ -85,6 +88,7 @@ impl Work {
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
+    engine.record_clock_if_due();
     let graphs = engine.graphs.read().by_number.clone();
     let defaults;
     {
@@ -409,11 +413,23 @@ impl Engine {
         self.retention.lock().opened = Some(Instant::now());
     }
 
-    /// Trusts the system's clock.
-    pub(crate) fn confirm_clock(&self) {
+    /// Trusts the system's clock, durably.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
         let wall_ms = self.now_ms();
         self.clock.lock().confirm(Instant::now(), wall_ms);
         self.wake_packer();
+        self.commit(Operation::small(Action::Clock)).map(|_| ())
+    }
+
+    /// Records the clocks of a store that is open and idle: what is lost of its time by a
+    /// crash is bounded.
+    fn record_clock_if_due(&self) {
+        let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
+        let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
+        if idle_ms >= RECORD_EVERY_MS {
+            // If it fails, it is tried again.
+            self.commit(Operation::small(Action::Clock)).ok();
+        }
     }
 
     /// Whether policies wait for the clock to be confirmed.
@@ -459,6 +475,24 @@ mod tests {
         store.drop_graph("1", "movie").unwrap();
         step(engine);
         assert_eq!(kept(&engine.retention.lock()), [false; 3]);
+    }
+
+    #[test]
+    fn an_idle_store_records_its_clocks_once_an_hour() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let engine = graph.engine();
+        let next_lsn = || engine.committer.lock().log.next_lsn();
+        let before = next_lsn();
+        engine.record_clock_if_due();
+        assert_eq!(next_lsn(), before);
+        let now_ms = engine.clock_mark().age_ms;
+        let recorded = &engine.recorded_age_ms;
+        recorded.store(now_ms - RECORD_EVERY_MS, Ordering::Relaxed);
+        for _ in 0..2 {
+            engine.record_clock_if_due();
+            assert_eq!(next_lsn(), before + 1);
+        }
     }
 
     #[test]

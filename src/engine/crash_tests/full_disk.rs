@@ -231,7 +231,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let (name, jobs) = client.world.graphs[0].clone();
     let graph = store.graph(&name).core;
     let pending: Vec<_> = jobs.iter().filter(|j| j.state == State::Pending).collect();
-    assert!(pending.len() > 12, "{} jobs are pending", pending.len());
+    assert!(pending.len() >= 12, "{} jobs are pending", pending.len());
     let sequence = |id: &str| {
         let found = store.engine.resolve(&graph, id).expect("a lookup");
         found.expect("the job is there")
