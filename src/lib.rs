@@ -120,6 +120,7 @@ pub mod fuzzing;
 mod fuzzing;
 mod graph;
 mod health;
+mod host_clock;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
@@ -175,7 +176,7 @@ pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
 pub use crate::request::{Body, Request};
 pub use crate::retention::{PurgeReason, Purged, Retention, Tombstone};
-pub use crate::run::Run;
+pub use crate::run::{Requeued, Run};
 pub use crate::secrets::Secrets;
 pub use crate::stats::{GraphStats, Histogram, Stats};
 pub use crate::store::JobStore;

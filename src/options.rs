@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::host_clock::HostClock;
 use crate::secrets::{Keys, Named, SecretKeys, Secrets};
 use crate::store::JobStore;
 
@@ -104,7 +105,7 @@ pub struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
     pub(crate) page_lifetime: Duration,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) index: IndexEngine,
     pub(crate) named_secrets: Named,
@@ -143,7 +144,7 @@ impl Default for Options {
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
             page_lifetime: Duration::from_secs(600),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             tolerant: false,
             on_replay: None,
@@ -267,7 +268,7 @@ impl Options {
     /// Where times come from; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(HostClock::new(clock));
         self
     }
 

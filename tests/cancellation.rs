@@ -140,7 +140,7 @@ fn progress_is_seen_by_readers_and_is_not_durable() {
         let listed = page.jobs().next().unwrap().unwrap();
         assert_eq!(seen(&listed), shown);
     }
-    run.leave();
+    run.detach();
     store.close().unwrap();
     let store = small_segments().recovery(Recovery::Leave).open(dir.path());
     let graph = store.unwrap().graph("p", "g").unwrap();
@@ -169,7 +169,7 @@ fn a_guard_that_is_dropped_unfinished_records_interrupted() {
     let run = graph.run(&finished).unwrap();
     run.complete(Outcome::failed("c", "m")).unwrap();
     assert_eq!(kind(&graph, &finished), Some(OutcomeKind::Failed));
-    graph.run(&left).unwrap().leave();
+    graph.run(&left).unwrap().detach();
     assert_eq!(job(&graph, &left).state(), State::Running);
     let done = graph.complete(&left, Outcome::succeeded()).unwrap();
     assert_eq!(done, Completion::Done);
@@ -262,7 +262,7 @@ fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
         assert_eq!(run.id(), &ids[n]);
         assert_eq!(run.request(), &request("c", &n.to_string()));
         assert_eq!(job(&graph, &ids[n]).state(), State::Running);
-        run.leave();
+        run.detach();
     }
     assert!(graph.run_next().unwrap().is_none());
     assert!(graph.queue().run_next().wait().unwrap().is_none());

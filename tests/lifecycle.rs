@@ -120,7 +120,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     let store = open();
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "1"); 2]).unwrap();
-    graph.run(&ids[0]).unwrap().leave();
+    graph.run(&ids[0]).unwrap().detach();
     store.close().unwrap();
     drop((graph, store));
 
@@ -139,7 +139,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     assert!(!run.cancel_requested());
     graph.cancel(&ids[0]).unwrap();
     assert!(run.cancel_requested() && second.cancel_requested());
-    second.leave();
+    second.detach();
     assert_eq!(
         run.complete(Outcome::cancelled()).unwrap(),
         Completion::Done

@@ -228,8 +228,9 @@ impl Engine {
     /// Carries out what is queued and ends the log, once.
     pub(crate) fn end_log(&self) {
         loop {
-            let mut committer = self.committer.lock();
-            match committer.round(self) {
+            let now_ms = self.now_ms();
+            let mut committer = self.hold_committer();
+            match committer.round(self, now_ms) {
                 Some(answers) => {
                     drop(committer);
                     answers.give(self);

@@ -134,20 +134,17 @@ impl Engine {
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
     fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
-        let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
+        (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
             (
                 Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
                 lag,
             )
-        });
-        drop(committer);
-        self.wake_committer_if_needed();
-        leaving
+        })
     }
 }
 

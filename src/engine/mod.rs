@@ -26,6 +26,7 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
@@ -48,6 +49,7 @@ pub(crate) mod survey;
 pub(crate) mod texts;
 pub(crate) mod tombstones;
 pub(crate) mod waiting;
+pub(crate) mod wakers;
 pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -111,9 +113,8 @@ pub(crate) struct Engine {
     pub(crate) repaired: OnceLock<Repaired>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    /// Held by whoever commits, and while anything else needs commits to stand
-    /// still.
-    pub(crate) committer: Mutex<Committer>,
+    /// See [`held`].
+    committer: held::Home,
     /// Whoever has a graph's state may ask for it, and not the other way round.
     pub(crate) truth: RwLock<Arc<Truth>>,
     pub(crate) ids: ForeignIds,
@@ -236,7 +237,7 @@ impl Engine {
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
-            committer: Mutex::new(parts.committer),
+            committer: held::Home::new(parts.committer),
             truth: RwLock::new(Arc::new(parts.truth)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
@@ -299,8 +300,8 @@ impl Engine {
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
-        let now = || (why.to_string().into(), self.options.clock.now());
-        self.failure.get_or_init(now).0.clone()
+        let failure = (why.to_string().into(), self.options.clock.now());
+        self.failure.get_or_init(|| failure).0.clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow
@@ -356,6 +357,11 @@ impl Engine {
              purged by age; call confirm_clock once the clock is right"
                 .to_owned()
         });
+        let clock = clock.or_else(|| {
+            self.options.clock.panics().then(|| {
+                "the host's clock panics; times continue from what it last said".to_owned()
+            })
+        });
         match damage
             .or(index)
             .or(stuck)
@@ -404,15 +410,12 @@ impl Engine {
     /// The files of the log, and where the last of them ends, at a moment when all of it
     /// is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let end = committer.log.end();
         let truth = self.truth.read();
         let files = (truth.packs.clone(), truth.segments.clone(), end);
-        drop(truth);
-        drop(committer);
-        self.wake_committer_if_needed();
         Ok(files)
     }
 
@@ -453,26 +456,19 @@ impl Engine {
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {
-            let Some(mut committer) = self.committer.try_lock() else {
+            // The clock is the host's: it is read before anything is held.
+            let now_ms = self.now_ms();
+            let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let answers = committer.round(self, now_ms);
             drop(committer);
-            self.wake_committer_if_needed();
             match answers {
                 Some(answers) => answers.give(self),
                 None => break,
             }
         }
         call.wait()
-    }
-
-    /// To be called after the committer was let go of: a write that came meanwhile
-    /// found it taken and waits.
-    pub(crate) fn wake_committer_if_needed(&self) {
-        if !self.queue.is_empty() {
-            self.queue.wake_committer();
-        }
     }
 
     pub(crate) fn wake_packer(&self) {

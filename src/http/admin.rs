@@ -310,7 +310,7 @@ async fn complete(
         let remedy = "say how the job ended";
         return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
     };
-    let outcome = Outcome::new(kind, ended.code, ended.message);
+    let outcome = Outcome::new(kind, ended.code, ended.message)?;
     let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
         graph
             .complete(&id, outcome)
