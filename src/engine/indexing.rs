@@ -393,7 +393,7 @@ impl ChunkRows {
         let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
-            let mut row = details::read_alone(index, graph, group)?;
+            let mut row = details::read(index, graph, group)?;
             for sequence in sequences {
                 let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
                 detail.merge(&changes[sequence]);

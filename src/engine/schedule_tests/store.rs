@@ -39,7 +39,7 @@ impl Clock for Standing {
 pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
-        clock: Arc::new(Standing),
+        clock: Arc::new(crate::host_clock::HostClock::new(Standing)),
         // Steps are its milliseconds.
         close_timeout: Duration::from_secs(3600),
         ..Options::default()
