@@ -27,7 +27,8 @@
 //!
 //! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (all that is done with jobs).
 //! [`Options`] says how a store is opened, [`Durability`] what a crash can take,
-//! [`Recovery`] what becomes of jobs that were running.
+//! [`Recovery`] what becomes of jobs that were running. [`Run`] says how often a job can run,
+//! and how to shut down gracefully.
 //!
 //! # From a request to its end
 //!

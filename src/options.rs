@@ -31,7 +31,8 @@ pub enum Durability {
     Interval(Duration),
 }
 
-/// What open does with jobs that were running when the store last ended.
+/// What open does with jobs that were running when the store last ended, and what the drop of a
+/// [`Run`](crate::Run) does with its job: see there for delivery and graceful shutdown.
 ///
 /// A job with a cancel request ends as cancelled under the first two. Where a repair found
 /// that events were lost, jobs whose end may be among them are interrupted under any.
@@ -58,9 +59,10 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted).
+    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at
+    /// most once.
     Interrupt,
-    /// Makes them pending again; those whose secrets are not known
+    /// Makes them pending again: a job runs at least once. Those whose secrets are not known
     /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
     /// on them.
     Requeue,

@@ -536,7 +536,8 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
-    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked.
+    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked:
+    /// closing again tries again.
     /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.

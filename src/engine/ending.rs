@@ -58,6 +58,8 @@ enum Close {
     NotBegun,
     /// Until then.
     Begun(Instant),
+    /// It gave up: the folder is still held, and another close tries again.
+    Stuck,
     Done,
 }
 
@@ -132,7 +134,7 @@ impl Ending {
     fn deadline(&self) -> Option<Instant> {
         match self.state.lock().close {
             Close::Begun(deadline) => Some(deadline),
-            Close::NotBegun | Close::Done => None,
+            Close::NotBegun | Close::Stuck | Close::Done => None,
         }
     }
 }
@@ -146,10 +148,10 @@ impl Engine {
         {
             let mut state = self.ending.change();
             match state.close {
-                Close::NotBegun => state.close = Close::Begun(deadline),
+                Close::NotBegun | Close::Stuck => state.close = Close::Begun(deadline),
                 Close::Begun(_) => {
                     drop(state);
-                    let is_over = |state: &State| state.close == Close::Done;
+                    let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
                     return match self.ending.wait(Some(deadline), is_over) {
                         true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
                         false => Err(close_stuck("another call that closes it")),
@@ -161,7 +163,10 @@ impl Engine {
         let ended = self.close_until(deadline);
         let mut state = self.ending.change();
         state.ended = Some(ended.clone());
-        state.close = Close::Done;
+        state.close = match ended {
+            Err(Error::CloseStuck { .. }) => Close::Stuck,
+            _ => Close::Done,
+        };
         ended
     }
 
@@ -207,6 +212,8 @@ impl Engine {
             if !self.ending.is_running(worker) {
                 // It is at its very end, and has said itself if it panicked.
                 thread.join().ok();
+            } else {
+                self.keep_thread(worker, thread);
             }
         }
         let Some(log) = log.filter(|_| writing.is_empty()) else {

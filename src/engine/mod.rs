@@ -500,6 +500,11 @@ impl Engine {
         std::mem::take(&mut background.threads)
     }
 
+    /// Keeps a thread that a close could not wait for, for the next one.
+    fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
+        self.background.lock().threads.push((worker, thread));
+    }
+
     /// Lets another process have the folder.
     fn let_go(&self) {
         self.lock.lock().take();

@@ -395,7 +395,15 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
             }
             assert!(is_locked(folder.path()), "somebody may still write");
             assert!(disk.names_now().contains(&names::CLOSED.to_owned()));
+            match store.engine.close() {
+                Err(Error::CloseStuck { .. }) => {}
+                other => panic!("it is stuck still, and the second close says {other:?}"),
+            }
+            assert!(is_locked(folder.path()));
         }
+        store.engine.close().expect("it is stuck no more");
+        assert!(!is_locked(folder.path()), "the close did not release it");
+        store.engine.close().expect("it is closed");
         drop(store);
         wait_until_unlocked(folder.path());
         check("closed", disk.image().after_kill(), &[client.world], true);
