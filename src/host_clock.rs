@@ -11,6 +11,24 @@ use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Instant;
 
+/// What the clock said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Readings that were finished before this one.
+    number: u64,
+    pub(crate) ms: u64,
+}
+
+impl Reading {
+    /// The later one of two, whatever the clock said in between.
+    pub(crate) fn later(self, other: Reading) -> Reading {
+        match self.number < other.number {
+            true => other,
+            false => self,
+        }
+    }
+}
+
 /// No reading yet.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -21,6 +39,7 @@ pub(crate) struct HostClock {
     /// wrapping difference in milliseconds.
     offset_ms: AtomicU64,
     panics: AtomicBool,
+    readings: AtomicU64,
 }
 
 impl HostClock {
@@ -30,6 +49,7 @@ impl HostClock {
             begun: OnceLock::new(),
             offset_ms: AtomicU64::new(UNKNOWN),
             panics: AtomicBool::new(false),
+            readings: AtomicU64::new(1),
         }
     }
 
@@ -63,6 +83,13 @@ impl HostClock {
                 }
             }
         }
+    }
+
+    /// The time, for a commit that is made a little later.
+    pub(crate) fn read(&self) -> Reading {
+        let ms = clock::to_ms(self.now());
+        let number = self.readings.fetch_add(1, Ordering::Relaxed);
+        Reading { number, ms }
     }
 
     /// Whether it panicked when it was last asked.

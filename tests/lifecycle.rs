@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::request;
 use jobstore::{
-    Body, Completion, Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, Request, State,
+    Body, Completion, Error, Health, JobStore, List, Outcome, Recovery, Request, State,
 };
 
 #[test]

@@ -26,6 +26,7 @@ use crate::engine::queue::{Action, Looked, Operation, Submission};
 use crate::engine::status::States;
 use crate::engine::waiting::{ANY, Waiter};
 use crate::error::{Error, Result};
+use crate::host_clock::Reading;
 use crate::id::JobId;
 use crate::index::rows::Finished;
 use crate::job::State;
@@ -51,7 +52,7 @@ pub(crate) struct Committer {
     unsynced_since: Option<Instant>,
     changes_since_index: u64,
     /// The time of the round.
-    now_ms: u64,
+    now: Reading,
     /// Who waited for what this round made visible.
     called: Vec<Arc<Waiter>>,
 }
@@ -104,19 +105,19 @@ impl Committer {
             frame: Builder::default(),
             unsynced_since: None,
             changes_since_index: 0,
-            now_ms: 0,
+            now: Reading::default(),
             called: Vec::new(),
         }
     }
 
     /// Commits what waits in the queue, up to a group; `None` when nothing does. The time
-    /// was read before the committer was held.
-    pub(crate) fn round(&mut self, engine: &Engine, now_ms: u64) -> Option<Answers> {
+    /// was read before the committer was held; another round may have had a later one since.
+    pub(crate) fn round(&mut self, engine: &Engine, now: Reading) -> Option<Answers> {
         let (taken, waiting) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
-        self.now_ms = now_ms;
+        self.now = now.later(self.now);
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
@@ -178,7 +179,7 @@ impl Committer {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
         let mut round = Round {
-            now_ms: self.now_ms,
+            now_ms: self.now.ms,
             ..Round::default()
         };
         self.frame.clear();
@@ -798,9 +799,9 @@ pub(crate) fn run(engine: &Engine) {
 
 fn serve(engine: &Engine) {
     loop {
-        let now_ms = engine.now_ms();
+        let now = engine.options.clock.read();
         let mut committer = engine.hold_committer();
-        if let Some(answers) = committer.round(engine, now_ms) {
+        if let Some(answers) = committer.round(engine, now) {
             drop(committer);
             answers.give(engine);
             continue;

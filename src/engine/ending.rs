@@ -235,9 +235,9 @@ impl Engine {
     /// Carries out what is queued and ends the log, once.
     pub(crate) fn end_log(&self) {
         loop {
-            let now_ms = self.now_ms();
+            let now = self.options.clock.read();
             let mut committer = self.hold_committer();
-            match committer.round(self, now_ms) {
+            match committer.round(self, now) {
                 Some(answers) => {
                     drop(committer);
                     answers.give(self);

@@ -457,11 +457,11 @@ impl Engine {
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {
             // The clock is the host's: it is read before anything is held.
-            let now_ms = self.now_ms();
+            let now = self.options.clock.read();
             let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self, now_ms);
+            let answers = committer.round(self, now);
             drop(committer);
             match answers {
                 Some(answers) => answers.give(self),

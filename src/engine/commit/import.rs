@@ -202,7 +202,7 @@ mod tests {
             engine.queue.push(queued);
             call
         });
-        while let Some(answers) = committer.round(engine, engine.now_ms()) {
+        while let Some(answers) = committer.round(engine, engine.options.clock.read()) {
             answers.give(engine);
         }
         drop(committer);
