@@ -229,14 +229,16 @@ impl<'s> StoreQueue<'s> {
 
     /// Like [`JobStore::drop_graph`].
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Ticket<()> {
-        let graph = self.store.graph(project_id, name);
-        let action = graph.map(|graph| Action::DropGraph {
-            graph: graph.core.clone(),
-        });
+        let graph = self.store.graph(project_id, name).map(|graph| graph.core);
+        let core = graph.as_ref().ok().cloned();
+        let action = graph.map(|graph| Action::DropGraph { graph });
         Ticket::new(
             self.store.handle(),
             action.map(Operation::small),
-            graph_dropped,
+            move |answer| match core {
+                Some(core) => graph_dropped(&core, answer),
+                None => answer.map(|_| ()),
+            },
         )
     }
 }

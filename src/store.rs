@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::answers::Answer;
+use crate::engine::graph_state::GraphCore;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
@@ -385,7 +386,8 @@ impl JobStore {
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
-        graph_dropped(self.commit(Action::DropGraph { graph: graph.core }))
+        let core = graph.core.clone();
+        graph_dropped(&core, self.commit(Action::DropGraph { graph: graph.core }))
     }
 
     pub(crate) fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
@@ -575,10 +577,15 @@ pub(crate) fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Res
     }
 }
 
-pub(crate) fn graph_dropped(answer: Result<Answer>) -> Result<()> {
+pub(crate) fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
     match answer {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
-        other => other.map(|_| ()),
+        Err(other) => Err(other),
+        Ok(_) => {
+            let (project, graph) = (&*graph.project, &*graph.name);
+            tracing::info!(project, graph, "a graph was dropped");
+            Ok(())
+        }
     }
 }
 
