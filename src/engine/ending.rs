@@ -21,6 +21,9 @@ pub(crate) enum Worker {
     Committer,
     Packer,
     Indexer,
+    /// With the feature `archive`.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code))]
+    Archiver,
 }
 
 impl Worker {
@@ -29,6 +32,7 @@ impl Worker {
             Worker::Committer => "jobstore-commit",
             Worker::Packer => "jobstore-pack",
             Worker::Indexer => "jobstore-index",
+            Worker::Archiver => "jobstore-archiv",
         }
     }
 }
@@ -43,7 +47,7 @@ pub(crate) struct Ending {
 #[derive(Default)]
 struct State {
     close: Close,
-    running: [bool; 3],
+    running: [bool; 4],
     /// Where the log was ended, once it was.
     log: Option<Result<LogEnd>>,
     /// How the whole close went, for those that waited for it.
@@ -197,6 +201,12 @@ impl Engine {
             if !is_this(worker) && !self.ending.wait_ended(worker, deadline) {
                 writing.push(worker.name());
             }
+        }
+        if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
+            // It writes to the store by commits alone, and those are refused by now.
+            tracing::error!(
+                "an archive does not answer; its thread is left behind, and the next open                  finishes its file"
+            );
         }
         let log = self.ending.log();
         if self.ending.wait_ended(Worker::Indexer, deadline) {

@@ -38,7 +38,7 @@ pub(crate) struct GraphCore {
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
-    /// Held by who purges, from a look at the policy to the commit.
+    /// Held by who purges, from the last look at the policy to the commit.
     pub(crate) purging: Mutex<()>,
     /// Where purged jobs go first.
     #[cfg(feature = "archive")]
@@ -70,6 +70,12 @@ impl GraphCore {
 
     pub(crate) fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Whether this policy is in force.
+    pub(crate) fn is_purged_by(&self, policy: &Arc<Retention>) -> bool {
+        let in_force = self.retention.read();
+        in_force.as_ref().is_some_and(|p| Arc::ptr_eq(p, policy))
     }
 
     pub(crate) fn set_dropped(&self) {

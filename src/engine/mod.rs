@@ -202,6 +202,8 @@ type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, u64);
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
+    /// With the feature `archive`.
+    pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -349,7 +351,7 @@ impl Engine {
             });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
-        let archive = self.archive_problem();
+        let archive = self.archive_problem(now);
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
@@ -386,9 +388,9 @@ impl Engine {
     }
 
     /// Why jobs are not purged that are to be archived first.
-    fn archive_problem(&self) -> Option<String> {
+    fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
-        return archiving::problem(self);
+        return archiving::problem(self, _now);
         #[cfg(not(feature = "archive"))]
         None
     }
@@ -471,10 +473,14 @@ impl Engine {
         call.wait()
     }
 
+    /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
-        if let Some(packer) = &self.background.lock().packer {
-            // A full channel means that it is called already.
-            packer.try_send(()).ok();
+        let background = self.background.lock();
+        for called in [&background.packer, &background.archiver] {
+            if let Some(called) = called {
+                // A full channel means that it is called already.
+                called.try_send(()).ok();
+            }
         }
     }
 
@@ -497,6 +503,7 @@ impl Engine {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
+        background.archiver = None;
         std::mem::take(&mut background.threads)
     }
 
