@@ -29,7 +29,8 @@ const NAME_BYTES_MAX: usize = 255;
 ///
 /// Cheap to clone, `Send + Sync`; all clones, [`Graph`]s and [`Page`](crate::Page)s
 /// of it are one store. It has three threads of its own: `jobstore-commit`,
-/// `jobstore-pack` and `jobstore-index`; the index engine has some more.
+/// `jobstore-pack` and `jobstore-index`, and with the feature `archive` a fourth,
+/// `jobstore-purge`; the index engine has some more.
 ///
 /// A fork of the process must not use the store, and the folder must be on a local
 /// file system: the lock and the syncs mean little on others.

@@ -32,7 +32,7 @@ impl Worker {
             Worker::Committer => "jobstore-commit",
             Worker::Packer => "jobstore-pack",
             Worker::Indexer => "jobstore-index",
-            Worker::Archiver => "jobstore-archiv",
+            Worker::Archiver => "jobstore-purge",
         }
     }
 }
