@@ -476,11 +476,9 @@ impl Engine {
     /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
         let background = self.background.lock();
-        for called in [&background.packer, &background.archiver] {
-            if let Some(called) = called {
-                // A full channel means that it is called already.
-                called.try_send(()).ok();
-            }
+        for called in background.packer.iter().chain(&background.archiver) {
+            // A full channel means that it is called already.
+            called.try_send(()).ok();
         }
     }
 
