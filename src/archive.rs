@@ -69,7 +69,7 @@ impl Archive {
         Archive::open_on(Arc::new(disk), graph, file_bytes_max)
     }
 
-    fn open_on(
+    pub(crate) fn open_on(
         disk: Arc<dyn Disk>,
         (graph, number): (&str, u64),
         file_bytes_max: u64,

@@ -41,7 +41,8 @@ pub enum ChangeKind {
     CancelRequested,
     /// It is complete.
     Completed(Outcome),
-    /// An open made it pending again.
+    /// It is pending again: made so by an open or by its run
+    /// ([`Run::requeue`](crate::Run::requeue)).
     Requeued,
     /// It was purged. Told as long as its tombstone is kept; whoever comes later may find a
     /// gap here, and never a purge without the reference it had.

@@ -391,11 +391,11 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The store did not come to its end in time. Everything acknowledged is durable,
-    /// but something may still write: the folder stays locked until it has ended, or
-    /// this process has.
+    /// but something may still write: the folder stays locked until it has ended and the
+    /// store was closed again, or this process has ended.
     #[error(
         "the store did not close in time: {what} did not come to its end; what was acknowledged \
-         is safe, the folder stays locked, end this process and open the store again"
+         is safe, the folder stays locked; close the store again later, or end this process"
     )]
     CloseStuck {
         /// What did not end.

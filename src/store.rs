@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::answers::Answer;
+use crate::engine::graph_state::GraphCore;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
@@ -28,7 +29,8 @@ const NAME_BYTES_MAX: usize = 255;
 ///
 /// Cheap to clone, `Send + Sync`; all clones, [`Graph`]s and [`Page`](crate::Page)s
 /// of it are one store. It has three threads of its own: `jobstore-commit`,
-/// `jobstore-pack` and `jobstore-index`; the index engine has some more.
+/// `jobstore-pack` and `jobstore-index`, and with the feature `archive` a fourth,
+/// `jobstore-purge`; the index engine has some more.
 ///
 /// A fork of the process must not use the store, and the folder must be on a local
 /// file system: the lock and the syncs mean little on others.
@@ -385,7 +387,8 @@ impl JobStore {
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
-        graph_dropped(self.commit(Action::DropGraph { graph: graph.core }))
+        let core = graph.core.clone();
+        graph_dropped(&core, self.commit(Action::DropGraph { graph: graph.core }))
     }
 
     pub(crate) fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
@@ -542,7 +545,8 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
-    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked.
+    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked:
+    /// closing again tries again.
     /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
     /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
@@ -580,10 +584,15 @@ pub(crate) fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Res
     }
 }
 
-pub(crate) fn graph_dropped(answer: Result<Answer>) -> Result<()> {
+pub(crate) fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
     match answer {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
-        other => other.map(|_| ()),
+        Err(other) => Err(other),
+        Ok(_) => {
+            let (project, graph) = (&*graph.project, &*graph.name);
+            tracing::info!(project, graph, "a graph was dropped");
+            Ok(())
+        }
     }
 }
 

@@ -184,11 +184,10 @@ impl Engine {
     pub(crate) fn scrub(&self) -> Result<Report> {
         self.check_open()?;
         let (active, end, next_lsn) = {
-            let committer = self.committer.lock();
+            let committer = self.hold_committer();
             let log = &committer.log;
             (log.active().clone(), log.end(), log.next_lsn())
         };
-        self.wake_committer_if_needed();
         let (packs, segments) = {
             let truth = self.truth.read();
             (truth.packs.clone(), truth.segments.clone())

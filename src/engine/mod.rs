@@ -26,6 +26,7 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
@@ -48,6 +49,7 @@ pub(crate) mod survey;
 pub(crate) mod texts;
 pub(crate) mod tombstones;
 pub(crate) mod waiting;
+pub(crate) mod wakers;
 pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -111,9 +113,8 @@ pub(crate) struct Engine {
     pub(crate) repaired: OnceLock<Repaired>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    /// Held by whoever commits, and while anything else needs commits to stand
-    /// still.
-    pub(crate) committer: Mutex<Committer>,
+    /// See [`held`].
+    committer: held::Home,
     /// Whoever has a graph's state may ask for it, and not the other way round.
     pub(crate) truth: RwLock<Arc<Truth>>,
     pub(crate) ids: ForeignIds,
@@ -205,6 +206,8 @@ type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
+    /// With the feature `archive`.
+    pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -241,7 +244,7 @@ impl Engine {
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
-            committer: Mutex::new(parts.committer),
+            committer: held::Home::new(parts.committer),
             truth: RwLock::new(Arc::new(parts.truth)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
@@ -306,8 +309,8 @@ impl Engine {
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
-        let now = || (why.to_string().into(), self.options.clock.now());
-        self.failure.get_or_init(now).0.clone()
+        let failure = (why.to_string().into(), self.options.clock.now());
+        self.failure.get_or_init(|| failure).0.clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow
@@ -355,13 +358,18 @@ impl Engine {
             });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
-        let archive = self.archive_problem();
+        let archive = self.archive_problem(now);
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
             "the store was closed for more than a day, or its clock jumped, so that time does not \
              count for purging by age; call confirm_clock once the clock is right"
                 .to_owned()
+        });
+        let clock = clock.or_else(|| {
+            self.options.clock.panics().then(|| {
+                "the host's clock panics; times continue from what it last said".to_owned()
+            })
         });
         match damage
             .or(index)
@@ -387,9 +395,9 @@ impl Engine {
     }
 
     /// Why jobs are not purged that are to be archived first.
-    fn archive_problem(&self) -> Option<String> {
+    fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
-        return archiving::problem(self);
+        return archiving::problem(self, _now);
         #[cfg(not(feature = "archive"))]
         None
     }
@@ -411,7 +419,7 @@ impl Engine {
     /// The files of the log, and how they would be marked as closed, at a moment when all
     /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let closed = Closed {
@@ -421,9 +429,6 @@ impl Engine {
         };
         let truth = self.truth.read();
         let files = (truth.packs.clone(), truth.segments.clone(), closed);
-        drop(truth);
-        drop(committer);
-        self.wake_committer_if_needed();
         Ok(files)
     }
 
@@ -464,12 +469,13 @@ impl Engine {
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {
-            let Some(mut committer) = self.committer.try_lock() else {
+            // The clock is the host's: it is read before anything is held.
+            let now = self.options.clock.read();
+            let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let answers = committer.round(self, now);
             drop(committer);
-            self.wake_committer_if_needed();
             match answers {
                 Some(answers) => answers.give(self),
                 None => break,
@@ -478,18 +484,12 @@ impl Engine {
         call.wait()
     }
 
-    /// To be called after the committer was let go of: a write that came meanwhile
-    /// found it taken and waits.
-    pub(crate) fn wake_committer_if_needed(&self) {
-        if !self.queue.is_empty() {
-            self.queue.wake_committer();
-        }
-    }
-
+    /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
-        if let Some(packer) = &self.background.lock().packer {
+        let background = self.background.lock();
+        for called in background.packer.iter().chain(&background.archiver) {
             // A full channel means that it is called already.
-            packer.try_send(()).ok();
+            called.try_send(()).ok();
         }
     }
 
@@ -512,7 +512,13 @@ impl Engine {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
+        background.archiver = None;
         std::mem::take(&mut background.threads)
+    }
+
+    /// Keeps a thread that a close could not wait for, for the next one.
+    fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
+        self.background.lock().threads.push((worker, thread));
     }
 
     /// Lets another process have the folder.

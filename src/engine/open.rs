@@ -440,7 +440,8 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             .map(|thread| (worker, thread))
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
-    let threads = vec![
+    #[cfg_attr(not(feature = "archive"), allow(unused_mut))]
+    let mut threads = vec![
         spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
             Worker::Packer,
@@ -451,7 +452,17 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             Box::new(move |engine| indexing::run(engine, &indexer_calls)),
         )?,
     ];
+    #[cfg(feature = "archive")]
+    let archiver = {
+        let (call, calls) = channel::bounded(1);
+        let run = move |engine: &Engine| crate::engine::archiving::run(engine, &calls);
+        threads.push(spawn(Worker::Archiver, Box::new(run))?);
+        Some(call)
+    };
+    #[cfg(not(feature = "archive"))]
+    let archiver = None;
     engine.set_background(Background {
+        archiver,
         packer: Some(call_packer),
         indexer: Some(call_indexer),
         threads,

@@ -11,8 +11,6 @@ use std::time::Duration;
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 use crate::sync::time::Instant;
 
-#[cfg(feature = "archive")]
-use crate::engine::archiving;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
 use crate::storage::clock_mark::ClockMark;
@@ -44,11 +42,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
         engine.expire_retired(Instant::now());
         *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
         match calls.recv_timeout(RETRY) {
-            Err(RecvTimeoutError::Disconnected) => {
-                #[cfg(feature = "archive")]
-                archiving::finish_all(engine);
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }

@@ -15,16 +15,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::extract::Extension;
 use axum::serve::Listener;
 use parking_lot::Mutex;
-use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
+use crate::http::acts::By;
 use crate::http::admin;
-use crate::http::serve::{Bounds, serve};
+use crate::http::serve::{Bounds, serve_each};
 use crate::storage::names;
 use crate::store::JobStore;
 
@@ -241,7 +242,9 @@ fn run(
         };
         // The sender is dropped at the end; nothing is sent.
         let end = async { while ended.changed().await.is_ok() {} };
-        serve(listener, admin::router(store), bounds(), end).await;
+        let router = admin::router(store);
+        let app = |by: &By| router.clone().layer(Extension(*by));
+        serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
     // What still reads or writes for somebody who is gone is not waited for.
@@ -253,22 +256,27 @@ struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {
     type Io = UnixStream;
-    type Addr = SocketAddr;
+    type Addr = By;
 
-    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+    async fn accept(&mut self) -> (UnixStream, By) {
         let own = rustix::process::geteuid().as_raw();
         loop {
-            let (stream, from) = Listener::accept(&mut self.0).await;
-            match stream.peer_cred().map(|peer| peer.uid()) {
-                Ok(user) if user == own || user == 0 => return (stream, from),
-                Ok(user) => tracing::warn!(user, "another user was turned away"),
+            let (stream, _) = Listener::accept(&mut self.0).await;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
+                    return (stream, By::process(&peer));
+                }
+                Ok(peer) => tracing::warn!(user = peer.uid(), "another user was turned away"),
                 Err(error) => tracing::warn!(%error, "a nameless user was turned away"),
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    fn local_addr(&self) -> io::Result<By> {
+        Ok(By::Process {
+            uid: rustix::process::geteuid().as_raw(),
+            pid: None,
+        })
     }
 }
 

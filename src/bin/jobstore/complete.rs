@@ -13,8 +13,8 @@ use crate::problem::{Problem, Verdict};
 use crate::short_id;
 
 const AFTER_HELP: &str = "\
-For a running job that nobody works on. Where the engine still does, its own
-end comes too late: the first one stays.
+For a running job that nobody works on. If a worker still does, it is told to
+stop, and the outcome that it records later is not taken: the first one stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab

@@ -275,13 +275,14 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
                 sequence,
                 id,
                 outcome,
+                run: None,
             });
         }
     }
     let mut calls = Vec::new();
     {
         // Nobody commits before all of them wait.
-        let _committer = store.engine.committer.lock();
+        let _committer = store.engine.hold_committer();
         for action in actions {
             let bytes = 2000;
             let (call, queued) = Call::new(Operation { action, bytes });

@@ -447,7 +447,7 @@ fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
         run.complete(Outcome::succeeded())?;
     }
     if let Some(run) = graph.run_next()? {
-        run.leave();
+        run.detach();
     }
     Ok(())
 }
