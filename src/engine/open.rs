@@ -27,7 +27,7 @@ use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::secrets::Keys;
-use crate::storage::disk::Disk;
+use crate::storage::disk::{self, Disk};
 use crate::storage::disk::memory::Memory;
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
@@ -119,8 +119,11 @@ pub(super) fn open(
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
-        disk.remove(name)
-            .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+        match disk.remove(name) {
+            // Not the store's, whatever its name.
+            Err(e) if disk::is_directory(&e) => {}
+            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
+        }
     }
     if options.secret_keys.keys == Keys::Every {
         tracing::warn!("every key is secret until some are named: the record of them was damaged");
