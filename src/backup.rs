@@ -170,6 +170,7 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         // Packs keep their names as long as this is held.
         let files = self.engine.files.lock();
+        self.engine.check_files()?;
         let (packs, segments, end) = self.engine.at_rest()?;
         let packed: u64 = packs.iter().map(|pack| pack.bytes).sum();
         let last = segments.len().saturating_sub(1);
@@ -184,7 +185,7 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
         self.done.of = packed + ends.iter().sum::<u64>();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            match fs::hard_link(&pack.path, &to) {
+            match self.engine.disk.link_out(&pack.name, &to) {
                 Ok(()) => {
                     self.made.push(to);
                     self.done.bytes += pack.bytes;

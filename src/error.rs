@@ -375,8 +375,10 @@ pub enum Error {
     },
     /// The call was made in a fork of the process that opened the store. The store is
     /// its parent's; the fork can neither use nor close it.
-    #[error("the store was opened by process {opener}, of which this process is a fork; \
-        use it there, or open the store in this process after it was closed in that one")]
+    #[error(
+        "the store was opened by process {opener}, of which this process is a fork; \
+        use it there, or open the store in this process after it was closed in that one"
+    )]
     Forked {
         /// The process that opened the store.
         opener: u32,

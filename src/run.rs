@@ -182,7 +182,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.finished {
+        if self.finished || self.graph.engine().check_process().is_err() {
             return;
         }
         let outcome = Outcome::interrupted();

@@ -27,8 +27,8 @@ use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::secrets::Keys;
-use crate::storage::disk::{self, Disk};
 use crate::storage::disk::memory::Memory;
+use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
@@ -174,6 +174,7 @@ pub(super) fn open(
         lock,
         disk,
     }));
+    engine.note_fixed_files();
     engine.begin_ages(known_ms);
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();

@@ -57,6 +57,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         output::note("nothing was changed");
         return Ok(verdict);
     }
+    // What is written anew is of the user that repairs.
+    access::check_owner(dir)?;
     let repaired = {
         let _bar = Bar::busy("repairing");
         JobStore::repair(dir).map_err(|error| access::at_rest(dir, error))?

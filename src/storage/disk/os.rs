@@ -70,6 +70,11 @@ impl Folder {
         &self.handle
     }
 
+    /// Its path from the root on.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Opens a file, which is made if it is missing, for reading and writing. What is in
     /// it stays.
     pub(crate) fn open_or_create(&self, name: &str) -> io::Result<fs::File> {
@@ -148,11 +153,7 @@ impl Disk for Folder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(
-            &*self.handle,
-            name,
-            AtFlags::empty(),
-        )?)
+        Ok(rustix::fs::unlinkat(&*self.handle, name, AtFlags::empty())?)
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -179,7 +180,8 @@ impl Disk for Folder {
 
     fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
         match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile =>
+            {
                 #[allow(clippy::unnecessary_cast, reason = "not on every system")]
                 Ok(Some((found.st_dev as u64, found.st_ino as u64)))
             }
