@@ -63,7 +63,8 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
     let folder = IndexFolder::new(&disk, options.index, cache_bytes);
     let engine = open(options, disk, Some(lock), IndexHome::Folder(folder))?;
-    if let Some(what) = exposure::find(path) {
+    let place = engine.index_folder.as_ref().map(IndexFolder::place);
+    if let Some(what) = place.and_then(exposure::find) {
         tracing::warn!(%what, "others can read what the store keeps");
         *engine.exposure.lock() = Some(what);
     }
@@ -105,7 +106,8 @@ fn kind_of(disk: &Folder) -> Result<Kind> {
 impl Engine {
     /// Whether a path leads into the store's own folder, by whatever way.
     pub(crate) fn is_within(&self, path: &Path) -> bool {
-        self.is_on_disk() && resolved(path).starts_with(resolved(&self.disk.path("")))
+        let folder = self.index_folder.as_ref();
+        folder.is_some_and(|folder| resolved(path).starts_with(resolved(folder.place())))
     }
 }
 

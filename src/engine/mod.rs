@@ -386,7 +386,8 @@ impl Engine {
     fn exposure(&self) -> Option<String> {
         let mut known = self.exposure.lock();
         if known.is_some() {
-            *known = exposure::find(&self.disk.path(""));
+            let folder = self.index_folder.as_ref();
+            *known = folder.and_then(|folder| exposure::find(folder.place()));
         }
         known.clone()
     }

@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::storage::disk::{File, check_file, check_in_place};
 use crate::storage::names;
 
-/// A file that stays the same as long as the store is open.
-pub(crate) type Fixed = (&'static str, (u64, u64));
+/// A file that stays the same as long as the store is open. It is kept open, so that no
+/// other can be taken for it.
+pub(crate) type Fixed = (&'static str, Arc<dyn File>);
 
 impl Engine {
     /// Refuses calls in a fork of the process that opened the store: of the store's
@@ -34,7 +35,7 @@ impl Engine {
         let is_needed = lock.as_ref().is_some_and(|lock| lock.needs_its_file());
         let lock = is_needed.then_some(names::LOCK);
         let names = [names::STORE, names::SECRET_KEYS].into_iter().chain(lock);
-        let fixed = names.filter_map(|name| Some((name, self.disk.identity(name).ok()??)));
+        let fixed = names.filter_map(|name| Some((name, self.disk.open(name).ok()?)));
         self.fixed.set(fixed.collect()).ok();
     }
 
@@ -51,12 +52,12 @@ impl Engine {
 
     fn find_removed(&self) -> Result<()> {
         check_in_place(&*self.disk)?;
-        for &(name, identity) in self.fixed.get().into_iter().flatten() {
-            check_file(&*self.disk, name, identity)?;
+        for (name, file) in self.fixed.get().into_iter().flatten() {
+            check_file(&*self.disk, name, &**file)?;
         }
         let truth = self.truth.read().clone();
         for segment in &truth.segments {
-            if let Err(removed) = self.check_one(&segment.name, &*segment.file) {
+            if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
                 // It goes once a pack has replaced it.
                 let still = self.truth.read().clone();
                 if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
@@ -67,7 +68,8 @@ impl Engine {
         let check_packs = || {
             let truth = self.truth.read().clone();
             let mut packs = truth.packs.iter();
-            packs.try_for_each(|pack| self.check_one(&pack.name, &*pack.file))
+            // One that was replaced and taken away from its readers has no identity.
+            packs.try_for_each(|pack| check_file(&*self.disk, &pack.name, &*pack.file))
         };
         match check_packs() {
             Ok(()) => Ok(()),
@@ -76,14 +78,6 @@ impl Engine {
                 Some(_nobody_replaces) => check_packs(),
                 None => Ok(()),
             },
-        }
-    }
-
-    fn check_one(&self, name: &str, file: &dyn File) -> Result<()> {
-        match file.identity() {
-            Ok(identity) => check_file(&*self.disk, name, identity),
-            // A pack that was replaced, and taken away from its readers.
-            Err(_) => Ok(()),
         }
     }
 }

@@ -188,6 +188,11 @@ impl IndexFolder {
         self.disk.path(self.known().folder)
     }
 
+    /// The store's folder, from the root on.
+    pub(crate) fn place(&self) -> &Path {
+        self.disk.place()
+    }
+
     fn inner_path(&self) -> PathBuf {
         self.store.join(self.known().folder)
     }

@@ -178,12 +178,10 @@ impl Log {
     }
 
     /// Refuses if what is written would not be found again by an open: because the
-    /// directory or the active segment is not where it was. Two system calls of about
-    /// a microsecond together, which is little beside a sync.
+    /// directory or the active segment is not where it was. Four system calls of one or
+    /// two microseconds together, which is little beside a sync.
     pub(crate) fn check_in_place(&self) -> Result<()> {
-        let identity = self.file.identity();
-        let identity = identity.map_err(|e| Error::io("look up", &self.active.path, &e))?;
-        disk::check_file(&*self.disk, &self.active.name, identity)?;
+        disk::check_file(&*self.disk, &self.active.name, &*self.file)?;
         disk::check_in_place(&*self.disk)
     }
 

@@ -80,15 +80,14 @@ pub(crate) fn check_in_place(disk: &dyn Disk) -> Result<()> {
     }
 }
 
-/// Refuses to go on if the name leads to another file than the one with this identity,
-/// or to none.
-pub(crate) fn check_file(disk: &dyn Disk, name: &str, identity: (u64, u64)) -> Result<()> {
-    match disk.identity(name) {
-        Ok(found) if found != Some(identity) => Err(Error::Removed {
+/// Refuses to go on if the name leads to another file than this one, or to none.
+pub(crate) fn check_file(disk: &dyn Disk, name: &str, file: &dyn File) -> Result<()> {
+    match leads_to(disk, name, file) {
+        Ok(false) => Err(Error::Removed {
             what: "file",
             path: disk.path(name),
         }),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(true) | Err(_) => Ok(()),
     }
 }
 

@@ -29,7 +29,6 @@ pub(crate) struct Folder {
     /// The same from the root on: the working directory may change.
     place: PathBuf,
     handle: Arc<fs::File>,
-    identity: (u64, u64),
 }
 
 impl Folder {
@@ -40,7 +39,6 @@ impl Folder {
         Ok(Folder {
             path: path.to_path_buf(),
             place: std::path::absolute(path)?,
-            identity: identity(&handle.metadata()?),
             handle: Arc::new(handle),
         })
     }
@@ -122,15 +120,15 @@ fn not_regular(what: &str) -> io::Error {
 
 impl Disk for Folder {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        OsFile::of(self.create_plain(name)?)
+        Ok(Arc::new(OsFile(self.create_plain(name)?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        OsFile::of(self.open_plain(name, OFlags::RDONLY)?)
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDONLY)?)))
     }
 
     fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        OsFile::of(self.open_plain(name, OFlags::RDWR)?)
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDWR)?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -192,7 +190,7 @@ impl Disk for Folder {
 
     fn is_in_place(&self) -> io::Result<bool> {
         match fs::metadata(&self.place) {
-            Ok(there) => Ok(identity(&there) == self.identity),
+            Ok(there) => Ok(identity(&there) == identity(&self.handle.metadata()?)),
             Err(e) => match e.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
                 _ => Err(e),
@@ -209,41 +207,33 @@ fn identity(found: &fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-struct OsFile {
-    file: fs::File,
-    identity: (u64, u64),
-}
-
-impl OsFile {
-    fn of(file: fs::File) -> io::Result<Arc<dyn File>> {
-        let identity = identity(&file.metadata()?);
-        Ok(Arc::new(OsFile { file, identity }))
-    }
-}
+struct OsFile(fs::File);
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.0.metadata()?.len())
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        self.0.read_exact_at(buffer, offset)
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+        self.0.write_all_at(data, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.0.sync_data()
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
-        Ok(self.identity)
+        // Asked for anew: a file system of layers (overlayfs) may change it once, when a
+        // file of a lower layer is first written to.
+        Ok(identity(&self.0.metadata()?))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(false),
             done => done.map(|()| true).map_err(io::Error::from),
         }
