@@ -58,12 +58,7 @@ fn a_volume_that_is_shared_with_a_group_is_its_users_by_the_files() {
     let import = ["import", "--graph", "1/g", "jobs.jsonl"];
     let (code, text) = run_as(USER, root, &import);
     assert_eq!(code, 0, "{text}");
-    for arguments in [
-        &["list"][..],
-        &["verify"],
-        &["stats"],
-        &["purge", "--all", "--yes"],
-    ] {
+    for arguments in [&["list"][..], &["verify"], &["stats"], &["purge", "--all"]] {
         let (code, text) = run_as(USER, root, arguments);
         assert_eq!(code, 0, "{arguments:?}: {text}");
         assert!(!text.contains("chmod 700"), "{text}");
