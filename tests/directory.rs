@@ -178,7 +178,7 @@ fn a_deleted_directory_ends_the_writes_before_any_is_acknowledged() {
 fn active_segment(dir: &Path) -> PathBuf {
     let segments = files_ending(dir, ".segment").into_iter();
     let begun = segments.filter(|path| fs::read(path).unwrap().starts_with(b"JOBSLOG\0"));
-    begun.last().unwrap()
+    begun.max().unwrap()
 }
 
 #[test]
@@ -510,8 +510,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
         let handles = std::sync::Mutex::new(Some((store.clone(), run)));
         let said = in_a_fork(move || {
             let is_refused = |error: Option<Error>| error.is_some_and(|e| e.name() == "Forked");
-            let mut calls = 1;
-            for refused in [
+            let calls = [
                 is_refused(graph.submit(request("c", "1")).err()),
                 is_refused(graph.list(List::new()).err()),
                 is_refused(graph.job(&id).err()),
@@ -523,11 +522,9 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
                 is_refused(graph.cancel(&id).err()),
                 is_refused(store.close().err()),
                 store.health() == Health::Closed,
-            ] {
-                if !refused {
-                    return calls;
-                }
-                calls += 1;
+            ];
+            if let Some(n) = calls.iter().position(|is_refused| !is_refused) {
+                return n as u8 + 1;
             }
             drop(handles.lock().unwrap().take());
             100

@@ -118,3 +118,37 @@ pub(crate) fn is_ours(name: &str) -> bool {
         || segment_epoch(name).is_some()
         || pack_range(name).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_store_gives_are_those_of_unfinished_files() {
+        let pack = pack(1, 2);
+        for name in [STORE, CLOSED, SECRET_KEYS, RESERVE, &pack] {
+            for n in 0..=ASIDE_NUMBER_MAX {
+                let aside = aside(name, n);
+                assert!(is_aside(&aside) && is_ours(&aside), "{aside}");
+            }
+        }
+        for name in [
+            "aside",
+            ".aside",
+            "STORE",
+            "notes.aside",
+            "STORE.0.aside",
+            "STORE.10.aside",
+            "STORE.1.2.aside",
+            "LOCK.aside",
+            "store.aside",
+            "STORE.aside.aside",
+            "index.aside",
+        ] {
+            assert!(
+                !is_aside(name) && (name == STORE || !is_ours(name)),
+                "{name}"
+            );
+        }
+    }
+}
