@@ -212,9 +212,6 @@ impl IndexFolder {
             why = Some("it cannot be used");
         } else if self.is_marked() {
             why = Some("the last open of the index did not end, or it failed at work");
-        } else if is_folder(&path) && files(&path).is_err() {
-            // An engine would follow a link.
-            why = Some("there are links or unreadable files in it");
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("somebody still has it open");
         } else if let Some(seal) = seal {
@@ -224,6 +221,9 @@ impl IndexFolder {
             } else if self.compute_seal().ok().as_ref() != Some(seal) {
                 why = Some("it is not as it was when the store was closed");
             }
+        } else if is_folder(&path) && files(&path).is_err() {
+            // An engine would follow a link.
+            why = Some("there are links or unreadable files in it");
         }
         if let Some(why) = why {
             tracing::warn!(why, "the index is made anew");
