@@ -256,6 +256,7 @@ impl Changes {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            self.graph.engine().check_process()?;
             let waiter = self.listed();
             if let Some(change) = self.find_next()? {
                 return Ok(Some(change));
@@ -290,6 +291,9 @@ impl Changes {
     /// ```
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
         loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
             let waiter = self.listed();
             if let Some(change) = self.find_next().transpose() {
                 return Poll::Ready(change);
@@ -319,6 +323,9 @@ impl Changes {
     }
 
     fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
         if let Some(waiter) = self.waiter.take() {
             let mut state = self.graph.core.state.write();
             state.waiters.remove(ANY, &waiter);

@@ -402,7 +402,9 @@ impl Drop for Run {
         let end = self.end.load(Ordering::Relaxed);
         // Once the store is closed, the next open settles it.
         let is_closed = self.graph.engine().check_open().is_err();
-        if end == SETTLED || self.is_over() || is_closed {
+        // A fork leaves its parent's jobs alone.
+        let is_foreign = self.graph.engine().check_process().is_err();
+        if end == SETTLED || self.is_over() || is_closed || is_foreign {
             return;
         }
         if end == FAILED {

@@ -32,8 +32,15 @@ const NAME_BYTES_MAX: usize = 255;
 /// `jobstore-pack` and `jobstore-index`, and with the feature `archive` a fourth,
 /// `jobstore-purge`; the index engine has some more.
 ///
-/// A fork of the process must not use the store, and the folder must be on a local
-/// file system: the lock and the syncs mean little on others.
+/// A fork of the process cannot use the store: every call there returns
+/// [`Error::Forked`], and dropping its handles does nothing.
+///
+/// The directory must be on a local file system: the lock and the syncs mean little on
+/// others. It stays where it is while the store is open. If the directory or a file in it
+/// is deleted, moved or replaced, or the path comes to lead to another directory, the
+/// store takes no more writes ([`Error::Removed`] says why), and no write is acknowledged
+/// that opening the same path again would not find. Nothing is ever written to the
+/// directory that has taken its place. Reads go on.
 ///
 /// # Examples
 /// ```
@@ -545,10 +552,11 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
-    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked:
+    /// [`Error::CloseStuck`] when something else did not, and the directory stays locked:
     /// closing again tries again.
-    /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
-    /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
+    /// [`Error::ReadOnly`] when an earlier failure had ended the writing;
+    /// [`Error::Removed`] when the directory or a file in it is not where it was;
+    /// [`Error::Forked`]. [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
     ///
     /// # Examples
@@ -563,6 +571,7 @@ impl JobStore {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn close(&self) -> Result<()> {
+        self.engine().check_process()?;
         #[cfg(feature = "http")]
         self.engine().control.end();
         let _span = tracing::info_span!("close", dir = %self.path().display()).entered();

@@ -149,6 +149,7 @@ impl Engine {
     /// clean close, the threads, and the index. What hangs is left behind at the
     /// deadline.
     pub(crate) fn close(&self) -> Result<()> {
+        self.check_process()?;
         let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
             let mut state = self.ending.change();
@@ -231,8 +232,11 @@ impl Engine {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
+        // After the last that is written.
+        let files = self.check_files();
         self.let_go();
         log?;
+        files?;
         if index_is_stuck {
             let what = match self.index_watch.busy(Instant::now()) {
                 Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
@@ -266,6 +270,7 @@ impl Engine {
 
     fn write_end(&self, committer: &mut Committer) -> Result<LogEnd> {
         committer.sync(self)?;
+        self.check_files()?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
         let end = committer.log_end();

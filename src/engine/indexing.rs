@@ -102,7 +102,7 @@ impl Engine {
     /// Writes to the index what it does not hold yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
-        if !self.index_is_sound() {
+        if !self.index_is_sound() || self.check_files().is_err() {
             return;
         }
         let Some((leaving, lag)) = self.take_leaving(&indexer) else {
@@ -118,6 +118,9 @@ impl Engine {
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
+                if let Some(folder) = &self.index_folder {
+                    folder.restrict();
+                }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
             // What was to leave stays in memory, so all reads go on.

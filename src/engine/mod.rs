@@ -28,6 +28,7 @@ pub(crate) mod folder;
 pub(crate) mod graph_state;
 pub(crate) mod held;
 pub(crate) mod history;
+pub(crate) mod holder;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -37,6 +38,7 @@ pub(crate) mod lookup;
 pub(crate) mod meters;
 pub(crate) mod open;
 pub(crate) mod packing;
+pub(crate) mod presence;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod recover;
@@ -78,6 +80,7 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
+use crate::engine::presence::Fixed;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
 use crate::engine::retention::{AgeClock, Work};
@@ -123,10 +126,14 @@ pub(crate) struct Engine {
     /// Gone once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where it is on disk.
-    index_folder: Option<IndexFolder>,
+    pub(crate) index_folder: Option<IndexFolder>,
     index_fault: OnceLock<Arc<str>>,
     /// Why no more writes are taken, and since when.
     failure: OnceLock<(Arc<str>, SystemTime)>,
+    /// The process that has it open.
+    pub(crate) opener: u32,
+    /// The files that stay as they are.
+    pub(crate) fixed: OnceLock<Vec<Fixed>>,
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
@@ -157,7 +164,7 @@ pub(crate) struct Engine {
     #[cfg(feature = "http")]
     pub(crate) control: crate::http::control::Slot,
     /// Holds the store's lock; let go of at the end.
-    lock: Mutex<Option<StoreLock>>,
+    pub(crate) lock: Mutex<Option<StoreLock>>,
 }
 
 /// The graphs of the store.
@@ -253,6 +260,8 @@ impl Engine {
             index_folder: parts.index_folder,
             index_fault: OnceLock::new(),
             failure: OnceLock::new(),
+            opener: std::process::id(),
+            fixed: OnceLock::new(),
             closed: AtomicBool::new(false),
             ending: Arc::default(),
             index_watch: Watch::default(),
@@ -283,8 +292,9 @@ impl Engine {
         clock::to_ms(self.options.clock.now())
     }
 
-    /// Refuses calls to a closed store.
+    /// Refuses calls to a closed store, and those in a fork.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -338,6 +348,8 @@ impl Engine {
         if self.check_open().is_err() {
             return Health::Closed;
         }
+        // What it finds ends the writes.
+        self.check_files().ok();
         if let Some((why, since)) = self.failure.get() {
             let (why, since) = (why.clone(), *since);
             return Health::ReadOnly { why, since };
@@ -389,7 +401,8 @@ impl Engine {
     fn exposure(&self) -> Option<String> {
         let mut known = self.exposure.lock();
         if known.is_some() {
-            *known = exposure::find(&self.disk.path(""));
+            let folder = self.index_folder.as_ref();
+            *known = folder.and_then(|folder| exposure::find(folder.place()));
         }
         known.clone()
     }
@@ -460,6 +473,7 @@ impl Engine {
     }
 
     pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
+        self.check_process()?;
         self.index.read().clone().ok_or(Error::Closed)
     }
 
@@ -534,6 +548,11 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if self.engine.check_process().is_err() {
+            // In a fork nothing of it may be ended: it is all the parent's.
+            std::mem::forget(self.engine.clone());
+            return;
+        }
         if let Err(error) = self.engine.close() {
             tracing::error!(%error, "the store did not close well");
         }

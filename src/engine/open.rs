@@ -30,8 +30,8 @@ use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::secrets::Keys;
-use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
+use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
@@ -123,8 +123,11 @@ pub(super) fn open(
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
-        disk.remove(name)
-            .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+        match disk.remove(name) {
+            // Not the store's, whatever its name.
+            Err(e) if disk::is_directory(&e) => {}
+            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
+        }
     }
     if options.secret_keys.keys == Keys::Every {
         tracing::warn!("every key is secret until some are named: the record of them was damaged");
@@ -177,6 +180,7 @@ pub(super) fn open(
         disk,
     }));
     engine.begin_retention();
+    engine.note_fixed_files();
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();
     })?;

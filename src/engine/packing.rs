@@ -34,6 +34,8 @@ const PACK_BYTES_MAX: u64 = 256 << 20;
 /// The packer's thread: works whenever it is called, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
+        // What it finds ends the writes.
+        engine.check_files().ok();
         let problem = work(engine).err();
         if let Some(error) = &problem {
             // What could not be packed is served from its segment.

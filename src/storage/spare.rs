@@ -11,7 +11,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::storage::disk::{Disk, File, check_room};
+use crate::storage::disk::{Disk, File, check_room, create_aside};
 use crate::storage::names;
 use crate::storage::segment::Segment;
 
@@ -179,9 +179,10 @@ impl Slot {
         if self.reserve.as_ref().is_some_and(|r| r.bytes == bytes) {
             return Ok(());
         }
-        let aside = format!("{}{}", names::RESERVE, names::ASIDE);
         check_room(disk, bytes, "create", names::RESERVE)?;
-        let file = Segment::prepare(disk, &aside, bytes)?;
+        let (aside, file) = create_aside(disk, names::RESERVE)
+            .map_err(|e| Error::io("create", disk.path(names::RESERVE), &e))?;
+        Segment::fill(disk, &aside, &*file, bytes)?;
         if let Err(e) = disk.rename(&aside, names::RESERVE) {
             disk.remove(&aside).ok();
             return Err(Error::io("create", disk.path(names::RESERVE), &e));

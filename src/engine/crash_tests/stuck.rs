@@ -25,7 +25,6 @@ use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, EachRow, Fault, Index};
 use crate::list::List;
 use crate::options::{Durability, IndexEngine, Options};
-use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
 use crate::storage::names;
@@ -122,7 +121,7 @@ fn closing_within(timeout: Duration) -> Options {
 
 /// Opens a store in memory, with a lock on a folder.
 fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Duration) -> Store {
-    let lock = lock(&folder.join(names::LOCK), folder, Look::AndChange).expect("the lock");
+    let lock = lock(&Folder::open(folder).expect("a folder"), Look::AndChange).expect("the lock");
     let index = |_| -> Arc<dyn Index> {
         Arc::new(Hanging {
             index: Arc::new(MemoryIndex::default()),
@@ -135,7 +134,7 @@ fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Du
 }
 
 fn is_locked(folder: &Path) -> bool {
-    match lock(&folder.join(names::LOCK), folder, Look::AndChange) {
+    match lock(&Folder::open(folder).expect("a folder"), Look::AndChange) {
         Ok(_) => false,
         Err(Error::StoreInUse { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -275,17 +274,17 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         let hang = Arc::new(Hang::default());
-        let disk: Arc<dyn Disk> = Arc::new(Folder::open(path).expect("a folder"));
-        let held = lock(&path.join(names::LOCK), path, Look::AndChange).expect("the lock");
+        let disk = Arc::new(Folder::open(path).expect("a folder"));
+        let held = lock(&disk, Look::AndChange).expect("the lock");
         let index = |anew| -> Arc<dyn Index> {
-            let folder = IndexFolder::new(path, IndexEngine::Sled, 4 << 20);
+            let folder = IndexFolder::new(&disk, IndexEngine::Sled, 4 << 20);
             let index = folder.open(anew, None).expect("an index");
             folder.opened().expect("the marker goes");
             let hang = hang.clone();
             Arc::new(Hanging { index, hang })
         };
         let home = IndexHome::Memory(&index);
-        let opened = open(closing_within(SHORT), disk, Some(held), home);
+        let opened = open(closing_within(SHORT), disk.clone(), Some(held), home);
         let store = Store::of(opened.expect("it opens"));
         let mut client = Client::new(73, "graph", true);
         client.world = World::default().reopened();
