@@ -366,8 +366,8 @@ impl Graph {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges all complete jobs that match a list now, however many. The list may have
-    /// filters only: an offset, a limit, a cursor, an order or a count is refused. Returns when all of them are purged, durably: in commits of at
+    /// Purges all complete jobs that match a list now, however many. An offset, a
+    /// limit, a cursor or a count is refused. Returns when all of them are purged, durably: in commits of at
     /// most 1024 jobs, between which other writes are carried out.
     ///
     /// # Cost
@@ -394,7 +394,7 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`] and of every write ([`Graph::submit`]);
-    /// [`Error::InvalidUse`] for a list with more than filters;
+    /// [`Error::InvalidUse`] for a list with an offset, limit, cursor or count;
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
@@ -438,7 +438,7 @@ impl Graph {
     /// What [`Graph::purge`] would purge now; nothing is changed.
     ///
     /// # Errors
-    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with more than filters.
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with an offset, limit, cursor or count.
     ///
     /// # Examples
     /// ```
