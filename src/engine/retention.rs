@@ -229,10 +229,11 @@ impl Engine {
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
-            let policy = graph.retention.read().clone();
             if by.is_some_and(|by| !graph.is_purged_by(by)) {
                 break;
             }
+            #[cfg(feature = "archive")]
+            let policy = graph.retention.read().clone();
             #[cfg(feature = "archive")]
             let mut archiving = match policy.as_deref() {
                 Some(policy) if policy.archive.is_some() => {

@@ -34,7 +34,9 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
                     };
                     if is_first {
                         run.requeue().expect("it is held");
-                        assert!(run.complete(Outcome::succeeded()).is_err());
+                        // Refused, or the other worker has completed it by now.
+                        let late = run.complete(Outcome::succeeded());
+                        assert!(!matches!(late, Ok(Completion::Done)));
                     } else {
                         let done = run.complete(Outcome::succeeded());
                         assert_eq!(done.expect("it is held"), Completion::Done);
