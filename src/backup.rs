@@ -99,7 +99,8 @@ impl JobStore {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
-        engine.check_writable()?;
+        engine.check_open()?;
+        engine.check_sound()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
                 what: "a store in memory has no files to back up; export its graphs",
@@ -184,7 +185,12 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
         self.done.of = packed + ends.iter().sum::<u64>();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            match fs::hard_link(&pack.path, &to) {
+            // Beside a reader, another file may have the pack's name by now.
+            let linked = match self.engine.read_only {
+                true => Err(io::ErrorKind::Unsupported.into()),
+                false => fs::hard_link(&pack.path, &to),
+            };
+            match linked {
                 Ok(()) => {
                     self.made.push(to);
                     self.done.bytes += pack.bytes;

@@ -165,7 +165,11 @@ impl Waiting {
         }
         match self.graph.core.state.read().status.get(self.sequence) {
             Some(State::Complete) | None => {}
-            Some(_) => return engine.check_sound().err().map(Err),
+            // Nothing takes it there where no more is written.
+            Some(_) => {
+                let checked = engine.check_not_read_only();
+                return checked.and_then(|()| engine.check_sound()).err().map(Err);
+            }
         }
         let job = engine.job(&self.graph.core, self.sequence);
         let purged = || self.graph.not_there(&self.id);

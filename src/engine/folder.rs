@@ -8,13 +8,18 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::engine::open::{IndexHome, open};
+use rustix::fs::FlockOperation;
+
+use crate::engine::open::{IndexHome, open, open_read_only};
 use crate::engine::{Engine, check, exposure};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::index::folder::{IndexFolder, Wanted};
 use crate::options::Options;
+use crate::storage::disk::Disk;
+use crate::storage::disk::bounded::{Access, Bounded};
 use crate::storage::disk::os::Folder;
 use crate::storage::names;
 
@@ -24,6 +29,9 @@ const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a folder; a damaged one, where that is wanted, after a repair.
 pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
+    if options.read_only {
+        return open_folder_read_only(&options, path);
+    }
     let opened = open_sound_folder(options.clone(), path);
     if !options.tolerant || !matches!(opened, Err(Error::Damaged { .. })) {
         return opened;
@@ -48,7 +56,7 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     }
     check_folder(path)?;
     Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let disk = directory(path, Access::ReadWrite)?;
     let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
     let folder = IndexFolder::new(path, options.index, cache_bytes);
@@ -63,6 +71,62 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
         *engine.exposure.lock() = Some(what);
     }
     Ok(engine)
+}
+
+fn directory(path: &Path, access: Access) -> Result<Bounded> {
+    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
+    Ok(Bounded::new(Arc::new(disk), access))
+}
+
+fn open_folder_read_only(options: &Options, path: &Path) -> Result<Arc<Engine>> {
+    check_folder(path)?;
+    let engine = read_at_rest(path, |disk| open_read_only(options.clone(), Arc::new(disk)))?;
+    if let Some(what) = exposure::find(path) {
+        tracing::warn!(%what, "others can read what the store keeps");
+        *engine.exposure.lock() = Some(what);
+    }
+    Ok(engine)
+}
+
+/// How often files are read again that an engine has replaced meanwhile.
+const READ_TRIES: usize = 5;
+
+/// Reads a store that nobody has open, without keeping anybody from opening it: what was
+/// read counts only if no engine had it open at the end either.
+pub(crate) fn read_at_rest<T>(
+    path: &Path,
+    mut read: impl FnMut(Bounded) -> Result<T>,
+) -> Result<T> {
+    check_is_store(path)?;
+    let mut tries = 1;
+    loop {
+        check_not_in_use(path)?;
+        let disk = directory(path, Access::ReadOnly)?;
+        let names = |disk: &Bounded| {
+            let mut names = disk.names().map_err(|e| Error::io("read", path, &e))?;
+            names.sort_unstable();
+            Ok::<_, Error>(names)
+        };
+        let before = names(&disk)?;
+        let done = read(disk);
+        check_not_in_use(path)?;
+        // An engine may have come and gone.
+        if names(&directory(path, Access::ReadOnly)?)? == before || tries == READ_TRIES {
+            return done;
+        }
+        tries += 1;
+    }
+}
+
+/// Refuses a store that somebody has open. The lock is not kept.
+fn check_not_in_use(folder: &Path) -> Result<()> {
+    let path = folder.join(names::LOCK);
+    match std::fs::File::open(&path) {
+        Ok(file) => lock_file(file, folder, FlockOperation::NonBlockingLockShared).map(drop),
+        // It was never opened, or is a copy.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("open", &path, &e)),
+    }
 }
 
 /// What a folder is.
@@ -147,7 +211,7 @@ impl Drop for StoreLock {
     fn drop(&mut self) {
         // Unlocked by name: a process that is just being started has a copy of the
         // handle, and closing ours would not let go of the lock.
-        rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock).ok();
+        rustix::fs::flock(&self.0, FlockOperation::Unlock).ok();
     }
 }
 
@@ -165,20 +229,7 @@ pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> 
         .mode(0o600)
         .open(path)
         .map_err(failed)?;
-    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(&file, exclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            file.take(32).read_to_string(&mut holder).ok();
-            return Err(Error::StoreInUse {
-                path: folder.to_path_buf(),
-                holder: holder.trim().parse().ok(),
-            });
-        }
-        Err(e) => return Err(failed(e.into())),
-    }
-    let lock = StoreLock(file);
+    let lock = lock_file(file, folder, FlockOperation::NonBlockingLockExclusive)?;
     if !change {
         return Ok(lock);
     }
@@ -191,6 +242,36 @@ pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> 
     Ok(lock)
 }
 
+/// How often an engine tries to get the lock: readers take it for a moment, to see whether
+/// it is free.
+const LOCK_TRIES: usize = 25;
+const LOCK_REST: Duration = Duration::from_millis(2);
+
+fn lock_file(file: std::fs::File, folder: &Path, how: FlockOperation) -> Result<StoreLock> {
+    let tries = match how {
+        FlockOperation::NonBlockingLockExclusive => LOCK_TRIES,
+        _ => 1,
+    };
+    for tried in 1.. {
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if tried < tries => {
+                std::thread::sleep(LOCK_REST);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                file.take(32).read_to_string(&mut holder).ok();
+                return Err(Error::StoreInUse {
+                    path: folder.to_path_buf(),
+                    holder: holder.trim().parse().ok(),
+                });
+            }
+            Err(e) => return Err(Error::io("lock", folder.join(names::LOCK), &e.into())),
+        }
+    }
+    Ok(StoreLock(file))
+}
+
 /// Whether what is looked at may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -200,25 +281,20 @@ pub(crate) enum Look {
 
 /// A store's folder that nobody has open, and its lock, so that nobody opens it
 /// meanwhile.
-pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<StoreLock>)> {
+pub(crate) fn folder_at_rest(path: &Path) -> Result<(Bounded, StoreLock)> {
+    check_is_store(path)?;
+    let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
+    Ok((directory(path, Access::ReadWrite)?, lock))
+}
+
+/// Refuses a folder that is no store, sound or not.
+fn check_is_store(path: &Path) -> Result<()> {
+    let there = path.to_path_buf();
     match kind_of(path)? {
-        Kind::Store | Kind::Nameless => {}
-        Kind::Empty => {
-            let path = path.to_path_buf();
-            return Err(Error::StoreMissing { path });
-        }
-        Kind::Foreign(found) => {
-            let path = path.to_path_buf();
-            return Err(Error::NotAStore { path, found });
-        }
+        Kind::Store | Kind::Nameless => Ok(()),
+        Kind::Empty => Err(Error::StoreMissing { path: there }),
+        Kind::Foreign(found) => Err(Error::NotAStore { path: there, found }),
     }
-    let lock_path = path.join(names::LOCK);
-    let lock = match look {
-        Look::Only if !lock_path.exists() => None,
-        look => Some(lock(&lock_path, path, look)?),
-    };
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    Ok((disk, lock))
 }
 
 /// The index of a store that nobody has open.

@@ -101,6 +101,8 @@ const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Nothing is written, and no thread works.
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     /// By the LSN of an earlier opening that was asked for: that of the next one.
@@ -208,6 +210,7 @@ pub(crate) struct Background {
 pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     pub(crate) recovered: Vec<Found>,
@@ -226,10 +229,15 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let queue = Queue::new(parts.options.queue_bytes_max);
+        if parts.read_only {
+            queue.refuse(Error::OpenedReadOnly);
+        }
         Engine {
-            queue: Queue::new(parts.options.queue_bytes_max),
+            queue,
             options: parts.options,
             disk: parts.disk,
+            read_only: parts.read_only,
             store: parts.store,
             opening: parts.opening,
             ends: Mutex::default(),
@@ -284,7 +292,16 @@ impl Engine {
     /// Refuses writes to a store that cannot take them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_not_read_only()?;
         self.check_sound()
+    }
+
+    /// Refuses what changes something in a store that was opened to be read.
+    pub(crate) fn check_not_read_only(&self) -> Result<()> {
+        match self.read_only {
+            true => Err(Error::OpenedReadOnly),
+            false => Ok(()),
+        }
     }
 
     /// Refuses writes after one has failed, whether the store is closed or not.
@@ -389,7 +406,7 @@ impl Engine {
 
     /// Whether it has files of its own.
     pub(crate) fn is_on_disk(&self) -> bool {
-        self.index_folder.is_some()
+        self.index_folder.is_some() || self.read_only
     }
 
     /// Bytes of the index's files; the engine that keeps them is not asked.
@@ -407,8 +424,10 @@ impl Engine {
         let mut committer = self.committer.lock();
         committer.sync(self)?;
         self.check_sound()?;
-        let end = committer.log.end();
         let truth = self.truth.read();
+        // Of a store that is only read, the last segment is at its end.
+        let end = truth.segments.last().and_then(|last| last.end());
+        let end = end.unwrap_or_else(|| committer.log.end());
         let files = (truth.packs.clone(), truth.segments.clone(), end);
         drop(truth);
         drop(committer);

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 #[cfg(feature = "redb")]
 use super::redb_index;
 use super::{Fault, Index, sled_index};
+use crate::error::is_out_of_descriptors;
 use crate::options::IndexEngine;
 use crate::storage::identity::IndexSeal;
 use crate::storage::names;
@@ -138,11 +139,17 @@ impl IndexFolder {
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("somebody still has it open");
         } else if let Some(seal) = seal {
-            // Whatever cannot be read is different.
             if seal.engine != self.known().name {
                 why = Some("another engine kept it");
-            } else if self.compute_seal().ok().as_ref() != Some(seal) {
-                why = Some("it is not as it was when the store was closed");
+            } else {
+                match self.compute_seal() {
+                    Err(error) if is_out_of_descriptors(&error) => return Err(error),
+                    // Whatever cannot be read is different.
+                    found if found.as_ref().ok() != Some(seal) => {
+                        why = Some("it is not as it was when the store was closed");
+                    }
+                    _ => {}
+                }
             }
         }
         if let Some(why) = why {
@@ -154,6 +161,11 @@ impl IndexFolder {
         }
         fs::write(&marker, [])?;
         let index = match self.open_once() {
+            // It is sound as far as is known.
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.opened()?;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the index does not open; it is made anew");
                 remove(&path)?;

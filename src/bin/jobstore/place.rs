@@ -58,7 +58,9 @@ impl Place {
 
     /// The keys whose values are secret, where others than the store's were named.
     pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
-        self.secret_keys.clone()
+        // An environment variable that is set to nothing names none.
+        let named = |keys: &Vec<String>| keys.iter().any(|key| !key.is_empty());
+        self.secret_keys.clone().filter(named)
     }
 }
 

@@ -37,6 +37,13 @@ pub(crate) enum Create {
     IfMissing,
 }
 
+/// What a store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Reading,
+    Writing(Create),
+}
+
 /// Why a folder was not opened.
 pub(super) enum Refused {
     /// Some process has it open.
@@ -59,13 +66,17 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn open(place: &Place, create: Create) -> Result<Folder, Refused> {
+    pub(super) fn open(place: &Place, what: For) -> Result<Folder, Refused> {
         let dir = place.data().map_err(Refused::Problem)?;
-        check_owner(dir).map_err(Refused::Problem)?;
+        let is_read = what == For::Reading;
+        if !is_read {
+            check_owner(dir).map_err(Refused::Problem)?;
+        }
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
         let mut options = JobStore::options()
-            .create(create == Create::IfMissing)
+            .create(what == For::Writing(Create::IfMissing))
+            .read_only(is_read)
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
             .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
