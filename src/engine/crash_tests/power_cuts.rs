@@ -92,6 +92,58 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
     recorded
 }
 
+/// A client at work whose every session ends by a power cut that keeps any part of what was
+/// not synced: the next one continues the log behind a torn tail, and behind that there may
+/// be whole frames. Says how many images were opened.
+fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
+    let durability = Durability::Interval(Duration::from_secs(60));
+    let mut client = Client::new(seed, "graph", true);
+    let mut random = Random(seed);
+    let mut disk = Arc::new(Memory::default());
+    let mut opened = 0;
+    for n in 0..sessions {
+        let what = format!("torn, seed {seed}, session {n}");
+        // Nothing but an open makes anything durable for sure.
+        let durable = Arc::new(AtomicU64::new(0));
+        disk.record(1, vec![durable.clone(), client.attempted.clone()]);
+        let store = client.open(disk.clone(), durability);
+        let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+        durable.store(client.acknowledged.load(Ordering::SeqCst), Ordering::SeqCst);
+        let steps = 5 + client.random.below(20);
+        client.steps(&store, steps);
+        let session = Session {
+            history: client.history.clone(),
+            images: disk.images(),
+        };
+        drop(store);
+        let count = session.images.len() as u64;
+        let image = &session.images[(count - 1 - random.below(count.min(8))) as usize];
+        let torn = image.after_torn_power_cut(|end| random.below(end));
+        let files = torn.files();
+        let left = Arc::new(Memory::holding(files.clone()));
+        let left = Store::open(left, durability);
+        let left = left.unwrap_or_else(|e| panic!("{what}: {e}"));
+        let seen = Seen::read(&left);
+        let is_it = |world: &World| seen.compare(&world.reopened()).is_ok();
+        let candidates = session.candidates(image);
+        let found = candidates.iter().position(is_it);
+        let found = found.unwrap_or_else(|| panic!("{what}: it holds nothing it may hold"));
+        check(&what, Memory::holding(files.clone()), candidates, true);
+        client.go_back_to(found + image.counters[0] as usize, image.counters[0]);
+        disk = Arc::new(Memory::holding(files));
+        opened += 3;
+    }
+    opened
+}
+
+#[test]
+fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
+    let (seeds, _) = seeds(1..=12, 1);
+    let opened: u64 = seeds.map(|seed| continue_torn_tails(seed, 8)).sum();
+    println!("{opened} images opened");
+    assert_no_thread_panicked();
+}
+
 /// Opens what power cuts leave of all images, and says of how many.
 fn check_all(what: &str, recorded: &[Session], random: &mut Random) -> u64 {
     let mut opened = 0;

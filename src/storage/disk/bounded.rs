@@ -488,7 +488,7 @@ mod tests {
             let name = format!("{n}");
             memory.remove(&name).unwrap();
             if n % 2 == 0 {
-                write(&name, b"behind");
+                write(&name, b"replaced");
             }
         }
         let (mut read, mut noticed) = (0, 0);
