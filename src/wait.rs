@@ -29,7 +29,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] when a
+    /// waits: [`Error::GraphDropped`], [`Error::Closed`], [`Error::OpenedReadOnly`] in a
+    /// store where nothing changes, and [`Error::ReadOnly`] when a
     /// failed write means that no job ends any more before the store is reopened.
     ///
     /// [`Error::UnknownJob`]: crate::Error::UnknownJob

@@ -33,7 +33,7 @@ pub(crate) struct Place {
     )]
     data: Option<PathBuf>,
     /// The keys whose values are secret from now on, in place of those that the store has
-    /// recorded
+    /// recorded; a command that only reads uses them for itself and records nothing
     #[arg(
         long,
         global = true,

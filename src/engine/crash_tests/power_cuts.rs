@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::engine::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::options::Durability;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+use crate::storage::names;
 
 /// The seeds to try, and after how many calls an image is taken.
 fn seeds(few: RangeInclusive<u64>, every: u64) -> (RangeInclusive<u64>, u64) {
@@ -142,6 +143,52 @@ fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
     let opened: u64 = seeds.map(|seed| continue_torn_tails(seed, 8)).sum();
     println!("{opened} images opened");
     assert_no_thread_panicked();
+}
+
+/// The worst that can lie behind a log's end: a frame that was torn, of the length of the
+/// next open's own first frame, and behind it a whole one.
+#[test]
+fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
+    let durability = Durability::Interval(Duration::from_secs(60));
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(1, "graph", true);
+    let store = client.open(disk.clone(), durability).expect("it opens");
+    store.create_graph("first");
+    let before = disk.files();
+    let name = String::from("first");
+    store
+        .carry_out(&Act::DropGraph { name })
+        .expect("it is dropped");
+    store.create_graph("second");
+    let mut files = disk.files();
+    let mut torn = 0;
+    for (name, content) in &mut files {
+        let before = before.iter().find(|(there, _)| there == name);
+        let Some((_, before)) = before.filter(|_| names::segment_epoch(name).is_some()) else {
+            continue;
+        };
+        if let Some(end) = content.iter().zip(before).position(|(a, b)| a != b) {
+            content[end] ^= 0xff;
+            torn += 1;
+        }
+    }
+    assert_eq!(torn, 1, "segments that were written to");
+    drop(store);
+    for close in [false, true] {
+        let mut disk = Arc::new(Memory::holding(files.clone()));
+        for n in 0..4 {
+            let what = format!("close: {close}, open {n}");
+            let store = Store::open(disk.clone(), durability);
+            let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let graphs = store.graphs();
+            let names: Vec<&str> = graphs.iter().map(|graph| graph.name()).collect();
+            assert_eq!(names, ["first"], "{what}");
+            if close {
+                store.engine.close().expect("it closes");
+            }
+            disk = Arc::new(Memory::holding(disk.files()));
+        }
+    }
 }
 
 /// Opens what power cuts leave of all images, and says of how many.

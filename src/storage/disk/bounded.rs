@@ -184,7 +184,10 @@ impl Pool {
 impl OnDemand {
     fn file(self: &Arc<OnDemand>) -> io::Result<Arc<dyn File>> {
         if let Some(file) = &self.state.read().file {
-            self.is_used.store(true, Ordering::Relaxed);
+            // Many readers read one file: most of them only look.
+            if !self.is_used.load(Ordering::Relaxed) {
+                self.is_used.store(true, Ordering::Relaxed);
+            }
             return Ok(file.clone());
         }
         let gone = || io::Error::other("its directory is no longer open");

@@ -268,8 +268,7 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
 }
 
 const NO_SOCKET: &str = "it has no control socket to ask: let the engine open one \
-                         (`JobStore::control`), or end that process first; where it is a \
-                         `jobstore export`, it ends once all is read";
+                         (`JobStore::control`), or end that process first";
 const AT_REST: &str = "this needs a store at rest: end that process first";
 
 fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
