@@ -37,6 +37,7 @@ impl Graph {
     /// [`Error::JobPurged`]: crate::Error::JobPurged
     /// [`Error::GraphDropped`]: crate::Error::GraphDropped
     /// [`Error::Closed`]: crate::Error::Closed
+    /// [`Error::OpenedReadOnly`]: crate::Error::OpenedReadOnly
     /// [`Error::ReadOnly`]: crate::Error::ReadOnly
     ///
     /// # Examples

@@ -239,19 +239,20 @@ fn begin_log(
     (truth, end): (&Truth, &ReadEnd),
 ) -> Result<Log> {
     let last = truth.segments.last();
-    let resume = |zeros_max| match last.cloned() {
+    let resume = |zeros_max, capacity_max| match last.cloned() {
         Some(last) => {
             let place = Resume {
                 next_lsn,
                 end: end.at,
                 is_blank: end.is_blank,
                 zeros_max,
+                capacity_max,
             };
             Log::resume(disk.clone(), store, spare.clone(), last, place)
         }
         None => Ok(None),
     };
-    let resumed = match resume(ZEROS_MAX) {
+    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
         // Where overwriting takes new room, there may be none.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
@@ -268,7 +269,7 @@ fn begin_log(
                 let (disk, spare) = (disk.clone(), spare.clone());
                 return Log::begin(disk, store, spare, prepared, next_lsn, previous);
             }
-            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX)?.ok_or(refused)?,
+            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
             Err(error) => return Err(error),
         },
     };

@@ -44,6 +44,8 @@ pub(crate) struct Resume {
     pub(crate) is_blank: bool,
     /// At most so many bytes are zeroed, if they have to be.
     pub(crate) zeros_max: u64,
+    /// Up to which size of the segment, as one of the size that is wanted now.
+    pub(crate) capacity_max: u64,
 }
 
 /// Why an append failed.
@@ -111,15 +113,14 @@ impl Log {
     ) -> Result<Option<Log>> {
         let Resume { next_lsn, end, .. } = place;
         let failed = |e| Error::io("write", &last.path, &e);
-        let capacity = last.file.len().map_err(failed)?;
-        if capacity < end + RESUME_BYTES_MIN
-            || (!place.is_blank && capacity - end > place.zeros_max)
-        {
+        let len = last.file.len().map_err(failed)?;
+        let capacity = len.min(place.capacity_max);
+        if capacity < end + RESUME_BYTES_MIN || (!place.is_blank && len - end > place.zeros_max) {
             return Ok(None);
         }
         let file = disk.open_to_write(&last.name).map_err(failed)?;
         if !place.is_blank {
-            Segment::zero(&*file, end..capacity).map_err(failed)?;
+            Segment::zero(&*file, end..len).map_err(failed)?;
         }
         // On a full disk, what is left is for what ends something.
         let on_reserve = !spare.has_reserve();

@@ -30,6 +30,9 @@ use crate::progress::Bar;
 /// The largest request any store may have: what an engine took, this program takes too.
 const REQUEST_BYTES_MAX: u64 = 256 << 20;
 
+/// Events that are read before anybody has looked for a bar.
+const BAR_EVENTS: u64 = 1 << 18;
+
 /// Whether a store is made where there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Create {
@@ -79,7 +82,11 @@ impl Folder {
             .read_only(is_read)
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
-            .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
+            .on_replay(move |replayed: &Replayed| {
+                if replayed.of >= BAR_EVENTS {
+                    seen.at(replayed.events, Some(replayed.of));
+                }
+            });
         if let Some(keys) = place.secret_keys() {
             options = options.secret_keys(keys);
         }
