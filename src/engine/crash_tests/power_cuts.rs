@@ -16,12 +16,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::engine::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::client::{
+    Client, Random, SEGMENT_BYTES, Store, assert_no_thread_panicked,
+};
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::options::Durability;
+use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+use crate::storage::event::Event;
+use crate::storage::frame::Builder;
+use crate::storage::identity::{self, StoreId};
+use crate::storage::log::Log;
 use crate::storage::names;
+use crate::storage::spare::{Room, Spare};
 
 /// The seeds to try, and after how many calls an image is taken.
 fn seeds(few: RangeInclusive<u64>, every: u64) -> (RangeInclusive<u64>, u64) {
@@ -149,31 +157,43 @@ fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
 /// next open's own first frame, and behind it a whole one.
 #[test]
 fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
-    let durability = Durability::Interval(Duration::from_secs(60));
-    let disk = Arc::new(Memory::default());
-    let mut client = Client::new(1, "graph", true);
-    let store = client.open(disk.clone(), durability).expect("it opens");
-    store.create_graph("first");
-    let before = disk.files();
-    let name = String::from("first");
-    store
-        .carry_out(&Act::DropGraph { name })
-        .expect("it is dropped");
-    store.create_graph("second");
-    let mut files = disk.files();
-    let mut torn = 0;
-    for (name, content) in &mut files {
-        let before = before.iter().find(|(there, _)| there == name);
-        let Some((_, before)) = before.filter(|_| names::segment_epoch(name).is_some()) else {
-            continue;
-        };
-        if let Some(end) = content.iter().zip(before).position(|(a, b)| a != b) {
-            content[end] ^= 0xff;
-            torn += 1;
-        }
-    }
-    assert_eq!(torn, 1, "segments that were written to");
-    drop(store);
+    let (store, time_ms) = (StoreId(7), 1_764_000_000_000);
+    let memory = Arc::new(Memory::default());
+    let disk: Arc<dyn Disk> = memory.clone();
+    identity::create(&*disk, store).expect("an identity");
+    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
+    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
+    let log = Log::begin(disk, store, spare, prepared, 1, (0, 0));
+    let mut log = log.expect("a log");
+    let create = |graph, name| Event::GraphCreated {
+        graph,
+        number: 1_000_000_000_000_000_000,
+        key: [1, 2],
+        time_ms,
+        project: "10001",
+        name,
+    };
+    let mut append = |event| {
+        let mut frame = Builder::default();
+        frame.clear();
+        frame.push(&event);
+        let appended = log.append(&mut frame, Room::Ordinary);
+        let at = appended.map(|appended| appended.at);
+        (at.unwrap_or_else(|_| panic!("it is written")), frame.len())
+    };
+    append(create(0, "first"));
+    let (torn_at, torn_len) = append(Event::GraphDropped { graph: 0, time_ms });
+    append(create(1, "second"));
+    let mut opening = Builder::default();
+    opening.clear();
+    opening.push(&Event::Booted { boot: 1, time_ms });
+    assert_eq!(opening.len(), torn_len, "otherwise the test shows nothing");
+    let mut files = memory.files();
+    let segment = files
+        .iter_mut()
+        .find(|(name, _)| *name == names::segment(1));
+    segment.expect("the segment").1[torn_at as usize] ^= 0xff;
+    let durability = Durability::Synced;
     for close in [false, true] {
         let mut disk = Arc::new(Memory::holding(files.clone()));
         for n in 0..4 {
