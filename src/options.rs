@@ -405,7 +405,8 @@ impl Options {
     ///
     /// # Cost
     /// The index is rebuilt in memory from the log's events, because no index engine opens
-    /// its files without writing to them: for 1 million completed jobs about READ_ONLY_COST.
+    /// its files without writing to them: for 1 million completed jobs about a second of one
+    /// core and 60 MiB of memory in all.
     /// The jobs themselves are not read.
     ///
     /// # Examples
