@@ -98,8 +98,11 @@ fn read_only(dir: &Path) -> Result<JobStore, Error> {
     JobStore::options().read_only(true).open(dir)
 }
 
+/// Name, content, mode and time of change.
+type Known = (PathBuf, Vec<u8>, u32, (i64, i64));
+
 /// All that is below a directory: name, content, mode and time of change.
-fn everything(dir: &Path) -> Vec<(PathBuf, Vec<u8>, u32, (i64, i64))> {
+fn everything(dir: &Path) -> Vec<Known> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_path_buf()];
     while let Some(path) = left.pop() {
