@@ -343,6 +343,7 @@ impl Graph {
     /// ```
     pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
         self.check()?;
+        self.engine().check_not_read_only()?;
         #[cfg(feature = "archive")]
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
             if self.engine().is_within(folder) {

@@ -316,19 +316,20 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 
 /// Looks over the store in a folder, and tells how far it has come.
 pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
-    let of = log_bytes(&*disk)?;
-    let mut done = Verified { bytes: 0, of };
-    progress(done);
-    let (_, report) = look(&*disk, &mut |bytes| {
-        // What is damaged may be read twice.
-        done.bytes = (done.bytes + bytes).min(of);
+    folder::read_at_rest(path, |disk| {
+        let of = log_bytes(&disk)?;
+        let mut done = Verified { bytes: 0, of };
         progress(done);
-        Ok(())
-    })?;
-    done.bytes = of;
-    progress(done);
-    Ok(report)
+        let (_, report) = look(&disk, &mut |bytes| {
+            // What is damaged may be read twice.
+            done.bytes = (done.bytes + bytes).min(of);
+            progress(done);
+            Ok(())
+        })?;
+        done.bytes = of;
+        progress(done);
+        Ok(report)
+    })
 }
 
 /// Bytes of the log's files.
@@ -346,6 +347,6 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 
 /// Repairs the store in a folder.
 pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::AndChange)?;
-    repair(&*disk, &|wanted| folder::index_at_rest(&disk, wanted))
+    let (disk, folder, _lock) = folder::folder_at_rest(path)?;
+    repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
 }

@@ -106,6 +106,8 @@ const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Nothing is written, and no thread works.
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     /// By the LSN of an earlier opening that was asked for: that of the next one.
@@ -222,6 +224,7 @@ pub(crate) struct Background {
 pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     pub(crate) clock: AgeClock,
@@ -241,10 +244,15 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let queue = Queue::new(parts.options.queue_bytes_max);
+        if parts.read_only {
+            queue.refuse(Error::OpenedReadOnly);
+        }
         Engine {
-            queue: Queue::new(parts.options.queue_bytes_max),
+            queue,
             options: parts.options,
             disk: parts.disk,
+            read_only: parts.read_only,
             store: parts.store,
             opening: parts.opening,
             ends: Mutex::default(),
@@ -304,7 +312,16 @@ impl Engine {
     /// Refuses writes to a store that cannot take them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_not_read_only()?;
         self.check_sound()
+    }
+
+    /// Refuses what changes something in a store that was opened to be read.
+    pub(crate) fn check_not_read_only(&self) -> Result<()> {
+        match self.read_only {
+            true => Err(Error::OpenedReadOnly),
+            false => Ok(()),
+        }
     }
 
     /// Refuses writes after one has failed, whether the store is closed or not.
@@ -417,7 +434,7 @@ impl Engine {
 
     /// Whether it has files of its own.
     pub(crate) fn is_on_disk(&self) -> bool {
-        self.index_folder.is_some()
+        self.index_folder.is_some() || self.read_only
     }
 
     /// Bytes of the index's files; the engine that keeps them is not asked.
@@ -435,12 +452,18 @@ impl Engine {
         let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
+        let mut end = committer.log_end();
+        // Of a store that is only read, the last segment is at its end.
+        let truth = self.truth.read();
+        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+            end.epoch = last.header.epoch;
+            end.offset = last.end().unwrap_or(end.offset);
+        }
         let closed = Closed {
-            end: committer.log_end(),
+            end,
             clock: self.clock_mark(),
             index: None,
         };
-        let truth = self.truth.read();
         let files = (truth.packs.clone(), truth.segments.clone(), closed);
         Ok(files)
     }

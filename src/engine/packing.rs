@@ -57,6 +57,7 @@ fn work(engine: &Engine) -> Result<()> {
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
+        engine.expire_retired(Instant::now());
         // Where there is no room for it, packing may make some.
         let refilled = engine.spare.refill(&*engine.disk);
         let sealed = {
