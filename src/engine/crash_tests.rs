@@ -17,6 +17,8 @@
 //!   a close ends in time.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
+//! - `rewritten`: jobs are purged, graphs dropped, packs rewritten. The log by itself tells
+//!   what the store tells.
 //! - `late_index`: the index ends in the middle of what was packed since.
 //! - `old_details`: the index brings back rows as they were before.
 
@@ -29,5 +31,6 @@ mod late_index;
 mod old_details;
 mod power_cuts;
 mod repair;
+mod rewritten;
 mod stuck;
 mod world;

@@ -29,6 +29,7 @@ pub(crate) mod graph_state;
 pub(crate) mod history;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod large;
 pub(crate) mod listing;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use self::selection::SelectedWord;
 pub(crate) use self::selection::Selection;
 
-use crate::engine::compaction::Gone;
+use crate::engine::kept::Gone;
 use crate::job::State;
 
 /// Jobs whose states share a word.
@@ -161,6 +161,25 @@ pub(crate) struct SavedChunk {
 }
 
 impl StatusColumn {
+    /// A column of so many jobs that are all gone.
+    pub(crate) fn all_gone(jobs: u64) -> StatusColumn {
+        let mut column = StatusColumn::default();
+        for _ in 0..jobs / CHUNK_JOBS {
+            let mut chunk = Chunk::empty();
+            chunk.words = None;
+            chunk.counts[GONE as usize] = CHUNK_JOBS as u32;
+            column.chunks.push(chunk);
+        }
+        column.gone = column.chunks.len();
+        column.len = column.gone as u64 * CHUNK_JOBS;
+        column.totals[GONE as usize] = column.len;
+        for _ in column.len..jobs {
+            let sequence = column.push();
+            column.set_gone(sequence);
+        }
+        column
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

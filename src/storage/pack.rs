@@ -167,10 +167,20 @@ impl Pack {
     }
 
     pub(crate) fn open(disk: &dyn Disk, name: &str, store: StoreId) -> Result<Pack> {
-        let path = disk.path(name);
+        Pack::open_as(disk, (name, name), store)
+    }
+
+    /// Opens the file of this name as the pack of another: while it is being written it
+    /// does not have its own.
+    pub(super) fn open_as(
+        disk: &dyn Disk,
+        (file, name): (&str, &str),
+        store: StoreId,
+    ) -> Result<Pack> {
+        let path = disk.path(file);
         let failed = |e| Error::io("read", &path, &e);
         let damaged = |at: u64, what: &str| Error::damaged(&path, at, what);
-        let file = Arc::new(Revocable::new(disk.open(name).map_err(failed)?));
+        let file = Arc::new(Revocable::new(disk.open(file).map_err(failed)?));
         let bytes = file.len().map_err(failed)?;
         if bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
             return Err(damaged(bytes, "it is too short for a pack"));

@@ -316,13 +316,18 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Makes the pack durable under its name and opens it.
-    pub(crate) fn finish(mut self) -> Result<Pack> {
-        let pack = self.write_out()?;
+    pub(crate) fn finish(self) -> Result<Pack> {
+        self.finish_with(|_| Ok(()))
+    }
+
+    /// The same, if `check` accepts the pack: it sees it while it does not have its name.
+    pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
+        let pack = self.write_out(check)?;
         self.finished = true;
         Ok(pack)
     }
 
-    fn write_out(&mut self) -> Result<Pack> {
+    fn write_out(&mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
         let footer_at = self.offset();
         let encoded = codec::encode(&self.footer);
@@ -336,6 +341,7 @@ impl<'d> PackWriter<'d> {
         self.flush()?;
         let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
         self.file.sync().map_err(failed)?;
+        check(&Pack::open_as(self.disk, (&self.aside, &self.name), self.store)?)?;
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;
         let opened = self
             .disk
