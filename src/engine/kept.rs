@@ -13,8 +13,9 @@
 //!   share, and an `Erased` for their events, which others share too. An event that tells
 //!   of many jobs is kept as long as any of them is there.
 //!
-//! An index that ends within a pack that was rewritten would not know what it lacks, so
-//! only what the index has is rewritten so; should it come back older, it is rebuilt.
+//! An index that ends within a pack whose events were left out would not know what it
+//! lacks, so only events that the index has are left out; should it come back older, it is
+//! rebuilt. Blocks of dropped graphs are left out always.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +36,7 @@ use crate::storage::purged::{self, PurgedJob};
 /// What is kept of some neighboring packs.
 pub(crate) struct Kept<'e> {
     engine: &'e Engine,
-    /// Whether anything is left out.
+    /// Whether events are left out, and jobs of graphs that were not dropped.
     leaves_out: bool,
     /// By graph, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
@@ -85,9 +86,8 @@ impl<'e> Kept<'e> {
             .clone()
     }
 
-    /// Whether nothing of a graph is kept.
-    fn is_left_out(&self, number: u32) -> bool {
-        self.leaves_out && self.graph(number).is_none()
+    fn is_dropped(&self, number: u32) -> bool {
+        self.graph(number).is_none()
     }
 
     fn is_gone(&self, number: u32, sequence: u64) -> bool {
@@ -116,7 +116,7 @@ impl<'e> Kept<'e> {
         events.end()?;
         let nothing = Gone::default();
         for (&number, parts) in &self.parts {
-            if self.is_left_out(number) {
+            if self.is_dropped(number) {
                 continue;
             }
             let gone = self.gone.get(&number).unwrap_or(&nothing);
@@ -255,7 +255,7 @@ impl Events<'_, '_, '_, '_> {
         if !kept.leaves_out {
             return self.keep(event);
         }
-        let of_dropped = event.of_graph().is_some_and(|graph| kept.is_left_out(graph));
+        let of_dropped = event.of_graph().is_some_and(|graph| kept.is_dropped(graph));
         if of_dropped {
             return match event {
                 // That the number was used.
