@@ -300,6 +300,10 @@ impl Committer {
                 state.take_waiters(change, &mut self.called);
             }
         }
+        let is_gone =
+            |change: &Change| matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
+        let gone = round.changes.iter().filter(|(_, c)| is_gone(c)).count() + round.dropped.len();
+        engine.gone_changes.fetch_add(gone as u64, Ordering::AcqRel);
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
         // Once they can read it.

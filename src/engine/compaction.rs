@@ -4,18 +4,18 @@
 //! decided in `kept`. Must not know: why jobs were purged.
 //! Promise: a file goes once what replaces it is durable.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::garbage;
 use crate::engine::kept::Kept;
 use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
-use crate::storage::pack::{Pack, Part};
+use crate::storage::pack::Pack;
 use crate::storage::pack_writer::PackWriter;
 use crate::storage::revocable::Revocable;
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// A pack that was replaced, which pages may still read.
@@ -48,51 +48,23 @@ impl Engine {
     }
 }
 
-/// A pack, beside some, of which at least half is of purged jobs or dropped graphs.
+/// A pack, beside some, that is mostly garbage.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
     let packs = engine.truth.read().packs.clone();
-    let has_gone: BTreeMap<u32, bool> = {
-        let graphs = engine.graphs.read();
-        let graphs = graphs.by_number.iter();
-        graphs
-            .map(|(&number, graph)| (number, graph.state.read().has_gone_in_blocks()))
-            .collect()
-    };
-    let is_worth = |pack: &Arc<Pack>| {
-        let (mut all, mut gone) = (0, 0);
-        for part in &pack.parts {
-            let bytes: u64 = part.blocks.iter().map(|b| u64::from(b.len)).sum();
-            all += bytes;
-            gone += match has_gone.get(&part.graph) {
-                None => bytes,
-                Some(false) => 0,
-                Some(true) => engine
-                    .graph(part.graph)
-                    .map_or(bytes, |graph| gone_bytes(&graph, part)),
-            };
-        }
-        gone > 0 && 2 * gone >= all
-    };
-    packs
-        .into_iter()
-        .take_while(|pack| pack.last_lsn <= applied_lsn)
-        .filter(|pack| !is_among(beside, pack))
-        .find(is_worth)
-}
-
-/// What blocks hold of purged jobs, about.
-fn gone_bytes(graph: &GraphCore, part: &Part) -> u64 {
-    let state = graph.state.read();
-    let blocks = part.blocks.iter().filter(|place| !place.is_empty());
-    blocks
-        .map(|place| {
-            let gone = state
-                .status
-                .gone_in(place.first_sequence..place.end_sequence());
-            u64::from(place.len) * gone / u64::from(place.jobs)
-        })
-        .sum()
+    let there = packs.iter().take_while(|pack| pack.last_lsn <= applied_lsn);
+    // Only what became garbage since the last look can change the answer, and new packs.
+    let gone = engine.gone_changes.load(Ordering::Acquire);
+    let seen = (gone, there.clone().last().map_or(0, |pack| pack.last_lsn));
+    if beside.is_empty() && *engine.garbage_seen.lock() == Some(seen) {
+        return None;
+    }
+    let mut others = there.filter(|pack| !is_among(beside, pack));
+    let found = others.find(|pack| garbage::weigh(engine, pack).is_mostly_garbage());
+    if found.is_none() && beside.is_empty() {
+        *engine.garbage_seen.lock() = Some(seen);
+    }
+    found.cloned()
 }
 
 /// Makes one pack of neighbouring ones, without what was purged as far as the index

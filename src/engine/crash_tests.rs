@@ -19,6 +19,7 @@
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `rewritten`: jobs are purged, graphs dropped, packs rewritten. The log by itself tells
 //!   what the store tells.
+//! - `space`: what was purged, dropped and forgotten takes no room.
 //! - `late_index`: the index ends in the middle of what was packed since.
 //! - `old_details`: the index brings back rows as they were before.
 
@@ -32,5 +33,6 @@ mod old_details;
 mod power_cuts;
 mod repair;
 mod rewritten;
+mod space;
 mod stuck;
 mod world;

@@ -377,12 +377,6 @@ impl GraphState {
             .sum()
     }
 
-    /// Whether blocks of packs hold jobs that were purged.
-    pub(crate) fn has_gone_in_blocks(&self) -> bool {
-        let known = self.parts.iter().map(|part| part.set_aside + part.purged);
-        self.status.gone_total() > known.sum()
-    }
-
     /// Whether a pack says of this job that it was purged.
     pub(crate) fn is_purged_in_packs(&self, sequence: u64) -> bool {
         let part = self.parts.partition_point(|p| p.end_sequence <= sequence);

@@ -32,6 +32,7 @@ use crate::storage::event::{Event, unpack_sequences};
 use crate::storage::pack::{Pack, Part};
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::purged::{self, PurgedJob};
+use crate::storage::told::Needs;
 
 /// What is kept of some neighboring packs.
 pub(crate) struct Kept<'e> {
@@ -43,7 +44,8 @@ pub(crate) struct Kept<'e> {
     /// Jobs in those parts that are gone, by graph.
     gone: BTreeMap<u32, Gone>,
     /// The graphs that were asked for, as they were then; none that was dropped.
-    graphs: RefCell<HashMap<u32, Option<Arc<GraphCore>>>>,
+    /// With each, how many of its jobs were gone.
+    graphs: RefCell<HashMap<u32, Option<(Arc<GraphCore>, u64)>>>,
 }
 
 impl<'e> Kept<'e> {
@@ -80,10 +82,12 @@ impl<'e> Kept<'e> {
     /// A graph, or none when it was dropped by the time it was first asked for.
     fn graph(&self, number: u32) -> Option<Arc<GraphCore>> {
         let mut graphs = self.graphs.borrow_mut();
-        let known = graphs.entry(number);
-        known
-            .or_insert_with(|| self.engine.graph(number))
-            .clone()
+        let known = graphs.entry(number).or_insert_with(|| {
+            let graph = self.engine.graph(number)?;
+            let gone = graph.state.read().status.gone_total();
+            Some((graph, gone))
+        });
+        known.as_ref().map(|(graph, _)| graph.clone())
     }
 
     fn is_dropped(&self, number: u32) -> bool {
@@ -93,6 +97,28 @@ impl<'e> Kept<'e> {
     fn is_gone(&self, number: u32, sequence: u64) -> bool {
         let is_gone = |graph: Arc<GraphCore>| graph.state.read().status.is_gone(sequence);
         self.graph(number).is_none_or(is_gone)
+    }
+
+    /// How many jobs of a range were gone before anything was written, at least.
+    fn gone_before(&self, number: u32, range: Range<u64>) -> u64 {
+        let graphs = self.graphs.borrow();
+        let Some((graph, gone)) = graphs.get(&number).and_then(Option::as_ref) else {
+            return 0;
+        };
+        let state = graph.state.read();
+        match self.leaves_out && state.status.gone_total() == *gone {
+            true => state.status.gone_in(range),
+            false => 0,
+        }
+    }
+
+    /// An index that cannot answer keeps no pack from being rewritten: what may have a
+    /// tombstone is kept.
+    fn tombstone_of(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
+        match self.engine.tombstone_lsn(graph, sequence) {
+            Err(Error::IndexUnavailable { .. }) => Ok(Some(u64::MAX)),
+            known => known,
+        }
     }
 
     /// Whether the blocks as they are written say of this job that it was purged, or the
@@ -114,6 +140,7 @@ impl<'e> Kept<'e> {
             pack.events(pack.first_lsn, |lsn, event| events.event(lsn, event))?;
         }
         events.end()?;
+        writer.end_events(|number, first, end| self.gone_before(number, first..end));
         let nothing = Gone::default();
         for (&number, parts) in &self.parts {
             if self.is_dropped(number) {
@@ -177,7 +204,7 @@ impl<'e> Kept<'e> {
             ..Graphs::default()
         };
         let known = self.graphs.borrow();
-        let live = || known.iter().filter_map(|(&n, g)| Some((n, g.as_ref()?)));
+        let live = || known.iter().filter_map(|(&n, g)| Some((n, &g.as_ref()?.0)));
         for (number, graph) in live() {
             let part = pack.parts.iter().find(|part| part.graph == number);
             graphs.insert(Arc::new(graph.as_before(part)));
@@ -276,10 +303,18 @@ impl Events<'_, '_, '_, '_> {
             // A key stays taken as long as its job has a tombstone.
             Event::Keyed {
                 graph, sequence, ..
-            } if kept.is_gone(graph, sequence) => match kept.graph(graph) {
-                Some(core) if kept.engine.has_tombstone(&core, sequence)? => self.keep(event),
-                _ => self.erase(1),
-            },
+            } if kept.is_gone(graph, sequence) => {
+                let core = kept.graph(graph);
+                let tombstone = core.map(|core| kept.tombstone_of(&core, sequence));
+                match tombstone.transpose()?.flatten() {
+                    Some(lsn) => {
+                        self.end()?;
+                        let needs = Some((graph, Needs::Tombstones(lsn)));
+                        self.writer.event_that(event, needs)
+                    }
+                    None => self.erase(1),
+                }
+            }
             Event::Submits {
                 graph,
                 first_sequence,

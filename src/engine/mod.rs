@@ -25,6 +25,7 @@ pub(crate) mod exposure;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
+pub(crate) mod garbage;
 pub(crate) mod graph_state;
 pub(crate) mod history;
 pub(crate) mod indexing;
@@ -139,6 +140,10 @@ pub(crate) struct Engine {
     pub(crate) files: Mutex<()>,
     /// Packs that were replaced and may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
+    /// Counts what may have made garbage of something in packs.
+    pub(crate) gone_changes: AtomicU64,
+    /// At that count, and with packs up to this LSN, none was mostly garbage.
+    pub(crate) garbage_seen: Mutex<Option<(u64, u64)>>,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -253,6 +258,8 @@ impl Engine {
             packing_problem: Mutex::default(),
             files: Mutex::default(),
             retired: Mutex::default(),
+            gone_changes: AtomicU64::new(0),
+            garbage_seen: Mutex::default(),
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,

@@ -265,7 +265,30 @@ impl StatusColumn {
 
     /// How many jobs of a range are listed no more.
     pub(crate) fn gone_in(&self, range: Range<u64>) -> u64 {
-        range.filter(|&sequence| self.is_gone(sequence)).count() as u64
+        let (mut at, end, mut gone) = (range.start, range.end.min(self.len), 0);
+        while at < end {
+            let (n, word, shift) = place(at);
+            let chunk = &self.chunks[n];
+            let chunk_end = (n as u64 + 1) * CHUNK_JOBS;
+            if at % CHUNK_JOBS == 0 && (chunk_end <= end || chunk.is_gone()) {
+                gone += u64::from(chunk.counts[GONE as usize]).min(end - at);
+                at = chunk_end;
+                continue;
+            }
+            let jobs = (WORD_JOBS - at % WORD_JOBS).min(end - at);
+            gone += match &chunk.words {
+                None => jobs,
+                Some(words) => {
+                    // Both bits of a job that is gone are set.
+                    let word = words[word] >> shift;
+                    let both = word & (word >> 1) & EVERY_LOW_BIT;
+                    let kept = both & u64::MAX.checked_shr(64 - 2 * jobs as u32).unwrap_or(0);
+                    u64::from(kept.count_ones())
+                }
+            };
+            at += jobs;
+        }
+        gone
     }
 
     /// Which jobs of a range are listed no more.

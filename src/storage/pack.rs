@@ -20,6 +20,7 @@ use crate::storage::frame::{u32_at, u64_at};
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
 use crate::storage::revocable::Revocable;
+use crate::storage::told::Told;
 
 /// magic 8, format 4, crc 4, store id 16.
 const HEADER_BYTES: usize = 32;
@@ -84,6 +85,7 @@ pub(super) struct Footer {
     pub(super) last_lsn: u64,
     pub(super) graphs: Vec<GraphBlocks>,
     pub(super) chunks: Vec<ChunkPlace>,
+    pub(super) told: Vec<Told>,
 }
 
 /// A pack, open for reading.
@@ -98,6 +100,8 @@ pub(crate) struct Pack {
     chunks: Vec<ChunkPlace>,
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// What its events take, by the graph they tell of.
+    pub(crate) told: Vec<Told>,
 }
 
 /// The blocks of one graph in one pack; their sequence numbers join without gap.
@@ -155,6 +159,11 @@ impl Pack {
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
         let low = u128::from(u64_at(header, 16));
         valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
+    }
+
+    /// Bytes of its event chunks in the file.
+    pub(crate) fn event_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.len)).sum()
     }
 
     /// The event chunks, each with its LSNs, both inclusive.
@@ -243,6 +252,7 @@ impl Pack {
             file,
             chunks: footer.chunks,
             parts,
+            told: footer.told,
         })
     }
 
@@ -379,7 +389,8 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         .is_some_and(|c| c.first_lsn <= footer.last_lsn)
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
-    blocks_join && pages_join && chunks_join && in_range
+    let told = footer.told.iter().all(Told::is_possible);
+    blocks_join && pages_join && chunks_join && in_range && told
 }
 
 /// The checksum of all of a header but itself.

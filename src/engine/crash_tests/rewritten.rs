@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::check::verify;
 use crate::engine::crash_tests::client::{Random, Store, assert_no_thread_panicked, options};
+use crate::engine::garbage::{Weight, weigh};
 use crate::engine::keys::KeyOwner;
 use crate::engine::open::{self, IndexHome};
 use crate::engine::packing::is_settled;
@@ -23,19 +24,23 @@ use crate::options::{Durability, Options, Recovery};
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::retention::Retention;
-use crate::storage::disk::memory::Memory;
 use crate::storage::disk::Disk;
+use crate::storage::disk::memory::Memory;
 use crate::sync::Mutex;
 
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(30);
 
 /// A store whose index stays from open to open.
-struct Home {
-    disk: Arc<Memory>,
-    index: Arc<Mutex<Arc<MemoryIndex>>>,
+pub(super) struct Home {
+    pub(super) disk: Arc<Memory>,
+    pub(super) index: Arc<Mutex<Arc<MemoryIndex>>>,
 }
 
 impl Home {
+    pub(super) fn empty() -> Home {
+        Home::new(Memory::default(), MemoryIndex::default())
+    }
+
     fn new(disk: Memory, index: MemoryIndex) -> Home {
         Home {
             disk: Arc::new(disk),
@@ -43,7 +48,7 @@ impl Home {
         }
     }
 
-    fn open(&self, segment_bytes: u64) -> Store {
+    pub(super) fn open(&self, segment_bytes: u64) -> Store {
         let home = |anew| -> Arc<dyn Index> {
             if anew {
                 *self.index.lock() = Arc::default();
@@ -95,11 +100,16 @@ fn copy_of_disk(disk: &Memory) -> Memory {
 }
 
 /// Waits until nothing is left to pack, merge, rewrite or purge.
-fn settle(store: &Store) {
+pub(super) fn settle(store: &Store) {
     let deadline = Instant::now() + WAIT;
     let mut calm = 0;
     while calm < 3 {
-        assert!(Instant::now() < deadline, "the packer does not settle");
+        assert!(
+            Instant::now() < deadline,
+            "the packer does not settle: {:?}, {:?}",
+            *store.engine.packing_problem.lock(),
+            weights(store)
+        );
         store.engine.apply_to_index();
         calm = match is_settled(&store.engine) {
             true => calm + 1,
@@ -108,6 +118,14 @@ fn settle(store: &Store) {
         store.engine.wake_packer();
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn weights(store: &Store) -> Vec<(String, Weight)> {
+    let packs = store.engine.truth.read().packs.clone();
+    let packs = packs.iter();
+    packs
+        .map(|pack| (pack.name.clone(), weigh(&store.engine, pack)))
+        .collect()
 }
 
 /// Ids and keys that were ever given, by graph.
@@ -184,7 +202,10 @@ fn check_copies(
     assert!(report.is_sound(), "{what}: {:?}", report.damage);
     let scrubbed = store.engine.scrub().expect("a report");
     assert!(scrubbed.is_sound(), "{what}: {:?}", scrubbed.damage);
-    for (index, which) in [(Some(MemoryIndex::default()), "no index"), (older, "an old index")] {
+    for (index, which) in [
+        (Some(MemoryIndex::default()), "no index"),
+        (older, "an old index"),
+    ] {
         let Some(index) = index else { continue };
         let opened = Home::new(copy_of_disk(&copy), index).open(segment_bytes);
         assert_same(&told_by(&opened, given), &told, &format!("{what}, {which}"));
@@ -210,28 +231,40 @@ fn request(n: u64) -> Request {
 
 #[test]
 fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
-    let home = Home::new(Memory::default(), MemoryIndex::default());
+    let home = Home::empty();
     let store = home.open(64 << 10);
     store.create_graph("keep");
     store.create_graph("movie");
     let (keep, movie) = (store.graph("keep"), store.graph("movie"));
     for n in 0..100 {
-        keep.submit_all((0..10).map(|k| request(10 * n + k))).unwrap();
+        keep.submit_all((0..10).map(|k| request(10 * n + k)))
+            .unwrap();
     }
     let mut ids = Vec::new();
     for n in 0..100 {
         let made = movie.submit_all((0..20).map(|k| request(20 * n + k)));
         ids.extend(made.unwrap());
     }
-    for id in ids.iter().enumerate().filter(|(n, _)| n % 3 != 0).map(|(_, id)| id) {
+    for id in ids
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| n % 3 != 0)
+        .map(|(_, id)| id)
+    {
         movie.cancel(id).unwrap();
     }
     settle(&store);
-    store.graph("movie").purge(List::new().state(State::Complete)).unwrap();
+    store
+        .graph("movie")
+        .purge(List::new().state(State::Complete))
+        .unwrap();
     settle(&store);
     let movie = store.graph("movie").core;
     let drop = crate::engine::queue::Action::DropGraph { graph: movie };
-    store.engine.commit(crate::engine::queue::Operation::small(drop)).unwrap();
+    store
+        .engine
+        .commit(crate::engine::queue::Operation::small(drop))
+        .unwrap();
     settle(&store);
     check_copies((&store, &home), &Given::default(), None, "dropped");
     assert_no_thread_panicked();
@@ -253,7 +286,7 @@ fn the_log_by_itself_tells_what_the_store_tells() {
 
 fn live(seed: u64) {
     let mut random = Random(seed);
-    let home = Home::new(Memory::default(), MemoryIndex::default());
+    let home = Home::empty();
     let segment_bytes = [4 << 10, 16 << 10][random.below(2) as usize];
     let mut store = home.open(segment_bytes);
     let mut given = Given::default();
