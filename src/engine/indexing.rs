@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
-use crate::engine::details::{self, CHUNK_ROWS};
+use crate::engine::details::{self, CHUNK_ROWS, ChunkHashes};
+use crate::engine::gone_runs::GoneRuns;
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;
-use crate::engine::status::{CHUNK_JOBS, SavedChunk};
+use crate::engine::status::{self, CHUNK_JOBS, SavedChunk};
 use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
 use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT};
@@ -39,6 +40,8 @@ pub(crate) struct Indexer {
     pub(crate) forgotten: HashMap<u32, u64>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
+    /// Which chunks share status rows, by graph.
+    pub(crate) gone_runs: HashMap<u32, GoneRuns>,
 }
 
 struct LeavingGraph {
@@ -236,6 +239,7 @@ impl Indexer {
             graphs: BTreeMap::new(),
             forgotten: HashMap::new(),
             dropped: Vec::new(),
+            gone_runs: HashMap::new(),
         }
     }
 
@@ -321,9 +325,13 @@ impl Indexer {
                 let end = (chunk.number + 1) * CHUNK_JOBS;
                 let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
                 changed = rest;
-                let rows = ChunkRows::make(index, graph, chunk, (here, details))?;
-                let (key, value) = &rows.rows[0];
-                self.name(key, value.as_deref());
+                let mut rows = ChunkRows::make(index, graph, chunk, (here, details))?;
+                let runs = self.gone_runs.entry(graph.number).or_default();
+                rows.share(graph.number, chunk.number, runs);
+                let of_states = rows.rows.iter();
+                for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
+                    self.name(key, value.as_deref());
+                }
                 writer.put_chunk(graph, rows)?;
             }
             debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
@@ -345,6 +353,7 @@ impl Indexer {
             self.name(&key, None);
             writer.remove(key)?;
             self.remove_rows(writer, &rows::status_prefix(number))?;
+            self.gone_runs.remove(&number);
             let graph = self.graphs.remove(&number).unwrap_or_default();
             self.dropped.push((number, graph));
         }
@@ -378,6 +387,8 @@ struct ChunkRows {
     rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Group and hash of the rows of details.
     hashes: Vec<(u64, u64)>,
+    /// Whether nothing is known of any of its jobs, but that it is gone.
+    is_gone: bool,
 }
 
 impl ChunkRows {
@@ -392,6 +403,7 @@ impl ChunkRows {
         let mut made = ChunkRows {
             rows: vec![Default::default()],
             hashes: Vec::new(),
+            is_gone: false,
         };
         let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
@@ -414,8 +426,25 @@ impl ChunkRows {
         let key = rows::status_key(graph.number, chunk.number);
         let mut content = chunk.bytes.clone();
         details::put_hashes(&hashes, chunk.jobs, &mut content);
-        let value = rows::seal(&key, content);
+        let value = rows::seal(&key, rows::pack_words(&content));
         made.rows[0] = (key, Some(value));
+        made.is_gone = chunk.is_gone && hashes == ChunkHashes::default();
         Ok(made)
+    }
+
+    /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
+    fn share(&mut self, graph: u32, chunk: u64, runs: &mut GoneRuns) {
+        let changes = match self.is_gone {
+            true => {
+                self.rows.remove(0);
+                runs.insert(chunk)
+            }
+            false => runs.remove(chunk),
+        };
+        for (first, chunks) in changes {
+            let key = rows::status_key(graph, first);
+            let row = chunks.map(|chunks| rows::seal(&key, status::saved_run(chunks)));
+            self.rows.push((key, row));
+        }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod garbage;
+pub(crate) mod gone_runs;
 pub(crate) mod graph_state;
 pub(crate) mod history;
 pub(crate) mod indexing;

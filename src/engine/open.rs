@@ -17,6 +17,7 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::status;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
@@ -375,10 +376,22 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
-            let restored = state.status.restore(chunk, bytes).and_then(|(jobs, rest)| {
-                let details = &mut state.details;
-                details.restore(chunk, jobs, rest)
-            });
+            if let Some(chunks) = status::run_of(bytes) {
+                let restored = state.status.restore_gone(chunk, chunks);
+                restored.ok_or_else(|| damaged("states"))?;
+                let runs = indexer.gone_runs.entry(number).or_default();
+                runs.restore(chunk, chunks);
+                return Ok(());
+            }
+            let bytes = rows::unpack_words(bytes, status::SAVED_WORDS_MAX);
+            let bytes = bytes.ok_or_else(|| damaged("states"))?;
+            let restored = state
+                .status
+                .restore(chunk, &bytes)
+                .and_then(|(jobs, rest)| {
+                    let details = &mut state.details;
+                    details.restore(chunk, jobs, rest)
+                });
             restored.ok_or_else(|| damaged("states"))?;
         }
         Ok(())

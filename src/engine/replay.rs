@@ -260,12 +260,14 @@ impl Replay {
             // Their submission may be erased, or lost, too.
             self.erased_up_to(graph, place.end_sequence() - 1);
             self.submitted_up_to(graph, place.end_sequence() - 1);
-            let mut state = graph.state.write();
-            let in_doubt = self.in_doubt.entry(graph.number).or_default();
-            for sequence in place.first_sequence..place.end_sequence() {
-                state.set_aside(sequence);
-                in_doubt.remove(&sequence);
+            let range = place.first_sequence..place.end_sequence();
+            if let Some(in_doubt) = self.in_doubt.get_mut(&graph.number) {
+                let gone: Vec<u64> = in_doubt.range(range.clone()).copied().collect();
+                for sequence in &gone {
+                    in_doubt.remove(sequence);
+                }
             }
+            graph.state.write().set_range_aside(range);
         }
     }
 
@@ -287,15 +289,14 @@ impl Replay {
             return;
         }
         let purged = self.pack_purged.get(&graph.number);
-        for sequence in state.status.len()..=last {
-            let is_purged = |range: &std::ops::Range<u64>| range.contains(&sequence);
-            let ranges = purged.map(Vec::as_slice).unwrap_or_default();
-            let near = ranges.partition_point(|range| range.end <= sequence);
-            if !ranges.get(near).is_some_and(is_purged) {
+        let ranges = purged.map(Vec::as_slice).unwrap_or_default();
+        let near = ranges.partition_point(|range| range.end <= state.status.len());
+        for range in &ranges[near..] {
+            let len = state.status.len();
+            if len > last || !range.contains(&len) {
                 break;
             }
-            state.add_pending(sequence);
-            state.set_aside(sequence);
+            state.status.extend_gone(range.end.min(last + 1));
         }
     }
 

@@ -1,15 +1,23 @@
 //! Promise: what a store takes is bounded by what it holds, whatever was in it before: on
 //! the disk, in the index, in memory, and in what an open reads.
 
+use std::time::{Duration, Instant};
+
 use crate::engine::crash_tests::client::{Random, Store};
 use crate::engine::crash_tests::rewritten::{Home, settle};
 use crate::engine::queue::{Action, Operation};
 use crate::graph::Graph;
+use crate::index::{Index as _, rows};
+use crate::job::State;
 use crate::list::List;
 use crate::outcome::Outcome;
 use crate::request::{Body, Request};
+use crate::retention::Retention;
+use crate::storage::event::Event;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
+/// How long a test waits for the background.
+const WAIT: Duration = Duration::from_secs(60);
 
 fn request() -> Request {
     Request::new("c", "/ges", Body::empty()).expect("a request")
@@ -150,4 +158,116 @@ fn of_dropped_graphs_no_event_stays() {
         );
         assert!(!is_stored(&store, "needle-"));
     }
+}
+
+/// Rows of the index whose keys begin with this, and their bytes.
+fn rows_of(home: &Home, prefix: &[u8]) -> (u64, u64) {
+    let (mut rows, mut bytes) = (0, 0);
+    let index = home.index.lock().clone();
+    let scanned = index.scan(prefix, &mut |key, value| {
+        rows += 1;
+        bytes += (key.len() + value.len()) as u64;
+        Ok(())
+    });
+    scanned.unwrap();
+    (rows, bytes)
+}
+
+/// Makes jobs, completes and purges all but each `kept`-th, and forgets the tombstones.
+fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
+    let mut made = 0;
+    while made < jobs {
+        let ids = graph.submit_all((0..1000).map(|_| request())).unwrap();
+        for id in &ids {
+            made += 1;
+            if made % kept != 0 {
+                graph.cancel(id).unwrap();
+            }
+        }
+    }
+    graph.purge(List::new().state(State::Complete)).unwrap();
+}
+
+/// Has all tombstones of a graph forgotten.
+fn forget_all(store: &Store, graph: &Graph) {
+    let policy = Retention::new().keep_tombstones(0);
+    graph.set_retention(Some(policy)).unwrap();
+    let deadline = Instant::now() + WAIT;
+    loop {
+        settle(store);
+        let is_kept = |event: &Event<'_>| match *event {
+            Event::Purged { jobs, .. } => crate::storage::purged::has_tombstones(jobs),
+            _ => false,
+        };
+        if !any_event(store, is_kept) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "tombstones are not forgotten");
+        seal(store);
+    }
+}
+
+fn any_event(store: &Store, mut is_it: impl FnMut(&Event<'_>) -> bool) -> bool {
+    let packs = store.engine.truth.read().packs.clone();
+    let mut found = false;
+    for pack in packs {
+        pack.events::<crate::Error>(pack.first_lsn, |_, event| {
+            found |= is_it(event);
+            Ok(())
+        })
+        .unwrap();
+    }
+    found
+}
+
+#[test]
+fn an_open_reads_nothing_of_jobs_that_were_purged() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    // One stays in front of all that come and go.
+    let first = movie.submit(request()).unwrap();
+    come_and_go(&movie, 30_000, u64::MAX);
+    let last = movie.submit(request()).unwrap();
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    assert_eq!(
+        rows_of(&home, rows::STATUS).0,
+        3,
+        "first, run of all gone, last"
+    );
+    assert_eq!(rows_of(&home, b"d").0, 0);
+    let places = |store: &Store| -> usize {
+        let packs = store.engine.truth.read().packs.clone();
+        let parts = packs.iter().flat_map(|pack| &pack.parts);
+        parts.map(|part| part.blocks.len()).sum()
+    };
+    assert!(places(&store) < 20, "{} places", places(&store));
+    drop(movie);
+    drop(store);
+    let store = home.open(SEGMENT_BYTES);
+    let movie = store.graph("movie");
+    assert!(movie.job(&first).unwrap().is_some());
+    assert!(movie.job(&last).unwrap().is_some());
+    assert_eq!(movie.count(State::Pending).unwrap(), 2);
+    let next = movie.submit(request()).unwrap();
+    assert_eq!(movie.job(&next).unwrap().unwrap().sequence, 30_002);
+}
+
+#[test]
+fn a_job_that_survives_its_neighbors_takes_little() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    come_and_go(&movie, 60_000, 2000);
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    let survivors = movie.count(State::Pending).unwrap();
+    assert_eq!(survivors, 30);
+    let (rows, bytes) = rows_of(&home, b"");
+    assert!(bytes / survivors < 250, "{bytes} bytes in {rows} rows");
+    let packs = pack_bytes(&store);
+    assert!(packs / survivors < 700, "{packs} bytes");
 }
