@@ -43,6 +43,11 @@ impl DetailHashes {
         [known, self.writing.get(&group).copied().unwrap_or(known)]
     }
 
+    /// Whether there is a row of a group.
+    pub(crate) fn has_row(&self, group: u64) -> bool {
+        self.allowed(group) != [0; 2]
+    }
+
     /// Notes that a row is about to be written.
     pub(crate) fn write(&mut self, group: u64, hash: u64) {
         self.writing.insert(group, hash);

@@ -19,12 +19,16 @@ use crate::engine::lookup::ForeignIds;
 use crate::engine::status::{self, CHUNK_JOBS, SavedChunk};
 use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
-use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT, Tombstone};
+use crate::index::runs::Owner;
 use crate::index::{Batch, Fault, Index};
 use crate::storage::identity::StoreId;
 
 /// The index lags behind by at most about so much, when little happens.
 const LAG: Duration = Duration::from_secs(1);
+
+/// The runs are not cleared of fewer dead ids.
+const LOST_IDS_MIN: u64 = 1024;
 
 /// What is known of the rows that the head vouches for.
 pub(crate) struct Indexer {
@@ -42,6 +46,9 @@ pub(crate) struct Indexer {
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
     pub(crate) gone_runs: HashMap<u32, GoneRuns>,
+    /// Jobs, about, whose ids and keys may be dead since the runs were last cleared of
+    /// dead ones.
+    pub(crate) lost_ids: u64,
 }
 
 struct LeavingGraph {
@@ -240,6 +247,7 @@ impl Indexer {
             forgotten: HashMap::new(),
             dropped: Vec::new(),
             gone_runs: HashMap::new(),
+            lost_ids: 0,
         }
     }
 
@@ -267,6 +275,7 @@ impl Indexer {
             boot: leaving.boot,
             time_ms: self.time_ms,
             graphs: leaving.graphs_created,
+            lost_ids: self.lost_ids,
             digest: if partial { 0 } else { self.digest() },
         };
         rows::seal_value(rows::HEAD, &head)
@@ -335,7 +344,10 @@ impl Indexer {
                 writer.put_chunk(graph, rows)?;
             }
             debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
+            let reset = details.values().filter(|detail| detail.reset).count();
+            self.lost_ids = self.lost_ids.saturating_add(reset as u64);
         }
+        self.remove_dead_ids(&mut writer, ids)?;
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
@@ -352,7 +364,8 @@ impl Indexer {
             let key = rows::graph_key(number);
             self.name(&key, None);
             writer.remove(key)?;
-            self.remove_rows(writer, &rows::status_prefix(number))?;
+            let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
+            self.lost_ids = self.lost_ids.saturating_add(chunks * CHUNK_JOBS);
             self.gone_runs.remove(&number);
             let graph = self.graphs.remove(&number).unwrap_or_default();
             self.dropped.push((number, graph));
@@ -367,18 +380,66 @@ impl Indexer {
         Ok(())
     }
 
-    fn remove_rows(&mut self, writer: &mut Writer<'_>, prefix: &[u8]) -> Result<(), Fault> {
+    /// Takes ids and keys out of the runs whose jobs were purged and have no tombstones,
+    /// or whose graphs were dropped, once that may be half of them.
+    fn remove_dead_ids(&mut self, writer: &mut Writer<'_>, ids: &ForeignIds) -> Result<(), Fault> {
+        let all = ids.runs.count();
+        if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
+            return Ok(());
+        }
+        // What is asked about details is in the index by then.
+        writer.write_out()?;
+        let index = writer.index;
+        let graphs: HashMap<u32, Option<Arc<GraphCore>>> = self
+            .graphs
+            .iter()
+            .map(|(&number, graph)| (number, graph.upgrade()))
+            .collect();
+        let mut is_live = |owner: &Owner| match graphs.get(&owner.graph) {
+            Some(Some(graph)) => is_known(index, graph, owner.sequence),
+            _ => Ok(false),
+        };
+        ids.runs
+            .retain(index, &mut is_live, &mut |key, value| self.name(key, value))?;
+        self.lost_ids = 0;
+        Ok(())
+    }
+
+    fn remove_rows(&mut self, writer: &mut Writer<'_>, prefix: &[u8]) -> Result<u64, Fault> {
         let mut keys = Vec::new();
         writer.index.scan(prefix, &mut |key, _| {
             keys.push(key.to_vec());
             Ok(())
         })?;
+        let removed = keys.len() as u64;
         for key in keys {
             self.name(&key, None);
             writer.remove(key)?;
         }
-        Ok(())
+        Ok(removed)
     }
+}
+
+/// Whether a job is there, or its tombstone.
+fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool, Fault> {
+    let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
+    let (changes, forgotten_lsn, has_row) = {
+        let state = graph.state.read();
+        if !state.status.is_gone(sequence) {
+            return Ok(true);
+        }
+        let has_row = state.details.has_row(group);
+        (state.detail_changes(sequence), state.forgotten_lsn, has_row)
+    };
+    let mut detail = match has_row {
+        true => details::read_alone(index, graph, group)?.0[n],
+        false => Detail::default(),
+    };
+    for change in changes.iter().flatten() {
+        detail.merge(change);
+    }
+    let tombstone = detail.tombstone;
+    Ok(tombstone.is_some_and(|tombstone| tombstone.lsn > forgotten_lsn))
 }
 
 /// The rows of a chunk that go to the index together.
@@ -405,7 +466,10 @@ impl ChunkRows {
             hashes: Vec::new(),
             is_gone: false,
         };
-        let mut hashes = graph.state.read().details.chunk(chunk.number);
+        let (mut hashes, forgotten_lsn) = {
+            let state = graph.state.read();
+            (state.details.chunk(chunk.number), state.forgotten_lsn)
+        };
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
             let mut row = details::read_alone(index, graph, group)?;
@@ -413,6 +477,10 @@ impl ChunkRows {
                 let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
                 detail.merge(&changes[sequence]);
                 detail.reset = false;
+                let is_forgotten = |t: &Tombstone| t.lsn <= forgotten_lsn;
+                if detail.tombstone.as_ref().is_some_and(is_forgotten) {
+                    *detail = Detail::default();
+                }
             }
             let key = rows::detail_key(graph.number, group);
             // Nothing is known any more of jobs whose tombstones are forgotten.

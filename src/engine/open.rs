@@ -411,6 +411,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     }
     indexer.applied_lsn = head.applied_lsn;
     indexer.time_ms = head.time_ms;
+    indexer.lost_ids = head.lost_ids;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }

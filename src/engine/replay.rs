@@ -301,10 +301,10 @@ impl Replay {
     }
 
     /// The ids of purged jobs that only a lookup finds.
-    fn foreign_tombstones(&mut self, jobs: &[u8]) {
+    fn foreign_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
         for job in purged::unpack(jobs).unwrap_or_default() {
             if let Some(id) = job.id.filter(|id| id.is_foreign) {
-                self.ids.add(id.lookup, job.sequence);
+                self.ids.add(id.lookup, graph.owner(job.sequence));
                 self.changes += 1;
             }
         }
@@ -391,7 +391,7 @@ impl Replay {
             let sequence = place.first_sequence;
             if place.large {
                 let id = crate::engine::large::large_id(part, *place)?;
-                self.ids.add(graph.id_hash(&id), sequence);
+                self.ids.add(graph.id_hash(&id), graph.owner(sequence));
                 self.changes += 1;
                 continue;
             }
@@ -400,7 +400,7 @@ impl Replay {
                 let sequence = sequence + n as u64;
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
                 if graph.is_foreign(id, sequence) {
-                    self.ids.add(graph.id_hash(id), sequence);
+                    self.ids.add(graph.id_hash(id), graph.owner(sequence));
                     self.changes += 1;
                 }
             }
@@ -498,7 +498,7 @@ impl Replay {
         if is_new {
             state.add_pending(sequence);
             if self.index.keeps_rows() && graph.is_foreign(texts.id, sequence) {
-                self.ids.add(graph.id_hash(texts.id), sequence);
+                self.ids.add(graph.id_hash(texts.id), graph.owner(sequence));
                 self.changes += 1;
             }
         }
@@ -542,10 +542,15 @@ impl Replay {
                 let what = "a submission stands where there can be none";
                 return Err(Error::damaged(path, 0, what).into());
             }
-            Event::Keyed { graph, key, .. } => {
+            Event::Keyed {
+                graph,
+                sequence,
+                key,
+            } => {
                 let graph = self.graph_or_dropped(graph, path)?;
                 if let Some(graph) = graph.filter(|_| self.index.keeps_rows()) {
-                    self.ids.add(graph.key_hash(key), lsn);
+                    let owner = graph.owner_of_key(sequence, lsn);
+                    self.ids.add(graph.key_hash(key), owner);
                     self.changes += 1;
                 }
                 return Ok(());
@@ -622,7 +627,7 @@ impl Replay {
             return Ok(());
         };
         if let (Event::Purged { jobs, .. }, true) = (event, self.index.keeps_rows()) {
-            self.foreign_tombstones(jobs);
+            self.foreign_tombstones(&graph, jobs);
         }
         self.changes += changes.len() as u64;
         for change in &changes {

@@ -41,7 +41,7 @@ const ALL_GONE: u16 = 1 << 15;
 
 /// A row that says more jobs are gone is taken for a damaged one: its memory would not be
 /// bounded.
-const RESTORED_JOBS_MAX: u64 = 1 << 40;
+const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 fn state_of(code: u64) -> Option<State> {
     match code {

@@ -45,7 +45,8 @@ impl Engine {
         let hash = graph.id_hash(id);
         if self.ids.may_contain(hash) {
             let found = self.ids.lookup(&*self.index()?, hash);
-            sequences.extend(found.map_err(|fault| self.index_failed(fault))?);
+            let found = found.map_err(|fault| self.index_failed(fault))?;
+            sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {
             let (is_gone, forgotten_lsn) = {

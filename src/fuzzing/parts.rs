@@ -489,6 +489,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 boot: input.number(),
                 time_ms: input.number(),
                 graphs: input.number() as u32 & 0xffff,
+                lost_ids: input.number(),
                 digest: 0,
             };
             (rows::HEAD.to_vec(), codec::encode(&head))

@@ -10,7 +10,7 @@
 //! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details; or how many chunks from this one on are all gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
 //! | `R` run | length of a run of lookups |
-//! | `r` run, page | sorted pairs of hash and sequence number |
+//! | `r` run, page | sorted pairs of hash and owner |
 //!
 //! Numbers in keys have their high byte first; every value ends with the CRC-32 of
 //! key and content.
@@ -144,6 +144,8 @@ pub(crate) struct Head {
     pub(crate) time_ms: u64,
     /// Graphs ever created.
     pub(crate) graphs: u32,
+    /// Jobs, about, whose ids and keys may be dead in the runs.
+    pub(crate) lost_ids: u64,
     /// All graph rows, status rows and run rows hashed together; only where not
     /// partial.
     pub(crate) digest: u64,

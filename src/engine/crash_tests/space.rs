@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::engine::crash_tests::client::{Random, Store};
 use crate::engine::crash_tests::rewritten::{Home, settle};
 use crate::engine::queue::{Action, Operation};
-use crate::graph::Graph;
+use crate::graph::{Graph, Submitted};
 use crate::index::{Index as _, rows};
 use crate::job::State;
 use crate::list::List;
@@ -270,4 +270,90 @@ fn a_job_that_survives_its_neighbors_takes_little() {
     assert!(bytes / survivors < 250, "{bytes} bytes in {rows} rows");
     let packs = pack_bytes(&store);
     assert!(packs / survivors < 700, "{packs} bytes");
+}
+
+#[test]
+fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("stays");
+    store.graph("stays").submit_as("mine", request()).unwrap();
+    store
+        .graph("stays")
+        .submit_once("my key", request())
+        .unwrap();
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let complete = |n: u64| {
+        let submitted = match n % 2 {
+            0 => movie.submit_as(format!("brought-{n}"), request()),
+            _ => movie.submit_once(format!("key-{n}"), request()),
+        };
+        movie.cancel(submitted.unwrap().id()).unwrap();
+    };
+    (0..3000).for_each(complete);
+    store.engine.apply_to_index();
+    movie.purge(List::new()).unwrap();
+    store.engine.apply_to_index();
+    // As long as its tombstone is there, neither id nor key is free.
+    assert_eq!(store.engine.ids.runs.count(), 3002);
+    assert!(movie.submit_as("brought-2", request()).is_err());
+    assert!(movie.submit_once("key-3", request()).is_err());
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    let check = |store: &Store| {
+        assert_eq!(store.engine.ids.runs.count(), 2);
+        assert_eq!(rows_of(&home, rows::RUN_PAGES).0, 1);
+        let stays = store.graph("stays");
+        assert!(stays.job("mine").unwrap().is_some());
+        assert!(stays.submit_as("mine", request()).is_ok_and(|s| exists(&s)));
+        assert!(
+            stays
+                .submit_once("my key", request())
+                .is_ok_and(|s| exists(&s))
+        );
+    };
+    check(&store);
+    seal(&store);
+    settle(&store);
+    assert!(!is_stored(&store, "key-2"), "a key is in the log");
+    drop(movie);
+    drop(store);
+    let store = home.open(SEGMENT_BYTES);
+    check(&store);
+    // Free again.
+    let movie = store.graph("movie");
+    assert!(
+        movie
+            .submit_as("brought-2", request())
+            .is_ok_and(|s| !exists(&s))
+    );
+    assert!(
+        movie
+            .submit_once("key-3", request())
+            .is_ok_and(|s| !exists(&s))
+    );
+}
+
+#[test]
+fn ids_of_dropped_graphs_are_nowhere() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    for round in 0..4 {
+        store.create_graph("movie");
+        let movie = store.graph("movie");
+        for n in 0..1500 {
+            movie.submit_as(format!("brought-{n}"), request()).unwrap();
+        }
+        store.engine.apply_to_index();
+        drop(movie);
+        drop_graph(&store, "movie");
+        store.engine.apply_to_index();
+        let count = store.engine.ids.runs.count();
+        assert_eq!(count, 0, "in round {round}");
+    }
+}
+
+fn exists(submitted: &Submitted) -> bool {
+    matches!(submitted, Submitted::AlreadyExists(_))
 }
