@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::graph_state::{GraphCore, GraphState};
 use crate::storage::pack::{Pack, Part};
 use crate::storage::told::Told;
 
@@ -95,4 +95,35 @@ fn in_events(graph: &GraphCore, told: &Told) -> u64 {
     runs.sum::<u64>()
         + large.map(|(_, bytes)| bytes).sum::<u64>()
         + forgotten.map(|&(_, bytes)| bytes).sum::<u64>()
+}
+
+/// Jobs over which the small events of a run are spread evenly, at a time.
+const SPREAD_JOBS: u64 = 1024;
+
+/// Calls `each` with what a pack has of events of jobs of a graph that are listed: one
+/// past the job, or the last of some neighbors, and their bytes as they are stored, about.
+pub(crate) fn live_events(
+    state: &GraphState,
+    graph: u32,
+    pack: &Pack,
+    mut each: impl FnMut(u64, u64),
+) {
+    let Ok(n) = pack.told.binary_search_by_key(&graph, |told| told.graph) else {
+        return;
+    };
+    let all: u64 = pack.told.iter().map(Told::bytes).sum();
+    let stored = |bytes: u64| share(pack.event_bytes(), bytes, all);
+    for run in &pack.told[n].runs {
+        let was_left = (run.end - run.first).saturating_sub(run.gone);
+        for first in (run.first..run.end).step_by(SPREAD_JOBS as usize) {
+            let end = run.end.min(first + SPREAD_JOBS);
+            let left = end - first - state.status.gone_in(first..end);
+            each(end, stored(share(run.bytes, left, was_left)));
+        }
+    }
+    for (sequence, bytes) in pack.told[n].large() {
+        if !state.status.is_gone(sequence) {
+            each(sequence + 1, stored(bytes));
+        }
+    }
 }

@@ -389,7 +389,8 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         .is_some_and(|c| c.first_lsn <= footer.last_lsn)
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
-    let told = footer.told.iter().all(Told::is_possible);
+    let told = footer.told.iter().all(Told::is_possible)
+        && footer.told.windows(2).all(|w| w[0].graph < w[1].graph);
     blocks_join && pages_join && chunks_join && in_range && told
 }
 

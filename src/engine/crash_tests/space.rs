@@ -357,3 +357,23 @@ fn ids_of_dropped_graphs_are_nowhere() {
 fn exists(submitted: &Submitted) -> bool {
     matches!(submitted, Submitted::AlreadyExists(_))
 }
+
+#[test]
+fn a_bound_in_bytes_counts_outcomes() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let mut random = Random(4);
+    complete_jobs(&movie, &mut random, 200, 4000);
+    seal(&store);
+    let policy = Retention::new().keep_bytes(100_000);
+    movie.set_retention(Some(policy)).unwrap();
+    let deadline = Instant::now() + WAIT;
+    while movie.count(State::Complete).unwrap() > 60 {
+        assert!(Instant::now() < deadline, "outcomes are not counted");
+        settle(&store);
+    }
+    settle(&store);
+    assert!(movie.count(State::Complete).unwrap() > 10);
+}
