@@ -51,6 +51,9 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
     open(options, disk, None, IndexHome::Memory(&anew))
 }
 
+/// An index may have so many bytes, and twice those of the log.
+const INDEX_BYTES_FREE: u64 = 32 << 20;
+
 /// Where the index is.
 pub(crate) enum IndexHome<'a> {
     Folder(IndexFolder),
@@ -66,6 +69,23 @@ impl IndexHome<'_> {
                 .map_err(|e| Error::io("open", folder.path(), &e)),
             IndexHome::Memory(open) => Ok(open(anew)),
         }
+    }
+
+    /// Whether its files have grown far beyond what an index of this log needs: its engine
+    /// keeps garbage for a while, and a rebuilt index has none.
+    fn is_overgrown(&self, files: &Files) -> bool {
+        let IndexHome::Folder(folder) = self else {
+            return false;
+        };
+        let bound = INDEX_BYTES_FREE + 2 * files.bytes();
+        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        if overgrown {
+            tracing::info!(
+                bound,
+                "the index is larger than its bound, so it is rebuilt"
+            );
+        }
+        overgrown
     }
 
     /// To be called once the index was read, well or not.
@@ -99,7 +119,7 @@ pub(super) fn open(
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let index = home.open(false, seal)?;
+    let index = home.open(home.is_overgrown(&files), seal)?;
     let read = match read_log(&*disk, store, &files, &options, index, change) {
         Err(Problem::Index(fault)) => {
             tracing::warn!(fault = %fault.0, "the index does not fit the log");
