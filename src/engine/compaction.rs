@@ -79,7 +79,12 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
     check_room(engine, needed, operation, &first.name)?;
     let indexer = engine.indexer.try_lock();
     let applied_lsn = indexer.map_or(0, |indexer| indexer.applied_lsn);
-    let rewritten = write(engine, packs, last.last_lsn <= applied_lsn)?;
+    let leave_out = last.last_lsn <= applied_lsn;
+    if packs.len() == 1 && !leave_out {
+        // The index is being written; nothing would come of it now.
+        return Ok(());
+    }
+    let rewritten = write(engine, packs, leave_out)?;
     let rewritten = Arc::new(rewritten);
     {
         let mut truth = engine.truth.write();

@@ -44,9 +44,11 @@ pub(crate) struct Kept<'e> {
     /// Jobs in those parts that are gone, by graph.
     gone: BTreeMap<u32, Gone>,
     /// The graphs that were asked for, as they were then; none that was dropped.
-    /// With each, how many of its jobs were gone.
-    graphs: RefCell<HashMap<u32, Option<(Arc<GraphCore>, u64)>>>,
+    graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
+
+/// A graph, and how many of its jobs were gone when it was first asked for.
+type Known = (Arc<GraphCore>, u64);
 
 impl<'e> Kept<'e> {
     pub(crate) fn decide(engine: &'e Engine, packs: &[Arc<Pack>], leaves_out: bool) -> Kept<'e> {

@@ -29,10 +29,9 @@ fn detail(random: &mut Random, bytes: usize) -> String {
     format!("needle-{}", digits.collect::<String>())
 }
 
-/// Makes complete jobs with details of this size.
+/// Makes jobs, then completes them with details of this size: these lie in other packs.
 fn complete_jobs(graph: &Graph, random: &mut Random, jobs: u64, bytes: usize) {
-    for _ in 0..jobs {
-        let id = graph.submit(request()).unwrap();
+    for id in graph.submit_all((0..jobs).map(|_| request())).unwrap() {
         graph.start(&id).unwrap();
         let outcome = Outcome::succeeded();
         let outcome = outcome.with_detail(&detail(random, bytes)).unwrap();
