@@ -290,19 +290,22 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
         };
         movie.cancel(submitted.unwrap().id()).unwrap();
     };
-    (0..3000).for_each(complete);
+    (0..6000).for_each(complete);
     store.engine.apply_to_index();
     movie.purge(List::new()).unwrap();
     store.engine.apply_to_index();
     // As long as its tombstone is there, neither id nor key is free.
-    assert_eq!(store.engine.ids.runs.count(), 3002);
+    assert_eq!(store.engine.ids.runs.count(), 6002);
     assert!(movie.submit_as("brought-2", request()).is_err());
     assert!(movie.submit_once("key-3", request()).is_err());
     forget_all(&store, &movie);
     store.engine.apply_to_index();
     let check = |store: &Store| {
-        assert_eq!(store.engine.ids.runs.count(), 2);
-        assert_eq!(rows_of(&home, rows::RUN_PAGES).0, 1);
+        // Fewer dead ones may wait for others.
+        let left = store.engine.ids.runs.count();
+        assert!(left < 2 + 1024, "{left} of 6002");
+        let pages = rows_of(&home, rows::RUN_PAGES).0;
+        assert!(pages <= 4, "{pages} pages");
         let stays = store.graph("stays");
         assert!(stays.job("mine").unwrap().is_some());
         assert!(stays.submit_as("mine", request()).is_ok_and(|s| exists(&s)));
@@ -349,7 +352,7 @@ fn ids_of_dropped_graphs_are_nowhere() {
         drop_graph(&store, "movie");
         store.engine.apply_to_index();
         let count = store.engine.ids.runs.count();
-        assert_eq!(count, 0, "in round {round}");
+        assert!(count < 1024, "{count} in round {round}");
     }
 }
 
