@@ -80,6 +80,20 @@ impl IndexHome<'_> {
 
 /// Opens a store whatever its disk, its lock and its index are.
 pub(super) fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    lock: Option<StoreLock>,
+    home: IndexHome<'_>,
+) -> Result<Arc<Engine>> {
+    let engine = assemble(options, disk, lock, home)?;
+    start_threads(&engine).inspect_err(|_| {
+        engine.close().ok();
+    })?;
+    Ok(engine)
+}
+
+/// Reads a store and makes an engine of it, without threads.
+pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
@@ -172,9 +186,6 @@ pub(super) fn open(
         disk,
     }));
     engine.begin_ages(known_ms);
-    start_threads(&engine).inspect_err(|_| {
-        engine.close().ok();
-    })?;
     Ok(engine)
 }
 
@@ -217,6 +228,10 @@ fn begin_log(
 /// Random bytes from the system.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulation::fill(&mut bytes) {
+        return Ok(bytes);
+    }
     getrandom::fill(&mut bytes).map_err(|e| {
         let e = io::Error::other(e.to_string());
         Error::io("draw random numbers for", disk.path(""), &e)
