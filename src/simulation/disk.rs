@@ -71,6 +71,36 @@ struct Loose {
     lost: bool,
 }
 
+impl Node {
+    /// What a failed sync lost and is now written again is no longer lost.
+    fn supersede_lost(&mut self, start: usize, end: usize) {
+        let overlaps = |l: &Loose| l.lost && l.offset < end && start < l.offset + l.after_len;
+        if !self.loose.iter().any(overlaps) {
+            return;
+        }
+        for loose in std::mem::take(&mut self.loose) {
+            if !overlaps(&loose) {
+                self.loose.push(loose);
+                continue;
+            }
+            let loose_end = loose.offset + loose.after_len;
+            for (from, to) in [(loose.offset, start), (end, loose_end)] {
+                if from >= to {
+                    continue;
+                }
+                let there = loose.before.len();
+                let cut = |at: usize| (at - loose.offset).min(there);
+                self.loose.push(Loose {
+                    offset: from,
+                    before: loose.before[cut(from)..cut(to)].to_vec(),
+                    after_len: to - from,
+                    lost: true,
+                });
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 enum NameChange {
     Set(String, u64),
@@ -306,7 +336,10 @@ impl State {
     }
 
     fn used_bytes(&self) -> u64 {
-        let live = self.names.values().collect::<std::collections::BTreeSet<_>>();
+        let live = self
+            .names
+            .values()
+            .collect::<std::collections::BTreeSet<_>>();
         let nodes = live.iter().filter_map(|number| self.nodes.get(number));
         nodes.map(|node| node.data.len() as u64).sum()
     }
@@ -350,7 +383,10 @@ impl State {
     }
 
     fn take_descriptor(&mut self) -> io::Result<()> {
-        if self.descriptors_max.is_some_and(|max| self.descriptors >= max) {
+        if self
+            .descriptors_max
+            .is_some_and(|max| self.descriptors >= max)
+        {
             // EMFILE
             return Err(io::Error::from_raw_os_error(24));
         }
@@ -471,7 +507,9 @@ impl Seam for Mounted {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             state.call(Class::Create)?;
-            let full = state.files_max.is_some_and(|max| state.names.len() as u64 >= max);
+            let full = state
+                .files_max
+                .is_some_and(|max| state.names.len() as u64 >= max);
             if full || state.free_bytes() == Some(0) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -624,8 +662,13 @@ impl FileSeam for Handle {
         };
         let start = offset as usize;
         if let Some(free) = state.free_bytes() {
-            let there = state.nodes.get(&self.number).map_or(0, |node| node.data.len());
-            let fits = (there as u64 + free).saturating_sub(offset).min(data.len() as u64);
+            let there = state
+                .nodes
+                .get(&self.number)
+                .map_or(0, |node| node.data.len());
+            let fits = (there as u64 + free)
+                .saturating_sub(offset)
+                .min(data.len() as u64);
             if (fits as usize) < len {
                 len = fits as usize;
                 result = Err(io::ErrorKind::StorageFull.into());
@@ -641,6 +684,7 @@ impl FileSeam for Handle {
                 node.data.resize(end, 0);
             }
             node.data[start..end].copy_from_slice(&data[..len]);
+            node.supersede_lost(start, end);
             node.loose.push(Loose {
                 offset: start,
                 before,
