@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::index::Index as IndexSeam;
 use crate::options::Options;
 use crate::report::{Repaired, Report};
+use crate::storage::names;
 use crate::store::JobStore;
 use crate::sync::time::Instant;
 
@@ -100,7 +101,8 @@ pub fn open(
 
 fn open_once(options: Options, disk: &Disk, index: &Index) -> Result<Arc<Engine>> {
     let home = |anew: bool| -> Arc<dyn IndexSeam> {
-        if anew {
+        // The mark of an index that failed, as the index's directory heeds it.
+        if disk.delete(names::INDEX_OPENING) || anew {
             index.lose();
         }
         index.mount()

@@ -326,10 +326,15 @@ impl State {
         self.dead = false;
         self.die_after = None;
         self.fault = None;
+        let changed = self.name_changes.iter().filter_map(|change| match change {
+            NameChange::Set(_, number) | NameChange::Moved(_, _, number) => Some(number),
+            NameChange::Gone(_) => None,
+        });
         let names: std::collections::BTreeSet<u64> = self
             .names
             .values()
             .chain(self.durable_names.values())
+            .chain(changed)
             .copied()
             .collect();
         self.nodes.retain(|number, _| names.contains(number));

@@ -6,6 +6,7 @@ use jobstore::{Error, List};
 use crate::life::{Finding, Life, Ran};
 use crate::model::{Effect, Model};
 use crate::observed::{Observed, name_of};
+use crate::reads::FEED_MAX;
 
 /// A bound of 40 MiB beside twice the live bytes holds for segments of 16 MiB. Here it
 /// shrinks with the segment: five of two segments each, and a fixed part for headers,
@@ -14,7 +15,7 @@ fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
 }
 
-const DESCRIPTORS_MAX: u64 = 64;
+pub const DESCRIPTORS_MAX: u64 = 64;
 
 impl Life {
     /// Opens a copy and compares all its answers; then once more, after its background
@@ -91,7 +92,7 @@ impl Life {
             for change in feed {
                 change.map_err(|e| format!("{what}: changes: {e}"))?;
                 changes += 1;
-                if changes > 4 * expected.feed.len() + 64 {
+                if changes > FEED_MAX {
                     return Err(format!("{what}: the feed does not end"));
                 }
             }

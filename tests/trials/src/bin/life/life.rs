@@ -66,6 +66,8 @@ pub struct Life {
     /// Limits or faults are in force, or were since the last open.
     pub troubled: bool,
     pub index_troubled: bool,
+    /// A row of it was changed, and no open has rebuilt it for sure.
+    pub index_is_corrupt: bool,
     pub limited: bool,
     /// The wall clock was wrong at some time of this life.
     pub clock_was_wrong: bool,
@@ -104,6 +106,7 @@ impl Life {
             failed: false,
             troubled: false,
             index_troubled: false,
+            index_is_corrupt: false,
             limited: false,
             clock_was_wrong: false,
             policies: BTreeMap::new(),
@@ -202,7 +205,9 @@ impl Life {
                 self.is_excused()
             }
             Error::ReadOnly { .. } => self.failed || self.is_excused(),
-            Error::IndexUnavailable { .. } => self.index_troubled || self.is_excused(),
+            Error::IndexUnavailable { .. } => {
+                self.index_troubled || self.index_is_corrupt || self.is_excused()
+            }
             _ => false,
         };
         match excused {
@@ -214,7 +219,6 @@ impl Life {
     // Opening and ending.
 
     fn forget_handles(&mut self) {
-        self.followers.iter_mut().for_each(|_| {});
         self.pages.clear();
         self.old.clear();
         // A run that is dropped now records nothing: the store has ended.
@@ -308,6 +312,14 @@ impl Life {
                 self.lift_limits();
                 Observed::read(self.store()).map_err(|e| format!("{what}; then {e}"))?
             }
+            Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
+                // The damage shows when the row is read; the next open rebuilds the index.
+                self.index_is_corrupt = false;
+                self.doubt.push(opening);
+                self.store().close().ok();
+                self.store = None;
+                return self.open();
+            }
             Err(what) => return Err(format!("after an open, {what}")),
         };
         let optional: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
@@ -397,6 +409,7 @@ impl Life {
         self.store = None;
         self.forget_handles();
         self.disk.kill();
+        self.index.fail_after(None);
         self.index_troubled = false;
         self.failed = false;
         Ok(())

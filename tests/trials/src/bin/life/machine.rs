@@ -121,9 +121,11 @@ impl Life {
                 Ok(true)
             }
             Op::DescriptorLimit(n) => {
-                let open = self.disk.descriptors();
-                self.disk.limit_descriptors(Some(open + u64::from(*n)));
-                self.limited = true;
+                // As many as every store can do with: nothing may fail.
+                if self.checks("descriptors") {
+                    let max = crate::invariants::DESCRIPTORS_MAX + u64::from(*n);
+                    self.disk.limit_descriptors(Some(max));
+                }
                 Ok(true)
             }
             Op::FillAndFree(g, room) => self.fill_and_free(*g, *room),
@@ -137,12 +139,14 @@ impl Life {
                 // The directory is deleted while nobody has the store open.
                 self.close()?;
                 self.index.lose();
+                self.index_is_corrupt = false;
                 Ok(true)
             }
             Op::CorruptIndex => {
                 self.close()?;
                 let seed = self.random.any();
-                Ok(self.index.corrupt(seed))
+                self.index_is_corrupt = self.index.corrupt(seed);
+                Ok(self.index_is_corrupt)
             }
             Op::Advance(ms) => {
                 self.clock.advance(*ms);

@@ -40,11 +40,16 @@ use crate::report::Report;
 use crate::setup::Setup;
 
 const USAGE: &str = "life [--seed N] [--seeds A..B] [--steps N] [--seconds N] [--threads N] \
-                     [--skip CHECK]... [--shrink] [--trace] [--keep-going]";
+                     [--skip CHECK]... [--only N,N,..] [--shrink] [--trace] [--keep-going]";
 /// A step that takes longer than this hangs.
 const STEP_SECONDS: u64 = 120;
 
+/// A step that takes longer than this is mentioned.
+const SLOW_SECONDS: u64 = 5;
+
 struct Asked {
+    /// Of the operations drawn, only these.
+    only: Option<Vec<usize>>,
     seeds: std::ops::Range<u64>,
     steps: usize,
     deadline: Option<Instant>,
@@ -95,7 +100,15 @@ fn live(
         if asked.trace {
             eprintln!("  {step}: {op:?}");
         }
+        let begun_at = Instant::now();
         let ran = catch_unwind(AssertUnwindSafe(|| life.execute(op)));
+        let seconds = begun_at.elapsed().as_secs();
+        if seconds >= SLOW_SECONDS {
+            eprintln!(
+                "slow: seed {seed} step {step} took {seconds} s: {}",
+                op.name()
+            );
+        }
         match ran {
             Ok(Ok(ran)) => report.note(op, ran),
             Ok(Err(what)) => {
@@ -171,7 +184,10 @@ fn essence(what: &str) -> String {
 
 fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
     let mut report = Report::default();
-    let (setup, ops) = draw(seed, asked.steps);
+    let (setup, mut ops) = draw(seed, asked.steps);
+    if let Some(only) = &asked.only {
+        ops = only.iter().filter_map(|&n| ops.get(n).cloned()).collect();
+    }
     let failure = match live(asked, (seed, &setup), &ops, beat, &mut report) {
         Ok(()) => return (report, None),
         Err(failure) => failure,
@@ -189,15 +205,17 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
     );
     if asked.shrink {
         let ops = ops[..(failure.step + 1).min(ops.len())].to_vec();
+        let numbered: Vec<(usize, Op)> = ops.into_iter().enumerate().collect();
         let wanted = essence(&failure.what);
         let mut last = failure.what.clone();
         let deadline = Instant::now() + Duration::from_secs(120);
-        let fewest = shrink::shrink(ops, |fewer| {
+        let fewest = shrink::shrink(numbered, |fewer| {
+            let fewer: Vec<Op> = fewer.iter().map(|(_, op)| op.clone()).collect();
             if Instant::now() > deadline {
                 return false;
             }
             let mut ignored = Report::default();
-            match live(asked, (seed, &setup), fewer, beat, &mut ignored) {
+            match live(asked, (seed, &setup), &fewer, beat, &mut ignored) {
                 Err(failure) if essence(&failure.what) == wanted => {
                     last = failure.what;
                     true
@@ -206,8 +224,12 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
             }
         });
         text.push_str(&format!("\n  {setup:?}\n  {} operations:", fewest.len()));
-        for op in &fewest {
+        for (_, op) in &fewest {
             text.push_str(&format!("\n    {op:?}"));
+        }
+        if asked.only.is_none() {
+            let numbers: Vec<String> = fewest.iter().map(|(n, _)| n.to_string()).collect();
+            text.push_str(&format!("\n  these alone: --only {}", numbers.join(",")));
         }
         text.push_str(&format!("\n  -> {last}"));
     }
@@ -269,6 +291,7 @@ fn main() {
 
 fn parse() -> Asked {
     let mut asked = Asked {
+        only: None,
         seeds: 1..u64::MAX,
         steps: 400,
         deadline: None,
@@ -307,6 +330,11 @@ fn parse() -> Asked {
             "--threads" => asked.threads = number(value()).max(1),
             "--skip" => drop(asked.skip.insert(value())),
             "--shrink" => asked.shrink = true,
+            "--only" => {
+                let numbers = value();
+                let numbers = numbers.split(',').map(|n| number(n.to_owned()) as usize);
+                asked.only = Some(numbers.collect());
+            }
             "--trace" => asked.trace = true,
             "--keep-going" => asked.keep_going = true,
             _ => refuse(),

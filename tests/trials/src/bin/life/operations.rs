@@ -331,7 +331,7 @@ fn after(random: &mut Random) -> After {
     match random.below(8) {
         0 => After::Drop,
         1 => After::Leave,
-        2..=3 => After::Keep,
+        2..=4 => After::Keep,
         _ => After::Complete(End::draw(random)),
     }
 }
@@ -383,7 +383,7 @@ impl Op {
                 83 if weights.limits => Op::DiskLimit(r.below(8) as u8),
                 84 if weights.limits => Op::FileLimit(r.below(8) as u8),
                 85 if weights.limits => Op::DescriptorLimit(r.below(8) as u8),
-                86 if weights.limits && r.one_in(3) => Op::FillAndFree(pick(r), r.below(8) as u8),
+                86 if weights.limits => Op::FillAndFree(pick(r), r.below(8) as u8),
                 86..=87 if weights.limits || weights.faults => Op::Heal,
                 88 if weights.faults => Op::LoseIndex,
                 89 if weights.faults && r.one_in(3) => Op::CorruptIndex,
@@ -442,7 +442,8 @@ impl Op {
 
     fn ending(r: &mut Random) -> Op {
         let job = pick(r);
-        match r.below(14) {
+        match r.below(18) {
+            14..=17 => Op::RunNext(job, After::Keep),
             0 => Op::Start(job),
             1..=2 => Op::Complete(job, End::draw(r)),
             3 => Op::CompleteMany(job, 1 + r.below(300) as u16, End::draw(r)),

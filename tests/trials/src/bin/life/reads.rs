@@ -10,6 +10,9 @@ use crate::observed::{Observed, Seen};
 use crate::operations::{Look, Pick};
 use crate::requests::{Content, OutcomeFact};
 
+/// No feed of a life has more changes; one that does not end does.
+pub const FEED_MAX: usize = 200_000;
+
 /// Filters are by these.
 fn has(states: u8, state: State) -> bool {
     let bit = match state {
@@ -368,9 +371,8 @@ impl Life {
             }
             Err(error) => return self.excuse("changes", &error),
         };
-        let model = &self.model.graphs[&name];
         let mut found = Vec::new();
-        let most = 4 * model.feed.len() + 64;
+        let most = FEED_MAX;
         while let Some(change) = changes.next() {
             match change {
                 Ok(change) => found.push(change),
@@ -445,7 +447,9 @@ impl Life {
             };
             if !same {
                 return Err(format!(
-                    "the feed says {happened:?} of job {sequence}, where {expected:?} follows"
+                    "the feed (from {seen} of {}) says {happened:?} of job {sequence}, where \
+                     {expected:?} follows",
+                    graph.feed.len()
                 ));
             }
             let id = &graph.jobs[&sequence].id;
@@ -595,7 +599,7 @@ impl Life {
         let read = Observed::read(self.store());
         match read {
             Ok(seen) => seen.compare(&self.model).map(|()| true),
-            Err(_) if self.is_excused() || self.index_troubled => Ok(true),
+            Err(_) if self.is_excused() || self.index_troubled || self.index_is_corrupt => Ok(true),
             Err(what) => Err(what),
         }
     }

@@ -12,6 +12,8 @@ use crate::operations::Weights;
 
 /// 2023-11-14, when every life begins.
 pub const BEGIN_MS: u64 = 1_700_000_000_000;
+/// The last millisecond of the year 9999.
+const LAST_MS: u64 = 253_402_300_799_999;
 
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -41,7 +43,7 @@ impl Setup {
             },
             weights: Weights {
                 faults: !random.one_in(3),
-                limits: random.one_in(3),
+                limits: random.one_in(2),
                 clock: random.one_in(2),
             },
         }
@@ -74,10 +76,11 @@ impl HostClock {
         clock
     }
 
+    /// As the store records it, which knows no time after the year 9999.
     pub fn now(&self) -> Now {
         Now {
             true_ms: self.true_ms.load(Ordering::SeqCst),
-            wall_ms: self.wall_ms.load(Ordering::SeqCst),
+            wall_ms: self.wall_ms.load(Ordering::SeqCst).min(LAST_MS),
         }
     }
 

@@ -1,9 +1,7 @@
 //! Takes operations out of a failing life as long as it still fails in the same way.
 
-use crate::operations::Op;
-
 /// The shortest list found; `fails` says whether a list still fails as it did.
-pub fn shrink(mut ops: Vec<Op>, mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
+pub fn shrink<T: Clone>(mut ops: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut part = ops.len() / 2;
     while part > 0 {
         let mut at = 0;
