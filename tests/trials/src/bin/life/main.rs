@@ -20,6 +20,7 @@ mod model;
 mod observed;
 mod operations;
 mod reads;
+mod real;
 mod report;
 mod requests;
 mod setup;
@@ -40,7 +41,7 @@ use crate::report::Report;
 use crate::setup::Setup;
 
 const USAGE: &str = "life [--seed N] [--seeds A..B] [--steps N] [--seconds N] [--threads N] \
-                     [--skip CHECK]... [--only N,N,..] [--shrink] [--trace] [--keep-going]";
+                     [--skip CHECK]... [--only N,N,..] [--shrink] [--trace] [--keep-going] [--real [--scenario NAME]]";
 /// A step that takes longer than this hangs.
 const STEP_SECONDS: u64 = 120;
 
@@ -50,6 +51,9 @@ const SLOW_SECONDS: u64 = 5;
 struct Asked {
     /// Of the operations drawn, only these.
     only: Option<Vec<usize>>,
+    /// On real directories.
+    real: bool,
+    scenario: Option<String>,
     seeds: std::ops::Range<u64>,
     steps: usize,
     deadline: Option<Instant>,
@@ -238,7 +242,13 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
 }
 
 fn main() {
+    if real::be_child() {
+        return;
+    }
     let asked = Arc::new(parse());
+    if asked.real {
+        return live_for_real(&asked);
+    }
     let next = Arc::new(AtomicU64::new(asked.seeds.start));
     let beats: Vec<Arc<Beat>> = (0..asked.threads).map(|_| Arc::default()).collect();
     let total = Arc::new(Mutex::new((Report::default(), 0u64)));
@@ -289,9 +299,49 @@ fn main() {
     }
 }
 
+/// Lives on real directories, one after the other.
+fn live_for_real(asked: &Asked) {
+    let (mut lives, mut findings) = (0u64, 0u64);
+    let mut ran = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in asked.seeds.clone() {
+        let is_late = asked.deadline.is_some_and(|at| Instant::now() >= at);
+        if lives > 0 && (is_late || (findings > 0 && !asked.keep_going)) {
+            break;
+        }
+        lives += 1;
+        let scenarios: Vec<Option<&str>> = match (&asked.scenario, asked.keep_going) {
+            (Some(name), _) => vec![Some(name)],
+            (None, true) => real::names().map(Some).collect(),
+            (None, false) => vec![None],
+        };
+        for scenario in scenarios {
+            let (names, checked) = real::live(seed, scenario);
+            for name in names {
+                *ran.entry(name).or_default() += 1;
+            }
+            if let Err(what) = checked {
+                findings += 1;
+                println!("FINDING seed {seed}, on a real directory: {what}");
+                println!("  again: life --real --seed {seed}");
+            }
+        }
+    }
+    let counts = real::names().map(|name| format!("{name} {}", ran.get(name).unwrap_or(&0)));
+    println!(
+        "{lives} lives on real directories: {}",
+        counts.collect::<Vec<_>>().join(", ")
+    );
+    if findings > 0 {
+        println!("{findings} findings");
+        std::process::exit(1);
+    }
+}
+
 fn parse() -> Asked {
     let mut asked = Asked {
         only: None,
+        real: false,
+        scenario: None,
         seeds: 1..u64::MAX,
         steps: 400,
         deadline: None,
@@ -335,6 +385,8 @@ fn parse() -> Asked {
                 let numbers = numbers.split(',').map(|n| number(n.to_owned()) as usize);
                 asked.only = Some(numbers.collect());
             }
+            "--real" => asked.real = true,
+            "--scenario" => asked.scenario = Some(value()),
             "--trace" => asked.trace = true,
             "--keep-going" => asked.keep_going = true,
             _ => refuse(),
