@@ -34,7 +34,9 @@ impl Life {
                     .and_then(|seen| seen.compare(model))
                     .map_err(|e| format!("{what} differs ({when}, {round}): {e}"))
             };
-            compare("opened", &model)?;
+            Observed::read_opened(&store)
+                .and_then(|seen| seen.compare(&model))
+                .map_err(|e| format!("{what} differs (opened, {round}): {e}"))?;
             self.check_details(what, &store)?;
             simulation::step(&store, Step::Index);
             simulation::step(&store, Step::Pack);

@@ -304,13 +304,13 @@ impl Life {
 
     /// Finds out which of the effects in doubt the store has.
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
-        let observed = match Observed::read(self.store()) {
+        let observed = match Observed::read_opened(self.store()) {
             Ok(observed) => observed,
             Err(what) if self.is_excused() => {
                 // Read again without faults.
                 self.disk.heal();
                 self.lift_limits();
-                Observed::read(self.store()).map_err(|e| format!("{what}; then {e}"))?
+                Observed::read_opened(self.store()).map_err(|e| format!("{what}; then {e}"))?
             }
             Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
                 // The damage shows when the row is read; the next open rebuilds the index.

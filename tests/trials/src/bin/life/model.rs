@@ -4,7 +4,7 @@
 //! Promise: an effect is what one commit does: after a crash the store holds the effects
 //! up to some point, in their order, and nothing of any later one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use jobstore::{OutcomeKind, PurgeReason, Recovery, State};
@@ -99,6 +99,8 @@ pub struct Model {
     pub boot: u64,
     pub graphs: BTreeMap<Name, GraphModel>,
     pub serials: u64,
+    /// What the last open found running.
+    pub recovered: BTreeSet<(Name, u64)>,
 }
 
 /// What one commit does.
@@ -209,11 +211,13 @@ impl Model {
     fn open(&mut self, recovery: Recovery, now: Now) {
         self.boot += 1;
         let boot = self.boot;
-        for graph in self.graphs.values_mut() {
+        self.recovered.clear();
+        for (&name, graph) in &mut self.graphs {
             for (&sequence, job) in &mut graph.jobs {
                 if job.state != State::Running {
                     continue;
                 }
+                self.recovered.insert((name, sequence));
                 let kind = match (recovery, job.cancelling) {
                     (Recovery::Leave, _) => continue,
                     (_, true) => OutcomeKind::Cancelled,

@@ -1,6 +1,6 @@
 //! Everything that reads give, and how it is compared with what should be there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -111,6 +111,8 @@ pub fn same_outcome(seen: Option<&OutcomeFact>, expected: Option<&OutcomeFact>) 
 pub struct Observed {
     pub boot: u64,
     pub graphs: BTreeMap<Name, Vec<Seen>>,
+    /// What the open says that it found running; only right after one.
+    recovered: Option<BTreeSet<(Name, u64)>>,
 }
 
 impl Observed {
@@ -127,13 +129,37 @@ impl Observed {
         Ok(Observed {
             boot: store.boot(),
             graphs,
+            recovered: None,
         })
+    }
+
+    /// Right after an open.
+    pub fn read_opened(store: &JobStore) -> Result<Observed, String> {
+        let mut observed = Observed::read(store)?;
+        let mut recovered = BTreeSet::new();
+        for job in store.recovered().jobs() {
+            let job = job.map_err(|e| format!("recovered jobs: {e}"))?;
+            let name = name_of(&job.graph).ok_or("a recovered job of no graph")?;
+            recovered.insert((name, job.job.sequence()));
+        }
+        observed.recovered = Some(recovered);
+        Ok(observed)
     }
 
     /// Says where it differs from the model.
     pub fn compare(&self, model: &Model) -> Result<(), String> {
         if self.boot != model.boot {
             return Err(format!("boot is {}, not {}", self.boot, model.boot));
+        }
+        if self
+            .recovered
+            .as_ref()
+            .is_some_and(|seen| *seen != model.recovered)
+        {
+            return Err(format!(
+                "jobs {:?} were found running, not {:?}",
+                self.recovered, model.recovered
+            ));
         }
         let seen: Vec<&Name> = self.graphs.keys().collect();
         let expected: Vec<&Name> = model.graphs.keys().collect();
