@@ -65,6 +65,13 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// A duration that may be added to any moment of this process without overflow. What is
+/// longer stands for no bound at all.
+pub(crate) fn bounded(time: Duration) -> Duration {
+    const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    time.min(FAR)
+}
+
 /// The end of the year 9999: every system's clock can hold it.
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 

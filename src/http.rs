@@ -51,6 +51,7 @@ mod admin;
 mod answer;
 mod around;
 mod auth;
+mod connection;
 pub(crate) mod control;
 mod encoding;
 mod failure;
@@ -63,6 +64,7 @@ mod openapi;
 mod operations;
 mod query;
 mod routes;
+mod seats;
 mod serve;
 mod stream;
 

@@ -153,6 +153,8 @@ mod storage;
 mod store;
 mod sync;
 mod ticket;
+#[cfg(feature = "http")]
+mod timestamp;
 mod wait;
 
 pub use crate::backup::BackedUp;

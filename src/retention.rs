@@ -359,8 +359,8 @@ impl Graph {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges the complete jobs that a list shows now, however many; its offset, limit and
-    /// cursor do not matter. Returns when all of them are purged, durably: in commits of at
+    /// Purges all complete jobs that match a list now, however many. The list may have
+    /// filters only: an offset, a limit, a cursor, an order or a count is refused. Returns when all of them are purged, durably: in commits of at
     /// most 1024 jobs, between which other writes are carried out.
     ///
     /// # Cost
@@ -387,6 +387,7 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`] and of every write ([`Graph::submit`]);
+    /// [`Error::InvalidUse`] for a list with more than filters;
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
@@ -430,7 +431,7 @@ impl Graph {
     /// What [`Graph::purge`] would purge now; nothing is changed.
     ///
     /// # Errors
-    /// Those of [`Graph::list`].
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with more than filters.
     ///
     /// # Examples
     /// ```
@@ -458,11 +459,11 @@ impl Graph {
         mut list: List,
         mut each: impl FnMut(&[u64]) -> Result<()>,
     ) -> Result<bool> {
+        list.check_purge()?;
         if list.states != States::NONE && !list.states.has(State::Complete) {
             return Ok(false);
         }
         list.states = States::NONE.with(State::Complete);
-        (list.offset, list.cursor, list.count_total) = (0, None, false);
         let page = listing::whole(self, &list)?;
         let mut sequences = page.snapshot.selection.sequences().peekable();
         while sequences.peek().is_some() {

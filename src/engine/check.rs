@@ -17,6 +17,7 @@ use crate::engine::open::{load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::status::States;
 use crate::engine::survey::{self, Survey, check_pack};
 use crate::error::{Error, Result};
 use crate::index::folder::Wanted;
@@ -46,7 +47,13 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
             read_log(disk, survey.store, &files, &options, index, only)
         });
         let error = match read {
-            Ok(_) => None,
+            Ok(read) => {
+                let there = read.jobs();
+                for (number, graph) in survey.live().zip(&mut report.graphs) {
+                    graph.sound = there.get(&number).copied().unwrap_or(graph.sound);
+                }
+                None
+            }
             Err(Problem::Truth(error)) => Some(error),
             Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
@@ -223,10 +230,14 @@ impl Engine {
         }
         let graphs: Vec<_> = self.graphs.read().by_number.values().cloned().collect();
         for graph in graphs {
-            let (tail, ever, set_aside) = {
+            let (tail, there, set_aside) = {
                 let state = graph.state.read();
                 let set_aside = state.set_aside_in(|| 0..u64::MAX);
-                (state.tail.clone(), state.status.len(), set_aside)
+                (
+                    state.tail.clone(),
+                    state.status.total(States::ALL),
+                    set_aside,
+                )
             };
             let mut damaged = damaged.remove(&graph.number).unwrap_or(0);
             let mut reader = Reader::default();
@@ -242,7 +253,7 @@ impl Engine {
             report.graphs.push(GraphReport {
                 project_id: graph.project.clone(),
                 name: graph.name.clone(),
-                sound: ever.saturating_sub(damaged + set_aside),
+                sound: there.saturating_sub(damaged),
                 damaged,
                 set_aside,
             });

@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
@@ -31,8 +32,10 @@ use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
+use crate::storage::identity::LogEnd;
 use crate::storage::log::{AppendError, Appended, Log};
 use crate::storage::spare::Room;
 
@@ -71,6 +74,8 @@ impl Drop for FailOnUnwind<'_> {
 #[derive(Default)]
 struct Round {
     now_ms: u64,
+    /// The clocks at this commit. Imports set `now_ms` to their own times.
+    clock: ClockMark,
     answers: Vec<Result<Answer>>,
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
@@ -100,6 +105,15 @@ impl Committer {
             unsynced_since: None,
             changes_since_index: 0,
             called: Vec::new(),
+        }
+    }
+
+    /// Where the log ends.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        LogEnd {
+            epoch: self.log.active().header.epoch,
+            offset: self.log.end(),
+            lsn: self.log.next_lsn() - 1,
         }
     }
 
@@ -168,11 +182,14 @@ impl Committer {
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
+        let clock = engine.clock_mark();
         let mut round = Round {
-            now_ms: engine.now_ms(),
+            now_ms: clock.wall_ms,
+            clock,
             ..Round::default()
         };
         self.frame.clear();
+        self.frame.clock = clock;
         for action in actions {
             let answer = self.stage(engine, &mut round, action);
             round.answers.push(answer);
@@ -254,7 +271,7 @@ impl Committer {
     /// When what is written has to be synced, in interval mode.
     fn sync_due(&self, engine: &Engine) -> Option<Instant> {
         match engine.options.durability {
-            Durability::Interval(interval) => Some(self.unsynced_since? + interval),
+            Durability::Interval(interval) => Some(self.unsynced_since? + bounded(interval)),
             Durability::Synced => None,
         }
     }
@@ -591,11 +608,13 @@ impl Committer {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
+            age_shift_ms: round.clock.shift(round.now_ms),
             kind,
             extra: outcome.extra.clone(),
         });
         let finished = Finished {
             at_ms: round.now_ms,
+            age_ms: round.clock.age_at(round.now_ms),
             kind,
             boot: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
@@ -759,9 +778,9 @@ fn serve(engine: &Engine) {
         // In interval mode a commit made by a caller sets a new time to sync, so
         // this thread looks at least that often.
         let deadline = match engine.options.durability {
-            Durability::Interval(interval) => {
-                Some(due.unwrap_or_else(|| Instant::now() + interval.max(Duration::from_millis(1))))
-            }
+            Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
+                Instant::now() + bounded(interval).max(Duration::from_millis(1))
+            })),
             Durability::Synced => None,
         };
         if !engine.queue.wait_filled(deadline) {

@@ -180,7 +180,8 @@ fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool) -> Result<Pack> 
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
-    let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, last_lsn)?;
+    let writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, last_lsn)?;
+    let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();
     }
@@ -259,9 +260,10 @@ impl Events<'_, '_, '_> {
             Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 why,
                 jobs,
-            } => self.purged(lsn, (graph, time_ms, why), jobs),
+            } => self.purged(lsn, (graph, time_ms, age_shift_ms, why), jobs),
             Event::Forgotten {
                 graph, through_lsn, ..
             } => match self.engine.graph(graph) {
@@ -309,11 +311,12 @@ impl Events<'_, '_, '_> {
     /// even that where the packs say it. References to results go with the tombstones:
     /// their bounds are how far behind who deletes results may be, and what they cost
     /// stays bounded.
-    fn purged(&mut self, lsn: u64, head: (u32, u64, u8), jobs: &[u8]) -> Result<()> {
-        let (graph, time_ms, why) = head;
+    fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
+        let (graph, time_ms, age_shift_ms, why) = head;
         let whole = Event::Purged {
             graph,
             time_ms,
+            age_shift_ms,
             why,
             jobs,
         };
@@ -340,6 +343,7 @@ impl Events<'_, '_, '_> {
             false => self.keep(&Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 why,
                 jobs: &purged::pack(&left),
             }),

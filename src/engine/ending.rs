@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::commit::Committer;
 use crate::error::{Error, Result};
@@ -142,7 +143,7 @@ impl Engine {
     /// clean close, the threads, and the index. What hangs is left behind at the
     /// deadline.
     pub(crate) fn close(&self) -> Result<()> {
-        let deadline = Instant::now() + self.options.close_timeout;
+        let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
             let mut state = self.ending.change();
             match state.close {
@@ -249,13 +250,13 @@ impl Engine {
         committer.sync(self)?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
-        let end = LogEnd {
-            epoch: committer.log.active().header.epoch,
-            offset: committer.log.end(),
-            lsn: committer.log.next_lsn() - 1,
-        };
+        let end = committer.log_end();
         // The index is sealed once it is let go of; it may hang before.
-        let closed = Closed { end, index: None };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index: None,
+        };
         identity::write_closed(&*self.disk, self.store, &closed)?;
         Ok(end)
     }
@@ -301,7 +302,11 @@ impl Engine {
         if state.index_is_left_behind || state.close == Close::Done {
             return;
         }
-        let closed = Closed { end, index };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index,
+        };
         if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
             tracing::warn!(%error, "the index could not be sealed");
         }

@@ -29,8 +29,6 @@ const LAG: Duration = Duration::from_secs(1);
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
-    /// The time, by the clock that ages go by, as far as it is known.
-    pub(crate) time_ms: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
     pub(crate) named: HashMap<Vec<u8>, u64>,
     /// Graphs that have rows.
@@ -117,8 +115,6 @@ impl Engine {
             index: &*index,
             watch: &self.index_watch,
         };
-        let time_ms = self.retention.lock().clock.now_ms();
-        indexer.time_ms = time_ms.unwrap_or(indexer.time_ms);
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
@@ -231,7 +227,6 @@ impl Indexer {
         Indexer {
             store,
             applied_lsn: 0,
-            time_ms: 0,
             named: HashMap::new(),
             graphs: BTreeMap::new(),
             forgotten: HashMap::new(),
@@ -261,7 +256,6 @@ impl Indexer {
             },
             partial,
             boot: leaving.boot,
-            time_ms: self.time_ms,
             graphs: leaving.graphs_created,
             digest: if partial { 0 } else { self.digest() },
         };

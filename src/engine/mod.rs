@@ -78,7 +78,7 @@ use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
-use crate::engine::retention::Work;
+use crate::engine::retention::{AgeClock, Work};
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -87,7 +87,7 @@ use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::report::Repaired;
 use crate::storage::disk::Disk;
-use crate::storage::identity::StoreId;
+use crate::storage::identity::{Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
@@ -138,6 +138,8 @@ pub(crate) struct Engine {
     pub(crate) files: Mutex<()>,
     /// Packs that were replaced and may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
+    /// Taken last, and for a moment only.
+    pub(crate) clock: Mutex<AgeClock>,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -193,8 +195,8 @@ pub(crate) struct Truth {
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
-/// Packs, segments, and where the last segment ends.
-type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, u64);
+/// Packs, segments, and how they would be marked as closed.
+type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
 
 /// The threads, and how to call them.
 #[derive(Default)]
@@ -210,6 +212,7 @@ pub(crate) struct Parts {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
+    pub(crate) clock: AgeClock,
     pub(crate) recovered: Vec<Found>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
@@ -252,6 +255,7 @@ impl Engine {
             packing_problem: Mutex::default(),
             files: Mutex::default(),
             retired: Mutex::default(),
+            clock: Mutex::new(parts.clock),
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
@@ -352,8 +356,8 @@ impl Engine {
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
-            "the clock has leapt by more than a day since the store was last open, so nothing is \
-             purged by age; call confirm_clock once the clock is right"
+            "the store was closed for more than a day, or its clock jumped, so that time does not \
+             count for purging by age; call confirm_clock once the clock is right"
                 .to_owned()
         });
         match damage
@@ -405,15 +409,19 @@ impl Engine {
         bytes.map_err(|e| Error::io("look at", folder.path(), &e))
     }
 
-    /// The files of the log, and where the last of them ends, at a moment when all of it
-    /// is durable.
+    /// The files of the log, and how they would be marked as closed, at a moment when all
+    /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
         let mut committer = self.committer.lock();
         committer.sync(self)?;
         self.check_sound()?;
-        let end = committer.log.end();
+        let closed = Closed {
+            end: committer.log_end(),
+            clock: self.clock_mark(),
+            index: None,
+        };
         let truth = self.truth.read();
-        let files = (truth.packs.clone(), truth.segments.clone(), end);
+        let files = (truth.packs.clone(), truth.segments.clone(), closed);
         drop(truth);
         drop(committer);
         self.wake_committer_if_needed();

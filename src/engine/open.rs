@@ -5,6 +5,7 @@
 //! Promise: everything acknowledged is there again, or the open fails with an
 //! error that names the file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -17,6 +18,8 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::retention::AgeClock;
+use crate::engine::status::States;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
@@ -36,6 +39,7 @@ use crate::storage::names;
 use crate::storage::secret_keys;
 use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
+use crate::sync::time::Instant;
 use crate::sync::{channel, thread};
 
 /// Makes a store in memory.
@@ -149,9 +153,9 @@ pub(crate) fn assemble(
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
-    let known_ms = replay.known_ms();
+    let clock = AgeClock::begin(replay.clock, Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
-    let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
+    let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
     let sealed = settled.map_err(Problem::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
         if !truth
@@ -170,6 +174,7 @@ pub(crate) fn assemble(
             boot: replay.boot,
             time_ms,
         },
+        clock,
         recovered: found,
         graphs: replay.graphs,
         committer: Committer::new(log),
@@ -185,7 +190,7 @@ pub(crate) fn assemble(
         lock,
         disk,
     }));
-    engine.begin_ages(known_ms);
+    engine.begin_retention();
     Ok(engine)
 }
 
@@ -248,6 +253,16 @@ pub(crate) struct ReadLog {
     found: Vec<recover::Found>,
 }
 
+impl ReadLog {
+    /// How many jobs each graph has.
+    pub(crate) fn jobs(&self) -> BTreeMap<u32, u64> {
+        let graphs = self.replay.graphs.by_number.iter();
+        graphs
+            .map(|(&number, graph)| (number, graph.state.read().status.total(States::ALL)))
+            .collect()
+    }
+}
+
 /// Reads the whole log, on top of what the index holds.
 pub(crate) fn read_log(
     disk: &dyn Disk,
@@ -302,6 +317,9 @@ pub(crate) fn read_log(
             return Err(Error::damaged(last, 0, what).into());
         }
     }
+    // A store may have been open for long after its last write.
+    let at_close = files.closed.as_ref().map(|closed| closed.clock);
+    replay.clock = at_close.or(replay.clock);
     replay.check_whole(&last)?;
     replay.followed();
     let found = recover::find(&replay, options.recovery)?;
@@ -335,6 +353,7 @@ fn read_segment(
         replay.segment_event(lsn, &event, segment, end)
     })?;
     segment.note_frames(scanned.frames);
+    replay.clock = scanned.clock.or(replay.clock);
     replay.next_lsn = scanned.next_lsn;
     Ok(scanned.end)
 }
@@ -412,7 +431,6 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
-    indexer.time_ms = head.time_ms;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }

@@ -15,6 +15,7 @@ use crate::sync::time::Instant;
 use crate::engine::archiving;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk;
 use crate::storage::event::Event;
 use crate::storage::pack::Pack;
@@ -133,7 +134,8 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     let pack = if events.is_empty() {
         None
     } else {
-        let pack = write_pack(engine, segment.header.first_lsn, scanned.next_lsn, &events)?;
+        let range = (segment.header.first_lsn, scanned.next_lsn);
+        let pack = write_pack(engine, range, scanned.clock, &events)?;
         Some(Arc::new(pack))
     };
     {
@@ -158,11 +160,12 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
 
 fn write_pack(
     engine: &Engine,
-    first_lsn: u64,
-    next_lsn: u64,
+    (first_lsn, next_lsn): (u64, u64),
+    clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
-    let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
+    let writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
+    let mut writer = writer.at_clock(clock);
     let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
     let mut row: Option<(u32, u64, u64)> = None;
     for (_, event) in events {

@@ -148,7 +148,13 @@ impl<'r> Repair<'r> {
         }
         let store = self.survey.store;
         let (first_lsn, last_lsn) = (stretch.first_lsn, stretch.last_lsn);
-        let mut writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
+        let clock = match &stretch.source {
+            Source::Pack { pack, .. } => pack.clock,
+            Source::Segment(segment) => segment.frames.last().map(|frame| frame.clock),
+            _ => None,
+        };
+        let writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
+        let mut writer = writer.at_clock(clock);
         let bytes = match &stretch.source {
             Source::Segment(segment) => segment.read(self.disk)?,
             _ => Vec::new(),
@@ -368,7 +374,11 @@ impl<'r> Repair<'r> {
             ..closed.end
         };
         // The index goes, so nothing vouches for it.
-        let closed = Closed { end, index: None };
+        let closed = Closed {
+            end,
+            clock: closed.clock,
+            index: None,
+        };
         identity::write_closed(self.disk, self.survey.store, &closed)
     }
 }

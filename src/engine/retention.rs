@@ -3,7 +3,7 @@
 //! Owns: the steps of a purge, forgetting tombstones; what is due is in `due`. Must not
 //! know: how room comes back.
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
-//! that leaps makes nobody older.
+//! that jumps makes no job older.
 
 mod ages;
 mod due;
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::ages::{AgeClock, Ages, Leap};
+pub(crate) use self::ages::AgeClock;
+use self::ages::Ages;
 use self::due::Due;
 use self::late::{Found, Late};
 use crate::engine::Engine;
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::index::rows::DETAIL_JOBS;
 use crate::job::State;
 use crate::retention::{PurgeReason, Retention};
+use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
 use crate::sync::time::Instant;
@@ -45,10 +47,9 @@ const UNSAID: Duration = Duration::from_secs(3600);
 /// What retention knows beside the states.
 #[derive(Default)]
 pub(crate) struct Work {
-    pub(crate) clock: AgeClock,
     opened: Option<Instant>,
-    /// By graph; they hold for a policy and until the clock leaps.
-    ages: BTreeMap<u32, (Arc<Retention>, Leap, Ages)>,
+    /// By graph; they hold for a policy.
+    ages: BTreeMap<u32, (Arc<Retention>, Ages)>,
     /// Purges that have tombstones, by LSN.
     tombstones: BTreeMap<u64, Kept>,
     /// Whether those of earlier opens are among them.
@@ -64,20 +65,20 @@ pub(crate) struct Work {
 #[derive(Clone, Copy)]
 struct Kept {
     graph: u32,
-    /// By the clock that ages go by.
-    time_ms: u64,
+    /// The age clock at the purge.
+    age_ms: i64,
     jobs: u64,
 }
 
 impl Work {
     /// What is known of a graph's ages under this policy.
-    fn ages(&mut self, graph: u32, policy: &Arc<Retention>, leap: Leap) -> &mut Ages {
-        let new = || (policy.clone(), leap, Ages::default());
+    fn ages(&mut self, graph: u32, policy: &Arc<Retention>) -> &mut Ages {
+        let new = || (policy.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);
-        if known.0 != *policy || known.1 != leap {
+        if known.0 != *policy {
             *known = new();
         }
-        &mut known.2
+        &mut known.1
     }
 }
 
@@ -94,7 +95,6 @@ pub(crate) fn step(engine: &Engine) -> bool {
         work.tombstones
             .retain(|_, kept| graphs.contains_key(&kept.graph));
         work.late.keep(|number| graphs.contains_key(&number));
-        work.clock.see(engine.now_ms());
         let now = Instant::now();
         let open = work.opened.map(|at| now.saturating_duration_since(at));
         defaults = open
@@ -154,14 +154,8 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
         return Ok(false);
     }
     engine.look_up_tombstones()?;
-    let mut work = engine.retention.lock();
-    let now_ms = work.clock.now_ms();
-    if let Some(now_ms) = now_ms {
-        // One that lies ahead was written under a clock that had leapt.
-        for kept in work.tombstones.values_mut() {
-            kept.time_ms = kept.time_ms.min(now_ms);
-        }
-    }
+    let now_ms = engine.clock_mark().age_ms as i64;
+    let work = engine.retention.lock();
     let of_graph = || {
         work.tombstones
             .iter()
@@ -171,10 +165,8 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
     let first = of_graph().next().map(|(&lsn, _)| lsn);
     let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
     // Those before an old one are older still, whatever their times say.
-    let is_any_old = now_ms.is_some_and(|now_ms| {
-        let mut ages = of_graph().map(|(_, kept)| now_ms - kept.time_ms);
-        ages.any(|age| age > age_ms)
-    });
+    let mut ages = of_graph().map(|(_, kept)| now_ms.saturating_sub(kept.age_ms).max(0) as u64);
+    let is_any_old = ages.any(|age| age > age_ms);
     drop(work);
     let Some(lsn) = first.filter(|_| jobs > policy.tombstones || is_any_old) else {
         return Ok(false);
@@ -249,15 +241,15 @@ impl Engine {
         let Answer::Purged { lsn, jobs } = answer else {
             return Ok(0);
         };
-        let now_ms = self.now_ms();
+        let clock = self.clock_mark();
+        let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
-        work.last_purge_ms = Some(now_ms);
+        work.last_purge_ms = Some(clock.wall_ms);
         self.meters.purged.add(jobs);
         if jobs > 0 {
-            let time_ms = work.clock.now_ms().unwrap_or(now_ms);
             let kept = Kept {
                 graph: graph.number,
-                time_ms,
+                age_ms,
                 jobs,
             };
             work.tombstones.insert(lsn, kept);
@@ -364,6 +356,7 @@ impl Engine {
             if let &Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 jobs,
                 ..
             } = event
@@ -373,7 +366,7 @@ impl Engine {
                 if jobs > 0 {
                     let kept = Kept {
                         graph,
-                        time_ms,
+                        age_ms: shifted(time_ms, age_shift_ms),
                         jobs,
                     };
                     found.insert(lsn, kept);
@@ -405,16 +398,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins the clock that ages go by, with the last time that is known.
-    pub(crate) fn begin_ages(&self, known_ms: u64) {
-        let mut work = self.retention.lock();
-        work.clock = AgeClock::begin(known_ms, self.now_ms());
-        work.opened = Some(Instant::now());
+    /// The clocks now.
+    pub(crate) fn clock_mark(&self) -> ClockMark {
+        let wall_ms = self.now_ms();
+        self.clock.lock().read(Instant::now(), wall_ms)
     }
 
-    /// Believes the system's clock.
+    /// Notes when the store was opened: retention by default begins later.
+    pub(crate) fn begin_retention(&self) {
+        self.retention.lock().opened = Some(Instant::now());
+    }
+
+    /// Trusts the system's clock.
     pub(crate) fn confirm_clock(&self) {
-        self.retention.lock().clock.confirm(self.now_ms());
+        let wall_ms = self.now_ms();
+        self.clock.lock().confirm(Instant::now(), wall_ms);
         self.wake_packer();
     }
 
@@ -426,8 +424,7 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|p| p.shortest_age_ms().is_some())
         };
-        self.retention.lock().clock.is_doubted()
-            && self.graphs.read().by_number.values().any(is_of_age)
+        self.clock_mark().doubted_ms > 0 && self.graphs.read().by_number.values().any(is_of_age)
     }
 }
 
@@ -455,8 +452,7 @@ mod tests {
         {
             // At once: the background looks, too.
             let mut work = engine.retention.lock();
-            let leap = work.clock.now().unwrap().1;
-            work.ages(number, &Arc::new(Retention::new()), leap);
+            work.ages(number, &Arc::new(Retention::new()));
             work.late.note(number, Found::Over(Duration::ZERO), now);
             assert_eq!(kept(&work), [true; 3]);
         }
@@ -475,10 +471,10 @@ mod tests {
         graph.purge(List::new()).unwrap();
         let engine = graph.engine();
         let purged_days_ago = |days: u64| {
+            let now_ms = engine.clock_mark().age_ms as i64;
             let mut work = engine.retention.lock();
-            let now_ms = work.clock.now_ms().unwrap();
             for kept in work.tombstones.values_mut() {
-                kept.time_ms = now_ms - days * 24 * 3_600_000;
+                kept.age_ms = now_ms - days as i64 * 24 * 3_600_000;
             }
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();

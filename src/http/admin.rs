@@ -165,17 +165,25 @@ async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answ
 #[serde(deny_unknown_fields)]
 struct Backup {
     to: PathBuf,
+    /// Whether packs are shared by hard links.
+    #[serde(default)]
+    link: bool,
 }
 
 async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
     Query::parse(query.as_deref())?.end()?;
-    let Backup { to } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    let Backup { to, link } = document(body, r#"{"to":"/a/folder"}"#).await?;
     if !to.is_absolute() {
         let given = to.display().to_string();
         let remedy = "write it from / on: this process has another current folder";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
-    let backed_up = blocking(move || Ok::<_, Told>(shared.store.backup(&to)?));
+    let backed_up = blocking(move || -> Answer<_> {
+        Ok(match link {
+            true => shared.store.backup_linked(&to, |_| {})?,
+            false => shared.store.backup(&to)?,
+        })
+    });
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
     Ok(answer(done.to_string()))

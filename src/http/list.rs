@@ -79,7 +79,10 @@ impl Shared {
         id: String,
         query: Option<&str>,
     ) -> Result<Response, Failure> {
-        Query::parse(query)?.end()?;
+        let mut query = Query::parse(query)?;
+        // The service documents them for this path, too, where they select nothing.
+        query.page()?;
+        query.end()?;
         let state = self.with_graph(graph, move |graph| -> Result<_, Failure> {
             Ok(state_document(&one::<Failure>(&graph, &id)?))
         });

@@ -11,6 +11,7 @@ use crate::fingerprint::Fingerprint;
 use crate::storage::block::{
     Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len,
 };
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, Texts};
@@ -76,6 +77,7 @@ impl<'d> PackWriter<'d> {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
+                clock: None,
             },
             scratch: Scratch::default(),
             chunk: Vec::new(),
@@ -84,6 +86,12 @@ impl<'d> PackWriter<'d> {
             replaces: false,
             finished: false,
         })
+    }
+
+    /// Notes the clocks at the last event, if known.
+    pub(crate) fn at_clock(mut self, clock: Option<ClockMark>) -> PackWriter<'d> {
+        self.footer.clock = clock;
+        self
     }
 
     /// The pack takes the place of one of the same name, in one step.

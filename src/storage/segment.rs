@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::sync::{OnceLock, RwLock};
 
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::frame::{
@@ -82,6 +83,8 @@ pub(crate) struct Scanned {
     /// The byte behind the last frame.
     pub(crate) end: u64,
     pub(crate) next_lsn: u64,
+    /// The clocks of the last frame.
+    pub(crate) clock: Option<ClockMark>,
     /// First LSN and place of every frame.
     pub(crate) frames: Vec<(u64, u64)>,
 }
@@ -298,8 +301,9 @@ impl Segment {
         end: Option<u64>,
         mut each: impl FnMut(u64, Event<'b>, u64) -> Result<(), E>,
     ) -> Result<Scanned, E> {
-        let mut frames = Vec::new();
+        let (mut frames, mut clock) = (Vec::new(), None);
         let (end, next_lsn) = self.scan::<E>(bytes, end, |at, frame| {
+            clock = Some(frame.clock);
             frames.push((frame.first_lsn, at));
             let payload_at = at + HEADER_BYTES as u64;
             let whole = frame
@@ -312,6 +316,7 @@ impl Segment {
         Ok(Scanned {
             end,
             next_lsn,
+            clock,
             frames,
         })
     }

@@ -10,10 +10,14 @@ use crate::storage::disk::{self, Disk};
 
 /// Makes a text durable, in place of the one that had the name.
 pub(super) fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
-    let crc = crc32fast::hash(text.as_bytes());
-    let content = format!("{text}crc {crc:08x}\n");
-    disk::write_whole(disk, name, content.as_bytes())
+    disk::write_whole(disk, name, sealed(text).as_bytes())
         .map_err(|e| Error::io("write", disk.path(name), &e))
+}
+
+/// A text with its checksum, as it stands in a file.
+pub(super) fn sealed(text: &str) -> String {
+    let crc = crc32fast::hash(text.as_bytes());
+    format!("{text}crc {crc:08x}\n")
 }
 
 /// The text without its checksum; `None` when there is none of the name.

@@ -8,8 +8,9 @@ use jobstore::OutcomeKind;
 
 use crate::access::{self, Ending};
 use crate::output;
-use crate::place::{self, GraphChoice, Place};
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
+use crate::short_id;
 
 const AFTER_HELP: &str = "\
 For a running job that nobody works on. Where the engine still does, its own
@@ -77,7 +78,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     let access = access::open(place)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (id, _) = place::job(&*access, &graph, &arguments.id)?;
+    let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let ending = Ending {
         kind,
         code: &arguments.code,

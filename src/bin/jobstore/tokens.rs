@@ -5,10 +5,11 @@
 //! comparison takes tells nothing of a token.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::bounded;
 use crate::output::counted;
 use crate::problem::Problem;
 
@@ -47,9 +48,14 @@ impl Tokens {
                 format!("chmod 600 {name}, and give out new tokens if others were there"),
             ));
         }
-        let mut text = String::new();
-        let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|e| failed(&e))?;
+        let read = bounded::read_to_string(file, FILE_BYTES_MAX);
+        let text = read.map_err(|e| match e.kind() {
+            io::ErrorKind::FileTooLarge => Problem::usage(
+                format!("{} has {e}", path.display()),
+                "remove the tokens that are no longer used",
+            ),
+            _ => failed(&e),
+        })?;
         Tokens::parse(&text).map_err(|what| {
             Problem::usage(
                 format!("{}: {what}", path.display()),

@@ -331,10 +331,17 @@ impl Access for Folder {
         Ok(done.jobs)
     }
 
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
-        let done = self
-            .store
-            .backup_with(to, |done| progress(done.bytes, done.of))?;
+    fn backup(
+        &self,
+        to: &Path,
+        links: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, u64), Problem> {
+        let progress = |done: jobstore::BackedUp| progress(done.bytes, done.of);
+        let done = match links {
+            true => self.store.backup_linked(to, progress)?,
+            false => self.store.backup_with(to, progress)?,
+        };
         Ok((done.bytes, done.linked_bytes))
     }
 

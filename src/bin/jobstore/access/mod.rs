@@ -196,9 +196,14 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem>;
 
-    /// Copies the store; says how many bytes the copy has, and how many of them it
-    /// shares.
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem>;
+    /// Copies the store, with hard links if wanted. Returns how many bytes the copy has, and
+    /// how many of them it shares.
+    fn backup(
+        &self,
+        to: &Path,
+        links: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, u64), Problem>;
 
     /// The store's numbers, as the library has them in JSON.
     fn stats(&self) -> Result<String, Problem>;
