@@ -40,8 +40,8 @@ use crate::operations::Op;
 use crate::report::Report;
 use crate::setup::Setup;
 
-const USAGE: &str = "life [--seed N] [--seeds A..B] [--steps N] [--seconds N] [--threads N] \
-                     [--skip CHECK]... [--only N,N,..] [--shrink] [--trace] [--keep-going] [--real [--scenario NAME]]";
+const USAGE: &str = "life [--seed N] [--seeds A..B] [--random] [--steps N] [--seconds N] [--threads N] \
+                     [--skip CHECK]... [--without OPERATION]... [--only N,N,..] [--shrink] [--trace] [--keep-going] [--real [--scenario NAME]]";
 /// A step that takes longer than this hangs.
 const STEP_SECONDS: u64 = 120;
 
@@ -51,6 +51,8 @@ const SLOW_SECONDS: u64 = 5;
 struct Asked {
     /// Of the operations drawn, only these.
     only: Option<Vec<usize>>,
+    /// Operations that are left out.
+    without: BTreeSet<String>,
     /// On real directories.
     real: bool,
     scenario: Option<String>,
@@ -192,6 +194,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
     if let Some(only) = &asked.only {
         ops = only.iter().filter_map(|&n| ops.get(n).cloned()).collect();
     }
+    ops.retain(|op| !asked.without.contains(op.name()));
     let failure = match live(asked, (seed, &setup), &ops, beat, &mut report) {
         Ok(()) => return (report, None),
         Err(failure) => failure,
@@ -205,6 +208,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
             .skip
             .iter()
             .map(|s| format!(" --skip {s}"))
+            .chain(asked.without.iter().map(|s| format!(" --without {s}")))
             .collect::<String>()
     );
     if asked.shrink {
@@ -340,6 +344,7 @@ fn live_for_real(asked: &Asked) {
 fn parse() -> Asked {
     let mut asked = Asked {
         only: None,
+        without: BTreeSet::new(),
         real: false,
         scenario: None,
         seeds: 1..u64::MAX,
@@ -372,6 +377,13 @@ fn parse() -> Asked {
                 asked.seeds = number(from.to_owned())..number(to.to_owned());
                 bounded = true;
             }
+            "--random" => {
+                let now = std::time::SystemTime::now();
+                let since = now.duration_since(std::time::UNIX_EPOCH);
+                let seed = since.map_or(1, |since| since.as_nanos() as u64 >> 10);
+                println!("seeds from {seed}");
+                asked.seeds = seed..u64::MAX;
+            }
             "--steps" => asked.steps = number(value()) as usize,
             "--seconds" => {
                 asked.deadline = Some(Instant::now() + Duration::from_secs(number(value())));
@@ -380,6 +392,7 @@ fn parse() -> Asked {
             "--threads" => asked.threads = number(value()).max(1),
             "--skip" => drop(asked.skip.insert(value())),
             "--shrink" => asked.shrink = true,
+            "--without" => drop(asked.without.insert(value())),
             "--only" => {
                 let numbers = value();
                 let numbers = numbers.split(',').map(|n| number(n.to_owned()) as usize);
