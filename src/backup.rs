@@ -5,7 +5,7 @@
 //! when the call returns, and opens as a store; the store that it is of is not touched.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -41,8 +41,7 @@ impl JobStore {
     /// recovered as after a crash, and its index is rebuilt.
     ///
     /// The copy shares no file with the store, so nothing that happens to one reaches the
-    /// other. (On file systems that can, such as Btrfs and XFS, copied files share their
-    /// blocks until one changes.) [`JobStore::backup_linked`] takes less time and space.
+    /// other. [`JobStore::backup_linked`] takes less time and space.
     ///
     /// Both are the same store to ids, and to cursors and positions that were given out
     /// before the call. From there they go their own ways: one refuses, for ever, what the
@@ -52,7 +51,7 @@ impl JobStore {
     ///
     /// # Cost
     /// Commits wait for one sync and a look at what files there are. The copy takes as much
-    /// space as the log. Each pack is open until it is copied.
+    /// space as the log.
     ///
     /// # Errors
     /// [`Error::NotEmpty`] for a folder that holds something; [`Error::InvalidUse`] for a
@@ -140,7 +139,8 @@ impl JobStore {
     ) -> Result<BackedUp> {
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
-        engine.check_writable()?;
+        engine.check_open()?;
+        engine.check_sound()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
                 what: "a store in memory has no files to back up; export its graphs",
@@ -214,6 +214,7 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         // Packs keep their names as long as this is held.
         let files = self.engine.files.lock();
+        self.engine.check_files()?;
         let (packs, segments, closed) = self.engine.at_rest()?;
         let end = closed.end.offset;
         let packed: u64 = packs.iter().map(|pack| pack.bytes).sum();
@@ -227,25 +228,24 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
             ends.push(end_of(n).map_err(|e| Error::io("read", &segment.path, &e))?);
         }
         self.done.of = packed + ends.iter().sum::<u64>();
-        let mut copied = Vec::new();
+        let mut to_copy = Vec::new();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            if self.links && fs::hard_link(&pack.path, &to).is_ok() {
+            // Beside a reader, another file may have the pack's name by now.
+            let links = self.links && !self.engine.read_only;
+            if links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
                 self.made.push(to);
                 self.done.bytes += pack.bytes;
                 self.done.linked_bytes += pack.bytes;
                 (self.progress)(self.done);
-                continue;
-            }
-            match File::open(&pack.path) {
-                // What is open can still be read when another file has replaced it.
-                Ok(file) => copied.push((pack, file)),
-                Err(_) => self.copy(&*pack.file, pack.bytes, &pack.name, &pack.path)?,
+            } else {
+                to_copy.push(pack);
             }
         }
         drop(files);
-        for (pack, file) in copied {
-            self.copy_file(&file, pack.bytes, &pack.name, &pack.path)?;
+        // They can be read to the end, also if others replace them meanwhile.
+        for pack in to_copy {
+            self.copy(&*pack.file, pack.bytes, &pack.name, &pack.path)?;
         }
         for (segment, end) in segments.iter().zip(ends) {
             let name = names::segment(segment.header.epoch);
@@ -284,26 +284,6 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
         file.set_permissions(Permissions::from_mode(0o600))
             .map_err(|e| failed(&e))?;
         Ok(file)
-    }
-
-    /// Copies a file that is open, within the kernel if it can.
-    fn copy_file(&mut self, from: &File, bytes: u64, name: &str, path: &Path) -> Result<()> {
-        let mut file = self.create(name)?;
-        let to = self.dir.join(name);
-        let mut at = 0;
-        while at < bytes {
-            let step = (bytes - at).min(COPY_BYTES);
-            let copied = io::copy(&mut from.take(step), &mut file)
-                .map_err(|e| Error::io("write", &to, &e))?;
-            if copied < step {
-                let what = "it ends earlier than it did";
-                return Err(Error::damaged(path, at + copied, what));
-            }
-            at += step;
-            self.done.bytes += step;
-            (self.progress)(self.done);
-        }
-        file.sync_all().map_err(|e| Error::io("write", &to, &e))
     }
 
     /// Copies one of the small texts, if it is there.

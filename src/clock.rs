@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells the store what time it is; tests bring their own.
 ///
+/// If it panics, no call of the store does: times continue from what it last said, and
+/// [`Health::Degraded`](crate::Health::Degraded) reports it until it answers again.
+///
 /// # Examples
 /// ```
 /// use std::time::{Duration, SystemTime};

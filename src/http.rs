@@ -47,6 +47,7 @@
 //!
 //! [axum]: https://docs.rs/axum
 
+mod acts;
 mod admin;
 mod answer;
 mod around;

@@ -570,7 +570,8 @@ impl List {
         self.limit.unwrap_or(PAGE_JOBS_MAX)
     }
 
-    /// Refuses what a purge would ignore: it takes all jobs that match.
+    /// Refuses what a purge would ignore: it takes all jobs that match. The order counts if
+    /// [`List::on_progress`] stops the search.
     pub(crate) fn check_purge(&self) -> Result<()> {
         refuse(&[
             (
@@ -589,10 +590,6 @@ impl List {
             (
                 self.cursor.is_some(),
                 "a purge takes no cursor: it purges all jobs that match; leave out List::cursor",
-            ),
-            (
-                self.newest_first,
-                "a purge takes no order; leave out List::newest_first",
             ),
             (
                 self.count_total,

@@ -27,7 +27,7 @@ pub use self::index::Index;
 pub(crate) use self::random::fill;
 pub use self::random::seed as seed_random;
 
-use crate::engine::open::{IndexHome, assemble};
+use crate::engine::open::{self as opening, IndexHome, assemble};
 use crate::engine::{Engine, Handle, check, packing};
 use crate::error::{Error, Result};
 use crate::index::Index as IndexSeam;
@@ -110,13 +110,26 @@ fn open_once(options: Options, disk: &Disk, index: &Index) -> Result<Arc<Engine>
     assemble(options, disk.mount(), None, IndexHome::Memory(&home))
 }
 
+/// Opens the store on a disk to be read only, in the place of no other process.
+///
+/// # Errors
+/// Those of [`Options::open`].
+pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
+    options.check()?;
+    let options = options.read_only(true).page_threads(1);
+    let engine = opening::open_read_only(options, disk.mount_beside())?;
+    Ok(JobStore {
+        handle: Arc::new(Handle { engine }),
+    })
+}
+
 /// Takes a step of the store's background work.
 pub fn step(store: &JobStore, step: Step) {
     let engine = store.engine();
     match step {
         Step::Commit => commit_queued(engine),
         Step::Sync => {
-            let mut committer = engine.committer.lock();
+            let mut committer = engine.hold_committer();
             // What fails is noted in the store's health.
             committer.sync(engine).ok();
         }
@@ -128,8 +141,9 @@ pub fn step(store: &JobStore, step: Step) {
 
 fn commit_queued(engine: &Engine) {
     loop {
-        let mut committer = engine.committer.lock();
-        let answers = committer.round(engine);
+        let now = engine.options.clock.read();
+        let mut committer = engine.hold_committer();
+        let answers = committer.round(engine, now);
         drop(committer);
         match answers {
             Some(answers) => answers.give(engine),
@@ -143,8 +157,9 @@ fn commit_queued(engine: &Engine) {
 pub(crate) fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
     for engine in engines.iter().filter_map(Weak::upgrade) {
-        if let Some(mut committer) = engine.committer.try_lock() {
-            while let Some(answers) = committer.round(&engine) {
+        let now = engine.options.clock.read();
+        if let Some(mut committer) = engine.try_hold_committer() {
+            while let Some(answers) = committer.round(&engine, now) {
                 answers.give(&engine);
             }
         }

@@ -29,13 +29,15 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] when a
+    /// waits: [`Error::GraphDropped`], [`Error::Closed`], [`Error::OpenedReadOnly`] in a
+    /// store where nothing changes, and [`Error::ReadOnly`] when a
     /// failed write means that no job ends any more before the store is reopened.
     ///
     /// [`Error::UnknownJob`]: crate::Error::UnknownJob
     /// [`Error::JobPurged`]: crate::Error::JobPurged
     /// [`Error::GraphDropped`]: crate::Error::GraphDropped
     /// [`Error::Closed`]: crate::Error::Closed
+    /// [`Error::OpenedReadOnly`]: crate::Error::OpenedReadOnly
     /// [`Error::ReadOnly`]: crate::Error::ReadOnly
     ///
     /// # Examples
@@ -131,6 +133,7 @@ impl Waiting {
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Job>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            self.graph.engine().check_process()?;
             let waiter = self.listed();
             if let Some(ended) = self.look() {
                 return ended.map(Some);
@@ -150,6 +153,9 @@ impl Waiting {
     }
 
     fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
         if let Some(waiter) = self.waiter.take() {
             let mut state = self.graph.core.state.write();
             state.waiters.remove(self.sequence, &waiter);
@@ -165,7 +171,11 @@ impl Waiting {
         }
         match self.graph.core.state.read().status.get(self.sequence) {
             Some(State::Complete) | None => {}
-            Some(_) => return engine.check_sound().err().map(Err),
+            // Nothing takes it there where no more is written.
+            Some(_) => {
+                let checked = engine.check_not_read_only();
+                return checked.and_then(|()| engine.check_sound()).err().map(Err);
+            }
         }
         let job = engine.job(&self.graph.core, self.sequence);
         let purged = || self.graph.not_there(&self.id);
@@ -178,6 +188,9 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Job>> {
         loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
             let waiter = self.listed();
             if let Some(ended) = self.look() {
                 return Poll::Ready(ended);

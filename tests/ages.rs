@@ -308,6 +308,27 @@ fn a_backup_that_is_restored_later_purges_nothing_until_the_clock_is_confirmed()
 }
 
 #[test]
+fn a_confirmation_survives_a_crash() {
+    let (root, dir) = home();
+    let wall = Wall::at(NOW);
+    let (store, movie) = open(&dir, &wall);
+    finish(&movie, 0..10);
+    store.close().unwrap();
+    drop((store, movie));
+    wall.set(NOW + 40 * DAY);
+    let (store, movie) = open(&dir, &wall);
+    store.confirm_clock().unwrap();
+    // What a crash leaves.
+    let crashed = root.path().join("crashed");
+    common::copy_folder(&dir, &crashed);
+    drop((store, movie));
+    let (store, movie) = open(&crashed, &wall);
+    assert!(!format!("{:?}", store.health()).contains("clock"));
+    apply(&store, &movie, days(30));
+    wait("all are old", || complete(&movie) == 0);
+}
+
+#[test]
 fn a_doubt_outlives_a_restart_and_ends_when_the_clock_is_set_back() {
     let (_root, dir) = home();
     let wall = Wall::at(NOW);

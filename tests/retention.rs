@@ -719,7 +719,6 @@ fn a_purge_refuses_what_it_would_ignore() {
         ("offset", List::new().offset(10)),
         ("cursor", List::new().cursor(&cursor)),
         ("count_total", List::new().count_total()),
-        ("newest_first", List::new().newest_first()),
     ] {
         for error in [
             movie.purge(list.clone()).unwrap_err(),

@@ -183,12 +183,12 @@ impl Engine {
     /// Looks an open store over, as it is now.
     pub(crate) fn scrub(&self) -> Result<Report> {
         self.check_open()?;
+        let removed = self.check_files().err();
         let (active, end, next_lsn) = {
-            let committer = self.committer.lock();
+            let committer = self.hold_committer();
             let log = &committer.log;
             (log.active().clone(), log.end(), log.next_lsn())
         };
-        self.wake_committer_if_needed();
         let (packs, segments) = {
             let truth = self.truth.read();
             (truth.packs.clone(), truth.segments.clone())
@@ -204,6 +204,11 @@ impl Engine {
             files: (packs.len() + segments.len()) as u64,
             ..Report::default()
         };
+        if let Some(Error::Removed { path, .. }) = removed {
+            let what = "it was deleted, moved or replaced while the store was open";
+            let removed = Error::damaged(path, 0, what);
+            report.damage.push(Damage::of(&removed, 0, 0)?);
+        }
         let mut damaged: BTreeMap<u32, u64> = BTreeMap::new();
         for pack in &packs {
             report.bytes += pack.bytes;
@@ -311,19 +316,20 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 
 /// Looks over the store in a folder, and tells how far it has come.
 pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
-    let of = log_bytes(&disk)?;
-    let mut done = Verified { bytes: 0, of };
-    progress(done);
-    let (_, report) = look(&disk, &mut |bytes| {
-        // What is damaged may be read twice.
-        done.bytes = (done.bytes + bytes).min(of);
+    folder::read_at_rest(path, |disk| {
+        let of = log_bytes(&disk)?;
+        let mut done = Verified { bytes: 0, of };
         progress(done);
-        Ok(())
-    })?;
-    done.bytes = of;
-    progress(done);
-    Ok(report)
+        let (_, report) = look(&disk, &mut |bytes| {
+            // What is damaged may be read twice.
+            done.bytes = (done.bytes + bytes).min(of);
+            progress(done);
+            Ok(())
+        })?;
+        done.bytes = of;
+        progress(done);
+        Ok(report)
+    })
 }
 
 /// Bytes of the log's files.
@@ -341,6 +347,6 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 
 /// Repairs the store in a folder.
 pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::AndChange)?;
-    repair(&disk, &|wanted| folder::index_at_rest(path, wanted))
+    let (disk, folder, _lock) = folder::folder_at_rest(path)?;
+    repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
 }

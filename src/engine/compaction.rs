@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::engine::Engine;
@@ -28,9 +28,10 @@ use crate::storage::purged::{self, PurgedJob};
 use crate::storage::revocable::Revocable;
 use crate::sync::time::Instant;
 
-/// A pack that was replaced, which pages may still read.
+/// A pack that was replaced, which pages may still read. Its file is closed with the last of
+/// them.
 pub(crate) struct Retired {
-    file: Arc<Revocable>,
+    file: Weak<Revocable>,
     since: Instant,
 }
 
@@ -39,12 +40,14 @@ impl Engine {
     pub(crate) fn expire_retired(&self, now: Instant) {
         let lifetime = self.options.page_lifetime;
         self.retired.lock().retain(|retired| {
-            let is_read = Arc::strong_count(&retired.file) > 1;
-            if is_read && now.saturating_duration_since(retired.since) >= lifetime {
-                retired.file.revoke();
+            let Some(file) = retired.file.upgrade() else {
+                return false;
+            };
+            if now.saturating_duration_since(retired.since) >= lifetime {
+                file.revoke();
                 return false;
             }
-            is_read
+            true
         });
     }
 }
@@ -53,7 +56,7 @@ impl Engine {
     /// For how long the eldest page has kept a file that was replaced.
     pub(crate) fn oldest_pin(&self, now: Instant) -> Option<Duration> {
         let retired = self.retired.lock();
-        let pinned = retired.iter().filter(|r| Arc::strong_count(&r.file) > 1);
+        let pinned = retired.iter().filter(|r| r.file.strong_count() > 0);
         pinned.map(|r| now.saturating_duration_since(r.since)).max()
     }
 }
@@ -139,7 +142,7 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         .retired
         .lock()
         .extend(packs.iter().map(|pack| Retired {
-            file: pack.file.clone(),
+            file: Arc::downgrade(&pack.file),
             since,
         }));
     for pack in packs.iter().filter(|pack| pack.name != rewritten.name) {
@@ -276,6 +279,8 @@ impl Events<'_, '_, '_> {
                 }),
             },
             Event::Erased { count } => self.erase(count),
+            // A pack has the clocks in its footer.
+            Event::Clock => self.erase(1),
             _ => self.keep(event),
         }
     }

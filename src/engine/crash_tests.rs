@@ -17,11 +17,14 @@
 //!   a close ends in time.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
+//! - `descriptors`: few files can be open. A store of many files is read, opened, packed
+//!   and repaired all the same, and the lack of descriptors is taken for nothing else.
 //! - `late_index`: the index ends in the middle of what was packed since.
 //! - `old_details`: the index brings back rows as they were before.
 
 mod client;
 mod damage;
+mod descriptors;
 mod failing_calls;
 mod full_disk;
 mod held_syncs;

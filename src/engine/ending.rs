@@ -22,6 +22,9 @@ pub(crate) enum Worker {
     Committer,
     Packer,
     Indexer,
+    /// With the feature `archive`.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code))]
+    Archiver,
 }
 
 impl Worker {
@@ -30,6 +33,7 @@ impl Worker {
             Worker::Committer => "jobstore-commit",
             Worker::Packer => "jobstore-pack",
             Worker::Indexer => "jobstore-index",
+            Worker::Archiver => "jobstore-purge",
         }
     }
 }
@@ -44,7 +48,7 @@ pub(crate) struct Ending {
 #[derive(Default)]
 struct State {
     close: Close,
-    running: [bool; 3],
+    running: [bool; 4],
     /// Where the log was ended, once it was.
     log: Option<Result<LogEnd>>,
     /// How the whole close went, for those that waited for it.
@@ -59,6 +63,8 @@ enum Close {
     NotBegun,
     /// Until then.
     Begun(Instant),
+    /// It gave up: the folder is still held, and another close tries again.
+    Stuck,
     Done,
 }
 
@@ -133,7 +139,7 @@ impl Ending {
     fn deadline(&self) -> Option<Instant> {
         match self.state.lock().close {
             Close::Begun(deadline) => Some(deadline),
-            Close::NotBegun | Close::Done => None,
+            Close::NotBegun | Close::Stuck | Close::Done => None,
         }
     }
 }
@@ -143,14 +149,15 @@ impl Engine {
     /// clean close, the threads, and the index. What hangs is left behind at the
     /// deadline.
     pub(crate) fn close(&self) -> Result<()> {
+        self.check_process()?;
         let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
             let mut state = self.ending.change();
             match state.close {
-                Close::NotBegun => state.close = Close::Begun(deadline),
+                Close::NotBegun | Close::Stuck => state.close = Close::Begun(deadline),
                 Close::Begun(_) => {
                     drop(state);
-                    let is_over = |state: &State| state.close == Close::Done;
+                    let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
                     return match self.ending.wait(Some(deadline), is_over) {
                         true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
                         false => Err(close_stuck("another call that closes it")),
@@ -159,11 +166,28 @@ impl Engine {
                 Close::Done => return Ok(()),
             }
         }
-        let ended = self.close_until(deadline);
+        let ended = match self.read_only {
+            true => {
+                self.end_reads();
+                Ok(())
+            }
+            false => self.close_until(deadline),
+        };
         let mut state = self.ending.change();
         state.ended = Some(ended.clone());
-        state.close = Close::Done;
+        state.close = match ended {
+            Err(Error::CloseStuck { .. }) => Close::Stuck,
+            _ => Close::Done,
+        };
         ended
+    }
+
+    /// Ends a store that was only read: there is nothing to write or to wait for.
+    fn end_reads(&self) {
+        self.set_closed();
+        self.queue.close();
+        self.call_all_waiters();
+        self.index.write().take();
     }
 
     fn close_until(&self, deadline: Instant) -> Result<()> {
@@ -194,6 +218,12 @@ impl Engine {
                 writing.push(worker.name());
             }
         }
+        if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
+            // It writes to the store by commits alone, and those are refused by now.
+            tracing::error!(
+                "an archive does not answer; its thread is left behind, and the next open                  finishes its file"
+            );
+        }
         let log = self.ending.log();
         if self.ending.wait_ended(Worker::Indexer, deadline) {
             // The same here.
@@ -208,14 +238,19 @@ impl Engine {
             if !self.ending.is_running(worker) {
                 // It is at its very end, and has said itself if it panicked.
                 thread.join().ok();
+            } else {
+                self.keep_thread(worker, thread);
             }
         }
         let Some(log) = log.filter(|_| writing.is_empty()) else {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
+        // After the last that is written.
+        let files = self.check_files();
         self.let_go();
         log?;
+        files?;
         if index_is_stuck {
             let what = match self.index_watch.busy(Instant::now()) {
                 Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
@@ -229,8 +264,9 @@ impl Engine {
     /// Carries out what is queued and ends the log, once.
     pub(crate) fn end_log(&self) {
         loop {
-            let mut committer = self.committer.lock();
-            match committer.round(self) {
+            let now = self.options.clock.read();
+            let mut committer = self.hold_committer();
+            match committer.round(self, now) {
                 Some(answers) => {
                     drop(committer);
                     answers.give(self);
@@ -248,6 +284,7 @@ impl Engine {
 
     fn write_end(&self, committer: &mut Committer) -> Result<LogEnd> {
         committer.sync(self)?;
+        self.check_files()?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
         let end = committer.log_end();

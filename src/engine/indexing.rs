@@ -102,7 +102,7 @@ impl Engine {
     /// Writes to the index what it does not hold yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
-        if !self.index_is_sound() {
+        if !self.index_is_sound() || self.check_files().is_err() {
             return;
         }
         let Some((leaving, lag)) = self.take_leaving(&indexer) else {
@@ -118,6 +118,9 @@ impl Engine {
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
+                if let Some(folder) = &self.index_folder {
+                    folder.restrict();
+                }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
             // What was to leave stays in memory, so all reads go on.
@@ -130,20 +133,17 @@ impl Engine {
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
     fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
-        let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
+        (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
             (
                 Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
                 lag,
             )
-        });
-        drop(committer);
-        self.wake_committer_if_needed();
-        leaving
+        })
     }
 }
 
@@ -390,7 +390,7 @@ impl ChunkRows {
         let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
-            let mut row = details::read_alone(index, graph, group)?;
+            let mut row = details::read(index, graph, group)?;
             for sequence in sequences {
                 let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
                 detail.merge(&changes[sequence]);

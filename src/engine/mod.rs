@@ -26,7 +26,9 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
+pub(crate) mod held;
 pub(crate) mod history;
+pub(crate) mod holder;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -36,6 +38,7 @@ pub(crate) mod lookup;
 pub(crate) mod meters;
 pub(crate) mod open;
 pub(crate) mod packing;
+pub(crate) mod presence;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod recover;
@@ -48,6 +51,7 @@ pub(crate) mod survey;
 pub(crate) mod texts;
 pub(crate) mod tombstones;
 pub(crate) mod waiting;
+pub(crate) mod wakers;
 pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -76,6 +80,7 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
+use crate::engine::presence::Fixed;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
 use crate::engine::retention::{AgeClock, Work};
@@ -101,6 +106,8 @@ const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Nothing is written, and no thread works.
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     /// By the LSN of an earlier opening that was asked for: that of the next one.
@@ -111,9 +118,8 @@ pub(crate) struct Engine {
     pub(crate) repaired: OnceLock<Repaired>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    /// Held by whoever commits, and while anything else needs commits to stand
-    /// still.
-    pub(crate) committer: Mutex<Committer>,
+    /// See [`held`].
+    committer: held::Home,
     /// Whoever has a graph's state may ask for it, and not the other way round.
     pub(crate) truth: RwLock<Arc<Truth>>,
     pub(crate) ids: ForeignIds,
@@ -122,10 +128,14 @@ pub(crate) struct Engine {
     /// Gone once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where it is on disk.
-    index_folder: Option<IndexFolder>,
+    pub(crate) index_folder: Option<IndexFolder>,
     index_fault: OnceLock<Arc<str>>,
     /// Why no more writes are taken, and since when.
     failure: OnceLock<(Arc<str>, SystemTime)>,
+    /// The process that has it open.
+    pub(crate) opener: u32,
+    /// The files that stay as they are.
+    pub(crate) fixed: OnceLock<Vec<Fixed>>,
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
@@ -140,6 +150,8 @@ pub(crate) struct Engine {
     pub(crate) retired: Mutex<Vec<Retired>>,
     /// Taken last, and for a moment only.
     pub(crate) clock: Mutex<AgeClock>,
+    /// The age clock in the last frame of this open.
+    pub(crate) recorded_age_ms: AtomicU64,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -154,7 +166,7 @@ pub(crate) struct Engine {
     #[cfg(feature = "http")]
     pub(crate) control: crate::http::control::Slot,
     /// Holds the store's lock; let go of at the end.
-    lock: Mutex<Option<StoreLock>>,
+    pub(crate) lock: Mutex<Option<StoreLock>>,
 }
 
 /// The graphs of the store.
@@ -203,6 +215,8 @@ type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
+    /// With the feature `archive`.
+    pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -210,6 +224,7 @@ pub(crate) struct Background {
 pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     pub(crate) clock: AgeClock,
@@ -229,17 +244,22 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let queue = Queue::new(parts.options.queue_bytes_max);
+        if parts.read_only {
+            queue.refuse(Error::OpenedReadOnly);
+        }
         Engine {
-            queue: Queue::new(parts.options.queue_bytes_max),
+            queue,
             options: parts.options,
             disk: parts.disk,
+            read_only: parts.read_only,
             store: parts.store,
             opening: parts.opening,
             ends: Mutex::default(),
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
-            committer: Mutex::new(parts.committer),
+            committer: held::Home::new(parts.committer),
             truth: RwLock::new(Arc::new(parts.truth)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
@@ -248,6 +268,8 @@ impl Engine {
             index_folder: parts.index_folder,
             index_fault: OnceLock::new(),
             failure: OnceLock::new(),
+            opener: std::process::id(),
+            fixed: OnceLock::new(),
             closed: AtomicBool::new(false),
             ending: Arc::default(),
             index_watch: Watch::default(),
@@ -255,6 +277,7 @@ impl Engine {
             packing_problem: Mutex::default(),
             files: Mutex::default(),
             retired: Mutex::default(),
+            recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
             retention: Mutex::default(),
             meters: Meters::default(),
@@ -277,8 +300,9 @@ impl Engine {
         clock::to_ms(self.options.clock.now())
     }
 
-    /// Refuses calls to a closed store.
+    /// Refuses calls to a closed store, and those in a fork.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -288,7 +312,16 @@ impl Engine {
     /// Refuses writes to a store that cannot take them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_not_read_only()?;
         self.check_sound()
+    }
+
+    /// Refuses what changes something in a store that was opened to be read.
+    pub(crate) fn check_not_read_only(&self) -> Result<()> {
+        match self.read_only {
+            true => Err(Error::OpenedReadOnly),
+            false => Ok(()),
+        }
     }
 
     /// Refuses writes after one has failed, whether the store is closed or not.
@@ -303,8 +336,8 @@ impl Engine {
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
-        let now = || (why.to_string().into(), self.options.clock.now());
-        self.failure.get_or_init(now).0.clone()
+        let failure = (why.to_string().into(), self.options.clock.now());
+        self.failure.get_or_init(|| failure).0.clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow
@@ -332,6 +365,8 @@ impl Engine {
         if self.check_open().is_err() {
             return Health::Closed;
         }
+        // What it finds ends the writes.
+        self.check_files().ok();
         if let Some((why, since)) = self.failure.get() {
             let (why, since) = (why.clone(), *since);
             return Health::ReadOnly { why, since };
@@ -352,13 +387,18 @@ impl Engine {
             });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
-        let archive = self.archive_problem();
+        let archive = self.archive_problem(now);
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
             "the store was closed for more than a day, or its clock jumped, so that time does not \
              count for purging by age; call confirm_clock once the clock is right"
                 .to_owned()
+        });
+        let clock = clock.or_else(|| {
+            self.options.clock.panics().then(|| {
+                "the host's clock panics; times continue from what it last said".to_owned()
+            })
         });
         match damage
             .or(index)
@@ -378,15 +418,16 @@ impl Engine {
     fn exposure(&self) -> Option<String> {
         let mut known = self.exposure.lock();
         if known.is_some() {
-            *known = exposure::find(&self.disk.path(""));
+            let folder = self.index_folder.as_ref();
+            *known = folder.and_then(|folder| exposure::find(folder.place()));
         }
         known.clone()
     }
 
     /// Why jobs are not purged that are to be archived first.
-    fn archive_problem(&self) -> Option<String> {
+    fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
-        return archiving::problem(self);
+        return archiving::problem(self, _now);
         #[cfg(not(feature = "archive"))]
         None
     }
@@ -397,7 +438,7 @@ impl Engine {
         if crate::simulation::is_simulated(&self.disk.path("")) {
             return true;
         }
-        self.index_folder.is_some()
+        self.index_folder.is_some() || self.read_only
     }
 
     /// Bytes of the index's files; the engine that keeps them is not asked.
@@ -412,19 +453,22 @@ impl Engine {
     /// The files of the log, and how they would be marked as closed, at a moment when all
     /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
+        let mut end = committer.log_end();
+        // Of a store that is only read, the last segment is at its end.
+        let truth = self.truth.read();
+        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+            end.epoch = last.header.epoch;
+            end.offset = last.end().unwrap_or(end.offset);
+        }
         let closed = Closed {
-            end: committer.log_end(),
+            end,
             clock: self.clock_mark(),
             index: None,
         };
-        let truth = self.truth.read();
         let files = (truth.packs.clone(), truth.segments.clone(), closed);
-        drop(truth);
-        drop(committer);
-        self.wake_committer_if_needed();
         Ok(files)
     }
 
@@ -456,6 +500,7 @@ impl Engine {
     }
 
     pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
+        self.check_process()?;
         self.index.read().clone().ok_or(Error::Closed)
     }
 
@@ -465,12 +510,13 @@ impl Engine {
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {
-            let Some(mut committer) = self.committer.try_lock() else {
+            // The clock is the host's: it is read before anything is held.
+            let now = self.options.clock.read();
+            let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let answers = committer.round(self, now);
             drop(committer);
-            self.wake_committer_if_needed();
             match answers {
                 Some(answers) => answers.give(self),
                 None => break,
@@ -479,18 +525,12 @@ impl Engine {
         call.wait()
     }
 
-    /// To be called after the committer was let go of: a write that came meanwhile
-    /// found it taken and waits.
-    pub(crate) fn wake_committer_if_needed(&self) {
-        if !self.queue.is_empty() {
-            self.queue.wake_committer();
-        }
-    }
-
+    /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
-        if let Some(packer) = &self.background.lock().packer {
+        let background = self.background.lock();
+        for called in background.packer.iter().chain(&background.archiver) {
             // A full channel means that it is called already.
-            packer.try_send(()).ok();
+            called.try_send(()).ok();
         }
     }
 
@@ -513,7 +553,13 @@ impl Engine {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
+        background.archiver = None;
         std::mem::take(&mut background.threads)
+    }
+
+    /// Keeps a thread that a close could not wait for, for the next one.
+    fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
+        self.background.lock().threads.push((worker, thread));
     }
 
     /// Lets another process have the folder.
@@ -529,6 +575,11 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if self.engine.check_process().is_err() {
+            // In a fork nothing of it may be ended: it is all the parent's.
+            std::mem::forget(self.engine.clone());
+            return;
+        }
         if let Err(error) = self.engine.close() {
             tracing::error!(%error, "the store did not close well");
         }

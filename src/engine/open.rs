@@ -28,19 +28,22 @@ use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
-use crate::options::Options;
+use crate::options::{Options, Recovery};
 use crate::secrets::Keys;
-use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
+use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
-use crate::storage::log::Log;
+use crate::storage::log::{Log, Resume};
 use crate::storage::names;
 use crate::storage::secret_keys;
 use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
 use crate::sync::time::Instant;
 use crate::sync::{channel, thread};
+
+/// What an open zeroes at most behind the log's end rather than begin a fresh segment.
+const ZEROS_MAX: u64 = 1 << 20;
 
 /// Makes a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
@@ -137,8 +140,11 @@ pub(crate) fn assemble(
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
-        disk.remove(name)
-            .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+        match disk.remove(name) {
+            // Not the store's, whatever its name.
+            Err(e) if disk::is_directory(&e) => {}
+            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
+        }
     }
     if options.secret_keys.keys == Keys::Every {
         tracing::warn!("every key is secret until some are named: the record of them was damaged");
@@ -151,7 +157,7 @@ pub(crate) fn assemble(
     if let Err(error) = spare.make_reserve(&*disk) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
-    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
+    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin(replay.clock, Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
@@ -168,6 +174,7 @@ pub(crate) fn assemble(
     }
     let engine = Arc::new(Engine::new(Parts {
         options,
+        read_only: false,
         store,
         opening: Opening {
             lsn: opening_lsn,
@@ -191,43 +198,106 @@ pub(crate) fn assemble(
         disk,
     }));
     engine.begin_retention();
+    engine.note_fixed_files();
     Ok(engine)
 }
 
-/// Goes on behind the log that was read: in a fresh segment, or where there is no room
-/// for one, in the last one. The mark of a clean close stays until it is clear that
-/// the log can go on.
+/// Opens a store to be read as it is: nothing is written, not even what is recovered. The
+/// index is rebuilt in memory from the log, because an engine that keeps one in files
+/// writes to them when it opens them.
+pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+    options.recovery = Recovery::Leave;
+    let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
+        path: disk.path(""),
+    })?;
+    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
+    options.secret_keys = options.named_secrets.over(&recorded);
+    let files = read_files(&*disk, store)?;
+    let index = Arc::new(MemoryIndex::default());
+    let read = read_log(&*disk, store, &files, &options, index, Look::Only);
+    let ReadLog {
+        replay, truth, end, ..
+    } = read.map_err(Problem::into_error)?;
+    if let Some(last) = truth.segments.last() {
+        last.seal(end.at);
+    }
+    let log = Log::detached(store, replay.next_lsn)?;
+    let now_ms = crate::clock::to_ms(options.clock.now());
+    let clock = AgeClock::begin(replay.clock, Instant::now(), now_ms);
+    let opening = replay.opening.unwrap_or(Opening {
+        lsn: 0,
+        boot: replay.boot,
+        time_ms: 0,
+    });
+    Ok(Arc::new(Engine::new(Parts {
+        read_only: true,
+        store,
+        opening,
+        clock,
+        recovered: Vec::new(),
+        graphs: replay.graphs,
+        committer: Committer::new(log),
+        truth,
+        ids: replay.ids,
+        indexer: replay.indexer,
+        index: replay.index,
+        index_folder: None,
+        spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
+        lock: None,
+        options,
+        disk,
+    })))
+}
+
+/// Continues the log that was read: in its last segment, so that opens leave no files
+/// behind, unless it is full. After a crash all that lies behind the log's end has to be
+/// zeroed first; if that is much, or if there is no segment, a fresh one is begun. If there
+/// is no room for that, the last segment is continued however much it is. The mark of a
+/// clean close stays until it is clear that the log can be continued.
 fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
     spare: &Arc<Spare>,
     next_lsn: u64,
-    (truth, end): (&Truth, (u64, u64)),
+    (truth, end): (&Truth, &ReadEnd),
 ) -> Result<Log> {
     let last = truth.segments.last();
-    match spare.take(&**disk, 0, Room::Reserve) {
-        Ok(prepared) => {
-            identity::remove_closed(&**disk)?;
-            if let Some(last) = last {
-                last.seal(end.1);
-            }
-            Log::begin(disk.clone(), store, spare.clone(), prepared, next_lsn, end)
-        }
-        Err(refused @ Error::DiskFull { .. }) => {
-            let Some(last) = last.cloned() else {
-                return Err(refused);
+    let resume = |zeros_max, capacity_max| match last.cloned() {
+        Some(last) => {
+            let place = Resume {
+                next_lsn,
+                end: end.at,
+                is_blank: end.is_blank,
+                zeros_max,
+                capacity_max,
             };
-            let place = (next_lsn, end.1);
-            match Log::resume(disk.clone(), store, spare.clone(), last, place)? {
-                Some(log) => {
-                    identity::remove_closed(&**disk)?;
-                    Ok(log)
-                }
-                None => Err(refused),
-            }
+            Log::resume(disk.clone(), store, spare.clone(), last, place)
         }
-        Err(error) => Err(error),
-    }
+        None => Ok(None),
+    };
+    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
+        // Where overwriting takes new room, there may be none.
+        Err(Error::DiskFull { .. }) => None,
+        resumed => resumed?,
+    };
+    let log = match resumed {
+        Some(log) => log,
+        None => match spare.take(&**disk, 0, Room::Reserve) {
+            Ok(prepared) => {
+                identity::remove_closed(&**disk)?;
+                if let Some(last) = last {
+                    last.seal(end.at);
+                }
+                let previous = (end.epoch, end.at);
+                let (disk, spare) = (disk.clone(), spare.clone());
+                return Log::begin(disk, store, spare, prepared, next_lsn, previous);
+            }
+            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
+            Err(error) => return Err(error),
+        },
+    };
+    identity::remove_closed(&**disk)?;
+    Ok(log)
 }
 
 /// Random bytes from the system.
@@ -244,12 +314,22 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Where a log ends that was read.
+#[derive(Clone, Copy)]
+struct ReadEnd {
+    /// The last segment's epoch; 0 if there is none.
+    epoch: u64,
+    /// The byte behind its last frame.
+    at: u64,
+    /// Whether all behind that is known to be zeros, durably.
+    is_blank: bool,
+}
+
 /// What the log and the index make together.
 pub(crate) struct ReadLog {
     replay: Replay,
     truth: Truth,
-    /// Epoch and end of the last segment.
-    end: (u64, u64),
+    end: ReadEnd,
     found: Vec<recover::Found>,
 }
 
@@ -278,7 +358,11 @@ pub(crate) fn read_log(
     for pack in &files.packs {
         replay.pack(pack)?;
     }
-    let mut end = (0, 0);
+    let mut end = ReadEnd {
+        epoch: 0,
+        at: 0,
+        is_blank: false,
+    };
     let mut last = disk.path(names::STORE);
     for (n, segment) in files.segments.iter().enumerate() {
         let header = segment.header;
@@ -294,15 +378,19 @@ pub(crate) fn read_log(
             }
             None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
         };
-        let end_at = read_segment(disk, &mut replay, segment, known_end, look)?;
+        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, look)?;
         if n + 1 < files.segments.len() {
             segment.seal(end_at);
         }
-        end = (header.epoch, end_at);
+        end = ReadEnd {
+            epoch: header.epoch,
+            at: end_at,
+            is_blank,
+        };
         last = segment.path.clone();
     }
     if let Some(closed) = closed {
-        if closed.lsn >= replay.next_lsn && closed.epoch != end.0 {
+        if closed.lsn >= replay.next_lsn && closed.epoch != end.epoch {
             let missing = disk.path(&names::segment(closed.epoch));
             let what = "the segment that the log was closed with is missing";
             return Err(Error::damaged(missing, 0, what).into());
@@ -335,14 +423,15 @@ pub(crate) fn read_log(
     })
 }
 
-/// Takes in a segment and returns where it ends.
+/// Takes in a segment and returns where it ends, and whether all behind that is known to
+/// be zeros.
 fn read_segment(
     disk: &dyn Disk,
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
     look: Look,
-) -> Result<u64, Problem> {
+) -> Result<(u64, bool), Problem> {
     // What a later segment or a clean close speaks of was synced before.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
@@ -355,7 +444,10 @@ fn read_segment(
     segment.note_frames(scanned.frames);
     replay.clock = scanned.clock.or(replay.clock);
     replay.next_lsn = scanned.next_lsn;
-    Ok(scanned.end)
+    // After a crash, zeros that are read need not be on the disk.
+    let rest = bytes.get(scanned.end as usize..).unwrap_or_default();
+    let is_blank = is_synced && rest.iter().all(|&byte| byte == 0);
+    Ok((scanned.end, is_blank))
 }
 
 /// What the index holds, where all of it is sound.
@@ -455,7 +547,8 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             .map(|thread| (worker, thread))
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
-    let threads = vec![
+    #[cfg_attr(not(feature = "archive"), allow(unused_mut))]
+    let mut threads = vec![
         spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
             Worker::Packer,
@@ -466,7 +559,17 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             Box::new(move |engine| indexing::run(engine, &indexer_calls)),
         )?,
     ];
+    #[cfg(feature = "archive")]
+    let archiver = {
+        let (call, calls) = channel::bounded(1);
+        let run = move |engine: &Engine| crate::engine::archiving::run(engine, &calls);
+        threads.push(spawn(Worker::Archiver, Box::new(run))?);
+        Some(call)
+    };
+    #[cfg(not(feature = "archive"))]
+    let archiver = None;
     engine.set_background(Background {
+        archiver,
         packer: Some(call_packer),
         indexer: Some(call_indexer),
         threads,

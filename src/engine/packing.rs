@@ -11,8 +11,6 @@ use std::time::Duration;
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 use crate::sync::time::Instant;
 
-#[cfg(feature = "archive")]
-use crate::engine::archiving;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
 use crate::storage::clock_mark::ClockMark;
@@ -38,11 +36,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         work_noted(engine);
         match calls.recv_timeout(RETRY) {
-            Err(RecvTimeoutError::Disconnected) => {
-                #[cfg(feature = "archive")]
-                archiving::finish_all(engine);
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
@@ -50,6 +44,8 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 
 /// Does all the work there is, and notes whether it succeeded.
 pub(crate) fn work_noted(engine: &Engine) {
+    // What it finds ends the writes.
+    engine.check_files().ok();
     let problem = work(engine).err();
     if let Some(error) = &problem {
         // What could not be packed is served from its segment.
@@ -66,6 +62,7 @@ fn work(engine: &Engine) -> Result<()> {
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
+        engine.expire_retired(Instant::now());
         // Where there is no room for it, packing may make some.
         let refilled = engine.spare.refill(&*engine.disk);
         let sealed = {

@@ -126,7 +126,7 @@ fn redacted_among(
 /// Cancel requests that the index has taken are not replayed: ask it.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let row = details::read_alone(index, graph, group[0] / DETAIL_JOBS)?;
+        let row = details::read(index, graph, group[0] / DETAIL_JOBS)?;
         let mut state = graph.state.write();
         for &sequence in group {
             let mut detail = row.0[(sequence % DETAIL_JOBS) as usize];

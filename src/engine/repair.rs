@@ -186,9 +186,10 @@ impl<'r> Repair<'r> {
             let stretches = &self.survey.stretches;
             let mut later = stretches[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or of which there are events and no request.
+            // Or of which there are events and no request: also earlier ones, if the event that
+            // dropped the graph is lost and its requests were left out.
             let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
+            let next = next.or_else(|| stretches.iter().filter_map(spoken).max());
             self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::Graphs;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
+use crate::engine::history::Opening;
 use crate::engine::indexing::{Indexer, Leaving};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::status::States;
@@ -74,6 +75,8 @@ pub(crate) struct Replay {
     pub(crate) index: Arc<dyn Index>,
     /// The last boot the log or the index tells of.
     pub(crate) boot: u64,
+    /// The last opening among the events that were read.
+    pub(crate) opening: Option<Opening>,
     pub(crate) next_lsn: u64,
     changes: u64,
     /// The last LSN of the pack that is being taken in.
@@ -133,6 +136,7 @@ impl Replay {
             indexer,
             index,
             boot,
+            opening: None,
             next_lsn: 1,
             changes: 0,
             pack_end: None,
@@ -475,10 +479,12 @@ impl Replay {
         path: &std::path::Path,
     ) -> Result<(), Problem> {
         let (number, changes) = match *event {
-            Event::Booted { boot, .. } => {
+            Event::Booted { boot, time_ms } => {
                 self.boot = self.boot.max(boot);
+                self.opening = Some(Opening { lsn, boot, time_ms });
                 return Ok(());
             }
+            Event::Clock => return Ok(()),
             Event::GraphCreated {
                 graph,
                 number,

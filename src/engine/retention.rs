@@ -34,6 +34,7 @@ use crate::retention::{PurgeReason, Retention};
 use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// Jobs that one event purges, at most.
@@ -43,6 +44,8 @@ const STEP_RESULT_BYTES: usize = 64 << 10;
 /// For so long after an open, a graph without a policy may still be told the one it had:
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
+/// An idle store records its clocks this often.
+const RECORD_EVERY_MS: u64 = 3_600_000;
 
 /// What retention knows beside the states.
 #[derive(Default)]
@@ -85,6 +88,7 @@ impl Work {
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
+    engine.record_clock_if_due();
     let graphs = engine.graphs.read().by_number.clone();
     let defaults;
     {
@@ -104,12 +108,14 @@ pub(crate) fn step(engine: &Engine) -> bool {
     let mut is_more = false;
     for graph in graphs.into_values() {
         let policy = graph.retention.read().clone();
+        // What has an archive is purged by the archiver.
         #[cfg(feature = "archive")]
-        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        let is_archived = archiving::concerns(&graph, policy.as_deref());
         #[cfg(not(feature = "archive"))]
-        let is_ready = true;
+        let is_archived = false;
         let purged = match &policy {
-            Some(policy) => purge_due(engine, &graph, policy, is_ready),
+            _ if is_archived => Ok(false),
+            Some(policy) => purge_due(engine, &graph, policy, true),
             None => {
                 engine.note_due(&graph, Found::Nothing);
                 Ok(false)
@@ -119,8 +125,33 @@ pub(crate) fn step(engine: &Engine) -> bool {
             Some(policy) => forget_due(engine, &graph, policy),
             None => Ok(false),
         };
-        engine.note_problem(&graph, &purged, &forgotten);
+        // What keeps it from being purged is the archiver's to note.
+        if !is_archived || forgotten.is_err() {
+            engine.note_problem(&graph, &purged, &forgotten);
+        }
         is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    }
+    is_more
+}
+
+/// Purges what is due in the graphs that have an archive, up to a bound; says whether there is
+/// more to do.
+#[cfg(feature = "archive")]
+pub(crate) fn step_archived(engine: &Engine) -> bool {
+    let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
+    let mut is_more = false;
+    for graph in graphs {
+        let policy = graph.retention.read().clone();
+        if !archiving::concerns(&graph, policy.as_deref()) {
+            continue;
+        }
+        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        let Some(policy) = &policy else {
+            continue;
+        };
+        let purged = purge_due(engine, &graph, policy, is_ready);
+        engine.note_problem(&graph, &purged, &Ok(false));
+        is_more |= purged.unwrap_or(false);
     }
     is_more
 }
@@ -198,15 +229,18 @@ impl Engine {
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
-            let _purging = graph.purging.lock();
-            let policy = graph.retention.read().clone();
-            let is_in_force =
-                |by: &Arc<Retention>| policy.as_ref().is_some_and(|p| Arc::ptr_eq(p, by));
-            if !by.is_none_or(is_in_force) {
+            if by.is_some_and(|by| !graph.is_purged_by(by)) {
                 break;
             }
             #[cfg(feature = "archive")]
-            let mut archiving = archiving::begin(self, graph, policy.as_deref())?;
+            let policy = graph.retention.read().clone();
+            #[cfg(feature = "archive")]
+            let mut archiving = match policy.as_deref() {
+                Some(policy) if policy.archive.is_some() => {
+                    Some(archiving::begin(self, graph, Some(policy))?)
+                }
+                _ => None,
+            };
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
@@ -217,10 +251,21 @@ impl Engine {
                 let rest = jobs.split_off(fits.count().max(1));
                 let some = std::mem::replace(&mut jobs, rest);
                 #[cfg(feature = "archive")]
-                let archived = archiving.put(&some)?;
-                let done = self.purge_step(graph, some, why);
+                let archived = match &mut archiving {
+                    Some(archiving) => archiving.put(&some)?,
+                    None => None,
+                };
+                // An archive may take long; what holds is the policy of this moment.
+                let purging = graph.purging.lock();
+                let done = match by.is_some_and(|by| !graph.is_purged_by(by)) {
+                    true => Ok(0),
+                    false => self.purge_step(graph, some, why),
+                };
+                drop(purging);
                 #[cfg(feature = "archive")]
-                archiving.settle(archived, &done);
+                if let Some(archiving) = &mut archiving {
+                    archiving.settle(archived, &done);
+                }
                 purged += done?;
             }
         }
@@ -400,7 +445,11 @@ impl Engine {
 
     /// The clocks now.
     pub(crate) fn clock_mark(&self) -> ClockMark {
-        let wall_ms = self.now_ms();
+        self.clock_mark_at(self.now_ms())
+    }
+
+    /// The same with what the system's clock said a moment ago: for holders of locks.
+    pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
         self.clock.lock().read(Instant::now(), wall_ms)
     }
 
@@ -409,11 +458,23 @@ impl Engine {
         self.retention.lock().opened = Some(Instant::now());
     }
 
-    /// Trusts the system's clock.
-    pub(crate) fn confirm_clock(&self) {
+    /// Trusts the system's clock, durably.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
         let wall_ms = self.now_ms();
         self.clock.lock().confirm(Instant::now(), wall_ms);
         self.wake_packer();
+        self.commit(Operation::small(Action::Clock)).map(|_| ())
+    }
+
+    /// Records the clocks of a store that is open and idle: what is lost of its time by a
+    /// crash is bounded.
+    fn record_clock_if_due(&self) {
+        let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
+        let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
+        if idle_ms >= RECORD_EVERY_MS {
+            // If it fails, it is tried again.
+            self.commit(Operation::small(Action::Clock)).ok();
+        }
     }
 
     /// Whether policies wait for the clock to be confirmed.
@@ -459,6 +520,24 @@ mod tests {
         store.drop_graph("1", "movie").unwrap();
         step(engine);
         assert_eq!(kept(&engine.retention.lock()), [false; 3]);
+    }
+
+    #[test]
+    fn an_idle_store_records_its_clocks_once_an_hour() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let engine = graph.engine();
+        let next_lsn = || engine.hold_committer().log.next_lsn();
+        let before = next_lsn();
+        engine.record_clock_if_due();
+        assert_eq!(next_lsn(), before);
+        let now_ms = engine.clock_mark().age_ms;
+        let recorded = &engine.recorded_age_ms;
+        recorded.store(now_ms - RECORD_EVERY_MS, Ordering::Relaxed);
+        for _ in 0..2 {
+            engine.record_clock_if_due();
+            assert_eq!(next_lsn(), before + 1);
+        }
     }
 
     #[test]

@@ -184,6 +184,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         },
     );
     each("erased", &Event::Erased { count: 5 });
+    each("clock", &Event::Clock);
 }
 
 fn logs(seeds: &mut Seeds) {

@@ -90,9 +90,18 @@ impl Bounds {
 /// serve(listener, app, Bounds::new(), std::future::pending()).await;
 /// # Ok(()) }
 /// ```
-pub async fn serve<L>(
+pub async fn serve<L>(listener: L, app: Router, bounds: Bounds, shutdown: impl Future<Output = ()>)
+where
+    L: Listener,
+    L::Addr: Debug,
+{
+    serve_each(listener, |_| app.clone(), bounds, shutdown).await;
+}
+
+/// The same with a router for each client.
+pub(crate) async fn serve_each<L>(
     mut listener: L,
-    app: Router,
+    app: impl Fn(&L::Addr) -> Router,
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) where
@@ -113,7 +122,7 @@ pub async fn serve<L>(
             () = &mut shutdown => break,
         };
         tracing::trace!(?from, "a client has come");
-        let (app, ending) = (app.clone(), ending.clone());
+        let (app, ending) = (app(&from), ending.clone());
         connections.spawn(async move {
             let times = (bounds.head, bounds.stall);
             if let Err(error) = connection::serve(io, app, times, seat, ending).await {

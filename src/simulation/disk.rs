@@ -14,6 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{PATH, random};
+use crate::storage::disk::bounded::{Access, Bounded};
 use crate::storage::disk::{Disk as Seam, File as FileSeam};
 
 /// What a power cut keeps or loses as a whole.
@@ -145,10 +146,24 @@ impl Disk {
     pub(super) fn mount(&self) -> Arc<dyn Seam> {
         let mut state = self.state.lock();
         state.end_process();
-        Arc::new(Mounted {
+        let process = state.process;
+        drop(state);
+        self.mounted(process, Access::ReadWrite)
+    }
+
+    /// The directory as a process has it that only reads, beside any other.
+    pub(super) fn mount_beside(&self) -> Arc<dyn Seam> {
+        let process = self.state.lock().process;
+        self.mounted(process, Access::ReadOnly)
+    }
+
+    /// With bounded descriptors, as the directory of a store has.
+    fn mounted(&self, process: u64, access: Access) -> Arc<dyn Seam> {
+        let mounted = Mounted {
             state: self.state.clone(),
-            process: state.process,
-        })
+            process,
+        };
+        Arc::new(Bounded::new(Arc::new(mounted), access))
     }
 
     pub fn limit_bytes(&self, max: Option<u64>) {
@@ -560,6 +575,14 @@ impl Seam for Mounted {
             state.name_changes.push(change);
             Ok(())
         })
+    }
+
+    fn link_out(&self, _name: &str, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        self.with(|state| Ok(state.names.get(name).map(|&number| (1, number))))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -119,6 +119,8 @@ pub(crate) enum Event<'a> {
         sequence: u64,
         key: &'a str,
     },
+    /// Nothing happened: its frame records the clocks.
+    Clock,
 }
 
 /// Bytes an id may have.
@@ -178,6 +180,7 @@ impl<'a> Event<'a> {
                 fits(sequence) && fits(time_ms) && texts
             }
             Event::Keyed { sequence, .. } => fits(sequence),
+            Event::Clock => true,
             Event::Started {
                 sequence, time_ms, ..
             }

@@ -13,7 +13,7 @@ use crate::storage::block::{
 };
 use crate::storage::clock_mark::ClockMark;
 use crate::storage::codec;
-use crate::storage::disk::{Disk, File};
+use crate::storage::disk::{Disk, File, create_aside};
 use crate::storage::event::{Event, Texts};
 use crate::storage::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::storage::identity::StoreId;
@@ -57,12 +57,8 @@ impl<'d> PackWriter<'d> {
         last_lsn: u64,
     ) -> Result<PackWriter<'d>> {
         let name = names::pack(first_lsn, last_lsn);
-        let aside = format!("{name}{}", names::ASIDE);
-        // One may be there from an attempt that failed.
-        disk.remove(&aside).ok();
-        let file = disk
-            .create(&aside)
-            .map_err(|e| Error::io("create", disk.path(&aside), &e))?;
+        let (aside, file) =
+            create_aside(disk, &name).map_err(|e| Error::io("create", disk.path(&name), &e))?;
         Ok(PackWriter {
             disk,
             store,

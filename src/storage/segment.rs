@@ -111,13 +111,18 @@ impl Segment {
             created => created,
         };
         let file = file.map_err(failed)?;
-        let filled = Segment::zero(&*file, 0..bytes).and_then(|()| disk.sync_names());
-        if let Err(e) = filled {
+        Segment::fill(disk, name, &*file, bytes)?;
+        Ok(file)
+    }
+
+    /// Fills an empty file with zeros, durably also in its name, or removes it.
+    pub(crate) fn fill(disk: &dyn Disk, name: &str, file: &dyn File, bytes: u64) -> Result<()> {
+        let filled = Segment::zero(file, 0..bytes).and_then(|()| disk.sync_names());
+        filled.map_err(|e| {
             // Half a file of zeros is of no use; if it stays, open takes it away.
             disk.remove(name).ok();
-            return Err(failed(e));
-        }
-        Ok(file)
+            Error::io("create", disk.path(name), &e)
+        })
     }
 
     /// Makes these bytes of a file zeros, durably.

@@ -11,7 +11,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::storage::disk::{Disk, File, check_room};
+use crate::storage::disk::{Disk, File, check_room, create_aside};
 use crate::storage::names;
 use crate::storage::segment::Segment;
 
@@ -36,6 +36,7 @@ pub(crate) enum Room {
 pub(crate) struct Spare {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
+    segment_bytes: u64,
     /// What is there; who asks does not wait while a file is made.
     bytes: AtomicU64,
 }
@@ -81,6 +82,7 @@ impl Spare {
                 closed: false,
             }),
             reserve_bytes,
+            segment_bytes,
             bytes: AtomicU64::new(0),
         }
     }
@@ -93,6 +95,11 @@ impl Spare {
     /// What the reserve is to have.
     pub(crate) fn reserve_bytes(&self) -> u64 {
         self.reserve_bytes
+    }
+
+    /// The size up to which segments grow.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     /// Whether the reserve is there.
@@ -179,9 +186,10 @@ impl Slot {
         if self.reserve.as_ref().is_some_and(|r| r.bytes == bytes) {
             return Ok(());
         }
-        let aside = format!("{}{}", names::RESERVE, names::ASIDE);
         check_room(disk, bytes, "create", names::RESERVE)?;
-        let file = Segment::prepare(disk, &aside, bytes)?;
+        let (aside, file) = create_aside(disk, names::RESERVE)
+            .map_err(|e| Error::io("create", disk.path(names::RESERVE), &e))?;
+        Segment::fill(disk, &aside, &*file, bytes)?;
         if let Err(e) = disk.rename(&aside, names::RESERVE) {
             disk.remove(&aside).ok();
             return Err(Error::io("create", disk.path(names::RESERVE), &e));

@@ -6,15 +6,15 @@
 use clap::Args;
 use jobstore::OutcomeKind;
 
-use crate::access::{self, Ending};
+use crate::access::{self, Create, Ending};
 use crate::output;
 use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::short_id;
 
 const AFTER_HELP: &str = "\
-For a running job that nobody works on. Where the engine still does, its own
-end comes too late: the first one stays.
+For a running job that nobody works on. If a worker still does, it is told to
+stop, and the outcome that it records later is not taken: the first one stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
@@ -76,7 +76,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
         _ => OutcomeKind::Succeeded,
     };
-    let access = access::open(place)?;
+    let access = access::open_to_write(place, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
     let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let ending = Ending {

@@ -198,13 +198,13 @@ mod tests {
         };
         // All in one commit.
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
-        let mut committer = engine.committer.lock();
+        let mut committer = engine.hold_committer();
         let calls = actions.map(|action| {
             let (call, queued) = Call::new(Operation::small(action));
             engine.queue.push(queued);
             call
         });
-        while let Some(answers) = committer.round(engine) {
+        while let Some(answers) = committer.round(engine, engine.options.clock.read()) {
             answers.give(engine);
         }
         drop(committer);

@@ -231,7 +231,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let (name, jobs) = client.world.graphs[0].clone();
     let graph = store.graph(&name).core;
     let pending: Vec<_> = jobs.iter().filter(|j| j.state == State::Pending).collect();
-    assert!(pending.len() > 12, "{} jobs are pending", pending.len());
+    assert!(pending.len() >= 12, "{} jobs are pending", pending.len());
     let sequence = |id: &str| {
         let found = store.engine.resolve(&graph, id).expect("a lookup");
         found.expect("the job is there")
@@ -275,13 +275,14 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
                 sequence,
                 id,
                 outcome,
+                run: None,
             });
         }
     }
     let mut calls = Vec::new();
     {
         // Nobody commits before all of them wait.
-        let _committer = store.engine.committer.lock();
+        let _committer = store.engine.hold_committer();
         for action in actions {
             let bytes = 2000;
             let (call, queued) = Call::new(Operation { action, bytes });
@@ -437,7 +438,13 @@ fn a_store_with_its_reserve_opens_on_a_full_disk() {
         let store = store.expect("it opens");
         let opening = disk.images();
         check_reads("full", &store, &client.world);
-        assert!(!attempt(&mut client, &store, &create("new")));
+        fill(&mut client, &store);
+        // What is left of the segment may be enough for a smaller one.
+        let refused = (0..STEPS_MAX).any(|n| {
+            let name = format!("new{n}");
+            !attempt(&mut client, &store, &create(&name))
+        });
+        assert!(refused);
         end_everything(&mut client, &store);
         check_reads("ended", &store, &client.world);
         // The open itself can end at any call.
@@ -498,6 +505,7 @@ fn a_store_opens_on_a_full_disk_again_and_again() {
                     );
                 }
             }
+            fill(&mut client, &store);
             assert!(!attempt(&mut client, &store, &create("new")));
             let jobs = client.world.graphs.iter();
             let mut jobs = jobs.flat_map(|(graph, jobs)| jobs.iter().map(move |job| (graph, job)));

@@ -18,6 +18,7 @@ use std::time::Duration;
 use jobstore::{Error, JobStore, OutcomeKind, Report};
 
 pub(crate) use folder::Create;
+use folder::For;
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
@@ -212,16 +213,25 @@ pub(crate) trait Access {
     fn close(&self) -> Result<(), Problem>;
 }
 
-/// Reaches a store that is there.
+/// Reaches a store to read it. Nothing in its directory is changed.
 pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
-    open_or(place, Create::Never)
+    reach(place, For::Reading)
 }
 
-/// Reaches a store, and makes it where there is none and that is allowed.
-pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
+/// Reaches a store to change it; creates it if there is none and that is allowed.
+pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
+    reach(place, For::Writing(create))
+}
+
+fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
     let dir = place.data()?;
-    match folder::Folder::open(place, create) {
+    match folder::Folder::open(place, what) {
         Ok(folder) => Ok(Box::new(folder)),
+        // The engine makes the files then.
+        Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
+            Ok(Some(engine)) if place.secret_keys().is_none() => Ok(Box::new(engine)),
+            _ => Err(problem),
+        },
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if place.secret_keys().is_some() => Err(Problem::usage(
                 "an engine has the store open, and which keys are secret is up to it",
@@ -237,10 +247,10 @@ pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, 
 
 /// Opens a store at rest for a server of its own.
 pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match folder::Folder::open(place, Create::Never) {
+    match folder::Folder::open(place, For::Writing(Create::Never)) {
         Ok(folder) => Ok(folder.into_store()),
         Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
-        Err(folder::Refused::Problem(problem)) => Err(problem),
+        Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),
     }
 }
 
@@ -259,6 +269,11 @@ pub(crate) fn verify(
     }
 }
 
+/// Refuses to write to a store whose files are another user's.
+pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
+    folder::check_owner(dir)
+}
+
 /// A problem of what is only done to a store at rest.
 pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     match error {
@@ -267,12 +282,21 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     }
 }
 
-const NO_SOCKET: &str = "it has no control socket to ask: let the engine open one \
-                         (`JobStore::control`), or end that process first; where it is a \
-                         `jobstore export`, it ends once all is read";
-const AT_REST: &str = "this needs a store at rest: end that process first";
+const NO_SOCKET: &str = "it has no control socket to ask: have the engine open one \
+                         (`JobStore::control`)";
+const AT_REST: &str = "this needs a store that no process has open";
+/// What to do about a process that certainly has the store open.
+const KNOWN: &str = "end that process first; a `jobstore export` ends once all is read";
+/// Which process it is may be hidden: it may run in another container.
+const UNKNOWN: &str = "`lslocks` and `lsof`, run as root on this host, show which process has \
+                       the directory open";
 
 fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
+    let next = match pid {
+        Some(_) => KNOWN,
+        None => UNKNOWN,
+    };
+    let remedy = format!("{remedy}; {next}");
     let what = format!(
         "the store {} is in use {}",
         dir.display(),

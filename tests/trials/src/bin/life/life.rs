@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use jobstore::simulation::{self, Class, Disk, Fault, Index, Step};
-use jobstore::{Completion, Error, Graph, Health, JobStore, Page, Position, Retention, Run, State};
+use jobstore::{
+    Completion, Error, Graph, Health, JobStore, OutcomeKind, Page, Position, Recovery, Requeued,
+    Retention, Run, State,
+};
 use jobstore_trials::random::Random;
 
 use crate::model::{Effect, Job, Model, Name, Now};
@@ -297,6 +300,10 @@ impl Life {
         self.open()
     }
 
+    pub fn is_in_doubt(&self) -> bool {
+        !self.doubt.is_empty()
+    }
+
     /// Notes what may have happened, behind all else that did.
     pub fn in_doubt(&mut self, effect: Effect) {
         self.doubt.push(effect);
@@ -464,8 +471,9 @@ impl Life {
         let job = self.model.graphs.get(&name).filter(|g| g.serial == serial);
         let job = job.and_then(|graph| graph.jobs.get(&sequence)).cloned();
         let Some(end) = end else {
+            let was_over = run.is_over();
             drop(run);
-            return self.after_drop(name, sequence, job);
+            return self.after_drop(name, sequence, job, was_over);
         };
         let outcome = OutcomeFact::of(&end.outcome());
         let effect = Effect::Complete(name, sequence, outcome.clone(), now);
@@ -556,45 +564,84 @@ impl Life {
         Ok(())
     }
 
-    fn after_drop(&mut self, name: Name, sequence: u64, job: Option<Job>) -> Ran {
-        let running = job.filter(|job| job.state == State::Running);
+    /// What a dropped run leaves: its job is settled as the next open would settle it.
+    fn after_drop(&mut self, name: Name, sequence: u64, job: Option<Job>, was_over: bool) -> Ran {
+        let running = job.filter(|job| job.state == State::Running && !was_over);
         let Some(job) = running else {
             return Ok(true);
         };
-        let interrupted = OutcomeFact::plain(jobstore::OutcomeKind::Interrupted, None);
-        if self.disk.is_dead() || self.failed || self.is_excused() {
-            let effect = Effect::Complete(name, sequence, interrupted, self.now());
-            self.doubt.push(effect);
-            if !self.disk.is_dead() {
-                self.doubt.pop();
-                self.observe_job(name, sequence)?;
-                let state = self.model.graphs[&name].jobs[&sequence].state;
-                if state == State::Running {
-                    let effect = Effect::Complete(
-                        name,
-                        sequence,
-                        OutcomeFact::plain(jobstore::OutcomeKind::Interrupted, None),
-                        self.now(),
-                    );
-                    self.doubt.push(effect);
-                }
+        let ended = |kind| {
+            let outcome = OutcomeFact::plain(kind, None);
+            Effect::Complete(name, sequence, outcome, self.now())
+        };
+        let expected = match (self.setup.recovery, job.cancelling) {
+            (Recovery::Leave, _) => None,
+            (_, true) => Some(ended(OutcomeKind::Cancelled)),
+            (Recovery::Requeue, false) => Some(Effect::Requeued(name, sequence)),
+            _ => Some(ended(OutcomeKind::Interrupted)),
+        };
+        if self.disk.is_dead() {
+            self.doubt.extend(expected);
+            return Ok(true);
+        }
+        if self.failed || self.is_excused() {
+            self.observe_job(name, sequence)?;
+            let state = self.model.graphs[&name].jobs[&sequence].state;
+            if state == State::Running {
+                self.doubt.extend(expected);
             }
             return Ok(true);
         }
         let Some((state, outcome)) = self.look(name, sequence)? else {
             return Ok(true);
         };
-        if self.setup.recovery == jobstore::Recovery::Requeue
-            && state == State::Complete
-            && !job.cancelling
-            && self.checks("drop-requeues")
-        {
+        let is_expected = match &expected {
+            None => state == State::Running,
+            Some(Effect::Complete(_, _, wanted, _)) => {
+                outcome.as_ref().is_some_and(|outcome| outcome.is(wanted))
+            }
+            Some(_) => state == State::Pending,
+        };
+        if !is_expected && self.checks("drop-requeues") {
             return Err(format!(
-                "under Recovery::Requeue a dropped run ended its job for good, which a kill \
-                 would have requeued: {outcome:?}"
+                "under {:?} a dropped run left its job {state} with {outcome:?}, not {expected:?}",
+                self.setup.recovery
             ));
         }
         self.observe_job(name, sequence)?;
+        Ok(true)
+    }
+
+    /// Gives a job back to the queue.
+    pub fn requeue(&mut self, kept: KeptRun) -> Ran {
+        let KeptRun {
+            run,
+            name,
+            serial,
+            sequence,
+        } = kept;
+        let graph = self.model.graphs.get(&name).filter(|g| g.serial == serial);
+        let job = graph.and_then(|graph| graph.jobs.get(&sequence)).cloned();
+        let was_over = run.is_over();
+        let cancelled = OutcomeFact::plain(OutcomeKind::Cancelled, None);
+        let effect = match job.as_ref().is_some_and(|job| job.cancelling) {
+            true => Effect::Complete(name, sequence, cancelled, self.now()),
+            false => Effect::Requeued(name, sequence),
+        };
+        let is_cancelled = matches!(effect, Effect::Complete(..));
+        match (run.requeue(), job) {
+            (Ok(Requeued::Pending), Some(job)) if job.state == State::Running && !is_cancelled => {
+                self.acknowledge(effect);
+            }
+            (Ok(Requeued::Cancelled), Some(job)) if job.state == State::Running && is_cancelled => {
+                self.acknowledge(effect);
+            }
+            (Ok(Requeued::AlreadyComplete), Some(job)) if job.state == State::Complete => {}
+            (Err(_), Some(_)) if was_over => {}
+            (Err(error), Some(_)) => return self.refused("requeue", &error, effect),
+            (Err(_), None) => {}
+            (Ok(done), job) => return Err(format!("a run of {job:?} requeued as {done:?}")),
+        }
         Ok(true)
     }
 

@@ -7,7 +7,7 @@ use jobstore::{Error, Health, OutcomeKind, PurgeReason, Recovery, State};
 
 use crate::life::{DAY_MS, Finding, Life, Ran};
 use crate::model::{Effect, Job, Name};
-use crate::observed::read_graph;
+use crate::observed::{Observed, read_graph};
 use crate::operations::{Op, Pick, Policy};
 use crate::requests::Content;
 
@@ -454,10 +454,33 @@ impl Life {
         Ok(true)
     }
 
-    /// PLACE FOR THE READ-ONLY OPEN: it writes nothing, answers as the model does, and an
-    /// engine can be open beside it. Until there is one, the files are read from a copy.
+    /// A process that only reads the closed store: it writes nothing and answers as the
+    /// model does, and an engine can be opened beside it.
     fn read_only_open(&mut self) -> Ran {
-        self.image(true)
+        let was_troubled = self.is_excused() || self.index_troubled;
+        self.close()?;
+        let before = (self.disk.names(), self.disk.counters().bytes_written);
+        let options = self.setup.options(&self.clock);
+        let reader = simulation::open_read_only(options, &self.disk);
+        let reader = reader.map_err(|e| format!("a read-only open: {e}"))?;
+        // What a failed close left in doubt shows when the store is opened.
+        if !was_troubled && !self.is_in_doubt() {
+            Observed::read(&reader)
+                .and_then(|seen| seen.compare(&self.model))
+                .map_err(|e| format!("a store that is open read-only differs: {e}"))?;
+        }
+        for graph in reader.graphs().map_err(|e| e.to_string())? {
+            match graph.submit(Content::draw(&mut self.random).request()) {
+                Err(Error::OpenedReadOnly) => {}
+                other => return Err(format!("a submit to a read-only store: {other:?}")),
+            }
+        }
+        if before != (self.disk.names(), self.disk.counters().bytes_written) {
+            return Err("a read-only open changed the directory".to_owned());
+        }
+        self.open()?;
+        drop(reader);
+        Ok(true)
     }
 
     /// Fills the disk, purges, and expects room again.

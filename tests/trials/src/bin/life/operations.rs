@@ -16,6 +16,7 @@ pub enum After {
     Complete(End),
     Drop,
     Leave,
+    Requeue,
     Keep,
 }
 
@@ -330,7 +331,8 @@ fn pick(random: &mut Random) -> Pick {
 fn after(random: &mut Random) -> After {
     match random.below(8) {
         0 => After::Drop,
-        1 => After::Leave,
+        1 if random.one_in(2) => After::Leave,
+        1 => After::Requeue,
         2..=4 => After::Keep,
         _ => After::Complete(End::draw(random)),
     }

@@ -475,9 +475,10 @@ impl Life {
                 Ok(true)
             }
             After::Leave => {
-                kept.run.leave();
+                kept.run.detach();
                 Ok(true)
             }
+            After::Requeue => self.requeue(kept),
             After::Drop => self.end_run(kept, None),
             After::Complete(end) => self.end_run(kept, Some(*end)),
         }
@@ -532,7 +533,8 @@ impl Life {
         let kept = self.runs.swap_remove(n);
         match after {
             After::Keep => self.runs.push(kept),
-            After::Leave => kept.run.leave(),
+            After::Leave => kept.run.detach(),
+            After::Requeue => return self.requeue(kept),
             After::Drop => return self.end_run(kept, None),
             After::Complete(end) => return self.end_run(kept, Some(*end)),
         }
