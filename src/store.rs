@@ -378,8 +378,8 @@ impl JobStore {
 
     /// Drops a graph and all its jobs, whatever their state. Handles of it say
     /// [`Error::GraphDropped`]; pages that were made before can still be written as JSON.
-    /// Disk space comes back as packs are merged, once no handle or page of the graph is
-    /// left.
+    /// Disk space comes back as packs are merged and rewritten, that of outcomes too, once no
+    /// handle or page of the graph is left; then nothing of its jobs is stored any more.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

@@ -19,6 +19,9 @@
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `descriptors`: few files can be open. A store of many files is read, opened, packed
 //!   and repaired all the same, and the lack of descriptors is taken for nothing else.
+//! - `rewritten`: jobs are purged, graphs dropped, packs rewritten. The log by itself tells
+//!   what the store tells.
+//! - `space`: what was purged, dropped and forgotten takes no room.
 //! - `late_index`: the index ends in the middle of what was packed since.
 //! - `old_details`: the index brings back rows as they were before.
 
@@ -32,5 +35,7 @@ mod late_index;
 mod old_details;
 mod power_cuts;
 mod repair;
+mod rewritten;
+mod space;
 mod stuck;
 mod world;

@@ -25,12 +25,15 @@ pub(crate) mod exposure;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
+pub(crate) mod garbage;
+pub(crate) mod gone_runs;
 pub(crate) mod graph_state;
 pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod holder;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod large;
 pub(crate) mod listing;
@@ -152,6 +155,10 @@ pub(crate) struct Engine {
     pub(crate) clock: Mutex<AgeClock>,
     /// The age clock in the last frame of this open.
     pub(crate) recorded_age_ms: AtomicU64,
+    /// Counts what may have made garbage of something in packs.
+    pub(crate) gone_changes: AtomicU64,
+    /// At that count, and with packs up to this LSN, none was mostly garbage.
+    pub(crate) garbage_seen: Mutex<Option<(u64, u64)>>,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -279,6 +286,8 @@ impl Engine {
             retired: Mutex::default(),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
+            gone_changes: AtomicU64::new(0),
+            garbage_seen: Mutex::default(),
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,

@@ -19,6 +19,7 @@ use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::retention::AgeClock;
+use crate::engine::status;
 use crate::engine::status::States;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
@@ -57,6 +58,9 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
     open(options, disk, None, IndexHome::Memory(&anew))
 }
 
+/// An index may have so many bytes, and twice those of the log.
+const INDEX_BYTES_FREE: u64 = 32 << 20;
+
 /// Where the index is.
 pub(crate) enum IndexHome<'a> {
     Folder(IndexFolder),
@@ -72,6 +76,23 @@ impl IndexHome<'_> {
                 .map_err(|e| Error::io("open", folder.path(), &e)),
             IndexHome::Memory(open) => Ok(open(anew)),
         }
+    }
+
+    /// Whether its files have grown far beyond what an index of this log needs: its engine
+    /// keeps garbage for a while, and a rebuilt index has none.
+    fn is_overgrown(&self, files: &Files) -> bool {
+        let IndexHome::Folder(folder) = self else {
+            return false;
+        };
+        let bound = INDEX_BYTES_FREE + 2 * files.bytes();
+        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        if overgrown {
+            tracing::info!(
+                bound,
+                "the index is larger than its bound, so it is rebuilt"
+            );
+        }
+        overgrown
     }
 
     /// To be called once the index was read, well or not.
@@ -119,7 +140,7 @@ pub(crate) fn assemble(
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let index = home.open(false, seal)?;
+    let index = home.open(home.is_overgrown(&files), seal)?;
     let read = match read_log(&*disk, store, &files, &options, index, change) {
         Err(Problem::Index(fault)) => {
             tracing::warn!(fault = %fault.0, "the index does not fit the log");
@@ -501,10 +522,22 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
-            let restored = state.status.restore(chunk, bytes).and_then(|(jobs, rest)| {
-                let details = &mut state.details;
-                details.restore(chunk, jobs, rest)
-            });
+            if let Some(chunks) = status::run_of(bytes) {
+                let restored = state.status.restore_gone(chunk, chunks);
+                restored.ok_or_else(|| damaged("states"))?;
+                let runs = indexer.gone_runs.entry(number).or_default();
+                runs.restore(chunk, chunks);
+                return Ok(());
+            }
+            let bytes = rows::unpack_words(bytes, status::SAVED_WORDS_MAX);
+            let bytes = bytes.ok_or_else(|| damaged("states"))?;
+            let restored = state
+                .status
+                .restore(chunk, &bytes)
+                .and_then(|(jobs, rest)| {
+                    let details = &mut state.details;
+                    details.restore(chunk, jobs, rest)
+                });
             restored.ok_or_else(|| damaged("states"))?;
         }
         Ok(())
@@ -523,6 +556,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
+    indexer.lost_ids = head.lost_ids;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }

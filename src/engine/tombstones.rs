@@ -45,7 +45,8 @@ impl Engine {
         let hash = graph.id_hash(id);
         if self.ids.may_contain(hash) {
             let found = self.ids.lookup(&*self.index()?, hash);
-            sequences.extend(found.map_err(|fault| self.index_failed(fault))?);
+            let found = found.map_err(|fault| self.index_failed(fault))?;
+            sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {
             let (is_gone, forgotten_lsn) = {
@@ -69,6 +70,11 @@ impl Engine {
 
     /// Whether a job was purged and its tombstone is kept.
     pub(crate) fn has_tombstone(&self, graph: &GraphCore, sequence: u64) -> Result<bool> {
+        Ok(self.tombstone_lsn(graph, sequence)?.is_some())
+    }
+
+    /// The event that purged a job whose tombstone is kept.
+    pub(crate) fn tombstone_lsn(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
         let (is_gone, forgotten_lsn) = {
             let state = graph.state.read();
             (state.status.is_gone(sequence), state.forgotten_lsn)
@@ -77,7 +83,8 @@ impl Engine {
             true => self.detail(graph, sequence)?.tombstone,
             false => None,
         };
-        Ok(tombstone.is_some_and(|found| found.lsn > forgotten_lsn))
+        let kept = tombstone.filter(|found| found.lsn > forgotten_lsn);
+        Ok(kept.map(|found| found.lsn))
     }
 
     /// The event that left a tombstone.
