@@ -69,6 +69,8 @@ pub struct Life {
     /// Limits or faults are in force, or were since the last open.
     pub troubled: bool,
     pub index_troubled: bool,
+    /// What happened could not be read: only the next open shows it.
+    pub is_unreadable: bool,
     /// A row of it was changed, and no open has rebuilt it for sure.
     pub index_is_corrupt: bool,
     pub limited: bool,
@@ -109,6 +111,7 @@ impl Life {
             failed: false,
             troubled: false,
             index_troubled: false,
+            is_unreadable: false,
             index_is_corrupt: false,
             limited: false,
             clock_was_wrong: false,
@@ -145,7 +148,7 @@ impl Life {
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
         let ran = self.carry_out(op)?;
-        if self.disk.is_dead() {
+        if self.disk.is_dead() || std::mem::take(&mut self.is_unreadable) {
             self.crash(false)?;
         }
         if self.store.is_none() {
@@ -313,12 +316,6 @@ impl Life {
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
         let observed = match Observed::read_opened(self.store()) {
             Ok(observed) => observed,
-            Err(what) if self.is_excused() => {
-                // Read again without faults.
-                self.disk.heal();
-                self.lift_limits();
-                Observed::read_opened(self.store()).map_err(|e| format!("{what}; then {e}"))?
-            }
             Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
                 // The damage shows when the row is read; the next open rebuilds the index.
                 self.index_is_corrupt = false;
@@ -326,6 +323,12 @@ impl Life {
                 self.store().close().ok();
                 self.store = None;
                 return self.open();
+            }
+            Err(what) if self.is_excused() => {
+                // Read again without faults.
+                self.disk.heal();
+                self.lift_limits();
+                Observed::read_opened(self.store()).map_err(|e| format!("{what}; then {e}"))?
             }
             Err(what) => return Err(format!("after an open, {what}")),
         };

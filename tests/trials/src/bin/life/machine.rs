@@ -320,7 +320,13 @@ impl Life {
                 self.lift_limits();
                 match read_graph(&graph) {
                     Ok(seen) => seen,
-                    Err(error) => return self.excuse("list", &error).map(|_| ()),
+                    Err(error) => {
+                        self.excuse("list", &error)?;
+                        let now = self.now();
+                        self.in_doubt(Effect::MaybePurge(name, may.to_vec(), reason, now));
+                        self.is_unreadable = true;
+                        return Ok(());
+                    }
                 }
             }
         };
