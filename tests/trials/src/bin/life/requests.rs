@@ -20,6 +20,8 @@ const MASK: &str = "******";
 impl Content {
     pub fn draw(random: &mut Random) -> Content {
         let filler = match random.below(40) {
+            // Some are stored in pieces.
+            0 if random.one_in(8) => 280_000 + random.below(100_000),
             0 => 20_000 + random.below(60_000),
             1..=4 => random.below(8_000),
             _ => random.below(200),
