@@ -15,11 +15,14 @@ use crate::index::{Batch, EachRow, Fault, Index as Seam};
 /// Batches that a crash may take away.
 const LOOSE_BATCHES: usize = 64;
 
+/// Rows and the values they had, if they were there.
+type Replaced = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
 #[derive(Default)]
 struct Rows {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What the last batches replaced, the latest last.
-    undo: VecDeque<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    undo: VecDeque<Replaced>,
     fail_after: Option<u64>,
 }
 
