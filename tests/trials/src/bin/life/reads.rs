@@ -373,7 +373,7 @@ impl Life {
         };
         let mut found = Vec::new();
         let most = FEED_MAX;
-        while let Some(change) = changes.next() {
+        for change in changes.by_ref() {
             match change {
                 Ok(change) => found.push(change),
                 Err(error) => return self.excuse("changes", &error),
