@@ -15,6 +15,7 @@
 mod disk;
 mod index;
 mod random;
+#[cfg_attr(test, allow(dead_code, reason = "tests keep the system's clock"))]
 pub(crate) mod time;
 
 use std::cell::RefCell;

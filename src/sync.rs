@@ -17,9 +17,9 @@ pub(crate) use system::*;
 
 #[cfg(not(all(test, jobstore_shuttle)))]
 mod system {
-    #[cfg(feature = "simulation")]
+    #[cfg(all(feature = "simulation", not(test)))]
     pub(crate) use crate::simulation::time::Condvar;
-    #[cfg(not(feature = "simulation"))]
+    #[cfg(any(not(feature = "simulation"), test))]
     pub(crate) use parking_lot::Condvar;
     pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
     pub(crate) use std::sync::OnceLock;
@@ -37,9 +37,9 @@ mod system {
     }
 
     pub(crate) mod time {
-        #[cfg(feature = "simulation")]
+        #[cfg(all(feature = "simulation", not(test)))]
         pub(crate) use crate::simulation::time::Instant;
-        #[cfg(not(feature = "simulation"))]
+        #[cfg(any(not(feature = "simulation"), test))]
         pub(crate) use std::time::Instant;
     }
 }
