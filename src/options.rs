@@ -480,7 +480,7 @@ impl Options {
         JobStore::open_with(self, None)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.named_secrets
             .keys
             .as_ref()

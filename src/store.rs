@@ -59,7 +59,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// ```
 #[derive(Clone)]
 pub struct JobStore {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl JobStore {

@@ -443,6 +443,10 @@ impl Engine {
 
     /// Whether it has files of its own.
     pub(crate) fn is_on_disk(&self) -> bool {
+        #[cfg(feature = "simulation")]
+        if crate::simulation::is_simulated(&self.disk.path("")) {
+            return true;
+        }
         self.index_folder.is_some() || self.read_only
     }
 

@@ -108,6 +108,20 @@ impl IndexHome<'_> {
 
 /// Opens a store whatever its disk, its lock and its index are.
 pub(super) fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    lock: Option<StoreLock>,
+    home: IndexHome<'_>,
+) -> Result<Arc<Engine>> {
+    let engine = assemble(options, disk, lock, home)?;
+    start_threads(&engine).inspect_err(|_| {
+        engine.close().ok();
+    })?;
+    Ok(engine)
+}
+
+/// Reads a store and makes an engine of it, without threads.
+pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
@@ -206,16 +220,13 @@ pub(super) fn open(
     }));
     engine.begin_retention();
     engine.note_fixed_files();
-    start_threads(&engine).inspect_err(|_| {
-        engine.close().ok();
-    })?;
     Ok(engine)
 }
 
 /// Opens a store to be read as it is: nothing is written, not even what is recovered. The
 /// index is rebuilt in memory from the log, because an engine that keeps one in files
 /// writes to them when it opens them.
-pub(super) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
     options.recovery = Recovery::Leave;
     let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
         path: disk.path(""),
@@ -313,6 +324,10 @@ fn begin_log(
 /// Random bytes from the system.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulation::fill(&mut bytes) {
+        return Ok(bytes);
+    }
     getrandom::fill(&mut bytes).map_err(|e| {
         let e = io::Error::other(e.to_string());
         Error::io("draw random numbers for", disk.path(""), &e)

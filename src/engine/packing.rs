@@ -34,20 +34,25 @@ const PACK_BYTES_MAX: u64 = 256 << 20;
 /// The packer's thread: works whenever it is called, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
-        // What it finds ends the writes.
-        engine.check_files().ok();
-        let problem = work(engine).err();
-        if let Some(error) = &problem {
-            // What could not be packed is served from its segment.
-            tracing::warn!(%error, "packing did not succeed; it is tried again");
-        }
-        engine.expire_retired(Instant::now());
-        *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
+        work_noted(engine);
         match calls.recv_timeout(RETRY) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+/// Does all the work there is, and notes whether it succeeded.
+pub(crate) fn work_noted(engine: &Engine) {
+    // What it finds ends the writes.
+    engine.check_files().ok();
+    let problem = work(engine).err();
+    if let Some(error) = &problem {
+        // What could not be packed is served from its segment.
+        tracing::warn!(%error, "packing did not succeed; it is tried again");
+    }
+    engine.expire_retired(Instant::now());
+    *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }
 
 /// Prepares the next segment, packs everything that can be packed and purges what is due.
