@@ -193,6 +193,7 @@ impl Drop for Run {
         if let Some(Err(error)) = ticket.wait_timeout(DROP_WAIT) {
             tracing::warn!(job = %self.id, %error, "a dropped run could not be recorded as interrupted");
         }
+        ticket.detach();
     }
 }
 

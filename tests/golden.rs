@@ -248,7 +248,7 @@ fn write() {
     fs::write(folder.join("closed.jsonl"), answers(&store)).unwrap();
     store.close().unwrap();
     copy_folder(&at_work, &folder.join("closed"));
-    for name in ["LOCK", "RESERVE"] {
+    for name in ["LOCK", "RESERVE", "SCRATCH"] {
         fs::remove_file(folder.join("closed").join(name)).ok();
     }
     fs::remove_dir_all(folder.join("closed/index")).unwrap();

@@ -21,11 +21,13 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
+use crate::storage::disk::is_full;
 use crate::storage::event::{Event, unpack_sequences};
 use crate::storage::pack::{Pack, Part};
 use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::storage::purged::{self, PurgedJob};
 use crate::storage::revocable::Revocable;
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// A pack that was replaced, which pages may still read.
@@ -60,7 +62,7 @@ impl Engine {
 
 /// A pack, beside some, of which at least half is of purged jobs or dropped graphs.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
-    let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
+    let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.truth.read().packs.clone();
     let has_gone: BTreeMap<u32, bool> = {
         let graphs = engine.graphs.read();
@@ -91,6 +93,27 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
         .find(is_worth)
 }
 
+/// Up to which LSN packs may be rewritten without what was purged: as far as the index
+/// is, or everything if the next open rebuilds the index anyway. `None` while the index
+/// is being written.
+fn erasable_lsn(engine: &Engine) -> Option<u64> {
+    match engine.index_is_sound() {
+        true => Some(engine.indexer.try_lock()?.applied_lsn),
+        false => Some(engine.durable_lsn.load(Ordering::Acquire)),
+    }
+}
+
+/// What a pack holds of purged jobs and dropped graphs, about.
+fn gone_bytes_in(engine: &Engine, pack: &Pack) -> u64 {
+    let parts = pack.parts.iter();
+    parts
+        .map(|part| match engine.graph(part.graph) {
+            Some(graph) => gone_bytes(&graph, part),
+            None => part.blocks.iter().map(|b| u64::from(b.len)).sum(),
+        })
+        .sum()
+}
+
 /// What blocks hold of purged jobs, about.
 fn gone_bytes(graph: &GraphCore, part: &Part) -> u64 {
     let state = graph.state.read();
@@ -112,12 +135,23 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         return Ok(());
     };
     let _names = engine.files.lock();
+    let leave_out = last.last_lsn <= erasable_lsn(engine).unwrap_or_default();
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
-    let needed = bytes + 2 * engine.options.segment_bytes;
-    check_room(engine, needed, operation, &first.name)?;
-    let indexer = engine.indexer.try_lock();
-    let applied_lsn = indexer.map_or(0, |indexer| indexer.applied_lsn);
-    let rewritten = write(engine, packs, last.last_lsn <= applied_lsn)?;
+    let needed = match packs {
+        // What is left needs room only until it replaces the pack.
+        [pack] => bytes.saturating_sub(gone_bytes_in(engine, pack)) + engine.spare.missing_bytes(),
+        _ => bytes + 2 * engine.options.segment_bytes,
+    };
+    let written = check_room(engine, needed, operation, &first.name)
+        .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
+    let rewritten = match written {
+        Err(error) if is_full(&error) => {
+            let in_scratch = write(engine, packs, leave_out, Place::Scratch);
+            // Without room for either, say what was to be done.
+            in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
+        }
+        written => written?,
+    };
     let rewritten = Arc::new(rewritten);
     {
         let mut truth = engine.truth.write();
@@ -151,7 +185,104 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
     Ok(())
 }
 
-fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool) -> Result<Pack> {
+/// Where a pack is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ordinary,
+    Scratch,
+}
+
+fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result<PackWriter<'_>> {
+    let (disk, store) = (&*engine.disk, engine.store);
+    match place {
+        Place::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
+        Place::Scratch => {
+            let place = (disk, &*engine.spare);
+            PackWriter::begin_in_scratch(place, store, first_lsn, last_lsn)
+        }
+    }
+}
+
+/// Packs the events of a sealed segment without what was purged, in the scratch file.
+pub(crate) fn pack_in_scratch(
+    engine: &Engine,
+    first_lsn: u64,
+    next_lsn: u64,
+    events: &[(u64, Event<'_>)],
+) -> Result<Pack> {
+    let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
+    for (_, event) in events {
+        if let &Event::Submitted {
+            graph,
+            sequence,
+            time_ms,
+            fingerprint,
+            texts,
+        } = event
+        {
+            jobs.entry(graph).or_default().push(PackedJob {
+                sequence,
+                texts,
+                time_ms,
+                fingerprint,
+            });
+        }
+    }
+    let mut graphs = BTreeMap::new();
+    for (&number, jobs) in &jobs {
+        if let (Some(graph), [first, .., last] | [first @ last]) =
+            (engine.graph(number), jobs.as_slice())
+        {
+            let gone = &graph.state.read().status;
+            let gone = gone.gone(first.sequence..last.sequence + 1);
+            graphs.insert(number, (graph.clone(), gone));
+        }
+    }
+    let mut writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
+    let mut kept = Events {
+        engine,
+        writer: &mut writer,
+        graphs: &graphs,
+        erased: 0,
+        leave_out: true,
+    };
+    let mut row: Option<(u64, u32, Range<u64>)> = None;
+    for (lsn, event) in events {
+        if let &Event::Submitted {
+            graph, sequence, ..
+        } = event
+        {
+            match &mut row {
+                Some((_, of, jobs)) if *of == graph && jobs.end == sequence => jobs.end += 1,
+                _ => {
+                    kept.end_row(row.take())?;
+                    row = Some((*lsn, graph, sequence..sequence + 1));
+                }
+            }
+        } else {
+            kept.end_row(row.take())?;
+            kept.event(*lsn, event)?;
+        }
+    }
+    kept.end_row(row)?;
+    kept.end()?;
+    for (number, jobs) in jobs {
+        let Some((graph, gone)) = graphs.get(&number) else {
+            continue;
+        };
+        let mut written = JobsWriter::begin(&mut writer, number);
+        for job in jobs {
+            match gone.contains(job.sequence) {
+                true => written.purged(job.sequence, job.sequence + 1)?,
+                false => written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?,
+            }
+        }
+        written.finish()?;
+    }
+    writer.finish()
+}
+
+fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) -> Result<Pack> {
     let mut parts: BTreeMap<u32, Vec<Arc<Part>>> = BTreeMap::new();
     for part in packs.iter().flat_map(|pack| &pack.parts) {
         parts.entry(part.graph).or_default().push(part.clone());
@@ -180,7 +311,7 @@ fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool) -> Result<Pack> 
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
-    let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, last_lsn)?;
+    let mut writer = begin(engine, place, first_lsn, last_lsn)?;
     if let [_] = packs {
         writer = writer.replacing();
     }
@@ -237,7 +368,7 @@ impl Events<'_, '_, '_> {
             Event::Keyed {
                 graph, sequence, ..
             } if self.is_gone(graph, sequence) => match self.engine.graph(graph) {
-                Some(core) if self.engine.has_tombstone(&core, sequence)? => self.keep(event),
+                Some(core) if self.has_tombstone(&core, sequence)? => self.keep(event),
                 _ => self.erase(1),
             },
             Event::Submits {
@@ -275,6 +406,15 @@ impl Events<'_, '_, '_> {
             },
             Event::Erased { count } => self.erase(count),
             _ => self.keep(event),
+        }
+    }
+
+    /// An index that cannot answer keeps no pack from being rewritten: what may have a
+    /// tombstone is kept.
+    fn has_tombstone(&self, graph: &GraphCore, sequence: u64) -> Result<bool> {
+        match self.engine.has_tombstone(graph, sequence) {
+            Err(Error::IndexUnavailable { .. }) => Ok(true),
+            known => known,
         }
     }
 
@@ -343,6 +483,21 @@ impl Events<'_, '_, '_> {
                 why,
                 jobs: &purged::pack(&left),
             }),
+        }
+    }
+
+    /// Ends a run of submissions of a segment.
+    fn end_row(&mut self, row: Option<(u64, u32, Range<u64>)>) -> Result<()> {
+        match row {
+            None => Ok(()),
+            Some((lsn, graph, jobs)) => {
+                let submits = Event::Submits {
+                    graph,
+                    first_sequence: jobs.start,
+                    count: jobs.end - jobs.start,
+                };
+                self.event(lsn, &submits)
+            }
         }
     }
 

@@ -359,6 +359,8 @@ impl Engine {
         }
         // It may have been rewritten each time: look while nobody writes.
         let _indexer = self.indexer.lock();
+        // Or moved to memory.
+        let index = self.index()?;
         details::read_alone(&*index, graph, group).map_err(|fault| self.index_failed(fault))
     }
 

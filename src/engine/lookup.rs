@@ -54,6 +54,13 @@ impl ForeignIds {
         }
     }
 
+    /// Takes the place of all ids with those of an index that was rebuilt.
+    pub(crate) fn replace(&self, rebuilt: ForeignIds) {
+        self.runs.replace(rebuilt.runs);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *self.recent.write() = Recent::default();
+    }
+
     pub(crate) fn add(&self, hash: u64, sequence: u64) {
         self.recent.write().added.insert((hash, sequence));
     }

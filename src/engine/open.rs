@@ -27,8 +27,8 @@ use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::secrets::Keys;
-use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
+use crate::storage::disk::{Disk, is_full};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
@@ -50,6 +50,9 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
     open(options, disk, None, IndexHome::Memory(&anew))
 }
 
+/// What was read of the log, and why its index is in memory, if it is.
+type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
+
 /// Where the index is.
 pub(crate) enum IndexHome<'a> {
     Folder(IndexFolder),
@@ -58,6 +61,55 @@ pub(crate) enum IndexHome<'a> {
 }
 
 impl IndexHome<'_> {
+    /// Opens the index and reads the log on top of it; rebuilds the index if it does not
+    /// fit; and keeps it in memory if there is no room for it on disk: says why.
+    fn read(
+        &self,
+        seal: Option<&IndexSeal>,
+        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
+    ) -> Result<ReadOn> {
+        let in_memory = |why: String| {
+            tracing::warn!(why, "there is no room for the index; it is kept in memory");
+            if let IndexHome::Folder(folder) = self {
+                if let Err(error) = folder.discard() {
+                    tracing::warn!(%error, "the index could not be removed");
+                }
+            }
+            let index = Arc::new(MemoryIndex::default());
+            Ok((read(index), Some(why.into())))
+        };
+        if !self.has_room() {
+            return in_memory("the disk is nearly full".to_owned());
+        }
+        let mut rebuild = false;
+        loop {
+            let index = match self.open(rebuild, seal.filter(|_| !rebuild)) {
+                Err(error) if is_full(&error) || !self.has_room() => {
+                    return in_memory(error.to_string());
+                }
+                index => index?,
+            };
+            match read(index) {
+                Err(Problem::Index(fault)) if !rebuild => {
+                    tracing::warn!(fault = %fault.0, "the index does not fit the log");
+                    rebuild = true;
+                }
+                Err(Problem::Index(fault)) => return in_memory(fault.0),
+                read => {
+                    self.opened()?;
+                    return Ok((read, None));
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            IndexHome::Folder(folder) => folder.has_room(),
+            IndexHome::Memory(_) => true,
+        }
+    }
+
     fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
         match self {
             IndexHome::Folder(folder) => folder
@@ -98,16 +150,8 @@ pub(super) fn open(
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let index = home.open(false, seal)?;
-    let read = match read_log(&*disk, store, &files, &options, index, change) {
-        Err(Problem::Index(fault)) => {
-            tracing::warn!(fault = %fault.0, "the index does not fit the log");
-            let index = home.open(true, None)?;
-            read_log(&*disk, store, &files, &options, index, change)
-        }
-        read => read,
-    };
-    home.opened()?;
+    let read = |index| read_log(&*disk, store, &files, &options, index, change);
+    let (read, index_in_memory) = home.read(seal, &read)?;
     let ReadLog {
         mut replay,
         mut truth,
@@ -130,7 +174,9 @@ pub(super) fn open(
         secret_keys::write(&*disk, store, &options.secret_keys)?;
     }
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
-    if let Err(error) = spare.make_reserve(&*disk) {
+    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.1);
+    let needs_reserve = !truth.segments.last().is_some_and(can_resume);
+    if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
@@ -167,6 +213,7 @@ pub(super) fn open(
             IndexHome::Folder(folder) => Some(folder),
             IndexHome::Memory(_) => None,
         },
+        index_in_memory,
         spare,
         lock,
         disk,
@@ -189,7 +236,7 @@ fn begin_log(
     (truth, end): (&Truth, (u64, u64)),
 ) -> Result<Log> {
     let last = truth.segments.last();
-    match spare.take(&**disk, 0, Room::Reserve) {
+    match spare.take(&**disk, 0, Room::Freeing) {
         Ok(prepared) => {
             identity::remove_closed(&**disk)?;
             if let Some(last) = last {
@@ -226,7 +273,7 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
 
 /// What the log and the index make together.
 pub(crate) struct ReadLog {
-    replay: Replay,
+    pub(super) replay: Replay,
     truth: Truth,
     /// Epoch and end of the last segment.
     end: (u64, u64),

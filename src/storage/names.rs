@@ -9,12 +9,16 @@ use crate::storage::event::NUMBER_MAX;
 pub(crate) const STORE: &str = "STORE";
 /// Where the log ended at the last clean close; gone while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
+/// The file that becomes `CLOSED` at the next clean close: a close needs no room.
+pub(crate) const CLOSING: &str = "CLOSING";
 /// Which keys are secret, where others than the usual ones are.
 pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 /// Zeros: room in the log for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
+/// Room in which packs are rewritten when the disk is full.
+pub(crate) const SCRATCH: &str = "SCRATCH";
 /// The folder of an index on sled.
 pub(crate) const INDEX: &str = "index";
 /// The folder of an index on redb.
@@ -60,9 +64,11 @@ pub(crate) fn is_ours(name: &str) -> bool {
     [
         STORE,
         CLOSED,
+        CLOSING,
         SECRET_KEYS,
         LOCK,
         RESERVE,
+        SCRATCH,
         INDEX,
         INDEX_REDB,
         INDEX_OPENING,

@@ -48,6 +48,8 @@ pub(crate) trait File: Send + Sync {
     /// Fills `buffer` from `offset`; the file must reach that far.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts the file to this length.
+    fn cut(&self, len: u64) -> io::Result<()>;
     /// Makes the content durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
     /// What tells the file from all others that are there.
@@ -93,10 +95,27 @@ pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Re
         _ => {}
     }
     let file = disk.create(&aside)?;
+    finish_whole(disk, &*file, (&aside, name), content)
+}
+
+/// Does the same in a file that already exists under the name `aside`, and is at least as
+/// long: this needs no room.
+pub(crate) fn finish_whole(
+    disk: &dyn Disk,
+    file: &dyn File,
+    (aside, name): (&str, &str),
+    content: &[u8],
+) -> io::Result<()> {
     file.write_all_at(content, 0)?;
+    file.cut(content.len() as u64)?;
     file.sync()?;
-    disk.rename(&aside, name)?;
+    disk.rename(aside, name)?;
     disk.sync_names()
+}
+
+/// Whether an error says that there is no room, be it for bytes or for files.
+pub(crate) fn is_full(error: &Error) -> bool {
+    matches!(error, Error::DiskFull { .. })
 }
 
 /// Reads a small file; more than `bytes_max` is an error, before anything is
