@@ -179,15 +179,16 @@ impl Log {
     }
 
     /// How far the active segment may be filled. The last quarter of a reserve is kept for
-    /// what frees room, and the end of every segment for opens.
+    /// what frees room, and its very end for opens.
     fn capacity_for(&self, room: Room) -> u64 {
         let for_opens = OPENING_BYTES_MAX.min(self.capacity / 8);
         match room {
             Room::Opening => self.capacity,
-            Room::Freeing => self.capacity - for_opens,
+            Room::Freeing if self.on_reserve => self.capacity - for_opens,
+            Room::Freeing => self.capacity,
             Room::Ordinary | Room::Reserve => match self.on_reserve {
                 true => self.capacity - self.capacity / 4,
-                false => self.capacity - for_opens,
+                false => self.capacity,
             },
         }
     }
