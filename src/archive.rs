@@ -69,7 +69,7 @@ impl Archive {
         Archive::open_on(Arc::new(disk), graph, file_bytes_max)
     }
 
-    fn open_on(
+    pub(crate) fn open_on(
         disk: Arc<dyn Disk>,
         (graph, number): (&str, u64),
         file_bytes_max: u64,
@@ -106,7 +106,8 @@ impl Archive {
             return Ok(None);
         };
         let part = format!("{}{PART}", current.name);
-        if leads_to(&*self.disk, &part, &*current.file).map_err(|e| self.failed(&part, &e))? {
+        let is_there = self.is_there(&part, &*current.file);
+        if is_there.map_err(|e| self.failed(&part, &e))? {
             return Ok(None);
         }
         self.current = None;
@@ -116,6 +117,11 @@ impl Archive {
             "a file of the archive was removed or renamed while it was written"
         );
         Ok(Some(path))
+    }
+
+    /// Whether a file is where whoever reads the archive looks for it.
+    fn is_there(&self, name: &str, file: &dyn File) -> io::Result<bool> {
+        Ok(leads_to(&*self.disk, name, file)? && self.disk.is_in_place()?)
     }
 
     /// Whether its folder is still where it was opened.
@@ -166,7 +172,9 @@ impl Archive {
             self.disk.sync_names().map_err(failed)?;
             current.is_named = true;
         }
-        if !leads_to(&*self.disk, &part, &*current.file).map_err(failed)? {
+        let is_there = leads_to(&*self.disk, &part, &*current.file)
+            .and_then(|is_there| Ok(is_there && self.disk.is_in_place()?));
+        if !is_there.map_err(failed)? {
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
         let mark = Mark(current.len);

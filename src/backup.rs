@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::storage::identity::{self, Closed};
 use crate::storage::names;
 use crate::store::JobStore;
 
@@ -23,7 +24,8 @@ const COPY_BYTES: u64 = 1 << 20;
 pub struct BackedUp {
     /// Bytes of files that are in the copy.
     pub bytes: u64,
-    /// Of those, in files that it shares with the store, by hard links.
+    /// Of those, in files that it shares with the store, by hard links: only with
+    /// [`JobStore::backup_linked`].
     pub linked_bytes: u64,
     /// Bytes it will have.
     pub of: u64,
@@ -34,10 +36,12 @@ impl JobStore {
     /// exist yet or is empty.
     ///
     /// The copy holds everything that was acknowledged before the call, and whole commits
-    /// of what came meanwhile or nothing of them. It opens as a store that was not closed:
-    /// jobs that are running by then are recovered as after a crash, and its index is made
-    /// anew. Packs, which are never written to again, are shared by hard links where the
-    /// folder lies on the same file system; the rest is copied.
+    /// of what came meanwhile or nothing of them. It is a closed store: [`JobStore::verify`]
+    /// notices if its end is cut off. When it opens, jobs that are running by then are
+    /// recovered as after a crash, and its index is rebuilt.
+    ///
+    /// The copy shares no file with the store, so nothing that happens to one reaches the
+    /// other. [`JobStore::backup_linked`] takes less time and space.
     ///
     /// Both are the same store to ids, and to cursors and positions that were given out
     /// before the call. From there they go their own ways: one refuses, for ever, what the
@@ -46,8 +50,8 @@ impl JobStore {
     /// the other.
     ///
     /// # Cost
-    /// Commits wait for one sync and a look at what files there are. Packing waits until
-    /// packs are linked, or copied where they cannot be.
+    /// Commits wait for one sync and a look at what files there are. The copy takes as much
+    /// space as the log.
     ///
     /// # Errors
     /// [`Error::NotEmpty`] for a folder that holds something; [`Error::InvalidUse`] for a
@@ -73,8 +77,8 @@ impl JobStore {
         self.backup_with(dir, |_| {})
     }
 
-    /// [`JobStore::backup`] whose `progress` is told of it after each file and each MiB. It
-    /// runs on this thread: the backup waits for it, and so does packing.
+    /// [`JobStore::backup`] that calls `progress` after each file and each MiB, on this
+    /// thread.
     ///
     /// # Errors
     /// Those of [`JobStore::backup`].
@@ -96,7 +100,43 @@ impl JobStore {
         dir: impl AsRef<Path>,
         progress: impl FnMut(BackedUp),
     ) -> Result<BackedUp> {
-        let dir = dir.as_ref();
+        self.backup_by(dir.as_ref(), false, progress)
+    }
+
+    /// [`JobStore::backup_with`] that shares packs with the store by hard links, if both are
+    /// on the same file system: it takes no space and little time.
+    ///
+    /// A store never writes to a pack again, but each of them is one file with two names:
+    /// `chmod`, `chown`, a stray write and a bad sector in one directory are in the other,
+    /// too. It guards against mistakes in the store's contents, such as a purge, and not
+    /// against damage to its files.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::backup`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::JobStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = JobStore::open(dir.join("store"))?;
+    /// store.backup_linked(dir.join("before-upgrade"), |_| {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup_linked(
+        &self,
+        dir: impl AsRef<Path>,
+        progress: impl FnMut(BackedUp),
+    ) -> Result<BackedUp> {
+        self.backup_by(dir.as_ref(), true, progress)
+    }
+
+    fn backup_by(
+        &self,
+        dir: &Path,
+        links: bool,
+        progress: impl FnMut(BackedUp),
+    ) -> Result<BackedUp> {
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
         engine.check_writable()?;
@@ -114,6 +154,7 @@ impl JobStore {
         let mut backup = Backup {
             engine,
             dir,
+            links,
             made: Vec::new(),
             done: BackedUp::default(),
             progress,
@@ -160,6 +201,8 @@ fn make_folder(dir: &Path) -> Result<bool> {
 struct Backup<'b, P> {
     engine: &'b Engine,
     dir: &'b Path,
+    /// Whether packs are linked where they can be.
+    links: bool,
     /// Files of the copy.
     made: Vec<PathBuf>,
     done: BackedUp,
@@ -170,7 +213,9 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         // Packs keep their names as long as this is held.
         let files = self.engine.files.lock();
-        let (packs, segments, end) = self.engine.at_rest()?;
+        self.engine.check_files()?;
+        let (packs, segments, closed) = self.engine.at_rest()?;
+        let end = closed.end.offset;
         let packed: u64 = packs.iter().map(|pack| pack.bytes).sum();
         let last = segments.len().saturating_sub(1);
         let end_of = |n: usize| match n == last {
@@ -182,24 +227,29 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
             ends.push(end_of(n).map_err(|e| Error::io("read", &segment.path, &e))?);
         }
         self.done.of = packed + ends.iter().sum::<u64>();
+        let mut to_copy = Vec::new();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            match fs::hard_link(&pack.path, &to) {
-                Ok(()) => {
-                    self.made.push(to);
-                    self.done.bytes += pack.bytes;
-                    self.done.linked_bytes += pack.bytes;
-                    (self.progress)(self.done);
-                }
-                Err(_) => self.copy(&*pack.file, pack.bytes, &pack.name, &pack.path)?,
+            if self.links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
+                self.made.push(to);
+                self.done.bytes += pack.bytes;
+                self.done.linked_bytes += pack.bytes;
+                (self.progress)(self.done);
+            } else {
+                to_copy.push(pack);
             }
         }
         drop(files);
+        // They can be read to the end, also if others replace them meanwhile.
+        for pack in to_copy {
+            self.copy(&*pack.file, pack.bytes, &pack.name, &pack.path)?;
+        }
         for (segment, end) in segments.iter().zip(ends) {
             let name = names::segment(segment.header.epoch);
             self.copy(&*segment.file, end, &name, &segment.path)?;
         }
         self.copy_text(names::SECRET_KEYS)?;
+        self.write_closed(&closed)?;
         // Last: without it the folder is no store.
         self.copy_text(names::STORE)?;
         let parent = self.dir.parent().filter(|p| !p.as_os_str().is_empty());
@@ -208,6 +258,29 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
             synced.map_err(|e| Error::io("sync", dir, &e))?;
         }
         Ok(())
+    }
+
+    /// Marks the copy as closed where it ends.
+    fn write_closed(&mut self, closed: &Closed) -> Result<()> {
+        let text = identity::closed_text(self.engine.store, closed);
+        let mut file = self.create(names::CLOSED)?;
+        let written = file.write_all(text.as_bytes());
+        written
+            .and_then(|()| file.sync_all())
+            .map_err(|e| Error::io("write", self.dir.join(names::CLOSED), &e))
+    }
+
+    /// Creates a file of the copy.
+    fn create(&mut self, name: &str) -> Result<File> {
+        let to = self.dir.join(name);
+        let failed = |e: &io::Error| Error::io("write", &to, e);
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(&to);
+        let file = opened.map_err(|e| failed(&e))?;
+        self.made.push(to.clone());
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(|e| failed(&e))?;
+        Ok(file)
     }
 
     /// Copies one of the small texts, if it is there.
@@ -230,12 +303,7 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
     ) -> Result<()> {
         let to = self.dir.join(name);
         let failed = |e: &io::Error| Error::io("write", &to, e);
-        let mut options = OpenOptions::new();
-        let opened = options.write(true).create_new(true).mode(0o600).open(&to);
-        let mut file = opened.map_err(|e| failed(&e))?;
-        self.made.push(to.clone());
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(|e| failed(&e))?;
+        let mut file = self.create(name)?;
         let (mut at, mut buffer) = (0, Vec::new());
         while at < bytes {
             let step = (bytes - at).min(COPY_BYTES);

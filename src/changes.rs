@@ -41,7 +41,8 @@ pub enum ChangeKind {
     CancelRequested,
     /// It is complete.
     Completed(Outcome),
-    /// An open made it pending again.
+    /// It is pending again: made so by an open or by its run
+    /// ([`Run::requeue`](crate::Run::requeue)).
     Requeued,
     /// It was purged. Told as long as its tombstone is kept; whoever comes later may find a
     /// gap here, and never a purge without the reference it had.
@@ -255,6 +256,7 @@ impl Changes {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            self.graph.engine().check_process()?;
             let waiter = self.listed();
             if let Some(change) = self.find_next()? {
                 return Ok(Some(change));
@@ -289,6 +291,9 @@ impl Changes {
     /// ```
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
         loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
             let waiter = self.listed();
             if let Some(change) = self.find_next().transpose() {
                 return Poll::Ready(change);
@@ -318,6 +323,9 @@ impl Changes {
     }
 
     fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
         if let Some(waiter) = self.waiter.take() {
             let mut state = self.graph.core.state.write();
             state.waiters.remove(ANY, &waiter);

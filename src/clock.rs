@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells the store what time it is; tests bring their own.
 ///
+/// If it panics, no call of the store does: times continue from what it last said, and
+/// [`Health::Degraded`](crate::Health::Degraded) reports it until it answers again.
+///
 /// # Examples
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -63,6 +66,13 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
     let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// A duration that may be added to any moment of this process without overflow. What is
+/// longer stands for no bound at all.
+pub(crate) fn bounded(time: Duration) -> Duration {
+    const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    time.min(FAR)
 }
 
 /// The end of the year 9999: every system's clock can hold it.

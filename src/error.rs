@@ -250,7 +250,7 @@ pub enum Error {
     StoreInUse {
         /// The store's folder.
         path: PathBuf,
-        /// The process that holds it, where that is known.
+        /// The process that has it locked, if that is certain.
         holder: Option<u32>,
     },
     /// The folder that a copy was to be made in holds something.
@@ -361,6 +361,28 @@ pub enum Error {
         /// What failed.
         why: Arc<str>,
     },
+    /// The store's directory, or a file in it, is not where it was when the store was
+    /// opened: what is written from then on would not be found again. The store takes
+    /// no more writes: see [`Error::ReadOnly`].
+    #[error("the {what} {} was deleted, moved or replaced while the store was open; put it back, \
+        close the store, and look at it with `verify` before it is opened again",
+        path.display())]
+    Removed {
+        /// "directory" or "file".
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The call was made in a fork of the process that opened the store. The store is
+    /// its parent's; the fork can neither use nor close it.
+    #[error(
+        "the store was opened by process {opener}, of which this process is a fork; \
+        use it there, or open the store in this process after it was closed in that one"
+    )]
+    Forked {
+        /// The process that opened the store.
+        opener: u32,
+    },
     /// A file does not hold what was written to it.
     #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
     Damaged {
@@ -391,11 +413,11 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The store did not come to its end in time. Everything acknowledged is durable,
-    /// but something may still write: the folder stays locked until it has ended, or
-    /// this process has.
+    /// but something may still write: the folder stays locked until it has ended and the
+    /// store was closed again, or this process has ended.
     #[error(
         "the store did not close in time: {what} did not come to its end; what was acknowledged \
-         is safe, the folder stays locked, end this process and open the store again"
+         is safe, the folder stays locked; close the store again later, or end this process"
     )]
     CloseStuck {
         /// What did not end.
@@ -564,6 +586,8 @@ impl Error {
             | Error::DiskFull { .. }
             | Error::IndexStuck { .. }
             | Error::CloseStuck { .. }
+            | Error::Removed { .. }
+            | Error::Forked { .. }
             | Error::StoreInUse { .. } => {
                 (503, "GES.8602", "engine service unavailable".to_owned())
             }

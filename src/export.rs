@@ -58,7 +58,8 @@ impl Graph {
     /// less than two bytes more a job of the graph, however many match.
     ///
     /// # Errors
-    /// Those of [`Graph::list`].
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with a limit or with
+    /// [`List::count_total`], which an export would ignore.
     ///
     /// # Examples
     /// ```
@@ -78,6 +79,7 @@ impl Graph {
     /// ```
     pub fn export(&self, list: List) -> Result<Export> {
         let _span = call_span!("export", self);
+        list.check_export()?;
         let page = listing::whole(self, &list)?;
         let mut export = Export::new(&page, Form::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);

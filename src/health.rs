@@ -25,7 +25,8 @@ pub enum Health {
         /// What does not work.
         why: Arc<str>,
     },
-    /// It serves reads only: a write or sync has failed. Reopen it.
+    /// It serves reads only: a write or sync has failed, or the directory or a file in it
+    /// was deleted, moved or replaced. Reopen it.
     #[non_exhaustive]
     ReadOnly {
         /// What failed.

@@ -47,10 +47,12 @@
 //!
 //! [axum]: https://docs.rs/axum
 
+mod acts;
 mod admin;
 mod answer;
 mod around;
 mod auth;
+mod connection;
 pub(crate) mod control;
 mod encoding;
 mod failure;
@@ -63,6 +65,7 @@ mod openapi;
 mod operations;
 mod query;
 mod routes;
+mod seats;
 mod serve;
 mod stream;
 

@@ -525,8 +525,7 @@ impl WireOutcome<'_> {
         let kind = OutcomeKind::from_word(&self.kind);
         let kind = kind.ok_or("its outcome is of no kind that there is")?;
         let said = |error: Error| error.to_string();
-        let mut outcome = Outcome::new(kind, self.code, self.message);
-        outcome.check().map_err(said)?;
+        let mut outcome = Outcome::new(kind, self.code, self.message).map_err(said)?;
         if let Some(detail) = self.detail {
             outcome = outcome.with_detail_json(detail.get()).map_err(said)?;
         }

@@ -14,8 +14,10 @@ use crate::secrets::SecretKeys;
 
 /// Where a job is in its life.
 ///
-/// `pending -> running -> complete`; `pending -> complete` when it is cancelled
-/// before its start; `running -> pending` only by recovery at open.
+/// `pending -> running -> complete`; `pending -> complete` when it is cancelled before its
+/// start; `running -> pending` when it is requeued, by recovery at open
+/// ([`Recovery::Requeue`](crate::Recovery::Requeue)), by the drop of its
+/// [`Run`](crate::Run) under that policy, or by [`Run::requeue`](crate::Run::requeue).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// Recorded, not started.

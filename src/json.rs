@@ -44,6 +44,11 @@ pub(crate) fn problem(error: &serde_json::Error) -> &'static str {
     }
 }
 
+/// What is wrong with a string that contains half of a surrogate pair: RFC 8259 leaves its
+/// meaning open, and strict readers refuse the whole document that contains it.
+const LONE_SURROGATE: &str =
+    "half of a surrogate pair, which strict readers refuse (\\ud800 to \\udfff come in pairs),";
+
 /// Checks that `text` is one JSON value within the depth bound, and takes the
 /// white space out.
 pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
@@ -54,6 +59,8 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
         line: e.line(),
         column: e.column(),
     })?;
+    let before = text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len();
+    let given = text;
     let text = checked.get();
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -62,7 +69,17 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         match byte {
-            b'"' => at = end_of_string(bytes, at),
+            b'"' => {
+                at = end_of_sound_string(bytes, at).map_err(|escape| {
+                    let (line, column) = place(&given[..before + escape]);
+                    Error::InvalidJson {
+                        what,
+                        problem: LONE_SURROGATE,
+                        line,
+                        column,
+                    }
+                })?;
+            }
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -100,6 +117,42 @@ pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
         at += 2;
     }
     bytes.len()
+}
+
+/// Line and column, both from 1, of the byte after `text`.
+fn place(text: &str) -> (usize, usize) {
+    let lines = text.bytes().filter(|&byte| byte == b'\n').count();
+    let start = text.rfind('\n').map_or(0, |at| at + 1);
+    (lines + 1, text.len() - start + 1)
+}
+
+/// The same for a string of valid JSON; `Err` with the place of an escape that is half of a
+/// surrogate pair.
+fn end_of_sound_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize, usize> {
+    const ESCAPE_BYTES: usize = 6;
+    let unit = |at: usize| {
+        let digits = bytes.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|b| memchr::memchr2(b'"', b'\\', b))
+    {
+        at += found;
+        if bytes[at] == b'"' {
+            return Ok(at + 1);
+        }
+        at += match unit(at) {
+            None => 2,
+            Some(0xd800..=0xdbff) => match unit(at + ESCAPE_BYTES) {
+                Some(0xdc00..=0xdfff) => 2 * ESCAPE_BYTES,
+                _ => return Err(at),
+            },
+            Some(0xdc00..=0xdfff) => return Err(at),
+            Some(_) => ESCAPE_BYTES,
+        };
+    }
+    Ok(bytes.len())
 }
 
 /// Whether two compact texts are the same JSON value: key order aside, strings
@@ -329,6 +382,33 @@ mod tests {
                 "{text}: {error}"
             );
             assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_refused_with_its_place() {
+        for (text, line, column) in [
+            (r#""\ud800""#, 1, 2),
+            (r#""\uDFFF""#, 1, 2),
+            (r#" {"a": "x\udbffx"}"#, 1, 10),
+            ("\n\t[1,\n \"\\ud83c\\ud83c\"]", 3, 3),
+            (r#"["\ud83c\udfac\udfac"]"#, 1, 15),
+            (r#"{"\ud800":1}"#, 1, 3),
+            (r#""\ud800\n""#, 1, 2),
+            (r#""\ud800\\udc00""#, 1, 2),
+        ] {
+            let error = compact("body", text).unwrap_err();
+            let Error::InvalidJson {
+                line: l, column: c, ..
+            } = error
+            else {
+                panic!("{text}: {error}");
+            };
+            assert_eq!((l, c), (line, column), "{text}");
+            assert!(error.to_string().contains("surrogate"), "{error}");
+        }
+        for text in [r#""\ud83c\udfac""#, r#""\\ud800""#, r#""\ud7ff\ue000""#] {
+            assert_eq!(compact("body", text).unwrap(), text);
         }
     }
 

@@ -27,7 +27,8 @@
 //!
 //! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (all that is done with jobs).
 //! [`Options`] says how a store is opened, [`Durability`] what a crash can take,
-//! [`Recovery`] what becomes of jobs that were running.
+//! [`Recovery`] what becomes of jobs that were running. [`Run`] says how often a job can run,
+//! and how to shut down gracefully.
 //!
 //! # From a request to its end
 //!
@@ -120,6 +121,7 @@ pub mod fuzzing;
 mod fuzzing;
 mod graph;
 mod health;
+mod host_clock;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
@@ -150,6 +152,8 @@ mod storage;
 mod store;
 mod sync;
 mod ticket;
+#[cfg(feature = "http")]
+mod timestamp;
 mod wait;
 
 pub use crate::backup::BackedUp;
@@ -175,7 +179,7 @@ pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
 pub use crate::request::{Body, Request};
 pub use crate::retention::{PurgeReason, Purged, Retention, Tombstone};
-pub use crate::run::Run;
+pub use crate::run::{Requeued, Run};
 pub use crate::secrets::Secrets;
 pub use crate::stats::{GraphStats, Histogram, Stats};
 pub use crate::store::JobStore;

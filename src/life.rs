@@ -124,6 +124,16 @@ impl Job {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
+        self.line(false)
+    }
+
+    /// The same with the progress of a running job.
+    #[cfg(feature = "http")]
+    pub(crate) fn to_json_with_progress(&self) -> String {
+        self.line(true)
+    }
+
+    fn line(&self, with_progress: bool) -> String {
         let mut out = format!(
             r#"{{"jobId":"{}","status":"{}","request":{}"#,
             self.id,
@@ -135,6 +145,11 @@ impl Job {
             out.extend_from_slice(br#","redacted":true"#);
         }
         Life::of(self).put_line(&mut out);
+        if let Some(progress) = self.progress.as_ref().filter(|_| with_progress) {
+            let (percent, text) = (progress.percent, json::quote(&progress.text));
+            let progress = format!(r#","progress":{{"percent":{percent},"text":{text}}}"#);
+            out.extend_from_slice(progress.as_bytes());
+        }
         out.push(b'}');
         // All of it was text.
         String::from_utf8_lossy(&out).into_owned()

@@ -77,8 +77,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a
-    /// pending job; [`Error::OutcomeTooLarge`] for a code over 256 bytes, a message over
-    /// 8 KiB, or a detail over 64 KiB once it is masked
+    /// pending job; [`Error::OutcomeTooLarge`] for a detail over 64 KiB once it is masked
     /// ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)); those of every write
     /// ([`Graph::submit`]) and of looking an id up ([`Graph::job`]).
     ///
@@ -98,17 +97,19 @@ impl Graph {
     /// ```
     pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Result<Completion> {
         let (sequence, id) = self.resolve(id.as_ref())?;
-        self.complete_sequence(sequence, &id, outcome)
+        self.complete_sequence(sequence, &id, outcome, None)
     }
 
+    /// Completes a job, by a run if one is given.
     pub(crate) fn complete_sequence(
         &self,
         sequence: u64,
         id: &JobId,
         outcome: Outcome,
+        run: Option<Arc<RunCell>>,
     ) -> Result<Completion> {
         let _span = call_span!("complete", self, id.as_str());
-        let operation = self.complete_operation(sequence, id, outcome)?;
+        let operation = self.complete_operation(sequence, id, outcome, run)?;
         self.completion(sequence, self.engine().commit(operation))
     }
 
@@ -205,15 +206,7 @@ impl Graph {
     /// ```
     pub fn run_next(&self) -> Result<Option<Run>> {
         self.check_writable()?;
-        // A look at the states tells an idle worker without a commit.
-        if self
-            .core
-            .state
-            .read()
-            .status
-            .total(States::NONE.with(State::Pending))
-            == 0
-        {
+        if !self.may_have_pending() {
             return Ok(None);
         }
         let _span = call_span!("start_next", self);
@@ -223,8 +216,19 @@ impl Graph {
         self.claimed(self.engine().commit(operation))
     }
 
+    /// Whether a claim may find a job: an idle worker is answered without a commit.
+    pub(crate) fn may_have_pending(&self) -> bool {
+        // In this order: what was queued before is visible once the queue is idle.
+        if !self.engine().queue.is_idle() {
+            return true;
+        }
+        let pending = States::NONE.with(State::Pending);
+        self.core.state.read().status.total(pending) > 0
+    }
+
     /// A guard for a job that is running already: one that an earlier process left
-    /// ([`Recovery::Leave`](crate::Recovery::Leave)), or that was started by its id.
+    /// ([`Recovery::Leave`](crate::Recovery::Leave)), that was started by its id, or whose
+    /// run was [detached](Run::detach). The caller makes sure that nobody else works on it.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
@@ -268,9 +272,9 @@ impl Graph {
         sequence: u64,
         id: &JobId,
         outcome: Outcome,
+        run: Option<Arc<RunCell>>,
     ) -> Result<Operation> {
         self.check_writable()?;
-        outcome.check()?;
         let outcome = outcome.kept(&self.engine().options.secret_keys)?;
         let texts = [
             outcome.code(),
@@ -284,6 +288,7 @@ impl Graph {
             sequence,
             id: id.clone(),
             outcome,
+            run,
         };
         Ok(Operation {
             action,
@@ -345,6 +350,7 @@ impl Graph {
         let (id, kept) = known.ok_or_else(|| Error::UnknownJob {
             id: format!("number {sequence}"),
         })?;
+        let is_redacted = kept.is_redacted();
         let request = kept
             .revealed()
             .ok_or_else(|| missing(&self.core.path(), sequence))?;
@@ -358,8 +364,12 @@ impl Graph {
         if running {
             cell.cancel.store(cancelling, Ordering::Release);
             state.watched.insert(sequence, cell.clone());
+        } else {
+            // It was completed meanwhile.
+            cell.end();
         }
         drop(state);
-        Ok(Run::new(self.clone(), (id, request, sequence), cell))
+        let job = (id, request, sequence, is_redacted);
+        Ok(Run::new(self.clone(), job, cell))
     }
 }

@@ -47,7 +47,7 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 #[derive(Clone, Debug)]
 pub struct List {
     pub(crate) offset: u64,
-    pub(crate) limit: u64,
+    pub(crate) limit: Option<u64>,
     pub(crate) limit_bytes: Option<u64>,
     pub(crate) states: States,
     pub(crate) filter: Filter,
@@ -85,7 +85,7 @@ impl Default for List {
     fn default() -> List {
         List {
             offset: 0,
-            limit: PAGE_JOBS_MAX,
+            limit: None,
             limit_bytes: None,
             states: States::NONE,
             filter: Filter::default(),
@@ -131,7 +131,7 @@ impl List {
     /// else is [`Error::PageLimit`] when the list is asked for.
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> List {
-        self.limit = jobs;
+        self.limit = Some(jobs);
         self
     }
 
@@ -565,10 +565,67 @@ impl List {
         crc.finalize()
     }
 
+    /// The most jobs of a page.
+    pub(crate) fn page_limit(&self) -> u64 {
+        self.limit.unwrap_or(PAGE_JOBS_MAX)
+    }
+
+    /// Refuses what a purge would ignore: it takes all jobs that match. The order counts if
+    /// [`List::on_progress`] stops the search.
+    pub(crate) fn check_purge(&self) -> Result<()> {
+        refuse(&[
+            (
+                self.limit.is_some(),
+                "a purge takes no limit: it purges all jobs that match; leave out List::limit",
+            ),
+            (
+                self.limit_bytes.is_some(),
+                "a purge takes no limit_bytes: it purges all jobs that match; leave out \
+                 List::limit_bytes",
+            ),
+            (
+                self.offset > 0,
+                "a purge takes no offset: it purges all jobs that match; leave out List::offset",
+            ),
+            (
+                self.cursor.is_some(),
+                "a purge takes no cursor: it purges all jobs that match; leave out List::cursor",
+            ),
+            (
+                self.count_total,
+                "a purge takes no count_total: it returns how many jobs it purged; leave out \
+                 List::count_total",
+            ),
+        ])
+    }
+
+    /// Refuses what an export would ignore: it writes all jobs that match, from the offset
+    /// or the cursor on.
+    pub(crate) fn check_export(&self) -> Result<()> {
+        refuse(&[
+            (
+                self.limit.is_some(),
+                "an export takes no limit: it writes all jobs that match; leave out List::limit, \
+                 and stop writing where you want",
+            ),
+            (
+                self.limit_bytes.is_some(),
+                "an export takes no limit_bytes: it writes all jobs that match; leave out \
+                 List::limit_bytes, and stop writing where you want",
+            ),
+            (
+                self.count_total,
+                "an export takes no count_total: Export::of returns it; leave out \
+                 List::count_total",
+            ),
+        ])
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
-        if !(1..=PAGE_JOBS_MAX).contains(&self.limit) {
+        let limit = self.page_limit();
+        if !(1..=PAGE_JOBS_MAX).contains(&limit) {
             return Err(Error::PageLimit {
-                given: self.limit,
+                given: limit,
                 max: PAGE_JOBS_MAX,
             });
         }
@@ -579,5 +636,13 @@ impl List {
     /// What it asks for is not valid.
     pub(crate) fn matcher(&self) -> Result<Matcher> {
         Matcher::new(&self.filter.texts)
+    }
+}
+
+/// Fails with the first of these that is so.
+fn refuse(ignored: &[(bool, &'static str)]) -> Result<()> {
+    match ignored.iter().find(|(is_given, _)| *is_given) {
+        None => Ok(()),
+        Some(&(_, what)) => Err(Error::InvalidUse { what }),
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::host_clock::HostClock;
 use crate::secrets::{Keys, Named, SecretKeys, Secrets};
 use crate::store::JobStore;
 
@@ -30,7 +31,8 @@ pub enum Durability {
     Interval(Duration),
 }
 
-/// What open does with jobs that were running when the store last ended.
+/// What open does with jobs that were running when the store last ended, and what the drop of a
+/// [`Run`](crate::Run) does with its job: see there for delivery and graceful shutdown.
 ///
 /// A job with a cancel request ends as cancelled under the first two. Where a repair found
 /// that events were lost, jobs whose end may be among them are interrupted under any.
@@ -57,9 +59,10 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted).
+    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at
+    /// most once.
     Interrupt,
-    /// Makes them pending again; those whose secrets are not known
+    /// Makes them pending again: a job runs at least once. Those whose secrets are not known
     /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
     /// on them.
     Requeue,
@@ -104,7 +107,7 @@ pub struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
     pub(crate) page_lifetime: Duration,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) index: IndexEngine,
     pub(crate) named_secrets: Named,
@@ -143,7 +146,7 @@ impl Default for Options {
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
             page_lifetime: Duration::from_secs(600),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             tolerant: false,
             on_replay: None,
@@ -267,7 +270,7 @@ impl Options {
     /// Where times come from; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(HostClock::new(clock));
         self
     }
 

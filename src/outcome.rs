@@ -116,21 +116,28 @@ impl Outcome {
         }
     }
 
-    /// One with these parts; to be checked.
-    pub(crate) fn new(kind: OutcomeKind, code: Option<String>, message: Option<String>) -> Outcome {
+    /// One with these parts, for input from outside: parts that are too long are refused.
+    pub(crate) fn new(
+        kind: OutcomeKind,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Result<Outcome> {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bound("code", len(&code), CODE_BYTES_MAX)?;
+        bound("message", len(&message), MESSAGE_BYTES_MAX)?;
         let mut outcome = Outcome::of(kind);
         if code.is_some() || message.is_some() {
             let extra = outcome.extra_mut();
             (extra.code, extra.message) = (code, message);
         }
-        outcome
+        Ok(outcome)
     }
 
     fn with_failure(kind: OutcomeKind, code: String, message: String) -> Outcome {
         let mut outcome = Outcome::of(kind);
         let extra = outcome.extra_mut();
-        extra.code = Some(code);
-        extra.message = Some(message);
+        extra.code = Some(cut(code, CODE_BYTES_MAX));
+        extra.message = Some(cut(message, MESSAGE_BYTES_MAX));
         outcome
     }
 
@@ -140,16 +147,29 @@ impl Outcome {
         Outcome::of(OutcomeKind::Succeeded)
     }
 
-    /// The job did a part of it. Code (at most 256 bytes) and message (at most
-    /// 8 KiB) are the engine's; longer ones are [`Error::OutcomeTooLarge`] when the job is
-    /// completed.
+    /// The job did a part of it. Code (at most 256 bytes) and message (at most 8 KiB) are
+    /// cut like those of [`Outcome::failed`].
     #[must_use]
     pub fn partially_failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
         Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
     }
 
-    /// The job failed. Code (at most 256 bytes) and message (at most 8 KiB) are
-    /// the engine's; longer ones are [`Error::OutcomeTooLarge`] when the job is completed.
+    /// The job failed. The engine chooses the code (at most 256 bytes) and the message (at
+    /// most 8 KiB).
+    ///
+    /// A longer text is cut at a character boundary and ends with
+    /// `... [cut, N bytes in all]`, where N is its length, so that a long stack trace
+    /// never keeps a failure from being recorded. [`Outcome::with_detail`] takes up to
+    /// 64 KiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// let outcome = Outcome::failed("GES.8012", "at step\n".repeat(2000));
+    /// let message = outcome.message().unwrap_or_default();
+    /// assert_eq!(message.len(), 8192);
+    /// assert!(message.ends_with("... [cut, 16000 bytes in all]"));
+    /// ```
     #[must_use]
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
         Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
@@ -227,17 +247,6 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Code and message come from constructors that cannot fail, so their bounds
-    /// are checked where the outcome is recorded.
-    pub(crate) fn check(&self) -> Result<()> {
-        bound("code", self.code().map_or(0, str::len), CODE_BYTES_MAX)?;
-        bound(
-            "message",
-            self.message().map_or(0, str::len),
-            MESSAGE_BYTES_MAX,
-        )
-    }
-
     /// What may be recorded of it: where nothing is kept that is secret, its detail is
     /// masked.
     pub(crate) fn kept(mut self, keys: &SecretKeys) -> Result<Outcome> {
@@ -292,6 +301,21 @@ impl Outcome {
     pub fn boot(&self) -> Option<u64> {
         self.boot
     }
+}
+
+/// Cuts a text that is too long, and appends how long it was.
+fn cut(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let marker = format!("... [cut, {} bytes in all]", text.len());
+        let mut end = max_bytes.saturating_sub(marker.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(&marker);
+        text.shrink_to_fit();
+    }
+    text
 }
 
 fn bound(what: &'static str, given_bytes: usize, max_bytes: usize) -> Result<()> {

@@ -233,6 +233,7 @@ impl Page {
     }
 
     fn write(&self, out: &mut impl Write) -> Result<()> {
+        self.graph.engine().check_process()?;
         let threads = self.graph.engine().options.page_threads;
         document::write(&self.graph.core, &self.snapshot, threads, out)
     }
@@ -300,6 +301,9 @@ impl Iterator for Jobs<'_> {
     fn next(&mut self) -> Option<Result<Job>> {
         let mut reader = self.reader.take()?;
         let graph = &self.page.graph;
+        if let Err(error) = graph.engine().check_process() {
+            return Some(Err(error));
+        }
         match reader.next(graph.engine(), &graph.core, &self.page.snapshot) {
             Ok(Some(job)) => {
                 self.reader = Some(reader);
@@ -335,6 +339,9 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Result<Vec<u8>>> {
         let mut document = self.document.take()?;
+        if let Err(error) = self.graph.engine().check_process() {
+            return Some(Err(error));
+        }
         let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
         while out.len() < CHUNK_BYTES {
             match document.produce(&self.graph.core, &self.snapshot, &mut out) {

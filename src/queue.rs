@@ -4,7 +4,10 @@
 //! ticket. Must not know: what the writes do, beyond what the blocking calls share.
 //! Promise: what is queued is carried out in the order of one thread's calls.
 
+use std::sync::Arc;
+
 use crate::engine::answers::Answer;
+use crate::engine::graph_state::RunCell;
 use crate::engine::queue::{Action, Operation};
 use crate::error::Result;
 use crate::graph::{Graph, Submitted, created, created_all, submitted, unexpected};
@@ -114,7 +117,7 @@ impl<'g> Queue<'g> {
     /// Like [`Graph::complete`].
     pub fn complete(&self, id: impl AsRef<str>, outcome: Outcome) -> Ticket<Completion> {
         match self.graph.resolve(id.as_ref()) {
-            Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome),
+            Ok((sequence, id)) => self.complete_sequence(sequence, &id, outcome, None),
             Err(error) => self.ticket(Err(error), |_, answer| answer.and(Err(unexpected()))),
         }
     }
@@ -124,8 +127,9 @@ impl<'g> Queue<'g> {
         sequence: u64,
         id: &JobId,
         outcome: Outcome,
+        run: Option<Arc<RunCell>>,
     ) -> Ticket<Completion> {
-        let operation = self.graph.complete_operation(sequence, id, outcome);
+        let operation = self.graph.complete_operation(sequence, id, outcome, run);
         self.ticket(operation, move |graph, answer| {
             graph.completion(sequence, answer)
         })
@@ -169,12 +173,20 @@ impl<'g> Queue<'g> {
 
     /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
     /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened. [`Run::leave`] shows an async worker.
+    /// is reopened. [`Run::complete_async`] shows an async worker.
+    ///
+    /// # Cost
+    /// As for [`Graph::run_next`]: without a pending job, and with no other write queued, it
+    /// is answered without a commit.
     pub fn run_next(&self) -> Ticket<Option<Run>> {
-        let operation = self.graph.check_writable().map(|()| {
-            let graph = self.graph.core.clone();
-            Operation::small(Action::Claim { graph })
-        });
+        let operation = match self.graph.check_writable() {
+            Ok(()) if !self.graph.may_have_pending() => return self.ready(None),
+            Ok(()) => {
+                let graph = self.graph.core.clone();
+                Ok(Operation::small(Action::Claim { graph }))
+            }
+            Err(error) => Err(error),
+        };
         self.ticket(operation, |graph, answer| graph.claimed(answer))
     }
 }
@@ -217,14 +229,16 @@ impl<'s> StoreQueue<'s> {
 
     /// Like [`JobStore::drop_graph`].
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Ticket<()> {
-        let graph = self.store.graph(project_id, name);
-        let action = graph.map(|graph| Action::DropGraph {
-            graph: graph.core.clone(),
-        });
+        let graph = self.store.graph(project_id, name).map(|graph| graph.core);
+        let core = graph.as_ref().ok().cloned();
+        let action = graph.map(|graph| Action::DropGraph { graph });
         Ticket::new(
             self.store.handle(),
             action.map(Operation::small),
-            graph_dropped,
+            move |answer| match core {
+                Some(core) => graph_dropped(&core, answer),
+                None => answer.map(|_| ()),
+            },
         )
     }
 }

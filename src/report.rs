@@ -56,7 +56,8 @@ pub struct GraphReport {
     pub project_id: String,
     /// Its name.
     pub name: String,
-    /// Jobs whose request and id are sound.
+    /// Jobs that exist and whose request and id are sound. In a store with damage, jobs that
+    /// were purged may count, too.
     pub sound: u64,
     /// Jobs that a damaged place holds, or that no file holds.
     pub damaged: u64,

@@ -41,7 +41,8 @@ impl Body {
     /// A body from JSON text.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] when `text` is not exactly one JSON value,
+    /// [`Error::InvalidJson`] when `text` is not exactly one JSON value or contains a lone
+    /// surrogate (`"\ud800"`), which strict readers of a list would refuse;
     /// [`Error::TooDeep`] when it is nested more than 120 levels deep.
     ///
     /// # Examples

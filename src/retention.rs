@@ -88,11 +88,18 @@ impl Retention {
         Retention::default()
     }
 
-    /// Purges a job when so much time has passed since its end, within some seconds. Time
-    /// counts as it goes by, not as the clock leaps: see
-    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock). An end that lies ahead,
-    /// because the clock had leapt when it was written, counts from when the clock was seen
-    /// to leap back, or the store was opened, if that was later.
+    /// Purges a job once this much time has passed since it completed, within some seconds.
+    ///
+    /// Age is the time that the store was open since, by a monotonic clock, plus the time
+    /// that it was closed, by the system's clock. If the system's clock advanced by more than a
+    /// day while the store was closed, that time does not count until
+    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called; until then
+    /// jobs age by the rest. So a clock that is wrong for a moment, while the store is open
+    /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
+    /// index and a restored backup give the same ages.
+    ///
+    /// A job that was imported is as old as its `finishedAt` says, compared with the
+    /// system's clock at the import; one that is dated ahead completed at the import.
     #[must_use]
     pub fn keep_for(mut self, age: Duration) -> Retention {
         self.age = Some(age);
@@ -359,8 +366,8 @@ impl Graph {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges the complete jobs that a list shows now, however many; its offset, limit and
-    /// cursor do not matter. Returns when all of them are purged, durably: in commits of at
+    /// Purges all complete jobs that match a list now, however many. An offset, a
+    /// limit, a cursor or a count is refused. Returns when all of them are purged, durably: in commits of at
     /// most 1024 jobs, between which other writes are carried out.
     ///
     /// # Cost
@@ -387,6 +394,7 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`] and of every write ([`Graph::submit`]);
+    /// [`Error::InvalidUse`] for a list with an offset, limit, cursor or count;
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
@@ -430,7 +438,7 @@ impl Graph {
     /// What [`Graph::purge`] would purge now; nothing is changed.
     ///
     /// # Errors
-    /// Those of [`Graph::list`].
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with an offset, limit, cursor or count.
     ///
     /// # Examples
     /// ```
@@ -458,11 +466,11 @@ impl Graph {
         mut list: List,
         mut each: impl FnMut(&[u64]) -> Result<()>,
     ) -> Result<bool> {
+        list.check_purge()?;
         if list.states != States::NONE && !list.states.has(State::Complete) {
             return Ok(false);
         }
         list.states = States::NONE.with(State::Complete);
-        (list.offset, list.cursor, list.count_total) = (0, None, false);
         let page = listing::whole(self, &list)?;
         let mut sequences = page.snapshot.selection.sequences().peekable();
         while sequences.peek().is_some() {

@@ -2,35 +2,115 @@
 //!
 //! Owns: [`Run`]: progress, the look at cancel requests, and what happens when the
 //! work ends without a word. Must not know: commits.
-//! Promise: a run that is dropped unfinished, also by a panic, is recorded as
-//! interrupted.
+//! Promise: a run never records another outcome than the one it was given; one that ends
+//! without any is settled as the next open would settle it.
 
-use crate::sync::atomic::Ordering;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::answers::Answer;
 use crate::engine::graph_state::RunCell;
-use crate::error::Result;
+use crate::engine::queue::{Action, Operation};
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::id::JobId;
 use crate::job::Progress;
 use crate::lifecycle::Completion;
+use crate::options::Recovery;
 use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::spans::call_span;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::thread;
+use crate::ticket::Ticket;
 
 /// Bytes of a progress text.
 const PROGRESS_BYTES_MAX: usize = 256;
 /// How long a dropped guard waits for its record; it is queued anyway.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
+/// Nothing was recorded yet.
+const OPEN: u64 = 0;
+/// A record was tried, and failed.
+const FAILED: u64 = 1;
+/// A record was queued or made, or the run was detached.
+const SETTLED: u64 = 2;
+
 /// A running job in the hands of whoever works on it: from
 /// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
-/// Complete it, or it is recorded as [`Outcome::interrupted`] when it is dropped.
-/// Dropping waits up to a second for that record; the record is made in any case
-/// while the store is open.
+/// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
+/// two fails, the run still holds its job: call it again, or another.
+///
+/// # Dropping a run
+/// A run that is dropped without any of these is settled as the next open would settle its
+/// job after a crash, so that a graceful stop loses nothing that `kill -9` keeps:
+///
+/// | [`Recovery`] | dropped | asked to stop before | dropped by a panic |
+/// |---|---|---|---|
+/// | [`Interrupt`](Recovery::Interrupt) | interrupted | cancelled | interrupted |
+/// | [`Requeue`](Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Leave`](Recovery::Leave) | left running | left running | interrupted |
+///
+/// A panic is a fault of the work and not a shutdown, and a job that panics each time must
+/// not run forever, so a panic never requeues. Nor is a job requeued whose secrets are not
+/// known ([`Job::is_redacted`](crate::Job::is_redacted)): it is interrupted.
+///
+/// Dropping waits up to a second for the record, which is made in any case while the store is
+/// open. Once the store is closed nothing is recorded, and the next open settles the job.
+/// After a failed `complete` or `requeue`, dropping records nothing: the job stays running
+/// until it is completed by its id, [attached](crate::Graph::attach), or recovered by the
+/// next open.
+///
+/// # Delivery
+/// | | a job runs |
+/// |---|---|
+/// | [`Recovery::Interrupt`] | at most once |
+/// | [`Recovery::Requeue`] | at least once: again after a crash, a shutdown or a drop, also if its work was done and only its outcome was not recorded yet |
+/// | [`Recovery::Leave`] | at most once, unless it is attached again |
+///
+/// [`Run::requeue`] makes a job run again under any of them. Under `Requeue` the work must
+/// tolerate being done twice. No two runs hold a job at the same time: a requeued job is
+/// handed to one worker, and the runs that held it before can no longer complete it.
+///
+/// # Graceful shutdown
+/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more.
+/// 2. Let the work in hand finish, up to a deadline.
+/// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
+///    and [`Run::complete`] for the rest.
+/// 4. [Close](crate::JobStore::close) the store.
+///
+/// ```
+/// use jobstore::{JobStore, Outcome, Recovery, Requeued};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
+/// let movie = store.graph_or_create("10001", "movie")?;
+/// # let request = jobstore::Request::new("pagerank", "/ges", jobstore::Body::empty())?;
+/// # let id = movie.submit(request)?;
+/// # let is_stopping = || true; // set by the handler of SIGTERM
+/// # let step = || false;
+/// if let Some(run) = movie.run_next()? {
+///     loop {
+///         if run.cancel_requested() {
+///             run.complete(Outcome::cancelled())?;
+///             break;
+///         }
+///         if is_stopping() {
+///             assert_eq!(run.requeue()?, Requeued::Pending); // another process continues
+///             break;
+///         }
+///         if step() {
+///             run.complete(Outcome::succeeded())?;
+///             break;
+///         }
+///     }
+/// }
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Examples
 /// ```
@@ -50,20 +130,33 @@ const DROP_WAIT: Duration = Duration::from_secs(1);
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
-#[must_use = "a run that is dropped is recorded as interrupted"]
+#[must_use = "dropping a run settles its job without an outcome"]
 pub struct Run {
     graph: Graph,
     id: JobId,
     request: Request,
     sequence: u64,
+    is_redacted: bool,
     cell: Arc<RunCell>,
-    finished: bool,
+    /// How far it has come to its end: see [`OPEN`].
+    end: AtomicU64,
+}
+
+/// What [`Run::requeue`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requeued {
+    /// The job is pending again, in its old place in the order.
+    Pending,
+    /// The job had been asked to stop: it is complete, as cancelled.
+    Cancelled,
+    /// The job was complete before.
+    AlreadyComplete,
 }
 
 impl Run {
     pub(crate) fn new(
         graph: Graph,
-        (id, request, sequence): (JobId, Request, u64),
+        (id, request, sequence, is_redacted): (JobId, Request, u64, bool),
         cell: Arc<RunCell>,
     ) -> Run {
         Run {
@@ -71,8 +164,9 @@ impl Run {
             id,
             request,
             sequence,
+            is_redacted,
             cell,
-            finished: false,
+            end: AtomicU64::new(OPEN),
         }
     }
 
@@ -116,19 +210,46 @@ impl Run {
         });
     }
 
-    /// Whether the job was asked to stop. One atomic read: ask as often as you
-    /// like.
+    /// Whether to stop working: the job was asked to stop
+    /// ([`Graph::cancel`](crate::Graph::cancel)), or it [is over](Run::is_over). Two atomic
+    /// reads: ask as often as you like.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
-        self.cell.cancel.load(Ordering::Acquire)
+        self.cell.cancel.load(Ordering::Acquire) || self.is_over()
     }
 
-    /// Records how the job ended; blocks until that is durable. Where the job was completed
+    /// Whether the run no longer holds its job: the job was completed by its id, perhaps by an
+    /// operator, or requeued by another run of it, or its graph was dropped. Nobody waits
+    /// for the work any more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Completion, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// movie.complete(&id, Outcome::interrupted())?; // an operator gives the job up
+    /// assert!(run.is_over() && run.cancel_requested());
+    /// // The first outcome stays.
+    /// let late = run.complete(Outcome::succeeded())?;
+    /// assert_eq!(late, Completion::AlreadyComplete(Outcome::interrupted()));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.cell.is_over()
+    }
+
+    /// Records how the job ended; blocks until that is durable. If the job was completed
     /// by its id before, that outcome stays.
     ///
     /// # Errors
-    /// Those of [`Graph::complete`](crate::Graph::complete). On an error the guard
-    /// is dropped: where that can be recorded, the job is interrupted.
+    /// Those of [`Graph::complete`](crate::Graph::complete); [`Error::InvalidUse`] if the job
+    /// was requeued. On an error the run still holds the job: complete it again, perhaps
+    /// with a smaller detail. No other outcome is recorded in its place, also if the run is
+    /// dropped: then the job stays running, and [`Graph::complete`](crate::Graph::complete)
+    /// completes it.
     ///
     /// # Examples
     /// ```
@@ -146,17 +267,19 @@ impl Run {
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn complete(mut self, outcome: Outcome) -> Result<Completion> {
-        let completed = self
-            .graph
-            .complete_sequence(self.sequence, &self.id, outcome);
-        self.finished = completed.is_ok();
-        completed
+    pub fn complete(&self, outcome: Outcome) -> Result<Completion> {
+        let run = Some(self.cell.clone());
+        self.tried(
+            self.graph
+                .complete_sequence(self.sequence, &self.id, outcome, run),
+        )
     }
 
-    /// Lets go of the guard without a record: the job is left as it is, for whoever
-    /// completes it by its id or takes it again by
-    /// [`Graph::attach`](crate::Graph::attach).
+    /// [`Run::complete`] without blocking. From this call on, dropping the run records
+    /// nothing. If the ticket fails, call it again, or complete the job by its id.
+    ///
+    /// # Errors
+    /// Those of [`Run::complete`], from the ticket.
     ///
     /// # Examples
     /// ```
@@ -164,34 +287,150 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// // An async worker completes it without blocking.
     /// # futures::executor::block_on(async {
     /// if let Some(run) = movie.queue().run_next().await? {
-    ///     movie.queue().complete(run.id(), Outcome::succeeded()).await?;
-    ///     run.leave();
+    ///     run.complete_async(Outcome::succeeded()).await?;
     /// }
     /// # jobstore::Result::Ok(())
     /// # })?;
     /// assert_eq!(movie.count(State::Complete)?, 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn leave(mut self) {
-        self.finished = true;
+    pub fn complete_async(&self, outcome: Outcome) -> Ticket<Completion> {
+        self.end.store(SETTLED, Ordering::Relaxed);
+        let run = Some(self.cell.clone());
+        let queue = self.graph.queue();
+        queue.complete_sequence(self.sequence, &self.id, outcome, run)
     }
+
+    /// Makes the job pending again, in its old place in the order, and blocks until that is
+    /// durable: the next [`Graph::run_next`](crate::Graph::run_next) that reaches it runs it
+    /// from its start. A job that was asked to stop is completed as cancelled instead.
+    ///
+    /// The [changes](crate::Graph::changes) show it as
+    /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). Its progress is forgotten.
+    ///
+    /// # Errors
+    /// Those of every write ([`Graph::submit`](crate::Graph::submit)); [`Error::InvalidUse`]
+    /// if it was requeued before. On an error the run still holds the job, and dropping it
+    /// records nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, Requeued, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// assert_eq!(run.requeue()?, Requeued::Pending);
+    /// assert_eq!(movie.count(State::Pending)?, 2);
+    /// // It is the oldest still.
+    /// assert_eq!(movie.run_next()?.map(|run| run.id().clone()), Some(id));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn requeue(&self) -> Result<Requeued> {
+        let _span = call_span!("requeue", self.graph, self.id.as_str());
+        let operation = self.give_up(true);
+        self.tried(operation.and_then(|op| requeued(self.graph.engine().commit(op))))
+    }
+
+    /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
+    ///
+    /// # Errors
+    /// Those of [`Run::requeue`], from the ticket.
+    pub fn requeue_async(&self) -> Ticket<Requeued> {
+        self.end.store(SETTLED, Ordering::Relaxed);
+        let queue = self.graph.queue();
+        queue.ticket(self.give_up(true), |_, answer| requeued(answer))
+    }
+
+    /// Releases the job without a record: it is left running, for whoever completes it by its
+    /// id or takes it up by [`Graph::attach`](crate::Graph::attach). Under
+    /// [`Recovery::Interrupt`] and [`Recovery::Requeue`] the next open settles it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// if let Some(run) = movie.run_next()? {
+    ///     let id = run.id().clone();
+    ///     run.detach(); // something outside of this process works on it
+    ///     assert_eq!(movie.count(State::Running)?, 1);
+    ///     movie.complete(&id, Outcome::succeeded())?; // and has reported back
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn detach(self) {
+        self.end.store(SETTLED, Ordering::Relaxed);
+    }
+
+    /// Notes how a record went.
+    fn tried<T>(&self, recorded: Result<T>) -> Result<T> {
+        let end = match recorded {
+            Ok(_) => SETTLED,
+            Err(_) => FAILED,
+        };
+        self.end.store(end, Ordering::Relaxed);
+        recorded
+    }
+
+    fn give_up(&self, requeue: bool) -> Result<Operation> {
+        self.graph.check_writable()?;
+        Ok(Operation::small(Action::GiveUp {
+            graph: self.graph.core.clone(),
+            sequence: self.sequence,
+            id: self.id.clone(),
+            run: self.cell.clone(),
+            requeue,
+        }))
+    }
+}
+
+fn requeued(answer: Result<Answer>) -> Result<Requeued> {
+    Ok(match answer? {
+        Answer::Requeued => Requeued::Pending,
+        Answer::AlreadyComplete => Requeued::AlreadyComplete,
+        _ => Requeued::Cancelled,
+    })
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.finished {
+        let end = self.end.load(Ordering::Relaxed);
+        // Once the store is closed, the next open settles it.
+        let is_closed = self.graph.engine().check_open().is_err();
+        // A fork leaves its parent's jobs alone.
+        let is_foreign = self.graph.engine().check_process().is_err();
+        if end == SETTLED || self.is_over() || is_closed || is_foreign {
             return;
         }
-        let outcome = Outcome::interrupted();
-        let mut ticket = self
-            .graph
-            .queue()
-            .complete_sequence(self.sequence, &self.id, outcome);
-        if let Some(Err(error)) = ticket.wait_timeout(DROP_WAIT) {
-            tracing::warn!(job = %self.id, %error, "a dropped run could not be recorded as interrupted");
+        if end == FAILED {
+            tracing::warn!(
+                job = %self.id,
+                "a run was dropped after its outcome could not be recorded; the job stays running \
+                 until it is completed by its id"
+            );
+            return;
+        }
+        let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
+            (_, true) | (Recovery::Interrupt, false) => false,
+            (Recovery::Requeue, false) => !self.is_redacted,
+            (Recovery::Leave, false) => return,
+        };
+        let queue = self.graph.queue();
+        let mut ticket = queue.ticket(self.give_up(requeue), |_, answer| answer.map(drop));
+        match ticket.wait_timeout(DROP_WAIT) {
+            // The next open settles it; or it is settled, and nobody is to be told.
+            Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
+            Some(Err(error)) => tracing::warn!(
+                job = %self.id,
+                %error,
+                "a dropped run could not be recorded; the job stays running"
+            ),
+            Some(Ok(())) | None => {}
         }
         ticket.detach();
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::answers::Answer;
+use crate::engine::graph_state::GraphCore;
 use crate::engine::queue::{Action, Operation};
 use crate::engine::{Engine, Handle};
 use crate::engine::{check, folder, open};
@@ -28,10 +29,18 @@ const NAME_BYTES_MAX: usize = 255;
 ///
 /// Cheap to clone, `Send + Sync`; all clones, [`Graph`]s and [`Page`](crate::Page)s
 /// of it are one store. It has three threads of its own: `jobstore-commit`,
-/// `jobstore-pack` and `jobstore-index`; the index engine has some more.
+/// `jobstore-pack` and `jobstore-index`, and with the feature `archive` a fourth,
+/// `jobstore-purge`; the index engine has some more.
 ///
-/// A fork of the process must not use the store, and the folder must be on a local
-/// file system: the lock and the syncs mean little on others.
+/// A fork of the process cannot use the store: every call there returns
+/// [`Error::Forked`], and dropping its handles does nothing.
+///
+/// The directory must be on a local file system: the lock and the syncs mean little on
+/// others. It stays where it is while the store is open. If the directory or a file in it
+/// is deleted, moved or replaced, or the path comes to lead to another directory, the
+/// store takes no more writes ([`Error::Removed`] says why), and no write is acknowledged
+/// that opening the same path again would not find. Nothing is ever written to the
+/// directory that has taken its place. Reads go on.
 ///
 /// # Examples
 /// ```
@@ -390,7 +399,8 @@ impl JobStore {
     pub fn drop_graph(&self, project_id: &str, name: &str) -> Result<()> {
         let graph = self.graph(project_id, name)?;
         self.engine().check_writable()?;
-        graph_dropped(self.commit(Action::DropGraph { graph: graph.core }))
+        let core = graph.core.clone();
+        graph_dropped(&core, self.commit(Action::DropGraph { graph: graph.core }))
     }
 
     pub(crate) fn create_action(&self, project_id: &str, name: &str) -> Result<Action> {
@@ -437,16 +447,23 @@ impl JobStore {
         self.engine().disk.path("")
     }
 
-    /// Says that the clock is right, so that jobs are purged by age again.
+    /// Confirms that the system's clock is right, so that all jobs age by what it advanced.
     ///
-    /// Ages grow as time goes by while the store is open, whatever the clock says. A
-    /// clock that is more than a day ahead of where the store was last open may have
-    /// leapt, or the store was closed for so long: nobody but the operator can tell. So
-    /// nothing is purged by age until this is called; [`JobStore::health`] says that it
-    /// waits for it.
+    /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced
+    /// by more than a day while the store was closed, either it was closed that long or the
+    /// clock jumped, and only an operator can tell. That time does not count until this is
+    /// called, and [`JobStore::health`] reports it to graphs that purge by age. If the clock
+    /// jumped, set it right instead: the report ends without a confirmation.
+    ///
+    /// If nothing waits to be confirmed, this adds what the clock jumped ahead while the store
+    /// was open, such as while the machine slept. Do not call it because a clock that was
+    /// behind has been set right.
+    ///
+    /// # Durability
+    /// As any write: once this has returned, the confirmation survives a crash.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], and those of every write ([`Graph::submit`]).
     ///
     /// # Examples
     /// ```
@@ -476,8 +493,7 @@ impl JobStore {
     /// ```
     pub fn confirm_clock(&self) -> Result<()> {
         self.engine().check_open()?;
-        self.engine().confirm_clock();
-        Ok(())
+        self.engine().confirm_clock()
     }
 
     /// Whether the store can do all it should. Cheap enough to be asked every second.
@@ -541,9 +557,11 @@ impl JobStore {
     ///
     /// # Errors
     /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
-    /// [`Error::CloseStuck`] when something else did not, and the folder stays locked.
-    /// [`Error::ReadOnly`] when an earlier failure had ended the writing,
-    /// [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
+    /// [`Error::CloseStuck`] when something else did not, and the directory stays locked:
+    /// closing again tries again.
+    /// [`Error::ReadOnly`] when an earlier failure had ended the writing;
+    /// [`Error::Removed`] when the directory or a file in it is not where it was;
+    /// [`Error::Forked`]. [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
     /// noted; what was acknowledged is durable all the same.
     ///
     /// # Examples
@@ -558,6 +576,7 @@ impl JobStore {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn close(&self) -> Result<()> {
+        self.engine().check_process()?;
         #[cfg(feature = "http")]
         self.engine().control.end();
         let _span = tracing::info_span!("close", dir = %self.path().display()).entered();
@@ -579,10 +598,15 @@ pub(crate) fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Res
     }
 }
 
-pub(crate) fn graph_dropped(answer: Result<Answer>) -> Result<()> {
+pub(crate) fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
     match answer {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
-        other => other.map(|_| ()),
+        Err(other) => Err(other),
+        Ok(_) => {
+            let (project, graph) = (&*graph.project, &*graph.name);
+            tracing::info!(project, graph, "a graph was dropped");
+            Ok(())
+        }
     }
 }
 

@@ -149,6 +149,7 @@ impl<T> Ticket<T> {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn wait(mut self) -> Result<T> {
+        self.handle.engine.check_process()?;
         self.enter(None);
         let answer = match std::mem::replace(&mut self.state, State::Done) {
             State::Refused(error) => Err(error.unwrap_or(Error::Closed)),
@@ -181,6 +182,9 @@ impl<T> Ticket<T> {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
+        if let Err(error) = self.handle.engine.check_process() {
+            return Some(Err(error));
+        }
         let deadline = Instant::now().checked_add(timeout);
         if !self.enter(deadline) {
             return None;
@@ -248,6 +252,9 @@ impl<T> Future for Ticket<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let ticket = &mut *self;
+        if let Err(error) = ticket.handle.engine.check_process() {
+            return Poll::Ready(Err(error));
+        }
         if let State::Outside(queued, call) = &mut ticket.state {
             let call = call.clone();
             if let Some(waiting) = queued.take() {
@@ -273,6 +280,9 @@ impl<T> Future for Ticket<T> {
 
 impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
+        if self.handle.engine.check_process().is_err() {
+            return;
+        }
         if let State::Outside(Some(_), _) = self.state {
             if let State::Outside(Some(queued), _) = std::mem::replace(&mut self.state, State::Done)
             {

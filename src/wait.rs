@@ -131,6 +131,7 @@ impl Waiting {
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Job>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            self.graph.engine().check_process()?;
             let waiter = self.listed();
             if let Some(ended) = self.look() {
                 return ended.map(Some);
@@ -150,6 +151,9 @@ impl Waiting {
     }
 
     fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
         if let Some(waiter) = self.waiter.take() {
             let mut state = self.graph.core.state.write();
             state.waiters.remove(self.sequence, &waiter);
@@ -178,6 +182,9 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Job>> {
         loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
             let waiter = self.listed();
             if let Some(ended) = self.look() {
                 return Poll::Ready(ended);

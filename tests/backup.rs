@@ -43,14 +43,10 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     let mut told = Vec::new();
     let done = store.backup_with(&copy, |done| told.push(done)).unwrap();
     assert_eq!(told.last(), Some(&done));
-    assert!(done.bytes == done.of && done.linked_bytes > 0, "{done:?}");
+    assert!(done.bytes == done.of && done.linked_bytes == 0, "{done:?}");
     assert!(told.is_sorted_by_key(|done| done.bytes));
     let names = names_in(&copy);
-    assert!(
-        !names
-            .iter()
-            .any(|name| name.starts_with("index") || name == "CLOSED")
-    );
+    assert!(!names.iter().any(|name| name.starts_with("index")));
     // The store goes on; all it had goes from it.
     for n in 0..500 {
         movie.cancel(format!("job-{n}")).ok();
@@ -271,4 +267,68 @@ fn a_folder_with_something_in_it_is_left_alone() {
         Err(Error::InvalidUse { .. })
     ));
     assert!(!root.path().join("m").exists());
+}
+
+/// The inode of each file with this ending.
+fn inodes(dir: &Path, end: &str) -> Vec<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let files = common::files_ending(dir, end);
+    files
+        .iter()
+        .map(|file| file.metadata().unwrap().ino())
+        .collect()
+}
+
+#[test]
+fn a_backup_shares_no_file_with_the_store_and_is_closed() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, copy) = (root.path().join("store"), root.path().join("copy"));
+    let store = open(&dir);
+    let movie = store.create_graph("1", "movie").unwrap();
+    for n in 0..300 {
+        movie.submit(request("c", &body(n))).unwrap();
+    }
+    common::pack(&store, &dir);
+    store.backup(&copy).unwrap();
+    let shared = inodes(&dir, ".pack");
+    assert!(!shared.is_empty());
+    assert!(
+        inodes(&copy, ".pack")
+            .iter()
+            .all(|inode| !shared.contains(inode))
+    );
+    // Only who wants that.
+    let linked = root.path().join("linked");
+    let done = store.backup_linked(&linked, |_| {}).unwrap();
+    assert!(done.linked_bytes > 0 && done.bytes == done.of, "{done:?}");
+    let is_shared = |inode| shared.contains(inode);
+    assert!(inodes(&linked, ".pack").iter().all(is_shared));
+    let report = JobStore::verify(&linked).unwrap();
+    assert!(report.is_sound() && report.closed == Some(true), "{report}");
+    let report = JobStore::verify(&copy).unwrap();
+    assert!(report.is_sound(), "{report}");
+    assert_eq!(report.closed, Some(true));
+    assert!(report.to_string().contains(": closed,"), "{report}");
+}
+
+#[test]
+fn verify_counts_the_jobs_that_exist() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("store");
+    let store = open(&dir);
+    let movie = store.create_graph("1", "movie").unwrap();
+    for n in 0..300 {
+        let id = format!("job-{n}");
+        movie.submit_as(&id, request("c", &body(n))).unwrap();
+        if n % 3 == 0 {
+            movie.cancel(&id).unwrap();
+        }
+    }
+    let jobs = |report: &jobstore::Report| report.graphs[0].sound;
+    movie.purge(List::new()).unwrap();
+    assert_eq!(jobs(&store.scrub().unwrap()), 200);
+    common::pack(&store, &dir);
+    assert_eq!(jobs(&store.scrub().unwrap()), 200);
+    store.close().unwrap();
+    assert_eq!(jobs(&JobStore::verify(&dir).unwrap()), 200);
 }

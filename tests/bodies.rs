@@ -194,9 +194,6 @@ fn strings_keep_their_characters_and_their_escapes() {
             r#""電影 фильм 🎬 é e\u0301""#,
             r#""\u96fb\u5f71 \ud83c\udfac \u00e9 \u00E9""#,
             r#""\" \\ \/ / \b \f \n \r \t \u0000 \u001f \u007f""#,
-            r#""\ud800""#,
-            r#""\udfff\ud800 x \uDBFF""#,
-            r#"{"\ud800":"\udc00"}"#,
             "\"\u{2028}\u{2029}\u{feff}\u{7f}\u{fffd}\u{10ffff}\"",
             "\"\u{202e}\u{200d}\"",
             r#""\u2028""#,
@@ -205,6 +202,37 @@ fn strings_keep_their_characters_and_their_escapes() {
             r#""</script>""#,
         ]),
     );
+}
+
+/// One such string would make the whole page unreadable for strict readers.
+#[test]
+fn half_a_surrogate_pair_is_refused_wherever_json_comes_in() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    let texts = [
+        r#""\ud800""#,
+        r#""\udfff\ud800 x \uDBFF""#,
+        r#"{"\ud800":"\udc00"}"#,
+    ];
+    for text in texts {
+        let error = Body::from_json(text).unwrap_err();
+        assert!(
+            matches!(error, Error::InvalidJson { line: 1, .. }),
+            "{error}"
+        );
+        let wire = format!(r#"{{"command":"c","url":"/","body":{text}}}"#);
+        assert!(Request::from_json(&wire).is_err(), "{text}");
+        let outcome = Outcome::failed("c", "m").with_detail_json(text);
+        assert!(outcome.is_err(), "{text}");
+        let line = format!(
+            r#"{{"jobId":"a","status":"complete","request":{wire},"outcome":{{"kind":"succeeded"}}}}"#
+        );
+        let refused = movie
+            .import(line.as_bytes(), jobstore::ImportOptions::new())
+            .unwrap_err();
+        assert!(refused.to_string().contains("surrogate"), "{refused}");
+    }
+    assert_eq!(movie.list(List::new()).unwrap().len(), 0);
 }
 
 #[test]
@@ -591,7 +619,8 @@ fn tokens() -> impl Strategy<Value = Vec<String>> {
                     !c.is_control() && *c != '"' && *c != '\\'
                 })
                 .prop_map(String::from),
-            "\\\\u[0-9a-fA-F]{4}",
+            "\\\\u[0-9a-cA-Ce-fE-F][0-9a-fA-F]{3}",
+            "\\\\ud[89abAB][0-9a-fA-F]{2}\\\\uD[c-fC-F][0-9a-fA-F]{2}",
             r#"\\["\\/bfnrt]"#,
         ],
         0..12,

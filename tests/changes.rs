@@ -58,7 +58,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
                     let job = movie.job(run.id()).unwrap().unwrap();
                     done.push((Some(job.sequence()), ChangeKind::Started));
                     running.push((job.sequence(), run.id().to_string()));
-                    run.leave();
+                    run.detach();
                 }
             }
             6 => {
@@ -232,7 +232,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     for command in ["first", "last"] {
         for _ in 0..200 {
             let id = submit(&movie, command, &mut random);
-            movie.run(&id).unwrap().leave();
+            movie.run(&id).unwrap().detach();
         }
     }
     store.close().unwrap();

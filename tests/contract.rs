@@ -86,7 +86,7 @@ const REQUESTS: [&str; 10] = [
     r#"{"command":"add_property","url":"/a?b=c&d=\"e\"","body":[1,-0,1e400,123456789012345678901234567890,"Фильм 电影 🎬"]}"#,
     r#"{"command":"a \"quoted\"\\command\n","url":"/ü/\u0001","body":"{\"status\":\"complete\"}"}"#,
     r#"{"command":"odd","url":"/x","body":{"jobId":"x\",\"status\":\"pending","status":"running","request":{"command":"y"}}}"#,
-    r#"{"command":"dup","url":"/x","body":{"a":1,"a":2,"":{},"\ud800":false}}"#,
+    r#"{"command":"dup","url":"/x","body":{"a":1,"a":2,"":{},"\ud83c\udfac":false}}"#,
 ];
 
 #[derive(Deserialize)]

@@ -157,7 +157,7 @@ fn everything_is_there_after_the_last_handle_was_dropped() {
     let ticket = graph.queue().submit(request("c", "2"));
     let page = graph.list(List::new()).unwrap();
     let (clone, run) = (graph.clone(), graph.run(&id).unwrap());
-    run.leave();
+    run.detach();
     drop(graph);
     let in_use = leave().open(dir.path()).unwrap_err();
     assert!(matches!(in_use, Error::StoreInUse { .. }), "{in_use:?}");

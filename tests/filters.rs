@@ -163,7 +163,7 @@ fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
                 let run = movie.run_next().unwrap().unwrap();
                 hands.0.fetch_add(random.below(500), Ordering::Relaxed);
                 match random.below(5) {
-                    0 => run.leave(),
+                    0 => run.detach(),
                     1 => drop(run.complete(Outcome::failed("c", "m")).unwrap()),
                     2 => drop(run.complete(Outcome::partially_failed("c", "m")).unwrap()),
                     _ => drop(run.complete(Outcome::succeeded()).unwrap()),

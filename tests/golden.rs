@@ -242,8 +242,9 @@ fn write() {
     let opened = small_segments().recovery(Recovery::Leave).clock(clock);
     let store = opened.open(&at_work).unwrap();
     fill(&store, &at_work);
-    // A backup is what a kill leaves.
+    // A backup is what a kill leaves, but for its mark of a clean close.
     store.backup(&killed).unwrap();
+    fs::remove_file(killed.join("CLOSED")).unwrap();
     fs::write(folder.join("killed.jsonl"), answers(&store)).unwrap();
     fs::write(folder.join("closed.jsonl"), answers(&store)).unwrap();
     store.close().unwrap();

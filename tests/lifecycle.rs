@@ -1,8 +1,7 @@
 //! Handles and the store behind them: closing while others hold on, reopening under
 //! them, guards, health, and the store's own writes without blocking.
 //!
-//! Promise: a closed store lets its folder go, whoever still holds a handle; an
-//! outcome that cannot be recorded strands no job.
+//! Promise: a closed store lets its folder go, whoever still holds a handle.
 
 mod common;
 
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use common::request;
 use jobstore::{
-    Body, Completion, Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, Request, State,
+    Body, Completion, Error, Health, JobStore, List, Outcome, Recovery, Request, State,
 };
 
 #[test]
@@ -87,27 +86,6 @@ fn reading_a_page_of_a_dropped_graph_harms_nobody() {
 }
 
 #[test]
-fn an_outcome_that_is_refused_leaves_the_job_interrupted_not_running() {
-    let store = JobStore::in_memory().unwrap();
-    let graph = store.create_graph("p", "g").unwrap();
-    let id = graph.submit(request("c", "1")).unwrap();
-    let run = graph.run(&id).unwrap();
-    let error = run
-        .complete(Outcome::failed("E", "x".repeat(9000)))
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        Error::OutcomeTooLarge {
-            what: "message",
-            given_bytes: 9000,
-            max_bytes: 8192
-        }
-    ));
-    let job = graph.job(&id).unwrap().unwrap();
-    assert_eq!(job.outcome().unwrap().kind(), OutcomeKind::Interrupted);
-}
-
-#[test]
 fn a_job_that_was_left_running_can_be_taken_up_again() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");
@@ -120,7 +98,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     let store = open();
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "1"); 2]).unwrap();
-    graph.run(&ids[0]).unwrap().leave();
+    graph.run(&ids[0]).unwrap().detach();
     store.close().unwrap();
     drop((graph, store));
 
@@ -139,7 +117,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     assert!(!run.cancel_requested());
     graph.cancel(&ids[0]).unwrap();
     assert!(run.cancel_requested() && second.cancel_requested());
-    second.leave();
+    second.detach();
     assert_eq!(
         run.complete(Outcome::cancelled()).unwrap(),
         Completion::Done

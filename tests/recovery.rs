@@ -159,7 +159,8 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
     check_the_others(&graph, &standing);
 
     // Its place in the order is the old one: only the pending one stands before it.
-    assert_eq!(graph.run_next().unwrap().unwrap().id(), &standing.pending);
+    let first = graph.run_next().unwrap().unwrap();
+    assert_eq!(first.id(), &standing.pending);
     let run = graph.run_next().unwrap().unwrap();
     assert_eq!(run.id(), &standing.running);
     assert!(!run.cancel_requested());

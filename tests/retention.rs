@@ -704,6 +704,45 @@ fn life(seed: u64) {
 }
 
 #[test]
+fn a_purge_refuses_what_it_would_ignore() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..30);
+    for n in 0..30 {
+        movie.cancel(format!("job-{n}")).unwrap();
+    }
+    let cursor = movie.list(List::new().limit(5)).unwrap().next().unwrap();
+    for (what, list) in [
+        ("limit", List::new().limit(10)),
+        ("limit", List::new().limit(100_000)),
+        ("limit_bytes", List::new().limit_bytes(10)),
+        ("offset", List::new().offset(10)),
+        ("cursor", List::new().cursor(&cursor)),
+        ("count_total", List::new().count_total()),
+    ] {
+        for error in [
+            movie.purge(list.clone()).unwrap_err(),
+            movie.purge_dry_run(list).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::InvalidUse { .. }), "{error:?}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+        assert_eq!(movie.count(State::Complete).unwrap(), 30);
+    }
+    for (what, list) in [
+        ("limit", List::new().limit(10)),
+        ("limit_bytes", List::new().limit_bytes(10)),
+        ("count_total", List::new().count_total()),
+    ] {
+        let error = movie.export(list).unwrap_err();
+        assert!(matches!(error, Error::InvalidUse { .. }), "{error:?}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    assert_eq!(movie.export(List::new().offset(10)).unwrap().of(), 20);
+    assert_eq!(movie.purge(List::new()).unwrap().jobs, 30);
+}
+
+#[test]
 fn who_purges_by_hand_is_told_how_far_it_has_come() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("1", "g").unwrap();

@@ -121,8 +121,24 @@ fn ids_are_told_and_never_what_a_request_carries() {
         &format!("{graph}/import"),
         bad.as_bytes(),
     );
-    control(opened.path(), "POST", &format!("{graph}/purge"), b"");
+    movie.submit_as("hangs", request("c", &body)).unwrap();
+    movie.submit_as("waits", request("c", &body)).unwrap();
+    let run = movie.run("hangs").unwrap();
+    let post = |path: &str, body: &str| {
+        let path = format!("{graph}/{path}");
+        control(opened.path(), "POST", &path, body.as_bytes());
+    };
+    let ended = format!(r#"{{"outcome":"failed","message":"{CANARY}"}}"#);
+    post("jobs/hangs/cancel", "");
+    post("jobs/hangs/complete", &ended);
+    // Done before: nothing to tell.
+    post("jobs/hangs/complete", &ended);
+    server.ask("DELETE", &list.replace("status", "waits"), &headers);
+    drop(run);
+    post("purge", "");
     drop(opened);
+    store.create_graph("10001", "roads").unwrap();
+    store.drop_graph("10001", "roads").unwrap();
     store.backup(dir.path().join("copy")).unwrap();
     store.scrub().unwrap();
     store.close().unwrap();
@@ -132,6 +148,43 @@ fn ids_are_told_and_never_what_a_request_carries() {
 
     let told = TOLD.lock().unwrap();
     assert!(!told.contains(CANARY), "{told}");
+    assert!(!told.contains("dropped run"), "a false alarm: {told}");
+    let acts = |action: &str| {
+        let what =
+            format!("event message=a job or graph was changed on request action=\"{action}\"");
+        told.lines()
+            .filter(|line| line.starts_with(&what))
+            .collect::<Vec<_>>()
+    };
+    let by = format!(
+        "by=uid {} pid {}",
+        rustix::process::geteuid().as_raw(),
+        std::process::id()
+    );
+    let job = r#"project="10001" graph="movie" job="hangs""#;
+    assert!(
+        acts("complete").len() == 1 && acts("cancel").len() == 2,
+        "{told}"
+    );
+    assert!(
+        acts("complete")[0].ends_with(&format!("{job} {by} done=failed")),
+        "{told}"
+    );
+    assert!(
+        acts("cancel")[0].ends_with(&format!("{job} {by} done=requested")),
+        "{told}"
+    );
+    let waits = r#"job="waits" by=an HTTP client done=cancelled before its start"#;
+    assert!(acts("cancel")[1].ends_with(waits), "{told}");
+    assert!(
+        acts("purge")[0].contains(&format!(r#"graph="movie" {by} done="#)),
+        "{told}"
+    );
+    let dropped = r#"project="10001" graph="roads""#;
+    assert!(
+        told.contains(&format!("event message=a graph was dropped {dropped}")),
+        "{told}"
+    );
     for expected in [
         "open dir=",
         r#"submit project="10001" graph="movie" job="job-1""#,

@@ -23,7 +23,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     for n in 0..10 {
         let run = movie.run_next().unwrap().unwrap();
         match n % 2 {
-            0 => run.leave(),
+            0 => run.detach(),
             _ => {
                 run.complete(Outcome::succeeded()).unwrap();
             }

@@ -229,7 +229,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         Call::Run => graph.run(SUBJECT).map(|run| {
             assert_eq!(run.id().as_str(), SUBJECT);
             assert!(!run.cancel_requested());
-            run.leave();
+            run.detach();
             Answer::Started
         }),
         Call::RunNext => {
@@ -240,7 +240,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
             };
             Ok(run.map_or(Answer::Nothing, |run| {
                 assert_eq!(run.id().as_str(), SUBJECT);
-                run.leave();
+                run.detach();
                 Answer::Started
             }))
         }

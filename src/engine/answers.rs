@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::queue::Operation;
 use crate::engine::waiting::Waiter;
+use crate::engine::wakers;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::sync::time::Instant;
@@ -41,6 +42,8 @@ pub(crate) enum Answer {
         lsn: u64,
         jobs: u64,
     },
+    /// The job is pending again.
+    Requeued,
     /// The pending job that is running now, if there was one.
     Claimed(Option<u64>),
 }
@@ -83,7 +86,7 @@ impl Call {
         drop(state);
         self.answered.notify_one();
         if let Some(waker) = waker {
-            waker.wake();
+            wakers::wake(waker);
         }
     }
 
@@ -114,14 +117,15 @@ impl Call {
     }
 
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Answer>> {
+        let waker = context.waker().clone();
         let mut state = self.state.lock();
-        match state.answer.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
+        let (polled, unused) = match state.answer.take() {
+            Some(answer) => (Poll::Ready(answer), Some(waker)),
+            None => (Poll::Pending, state.waker.replace(waker)),
+        };
+        drop(state);
+        drop(unused);
+        polled
     }
 }
 
@@ -173,7 +177,7 @@ impl Answers {
             let time = now.saturating_duration_since(queued.call.called_at);
             engine.meters.waits.note(time);
         }
-        self.waiting.into_iter().for_each(Waker::wake);
+        wakers::wake_all(self.waiting);
         self.called.iter().for_each(|waiter| waiter.call());
         for (queued, answer) in self.taken.into_iter().zip(self.answers) {
             queued.answer(answer);

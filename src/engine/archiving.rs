@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::{Archive, Mark};
-use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
 use crate::engine::status::States;
+use crate::engine::watch::{PATIENCE, Watch};
+use crate::engine::{Engine, retention};
 use crate::error::{Error, Result};
 use crate::job::State;
 use crate::retention::{ArchiveTo, Retention};
 use crate::storage::purged::PurgedJob;
+use crate::sync::channel::{Receiver, RecvTimeoutError};
 use crate::sync::time::Instant;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -34,6 +36,8 @@ pub(crate) struct Home {
     problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// A file that somebody has taken away while it was written.
     lost: Mutex<Option<PathBuf>>,
+    /// What it waits for: its directory may be on a file system that does not answer.
+    watch: Watch,
 }
 
 /// An archive that was opened.
@@ -44,8 +48,18 @@ struct Open {
 }
 
 /// What keeps jobs from being purged, or has taken archived ones away.
-pub(crate) fn problem(engine: &Engine) -> Option<String> {
+pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let graphs = engine.graphs.read();
+    let stuck = graphs.by_number.values().find_map(|graph| {
+        let (_, time) = graph.archive.watch.busy(now)?;
+        let (name, seconds) = (&graph.name, time.as_secs());
+        (time > PATIENCE).then(|| {
+            format!(
+                "the archive of graph {name:?} has not answered for {seconds} s, so its jobs are \
+                 not purged; check the file system it is on"
+            )
+        })
+    });
     let unwritten = graphs.by_number.values().find_map(|graph| {
         let why = graph.archive.problem.lock().as_ref()?.0.clone();
         let name = &graph.name;
@@ -64,7 +78,7 @@ pub(crate) fn problem(engine: &Engine) -> Option<String> {
             ))
         })
     };
-    unwritten.or_else(lost)
+    stuck.or(unwritten).or_else(lost)
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
@@ -86,13 +100,42 @@ pub(crate) fn look_after(
     let mut ready = graph.archive.get_ready(engine, graph, policy, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // A file that can be given its name shows that the folder can be written.
-        ready = open.archive.finish();
+        ready = graph
+            .archive
+            .watch
+            .during("rename", || open.archive.finish());
     }
     graph.archive.note(ready).is_ok()
 }
 
+/// Whether a graph has an archive, by its policy or still open from an earlier one. Such a
+/// graph is purged by a thread of its own, since its archive may not answer.
+pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
+    let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
+    is_wanted
+        || graph
+            .archive
+            .open
+            .try_lock()
+            .is_none_or(|open| open.is_some())
+}
+
+/// The archiver's thread: purges the graphs that have an archive, whenever it is called,
+/// until the store closes.
+pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
+    loop {
+        while engine.check_writable().is_ok() && retention::step_archived(engine) {
+            engine.wake_packer();
+        }
+        match calls.recv_timeout(RETRY) {
+            Err(RecvTimeoutError::Disconnected) => return finish_all(engine),
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
 /// Gives all files their final names.
-pub(crate) fn finish_all(engine: &Engine) {
+fn finish_all(engine: &Engine) {
     let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
     for graph in graphs {
         let finished = graph
@@ -130,6 +173,16 @@ impl Home {
         *self.lost.lock() = None;
     }
 
+    /// Has jobs go to this archive, as long as a policy names the same.
+    #[cfg(test)]
+    pub(crate) fn put_open(&self, archive: Archive, to: ArchiveTo, file_bytes_max: u64) {
+        *self.open.lock() = Some(Open {
+            archive,
+            to,
+            file_bytes_max,
+        });
+    }
+
     /// Opens what the policy asks for, and ends what it does not.
     fn get_ready(
         &self,
@@ -140,14 +193,16 @@ impl Home {
     ) -> Result<()> {
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
-            if let Some(lost) = there.archive.take_lost()? {
+            let lost = self.watch.during("look", || there.archive.take_lost());
+            if let Some(lost) = lost? {
                 *self.lost.lock() = Some(lost);
             }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
-            if wanted.clone().is_some_and(is_wanted) && there.archive.is_in_place()? {
+            let is_in_place = || self.watch.during("look", || there.archive.is_in_place());
+            if wanted.clone().is_some_and(is_wanted) && is_in_place()? {
                 return Ok(());
             }
-            there.archive.finish()?;
+            self.watch.during("rename", || there.archive.finish())?;
             *open = None;
         }
         let Some((to, file_bytes_max)) = wanted else {
@@ -155,7 +210,8 @@ impl Home {
         };
         engine.check_open()?;
         let of = (graph.name.as_str(), graph.ids.number());
-        let archive = Archive::open(&to.0, of, file_bytes_max)?;
+        let opened = || Archive::open(&to.0, of, file_bytes_max);
+        let archive = self.watch.during("open", opened)?;
         *open = Some(Open {
             archive,
             to,
@@ -202,7 +258,8 @@ impl Archiving<'_> {
             Snapshot::take(&state, all.only(is_one))
         };
         let mut unreadable = None;
-        let appended = open.archive.append(engine.now_ms(), |out| {
+        let (now_ms, archive) = (engine.now_ms(), &mut open.archive);
+        let write = |out: &mut dyn FnMut(&[u8]) -> Result<()>| {
             let mut reader = JobReader::new();
             loop {
                 let job = reader.next(engine, graph, &snapshot);
@@ -213,7 +270,9 @@ impl Archiving<'_> {
                 line.push('\n');
                 out(line.as_bytes())?;
             }
-        });
+        };
+        let watch = &graph.archive.watch;
+        let appended = watch.during("append", || archive.append(now_ms, write));
         match unreadable {
             // That is not for want of an archive.
             Some(error) => Err(error),

@@ -17,6 +17,7 @@ use crate::engine::open::{load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::status::States;
 use crate::engine::survey::{self, Survey, check_pack};
 use crate::error::{Error, Result};
 use crate::index::folder::Wanted;
@@ -46,7 +47,13 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
             read_log(disk, survey.store, &files, &options, index, only)
         });
         let error = match read {
-            Ok(_) => None,
+            Ok(read) => {
+                let there = read.jobs();
+                for (number, graph) in survey.live().zip(&mut report.graphs) {
+                    graph.sound = there.get(&number).copied().unwrap_or(graph.sound);
+                }
+                None
+            }
             Err(Problem::Truth(error)) => Some(error),
             Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
@@ -176,12 +183,12 @@ impl Engine {
     /// Looks an open store over, as it is now.
     pub(crate) fn scrub(&self) -> Result<Report> {
         self.check_open()?;
+        let removed = self.check_files().err();
         let (active, end, next_lsn) = {
-            let committer = self.committer.lock();
+            let committer = self.hold_committer();
             let log = &committer.log;
             (log.active().clone(), log.end(), log.next_lsn())
         };
-        self.wake_committer_if_needed();
         let (packs, segments) = {
             let truth = self.truth.read();
             (truth.packs.clone(), truth.segments.clone())
@@ -197,6 +204,11 @@ impl Engine {
             files: (packs.len() + segments.len()) as u64,
             ..Report::default()
         };
+        if let Some(Error::Removed { path, .. }) = removed {
+            let what = "it was deleted, moved or replaced while the store was open";
+            let removed = Error::damaged(path, 0, what);
+            report.damage.push(Damage::of(&removed, 0, 0)?);
+        }
         let mut damaged: BTreeMap<u32, u64> = BTreeMap::new();
         for pack in &packs {
             report.bytes += pack.bytes;
@@ -223,10 +235,14 @@ impl Engine {
         }
         let graphs: Vec<_> = self.graphs.read().by_number.values().cloned().collect();
         for graph in graphs {
-            let (tail, ever, set_aside) = {
+            let (tail, there, set_aside) = {
                 let state = graph.state.read();
                 let set_aside = state.set_aside_in(|| 0..u64::MAX);
-                (state.tail.clone(), state.status.len(), set_aside)
+                (
+                    state.tail.clone(),
+                    state.status.total(States::ALL),
+                    set_aside,
+                )
             };
             let mut damaged = damaged.remove(&graph.number).unwrap_or(0);
             let mut reader = Reader::default();
@@ -242,7 +258,7 @@ impl Engine {
             report.graphs.push(GraphReport {
                 project_id: graph.project.clone(),
                 name: graph.name.clone(),
-                sound: ever.saturating_sub(damaged + set_aside),
+                sound: there.saturating_sub(damaged),
                 damaged,
                 set_aside,
             });
@@ -301,10 +317,10 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 /// Looks over the store in a folder, and tells how far it has come.
 pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
     let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
-    let of = log_bytes(&disk)?;
+    let of = log_bytes(&*disk)?;
     let mut done = Verified { bytes: 0, of };
     progress(done);
-    let (_, report) = look(&disk, &mut |bytes| {
+    let (_, report) = look(&*disk, &mut |bytes| {
         // What is damaged may be read twice.
         done.bytes = (done.bytes + bytes).min(of);
         progress(done);
@@ -331,5 +347,5 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 /// Repairs the store in a folder.
 pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
     let (disk, _lock) = folder::folder_at_rest(path, Look::AndChange)?;
-    repair(&disk, &|wanted| folder::index_at_rest(path, wanted))
+    repair(&*disk, &|wanted| folder::index_at_rest(&disk, wanted))
 }

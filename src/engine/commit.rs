@@ -6,6 +6,7 @@
 //! interval mode) and visible; nothing is visible before; a write that is refused
 //! changes nothing.
 
+mod give_up;
 mod import;
 mod once;
 mod purge;
@@ -13,26 +14,30 @@ mod purge;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 use crate::sync::time::Instant;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
-use crate::engine::graph_state::{Change, GraphCore, TailPlace};
+use crate::engine::graph_state::{Change, GraphCore, RunCell, TailPlace};
 use crate::engine::queue::{Action, Looked, Operation, Submission};
 use crate::engine::status::States;
 use crate::engine::waiting::{ANY, Waiter};
 use crate::error::{Error, Result};
+use crate::host_clock::Reading;
 use crate::id::JobId;
 use crate::index::rows::Finished;
 use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
+use crate::storage::identity::LogEnd;
 use crate::storage::log::{AppendError, Appended, Log};
 use crate::storage::spare::Room;
 
@@ -49,6 +54,8 @@ pub(crate) struct Committer {
     /// Since when something is written and not synced.
     unsynced_since: Option<Instant>,
     changes_since_index: u64,
+    /// The time of the round.
+    now: Reading,
     /// Who waited for what this round made visible.
     called: Vec<Arc<Waiter>>,
 }
@@ -71,6 +78,8 @@ impl Drop for FailOnUnwind<'_> {
 #[derive(Default)]
 struct Round {
     now_ms: u64,
+    /// The clocks at this commit. Imports set `now_ms` to their own times.
+    clock: ClockMark,
     answers: Vec<Result<Answer>>,
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
@@ -88,6 +97,8 @@ struct Round {
     /// Keys that were given away in this round.
     keyed: HashMap<(u32, String), (JobId, Request)>,
     cancelling: HashSet<(u32, u64)>,
+    /// Jobs that became pending again in this round.
+    requeued: BTreeSet<(u32, u64)>,
     /// Jobs that are purged in this round.
     purged: HashSet<(u32, u64)>,
 }
@@ -99,16 +110,28 @@ impl Committer {
             frame: Builder::default(),
             unsynced_since: None,
             changes_since_index: 0,
+            now: Reading::default(),
             called: Vec::new(),
         }
     }
 
-    /// Commits what waits in the queue, up to a group; `None` when nothing does.
-    pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
+    /// Where the log ends.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        LogEnd {
+            epoch: self.log.active().header.epoch,
+            offset: self.log.end(),
+            lsn: self.log.next_lsn() - 1,
+        }
+    }
+
+    /// Commits what waits in the queue, up to a group; `None` when nothing does. The time
+    /// was read before the committer was held; another round may have had a later one since.
+    pub(crate) fn round(&mut self, engine: &Engine, now: Reading) -> Option<Answers> {
         let (taken, bytes) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
+        self.now = now.later(self.now);
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
@@ -117,6 +140,7 @@ impl Committer {
             self.called.extend(engine.take_all_waiters());
         }
         self.frame.shrink(BUFFER_BYTES_MAX);
+        engine.queue.done(taken.len());
         drop(unwinding);
         Some(Answers {
             taken,
@@ -172,11 +196,14 @@ impl Committer {
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
+        let clock = engine.clock_mark_at(self.now.ms);
         let mut round = Round {
-            now_ms: engine.now_ms(),
+            now_ms: clock.wall_ms,
+            clock,
             ..Round::default()
         };
         self.frame.clear();
+        self.frame.clock = clock;
         for action in actions {
             let answer = self.stage(engine, &mut round, action);
             round.answers.push(answer);
@@ -214,6 +241,9 @@ impl Committer {
         room: Room,
     ) -> Result<Appended, AppendError> {
         let appended = self.log.append(&mut self.frame, room)?;
+        engine
+            .recorded_age_ms
+            .store(round.clock.age_ms, Ordering::Relaxed);
         engine.meters.frames.add(1);
         engine.meters.frame_bytes.add(self.frame.len() as u64);
         engine.meters.events.add(self.frame.count());
@@ -258,7 +288,7 @@ impl Committer {
     /// When what is written has to be synced, in interval mode.
     fn sync_due(&self, engine: &Engine) -> Option<Instant> {
         match engine.options.durability {
-            Durability::Interval(interval) => Some(self.unsynced_since? + interval),
+            Durability::Interval(interval) => Some(self.unsynced_since? + bounded(interval)),
             Durability::Synced => None,
         }
     }
@@ -274,7 +304,9 @@ impl Committer {
             let mut graphs = engine.graphs.write();
             for graph in &round.dropped {
                 graphs.remove(graph.number);
-                self.called.extend(graph.state.write().waiters.take_all());
+                let mut state = graph.state.write();
+                state.end_runs();
+                self.called.extend(state.waiters.take_all());
             }
             round
                 .created
@@ -389,10 +421,17 @@ impl Committer {
                 sequence,
                 id,
                 outcome,
+                run,
             } => {
                 round.check_graph(graph)?;
                 match round.state(graph, *sequence)? {
                     State::Complete => return Ok(Answer::AlreadyComplete),
+                    _ if !run
+                        .as_ref()
+                        .is_none_or(|run| round.holds(graph, *sequence, run)) =>
+                    {
+                        return Err(no_longer_held());
+                    }
                     State::Pending if outcome.kind() != OutcomeKind::Cancelled => {
                         return Err(illegal(id, State::Pending, State::Complete));
                     }
@@ -408,6 +447,16 @@ impl Committer {
             } => {
                 round.check_graph(graph)?;
                 self.cancel(round, graph, *sequence, id)
+            }
+            Action::GiveUp {
+                graph,
+                sequence,
+                id,
+                run,
+                requeue,
+            } => {
+                round.check_graph(graph)?;
+                self.give_up(engine, round, graph, (*sequence, id, run), *requeue)
             }
             Action::Abandon { graph, sequence } => {
                 round.check_graph(graph)?;
@@ -439,6 +488,10 @@ impl Committer {
             } => {
                 round.check_graph(graph)?;
                 Ok(self.forget(round, graph, *through_lsn, sequences))
+            }
+            Action::Clock => {
+                self.frame.push(&Event::Clock);
+                Ok(Answer::Done)
             }
         }
     }
@@ -595,11 +648,13 @@ impl Committer {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
+            age_shift_ms: round.clock.shift(round.now_ms),
             kind,
             extra: outcome.extra.clone(),
         });
         let finished = Finished {
             at_ms: round.now_ms,
+            age_ms: round.clock.age_at(round.now_ms),
             kind,
             boot: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
@@ -676,6 +731,12 @@ fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
     groups
 }
 
+fn no_longer_held() -> Error {
+    Error::InvalidUse {
+        what: "this run no longer holds its job, which was requeued; claim a job again",
+    }
+}
+
 fn illegal(id: &JobId, from: State, to: State) -> Error {
     Error::IllegalTransition {
         id: id.clone(),
@@ -728,20 +789,44 @@ impl Round {
         }
     }
 
+    /// Whether a run still holds its job, as it will be after the writes before this one.
+    fn holds(&self, graph: &GraphCore, sequence: u64, run: &RunCell) -> bool {
+        !run.is_over() && !self.requeued.contains(&(graph.number, sequence))
+    }
+
     fn oldest_pending(&self, graph: &GraphCore) -> Option<u64> {
-        let state = graph.state.read();
-        let pending = States::NONE.with(State::Pending);
-        // Those that this round has taken already are still pending there.
-        let taken = self.states.len() as u64 + 1;
-        let selection = state.status.select(pending, 0, 0, taken);
-        let (mut at, mut from) = (0, 0);
-        while let Some((sequence, _)) = selection.next(from, &mut at) {
-            if !self.states.contains_key(&(graph.number, sequence)) {
-                return Some(sequence);
+        let number = graph.number;
+        let is_pending = |sequence: u64| match self.states.get(&(number, sequence)) {
+            Some(&state) => state == State::Pending,
+            None => true,
+        };
+        let published = {
+            let state = graph.state.read();
+            let pending = States::NONE.with(State::Pending);
+            // Those that this round has taken already are still pending there.
+            let taken = self.states.len() as u64 + 1;
+            let selection = state.status.select(pending, 0, 0, taken);
+            let (mut at, mut from, mut found) = (0, 0, None);
+            while let Some((sequence, _)) = selection.next(from, &mut at) {
+                if is_pending(sequence) {
+                    found = Some(sequence);
+                    break;
+                }
+                from = sequence + 1;
             }
-            from = sequence + 1;
-        }
-        None
+            found
+        };
+        let mut requeued = self.requeued.range((number, 0)..=(number, u64::MAX));
+        let requeued = requeued.find(|&&(_, sequence)| is_pending(sequence));
+        let next = self.next_sequence(graph);
+        let added = self.added.get(&number).copied().unwrap_or(0);
+        let submitted = || (next - added..next).find(|&sequence| is_pending(sequence));
+        let requeued = requeued.map(|&(_, sequence)| sequence);
+        published
+            .into_iter()
+            .chain(requeued)
+            .min()
+            .or_else(submitted)
     }
 }
 
@@ -755,8 +840,9 @@ pub(crate) fn run(engine: &Engine) {
 
 fn serve(engine: &Engine) {
     loop {
-        let mut committer = engine.committer.lock();
-        if let Some(answers) = committer.round(engine) {
+        let now = engine.options.clock.read();
+        let mut committer = engine.hold_committer();
+        if let Some(answers) = committer.round(engine, now) {
             drop(committer);
             answers.give(engine);
             continue;
@@ -774,9 +860,9 @@ fn serve(engine: &Engine) {
         // In interval mode a commit made by a caller sets a new time to sync, so
         // this thread looks at least that often.
         let deadline = match engine.options.durability {
-            Durability::Interval(interval) => {
-                Some(due.unwrap_or_else(|| Instant::now() + interval.max(Duration::from_millis(1))))
-            }
+            Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
+                Instant::now() + bounded(interval).max(Duration::from_millis(1))
+            })),
             Durability::Synced => None,
         };
         if !engine.queue.wait_filled(deadline) {

@@ -21,6 +21,7 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
 use crate::storage::block::Block;
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk::is_full;
 use crate::storage::event::{Event, unpack_sequences};
 use crate::storage::pack::{Pack, Part};
@@ -206,8 +207,8 @@ fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result
 /// Packs the events of a sealed segment without what was purged, in the scratch file.
 pub(crate) fn pack_in_scratch(
     engine: &Engine,
-    first_lsn: u64,
-    next_lsn: u64,
+    (first_lsn, next_lsn): (u64, u64),
+    clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
@@ -238,7 +239,8 @@ pub(crate) fn pack_in_scratch(
             graphs.insert(number, (graph.clone(), gone));
         }
     }
-    let mut writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
+    let writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
+    let mut writer = writer.at_clock(clock);
     let mut kept = Events {
         engine,
         writer: &mut writer,
@@ -311,7 +313,8 @@ fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) ->
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
-    let mut writer = begin(engine, place, first_lsn, last_lsn)?;
+    let writer = begin(engine, place, first_lsn, last_lsn)?;
+    let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();
     }
@@ -390,9 +393,10 @@ impl Events<'_, '_, '_> {
             Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 why,
                 jobs,
-            } => self.purged(lsn, (graph, time_ms, why), jobs),
+            } => self.purged(lsn, (graph, time_ms, age_shift_ms, why), jobs),
             Event::Forgotten {
                 graph, through_lsn, ..
             } => match self.engine.graph(graph) {
@@ -405,6 +409,8 @@ impl Events<'_, '_, '_> {
                 }),
             },
             Event::Erased { count } => self.erase(count),
+            // A pack has the clocks in its footer.
+            Event::Clock => self.erase(1),
             _ => self.keep(event),
         }
     }
@@ -449,11 +455,12 @@ impl Events<'_, '_, '_> {
     /// even that where the packs say it. References to results go with the tombstones:
     /// their bounds are how far behind who deletes results may be, and what they cost
     /// stays bounded.
-    fn purged(&mut self, lsn: u64, head: (u32, u64, u8), jobs: &[u8]) -> Result<()> {
-        let (graph, time_ms, why) = head;
+    fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
+        let (graph, time_ms, age_shift_ms, why) = head;
         let whole = Event::Purged {
             graph,
             time_ms,
+            age_shift_ms,
             why,
             jobs,
         };
@@ -480,6 +487,7 @@ impl Events<'_, '_, '_> {
             false => self.keep(&Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 why,
                 jobs: &purged::pack(&left),
             }),

@@ -82,41 +82,38 @@ pub(crate) fn hash(key: &[u8], value: &[u8]) -> u64 {
     rows::row_hash(key, value).max(1)
 }
 
-/// Reads the row of a group; `None` when the index gives another one than was
-/// written last. Who reads without the indexer's lock may be given one that is being
-/// rewritten, and asks again.
-pub(crate) fn read(
-    index: &dyn Index,
-    graph: &GraphCore,
-    group: u64,
-) -> Result<Option<DetailRow>, Fault> {
-    let allowed = graph.state.read().details.allowed(group);
-    let key = rows::detail_key(graph.number, group);
-    let value = index.get(&key)?;
-    let found = value.as_ref().map_or(0, |value| hash(&key, value));
-    if !allowed.contains(&found) {
-        return Ok(None);
-    }
-    let Some(value) = value else {
-        return Ok(Some(DetailRow::default()));
-    };
-    let row = rows::open(&key, &value).and_then(DetailRow::decode);
-    row.map(Some)
-        .ok_or_else(|| Fault("a row of details is not valid".to_owned()))
-}
+/// How often in a row another row than the right one is read, with nothing written
+/// meanwhile, before it is taken for an old one.
+const READS: u32 = 4;
 
-/// The same for who has the indexer's lock, or is alone.
-pub(crate) fn read_alone(
-    index: &dyn Index,
-    graph: &GraphCore,
-    group: u64,
-) -> Result<DetailRow, Fault> {
-    read(index, graph, group)?.ok_or_else(|| {
-        let number = graph.number;
-        Fault(format!(
-            "row {group} of the details of graph {number} is missing or an old one"
-        ))
-    })
+/// Reads the row of a group, and refuses another one than was written last.
+///
+/// This takes no lock that the indexer holds: a commit reads rows too, and the indexer waits
+/// for commits. A row that is rewritten meanwhile is read again.
+pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
+    let key = rows::detail_key(graph.number, group);
+    let look = || graph.state.read().details.allowed(group);
+    let (mut allowed, mut reads) = (look(), 0);
+    loop {
+        let value = index.get(&key)?;
+        let found = value.as_ref().map_or(0, |value| hash(&key, value));
+        if allowed.contains(&found) {
+            let Some(value) = value else {
+                return Ok(DetailRow::default());
+            };
+            let row = rows::open(&key, &value).and_then(DetailRow::decode);
+            return row.ok_or_else(|| Fault("a row of details is not valid".to_owned()));
+        }
+        let now = look();
+        reads = if now == allowed { reads + 1 } else { 0 };
+        if reads == READS {
+            let number = graph.number;
+            return Err(Fault(format!(
+                "row {group} of the details of graph {number} is missing or an old one"
+            )));
+        }
+        allowed = now;
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +147,7 @@ mod tests {
             index.write(&batch).unwrap();
         };
         let started = || {
-            let row = read(&index, &graph, group).unwrap();
+            let row = read(&index, &graph, group).ok();
             row.map(|row| row.0[3].started_ms)
         };
         let (old, new) = (sealed(&key, 1), sealed(&key, 2));

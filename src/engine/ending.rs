@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
+use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::commit::Committer;
 use crate::error::{Error, Result};
@@ -21,6 +22,9 @@ pub(crate) enum Worker {
     Committer,
     Packer,
     Indexer,
+    /// With the feature `archive`.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code))]
+    Archiver,
 }
 
 impl Worker {
@@ -29,6 +33,7 @@ impl Worker {
             Worker::Committer => "jobstore-commit",
             Worker::Packer => "jobstore-pack",
             Worker::Indexer => "jobstore-index",
+            Worker::Archiver => "jobstore-purge",
         }
     }
 }
@@ -43,7 +48,7 @@ pub(crate) struct Ending {
 #[derive(Default)]
 struct State {
     close: Close,
-    running: [bool; 3],
+    running: [bool; 4],
     /// Where the log was ended, once it was.
     log: Option<Result<LogEnd>>,
     /// How the whole close went, for those that waited for it.
@@ -58,6 +63,8 @@ enum Close {
     NotBegun,
     /// Until then.
     Begun(Instant),
+    /// It gave up: the folder is still held, and another close tries again.
+    Stuck,
     Done,
 }
 
@@ -132,7 +139,7 @@ impl Ending {
     fn deadline(&self) -> Option<Instant> {
         match self.state.lock().close {
             Close::Begun(deadline) => Some(deadline),
-            Close::NotBegun | Close::Done => None,
+            Close::NotBegun | Close::Stuck | Close::Done => None,
         }
     }
 }
@@ -142,14 +149,15 @@ impl Engine {
     /// clean close, the threads, and the index. What hangs is left behind at the
     /// deadline.
     pub(crate) fn close(&self) -> Result<()> {
-        let deadline = Instant::now() + self.options.close_timeout;
+        self.check_process()?;
+        let deadline = Instant::now() + bounded(self.options.close_timeout);
         {
             let mut state = self.ending.change();
             match state.close {
-                Close::NotBegun => state.close = Close::Begun(deadline),
+                Close::NotBegun | Close::Stuck => state.close = Close::Begun(deadline),
                 Close::Begun(_) => {
                     drop(state);
-                    let is_over = |state: &State| state.close == Close::Done;
+                    let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
                     return match self.ending.wait(Some(deadline), is_over) {
                         true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
                         false => Err(close_stuck("another call that closes it")),
@@ -161,7 +169,10 @@ impl Engine {
         let ended = self.close_until(deadline);
         let mut state = self.ending.change();
         state.ended = Some(ended.clone());
-        state.close = Close::Done;
+        state.close = match ended {
+            Err(Error::CloseStuck { .. }) => Close::Stuck,
+            _ => Close::Done,
+        };
         ended
     }
 
@@ -193,6 +204,12 @@ impl Engine {
                 writing.push(worker.name());
             }
         }
+        if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
+            // It writes to the store by commits alone, and those are refused by now.
+            tracing::error!(
+                "an archive does not answer; its thread is left behind, and the next open                  finishes its file"
+            );
+        }
         let log = self.ending.log();
         if self.ending.wait_ended(Worker::Indexer, deadline) {
             // The same here.
@@ -207,14 +224,19 @@ impl Engine {
             if !self.ending.is_running(worker) {
                 // It is at its very end, and has said itself if it panicked.
                 thread.join().ok();
+            } else {
+                self.keep_thread(worker, thread);
             }
         }
         let Some(log) = log.filter(|_| writing.is_empty()) else {
             let what = format!("the thread {}", writing.join(" and "));
             return Err(close_stuck(&what));
         };
+        // After the last that is written.
+        let files = self.check_files();
         self.let_go();
         log?;
+        files?;
         if index_is_stuck {
             let what = match self.index_watch.busy(Instant::now()) {
                 Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
@@ -228,8 +250,9 @@ impl Engine {
     /// Carries out what is queued and ends the log, once.
     pub(crate) fn end_log(&self) {
         loop {
-            let mut committer = self.committer.lock();
-            match committer.round(self) {
+            let now = self.options.clock.read();
+            let mut committer = self.hold_committer();
+            match committer.round(self, now) {
                 Some(answers) => {
                     drop(committer);
                     answers.give(self);
@@ -247,15 +270,16 @@ impl Engine {
 
     fn write_end(&self, committer: &mut Committer) -> Result<LogEnd> {
         committer.sync(self)?;
+        self.check_files()?;
         self.check_sound()?;
         self.spare.discard(&*self.disk)?;
-        let end = LogEnd {
-            epoch: committer.log.active().header.epoch,
-            offset: committer.log.end(),
-            lsn: committer.log.next_lsn() - 1,
-        };
+        let end = committer.log_end();
         // The index is sealed once it is let go of; it may hang before.
-        let closed = Closed { end, index: None };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index: None,
+        };
         identity::write_closed_in((&*self.disk, &self.spare), self.store, &closed)?;
         Ok(end)
     }
@@ -304,7 +328,11 @@ impl Engine {
         if state.index_is_left_behind || state.close == Close::Done {
             return;
         }
-        let closed = Closed { end, index };
+        let closed = Closed {
+            end,
+            clock: self.clock_mark(),
+            index,
+        };
         if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
             tracing::warn!(%error, "the index could not be sealed");
         }

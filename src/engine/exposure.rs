@@ -10,12 +10,26 @@ use std::path::Path;
 
 /// What group and others may do.
 const OTHERS: u32 = 0o077;
+const GROUP: u32 = 0o070;
 
 /// The first of folder and files that others than the owner may read or change, in words
 /// for who can mend it. What cannot be looked at is passed over: an open finds that out.
+///
+/// A folder that belongs to another user and is open to a group is a volume that whoever
+/// manages it shares with that group, as Kubernetes does for an `fsGroup`. It cannot be
+/// closed to the group from here, and need not be.
 pub(crate) fn find(folder: &Path) -> Option<String> {
-    let mode = fs::metadata(folder).ok()?.mode() & 0o777;
-    if mode & OTHERS != 0 {
+    let there = fs::metadata(folder).ok()?;
+    let is_shared = there.uid() != rustix::process::geteuid().as_raw();
+    let exposed = |found: &fs::Metadata| {
+        let mode = found.mode() & 0o777;
+        let others = match is_shared && found.gid() == there.gid() {
+            true => OTHERS & !GROUP,
+            false => OTHERS,
+        };
+        (mode & others != 0).then_some(mode)
+    };
+    if let Some(mode) = exposed(&there) {
         return Some(format!(
             "the folder {} has mode {mode:04o}, so others than its owner can look into it; \
              run: chmod 700 {0}",
@@ -26,8 +40,7 @@ pub(crate) fn find(folder: &Path) -> Option<String> {
         let Some(file) = entry.metadata().ok().filter(|file| file.is_file()) else {
             continue;
         };
-        let mode = file.mode() & 0o777;
-        if mode & OTHERS != 0 {
+        if let Some(mode) = exposed(&file) {
             return Some(format!(
                 "the file {} has mode {mode:04o}; run: chmod 600 {0}",
                 entry.path().display()

@@ -193,6 +193,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>
             time_ms,
             kind,
             extra,
+            ..
         } if *graph == number => {
             if let Some(kind) = OutcomeKind::from_stored(*kind) {
                 let outcome = Outcome {
@@ -209,6 +210,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>
             time_ms,
             action,
             sequences,
+            ..
         } if graph == number => {
             let sequences = unpack_sequences(sequences).unwrap_or_default();
             for sequence in sequences {
@@ -232,6 +234,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>
             time_ms,
             why,
             jobs,
+            ..
         } if graph == number => {
             let jobs = purged::unpack(jobs).unwrap_or_default();
             // Since its tombstones are forgotten it has lost its references, and some of

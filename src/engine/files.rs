@@ -44,7 +44,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         .map_err(|e| Error::io("read", disk.path(""), &e))?;
     let mut useless: Vec<String> = names
         .iter()
-        .filter(|name| name.ends_with(names::ASIDE))
+        .filter(|name| names::is_aside(name))
         .cloned()
         .collect();
     let mut packs = Vec::new();

@@ -5,16 +5,21 @@
 //! Promise: no byte is changed before the folder is known to be a store, or empty, and
 //! locked.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
 use crate::engine::open::{IndexHome, open};
-use crate::engine::{Engine, check, exposure};
+use crate::engine::{Engine, check, exposure, holder};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::index::folder::{IndexFolder, Wanted};
 use crate::options::Options;
+use crate::storage::disk::Disk;
 use crate::storage::disk::os::Folder;
 use crate::storage::names;
 
@@ -41,24 +46,25 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
 }
 
 fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
-    if !options.create && matches!(kind_of(path)?, Kind::Empty) {
+    let kind = match Folder::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Kind::Empty,
+        there => kind_of(&there.map_err(|e| Error::io("open", path, &e))?)?,
+    };
+    if !options.create && matches!(kind, Kind::Empty) {
         return Err(Error::StoreMissing {
             path: path.to_path_buf(),
         });
     }
-    check_folder(path)?;
+    check_kind(path, kind)?;
     Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
     let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    let lock = lock(&path.join(names::LOCK), path, Look::AndChange)?;
+    let lock = lock(&disk, Look::AndChange)?;
+    let disk = Arc::new(disk);
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
-    let folder = IndexFolder::new(path, options.index, cache_bytes);
-    let engine = open(
-        options,
-        Arc::new(disk),
-        Some(lock),
-        IndexHome::Folder(folder),
-    )?;
-    if let Some(what) = exposure::find(path) {
+    let folder = IndexFolder::new(&disk, options.index, cache_bytes);
+    let engine = open(options, disk, Some(lock), IndexHome::Folder(folder))?;
+    let place = engine.index_folder.as_ref().map(IndexFolder::place);
+    if let Some(what) = place.and_then(exposure::find) {
         tracing::warn!(%what, "others can read what the store keeps");
         *engine.exposure.lock() = Some(what);
     }
@@ -70,25 +76,23 @@ enum Kind {
     Store,
     /// A store's files, but not its identity.
     Nameless,
-    /// Nothing, or what a crash leaves while a store is being made.
+    /// Nothing, or what a crash leaves while a store is being made, or what a file
+    /// system has in any folder.
     Empty,
     /// Something else, with one of its names.
     Foreign(String),
 }
 
-fn kind_of(path: &Path) -> Result<Kind> {
-    let entries = match std::fs::read_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kind::Empty),
-        entries => entries.map_err(|e| Error::io("read", path, &e))?,
-    };
-    if path.join(names::STORE).exists() {
+fn kind_of(disk: &Folder) -> Result<Kind> {
+    let names = disk.names();
+    let names = names.map_err(|e| Error::io("read", disk.path(""), &e))?;
+    if names.iter().any(|name| name == names::STORE) {
         return Ok(Kind::Store);
     }
     let mut kind = Kind::Empty;
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io("read", path, &e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let harmless = name == names::LOCK || name.ends_with(names::ASIDE);
+    for name in names {
+        let harmless =
+            name == names::LOCK || names::is_aside(&name) || names::is_of_the_system(&name);
         if names::is_ours(&name) && !harmless {
             return Ok(Kind::Nameless);
         }
@@ -102,7 +106,8 @@ fn kind_of(path: &Path) -> Result<Kind> {
 impl Engine {
     /// Whether a path leads into the store's own folder, by whatever way.
     pub(crate) fn is_within(&self, path: &Path) -> bool {
-        self.is_on_disk() && resolved(path).starts_with(resolved(&self.disk.path("")))
+        let folder = self.index_folder.as_ref();
+        folder.is_some_and(|folder| resolved(path).starts_with(resolved(folder.place())))
     }
 }
 
@@ -126,8 +131,8 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Refuses a folder that holds something else.
-fn check_folder(path: &Path) -> Result<()> {
-    match kind_of(path)? {
+fn check_kind(path: &Path, kind: Kind) -> Result<()> {
+    match kind {
         Kind::Store | Kind::Empty => Ok(()),
         Kind::Nameless => {
             let what = "the file is missing, but the folder holds a store's files";
@@ -141,54 +146,79 @@ fn check_folder(path: &Path) -> Result<()> {
 }
 
 /// The store's lock, while it lives.
-pub(crate) struct StoreLock(std::fs::File);
+///
+/// What is locked is the directory itself, which cannot be deleted or replaced without
+/// all that is in it; and the file `LOCK`, which can, for file systems that lock no
+/// directories (NFS), and for whoever looks there.
+pub(crate) struct StoreLock {
+    directory: Option<Arc<File>>,
+    file: Option<File>,
+    /// The process that has taken it.
+    owner: u32,
+}
 
-impl Drop for StoreLock {
-    fn drop(&mut self) {
-        // Unlocked by name: a process that is just being started has a copy of the
-        // handle, and closing ours would not let go of the lock.
-        rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock).ok();
+impl StoreLock {
+    /// Whether it rests on the file `LOCK` alone.
+    pub(crate) fn needs_its_file(&self) -> bool {
+        self.directory.is_none()
     }
 }
 
-/// Takes the lock file, which names its holder for those that come later.
-pub(super) fn lock(path: &Path, folder: &Path, look: Look) -> Result<StoreLock> {
-    use std::fs::Permissions;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let failed = |e: io::Error| Error::io("lock", path, &e);
-    let change = look == Look::AndChange;
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(change)
-        .create(change)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
-    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(&file, exclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            file.take(32).read_to_string(&mut holder).ok();
-            return Err(Error::StoreInUse {
-                path: folder.to_path_buf(),
-                holder: holder.trim().parse().ok(),
-            });
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // A fork has copies of the handles. Its parent's lock is none of its business.
+        if std::process::id() != self.owner {
+            return;
         }
+        // Unlocked by name: a process that is just being started has a copy of the
+        // handle, and closing ours would not let go of the lock.
+        for file in self.file.iter().chain(self.directory.as_deref()) {
+            rustix::fs::flock(file, FlockOperation::Unlock).ok();
+        }
+    }
+}
+
+/// Takes the lock of the store in a folder.
+pub(super) fn lock(disk: &Folder, look: Look) -> Result<StoreLock> {
+    let failed = |e: io::Error| Error::io("lock", disk.path(names::LOCK), &e);
+    let in_use = |files: &[&File]| Error::StoreInUse {
+        path: disk.path(""),
+        holder: holder::find(files),
+    };
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    let mut lock = StoreLock {
+        directory: None,
+        file: None,
+        owner: std::process::id(),
+    };
+    match rustix::fs::flock(&**disk.handle(), exclusive) {
+        Ok(()) => lock.directory = Some(disk.handle().clone()),
+        Err(Errno::WOULDBLOCK) => return Err(in_use(&[disk.handle()])),
+        // Directories are not locked here.
+        Err(_) => {}
+    }
+    let opened = match look {
+        Look::Only => disk.open_plain(names::LOCK, OFlags::RDONLY),
+        Look::AndChange => disk.open_or_create(names::LOCK),
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if look == Look::Only && e.kind() == io::ErrorKind::NotFound => return Ok(lock),
+        // There is no room for it, and it is not needed.
+        Err(e) if lock.directory.is_some() && is_full(&e) => return Ok(lock),
+        Err(e) => return Err(failed(e)),
+    };
+    match rustix::fs::flock(&file, exclusive) {
+        Ok(()) => lock.file = Some(file),
+        Err(Errno::WOULDBLOCK) => return Err(in_use(&[&file])),
         Err(e) => return Err(failed(e.into())),
     }
-    let lock = StoreLock(file);
-    if !change {
-        return Ok(lock);
-    }
-    let mut file = &lock.0;
-    file.set_permissions(Permissions::from_mode(0o600))
-        .map_err(failed)?;
-    file.set_len(0).map_err(failed)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-        .map_err(failed)?;
     Ok(lock)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Whether what is looked at may be changed.
@@ -200,29 +230,32 @@ pub(crate) enum Look {
 
 /// A store's folder that nobody has open, and its lock, so that nobody opens it
 /// meanwhile.
-pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Folder, Option<StoreLock>)> {
-    match kind_of(path)? {
+pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Arc<Folder>, StoreLock)> {
+    let missing = || Error::StoreMissing {
+        path: path.to_path_buf(),
+    };
+    let disk = Folder::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => missing(),
+        _ => Error::io("open", path, &e),
+    })?;
+    match kind_of(&disk)? {
         Kind::Store | Kind::Nameless => {}
-        Kind::Empty => {
-            let path = path.to_path_buf();
-            return Err(Error::StoreMissing { path });
-        }
+        Kind::Empty => return Err(missing()),
         Kind::Foreign(found) => {
             let path = path.to_path_buf();
             return Err(Error::NotAStore { path, found });
         }
     }
-    let lock_path = path.join(names::LOCK);
-    let lock = match look {
-        Look::Only if !lock_path.exists() => None,
-        look => Some(lock(&lock_path, path, look)?),
-    };
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    Ok((disk, lock))
+    let lock = lock(&disk, look)?;
+    Ok((Arc::new(disk), lock))
 }
 
 /// The index of a store that nobody has open.
-pub(crate) fn index_at_rest(path: &Path, wanted: Wanted<'_>) -> Result<Option<Arc<dyn Index>>> {
+pub(crate) fn index_at_rest(
+    disk: &Arc<Folder>,
+    wanted: Wanted<'_>,
+) -> Result<Option<Arc<dyn Index>>> {
     let cache_bytes = Options::default().cache_bytes / INDEX_CACHE_SHARE;
-    IndexFolder::at_rest(path, cache_bytes, wanted).map_err(|e| Error::io("open", path, &e))
+    let index = IndexFolder::at_rest(disk, cache_bytes, wanted);
+    index.map_err(|e| Error::io("open", disk.path(""), &e))
 }

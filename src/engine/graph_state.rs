@@ -38,7 +38,7 @@ pub(crate) struct GraphCore {
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
-    /// Held by who purges, from a look at the policy to the commit.
+    /// Held by who purges, from the last look at the policy to the commit.
     pub(crate) purging: Mutex<()>,
     /// Where purged jobs go first.
     #[cfg(feature = "archive")]
@@ -72,6 +72,12 @@ impl GraphCore {
         self.dropped.load(Ordering::Acquire)
     }
 
+    /// Whether this policy is in force.
+    pub(crate) fn is_purged_by(&self, policy: &Arc<Retention>) -> bool {
+        let in_force = self.retention.read();
+        in_force.as_ref().is_some_and(|p| Arc::ptr_eq(p, policy))
+    }
+
     pub(crate) fn set_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
     }
@@ -96,11 +102,24 @@ impl GraphCore {
     }
 }
 
-/// What a guard and the store share of a running job.
+/// What a run and the store share of a running job.
 #[derive(Default)]
 pub(crate) struct RunCell {
     pub(crate) cancel: AtomicBool,
+    is_over: AtomicBool,
     pub(crate) progress: Mutex<Option<Progress>>,
+}
+
+impl RunCell {
+    /// Whether the run no longer holds its job: the job was completed or requeued, by
+    /// anybody, or its graph was dropped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
 }
 
 /// Where a request lies that is not packed yet.
@@ -255,6 +274,18 @@ impl GraphState {
         }
     }
 
+    /// Tells the runs of a job that they no longer hold it.
+    fn end_run(&mut self, sequence: u64) {
+        if let Some(cell) = self.watched.remove(&sequence) {
+            cell.end();
+        }
+    }
+
+    /// Tells all runs that they no longer hold their jobs.
+    pub(crate) fn end_runs(&mut self) {
+        self.watched.drain().for_each(|(_, cell)| cell.end());
+    }
+
     /// Makes a change of states, wherever the texts lie.
     pub(crate) fn apply_state(&mut self, change: &Change) {
         match *change {
@@ -275,18 +306,16 @@ impl GraphState {
             Change::Completed { sequence, finished } => {
                 self.status.set(sequence, State::Complete);
                 self.cancelling.remove(&sequence);
-                self.watched.remove(&sequence);
+                self.end_run(sequence);
                 let detail = self.changed.entry(sequence).or_default();
                 detail.finished = Some(finished);
             }
+            // When it was started stays known, for pages that still show it running. A
+            // job with a cancel request is never requeued.
             Change::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
-                let forget = Detail {
-                    reset: true,
-                    ..Detail::default()
-                };
-                self.changed.insert(sequence, forget);
+                self.end_run(sequence);
             }
             Change::Purged {
                 sequence,

@@ -38,7 +38,7 @@ impl Engine {
         why: Arc<str>,
     ) -> Result<Option<Arc<dyn Index>>> {
         tracing::warn!(%why, "there is no room for the index; it is rebuilt in memory");
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let rebuilt = self.rebuild_index().map_err(Problem::into_error)?;
@@ -49,9 +49,11 @@ impl Engine {
             index,
             ..
         } = rebuilt;
-        // Readers that meet both halves of the change must not take it for damage.
+        // Readers that meet both halves of the change must not take it for damage; who asks
+        // for the index waits for the whole change.
         *self.index_in_memory.lock() = Some(why);
-        let old = self.index.write().replace(index);
+        let mut current = self.index.write();
+        let old = current.replace(index);
         let graphs = self.graphs.read();
         for (number, graph) in &graphs.by_number {
             let Some(replayed) = replayed.by_number.get(number) else {
@@ -66,13 +68,9 @@ impl Engine {
         self.ids.replace(ids);
         let live = graphs.by_number.iter();
         fresh.graphs = live.map(|(&n, graph)| (n, Arc::downgrade(graph))).collect();
-        fresh.time_ms = indexer.time_ms;
         *indexer = fresh;
         self.index_lag.store(0, Ordering::Relaxed);
         self.forget_index_fault();
-        drop(graphs);
-        drop(committer);
-        self.wake_committer_if_needed();
         Ok(old)
     }
 

@@ -29,8 +29,6 @@ const LAG: Duration = Duration::from_secs(1);
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
-    /// The time, by the clock that ages go by, as far as it is known.
-    pub(crate) time_ms: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
     pub(crate) named: HashMap<Vec<u8>, u64>,
     /// Graphs that have rows.
@@ -113,7 +111,7 @@ impl Engine {
             self.release_index(moved);
             return;
         }
-        if !self.index_is_sound() {
+        if !self.index_is_sound() || self.check_files().is_err() {
             return;
         }
         let Some((leaving, lag)) = self.take_leaving(&indexer) else {
@@ -126,11 +124,12 @@ impl Engine {
             index: &*index,
             watch: &self.index_watch,
         };
-        let time_ms = self.retention.lock().clock.now_ms();
-        indexer.time_ms = time_ms.unwrap_or(indexer.time_ms);
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
+                if let Some(folder) = &self.index_folder {
+                    folder.restrict();
+                }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
             // What was to leave stays in memory, so all reads go on.
@@ -149,20 +148,17 @@ impl Engine {
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
     fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();
-        let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
+        (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
             (
                 Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
                 lag,
             )
-        });
-        drop(committer);
-        self.wake_committer_if_needed();
-        leaving
+        })
     }
 }
 
@@ -246,7 +242,6 @@ impl Indexer {
         Indexer {
             store,
             applied_lsn: 0,
-            time_ms: 0,
             named: HashMap::new(),
             graphs: BTreeMap::new(),
             forgotten: HashMap::new(),
@@ -276,7 +271,6 @@ impl Indexer {
             },
             partial,
             boot: leaving.boot,
-            time_ms: self.time_ms,
             graphs: leaving.graphs_created,
             digest: if partial { 0 } else { self.digest() },
         };
@@ -411,7 +405,7 @@ impl ChunkRows {
         let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
-            let mut row = details::read_alone(index, graph, group)?;
+            let mut row = details::read(index, graph, group)?;
             for sequence in sequences {
                 let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
                 detail.merge(&changes[sequence]);

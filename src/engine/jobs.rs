@@ -25,9 +25,6 @@ use crate::secrets::Kept;
 use crate::storage::block::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_STATUS, Block, Row};
 use crate::storage::event::{Event, Extra};
 
-/// How often a row of details is read before the indexer has to stand still for it.
-const DETAIL_READS: u32 = 4;
-
 /// Ids and times of submission of neighbouring jobs, from a first one on.
 pub(crate) type NearIds = (u64, Vec<(JobId, u64)>);
 
@@ -350,18 +347,7 @@ impl Engine {
     }
 
     fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        let index = self.index()?;
-        for _ in 0..DETAIL_READS {
-            let row = details::read(&*index, graph, group);
-            if let Some(row) = row.map_err(|fault| self.index_failed(fault))? {
-                return Ok(row);
-            }
-        }
-        // It may have been rewritten each time: look while nobody writes.
-        let _indexer = self.indexer.lock();
-        // Or moved to memory.
-        let index = self.index()?;
-        details::read_alone(&*index, graph, group).map_err(|fault| self.index_failed(fault))
+        self.ask_index(|index| details::read(index, graph, group))
     }
 
     /// The outcome of a complete job; of one that was purged since, from the log as it was

@@ -41,7 +41,7 @@ pub(crate) fn page(graph: &Graph, list: &List) -> Result<Page> {
 pub(crate) fn whole(graph: &Graph, list: &List) -> Result<Page> {
     graph.check()?;
     let list = List {
-        limit: u64::MAX >> 1,
+        limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
     };
@@ -91,7 +91,7 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
         states: list.wanted(),
         newest_first: list.newest_first,
     };
-    let selection = order.select(from, list.offset, list.limit);
+    let selection = order.select(from, list.offset, list.page_limit());
     let total = state.status.total(order.states);
     let behind = order.behind(&selection);
     let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
@@ -156,7 +156,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
     let mut progress = Progress::new(list.on_progress.as_ref(), of);
     let mut finds = Finds {
         pass: pass.saturating_add(list.offset),
-        show: list.limit,
+        show: list.page_limit(),
         count_all: list.count_total,
         ..Finds::default()
     };
@@ -167,7 +167,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         (None, Ended::Full(at) | Ended::Stopped(at)) => (Some(at), finds.pass),
     };
     let shown = std::mem::take(&mut finds.shown);
-    let is_stopped = matches!(ended, Ended::Stopped(_)) && shown.len < list.limit;
+    let is_stopped = matches!(ended, Ended::Stopped(_)) && shown.len < list.page_limit();
     if let (Ended::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
         finds.show = 0;
         ended = scan.run(jobs, &mut finds, &mut progress)?;

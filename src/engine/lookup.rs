@@ -176,8 +176,8 @@ impl Engine {
         if !self.ids.may_contain(hash) {
             return Ok(None);
         }
-        let sequences = self.ids.lookup(&*self.index()?, hash);
-        for sequence in sequences.map_err(|fault| self.index_failed(fault))? {
+        let sequences = self.ask_index(|index| self.ids.lookup(index, hash))?;
+        for sequence in sequences {
             let found = look(sequence)?;
             if found.is_some() {
                 return Ok(found);

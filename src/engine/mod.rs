@@ -26,7 +26,9 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod graph_state;
+pub(crate) mod held;
 pub(crate) mod history;
+pub(crate) mod holder;
 pub(crate) mod index_home;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
@@ -37,6 +39,7 @@ pub(crate) mod lookup;
 pub(crate) mod meters;
 pub(crate) mod open;
 pub(crate) mod packing;
+pub(crate) mod presence;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod recover;
@@ -49,6 +52,7 @@ pub(crate) mod survey;
 pub(crate) mod texts;
 pub(crate) mod tombstones;
 pub(crate) mod waiting;
+pub(crate) mod wakers;
 pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -77,9 +81,10 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::Indexer;
 use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
+use crate::engine::presence::Fixed;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
-use crate::engine::retention::Work;
+use crate::engine::retention::{AgeClock, Work};
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -88,7 +93,7 @@ use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::report::Repaired;
 use crate::storage::disk::Disk;
-use crate::storage::identity::StoreId;
+use crate::storage::identity::{Closed, StoreId};
 use crate::storage::names;
 use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
@@ -115,9 +120,8 @@ pub(crate) struct Engine {
     pub(crate) repaired: OnceLock<Repaired>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    /// Held by whoever commits, and while anything else needs commits to stand
-    /// still.
-    pub(crate) committer: Mutex<Committer>,
+    /// See [`held`].
+    committer: held::Home,
     /// Whoever has a graph's state may ask for it, and not the other way round.
     pub(crate) truth: RwLock<Arc<Truth>>,
     pub(crate) ids: ForeignIds,
@@ -132,6 +136,10 @@ pub(crate) struct Engine {
     pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
     /// Why no more writes are taken, and since when.
     failure: OnceLock<(Arc<str>, SystemTime)>,
+    /// The process that has it open.
+    pub(crate) opener: u32,
+    /// The files that stay as they are.
+    pub(crate) fixed: OnceLock<Vec<Fixed>>,
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
@@ -144,6 +152,10 @@ pub(crate) struct Engine {
     pub(crate) files: Mutex<()>,
     /// Packs that were replaced and may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
+    /// Taken last, and for a moment only.
+    pub(crate) clock: Mutex<AgeClock>,
+    /// The age clock in the last frame of this open.
+    pub(crate) recorded_age_ms: AtomicU64,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -158,7 +170,7 @@ pub(crate) struct Engine {
     #[cfg(feature = "http")]
     pub(crate) control: crate::http::control::Slot,
     /// Holds the store's lock; let go of at the end.
-    lock: Mutex<Option<StoreLock>>,
+    pub(crate) lock: Mutex<Option<StoreLock>>,
 }
 
 /// The graphs of the store.
@@ -199,14 +211,16 @@ pub(crate) struct Truth {
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
-/// Packs, segments, and where the last segment ends.
-type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, u64);
+/// Packs, segments, and how they would be marked as closed.
+type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
 
 /// The threads, and how to call them.
 #[derive(Default)]
 pub(crate) struct Background {
     pub(crate) packer: Option<Sender<()>>,
     pub(crate) indexer: Option<Sender<()>>,
+    /// With the feature `archive`.
+    pub(crate) archiver: Option<Sender<()>>,
     pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
 }
 
@@ -216,6 +230,7 @@ pub(crate) struct Parts {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
+    pub(crate) clock: AgeClock,
     pub(crate) recovered: Vec<Found>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
@@ -243,7 +258,7 @@ impl Engine {
             recovered: parts.recovered,
             repaired: OnceLock::new(),
             graphs: RwLock::new(parts.graphs),
-            committer: Mutex::new(parts.committer),
+            committer: held::Home::new(parts.committer),
             truth: RwLock::new(Arc::new(parts.truth)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
@@ -253,6 +268,8 @@ impl Engine {
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
             failure: OnceLock::new(),
+            opener: std::process::id(),
+            fixed: OnceLock::new(),
             closed: AtomicBool::new(false),
             ending: Arc::default(),
             index_watch: Watch::default(),
@@ -260,6 +277,8 @@ impl Engine {
             packing_problem: Mutex::default(),
             files: Mutex::default(),
             retired: Mutex::default(),
+            recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
+            clock: Mutex::new(parts.clock),
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
@@ -281,8 +300,9 @@ impl Engine {
         clock::to_ms(self.options.clock.now())
     }
 
-    /// Refuses calls to a closed store.
+    /// Refuses calls to a closed store, and those in a fork.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -307,8 +327,8 @@ impl Engine {
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
         tracing::error!(error = %why, "the store takes no more writes until it is reopened");
-        let now = || (why.to_string().into(), self.options.clock.now());
-        self.failure.get_or_init(now).0.clone()
+        let failure = (why.to_string().into(), self.options.clock.now());
+        self.failure.get_or_init(|| failure).0.clone()
     }
 
     /// Refuses new jobs while the index is so far behind that memory would grow
@@ -336,6 +356,8 @@ impl Engine {
         if self.check_open().is_err() {
             return Health::Closed;
         }
+        // What it finds ends the writes.
+        self.check_files().ok();
         if let Some((why, since)) = self.failure.get() {
             let (why, since) = (why.clone(), *since);
             return Health::ReadOnly { why, since };
@@ -360,13 +382,18 @@ impl Engine {
             });
         let packing = self.packing_problem.lock().clone();
         let packing = packing.map(|why| format!("packing does not succeed: {why}"));
-        let archive = self.archive_problem();
+        let archive = self.archive_problem(now);
         let damage = self.damage.lock().clone();
         let damage = damage.map(|what| format!("{what}; close the store and repair it"));
         let clock = self.waits_for_clock().then(|| {
-            "the clock has leapt by more than a day since the store was last open, so nothing is \
-             purged by age; call confirm_clock once the clock is right"
+            "the store was closed for more than a day, or its clock jumped, so that time does not \
+             count for purging by age; call confirm_clock once the clock is right"
                 .to_owned()
+        });
+        let clock = clock.or_else(|| {
+            self.options.clock.panics().then(|| {
+                "the host's clock panics; times continue from what it last said".to_owned()
+            })
         });
         match damage
             .or(index)
@@ -387,15 +414,16 @@ impl Engine {
     fn exposure(&self) -> Option<String> {
         let mut known = self.exposure.lock();
         if known.is_some() {
-            *known = exposure::find(&self.disk.path(""));
+            let folder = self.index_folder.as_ref();
+            *known = folder.and_then(|folder| exposure::find(folder.place()));
         }
         known.clone()
     }
 
     /// Why jobs are not purged that are to be archived first.
-    fn archive_problem(&self) -> Option<String> {
+    fn archive_problem(&self, _now: Instant) -> Option<String> {
         #[cfg(feature = "archive")]
-        return archiving::problem(self);
+        return archiving::problem(self, _now);
         #[cfg(not(feature = "archive"))]
         None
     }
@@ -414,18 +442,19 @@ impl Engine {
         bytes.map_err(|e| Error::io("look at", folder.path(), &e))
     }
 
-    /// The files of the log, and where the last of them ends, at a moment when all of it
-    /// is durable.
+    /// The files of the log, and how they would be marked as closed, at a moment when all
+    /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
-        let mut committer = self.committer.lock();
+        let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
-        let end = committer.log.end();
+        let closed = Closed {
+            end: committer.log_end(),
+            clock: self.clock_mark(),
+            index: None,
+        };
         let truth = self.truth.read();
-        let files = (truth.packs.clone(), truth.segments.clone(), end);
-        drop(truth);
-        drop(committer);
-        self.wake_committer_if_needed();
+        let files = (truth.packs.clone(), truth.segments.clone(), closed);
         Ok(files)
     }
 
@@ -466,7 +495,22 @@ impl Engine {
     }
 
     pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
+        self.check_process()?;
         self.index.read().clone().ok_or(Error::Closed)
+    }
+
+    /// Asks the index. If it moved to memory meanwhile, together with what vouches for its
+    /// rows, the answer may be of neither, and it is asked again.
+    pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
+        let mut index = self.index()?;
+        loop {
+            let answer = ask(&*index);
+            let now = self.index()?;
+            if Arc::ptr_eq(&index, &now) {
+                return answer.map_err(|fault| self.index_failed(fault));
+            }
+            index = now;
+        }
     }
 
     /// Carries out a write and waits for its answer.
@@ -475,12 +519,13 @@ impl Engine {
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {
-            let Some(mut committer) = self.committer.try_lock() else {
+            // The clock is the host's: it is read before anything is held.
+            let now = self.options.clock.read();
+            let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let answers = committer.round(self, now);
             drop(committer);
-            self.wake_committer_if_needed();
             match answers {
                 Some(answers) => answers.give(self),
                 None => break,
@@ -499,10 +544,11 @@ impl Engine {
             if outside.is_none() {
                 break;
             }
-            if let Some(mut committer) = self.committer.try_lock() {
-                let answers = committer.round(self);
+            // The clock is the host's: it is read before anything is held.
+            let now = self.options.clock.read();
+            if let Some(mut committer) = self.try_hold_committer() {
+                let answers = committer.round(self, now);
                 drop(committer);
-                self.wake_committer_if_needed();
                 if let Some(answers) = answers {
                     answers.give(self);
                 }
@@ -511,18 +557,12 @@ impl Engine {
         self.queue.wake_committer();
     }
 
-    /// To be called after the committer was let go of: a write that came meanwhile
-    /// found it taken and waits.
-    pub(crate) fn wake_committer_if_needed(&self) {
-        if !self.queue.is_empty() {
-            self.queue.wake_committer();
-        }
-    }
-
+    /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
-        if let Some(packer) = &self.background.lock().packer {
+        let background = self.background.lock();
+        for called in background.packer.iter().chain(&background.archiver) {
             // A full channel means that it is called already.
-            packer.try_send(()).ok();
+            called.try_send(()).ok();
         }
     }
 
@@ -545,7 +585,13 @@ impl Engine {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
+        background.archiver = None;
         std::mem::take(&mut background.threads)
+    }
+
+    /// Keeps a thread that a close could not wait for, for the next one.
+    fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
+        self.background.lock().threads.push((worker, thread));
     }
 
     /// Lets another process have the folder.
@@ -561,6 +607,11 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if self.engine.check_process().is_err() {
+            // In a fork nothing of it may be ended: it is all the parent's.
+            std::mem::forget(self.engine.clone());
+            return;
+        }
         if let Err(error) = self.engine.close() {
             tracing::error!(%error, "the store did not close well");
         }

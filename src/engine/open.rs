@@ -5,6 +5,7 @@
 //! Promise: everything acknowledged is there again, or the open fails with an
 //! error that names the file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -17,6 +18,8 @@ use crate::engine::history::Opening;
 use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
+use crate::engine::retention::AgeClock;
+use crate::engine::status::States;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
 use crate::error::{Error, Result};
@@ -28,7 +31,7 @@ use crate::index::{Fault, Index};
 use crate::options::Options;
 use crate::secrets::Keys;
 use crate::storage::disk::memory::Memory;
-use crate::storage::disk::{Disk, is_full};
+use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
 use crate::storage::log::Log;
@@ -36,6 +39,7 @@ use crate::storage::names;
 use crate::storage::secret_keys;
 use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
+use crate::sync::time::Instant;
 use crate::sync::{channel, thread};
 
 /// Makes a store in memory.
@@ -84,7 +88,7 @@ impl IndexHome<'_> {
         let mut rebuild = false;
         loop {
             let index = match self.open(rebuild, seal.filter(|_| !rebuild)) {
-                Err(error) if is_full(&error) || !self.has_room() => {
+                Err(error) if disk::is_full(&error) || !self.has_room() => {
                     return in_memory(error.to_string());
                 }
                 index => index?,
@@ -163,8 +167,11 @@ pub(super) fn open(
     disk.sync_names()
         .map_err(|e| Error::io("sync", disk.path(""), &e))?;
     for name in &files.useless {
-        disk.remove(name)
-            .map_err(|e| Error::io("remove", disk.path(name), &e))?;
+        match disk.remove(name) {
+            // Not the store's, whatever its name.
+            Err(e) if disk::is_directory(&e) => {}
+            removed => removed.map_err(|e| Error::io("remove", disk.path(name), &e))?,
+        }
     }
     if options.secret_keys.keys == Keys::Every {
         tracing::warn!("every key is secret until some are named: the record of them was damaged");
@@ -181,9 +188,9 @@ pub(super) fn open(
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
-    let known_ms = replay.known_ms();
+    let clock = AgeClock::begin(replay.clock, Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
-    let settled = recover::settle(&mut replay, &mut log, &found, time_ms);
+    let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
     let sealed = settled.map_err(Problem::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
         if !truth
@@ -202,6 +209,7 @@ pub(super) fn open(
             boot: replay.boot,
             time_ms,
         },
+        clock,
         recovered: found,
         graphs: replay.graphs,
         committer: Committer::new(log),
@@ -218,7 +226,8 @@ pub(super) fn open(
         lock,
         disk,
     }));
-    engine.begin_ages(known_ms);
+    engine.begin_retention();
+    engine.note_fixed_files();
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();
     })?;
@@ -280,6 +289,16 @@ pub(crate) struct ReadLog {
     found: Vec<recover::Found>,
 }
 
+impl ReadLog {
+    /// How many jobs each graph has.
+    pub(crate) fn jobs(&self) -> BTreeMap<u32, u64> {
+        let graphs = self.replay.graphs.by_number.iter();
+        graphs
+            .map(|(&number, graph)| (number, graph.state.read().status.total(States::ALL)))
+            .collect()
+    }
+}
+
 /// Reads the whole log, on top of what the index holds.
 pub(crate) fn read_log(
     disk: &dyn Disk,
@@ -334,6 +353,9 @@ pub(crate) fn read_log(
             return Err(Error::damaged(last, 0, what).into());
         }
     }
+    // A store may have been open for long after its last write.
+    let at_close = files.closed.as_ref().map(|closed| closed.clock);
+    replay.clock = at_close.or(replay.clock);
     replay.check_whole(&last)?;
     replay.followed();
     let found = recover::find(&replay, options.recovery)?;
@@ -367,6 +389,7 @@ fn read_segment(
         replay.segment_event(lsn, &event, segment, end)
     })?;
     segment.note_frames(scanned.frames);
+    replay.clock = scanned.clock.or(replay.clock);
     replay.next_lsn = scanned.next_lsn;
     Ok(scanned.end)
 }
@@ -444,7 +467,6 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
-    indexer.time_ms = head.time_ms;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }
@@ -469,7 +491,8 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             .map(|thread| (worker, thread))
             .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
     };
-    let threads = vec![
+    #[cfg_attr(not(feature = "archive"), allow(unused_mut))]
+    let mut threads = vec![
         spawn(Worker::Committer, Box::new(commit::run))?,
         spawn(
             Worker::Packer,
@@ -480,7 +503,17 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
             Box::new(move |engine| indexing::run(engine, &indexer_calls)),
         )?,
     ];
+    #[cfg(feature = "archive")]
+    let archiver = {
+        let (call, calls) = channel::bounded(1);
+        let run = move |engine: &Engine| crate::engine::archiving::run(engine, &calls);
+        threads.push(spawn(Worker::Archiver, Box::new(run))?);
+        Some(call)
+    };
+    #[cfg(not(feature = "archive"))]
+    let archiver = None;
     engine.set_background(Background {
+        archiver,
         packer: Some(call_packer),
         indexer: Some(call_indexer),
         threads,

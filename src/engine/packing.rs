@@ -11,10 +11,9 @@ use std::time::Duration;
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 use crate::sync::time::Instant;
 
-#[cfg(feature = "archive")]
-use crate::engine::archiving;
 use crate::engine::{Engine, compaction, retention};
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk;
 use crate::storage::event::Event;
 use crate::storage::pack::Pack;
@@ -35,6 +34,8 @@ const PACK_BYTES_MAX: u64 = 256 << 20;
 /// The packer's thread: works whenever it is called, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
+        // What it finds ends the writes.
+        engine.check_files().ok();
         let problem = work(engine).err();
         if let Some(error) = &problem {
             // What could not be packed is served from its segment.
@@ -43,11 +44,7 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
         engine.expire_retired(Instant::now());
         *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
         match calls.recv_timeout(RETRY) {
-            Err(RecvTimeoutError::Disconnected) => {
-                #[cfg(feature = "archive")]
-                archiving::finish_all(engine);
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
@@ -149,11 +146,11 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     let pack = if events.is_empty() {
         None
     } else {
-        let lsns = (segment.header.first_lsn, scanned.next_lsn);
-        let written = room.and_then(|()| write_pack(engine, lsns.0, lsns.1, &events));
+        let range = (segment.header.first_lsn, scanned.next_lsn);
+        let written = room.and_then(|()| write_pack(engine, range, scanned.clock, &events));
         let pack = match written {
             Err(error) if disk::is_full(&error) => {
-                let in_scratch = compaction::pack_in_scratch(engine, lsns.0, lsns.1, &events);
+                let in_scratch = compaction::pack_in_scratch(engine, range, scanned.clock, &events);
                 // Without room for either, say what was to be done.
                 in_scratch.map_err(|tried| if disk::is_full(&tried) { error } else { tried })?
             }
@@ -183,11 +180,12 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
 
 fn write_pack(
     engine: &Engine,
-    first_lsn: u64,
-    next_lsn: u64,
+    (first_lsn, next_lsn): (u64, u64),
+    clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
-    let mut writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
+    let writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
+    let mut writer = writer.at_clock(clock);
     let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
     let mut row: Option<(u32, u64, u64)> = None;
     for (_, event) in events {

@@ -13,7 +13,8 @@ use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::answers::Queued;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::graph_state::{GraphCore, RunCell};
+use crate::engine::wakers;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::id::JobId;
@@ -84,6 +85,17 @@ pub(crate) enum Action {
         sequence: u64,
         id: JobId,
         outcome: Outcome,
+        /// The run that completes it, if one does.
+        run: Option<Arc<RunCell>>,
+    },
+    /// A run ends without an outcome.
+    GiveUp {
+        graph: Arc<GraphCore>,
+        sequence: u64,
+        id: JobId,
+        run: Arc<RunCell>,
+        /// Whether the job becomes pending again, or is interrupted.
+        requeue: bool,
     },
     Cancel {
         graph: Arc<GraphCore>,
@@ -109,6 +121,8 @@ pub(crate) enum Action {
         through_lsn: u64,
         sequences: Vec<u64>,
     },
+    /// Records the clocks.
+    Clock,
     /// Ends a job that was claimed and could not be handed over.
     Abandon {
         graph: Arc<GraphCore>,
@@ -130,11 +144,13 @@ impl Action {
             Action::DropGraph { .. }
             | Action::Start { .. }
             | Action::Complete { .. }
+            | Action::GiveUp { .. }
             | Action::Cancel { .. }
             | Action::Claim { .. }
             | Action::Abandon { .. }
             | Action::Purge { .. }
-            | Action::Forget { .. } => true,
+            | Action::Forget { .. }
+            | Action::Clock => true,
         }
     }
 }
@@ -204,6 +220,8 @@ struct QueueState {
     waiting: VecDeque<Queued>,
     /// Of the writes that wait and of those that are being committed.
     bytes: u64,
+    /// Writes that were taken out and are not visible yet.
+    in_flight: usize,
     /// No more writes are taken.
     closed: bool,
     /// Futures that wait for room.
@@ -284,16 +302,29 @@ impl Queue {
 
     /// Puts a write in if there is room, or has the future woken when there is.
     pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
+        let state = self.state.lock();
+        let is_full =
+            |state: &QueueState| !state.closed && !self.has_room(state, queued.operation().bytes);
+        if !is_full(&state) {
+            self.put_or_refuse(state, queued);
+            return None;
+        }
+        // Cloned while nothing is held; there may be room by then.
+        drop(state);
+        let waker = context.waker().clone();
         let mut state = self.state.lock();
-        if !state.closed && !self.has_room(&state, queued.operation().bytes) {
-            if !state
-                .wakers
-                .iter()
-                .any(|waker| waker.will_wake(context.waker()))
-            {
-                state.wakers.push(context.waker().clone());
-            }
+        if is_full(&state) {
+            let is_known = state.wakers.iter().any(|known| known.will_wake(&waker));
+            let unused = match is_known {
+                true => Some(waker),
+                false => {
+                    state.wakers.push(waker);
+                    None
+                }
+            };
             self.filled.notify_one();
+            drop(state);
+            drop(unused);
             return Some(queued);
         }
         self.put_or_refuse(state, queued);
@@ -329,6 +360,8 @@ impl Queue {
             sum += next.operation().bytes;
             taken.extend(state.waiting.pop_front());
         }
+        state.in_flight += taken.len();
+        drop(state);
         let queue = self;
         (taken, Taken { queue, bytes: sum })
     }
@@ -342,6 +375,17 @@ impl Queue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().waiting.is_empty()
+    }
+
+    /// Notes that writes which were taken out are visible, or refused.
+    pub(crate) fn done(&self, writes: usize) {
+        self.state.lock().in_flight -= writes;
+    }
+
+    /// Whether every write that was put in is visible, or refused.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && state.in_flight == 0
     }
 
     /// Calls the committer's thread.
@@ -372,7 +416,7 @@ impl Queue {
         drop(state);
         self.filled.notify_all();
         self.room.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers::wake_all(wakers);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::index::{Fault, Index};
 use crate::job::State;
 use crate::options::Recovery;
 use crate::secrets;
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, RecoveredAs, pack_sequences};
 use crate::storage::frame::Builder;
 use crate::storage::log::{AppendError, Log};
@@ -125,7 +126,7 @@ fn redacted_among(
 /// Cancel requests that the index has taken are not replayed: ask it.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let row = details::read_alone(index, graph, group[0] / DETAIL_JOBS)?;
+        let row = details::read(index, graph, group[0] / DETAIL_JOBS)?;
         let mut state = graph.state.write();
         for &sequence in group {
             let mut detail = row.0[(sequence % DETAIL_JOBS) as usize];
@@ -148,8 +149,9 @@ pub(crate) fn settle(
     replay: &mut Replay,
     log: &mut Log,
     found: &[Found],
-    time_ms: u64,
+    clock: ClockMark,
 ) -> Result<Option<Arc<Segment>>, Problem> {
+    let time_ms = clock.wall_ms;
     let boot = replay.boot + 1;
     let mut packed = Vec::new();
     for found in found {
@@ -167,12 +169,14 @@ pub(crate) fn settle(
                 graph: *graph,
                 boot,
                 time_ms,
+                age_shift_ms: clock.shift(time_ms),
                 action: *action,
                 sequences,
             }),
     );
     let mut frame = Builder::default();
     frame.clear();
+    frame.clock = clock;
     events.iter().for_each(|event| {
         frame.push(event);
     });

@@ -148,7 +148,13 @@ impl<'r> Repair<'r> {
         }
         let store = self.survey.store;
         let (first_lsn, last_lsn) = (stretch.first_lsn, stretch.last_lsn);
-        let mut writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
+        let clock = match &stretch.source {
+            Source::Pack { pack, .. } => pack.clock,
+            Source::Segment(segment) => segment.frames.last().map(|frame| frame.clock),
+            _ => None,
+        };
+        let writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
+        let mut writer = writer.at_clock(clock);
         let bytes = match &stretch.source {
             Source::Segment(segment) => segment.read(self.disk)?,
             _ => Vec::new(),
@@ -180,9 +186,10 @@ impl<'r> Repair<'r> {
             let stretches = &self.survey.stretches;
             let mut later = stretches[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or of which there are events and no request.
+            // Or of which there are events and no request: also earlier ones, if the event that
+            // dropped the graph is lost and its requests were left out.
             let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
+            let next = next.or_else(|| stretches.iter().filter_map(spoken).max());
             self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())
@@ -368,7 +375,11 @@ impl<'r> Repair<'r> {
             ..closed.end
         };
         // The index goes, so nothing vouches for it.
-        let closed = Closed { end, index: None };
+        let closed = Closed {
+            end,
+            clock: closed.clock,
+            index: None,
+        };
         identity::write_closed(self.disk, self.survey.store, &closed)
     }
 }

@@ -21,6 +21,7 @@ use crate::job::State;
 use crate::options::{OnReplay, Replayed};
 use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
+use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::{Event, RecoveredAs, Texts, unpack_sequences};
 use crate::storage::pack::{BlockPlace, Pack, Part};
 use crate::storage::purged::{self, PurgedJob};
@@ -92,8 +93,8 @@ pub(crate) struct Replay {
     /// Jobs by graph that lost events may have started or completed.
     pub(crate) in_doubt: BTreeMap<u32, BTreeSet<u64>>,
     follower: Option<Follower>,
-    /// When the last event was written that says so.
-    last_ms: u64,
+    /// The clocks when the log was last written to.
+    pub(crate) clock: Option<ClockMark>,
 }
 
 /// Who is told how far the replay has come.
@@ -142,15 +143,7 @@ impl Replay {
             pack_purged: HashMap::new(),
             in_doubt: BTreeMap::new(),
             follower: None,
-            last_ms: 0,
-        }
-    }
-
-    /// The last time that is known, by the clock that ages go by; 0 where none is.
-    pub(crate) fn known_ms(&self) -> u64 {
-        match self.indexer.time_ms {
-            0 => self.last_ms,
-            known => known,
+            clock: None,
         }
     }
 
@@ -213,6 +206,7 @@ impl Replay {
             Arc::make_mut(&mut graph.state.write().parts).push(part.clone());
         }
         self.next_lsn = pack.last_lsn + 1;
+        self.clock = pack.clock.or(self.clock);
         self.pack_end = None;
         self.pack_has_lost = false;
         if pack.last_lsn >= from {
@@ -410,7 +404,6 @@ impl Replay {
         segment: Option<(&Arc<Segment>, u64)>,
     ) -> Result<(), Problem> {
         let is_new = lsn > self.indexer.applied_lsn;
-        self.last_ms = event.time_ms().unwrap_or(self.last_ms);
         if let (
             &Event::Submitted {
                 graph: number,
@@ -486,6 +479,7 @@ impl Replay {
                 self.boot = self.boot.max(boot);
                 return Ok(());
             }
+            Event::Clock => return Ok(()),
             Event::GraphCreated {
                 graph,
                 number,
@@ -536,11 +530,13 @@ impl Replay {
                 graph,
                 sequence,
                 time_ms,
+                age_shift_ms,
                 kind,
                 ref extra,
             } => {
                 let finished = Finished {
                     at_ms: time_ms,
+                    age_ms: shifted(time_ms, age_shift_ms),
                     kind,
                     boot: 0,
                     extra_lsn: if extra.is_some() { lsn } else { 0 },
@@ -551,12 +547,14 @@ impl Replay {
                 graph,
                 boot,
                 time_ms,
+                age_shift_ms,
                 action,
                 sequences,
             } => {
                 let sequences = unpack_sequences(sequences)
                     .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
-                let change = |sequence| recovered(sequence, action, boot, time_ms);
+                let age_ms = shifted(time_ms, age_shift_ms);
+                let change = |sequence| recovered(sequence, action, boot, (time_ms, age_ms));
                 (graph, sequences.into_iter().map(change).collect())
             }
             Event::Purged { graph, jobs, .. } => {
@@ -699,7 +697,7 @@ fn out_of_order(path: &std::path::Path, graph: &GraphCore, sequence: u64) -> Err
 }
 
 /// What recovery did to one job.
-fn recovered(sequence: u64, action: RecoveredAs, boot: u64, at_ms: u64) -> Change {
+fn recovered(sequence: u64, action: RecoveredAs, boot: u64, (at_ms, age_ms): (u64, i64)) -> Change {
     let kind = match action {
         RecoveredAs::Requeued => return Change::Requeued { sequence },
         RecoveredAs::Interrupted => OutcomeKind::Interrupted,
@@ -709,6 +707,7 @@ fn recovered(sequence: u64, action: RecoveredAs, boot: u64, at_ms: u64) -> Chang
         sequence,
         finished: Finished {
             at_ms,
+            age_ms,
             kind: kind.to_stored(),
             boot,
             extra_lsn: 0,

@@ -3,7 +3,7 @@
 //! Owns: the steps of a purge, forgetting tombstones; what is due is in `due`. Must not
 //! know: how room comes back.
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
-//! that leaps makes nobody older.
+//! that jumps makes no job older.
 
 mod ages;
 mod due;
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::ages::{AgeClock, Ages, Leap};
+pub(crate) use self::ages::AgeClock;
+use self::ages::Ages;
 use self::due::Due;
 use self::late::{Found, Late};
 use crate::engine::Engine;
@@ -30,8 +31,10 @@ use crate::error::{Error, Result};
 use crate::index::rows::DETAIL_JOBS;
 use crate::job::State;
 use crate::retention::{PurgeReason, Retention};
+use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// Jobs that one event purges, at most.
@@ -41,14 +44,15 @@ const STEP_RESULT_BYTES: usize = 64 << 10;
 /// For so long after an open, a graph without a policy may still be told the one it had:
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
+/// An idle store records its clocks this often.
+const RECORD_EVERY_MS: u64 = 3_600_000;
 
 /// What retention knows beside the states.
 #[derive(Default)]
 pub(crate) struct Work {
-    pub(crate) clock: AgeClock,
     opened: Option<Instant>,
-    /// By graph; they hold for a policy and until the clock leaps.
-    ages: BTreeMap<u32, (Arc<Retention>, Leap, Ages)>,
+    /// By graph; they hold for a policy.
+    ages: BTreeMap<u32, (Arc<Retention>, Ages)>,
     /// Purges that have tombstones, by LSN.
     tombstones: BTreeMap<u64, Kept>,
     /// Whether those of earlier opens are among them.
@@ -64,26 +68,27 @@ pub(crate) struct Work {
 #[derive(Clone, Copy)]
 struct Kept {
     graph: u32,
-    /// By the clock that ages go by.
-    time_ms: u64,
+    /// The age clock at the purge.
+    age_ms: i64,
     jobs: u64,
 }
 
 impl Work {
     /// What is known of a graph's ages under this policy.
-    fn ages(&mut self, graph: u32, policy: &Arc<Retention>, leap: Leap) -> &mut Ages {
-        let new = || (policy.clone(), leap, Ages::default());
+    fn ages(&mut self, graph: u32, policy: &Arc<Retention>) -> &mut Ages {
+        let new = || (policy.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);
-        if known.0 != *policy || known.1 != leap {
+        if known.0 != *policy {
             *known = new();
         }
-        &mut known.2
+        &mut known.1
     }
 }
 
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
+    engine.record_clock_if_due();
     let graphs = engine.graphs.read().by_number.clone();
     let defaults;
     {
@@ -94,7 +99,6 @@ pub(crate) fn step(engine: &Engine) -> bool {
         work.tombstones
             .retain(|_, kept| graphs.contains_key(&kept.graph));
         work.late.keep(|number| graphs.contains_key(&number));
-        work.clock.see(engine.now_ms());
         let now = Instant::now();
         let open = work.opened.map(|at| now.saturating_duration_since(at));
         defaults = open
@@ -104,12 +108,14 @@ pub(crate) fn step(engine: &Engine) -> bool {
     let mut is_more = false;
     for graph in graphs.into_values() {
         let policy = graph.retention.read().clone();
+        // What has an archive is purged by the archiver.
         #[cfg(feature = "archive")]
-        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        let is_archived = archiving::concerns(&graph, policy.as_deref());
         #[cfg(not(feature = "archive"))]
-        let is_ready = true;
+        let is_archived = false;
         let purged = match &policy {
-            Some(policy) => purge_due(engine, &graph, policy, is_ready),
+            _ if is_archived => Ok(false),
+            Some(policy) => purge_due(engine, &graph, policy, true),
             None => {
                 engine.note_due(&graph, Found::Nothing);
                 Ok(false)
@@ -119,8 +125,33 @@ pub(crate) fn step(engine: &Engine) -> bool {
             Some(policy) => forget_due(engine, &graph, policy),
             None => Ok(false),
         };
-        engine.note_problem(&graph, &purged, &forgotten);
+        // What keeps it from being purged is the archiver's to note.
+        if !is_archived || forgotten.is_err() {
+            engine.note_problem(&graph, &purged, &forgotten);
+        }
         is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    }
+    is_more
+}
+
+/// Purges what is due in the graphs that have an archive, up to a bound; says whether there is
+/// more to do.
+#[cfg(feature = "archive")]
+pub(crate) fn step_archived(engine: &Engine) -> bool {
+    let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
+    let mut is_more = false;
+    for graph in graphs {
+        let policy = graph.retention.read().clone();
+        if !archiving::concerns(&graph, policy.as_deref()) {
+            continue;
+        }
+        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        let Some(policy) = &policy else {
+            continue;
+        };
+        let purged = purge_due(engine, &graph, policy, is_ready);
+        engine.note_problem(&graph, &purged, &Ok(false));
+        is_more |= purged.unwrap_or(false);
     }
     is_more
 }
@@ -154,14 +185,8 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
         return Ok(false);
     }
     engine.look_up_tombstones()?;
-    let mut work = engine.retention.lock();
-    let now_ms = work.clock.now_ms();
-    if let Some(now_ms) = now_ms {
-        // One that lies ahead was written under a clock that had leapt.
-        for kept in work.tombstones.values_mut() {
-            kept.time_ms = kept.time_ms.min(now_ms);
-        }
-    }
+    let now_ms = engine.clock_mark().age_ms as i64;
+    let work = engine.retention.lock();
     let of_graph = || {
         work.tombstones
             .iter()
@@ -171,10 +196,8 @@ fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Re
     let first = of_graph().next().map(|(&lsn, _)| lsn);
     let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
     // Those before an old one are older still, whatever their times say.
-    let is_any_old = now_ms.is_some_and(|now_ms| {
-        let mut ages = of_graph().map(|(_, kept)| now_ms - kept.time_ms);
-        ages.any(|age| age > age_ms)
-    });
+    let mut ages = of_graph().map(|(_, kept)| now_ms.saturating_sub(kept.age_ms).max(0) as u64);
+    let is_any_old = ages.any(|age| age > age_ms);
     drop(work);
     let Some(lsn) = first.filter(|_| jobs > policy.tombstones || is_any_old) else {
         return Ok(false);
@@ -206,15 +229,18 @@ impl Engine {
     ) -> Result<u64> {
         let mut purged = 0;
         for step in sequences.chunks(STEP_JOBS) {
-            let _purging = graph.purging.lock();
-            let policy = graph.retention.read().clone();
-            let is_in_force =
-                |by: &Arc<Retention>| policy.as_ref().is_some_and(|p| Arc::ptr_eq(p, by));
-            if !by.is_none_or(is_in_force) {
+            if by.is_some_and(|by| !graph.is_purged_by(by)) {
                 break;
             }
             #[cfg(feature = "archive")]
-            let mut archiving = archiving::begin(self, graph, policy.as_deref())?;
+            let policy = graph.retention.read().clone();
+            #[cfg(feature = "archive")]
+            let mut archiving = match policy.as_deref() {
+                Some(policy) if policy.archive.is_some() => {
+                    Some(archiving::begin(self, graph, Some(policy))?)
+                }
+                _ => None,
+            };
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
@@ -225,10 +251,21 @@ impl Engine {
                 let rest = jobs.split_off(fits.count().max(1));
                 let some = std::mem::replace(&mut jobs, rest);
                 #[cfg(feature = "archive")]
-                let archived = archiving.put(&some)?;
-                let done = self.purge_step(graph, some, why);
+                let archived = match &mut archiving {
+                    Some(archiving) => archiving.put(&some)?,
+                    None => None,
+                };
+                // An archive may take long; what holds is the policy of this moment.
+                let purging = graph.purging.lock();
+                let done = match by.is_some_and(|by| !graph.is_purged_by(by)) {
+                    true => Ok(0),
+                    false => self.purge_step(graph, some, why),
+                };
+                drop(purging);
                 #[cfg(feature = "archive")]
-                archiving.settle(archived, &done);
+                if let Some(archiving) = &mut archiving {
+                    archiving.settle(archived, &done);
+                }
                 purged += done?;
             }
         }
@@ -249,15 +286,15 @@ impl Engine {
         let Answer::Purged { lsn, jobs } = answer else {
             return Ok(0);
         };
-        let now_ms = self.now_ms();
+        let clock = self.clock_mark();
+        let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
-        work.last_purge_ms = Some(now_ms);
+        work.last_purge_ms = Some(clock.wall_ms);
         self.meters.purged.add(jobs);
         if jobs > 0 {
-            let time_ms = work.clock.now_ms().unwrap_or(now_ms);
             let kept = Kept {
                 graph: graph.number,
-                time_ms,
+                age_ms,
                 jobs,
             };
             work.tombstones.insert(lsn, kept);
@@ -364,6 +401,7 @@ impl Engine {
             if let &Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms,
                 jobs,
                 ..
             } = event
@@ -373,7 +411,7 @@ impl Engine {
                 if jobs > 0 {
                     let kept = Kept {
                         graph,
-                        time_ms,
+                        age_ms: shifted(time_ms, age_shift_ms),
                         jobs,
                     };
                     found.insert(lsn, kept);
@@ -405,17 +443,38 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins the clock that ages go by, with the last time that is known.
-    pub(crate) fn begin_ages(&self, known_ms: u64) {
-        let mut work = self.retention.lock();
-        work.clock = AgeClock::begin(known_ms, self.now_ms());
-        work.opened = Some(Instant::now());
+    /// The clocks now.
+    pub(crate) fn clock_mark(&self) -> ClockMark {
+        self.clock_mark_at(self.now_ms())
     }
 
-    /// Believes the system's clock.
-    pub(crate) fn confirm_clock(&self) {
-        self.retention.lock().clock.confirm(self.now_ms());
+    /// The same with what the system's clock said a moment ago: for holders of locks.
+    pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
+        self.clock.lock().read(Instant::now(), wall_ms)
+    }
+
+    /// Notes when the store was opened: retention by default begins later.
+    pub(crate) fn begin_retention(&self) {
+        self.retention.lock().opened = Some(Instant::now());
+    }
+
+    /// Trusts the system's clock, durably.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
+        let wall_ms = self.now_ms();
+        self.clock.lock().confirm(Instant::now(), wall_ms);
         self.wake_packer();
+        self.commit(Operation::small(Action::Clock)).map(|_| ())
+    }
+
+    /// Records the clocks of a store that is open and idle: what is lost of its time by a
+    /// crash is bounded.
+    fn record_clock_if_due(&self) {
+        let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
+        let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
+        if idle_ms >= RECORD_EVERY_MS {
+            // If it fails, it is tried again.
+            self.commit(Operation::small(Action::Clock)).ok();
+        }
     }
 
     /// Whether policies wait for the clock to be confirmed.
@@ -426,8 +485,7 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|p| p.shortest_age_ms().is_some())
         };
-        self.retention.lock().clock.is_doubted()
-            && self.graphs.read().by_number.values().any(is_of_age)
+        self.clock_mark().doubted_ms > 0 && self.graphs.read().by_number.values().any(is_of_age)
     }
 }
 
@@ -455,14 +513,31 @@ mod tests {
         {
             // At once: the background looks, too.
             let mut work = engine.retention.lock();
-            let leap = work.clock.now().unwrap().1;
-            work.ages(number, &Arc::new(Retention::new()), leap);
+            work.ages(number, &Arc::new(Retention::new()));
             work.late.note(number, Found::Over(Duration::ZERO), now);
             assert_eq!(kept(&work), [true; 3]);
         }
         store.drop_graph("1", "movie").unwrap();
         step(engine);
         assert_eq!(kept(&engine.retention.lock()), [false; 3]);
+    }
+
+    #[test]
+    fn an_idle_store_records_its_clocks_once_an_hour() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let engine = graph.engine();
+        let next_lsn = || engine.hold_committer().log.next_lsn();
+        let before = next_lsn();
+        engine.record_clock_if_due();
+        assert_eq!(next_lsn(), before);
+        let now_ms = engine.clock_mark().age_ms;
+        let recorded = &engine.recorded_age_ms;
+        recorded.store(now_ms - RECORD_EVERY_MS, Ordering::Relaxed);
+        for _ in 0..2 {
+            engine.record_clock_if_due();
+            assert_eq!(next_lsn(), before + 1);
+        }
     }
 
     #[test]
@@ -475,10 +550,10 @@ mod tests {
         graph.purge(List::new()).unwrap();
         let engine = graph.engine();
         let purged_days_ago = |days: u64| {
+            let now_ms = engine.clock_mark().age_ms as i64;
             let mut work = engine.retention.lock();
-            let now_ms = work.clock.now_ms().unwrap();
             for kept in work.tombstones.values_mut() {
-                kept.time_ms = now_ms - days * 24 * 3_600_000;
+                kept.age_ms = now_ms - days as i64 * 24 * 3_600_000;
             }
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();

@@ -10,6 +10,7 @@
 //! - `publication`: what readers see of commits is whole, durable and in one order.
 //! - `pins`: a page stays as it is while what it reads is packed, merged, dropped.
 //! - `waits`: who waits for an end sees it; purges take nothing from under a page.
+//! - `runs`: a job is held by one run at a time, and requeuing loses none.
 //! - `moving`: ids and outcomes are found at every moment of their way to the index.
 
 mod committer;
@@ -17,5 +18,6 @@ mod explore;
 mod moving;
 mod pins;
 mod publication;
+mod runs;
 mod store;
 mod waits;

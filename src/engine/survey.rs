@@ -174,6 +174,12 @@ impl Survey {
         self.damage.is_empty()
     }
 
+    /// The numbers of the graphs that were not dropped, in the order of their reports.
+    pub(crate) fn live(&self) -> impl Iterator<Item = u32> + '_ {
+        let live = self.graphs.iter().filter(|(_, found)| !found.is_dropped);
+        live.map(|(&number, _)| number)
+    }
+
     /// The graphs that were not dropped.
     pub(crate) fn reports(&self) -> Vec<GraphReport> {
         let live = self.graphs.iter().filter(|(_, found)| !found.is_dropped);
@@ -490,6 +496,7 @@ impl Survey {
                     first_lsn: frame.first_lsn,
                     count: frame.count,
                     synced_lsn: frame.synced_lsn,
+                    clock: frame.clock,
                     at: at as u64,
                     len: frame.len() as u64,
                 });

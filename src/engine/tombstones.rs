@@ -44,8 +44,7 @@ impl Engine {
         let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
         let hash = graph.id_hash(id);
         if self.ids.may_contain(hash) {
-            let found = self.ids.lookup(&*self.index()?, hash);
-            sequences.extend(found.map_err(|fault| self.index_failed(fault))?);
+            sequences.extend(self.ask_index(|index| self.ids.lookup(index, hash))?);
         }
         for sequence in sequences {
             let (is_gone, forgotten_lsn) = {

@@ -12,6 +12,7 @@ use std::task::Waker;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
+use crate::engine::wakers;
 use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex};
 
@@ -38,7 +39,7 @@ impl Waiter {
         drop(state);
         self.called.notify_all();
         if let Some(waker) = waker {
-            waker.wake();
+            wakers::wake(waker);
         }
     }
 
@@ -60,11 +61,16 @@ impl Waiter {
 
     /// Whether it was called; if not, the waker is woken when it is.
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
         let mut state = self.state.lock();
-        if !state.is_called {
-            state.waker = Some(waker.clone());
-        }
-        state.is_called
+        let is_called = state.is_called;
+        let unused = match is_called {
+            true => Some(waker),
+            false => state.waker.replace(waker),
+        };
+        drop(state);
+        drop(unused);
+        is_called
     }
 }
 

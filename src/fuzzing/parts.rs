@@ -487,7 +487,6 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 applied_lsn: input.number(),
                 partial: true,
                 boot: input.number(),
-                time_ms: input.number(),
                 graphs: input.number() as u32 & 0xffff,
                 digest: 0,
             };

@@ -25,6 +25,7 @@ use crate::outcome::Outcome;
 use crate::request::{Body, Request};
 use crate::secrets::SecretKeys;
 use crate::storage::block::{Block, Scratch, Seed};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::codec::{self, put_var};
 use crate::storage::disk::memory::Memory;
 use crate::storage::event::{Event, Extra, RecoveredAs, Texts, pack_sequences};
@@ -117,6 +118,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             graph,
             sequence,
             time_ms,
+            age_shift_ms: 0,
             kind: 2,
             extra,
         };
@@ -129,6 +131,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             graph,
             boot: 4,
             time_ms,
+            age_shift_ms: 0,
             action: RecoveredAs::Interrupted,
             sequences: &sequences,
         },
@@ -159,6 +162,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         &Event::Purged {
             graph,
             time_ms,
+            age_shift_ms: 0,
             why: 1,
             jobs: &purged::pack(&jobs),
         },
@@ -180,6 +184,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         },
     );
     each("erased", &Event::Erased { count: 5 });
+    each("clock", &Event::Clock);
 }
 
 fn logs(seeds: &mut Seeds) {
@@ -300,6 +305,7 @@ fn index(seeds: &mut Seeds) {
             started_ms: (n % 3 > 0).then_some(1_700_000_000_000 + n as u64),
             finished: (n % 3 > 1).then_some(Finished {
                 at_ms: 1_700_000_000_007,
+                age_ms: 1_700_000_000_005,
                 kind: 1,
                 boot: n as u64 % 2,
                 extra_lsn: n as u64 % 5,
@@ -431,7 +437,16 @@ fn texts(seeds: &mut Seeds) {
         offset: 4096,
         lsn: 70,
     };
-    identity::write_closed(&disk, STORE, &Closed { end, index: None }).expect("it is written");
+    identity::write_closed(
+        &disk,
+        STORE,
+        &Closed {
+            end,
+            clock: ClockMark::default(),
+            index: None,
+        },
+    )
+    .expect("it is written");
     secret_keys::write(&disk, STORE, &SecretKeys::default()).expect("it is written");
     for (name, content) in files_of(&disk) {
         let bare = content.len() - "crc 01234567\n".len();

@@ -51,15 +51,15 @@ pub(super) fn folder_of(files: &Files) -> Arc<Memory> {
     Arc::new(disk)
 }
 
-/// All files of a folder.
+/// All files of a directory. Those that an open store removes meanwhile are left out.
 pub(super) fn files_of(disk: &Memory) -> Files {
     let names = disk.names().expect("names").into_iter();
     names
-        .map(|name| {
-            let file = disk.open(&name).expect("a file");
+        .filter_map(|name| {
+            let file = disk.open(&name).ok()?;
             let mut content = vec![0; file.len().expect("a length") as usize];
             file.read_exact_at(&mut content, 0).expect("its content");
-            (name, content)
+            Some((name, content))
         })
         .collect()
 }
@@ -329,6 +329,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 graph,
                 sequence: any_sequence(input),
                 time_ms,
+                age_shift_ms: 0,
                 kind: input.byte(),
                 extra: (kind & 16 == 0).then(|| Box::new(extra)),
             });
@@ -350,6 +351,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
                 graph,
                 boot: input.number(),
                 time_ms,
+                age_shift_ms: 0,
                 action: actions[usize::from(kind >> 4) % 3],
                 sequences: &sequences,
             });
@@ -376,6 +378,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             each(&Event::Purged {
                 graph,
                 time_ms,
+                age_shift_ms: 0,
                 why: input.byte(),
                 jobs: &jobs,
             });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -19,12 +19,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::error::{Error, Failure};
+use crate::http::acts::{Act, By};
 use crate::http::answer::{Shared, blocking, encoding, json as answer};
 use crate::http::failure::{no_such_resource, wrong_method};
 use crate::http::find::find;
 use crate::http::incoming;
 use crate::http::limits::Limits;
-use crate::http::list::{not_found, one, to_cancel};
+use crate::http::list::{cancelled, not_found, one};
 use crate::http::query::Query;
 use crate::http::routes::{Routes, place};
 use crate::http::stream::{Source, lines};
@@ -165,17 +166,25 @@ async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answ
 #[serde(deny_unknown_fields)]
 struct Backup {
     to: PathBuf,
+    /// Whether packs are shared by hard links.
+    #[serde(default)]
+    link: bool,
 }
 
 async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
     Query::parse(query.as_deref())?.end()?;
-    let Backup { to } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    let Backup { to, link } = document(body, r#"{"to":"/a/folder"}"#).await?;
     if !to.is_absolute() {
         let given = to.display().to_string();
         let remedy = "write it from / on: this process has another current folder";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
-    let backed_up = blocking(move || Ok::<_, Told>(shared.store.backup(&to)?));
+    let backed_up = blocking(move || -> Answer<_> {
+        Ok(match link {
+            true => shared.store.backup_linked(&to, |_| {})?,
+            false => shared.store.backup(&to)?,
+        })
+    });
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
     Ok(answer(done.to_string()))
@@ -261,17 +270,30 @@ async fn import(
     Ok(answer(report.to_string()))
 }
 
-async fn purge(State(shared): State<Shared>, path: Graph, RawQuery(query): RawQuery) -> Answer {
+async fn purge(
+    State(shared): State<Shared>,
+    Extension(by): Extension<By>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let graph = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let filter = query.filter()?;
     let dry_run = query.flag("dry_run")?;
     query.end()?;
     let purged = shared.with_graph(graph, move |graph| -> Answer<_> {
-        Ok(match dry_run {
-            true => graph.purge_dry_run(filter)?,
-            false => graph.purge(filter)?,
-        })
+        if dry_run {
+            return Ok(graph.purge_dry_run(filter)?);
+        }
+        let purged = graph.purge(filter)?;
+        let act = Act {
+            action: "purge",
+            graph: (graph.project_id(), graph.name()),
+            job: None,
+            by,
+        };
+        act.log(format_args!("{} jobs", purged.jobs));
+        Ok(purged)
     });
     let jobs = purged.await?.jobs;
     Ok(answer(json!({ "jobs": jobs }).to_string()))
@@ -281,7 +303,7 @@ async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery)
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let found = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
-        Ok(one::<Told>(&graph, &id)?.to_json())
+        Ok(one::<Told>(&graph, &id)?.to_json_with_progress())
     });
     Ok(answer(found.await?))
 }
@@ -296,6 +318,7 @@ struct Ended {
 
 async fn complete(
     State(shared): State<Shared>,
+    Extension(by): Extension<By>,
     path: Job,
     RawQuery(query): RawQuery,
     body: Body,
@@ -310,11 +333,21 @@ async fn complete(
         let remedy = "say how the job ended";
         return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
     };
-    let outcome = Outcome::new(kind, ended.code, ended.message);
+    let outcome = Outcome::new(kind, ended.code, ended.message)?;
     let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
-        graph
+        let done = graph
             .complete(&id, outcome)
-            .map_err(|error| not_found(error, &id))
+            .map_err(|error| not_found::<Told>(error, &id))?;
+        if done == Completion::Done {
+            let act = Act {
+                action: "complete",
+                graph: (graph.project_id(), graph.name()),
+                job: Some(&id),
+                by,
+            };
+            act.log(kind);
+        }
+        Ok(done)
     });
     Ok(answer(match done.await? {
         Completion::Done => json!({"completed": true}).to_string(),
@@ -324,11 +357,16 @@ async fn complete(
     }))
 }
 
-async fn cancel(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+async fn cancel(
+    State(shared): State<Shared>,
+    Extension(by): Extension<By>,
+    path: Job,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
-        graph.cancel(&id).map_err(|error| to_cancel(error, &id))
+        cancelled(&graph, &id, by)
     });
     let word = match done.await? {
         Cancellation::CancelledBeforeStart => "beforeStart",

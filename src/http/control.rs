@@ -15,24 +15,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::extract::Extension;
 use axum::serve::Listener;
 use parking_lot::Mutex;
-use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
+use crate::http::acts::By;
 use crate::http::admin;
-use crate::http::serve::{Bounds, serve};
+use crate::http::serve::{Bounds, serve_each};
+use crate::storage::disk::Disk;
 use crate::storage::names;
 use crate::store::JobStore;
 
 /// Bytes a socket's path may have: `sun_path` and the zero behind it.
 const PATH_BYTES_MAX: usize = 107;
-/// What the socket is called until it is ready. A store takes it for a file of its own
-/// that was not finished.
-const UNFINISHED: &str = "c.aside";
 /// Threads that read and write files for its clients.
 const BLOCKING_THREADS: usize = 16;
 /// How long answers on their way are given at the end.
@@ -140,6 +139,9 @@ impl Slot {
 
 struct Open {
     path: PathBuf,
+    /// Where the socket is. It lives on in a fork, which has nothing to end here.
+    disk: Arc<dyn Disk>,
+    opener: u32,
     /// Gone once the end has begun.
     end: Mutex<Option<watch::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -158,10 +160,13 @@ impl Open {
             });
         }
         let failed = |e: io::Error| Error::io("open", &path, &e);
+        // The socket is bound by its path.
+        store.engine().check_files()?;
+        let disk = store.engine().disk.clone();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
         let runtime = runtime.build().map_err(failed)?;
-        let listener = bind(&folder.join(UNFINISHED), &path).map_err(failed)?;
+        let listener = bind(&folder.join(names::CONTROL_ASIDE), &path).map_err(failed)?;
         let (end, ended) = watch::channel(());
         let store = store.clone();
         let serving = std::thread::Builder::new()
@@ -170,14 +175,20 @@ impl Open {
         match serving {
             Ok(thread) => Ok(Open {
                 path,
+                disk,
+                opener: std::process::id(),
                 end: Mutex::new(Some(end)),
                 thread: Mutex::new(Some(thread)),
             }),
             Err(error) => {
-                fs::remove_file(&path).ok();
+                disk.remove(names::CONTROL).ok();
                 Err(failed(error))
             }
         }
+    }
+
+    fn is_in_fork(&self) -> bool {
+        std::process::id() != self.opener
     }
 
     fn is_over(&self) -> bool {
@@ -186,13 +197,19 @@ impl Open {
 
     /// Takes the socket away and has the thread end.
     fn end(&self) {
+        if self.is_in_fork() {
+            return;
+        }
         // Once: afterwards the name may be another's.
         if self.end.lock().take().is_some() {
-            fs::remove_file(&self.path).ok();
+            self.disk.remove(names::CONTROL).ok();
         }
     }
 
     fn join(&self) {
+        if self.is_in_fork() {
+            return;
+        }
         let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the control socket ended by a panic");
@@ -241,7 +258,9 @@ fn run(
         };
         // The sender is dropped at the end; nothing is sent.
         let end = async { while ended.changed().await.is_ok() {} };
-        serve(listener, admin::router(store), bounds(), end).await;
+        let router = admin::router(store);
+        let app = |by: &By| router.clone().layer(Extension(*by));
+        serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
     // What still reads or writes for somebody who is gone is not waited for.
@@ -253,22 +272,27 @@ struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {
     type Io = UnixStream;
-    type Addr = SocketAddr;
+    type Addr = By;
 
-    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+    async fn accept(&mut self) -> (UnixStream, By) {
         let own = rustix::process::geteuid().as_raw();
         loop {
-            let (stream, from) = Listener::accept(&mut self.0).await;
-            match stream.peer_cred().map(|peer| peer.uid()) {
-                Ok(user) if user == own || user == 0 => return (stream, from),
-                Ok(user) => tracing::warn!(user, "another user was turned away"),
+            let (stream, _) = Listener::accept(&mut self.0).await;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
+                    return (stream, By::process(&peer));
+                }
+                Ok(peer) => tracing::warn!(user = peer.uid(), "another user was turned away"),
                 Err(error) => tracing::warn!(%error, "a nameless user was turned away"),
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    fn local_addr(&self) -> io::Result<By> {
+        Ok(By::Process {
+            uid: rustix::process::geteuid().as_raw(),
+            pid: None,
+        })
     }
 }
 

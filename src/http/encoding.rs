@@ -14,6 +14,8 @@ const SMALL_BYTES: usize = 1024;
 /// Fast ones: a list is made at hundreds of MB a second.
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
+/// The window of an encoder, which a slow client keeps for as long as it reads: 128 KiB.
+const ZSTD_WINDOW_LOG: u32 = 17;
 
 /// How an answer is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +92,9 @@ impl Encoding {
                 Encoder::Gzip(GzEncoder::new(Vec::new(), level))
             }
             Encoding::Zstd => {
-                Encoder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?)
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.window_log(ZSTD_WINDOW_LOG)?;
+                Encoder::Zstd(encoder)
             }
         })
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::clock::bounded;
 use crate::error::Failure;
 
 /// What answering may take, of [`Routes::limits`](crate::http::Routes::limits). Whoever
@@ -75,7 +76,7 @@ impl Limits {
     /// How long an answer may take to begin, the hook's word included. A scan that takes
     /// longer is not waited for; it keeps its place until it has ended.
     pub fn first_byte(mut self, time: Duration) -> Limits {
-        self.first_byte = time;
+        self.first_byte = bounded(time);
         self
     }
 
@@ -83,13 +84,13 @@ impl Limits {
     /// cut off: what the page held is let go of, and the connection is aborted as soon as
     /// the server sees to it again. ([`serve()`](crate::http::serve()) does at once.)
     pub fn stall(mut self, time: Duration) -> Limits {
-        self.stall = time;
+        self.stall = bounded(time);
         self
     }
 
     /// How long an answer may take as a whole, however steadily the client takes it.
     pub fn whole(mut self, time: Duration) -> Limits {
-        self.whole = time;
+        self.whole = bounded(time);
         self
     }
 }

@@ -13,12 +13,14 @@ use tokio::sync::oneshot;
 use crate::cursor::Cursor;
 use crate::error::{Error, Failure, Result};
 use crate::graph::Graph;
+use crate::http::acts::{Act, By};
 use crate::http::answer::{Shared, encoding, json};
 use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
 use crate::http::stream::{Source, Text};
 use crate::job::{Job, State};
 use crate::life::Life;
+use crate::lifecycle::Cancellation;
 use crate::outcome::OutcomeKind;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
@@ -79,7 +81,10 @@ impl Shared {
         id: String,
         query: Option<&str>,
     ) -> Result<Response, Failure> {
-        Query::parse(query)?.end()?;
+        let mut query = Query::parse(query)?;
+        // The service documents them for this path, too, where they select nothing.
+        query.page()?;
+        query.end()?;
         let state = self.with_graph(graph, move |graph| -> Result<_, Failure> {
             Ok(state_document(&one::<Failure>(&graph, &id)?))
         });
@@ -95,7 +100,7 @@ impl Shared {
     ) -> Result<Response, Failure> {
         Query::parse(query)?.end()?;
         let done = self.with_graph(graph, move |graph| -> Result<_, Failure> {
-            graph.cancel(&id).map_err(|error| to_cancel(error, &id))
+            cancelled(&graph, &id, By::HttpClient)
         });
         done.await.map(|_| json("{}"))
     }
@@ -134,8 +139,31 @@ pub(crate) fn one<E: From<Error> + From<Failure>>(graph: &Graph, id: &str) -> Re
     }
 }
 
+/// Cancels a job, and logs it.
+pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
+    graph: &Graph,
+    id: &str,
+    by: By,
+) -> Result<Cancellation, E> {
+    let done = graph
+        .cancel(id)
+        .map_err(|error| to_cancel::<E>(error, id))?;
+    let act = Act {
+        action: "cancel",
+        graph: (graph.project_id(), graph.name()),
+        job: Some(id),
+        by,
+    };
+    match done {
+        Cancellation::CancelledBeforeStart => act.log("cancelled before its start"),
+        Cancellation::Requested => act.log("requested"),
+        Cancellation::AlreadyComplete(_) => {}
+    }
+    Ok(done)
+}
+
 /// No job can be called off that is not there, for whatever reason.
-pub(crate) fn to_cancel<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+fn to_cancel<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
     match error {
         Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
             Failure::unknown_job_to_cancel(id).into()

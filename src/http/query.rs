@@ -18,6 +18,7 @@ use crate::json;
 use crate::list::{List, PAGE_JOBS_MAX};
 use crate::outcome::OutcomeKind;
 use crate::pointer::Pointer;
+use crate::timestamp;
 
 /// The pairs of a query that nobody has asked for yet.
 pub(crate) struct Query {
@@ -100,8 +101,8 @@ impl Query {
     }
 
     fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, Failure> {
-        let allowed = "milliseconds since 1970 or a time such as 2026-01-31T08:00:00Z, up to \
-                       the year 9999";
+        let allowed = "milliseconds since 1970, or a time with its offset such as \
+                       2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
         self.parsed(key, allowed, time)
     }
 
@@ -208,6 +209,13 @@ impl Query {
         })
     }
 
+    /// Offset and limit.
+    pub(crate) fn page(&mut self) -> Result<(u64, u64), Failure> {
+        let offset = self.number("offset", 0..=u64::MAX)?.unwrap_or(0);
+        let limit = self.number("limit", 1..=PAGE_JOBS_MAX)?;
+        Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
+    }
+
     /// Refuses what nobody has asked for.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         let Some((key, _)) = self.pairs.pop_front() else {
@@ -235,9 +243,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn parse(query: Option<&str>) -> Result<Asked, Failure> {
         let mut query = Query::parse(query)?;
-        let offset = query.number("offset", 0..=u64::MAX)?.unwrap_or(0);
-        let limit = query.number("limit", 1..=PAGE_JOBS_MAX)?;
-        let limit = limit.unwrap_or(PAGE_JOBS_MAX);
+        let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
         let list = query.order(filter)?;
@@ -302,10 +308,7 @@ fn number(text: &str) -> Option<u64> {
 fn time(text: &str) -> Option<SystemTime> {
     let ms = match number(text) {
         Some(ms) => ms,
-        None => {
-            let time: jiff::Timestamp = text.parse().ok()?;
-            u64::try_from(time.as_millisecond()).ok()?
-        }
+        None => timestamp::parse(text)?.since_1970()?.0,
     };
     (ms <= TIME_MS_MAX).then(|| UNIX_EPOCH + Duration::from_millis(ms))
 }

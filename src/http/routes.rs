@@ -136,7 +136,8 @@ impl Routes {
     /// `{"jobId":"..","status":"..","submitTime":..}` with the members that a detailed list
     /// has behind a request. `status` is `pending`, `running`, `success` for a job that
     /// succeeded, or `failed` for every other end, one that failed in part included:
-    /// `outcome.kind` tells them apart.
+    /// `outcome.kind` tells them apart. The service documents `offset` and `limit` for this
+    /// path, too: they are checked as the list's are, and select nothing.
     pub fn job<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.router(JOB, get(job).fallback(wrong_method))
     }

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::clock::bounded;
 use crate::error::{Error, Result};
 use crate::http::encoding::{Encoder, Encoding};
 use crate::http::limits::{Limits, Place};
@@ -118,7 +119,8 @@ type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 /// A source, and the next piece of it.
 type Made = (Source, Result<(Vec<u8>, bool)>);
 
-/// A body whose pieces are made by the runtime's blocking threads.
+/// A body whose pieces are made by the runtime's blocking threads, of which a server of many
+/// slow clients should have few: see `max_blocking_threads` of tokio's builder.
 pub(crate) struct Streamed {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
@@ -177,8 +179,7 @@ impl Streamed {
 
 /// A time that far ahead, or one that never comes.
 fn later(now: Instant, time: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    now + time.min(FAR)
+    now + bounded(time)
 }
 
 impl Waiting {

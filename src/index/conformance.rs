@@ -16,12 +16,14 @@ use super::folder::{ENGINES, IndexFolder};
 use super::memory::MemoryIndex;
 use super::{BATCH_BYTES_MAX, Batch, Fault, Index, VALUE_BYTES_MAX};
 use crate::options::IndexEngine;
+use crate::storage::disk::os::Folder;
 use crate::storage::names;
 
 const CACHE_BYTES: u64 = 1 << 20;
 
 fn open(engine: IndexEngine, store: &Path) -> Arc<dyn Index> {
-    let folder = IndexFolder::new(store, engine, CACHE_BYTES);
+    let disk = Arc::new(Folder::open(store).unwrap());
+    let folder = IndexFolder::new(&disk, engine, CACHE_BYTES);
     let index = folder.open(false, None).unwrap();
     folder.opened().unwrap();
     index

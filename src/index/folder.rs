@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 #[cfg(feature = "redb")]
 use super::redb_index;
-use super::{Fault, Index, sled_index};
+use super::{Batch, EachRow, Fault, Index, sled_index};
 use crate::options::IndexEngine;
+use crate::storage::disk::Disk;
+use crate::storage::disk::os::Folder;
 use crate::storage::identity::IndexSeal;
 use crate::storage::names;
 
@@ -37,9 +40,70 @@ const ROOM_FILES: u64 = 16;
 
 /// The folder of one engine's index.
 pub(crate) struct IndexFolder {
+    disk: Arc<Folder>,
+    /// A path to the store's folder, for engines that take nothing else.
     store: PathBuf,
     engine: IndexEngine,
     cache_bytes: u64,
+}
+
+/// A path to a folder that stays right when the folder is moved: through its handle, if
+/// the system has paths for those. An engine that opens its files by name, whenever it
+/// likes, then never reaches another folder.
+fn path_of(disk: &Folder) -> PathBuf {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", disk.handle().as_raw_fd()));
+    let leads_there = || {
+        let (found, own) = (fs::metadata(&path).ok()?, disk.handle().metadata().ok()?);
+        Some((found.dev(), found.ino()) == (own.dev(), own.ino()))
+    };
+    match leads_there() {
+        Some(true) => path,
+        _ => disk.place().to_path_buf(),
+    }
+}
+
+/// An index, and the handle that its engine's path leads through.
+struct Held {
+    /// Gone once it is dropped.
+    index: Option<Arc<dyn Index>>,
+    disk: Arc<Folder>,
+    locked: PathBuf,
+}
+
+impl Held {
+    fn index(&self) -> Result<&dyn Index, Fault> {
+        let index = self.index.as_deref();
+        index.ok_or_else(|| Fault("it was let go of".to_owned()))
+    }
+}
+
+impl Index for Held {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.index()?.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
+        self.index()?.scan(prefix, each)
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), Fault> {
+        self.index()?.write(batch)
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        self.index()?.flush()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.index.take());
+        // The handle's number must not become another folder's as long as one of the
+        // engine's threads may use it; one that is stuck keeps it for good.
+        if !is_free(&self.locked, SEAL_WAIT) {
+            std::mem::forget(self.disk.clone());
+        }
+    }
 }
 
 /// All engines that keep an index in a folder.
@@ -70,9 +134,10 @@ struct Known {
 }
 
 impl IndexFolder {
-    pub(crate) fn new(store: &Path, engine: IndexEngine, cache_bytes: u64) -> IndexFolder {
+    pub(crate) fn new(disk: &Arc<Folder>, engine: IndexEngine, cache_bytes: u64) -> IndexFolder {
         IndexFolder {
-            store: store.to_path_buf(),
+            disk: disk.clone(),
+            store: path_of(disk),
             engine,
             cache_bytes,
         }
@@ -81,19 +146,20 @@ impl IndexFolder {
     /// The index of a store that nobody has open, where one is wanted; else all that
     /// is there is removed.
     pub(crate) fn at_rest(
-        store: &Path,
+        disk: &Arc<Folder>,
         cache_bytes: u64,
         wanted: Wanted<'_>,
     ) -> io::Result<Option<Arc<dyn Index>>> {
         let Wanted::Index(seal) = wanted else {
+            let store = path_of(disk);
             remove(&store.join(names::INDEX))?;
             remove(&store.join(names::INDEX_REDB))?;
             return Ok(None);
         };
         for &engine in ENGINES {
-            let folder = IndexFolder::new(store, engine, cache_bytes);
+            let folder = IndexFolder::new(disk, engine, cache_bytes);
             let is_sealed = seal.is_none_or(|seal| seal.engine == folder.known().name);
-            if is_sealed && folder.path().is_dir() {
+            if is_sealed && is_folder(&folder.inner_path()) {
                 let index = folder.open(false, seal)?;
                 folder.opened()?;
                 return Ok(Some(index));
@@ -120,7 +186,17 @@ impl IndexFolder {
         }
     }
 
+    /// For messages.
     pub(crate) fn path(&self) -> PathBuf {
+        self.disk.path(self.known().folder)
+    }
+
+    /// The store's folder, from the root on.
+    pub(crate) fn place(&self) -> &Path {
+        self.disk.place()
+    }
+
+    fn inner_path(&self) -> PathBuf {
         self.store.join(self.known().folder)
     }
 
@@ -132,7 +208,7 @@ impl IndexFolder {
 
     /// Whether the disk has so much room, and room for the files.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        let Ok(found) = rustix::fs::statvfs(&self.store) else {
+        let Ok(found) = rustix::fs::fstatvfs(&**self.disk.handle()) else {
             return true;
         };
         let has_files = found.f_files == 0 || found.f_favail >= ROOM_FILES;
@@ -143,25 +219,26 @@ impl IndexFolder {
     /// need, and can be made anew.
     pub(crate) fn discard(&self) -> io::Result<()> {
         if self.is_free(SEAL_WAIT) {
-            remove(&self.path())?;
+            remove(&self.inner_path())?;
             self.opened()?;
         }
         Ok(())
     }
 
-    fn marker(&self) -> PathBuf {
-        self.store.join(names::INDEX_OPENING)
+    /// Whether the marker is there, whatever has its name.
+    fn is_marked(&self) -> bool {
+        fs::symlink_metadata(self.store.join(names::INDEX_OPENING)).is_ok()
     }
 
     /// Opens the index, or makes it anew: as asked, or because what is there is not
     /// known to be whole. Then [`IndexFolder::opened`] is to be called, once the
     /// index was read.
     pub(crate) fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> io::Result<Arc<dyn Index>> {
-        let (path, marker) = (self.path(), self.marker());
+        let path = self.inner_path();
         let mut why = None;
         if anew {
             why = Some("it cannot be used");
-        } else if marker.exists() {
+        } else if self.is_marked() {
             why = Some("the last open of the index did not end, or it failed at work");
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("somebody still has it open");
@@ -172,15 +249,16 @@ impl IndexFolder {
             } else if self.compute_seal().ok().as_ref() != Some(seal) {
                 why = Some("it is not as it was when the store was closed");
             }
+        } else if is_folder(&path) && files(&path).is_err() {
+            // An engine would follow a link.
+            why = Some("there are links or unreadable files in it");
         }
         if let Some(why) = why {
             tracing::warn!(why, "the index is made anew");
             remove(&path)?;
         }
-        if marker.is_dir() {
-            remove(&marker)?;
-        }
-        fs::write(&marker, [])?;
+        remove(&self.store.join(names::INDEX_OPENING))?;
+        self.disk.create(names::INDEX_OPENING)?;
         let index = match self.open_once() {
             Err(error) => {
                 tracing::warn!(%error, "the index does not open; it is made anew");
@@ -194,24 +272,47 @@ impl IndexFolder {
                 remove(&self.store.join(folder))?;
             }
         }
+        self.restrict();
         Ok(index)
     }
 
+    /// Takes what an engine made away from others than the owner: engines leave that to
+    /// the umask. What cannot be changed, or has gone meanwhile, stays as it is; the
+    /// store's folder keeps others out.
+    pub(crate) fn restrict(&self) {
+        let root = self.inner_path();
+        for entry in files(&root).unwrap_or_default() {
+            let mode = match entry.len {
+                Some(_) => 0o600,
+                None => 0o700,
+            };
+            if entry.mode != mode {
+                let mode = fs::Permissions::from_mode(mode);
+                fs::set_permissions(root.join(&entry.name), mode).ok();
+            }
+        }
+    }
+
     fn open_once(&self) -> io::Result<Arc<dyn Index>> {
-        let path = self.path();
-        if !path.is_dir() {
+        let path = self.inner_path();
+        if !is_folder(&path) {
             remove(&path)?;
             // Made here, because an engine would leave it open to others.
             fs::DirBuilder::new().mode(0o700).create(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         }
-        (self.known().open)(&path, self.cache_bytes)
+        let index = (self.known().open)(&path, self.cache_bytes)?;
+        Ok(Arc::new(Held {
+            index: Some(index),
+            disk: self.disk.clone(),
+            locked: path.join(self.known().locked),
+        }))
     }
 
     /// Bytes of its files, of which some may come and go meanwhile.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
-        let mut folders = vec![self.path()];
+        let mut folders = vec![self.inner_path()];
         while let Some(folder) = folders.pop() {
             for entry in gone_is_empty(fs::read_dir(folder))?.into_iter().flatten() {
                 let entry = entry?;
@@ -227,7 +328,7 @@ impl IndexFolder {
     /// Says that the open has ended, well or not, so that it is no reason to make the
     /// index anew.
     pub(crate) fn opened(&self) -> io::Result<()> {
-        match fs::remove_file(self.marker()) {
+        match self.disk.remove(names::INDEX_OPENING) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
@@ -236,35 +337,21 @@ impl IndexFolder {
     /// What vouches for the files of an index that was let go of; `None` when they
     /// may still change, or may not be used again.
     pub(crate) fn seal(&self) -> io::Result<Option<IndexSeal>> {
-        if self.marker().exists() || !self.is_free(SEAL_WAIT) {
+        if self.is_marked() || !self.is_free(SEAL_WAIT) {
             return Ok(None);
         }
-        let before = files(&self.path())?;
+        self.restrict();
+        let before = files(&self.inner_path())?;
         let seal = self.compute_seal()?;
-        Ok((files(&self.path())? == before).then_some(seal))
+        Ok((files(&self.inner_path())? == before).then_some(seal))
     }
 
-    /// Whether nobody has the index open. An engine lets go of its files a moment
-    /// after it was dropped, when the last of its threads has; its lock tells when.
     fn is_free(&self, wait: Duration) -> bool {
-        let path = self.path().join(self.known().locked);
-        let Ok(file) = File::open(path) else {
-            // What is not there or cannot be opened is a matter of the engine's.
-            return true;
-        };
-        let deadline = Instant::now() + wait;
-        while !lock(&file) {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        unlock(&file);
-        true
+        is_free(&self.inner_path().join(self.known().locked), wait)
     }
 
     fn compute_seal(&self) -> io::Result<IndexSeal> {
-        let root = self.path();
+        let root = self.inner_path();
         let mut hasher = Xxh3::new();
         let mut buffer = vec![0; 64 << 10];
         for entry in files(&root)? {
@@ -290,6 +377,29 @@ impl IndexFolder {
     }
 }
 
+/// Whether nobody has an index open, by the file that its engine locks. An engine lets go
+/// of its files a moment after it was dropped, when the last of its threads has.
+fn is_free(locked: &Path, wait: Duration) -> bool {
+    let Ok(file) = File::open(locked) else {
+        // What is not there or cannot be opened is a matter of the engine's.
+        return true;
+    };
+    let deadline = Instant::now() + wait;
+    while !lock(&file) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    unlock(&file);
+    true
+}
+
+/// Whether there is a folder of this path, and not a link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
 /// Takes the lock of an open file, as the engines do; no when somebody has it.
 pub(super) fn lock(file: &File) -> bool {
     rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
@@ -307,6 +417,7 @@ struct Entry {
     name: String,
     /// `None` for a folder.
     len: Option<u64>,
+    mode: u32,
     changed: (i64, i64),
 }
 
@@ -340,6 +451,7 @@ fn files(root: &Path) -> io::Result<Vec<Entry>> {
             found.push(Entry {
                 name,
                 len: known.is_file().then_some(known.len()),
+                mode: known.mode() & 0o777,
                 // A folder's time changes with the names in it, which are compared.
                 changed: match known.is_file() {
                     true => (known.mtime(), known.mtime_nsec()),
@@ -383,7 +495,8 @@ mod tests {
     fn an_index_that_somebody_has_open_or_that_failed_is_not_sealed() {
         for &engine in ENGINES {
             let dir = tempfile::tempdir().unwrap();
-            let folder = IndexFolder::new(dir.path(), engine, 1 << 20);
+            let disk = Arc::new(Folder::open(dir.path()).unwrap());
+            let folder = IndexFolder::new(&disk, engine, 1 << 20);
             let index = folder.open(false, None).unwrap();
             folder.opened().unwrap();
             let reader = index.clone();
@@ -396,7 +509,7 @@ mod tests {
             fs::write(folder.path().join("more"), b"").unwrap();
             let other = folder.seal().unwrap();
             assert!(other.is_some() && other != sealed, "{engine:?}");
-            fs::write(folder.marker(), b"").unwrap();
+            fs::write(dir.path().join(names::INDEX_OPENING), b"").unwrap();
             assert_eq!(folder.seal().unwrap(), None, "{engine:?}");
         }
     }

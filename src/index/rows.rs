@@ -30,7 +30,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 3;
+pub(crate) const ROWS_FORMAT: u32 = 4;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -114,8 +114,6 @@ pub(crate) struct Head {
     /// Rows may be newer than that: a larger change was under way.
     pub(crate) partial: bool,
     pub(crate) boot: u64,
-    /// The time, by the clock that ages go by.
-    pub(crate) time_ms: u64,
     /// Graphs ever created.
     pub(crate) graphs: u32,
     /// All graph rows, status rows and run rows hashed together; only where not
@@ -176,6 +174,8 @@ pub(crate) struct Tombstone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) at_ms: u64,
+    /// The age clock then.
+    pub(crate) age_ms: i64,
     /// The outcome's kind as stored.
     pub(crate) kind: u8,
     /// The boot that recovered it; 0 when none did.
@@ -218,8 +218,9 @@ const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
     /// A job: flags and the outcome's kind in one number, then what the flags name:
-    /// start (distance from the last start), end (distance from the start), boot,
-    /// LSN of the rest; LSN and hash of a tombstone.
+    /// start (distance from the last start), end (distance from the start), the age clock
+    /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and
+    /// hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
         let mut last_ms = 0;
@@ -244,6 +245,9 @@ impl DetailRow {
             }
             if let Some(end) = end {
                 put_var(distance(last_ms, end.at_ms), &mut out);
+                if detail.tombstone.is_none() {
+                    put_var(distance(end.at_ms, end.age_ms as u64), &mut out);
+                }
                 if detail.started_ms.is_none() {
                     last_ms = end.at_ms;
                 }
@@ -282,6 +286,10 @@ impl DetailRow {
                 }
                 detail.finished = Some(Finished {
                     at_ms,
+                    age_ms: match has(PURGED) {
+                        true => at_ms as i64,
+                        false => moved(at_ms, reader.next()?) as i64,
+                    },
                     kind: u8::try_from(tag >> FLAG_BITS).ok()?,
                     boot: if has(BOOT) { reader.next()? } else { 0 },
                     extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
@@ -337,6 +345,7 @@ mod tests {
                 started_ms: Some(far),
                 finished: Some(Finished {
                     at_ms: 253_402_300_799_999 - far,
+                    age_ms: i64::MIN,
                     kind: 5,
                     boot: u64::MAX,
                     extra_lsn: u64::MAX,
@@ -383,6 +392,7 @@ mod tests {
                     started_ms: Some(far),
                     finished: Some(Finished {
                         at_ms: 253_402_300_799_999 - far,
+                        age_ms: 253_402_300_799_999 - far as i64,
                         kind: 5,
                         boot,
                         extra_lsn,

@@ -61,6 +61,8 @@ pub(crate) enum Event<'a> {
         graph: u32,
         sequence: u64,
         time_ms: u64,
+        /// The age clock at the end of the job, less `time_ms`.
+        age_shift_ms: i64,
         kind: u8,
         extra: Option<Box<Extra>>,
     },
@@ -69,6 +71,8 @@ pub(crate) enum Event<'a> {
         graph: u32,
         boot: u64,
         time_ms: u64,
+        /// The age clock then, less `time_ms`.
+        age_shift_ms: i64,
         action: RecoveredAs,
         /// Their sequence numbers, ascending: the first, then the distances.
         sequences: &'a [u8],
@@ -89,6 +93,8 @@ pub(crate) enum Event<'a> {
     Purged {
         graph: u32,
         time_ms: u64,
+        /// The age clock then, less `time_ms`.
+        age_shift_ms: i64,
         why: u8,
         /// Which, ascending: see [`crate::storage::purged`].
         jobs: &'a [u8],
@@ -113,6 +119,8 @@ pub(crate) enum Event<'a> {
         sequence: u64,
         key: &'a str,
     },
+    /// Nothing happened: its frame records the clocks.
+    Clock,
 }
 
 /// Bytes an id may have.
@@ -172,25 +180,44 @@ impl<'a> Event<'a> {
                 fits(sequence) && fits(time_ms) && texts
             }
             Event::Keyed { sequence, .. } => fits(sequence),
+            Event::Clock => true,
             Event::Started {
                 sequence, time_ms, ..
             }
             | Event::CancelRequested {
                 sequence, time_ms, ..
-            }
-            | Event::Completed {
-                sequence, time_ms, ..
             } => fits(sequence) && fits(time_ms),
+            Event::Completed {
+                sequence,
+                time_ms,
+                age_shift_ms,
+                ..
+            } => fits(sequence) && fits(time_ms) && fits(age_shift_ms.unsigned_abs()),
             Event::Recovered {
-                boot, sequences, ..
-            } => fits(boot) && last_of_sequences(sequences).is_some(),
+                boot,
+                time_ms,
+                age_shift_ms,
+                sequences,
+                ..
+            } => {
+                let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
+                fits(boot) && times && last_of_sequences(sequences).is_some()
+            }
             Event::Submits {
                 first_sequence,
                 count,
                 ..
             } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
             Event::Booted { boot, .. } => fits(boot),
-            Event::Purged { time_ms, jobs, .. } => fits(time_ms) && purged::unpack(jobs).is_some(),
+            Event::Purged {
+                time_ms,
+                age_shift_ms,
+                jobs,
+                ..
+            } => {
+                let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
+                times && purged::unpack(jobs).is_some()
+            }
             Event::Forgotten {
                 through_lsn,
                 sequences,
@@ -200,26 +227,6 @@ impl<'a> Event<'a> {
             Event::GraphCreated { graph, .. } | Event::GraphDropped { graph, .. } => {
                 graph < u32::MAX
             }
-        }
-    }
-
-    /// When it was written, where it says so.
-    pub(crate) fn time_ms(&self) -> Option<u64> {
-        match *self {
-            Event::Booted { time_ms, .. }
-            | Event::GraphCreated { time_ms, .. }
-            | Event::GraphDropped { time_ms, .. }
-            | Event::Submitted { time_ms, .. }
-            | Event::Started { time_ms, .. }
-            | Event::CancelRequested { time_ms, .. }
-            | Event::Completed { time_ms, .. }
-            | Event::Recovered { time_ms, .. }
-            | Event::Purged { time_ms, .. } => Some(time_ms),
-            Event::Forgotten { .. }
-            | Event::Keyed { .. }
-            | Event::Submits { .. }
-            | Event::Erased { .. }
-            | Event::Lost { .. } => None,
         }
     }
 
@@ -340,6 +347,7 @@ mod tests {
             graph: 0,
             boot: 2,
             time_ms: 3,
+            age_shift_ms: -4,
             action: RecoveredAs::Cancelled,
             sequences: &packed,
         };

@@ -7,11 +7,13 @@
 
 use crc32fast::Hasher;
 
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::identity::StoreId;
 
-/// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8.
-pub(crate) const HEADER_BYTES: usize = 32;
+/// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8, age clock 8,
+/// system's clock 8, drift 8, doubted 8.
+pub(crate) const HEADER_BYTES: usize = 64;
 const MAGIC: u32 = 0x4d52_464a; // "JFRM"
 const CRC_END: usize = 8;
 
@@ -44,6 +46,8 @@ impl Binding {
 pub(crate) struct Builder {
     pub(super) bytes: Vec<u8>,
     pub(super) count: u32,
+    /// The clocks when it is committed.
+    pub(crate) clock: ClockMark,
     pub(super) is_unreadable: bool,
 }
 
@@ -93,6 +97,10 @@ impl Builder {
         header[12..16].copy_from_slice(&self.count.to_le_bytes());
         header[16..24].copy_from_slice(&first_lsn.to_le_bytes());
         header[24..32].copy_from_slice(&synced_lsn.to_le_bytes());
+        header[32..40].copy_from_slice(&self.clock.age_ms.to_le_bytes());
+        header[40..48].copy_from_slice(&self.clock.wall_ms.to_le_bytes());
+        header[48..56].copy_from_slice(&self.clock.drift_ms.to_le_bytes());
+        header[56..64].copy_from_slice(&self.clock.doubted_ms.to_le_bytes());
         let crc = binding.crc(&header[CRC_END..], payload);
         header[4..8].copy_from_slice(&crc.to_le_bytes());
         &self.bytes
@@ -106,6 +114,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) count: u64,
     /// The LSN that was known to be synced when this frame was written.
     pub(crate) synced_lsn: u64,
+    /// The clocks when it was committed.
+    pub(crate) clock: ClockMark,
     pub(crate) payload: &'a [u8],
 }
 
@@ -130,9 +140,17 @@ impl<'a> Frame<'a> {
             first_lsn: u64_at(header, 16),
             count: u64::from(u32_at(header, 12)),
             synced_lsn: u64_at(header, 24),
+            clock: ClockMark {
+                age_ms: u64_at(header, 32),
+                wall_ms: u64_at(header, 40),
+                drift_ms: u64_at(header, 48) as i64,
+                doubted_ms: u64_at(header, 56),
+            },
             payload,
         };
-        let is_possible = frame.count > 0 && (1..NUMBER_MAX).contains(&frame.first_lsn);
+        let is_possible = frame.count > 0
+            && (1..NUMBER_MAX).contains(&frame.first_lsn)
+            && frame.clock.is_possible();
         is_possible.then_some((frame, header))
     }
 

@@ -7,7 +7,8 @@
 use std::io;
 
 use crate::error::{Error, Result};
-use crate::storage::disk::Disk;
+use crate::storage::clock_mark::ClockMark;
+use crate::storage::disk::{Disk, is_directory};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::names;
 use crate::storage::spare::Spare;
@@ -113,6 +114,7 @@ pub(crate) struct IndexSeal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
     pub(crate) end: LogEnd,
+    pub(crate) clock: ClockMark,
     /// None where the index may not be as it was left.
     pub(crate) index: Option<IndexSeal>,
 }
@@ -122,6 +124,13 @@ impl Closed {
         let LogEnd { epoch, offset, lsn } = self.end;
         let id = id.0;
         let mut text = format!("closed\nid {id:032x}\nepoch {epoch}\noffset {offset}\nlsn {lsn}\n");
+        let ClockMark {
+            age_ms,
+            wall_ms,
+            drift_ms,
+            doubted_ms,
+        } = self.clock;
+        text += &format!("clock {age_ms} {wall_ms} {drift_ms} {doubted_ms}\n");
         if let Some(IndexSeal { engine, hash }) = &self.index {
             text += &format!("index {engine} {hash:032x}\n");
         }
@@ -136,6 +145,13 @@ impl Closed {
             offset: number("offset")?,
             lsn: number("lsn")?,
         };
+        let mut clock = field(lines.next(), "clock")?.split(' ');
+        let clock = ClockMark {
+            age_ms: clock.next()?.parse().ok()?,
+            wall_ms: clock.next()?.parse().ok()?,
+            drift_ms: clock.next()?.parse().ok()?,
+            doubted_ms: clock.next()?.parse().ok()?,
+        };
         let index = match lines.next() {
             None => None,
             line => {
@@ -146,8 +162,13 @@ impl Closed {
                 })
             }
         };
-        Some(Closed { end, index })
+        Some(Closed { end, clock, index })
     }
+}
+
+/// The mark of a clean close, as it stands in its file.
+pub(crate) fn closed_text(id: StoreId, closed: &Closed) -> String {
+    text::sealed(&closed.text(id))
 }
 
 pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Result<()> {
@@ -174,7 +195,8 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
     // What is not exactly as it is written is not readable.
     match Closed::parse(&text).filter(|closed| {
         let LogEnd { epoch, lsn, .. } = closed.end;
-        epoch < NUMBER_MAX && lsn < NUMBER_MAX && closed.text(id) == text
+        let is_possible = epoch < NUMBER_MAX && lsn < NUMBER_MAX && closed.clock.is_possible();
+        is_possible && closed.text(id) == text
     }) {
         Some(closed) => Ok(Some(closed)),
         None => Err(Error::damaged(
@@ -190,7 +212,9 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
 pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
     let removed = match disk.rename(names::CLOSED, names::CLOSING) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.and_then(|()| disk.sync_names()),
+        // Something else has the name.
+        Err(e) if is_directory(&e) => disk.remove(names::CLOSED).and_then(|()| disk.sync_names()),
+        renamed => renamed.and_then(|()| disk.sync_names()),
     };
     removed.map_err(|e| Error::io("remove", disk.path(names::CLOSED), &e))?;
     let prepared = disk
@@ -219,12 +243,18 @@ mod tests {
             offset: 2,
             lsn: 3,
         };
+        let clock = ClockMark {
+            age_ms: 4,
+            wall_ms: 5,
+            drift_ms: -6,
+            doubted_ms: 7,
+        };
         let seal = IndexSeal {
             engine: "sled".to_owned(),
             hash: 5,
         };
         for index in [None, Some(seal)] {
-            let closed = Closed { end, index };
+            let closed = Closed { end, clock, index };
             write_closed(&disk, id, &closed).unwrap();
             assert_eq!(read_closed(&disk, id).unwrap(), Some(closed.clone()));
             assert!(read_closed(&disk, StoreId(8)).is_err(), "another store's");
@@ -234,6 +264,8 @@ mod tests {
                 ("epoch 1", "epoch +1"),
                 ("epoch 1", "epoch 01"),
                 ("lsn 3\n", ""),
+                ("-6", "--6"),
+                ("clock 4 5 -6 7\n", ""),
                 ("lsn 3\n", "lsn 3\nmore\n"),
                 ("lsn 3\n", "lsn 3\nindex sled\n"),
                 ("lsn 3\n", "lsn 3\n\n"),

@@ -6,6 +6,7 @@
 //! file and place.
 
 pub(crate) mod block;
+pub(crate) mod clock_mark;
 pub(crate) mod codec;
 pub(crate) mod disk;
 pub(crate) mod event;

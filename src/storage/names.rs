@@ -32,6 +32,50 @@ pub(crate) const DAMAGED: &str = ".damaged";
 /// The end of the names of files that are not finished.
 pub(crate) const ASIDE: &str = ".aside";
 
+/// The socket until it is ready.
+pub(crate) const CONTROL_ASIDE: &str = "c.aside";
+/// How often another name is tried for a file that is not finished.
+pub(crate) const ASIDE_NUMBER_MAX: u32 = 9;
+
+/// The name of a file that is not finished; the n-th, if something else has the ones
+/// before.
+pub(crate) fn aside(name: &str, n: u32) -> String {
+    match n {
+        0 => format!("{name}{ASIDE}"),
+        n => format!("{name}.{n}{ASIDE}"),
+    }
+}
+
+/// Whether a name is that of a file of the store that is not finished.
+pub(crate) fn is_aside(name: &str) -> bool {
+    let is_finished = |name: &str| {
+        [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH].contains(&name) || pack_range(name).is_some()
+    };
+    let Some(begun) = name.strip_suffix(ASIDE) else {
+        return false;
+    };
+    let numbered = |(begun, n): (&str, &str)| {
+        let is_one = matches!(n.as_bytes(), [b'1'..=b'9']);
+        is_one && is_finished(begun)
+    };
+    name == CONTROL_ASIDE || is_finished(begun) || begun.rsplit_once('.').is_some_and(numbered)
+}
+
+/// Whether a name is that of what a file system or a desktop puts into any directory.
+pub(crate) fn is_of_the_system(name: &str) -> bool {
+    [
+        "lost+found",
+        ".snapshot",
+        ".snapshots",
+        ".zfs",
+        ".DS_Store",
+        ".Spotlight-V100",
+        ".Trashes",
+        ".fseventsd",
+    ]
+    .contains(&name)
+}
+
 /// A segment of the log, by its epoch.
 pub(crate) fn segment(epoch: u64) -> String {
     format!("{epoch:016x}.segment")
@@ -75,8 +119,43 @@ pub(crate) fn is_ours(name: &str) -> bool {
         CONTROL,
     ]
     .contains(&name)
-        || name.ends_with(ASIDE)
+        || is_aside(name)
         || name.ends_with(DAMAGED)
         || segment_epoch(name).is_some()
         || pack_range(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_store_gives_are_those_of_unfinished_files() {
+        let pack = pack(1, 2);
+        for name in [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH, &pack] {
+            for n in 0..=ASIDE_NUMBER_MAX {
+                let aside = aside(name, n);
+                assert!(is_aside(&aside) && is_ours(&aside), "{aside}");
+            }
+        }
+        for name in [
+            "aside",
+            ".aside",
+            "STORE",
+            "notes.aside",
+            "STORE.0.aside",
+            "STORE.10.aside",
+            "STORE.1.2.aside",
+            "LOCK.aside",
+            "CLOSING.aside",
+            "store.aside",
+            "STORE.aside.aside",
+            "index.aside",
+        ] {
+            assert!(
+                !is_aside(name) && (name == STORE || !is_ours(name)),
+                "{name}"
+            );
+        }
+    }
 }

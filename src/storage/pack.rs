@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::storage::block::{Block, Seed, open_piece};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::codec;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, NUMBER_MAX};
@@ -84,6 +85,8 @@ pub(super) struct Footer {
     pub(super) last_lsn: u64,
     pub(super) graphs: Vec<GraphBlocks>,
     pub(super) chunks: Vec<ChunkPlace>,
+    /// The clocks at its last event, if known.
+    pub(super) clock: Option<ClockMark>,
 }
 
 /// A pack, open for reading.
@@ -96,6 +99,8 @@ pub(crate) struct Pack {
     pub(crate) store: StoreId,
     pub(crate) file: Arc<Revocable>,
     chunks: Vec<ChunkPlace>,
+    /// The clocks at its last event, if known.
+    pub(crate) clock: Option<ClockMark>,
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
 }
@@ -232,6 +237,7 @@ impl Pack {
             store,
             file,
             chunks: footer.chunks,
+            clock: footer.clock,
             parts,
         })
     }
@@ -369,7 +375,8 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         .is_some_and(|c| c.first_lsn <= footer.last_lsn)
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
-    blocks_join && pages_join && chunks_join && in_range
+    let clock = footer.clock.is_none_or(|clock| clock.is_possible());
+    blocks_join && pages_join && chunks_join && in_range && clock
 }
 
 /// The checksum of all of a header but itself.

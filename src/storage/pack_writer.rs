@@ -11,8 +11,9 @@ use crate::fingerprint::Fingerprint;
 use crate::storage::block::{
     Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len,
 };
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::codec;
-use crate::storage::disk::{Disk, File};
+use crate::storage::disk::{Disk, File, create_aside};
 use crate::storage::event::{Event, Texts};
 use crate::storage::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::storage::identity::StoreId;
@@ -59,12 +60,8 @@ impl<'d> PackWriter<'d> {
         last_lsn: u64,
     ) -> Result<PackWriter<'d>> {
         let name = names::pack(first_lsn, last_lsn);
-        let aside = format!("{name}{}", names::ASIDE);
-        // One may be there from an attempt that failed.
-        disk.remove(&aside).ok();
-        let file = disk
-            .create(&aside)
-            .map_err(|e| Error::io("create", disk.path(&aside), &e))?;
+        let (aside, file) =
+            create_aside(disk, &name).map_err(|e| Error::io("create", disk.path(&name), &e))?;
         Ok(PackWriter::new(
             (disk, file),
             store,
@@ -82,13 +79,12 @@ impl<'d> PackWriter<'d> {
         last_lsn: u64,
     ) -> Result<PackWriter<'d>> {
         let name = names::pack(first_lsn, last_lsn);
-        let aside = format!("{name}{}", names::ASIDE);
-        let lent = spare.lend_scratch(disk, &aside);
+        let lent = spare.lend_scratch(disk, &name);
         let lent = lent.map_err(|e| Error::io("rename", disk.path(names::SCRATCH), &e))?;
         let Some(scratch) = lent else {
             return Err(no_room(disk, &name));
         };
-        let file = scratch.file.clone();
+        let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut writer = PackWriter::new((disk, file), store, (first_lsn, last_lsn), (aside, name));
         writer.lent = Some((spare, scratch));
         Ok(writer)
@@ -114,6 +110,7 @@ impl<'d> PackWriter<'d> {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
+                clock: None,
             },
             scratch: Scratch::default(),
             chunk: Vec::new(),
@@ -123,6 +120,12 @@ impl<'d> PackWriter<'d> {
             lent: None,
             finished: false,
         }
+    }
+
+    /// Notes the clocks at the last event, if known.
+    pub(crate) fn at_clock(mut self, clock: Option<ClockMark>) -> PackWriter<'d> {
+        self.footer.clock = clock;
+        self
     }
 
     /// The pack takes the place of one of the same name, in one step.
@@ -533,7 +536,7 @@ impl Drop for PackWriter<'_> {
             // Half a pack is of no use; if it stays, open takes it away.
             match &self.lent {
                 Some((spare, scratch)) => {
-                    spare.return_scratch(self.disk, scratch, &self.aside);
+                    spare.return_scratch(self.disk, scratch);
                 }
                 None => drop(self.disk.remove(&self.aside)),
             }

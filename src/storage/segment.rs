@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::sync::{OnceLock, RwLock};
 
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk::{Disk, File};
 use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::frame::{
@@ -82,6 +83,8 @@ pub(crate) struct Scanned {
     /// The byte behind the last frame.
     pub(crate) end: u64,
     pub(crate) next_lsn: u64,
+    /// The clocks of the last frame.
+    pub(crate) clock: Option<ClockMark>,
     /// First LSN and place of every frame.
     pub(crate) frames: Vec<(u64, u64)>,
 }
@@ -108,13 +111,18 @@ impl Segment {
             created => created,
         };
         let file = file.map_err(failed)?;
-        let filled = Segment::zero(&*file, 0..bytes).and_then(|()| disk.sync_names());
-        if let Err(e) = filled {
+        Segment::fill(disk, name, &*file, bytes)?;
+        Ok(file)
+    }
+
+    /// Fills an empty file with zeros, durably also in its name, or removes it.
+    pub(crate) fn fill(disk: &dyn Disk, name: &str, file: &dyn File, bytes: u64) -> Result<()> {
+        let filled = Segment::zero(file, 0..bytes).and_then(|()| disk.sync_names());
+        filled.map_err(|e| {
             // Half a file of zeros is of no use; if it stays, open takes it away.
             disk.remove(name).ok();
-            return Err(failed(e));
-        }
-        Ok(file)
+            Error::io("create", disk.path(name), &e)
+        })
     }
 
     /// Makes these bytes of a file zeros, durably.
@@ -298,8 +306,9 @@ impl Segment {
         end: Option<u64>,
         mut each: impl FnMut(u64, Event<'b>, u64) -> Result<(), E>,
     ) -> Result<Scanned, E> {
-        let mut frames = Vec::new();
+        let (mut frames, mut clock) = (Vec::new(), None);
         let (end, next_lsn) = self.scan::<E>(bytes, end, |at, frame| {
+            clock = Some(frame.clock);
             frames.push((frame.first_lsn, at));
             let payload_at = at + HEADER_BYTES as u64;
             let whole = frame
@@ -312,6 +321,7 @@ impl Segment {
         Ok(Scanned {
             end,
             next_lsn,
+            clock,
             frames,
         })
     }

@@ -17,7 +17,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::storage::disk::{Disk, File, check_room};
+use crate::storage::disk::{Disk, File, check_room, create_aside, rename_aside};
 use crate::storage::names;
 use crate::storage::segment::Segment;
 
@@ -146,27 +146,28 @@ impl Spare {
         made
     }
 
-    /// Gives the scratch file the name `aside`, to be written from its start, cut, and
-    /// renamed; or given back by [`Spare::return_scratch`]. `None` if there is none.
-    pub(crate) fn lend_scratch(&self, disk: &dyn Disk, aside: &str) -> io::Result<Option<Lent>> {
+    /// Gives the scratch file the name of an unfinished file that is to get the name `name`:
+    /// to be written from its start, cut, and renamed; or given back by
+    /// [`Spare::return_scratch`]. `None` if there is none.
+    pub(crate) fn lend_scratch(&self, disk: &dyn Disk, name: &str) -> io::Result<Option<Lent>> {
         let mut slot = self.slot.lock();
         find(disk, names::SCRATCH, &mut slot.scratch);
         let Some(scratch) = slot.scratch.take() else {
             return Ok(None);
         };
         // Which name it has after an error, the next look for it finds.
-        disk.rename(names::SCRATCH, aside)?;
+        let aside = rename_aside(disk, names::SCRATCH, name)?;
         self.count(&slot);
         let Reserve { bytes, file } = scratch;
-        Ok(Some(Lent { bytes, file }))
+        Ok(Some(Lent { bytes, file, aside }))
     }
 
     /// Takes a scratch file back that was not cut, or as much of its room as there is.
-    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &Lent, aside: &str) {
+    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &Lent) {
         let mut slot = self.slot.lock();
         let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
-        if !whole || disk.rename(aside, names::SCRATCH).is_err() {
-            disk.remove(aside).ok();
+        if !whole || disk.rename(&scratch.aside, names::SCRATCH).is_err() {
+            disk.remove(&scratch.aside).ok();
         }
         // Removed, its room is there for the next one.
         slot.make_scratch(disk).ok();
@@ -210,6 +211,8 @@ impl Spare {
 pub(crate) struct Lent {
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
+    /// The name it has until it is finished.
+    pub(crate) aside: String,
 }
 
 /// Opens a reserve if there is one. Whatever else has its name is none.
@@ -247,9 +250,10 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         *held = Some(Reserve { bytes, file });
         return Ok(());
     }
-    let aside = format!("{name}{}", names::ASIDE);
     check_room(disk, bytes, "create", name)?;
-    let file = Segment::prepare(disk, &aside, bytes)?;
+    let (aside, file) =
+        create_aside(disk, name).map_err(|e| Error::io("create", disk.path(name), &e))?;
+    Segment::fill(disk, &aside, &*file, bytes)?;
     if let Err(e) = disk.rename(&aside, name) {
         disk.remove(&aside).ok();
         return Err(Error::io("create", disk.path(name), &e));

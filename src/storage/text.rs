@@ -21,8 +21,7 @@ pub(super) fn write_in(
     name: &str,
     text: &str,
 ) -> Result<()> {
-    let crc = crc32fast::hash(text.as_bytes());
-    let content = format!("{text}crc {crc:08x}\n");
+    let content = sealed(text);
     let failed = |e: io::Error| Error::io("write", disk.path(name), &e);
     if let Some((aside, _)) = prepared {
         let in_prepared = disk
@@ -39,16 +38,21 @@ pub(super) fn write_in(
     if !disk::is_full(full) {
         return written;
     }
-    let aside = format!("{name}{}", super::names::ASIDE);
-    match spare.lend_scratch(disk, &aside).map_err(failed)? {
+    match spare.lend_scratch(disk, name).map_err(failed)? {
         None => written,
         Some(scratch) => {
-            let file = &*scratch.file;
-            disk::finish_whole(disk, file, (&aside, name), content.as_bytes())
-                .inspect_err(|_| spare.return_scratch(disk, &scratch, &aside))
+            let (file, aside) = (&*scratch.file, &*scratch.aside);
+            disk::finish_whole(disk, file, (aside, name), content.as_bytes())
+                .inspect_err(|_| spare.return_scratch(disk, &scratch))
                 .map_err(failed)
         }
     }
+}
+
+/// A text with its checksum, as it stands in a file.
+pub(super) fn sealed(text: &str) -> String {
+    let crc = crc32fast::hash(text.as_bytes());
+    format!("{text}crc {crc:08x}\n")
 }
 
 /// The text without its checksum; `None` when there is none of the name.

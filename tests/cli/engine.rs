@@ -184,3 +184,30 @@ fn without_moments(text: &str) -> String {
         .map(words)
         .collect()
 }
+
+#[test]
+fn progress_is_shown_and_what_operators_do_reaches_the_worker() {
+    let place = Place::filled();
+    let store = JobStore::options()
+        .recovery(jobstore::Recovery::Leave)
+        .open(place.store())
+        .unwrap();
+    let _control = store.control().unwrap();
+    let movie = store.graph("10001", "movie").unwrap();
+    let run = movie.attach("hangs").unwrap();
+    run.progress(40, "iterating");
+    let list = || place.run(&["list", "--state", "running"]).fine();
+    let show = || place.run(&["show", "hangs"]).fine();
+    assert!(show().contains("40 % iterating"), "{}", show());
+    let json = place.run(&["show", "hangs", "--format", "json"]).fine();
+    let progress = r#""progress":{"percent":40,"text":"iterating"}"#;
+    assert!(json.contains(progress), "{json}");
+    assert!(list().contains("running 40%"), "{}", list());
+    place.run(&["cancel", "hangs"]).fine();
+    assert!(run.cancel_requested() && !run.is_over());
+    assert!(list().contains("stopping 40%"), "{}", list());
+    assert!(show().contains("40 % iterating"), "{}", show());
+    place.run(&["complete", "--cancelled", "hangs"]).fine();
+    assert!(run.is_over());
+    assert!(!show().contains("iterating"), "{}", show());
+}

@@ -13,3 +13,4 @@ mod net;
 mod serve;
 mod terminal;
 mod tool;
+mod volumes;

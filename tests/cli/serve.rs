@@ -99,6 +99,23 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     JobStore::open(place.store()).unwrap().close().unwrap();
 }
 
+/// A cut file would end with a cut project id: a token for 10001 would open 10.
+#[test]
+fn a_tokens_file_that_is_too_large_is_refused_and_not_cut() {
+    let place = Place::filled();
+    let tokens = place.path("tokens");
+    let mut text = "#".repeat((1 << 20) - 25) + "\n";
+    text.push_str("good-0123456789abcdef 10001\n");
+    std::fs::write(&tokens, text).unwrap();
+    std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).unwrap();
+    let tokens = tokens.to_str().unwrap();
+    // No machine has this address (RFC 5737): the program ends in any case.
+    let said = place
+        .run(&["serve", "--listen", "192.0.2.1:1", "--tokens", tokens])
+        .said(2);
+    assert!(said.contains("more than the 1048576 bytes"), "{said}");
+}
+
 #[test]
 fn beyond_this_machine_a_token_is_wanted() {
     let place = Place::filled();
@@ -227,4 +244,53 @@ fn a_server_whose_first_words_nobody_reads_serves_all_the_same() {
     let served = Served::of(child, told);
     assert!(served.get("/health", &[]).is_whole);
     assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn nohup_keeps_it_alive_through_a_hangup() {
+    let place = Place::filled();
+    let mut command = Command::new("nohup");
+    let serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.arg(serve.get_program()).args(serve.get_args());
+    for (name, value) in serve.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stderr(Stdio::null());
+    let served = Served::spawn(&mut command);
+    served.signal(Signal::HUP);
+    assert!(served.get(LIST, &[]).is_whole);
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn many_slow_clients_cost_few_threads() {
+    let place = Place::filled();
+    place.with(|movie| {
+        let body = "x".repeat(100_000);
+        let body = jobstore::Body::from_json(format!("\"{body}\"")).unwrap();
+        let big = jobstore::Request::new("big", "/", body).unwrap();
+        movie.submit_all(std::iter::repeat_n(big, 100)).unwrap();
+    });
+    let served = Served::start(&place, &[]);
+    let mut slow: Vec<TcpStream> = (0..120)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.address).unwrap();
+            let head = "Host: a\r\nAccept-Encoding: zstd\r\n";
+            write!(stream, "GET {LIST} HTTP/1.1\r\n{head}\r\n").unwrap();
+            stream
+        })
+        .collect();
+    for stream in &mut slow {
+        stream.read_exact(&mut [0; 64]).unwrap();
+    }
+    let status = format!("/proc/{}/status", served.child.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let threads = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    let threads: usize = threads.unwrap().trim().parse().unwrap();
+    assert!(threads < 100, "{threads} threads");
 }

@@ -174,7 +174,7 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
     let long = server.get(&format!("{LIST}?limit={}", "9".repeat(5000)));
     assert!(long.status == 400 && long.body.len() < 300, "{long:?}");
     for path in [
-        LIST.replace("status", "x/status?limit=5"),
+        LIST.replace("status", "x/status?limit=5&limits=6"),
         LIST.replace("status", "x?a"),
     ] {
         let method = if path.contains("/status") {
@@ -182,11 +182,32 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         } else {
             "DELETE"
         };
+        let answer = server.ask(method, &path, &[]);
         assert!(
-            server
-                .ask(method, &path, &[])
-                .text()
-                .contains("this path takes none")
+            answer.status == 400 && answer.text().contains("is not known"),
+            "{answer:?}"
+        );
+    }
+}
+
+/// The service documents them for this path, too.
+#[test]
+fn one_jobs_state_takes_the_offset_and_limit_of_the_list() {
+    let (_store, _graph, server) = with_sample();
+    let path = LIST.replace("status", &format!("{}/status", crate::IDS[0]));
+    let plain = server.get(&path);
+    for query in ["offset=0&limit=100", "limit=1", "offset=5"] {
+        assert_eq!(
+            server.get(&format!("{path}?{query}")).ok(),
+            plain.ok(),
+            "{query}"
+        );
+    }
+    for query in ["limit=0", "limit=100001", "offset=-1", "offset=0&offset=1"] {
+        assert_eq!(
+            server.get(&format!("{path}?{query}")).status,
+            400,
+            "{query}"
         );
     }
 }

@@ -6,6 +6,7 @@
 mod anything;
 #[path = "../common/mod.rs"]
 mod common;
+mod connections;
 mod documents;
 mod failures;
 #[path = "../common/http.rs"]

@@ -494,7 +494,7 @@ impl Test {
                 drop(run);
                 self.fact(n, job).finish(Outcome::interrupted(), now);
             }
-            AfterRun::Leave => run.leave(),
+            AfterRun::Leave => run.detach(),
         }
     }
 

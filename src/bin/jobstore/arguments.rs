@@ -72,6 +72,12 @@ enum Verb {
     Serve(serve::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    /// There is none: its callers are told what to use instead
+    #[command(hide = true, aliases = ["remove", "rm"], after_help = "See: jobstore cancel, jobstore purge")]
+    Delete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _words: Vec<String>,
+    },
 }
 
 impl Arguments {
@@ -93,6 +99,11 @@ impl Arguments {
             Verb::Serve(arguments) => serve::run(place, &arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
+            Verb::Delete { .. } => Err(Problem::usage(
+                "jobs are not deleted one by one",
+                "`jobstore cancel ID` stops a job; `jobstore purge` removes complete jobs, by \
+                 filter",
+            )),
         }
     }
 }

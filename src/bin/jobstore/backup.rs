@@ -15,12 +15,17 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-The engine may go on meanwhile. On the same file system the copy shares what
-is never written to again; elsewhere it takes the store's size.
+The engine keeps running. The copy is a closed store that shares no file with
+this one, and takes its size.
+
+With --link, files that are never written to again are shared by hard links if
+both directories are on one file system. That takes little time and space, but
+damage to such a file, or a chmod, is in both.
 
 Examples:
   jobstore backup /backup/jobs-2026-11-24
-  jobstore verify --data /backup/jobs-2026-11-24";
+  jobstore verify --data /backup/jobs-2026-11-24
+  jobstore backup --link /var/lib/ges/jobs-before-upgrade";
 
 /// Copies the store, also one that an engine works with
 #[derive(Args)]
@@ -28,6 +33,9 @@ Examples:
 pub(crate) struct Arguments {
     /// The folder to make: it must not exist, or be empty
     to: PathBuf,
+    /// Share files by hard links instead of copying them
+    #[arg(long)]
+    link: bool,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
@@ -36,7 +44,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         std::path::absolute(&arguments.to).map_err(|e| Problem::file("find", &arguments.to, &e))?;
     let access = access::open(place)?;
     let bar = Bar::bytes("copying");
-    let (bytes, shared) = access.backup(&to, &mut |done, of| bar.at(done, Some(of)))?;
+    let (bytes, shared) =
+        access.backup(&to, arguments.link, &mut |done, of| bar.at(done, Some(of)))?;
     drop(bar);
     access.close()?;
     let shared = match shared {

@@ -7,8 +7,9 @@ use clap::Args;
 
 use crate::access::{self, Cancelled};
 use crate::output;
-use crate::place::{self, GraphChoice, Place};
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
+use crate::short_id;
 
 const AFTER_HELP: &str = "\
 A pending job is complete at once, as cancelled. A running one gets a request
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (id, _) = place::job(&*access, &graph, &arguments.id)?;
+    let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let done = access.cancel(&graph, &id)?;
     access.close()?;
     let (said, verdict) = match done {

@@ -8,12 +8,13 @@ use jobstore::OutcomeKind;
 
 use crate::access::{self, Ending};
 use crate::output;
-use crate::place::{self, GraphChoice, Place};
+use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
+use crate::short_id;
 
 const AFTER_HELP: &str = "\
-For a running job that nobody works on. Where the engine still does, its own
-end comes too late: the first one stays.
+For a running job that nobody works on. If a worker still does, it is told to
+stop, and the outcome that it records later is not taken: the first one stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
@@ -77,7 +78,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     let access = access::open(place)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (id, _) = place::job(&*access, &graph, &arguments.id)?;
+    let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let ending = Ending {
         kind,
         code: &arguments.code,

@@ -49,7 +49,8 @@ pub(crate) struct Filters {
     /// With --body-pointer: the value there, as JSON
     #[arg(long, value_name = "JSON", requires = "body_pointer")]
     pub(crate) body_value: Option<String>,
-    /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00, or with a zone
+    /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
+    /// 2026-11-24T22:00+01:00
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) since: Option<SystemTime>,
     /// Submitted before then

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::access::{self, Access, Sought};
+use crate::bounded;
 use crate::filters::Filters;
 use crate::list::{self, JOBS};
 use crate::output;
@@ -127,11 +128,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             })?;
             access.close()?;
             if !table.is_empty() {
-                let mut text = table.text(output::width());
+                output::coloured(&table.text(output::width()))?;
                 if let Some(more) = found.more {
-                    text.push_str(&table::aside(&more));
+                    output::note(table::aside(&more).trim_end());
                 }
-                output::coloured(&text)?;
             }
             found.jobs
         }
@@ -176,12 +176,15 @@ fn search(
 /// All of a file, or of standard input.
 fn read(path: &Path) -> Result<String, Problem> {
     let failed = |e: &std::io::Error| Problem::file("read", path, e);
-    let mut text = String::new();
     let from: Box<dyn Read> = match path == Path::new("-") {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(File::open(path).map_err(|e| failed(&e))?),
     };
-    let read = from.take(REQUEST_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|e| failed(&e))?;
-    Ok(text)
+    bounded::read_to_string(from, REQUEST_BYTES_MAX).map_err(|e| match e.kind() {
+        std::io::ErrorKind::FileTooLarge => Problem::usage(
+            format!("{} has {e}", path.display()),
+            "no store has such a request",
+        ),
+        _ => failed(&e),
+    })
 }

@@ -109,12 +109,11 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
                 Ok(())
             })?;
             access.close()?;
-            let mut text = match table.is_empty() {
-                true => String::new(),
-                false => table.text(output::width()),
-            };
-            text.push_str(&footer(&wanted, &shown));
-            output::coloured(&text)?;
+            if !table.is_empty() {
+                output::coloured(&table.text(output::width()))?;
+            }
+            // A pipe gets the rows and nothing else.
+            output::note(footer(&wanted, &shown).trim_end());
         }
     }
     Ok(Verdict::Fine)

@@ -13,6 +13,7 @@
 mod access;
 mod arguments;
 mod backup;
+mod bounded;
 mod cancel;
 mod complete;
 mod completions;
@@ -30,6 +31,7 @@ mod purge;
 mod repair;
 mod row;
 mod serve;
+mod short_id;
 mod show;
 mod stats;
 mod table;

@@ -1,7 +1,6 @@
 //! Which store and which graph a verb is about.
 //!
-//! Owns: `--data`, `--graph`, how a graph is written, how a short id is made whole. Must
-//! not know: how a store is reached.
+//! Owns: `--data`, `--graph`, how a graph is written. Must not know: how a store is reached.
 //! Promise: a graph that was not named is the only one there is, or none.
 
 use std::fmt;
@@ -9,15 +8,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use jobstore::JobId;
 
 use crate::access::Access;
 use crate::problem::Problem;
-
-/// The digits that ids of one graph begin with, where it made them.
-const NUMBER_DIGITS: usize = 19;
-/// The length of an id that a graph made: its digits and a UUID.
-const MADE_ID_BYTES: usize = NUMBER_DIGITS + 36;
 
 /// The store.
 #[derive(Args)]
@@ -134,44 +127,6 @@ impl FromStr for GraphName {
     }
 }
 
-/// The part of an id that tells jobs of one graph apart, where the graph made it: a table
-/// shows that behind an ellipsis.
-pub(crate) fn short_id(id: &str) -> Option<&str> {
-    let digits = id.bytes().take(NUMBER_DIGITS).all(|b| b.is_ascii_digit());
-    let is_made = id.len() == MADE_ID_BYTES && digits;
-    is_made.then(|| id.get(NUMBER_DIGITS..)).flatten()
-}
-
-/// A job by its id; or by the part of it that a table shows, with or without the
-/// ellipsis: then another job of the graph says what its ids begin with.
-pub(crate) fn job(
-    access: &dyn Access,
-    graph: &GraphName,
-    given: &str,
-) -> Result<(String, String), Problem> {
-    let short = given.trim_start_matches(['.', '\u{2026}']);
-    short.parse::<JobId>()?;
-    let missing = match short == given {
-        false => None,
-        true => match access.job(graph, given) {
-            Ok(line) => return Ok((given.to_owned(), line)),
-            Err(missing) => Some(missing),
-        },
-    };
-    if short.len() + NUMBER_DIGITS == MADE_ID_BYTES {
-        if let Some(begin) = access.id_begin(graph)? {
-            let id = format!("{begin}{short}");
-            return access.job(graph, &id).map(|line| (id, line));
-        }
-    }
-    match missing {
-        Some(missing) => Err(missing),
-        None => access
-            .job(graph, short)
-            .map(|line| (short.to_owned(), line)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,13 +138,5 @@ mod tests {
         for wrong in ["", "movie", "/movie", "10001/", "a/b/c"] {
             assert!(wrong.parse::<GraphName>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn only_an_id_that_a_graph_made_is_shortened() {
-        let made = "1234567890123456789018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
-        assert_eq!(short_id(made), Some("018f2c1a-7b1e-7c3d-9a4f-0123456789ab"));
-        assert_eq!(short_id("import-1"), None);
-        assert_eq!(short_id(&made[1..]), None);
     }
 }

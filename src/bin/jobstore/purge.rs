@@ -66,6 +66,6 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
     };
     access.close()?;
-    output::note(&said);
+    output::whole(format!("{said}\n").as_bytes())?;
     Ok(Verdict::Fine)
 }

@@ -36,6 +36,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let dir = place.data()?;
+    // What is written anew belongs to the user that repairs.
+    access::check_owner(dir)?;
     let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;
     if report.is_sound() && report.closed == Some(true) {
         output::coloured(&format!("{report}nothing to repair\n"))?;

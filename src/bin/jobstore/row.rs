@@ -75,11 +75,16 @@ impl<'a> Row<'a> {
 
     /// Its state in a word or two: how it ended, once it has.
     pub(crate) fn word(&self) -> String {
-        match (&self.outcome, &self.progress) {
-            (Some(outcome), _) => outcome.kind.replace('_', " "),
-            (None, _) if self.cancel_requested => "stopping".to_owned(),
-            (None, Some(progress)) => format!("{} {}%", self.status, progress.percent),
-            (None, None) => self.status.clone(),
+        if let Some(outcome) = &self.outcome {
+            return outcome.kind.replace('_', " ");
+        }
+        let word = match self.cancel_requested {
+            true => "stopping",
+            false => &*self.status,
+        };
+        match &self.progress {
+            Some(progress) => format!("{word} {}%", progress.percent),
+            None => word.to_owned(),
         }
     }
 
@@ -126,6 +131,8 @@ mod tests {
         assert_eq!(word(stopping), "stopping");
         let half = r#""status":"running","progress":{"percent":50,"text":""}"#;
         assert_eq!(word(half), "running 50%");
+        let half = format!(r#"{half},"cancelRequested":true"#);
+        assert_eq!(word(&half), "stopping 50%");
         let ended = r#""status":"complete","outcome":{"kind":"partially_failed"}"#;
         assert_eq!(word(ended), "partially failed");
     }

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use jobstore::JobStore;
 use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
 use parking_lot::RwLock;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access;
 use crate::output;
@@ -32,7 +32,7 @@ whoever has an account on this machine can ask.
 
 It ends on SIGTERM and SIGINT, at once on a second one. SIGHUP has the file of
 tokens read again; a file that is bad changes nothing. Without one, SIGHUP
-ends it.
+ends it, unless it was started by nohup.
 
 A file of tokens has lines of a token and a project id, or * for all projects,
 and may be open to its owner only. Clients send theirs as X-Auth-Token.
@@ -41,6 +41,10 @@ Examples:
   jobstore serve --listen 127.0.0.1:8080
   jobstore serve --listen 0.0.0.0:8080 --tokens /etc/jobstore/tokens
   curl http://127.0.0.1:8080/ges/v1.0/10001/graphs/movie/jobs/status?limit=10";
+
+const SIGHUP: u32 = 1;
+/// Threads that read and write files for clients.
+const BLOCKING_THREADS: usize = 64;
 
 /// What is told on standard error.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,6 +120,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let store = access::store_at_rest(place)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|e| {
             Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
@@ -158,7 +163,11 @@ async fn listen(
     let address = listener.local_addr().map_err(refused)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hung_up = signal(SignalKind::hangup()).map_err(failed)?;
+    // `nohup` has it ignored; without tokens there is nothing else to do on it.
+    let mut hung_up = match tokens.is_none() && is_ignored(SIGHUP) {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+    };
     // Too long a path, for one, is no reason not to serve.
     let control = store.control();
     if let Err(error) = &control {
@@ -176,7 +185,7 @@ async fn listen(
             tokio::select! {
                 _ = terminated.recv() => break,
                 _ = interrupted.recv() => break,
-                _ = hung_up.recv() => match &doorkeeper {
+                () = next(&mut hung_up) => match &doorkeeper {
                     Some(doorkeeper) => doorkeeper.read_again(),
                     None => break,
                 },
@@ -197,6 +206,24 @@ async fn listen(
         tokio::task::spawn_blocking(|| control.close()).await.ok();
     }
     Ok(())
+}
+
+/// The next of a signal's arrivals; never for a signal that is ignored.
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with the signal ignored.
+fn is_ignored(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| {
+        let digits = line.strip_prefix("SigIgn:")?.trim();
+        u64::from_str_radix(digits, 16).ok()
+    });
+    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }
 
 /// All routes.

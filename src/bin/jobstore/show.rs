@@ -12,9 +12,10 @@ use clap::{Args, ValueEnum};
 
 use crate::access;
 use crate::output::{self, harmless};
-use crate::place::{self, GraphChoice, GraphName, Place};
+use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
+use crate::short_id;
 use crate::when;
 
 /// Bytes of a body that a person is shown.
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open(place)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (_, line) = place::job(&*access, &graph, &arguments.id)?;
+    let (_, line) = short_id::job(&*access, &graph, &arguments.id)?;
     access.close()?;
     match arguments.format {
         Format::Json => output::whole((line + "\n").as_bytes())?,

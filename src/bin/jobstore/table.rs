@@ -11,8 +11,8 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::output::harmless;
-use crate::place::short_id;
 use crate::row::Row;
+use crate::short_id::short_id;
 use crate::when;
 
 /// Between two columns.

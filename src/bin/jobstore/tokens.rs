@@ -1,14 +1,16 @@
 //! Who may ask a server for which project's graphs.
 //!
 //! Owns: [`Tokens`], the file they stand in. Must not know: HTTP.
-//! Promise: a file that others can read is refused; no token is in any message; how long a
-//! comparison takes tells nothing of a token.
+//! Promise: a file that others can read is refused; no token is in any message or kept in
+//! memory; how long a comparison takes tells nothing of a token, nor of its length.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::bounded;
 use crate::output::counted;
 use crate::problem::Problem;
 
@@ -21,7 +23,22 @@ pub(crate) const ALL: &str = "*";
 
 /// Tokens, and the projects they are good for.
 pub(crate) struct Tokens {
-    all: Vec<(String, String)>,
+    tags: Tags,
+    all: Vec<(Tag, String)>,
+}
+
+/// What a token is known by: two keyed hashes of it.
+type Tag = [u64; 2];
+
+/// The keys of those, random and of this process: who does not know them cannot choose a text
+/// by its tag.
+#[derive(Default)]
+struct Tags([RandomState; 2]);
+
+impl Tags {
+    fn of(&self, token: &str) -> Tag {
+        self.0.each_ref().map(|key| key.hash_one(token))
+    }
 }
 
 /// What a token is good for.
@@ -47,9 +64,14 @@ impl Tokens {
                 format!("chmod 600 {name}, and give out new tokens if others were there"),
             ));
         }
-        let mut text = String::new();
-        let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|e| failed(&e))?;
+        let read = bounded::read_to_string(file, FILE_BYTES_MAX);
+        let text = read.map_err(|e| match e.kind() {
+            io::ErrorKind::FileTooLarge => Problem::usage(
+                format!("{} has {e}", path.display()),
+                "remove the tokens that are no longer used",
+            ),
+            _ => failed(&e),
+        })?;
         Tokens::parse(&text).map_err(|what| {
             Problem::usage(
                 format!("{}: {what}", path.display()),
@@ -59,7 +81,7 @@ impl Tokens {
     }
 
     fn parse(text: &str) -> Result<Tokens, String> {
-        let mut all = Vec::new();
+        let (tags, mut all) = (Tags::default(), Vec::new());
         for (n, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -77,19 +99,19 @@ impl Tokens {
                     n + 1
                 ));
             }
-            all.push((token.to_owned(), project.to_owned()));
+            all.push((tags.of(token), project.to_owned()));
         }
         match all.is_empty() {
             true => Err("it holds no token".to_owned()),
-            false => Ok(Tokens { all }),
+            false => Ok(Tokens { tags, all }),
         }
     }
 
     /// What a token is good for where this project is asked for; [`ALL`] for all of them.
     pub(crate) fn good(&self, token: &str, project: &str) -> Good {
-        let mut good = Good::Nothing;
+        let (mut good, given) = (Good::Nothing, self.tags.of(token));
         for (known, of) in &self.all {
-            if !is_same(known, token) {
+            if !is_same(known, &given) {
                 continue;
             }
             if of == ALL || of == project {
@@ -101,12 +123,10 @@ impl Tokens {
     }
 }
 
-/// Compares all bytes, wherever the first difference is.
-fn is_same(known: &str, given: &str) -> bool {
-    let (known, given) = (known.as_bytes(), given.as_bytes());
-    let pairs = known.iter().zip(given);
-    let differences = pairs.fold(0, |all, (a, b)| all | (a ^ b));
-    std::hint::black_box(differences) == 0 && known.len() == given.len()
+/// Compares all of two tags, wherever the first difference is.
+fn is_same(known: &Tag, given: &Tag) -> bool {
+    let differences = (known[0] ^ given[0]) | (known[1] ^ given[1]);
+    std::hint::black_box(differences) == 0
 }
 
 #[cfg(test)]
@@ -132,6 +152,31 @@ mod tests {
             [A, B].map(|token| tokens.good(token, ALL)),
             [Good::OtherProjects, Good::ThisProject]
         );
+    }
+
+    #[test]
+    fn tokens_are_compared_by_tags_of_one_size() {
+        let tokens = Tokens::parse(&format!("{A} 1\n{A}{B}{A} 2\n")).unwrap();
+        // Nothing of a token, not even its length, is left to compare.
+        let [(short, _), (long, _)] = &tokens.all[..] else {
+            panic!("{} tokens", tokens.all.len());
+        };
+        assert_eq!(
+            (*short, *long),
+            (tokens.tags.of(A), tokens.tags.of(&format!("{A}{B}{A}")))
+        );
+        for other in [
+            String::new(),
+            A[1..].to_owned(),
+            format!("{A}\0"),
+            format!("{B}{A}"),
+        ] {
+            let other = tokens.tags.of(&other);
+            assert!(!is_same(short, &other) && !is_same(long, &other));
+            assert!(short[0] != other[0] && short[1] != other[1]);
+        }
+        // Other processes have other keys.
+        assert_ne!(Tags::default().of(A), *short);
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! Times as people write and read them.
 //!
-//! Owns: what `--since` and its like understand, ages and durations in words. Must not
-//! know: what happened then.
-//! Promise: a time is taken for one thing only, or refused with what is allowed.
+//! A text means one point in time, or it is refused with the accepted forms.
 
 use std::time::{Duration, SystemTime};
 
-use jiff::civil::{Date, DateTime, Time};
-use jiff::{Span, Timestamp, ZonedDateTime};
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
 
-/// What is allowed, for who wrote something else.
-const ALLOWED: &str = "write how long ago (2h, 30min, 7d), a time of the last day (22:00), \
-                       a time here (2026-11-24T22:00), or one with its zone (2026-11-24T22:00Z)";
+#[path = "../../timestamp.rs"]
+mod timestamp;
+use timestamp::{TimeOfDay, Written};
+
+/// The accepted forms.
+const ALLOWED: &str = "write how long ago (90s, 30min, 2h, 7d, 2w, or 1d 12h; a day is 24 \
+                       hours), the last time that clocks here showed HH:MM or HH:MM:SS (22:00), a \
+                       local date or time (2026-11-24, 2026-11-24T22:00:30), or a time with its \
+                       offset (2026-11-24T22:00Z, 2026-11-24T22:00+01:00)";
 
 /// A point in time that was written on the command line.
 pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
@@ -19,39 +24,137 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
 }
 
 fn parse_at(text: &str, now: &ZonedDateTime) -> Result<SystemTime, String> {
-    let refused = || format!("{text:?} is no time: {ALLOWED}");
-    let zoned = if let Ok(time) = text.parse::<Timestamp>() {
-        time.to_zoned_datetime(now.time_zone().clone())
-    } else if let Ok(ago) = text.parse::<Span>() {
-        if ago.is_negative() {
-            return Err(refused());
-        }
-        now.checked_sub(ago).map_err(|_| refused())?
-    } else if text.len() <= 8 && text.contains(':') {
-        // The last time that clocks here showed it.
-        let time: Time = text.parse().map_err(|_| refused())?;
-        let at = now
-            .date()
-            .to_datetime(time)
-            .to_zoned_datetime(now.time_zone().clone());
-        let at = at.map_err(|_| refused())?;
-        match at <= *now {
-            true => at,
-            false => at.checked_sub(Span::new().days(1)).map_err(|_| refused())?,
+    let refused = || format!("{text:?} is not a time: {ALLOWED}");
+    let zone = now.time_zone();
+    let time = if let Some(time) = timestamp::parse_time(text) {
+        let last = last_time(time, now).ok_or_else(refused)?;
+        local(text, last, zone)?
+    } else if let Some(written) = timestamp::parse(text) {
+        match written.offset {
+            Some(_) => instant(&written).ok_or_else(|| before_1970(text))?,
+            None => local(text, civil(&written).ok_or_else(refused)?, zone)?,
         }
     } else {
-        let here: DateTime = text
-            .parse::<DateTime>()
-            .or_else(|_| text.parse::<Date>().map(|date| date.at(0, 0, 0, 0)))
-            .map_err(|_| refused())?;
-        here.to_zoned_datetime(now.time_zone().clone())
-            .map_err(|_| refused())?
+        let ago = ago_of(text).ok_or_else(refused)?;
+        let now = SystemTime::try_from(now.timestamp()).map_err(|_| refused())?;
+        now.checked_sub(ago).ok_or_else(|| before_1970(text))?
     };
-    let time = SystemTime::try_from(zoned.timestamp()).map_err(|_| refused())?;
     match time < SystemTime::UNIX_EPOCH {
-        true => Err(format!("{text:?} is before 1970: {ALLOWED}")),
+        true => Err(before_1970(text)),
         false => Ok(time),
     }
+}
+
+fn before_1970(text: &str) -> String {
+    format!("{text:?} is before 1970: {ALLOWED}")
+}
+
+fn instant(written: &Written) -> Option<SystemTime> {
+    let (ms, nanos) = written.since_1970()?;
+    let since = Duration::from_millis(ms) + Duration::from_nanos(nanos.into());
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}
+
+fn civil(written: &Written) -> Option<DateTime> {
+    let date = written.date;
+    let time = written.time.unwrap_or(TimeOfDay {
+        hour: 0,
+        minute: 0,
+        second: 0,
+        nanos: 0,
+    });
+    DateTime::new(
+        date.year.try_into().ok()?,
+        date.month.try_into().ok()?,
+        date.day.try_into().ok()?,
+        time.hour.try_into().ok()?,
+        time.minute.try_into().ok()?,
+        time.second.try_into().ok()?,
+        time.nanos.try_into().ok()?,
+    )
+    .ok()
+}
+
+/// The last date on which clocks here showed this time.
+fn last_time(time: TimeOfDay, now: &ZonedDateTime) -> Option<DateTime> {
+    let today = now.datetime().date();
+    let on = |date: jiff::civil::Date| {
+        let (hour, minute) = (time.hour.try_into().ok()?, time.minute.try_into().ok()?);
+        let (second, nanos) = (time.second.try_into().ok()?, time.nanos.try_into().ok()?);
+        Some(date.at(hour, minute, second, nanos))
+    };
+    let at = on(today)?;
+    let is_past = at.to_zoned_datetime(now.time_zone().clone()).ok()? <= *now;
+    match is_past {
+        true => Some(at),
+        false => on(today.checked_sub(1.day()).ok()?),
+    }
+}
+
+/// A time that clocks here show exactly once.
+fn local(text: &str, at: DateTime, zone: &TimeZone) -> Result<SystemTime, String> {
+    let with = |offset: Offset| format!("{}{}", at.strftime("%Y-%m-%dT%H:%M:%S"), words(offset));
+    let ambiguous = zone.to_ambiguous_timestamp(at);
+    match ambiguous.offset() {
+        AmbiguousOffset::Unambiguous { offset } => {
+            let refused = || format!("{text:?} is not a time: {ALLOWED}");
+            let time = offset.to_timestamp(at).map_err(|_| refused())?;
+            SystemTime::try_from(time).map_err(|_| refused())
+        }
+        AmbiguousOffset::Gap { before, after } => Err(format!(
+            "clocks here never showed {text:?}: they were set forward; write the time with its \
+             offset, {} or {}",
+            with(before),
+            with(after)
+        )),
+        AmbiguousOffset::Fold { before, after } => Err(format!(
+            "clocks here showed {text:?} twice: they were set back; write the time with its \
+             offset, {} or {}",
+            with(before),
+            with(after)
+        )),
+    }
+}
+
+fn words(offset: Offset) -> String {
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let minutes = minutes.unsigned_abs();
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Units of how long ago something was, the longest first, with their seconds. `m` alone
+/// may be minutes or months, so it is neither.
+const UNITS: [(&[&str], u64); 5] = [
+    (&["w", "week", "weeks"], 7 * 86_400),
+    (&["d", "day", "days"], 86_400),
+    (&["h", "hour", "hours"], 3_600),
+    (&["min", "minute", "minutes"], 60),
+    (&["s", "sec", "second", "seconds"], 1),
+];
+
+/// `1d 12h`: numbers with their units, the longest first, each once.
+fn ago_of(text: &str) -> Option<Duration> {
+    let (mut rest, mut seconds, mut next) = (text, 0u64, 0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].strip_prefix(' ').unwrap_or(&rest[digits..]);
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic());
+        let (unit, behind) = rest.split_at(letters.unwrap_or(rest.len()));
+        let at = UNITS.iter().position(|(names, _)| names.contains(&unit))?;
+        if at < next {
+            return None;
+        }
+        next = at + 1;
+        seconds = seconds.checked_add(number.checked_mul(UNITS[at].1)?)?;
+        rest = match behind.strip_prefix(' ') {
+            Some("") => return None,
+            Some(more) => more,
+            None => behind,
+        };
+    }
+    (next > 0).then(|| Duration::from_secs(seconds))
 }
 
 /// Milliseconds since 1970.
@@ -109,24 +212,37 @@ pub(crate) fn took(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Result<String, String> {
-        let now: ZonedDateTime = "2026-11-25T04:00:00+01:00[+01:00]".parse().unwrap();
+    fn in_zone(text: &str, now: &str) -> Result<String, String> {
+        let now: ZonedDateTime = now.parse().unwrap();
         let time = parse_at(text, &now)?;
         Ok(Timestamp::try_from(time).unwrap().to_string())
     }
 
+    fn at(text: &str) -> Result<String, String> {
+        in_zone(text, "2026-11-25T04:00:00+01:00[+01:00]")
+    }
+
     #[test]
-    fn every_way_to_write_a_time_is_understood() {
+    fn every_accepted_form_is_understood() {
         for (text, means) in [
             ("2h", "2026-11-25T01:00:00Z"),
             ("30min", "2026-11-25T02:30:00Z"),
+            ("30 minutes", "2026-11-25T02:30:00Z"),
+            ("90s", "2026-11-25T02:58:30Z"),
             ("1d 1h", "2026-11-24T02:00:00Z"),
+            ("1d1h30min", "2026-11-24T01:30:00Z"),
+            ("2w", "2026-11-11T03:00:00Z"),
             ("22:00", "2026-11-24T21:00:00Z"),
             ("03:30", "2026-11-25T02:30:00Z"),
+            ("03:30:15", "2026-11-25T02:30:15Z"),
+            ("06:00:00", "2026-11-24T05:00:00Z"),
+            ("06:00", "2026-11-24T05:00:00Z"),
+            ("04:00", "2026-11-25T03:00:00Z"),
             ("2026-11-24T22:00", "2026-11-24T21:00:00Z"),
             ("2026-11-24 22:00:01", "2026-11-24T21:00:01Z"),
             ("2026-11-24", "2026-11-23T23:00:00Z"),
             ("2026-11-24T22:00:00Z", "2026-11-24T22:00:00Z"),
+            ("2026-11-24T22:00Z", "2026-11-24T22:00:00Z"),
             ("2026-11-24T22:00:00.5+02:00", "2026-11-24T20:00:00.5Z"),
         ] {
             assert_eq!(at(text).as_deref(), Ok(means), "{text}");
@@ -134,18 +250,86 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused_with_what_is_allowed() {
+    fn anything_else_is_refused_with_the_accepted_forms() {
         for text in [
             "",
+            " ",
             "yesterday",
             "-2h",
+            "2h ",
+            "2h ago",
+            "2",
+            "1.5h",
+            "6m",
+            "6mo",
+            "1h 1d",
+            "1h 1h",
+            "P1D",
+            "PT2H",
             "25:00",
+            "6:00",
+            "06",
+            "06:00:00:00",
+            "22:00+02",
+            "22:00Z",
+            "22:00[Asia/Tokyo]",
+            "2026-11-24T22:00[Asia/Tokyo]",
+            "2026-11-24T22:00[Nowhere/Land]",
+            "2026-11-24T22:00+09:00[Asia/Tokyo]",
+            "2026-11-24T22:00Z[Nowhere/Land]",
+            "2026-11-24T22:00+02",
+            "2026-11-24T22",
             "2026-13-01",
+            "2026-02-30",
             "1969-01-01",
+            "1969-12-31T23:59Z",
+            "1969-12-31T23:59",
+            "99999999999999w",
+            "4000w",
             "5",
         ] {
             let refused = at(text).unwrap_err();
-            assert!(refused.contains("2h, 30min"), "{text}: {refused}");
+            assert!(
+                refused.contains("2026-11-24T22:00+01:00"),
+                "{text}: {refused}"
+            );
+            assert!(refused.contains("30min, 2h, 7d"), "{text}: {refused}");
+        }
+    }
+
+    /// Where clocks go forward on March 29 and back on October 25.
+    const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+
+    fn in_berlin(text: &str, now: &str) -> Result<String, String> {
+        let zone = TimeZone::posix(BERLIN).unwrap();
+        let now = now.parse::<Timestamp>().unwrap().to_zoned_datetime(zone);
+        let time = parse_at(text, &now)?;
+        Ok(Timestamp::try_from(time).unwrap().to_string())
+    }
+
+    #[test]
+    fn a_time_that_clocks_skipped_or_showed_twice_is_refused() {
+        let now = "2026-11-01T12:00:00Z";
+        let gap = in_berlin("2026-03-29T02:30", now).unwrap_err();
+        assert!(gap.contains("never showed"), "{gap}");
+        assert!(gap.contains("2026-03-29T02:30:00+01:00"), "{gap}");
+        assert!(gap.contains("2026-03-29T02:30:00+02:00"), "{gap}");
+        let fold = in_berlin("2026-10-25T02:30", now).unwrap_err();
+        assert!(fold.contains("twice"), "{fold}");
+        assert!(fold.contains("2026-10-25T02:30:00+02:00"), "{fold}");
+        assert!(fold.contains("2026-10-25T02:30:00+01:00"), "{fold}");
+        let fold = in_berlin("02:30", "2026-10-25T12:00:00Z").unwrap_err();
+        assert!(fold.contains("twice"), "{fold}");
+        for (text, means) in [
+            ("2026-03-29T03:00", "2026-03-29T01:00:00Z"),
+            ("2026-03-29T01:59:59", "2026-03-29T00:59:59Z"),
+            ("2026-10-25T01:59", "2026-10-24T23:59:00Z"),
+            ("2026-10-25T03:00", "2026-10-25T02:00:00Z"),
+            ("2026-10-25T02:30:00+02:00", "2026-10-25T00:30:00Z"),
+            // A day ago is 24 hours ago.
+            ("7d", "2026-10-25T12:00:00Z"),
+        ] {
+            assert_eq!(in_berlin(text, now).as_deref(), Ok(means), "{text}");
         }
     }
 

@@ -125,11 +125,13 @@ impl Committer {
             graph: graph.number,
             boot,
             time_ms: round.now_ms,
+            age_shift_ms: round.clock.shift(round.now_ms),
             action,
             sequences: &pack_sequences(&[sequence]),
         });
         let finished = Finished {
             at_ms: round.now_ms,
+            age_ms: round.clock.age_at(round.now_ms),
             kind: outcome.kind().to_stored(),
             boot,
             extra_lsn: 0,
@@ -196,13 +198,13 @@ mod tests {
         };
         // All in one commit.
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
-        let mut committer = engine.committer.lock();
+        let mut committer = engine.hold_committer();
         let calls = actions.map(|action| {
             let (call, queued) = Call::new(Operation::small(action));
             engine.queue.push(queued);
             call
         });
-        while let Some(answers) = committer.round(engine) {
+        while let Some(answers) = committer.round(engine, engine.options.clock.read()) {
             answers.give(engine);
         }
         drop(committer);

@@ -152,7 +152,7 @@ impl Store {
             Act::Start { graph, id } => self.graph(graph).start(id).map(|()| Vec::new()),
             Act::RunNext { graph } => {
                 let run = self.graph(graph).run_next()?;
-                run.expect("a job is pending").leave();
+                run.expect("a job is pending").detach();
                 Ok(Vec::new())
             }
             Act::Complete { graph, id, outcome } => {

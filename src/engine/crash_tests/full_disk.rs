@@ -270,13 +270,14 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
                 sequence,
                 id,
                 outcome,
+                run: None,
             });
         }
     }
     let mut calls = Vec::new();
     {
         // Nobody commits before all of them wait.
-        let _committer = store.engine.committer.lock();
+        let _committer = store.engine.hold_committer();
         for action in actions {
             let bytes = 2000;
             let (call, queued) = Call::new(Operation { action, bytes });
@@ -668,7 +669,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
     let large = 5 * SEGMENT_BYTES;
     for (room, operation, bytes) in [
         (large + 7 * SEGMENT_BYTES / 4, "pack", large),
-        (4 * SEGMENT_BYTES, "merge", 600),
+        (4 * SEGMENT_BYTES, "merge", 1200),
     ] {
         let disk = Arc::new(Memory::default());
         let mut client = Client::new(60, "graph", false);

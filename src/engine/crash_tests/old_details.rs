@@ -13,6 +13,7 @@ use crate::engine::crash_tests::client::{Store, options};
 use crate::engine::open::{self, IndexHome};
 use crate::error::Error;
 use crate::graph::Graph;
+use crate::host_clock::HostClock;
 use crate::id::JobId;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index, rows};
@@ -55,7 +56,7 @@ impl Folder {
         };
         let options = Options {
             recovery,
-            clock: Arc::new(Hand(self.seconds.clone())),
+            clock: Arc::new(HostClock::new(Hand(self.seconds.clone()))),
             ..options(Durability::Synced)
         };
         let opened = open::open(options, self.disk.clone(), None, IndexHome::Memory(&home));
@@ -192,4 +193,20 @@ fn a_cancel_request_alone_is_vouched_for() {
         .expect("the job");
     assert!(job.cancel_requested());
     assert_eq!(folder.made_anew.load(Ordering::SeqCst), 1);
+}
+
+/// The indexer keeps its lock while it waits for the committer, and a commit may read rows.
+#[test]
+fn a_row_is_read_without_waiting_for_the_indexer() {
+    let folder = Folder::default();
+    let (store, id) = started(&folder);
+    let indexer = store.engine.indexer.lock();
+    let graph = store.graph("g");
+    assert_eq!(start_shown(&graph, &id), Some(at(100)));
+    folder.put_back(&[]);
+    let (done, shown) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(start_shown(&graph, &id)));
+    let shown = shown.recv_timeout(Duration::from_secs(30));
+    drop(indexer);
+    assert_eq!(shown, Ok(None));
 }

@@ -25,7 +25,6 @@ use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, EachRow, Fault, Index};
 use crate::list::List;
 use crate::options::{Durability, IndexEngine, Options};
-use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::os::Folder;
 use crate::storage::names;
@@ -122,7 +121,7 @@ fn closing_within(timeout: Duration) -> Options {
 
 /// Opens a store in memory, with a lock on a folder.
 fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Duration) -> Store {
-    let lock = lock(&folder.join(names::LOCK), folder, Look::AndChange).expect("the lock");
+    let lock = lock(&Folder::open(folder).expect("a folder"), Look::AndChange).expect("the lock");
     let index = |_| -> Arc<dyn Index> {
         Arc::new(Hanging {
             index: Arc::new(MemoryIndex::default()),
@@ -135,7 +134,7 @@ fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Du
 }
 
 fn is_locked(folder: &Path) -> bool {
-    match lock(&folder.join(names::LOCK), folder, Look::AndChange) {
+    match lock(&Folder::open(folder).expect("a folder"), Look::AndChange) {
         Ok(_) => false,
         Err(Error::StoreInUse { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -275,17 +274,17 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         let hang = Arc::new(Hang::default());
-        let disk: Arc<dyn Disk> = Arc::new(Folder::open(path).expect("a folder"));
-        let held = lock(&path.join(names::LOCK), path, Look::AndChange).expect("the lock");
+        let disk = Arc::new(Folder::open(path).expect("a folder"));
+        let held = lock(&disk, Look::AndChange).expect("the lock");
         let index = |anew| -> Arc<dyn Index> {
-            let folder = IndexFolder::new(path, IndexEngine::Sled, 4 << 20);
+            let folder = IndexFolder::new(&disk, IndexEngine::Sled, 4 << 20);
             let index = folder.open(anew, None).expect("an index");
             folder.opened().expect("the marker goes");
             let hang = hang.clone();
             Arc::new(Hanging { index, hang })
         };
         let home = IndexHome::Memory(&index);
-        let opened = open(closing_within(SHORT), disk, Some(held), home);
+        let opened = open(closing_within(SHORT), disk.clone(), Some(held), home);
         let store = Store::of(opened.expect("it opens"));
         let mut client = Client::new(73, "graph", true);
         client.world = World::default().reopened();
@@ -395,10 +394,80 @@ fn while_packing_is_stuck_a_close_comes_back_and_the_folder_stays_locked() {
             }
             assert!(is_locked(folder.path()), "somebody may still write");
             assert!(disk.names_now().contains(&names::CLOSED.to_owned()));
+            match store.engine.close() {
+                Err(Error::CloseStuck { .. }) => {}
+                other => panic!("it is stuck still, and the second close says {other:?}"),
+            }
+            assert!(is_locked(folder.path()));
         }
+        store.engine.close().expect("it is stuck no more");
+        assert!(!is_locked(folder.path()), "the close did not release it");
+        store.engine.close().expect("it is closed");
         drop(store);
         wait_until_unlocked(folder.path());
         check("closed", disk.image().after_kill(), &[client.world], true);
+    });
+    assert_no_thread_panicked();
+}
+
+/// The archive's directory may be on a network file system that does not answer.
+#[cfg(feature = "archive")]
+#[test]
+fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
+    use crate::archive::Archive;
+    use crate::job::State;
+    use crate::request::{Body, Request};
+    use crate::retention::{ArchiveTo, Retention};
+
+    within_bounds("a hung archive".to_owned(), || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, archive_disk) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
+        let hang = Arc::new(Hang::default());
+        let store = open_hanging(&disk, folder.path(), &hang, SHORT);
+        let mut client = Client::new(77, "graph", false);
+        client.world = World::default().reopened();
+        client.steps(&store, 20);
+        store.create_graph("archived");
+        let graph = store.graph("archived");
+        let request = || Request::new("c", "/ges", Body::empty()).expect("a request");
+        for _ in 0..10 {
+            let id = graph.submit(request()).expect("a job");
+            graph.cancel(&id).expect("it is cancelled");
+        }
+        let to = folder.path().join("archive");
+        let archive = Archive::open_on(archive_disk.clone(), ("archived", 1), 1 << 20);
+        let home = &graph.core.archive;
+        home.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
+        let policy = Retention::new().keep_jobs(0).archive_to(&to);
+        archive_disk.hold_syncs();
+        graph
+            .set_retention(Some(policy.archive_file_bytes(1 << 20)))
+            .expect("a policy");
+        archive_disk.wait_until_held();
+        for _ in 0..200 {
+            graph.submit(request()).expect("a job");
+        }
+        store.wait_until_packed();
+        let now = Instant::now();
+        match store.engine.health_at(now + PATIENCE + PATIENCE) {
+            Health::Degraded { why } => assert!(why.contains("archive"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        graph.set_retention(None).expect("another policy");
+        store.engine.close().expect("it closes");
+        assert!(!is_locked(folder.path()), "the folder stays locked");
+        archive_disk.release_syncs();
+        drop(store);
+        // Archived and not purged after all: nothing is lost.
+        let left = Store::open(Arc::new(disk.image().after_kill()), Durability::Synced);
+        let left = left.expect("it opens");
+        assert_eq!(
+            left.graph("archived")
+                .count(State::Complete)
+                .expect("a count"),
+            10
+        );
+        left.engine.close().expect("it closes");
     });
     assert_no_thread_panicked();
 }

@@ -1,138 +1,113 @@
-//! How old jobs are, by a clock that does not leap.
+//! The age clock, and for each chunk of jobs when the first of them completed.
 //!
-//! Owns: [`AgeClock`], and for each chunk of jobs when the first of them ended. Must
-//! not know: policies.
-//! Promise: while the store is open, ages grow as fast as time goes by, whatever the
-//! system's clock says; a leap while it was closed makes nobody older until somebody
-//! says that the clock is right. Who ended under a clock that had leapt ahead grows old
-//! like all others.
+//! The age clock advances with monotonic time while the store is open. At an open it
+//! advances by the time the store was closed, if the system's clock gives a plausible
+//! one. Nothing else moves it, so no single reading of the system's clock makes a job
+//! older.
 
 use std::time::Duration;
 
+use crate::storage::clock_mark::ClockMark;
 use crate::sync::time::Instant;
 
-/// A step of the clock across a restart that is believed.
-const BELIEVED: Duration = Duration::from_secs(24 * 3600);
-/// By so much clocks may go apart; more is a leap.
+/// The longest time that a store was closed which needs no confirmation.
+const PLAUSIBLE_MS: i64 = 24 * 3_600_000;
+/// The system's clock and monotonic time may diverge by this much; more is a jump.
 const SLACK_MS: u64 = 60_000;
 
-/// The time by which ages are counted.
-#[derive(Default)]
+/// The age clock of an open store.
 pub(crate) struct AgeClock {
-    begun: Option<Begun>,
-    /// What the clock said at open, where that is not believed.
-    doubted_ms: Option<u64>,
-}
-
-struct Begun {
+    mark: ClockMark,
+    /// When the mark was right, in whole milliseconds since the open.
     at: Instant,
-    at_ms: u64,
-    leap: Leap,
-}
-
-/// When the system's clock was last seen to leap, and where to: at first, what it said when
-/// this clock began. Since then both go on side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leap {
-    /// By the clock that ages go by.
-    at_ms: u64,
-    /// By the system's.
-    to_ms: u64,
-}
-
-impl Leap {
-    /// When a job ended, by the clock that ages go by, whose end was written by the
-    /// system's. One that lies ahead and was not written since the leap, was before it.
-    pub(crate) fn ended_ms(self, written_ms: u64, now_ms: u64) -> u64 {
-        let since = self.to_ms.saturating_sub(SLACK_MS)..=self.system_ms(now_ms) + SLACK_MS;
-        match since.contains(&written_ms) {
-            true => now_ms.min(self.at_ms + written_ms.saturating_sub(self.to_ms)),
-            false if written_ms <= now_ms => written_ms,
-            false => self.at_ms,
-        }
-    }
-
-    /// What the system's clock says, if it has not leapt again.
-    fn system_ms(self, now_ms: u64) -> u64 {
-        self.to_ms + now_ms.saturating_sub(self.at_ms)
-    }
 }
 
 impl AgeClock {
-    /// Goes on from the last time that is known, 0 for none, with what the system's
+    /// Continues from what was recorded last, if anything was, with what the system's
     /// clock says now.
-    pub(crate) fn begin(known_ms: u64, now_ms: u64) -> AgeClock {
-        let step_ms = now_ms.saturating_sub(known_ms);
-        let believed = known_ms == 0 || u128::from(step_ms) <= BELIEVED.as_millis();
-        let at_ms = now_ms.max(known_ms);
-        AgeClock {
-            begun: believed.then(|| Begun {
-                at: Instant::now(),
-                at_ms,
-                leap: Leap {
-                    at_ms,
-                    to_ms: now_ms,
-                },
-            }),
-            doubted_ms: (!believed).then_some(now_ms),
-        }
-    }
-
-    /// The time, in milliseconds since 1970; none while the clock is doubted.
-    pub(crate) fn now_ms(&self) -> Option<u64> {
-        let begun = self.begun.as_ref()?;
-        let passed = Instant::now().saturating_duration_since(begun.at);
-        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        Some(begun.at_ms.saturating_add(passed))
-    }
-
-    /// The same, and how to read times of the system's clock by it.
-    pub(crate) fn now(&self) -> Option<(u64, Leap)> {
-        Some((self.now_ms()?, self.begun.as_ref()?.leap))
-    }
-
-    /// Looks whether the system's clock has leapt.
-    pub(crate) fn see(&mut self, system_ms: u64) {
-        let Some((at_ms, leap)) = self.now() else {
-            return;
-        };
-        if let (true, Some(begun)) = (
-            leap.system_ms(at_ms).abs_diff(system_ms) > SLACK_MS,
-            &mut self.begun,
-        ) {
-            begun.leap = Leap {
-                at_ms,
-                to_ms: system_ms,
+    pub(crate) fn begin(recorded: Option<ClockMark>, at: Instant, wall_ms: u64) -> AgeClock {
+        let Some(mut mark) = recorded else {
+            let mark = ClockMark {
+                age_ms: wall_ms,
+                wall_ms,
+                ..ClockMark::default()
             };
+            return AgeClock { mark, at };
+        };
+        let closed_ms = wall_ms as i64 - mark.wall_ms as i64;
+        mark.wall_ms = wall_ms;
+        if (0..=PLAUSIBLE_MS).contains(&closed_ms) {
+            mark.age_ms += closed_ms as u64;
+        } else {
+            mark.doubted_ms += closed_ms.max(0) as u64;
+            jump(&mut mark, closed_ms);
         }
+        AgeClock { mark, at }
     }
 
-    /// Whether ages wait for somebody to say that the clock is right.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.doubted_ms.is_some()
+    /// The clocks as they were when they were last read.
+    pub(crate) fn mark(&self) -> ClockMark {
+        self.mark
     }
 
-    /// Believes what the system's clock says now.
-    pub(crate) fn confirm(&mut self, now_ms: u64) {
-        *self = AgeClock::begin(0, now_ms);
+    /// Reads the clocks.
+    pub(crate) fn read(&mut self, now: Instant, wall_ms: u64) -> ClockMark {
+        let passed = now.saturating_duration_since(self.at);
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(0);
+        // What is less than a millisecond counts next time.
+        self.at = self
+            .at
+            .checked_add(Duration::from_millis(passed_ms))
+            .unwrap_or(now);
+        let mark = &mut self.mark;
+        mark.age_ms += passed_ms;
+        let expected_ms = mark.wall_ms.saturating_add(passed_ms);
+        mark.wall_ms = wall_ms;
+        if wall_ms.abs_diff(expected_ms) > SLACK_MS {
+            jump(mark, wall_ms as i64 - expected_ms as i64);
+        }
+        self.mark
+    }
+
+    /// Follows the jump ahead that waits to be confirmed; if none does, all jumps ahead that
+    /// the age clock did not follow.
+    pub(crate) fn confirm(&mut self, now: Instant, wall_ms: u64) {
+        self.read(now, wall_ms);
+        let mark = &mut self.mark;
+        mark.age_ms += match mark.doubted_ms {
+            0 => mark.drift_ms.max(0) as u64,
+            doubted_ms => doubted_ms,
+        };
+        (mark.drift_ms, mark.doubted_ms) = (0, 0);
     }
 }
 
-/// When the first complete job of each chunk ended that is still there.
+/// Notes a jump of the system's clock. A doubt about a jump ahead ends when the clock
+/// jumps back.
+fn jump(mark: &mut ClockMark, by_ms: i64) {
+    mark.drift_ms += by_ms;
+    mark.doubted_ms = mark.doubted_ms.min(mark.drift_ms.max(0) as u64);
+    // So little would not have been doubted. It does not count, but nobody is to act.
+    if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
+        mark.doubted_ms = 0;
+    }
+}
+
+/// When the first complete job of each chunk completed that still exists.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many were complete when it was looked at, and the earliest end.
-    chunks: Vec<Option<(u64, u64)>>,
+    /// By chunk: how many were complete when it was visited, and the earliest completion.
+    chunks: Vec<Option<(u64, i64)>>,
 }
 
 impl Ages {
-    /// The earliest end, where the chunk has as many complete jobs as it had.
-    pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<u64> {
+    /// The earliest completion, if the chunk has as many complete jobs as it had.
+    pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<i64> {
         let (known, earliest) = (*self.chunks.get(chunk)?)?;
         (known == complete).then_some(earliest)
     }
 
-    pub(crate) fn set(&mut self, chunk: usize, complete: u64, earliest: u64) {
+    pub(crate) fn set(&mut self, chunk: usize, complete: u64, earliest: i64) {
         if self.chunks.len() <= chunk {
             self.chunks.resize(chunk + 1, None);
         }
@@ -144,67 +119,132 @@ impl Ages {
 mod tests {
     use super::*;
 
-    const DAY_MS: u64 = 24 * 3600 * 1000;
+    const HOUR_MS: u64 = 3_600_000;
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    const NOW: u64 = 20_000 * DAY_MS;
 
-    #[test]
-    fn a_leap_across_a_restart_is_doubted_until_it_is_confirmed() {
-        let mut clock = AgeClock::begin(1_000, 1_000 + 2 * DAY_MS);
-        assert!(clock.is_doubted());
-        assert_eq!(clock.now_ms(), None);
-        clock.confirm(1_000 + 2 * DAY_MS);
-        assert!(clock.now_ms() >= Some(1_000 + 2 * DAY_MS));
-        assert!(!clock.is_doubted());
+    /// A clock and the monotonic time it is read at.
+    struct Trial {
+        clock: AgeClock,
+        now: Instant,
+        wall_ms: u64,
     }
 
-    #[test]
-    fn a_clock_that_goes_back_does_not_take_time_away() {
-        let clock = AgeClock::begin(5 * DAY_MS, DAY_MS);
-        assert!(clock.now_ms() >= Some(5 * DAY_MS));
-        assert!(AgeClock::begin(DAY_MS, 2 * DAY_MS).now_ms().is_some());
-    }
+    impl Trial {
+        fn new(wall_ms: u64) -> Trial {
+            let now = Instant::now();
+            let clock = AgeClock::begin(None, now, wall_ms);
+            Trial {
+                clock,
+                now,
+                wall_ms,
+            }
+        }
 
-    #[test]
-    fn who_ended_under_a_clock_that_had_leapt_is_as_old_as_it_is() {
-        const HOUR_MS: u64 = 3_600_000;
-        let begun_ms = 1000 * DAY_MS;
-        let since = |at_ms: u64, to_ms: u64| Leap { at_ms, to_ms };
-        let now_ms = begun_ms + 5 * HOUR_MS;
-        // No leap: times are what they say, but for what lies ahead.
-        let leap = since(begun_ms, begun_ms);
-        let ended_ms = |written_ms| leap.ended_ms(written_ms, now_ms);
-        assert_eq!(ended_ms(begun_ms - DAY_MS), begun_ms - DAY_MS);
-        assert_eq!(ended_ms(begun_ms + HOUR_MS), begun_ms + HOUR_MS);
-        assert_eq!(ended_ms(begun_ms + 9 * DAY_MS), begun_ms);
-        // A leap an hour after the begin, ahead and back.
-        for to_ms in [9000 * DAY_MS, 10 * DAY_MS] {
-            let at_ms = begun_ms + HOUR_MS;
-            let leap = since(at_ms, to_ms);
-            let ended_ms = |written_ms| leap.ended_ms(written_ms, now_ms);
-            assert_eq!(ended_ms(begun_ms), begun_ms);
-            assert_eq!(ended_ms(to_ms), at_ms);
-            assert_eq!(ended_ms(to_ms - 5000), at_ms, "before the leap was seen");
-            assert_eq!(ended_ms(to_ms + HOUR_MS), at_ms + HOUR_MS);
-            assert_eq!(ended_ms(to_ms + 4 * HOUR_MS + 5000), now_ms);
-            assert_eq!(ended_ms(9999 * DAY_MS), at_ms);
+        fn passes(&mut self, ms: u64) {
+            self.now += Duration::from_millis(ms);
+            self.wall_ms += ms;
+        }
+
+        fn read(&mut self) -> ClockMark {
+            self.clock.read(self.now, self.wall_ms)
+        }
+
+        fn reopen(&mut self, wall_ms: u64) -> ClockMark {
+            let recorded = self.read();
+            self.wall_ms = wall_ms;
+            self.clock = AgeClock::begin(Some(recorded), self.now, wall_ms);
+            self.clock.mark()
         }
     }
 
     #[test]
-    fn only_a_leap_is_one() {
-        let mut clock = AgeClock::begin(0, 7 * DAY_MS);
-        let begun = clock.now().unwrap().1;
-        clock.see(7 * DAY_MS + 2000);
-        assert_eq!(clock.now().unwrap().1, begun);
-        clock.see(9 * DAY_MS);
-        let leap = clock.now().unwrap().1;
-        assert_eq!(leap.to_ms, 9 * DAY_MS);
-        assert!(leap.at_ms < 8 * DAY_MS);
-        clock.see(9 * DAY_MS);
-        assert_eq!(clock.now().unwrap().1, leap);
+    fn it_advances_with_monotonic_time_whatever_the_clock_says() {
+        let mut trial = Trial::new(NOW);
+        for wall_ms in [NOW, 0, NOW + 80 * 365 * DAY_MS, NOW] {
+            trial.wall_ms = wall_ms;
+            let before = trial.read().age_ms;
+            trial.passes(HOUR_MS);
+            assert_eq!(trial.read().age_ms, before + HOUR_MS);
+            assert_eq!(trial.read().doubted_ms, 0);
+        }
+        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS);
     }
 
     #[test]
-    fn a_chunk_that_changed_is_looked_at_again() {
+    fn it_loses_nothing_to_frequent_reads() {
+        let mut trial = Trial::new(NOW);
+        for _ in 0..10_000 {
+            trial.now += Duration::from_micros(100);
+            trial.clock.read(trial.now, NOW);
+        }
+        assert_eq!(trial.clock.mark().age_ms, NOW + 1000);
+    }
+
+    #[test]
+    fn closed_time_counts_if_it_is_plausible() {
+        let mut trial = Trial::new(NOW);
+        assert_eq!(trial.reopen(NOW + DAY_MS).age_ms, NOW + DAY_MS);
+        // A step back, and the time after it.
+        assert_eq!(trial.reopen(NOW).age_ms, NOW + DAY_MS);
+        let mark = trial.reopen(NOW + HOUR_MS);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + DAY_MS + HOUR_MS, 0));
+    }
+
+    #[test]
+    fn a_long_time_closed_waits_to_be_confirmed() {
+        let mut trial = Trial::new(NOW);
+        let mark = trial.reopen(NOW + 3 * DAY_MS);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 3 * DAY_MS));
+        // Also if it is opened once more before that.
+        let mark = trial.reopen(NOW + 3 * DAY_MS + HOUR_MS);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + HOUR_MS, 3 * DAY_MS));
+        trial.clock.confirm(trial.now, trial.wall_ms);
+        let mark = trial.read();
+        let age_ms = NOW + 3 * DAY_MS + HOUR_MS;
+        assert_eq!(
+            (mark.age_ms, mark.doubted_ms, mark.drift_ms),
+            (age_ms, 0, 0)
+        );
+        trial.clock.confirm(trial.now, trial.wall_ms);
+        assert_eq!(trial.read().age_ms, age_ms, "once");
+    }
+
+    #[test]
+    fn a_doubt_ends_when_the_clock_is_set_back_open_or_closed() {
+        for is_open in [false, true] {
+            let mut trial = Trial::new(NOW);
+            assert!(trial.reopen(NOW + 9000 * DAY_MS).doubted_ms > 0);
+            match is_open {
+                true => trial.wall_ms = NOW + HOUR_MS,
+                false => drop(trial.reopen(NOW + HOUR_MS)),
+            }
+            trial.clock.confirm(trial.now, trial.wall_ms);
+            let mark = trial.read();
+            assert!(mark.age_ms <= NOW + HOUR_MS);
+            assert_eq!((mark.doubted_ms, mark.drift_ms), (0, 0));
+        }
+        // The other way round: 1970 for one open.
+        let mut trial = Trial::new(NOW);
+        assert_eq!(trial.reopen(0).doubted_ms, 0);
+        let mark = trial.reopen(NOW + 1000);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 0));
+    }
+
+    #[test]
+    fn a_confirmed_absence_does_not_count_jumps_from_before() {
+        // A store that was made in 1970, by its clock.
+        let mut trial = Trial::new(0);
+        trial.wall_ms = NOW;
+        trial.read();
+        let mark = trial.reopen(NOW + 3 * DAY_MS);
+        assert_eq!(mark.doubted_ms, 3 * DAY_MS);
+        trial.clock.confirm(trial.now, trial.wall_ms);
+        assert_eq!(trial.read().age_ms, 3 * DAY_MS);
+    }
+
+    #[test]
+    fn a_chunk_that_changed_is_visited_again() {
         let mut ages = Ages::default();
         assert_eq!(ages.earliest(3, 7), None);
         ages.set(3, 7, 100);

@@ -129,21 +129,20 @@ impl Engine {
         let Some(shortest) = policy.shortest_age_ms() else {
             return in_all(due, late_ms);
         };
-        let Some((now_ms, leap)) = self.retention.lock().clock.now() else {
-            return in_all(due, late_ms);
-        };
+        let now_ms = self.clock_mark().age_ms as i64;
+        let shortest = i64::try_from(shortest).unwrap_or(i64::MAX);
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
             let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
             let known = {
                 let mut work = self.retention.lock();
-                let ages = work.ages(graph.number, policy, leap);
+                let ages = work.ages(graph.number, policy);
                 ages.earliest(chunk as usize, complete)
             };
             if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
                 continue;
             }
-            let mut earliest = u64::MAX;
+            let mut earliest = i64::MAX;
             let groups = CHUNK_JOBS / DETAIL_JOBS;
             for group in chunk * groups..((chunk + 1) * groups).min(jobs.div_ceil(DETAIL_JOBS)) {
                 let selection = {
@@ -163,9 +162,9 @@ impl Engine {
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
-                    let at_ms = leap.ended_ms(end.at_ms, now_ms);
-                    match now_ms.checked_sub(at_ms.saturating_add(age_ms)) {
-                        None => earliest = earliest.min(at_ms),
+                    let age = now_ms.saturating_sub(end.age_ms).max(0) as u64;
+                    match age.checked_sub(age_ms) {
+                        None => earliest = earliest.min(end.age_ms),
                         Some(late) => {
                             due.push(sequence);
                             late_ms = late_ms.max(late);
@@ -181,7 +180,7 @@ impl Engine {
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();
-            let ages = work.ages(graph.number, policy, leap);
+            let ages = work.ages(graph.number, policy);
             ages.set(chunk as usize, left, earliest);
         }
         in_all(due, late_ms)

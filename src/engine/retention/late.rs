@@ -22,7 +22,8 @@ struct Since {
 
 impl Since {
     fn at(self, now: Instant) -> Duration {
-        self.by + now.saturating_duration_since(self.seen)
+        let since = now.saturating_duration_since(self.seen);
+        self.by.saturating_add(since)
     }
 }
 

@@ -39,7 +39,7 @@ impl Clock for Standing {
 pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
-        clock: Arc::new(Standing),
+        clock: Arc::new(crate::host_clock::HostClock::new(Standing)),
         // Steps are its milliseconds.
         close_timeout: Duration::from_secs(3600),
         ..Options::default()
@@ -101,7 +101,7 @@ impl Store {
 
     /// Whether segments were packed, and packs merged.
     pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
-        let segments_ever = self.engine.committer.lock().log.active().header.epoch;
+        let segments_ever = self.engine.hold_committer().log.active().header.epoch;
         let truth = self.engine.truth.read();
         let files = (truth.packs.len() + truth.segments.len()) as u64;
         [!truth.packs.is_empty(), files < segments_ever]

@@ -85,7 +85,8 @@ impl Tally {
             Event::Booted { .. }
             | Event::Lost { .. }
             | Event::Erased { .. }
-            | Event::Forgotten { .. } => {}
+            | Event::Forgotten { .. }
+            | Event::Clock => {}
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk::Disk;
 use crate::storage::event::Event;
 use crate::storage::frame::{Binding, Frame};
@@ -35,6 +36,7 @@ pub(crate) struct FrameFound {
     pub(crate) first_lsn: u64,
     pub(super) count: u64,
     pub(super) synced_lsn: u64,
+    pub(crate) clock: ClockMark,
     pub(super) at: u64,
     pub(super) len: u64,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
@@ -145,6 +145,15 @@ impl Disk for Memory {
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         Ok(self.trial.free_bytes())
+    }
+
+    fn link_out(&self, _name: &str, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        let file = self.names.lock().get(name).cloned();
+        file.map(|file| file.identity()).transpose()
     }
 
     fn is_in_place(&self) -> io::Result<bool> {

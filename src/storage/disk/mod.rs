@@ -9,10 +9,11 @@ pub(crate) mod memory;
 pub(crate) mod os;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::storage::names;
 
 /// A folder of files, named without any path.
 pub(crate) trait Disk: Send + Sync {
@@ -26,6 +27,8 @@ pub(crate) trait Disk: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Gives a file a further name, which must not be there yet.
     fn link(&self, name: &str, further: &str) -> io::Result<()>;
+    /// Gives a file a further name in another directory of the same file system.
+    fn link_out(&self, name: &str, to: &Path) -> io::Result<()>;
     /// Takes a name away; who has the file open goes on reading it.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// All names.
@@ -35,8 +38,10 @@ pub(crate) trait Disk: Send + Sync {
     /// How many bytes files can still take up, where that is known. Only a hint: a
     /// quota may allow less, and others write too.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
+    /// What tells the file of this name from all others, as [`File::identity`] does;
+    /// `None` if there is no file of the name.
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>>;
     /// Whether its path still leads to this folder.
-    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
     fn is_in_place(&self) -> io::Result<bool>;
     /// How a file is called in messages.
     fn path(&self, name: &str) -> PathBuf;
@@ -53,7 +58,6 @@ pub(crate) trait File: Send + Sync {
     /// Makes the content durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
     /// What tells the file from all others that are there.
-    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
     fn identity(&self) -> io::Result<(u64, u64)>;
     /// Locks the file for this handle until it is dropped; `false` where another has.
     #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
@@ -61,13 +65,74 @@ pub(crate) trait File: Send + Sync {
 }
 
 /// Whether a name still leads to this file.
-#[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "for archives"))]
 pub(crate) fn leads_to(disk: &dyn Disk, name: &str, file: &dyn File) -> io::Result<bool> {
-    match disk.open(name) {
-        Ok(there) => Ok(there.identity()? == file.identity()?),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
+    Ok(disk.identity(name)? == Some(file.identity()?))
+}
+
+/// Refuses to go on if the path leads to another directory, or to none. Whether it does
+/// may be unknown (the directories above may be closed to this process); that is no
+/// reason to stop.
+pub(crate) fn check_in_place(disk: &dyn Disk) -> Result<()> {
+    match disk.is_in_place() {
+        Ok(false) => Err(Error::Removed {
+            what: "directory",
+            path: disk.path(""),
+        }),
+        Ok(true) | Err(_) => Ok(()),
     }
+}
+
+/// Refuses to go on if the name leads to another file than this one, or to none.
+pub(crate) fn check_file(disk: &dyn Disk, name: &str, file: &dyn File) -> Result<()> {
+    match leads_to(disk, name, file) {
+        Ok(false) => Err(Error::Removed {
+            what: "file",
+            path: disk.path(name),
+        }),
+        Ok(true) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes an empty file that is to get this name once it is finished, and returns the
+/// name it has until then. One left by a crash is replaced; anything else of that name,
+/// such as a directory, is left alone, and another name is taken.
+pub(crate) fn create_aside(disk: &dyn Disk, name: &str) -> io::Result<(String, Arc<dyn File>)> {
+    take_aside(name, |aside| {
+        match disk.remove(aside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        disk.create(aside)
+    })
+}
+
+/// Gives a file the name of an unfinished one that is to get this name, and returns it.
+pub(crate) fn rename_aside(disk: &dyn Disk, from: &str, name: &str) -> io::Result<String> {
+    take_aside(name, |aside| disk.rename(from, aside)).map(|(aside, ())| aside)
+}
+
+/// Takes the first name of an unfinished file that is not a directory's.
+fn take_aside<T>(
+    name: &str,
+    mut take: impl FnMut(&str) -> io::Result<T>,
+) -> io::Result<(String, T)> {
+    let mut last = None;
+    for n in 0..=names::ASIDE_NUMBER_MAX {
+        let aside = names::aside(name, n);
+        match take(&aside) {
+            Err(e) if is_directory(&e) => last = Some(e),
+            taken => return taken.map(|taken| (aside, taken)),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
+}
+
+/// Whether a name could not be removed because it is a directory's.
+pub(crate) fn is_directory(error: &io::Error) -> bool {
+    // Some systems say that this is not permitted, as POSIX does.
+    let denied = io::ErrorKind::PermissionDenied;
+    error.kind() == io::ErrorKind::IsADirectory
+        || (cfg!(not(target_os = "linux")) && error.kind() == denied)
 }
 
 /// Refuses at once what there is no room for, where that is known: cheaper than to
@@ -89,12 +154,7 @@ pub(crate) fn check_room(
 
 /// Writes a small file so that after a crash it is there wholly or not at all.
 pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
-    let aside = format!("{name}{}", super::names::ASIDE);
-    match disk.remove(&aside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let file = disk.create(&aside)?;
+    let (aside, file) = create_aside(disk, name)?;
     finish_whole(disk, &*file, (&aside, name), content)
 }
 

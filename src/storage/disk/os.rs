@@ -1,31 +1,45 @@
-//! A folder of the operating system.
+//! A directory of the operating system.
 //!
-//! Owns: modes (files 0600, the folder 0700), folder syncs. Must not know:
-//! formats.
+//! Owns: the handle through which everything in the directory is reached, modes (files
+//! 0600, the directory 0700), directory syncs. Must not know: formats.
 //! Promise: what [`Disk::sync_names`] and [`File::sync`] returned from survives a
-//! power cut, as far as the device keeps its word.
+//! power cut, as far as the device keeps its word; wherever the directory is moved, all
+//! files stay together; no symbolic link in it is followed.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{Disk, File};
 
+/// How any file is opened. A pipe is not waited for.
+const PLAIN: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
+
 pub(crate) struct Folder {
+    /// As it was given, for messages.
     path: PathBuf,
-    handle: fs::File,
+    /// The same from the root on: the working directory may change.
+    place: PathBuf,
+    handle: Arc<fs::File>,
 }
 
 impl Folder {
     /// Opens a folder that is there.
     pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
         Ok(Folder {
             path: path.to_path_buf(),
-            handle: fs::File::open(path)?,
+            place: std::path::absolute(path)?,
+            handle: Arc::new(handle),
         })
     }
 
@@ -47,49 +61,107 @@ impl Folder {
         }
         fs::File::open(parent)?.sync_all()
     }
+
+    /// The open directory. Its lock is that of the store, because nobody can delete or
+    /// replace it as long as files are in it.
+    pub(crate) fn handle(&self) -> &Arc<fs::File> {
+        &self.handle
+    }
+
+    /// Its path from the root on.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Opens a file, which is made if it is missing, for reading and writing. What is in
+    /// it stays.
+    pub(crate) fn open_or_create(&self, name: &str) -> io::Result<fs::File> {
+        match self.open_plain(name, OFlags::RDWR) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match self.create_plain(name) {
+                // Another process was first.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    self.open_plain(name, OFlags::RDWR)
+                }
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+
+    /// Opens a regular file.
+    pub(crate) fn open_plain(&self, name: &str, flags: OFlags) -> io::Result<fs::File> {
+        let opened = rustix::fs::openat(&*self.handle, name, flags | PLAIN, Mode::empty());
+        let file = match opened {
+            Err(Errno::LOOP) => return Err(not_regular("a symbolic link")),
+            // A pipe that nobody reads, or a socket.
+            Err(Errno::NXIO) => return Err(not_regular("a pipe or socket")),
+            opened => fs::File::from(opened?),
+        };
+        match file.metadata()? {
+            found if found.is_file() => Ok(file),
+            found if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            _ => Err(not_regular("a pipe or device")),
+        }
+    }
+
+    fn create_plain(&self, name: &str) -> io::Result<fs::File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | PLAIN;
+        let file = rustix::fs::openat(&*self.handle, name, flags, OWNER_ONLY)?;
+        // The umask may have taken the owner's rights.
+        rustix::fs::fchmod(&file, OWNER_ONLY)?;
+        Ok(fs::File::from(file))
+    }
+}
+
+fn not_regular(what: &str) -> io::Error {
+    let what = format!("it is {what} where the store has a file; remove it");
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 impl Disk for Folder {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.path.join(name))?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile(self.create_plain(name)?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = fs::File::open(self.path.join(name))?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDONLY)?)))
     }
 
     fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let path = self.path.join(name);
-        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDWR)?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        Ok(rustix::fs::renameat(
+            &*self.handle,
+            from,
+            &*self.handle,
+            to,
+        )?)
     }
 
     fn link(&self, name: &str, further: &str) -> io::Result<()> {
-        fs::hard_link(self.path.join(name), self.path.join(further))
+        let (dir, flags) = (&*self.handle, AtFlags::empty());
+        Ok(rustix::fs::linkat(dir, name, dir, further, flags)?)
+    }
+
+    fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {
+        let flags = AtFlags::empty();
+        Ok(rustix::fs::linkat(&*self.handle, name, CWD, to, flags)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        Ok(rustix::fs::unlinkat(&*self.handle, name, AtFlags::empty())?)
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in rustix::fs::Dir::read_from(&*self.handle)? {
             // A name that is no text is none of ours.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
+            if let Ok(name) = entry?.file_name().to_str() {
+                if ![".", ".."].contains(&name) {
+                    names.push(name.to_owned());
+                }
             }
         }
         Ok(names)
@@ -100,15 +172,29 @@ impl Disk for Folder {
     }
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
-        let found = rustix::fs::fstatvfs(&self.handle)?;
+        let found = rustix::fs::fstatvfs(&*self.handle)?;
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile =>
+            {
+                #[allow(clippy::unnecessary_cast, reason = "not on every system")]
+                Ok(Some((found.st_dev as u64, found.st_ino as u64)))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn is_in_place(&self) -> io::Result<bool> {
-        match fs::metadata(&self.path) {
+        match fs::metadata(&self.place) {
             Ok(there) => Ok(identity(&there) == identity(&self.handle.metadata()?)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
+            Err(e) => match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+                _ => Err(e),
+            },
         }
     }
 
@@ -145,12 +231,14 @@ impl File for OsFile {
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
+        // Asked for anew: a file system of layers (overlayfs) may change it once, when a
+        // file of a lower layer is first written to.
         Ok(identity(&self.0.metadata()?))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             done => done.map(|()| true).map_err(io::Error::from),
         }
     }

@@ -281,6 +281,16 @@ impl Disk {
 
     /// The path below the root; `None` for all others.
     fn resolve(&self, (folder, path): &At) -> Option<String> {
+        // A path through the handle of a folder.
+        let by_handle = || {
+            let (folder, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
+            Some((Some(folder.parse().ok()?), path.to_owned()))
+        };
+        let by_handle = by_handle();
+        let (folder, path) = match &by_handle {
+            Some((folder, path)) => (folder, path),
+            None => (folder, path),
+        };
         let whole = match (folder, path.starts_with('/')) {
             (_, true) => path.clone(),
             (Some(folder), false) => match self.open.get(folder)? {
@@ -290,8 +300,12 @@ impl Disk {
             (None, false) => return None,
         };
         let below = whole.strip_prefix(&self.root)?;
-        (below.is_empty() || below.starts_with('/'))
-            .then(|| below.trim_matches('/').replace("//", "/"))
+        (below.is_empty() || below.starts_with('/')).then(|| {
+            below
+                .trim_end_matches("/.")
+                .trim_matches('/')
+                .replace("//", "/")
+        })
     }
 
     fn node(&self, path: &str) -> Option<Node> {

@@ -18,9 +18,10 @@ use super::{
 };
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphName, short_id};
+use crate::place::GraphName;
 use crate::problem::Problem;
 use crate::progress::Bar;
+use crate::short_id::short_id;
 
 /// An engine that can be asked.
 pub(super) struct Engine {
@@ -363,7 +364,12 @@ impl Access for Engine {
         self.purged(graph, filters, false)
     }
 
-    fn backup(&self, to: &Path, _: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
+    fn backup(
+        &self,
+        to: &Path,
+        links: bool,
+        _: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, u64), Problem> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Done {
@@ -381,7 +387,7 @@ impl Access for Engine {
                 "name another folder",
             ));
         };
-        let body = json!({ "to": text }).to_string();
+        let body = json!({ "to": text, "link": links }).to_string();
         let done: Done = self.object(Question::post(&["control", "backup"], body))?;
         Ok((done.bytes, done.linked_bytes))
     }

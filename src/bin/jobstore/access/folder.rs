@@ -17,6 +17,7 @@ use jobstore::{
     Outcome, OutcomeKind, Recovery, Replayed, Request,
 };
 use parking_lot::Mutex;
+use rustix::fs::{Access as May, AtFlags, CWD, accessat};
 
 use super::{
     Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
@@ -41,6 +42,8 @@ pub(crate) enum Create {
 pub(super) enum Refused {
     /// Some process has it open.
     InUse(Option<u32>),
+    /// It is another user's. Its engine may still be asked.
+    NotOwner(Problem),
     Problem(Problem),
 }
 
@@ -61,7 +64,7 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(place: &Place, create: Create) -> Result<Folder, Refused> {
         let dir = place.data().map_err(Refused::Problem)?;
-        check_owner(dir).map_err(Refused::Problem)?;
+        check_owner(dir).map_err(Refused::NotOwner)?;
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
         let mut options = JobStore::options()
@@ -96,22 +99,48 @@ fn with_redb(options: jobstore::Options) -> jobstore::Options {
     options
 }
 
-/// Files that another user makes in a store's folder are files that its engine cannot
-/// open.
-fn check_owner(dir: &Path) -> Result<(), Problem> {
-    let Ok(there) = fs::metadata(dir) else {
-        return Ok(());
+/// Refuses to make files that the store's engine could not open: those of another user.
+///
+/// Whose the store is, its files say: a volume's directory may belong to root and be open
+/// to a group, as with Kubernetes' `fsGroup`. Whoever may write the files by their group
+/// is as good as their owner. That root may write them says nothing.
+pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
+    let identity = dir.join("STORE");
+    let (what, found) = match fs::symlink_metadata(&identity) {
+        Ok(found) => ("the files of the store", found),
+        Err(_) => match fs::metadata(dir) {
+            Ok(found) => ("the directory", found),
+            Err(_) => return Ok(()),
+        },
     };
-    let (owner, me) = (there.uid(), rustix::process::geteuid().as_raw());
-    if owner == me {
+    let (owner, me) = (found.uid(), rustix::process::geteuid());
+    if owner == me.as_raw() {
         return Ok(());
     }
+    let may = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+    let may_write = may(dir, May::WRITE_OK | May::EXEC_OK)
+        && (!identity.exists() || may(&identity, May::READ_OK | May::WRITE_OK));
+    if !me.is_root() && may_write {
+        return Ok(());
+    }
+    let (dir, me) = (dir.display(), me.as_raw());
     Err(Problem::usage(
         format!(
-            "the folder {} belongs to user {owner}, not to you ({me})",
-            dir.display()
+            "{what} {dir} belong{} to user {owner}, not to you ({me})",
+            match what {
+                "the directory" => "s",
+                _ => "",
+            }
         ),
-        format!("do it as the user that the engine runs as: sudo -u '#{owner}' jobstore ..."),
+        match owner {
+            0 => "run the command as the user that the engine runs as, \
+                  which needs write permission for the directory"
+                .to_owned(),
+            _ => format!(
+                "run the command as the user that the engine runs as: \
+                 sudo -u '#{owner}' jobstore ..."
+            ),
+        },
     ))
 }
 
@@ -331,10 +360,17 @@ impl Access for Folder {
         Ok(done.jobs)
     }
 
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem> {
-        let done = self
-            .store
-            .backup_with(to, |done| progress(done.bytes, done.of))?;
+    fn backup(
+        &self,
+        to: &Path,
+        links: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, u64), Problem> {
+        let progress = |done: jobstore::BackedUp| progress(done.bytes, done.of);
+        let done = match links {
+            true => self.store.backup_linked(to, progress)?,
+            false => self.store.backup_with(to, progress)?,
+        };
         Ok((done.bytes, done.linked_bytes))
     }
 

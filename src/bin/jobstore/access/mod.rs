@@ -196,9 +196,14 @@ pub(crate) trait Access {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem>;
 
-    /// Copies the store; says how many bytes the copy has, and how many of them it
-    /// shares.
-    fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64), Problem>;
+    /// Copies the store, with hard links if wanted. Returns how many bytes the copy has, and
+    /// how many of them it shares.
+    fn backup(
+        &self,
+        to: &Path,
+        links: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(u64, u64), Problem>;
 
     /// The store's numbers, as the library has them in JSON.
     fn stats(&self) -> Result<String, Problem>;
@@ -217,6 +222,11 @@ pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, 
     let dir = place.data()?;
     match folder::Folder::open(place, create) {
         Ok(folder) => Ok(Box::new(folder)),
+        // The engine makes the files then.
+        Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
+            Ok(Some(engine)) if place.secret_keys().is_none() => Ok(Box::new(engine)),
+            _ => Err(problem),
+        },
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if place.secret_keys().is_some() => Err(Problem::usage(
                 "an engine has the store open, and which keys are secret is up to it",
@@ -235,7 +245,7 @@ pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
     match folder::Folder::open(place, Create::Never) {
         Ok(folder) => Ok(folder.into_store()),
         Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
-        Err(folder::Refused::Problem(problem)) => Err(problem),
+        Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),
     }
 }
 
@@ -254,6 +264,11 @@ pub(crate) fn verify(
     }
 }
 
+/// Refuses to write to a store whose files are another user's.
+pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
+    folder::check_owner(dir)
+}
+
 /// A problem of what is only done to a store at rest.
 pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     match error {
@@ -262,12 +277,21 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     }
 }
 
-const NO_SOCKET: &str = "it has no control socket to ask: let the engine open one \
-                         (`JobStore::control`), or end that process first; where it is a \
-                         `jobstore export`, it ends once all is read";
-const AT_REST: &str = "this needs a store at rest: end that process first";
+const NO_SOCKET: &str = "it has no control socket to ask: have the engine open one \
+                         (`JobStore::control`)";
+const AT_REST: &str = "this needs a store that no process has open";
+/// What to do about a process that certainly has the store open.
+const KNOWN: &str = "end that process first; a `jobstore export` ends once all is read";
+/// Which process it is may be hidden: it may run in another container.
+const UNKNOWN: &str = "`lslocks` and `lsof`, run as root on this host, show which process has \
+                       the directory open";
 
 fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
+    let next = match pid {
+        Some(_) => KNOWN,
+        None => UNKNOWN,
+    };
+    let remedy = format!("{remedy}; {next}");
     let what = format!(
         "the store {} is in use {}",
         dir.display(),

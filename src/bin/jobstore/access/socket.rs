@@ -166,11 +166,8 @@ impl Socket {
         question: Question<'_>,
         waiting: &mut dyn FnMut(),
     ) -> Result<String, Problem> {
-        let mut text = String::new();
         let answer = self.ask(question, waiting)?;
-        let read = answer.take(ANSWER_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|e| broken(&e))?;
-        Ok(text)
+        crate::bounded::read_to_string(answer, ANSWER_BYTES_MAX).map_err(|e| broken(&e))
     }
 }
 

@@ -37,7 +37,15 @@ const INDEX: &str = "store/index";
 /// Syncs of one recorded run at which the power goes, unless all are asked for.
 const CUTS_OF_A_RUN: usize = 100;
 /// Calls in which a process is killed: what it wrote is there, the call is not.
-const FATAL_CALLS: [&str; 5] = ["fdatasync", "fsync", "rename", "unlink", "pwrite64"];
+const FATAL_CALLS: [&str; 7] = [
+    "fdatasync",
+    "fsync",
+    "rename",
+    "renameat",
+    "unlink",
+    "unlinkat",
+    "pwrite64",
+];
 /// Earlier states of the index that are kept to be put back.
 const OLDER_MAX: usize = 50;
 const CHECK_MOST: Duration = Duration::from_secs(60);
@@ -447,7 +455,7 @@ fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
         run.complete(Outcome::succeeded())?;
     }
     if let Some(run) = graph.run_next()? {
-        run.leave();
+        run.detach();
     }
     Ok(())
 }

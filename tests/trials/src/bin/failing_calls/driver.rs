@@ -396,7 +396,7 @@ impl Driver {
             let run = graph.run_next()?;
             Ok(run.map(|run| {
                 let claimed = (run.request().command().to_owned(), run.id().clone());
-                run.leave();
+                run.detach();
                 claimed
             }))
         };

@@ -45,7 +45,7 @@ const KINDS: &[Kind] = &[
         ci: &["EIO"],
     },
     Kind {
-        calls: &["rename", "mkdir", "ftruncate", "fallocate"],
+        calls: &["rename", "renameat", "mkdir", "ftruncate", "fallocate"],
         errors: &["EIO", "ENOSPC"],
         ci: &["EIO"],
     },
@@ -214,6 +214,11 @@ fn injected(text: &str) -> Vec<&str> {
     hits
 }
 
+/// Whether a call names a file of the index through the handle of the store's folder.
+fn is_by_handle(line: &str) -> bool {
+    line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", folder::INDEX))
+}
+
 /// Whether two pieces of one text are the same place in it: lines repeat.
 fn is_same(line: &str, other: &str) -> bool {
     std::ptr::eq(line.as_ptr(), other.as_ptr())
@@ -231,7 +236,7 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
         later.filter(|line| line.split(' ').next() == thread && line.contains("rename"));
     renames
         .next()
-        .is_some_and(|line| line.contains("/RESERVE\""))
+        .is_some_and(|line| line.contains("\"RESERVE\""))
 }
 
 /// Whether the thread was making the reserve, which nothing rests on until it is taken.
@@ -242,7 +247,7 @@ fn made_the_reserve(text: &str, failed: &str) -> bool {
     let created = own
         .filter(|line| line.contains("openat(") && line.contains("O_CREAT"))
         .last();
-    created.is_some_and(|line| line.contains("/RESERVE.aside\""))
+    created.is_some_and(|line| line.contains("\"RESERVE.aside\""))
 }
 
 impl Sweep<'_> {
@@ -317,8 +322,10 @@ impl Sweep<'_> {
             let store = dir.to_string_lossy();
             let (index, truth): (Vec<&str>, Vec<&str>) = hits
                 .iter()
-                .filter(|line| line.contains(&*store))
-                .partition(|line| line.contains(&format!("{store}/{}", folder::INDEX)));
+                .filter(|line| line.contains(&*store) || is_by_handle(line))
+                .partition(|line| {
+                    line.contains(&format!("{store}/{}", folder::INDEX)) || is_by_handle(line)
+                });
             let elsewhere = hits.len() - index.len() - truth.len();
             swept.in_index += index.len() as u64;
             swept.in_truth += truth.len() as u64;

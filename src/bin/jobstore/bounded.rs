@@ -1,0 +1,35 @@
+//! Reading input whose size somebody else chooses.
+//!
+//! Owns: [`read_to_string`]. What is larger than its bound is refused, never cut: a part of a
+//! text can mean something else than the whole.
+
+use std::io::{self, Read};
+
+/// All of `from`, which may have at most `max_bytes` bytes of UTF-8.
+pub(crate) fn read_to_string(from: impl Read, max_bytes: u64) -> io::Result<String> {
+    let mut text = Vec::new();
+    from.take(max_bytes + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > max_bytes {
+        let what = format!("more than the {max_bytes} bytes that are allowed");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+    String::from_utf8(text).map_err(not_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_refused_and_not_cut() {
+        assert_eq!(read_to_string(&b"1234"[..], 4).unwrap(), "1234");
+        let error = read_to_string(&b"12345"[..], 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        // The bound is checked first: a cut character is no other error.
+        let error = read_to_string("123\u{e9}".as_bytes(), 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let error = read_to_string(&b"\xff"[..], 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,211 @@
+//! Job ids as tables show them.
+//!
+//! Owns: how an id is shortened for a table, and how whatever a table showed is turned back
+//! into the whole id.
+
+use jobstore::JobId;
+
+use crate::access::{Access, Wanted};
+use crate::filters::Filters;
+use crate::place::GraphName;
+use crate::problem::Problem;
+use crate::progress::Bar;
+use crate::row::Row;
+
+/// The digits that an id begins with if a graph generated it.
+const NUMBER_DIGITS: usize = 19;
+/// The length of such an id: its digits and a UUID.
+const GENERATED_ID_BYTES: usize = NUMBER_DIGITS + 36;
+const ELLIPSIS: char = '\u{2026}';
+/// Jobs read at a time in search of an id.
+const PAGE_JOBS: u64 = 10_000;
+
+/// The part of an id of the service's form that tells jobs of one graph apart: a table
+/// shows it after an ellipsis.
+pub(crate) fn short_id(id: &str) -> Option<&str> {
+    let digits = id.bytes().take(NUMBER_DIGITS).all(|b| b.is_ascii_digit());
+    let is_generated = id.len() == GENERATED_ID_BYTES && digits;
+    is_generated.then(|| id.get(NUMBER_DIGITS..)).flatten()
+}
+
+/// A job, with its whole id, by its id or by what a table shows of the id.
+pub(crate) fn job(
+    access: &dyn Access,
+    graph: &GraphName,
+    given: &str,
+) -> Result<(String, String), Problem> {
+    let Some(shown) = Shown::parse(given) else {
+        given.parse::<JobId>()?;
+        return access
+            .job(graph, given)
+            .map(|line| (given.to_owned(), line));
+    };
+    let mut missing = None;
+    let mut try_id = |id: String| match access.job(graph, &id) {
+        Ok(line) => Some((id, line)),
+        Err(problem) => {
+            missing.get_or_insert(problem);
+            None
+        }
+    };
+    if shown.parts.len() == 1 {
+        // A UUID can also be a whole id that the engine brought.
+        if let Some(found) = try_id(given.to_owned()) {
+            return Ok(found);
+        }
+    }
+    if shown.is_end_of_id() {
+        // Usually the graph generated the id, and its number completes it.
+        if let Some(begin) = access.id_begin(graph)? {
+            if let Some(found) = try_id(format!("{begin}{}", shown.end())) {
+                return Ok(found);
+            }
+        }
+    }
+    match search(access, graph, &shown)?.as_slice() {
+        [] => Err(missing.unwrap_or_else(|| {
+            Problem::failed(
+                format!("no job of {graph} has an id like {given}"),
+                "`jobstore list --newest` lists the ids there are",
+            )
+        })),
+        [id] => access.job(graph, id).map(|line| (id.clone(), line)),
+        [first, second, ..] => Err(Problem::usage(
+            format!("{given} could be {first} or {second}"),
+            "give the whole id: `jobstore list --format jsonl` shows it",
+        )),
+    }
+}
+
+/// Up to two ids of the graph that a table could show like this.
+fn search(
+    access: &dyn Access,
+    graph: &GraphName,
+    shown: &Shown<'_>,
+) -> Result<Vec<String>, Problem> {
+    let (filters, bar) = (Filters::default(), Bar::items("looking for the id"));
+    let (mut found, mut cursor, mut searched) = (Vec::new(), None::<String>, 0);
+    loop {
+        let wanted = Wanted {
+            filters: &filters,
+            offset: 0,
+            limit: PAGE_JOBS,
+            newest_first: true,
+            cursor: cursor.as_deref(),
+            count: false,
+        };
+        let page = access.page(graph, &wanted, &mut |line| {
+            let id = Row::of(line)?.job_id;
+            if found.len() < 2 && shown.matches(&id) {
+                found.push(id);
+            }
+            Ok(())
+        })?;
+        searched += page.jobs;
+        bar.at(searched, page.total);
+        cursor = page.next;
+        if cursor.is_none() || found.len() > 1 {
+            bar.end();
+            return Ok(found);
+        }
+    }
+}
+
+/// What a table shows of an id: its parts, with an ellipsis between them.
+#[derive(Debug, PartialEq)]
+struct Shown<'a> {
+    parts: Vec<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    /// `None` for text that can only be a whole id, or none at all. Dots are as good as an
+    /// ellipsis, which is hard to type.
+    fn parse(given: &'a str) -> Option<Shown<'a>> {
+        let mut parts: Vec<&str> = Vec::new();
+        for (n, part) in given.split([ELLIPSIS, '.']).enumerate() {
+            // Of several dots in a row the first one counts.
+            if n == 0 || !part.is_empty() {
+                parts.push(part);
+            }
+        }
+        let are_ids = |part: &&str| part.is_empty() || part.parse::<JobId>().is_ok();
+        let is_cut = parts.len() > 1;
+        let is_bare_end = given.len() == GENERATED_ID_BYTES - NUMBER_DIGITS;
+        (parts.iter().all(are_ids) && (is_cut || is_bare_end)).then_some(Shown { parts })
+    }
+
+    fn end(&self) -> &'a str {
+        self.parts.last().copied().unwrap_or_default()
+    }
+
+    /// Whether it is exactly what [`short_id`] leaves of an id.
+    fn is_end_of_id(&self) -> bool {
+        let before = &self.parts[..self.parts.len().saturating_sub(1)];
+        before.concat().is_empty() && self.end().len() == GENERATED_ID_BYTES - NUMBER_DIGITS
+    }
+
+    fn matches(&self, id: &str) -> bool {
+        let Some((end, before)) = self.parts.split_last() else {
+            return false;
+        };
+        let Some((begin, middle)) = before.split_first() else {
+            return short_id(id) == Some(end);
+        };
+        let Some(mut rest) = id.strip_prefix(begin) else {
+            return false;
+        };
+        for part in middle {
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "1234567890123456789018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
+    const END: &str = "018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
+
+    #[test]
+    fn only_an_id_of_the_services_form_is_shortened() {
+        assert_eq!(short_id(ID), Some(END));
+        assert_eq!(short_id("import-1"), None);
+        assert_eq!(short_id(&ID[1..]), None);
+    }
+
+    #[test]
+    fn whatever_a_table_shows_matches_its_id() {
+        for given in [
+            END.to_owned(),
+            format!("\u{2026}{END}"),
+            format!("...{END}"),
+            "\u{2026}018f\u{2026}89ab".to_owned(),
+            "12345\u{2026}789ab".to_owned(),
+            "12345..789ab".to_owned(),
+        ] {
+            let shown = Shown::parse(&given).unwrap();
+            assert!(shown.matches(ID), "{given}: {shown:?}");
+            assert!(!shown.matches("import-1"), "{given}");
+            assert!(!shown.matches(&format!("{ID}x")), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_whole_id_and_what_cannot_be_an_id_are_not_searched_for() {
+        for given in [
+            "import-1",
+            ID,
+            "",
+            "no such id",
+            "\u{2026}no such id",
+            "a/b",
+        ] {
+            assert_eq!(Shown::parse(given), None, "{given}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The write of a run that ends without an outcome.
+//!
+//! Owns: what it is checked against, and its events. Must not know: why the run ended.
+//! Promise: a job ends as an open would have settled it: one that was asked to stop is
+//! cancelled, never requeued.
+
+use std::sync::Arc;
+
+use super::{Committer, Round, no_longer_held};
+use crate::engine::Engine;
+use crate::engine::answers::Answer;
+use crate::engine::graph_state::{Change, GraphCore, RunCell};
+use crate::error::Result;
+use crate::id::JobId;
+use crate::job::State;
+use crate::outcome::Outcome;
+use crate::storage::event::{Event, RecoveredAs, pack_sequences};
+
+impl Committer {
+    pub(super) fn give_up(
+        &mut self,
+        engine: &Engine,
+        round: &mut Round,
+        graph: &Arc<GraphCore>,
+        (sequence, id, run): (u64, &JobId, &RunCell),
+        requeue: bool,
+    ) -> Result<Answer> {
+        if round.state(graph, sequence)? == State::Complete {
+            return Ok(Answer::AlreadyComplete);
+        }
+        if !round.holds(graph, sequence, run) {
+            return Err(no_longer_held());
+        }
+        let key = (graph.number, sequence);
+        let is_cancelling =
+            round.cancelling.contains(&key) || graph.state.read().cancelling.contains(&sequence);
+        let answer = match (is_cancelling, requeue) {
+            (true, _) => {
+                self.complete(round, graph, sequence, &Outcome::cancelled());
+                Answer::Done
+            }
+            (false, false) => {
+                self.complete(round, graph, sequence, &Outcome::interrupted());
+                Answer::Done
+            }
+            (false, true) => {
+                self.frame.push(&Event::Recovered {
+                    graph: graph.number,
+                    boot: engine.opening.boot,
+                    time_ms: round.now_ms,
+                    age_shift_ms: round.clock.shift(round.now_ms),
+                    action: RecoveredAs::Requeued,
+                    sequences: &pack_sequences(&[sequence]),
+                });
+                round.states.insert(key, State::Pending);
+                round.requeued.insert(key);
+                round.change(graph, Change::Requeued { sequence });
+                Answer::Requeued
+            }
+        };
+        round.note_id(id);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,98 @@
+//! The committer, held.
+//!
+//! Owns: the only way to the committer. Must not know: commits.
+//! Promise: a write that was queued while the committer was held is not left behind,
+//! however the holder lets go: by an early return or by a panic, too.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::engine::Engine;
+use crate::engine::commit::Committer;
+use crate::sync::{Mutex, MutexGuard};
+
+/// The committer of an open store.
+pub(crate) struct Home(Mutex<Committer>);
+
+impl Home {
+    pub(crate) fn new(committer: Committer) -> Home {
+        Home(Mutex::new(committer))
+    }
+}
+
+/// Held by a thread that commits, or that needs commits to stand still.
+pub(crate) struct Held<'e> {
+    // Released first: fields are dropped in their order.
+    committer: MutexGuard<'e, Committer>,
+    _wake: Wake<'e>,
+}
+
+struct Wake<'e>(&'e Engine);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        // A caller that queued a write meanwhile found the committer held, and waits.
+        if !self.0.queue.is_empty() {
+            self.0.queue.wake_committer();
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Committer;
+
+    fn deref(&self) -> &Committer {
+        &self.committer
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Committer {
+        &mut self.committer
+    }
+}
+
+impl Engine {
+    pub(crate) fn hold_committer(&self) -> Held<'_> {
+        Held {
+            committer: self.committer.0.lock(),
+            _wake: Wake(self),
+        }
+    }
+
+    pub(crate) fn try_hold_committer(&self) -> Option<Held<'_>> {
+        Some(Held {
+            committer: self.committer.0.try_lock()?,
+            _wake: Wake(self),
+        })
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::request::{Body, Request};
+    use crate::store::JobStore;
+
+    /// Nobody calls the committer's thread but the guard itself.
+    #[test]
+    fn a_write_that_came_while_the_committer_was_held_is_answered() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let (done, answered) = mpsc::channel();
+        let held = graph.engine().hold_committer();
+        let writer = graph.clone();
+        std::thread::spawn(move || {
+            let request = Request::new("c", "/", Body::empty()).unwrap();
+            done.send(writer.submit(request).is_ok())
+        });
+        while graph.engine().queue.is_empty() {
+            std::thread::yield_now();
+        }
+        // The writer finds the committer held.
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+        assert_eq!(answered.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
+}

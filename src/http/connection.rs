@@ -1,0 +1,289 @@
+//! One connection of a server.
+//!
+//! Owns: how long a client may keep it without taking or asking for anything, and the
+//! failure document for what is not even a request. Which requests there are is up to the
+//! router.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
+
+use crate::error::Failure;
+use crate::http::around::{REQUEST_ID, request_id};
+use crate::http::seats::{BusyBody, Seat};
+
+/// Bytes that wait for a client at most, beside those that the system holds; and bytes of
+/// a request's head.
+const BUFFER_BYTES: usize = 64 << 10;
+/// How long a connection that is to leave may take to end what it has begun.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+/// What a client may still send after it was refused, so that it sees the answer.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+/// How long it may take for that.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Serves a client until it leaves, until `ending`, or until another one needs its place.
+pub(super) async fn serve<I>(
+    io: I,
+    app: Router,
+    (head, stall): (Duration, Duration),
+    seat: Seat,
+    mut ending: watch::Receiver<()>,
+) -> Result<(), hyper::Error>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(app);
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        let busy = seat.busy();
+        let id = request_id(request.headers());
+        let answered = hyper::service::Service::call(&service, request);
+        async move {
+            let mut response: Response<Body> = answered.await?;
+            let headers: &mut HeaderMap = response.headers_mut();
+            headers.entry(REQUEST_ID).or_insert(id);
+            let with_busy = |body| BusyBody { body, _busy: busy };
+            Ok::<_, Infallible>(response.map(with_busy))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(BUFFER_BYTES)
+        // A client may end its side once it has asked.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Patient::new(io, stall)), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        done = connection.as_mut() => return done,
+        _ = ending.changed() => {
+            connection.as_mut().graceful_shutdown();
+            return connection.await;
+        }
+        () = seat.asked_to_leave() => connection.as_mut().graceful_shutdown(),
+    }
+    loop {
+        tokio::select! {
+            done = connection.as_mut() => return done,
+            // Without a request it has nothing to end.
+            () = sleep(LEAVE_TIME) => if !seat.is_busy() { return Ok(()); },
+        }
+    }
+}
+
+/// A connection whose other end must take something now and then, and which says why it
+/// ends if hyper refuses what came.
+struct Patient<I> {
+    io: I,
+    stall: Duration,
+    /// Since nothing could be written.
+    waits: Option<Pin<Box<Sleep>>>,
+    refusal: Option<Refusal>,
+}
+
+/// What is written in place of a refusal of hyper's, and how much of it is.
+struct Refusal {
+    text: Vec<u8>,
+    written: usize,
+    discarded: usize,
+    discarding: Option<Pin<Box<Sleep>>>,
+}
+
+impl<I: AsyncWrite + Unpin> Patient<I> {
+    fn new(io: I, stall: Duration) -> Patient<I> {
+        Patient {
+            io,
+            stall,
+            waits: None,
+            refusal: None,
+        }
+    }
+
+    fn watched<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(done) = write(Pin::new(&mut self.io), context) {
+            self.waits = None;
+            return Poll::Ready(done);
+        }
+        let stall = self.stall;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(stall)));
+        waits.as_mut().poll(context).map(|()| {
+            tracing::warn!("a client was cut off: it stalled");
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    /// Writes the document of a refusal in place of its bare head; `None` for anything else.
+    fn explained(
+        &mut self,
+        context: &mut Context<'_>,
+        given: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        let mut refusal = match self.refusal.take() {
+            Some(refusal) => refusal,
+            None => Refusal::of(given)?,
+        };
+        while refusal.written < refusal.text.len() {
+            let rest = &refusal.text[refusal.written..];
+            match self.watched(context, |io, context| io.poll_write(context, rest)) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(0))),
+                Poll::Ready(Ok(written)) => refusal.written += written,
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => {
+                    self.refusal = Some(refusal);
+                    return Some(Poll::Pending);
+                }
+            }
+        }
+        self.refusal = Some(refusal);
+        Some(Poll::Ready(Ok(given.len())))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Patient<I> {
+    /// Reads what a refused client still sends, within bounds: a socket closed with bytes
+    /// unread is reset, and its other end may lose the answer.
+    fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(refusal) = &mut self.refusal else {
+            return Poll::Ready(());
+        };
+        let timer = refusal
+            .discarding
+            .get_or_insert_with(|| Box::pin(sleep(DISCARD_TIME)));
+        let mut bytes = [0; 8 << 10];
+        while refusal.discarded < DISCARDED_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    refusal.discarded += buffer.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return timer.as_mut().poll(context),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Refusal {
+    /// The answer to what hyper takes for no request: such answers have no body, and do not
+    /// come from the router, whose answers all have a request id.
+    fn of(head: &[u8]) -> Option<Refusal> {
+        let text = std::str::from_utf8(head).ok()?;
+        let lines = text.strip_prefix("HTTP/1.")?.strip_suffix("\r\n\r\n")?;
+        let (status, message) = match lines.get(2..5)? {
+            "400" => (
+                400,
+                "the request is not valid HTTP/1.1; correct it".to_owned(),
+            ),
+            "414" => (
+                414,
+                "the path and query have more than 65534 bytes; shorten them".to_owned(),
+            ),
+            "431" => (
+                431,
+                format!(
+                    "the head of the request has more than {BUFFER_BYTES} bytes or 100 \
+                     fields; send fewer or shorter ones"
+                ),
+            ),
+            _ => return None,
+        };
+        let mut kept: Vec<&str> = text.trim_end().split("\r\n").collect();
+        let is_bare = kept
+            .iter()
+            .any(|line| line.eq_ignore_ascii_case("content-length: 0"));
+        let has_id = kept
+            .iter()
+            .any(|line| line.to_ascii_lowercase().starts_with(REQUEST_ID.as_str()));
+        if !is_bare || has_id {
+            return None;
+        }
+        kept.retain(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+        let document = Failure::new(status, "GES.8000", message).to_json();
+        let id = request_id(&HeaderMap::new());
+        let text = format!(
+            "{}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n{REQUEST_ID}: {}\r\n\
+             content-length: {}\r\n\r\n{document}",
+            kept.join("\r\n"),
+            id.to_str().unwrap_or_default(),
+            document.len(),
+        );
+        Some(Refusal {
+            text: text.into_bytes(),
+            written: 0,
+            discarded: 0,
+            discarding: None,
+        })
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(explained) = self.explained(context, bytes) {
+            return explained;
+        }
+        self.watched(context, |io, context| io.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            if let Some(explained) = self.explained(context, only) {
+                return explained;
+            }
+        }
+        self.watched(context, |io, context| {
+            io.poll_write_vectored(context, slices)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watched(context, |io, context| io.poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = self.watched(context, |io, context| io.poll_shutdown(context));
+        match done {
+            Poll::Ready(Ok(())) => self.discard(context).map(Ok),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The places for connections of a server.
+//!
+//! Owns: [`Seats`]: how many connections there are, which of them has waited longest for a
+//! request, and which one leaves for a newcomer.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+/// How often another connection is asked to leave while a newcomer waits.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// All places of a server.
+pub(super) struct Seats {
+    free: Arc<Semaphore>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    next: u64,
+    by_number: HashMap<u64, Arc<State>>,
+}
+
+struct State {
+    /// Since when the connection has had no request in progress; `None` while it has one,
+    /// and once it was asked to leave.
+    idle_since: Mutex<Option<Instant>>,
+    leave: Notify,
+}
+
+/// A connection's place, free again when it is dropped.
+pub(super) struct Seat {
+    number: u64,
+    state: Arc<State>,
+    taken: Arc<Mutex<Taken>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Seats {
+    pub(super) fn new(count: usize) -> Seats {
+        Seats {
+            free: Arc::new(Semaphore::new(count)),
+            taken: Arc::default(),
+        }
+    }
+
+    /// A place for a newcomer. If none is free, connections without a request in progress
+    /// leave, the one that has waited longest first: connections that ask for nothing keep
+    /// nobody out.
+    pub(super) async fn take(&self) -> Seat {
+        let permit = loop {
+            if let Ok(permit) = self.free.clone().try_acquire_owned() {
+                break permit;
+            }
+            self.ask_one_to_leave();
+            tokio::select! {
+                permit = self.free.clone().acquire_owned() => match permit {
+                    Ok(permit) => break permit,
+                    // Nobody closes it.
+                    Err(_) => std::future::pending().await,
+                },
+                () = sleep(ASK_AGAIN) => {}
+            }
+        };
+        let state = Arc::new(State {
+            idle_since: Mutex::new(Some(Instant::now())),
+            leave: Notify::new(),
+        });
+        let mut taken = self.taken.lock();
+        let number = taken.next;
+        taken.next += 1;
+        taken.by_number.insert(number, state.clone());
+        Seat {
+            number,
+            state,
+            taken: self.taken.clone(),
+            _permit: permit,
+        }
+    }
+
+    fn ask_one_to_leave(&self) {
+        let taken = self.taken.lock();
+        let idle = taken.by_number.values().filter_map(|state| {
+            let since = *state.idle_since.lock();
+            since.map(|since| (since, state))
+        });
+        if let Some((_, state)) = idle.min_by_key(|&(since, _)| since) {
+            *state.idle_since.lock() = None;
+            state.leave.notify_one();
+            tracing::debug!("an idle connection is closed: another client waits for its place");
+        }
+    }
+}
+
+impl Seat {
+    /// Over when the connection is to leave.
+    pub(super) async fn asked_to_leave(&self) {
+        self.state.leave.notified().await;
+    }
+
+    /// To be kept while a request is in progress, up to the end of its answer.
+    pub(super) fn busy(&self) -> Busy {
+        *self.state.idle_since.lock() = None;
+        Busy(self.state.clone())
+    }
+
+    /// Whether a request is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.state) > 2
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.taken.lock().by_number.remove(&self.number);
+    }
+}
+
+/// A request in progress.
+pub(super) struct Busy(Arc<State>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        *self.0.idle_since.lock() = Some(Instant::now());
+    }
+}
+
+/// A body during which its connection is busy.
+pub(super) struct BusyBody<B> {
+    pub(super) body: B,
+    pub(super) _busy: Busy,
+}
+
+impl<B: Body + Unpin> Body for BusyBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
