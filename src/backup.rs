@@ -139,7 +139,8 @@ impl JobStore {
     ) -> Result<BackedUp> {
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
-        engine.check_writable()?;
+        engine.check_open()?;
+        engine.check_sound()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
                 what: "a store in memory has no files to back up; export its graphs",
@@ -230,7 +231,9 @@ impl<P: FnMut(BackedUp)> Backup<'_, P> {
         let mut to_copy = Vec::new();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            if self.links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
+            // Beside a reader, another file may have the pack's name by now.
+            let links = self.links && !self.engine.read_only;
+            if links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
                 self.made.push(to);
                 self.done.bytes += pack.bytes;
                 self.done.linked_bytes += pack.bytes;

@@ -383,6 +383,19 @@ pub enum Error {
         /// The process that opened the store.
         opener: u32,
     },
+    /// The store was opened with [`Options::read_only`](crate::Options::read_only): nothing
+    /// in it can be changed, and nothing in it changes.
+    #[error("the store is open read-only; open it without `read_only` to change it")]
+    OpenedReadOnly,
+    /// The process or the system has too many files open. The store itself is sound.
+    #[error("cannot {operation} {}: too many files are open; raise the limit (`ulimit -n`, or \
+        LimitNOFILE of a systemd unit), or close some, and try again", path.display())]
+    TooManyOpenFiles {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
     /// A file does not hold what was written to it.
     #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
     Damaged {
@@ -476,6 +489,9 @@ impl Error {
         let path = path.as_ref().to_path_buf();
         if error.get_ref().is_some_and(|why| why.is::<Revoked>()) {
             return Error::PageExpired;
+        }
+        if is_out_of_descriptors(error) {
+            return Error::TooManyOpenFiles { operation, path };
         }
         match error.kind() {
             io::ErrorKind::PermissionDenied => Error::PermissionDenied { operation, path },
@@ -582,6 +598,8 @@ impl Error {
             Error::Busy { .. }
             | Error::Closed
             | Error::ReadOnly { .. }
+            | Error::OpenedReadOnly
+            | Error::TooManyOpenFiles { .. }
             | Error::CommitUnknown { .. }
             | Error::DiskFull { .. }
             | Error::IndexStuck { .. }
@@ -612,6 +630,15 @@ impl Error {
             retry: matches!(self, Error::Busy { .. }),
         }
     }
+}
+
+/// Whether no more files can be opened: no fault of the file that was to be.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let of_process_or_system = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|errno| of_process_or_system.contains(&errno))
 }
 
 /// The contract's failure: what a client is told.

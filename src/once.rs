@@ -146,13 +146,14 @@ mod tests {
         };
         let first = graph.submit_once("first", request(1)).unwrap();
         let engine = graph.engine();
-        let [lsn] = engine.ids.recent(graph.core.key_hash("first"))[..] else {
+        let [given] = engine.ids.recent(graph.core.key_hash("first"))[..] else {
             panic!("one event has the key");
         };
         // As if the hashes were the same: of keys, and of an id and a key.
-        engine.ids.add(graph.core.key_hash("second"), lsn);
-        engine.ids.add(graph.core.key_hash("third"), 0);
-        engine.ids.add(graph.core.id_hash("fourth"), lsn);
+        let id = graph.core.owner(0);
+        engine.ids.add(graph.core.key_hash("second"), given);
+        engine.ids.add(graph.core.key_hash("third"), id);
+        engine.ids.add(graph.core.id_hash("fourth"), given);
         for (n, key) in ["second", "third"].into_iter().enumerate() {
             let made = graph.submit_once(key, request(n as u64)).unwrap();
             assert!(matches!(made, Submitted::Created(_)));

@@ -115,6 +115,7 @@ pub struct Options {
     /// asked once the store is open.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) tolerant: bool,
+    pub(crate) read_only: bool,
     pub(crate) on_replay: Option<OnReplay>,
 }
 
@@ -149,6 +150,7 @@ impl Default for Options {
             clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             tolerant: false,
+            read_only: false,
             on_replay: None,
             index: IndexEngine::default(),
             named_secrets: Named::default(),
@@ -382,6 +384,55 @@ impl Options {
         self
     }
 
+    /// Whether the store is only read; no by default. A read-only open writes nothing at all,
+    /// so it works on a read-only file system, in a directory without write permission and
+    /// on a full disk. Lists, searches, counts, exports, [`JobStore::changes`],
+    /// [`JobStore::stats`], [`JobStore::scrub`] and [`JobStore::backup`] work as usual; every
+    /// call that would change something is [`Error::OpenedReadOnly`], and so is a wait for a
+    /// job that is not complete.
+    ///
+    /// It shows the store as its last process left it. No recovery is performed: a job that
+    /// was running is shown as running. The open is not counted by [`JobStore::boot`],
+    /// records no secret keys, and repairs nothing ([`Options::create`] and
+    /// [`Options::tolerant`] have no effect). After a crash the log ends where the next
+    /// ordinary open would end it. Unlike that one it cannot make durable what it reads
+    /// there: a power cut can still take back writes that were never acknowledged, and
+    /// after a process was killed those of its last commit, if nobody has opened the store
+    /// since.
+    ///
+    /// It takes no lock: any number of readers can be open, and an engine can open the store
+    /// beside them. They do not see what that engine does. It may also replace files that a
+    /// reader has not open at that moment (at most 40 are kept open); reading such a file is
+    /// [`Error::PageExpired`]: open the store again. While an engine has the store open, a
+    /// read-only open is [`Error::StoreInUse`]: ask the engine, which knows what is durable.
+    ///
+    /// # Cost
+    /// The index is rebuilt in memory from the log's events, because no index engine opens
+    /// its files without writing to them: for 1 million completed jobs about a second of one
+    /// core and 60 MiB of memory in all.
+    /// The jobs themselves are not read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Error, JobStore, List};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # let store = JobStore::open(dir)?;
+    /// # store.create_graph("10001", "movie")?;
+    /// # store.close()?;
+    /// let store = JobStore::options().read_only(true).open(dir)?;
+    /// let movie = store.graph("10001", "movie")?;
+    /// assert_eq!(movie.list(List::new())?.total(), Some(0));
+    /// let refused = store.drop_graph("10001", "movie");
+    /// assert!(matches!(refused, Err(Error::OpenedReadOnly)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Options {
+        self.read_only = read_only;
+        self
+    }
+
     /// What to call now and then while an open reads the log again: after a crash,
     /// or when the index is made anew, which for millions of jobs takes seconds. Called
     /// by the thread that opens, about every 65536 events, and at the end; never when
@@ -421,6 +472,11 @@ impl Options {
     /// threads.
     pub fn in_memory(self) -> Result<JobStore> {
         self.check()?;
+        if self.read_only {
+            return Err(Error::InvalidUse {
+                what: "a new store in memory holds nothing to read; leave `read_only` out",
+            });
+        }
         JobStore::open_with(self, None)
     }
 
@@ -512,6 +568,7 @@ impl fmt::Debug for Options {
             .field("page_lifetime", &self.page_lifetime)
             .field("create", &self.create)
             .field("tolerant", &self.tolerant)
+            .field("read_only", &self.read_only)
             .field("index", &self.index)
             .field("secret_keys", &self.named_secrets.keys)
             .field("secrets", &self.named_secrets.policy)

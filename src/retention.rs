@@ -136,9 +136,9 @@ impl Retention {
         self
     }
 
-    /// Keeps complete jobs as long as the graph's requests, as they are stored
+    /// Keeps complete jobs as long as the graph's requests and outcomes, as they are stored
     /// (compressed, once they are packed), take no more bytes than this; the ones submitted
-    /// first go first.
+    /// first go first. Outcomes count once they are packed.
     #[must_use]
     pub fn keep_bytes(mut self, bytes: u64) -> Retention {
         self.bytes = Some(bytes);
@@ -322,7 +322,8 @@ impl Graph {
     ///
     /// Purging goes on in the background, within some seconds, in commits of at most
     /// 1024 jobs. A purged job is in no list, count or search from that commit on;
-    /// its room comes back when at least half of the file it lies in is purged.
+    /// its room comes back when at least half of the file it lies in is purged, outcomes
+    /// and dropped graphs included: packs take at most twice what they would have to.
     ///
     /// Once this has returned, no job is purged by an earlier policy; it waits for the commit
     /// that is under way, and for its archive.
@@ -343,6 +344,7 @@ impl Graph {
     /// ```
     pub fn set_retention(&self, policy: Option<Retention>) -> Result<()> {
         self.check()?;
+        self.engine().check_not_read_only()?;
         #[cfg(feature = "archive")]
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
             if self.engine().is_within(folder) {

@@ -82,8 +82,8 @@ impl JobStore {
     /// # Errors
     /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
     /// [`Error::OlderFormat`], [`Error::UnknownFeatures`],
-    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::Io`],
-    /// [`Error::Damaged`] when the log does not hold what was written to it, and
+    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::TooManyOpenFiles`],
+    /// [`Error::Io`], [`Error::Damaged`] when the log does not hold what was written to it, and
     /// [`Error::IndexUnavailable`] when the index could not even be made anew. With
     /// options also [`Error::InvalidOption`] and [`Error::StoreMissing`].
     ///
@@ -130,6 +130,9 @@ impl JobStore {
     /// index holds is not looked at: an open makes it anew where it is not right. (An
     /// open, and a repair, ask it one thing: whether it has seen more than the log
     /// of a store that was not closed still has, whose end is lost then.)
+    ///
+    /// It takes no lock, so an engine can open the store meanwhile; then it ends with
+    /// [`Error::StoreInUse`].
     ///
     /// # Cost
     /// Everything is read once; memory for the states and directories, and for a
@@ -380,8 +383,8 @@ impl JobStore {
 
     /// Drops a graph and all its jobs, whatever their state. Handles of it say
     /// [`Error::GraphDropped`]; pages that were made before can still be written as JSON.
-    /// Disk space comes back as packs are merged, once no handle or page of the graph is
-    /// left.
+    /// Disk space comes back as packs are merged and rewritten, that of outcomes too, once no
+    /// handle or page of the graph is left; then nothing of its jobs is stored any more.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

@@ -29,13 +29,15 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] when a
+    /// waits: [`Error::GraphDropped`], [`Error::Closed`], [`Error::OpenedReadOnly`] in a
+    /// store where nothing changes, and [`Error::ReadOnly`] when a
     /// failed write means that no job ends any more before the store is reopened.
     ///
     /// [`Error::UnknownJob`]: crate::Error::UnknownJob
     /// [`Error::JobPurged`]: crate::Error::JobPurged
     /// [`Error::GraphDropped`]: crate::Error::GraphDropped
     /// [`Error::Closed`]: crate::Error::Closed
+    /// [`Error::OpenedReadOnly`]: crate::Error::OpenedReadOnly
     /// [`Error::ReadOnly`]: crate::Error::ReadOnly
     ///
     /// # Examples
@@ -169,7 +171,11 @@ impl Waiting {
         }
         match self.graph.core.state.read().status.get(self.sequence) {
             Some(State::Complete) | None => {}
-            Some(_) => return engine.check_sound().err().map(Err),
+            // Nothing takes it there where no more is written.
+            Some(_) => {
+                let checked = engine.check_not_read_only();
+                return checked.and_then(|()| engine.check_sound()).err().map(Err);
+            }
         }
         let job = engine.job(&self.graph.core, self.sequence);
         let purged = || self.graph.not_there(&self.id);

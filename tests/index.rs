@@ -256,3 +256,24 @@ fn the_index_and_its_files_are_the_owners_alone() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn an_index_that_has_outgrown_the_log_is_rebuilt() {
+    for (engine, folder, _) in engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let (store, _) = open(&path, engine);
+        work(&store.create_graph("p", "g").unwrap(), 0);
+        let before = dump(&store);
+        // As a kill leaves it: without a seal.
+        let copy = dir.path().join("copy");
+        copy_folder(&path, &copy);
+        fs::remove_file(copy.join("CLOSED")).ok();
+        let garbage = copy.join(folder).join("garbage");
+        let file = fs::File::create(&garbage).unwrap();
+        file.set_len(200 << 20).unwrap();
+        let (store, _) = open(&copy, engine);
+        assert_eq!(dump(&store), before);
+        assert!(!garbage.exists(), "{engine:?}");
+    }
+}

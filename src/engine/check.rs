@@ -28,6 +28,7 @@ use crate::options::Options;
 use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
 use crate::storage::disk::Disk;
 use crate::storage::names;
+use crate::storage::pack::Pack;
 use crate::storage::segment::Segment;
 
 /// Looks a store over that is not open.
@@ -233,6 +234,16 @@ impl Engine {
                 }
             }
         }
+        if report.is_sound() {
+            // Each place is sound by itself; whether they make a whole, a replay says.
+            let end_of = |segment: &Arc<Segment>| {
+                let is_active = Arc::ptr_eq(segment, &active);
+                segment.end().or(is_active.then_some(end))
+            };
+            if let Some(error) = scrub_whole(self, &packs, &segments, end_of, &mut pace)? {
+                report.damage.push(Damage::of(&error, 0, 0)?);
+            }
+        }
         let graphs: Vec<_> = self.graphs.read().by_number.values().cloned().collect();
         for graph in graphs {
             let (tail, there, set_aside) = {
@@ -299,6 +310,56 @@ impl Engine {
     }
 }
 
+/// Replays the log of an open store, as an open without an index would; gives the damage
+/// found.
+fn scrub_whole(
+    engine: &Engine,
+    packs: &[Arc<Pack>],
+    segments: &[Arc<Segment>],
+    end_of: impl Fn(&Arc<Segment>) -> Option<u64>,
+    pace: &mut Pace<'_>,
+) -> Result<Option<Error>> {
+    let found = |problem| match problem {
+        Problem::Truth(error @ Error::Damaged { .. }) => Ok(Some(error)),
+        Problem::Truth(error) => Err(error),
+        Problem::Index(Fault(what)) => {
+            let path = engine.disk.path("");
+            Ok(Some(Error::damaged(path, 0, what)))
+        }
+    };
+    let index: Arc<dyn Index> = Arc::new(NoIndex);
+    let mut replay = match load_index(index, engine.store) {
+        Ok(replay) => replay,
+        Err(problem) => return found(problem),
+    };
+    let mut last = engine.disk.path(names::STORE);
+    for pack in packs {
+        if let Err(problem) = replay.pack(pack) {
+            return found(problem);
+        }
+        last.clone_from(&pack.path);
+        pace.read(SCRUB_STEP_BYTES)?;
+    }
+    for segment in segments {
+        let Some(end) = end_of(segment) else { break };
+        let mut bytes = vec![0; end as usize];
+        segment
+            .file
+            .read_exact_at(&mut bytes, 0)
+            .map_err(|e| Error::io("read", &segment.path, &e))?;
+        let scanned = segment.scan_events(&bytes, Some(end), |lsn, event, end| {
+            replay.segment_event(lsn, &event, segment, end)
+        });
+        match scanned {
+            Ok(scanned) => replay.next_lsn = scanned.next_lsn,
+            Err(problem) => return found(problem),
+        }
+        last.clone_from(&segment.path);
+        pace.read(SCRUB_STEP_BYTES)?;
+    }
+    replay.check_whole(&last).map_or_else(found, |()| Ok(None))
+}
+
 /// Reads all frames of a segment up to `end`; gives the damage found.
 fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Option<Error>> {
     let mut bytes = vec![0; end as usize];
@@ -316,19 +377,20 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 
 /// Looks over the store in a folder, and tells how far it has come.
 pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::Only)?;
-    let of = log_bytes(&*disk)?;
-    let mut done = Verified { bytes: 0, of };
-    progress(done);
-    let (_, report) = look(&*disk, &mut |bytes| {
-        // What is damaged may be read twice.
-        done.bytes = (done.bytes + bytes).min(of);
+    folder::read_at_rest(path, |disk| {
+        let of = log_bytes(&disk)?;
+        let mut done = Verified { bytes: 0, of };
         progress(done);
-        Ok(())
-    })?;
-    done.bytes = of;
-    progress(done);
-    Ok(report)
+        let (_, report) = look(&disk, &mut |bytes| {
+            // What is damaged may be read twice.
+            done.bytes = (done.bytes + bytes).min(of);
+            progress(done);
+            Ok(())
+        })?;
+        done.bytes = of;
+        progress(done);
+        Ok(report)
+    })
 }
 
 /// Bytes of the log's files.
@@ -346,6 +408,6 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 
 /// Repairs the store in a folder.
 pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
-    let (disk, _lock) = folder::folder_at_rest(path, Look::AndChange)?;
-    repair(&*disk, &|wanted| folder::index_at_rest(&disk, wanted))
+    let (disk, folder, _lock) = folder::folder_at_rest(path)?;
+    repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
 }

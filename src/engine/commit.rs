@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::host_clock::Reading;
 use crate::id::JobId;
 use crate::index::rows::Finished;
+use crate::index::runs::Pair;
 use crate::job::State;
 use crate::options::Durability;
 use crate::outcome::{Outcome, OutcomeKind};
@@ -87,7 +88,7 @@ struct Round {
     changes: Vec<(Arc<GraphCore>, Change)>,
     created: Vec<Arc<GraphCore>>,
     dropped: Vec<Arc<GraphCore>>,
-    foreign: Vec<(u64, u64)>,
+    foreign: Vec<Pair>,
     /// Jobs added to each graph in this round.
     added: HashMap<u32, u64>,
     /// States that differ from the published ones.
@@ -313,8 +314,8 @@ impl Committer {
                 .drain(..)
                 .for_each(|graph| graphs.insert(graph));
         }
-        for &(hash, sequence) in &round.foreign {
-            engine.ids.add(hash, sequence);
+        for &(hash, owner) in &round.foreign {
+            engine.ids.add(hash, owner);
         }
         // Before anything of it can be read.
         let visible_lsn = self.log.next_lsn() - 1;
@@ -336,6 +337,10 @@ impl Committer {
                 state.take_waiters(change, &mut self.called);
             }
         }
+        let is_gone =
+            |change: &Change| matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
+        let gone = round.changes.iter().filter(|(_, c)| is_gone(c)).count() + round.dropped.len();
+        engine.gone_changes.fetch_add(gone as u64, Ordering::AcqRel);
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
         // Once they can read it.
@@ -585,7 +590,9 @@ impl Committer {
         }
         let sequence = round.next_sequence(graph);
         self.record(round, graph, sequence, id, submission);
-        round.foreign.push((graph.id_hash(id.as_str()), sequence));
+        round
+            .foreign
+            .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
         round.brought.insert(key, submission.kept.request.clone());
         round.note_id(id);
         Ok(Answer::Created(id.clone()))

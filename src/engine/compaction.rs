@@ -1,39 +1,30 @@
-//! Packs written anew: several as one, or without what was purged.
+//! Packs rewritten: several as one, or without what was purged.
 //!
-//! Owns: what of a pack's events and blocks is kept, and which packs are worth it. Must
-//! not know: why jobs were purged.
-//! Promise: what is left out is only what tells of jobs that were purged, durably; the
-//! log's numbers stay what they were; a file goes once what replaces it is durable.
-//!
-//! A purged job leaves nothing but a place without a block, which neighbouring ones
-//! share, and an `Erased` for its events, which others share too; one that tells of many
-//! jobs stays as it is as long as any of them is there. An index that ends
-//! within a stretch that was rewritten would not know what it lacks, so only what the
-//! index has is rewritten so; should it come back older, it is made anew.
+//! Owns: which packs are worth it, and how one replaces others; what is kept of them is
+//! decided in `kept`. Must not know: why jobs were purged.
+//! Promise: a file goes once what replaces it is durable.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::garbage;
+use crate::engine::kept::Kept;
 use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
-use crate::storage::block::Block;
 use crate::storage::clock_mark::ClockMark;
 use crate::storage::disk::is_full;
-use crate::storage::event::{Event, unpack_sequences};
-use crate::storage::pack::{Pack, Part};
-use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
-use crate::storage::purged::{self, PurgedJob};
+use crate::storage::event::Event;
+use crate::storage::pack::Pack;
+use crate::storage::pack_writer::PackWriter;
 use crate::storage::revocable::Revocable;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
-/// A pack that was replaced, which pages may still read.
+/// A pack that was replaced, which pages may still read. Its file is closed with the last of
+/// them.
 pub(crate) struct Retired {
-    file: Arc<Revocable>,
+    file: Weak<Revocable>,
     since: Instant,
 }
 
@@ -42,12 +33,14 @@ impl Engine {
     pub(crate) fn expire_retired(&self, now: Instant) {
         let lifetime = self.options.page_lifetime;
         self.retired.lock().retain(|retired| {
-            let is_read = Arc::strong_count(&retired.file) > 1;
-            if is_read && now.saturating_duration_since(retired.since) >= lifetime {
-                retired.file.revoke();
+            let Some(file) = retired.file.upgrade() else {
+                return false;
+            };
+            if now.saturating_duration_since(retired.since) >= lifetime {
+                file.revoke();
                 return false;
             }
-            is_read
+            true
         });
     }
 }
@@ -56,77 +49,28 @@ impl Engine {
     /// For how long the eldest page has kept a file that was replaced.
     pub(crate) fn oldest_pin(&self, now: Instant) -> Option<Duration> {
         let retired = self.retired.lock();
-        let pinned = retired.iter().filter(|r| Arc::strong_count(&r.file) > 1);
+        let pinned = retired.iter().filter(|r| r.file.strong_count() > 0);
         pinned.map(|r| now.saturating_duration_since(r.since)).max()
     }
 }
 
-/// A pack, beside some, of which at least half is of purged jobs or dropped graphs.
+/// A pack, beside some, that is mostly garbage.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.truth.read().packs.clone();
-    let has_gone: BTreeMap<u32, bool> = {
-        let graphs = engine.graphs.read();
-        let graphs = graphs.by_number.iter();
-        graphs
-            .map(|(&number, graph)| (number, graph.state.read().has_gone_in_blocks()))
-            .collect()
-    };
-    let is_worth = |pack: &Arc<Pack>| {
-        let (mut all, mut gone) = (0, 0);
-        for part in &pack.parts {
-            let bytes: u64 = part.blocks.iter().map(|b| u64::from(b.len)).sum();
-            all += bytes;
-            gone += match has_gone.get(&part.graph) {
-                None => bytes,
-                Some(false) => 0,
-                Some(true) => engine
-                    .graph(part.graph)
-                    .map_or(bytes, |graph| gone_bytes(&graph, part)),
-            };
-        }
-        gone > 0 && 2 * gone >= all
-    };
-    packs
-        .into_iter()
-        .take_while(|pack| pack.last_lsn <= applied_lsn)
-        .filter(|pack| !is_among(beside, pack))
-        .find(is_worth)
-}
-
-/// Up to which LSN packs may be rewritten without what was purged: as far as the index
-/// is, or everything if the next open rebuilds the index anyway. `None` while the index
-/// is being written.
-fn erasable_lsn(engine: &Engine) -> Option<u64> {
-    match engine.index_is_sound() {
-        true => Some(engine.indexer.try_lock()?.applied_lsn),
-        false => Some(engine.durable_lsn.load(Ordering::Acquire)),
+    let there = packs.iter().take_while(|pack| pack.last_lsn <= applied_lsn);
+    // Only what became garbage since the last look can change the answer, and new packs.
+    let gone = engine.gone_changes.load(Ordering::Acquire);
+    let seen = (gone, there.clone().last().map_or(0, |pack| pack.last_lsn));
+    if beside.is_empty() && *engine.garbage_seen.lock() == Some(seen) {
+        return None;
     }
-}
-
-/// What a pack holds of purged jobs and dropped graphs, about.
-fn gone_bytes_in(engine: &Engine, pack: &Pack) -> u64 {
-    let parts = pack.parts.iter();
-    parts
-        .map(|part| match engine.graph(part.graph) {
-            Some(graph) => gone_bytes(&graph, part),
-            None => part.blocks.iter().map(|b| u64::from(b.len)).sum(),
-        })
-        .sum()
-}
-
-/// What blocks hold of purged jobs, about.
-fn gone_bytes(graph: &GraphCore, part: &Part) -> u64 {
-    let state = graph.state.read();
-    let blocks = part.blocks.iter().filter(|place| !place.is_empty());
-    blocks
-        .map(|place| {
-            let gone = state
-                .status
-                .gone_in(place.first_sequence..place.end_sequence());
-            u64::from(place.len) * gone / u64::from(place.jobs)
-        })
-        .sum()
+    let mut others = there.filter(|pack| !is_among(beside, pack));
+    let found = others.find(|pack| garbage::weigh(engine, pack).is_mostly_garbage());
+    if found.is_none() && beside.is_empty() {
+        *engine.garbage_seen.lock() = Some(seen);
+    }
+    found.cloned()
 }
 
 /// Makes one pack of neighbouring ones, without what was purged as far as the index
@@ -136,13 +80,21 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         return Ok(());
     };
     let _names = engine.files.lock();
-    let leave_out = last.last_lsn <= erasable_lsn(engine).unwrap_or_default();
+    let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
-        // What is left needs room only until it replaces the pack.
-        [pack] => bytes.saturating_sub(gone_bytes_in(engine, pack)) + engine.spare.missing_bytes(),
+        // What is left needs room only until it replaces the pack, and then gives more back:
+        // room for missing reserves, too.
+        [pack] => {
+            let garbage = garbage::weigh(engine, pack).garbage;
+            bytes.saturating_sub(garbage)
+        }
         _ => bytes + 2 * engine.options.segment_bytes,
     };
+    if packs.len() == 1 && !leave_out {
+        // The index is being written; nothing would come of it now.
+        return Ok(());
+    }
     let written = check_room(engine, needed, operation, &first.name)
         .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
     let rewritten = match written {
@@ -174,7 +126,7 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         .retired
         .lock()
         .extend(packs.iter().map(|pack| Retired {
-            file: pack.file.clone(),
+            file: Arc::downgrade(&pack.file),
             since,
         }));
     for pack in packs.iter().filter(|pack| pack.name != rewritten.name) {
@@ -184,6 +136,16 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
     Ok(())
+}
+
+/// Up to which LSN packs may be rewritten without what was purged: as far as the index
+/// is, or everything if the next open rebuilds the index anyway. `None` while the index
+/// is being written.
+fn erasable_lsn(engine: &Engine) -> Option<u64> {
+    match engine.index_is_sound() {
+        true => Some(engine.indexer.try_lock()?.applied_lsn),
+        false => Some(engine.durable_lsn.load(Ordering::Acquire)),
+    }
 }
 
 /// Where a pack is written.
@@ -211,382 +173,24 @@ pub(crate) fn pack_in_scratch(
     clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
-    let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
-    for (_, event) in events {
-        if let &Event::Submitted {
-            graph,
-            sequence,
-            time_ms,
-            fingerprint,
-            texts,
-        } = event
-        {
-            jobs.entry(graph).or_default().push(PackedJob {
-                sequence,
-                texts,
-                time_ms,
-                fingerprint,
-            });
-        }
-    }
-    let mut graphs = BTreeMap::new();
-    for (&number, jobs) in &jobs {
-        if let (Some(graph), [first, .., last] | [first @ last]) =
-            (engine.graph(number), jobs.as_slice())
-        {
-            let gone = &graph.state.read().status;
-            let gone = gone.gone(first.sequence..last.sequence + 1);
-            graphs.insert(number, (graph.clone(), gone));
-        }
-    }
+    let kept = Kept::decide_segment(engine, events);
     let writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
-    let mut kept = Events {
-        engine,
-        writer: &mut writer,
-        graphs: &graphs,
-        erased: 0,
-        leave_out: true,
-    };
-    let mut row: Option<(u64, u32, Range<u64>)> = None;
-    for (lsn, event) in events {
-        if let &Event::Submitted {
-            graph, sequence, ..
-        } = event
-        {
-            match &mut row {
-                Some((_, of, jobs)) if *of == graph && jobs.end == sequence => jobs.end += 1,
-                _ => {
-                    kept.end_row(row.take())?;
-                    row = Some((*lsn, graph, sequence..sequence + 1));
-                }
-            }
-        } else {
-            kept.end_row(row.take())?;
-            kept.event(*lsn, event)?;
-        }
-    }
-    kept.end_row(row)?;
-    kept.end()?;
-    for (number, jobs) in jobs {
-        let Some((graph, gone)) = graphs.get(&number) else {
-            continue;
-        };
-        let mut written = JobsWriter::begin(&mut writer, number);
-        for job in jobs {
-            match gone.contains(job.sequence) {
-                true => written.purged(job.sequence, job.sequence + 1)?,
-                false => written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?,
-            }
-        }
-        written.finish()?;
-    }
-    writer.finish()
+    kept.write_segment(events, &mut writer)?;
+    writer.finish_with(|written| kept.check(written))
 }
 
 fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) -> Result<Pack> {
-    let mut parts: BTreeMap<u32, Vec<Arc<Part>>> = BTreeMap::new();
-    for part in packs.iter().flat_map(|pack| &pack.parts) {
-        parts.entry(part.graph).or_default().push(part.clone());
-    }
-    let mut graphs = BTreeMap::new();
-    for (&number, parts) in &parts {
-        if let (Some(graph), [first, .., last] | [first @ last]) =
-            (engine.graph(number), parts.as_slice())
-        {
-            let range = first.first_sequence..last.end_sequence;
-            let gone = match leave_out {
-                true => {
-                    let mut gone = graph.state.read().status.gone(range);
-                    let places = parts.iter().flat_map(|part| &part.blocks);
-                    for place in places.filter(|place| place.is_set_aside()) {
-                        gone.clear(place.first_sequence..place.end_sequence());
-                    }
-                    gone
-                }
-                false => Gone::default(),
-            };
-            graphs.insert(number, (graph, gone));
-        }
-    }
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
+    let kept = Kept::decide(engine, packs, leave_out);
     let writer = begin(engine, place, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();
     }
-    let mut events = Events {
-        engine,
-        writer: &mut writer,
-        graphs: &graphs,
-        erased: 0,
-        leave_out,
-    };
-    for pack in packs {
-        pack.events(pack.first_lsn, |lsn, event| events.event(lsn, event))?;
-    }
-    events.end()?;
-    for (number, parts) in &parts {
-        if let Some((graph, gone)) = graphs.get(number) {
-            let mut jobs = JobsWriter::begin(&mut writer, *number);
-            for part in parts {
-                copy_part(&mut jobs, graph, part, gone)?;
-            }
-            jobs.finish_blocks()?;
-            writer.copy_fingerprints(parts, |sequence| gone.contains(sequence))?;
-        }
-    }
-    writer.finish()
-}
-
-/// The events of packs that are rewritten.
-struct Events<'e, 'w, 'd> {
-    engine: &'e Engine,
-    writer: &'w mut PackWriter<'d>,
-    graphs: &'e BTreeMap<u32, (Arc<GraphCore>, Gone)>,
-    /// Events left out since the last one that was kept.
-    erased: u64,
-    leave_out: bool,
-}
-
-impl Events<'_, '_, '_> {
-    fn event(&mut self, lsn: u64, event: &Event<'_>) -> Result<()> {
-        if !self.leave_out {
-            return self.keep(event);
-        }
-        match *event {
-            Event::Started {
-                graph, sequence, ..
-            }
-            | Event::CancelRequested {
-                graph, sequence, ..
-            }
-            | Event::Completed {
-                graph, sequence, ..
-            } if self.is_gone(graph, sequence) => self.erase(1),
-            // A key stays taken as long as its job has a tombstone.
-            Event::Keyed {
-                graph, sequence, ..
-            } if self.is_gone(graph, sequence) => match self.engine.graph(graph) {
-                Some(core) if self.has_tombstone(&core, sequence)? => self.keep(event),
-                _ => self.erase(1),
-            },
-            Event::Submits {
-                graph,
-                first_sequence,
-                count,
-            } => self.submits(graph, first_sequence..first_sequence + count),
-            // Kept whole as long as any of its jobs is there: a list that lacks some does
-            // not say so, and who follows would miss them in silence.
-            Event::Recovered {
-                graph, sequences, ..
-            } => {
-                let all = unpack_sequences(sequences).unwrap_or_default();
-                match all.into_iter().all(|job| self.is_gone(graph, job)) {
-                    true => self.erase(1),
-                    false => self.keep(event),
-                }
-            }
-            Event::Purged {
-                graph,
-                time_ms,
-                age_shift_ms,
-                why,
-                jobs,
-            } => self.purged(lsn, (graph, time_ms, age_shift_ms, why), jobs),
-            Event::Forgotten {
-                graph, through_lsn, ..
-            } => match self.engine.graph(graph) {
-                Some(core) if core.state.read().forgotten_lsn > through_lsn => self.erase(1),
-                // The index has forgotten those it names.
-                _ => self.keep(&Event::Forgotten {
-                    graph,
-                    through_lsn,
-                    sequences: &[],
-                }),
-            },
-            Event::Erased { count } => self.erase(count),
-            // A pack has the clocks in its footer.
-            Event::Clock => self.erase(1),
-            _ => self.keep(event),
-        }
-    }
-
-    /// An index that cannot answer keeps no pack from being rewritten: what may have a
-    /// tombstone is kept.
-    fn has_tombstone(&self, graph: &GraphCore, sequence: u64) -> Result<bool> {
-        match self.engine.has_tombstone(graph, sequence) {
-            Err(Error::IndexUnavailable { .. }) => Ok(true),
-            known => known,
-        }
-    }
-
-    fn is_gone(&self, graph: u32, sequence: u64) -> bool {
-        let graph = self.engine.graph(graph);
-        graph.is_some_and(|graph| graph.state.read().status.is_gone(sequence))
-    }
-
-    fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
-        let nothing = Gone::default();
-        let gone = self.graphs.get(&graph).map_or(&nothing, |(_, gone)| gone);
-        let mut from = range.start;
-        while from < range.end {
-            let is_gone = gone.contains(from);
-            let run = (from..range.end).take_while(|&s| gone.contains(s) == is_gone);
-            let count = run.count() as u64;
-            if is_gone {
-                self.erase(count)?;
-            } else {
-                self.keep(&Event::Submits {
-                    graph,
-                    first_sequence: from,
-                    count,
-                })?;
-            }
-            from += count;
-        }
-        Ok(())
-    }
-
-    /// A purge whose tombstones are forgotten says only which jobs are gone, and not
-    /// even that where the packs say it. References to results go with the tombstones:
-    /// their bounds are how far behind who deletes results may be, and what they cost
-    /// stays bounded.
-    fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
-        let (graph, time_ms, age_shift_ms, why) = head;
-        let whole = Event::Purged {
-            graph,
-            time_ms,
-            age_shift_ms,
-            why,
-            jobs,
-        };
-        let (Some(core), Some(gone)) = (self.engine.graph(graph), purged::unpack(jobs)) else {
-            return self.keep(&whole);
-        };
-        let state = core.state.read();
-        if state.forgotten_lsn < lsn {
-            drop(state);
-            return self.keep(&whole);
-        }
-        let left: Vec<PurgedJob> = gone
-            .into_iter()
-            .filter(|job| !state.is_purged_in_packs(job.sequence))
-            .map(|job| PurgedJob {
-                id: None,
-                result_ref: None,
-                ..job
-            })
-            .collect();
-        drop(state);
-        match left.is_empty() {
-            true => self.erase(1),
-            false => self.keep(&Event::Purged {
-                graph,
-                time_ms,
-                age_shift_ms,
-                why,
-                jobs: &purged::pack(&left),
-            }),
-        }
-    }
-
-    /// Ends a run of submissions of a segment.
-    fn end_row(&mut self, row: Option<(u64, u32, Range<u64>)>) -> Result<()> {
-        match row {
-            None => Ok(()),
-            Some((lsn, graph, jobs)) => {
-                let submits = Event::Submits {
-                    graph,
-                    first_sequence: jobs.start,
-                    count: jobs.end - jobs.start,
-                };
-                self.event(lsn, &submits)
-            }
-        }
-    }
-
-    fn erase(&mut self, count: u64) -> Result<()> {
-        self.erased += count;
-        Ok(())
-    }
-
-    fn keep(&mut self, event: &Event<'_>) -> Result<()> {
-        self.end()?;
-        self.writer.event(event)
-    }
-
-    fn end(&mut self) -> Result<()> {
-        match std::mem::take(&mut self.erased) {
-            0 => Ok(()),
-            count => self.writer.event(&Event::Erased { count }),
-        }
-    }
-}
-
-/// Jobs of a range that are listed no more, as they were at one moment.
-#[derive(Default)]
-pub(crate) struct Gone {
-    pub(crate) first: u64,
-    /// A bit for each job.
-    pub(crate) words: Vec<u64>,
-}
-
-impl Gone {
-    fn clear(&mut self, range: Range<u64>) {
-        for at in range.start - self.first..range.end - self.first {
-            if let Some(word) = self.words.get_mut((at / 64) as usize) {
-                *word &= !(1 << (at % 64));
-            }
-        }
-    }
-
-    pub(crate) fn contains(&self, sequence: u64) -> bool {
-        let at = sequence.wrapping_sub(self.first);
-        let word = usize::try_from(at / 64)
-            .ok()
-            .and_then(|n| self.words.get(n));
-        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
-    }
-}
-
-/// Copies the blocks of a part; those with purged jobs are put together anew.
-fn copy_part(
-    jobs: &mut JobsWriter<'_, '_>,
-    graph: &GraphCore,
-    part: &Part,
-    gone: &Gone,
-) -> Result<()> {
-    let (mut block, mut piece) = (Block::default(), Vec::new());
-    for place in &part.blocks {
-        let range = place.first_sequence..place.end_sequence();
-        // Those that a repair set aside stay so.
-        let is_gone = |sequence: &u64| !place.is_set_aside() && gone.contains(*sequence);
-        match range.clone().filter(is_gone).count() as u64 {
-            0 => jobs.copy_block(part, place)?,
-            all if all == u64::from(place.jobs) => jobs.purged(range.start, range.end)?,
-            _ => {
-                part.read_block(place, (&mut block, &mut piece))?;
-                for (n, sequence) in range.enumerate() {
-                    if gone.contains(sequence) {
-                        jobs.purged(sequence, sequence + 1)?;
-                        continue;
-                    }
-                    let texts = block.texts(n).ok_or_else(|| part.not_valid(place))?;
-                    let job = PackedJob {
-                        sequence,
-                        texts,
-                        time_ms: block.rows[n].submitted_ms,
-                        // They are copied apart.
-                        fingerprint: crate::fingerprint::Fingerprint(0),
-                    };
-                    jobs.push(&job, graph.is_foreign(texts.id, sequence))?;
-                }
-            }
-        }
-    }
-    Ok(())
+    kept.write(packs, &mut writer)?;
+    writer.finish_with(|written| kept.check(written))
 }

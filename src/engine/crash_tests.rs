@@ -19,11 +19,17 @@
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
 //! - `small_disk`: the same on a file system without a free byte or inode.
+//! - `descriptors`: few files can be open. A store of many files is read, opened, packed
+//!   and repaired all the same, and the lack of descriptors is taken for nothing else.
+//! - `rewritten`: jobs are purged, graphs dropped, packs rewritten. The log by itself tells
+//!   what the store tells.
+//! - `space`: what was purged, dropped and forgotten takes no room.
 //! - `late_index`: the index ends in the middle of what was packed since.
 //! - `old_details`: the index brings back rows as they were before.
 
 mod client;
 mod damage;
+mod descriptors;
 mod failing_calls;
 mod freeing;
 mod full_disk;
@@ -32,6 +38,8 @@ mod late_index;
 mod old_details;
 mod power_cuts;
 mod repair;
+mod rewritten;
 mod small_disk;
+mod space;
 mod stuck;
 mod world;

@@ -8,7 +8,7 @@
 //! It is a tree of hashes: the index's head vouches for the status rows, each status
 //! row for the rows of details of its jobs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::graph_state::GraphCore;
 use crate::engine::status::CHUNK_JOBS;
@@ -24,7 +24,8 @@ pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
 /// The hash of every row of details of a graph.
 #[derive(Default)]
 pub(crate) struct DetailHashes {
-    chunks: Vec<ChunkHashes>,
+    /// Chunks with any.
+    chunks: BTreeMap<u64, Box<ChunkHashes>>,
     /// Of rows that are being written: either the old row or this one is right, also
     /// after a write that failed.
     writing: HashMap<u64, u64>,
@@ -32,14 +33,19 @@ pub(crate) struct DetailHashes {
 
 impl DetailHashes {
     pub(crate) fn chunk(&self, chunk: u64) -> ChunkHashes {
-        let known = self.chunks.get(chunk as usize);
-        known.copied().unwrap_or_default()
+        let known = self.chunks.get(&chunk);
+        known.map(|hashes| **hashes).unwrap_or_default()
     }
 
     /// What the row of a group may hash to.
     fn allowed(&self, group: u64) -> [u64; 2] {
         let known = self.chunk(group / CHUNK_ROWS)[(group % CHUNK_ROWS) as usize];
         [known, self.writing.get(&group).copied().unwrap_or(known)]
+    }
+
+    /// Whether there is a row of a group.
+    pub(crate) fn has_row(&self, group: u64) -> bool {
+        self.allowed(group) != [0; 2]
     }
 
     /// Notes that a row is about to be written.
@@ -49,12 +55,16 @@ impl DetailHashes {
 
     /// Notes that a row was written.
     pub(crate) fn written(&mut self, group: u64, hash: u64) {
-        let chunk = (group / CHUNK_ROWS) as usize;
-        if self.chunks.len() <= chunk {
-            self.chunks.resize(chunk + 1, ChunkHashes::default());
-        }
-        self.chunks[chunk][(group % CHUNK_ROWS) as usize] = hash;
         self.writing.remove(&group);
+        let (chunk, n) = (group / CHUNK_ROWS, (group % CHUNK_ROWS) as usize);
+        if hash != 0 {
+            self.chunks.entry(chunk).or_default()[n] = hash;
+        } else if let Some(hashes) = self.chunks.get_mut(&chunk) {
+            hashes[n] = 0;
+            if **hashes == ChunkHashes::default() {
+                self.chunks.remove(&chunk);
+            }
+        }
     }
 
     /// Takes the hashes of a chunk of so many jobs from its status row.

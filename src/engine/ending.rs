@@ -166,7 +166,13 @@ impl Engine {
                 Close::Done => return Ok(()),
             }
         }
-        let ended = self.close_until(deadline);
+        let ended = match self.read_only {
+            true => {
+                self.end_reads();
+                Ok(())
+            }
+            false => self.close_until(deadline),
+        };
         let mut state = self.ending.change();
         state.ended = Some(ended.clone());
         state.close = match ended {
@@ -174,6 +180,14 @@ impl Engine {
             _ => Close::Done,
         };
         ended
+    }
+
+    /// Ends a store that was only read: there is nothing to write or to wait for.
+    fn end_reads(&self) {
+        self.set_closed();
+        self.queue.close();
+        self.call_all_waiters();
+        self.index.write().take();
     }
 
     fn close_until(&self, deadline: Instant) -> Result<()> {

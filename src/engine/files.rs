@@ -30,6 +30,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// Bytes of packs, and of segments as far as they are written.
+    pub(super) fn bytes(&self) -> u64 {
+        let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
+        let segments = self.segments.iter().map(|s| s.file.len().unwrap_or(0));
+        packs + segments.sum::<u64>()
+    }
+
     /// The last LSN that can be told without reading events.
     pub(super) fn known_lsn(&self) -> u64 {
         let packed = self.packs.last().map_or(0, |pack| pack.last_lsn);

@@ -9,17 +9,19 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::engine::open::{IndexHome, open};
+use crate::engine::open::{IndexHome, open, open_read_only};
 use crate::engine::{Engine, check, exposure, holder};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::index::folder::{IndexFolder, Wanted};
 use crate::options::Options;
 use crate::storage::disk::Disk;
+use crate::storage::disk::bounded::{Access, Bounded};
 use crate::storage::disk::os::Folder;
 use crate::storage::names;
 
@@ -29,6 +31,9 @@ const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a folder; a damaged one, where that is wanted, after a repair.
 pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
+    if options.read_only {
+        return open_folder_read_only(&options, path);
+    }
     let opened = open_sound_folder(options.clone(), path);
     if !options.tolerant || !matches!(opened, Err(Error::Damaged { .. })) {
         return opened;
@@ -57,11 +62,11 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
     }
     check_kind(path, kind)?;
     Folder::create(path).map_err(|e| Error::io("create", path, &e))?;
-    let disk = Folder::open(path).map_err(|e| Error::io("open", path, &e))?;
-    let lock = lock(&disk, Look::AndChange)?;
-    let disk = Arc::new(disk);
+    let directory = Arc::new(Folder::open(path).map_err(|e| Error::io("open", path, &e))?);
+    let lock = lock(&directory)?;
+    let disk = Arc::new(Bounded::new(directory.clone(), Access::ReadWrite));
     let cache_bytes = options.cache_bytes / INDEX_CACHE_SHARE;
-    let folder = IndexFolder::new(&disk, options.index, cache_bytes);
+    let folder = IndexFolder::new(&directory, options.index, cache_bytes);
     let engine = open(options, disk, Some(lock), IndexHome::Folder(folder))?;
     let place = engine.index_folder.as_ref().map(IndexFolder::place);
     if let Some(what) = place.and_then(exposure::find) {
@@ -69,6 +74,67 @@ fn open_sound_folder(options: Options, path: &Path) -> Result<Arc<Engine>> {
         *engine.exposure.lock() = Some(what);
     }
     Ok(engine)
+}
+
+fn open_folder_read_only(options: &Options, path: &Path) -> Result<Arc<Engine>> {
+    let engine = read_at_rest(path, |disk| open_read_only(options.clone(), Arc::new(disk)))?;
+    if let Some(what) = exposure::find(path) {
+        tracing::warn!(%what, "others can read what the store keeps");
+        *engine.exposure.lock() = Some(what);
+    }
+    Ok(engine)
+}
+
+/// How often files are read again that an engine has replaced meanwhile.
+const READ_TRIES: usize = 5;
+
+/// Reads a store that nobody has open, without keeping anybody from opening it: what was
+/// read counts only if no engine had it open at the end either.
+pub(crate) fn read_at_rest<T>(
+    path: &Path,
+    mut read: impl FnMut(Bounded) -> Result<T>,
+) -> Result<T> {
+    let directory = Arc::new(store_directory(path)?);
+    let names = || {
+        let mut names = directory.names().map_err(|e| Error::io("read", path, &e))?;
+        names.sort_unstable();
+        Ok::<_, Error>(names)
+    };
+    let mut tries = 1;
+    loop {
+        check_not_in_use(&directory)?;
+        let before = names()?;
+        let done = read(Bounded::new(directory.clone(), Access::ReadOnly));
+        check_not_in_use(&directory)?;
+        // An engine may have come and gone.
+        if names()? == before || tries == READ_TRIES {
+            return done;
+        }
+        tries += 1;
+    }
+}
+
+/// Refuses a store that somebody has open. The lock is not kept.
+fn check_not_in_use(disk: &Folder) -> Result<()> {
+    let free = |file: &File| match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            rustix::fs::flock(file, FlockOperation::Unlock).ok();
+            Ok(())
+        }
+        Err(Errno::WOULDBLOCK) => Err(Error::StoreInUse {
+            path: disk.path(""),
+            holder: holder::find(&[file]),
+        }),
+        // Directories are not locked here, or nobody can have locked the file.
+        Err(_) => Ok(()),
+    };
+    free(disk.handle())?;
+    match disk.open_plain(names::LOCK, OFlags::RDONLY) {
+        Ok(file) => free(&file),
+        // It was never opened, or is a copy.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("open", disk.path(names::LOCK), &e)),
+    }
 }
 
 /// What a folder is.
@@ -178,37 +244,48 @@ impl Drop for StoreLock {
     }
 }
 
+/// How often an engine tries to get the lock: readers take it for a moment, to see whether
+/// it is free.
+const LOCK_TRIES: usize = 25;
+const LOCK_REST: Duration = Duration::from_millis(2);
+
+/// Locks a file or directory for a writer.
+fn lock_exclusively(file: &File) -> rustix::io::Result<()> {
+    let mut tried = 1;
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if tried < LOCK_TRIES => std::thread::sleep(LOCK_REST),
+            done => return done,
+        }
+        tried += 1;
+    }
+}
+
 /// Takes the lock of the store in a folder.
-pub(super) fn lock(disk: &Folder, look: Look) -> Result<StoreLock> {
+pub(super) fn lock(disk: &Folder) -> Result<StoreLock> {
     let failed = |e: io::Error| Error::io("lock", disk.path(names::LOCK), &e);
     let in_use = |files: &[&File]| Error::StoreInUse {
         path: disk.path(""),
         holder: holder::find(files),
     };
-    let exclusive = FlockOperation::NonBlockingLockExclusive;
     let mut lock = StoreLock {
         directory: None,
         file: None,
         owner: std::process::id(),
     };
-    match rustix::fs::flock(&**disk.handle(), exclusive) {
+    match lock_exclusively(disk.handle()) {
         Ok(()) => lock.directory = Some(disk.handle().clone()),
         Err(Errno::WOULDBLOCK) => return Err(in_use(&[disk.handle()])),
         // Directories are not locked here.
         Err(_) => {}
     }
-    let opened = match look {
-        Look::Only => disk.open_plain(names::LOCK, OFlags::RDONLY),
-        Look::AndChange => disk.open_or_create(names::LOCK),
-    };
-    let file = match opened {
+    let file = match disk.open_or_create(names::LOCK) {
         Ok(file) => file,
-        Err(e) if look == Look::Only && e.kind() == io::ErrorKind::NotFound => return Ok(lock),
         // There is no room for it, and it is not needed.
         Err(e) if lock.directory.is_some() && is_full(&e) => return Ok(lock),
         Err(e) => return Err(failed(e)),
     };
-    match rustix::fs::flock(&file, exclusive) {
+    match lock_exclusively(&file) {
         Ok(()) => lock.file = Some(file),
         Err(Errno::WOULDBLOCK) => return Err(in_use(&[&file])),
         Err(e) => return Err(failed(e.into())),
@@ -230,24 +307,27 @@ pub(crate) enum Look {
 
 /// A store's folder that nobody has open, and its lock, so that nobody opens it
 /// meanwhile.
-pub(crate) fn folder_at_rest(path: &Path, look: Look) -> Result<(Arc<Folder>, StoreLock)> {
-    let missing = || Error::StoreMissing {
-        path: path.to_path_buf(),
-    };
-    let disk = Folder::open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => missing(),
-        _ => Error::io("open", path, &e),
-    })?;
-    match kind_of(&disk)? {
-        Kind::Store | Kind::Nameless => {}
-        Kind::Empty => return Err(missing()),
-        Kind::Foreign(found) => {
-            let path = path.to_path_buf();
-            return Err(Error::NotAStore { path, found });
+pub(crate) fn folder_at_rest(path: &Path) -> Result<(Bounded, Arc<Folder>, StoreLock)> {
+    let directory = Arc::new(store_directory(path)?);
+    let lock = lock(&directory)?;
+    let disk = Bounded::new(directory.clone(), Access::ReadWrite);
+    Ok((disk, directory, lock))
+}
+
+/// Opens a directory that is a store, sound or not.
+fn store_directory(path: &Path) -> Result<Folder> {
+    let there = path.to_path_buf();
+    let disk = match Folder::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::StoreMissing { path: there });
         }
+        opened => opened.map_err(|e| Error::io("open", path, &e))?,
+    };
+    match kind_of(&disk)? {
+        Kind::Store | Kind::Nameless => Ok(disk),
+        Kind::Empty => Err(Error::StoreMissing { path: there }),
+        Kind::Foreign(found) => Err(Error::NotAStore { path: there, found }),
     }
-    let lock = lock(&disk, look)?;
-    Ok((Arc::new(disk), lock))
 }
 
 /// The index of a store that nobody has open.

@@ -374,18 +374,27 @@ impl GraphState {
         }
     }
 
-    /// Takes a job out of all lists: its block was set aside, or it was purged.
-    pub(crate) fn set_aside(&mut self, sequence: u64) {
-        self.status.set_gone(sequence);
-        self.cancelling.remove(&sequence);
-        // What is known of its life goes, but for its tombstone.
-        if self
-            .changed
-            .get(&sequence)
-            .is_some_and(|d| d.tombstone.is_none())
-        {
-            self.changed.remove(&sequence);
+    /// Takes jobs out of all lists: their blocks were set aside, or they were purged.
+    pub(crate) fn set_range_aside(&mut self, range: Range<u64>) {
+        let cancelling: Vec<u64> = self.cancelling.range(range.clone()).copied().collect();
+        for sequence in &cancelling {
+            self.cancelling.remove(sequence);
         }
+        // What is known of their lives goes, but for their tombstones.
+        if range.end - range.start < self.changed.len() as u64 {
+            for sequence in range.clone() {
+                let known = self.changed.get(&sequence);
+                if known.is_some_and(|detail| detail.tombstone.is_none()) {
+                    self.changed.remove(&sequence);
+                }
+            }
+        } else {
+            let is_kept = |sequence: &u64, detail: &mut Detail| {
+                !range.contains(sequence) || detail.tombstone.is_some()
+            };
+            self.changed.retain(is_kept);
+        }
+        self.status.set_range_gone(range);
     }
 
     /// How many jobs in a range were set aside. The range is asked for only where
@@ -404,12 +413,6 @@ impl GraphState {
                 end.min(range.end).saturating_sub(from.max(range.start))
             })
             .sum()
-    }
-
-    /// Whether blocks of packs hold jobs that were purged.
-    pub(crate) fn has_gone_in_blocks(&self) -> bool {
-        let known = self.parts.iter().map(|part| part.set_aside + part.purged);
-        self.status.gone_total() > known.sum()
     }
 
     /// Whether a pack says of this job that it was purged.

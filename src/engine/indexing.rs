@@ -12,18 +12,23 @@ use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
-use crate::engine::details::{self, CHUNK_ROWS};
+use crate::engine::details::{self, CHUNK_ROWS, ChunkHashes};
+use crate::engine::gone_runs::GoneRuns;
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;
-use crate::engine::status::{CHUNK_JOBS, SavedChunk};
+use crate::engine::status::{self, CHUNK_JOBS, SavedChunk};
 use crate::engine::watch::Watched;
 use crate::engine::{Engine, Graphs};
-use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT, Tombstone};
+use crate::index::runs::Owner;
 use crate::index::{Batch, Fault, Index};
 use crate::storage::identity::StoreId;
 
 /// The index lags behind by at most about so much, when little happens.
 const LAG: Duration = Duration::from_secs(1);
+
+/// The runs are not cleared of fewer dead ids.
+const LOST_IDS_MIN: u64 = 1024;
 
 /// What is known of the rows that the head vouches for.
 pub(crate) struct Indexer {
@@ -37,6 +42,11 @@ pub(crate) struct Indexer {
     pub(crate) forgotten: HashMap<u32, u64>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
+    /// Which chunks share status rows, by graph.
+    pub(crate) gone_runs: HashMap<u32, GoneRuns>,
+    /// Jobs, about, whose ids and keys may be dead since the runs were last cleared of
+    /// dead ones.
+    pub(crate) lost_ids: u64,
 }
 
 struct LeavingGraph {
@@ -246,6 +256,8 @@ impl Indexer {
             graphs: BTreeMap::new(),
             forgotten: HashMap::new(),
             dropped: Vec::new(),
+            gone_runs: HashMap::new(),
+            lost_ids: 0,
         }
     }
 
@@ -272,6 +284,7 @@ impl Indexer {
             partial,
             boot: leaving.boot,
             graphs: leaving.graphs_created,
+            lost_ids: self.lost_ids,
             digest: if partial { 0 } else { self.digest() },
         };
         rows::seal_value(rows::HEAD, &head)
@@ -330,13 +343,20 @@ impl Indexer {
                 let end = (chunk.number + 1) * CHUNK_JOBS;
                 let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
                 changed = rest;
-                let rows = ChunkRows::make(index, graph, chunk, (here, details))?;
-                let (key, value) = &rows.rows[0];
-                self.name(key, value.as_deref());
+                let mut rows = ChunkRows::make(index, graph, chunk, (here, details))?;
+                let runs = self.gone_runs.entry(graph.number).or_default();
+                rows.share(graph.number, chunk.number, runs);
+                let of_states = rows.rows.iter();
+                for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
+                    self.name(key, value.as_deref());
+                }
                 writer.put_chunk(graph, rows)?;
             }
             debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
+            let reset = details.values().filter(|detail| detail.reset).count();
+            self.lost_ids = self.lost_ids.saturating_add(reset as u64);
         }
+        self.remove_dead_ids(&mut writer, ids)?;
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
@@ -353,7 +373,9 @@ impl Indexer {
             let key = rows::graph_key(number);
             self.name(&key, None);
             writer.remove(key)?;
-            self.remove_rows(writer, &rows::status_prefix(number))?;
+            let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
+            self.lost_ids = self.lost_ids.saturating_add(chunks * CHUNK_JOBS);
+            self.gone_runs.remove(&number);
             let graph = self.graphs.remove(&number).unwrap_or_default();
             self.dropped.push((number, graph));
         }
@@ -367,18 +389,66 @@ impl Indexer {
         Ok(())
     }
 
-    fn remove_rows(&mut self, writer: &mut Writer<'_>, prefix: &[u8]) -> Result<(), Fault> {
+    /// Takes ids and keys out of the runs whose jobs were purged and have no tombstones,
+    /// or whose graphs were dropped, once that may be half of them.
+    fn remove_dead_ids(&mut self, writer: &mut Writer<'_>, ids: &ForeignIds) -> Result<(), Fault> {
+        let all = ids.runs.count();
+        if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
+            return Ok(());
+        }
+        // What is asked about details is in the index by then.
+        writer.write_out()?;
+        let index = writer.index;
+        let graphs: HashMap<u32, Option<Arc<GraphCore>>> = self
+            .graphs
+            .iter()
+            .map(|(&number, graph)| (number, graph.upgrade()))
+            .collect();
+        let mut is_live = |owner: &Owner| match graphs.get(&owner.graph) {
+            Some(Some(graph)) => is_known(index, graph, owner.sequence),
+            _ => Ok(false),
+        };
+        ids.runs
+            .retain(index, &mut is_live, &mut |key, value| self.name(key, value))?;
+        self.lost_ids = 0;
+        Ok(())
+    }
+
+    fn remove_rows(&mut self, writer: &mut Writer<'_>, prefix: &[u8]) -> Result<u64, Fault> {
         let mut keys = Vec::new();
         writer.index.scan(prefix, &mut |key, _| {
             keys.push(key.to_vec());
             Ok(())
         })?;
+        let removed = keys.len() as u64;
         for key in keys {
             self.name(&key, None);
             writer.remove(key)?;
         }
-        Ok(())
+        Ok(removed)
     }
+}
+
+/// Whether a job is there, or its tombstone.
+fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool, Fault> {
+    let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
+    let (changes, forgotten_lsn, has_row) = {
+        let state = graph.state.read();
+        if !state.status.is_gone(sequence) {
+            return Ok(true);
+        }
+        let has_row = state.details.has_row(group);
+        (state.detail_changes(sequence), state.forgotten_lsn, has_row)
+    };
+    let mut detail = match has_row {
+        true => details::read(index, graph, group)?.0[n],
+        false => Detail::default(),
+    };
+    for change in changes.iter().flatten() {
+        detail.merge(change);
+    }
+    let tombstone = detail.tombstone;
+    Ok(tombstone.is_some_and(|tombstone| tombstone.lsn > forgotten_lsn))
 }
 
 /// The rows of a chunk that go to the index together.
@@ -387,6 +457,8 @@ struct ChunkRows {
     rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Group and hash of the rows of details.
     hashes: Vec<(u64, u64)>,
+    /// Whether nothing is known of any of its jobs, but that it is gone.
+    is_gone: bool,
 }
 
 impl ChunkRows {
@@ -401,8 +473,12 @@ impl ChunkRows {
         let mut made = ChunkRows {
             rows: vec![Default::default()],
             hashes: Vec::new(),
+            is_gone: false,
         };
-        let mut hashes = graph.state.read().details.chunk(chunk.number);
+        let (mut hashes, forgotten_lsn) = {
+            let state = graph.state.read();
+            (state.details.chunk(chunk.number), state.forgotten_lsn)
+        };
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
             let mut row = details::read(index, graph, group)?;
@@ -410,6 +486,10 @@ impl ChunkRows {
                 let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
                 detail.merge(&changes[sequence]);
                 detail.reset = false;
+                let is_forgotten = |t: &Tombstone| t.lsn <= forgotten_lsn;
+                if detail.tombstone.as_ref().is_some_and(is_forgotten) {
+                    *detail = Detail::default();
+                }
             }
             let key = rows::detail_key(graph.number, group);
             // Nothing is known any more of jobs whose tombstones are forgotten.
@@ -423,8 +503,25 @@ impl ChunkRows {
         let key = rows::status_key(graph.number, chunk.number);
         let mut content = chunk.bytes.clone();
         details::put_hashes(&hashes, chunk.jobs, &mut content);
-        let value = rows::seal(&key, content);
+        let value = rows::seal(&key, rows::pack_words(&content));
         made.rows[0] = (key, Some(value));
+        made.is_gone = chunk.is_gone && hashes == ChunkHashes::default();
         Ok(made)
+    }
+
+    /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
+    fn share(&mut self, graph: u32, chunk: u64, runs: &mut GoneRuns) {
+        let changes = match self.is_gone {
+            true => {
+                self.rows.remove(0);
+                runs.insert(chunk)
+            }
+            false => runs.remove(chunk),
+        };
+        for (first, chunks) in changes {
+            let key = rows::status_key(graph, first);
+            let row = chunks.map(|chunks| rows::seal(&key, status::saved_run(chunks)));
+            self.rows.push((key, row));
+        }
     }
 }

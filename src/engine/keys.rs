@@ -5,9 +5,8 @@
 //! Promise: a key finds its own job or none: the event that gave it away is read and
 //! compared. It stays taken as long as the job is there, or its tombstone.
 //!
-//! Keys share the lookups of ids that engines bring: there a pair is a hash and a
-//! sequence number, here a hash and the LSN of the event. What is found is compared
-//! either way, so neither takes the other's for its own.
+//! Keys share the lookups of ids that engines bring; the owner of a key has the LSN of the
+//! event that gave it away.
 
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::engine::Engine;
 use crate::engine::graph_state::GraphCore;
 use crate::error::Result;
 use crate::id::JobId;
+use crate::index::runs::Owner;
 use crate::request::Request;
 use crate::storage::event::Event;
 
@@ -45,19 +45,25 @@ impl Engine {
         if !self.ids.may_contain(hash) {
             return Ok(KeyOwner::Nobody);
         }
-        let lsns = self.ask_index(|index| self.ids.lookup(index, hash))?;
-        self.owner_among(graph, key, lsns)
+        let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
+        self.owner_among(graph, key, owners)
     }
 
     /// The same for a key that the index is known not to have.
     pub(crate) fn recent_owner_of(&self, graph: &Arc<GraphCore>, key: &str) -> Result<KeyOwner> {
-        let lsns = self.ids.recent(graph.key_hash(key));
-        self.owner_among(graph, key, lsns)
+        let owners = self.ids.recent(graph.key_hash(key));
+        self.owner_among(graph, key, owners)
     }
 
-    fn owner_among(&self, graph: &Arc<GraphCore>, key: &str, lsns: Vec<u64>) -> Result<KeyOwner> {
+    fn owner_among(
+        &self,
+        graph: &Arc<GraphCore>,
+        key: &str,
+        owners: Vec<Owner>,
+    ) -> Result<KeyOwner> {
         let mut owner = KeyOwner::Nobody;
-        for lsn in lsns {
+        let of_graph = owners.iter().filter(|o| o.graph == graph.number);
+        for lsn in of_graph.map(|owner| owner.lsn).filter(|&lsn| lsn > 0) {
             let mut found = None;
             self.event_at(lsn, |event| match *event {
                 Event::Keyed {

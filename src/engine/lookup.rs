@@ -16,13 +16,13 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::error::Result;
 use crate::id;
-use crate::index::runs::Runs;
+use crate::index::runs::{Owner, Pair, Runs};
 use crate::index::{Fault, Index};
 use crate::job::Job;
 use crate::request::Request;
 
-/// Pairs of hash and sequence number.
-pub(crate) type Pairs = BTreeSet<(u64, u64)>;
+/// Pairs of hash and owner.
+pub(crate) type Pairs = BTreeSet<Pair>;
 
 /// The ids of all graphs that were not made by their graph, by hash.
 pub(crate) struct ForeignIds {
@@ -39,10 +39,10 @@ struct Recent {
     leaving: Arc<Pairs>,
 }
 
-/// The sequence numbers with this hash.
-fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = u64> {
-    let range = pairs.range((hash, 0)..=(hash, u64::MAX));
-    range.map(|&(_, sequence)| sequence)
+/// The owners of this hash.
+fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = Owner> {
+    let range = pairs.range((hash, Owner::MIN)..=(hash, Owner::MAX));
+    range.map(|&(_, owner)| owner)
 }
 
 impl ForeignIds {
@@ -61,8 +61,8 @@ impl ForeignIds {
         *self.recent.write() = Recent::default();
     }
 
-    pub(crate) fn add(&self, hash: u64, sequence: u64) {
-        self.recent.write().added.insert((hash, sequence));
+    pub(crate) fn add(&self, hash: u64, owner: Owner) {
+        self.recent.write().added.insert((hash, owner));
     }
 
     /// Takes what is to be written to the index; it is found here until
@@ -95,7 +95,7 @@ impl ForeignIds {
     }
 
     /// Those not in the index yet.
-    pub(crate) fn recent(&self, hash: u64) -> Vec<u64> {
+    pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
         let recent = self.recent.read();
         [&recent.added, &*recent.leaving]
             .into_iter()
@@ -103,14 +103,36 @@ impl ForeignIds {
             .collect()
     }
 
-    /// The jobs whose ids have this hash, of any graph.
-    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<u64>, Fault> {
+    /// The owners of ids and keys that have this hash.
+    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
         // Memory first: what leaves it is in the index already.
         let mut found = self.recent(hash);
         found.extend(self.runs.lookup(index, hash)?);
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+}
+
+impl GraphCore {
+    /// The owner of an id.
+    pub(crate) fn owner(&self, sequence: u64) -> Owner {
+        self.owner_of_key(sequence, 0)
+    }
+
+    /// The owner of a key that was given by this event.
+    pub(crate) fn owner_of_key(&self, sequence: u64, lsn: u64) -> Owner {
+        Owner {
+            graph: self.number,
+            sequence,
+            lsn,
+        }
+    }
+
+    /// The jobs of the graph among owners of an id.
+    pub(crate) fn with_id(&self, owners: Vec<Owner>) -> impl Iterator<Item = u64> {
+        let of_graph = owners.into_iter().filter(|o| o.graph == self.number);
+        of_graph.filter(|owner| owner.lsn == 0).map(|o| o.sequence)
     }
 }
 
@@ -137,7 +159,7 @@ impl Engine {
         graph: &Arc<GraphCore>,
         id: &str,
     ) -> Result<Option<Request>> {
-        for sequence in self.ids.recent(graph.id_hash(id)) {
+        for sequence in graph.with_id(self.ids.recent(graph.id_hash(id))) {
             if self.has_id(graph, sequence, id)? {
                 return self.request_at(graph, sequence);
             }
@@ -176,8 +198,8 @@ impl Engine {
         if !self.ids.may_contain(hash) {
             return Ok(None);
         }
-        let sequences = self.ask_index(|index| self.ids.lookup(index, hash))?;
-        for sequence in sequences {
+        let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
+        for sequence in graph.with_id(owners) {
             let found = look(sequence)?;
             if found.is_some() {
                 return Ok(found);

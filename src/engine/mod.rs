@@ -25,6 +25,8 @@ pub(crate) mod exposure;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod folder;
+pub(crate) mod garbage;
+pub(crate) mod gone_runs;
 pub(crate) mod graph_state;
 pub(crate) mod held;
 pub(crate) mod history;
@@ -32,6 +34,7 @@ pub(crate) mod holder;
 pub(crate) mod index_home;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod large;
 pub(crate) mod listing;
@@ -110,6 +113,8 @@ const DETACHED_WAIT: Duration = Duration::from_millis(5);
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Nothing is written, and no thread works.
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     /// By the LSN of an earlier opening that was asked for: that of the next one.
@@ -156,6 +161,10 @@ pub(crate) struct Engine {
     pub(crate) clock: Mutex<AgeClock>,
     /// The age clock in the last frame of this open.
     pub(crate) recorded_age_ms: AtomicU64,
+    /// Counts what may have made garbage of something in packs.
+    pub(crate) gone_changes: AtomicU64,
+    /// At that count, and with packs up to this LSN, none was mostly garbage.
+    pub(crate) garbage_seen: Mutex<Option<(u64, u64)>>,
     pub(crate) retention: Mutex<Work>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
@@ -228,6 +237,7 @@ pub(crate) struct Background {
 pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     pub(crate) clock: AgeClock,
@@ -248,10 +258,15 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let queue = Queue::new(parts.options.queue_bytes_max);
+        if parts.read_only {
+            queue.refuse(Error::OpenedReadOnly);
+        }
         Engine {
-            queue: Queue::new(parts.options.queue_bytes_max),
+            queue,
             options: parts.options,
             disk: parts.disk,
+            read_only: parts.read_only,
             store: parts.store,
             opening: parts.opening,
             ends: Mutex::default(),
@@ -279,6 +294,8 @@ impl Engine {
             retired: Mutex::default(),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
+            gone_changes: AtomicU64::new(0),
+            garbage_seen: Mutex::default(),
             retention: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
@@ -312,7 +329,16 @@ impl Engine {
     /// Refuses writes to a store that cannot take them.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_not_read_only()?;
         self.check_sound()
+    }
+
+    /// Refuses what changes something in a store that was opened to be read.
+    pub(crate) fn check_not_read_only(&self) -> Result<()> {
+        match self.read_only {
+            true => Err(Error::OpenedReadOnly),
+            false => Ok(()),
+        }
     }
 
     /// Refuses writes after one has failed, whether the store is closed or not.
@@ -430,7 +456,7 @@ impl Engine {
 
     /// Whether it has files of its own.
     pub(crate) fn is_on_disk(&self) -> bool {
-        self.index_folder.is_some()
+        self.index_folder.is_some() || self.read_only
     }
 
     /// Bytes of the index's files; the engine that keeps them is not asked.
@@ -448,12 +474,18 @@ impl Engine {
         let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
+        let mut end = committer.log_end();
+        // Of a store that is only read, the last segment is at its end.
+        let truth = self.truth.read();
+        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+            end.epoch = last.header.epoch;
+            end.offset = last.end().unwrap_or(end.offset);
+        }
         let closed = Closed {
-            end: committer.log_end(),
+            end,
             clock: self.clock_mark(),
             index: None,
         };
-        let truth = self.truth.read();
         let files = (truth.packs.clone(), truth.segments.clone(), closed);
         Ok(files)
     }

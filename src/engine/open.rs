@@ -19,6 +19,7 @@ use crate::engine::indexing::{self, Indexer};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::retention::AgeClock;
+use crate::engine::status;
 use crate::engine::status::States;
 use crate::engine::{Background, Engine, Graphs, Parts, Truth};
 use crate::engine::{packing, recover};
@@ -28,19 +29,22 @@ use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
 use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
-use crate::options::Options;
+use crate::options::{Options, Recovery};
 use crate::secrets::Keys;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::{self, Disk};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::identity::{self, IndexSeal, StoreId};
-use crate::storage::log::Log;
+use crate::storage::log::{Log, Resume};
 use crate::storage::names;
 use crate::storage::secret_keys;
 use crate::storage::segment::Segment;
 use crate::storage::spare::{Room, Spare};
 use crate::sync::time::Instant;
 use crate::sync::{channel, thread};
+
+/// What an open zeroes at most behind the log's end rather than begin a fresh segment.
+const ZEROS_MAX: u64 = 1 << 20;
 
 /// Makes a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
@@ -57,6 +61,9 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
 /// What was read of the log, and why its index is in memory, if it is.
 type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
 
+/// An index may have so many bytes, and twice those of the log.
+const INDEX_BYTES_FREE: u64 = 32 << 20;
+
 /// Where the index is.
 pub(crate) enum IndexHome<'a> {
     Folder(IndexFolder),
@@ -66,9 +73,10 @@ pub(crate) enum IndexHome<'a> {
 
 impl IndexHome<'_> {
     /// Opens the index and reads the log on top of it; rebuilds the index if it does not
-    /// fit; and keeps it in memory if there is no room for it on disk: says why.
+    /// fit, or as asked; and keeps it in memory if there is no room for it on disk: says why.
     fn read(
         &self,
+        mut rebuild: bool,
         seal: Option<&IndexSeal>,
         read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
     ) -> Result<ReadOn> {
@@ -85,7 +93,6 @@ impl IndexHome<'_> {
         if !self.has_room() {
             return in_memory("the disk is nearly full".to_owned());
         }
-        let mut rebuild = false;
         loop {
             let index = match self.open(rebuild, seal.filter(|_| !rebuild)) {
                 Err(error) if disk::is_full(&error) || !self.has_room() => {
@@ -123,6 +130,23 @@ impl IndexHome<'_> {
         }
     }
 
+    /// Whether its files have grown far beyond what an index of this log needs: its engine
+    /// keeps garbage for a while, and a rebuilt index has none.
+    fn is_overgrown(&self, files: &Files) -> bool {
+        let IndexHome::Folder(folder) = self else {
+            return false;
+        };
+        let bound = INDEX_BYTES_FREE + 2 * files.bytes();
+        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        if overgrown {
+            tracing::info!(
+                bound,
+                "the index is larger than its bound, so it is rebuilt"
+            );
+        }
+        overgrown
+    }
+
     /// To be called once the index was read, well or not.
     fn opened(&self) -> Result<()> {
         match self {
@@ -155,7 +179,7 @@ pub(super) fn open(
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, change);
-    let (read, index_in_memory) = home.read(seal, &read)?;
+    let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;
     let ReadLog {
         mut replay,
         mut truth,
@@ -181,12 +205,12 @@ pub(super) fn open(
         secret_keys::write(&*disk, store, &options.secret_keys)?;
     }
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
-    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.1);
+    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
     let needs_reserve = !truth.segments.last().is_some_and(can_resume);
     if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
-    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, end))?;
+    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin(replay.clock, Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
@@ -203,6 +227,7 @@ pub(super) fn open(
     }
     let engine = Arc::new(Engine::new(Parts {
         options,
+        read_only: false,
         store,
         opening: Opening {
             lsn: opening_lsn,
@@ -234,40 +259,103 @@ pub(super) fn open(
     Ok(engine)
 }
 
-/// Goes on behind the log that was read: in a fresh segment, or where there is no room
-/// for one, in the last one. The mark of a clean close stays until it is clear that
-/// the log can go on.
+/// Opens a store to be read as it is: nothing is written, not even what is recovered. The
+/// index is rebuilt in memory from the log, because an engine that keeps one in files
+/// writes to them when it opens them.
+pub(super) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+    options.recovery = Recovery::Leave;
+    let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
+        path: disk.path(""),
+    })?;
+    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
+    options.secret_keys = options.named_secrets.over(&recorded);
+    let files = read_files(&*disk, store)?;
+    let index = Arc::new(MemoryIndex::default());
+    let read = read_log(&*disk, store, &files, &options, index, Look::Only);
+    let ReadLog {
+        replay, truth, end, ..
+    } = read.map_err(Problem::into_error)?;
+    if let Some(last) = truth.segments.last() {
+        last.seal(end.at);
+    }
+    let log = Log::detached(store, replay.next_lsn)?;
+    let now_ms = crate::clock::to_ms(options.clock.now());
+    let clock = AgeClock::begin(replay.clock, Instant::now(), now_ms);
+    let opening = replay.opening.unwrap_or(Opening {
+        lsn: 0,
+        boot: replay.boot,
+        time_ms: 0,
+    });
+    Ok(Arc::new(Engine::new(Parts {
+        read_only: true,
+        store,
+        opening,
+        clock,
+        recovered: Vec::new(),
+        graphs: replay.graphs,
+        committer: Committer::new(log),
+        truth,
+        ids: replay.ids,
+        indexer: replay.indexer,
+        index: replay.index,
+        index_folder: None,
+        index_in_memory: None,
+        spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
+        lock: None,
+        options,
+        disk,
+    })))
+}
+
+/// Continues the log that was read: in its last segment, so that opens leave no files
+/// behind, unless it is full. After a crash all that lies behind the log's end has to be
+/// zeroed first; if that is much, or if there is no segment, a fresh one is begun. If there
+/// is no room for that, the last segment is continued however much it is. The mark of a
+/// clean close stays until it is clear that the log can be continued.
 fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
     spare: &Arc<Spare>,
     next_lsn: u64,
-    (truth, end): (&Truth, (u64, u64)),
+    (truth, end): (&Truth, &ReadEnd),
 ) -> Result<Log> {
     let last = truth.segments.last();
-    match spare.take(&**disk, 0, Room::Freeing) {
-        Ok(prepared) => {
-            identity::remove_closed(&**disk)?;
-            if let Some(last) = last {
-                last.seal(end.1);
-            }
-            Log::begin(disk.clone(), store, spare.clone(), prepared, next_lsn, end)
-        }
-        Err(refused @ Error::DiskFull { .. }) => {
-            let Some(last) = last.cloned() else {
-                return Err(refused);
+    let resume = |zeros_max, capacity_max| match last.cloned() {
+        Some(last) => {
+            let place = Resume {
+                next_lsn,
+                end: end.at,
+                is_blank: end.is_blank,
+                zeros_max,
+                capacity_max,
             };
-            let place = (next_lsn, end.1);
-            match Log::resume(disk.clone(), store, spare.clone(), last, place)? {
-                Some(log) => {
-                    identity::remove_closed(&**disk)?;
-                    Ok(log)
-                }
-                None => Err(refused),
-            }
+            Log::resume(disk.clone(), store, spare.clone(), last, place)
         }
-        Err(error) => Err(error),
-    }
+        None => Ok(None),
+    };
+    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
+        // Where overwriting takes new room, there may be none.
+        Err(Error::DiskFull { .. }) => None,
+        resumed => resumed?,
+    };
+    let log = match resumed {
+        Some(log) => log,
+        None => match spare.take(&**disk, 0, Room::Freeing) {
+            Ok(prepared) => {
+                identity::remove_closed(&**disk)?;
+                if let Some(last) = last {
+                    last.seal(end.at);
+                }
+                let previous = (end.epoch, end.at);
+                let (disk, spare) = (disk.clone(), spare.clone());
+                return Log::begin(disk, store, spare, prepared, next_lsn, previous);
+            }
+            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
+            Err(error) => return Err(error),
+        },
+    };
+    identity::remove_closed(&**disk)?;
+    Ok(log)
 }
 
 /// Random bytes from the system.
@@ -280,12 +368,22 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Where a log ends that was read.
+#[derive(Clone, Copy)]
+struct ReadEnd {
+    /// The last segment's epoch; 0 if there is none.
+    epoch: u64,
+    /// The byte behind its last frame.
+    at: u64,
+    /// Whether all behind that is known to be zeros, durably.
+    is_blank: bool,
+}
+
 /// What the log and the index make together.
 pub(crate) struct ReadLog {
     pub(super) replay: Replay,
     truth: Truth,
-    /// Epoch and end of the last segment.
-    end: (u64, u64),
+    end: ReadEnd,
     found: Vec<recover::Found>,
 }
 
@@ -314,7 +412,11 @@ pub(crate) fn read_log(
     for pack in &files.packs {
         replay.pack(pack)?;
     }
-    let mut end = (0, 0);
+    let mut end = ReadEnd {
+        epoch: 0,
+        at: 0,
+        is_blank: false,
+    };
     let mut last = disk.path(names::STORE);
     for (n, segment) in files.segments.iter().enumerate() {
         let header = segment.header;
@@ -330,15 +432,19 @@ pub(crate) fn read_log(
             }
             None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
         };
-        let end_at = read_segment(disk, &mut replay, segment, known_end, look)?;
+        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, look)?;
         if n + 1 < files.segments.len() {
             segment.seal(end_at);
         }
-        end = (header.epoch, end_at);
+        end = ReadEnd {
+            epoch: header.epoch,
+            at: end_at,
+            is_blank,
+        };
         last = segment.path.clone();
     }
     if let Some(closed) = closed {
-        if closed.lsn >= replay.next_lsn && closed.epoch != end.0 {
+        if closed.lsn >= replay.next_lsn && closed.epoch != end.epoch {
             let missing = disk.path(&names::segment(closed.epoch));
             let what = "the segment that the log was closed with is missing";
             return Err(Error::damaged(missing, 0, what).into());
@@ -371,14 +477,15 @@ pub(crate) fn read_log(
     })
 }
 
-/// Takes in a segment and returns where it ends.
+/// Takes in a segment and returns where it ends, and whether all behind that is known to
+/// be zeros.
 fn read_segment(
     disk: &dyn Disk,
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
     look: Look,
-) -> Result<u64, Problem> {
+) -> Result<(u64, bool), Problem> {
     // What a later segment or a clean close speaks of was synced before.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
@@ -391,7 +498,10 @@ fn read_segment(
     segment.note_frames(scanned.frames);
     replay.clock = scanned.clock.or(replay.clock);
     replay.next_lsn = scanned.next_lsn;
-    Ok(scanned.end)
+    // After a crash, zeros that are read need not be on the disk.
+    let rest = bytes.get(scanned.end as usize..).unwrap_or_default();
+    let is_blank = is_synced && rest.iter().all(|&byte| byte == 0);
+    Ok((scanned.end, is_blank))
 }
 
 /// What the index holds, where all of it is sound.
@@ -445,10 +555,22 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
-            let restored = state.status.restore(chunk, bytes).and_then(|(jobs, rest)| {
-                let details = &mut state.details;
-                details.restore(chunk, jobs, rest)
-            });
+            if let Some(chunks) = status::run_of(bytes) {
+                let restored = state.status.restore_gone(chunk, chunks);
+                restored.ok_or_else(|| damaged("states"))?;
+                let runs = indexer.gone_runs.entry(number).or_default();
+                runs.restore(chunk, chunks);
+                return Ok(());
+            }
+            let bytes = rows::unpack_words(bytes, status::SAVED_WORDS_MAX);
+            let bytes = bytes.ok_or_else(|| damaged("states"))?;
+            let restored = state
+                .status
+                .restore(chunk, &bytes)
+                .and_then(|(jobs, rest)| {
+                    let details = &mut state.details;
+                    details.restore(chunk, jobs, rest)
+                });
             restored.ok_or_else(|| damaged("states"))?;
         }
         Ok(())
@@ -467,6 +589,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         return Err(Fault("it is not whole".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
+    indexer.lost_ids = head.lost_ids;
     let ids = ForeignIds::new(Runs::open(&*index)?);
     Ok(Replay::new(graphs, ids, indexer, index, head.boot))
 }

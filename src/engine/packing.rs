@@ -115,6 +115,21 @@ fn work(engine: &Engine) -> Result<()> {
     done
 }
 
+/// Whether nothing is left to pack, merge or rewrite, as far as the index has come.
+#[cfg(test)]
+#[cfg_attr(jobstore_shuttle, allow(dead_code))]
+pub(crate) fn is_settled(engine: &Engine) -> bool {
+    // Nothing is being written.
+    let _names = engine.files.lock();
+    let (packs, segments) = {
+        let truth = engine.truth.read();
+        (truth.packs.clone(), truth.segments.clone())
+    };
+    segments.len() <= 1
+        && to_merge(&packs, &[]).is_none()
+        && compaction::to_compact(engine, &[]).is_none()
+}
+
 /// Refuses to begin a file that there may be no room for: others need the disk too.
 pub(crate) fn check_room(
     engine: &Engine,

@@ -224,8 +224,16 @@ struct QueueState {
     in_flight: usize,
     /// No more writes are taken.
     closed: bool,
+    /// Why, unless it is that the store was closed.
+    refusal: Option<Error>,
     /// Futures that wait for room.
     wakers: Vec<Waker>,
+}
+
+impl QueueState {
+    fn refusal(&self) -> Error {
+        self.refusal.clone().unwrap_or(Error::Closed)
+    }
 }
 
 /// A write that found no room.
@@ -282,8 +290,9 @@ impl Queue {
             }
         }
         if state.closed {
+            let refusal = state.refusal();
             drop(state);
-            queued.answer(Err(Error::Closed));
+            queued.answer(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
         }
@@ -339,9 +348,10 @@ impl Queue {
 
     fn put_or_refuse(&self, mut state: MutexGuard<'_, QueueState>, queued: Queued) {
         if state.closed {
+            let refusal = state.refusal();
             // Who is woken may do anything, so nothing is held meanwhile.
             drop(state);
-            queued.answer(Err(Error::Closed));
+            queued.answer(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
             self.filled.notify_one();
@@ -408,10 +418,18 @@ impl Queue {
         !(state.closed && state.waiting.is_empty())
     }
 
+    /// Takes no writes, and says why.
+    pub(crate) fn refuse(&self, why: Error) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.refusal = Some(why);
+    }
+
     /// Takes no more writes; those that are in stay.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
+        state.refusal = None;
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.filled.notify_all();

@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use crate::engine::Graphs;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
+use crate::engine::history::Opening;
 use crate::engine::indexing::{Indexer, Leaving};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::status::States;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::index::nothing::NoIndex;
 use crate::index::rows::Finished;
+use crate::index::runs::Runs;
 use crate::index::{Fault, Index};
 use crate::job::State;
 use crate::options::{OnReplay, Replayed};
@@ -74,13 +77,16 @@ pub(crate) struct Replay {
     pub(crate) index: Arc<dyn Index>,
     /// The last boot the log or the index tells of.
     pub(crate) boot: u64,
+    /// The last opening among the events that were read.
+    pub(crate) opening: Option<Opening>,
     pub(crate) next_lsn: u64,
     changes: u64,
     /// The last LSN of the pack that is being taken in.
     pack_end: Option<u64>,
-    /// Graphs whose requests do not join, and where that was noticed. It is damage
-    /// unless the log goes on to drop the graph: packing and merging leave the
-    /// requests of dropped graphs out.
+    /// Graphs of which something is missing, events or requests, and where that was
+    /// noticed; nothing more of them is taken in. It is damage unless the log goes on to
+    /// drop the graph: packing and rewriting leave out what tells of dropped graphs, in
+    /// one pack after another.
     broken: HashMap<u32, Error>,
     /// Whether the pack that is being taken in has lost events.
     pack_has_lost: bool,
@@ -133,6 +139,7 @@ impl Replay {
             indexer,
             index,
             boot,
+            opening: None,
             next_lsn: 1,
             changes: 0,
             pack_end: None,
@@ -144,6 +151,29 @@ impl Replay {
             in_doubt: BTreeMap::new(),
             follower: None,
             clock: None,
+        }
+    }
+
+    /// For a pack by itself, in front of which these graphs are as they are.
+    pub(crate) fn of_one(graphs: Graphs, pack: &Pack) -> Replay {
+        let mut indexer = Indexer::new(pack.store);
+        indexer.applied_lsn = pack.first_lsn - 1;
+        let ids = ForeignIds::new(Runs::default());
+        let mut replay = Replay::new(graphs, ids, indexer, Arc::new(NoIndex), 0);
+        replay.next_lsn = pack.first_lsn;
+        replay
+    }
+
+    /// Notes that something of a graph is missing.
+    fn note_broken(&mut self, error: Error, number: u32) {
+        self.broken.entry(number).or_insert(error);
+    }
+
+    /// Whether all of a graph was there, if it was not dropped.
+    pub(crate) fn check_graph(&self, number: u32) -> Result<(), Error> {
+        match self.broken.get(&number) {
+            Some(error) if self.graphs.by_number.contains_key(&number) => Err(error.clone()),
+            _ => Ok(()),
         }
     }
 
@@ -194,12 +224,12 @@ impl Replay {
             let Some(graph) = self.graph_or_dropped(part.graph, &pack.path)? else {
                 continue;
             };
-            if pack.last_lsn >= from {
+            if pack.last_lsn >= from && self.index.keeps_rows() {
                 self.foreign_ids(&graph, part)?;
             }
             if graph.state.read().packed_end() != part.first_sequence {
                 let error = out_of_order(&pack.path, &graph, part.first_sequence);
-                self.broken.entry(part.graph).or_insert(error);
+                self.note_broken(error, part.graph);
                 continue;
             }
             self.known_by_blocks(&graph, part);
@@ -228,12 +258,14 @@ impl Replay {
             // Their submission may be erased, or lost, too.
             self.erased_up_to(graph, place.end_sequence() - 1);
             self.submitted_up_to(graph, place.end_sequence() - 1);
-            let mut state = graph.state.write();
-            let in_doubt = self.in_doubt.entry(graph.number).or_default();
-            for sequence in place.first_sequence..place.end_sequence() {
-                state.set_aside(sequence);
-                in_doubt.remove(&sequence);
+            let range = place.first_sequence..place.end_sequence();
+            if let Some(in_doubt) = self.in_doubt.get_mut(&graph.number) {
+                let gone: Vec<u64> = in_doubt.range(range.clone()).copied().collect();
+                for sequence in &gone {
+                    in_doubt.remove(sequence);
+                }
             }
+            graph.state.write().set_range_aside(range);
         }
     }
 
@@ -255,23 +287,22 @@ impl Replay {
             return;
         }
         let purged = self.pack_purged.get(&graph.number);
-        for sequence in state.status.len()..=last {
-            let is_purged = |range: &std::ops::Range<u64>| range.contains(&sequence);
-            let ranges = purged.map(Vec::as_slice).unwrap_or_default();
-            let near = ranges.partition_point(|range| range.end <= sequence);
-            if !ranges.get(near).is_some_and(is_purged) {
+        let ranges = purged.map(Vec::as_slice).unwrap_or_default();
+        let near = ranges.partition_point(|range| range.end <= state.status.len());
+        for range in &ranges[near..] {
+            let len = state.status.len();
+            if len > last || !range.contains(&len) {
                 break;
             }
-            state.add_pending(sequence);
-            state.set_aside(sequence);
+            state.status.extend_gone(range.end.min(last + 1));
         }
     }
 
     /// The ids of purged jobs that only a lookup finds.
-    fn foreign_tombstones(&mut self, jobs: &[u8]) {
+    fn foreign_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
         for job in purged::unpack(jobs).unwrap_or_default() {
             if let Some(id) = job.id.filter(|id| id.is_foreign) {
-                self.ids.add(id.lookup, job.sequence);
+                self.ids.add(id.lookup, graph.owner(job.sequence));
                 self.changes += 1;
             }
         }
@@ -315,11 +346,12 @@ impl Replay {
                     self.erased_up_to(&graph, first_sequence - 1);
                 }
                 let mut state = graph.state.write();
-                for sequence in first_sequence + known..first_sequence + count {
-                    if sequence > state.status.len() {
-                        return Err(out_of_order(path, &graph, sequence).into());
-                    }
-                    state.add_pending(sequence);
+                let first = first_sequence + known;
+                if first > state.status.len() && known < count {
+                    let error = out_of_order(path, &graph, first);
+                    self.note_broken(error, number);
+                } else {
+                    (first..first_sequence + count).for_each(|s| state.add_pending(s));
                 }
             }
             self.come_to(lsn + count);
@@ -357,7 +389,7 @@ impl Replay {
             let sequence = place.first_sequence;
             if place.large {
                 let id = crate::engine::large::large_id(part, *place)?;
-                self.ids.add(graph.id_hash(&id), sequence);
+                self.ids.add(graph.id_hash(&id), graph.owner(sequence));
                 self.changes += 1;
                 continue;
             }
@@ -366,7 +398,7 @@ impl Replay {
                 let sequence = sequence + n as u64;
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
                 if graph.is_foreign(id, sequence) {
-                    self.ids.add(graph.id_hash(id), sequence);
+                    self.ids.add(graph.id_hash(id), graph.owner(sequence));
                     self.changes += 1;
                 }
             }
@@ -448,7 +480,9 @@ impl Replay {
             None => state.packed_end(),
         };
         if is_new && sequence > state.status.len() {
-            return Err(out_of_order(&segment.path, &graph, sequence).into());
+            let error = out_of_order(&segment.path, &graph, sequence);
+            self.note_broken(error, number);
+            return Ok(());
         }
         if sequence == next {
             let place = TailPlace::new(end, &texts, time_ms);
@@ -456,11 +490,12 @@ impl Replay {
         } else {
             let error = out_of_order(&segment.path, &graph, sequence);
             self.broken.entry(number).or_insert(error);
+            return Ok(());
         }
         if is_new {
             state.add_pending(sequence);
-            if graph.is_foreign(texts.id, sequence) {
-                self.ids.add(graph.id_hash(texts.id), sequence);
+            if self.index.keeps_rows() && graph.is_foreign(texts.id, sequence) {
+                self.ids.add(graph.id_hash(texts.id), graph.owner(sequence));
                 self.changes += 1;
             }
         }
@@ -475,8 +510,9 @@ impl Replay {
         path: &std::path::Path,
     ) -> Result<(), Problem> {
         let (number, changes) = match *event {
-            Event::Booted { boot, .. } => {
+            Event::Booted { boot, time_ms } => {
                 self.boot = self.boot.max(boot);
+                self.opening = Some(Opening { lsn, boot, time_ms });
                 return Ok(());
             }
             Event::Clock => return Ok(()),
@@ -505,9 +541,15 @@ impl Replay {
                 let what = "a submission stands where there can be none";
                 return Err(Error::damaged(path, 0, what).into());
             }
-            Event::Keyed { graph, key, .. } => {
-                if let Some(graph) = self.graph_or_dropped(graph, path)? {
-                    self.ids.add(graph.key_hash(key), lsn);
+            Event::Keyed {
+                graph,
+                sequence,
+                key,
+            } => {
+                let graph = self.graph_or_dropped(graph, path)?;
+                if let Some(graph) = graph.filter(|_| self.index.keeps_rows()) {
+                    let owner = graph.owner_of_key(sequence, lsn);
+                    self.ids.add(graph.key_hash(key), owner);
                     self.changes += 1;
                 }
                 return Ok(());
@@ -587,8 +629,8 @@ impl Replay {
         let Some(graph) = self.graph_or_dropped(number, path)? else {
             return Ok(());
         };
-        if let Event::Purged { jobs, .. } = event {
-            self.foreign_tombstones(jobs);
+        if let (Event::Purged { jobs, .. }, true) = (event, self.index.keeps_rows()) {
+            self.foreign_tombstones(&graph, jobs);
         }
         self.changes += changes.len() as u64;
         for change in &changes {
@@ -599,7 +641,9 @@ impl Replay {
             self.erased_up_to(&graph, sequence);
             let mut state = graph.state.write();
             if sequence >= state.status.len() {
-                return Err(out_of_order(path, &graph, sequence).into());
+                let error = out_of_order(path, &graph, sequence);
+                self.note_broken(error, number);
+                return Ok(());
             }
             let is_of_gone = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
             if is_of_gone || !state.status.is_gone(sequence) {
@@ -616,8 +660,8 @@ impl Replay {
         Ok(())
     }
 
-    /// A live graph, or none when it was dropped; a number that was never given is
-    /// damage.
+    /// A live graph, or none when it was dropped, or will have to be because something of
+    /// it is missing; a number that was never given is damage.
     fn graph_or_dropped(
         &self,
         number: u32,
@@ -626,6 +670,9 @@ impl Replay {
         if number >= self.graphs.created {
             let what = format!("it tells of graph {number}, which was never created");
             return Err(Error::damaged(path, 0, what));
+        }
+        if self.broken.contains_key(&number) {
+            return Ok(None);
         }
         Ok(self.graphs.by_number.get(&number).cloned())
     }
@@ -638,6 +685,12 @@ impl Replay {
             return Ok(());
         }
         self.changes = 0;
+        if !self.index.keeps_rows() {
+            for graph in self.graphs.by_number.values() {
+                graph.state.write().changed.clear();
+            }
+            return Ok(());
+        }
         let leaving = Leaving::take(&self.graphs, self.next_lsn - 1, self.boot);
         self.indexer.apply(&*self.index, &self.ids, &leaving)?;
         leaving.left(&self.ids);
@@ -656,9 +709,7 @@ impl Replay {
             return Err(Error::damaged(last, 0, what).into());
         }
         for graph in self.graphs.by_number.values() {
-            if let Some(error) = self.broken.get(&graph.number) {
-                return Err(error.clone().into());
-            }
+            self.check_graph(graph.number)?;
             let state = graph.state.read();
             let end = match state.tail.last() {
                 Some(run) => run.first_sequence + run.jobs.len() as u64,

@@ -12,7 +12,7 @@ use std::ops::Range;
 use self::selection::SelectedWord;
 pub(crate) use self::selection::Selection;
 
-use crate::engine::compaction::Gone;
+use crate::engine::kept::Gone;
 use crate::job::State;
 
 /// Jobs whose states share a word.
@@ -38,6 +38,10 @@ const fn code(state: State) -> u64 {
 const GONE: u64 = 3;
 /// In front of a saved chunk whose jobs are all gone: no words follow.
 const ALL_GONE: u16 = 1 << 15;
+
+/// A row that says more jobs are gone is taken for a damaged one: its memory would not be
+/// bounded.
+const RESTORED_JOBS_MAX: u64 = 1 << 34;
 
 fn state_of(code: u64) -> Option<State> {
     match code {
@@ -116,6 +120,17 @@ impl Chunk {
         }
     }
 
+    /// A full chunk of jobs that are gone.
+    fn all_gone() -> Chunk {
+        let mut counts = [0; 4];
+        counts[GONE as usize] = CHUNK_JOBS as u32;
+        Chunk {
+            words: None,
+            counts,
+            dirty: true,
+        }
+    }
+
     fn is_gone(&self) -> bool {
         self.words.is_none()
     }
@@ -158,9 +173,66 @@ pub(crate) struct SavedChunk {
     pub(crate) number: u64,
     pub(crate) jobs: u64,
     pub(crate) bytes: Vec<u8>,
+    /// Whether all jobs that it can have are there, and gone.
+    pub(crate) is_gone: bool,
 }
 
 impl StatusColumn {
+    /// A column of so many jobs that are all gone.
+    pub(crate) fn all_gone(jobs: u64) -> StatusColumn {
+        let mut column = StatusColumn::default();
+        column.extend_gone(jobs);
+        column
+    }
+
+    /// Adds jobs that are gone, up to so many jobs in all.
+    pub(crate) fn extend_gone(&mut self, len: u64) {
+        while self.len < len {
+            if self.len % CHUNK_JOBS == 0 && len - self.len >= CHUNK_JOBS {
+                if self.gone == self.chunks.len() {
+                    self.gone += 1;
+                }
+                self.chunks.push(Chunk::all_gone());
+                self.len += CHUNK_JOBS;
+                self.totals[GONE as usize] += CHUNK_JOBS;
+            } else {
+                let sequence = self.push();
+                self.set_gone(sequence);
+            }
+        }
+    }
+
+    /// Takes jobs out of all lists for good.
+    pub(crate) fn set_range_gone(&mut self, range: Range<u64>) {
+        let (mut at, end) = (range.start, range.end.min(self.len));
+        while at < end {
+            let chunk = &self.chunks[(at / CHUNK_JOBS) as usize];
+            let chunk_end = (at / CHUNK_JOBS + 1) * CHUNK_JOBS;
+            if chunk.is_gone() {
+                at = chunk_end;
+                continue;
+            }
+            let until = chunk_end.min(end);
+            (at..until).for_each(|sequence| self.set_gone(sequence));
+            at = until;
+        }
+    }
+
+    /// Adds a run of saved chunks whose jobs are all gone. `None` when it is not the next
+    /// one.
+    pub(crate) fn restore_gone(&mut self, number: u64, chunks: u64) -> Option<()> {
+        let end = number.checked_add(chunks)?.checked_mul(CHUNK_JOBS)?;
+        let fits = number.checked_mul(CHUNK_JOBS) == Some(self.len);
+        if !fits || chunks == 0 || end > RESTORED_JOBS_MAX {
+            return None;
+        }
+        let first = self.chunks.len();
+        self.extend_gone(end);
+        let restored = self.chunks.iter_mut().skip(first);
+        restored.for_each(|chunk| chunk.dirty = false);
+        Some(())
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -246,7 +318,30 @@ impl StatusColumn {
 
     /// How many jobs of a range are listed no more.
     pub(crate) fn gone_in(&self, range: Range<u64>) -> u64 {
-        range.filter(|&sequence| self.is_gone(sequence)).count() as u64
+        let (mut at, end, mut gone) = (range.start, range.end.min(self.len), 0);
+        while at < end {
+            let (n, word, shift) = place(at);
+            let chunk = &self.chunks[n];
+            let chunk_end = (n as u64 + 1) * CHUNK_JOBS;
+            if at % CHUNK_JOBS == 0 && (chunk_end <= end || chunk.is_gone()) {
+                gone += u64::from(chunk.counts[GONE as usize]).min(end - at);
+                at = chunk_end;
+                continue;
+            }
+            let jobs = (WORD_JOBS - at % WORD_JOBS).min(end - at);
+            gone += match &chunk.words {
+                None => jobs,
+                Some(words) => {
+                    // Both bits of a job that is gone are set.
+                    let word = words[word] >> shift;
+                    let both = word & (word >> 1) & EVERY_LOW_BIT;
+                    let kept = both & u64::MAX.checked_shr(64 - 2 * jobs as u32).unwrap_or(0);
+                    u64::from(kept.count_ones())
+                }
+            };
+            at += jobs;
+        }
+        gone
     }
 
     /// Which jobs of a range are listed no more.
@@ -421,6 +516,7 @@ impl StatusColumn {
                     number: n as u64,
                     jobs,
                     bytes,
+                    is_gone: chunk.is_gone(),
                 });
             }
         }
@@ -460,6 +556,20 @@ impl StatusColumn {
         Some((jobs, rest))
     }
 }
+
+/// A run of chunks that are all gone, as it is saved.
+pub(crate) fn saved_run(chunks: u64) -> Vec<u8> {
+    [&ALL_GONE.to_le_bytes()[..], &chunks.to_le_bytes()].concat()
+}
+
+/// How many chunks a saved run has; `None` when it is another row.
+pub(crate) fn run_of(saved: &[u8]) -> Option<u64> {
+    let chunks = saved.strip_prefix(&ALL_GONE.to_le_bytes())?;
+    Some(u64::from_le_bytes(chunks.try_into().ok()?))
+}
+
+/// A saved chunk has at most so many words, with the hashes that follow.
+pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + crate::engine::details::CHUNK_ROWS;
 
 /// Chunk, word and shift of a job's two bits.
 fn place(sequence: u64) -> (usize, usize, u32) {
@@ -561,7 +671,7 @@ mod tests {
         fn a_saved_column_comes_back(states in proptest::collection::vec(a_state(), 0..9000)) {
             let mut saved = column(&states);
             let mut back = StatusColumn::default();
-            for SavedChunk { number, jobs, mut bytes } in saved.take_dirty() {
+            for SavedChunk { number, jobs, mut bytes, .. } in saved.take_dirty() {
                 bytes.push(7);
                 prop_assert_eq!(back.restore(number, &bytes), Some((jobs, &[7][..])));
             }
@@ -569,6 +679,46 @@ mod tests {
             prop_assert_eq!(back.totals, saved.totals);
             prop_assert_eq!(back.select(States::ALL, 0, 0, u64::MAX), saved.select(States::ALL, 0, 0, u64::MAX));
         }
+    }
+
+    #[test]
+    fn jobs_that_are_gone_count_the_same_in_ranges_and_one_by_one() {
+        let mut column = StatusColumn::default();
+        for _ in 0..20_000 {
+            column.push();
+        }
+        let mut other = StatusColumn::default();
+        for _ in 0..20_000 {
+            other.push();
+        }
+        for range in [5..70, 4000..4100, 4096..8192, 9000..17_000, 19_990..20_000] {
+            range.clone().for_each(|sequence| other.set_gone(sequence));
+            column.set_range_gone(range);
+        }
+        assert_eq!(column.totals, other.totals);
+        for range in [
+            0..20_000,
+            6..69,
+            64..96,
+            4095..4097,
+            4097..8191,
+            8192..12_288,
+            3..30_000,
+        ] {
+            let one_by_one = range.clone().filter(|&s| other.is_gone(s)).count() as u64;
+            assert_eq!(column.gone_in(range.clone()), one_by_one, "{range:?}");
+        }
+        let mut extended = StatusColumn::all_gone(10_000);
+        assert_eq!((extended.len(), extended.gone_total()), (10_000, 10_000));
+        assert_eq!(extended.push(), 10_000);
+        assert_eq!(extended.gone_in(0..11_000), 10_000);
+        let mut restored = StatusColumn::default();
+        assert_eq!(restored.restore_gone(1, 2), None);
+        assert_eq!(restored.restore_gone(0, 0), None);
+        assert_eq!(restored.restore_gone(0, u64::MAX), None);
+        assert_eq!(restored.restore_gone(0, 3), Some(()));
+        assert_eq!(restored.gone_total(), 3 * CHUNK_JOBS);
+        assert!(restored.take_dirty().is_empty());
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Engine {
         let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
         let hash = graph.id_hash(id);
         if self.ids.may_contain(hash) {
-            sequences.extend(self.ask_index(|index| self.ids.lookup(index, hash))?);
+            let found = self.ask_index(|index| self.ids.lookup(index, hash))?;
+            sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {
             let (is_gone, forgotten_lsn) = {
@@ -68,6 +69,11 @@ impl Engine {
 
     /// Whether a job was purged and its tombstone is kept.
     pub(crate) fn has_tombstone(&self, graph: &GraphCore, sequence: u64) -> Result<bool> {
+        Ok(self.tombstone_lsn(graph, sequence)?.is_some())
+    }
+
+    /// The event that purged a job whose tombstone is kept.
+    pub(crate) fn tombstone_lsn(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
         let (is_gone, forgotten_lsn) = {
             let state = graph.state.read();
             (state.status.is_gone(sequence), state.forgotten_lsn)
@@ -76,7 +82,8 @@ impl Engine {
             true => self.detail(graph, sequence)?.tombstone,
             false => None,
         };
-        Ok(tombstone.is_some_and(|found| found.lsn > forgotten_lsn))
+        let kept = tombstone.filter(|found| found.lsn > forgotten_lsn);
+        Ok(kept.map(|found| found.lsn))
     }
 
     /// The event that left a tombstone.

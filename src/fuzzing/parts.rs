@@ -488,6 +488,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 partial: true,
                 boot: input.number(),
                 graphs: input.number() as u32 & 0xffff,
+                lost_ids: input.number(),
                 digest: 0,
             };
             (rows::HEAD.to_vec(), codec::encode(&head))

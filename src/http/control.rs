@@ -72,6 +72,7 @@ impl JobStore {
         let engine = self.engine();
         let mut slot = engine.control.0.lock();
         engine.check_open()?;
+        engine.check_not_read_only()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
                 what: "a store in memory has no folder for a control socket; merge \

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 #[cfg(feature = "redb")]
 use super::redb_index;
 use super::{Batch, EachRow, Fault, Index, sled_index};
+use crate::error::is_out_of_descriptors;
 use crate::options::IndexEngine;
 use crate::storage::disk::Disk;
 use crate::storage::disk::os::Folder;
@@ -243,11 +244,17 @@ impl IndexFolder {
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("somebody still has it open");
         } else if let Some(seal) = seal {
-            // Whatever cannot be read is different.
             if seal.engine != self.known().name {
                 why = Some("another engine kept it");
-            } else if self.compute_seal().ok().as_ref() != Some(seal) {
-                why = Some("it is not as it was when the store was closed");
+            } else {
+                match self.compute_seal() {
+                    Err(error) if is_out_of_descriptors(&error) => return Err(error),
+                    // Whatever cannot be read is different.
+                    found if found.as_ref().ok() != Some(seal) => {
+                        why = Some("it is not as it was when the store was closed");
+                    }
+                    _ => {}
+                }
             }
         } else if is_folder(&path) && files(&path).is_err() {
             // An engine would follow a link.
@@ -260,6 +267,11 @@ impl IndexFolder {
         remove(&self.store.join(names::INDEX_OPENING))?;
         self.disk.create(names::INDEX_OPENING)?;
         let index = match self.open_once() {
+            // It is sound as far as is known.
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.opened()?;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the index does not open; it is made anew");
                 remove(&path)?;

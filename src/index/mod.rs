@@ -40,6 +40,11 @@ pub(crate) trait Index: Send + Sync {
     /// as far as the engine keeps its word.
     fn write(&self, batch: &Batch) -> Result<(), Fault>;
 
+    /// Whether what is written can be read again.
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     /// Hands everything to the system, as far as the engine can.
     fn flush(&self) -> Result<(), Fault>;
 }

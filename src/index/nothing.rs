@@ -20,6 +20,10 @@ impl Index for NoIndex {
         Ok(())
     }
 
+    fn keeps_rows(&self) -> bool {
+        false
+    }
+
     fn flush(&self) -> Result<(), Fault> {
         Ok(())
     }

@@ -7,10 +7,10 @@
 //! |---|---|
 //! | `h` | [`Head`] |
 //! | `g` graph | [`GraphRow`] |
-//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details |
+//! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details; or how many chunks from this one on are all gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
 //! | `R` run | length of a run of lookups |
-//! | `r` run, page | sorted pairs of hash and sequence number |
+//! | `r` run, page | sorted pairs of hash and owner |
 //!
 //! Numbers in keys have their high byte first; every value ends with the CRC-32 of
 //! key and content.
@@ -30,7 +30,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 4;
+pub(crate) const ROWS_FORMAT: u32 = 5;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -98,6 +98,32 @@ pub(crate) fn seal(key: &[u8], mut content: Vec<u8>) -> Vec<u8> {
     content
 }
 
+/// Words, from the third byte on, with those that repeat written once: how often (var),
+/// then the word.
+pub(crate) fn pack_words(content: &[u8]) -> Vec<u8> {
+    let (head, words) = content.split_at(content.len().min(2));
+    let mut packed = head.to_vec();
+    let words: Vec<&[u8]> = words.chunks(8).collect();
+    for run in words.chunk_by(|a, b| a == b) {
+        put_var(run.len() as u64, &mut packed);
+        packed.extend_from_slice(run[0]);
+    }
+    packed
+}
+
+/// The reverse of [`pack_words`], of at most so many words.
+pub(crate) fn unpack_words(packed: &[u8], max: u64) -> Option<Vec<u8>> {
+    let (head, rest) = packed.split_at_checked(2)?;
+    let (mut content, mut reader, mut left) = (head.to_vec(), VarReader(rest), max);
+    while !reader.0.is_empty() {
+        let count = reader.next()?;
+        left = left.checked_sub(count)?;
+        let word = reader.eight()?.to_le_bytes();
+        (0..count).for_each(|_| content.extend_from_slice(&word));
+    }
+    Some(content)
+}
+
 /// The content of a row, if it is the one that was sealed under this key.
 pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let at = value.len().checked_sub(4)?;
@@ -116,6 +142,8 @@ pub(crate) struct Head {
     pub(crate) boot: u64,
     /// Graphs ever created.
     pub(crate) graphs: u32,
+    /// Jobs, about, whose ids and keys may be dead in the runs.
+    pub(crate) lost_ids: u64,
     /// All graph rows, status rows and run rows hashed together; only where not
     /// partial.
     pub(crate) digest: u64,
@@ -321,6 +349,22 @@ fn moved(from: u64, distance: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::storage::event::NUMBER_MAX;
+
+    #[test]
+    fn words_come_back_and_repeated_ones_take_no_room() {
+        let mut content = vec![9, 8];
+        for n in 0..160u64 {
+            let word = if n % 50 == 0 { n } else { u64::MAX };
+            content.extend_from_slice(&word.to_le_bytes());
+        }
+        let packed = pack_words(&content);
+        assert!(packed.len() < 80, "{}", packed.len());
+        assert_eq!(unpack_words(&packed, 160), Some(content));
+        assert_eq!(unpack_words(&packed, 159), None);
+        assert_eq!(unpack_words(&packed[..packed.len() - 1], 160), None);
+        assert_eq!(unpack_words(&[1], 160), None);
+        assert_eq!(pack_words(&[1, 2]), [1, 2]);
+    }
 
     #[test]
     fn a_row_opens_only_under_its_key_and_whole() {

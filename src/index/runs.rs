@@ -1,6 +1,7 @@
 //! Lookups by hash: sorted runs, merged geometrically, a filter for each in memory.
 //!
-//! Owns: runs of pairs (hash, sequence number). Must not know: what is hashed.
+//! Owns: runs of pairs (hash, owner), and how dead ones leave them. Must not know: what is
+//! hashed, which owners are dead.
 //! Promise: every pair that was added is found; a hash that was not is nearly
 //! always refused without touching the index. Who looks up compares what it finds:
 //! two things may have one hash.
@@ -16,6 +17,32 @@ use crate::storage::codec::{VarReader, put_var};
 /// What is called with key and value of each run row that is put, or key only of
 /// each that is removed.
 type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
+/// Whose hash it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) graph: u32,
+    /// The job.
+    pub(crate) sequence: u64,
+    /// The event that gave a key to the job; 0 for an id.
+    pub(crate) lsn: u64,
+}
+
+impl Owner {
+    pub(crate) const MIN: Owner = Owner {
+        graph: 0,
+        sequence: 0,
+        lsn: 0,
+    };
+    pub(crate) const MAX: Owner = Owner {
+        graph: u32::MAX,
+        sequence: u64::MAX,
+        lsn: u64::MAX,
+    };
+}
+
+/// A hash and whose it is.
+pub(crate) type Pair = (u64, Owner);
 
 /// Bytes of pairs in a page, about; below what a row may hold.
 const PAGE_BYTES: usize = 5 << 10;
@@ -111,8 +138,8 @@ impl Runs {
             .any(|run| run.filter.may_contain(hash))
     }
 
-    /// The sequence numbers that were added with this hash.
-    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<u64>, Fault> {
+    /// The owners that were added with this hash.
+    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
         loop {
             let runs = self.runs.read().clone();
             match lookup_in(index, &runs, hash) {
@@ -133,7 +160,7 @@ impl Runs {
     pub(crate) fn add(
         &self,
         index: &dyn Index,
-        pairs: impl Iterator<Item = (u64, u64)>,
+        pairs: impl Iterator<Item = Pair>,
         count: u64,
         named: Named<'_>,
     ) -> Result<(), Fault> {
@@ -167,12 +194,59 @@ impl Runs {
         }
     }
 
+    /// How many pairs there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.runs.read().iter().map(|run| run.count).sum()
+    }
+
+    /// Makes one run of all of them, without the pairs whose owners are dead.
+    pub(crate) fn retain(
+        &self,
+        index: &dyn Index,
+        is_live: &mut dyn FnMut(&Owner) -> Result<bool, Fault>,
+        named: Named<'_>,
+    ) -> Result<(), Fault> {
+        let runs = self.runs.read().clone();
+        let all = || All(runs.iter().map(|run| RunPairs::new(index, run)).collect());
+        // A bit for each pair: who is live is asked once, so that the count is right.
+        let (mut live, mut count, mut n) = (Vec::new(), 0, 0usize);
+        for pair in all() {
+            if n % 64 == 0 {
+                live.push(0u64);
+            }
+            if is_live(&pair?.1)? {
+                live[n / 64] |= 1 << (n % 64);
+                count += 1;
+            }
+            n += 1;
+        }
+        if count == n as u64 {
+            return Ok(());
+        }
+        let mut at = 0;
+        let kept = all().filter(|_| {
+            let is_kept = live
+                .get(at / 64)
+                .is_some_and(|bits| bits >> (at % 64) & 1 == 1);
+            at += 1;
+            is_kept
+        });
+        let replaced: Vec<&Run> = runs.iter().map(|run| &**run).collect();
+        let run = self.write_run(index, kept, count, &replaced, named)?;
+        *self.runs.write() = Some(run)
+            .filter(|run| run.count > 0)
+            .map(Arc::new)
+            .into_iter()
+            .collect();
+        Runs::remove_pages(index, &replaced)
+    }
+
     /// Writes pages, then, with the row that makes them a run, removes the rows of
     /// those it replaces.
     fn write_run(
         &self,
         index: &dyn Index,
-        pairs: impl Iterator<Item = Result<(u64, u64), Fault>>,
+        pairs: impl Iterator<Item = Result<Pair, Fault>>,
         count: u64,
         replaced: &[&Run],
         named: Named<'_>,
@@ -190,10 +264,10 @@ impl Runs {
             filter: Filter::for_keys(count),
         };
         let mut batch = Batch::default();
-        let mut page: Vec<(u64, u64)> = Vec::new();
+        let mut page: Vec<Pair> = Vec::new();
         let mut bytes = Vec::new();
         let mut last_hash = 0;
-        let mut end_page = |page: &mut Vec<(u64, u64)>, bytes: &mut Vec<u8>| {
+        let mut end_page = |page: &mut Vec<Pair>, bytes: &mut Vec<u8>| {
             let key = run_page_key(number, run.fences.len() as u32);
             let value = seal(&key, std::mem::take(bytes));
             batch.put(key, value);
@@ -206,7 +280,7 @@ impl Runs {
             Ok::<(), Fault>(())
         };
         for pair in pairs {
-            let (hash, sequence) = pair?;
+            let (hash, owner) = pair?;
             put_var(
                 if page.is_empty() {
                     hash
@@ -215,8 +289,10 @@ impl Runs {
                 },
                 &mut bytes,
             );
-            put_var(sequence, &mut bytes);
-            page.push((hash, sequence));
+            put_var(u64::from(owner.graph), &mut bytes);
+            put_var(owner.sequence, &mut bytes);
+            put_var(owner.lsn, &mut bytes);
+            page.push((hash, owner));
             last_hash = hash;
             if bytes.len() >= PAGE_BYTES {
                 end_page(&mut page, &mut bytes)?;
@@ -225,10 +301,12 @@ impl Runs {
         if !page.is_empty() {
             end_page(&mut page, &mut bytes)?;
         }
-        let key = run_key(number);
-        let value = seal_value(&key, &run.count);
-        named(&key, Some(&value));
-        batch.put(key, value);
+        if run.count > 0 {
+            let key = run_key(number);
+            let value = seal_value(&key, &run.count);
+            named(&key, Some(&value));
+            batch.put(key, value);
+        }
         for old in replaced {
             let key = run_key(old.number);
             named(&key, None);
@@ -254,7 +332,7 @@ impl Runs {
 }
 
 impl Run {
-    fn add_page(&mut self, pairs: &[(u64, u64)]) {
+    fn add_page(&mut self, pairs: &[Pair]) {
         if let Some(&(first, _)) = pairs.first() {
             self.fences.push(first);
         }
@@ -273,7 +351,7 @@ fn after(number: u64) -> Result<u64, Fault> {
         .ok_or_else(|| Fault("the numbers of runs are used up".to_owned()))
 }
 
-fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<u64>, Fault> {
+fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<Owner>, Fault> {
     let mut found = Vec::new();
     for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
         // Equal hashes may begin on the page before the first that begins so.
@@ -292,7 +370,7 @@ fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<u64>
     Ok(found)
 }
 
-fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<(u64, u64)>, Fault> {
+fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {
     let key = run_page_key(run, page);
     let value = index.get(&key)?;
     value
@@ -301,13 +379,18 @@ fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<(u64, u64)>, 
         .ok_or_else(|| Fault("a page of lookups is missing or not valid".to_owned()))
 }
 
-fn decode_page(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+fn decode_page(bytes: &[u8]) -> Option<Vec<Pair>> {
     let mut reader = VarReader(bytes);
     let mut pairs = Vec::new();
     let mut hash = 0u64;
     while !reader.0.is_empty() {
         hash = hash.checked_add(reader.next()?)?;
-        pairs.push((hash, reader.next()?));
+        let owner = Owner {
+            graph: u32::try_from(reader.next()?).ok()?,
+            sequence: reader.next()?,
+            lsn: reader.next()?,
+        };
+        pairs.push((hash, owner));
     }
     Some(pairs)
 }
@@ -317,7 +400,7 @@ struct RunPairs<'a> {
     index: &'a dyn Index,
     run: &'a Run,
     page: usize,
-    pairs: std::vec::IntoIter<(u64, u64)>,
+    pairs: std::vec::IntoIter<Pair>,
 }
 
 impl<'a> RunPairs<'a> {
@@ -333,7 +416,7 @@ impl<'a> RunPairs<'a> {
 }
 
 impl Iterator for RunPairs<'_> {
-    type Item = Result<(u64, u64), Fault>;
+    type Item = Result<Pair, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -359,7 +442,7 @@ struct Merged<'a> {
 }
 
 impl Iterator for Merged<'_> {
-    type Item = Result<(u64, u64), Fault>;
+    type Item = Result<Pair, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let left_first = match (self.left.peek(), self.right.peek()) {
@@ -372,6 +455,28 @@ impl Iterator for Merged<'_> {
         } else {
             self.right.next()
         }
+    }
+}
+
+/// Any number of sorted sequences as one.
+struct All<'a>(Vec<std::iter::Peekable<RunPairs<'a>>>);
+
+impl Iterator for All<'_> {
+    type Item = Result<Pair, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut least: Option<(usize, Pair)> = None;
+        for (n, pairs) in self.0.iter_mut().enumerate() {
+            match pairs.peek() {
+                None => {}
+                Some(Err(_)) => return pairs.next(),
+                Some(Ok(pair)) if least.is_none_or(|(_, found)| *pair < found) => {
+                    least = Some((n, *pair));
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+        self.0[least?.0].next()
     }
 }
 
@@ -427,8 +532,16 @@ mod tests {
         xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())
     }
 
+    fn owner(n: u64) -> Owner {
+        Owner {
+            graph: (n % 7) as u32,
+            sequence: n,
+            lsn: 0,
+        }
+    }
+
     fn add(index: &dyn Index, runs: &Runs, numbers: std::ops::Range<u64>) {
-        let mut pairs: Vec<_> = numbers.map(|n| (hash(n), n)).collect();
+        let mut pairs: Vec<_> = numbers.map(|n| (hash(n), owner(n))).collect();
         pairs.sort_unstable();
         let count = pairs.len() as u64;
         runs.add(index, pairs.into_iter(), count, &mut |_, _| {})
@@ -449,7 +562,7 @@ mod tests {
         );
         for runs in [&runs, &Runs::open(&index).unwrap()] {
             for n in 0..20_000 {
-                assert_eq!(runs.lookup(&index, hash(n)).unwrap(), [n]);
+                assert_eq!(runs.lookup(&index, hash(n)).unwrap(), [owner(n)]);
             }
             let wrong = (20_000..40_000)
                 .filter(|&n| runs.may_contain(hash(n)))
@@ -470,13 +583,46 @@ mod tests {
                 } else {
                     9
                 },
-                n,
+                owner(n),
             )
         });
         runs.add(&index, pairs, 5000, &mut |_, _| {}).unwrap();
         assert_eq!(runs.lookup(&index, 7).unwrap().len(), 3900);
         assert_eq!(runs.lookup(&index, 1).unwrap().len(), 100);
         assert_eq!(runs.lookup(&index, 8).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn dead_pairs_leave_the_index_and_memory() {
+        let (index, runs) = (MemoryIndex::default(), Runs::default());
+        for start in (0..20_000).step_by(500) {
+            add(&index, &runs, start..start + 500);
+        }
+        let rows = || {
+            let mut rows = 0;
+            let scanned = index.scan(&[], &mut |_, _| {
+                rows += 1;
+                Ok(())
+            });
+            scanned.unwrap();
+            rows
+        };
+        let before = rows();
+        let retained = runs.retain(&index, &mut |o| Ok(o.sequence % 50 == 0), &mut |_, _| {});
+        retained.unwrap();
+        for runs in [&runs, &Runs::open(&index).unwrap()] {
+            assert_eq!(runs.count(), 400);
+            for n in 0..20_000 {
+                let found = runs.lookup(&index, hash(n)).unwrap();
+                assert_eq!(found, if n % 50 == 0 { vec![owner(n)] } else { vec![] });
+            }
+            let filter: usize = runs.runs.read().iter().map(|r| r.filter.blocks.len()).sum();
+            assert!(filter < 10, "{filter}");
+        }
+        assert!(10 * rows() < before, "{} of {before} rows", rows());
+        runs.retain(&index, &mut |_| Ok(false), &mut |_, _| {})
+            .unwrap();
+        assert_eq!((runs.count(), rows()), (0, 0));
     }
 
     #[test]
@@ -494,7 +640,7 @@ mod tests {
             next: Mutex::new(u64::MAX),
             ..Runs::default()
         };
-        let add = || runs.add(&index, [(1, 1)].into_iter(), 1, &mut |_, _| {});
+        let add = || runs.add(&index, [(1, owner(1))].into_iter(), 1, &mut |_, _| {});
         assert!(add().is_err());
         assert!(add().is_err());
     }

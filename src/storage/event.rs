@@ -230,6 +230,24 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// The graph it tells of, if it is one.
+    pub(crate) fn of_graph(&self) -> Option<u32> {
+        match *self {
+            Event::GraphCreated { graph, .. }
+            | Event::GraphDropped { graph, .. }
+            | Event::Submitted { graph, .. }
+            | Event::Keyed { graph, .. }
+            | Event::Started { graph, .. }
+            | Event::CancelRequested { graph, .. }
+            | Event::Completed { graph, .. }
+            | Event::Recovered { graph, .. }
+            | Event::Submits { graph, .. }
+            | Event::Purged { graph, .. }
+            | Event::Forgotten { graph, .. } => Some(graph),
+            Event::Booted { .. } | Event::Clock | Event::Lost { .. } | Event::Erased { .. } => None,
+        }
+    }
+
     /// How many LSNs it covers.
     pub(crate) fn lsns(&self) -> u64 {
         match self {

@@ -96,6 +96,7 @@ impl AnyPack {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
+                told: Vec::new(),
                 clock: None,
             },
         }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::storage::disk::memory::Memory;
 use crate::storage::disk::{self, Disk, File};
 use crate::storage::frame::Builder;
 use crate::storage::identity::StoreId;
@@ -35,6 +36,19 @@ pub(crate) struct Log {
     on_reserve: bool,
     next_lsn: u64,
     synced_lsn: u64,
+}
+
+/// Where a log is to be continued, and how.
+pub(crate) struct Resume {
+    pub(crate) next_lsn: u64,
+    /// The byte behind the last frame.
+    pub(crate) end: u64,
+    /// Whether all behind the end is known to be zeros, durably.
+    pub(crate) is_blank: bool,
+    /// At most so many bytes are zeroed, if they have to be.
+    pub(crate) zeros_max: u64,
+    /// Up to which size of the segment, as one of the size that is wanted now.
+    pub(crate) capacity_max: u64,
 }
 
 /// Why an append failed.
@@ -93,24 +107,33 @@ impl Log {
             .is_ok_and(|capacity| capacity >= end + RESUME_BYTES_MIN)
     }
 
-    /// A log that goes on where it ended, in what its last segment has left: where
-    /// there is no room for another. `None` when it has nothing left either. What a
-    /// crash left behind the end becomes zeros first: frames are found by looking for
-    /// them.
+    /// A log that continues where it ended, in what its last segment has left. `None` if
+    /// that is too little, or if too much would have to be zeroed first.
+    ///
+    /// Frames are found by looking for them, and a frame is valid anywhere in its segment:
+    /// so all behind the end has to be zeros, durably, before a frame is written there. A
+    /// frame that a crash left behind a torn one could otherwise be taken for the
+    /// successor of a new one.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         store: StoreId,
         spare: Arc<Spare>,
         last: Arc<Segment>,
-        (next_lsn, end): (u64, u64),
+        place: Resume,
     ) -> Result<Option<Log>> {
+        let Resume { next_lsn, end, .. } = place;
         let failed = |e| Error::io("write", &last.path, &e);
-        let capacity = last.file.len().map_err(failed)?;
-        if capacity < end + RESUME_BYTES_MIN {
+        let len = last.file.len().map_err(failed)?;
+        let capacity = len.min(place.capacity_max);
+        if capacity < end + RESUME_BYTES_MIN || (!place.is_blank && len - end > place.zeros_max) {
             return Ok(None);
         }
         let file = disk.open_to_write(&last.name).map_err(failed)?;
-        Segment::zero(&*file, end..capacity).map_err(failed)?;
+        if !place.is_blank {
+            Segment::zero(&*file, end..len).map_err(failed)?;
+        }
+        // On a full disk, what is left is for what ends something.
+        let on_reserve = !spare.has_reserve();
         Ok(Some(Log {
             disk,
             store,
@@ -119,10 +142,18 @@ impl Log {
             file,
             end,
             capacity,
-            on_reserve: true,
+            on_reserve,
             next_lsn,
             synced_lsn: next_lsn - 1,
         }))
+    }
+
+    /// A log that nothing is written to, of a store that is only read.
+    pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<Log> {
+        let disk: Arc<dyn Disk> = Arc::new(Memory::default());
+        let spare = Arc::new(Spare::new(1, SEGMENT_HEADER_BYTES as u64));
+        let prepared = spare.take(&*disk, 0, Room::Ordinary)?;
+        Log::begin(disk, store, spare, prepared, next_lsn, (0, 0))
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {

@@ -25,3 +25,4 @@ pub(crate) mod secret_keys;
 pub(crate) mod segment;
 pub(crate) mod spare;
 mod text;
+pub(crate) mod told;

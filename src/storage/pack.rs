@@ -21,6 +21,7 @@ use crate::storage::frame::{u32_at, u64_at};
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
 use crate::storage::revocable::Revocable;
+use crate::storage::told::Told;
 
 /// magic 8, format 4, crc 4, store id 16.
 const HEADER_BYTES: usize = 32;
@@ -85,6 +86,7 @@ pub(super) struct Footer {
     pub(super) last_lsn: u64,
     pub(super) graphs: Vec<GraphBlocks>,
     pub(super) chunks: Vec<ChunkPlace>,
+    pub(super) told: Vec<Told>,
     /// The clocks at its last event, if known.
     pub(super) clock: Option<ClockMark>,
 }
@@ -103,6 +105,8 @@ pub(crate) struct Pack {
     pub(crate) clock: Option<ClockMark>,
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// What its events take, by the graph they tell of.
+    pub(crate) told: Vec<Told>,
 }
 
 /// The blocks of one graph in one pack; their sequence numbers join without gap.
@@ -162,6 +166,11 @@ impl Pack {
         valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
     }
 
+    /// Bytes of its event chunks in the file.
+    pub(crate) fn event_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.len)).sum()
+    }
+
     /// The event chunks, each with its LSNs, both inclusive.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&ChunkPlace, u64, u64)> {
         self.chunks.iter().enumerate().map(|(n, place)| {
@@ -172,10 +181,20 @@ impl Pack {
     }
 
     pub(crate) fn open(disk: &dyn Disk, name: &str, store: StoreId) -> Result<Pack> {
-        let path = disk.path(name);
+        Pack::open_as(disk, (name, name), store)
+    }
+
+    /// Opens the file of this name as the pack of another: while it is being written it
+    /// does not have its own.
+    pub(super) fn open_as(
+        disk: &dyn Disk,
+        (file, name): (&str, &str),
+        store: StoreId,
+    ) -> Result<Pack> {
+        let path = disk.path(file);
         let failed = |e| Error::io("read", &path, &e);
         let damaged = |at: u64, what: &str| Error::damaged(&path, at, what);
-        let file = Arc::new(Revocable::new(disk.open(name).map_err(failed)?));
+        let file = Arc::new(Revocable::new(disk.open(file).map_err(failed)?));
         let bytes = file.len().map_err(failed)?;
         if bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
             return Err(damaged(bytes, "it is too short for a pack"));
@@ -239,6 +258,7 @@ impl Pack {
             chunks: footer.chunks,
             clock: footer.clock,
             parts,
+            told: footer.told,
         })
     }
 
@@ -376,7 +396,9 @@ fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
     let clock = footer.clock.is_none_or(|clock| clock.is_possible());
-    blocks_join && pages_join && chunks_join && in_range && clock
+    let told = footer.told.iter().all(Told::is_possible)
+        && footer.told.windows(2).all(|w| w[0].graph < w[1].graph);
+    blocks_join && pages_join && chunks_join && in_range && told && clock
 }
 
 /// The checksum of all of a header but itself.

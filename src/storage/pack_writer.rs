@@ -22,6 +22,7 @@ use crate::storage::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
 use crate::storage::spare::{Lent, Spare};
+use crate::storage::told::{Needs, Tellings};
 
 /// Bytes of events in a chunk, about.
 const CHUNK_BYTES: usize = 32 << 10;
@@ -43,6 +44,7 @@ pub(crate) struct PackWriter<'d> {
     footer: Footer,
     scratch: Scratch,
     chunk: Vec<u8>,
+    tellings: Tellings,
     chunk_lsn: u64,
     next_lsn: u64,
     /// Whether it takes the place of a file of the same name.
@@ -110,8 +112,10 @@ impl<'d> PackWriter<'d> {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
+                told: Vec::new(),
                 clock: None,
             },
+            tellings: Tellings::default(),
             scratch: Scratch::default(),
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
@@ -337,12 +341,32 @@ impl<'d> PackWriter<'d> {
 
     /// Adds the next event; they come in the order of their LSNs, without gap.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
+        self.event_that(event, Needs::of(event, self.next_lsn))
+    }
+
+    /// The same, of which it is known what has to go before it can.
+    pub(crate) fn event_that(
+        &mut self,
+        event: &Event<'_>,
+        needs: Option<(u32, Needs)>,
+    ) -> Result<()> {
+        let before = self.chunk.len();
         event.encode_into(&mut self.chunk);
+        if let Some(needs) = needs {
+            let bytes = self.chunk.len() - before;
+            self.tellings.add(needs, bytes as u64);
+        }
         self.next_lsn += event.lsns();
         if self.chunk.len() >= CHUNK_BYTES {
             self.end_chunk()?;
         }
         Ok(())
+    }
+
+    /// Says that all events are written. `gone` says how many jobs of a range of a graph
+    /// were gone before the first of them was.
+    pub(crate) fn end_events(&mut self, gone: impl Fn(u32, u64, u64) -> u64) {
+        self.footer.told = std::mem::take(&mut self.tellings).into_footer(gone);
     }
 
     fn end_chunk(&mut self) -> Result<()> {
@@ -363,14 +387,22 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Makes the pack durable under its name and opens it.
-    pub(crate) fn finish(mut self) -> Result<Pack> {
-        let pack = self.write_out()?;
+    pub(crate) fn finish(self) -> Result<Pack> {
+        self.finish_with(|_| Ok(()))
+    }
+
+    /// The same, if `check` accepts the pack: it sees it while it does not have its name.
+    pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
+        let pack = self.write_out(check)?;
         self.finished = true;
         Ok(pack)
     }
 
-    fn write_out(&mut self) -> Result<Pack> {
+    fn write_out(&mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
+        if self.footer.told.is_empty() {
+            self.end_events(|_, _, _| 0);
+        }
         let footer_at = self.offset();
         let encoded = codec::encode(&self.footer);
         let crc = footer_crc(self.store, footer_at, &encoded);
@@ -386,6 +418,11 @@ impl<'d> PackWriter<'d> {
             self.file.cut(self.written).map_err(failed)?;
         }
         self.file.sync().map_err(failed)?;
+        check(&Pack::open_as(
+            self.disk,
+            (&self.aside, &self.name),
+            self.store,
+        )?)?;
         self.disk.rename(&self.aside, &self.name).map_err(failed)?;
         let opened = self
             .disk

@@ -72,6 +72,13 @@ pub(crate) fn pack(jobs: &[PurgedJob]) -> Vec<u8> {
     out
 }
 
+/// Whether any of these jobs has a tombstone: all have one, or none has any more.
+pub(crate) fn has_tombstones(jobs: &[u8]) -> bool {
+    VarReader(jobs)
+        .next()
+        .is_some_and(|head| head & HAS_ID != 0)
+}
+
 /// The reverse of [`pack`]; `None` when the bytes are not that.
 pub(crate) fn unpack(bytes: &[u8]) -> Option<Vec<PurgedJob>> {
     let (mut jobs, mut reader, mut sequence) = (Vec::new(), VarReader(bytes), 0u64);

@@ -46,6 +46,7 @@ pub(crate) enum Room {
 pub(crate) struct Spare {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
+    segment_bytes: u64,
     /// What is there; who asks does not wait while a file is made.
     bytes: AtomicU64,
 }
@@ -93,6 +94,7 @@ impl Spare {
                 closed: false,
             }),
             reserve_bytes,
+            segment_bytes,
             bytes: AtomicU64::new(0),
         }
     }
@@ -105,6 +107,11 @@ impl Spare {
     /// What the reserve is to have.
     pub(crate) fn reserve_bytes(&self) -> u64 {
         self.reserve_bytes
+    }
+
+    /// The size up to which segments grow.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     /// Whether the reserve is there.

@@ -114,13 +114,84 @@ fn a_store_says_itself_which_keys_are_secret() {
     }
     let revealed = place.run(&["export", "--reveal-secrets"]).fine();
     assert_eq!(revealed.matches("hunter2").count(), 3, "{revealed}");
-    // Others that are named take their place, and stay.
-    place.run(&["list", "--secret-keys", "Token,n"]).fine();
+    // A command that only reads records no others.
+    for arguments in [&["list"][..], &["stats"], &["purge", "--all", "--dry-run"]] {
+        let named = [arguments, &["--secret-keys", "Token,n"]].concat();
+        place.run(&named).fine();
+        let shown = place.run(&shows).fine();
+        assert!(
+            shown.contains(r#""detail":{"password":"******"}"#),
+            "{shown}"
+        );
+    }
+    // One that writes does: they take the others' place, and stay.
+    let import = [&import[..], &["--secret-keys", "Token,n"]].concat();
+    place.fed(&import, b"").fine();
     let shown = place.run(&shows).fine();
     assert!(
         shown.contains(r#""detail":{"password":"hunter2"}"#),
         "{shown}"
     );
+}
+
+#[test]
+fn an_environment_variable_that_is_set_to_nothing_names_no_secret_keys() {
+    let place = Place::filled();
+    for arguments in [&["list"][..], &["stats"], &["cancel", "waits"]] {
+        let mut command = place.command(arguments);
+        let ran = command.env("JOBSTORE_SECRET_KEYS", "").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{arguments:?}: {said}");
+    }
+}
+
+/// All below a store's directory, with the times at which anything about it changed.
+fn everything(path: &std::path::Path) -> Vec<(std::path::PathBuf, i64, i64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let mut found = Vec::new();
+    let mut left = vec![path.to_path_buf()];
+    while let Some(path) = left.pop() {
+        let known = std::fs::metadata(&path).unwrap();
+        if known.is_dir() {
+            let below = std::fs::read_dir(&path).unwrap();
+            left.extend(below.map(|entry| entry.unwrap().path()));
+        }
+        found.push((path, known.ctime(), known.ctime_nsec(), known.len()));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn commands_that_read_change_nothing() {
+    let place = Place::filled();
+    let request = request("import_graph", 0);
+    let before = everything(&place.store());
+    for _ in 0..3 {
+        for arguments in [
+            &["list"][..],
+            &["list", "--format", "json"],
+            &["list", "--command", "import_graph", "--newest"],
+            &["show", "hangs"],
+            &["export"],
+            &["stats"],
+            &["verify"],
+            &["purge", "--all", "--dry-run"],
+        ] {
+            place.run(arguments).fine();
+        }
+        place
+            .fed(&["find", "-"], request.as_json().as_bytes())
+            .fine();
+    }
+    place.run(&["backup", "copy"]).fine();
+    assert!(
+        everything(&place.store()) == before,
+        "something was changed"
+    );
+    let stats = place.run(&["stats", "--format", "json"]).fine();
+    assert!(stats.contains(r#""boot":1,"#), "{stats}");
+    place.run(&["list", "--data", "copy"]).fine();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use clap::Args;
 
-use crate::access::{self, Cancelled};
+use crate::access::{self, Cancelled, Create};
 use crate::output;
 use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+    let access = access::open_to_write(place, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
     let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let done = access.cancel(&graph, &id)?;

@@ -6,7 +6,7 @@
 use clap::Args;
 use jobstore::OutcomeKind;
 
-use crate::access::{self, Ending};
+use crate::access::{self, Create, Ending};
 use crate::output;
 use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
@@ -76,7 +76,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
         _ => OutcomeKind::Succeeded,
     };
-    let access = access::open(place)?;
+    let access = access::open_to_write(place, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
     let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
     let ending = Ending {

@@ -66,7 +66,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
     };
     let is_new = !place.data()?.join("STORE").exists();
-    let access = access::open_or(place, Create::IfMissing)?;
+    let access = access::open_to_write(place, Create::IfMissing)?;
     if is_new {
         output::note(&format!("made the store {}", place.data()?.display()));
     }

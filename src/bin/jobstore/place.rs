@@ -26,7 +26,7 @@ pub(crate) struct Place {
     )]
     data: Option<PathBuf>,
     /// The keys whose values are secret from now on, in place of those that the store has
-    /// recorded
+    /// recorded; a command that only reads uses them for itself and records nothing
     #[arg(
         long,
         global = true,
@@ -51,7 +51,9 @@ impl Place {
 
     /// The keys whose values are secret, where others than the store's were named.
     pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
-        self.secret_keys.clone()
+        // An environment variable that is set to nothing names none.
+        let named = |keys: &Vec<String>| keys.iter().any(|key| !key.is_empty());
+        self.secret_keys.clone().filter(named)
     }
 }
 

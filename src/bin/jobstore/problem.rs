@@ -143,7 +143,8 @@ fn remedy(name: &str) -> &'static str {
              again where each line has a jobId"
         }
         "NewerFormat" => "this program is of an older release than the engine",
-        "IndexUnavailable" => "any verb opens the store and makes the index anew",
+        "IndexUnavailable" => "the next open by an engine rebuilds the index",
+        "PageExpired" => "an engine has opened the store meanwhile; run the command again",
         "Io" => "look at the path, at the disk and at the system's log",
         _ => "",
     }

@@ -5,7 +5,7 @@
 
 use clap::Args;
 
-use crate::access;
+use crate::access::{self, Create};
 use crate::filters::Filters;
 use crate::output;
 use crate::place::{GraphChoice, Place};
@@ -54,7 +54,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         }
         _ => {}
     }
-    let access = access::open(place)?;
+    let access = match arguments.dry_run {
+        true => access::open(place)?,
+        false => access::open_to_write(place, Create::Never)?,
+    };
     let graph = arguments.graph.choose(&*access)?;
     let would = access.purge_dry_run(&graph, filters)?;
     let said = match arguments.dry_run {

@@ -68,7 +68,8 @@ impl Committer {
                     Ok(None) => engine.check_not_purged(graph, id).map(|()| {
                         self.record(round, graph, sequence, id, submission);
                         if graph.is_foreign(id.as_str(), sequence) {
-                            round.foreign.push((graph.id_hash(id.as_str()), sequence));
+                            let hash = graph.id_hash(id.as_str());
+                            round.foreign.push((hash, graph.owner(sequence)));
                         }
                         let key = (graph.number, id.clone());
                         round.brought.insert(key, submission.kept.request.clone());

@@ -52,7 +52,8 @@ impl Committer {
             sequence,
             key,
         });
-        round.foreign.push((graph.key_hash(key), lsn));
+        let given = graph.owner_of_key(sequence, lsn);
+        round.foreign.push((graph.key_hash(key), given));
         let owner = (id.clone(), submission.kept.request.clone());
         round.keyed.insert((graph.number, key.to_owned()), owner);
         Ok(Answer::Created(id))

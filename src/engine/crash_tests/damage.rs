@@ -22,7 +22,7 @@ pub(super) type Files = Vec<(String, Vec<u8>)>;
 /// A store with something of everything, closed.
 pub(super) fn a_closed_store(with_large_job: bool) -> (Files, World) {
     let disk = Arc::new(Memory::default());
-    let mut client = Client::new(21, "graph", true);
+    let mut client = Client::new(25, "graph", true);
     for session in 0..2 {
         let opened = client.open(disk.clone(), Durability::Synced);
         let store = opened.expect("it opens");

@@ -177,6 +177,7 @@ fn check_reads(what: &str, store: &Store, world: &World) {
 fn assert_is_fault(what: &str, error: &Error, fault: Fault) {
     let right = match error {
         Error::DiskFull { .. } => fault.errno == ENOSPC,
+        Error::TooManyOpenFiles { .. } => fault.errno == EMFILE,
         Error::Io { .. } => fault.errno != ENOSPC,
         _ => false,
     };

@@ -433,6 +433,13 @@ fn a_store_with_its_reserve_opens_on_a_full_disk() {
         let store = store.expect("it opens");
         let opening = disk.images();
         check_reads("full", &store, &client.world);
+        fill(&mut client, &store);
+        // What is left of the segment may be enough for a smaller one.
+        let refused = (0..STEPS_MAX).any(|n| {
+            let name = format!("new{n}");
+            !attempt(&mut client, &store, &create(&name))
+        });
+        assert!(refused);
         end_everything(&mut client, &store);
         check_reads("ended", &store, &client.world);
         // The open itself can end at any call.
@@ -493,7 +500,13 @@ fn a_store_opens_on_a_full_disk_again_and_again() {
                     );
                 }
             }
-            assert!(!attempt(&mut client, &store, &create("new")));
+            fill(&mut client, &store);
+            // What is left of the segment may be enough for a smaller one.
+            let refused = (0..STEPS_MAX).any(|m| {
+                let name = format!("new{n}-{m}");
+                !attempt(&mut client, &store, &create(&name))
+            });
+            assert!(refused);
             let jobs = client.world.graphs.iter();
             let mut jobs = jobs.flat_map(|(graph, jobs)| jobs.iter().map(move |job| (graph, job)));
             let pending = jobs.find(|(_, job)| job.state == State::Pending);

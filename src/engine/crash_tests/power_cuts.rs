@@ -16,11 +16,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::engine::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::client::{
+    Client, Random, SEGMENT_BYTES, Store, assert_no_thread_panicked,
+};
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::options::Durability;
+use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+use crate::storage::event::Event;
+use crate::storage::frame::Builder;
+use crate::storage::identity::{self, StoreId};
+use crate::storage::log::Log;
+use crate::storage::names;
+use crate::storage::spare::{Room, Spare};
 
 /// The seeds to try, and after how many calls an image is taken.
 fn seeds(few: RangeInclusive<u64>, every: u64) -> (RangeInclusive<u64>, u64) {
@@ -90,6 +99,116 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
     }
     assert_packs_were_merged(recorded.iter().flat_map(|session| &session.images));
     recorded
+}
+
+/// A client at work whose every session ends by a power cut that keeps any part of what was
+/// not synced: the next one continues the log behind a torn tail, and behind that there may
+/// be whole frames. Says how many images were opened.
+fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
+    let durability = Durability::Interval(Duration::from_secs(60));
+    let mut client = Client::new(seed, "graph", true);
+    let mut random = Random(seed);
+    let mut disk = Arc::new(Memory::default());
+    let mut opened = 0;
+    for n in 0..sessions {
+        let what = format!("torn, seed {seed}, session {n}");
+        // Nothing but an open makes anything durable for sure.
+        let durable = Arc::new(AtomicU64::new(0));
+        disk.record(1, vec![durable.clone(), client.attempted.clone()]);
+        let store = client.open(disk.clone(), durability);
+        let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+        durable.store(client.acknowledged.load(Ordering::SeqCst), Ordering::SeqCst);
+        let steps = 5 + client.random.below(20);
+        client.steps(&store, steps);
+        let session = Session {
+            history: client.history.clone(),
+            images: disk.images(),
+        };
+        drop(store);
+        let count = session.images.len() as u64;
+        let image = &session.images[(count - 1 - random.below(count.min(8))) as usize];
+        let torn = image.after_torn_power_cut(|end| random.below(end));
+        let files = torn.files();
+        let left = Arc::new(Memory::holding(files.clone()));
+        let left = Store::open(left, durability);
+        let left = left.unwrap_or_else(|e| panic!("{what}: {e}"));
+        let seen = Seen::read(&left);
+        let is_it = |world: &World| seen.compare(&world.reopened()).is_ok();
+        let candidates = session.candidates(image);
+        let found = candidates.iter().position(is_it);
+        let found = found.unwrap_or_else(|| panic!("{what}: it holds nothing it may hold"));
+        check(&what, Memory::holding(files.clone()), candidates, true);
+        client.go_back_to(found + image.counters[0] as usize, image.counters[0]);
+        disk = Arc::new(Memory::holding(files));
+        opened += 3;
+    }
+    opened
+}
+
+#[test]
+fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
+    let (seeds, _) = seeds(1..=12, 1);
+    let opened: u64 = seeds.map(|seed| continue_torn_tails(seed, 8)).sum();
+    println!("{opened} images opened");
+    assert_no_thread_panicked();
+}
+
+/// The worst that can lie behind a log's end: a frame that was torn, of the length of the
+/// next open's own first frame, and behind it a whole one.
+#[test]
+fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
+    let (store, time_ms) = (StoreId(7), 1_764_000_000_000);
+    let memory = Arc::new(Memory::default());
+    let disk: Arc<dyn Disk> = memory.clone();
+    identity::create(&*disk, store).expect("an identity");
+    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
+    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
+    let log = Log::begin(disk, store, spare, prepared, 1, (0, 0));
+    let mut log = log.expect("a log");
+    let create = |graph, name| Event::GraphCreated {
+        graph,
+        number: 1_000_000_000_000_000_000,
+        key: [1, 2],
+        time_ms,
+        project: "10001",
+        name,
+    };
+    let mut append = |event| {
+        let mut frame = Builder::default();
+        frame.clear();
+        frame.push(&event);
+        let appended = log.append(&mut frame, Room::Ordinary);
+        let at = appended.map(|appended| appended.at);
+        (at.unwrap_or_else(|_| panic!("it is written")), frame.len())
+    };
+    append(create(0, "first"));
+    let (torn_at, torn_len) = append(Event::GraphDropped { graph: 0, time_ms });
+    append(create(1, "second"));
+    let mut opening = Builder::default();
+    opening.clear();
+    opening.push(&Event::Booted { boot: 1, time_ms });
+    assert_eq!(opening.len(), torn_len, "otherwise the test shows nothing");
+    let mut files = memory.files();
+    let segment = files
+        .iter_mut()
+        .find(|(name, _)| *name == names::segment(1));
+    segment.expect("the segment").1[torn_at as usize] ^= 0xff;
+    let durability = Durability::Synced;
+    for close in [false, true] {
+        let mut disk = Arc::new(Memory::holding(files.clone()));
+        for n in 0..4 {
+            let what = format!("close: {close}, open {n}");
+            let store = Store::open(disk.clone(), durability);
+            let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let graphs = store.graphs();
+            let names: Vec<&str> = graphs.iter().map(|graph| graph.name()).collect();
+            assert_eq!(names, ["first"], "{what}");
+            if close {
+                store.engine.close().expect("it closes");
+            }
+            disk = Arc::new(Memory::holding(disk.files()));
+        }
+    }
 }
 
 /// Opens what power cuts leave of all images, and says of how many.

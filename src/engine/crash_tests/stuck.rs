@@ -15,7 +15,7 @@ use crate::engine::crash_tests::client::{
 use crate::engine::crash_tests::power_cuts::check;
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::engine::ending::Worker;
-use crate::engine::folder::{Look, lock, open_folder};
+use crate::engine::folder::{lock, open_folder};
 use crate::engine::open::{IndexHome, open};
 use crate::engine::watch::PATIENCE;
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ fn closing_within(timeout: Duration) -> Options {
 
 /// Opens a store in memory, with a lock on a folder.
 fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Duration) -> Store {
-    let lock = lock(&Folder::open(folder).expect("a folder"), Look::AndChange).expect("the lock");
+    let lock = lock(&Folder::open(folder).expect("a folder")).expect("the lock");
     let index = |_| -> Arc<dyn Index> {
         Arc::new(Hanging {
             index: Arc::new(MemoryIndex::default()),
@@ -134,7 +134,7 @@ fn open_hanging(disk: &Arc<Memory>, folder: &Path, hang: &Arc<Hang>, timeout: Du
 }
 
 fn is_locked(folder: &Path) -> bool {
-    match lock(&Folder::open(folder).expect("a folder"), Look::AndChange) {
+    match lock(&Folder::open(folder).expect("a folder")) {
         Ok(_) => false,
         Err(Error::StoreInUse { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -275,7 +275,7 @@ fn after_a_stuck_index_the_next_open_makes_it_anew() {
         let path = folder.path();
         let hang = Arc::new(Hang::default());
         let disk = Arc::new(Folder::open(path).expect("a folder"));
-        let held = lock(&disk, Look::AndChange).expect("the lock");
+        let held = lock(&disk).expect("the lock");
         let index = |anew| -> Arc<dyn Index> {
             let folder = IndexFolder::new(&disk, IndexEngine::Sled, 4 << 20);
             let index = folder.open(anew, None).expect("an index");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::late::Found;
 use super::{COMPLETE, STEP_JOBS};
 use crate::engine::Engine;
+use crate::engine::garbage;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::status::CHUNK_JOBS;
 use crate::error::Result;
@@ -37,7 +38,7 @@ impl Due {
         let (by_age, age_late) = engine.by_age(graph, policy)?;
         Ok(Due {
             by_count: by_count(graph, policy),
-            by_bytes: by_bytes(graph, policy),
+            by_bytes: by_bytes(engine, graph, policy),
             by_age,
             age_late,
         })
@@ -82,30 +83,39 @@ fn by_count(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     due.sequences().collect()
 }
 
-/// The eldest complete jobs, where the blocks of those behind take all that the policy
-/// keeps.
-fn by_bytes(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
+/// The oldest complete jobs, if the blocks and events of those behind take all that the
+/// policy keeps.
+fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     let Some(kept) = policy.bytes else {
         return Vec::new();
     };
+    let packs = engine.truth.read().packs.clone();
     let state = graph.state.read();
-    let mut left = kept;
+    let mut taken: Vec<(u64, u64)> = Vec::new();
+    let blocks = state.parts.iter().flat_map(|part| &part.blocks);
+    for place in blocks.filter(|place| !place.is_empty()) {
+        let range = place.first_sequence..place.end_sequence();
+        let there = u64::from(place.jobs) - state.status.gone_in(range);
+        let bytes = u64::from(place.len) * there / u64::from(place.jobs);
+        taken.push((place.end_sequence(), bytes));
+    }
+    for pack in &packs {
+        garbage::live_events(&state, graph.number, pack, |end, bytes| {
+            taken.push((end, bytes));
+        });
+    }
+    taken.sort_unstable_by(|a, b| b.cmp(a));
     let tail = state.tail.iter().flat_map(|run| &run.jobs);
     let tail: u64 = tail.map(|job| u64::from(job.request_len)).sum();
     let mut cut = 0;
-    match left.checked_sub(tail) {
+    match kept.checked_sub(tail) {
         None => cut = state.packed_end(),
-        Some(rest) => {
-            left = rest;
-            let blocks = state.parts.iter().rev().flat_map(|p| p.blocks.iter().rev());
-            for place in blocks.filter(|place| !place.is_empty()) {
-                let range = place.first_sequence..place.end_sequence();
-                let there = u64::from(place.jobs) - state.status.gone_in(range);
-                let bytes = u64::from(place.len) * there / u64::from(place.jobs);
+        Some(mut left) => {
+            for (end, bytes) in taken {
                 match left.checked_sub(bytes) {
                     Some(rest) => left = rest,
                     None => {
-                        cut = place.end_sequence();
+                        cut = end;
                         break;
                     }
                 }

@@ -5,6 +5,7 @@
 //! Promise: whatever runs above behaves the same on both, so that crashes and
 //! failing calls can be tried out in memory.
 
+pub(crate) mod bounded;
 pub(crate) mod memory;
 pub(crate) mod os;
 

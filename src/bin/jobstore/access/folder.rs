@@ -31,11 +31,21 @@ use crate::progress::Bar;
 /// The largest request any store may have: what an engine took, this program takes too.
 const REQUEST_BYTES_MAX: u64 = 256 << 20;
 
+/// Events that are read before anybody has looked for a bar.
+const BAR_EVENTS: u64 = 1 << 18;
+
 /// Whether a store is made where there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Create {
     Never,
     IfMissing,
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Reading,
+    Writing(Create),
 }
 
 /// Why a folder was not opened.
@@ -62,16 +72,24 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn open(place: &Place, create: Create) -> Result<Folder, Refused> {
+    pub(super) fn open(place: &Place, what: For) -> Result<Folder, Refused> {
         let dir = place.data().map_err(Refused::Problem)?;
-        check_owner(dir).map_err(Refused::NotOwner)?;
+        let is_read = what == For::Reading;
+        if !is_read {
+            check_owner(dir).map_err(Refused::NotOwner)?;
+        }
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
         let mut options = JobStore::options()
-            .create(create == Create::IfMissing)
+            .create(what == For::Writing(Create::IfMissing))
+            .read_only(is_read)
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
-            .on_replay(move |replayed: &Replayed| seen.at(replayed.events, Some(replayed.of)));
+            .on_replay(move |replayed: &Replayed| {
+                if replayed.of >= BAR_EVENTS {
+                    seen.at(replayed.events, Some(replayed.of));
+                }
+            });
         if let Some(keys) = place.secret_keys() {
             options = options.secret_keys(keys);
         }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use jobstore::{Error, JobStore, OutcomeKind, Report};
 
 pub(crate) use folder::Create;
+use folder::For;
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
@@ -212,15 +213,19 @@ pub(crate) trait Access {
     fn close(&self) -> Result<(), Problem>;
 }
 
-/// Reaches a store that is there.
+/// Reaches a store to read it. Nothing in its directory is changed.
 pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
-    open_or(place, Create::Never)
+    reach(place, For::Reading)
 }
 
-/// Reaches a store, and makes it where there is none and that is allowed.
-pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
+/// Reaches a store to change it; creates it if there is none and that is allowed.
+pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
+    reach(place, For::Writing(create))
+}
+
+fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
     let dir = place.data()?;
-    match folder::Folder::open(place, create) {
+    match folder::Folder::open(place, what) {
         Ok(folder) => Ok(Box::new(folder)),
         // The engine makes the files then.
         Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
@@ -242,7 +247,7 @@ pub(crate) fn open_or(place: &Place, create: Create) -> Result<Box<dyn Access>, 
 
 /// Opens a store at rest for a server of its own.
 pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match folder::Folder::open(place, Create::Never) {
+    match folder::Folder::open(place, For::Writing(Create::Never)) {
         Ok(folder) => Ok(folder.into_store()),
         Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
         Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),

@@ -1,0 +1,106 @@
+//! Status rows of jobs that are all gone: one for any number of neighboring chunks.
+//!
+//! Owns: [`GoneRuns`], which chunks of a graph share such rows. Must not know: the engine
+//! that keeps the rows, states.
+//! Promise: what an open reads of purged jobs of which nothing is known any more does not
+//! grow with their number.
+
+use std::collections::BTreeMap;
+
+/// Runs of chunks, by the first: how many.
+#[derive(Default)]
+pub(crate) struct GoneRuns(BTreeMap<u64, u64>);
+
+/// The row of a run, by its first chunk: so many chunks, or no such row any more.
+pub(crate) type RunChange = (u64, Option<u64>);
+
+impl GoneRuns {
+    /// Notes a run that has a row.
+    pub(crate) fn restore(&mut self, first: u64, chunks: u64) {
+        self.0.insert(first, chunks);
+    }
+
+    /// The run that a chunk is in.
+    fn around(&self, chunk: u64) -> Option<(u64, u64)> {
+        let (&first, &chunks) = self.0.range(..=chunk).next_back()?;
+        (chunk < first + chunks).then_some((first, chunks))
+    }
+
+    /// Adds a chunk, and says which rows change: it stands in one of them then.
+    pub(crate) fn insert(&mut self, chunk: u64) -> Vec<RunChange> {
+        if self.around(chunk).is_some() {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        let before = chunk.checked_sub(1).and_then(|before| self.around(before));
+        let first = before.map_or(chunk, |(first, _)| first);
+        // Whatever row the chunk has by itself goes.
+        if first != chunk {
+            changes.push((chunk, None));
+        }
+        let after = self.0.remove(&(chunk + 1));
+        if after.is_some() {
+            changes.push((chunk + 1, None));
+        }
+        let chunks = chunk + 1 + after.unwrap_or(0) - first;
+        self.0.insert(first, chunks);
+        changes.push((first, Some(chunks)));
+        changes
+    }
+
+    /// Takes a chunk out, which gets a row by itself, and says which others change.
+    pub(crate) fn remove(&mut self, chunk: u64) -> Vec<RunChange> {
+        let Some((first, chunks)) = self.around(chunk) else {
+            return Vec::new();
+        };
+        self.0.remove(&first);
+        let mut changes = Vec::new();
+        for (first, end) in [(first, chunk), (chunk + 1, first + chunks)] {
+            if first < end {
+                self.0.insert(first, end - first);
+                changes.push((first, Some(end - first)));
+            }
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_rows_say_which_chunks_are_in_runs_after_any_changes() {
+        let (mut runs, mut rows) = (GoneRuns::default(), BTreeMap::new());
+        let (mut there, mut random) = (BTreeSet::new(), 7u64);
+        for _ in 0..5000 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let chunk = (random >> 33) % 40;
+            let changes = match (random >> 60) % 3 {
+                0 => {
+                    there.remove(&chunk);
+                    runs.remove(chunk)
+                }
+                _ => {
+                    there.insert(chunk);
+                    runs.insert(chunk)
+                }
+            };
+            for (first, chunks) in changes {
+                match chunks {
+                    Some(chunks) => rows.insert(first, chunks),
+                    None => rows.remove(&first),
+                };
+            }
+            // Its own row replaces that of a run that began with it.
+            if !there.contains(&chunk) {
+                rows.remove(&chunk);
+            }
+            let told: Vec<u64> = rows.iter().flat_map(|(&f, &n)| f..f + n).collect();
+            assert!(told.iter().eq(&there), "{told:?}");
+            let apart = rows.iter().zip(rows.iter().skip(1));
+            assert!(apart.clone().all(|((f, n), (next, _))| f + n < *next));
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Opens over a long life: what they leave behind, and what they need.
+//!
+//! Proves that opening and closing a store leaves nothing behind, however the process
+//! ends; that a read-only open changes nothing, needs no permission to, and keeps no engine
+//! from its work; and that few descriptors are enough for many files.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{closed_folder, listed, names_in, pack, request, small_segments};
+use jobstore::{Error, Health, ImportOptions, JobStore, List, Outcome, Retention, State};
+
+/// The environment variable that names the store for a process that opens it and dies.
+const DIE: &str = "JOBSTORE_TEST_OPEN_AND_DIE";
+
+fn filled() -> tempfile::TempDir {
+    let dir = closed_folder();
+    let store = JobStore::open(dir.path()).unwrap();
+    let graph = store.create_graph("10001", "movie").unwrap();
+    graph.submit(request("import", "{}")).unwrap();
+    store.close().unwrap();
+    dir
+}
+
+/// Number of files in the store's directory, and their bytes without the index.
+fn size(dir: &Path) -> (usize, u64) {
+    let names = names_in(dir);
+    let len = |name: &String| fs::metadata(dir.join(name)).unwrap();
+    let files = names.iter().map(len).filter(|known| known.is_file());
+    (names.len(), files.map(|known| known.len()).sum())
+}
+
+#[test]
+fn an_idle_cycle_of_open_and_close_leaves_nothing_behind() {
+    let dir = filled();
+    JobStore::open(dir.path()).unwrap().close().unwrap();
+    let before = size(dir.path());
+    let cycles = 100;
+    for _ in 0..cycles {
+        JobStore::open(dir.path()).unwrap().close().unwrap();
+    }
+    let after = size(dir.path());
+    assert_eq!(after.0, before.0, "{:?}", names_in(dir.path()));
+    // Numbers in texts have more digits by now.
+    assert!(after.1 - before.1 < 64, "{after:?}, was {before:?}");
+    let store = JobStore::open(dir.path()).unwrap();
+    assert_eq!(store.boot(), cycles + 3, "each writable open is counted");
+    let graph = store.graph("10001", "movie").unwrap();
+    assert_eq!(graph.list(List::new()).unwrap().total(), Some(1));
+}
+
+/// Is started as a process of its own by the test below; does nothing otherwise.
+#[test]
+fn a_process_that_opens_the_store_and_dies() {
+    if let Some(dir) = std::env::var_os(DIE) {
+        std::mem::forget(JobStore::open(dir).unwrap());
+        std::process::abort();
+    }
+}
+
+#[test]
+fn processes_that_die_right_after_opening_leave_nothing_behind() {
+    let dir = filled();
+    let this = std::env::current_exe().unwrap();
+    let die = || {
+        let ended = Command::new(&this)
+            .args(["--exact", "a_process_that_opens_the_store_and_dies"])
+            .env(DIE, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(!ended.success());
+    };
+    let files = || {
+        let names = names_in(dir.path()).into_iter();
+        names.filter(|name| name.ends_with(".segment")).count()
+    };
+    die();
+    for _ in 0..30 {
+        die();
+    }
+    // The one that is written to, one that is full, and one made ahead.
+    assert!(files() <= 3, "{:?}", names_in(dir.path()));
+    assert!(JobStore::verify(dir.path()).unwrap().is_sound());
+    let store = JobStore::open(dir.path()).unwrap();
+    assert_eq!(store.boot(), 33);
+    let graph = store.graph("10001", "movie").unwrap();
+    assert_eq!(graph.list(List::new()).unwrap().total(), Some(1));
+}
+
+fn read_only(dir: &Path) -> Result<JobStore, Error> {
+    JobStore::options().read_only(true).open(dir)
+}
+
+/// Name, content, mode and time of change.
+type Known = (PathBuf, Vec<u8>, u32, (i64, i64));
+
+/// All that is below a directory: name, content, mode and time of change.
+fn everything(dir: &Path) -> Vec<Known> {
+    let mut found = Vec::new();
+    let mut left = vec![dir.to_path_buf()];
+    while let Some(path) = left.pop() {
+        let known = fs::metadata(&path).unwrap();
+        let content = match known.is_dir() {
+            true => {
+                let below = fs::read_dir(&path).unwrap();
+                left.extend(below.map(|entry| entry.unwrap().path()));
+                Vec::new()
+            }
+            false => fs::read(&path).unwrap(),
+        };
+        let changed = (known.ctime(), known.ctime_nsec());
+        found.push((path, content, known.mode(), changed));
+    }
+    found.sort();
+    found
+}
+
+/// A store with packed jobs in all states, some purged; how it was left, and its list.
+fn worked(dir: &Path, close: bool) -> String {
+    let store = small_segments().open(dir).unwrap();
+    let movie = store.create_graph("10001", "movie").unwrap();
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        ids.push(movie.submit(request("import", &format!("{n}"))).unwrap());
+    }
+    movie
+        .submit_as("brought-1", request("import", "1"))
+        .unwrap();
+    for id in &ids[..30] {
+        movie.start(id).unwrap();
+    }
+    for id in &ids[..20] {
+        movie
+            .complete(id, Outcome::failed("code", "words"))
+            .unwrap();
+    }
+    movie.cancel(&ids[25]).unwrap();
+    pack(&store, dir);
+    movie.submit(request("export", "{}")).unwrap();
+    let seen = listed(&movie);
+    match close {
+        true => store.close().unwrap(),
+        // The process seems to die; its lock goes with the copy below.
+        false => std::mem::forget(store),
+    }
+    seen
+}
+
+#[test]
+fn a_read_only_open_shows_everything_and_changes_nothing() {
+    let dir = closed_folder();
+    let path = dir.path().join("store");
+    let seen = worked(&path, true);
+    let before = everything(dir.path());
+    for _ in 0..3 {
+        let store = read_only(&path).unwrap();
+        assert_eq!((store.boot(), store.health()), (1, Health::Ok));
+        let movie = store.graph("10001", "movie").unwrap();
+        assert_eq!(listed(&movie), seen);
+        assert_eq!(
+            movie.count(State::Running).unwrap(),
+            10,
+            "they are not recovered"
+        );
+        let failed = movie.list(List::new().limit(1)).unwrap();
+        let failed = (&failed).into_iter().next().unwrap().unwrap();
+        assert_eq!(failed.outcome().unwrap().message(), Some("words"));
+        let brought = movie.job("brought-1").unwrap().unwrap();
+        assert_eq!(brought.state(), State::Pending);
+        let cancelling = movie.list(List::new().offset(25).limit(1)).unwrap();
+        assert!(
+            (&cancelling)
+                .into_iter()
+                .next()
+                .unwrap()
+                .unwrap()
+                .cancel_requested()
+        );
+        assert_eq!(movie.find(&request("import", "3")).unwrap().count(), 1);
+        let mut lines = Vec::new();
+        movie
+            .export(List::new())
+            .unwrap()
+            .write_all(&mut lines)
+            .unwrap();
+        assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), 42);
+        assert!(store.stats().unwrap().to_json().contains("\"movie\""));
+        assert!(store.scrub().unwrap().is_sound());
+        assert!(store.recovered().is_empty());
+        store.close().unwrap();
+        assert!(matches!(movie.list(List::new()), Err(Error::Closed)));
+    }
+    assert!(JobStore::verify(&path).unwrap().is_sound());
+    assert!(everything(dir.path()) == before, "something was changed");
+    let store = JobStore::open(&path).unwrap();
+    assert_eq!(store.boot(), 2);
+}
+
+#[test]
+fn every_write_to_a_read_only_store_is_refused() {
+    let dir = closed_folder();
+    worked(dir.path(), true);
+    let before = everything(dir.path());
+    let store = read_only(dir.path()).unwrap();
+    let movie = store.graph("10001", "movie").unwrap();
+    let id = movie.list(List::new().offset(25).limit(1)).unwrap();
+    let id = (&id).into_iter().next().unwrap().unwrap().id().clone();
+    let done = Outcome::succeeded;
+    let refused: Vec<(&str, Error)> = vec![
+        ("create", store.create_graph("1", "g").unwrap_err()),
+        (
+            "get or create",
+            store.graph_or_create("1", "g").unwrap_err(),
+        ),
+        ("drop", store.drop_graph("10001", "movie").unwrap_err()),
+        ("submit", movie.submit(request("a", "1")).unwrap_err()),
+        (
+            "submit all",
+            movie.submit_all(vec![request("a", "1")]).unwrap_err(),
+        ),
+        (
+            "submit as",
+            movie.submit_as("new", request("a", "1")).unwrap_err(),
+        ),
+        (
+            "submit once",
+            movie.submit_once("key", request("a", "1")).unwrap_err(),
+        ),
+        ("start", movie.start("brought-1").unwrap_err()),
+        ("complete", movie.complete(&id, done()).unwrap_err()),
+        ("cancel", movie.cancel(&id).unwrap_err()),
+        ("run", movie.run("brought-1").unwrap_err()),
+        ("run next", movie.run_next().unwrap_err()),
+        ("purge", movie.purge(List::new()).unwrap_err()),
+        (
+            "import",
+            movie
+                .import(&b"{}\n"[..], ImportOptions::new())
+                .unwrap_err(),
+        ),
+        (
+            "retention",
+            movie.set_retention(Some(Retention::new())).unwrap_err(),
+        ),
+        ("wait", movie.wait(&id, Duration::from_secs(9)).unwrap_err()),
+        (
+            "queued submit",
+            movie.queue().submit(request("a", "1")).wait().unwrap_err(),
+        ),
+        (
+            "queued complete",
+            movie.queue().complete(&id, done()).wait().unwrap_err(),
+        ),
+        (
+            "queued cancel",
+            movie.queue().cancel(&id).wait().unwrap_err(),
+        ),
+        (
+            "queued run next",
+            movie.queue().run_next().wait().unwrap_err(),
+        ),
+        (
+            "queued create",
+            store.queue().create_graph("1", "g").wait().unwrap_err(),
+        ),
+        (
+            "queued drop",
+            store
+                .queue()
+                .drop_graph("10001", "movie")
+                .wait()
+                .unwrap_err(),
+        ),
+    ];
+    for (what, error) in refused {
+        assert!(matches!(error, Error::OpenedReadOnly), "{what}: {error:?}");
+    }
+    assert_eq!(movie.purge_dry_run(List::new()).unwrap().jobs, 20);
+    drop((movie, store));
+    assert!(everything(dir.path()) == before, "something was changed");
+    let in_memory = JobStore::options().read_only(true).in_memory();
+    assert!(matches!(in_memory, Err(Error::InvalidUse { .. })));
+}
+
+#[test]
+fn what_a_killed_process_left_is_read_as_it_is() {
+    let dir = closed_folder();
+    let seen = worked(&dir.path().join("store"), false);
+    let left = dir.path().join("left");
+    common::copy_folder(&dir.path().join("store"), &left);
+    let before = everything(&left);
+    let store = read_only(&left).unwrap();
+    let movie = store.graph("10001", "movie").unwrap();
+    assert_eq!(listed(&movie), seen);
+    assert!(everything(&left) == before, "something was changed");
+    // A copy of it is a store like any other.
+    let copy = dir.path().join("copy");
+    store.backup(&copy).unwrap();
+    assert!(JobStore::verify(&copy).unwrap().is_sound());
+    let copied = read_only(&copy).unwrap();
+    assert_eq!(listed(&copied.graph("10001", "movie").unwrap()), seen);
+    assert!(everything(&left) == before, "something was changed");
+}
+
+#[test]
+fn a_directory_without_write_permission_is_enough() {
+    let dir = closed_folder();
+    let path = dir.path().join("store");
+    let seen = worked(&path, true);
+    for (path, ..) in everything(&path) {
+        let mode = match path.is_dir() {
+            true => 0o500,
+            false => 0o400,
+        };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let store = read_only(&path).unwrap();
+    assert_eq!(listed(&store.graph("10001", "movie").unwrap()), seen);
+    assert!(JobStore::verify(&path).unwrap().is_sound());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
+    let dir = closed_folder();
+    let path = dir.path();
+    let seen = worked(path, true);
+    let reader = read_only(path).unwrap();
+    let other = read_only(path).unwrap();
+    let store = small_segments().open(path).unwrap();
+    let refused = read_only(path);
+    assert!(matches!(refused, Err(Error::StoreInUse { .. })));
+    assert!(matches!(
+        JobStore::verify(path),
+        Err(Error::StoreInUse { .. })
+    ));
+    let movie = store.graph("10001", "movie").unwrap();
+    movie.purge(List::new()).unwrap();
+    movie.submit(request("later", "{}")).unwrap();
+    store.drop_graph("filler", "filler").unwrap();
+    pack(&store, path);
+    pack(&store, path);
+    for reader in [&reader, &other] {
+        let read = reader.graph("10001", "movie").unwrap();
+        assert_eq!(listed(&read), seen);
+        assert!(reader.scrub().unwrap().is_sound());
+        let wait = read
+            .ended("brought-1")
+            .unwrap()
+            .wait_timeout(Duration::from_secs(9));
+        assert!(matches!(wait, Err(Error::OpenedReadOnly)));
+    }
+    store.close().unwrap();
+    assert_eq!(listed(&reader.graph("10001", "movie").unwrap()), seen);
+    let later = read_only(path).unwrap();
+    assert_ne!(listed(&later.graph("10001", "movie").unwrap()), seen);
+}
+
+#[test]
+fn what_is_no_store_is_not_opened_to_be_read() {
+    let dir = closed_folder();
+    let missing = read_only(&dir.path().join("typo"));
+    assert!(matches!(missing, Err(Error::StoreMissing { .. })));
+    assert!(names_in(dir.path()).is_empty(), "nothing was made");
+    fs::write(dir.path().join("letter"), b"").unwrap();
+    assert!(matches!(
+        read_only(dir.path()),
+        Err(Error::NotAStore { .. })
+    ));
+}
+
+#[test]
+fn a_read_only_open_records_no_secret_keys() {
+    let dir = filled();
+    let before = everything(dir.path());
+    let named = JobStore::options()
+        .read_only(true)
+        .secret_keys(["password"]);
+    named.open(dir.path()).unwrap().close().unwrap();
+    assert!(everything(dir.path()) == before, "something was changed");
+}
+
+#[test]
+fn cursors_of_a_reader_are_good_for_the_engine_and_the_other_way_round() {
+    let dir = closed_folder();
+    worked(dir.path(), true);
+    let of_reader = {
+        let store = read_only(dir.path()).unwrap();
+        let movie = store.graph("10001", "movie").unwrap();
+        movie.list(List::new().limit(10)).unwrap().next().unwrap()
+    };
+    let rest = |store: &JobStore, cursor| {
+        let movie = store.graph("10001", "movie").unwrap();
+        movie.list(List::new().cursor(cursor)).unwrap().len()
+    };
+    let store = JobStore::open(dir.path()).unwrap();
+    assert_eq!(rest(&store, &of_reader), 32);
+    let movie = store.graph("10001", "movie").unwrap();
+    let of_engine = movie.list(List::new().limit(12)).unwrap().next().unwrap();
+    store.close().unwrap();
+    assert_eq!(rest(&read_only(dir.path()).unwrap(), &of_engine), 30);
+}
