@@ -267,6 +267,11 @@ impl JobStore {
         })
     }
 
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn of(handle: Arc<Handle>) -> JobStore {
+        JobStore { handle }
+    }
+
     pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
