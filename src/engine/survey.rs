@@ -5,6 +5,7 @@
 //! Promise: nothing is changed; every byte that something rests on is read; what is
 //! not sound is named with file and place.
 
+mod dropped;
 mod packs;
 mod segments;
 
@@ -37,6 +38,9 @@ pub(crate) struct Stretch {
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// One past the last job that its events speak of, by graph.
     pub(crate) spoken: BTreeMap<u32, u64>,
+    /// One past the last job whose place must be in it, by graph: a pack's events submit
+    /// it.
+    submitted: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
 }
@@ -86,6 +90,8 @@ pub(crate) struct Survey {
     /// Files that no stretch is read from, though they may hold something.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphFound>,
+    /// Graphs whose drop is lost, though the files show that there was one.
+    pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
@@ -135,6 +141,7 @@ impl Survey {
             stretches: Vec::new(),
             unreadable: Vec::new(),
             graphs: BTreeMap::new(),
+            lost_drops: BTreeSet::new(),
             damage,
             files: 0,
             bytes: 0,
@@ -336,6 +343,7 @@ impl Survey {
             is_sound: false,
             spans: BTreeMap::new(),
             spoken: BTreeMap::new(),
+            submitted: BTreeMap::new(),
             created: BTreeSet::new(),
         });
         Ok(())
@@ -372,6 +380,7 @@ impl Survey {
             },
             spans,
             spoken: std::mem::take(&mut tally.spoken),
+            submitted: std::mem::take(&mut tally.submitted),
             created: tally.creates(),
         };
         Ok((stretch, tally))
@@ -569,6 +578,7 @@ impl Survey {
                 is_sound,
                 spans,
                 spoken,
+                submitted: BTreeMap::new(),
                 created,
             });
         }
