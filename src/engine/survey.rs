@@ -41,6 +41,9 @@ pub(crate) struct Stretch {
     /// One past the last job whose place must be in it, by graph: a pack's events submit
     /// it.
     submitted: BTreeMap<u32, u64>,
+    /// How many jobs earlier stretches must hold, by graph: a segment's events in front of
+    /// the first that is lost presuppose them.
+    presupposed: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
 }
@@ -344,6 +347,7 @@ impl Survey {
             spans: BTreeMap::new(),
             spoken: BTreeMap::new(),
             submitted: BTreeMap::new(),
+            presupposed: BTreeMap::new(),
             created: BTreeSet::new(),
         });
         Ok(())
@@ -381,6 +385,7 @@ impl Survey {
             spans,
             spoken: std::mem::take(&mut tally.spoken),
             submitted: std::mem::take(&mut tally.submitted),
+            presupposed: BTreeMap::new(),
             created: tally.creates(),
         };
         Ok((stretch, tally))
@@ -538,9 +543,18 @@ impl Survey {
         let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
         let bytes = segment.read(disk)?;
         let mut last_lsn = first_lsn - 1;
+        let lost = holes.iter().find(|hole| hole.first_lsn <= hole.last_lsn);
+        let first_lost = lost.map_or(u64::MAX, |hole| hole.first_lsn);
+        let mut presupposed: BTreeMap<u32, u64> = BTreeMap::new();
         for frame in &segment.frames {
-            for (_, event) in segment.events(frame, &bytes)? {
+            for (lsn, event) in segment.events(frame, &bytes)? {
                 tally.event(&event);
+                if let Some((graph, jobs)) = jobs_before(&event).filter(|_| lsn < first_lost) {
+                    if !spans.contains_key(&graph) {
+                        let most = presupposed.entry(graph).or_default();
+                        *most = jobs.max(*most);
+                    }
+                }
                 if let Event::Submitted {
                     graph, sequence, ..
                 } = event
@@ -579,6 +593,7 @@ impl Survey {
                 spans,
                 spoken,
                 submitted: BTreeMap::new(),
+                presupposed,
                 created,
             });
         }
@@ -615,6 +630,19 @@ impl Survey {
             found.end = found.end.max(end);
         }
     }
+}
+
+/// How many jobs of its graph there must be before an event.
+fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
+    if let Event::Submitted {
+        graph, sequence, ..
+    } = *event
+    {
+        return Some((graph, sequence));
+    }
+    let mut tally = Tally::default();
+    tally.event(event);
+    tally.spoken.into_iter().next()
 }
 
 /// Adds a range behind or after the others.

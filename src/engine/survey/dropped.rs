@@ -55,44 +55,60 @@ impl Survey {
 
     /// The graphs whose jobs were left out where no damaged file can have held them.
     fn left_out(&self) -> BTreeSet<u32> {
-        let mut found = BTreeSet::new();
-        // One past the last job that has a place, and the stretch that has it, or that
-        // creates the graph.
-        let mut ends: BTreeMap<u32, (u64, usize)> = BTreeMap::new();
-        // The last stretch that may have held jobs of any graph.
-        let mut unknown: Option<usize> = None;
+        let mut places = Places::default();
         for (n, stretch) in self.stretches.iter().enumerate() {
+            for (&graph, &jobs) in &stretch.presupposed {
+                places.presuppose(graph, jobs);
+            }
             if stretch.may_have_held_others() {
-                unknown = Some(n);
+                places.unknown = Some(n);
             }
             for &graph in &stretch.created {
-                ends.entry(graph).or_insert((0, n));
+                places.ends.entry(graph).or_insert((0, n));
             }
             for (graph, first, end) in stretch.places() {
-                let known = ends.get(&graph).copied();
-                let explained = unknown.is_some() && unknown >= known.map(|(_, at)| at);
-                if first > known.map_or(0, |(end, _)| end) && !explained {
-                    found.insert(graph);
-                }
-                let end = end.max(known.map_or(0, |(end, _)| end));
-                ends.insert(graph, (end, n));
+                places.presuppose(graph, first);
+                let known = places.ends.entry(graph).or_default();
+                *known = (end.max(known.0), n);
             }
-            let is_missing = |graph: &u32, end: u64| end > ends.get(graph).map_or(0, |e| e.0);
-            for (graph, &end) in &stretch.spoken {
-                let at = ends.get(graph).map(|&(_, at)| at);
-                let explained = unknown.is_some() && unknown >= at;
-                if is_missing(graph, end) && !explained {
-                    found.insert(*graph);
-                }
+            for (&graph, &jobs) in &stretch.spoken {
+                places.presuppose(graph, jobs);
             }
-            for (graph, &end) in &stretch.submitted {
-                // Whatever came before: its place would be in the same pack.
-                if is_missing(graph, end) {
-                    found.insert(*graph);
+            for (&graph, &jobs) in &stretch.submitted {
+                // Whatever came before: their places would be in the same pack.
+                if jobs > places.end(graph) {
+                    places.left_out.insert(graph);
                 }
             }
         }
-        found
+        places.left_out
+    }
+}
+
+/// Which jobs have places, up to some stretch.
+#[derive(Default)]
+struct Places {
+    /// One past the last job that has a place, and the last stretch that has one, or that
+    /// creates the graph.
+    ends: BTreeMap<u32, (u64, usize)>,
+    /// The last stretch that may have held any jobs.
+    unknown: Option<usize>,
+    /// The graphs whose jobs no stretch can have held.
+    left_out: BTreeSet<u32>,
+}
+
+impl Places {
+    fn end(&self, graph: u32) -> u64 {
+        self.ends.get(&graph).map_or(0, |&(end, _)| end)
+    }
+
+    /// So many jobs must have places, or have had them where nothing is left.
+    fn presuppose(&mut self, graph: u32, jobs: u64) {
+        let since = self.ends.get(&graph).map(|&(_, at)| at);
+        let may_be_lost = self.unknown.is_some() && self.unknown >= since;
+        if jobs > self.end(graph) && !may_be_lost {
+            self.left_out.insert(graph);
+        }
     }
 }
 
@@ -120,8 +136,7 @@ impl Stretch {
     fn may_have_held_others(&self) -> bool {
         match &self.source {
             Source::Pack { .. } => false,
-            Source::Segment(_) => !self.is_sound,
-            Source::Nothing => true,
+            Source::Segment(_) | Source::Nothing => self.lost_events() > 0,
         }
     }
 
