@@ -56,6 +56,7 @@ pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Clie
 pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
     let disk = Arc::new(Memory::default());
     let mut client = Client::new(seed, "graph", true);
+    let mut reused = 0;
     for _ in 0..2 {
         let opened = client.open(disk.clone(), Durability::Synced);
         let store = opened.expect("it opens");
@@ -67,13 +68,27 @@ pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
             }
             let graphs = client.world.graphs.clone();
             for (graph, _) in graphs {
-                let act = match client.random.below(6) {
-                    0 => Act::DropGraph { name: graph },
-                    1..=3 => Act::Purge { graph },
+                let mut acts = match client.random.below(6) {
+                    0 => vec![Act::DropGraph {
+                        name: graph.clone(),
+                    }],
+                    1..=3 => vec![Act::Purge {
+                        graph: graph.clone(),
+                    }],
                     _ => continue,
                 };
-                let done = client.carry_out(&store, &act);
-                done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
+                if matches!(acts[0], Act::DropGraph { .. }) && client.random.below(2) == 0 {
+                    // Another one of the same name.
+                    reused += 1;
+                    acts.push(Act::CreateGraph {
+                        name: graph,
+                        number: 1000 + reused,
+                    });
+                }
+                for act in acts {
+                    let done = client.carry_out(&store, &act);
+                    done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
+                }
             }
             if client.random.below(2) == 0 {
                 settle(&store);

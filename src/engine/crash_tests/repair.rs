@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::engine::check;
-use crate::engine::crash_tests::client::{Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
 use crate::engine::crash_tests::damage::{
     Files, a_closed_store_of, a_closed_store_with_much_gone, alter, open_and_read,
 };
@@ -27,9 +27,9 @@ use crate::storage::names;
 
 /// Of the clients whose stores are damaged: so many that each way of packing, merging and
 /// rewriting meets each kind of event.
-const SEEDS: RangeInclusive<u64> = 1..=16;
+const SEEDS: RangeInclusive<u64> = 1..=20;
 /// Changes to each of those stores.
-const CHANGES: u64 = 24;
+const CHANGES: u64 = 16;
 
 /// The stores of those clients: of each seed two, each with the client that left it.
 fn stores() -> impl Iterator<Item = (String, u64, Files, Client)> {
@@ -251,6 +251,43 @@ fn files_that_are_missing_are_made_up_for() {
             }
         }
     }
+    assert_no_thread_panicked();
+}
+
+/// Names are given again, numbers are not: of two graphs with one name, the elder was
+/// dropped, whatever is left of the event that dropped it.
+#[test]
+fn a_graph_whose_name_was_given_again_stays_dropped() {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(71, "graph", false);
+    let opened = client.open(disk.clone(), Durability::Synced);
+    let store = opened.expect("it opens");
+    let name = "graph".to_owned();
+    for number in 1..=3 {
+        let name = name.clone();
+        let mut acts = vec![Act::CreateGraph { name, number }];
+        if number > 1 {
+            let name = client.world.graphs[0].0.clone();
+            acts.insert(0, Act::DropGraph { name });
+        }
+        for act in acts {
+            let done = client.carry_out(&store, &act);
+            done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
+        }
+        client.steps(&store, 6);
+    }
+    store.engine.close().expect("it closes");
+    let (files, model) = (disk.files(), Model::of(&client));
+    let mut lost = [0; 4];
+    for at in 0..files.len() {
+        for byte in (0..files[at].1.len()).step_by(11) {
+            let mut files = files.clone();
+            files[at].1[byte] ^= 1;
+            let what = format!("byte {byte} of {}", files[at].0);
+            check_change(&what, files, &client.world, &model, &mut lost);
+        }
+    }
+    assert!(lost[0] > 100, "only {} repairs", lost[0]);
     assert_no_thread_panicked();
 }
 
