@@ -7,7 +7,8 @@
 //!
 //! A stretch of the log that is not sound becomes a pack: its sound events and
 //! blocks as they are, for lost events one event that counts them, for lost jobs
-//! places without a block.
+//! places without a block. Events that must be there come first: those that created
+//! graphs which are spoken of, and those that dropped graphs which are left out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -196,10 +197,9 @@ impl<'r> Repair<'r> {
             let stretches = &self.survey.stretches;
             let mut later = stretches[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or of which there are events and no request: also earlier ones, if the event that
-            // dropped the graph is lost and its requests were left out.
+            // Or of which there are events and no request.
             let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| stretches.iter().filter_map(spoken).max());
+            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
             self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())
