@@ -98,6 +98,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
         return Ok(repaired);
     }
     let created = creations(disk, &survey, loaded)?;
+    survey.note_lost_drops(&created);
     let done = repair::repair(disk, &survey, created)?;
     index(Wanted::Nothing)?;
     repaired.set_aside = done.set_aside;

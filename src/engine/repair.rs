@@ -7,7 +7,8 @@
 //!
 //! A stretch of the log that is not sound becomes a pack: its sound events and
 //! blocks as they are, for lost events one event that counts them, for lost jobs
-//! places without a block.
+//! places without a block. Events that must be there come first: those that created
+//! graphs which are spoken of, and those that dropped graphs which are left out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -60,7 +61,10 @@ pub(crate) fn repair(
         survey,
         ends: BTreeMap::new(),
         known: BTreeSet::new(),
+        begun: BTreeSet::new(),
         created: created.into(),
+        dropped: survey.lost_drops.clone(),
+        lost_left: survey.lost_events(),
         done: Done::default(),
     };
     if survey.identity_is_damaged {
@@ -127,12 +131,19 @@ struct Repair<'r> {
     known: BTreeSet<u32>,
     /// Graphs whose creation is still to be put where one was lost.
     created: VecDeque<(u32, GraphRow)>,
+    /// Those of them whose creation was written or passed.
+    begun: BTreeSet<u32>,
+    /// Graphs whose drop is still to be put where one was lost.
+    dropped: BTreeSet<u32>,
+    /// Lost events to come.
+    lost_left: u64,
     done: Done,
 }
 
 impl<'r> Repair<'r> {
     fn pass(&mut self, stretch: &Stretch) {
         self.known.extend(&stretch.created);
+        self.begun.extend(&stretch.created);
         for (&graph, runs) in &stretch.spans {
             if let Some(&(_, end)) = runs.last() {
                 self.ends.insert(graph, end);
@@ -171,7 +182,7 @@ impl<'r> Repair<'r> {
                         self.lost(&mut writer, last_lsn - first_lsn + 1)?;
                         continue;
                     }
-                    pack.chunk_events(n, &mut buffer, |_, event| writer.event(event))?;
+                    pack.chunk_events(n, &mut buffer, |_, event| self.event(&mut writer, event))?;
                 }
             }
             Source::Segment(segment) => {
@@ -186,33 +197,59 @@ impl<'r> Repair<'r> {
             let stretches = &self.survey.stretches;
             let mut later = stretches[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
-            // Or of which there are events and no request: also earlier ones, if the event that
-            // dropped the graph is lost and its requests were left out.
+            // Or of which there are events and no request.
             let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| stretches.iter().filter_map(spoken).max());
+            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
             self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())
     }
 
+    /// Keeps a sound event.
+    fn event(&mut self, writer: &mut PackWriter<'_>, event: &Event<'_>) -> Result<()> {
+        if let Event::GraphCreated { graph, .. } = event {
+            self.begun.insert(*graph);
+        }
+        writer.event(event)
+    }
+
     /// Puts one event for so many lost ones; graphs whose creation was lost are
-    /// created here.
+    /// created here, and those whose drop was lost are dropped.
     fn lost(&mut self, writer: &mut PackWriter<'_>, count: u64) -> Result<()> {
+        self.lost_left = self.lost_left.saturating_sub(count);
         let mut left = count;
         while left > 0 {
             let Some((graph, row)) = self.created.pop_front() else {
                 break;
             };
             self.known.insert(graph);
-            writer.event(&Event::GraphCreated {
-                graph,
-                number: row.number,
-                key: row.key,
-                time_ms: row.created_ms,
-                project: &row.project,
-                name: &row.name,
-            })?;
+            self.event(
+                writer,
+                &Event::GraphCreated {
+                    graph,
+                    number: row.number,
+                    key: row.key,
+                    time_ms: row.created_ms,
+                    project: &row.project,
+                    name: &row.name,
+                },
+            )?;
             left -= 1;
+        }
+        // What else was lost here is to be told too, unless there is no room later.
+        let mut begun = self.dropped.intersection(&self.begun).copied();
+        let mut dropped = Vec::new();
+        while left > 1
+            || (left == 1 && (self.dropped.len() - dropped.len()) as u64 > self.lost_left)
+        {
+            let Some(graph) = begun.next() else { break };
+            dropped.push(graph);
+            left -= 1;
+        }
+        for graph in dropped {
+            self.dropped.remove(&graph);
+            // When that was is not known.
+            writer.event(&Event::GraphDropped { graph, time_ms: 0 })?;
         }
         self.done.events += left;
         match left {
@@ -253,7 +290,7 @@ impl<'r> Repair<'r> {
                     });
                     put_submits(writer, Some((graph, sequence, 1)))?;
                 } else {
-                    writer.event(&event)?;
+                    self.event(writer, &event)?;
                 }
                 lsn = at + 1;
             }

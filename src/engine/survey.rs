@@ -5,6 +5,7 @@
 //! Promise: nothing is changed; every byte that something rests on is read; what is
 //! not sound is named with file and place.
 
+mod dropped;
 mod packs;
 mod segments;
 
@@ -37,6 +38,12 @@ pub(crate) struct Stretch {
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// One past the last job that its events speak of, by graph.
     pub(crate) spoken: BTreeMap<u32, u64>,
+    /// One past the last job whose place must be in it, by graph: a pack's events submit
+    /// it.
+    submitted: BTreeMap<u32, u64>,
+    /// How many jobs earlier stretches must hold, by graph: a segment's events in front of
+    /// the first that is lost presuppose them.
+    presupposed: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
 }
@@ -86,6 +93,8 @@ pub(crate) struct Survey {
     /// Files that no stretch is read from, though they may hold something.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphFound>,
+    /// Graphs whose drop is lost, though the files show that there was one.
+    pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
@@ -135,6 +144,7 @@ impl Survey {
             stretches: Vec::new(),
             unreadable: Vec::new(),
             graphs: BTreeMap::new(),
+            lost_drops: BTreeSet::new(),
             damage,
             files: 0,
             bytes: 0,
@@ -336,6 +346,8 @@ impl Survey {
             is_sound: false,
             spans: BTreeMap::new(),
             spoken: BTreeMap::new(),
+            submitted: BTreeMap::new(),
+            presupposed: BTreeMap::new(),
             created: BTreeSet::new(),
         });
         Ok(())
@@ -372,6 +384,8 @@ impl Survey {
             },
             spans,
             spoken: std::mem::take(&mut tally.spoken),
+            submitted: std::mem::take(&mut tally.submitted),
+            presupposed: BTreeMap::new(),
             created: tally.creates(),
         };
         Ok((stretch, tally))
@@ -529,9 +543,18 @@ impl Survey {
         let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
         let bytes = segment.read(disk)?;
         let mut last_lsn = first_lsn - 1;
+        let lost = holes.iter().find(|hole| hole.first_lsn <= hole.last_lsn);
+        let first_lost = lost.map_or(u64::MAX, |hole| hole.first_lsn);
+        let mut presupposed: BTreeMap<u32, u64> = BTreeMap::new();
         for frame in &segment.frames {
-            for (_, event) in segment.events(frame, &bytes)? {
+            for (lsn, event) in segment.events(frame, &bytes)? {
                 tally.event(&event);
+                if let Some((graph, jobs)) = jobs_before(&event).filter(|_| lsn < first_lost) {
+                    if !spans.contains_key(&graph) {
+                        let most = presupposed.entry(graph).or_default();
+                        *most = jobs.max(*most);
+                    }
+                }
                 if let Event::Submitted {
                     graph, sequence, ..
                 } = event
@@ -569,6 +592,8 @@ impl Survey {
                 is_sound,
                 spans,
                 spoken,
+                submitted: BTreeMap::new(),
+                presupposed,
                 created,
             });
         }
@@ -605,6 +630,19 @@ impl Survey {
             found.end = found.end.max(end);
         }
     }
+}
+
+/// How many jobs of its graph there must be before an event.
+fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
+    if let Event::Submitted {
+        graph, sequence, ..
+    } = *event
+    {
+        return Some((graph, sequence));
+    }
+    let mut tally = Tally::default();
+    tally.event(event);
+    tally.spoken.into_iter().next()
 }
 
 /// Adds a range behind or after the others.

@@ -395,17 +395,22 @@ impl Client {
     /// is if the operation was carried out all the same.
     pub(super) fn step(&mut self, store: &Store) -> Result<(), (Error, World)> {
         let act = self.draw();
+        self.carry_out(store, &act)
+    }
+
+    /// As [`Client::step`], with this operation.
+    pub(super) fn carry_out(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
         self.attempt();
         let mut world = self.world.clone();
-        match store.carry_out(&act) {
+        match store.carry_out(act) {
             Ok(ids) => {
-                world.apply(&act, &ids);
+                world.apply(act, &ids);
                 self.acknowledge(world);
                 Ok(())
             }
             Err(error) => {
                 if let Error::CommitUnknown { ids, .. } = &error {
-                    world.apply(&act, ids);
+                    world.apply(act, ids);
                 }
                 Err((error, world))
             }

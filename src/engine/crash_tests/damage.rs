@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::engine::crash_tests::client::{Act, Client, Random, Store, assert_no_thread_panicked};
+use crate::engine::crash_tests::rewritten::settle;
 use crate::engine::crash_tests::world::{Seen, World};
 use crate::error::Error;
 use crate::options::Durability;
@@ -20,9 +21,15 @@ use crate::storage::disk::memory::Memory;
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// A store with something of everything, closed.
-pub(super) fn a_closed_store(with_large_job: bool) -> (Files, World) {
+fn a_closed_store(with_large_job: bool) -> (Files, World) {
+    let (files, client) = a_closed_store_of(21, with_large_job);
+    (files, client.world)
+}
+
+/// The store that a client with this seed leaves, and the client.
+pub(super) fn a_closed_store_of(seed: u64, with_large_job: bool) -> (Files, Client) {
     let disk = Arc::new(Memory::default());
-    let mut client = Client::new(25, "graph", true);
+    let mut client = Client::new(seed, "graph", true);
     for session in 0..2 {
         let opened = client.open(disk.clone(), Durability::Synced);
         let store = opened.expect("it opens");
@@ -41,7 +48,55 @@ pub(super) fn a_closed_store(with_large_job: bool) -> (Files, World) {
         client.steps(&store, 8);
         store.engine.close().expect("it closes");
     }
-    (disk.files(), client.world)
+    (disk.files(), client)
+}
+
+/// A closed store most of whose graphs were dropped and most of whose jobs were purged at
+/// some time, some of them before their files were packed, merged or rewritten.
+pub(super) fn a_closed_store_with_much_gone(seed: u64) -> (Files, Client) {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(seed, "graph", true);
+    let mut reused = 0;
+    for _ in 0..2 {
+        let opened = client.open(disk.clone(), Durability::Synced);
+        let store = opened.expect("it opens");
+        for _ in 0..3 {
+            let steps = 10 + client.random.below(20);
+            client.steps(&store, steps);
+            if client.random.below(2) == 0 {
+                settle(&store);
+            }
+            let graphs = client.world.graphs.clone();
+            for (graph, _) in graphs {
+                let mut acts = match client.random.below(6) {
+                    0 => vec![Act::DropGraph {
+                        name: graph.clone(),
+                    }],
+                    1..=3 => vec![Act::Purge {
+                        graph: graph.clone(),
+                    }],
+                    _ => continue,
+                };
+                if matches!(acts[0], Act::DropGraph { .. }) && client.random.below(2) == 0 {
+                    // Another one of the same name.
+                    reused += 1;
+                    acts.push(Act::CreateGraph {
+                        name: graph,
+                        number: 1000 + reused,
+                    });
+                }
+                for act in acts {
+                    let done = client.carry_out(&store, &act);
+                    done.unwrap_or_else(|(error, _)| panic!("{act:?}: {error}"));
+                }
+            }
+            if client.random.below(2) == 0 {
+                settle(&store);
+            }
+        }
+        store.engine.close().expect("it closes");
+    }
+    (disk.files(), client)
 }
 
 /// A change to a file, and what to call it.

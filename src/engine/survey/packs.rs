@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     pub(super) dropped: Vec<u32>,
     /// One past the last job that events speak of, by graph.
     pub(super) spoken: BTreeMap<u32, u64>,
+    /// The same of jobs that a pack's events submit.
+    pub(super) submitted: BTreeMap<u32, u64>,
     pub(super) set_aside: BTreeMap<u32, u64>,
     pub(super) damage: Vec<(Error, u64, u64)>,
     pub(super) bytes: u64,
@@ -38,6 +40,11 @@ impl Tally {
     pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
         let end = self.spoken.entry(graph).or_default();
         *end = (*end).max(sequence.saturating_add(1));
+    }
+
+    fn submit(&mut self, graph: u32, up_to: u64) {
+        let end = self.submitted.entry(graph).or_default();
+        *end = up_to.max(*end);
     }
 
     pub(super) fn event(&mut self, event: &Event<'_>) {
@@ -71,7 +78,10 @@ impl Tally {
                 graph,
                 first_sequence,
                 count,
-            } => self.speak(graph, first_sequence + count - 1),
+            } => {
+                self.speak(graph, first_sequence + count - 1);
+                self.submit(graph, first_sequence + count);
+            }
             Event::Recovered {
                 graph, sequences, ..
             } => {
@@ -131,6 +141,9 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
                 checked.tally.dropped.append(&mut events.dropped);
                 for (graph, end) in events.spoken {
                     checked.tally.speak(graph, end - 1);
+                }
+                for (graph, end) in events.submitted {
+                    checked.tally.submit(graph, end);
                 }
             }
             Err(error @ Error::Damaged { .. }) => {

@@ -34,7 +34,7 @@ pub(crate) struct SegmentFound {
 #[derive(Clone, Copy)]
 pub(crate) struct FrameFound {
     pub(crate) first_lsn: u64,
-    pub(super) count: u64,
+    pub(crate) count: u64,
     pub(super) synced_lsn: u64,
     pub(crate) clock: ClockMark,
     pub(super) at: u64,
