@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
+use crate::engine::backlog::Backlog;
 use crate::engine::graph_state::{Change, GraphCore, TailPlace};
 use crate::engine::queue::{Action, Looked, Operation, Submission};
 use crate::engine::status::States;
@@ -49,6 +50,8 @@ pub(crate) struct Committer {
     /// Since when something is written and not synced.
     unsynced_since: Option<Instant>,
     changes_since_index: u64,
+    /// What the index lacks.
+    pub(crate) backlog: Backlog,
     /// Who waited for what this round made visible.
     called: Vec<Arc<Waiter>>,
 }
@@ -93,12 +96,13 @@ struct Round {
 }
 
 impl Committer {
-    pub(crate) fn new(log: Log) -> Committer {
+    pub(crate) fn new(log: Log, backlog: Backlog) -> Committer {
         Committer {
             log,
             frame: Builder::default(),
             unsynced_since: None,
             changes_since_index: 0,
+            backlog,
             called: Vec::new(),
         }
     }
@@ -270,12 +274,13 @@ impl Committer {
             let mut graphs = engine.graphs.write();
             for graph in &round.dropped {
                 graphs.remove(graph.number);
+                self.backlog.note_dropped(graph.number);
                 self.called.extend(graph.state.write().waiters.take_all());
             }
-            round
-                .created
-                .drain(..)
-                .for_each(|graph| graphs.insert(graph));
+            for graph in round.created.drain(..) {
+                self.backlog.note(&graph, &mut graph.state.write());
+                graphs.insert(graph);
+            }
         }
         for &(hash, sequence) in &round.foreign {
             engine.ids.add(hash, sequence);
@@ -292,6 +297,7 @@ impl Committer {
         for changes in round.changes.chunk_by_mut(|a, b| a.0.number == b.0.number) {
             let graph = changes[0].0.clone();
             let mut state = graph.state.write();
+            self.backlog.note(&graph, &mut state);
             for (_, change) in changes {
                 if let Change::Submitted { place, .. } = change {
                     place.shift(appended.at as u32);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
 
+use crate::engine::backlog::{RoundNumber, Taken};
 use crate::engine::details::DetailHashes;
 use crate::engine::status::StatusColumn;
 use crate::engine::waiting::{Waiter, Waiters};
@@ -184,7 +185,11 @@ pub(crate) struct GraphState {
     /// Changed since the indexer last came by.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.
-    pub(crate) leaving: Arc<DetailChanges>,
+    pub(crate) leaving: Option<Arc<DetailChanges>>,
+    /// The round of the index that takes what changed; 0 where nothing did.
+    pub(crate) index_round: RoundNumber,
+    /// What the round under way takes, if the graph has changed since it began.
+    pub(crate) taken: Option<Box<Taken>>,
 }
 
 /// A change of one graph, as the log has it, without texts.
@@ -430,7 +435,9 @@ impl GraphState {
     /// before the index: what leaves here is there already.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
-            self.leaving.get(&sequence).copied(),
+            self.leaving
+                .as_ref()
+                .and_then(|leaving| leaving.get(&sequence).copied()),
             self.changed.get(&sequence).copied(),
         ]
     }

@@ -6,12 +6,13 @@
 //! hold stays in memory until it does.
 
 use crate::sync::atomic::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
+use crate::engine::backlog::Taken;
 use crate::engine::details::{self, CHUNK_ROWS};
 use crate::engine::graph_state::{DetailChanges, GraphCore};
 use crate::engine::lookup::ForeignIds;
@@ -32,19 +33,29 @@ pub(crate) struct Indexer {
     /// The time, by the clock that ages go by, as far as it is known.
     pub(crate) time_ms: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
-    pub(crate) named: HashMap<Vec<u8>, u64>,
+    named: HashMap<NamedKey, u64>,
+    /// All of those hashes together.
+    digest: u64,
     /// Graphs that have rows.
-    pub(crate) graphs: BTreeMap<u32, Weak<GraphCore>>,
-    /// Up to which purge their rows say that tombstones are forgotten.
-    pub(crate) forgotten: HashMap<u32, u64>,
+    pub(crate) graphs: HashMap<u32, Known>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
 }
 
-struct LeavingGraph {
-    graph: Arc<GraphCore>,
-    details: Arc<DetailChanges>,
-    chunks: Vec<SavedChunk>,
+/// A graph as its row has it.
+pub(crate) struct Known {
+    pub(crate) graph: Weak<GraphCore>,
+    /// Up to which purge its tombstones are forgotten.
+    pub(crate) forgotten_lsn: u64,
+}
+
+/// The key of a row that is named, filled up with zeros: the first byte says its length.
+type NamedKey = [u8; 13];
+
+fn named_key(key: &[u8]) -> NamedKey {
+    let mut named = [0; 13];
+    named[..key.len()].copy_from_slice(key);
+    named
 }
 
 /// What leaves memory in one go: everything up to one LSN.
@@ -52,38 +63,28 @@ pub(crate) struct Leaving {
     lsn: u64,
     boot: u64,
     graphs_created: u32,
-    graphs: Vec<LeavingGraph>,
+    /// The graphs that changed.
+    graphs: Vec<Arc<GraphCore>>,
+    /// The graphs that were dropped.
+    dropped: Vec<u32>,
 }
 
 impl Leaving {
-    /// Takes all changes up to this LSN; nothing may change meanwhile.
-    pub(crate) fn take(graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
-        let taken = graphs.by_number.values().map(|graph| {
-            let mut state = graph.state.write();
-            state.leaving = Arc::new(std::mem::take(&mut state.changed));
-            let details = state.leaving.clone();
-            // A chunk goes with the rows of details that it vouches for.
-            for &sequence in details.keys() {
-                state.status.touch(sequence);
-            }
-            LeavingGraph {
-                graph: graph.clone(),
-                details,
-                chunks: state.status.take_dirty(),
-            }
-        });
+    /// All changes up to this LSN, of graphs that nobody changes meanwhile.
+    pub(crate) fn of_replay(indexer: &Indexer, graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
         Leaving {
             lsn,
             boot,
-            graphs: taken.collect(),
+            graphs: indexer.lacking(graphs),
+            dropped: indexer.not_among(graphs),
             graphs_created: graphs.created,
         }
     }
 
     /// Forgets what is in the index now.
     pub(crate) fn left(&self, ids: &ForeignIds) {
-        for leaving in &self.graphs {
-            leaving.graph.state.write().leaving = Arc::default();
+        for graph in &self.graphs {
+            graph.state.write().leaving = None;
         }
         ids.left();
     }
@@ -119,6 +120,7 @@ impl Engine {
         };
         let time_ms = self.retention.lock().clock.now_ms();
         indexer.time_ms = time_ms.unwrap_or(indexer.time_ms);
+        self.meters.visits.add(leaving.graphs.len() as u64);
         match indexer.apply(&watched, &self.ids, &leaving) {
             Ok(()) => {
                 leaving.left(&self.ids);
@@ -140,10 +142,15 @@ impl Engine {
         let lsn = committer.log.synced_lsn();
         let leaving = (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
-            (
-                Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
-                lag,
-            )
+            let (graphs, dropped) = committer.backlog.begin_round();
+            let leaving = Leaving {
+                lsn,
+                boot: self.opening.boot,
+                graphs_created: self.graphs.read().created,
+                graphs,
+                dropped,
+            };
+            (leaving, lag)
         });
         drop(committer);
         self.wake_committer_if_needed();
@@ -233,21 +240,44 @@ impl Indexer {
             applied_lsn: 0,
             time_ms: 0,
             named: HashMap::new(),
-            graphs: BTreeMap::new(),
-            forgotten: HashMap::new(),
+            digest: 0,
+            graphs: HashMap::new(),
             dropped: Vec::new(),
         }
     }
 
-    fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.named.insert(key.to_vec(), rows::row_hash(key, value)),
-            None => self.named.remove(key),
+    /// Notes a row that is there, or with no value one that is not there any more.
+    pub(crate) fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let named = named_key(key);
+        let before = match value {
+            Some(value) => {
+                let hash = rows::row_hash(key, value);
+                self.digest ^= hash;
+                self.named.insert(named, hash)
+            }
+            None => self.named.remove(&named),
         };
+        self.digest ^= before.unwrap_or(0);
     }
 
     pub(crate) fn digest(&self) -> u64 {
-        self.named.values().fold(0, |digest, hash| digest ^ hash)
+        self.digest
+    }
+
+    /// The graphs that have changes it lacks.
+    pub(crate) fn lacking(&self, graphs: &Graphs) -> Vec<Arc<GraphCore>> {
+        graphs.changed(|number, forgotten_lsn| {
+            let known = self.graphs.get(&number);
+            known.is_none_or(|known| known.forgotten_lsn != forgotten_lsn)
+        })
+    }
+
+    /// The graphs that have rows and are not there any more.
+    pub(crate) fn not_among(&self, graphs: &Graphs) -> Vec<u32> {
+        let numbers = self.graphs.keys().copied();
+        numbers
+            .filter(|number| !graphs.by_number.contains_key(number))
+            .collect()
     }
 
     fn head(&self, leaving: &Leaving, partial: bool) -> Vec<u8> {
@@ -290,43 +320,12 @@ impl Indexer {
                     self.name(key, value)
                 })?;
         }
-        self.remove_dropped(&mut writer, leaving)?;
-        for LeavingGraph {
-            graph,
-            details,
-            chunks,
-        } in &leaving.graphs
-        {
-            let forgotten_lsn = graph.state.read().forgotten_lsn;
-            let known = self.graphs.insert(graph.number, Arc::downgrade(graph));
-            let written = self.forgotten.insert(graph.number, forgotten_lsn);
-            if known.is_none() || written.unwrap_or(0) != forgotten_lsn {
-                let key = rows::graph_key(graph.number);
-                let row = GraphRow {
-                    number: graph.ids.number(),
-                    key: graph.key,
-                    project: graph.project.clone(),
-                    name: graph.name.clone(),
-                    created_ms: graph.created_ms,
-                    forgotten_lsn,
-                };
-                let value = rows::seal_value(&key, &row);
-                self.name(&key, Some(&value));
-                writer.put(key, value)?;
+        self.remove_dropped(&mut writer, &leaving.dropped)?;
+        let dropped: HashSet<u32> = leaving.dropped.iter().copied().collect();
+        for graph in &leaving.graphs {
+            if !dropped.contains(&graph.number) {
+                self.apply_graph(&mut writer, graph)?;
             }
-            let mut changed: Vec<u64> = details.keys().copied().collect();
-            changed.sort_unstable();
-            let mut changed = changed.as_slice();
-            for chunk in chunks {
-                let end = (chunk.number + 1) * CHUNK_JOBS;
-                let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
-                changed = rest;
-                let rows = ChunkRows::make(index, graph, chunk, (here, details))?;
-                let (key, value) = &rows.rows[0];
-                self.name(key, value.as_deref());
-                writer.put_chunk(graph, rows)?;
-            }
-            debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
         }
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
@@ -335,25 +334,77 @@ impl Indexer {
         Ok(())
     }
 
+    /// Writes what changed in a graph.
+    fn apply_graph(
+        &mut self,
+        writer: &mut Writer<'_>,
+        graph: &Arc<GraphCore>,
+    ) -> Result<(), Fault> {
+        let Taken {
+            details,
+            chunks,
+            forgotten_lsn,
+        } = graph.state.write().take_for_round();
+        let now = Known {
+            graph: Arc::downgrade(graph),
+            forgotten_lsn,
+        };
+        let known = self.graphs.insert(graph.number, now);
+        if known.is_none_or(|known| known.forgotten_lsn != forgotten_lsn) {
+            let key = rows::graph_key(graph.number);
+            let row = GraphRow {
+                number: graph.ids.number(),
+                key: graph.key,
+                project: graph.project.clone(),
+                name: graph.name.clone(),
+                created_ms: graph.created_ms,
+                forgotten_lsn,
+            };
+            let value = rows::seal_value(&key, &row);
+            self.name(&key, Some(&value));
+            writer.put(key, value)?;
+        }
+        let mut changed: Vec<u64> = details.keys().copied().collect();
+        changed.sort_unstable();
+        let mut changed = changed.as_slice();
+        for chunk in &chunks {
+            let end = (chunk.number + 1) * CHUNK_JOBS;
+            let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
+            changed = rest;
+            let rows = ChunkRows::make(writer.index, graph, chunk, (here, &details))?;
+            let (key, value) = &rows.rows[0];
+            self.name(key, value.as_deref());
+            writer.put_chunk(graph, rows)?;
+        }
+        debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
+        Ok(())
+    }
+
     /// Removes what makes a dropped graph a graph, and its details once nobody can
-    /// read a page of it any more.
-    fn remove_dropped(&mut self, writer: &mut Writer<'_>, leaving: &Leaving) -> Result<(), Fault> {
-        let live = |number: u32| leaving.graphs.iter().any(|l| l.graph.number == number);
-        let gone: Vec<u32> = self.graphs.keys().copied().filter(|&n| !live(n)).collect();
-        for number in gone {
+    /// read a page of it any more. A row says so of it until they are gone.
+    fn remove_dropped(&mut self, writer: &mut Writer<'_>, dropped: &[u32]) -> Result<(), Fault> {
+        for &number in dropped {
+            let Some(known) = self.graphs.remove(&number) else {
+                continue;
+            };
+            let key = rows::dropped_key(number);
+            let value = rows::seal(&key, Vec::new());
+            writer.put(key, value)?;
             let key = rows::graph_key(number);
             self.name(&key, None);
             writer.remove(key)?;
             self.remove_rows(writer, &rows::status_prefix(number))?;
-            let graph = self.graphs.remove(&number).unwrap_or_default();
-            self.dropped.push((number, graph));
+            self.dropped.push((number, known.graph));
         }
         let (kept, gone) = std::mem::take(&mut self.dropped)
             .into_iter()
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
         for (number, _) in gone {
+            // The last process may have ended before all of them went.
+            self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
+            writer.remove(rows::dropped_key(number))?;
         }
         Ok(())
     }
@@ -365,7 +416,9 @@ impl Indexer {
             Ok(())
         })?;
         for key in keys {
-            self.name(&key, None);
+            if key.starts_with(rows::STATUS) {
+                self.name(&key, None);
+            }
             writer.remove(key)?;
         }
         Ok(())

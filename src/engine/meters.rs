@@ -47,6 +47,9 @@ pub(crate) struct Meters {
     pub(crate) events: Counter,
     pub(crate) busy: Counter,
     pub(crate) purged: Counter,
+    /// Graphs that the background has looked at: only those that changed, or that
+    /// something is due in.
+    pub(crate) visits: Counter,
     pub(crate) syncs: Meter,
     pub(crate) waits: Meter,
 }

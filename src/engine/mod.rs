@@ -16,6 +16,7 @@
 pub(crate) mod answers;
 #[cfg(feature = "archive")]
 pub(crate) mod archiving;
+pub(crate) mod backlog;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod compaction;

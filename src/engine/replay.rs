@@ -640,7 +640,8 @@ impl Replay {
             return Ok(());
         }
         self.changes = 0;
-        let leaving = Leaving::take(&self.graphs, self.next_lsn - 1, self.boot);
+        let lsn = self.next_lsn - 1;
+        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, self.boot);
         self.indexer.apply(&*self.index, &self.ids, &leaving)?;
         leaving.left(&self.ids);
         Ok(())

@@ -112,7 +112,7 @@ impl Chunk {
         Chunk {
             words: Some(Box::new([0; CHUNK_WORDS])),
             counts: [0; 4],
-            dirty: true,
+            dirty: false,
         }
     }
 
@@ -150,6 +150,8 @@ pub(crate) struct StatusColumn {
     gone: usize,
     len: u64,
     totals: [u64; 4],
+    /// The numbers of the dirty chunks.
+    dirty: Vec<u32>,
 }
 
 /// A chunk as it is saved.
@@ -182,8 +184,8 @@ impl StatusColumn {
         self.totals[0] += 1;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.counts[0] += 1;
-            chunk.dirty = true;
         }
+        self.touch(sequence);
         sequence
     }
 
@@ -215,8 +217,8 @@ impl StatusColumn {
         if sequence >= self.len {
             return;
         }
-        let (chunk, word, shift) = place(sequence);
-        let chunk = &mut self.chunks[chunk];
+        let (number, word, shift) = place(sequence);
+        let chunk = &mut self.chunks[number];
         let Some(words) = &mut chunk.words else {
             return;
         };
@@ -228,7 +230,9 @@ impl StatusColumn {
         let (old, new) = (old as usize, new as usize);
         chunk.counts[old] -= 1;
         chunk.counts[new] += 1;
-        chunk.dirty = true;
+        if !std::mem::replace(&mut chunk.dirty, true) {
+            self.dirty.push(number as u32);
+        }
         self.totals[old] -= 1;
         self.totals[new] += 1;
         if u64::from(chunk.counts[GONE as usize]) == CHUNK_JOBS {
@@ -399,17 +403,29 @@ impl StatusColumn {
 
     /// Has the chunk of this job taken again, though its state did not change.
     pub(crate) fn touch(&mut self, sequence: u64) {
-        if let Some(chunk) = self.chunks.get_mut((sequence / CHUNK_JOBS) as usize) {
-            chunk.dirty = true;
+        let number = (sequence / CHUNK_JOBS) as usize;
+        if let Some(chunk) = self.chunks.get_mut(number) {
+            if !std::mem::replace(&mut chunk.dirty, true) {
+                self.dirty.push(number as u32);
+            }
         }
+    }
+
+    /// Whether any chunk has changed since it was last taken.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Takes the chunks that changed since they were last taken.
     pub(crate) fn take_dirty(&mut self) -> Vec<SavedChunk> {
-        let mut taken = Vec::new();
-        for (n, chunk) in self.chunks.iter_mut().enumerate() {
-            if std::mem::take(&mut chunk.dirty) {
-                let jobs = (self.len - n as u64 * CHUNK_JOBS).min(CHUNK_JOBS);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        let mut taken = Vec::with_capacity(dirty.len());
+        for n in dirty {
+            let chunk = self.chunks.get_mut(n as usize);
+            if let Some(chunk) = chunk {
+                chunk.dirty = false;
+                let jobs = (self.len - u64::from(n) * CHUNK_JOBS).min(CHUNK_JOBS);
                 let used = jobs.div_ceil(WORD_JOBS) as usize;
                 let mut bytes = Vec::with_capacity(2 + used * 8);
                 let gone = if chunk.is_gone() { ALL_GONE } else { 0 };
@@ -418,7 +434,7 @@ impl StatusColumn {
                     bytes.extend_from_slice(&word.to_le_bytes());
                 }
                 taken.push(SavedChunk {
-                    number: n as u64,
+                    number: u64::from(n),
                     jobs,
                     bytes,
                 });
@@ -451,7 +467,6 @@ impl StatusColumn {
                 words
             }
         };
-        chunk.dirty = false;
         for (total, count) in self.totals.iter_mut().zip(chunk.counts) {
             *total += u64::from(count);
         }

@@ -9,6 +9,7 @@
 //! | `g` graph | [`GraphRow`] |
 //! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
+//! | `x` graph | nothing: a dropped graph whose rows of details may still be there |
 //! | `R` run | length of a run of lookups |
 //! | `r` run, page | sorted pairs of hash and sequence number |
 //!
@@ -23,6 +24,7 @@ use crate::storage::frame::u32_at;
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
 pub(crate) const STATUS: &[u8] = b"s";
+pub(crate) const DROPPED: &[u8] = b"x";
 pub(crate) const RUNS: &[u8] = b"R";
 pub(crate) const RUN_PAGES: &[u8] = b"r";
 const DETAILS: &[u8] = b"d";
@@ -30,7 +32,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 3;
+pub(crate) const ROWS_FORMAT: u32 = 4;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -39,6 +41,16 @@ pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
 /// The graph of such a key.
 pub(crate) fn parse_graph_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(GRAPHS)?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
+}
+
+pub(crate) fn dropped_key(graph: u32) -> Vec<u8> {
+    [DROPPED, &graph.to_be_bytes()].concat()
+}
+
+/// The graph of such a key.
+pub(crate) fn parse_dropped_key(key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(DROPPED)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
 }
 

@@ -114,7 +114,7 @@ pub(crate) struct Part {
     /// The pages of its requests' fingerprints, in order.
     pub(crate) fingerprints: Vec<PagePlace>,
     pub(crate) file: Arc<dyn File>,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
 }
 
 impl Part {
@@ -155,6 +155,12 @@ impl Pack {
         let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
         let low = u128::from(u64_at(header, 16));
         valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
+    }
+
+    /// The blocks of a graph.
+    pub(crate) fn part_of(&self, graph: u32) -> Option<&Arc<Part>> {
+        let n = self.parts.binary_search_by_key(&graph, |part| part.graph);
+        n.ok().map(|n| &self.parts[n])
     }
 
     /// The event chunks, each with its LSNs, both inclusive.
@@ -217,12 +223,14 @@ impl Pack {
                 "it holds other log sequence numbers than its name says",
             ));
         }
-        let parts = footer
+        let shown: Arc<Path> = path.as_path().into();
+        let mut parts: Vec<Arc<Part>> = footer
             .graphs
             .into_iter()
-            .filter_map(|graph| part_of(graph, &file, &path))
+            .filter_map(|graph| part_of(graph, &file, &shown))
             .map(Arc::new)
             .collect();
+        parts.sort_by_key(|part| part.graph);
         Ok(Pack {
             first_lsn: footer.first_lsn,
             last_lsn: footer.last_lsn,
@@ -307,7 +315,7 @@ impl Pack {
     }
 }
 
-fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Path) -> Option<Part> {
+fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Arc<Path>) -> Option<Part> {
     let (first, last) = (graph.blocks.first()?, graph.blocks.last()?);
     Some(Part {
         graph: graph.graph,
@@ -318,7 +326,7 @@ fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Path) -> Option<Par
         blocks: graph.blocks,
         fingerprints: graph.fingerprints,
         file: file.clone(),
-        path: path.to_path_buf(),
+        path: path.clone(),
     })
 }
 
