@@ -43,28 +43,38 @@ struct Open {
     file_bytes_max: u64,
 }
 
-/// What keeps jobs from being purged, or has taken archived ones away.
+/// What keeps jobs from being purged, or has taken archived ones away. Only graphs in which
+/// something went wrong are asked.
 pub(crate) fn problem(engine: &Engine) -> Option<String> {
-    let graphs = engine.graphs.read();
-    let unwritten = graphs.by_number.values().find_map(|graph| {
-        let why = graph.archive.problem.lock().as_ref()?.0.clone();
-        let name = &graph.name;
-        Some(format!(
-            "no job of graph {name:?} is purged, because it cannot be archived: {why}"
-        ))
-    });
-    let lost = || {
-        graphs.by_number.values().find_map(|graph| {
-            let path = graph.archive.lost.lock().clone()?;
-            let (name, path) = (&graph.name, path.display());
+    let mut troubled = engine.archive_trouble.lock();
+    let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();
+    let (mut unwritten, mut lost) = (None, None);
+    for (number, graph) in graphs {
+        let of_graph = graph.as_ref().and_then(|graph| {
+            let why = graph.archive.problem.lock().clone().map(|(why, _)| why);
+            let path = graph.archive.lost.lock().clone();
+            (why.is_some() || path.is_some()).then_some((&graph.name, why, path))
+        });
+        let Some((name, why, path)) = of_graph else {
+            troubled.remove(&number);
+            continue;
+        };
+        unwritten = unwritten.or_else(|| {
+            why.map(|why| {
+                format!("no job of graph {name:?} is purged, because it cannot be archived: {why}")
+            })
+        });
+        lost = lost.or_else(|| {
+            let path = path?;
+            let path = path.display();
             Some(format!(
                 "the archive of graph {name:?} has lost {path}, which was removed or renamed \
                  while it was written, with purged jobs in it; set the graph's policy again \
                  to end this report"
             ))
-        })
-    };
-    unwritten.or_else(lost)
+        });
+    }
+    unwritten.or(lost)
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
@@ -88,7 +98,7 @@ pub(crate) fn look_after(
         // A file that can be given its name shows that the folder can be written.
         ready = open.archive.finish();
     }
-    graph.archive.note(ready).is_ok()
+    graph.archive.note(engine, graph.number, ready).is_ok()
 }
 
 /// Gives all files their final names.
@@ -116,7 +126,7 @@ pub(crate) fn begin<'g>(
 ) -> Result<Archiving<'g>> {
     let mut open = graph.archive.open.lock();
     let ready = graph.archive.get_ready(engine, graph, policy, &mut open);
-    graph.archive.note(ready)?;
+    graph.archive.note(engine, graph.number, ready)?;
     Ok(Archiving {
         engine,
         graph,
@@ -142,6 +152,7 @@ impl Home {
         if let Some(there) = open {
             if let Some(lost) = there.archive.take_lost()? {
                 *self.lost.lock() = Some(lost);
+                engine.archive_trouble.lock().insert(graph.number);
             }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
             if wanted.clone().is_some_and(is_wanted) && there.archive.is_in_place()? {
@@ -165,13 +176,13 @@ impl Home {
     }
 
     /// Notes whether the archive can be written.
-    fn note<T>(&self, done: Result<T>) -> Result<T> {
-        let mut problem = self.problem.lock();
+    fn note<T>(&self, engine: &Engine, number: u32, done: Result<T>) -> Result<T> {
         match &done {
-            Ok(_) => *problem = None,
+            Ok(_) => *self.problem.lock() = None,
             Err(error) => {
                 tracing::warn!(%error, "jobs cannot be archived, so they are not purged");
-                *problem = Some((error.to_string().into(), Instant::now()));
+                *self.problem.lock() = Some((error.to_string().into(), Instant::now()));
+                engine.archive_trouble.lock().insert(number);
             }
         }
         done
@@ -217,7 +228,7 @@ impl Archiving<'_> {
         match unreadable {
             // That is not for want of an archive.
             Some(error) => Err(error),
-            None => graph.archive.note(appended).map(Some),
+            None => graph.archive.note(engine, graph.number, appended).map(Some),
         }
     }
 

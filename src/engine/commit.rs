@@ -276,6 +276,7 @@ impl Committer {
                 graphs.remove(graph.number);
                 self.backlog.note_dropped(graph.number);
                 self.called.extend(graph.state.write().waiters.take_all());
+                engine.note_changed(graph, true);
             }
             for graph in round.created.drain(..) {
                 self.backlog.note(&graph, &mut graph.state.write());
@@ -311,6 +312,8 @@ impl Committer {
         // Once they can read it.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
+            let is_smaller = |(_, change): &(_, Change)| matches!(change, Change::Purged { .. });
+            engine.note_changed(graph, changes.iter().any(is_smaller));
             if graph.state.read().waiters.has(ANY) {
                 graph.state.write().waiters.take(ANY, &mut self.called);
             }

@@ -58,37 +58,48 @@ impl Engine {
     }
 }
 
-/// A pack, beside some, of which at least half is of purged jobs or dropped graphs.
+/// A pack, beside some, of which at least half is of purged jobs or dropped graphs. Looks
+/// at new packs and at what purges and drops have changed since, and at nothing else.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
     let packs = engine.truth.read().packs.clone();
-    let has_gone: BTreeMap<u32, bool> = {
-        let graphs = engine.graphs.read();
-        let graphs = graphs.by_number.iter();
-        graphs
-            .map(|(&number, graph)| (number, graph.state.read().has_gone_in_blocks()))
-            .collect()
-    };
-    let is_worth = |pack: &Arc<Pack>| {
-        let (mut all, mut gone) = (0, 0);
-        for part in &pack.parts {
-            let bytes: u64 = part.blocks.iter().map(|b| u64::from(b.len)).sum();
-            all += bytes;
-            gone += match has_gone.get(&part.graph) {
-                None => bytes,
-                Some(false) => 0,
-                Some(true) => engine
-                    .graph(part.graph)
-                    .map_or(bytes, |graph| gone_bytes(&graph, part)),
-            };
+    let shrunk = std::mem::take(&mut engine.noted.lock().shrunk);
+    for number in shrunk {
+        let graph = engine.graph(number);
+        for pack in packs.iter().filter(|pack| pack.gone.is_known()) {
+            if let Some(part) = pack.part_of(number) {
+                engine.meters.visits.add(1);
+                pack.gone.change(&part.gone, gone_in_part(graph.as_deref(), part));
+            }
         }
-        gone > 0 && 2 * gone >= all
+    }
+    for pack in packs.iter().filter(|pack| !pack.gone.is_known()) {
+        for part in &pack.parts {
+            engine.meters.visits.add(1);
+            let graph = engine.graph(part.graph);
+            let bytes = gone_in_part(graph.as_deref(), part);
+            pack.gone.change(&part.gone, bytes);
+        }
+        pack.gone.set_known();
+    }
+    let is_worth = |pack: &Arc<Pack>| {
+        let gone = pack.gone.bytes();
+        gone > 0 && 2 * gone >= pack.block_bytes
     };
     packs
         .into_iter()
         .take_while(|pack| pack.last_lsn <= applied_lsn)
         .filter(|pack| !is_among(beside, pack))
         .find(is_worth)
+}
+
+/// What a part holds of purged jobs, or of a graph that was dropped, about.
+fn gone_in_part(graph: Option<&GraphCore>, part: &Part) -> u64 {
+    match graph {
+        None => part.block_bytes(),
+        Some(graph) if graph.state.read().has_gone_in_blocks() => gone_bytes(graph, part),
+        Some(_) => 0,
+    }
 }
 
 /// What blocks hold of purged jobs, about.

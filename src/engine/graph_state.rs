@@ -36,6 +36,8 @@ pub(crate) struct GraphCore {
     pub(crate) key: [u64; 2],
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
+    /// Whether it is among the graphs that retention is told of.
+    pub(crate) is_noted: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
@@ -61,6 +63,7 @@ impl GraphCore {
             key,
             created_ms,
             dropped: AtomicBool::new(false),
+            is_noted: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
             purging: Mutex::default(),

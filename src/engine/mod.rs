@@ -53,6 +53,8 @@ pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash_tests;
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod many_graphs_tests;
 #[cfg(all(test, jobstore_shuttle))]
 mod schedule_tests;
 
@@ -79,7 +81,7 @@ use crate::engine::lookup::ForeignIds;
 use crate::engine::meters::Meters;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
-use crate::engine::retention::Work;
+use crate::engine::retention::{Noted, Work};
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -140,6 +142,11 @@ pub(crate) struct Engine {
     /// Packs that were replaced and may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
     pub(crate) retention: Mutex<Work>,
+    /// What commits leave for retention and compaction; asked for with the committer held.
+    pub(crate) noted: Mutex<Noted>,
+    /// Graphs whose archive has or had a problem.
+    #[cfg(feature = "archive")]
+    pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
@@ -254,6 +261,9 @@ impl Engine {
             files: Mutex::default(),
             retired: Mutex::default(),
             retention: Mutex::default(),
+            noted: Mutex::default(),
+            #[cfg(feature = "archive")]
+            archive_trouble: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
             visible_lsn,

@@ -147,6 +147,8 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
             graph.state.write().pack(segment, part.cloned());
             engine.meters.visits.add(1);
+            // Policies by bytes go by what is packed.
+            engine.note_changed(&graph, false);
         }
     }
     // Durably: of two segments the younger must not outlive the elder.

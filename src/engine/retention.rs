@@ -5,17 +5,21 @@
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
 //! that leaps makes nobody older.
 
+mod agenda;
 mod ages;
 mod due;
 mod late;
+mod stones;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::agenda::Agenda;
 use self::ages::{AgeClock, Ages, Leap};
 use self::due::Due;
 use self::late::{Found, Late};
+use self::stones::Stones;
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 #[cfg(feature = "archive")]
@@ -32,6 +36,7 @@ use crate::job::State;
 use crate::retention::{PurgeReason, Retention};
 use crate::storage::event::Event;
 use crate::storage::purged::{self, PurgedJob};
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// Jobs that one event purges, at most.
@@ -47,26 +52,20 @@ const UNSAID: Duration = Duration::from_secs(3600);
 pub(crate) struct Work {
     pub(crate) clock: AgeClock,
     opened: Option<Instant>,
+    agenda: Agenda,
     /// By graph; they hold for a policy and until the clock leaps.
     ages: BTreeMap<u32, (Arc<Retention>, Leap, Ages)>,
-    /// Purges that have tombstones, by LSN.
-    tombstones: BTreeMap<u64, Kept>,
+    /// Purges that have tombstones, by graph.
+    tombstones: BTreeMap<u32, Stones>,
     /// Whether those of earlier opens are among them.
     knows_earlier: bool,
+    /// Whether graphs without a policy go by the default one.
+    by_default: bool,
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) late: Late,
     /// What keeps graphs from being purged, or their tombstones from being forgotten.
     problems: BTreeMap<u32, String>,
-}
-
-/// Tombstones of one purge.
-#[derive(Clone, Copy)]
-struct Kept {
-    graph: u32,
-    /// By the clock that ages go by.
-    time_ms: u64,
-    jobs: u64,
 }
 
 impl Work {
@@ -79,48 +78,142 @@ impl Work {
         }
         &mut known.2
     }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn has_tombstones(&self, graph: u32) -> bool {
+        self.tombstones.contains_key(&graph)
+    }
+
+    /// Forgets a graph that was dropped.
+    fn forget(&mut self, graph: u32) {
+        self.agenda.forget(graph);
+        self.ages.remove(&graph);
+        self.tombstones.remove(&graph);
+        self.late.forget(graph);
+        self.problems.remove(&graph);
+    }
+}
+
+/// What the committer leaves for retention and compaction.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Graphs that changed in a way that matters to retention, or were dropped.
+    graphs: Vec<Arc<GraphCore>>,
+    /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
+    /// them.
+    pub(crate) shrunk: BTreeSet<u32>,
+}
+
+impl Noted {
+    fn note(&mut self, graph: &Arc<GraphCore>) {
+        if !graph.is_noted.swap(true, Ordering::AcqRel) {
+            self.graphs.push(graph.clone());
+        }
+    }
+}
+
+impl Engine {
+    /// Notes changes of a graph that were made visible.
+    pub(crate) fn note_changed(&self, graph: &Arc<GraphCore>, is_smaller: bool) {
+        if !is_smaller && graph.retention.read().is_none() {
+            return;
+        }
+        let mut noted = self.noted.lock();
+        noted.note(graph);
+        if is_smaller {
+            noted.shrunk.insert(graph.number);
+        }
+    }
+
+    /// Notes that a graph has another policy.
+    pub(crate) fn note_policy(&self, graph: &Arc<GraphCore>) {
+        let mut work = self.retention.lock();
+        if !graph.is_dropped() {
+            let policy = graph.retention.read().clone();
+            work.agenda.note_policy(graph.number, policy.as_deref());
+        }
+    }
+
+    /// The graphs that retention looks at in this round.
+    fn begin_retention_round(&self) -> Result<Vec<Arc<GraphCore>>> {
+        let changed = std::mem::take(&mut self.noted.lock().graphs);
+        let mut work = self.retention.lock();
+        for graph in changed {
+            graph.is_noted.swap(false, Ordering::AcqRel);
+            match graph.is_dropped() {
+                true => work.forget(graph.number),
+                false => work.agenda.note(graph.number),
+            }
+        }
+        work.clock.see(self.now_ms());
+        let open = work.opened.map(|at| Instant::now().saturating_duration_since(at));
+        if !work.by_default && open.is_some_and(|time| time >= UNSAID) {
+            drop(work);
+            self.look_up_tombstones()?;
+            work = self.retention.lock();
+            work.by_default = true;
+            let with_tombstones: Vec<u32> = work.tombstones.keys().copied().collect();
+            with_tombstones
+                .into_iter()
+                .for_each(|graph| work.agenda.note(graph));
+        }
+        let now = work.clock.now();
+        let round = work.agenda.begin_round(now);
+        drop(work);
+        let graphs = self.graphs.read();
+        let there = round.iter().filter_map(|number| graphs.by_number.get(number));
+        Ok(there.cloned().collect())
+    }
 }
 
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
-    let graphs = engine.graphs.read().by_number.clone();
-    let defaults;
-    {
-        let mut work = engine.retention.lock();
-        work.problems
-            .retain(|number, _| graphs.contains_key(number));
-        work.ages.retain(|number, _| graphs.contains_key(number));
-        work.tombstones
-            .retain(|_, kept| graphs.contains_key(&kept.graph));
-        work.late.keep(|number| graphs.contains_key(&number));
-        work.clock.see(engine.now_ms());
-        let now = Instant::now();
-        let open = work.opened.map(|at| now.saturating_duration_since(at));
-        defaults = open
-            .filter(|time| *time >= UNSAID)
-            .map(|_| Retention::new());
-    }
+    let graphs = engine.begin_retention_round().unwrap_or_else(|error| {
+        tracing::warn!(%error, "tombstones cannot be looked up");
+        Vec::new()
+    });
+    let by_default = engine.retention.lock().by_default;
+    let defaults = by_default.then(Retention::new);
+    engine.meters.visits.add(graphs.len() as u64);
     let mut is_more = false;
-    for graph in graphs.into_values() {
-        let policy = graph.retention.read().clone();
-        #[cfg(feature = "archive")]
-        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
-        #[cfg(not(feature = "archive"))]
-        let is_ready = true;
-        let purged = match &policy {
-            Some(policy) => purge_due(engine, &graph, policy, is_ready),
-            None => {
-                engine.note_due(&graph, Found::Nothing);
-                Ok(false)
-            }
-        };
-        let forgotten = match policy.as_deref().or(defaults.as_ref()) {
-            Some(policy) => forget_due(engine, &graph, policy),
-            None => Ok(false),
-        };
-        engine.note_problem(&graph, &purged, &forgotten);
-        is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    for graph in graphs {
+        is_more |= look_at(engine, &graph, defaults.as_ref());
+    }
+    is_more
+}
+
+/// Does what is due in a graph, up to a bound, and plans the next look at it.
+fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
+    let policy = graph.retention.read().clone();
+    #[cfg(feature = "archive")]
+    let is_ready = archiving::look_after(engine, graph, policy.as_deref());
+    #[cfg(not(feature = "archive"))]
+    let is_ready = true;
+    let mut next_ms = None;
+    let purged = match &policy {
+        Some(policy) => purge_due(engine, graph, policy, is_ready, &mut next_ms),
+        None => {
+            engine.note_due(graph, Found::Nothing);
+            Ok(false)
+        }
+    };
+    let forgotten = match policy.as_deref().or(defaults) {
+        Some(policy) => forget_due(engine, graph, policy, &mut next_ms),
+        None => Ok(false),
+    };
+    engine.note_problem(graph, &purged, &forgotten);
+    let mut in_each = purged.is_err() || forgotten.is_err() || !is_ready;
+    #[cfg(feature = "archive")]
+    if policy.as_ref().is_some_and(|policy| policy.archive.is_some()) {
+        // Somebody may take its file away.
+        in_each = true;
+    }
+    let is_more = purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    let mut work = engine.retention.lock();
+    work.agenda.plan(graph.number, next_ms, in_each);
+    if is_more {
+        work.agenda.note(graph.number);
     }
     is_more
 }
@@ -132,8 +225,10 @@ fn purge_due(
     graph: &Arc<GraphCore>,
     policy: &Arc<Retention>,
     is_ready: bool,
+    next_ms: &mut Option<u64>,
 ) -> Result<bool> {
     let due = Due::look(engine, graph, policy)?;
+    *next_ms = due.next_ms();
     engine.note_due(graph, due.found());
     if !is_ready {
         return Ok(false);
@@ -148,50 +243,46 @@ fn purge_due(
 
 const COMPLETE: States = States::NONE.with(State::Complete);
 
-/// Forgets the tombstones of one purge of this graph, if they are over the bounds.
-fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+/// Forgets the tombstones of the first purges of this graph, if they are over the bounds.
+fn forget_due(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: &Retention,
+    next_ms: &mut Option<u64>,
+) -> Result<bool> {
     if graph.state.read().status.gone_total() == 0 {
         return Ok(false);
     }
     engine.look_up_tombstones()?;
-    let mut work = engine.retention.lock();
-    let now_ms = work.clock.now_ms();
-    if let Some(now_ms) = now_ms {
-        // One that lies ahead was written under a clock that had leapt.
-        for kept in work.tombstones.values_mut() {
-            kept.time_ms = kept.time_ms.min(now_ms);
-        }
-    }
-    let of_graph = || {
-        work.tombstones
-            .iter()
-            .filter(|(_, kept)| kept.graph == graph.number)
-    };
-    let jobs: u64 = of_graph().map(|(_, kept)| kept.jobs).sum();
-    let first = of_graph().next().map(|(&lsn, _)| lsn);
     let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
-    // Those before an old one are older still, whatever their times say.
-    let is_any_old = now_ms.is_some_and(|now_ms| {
-        let mut ages = of_graph().map(|(_, kept)| now_ms - kept.time_ms);
-        ages.any(|age| age > age_ms)
-    });
-    drop(work);
-    let Some(lsn) = first.filter(|_| jobs > policy.tombstones || is_any_old) else {
+    let lsns = {
+        let mut work = engine.retention.lock();
+        let now_ms = work.clock.now_ms();
+        let Some(stones) = work.tombstones.get_mut(&graph.number) else {
+            return Ok(false);
+        };
+        let oldest_ms = now_ms.and_then(|now_ms| stones.oldest_ms(now_ms));
+        let old_at = oldest_ms.map(|at| at.saturating_add(age_ms).saturating_add(1));
+        *next_ms = next_ms.iter().copied().chain(old_at).min();
+        let old = now_ms.and_then(|now_ms| stones.older_than(now_ms.saturating_sub(age_ms)));
+        stones.first_over(policy.tombstones, old, STEP_JOBS as u64)
+    };
+    let Some(&through_lsn) = lsns.last() else {
         return Ok(false);
     };
-    let mut sequences = Vec::new();
-    engine.event_at(lsn, |event| {
-        if let Event::Purged { jobs, .. } = event {
-            let jobs = purged::unpack(jobs).unwrap_or_default();
-            sequences.extend(jobs.iter().map(|job| job.sequence));
-        }
-    })?;
+    let sequences = engine.purged_by(&lsns)?;
     engine.commit(Operation::small(Action::Forget {
         graph: graph.clone(),
-        through_lsn: lsn,
+        through_lsn,
         sequences,
     }))?;
-    engine.retention.lock().tombstones.remove(&lsn);
+    let mut work = engine.retention.lock();
+    if let Some(stones) = work.tombstones.get_mut(&graph.number) {
+        stones.forget(through_lsn);
+        if stones.is_empty() {
+            work.tombstones.remove(&graph.number);
+        }
+    }
     Ok(true)
 }
 
@@ -253,14 +344,10 @@ impl Engine {
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(now_ms);
         self.meters.purged.add(jobs);
-        if jobs > 0 {
+        if jobs > 0 && !graph.is_dropped() {
             let time_ms = work.clock.now_ms().unwrap_or(now_ms);
-            let kept = Kept {
-                graph: graph.number,
-                time_ms,
-                jobs,
-            };
-            work.tombstones.insert(lsn, kept);
+            let stones = work.tombstones.entry(graph.number).or_default();
+            stones.add((lsn, jobs), time_ms);
         }
         Ok(jobs)
     }
@@ -323,6 +410,24 @@ impl Engine {
         Ok(found)
     }
 
+    /// The jobs that these purges named; neighbouring events are read together.
+    fn purged_by(&self, lsns: &[u64]) -> Result<Vec<u64>> {
+        let mut sequences = Vec::new();
+        let mut left = lsns;
+        while let Some(&first) = left.first() {
+            let mut read_to = first;
+            self.events_near(first, |lsn, event| {
+                read_to = read_to.max(lsn);
+                if let (Event::Purged { jobs, .. }, Ok(_)) = (event, left.binary_search(&lsn)) {
+                    let jobs = purged::unpack(jobs).unwrap_or_default();
+                    sequences.extend(jobs.iter().map(|job| job.sequence));
+                }
+            })?;
+            left = &left[left.partition_point(|&lsn| lsn <= read_to)..];
+        }
+        Ok(sequences)
+    }
+
     fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
         let name = &graph.name;
         let problem = match (purged, forgotten) {
@@ -359,7 +464,7 @@ impl Engine {
         if self.retention.lock().knows_earlier {
             return Ok(());
         }
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<u32, BTreeMap<u64, (u64, u64)>> = BTreeMap::new();
         let mut take = |lsn: u64, event: &Event<'_>| {
             if let &Event::Purged {
                 graph,
@@ -371,12 +476,8 @@ impl Engine {
                 let jobs = purged::unpack(jobs).unwrap_or_default();
                 let jobs = jobs.iter().filter(|job| job.id.is_some()).count() as u64;
                 if jobs > 0 {
-                    let kept = Kept {
-                        graph,
-                        time_ms,
-                        jobs,
-                    };
-                    found.insert(lsn, kept);
+                    let of_graph = found.entry(graph).or_default();
+                    of_graph.insert(lsn, (jobs, time_ms));
                 }
             }
         };
@@ -393,14 +494,16 @@ impl Engine {
         for segment in &segments {
             segment.each_event(&mut take)?;
         }
-        let graphs = self.graphs.read();
-        found.retain(|lsn, kept| {
-            let graph = graphs.by_number.get(&kept.graph);
-            graph.is_some_and(|graph| *lsn > graph.state.read().forgotten_lsn)
+        found.retain(|&number, found| {
+            let graph = self.graph(number);
+            let forgotten_lsn = graph.map_or(u64::MAX, |g| g.state.read().forgotten_lsn);
+            found.retain(|&lsn, _| lsn > forgotten_lsn);
+            !found.is_empty()
         });
-        drop(graphs);
         let mut work = self.retention.lock();
-        work.tombstones.extend(found);
+        for (number, found) in found {
+            work.tombstones.entry(number).or_default().add_earlier(found);
+        }
         work.knows_earlier = true;
         Ok(())
     }
@@ -420,14 +523,8 @@ impl Engine {
 
     /// Whether policies wait for the clock to be confirmed.
     pub(crate) fn waits_for_clock(&self) -> bool {
-        let is_of_age = |graph: &Arc<GraphCore>| {
-            let policy = graph.retention.read();
-            policy
-                .as_ref()
-                .is_some_and(|p| p.shortest_age_ms().is_some())
-        };
-        self.retention.lock().clock.is_doubted()
-            && self.graphs.read().by_number.values().any(is_of_age)
+        let work = self.retention.lock();
+        work.clock.is_doubted() && work.agenda.is_any_of_age()
     }
 }
 
@@ -447,7 +544,7 @@ mod tests {
         let (number, now) = (graph.core.number, Instant::now());
         let kept = |work: &Work| {
             [
-                !work.tombstones.is_empty(),
+                work.tombstones.contains_key(&number),
                 work.ages.contains_key(&number),
                 work.late.of(number, now).is_some(),
             ]
@@ -477,9 +574,10 @@ mod tests {
         let purged_days_ago = |days: u64| {
             let mut work = engine.retention.lock();
             let now_ms = work.clock.now_ms().unwrap();
-            for kept in work.tombstones.values_mut() {
-                kept.time_ms = now_ms - days * 24 * 3_600_000;
+            for stones in work.tombstones.values_mut() {
+                stones.set_times(now_ms - days * 24 * 3_600_000);
             }
+            work.agenda.note(graph.core.number);
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();
         purged_days_ago(31);

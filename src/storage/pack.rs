@@ -20,6 +20,7 @@ use crate::storage::frame::{u32_at, u64_at};
 use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
 use crate::storage::revocable::Revocable;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// magic 8, format 4, crc 4, store id 16.
 const HEADER_BYTES: usize = 32;
@@ -98,6 +99,38 @@ pub(crate) struct Pack {
     chunks: Vec<ChunkPlace>,
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// Bytes of all blocks.
+    pub(crate) block_bytes: u64,
+    /// What of them is of jobs that are there no more.
+    pub(crate) gone: Gone,
+}
+
+/// Bytes of blocks that hold jobs which are there no more, as far as somebody has looked.
+#[derive(Default)]
+pub(crate) struct Gone {
+    bytes: AtomicU64,
+    is_known: AtomicBool,
+}
+
+impl Gone {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a part of the pack anew. One thread looks at a time.
+    pub(crate) fn change(&self, part: &AtomicU64, bytes: u64) {
+        let before = part.swap(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+    }
 }
 
 /// The blocks of one graph in one pack; their sequence numbers join without gap.
@@ -115,9 +148,15 @@ pub(crate) struct Part {
     pub(crate) fingerprints: Vec<PagePlace>,
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: Arc<Path>,
+    /// Its share in [`Pack::gone`].
+    pub(crate) gone: AtomicU64,
 }
 
 impl Part {
+    pub(crate) fn block_bytes(&self) -> u64 {
+        self.blocks.iter().map(|place| u64::from(place.len)).sum()
+    }
+
     /// The block that holds this job.
     pub(crate) fn block_of(&self, sequence: u64) -> Option<usize> {
         if !(self.first_sequence..self.end_sequence).contains(&sequence) {
@@ -240,7 +279,9 @@ impl Pack {
             store,
             file,
             chunks: footer.chunks,
+            block_bytes: parts.iter().map(|part| part.block_bytes()).sum(),
             parts,
+            gone: Gone::default(),
         })
     }
 
@@ -327,6 +368,7 @@ fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Arc<Path>) -> Optio
         fingerprints: graph.fingerprints,
         file: file.clone(),
         path: path.clone(),
+        gone: AtomicU64::new(0),
     })
 }
 

@@ -118,15 +118,15 @@ impl AgeClock {
     }
 }
 
-/// When the first complete job of each chunk ended that is still there.
+/// When the first complete job of each chunk is due that is still there.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many were complete when it was looked at, and the earliest end.
+    /// By chunk: how many were complete when it was looked at, and the earliest time.
     chunks: Vec<Option<(u64, u64)>>,
 }
 
 impl Ages {
-    /// The earliest end, where the chunk has as many complete jobs as it had.
+    /// The earliest time, where the chunk has as many complete jobs as it had.
     pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<u64> {
         let (known, earliest) = (*self.chunks.get(chunk)?)?;
         (known == complete).then_some(earliest)

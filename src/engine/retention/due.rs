@@ -26,6 +26,8 @@ pub(super) struct Due {
     by_age: Vec<u64>,
     /// For how long the first of those by age has been due.
     age_late: Duration,
+    /// When the first of the others is due by age.
+    next_ms: Option<u64>,
 }
 
 impl Due {
@@ -34,13 +36,19 @@ impl Due {
         graph: &Arc<GraphCore>,
         policy: &Arc<Retention>,
     ) -> Result<Due> {
-        let (by_age, age_late) = engine.by_age(graph, policy)?;
+        let ByAge { due, late_ms, next } = engine.by_age(graph, policy)?;
         Ok(Due {
             by_count: by_count(graph, policy),
             by_bytes: by_bytes(graph, policy),
-            by_age,
-            age_late,
+            by_age: due,
+            age_late: Duration::from_millis(late_ms),
+            next_ms: (next < u64::MAX).then_some(next),
         })
+    }
+
+    /// When the graph is to be looked at again, though nothing changes in it.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        self.next_ms
     }
 
     pub(super) fn found(&self) -> Found {
@@ -116,21 +124,25 @@ fn by_bytes(graph: &GraphCore, policy: &Retention) -> Vec<u64> {
     due.sequences().take_while(|&s| s < cut).collect()
 }
 
+/// Complete jobs that are due by age, up to a bound.
+struct ByAge {
+    due: Vec<u64>,
+    /// For how long the first of them has been due.
+    late_ms: u64,
+    /// When the first of the others is.
+    next: u64,
+}
+
 impl Engine {
-    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
-    /// for how long the first of them has been due.
-    fn by_age(
-        &self,
-        graph: &Arc<GraphCore>,
-        policy: &Arc<Retention>,
-    ) -> Result<(Vec<u64>, Duration)> {
-        let (mut due, mut late_ms) = (Vec::new(), 0);
-        let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
-        let Some(shortest) = policy.shortest_age_ms() else {
-            return in_all(due, late_ms);
-        };
+    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound.
+    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Arc<Retention>) -> Result<ByAge> {
+        let (mut due, mut late_ms, mut next) = (Vec::new(), 0, u64::MAX);
+        let in_all = |due, late_ms, next| Ok(ByAge { due, late_ms, next });
+        if policy.shortest_age_ms().is_none() {
+            return in_all(due, late_ms, next);
+        }
         let Some((now_ms, leap)) = self.retention.lock().clock.now() else {
-            return in_all(due, late_ms);
+            return in_all(due, late_ms, next);
         };
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
@@ -140,7 +152,11 @@ impl Engine {
                 let ages = work.ages(graph.number, policy, leap);
                 ages.earliest(chunk as usize, complete)
             };
-            if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
+            if complete == 0 {
+                continue;
+            }
+            if let Some(known) = known.filter(|&ms| ms > now_ms) {
+                next = next.min(known);
                 continue;
             }
             let mut earliest = u64::MAX;
@@ -164,8 +180,9 @@ impl Engine {
                         continue;
                     };
                     let at_ms = leap.ended_ms(end.at_ms, now_ms);
-                    match now_ms.checked_sub(at_ms.saturating_add(age_ms)) {
-                        None => earliest = earliest.min(at_ms),
+                    let due_ms = at_ms.saturating_add(age_ms);
+                    match now_ms.checked_sub(due_ms) {
+                        None => earliest = earliest.min(due_ms),
                         Some(late) => {
                             due.push(sequence);
                             late_ms = late_ms.max(late);
@@ -174,7 +191,7 @@ impl Engine {
                 }
                 if due.len() >= ROUND_JOBS {
                     due.truncate(ROUND_JOBS);
-                    return in_all(due, late_ms);
+                    return in_all(due, late_ms, now_ms);
                 }
             }
             // Right once what is due has gone: then so many are left.
@@ -183,7 +200,8 @@ impl Engine {
             let mut work = self.retention.lock();
             let ages = work.ages(graph.number, policy, leap);
             ages.set(chunk as usize, left, earliest);
+            next = next.min(earliest);
         }
-        in_all(due, late_ms)
+        in_all(due, late_ms, next)
     }
 }
