@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_secs(4);
 #[derive(Default)]
 pub(crate) struct Home {
     /// Held by who archives and purges.
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<Box<Open>>>,
     /// Why it cannot be written, and when that was found.
     problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// A file that somebody has taken away while it was written.
@@ -146,7 +146,7 @@ impl Home {
         engine: &Engine,
         graph: &GraphCore,
         policy: Option<&Retention>,
-        open: &mut Option<Open>,
+        open: &mut Option<Box<Open>>,
     ) -> Result<()> {
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
@@ -167,11 +167,11 @@ impl Home {
         engine.check_open()?;
         let of = (graph.name.as_str(), graph.ids.number());
         let archive = Archive::open(&to.0, of, file_bytes_max)?;
-        *open = Some(Open {
+        *open = Some(Box::new(Open {
             archive,
             to,
             file_bytes_max,
-        });
+        }));
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Home {
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
-    open: MutexGuard<'g, Option<Open>>,
+    open: MutexGuard<'g, Option<Box<Open>>>,
 }
 
 impl Archiving<'_> {

@@ -81,6 +81,10 @@ struct Round {
     changes: Vec<(Arc<GraphCore>, Change)>,
     created: Vec<Arc<GraphCore>>,
     dropped: Vec<Arc<GraphCore>>,
+    /// Names of the graphs that are created in this round.
+    created_names: HashSet<(String, String)>,
+    /// Numbers of the graphs that are dropped in this round.
+    dropped_numbers: HashSet<u32>,
     foreign: Vec<(u64, u64)>,
     /// Jobs added to each graph in this round.
     added: HashMap<u32, u64>,
@@ -343,6 +347,7 @@ impl Committer {
                     graph: graph.number,
                     time_ms: round.now_ms,
                 });
+                round.dropped_numbers.insert(graph.number);
                 round.dropped.push(graph.clone());
                 Ok(Answer::Done)
             }
@@ -455,11 +460,11 @@ impl Committer {
         (project, name): (&str, &str),
         (id_number, key): (u64, [u64; 2]),
     ) -> Result<Answer> {
-        let same = |graph: &Arc<GraphCore>| graph.project == project && graph.name == name;
+        let names = (project.to_owned(), name.to_owned());
         let graphs = engine.graphs.read();
-        let there = graphs.by_name.get(&(project.to_owned(), name.to_owned()));
+        let there = graphs.by_name.get(&names);
         let dropped = there.is_some_and(|there| round.is_dropped(there));
-        if (there.is_some() && !dropped) || round.created.iter().any(same) {
+        if (there.is_some() && !dropped) || round.created_names.contains(&names) {
             return Err(Error::GraphExists {
                 project: project.to_owned(),
                 graph: name.to_owned(),
@@ -476,6 +481,7 @@ impl Committer {
             name,
         });
         let graph = Arc::new(graph);
+        round.created_names.insert(names);
         round.created.push(graph.clone());
         Ok(Answer::Graph(graph))
     }
@@ -684,9 +690,7 @@ impl Round {
     }
 
     fn is_dropped(&self, graph: &GraphCore) -> bool {
-        self.dropped
-            .iter()
-            .any(|dropped| dropped.number == graph.number)
+        self.dropped_numbers.contains(&graph.number)
     }
 
     fn check_graph(&self, graph: &GraphCore) -> Result<()> {

@@ -24,7 +24,8 @@ pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
 /// The hash of every row of details of a graph.
 #[derive(Default)]
 pub(crate) struct DetailHashes {
-    chunks: Vec<ChunkHashes>,
+    /// By group; 0 where there is no row, as behind the last.
+    rows: Vec<u64>,
     /// Of rows that are being written: either the old row or this one is right, also
     /// after a write that failed.
     writing: HashMap<u64, u64>,
@@ -32,13 +33,17 @@ pub(crate) struct DetailHashes {
 
 impl DetailHashes {
     pub(crate) fn chunk(&self, chunk: u64) -> ChunkHashes {
-        let known = self.chunks.get(chunk as usize);
-        known.copied().unwrap_or_default()
+        let first = ((chunk * CHUNK_ROWS) as usize).min(self.rows.len());
+        let mut hashes = ChunkHashes::default();
+        for (hash, &known) in hashes.iter_mut().zip(&self.rows[first..]) {
+            *hash = known;
+        }
+        hashes
     }
 
     /// What the row of a group may hash to.
     fn allowed(&self, group: u64) -> [u64; 2] {
-        let known = self.chunk(group / CHUNK_ROWS)[(group % CHUNK_ROWS) as usize];
+        let known = self.rows.get(group as usize).copied().unwrap_or(0);
         [known, self.writing.get(&group).copied().unwrap_or(known)]
     }
 
@@ -49,12 +54,16 @@ impl DetailHashes {
 
     /// Notes that a row was written.
     pub(crate) fn written(&mut self, group: u64, hash: u64) {
-        let chunk = (group / CHUNK_ROWS) as usize;
-        if self.chunks.len() <= chunk {
-            self.chunks.resize(chunk + 1, ChunkHashes::default());
+        let at = group as usize;
+        if self.rows.len() <= at {
+            self.rows.resize(at + 1, 0);
         }
-        self.chunks[chunk][(group % CHUNK_ROWS) as usize] = hash;
+        self.rows[at] = hash;
         self.writing.remove(&group);
+        if self.writing.is_empty() {
+            // Most graphs change seldom.
+            self.writing = HashMap::new();
+        }
     }
 
     /// Takes the hashes of a chunk of so many jobs from its status row.

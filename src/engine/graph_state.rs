@@ -411,6 +411,11 @@ impl GraphState {
         let packed: usize = self.tail.iter().filter(of_it).map(|r| r.jobs.len()).sum();
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
+        if self.tail.is_empty() {
+            // Room for a segment's jobs is not kept for what may come.
+            self.tail = Vec::new();
+            self.tail_fingerprints = Vec::new();
+        }
         if let Some(part) = part {
             Arc::make_mut(&mut self.parts).push(part);
         }

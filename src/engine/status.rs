@@ -100,8 +100,8 @@ fn gather(mut x: u64) -> u32 {
 
 #[derive(Clone)]
 struct Chunk {
-    /// None once all of its jobs are gone.
-    words: Option<Box<[u64; CHUNK_WORDS]>>,
+    /// As many as its jobs need; none once all of them are gone.
+    words: Option<Vec<u64>>,
     counts: [u32; 4],
     /// Changed since it was last saved.
     dirty: bool,
@@ -110,7 +110,7 @@ struct Chunk {
 impl Chunk {
     fn empty() -> Chunk {
         Chunk {
-            words: Some(Box::new([0; CHUNK_WORDS])),
+            words: Some(Vec::new()),
             counts: [0; 4],
             dirty: false,
         }
@@ -124,11 +124,11 @@ impl Chunk {
     fn restore<'a>(&mut self, jobs: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let (saved, rest) = bytes.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
         let words = self.words.as_mut()?;
-        for (word, bytes) in words.iter_mut().zip(saved.chunks_exact(8)) {
+        words.extend(saved.chunks_exact(8).map(|bytes| {
             let mut eight = [0; 8];
             eight.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(eight);
-        }
+            u64::from_le_bytes(eight)
+        }));
         // Jobs that are still to come find their place empty.
         let (_, last, shift) = place(jobs - 1);
         if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
@@ -184,6 +184,9 @@ impl StatusColumn {
         self.totals[0] += 1;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.counts[0] += 1;
+            if let (Some(words), 0) = (&mut chunk.words, sequence % WORD_JOBS) {
+                words.push(0);
+            }
         }
         self.touch(sequence);
         sequence
