@@ -17,7 +17,13 @@ const OPEN: usize = 8;
 
 fn main() {
     let jobs = settings::jobs().min(200_000) as usize;
-    table::head(&["where", "commits", "changes", "us a change", "jobs a second"]);
+    table::head(&[
+        "where",
+        "commits",
+        "changes",
+        "us a change",
+        "jobs a second",
+    ]);
     for (commits, group) in [("single", 1), ("of 100 writes", 100)] {
         let jobs = if group == 1 { jobs / 10 } else { jobs };
         let root = tempfile::tempdir().expect("a temporary directory");

@@ -37,7 +37,10 @@ fn measure(size: u64) {
         table::row(&[size.to_string(), what.to_owned(), value]);
     };
     let took = |what: &str, begun: Instant| {
-        told(what, format!("{:.0} ms", begun.elapsed().as_secs_f64() * 1e3));
+        told(
+            what,
+            format!("{:.0} ms", begun.elapsed().as_secs_f64() * 1e3),
+        );
     };
     let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("store");
@@ -52,16 +55,25 @@ fn measure(size: u64) {
     fill(&graphs);
     took("submit 3 jobs to each, cancel one", begun);
 
-    told("writes while indexed and packed", writes(&graphs, settings::sized(20, 6_000)));
+    told(
+        "writes while indexed and packed",
+        writes(&graphs, settings::sized(20, 6_000)),
+    );
     std::thread::sleep(settings::sized(Duration::ZERO, Duration::from_secs(12)));
     let idle = settings::sized(Duration::from_millis(10), Duration::from_secs(10));
     told("CPU of one core when idle", idle_cpu(idle));
-    told("memory", format!("{} MB", (memory().now_kib - before) >> 10));
+    told(
+        "memory",
+        format!("{} MB", (memory().now_kib - before) >> 10),
+    );
     let begun = Instant::now();
     let stats = store.stats().expect("statistics");
     took("stats()", begun);
     drop(stats);
-    told("writes beside stats()", beside(&graphs, || drop(store.stats())));
+    told(
+        "writes beside stats()",
+        beside(&graphs, || drop(store.stats())),
+    );
     #[cfg(feature = "http")]
     {
         let begun = Instant::now();
@@ -88,13 +100,19 @@ fn measure(size: u64) {
     told("open without its index", opened(&dir));
 
     let store = JobStore::open(&dir).expect("open");
-    told("memory when opened", format!("{} MB", (memory().now_kib - before) >> 10));
+    told(
+        "memory when opened",
+        format!("{} MB", (memory().now_kib - before) >> 10),
+    );
     let begun = Instant::now();
     let dropped = (0..size / 2).map(|n| store.queue().drop_graph(PROJECT, &format!("graph-{n}")));
     let _: Vec<()> = in_groups(dropped);
     took("drop half", begun);
     let graphs = store.graphs().expect("graphs");
-    told("writes after that", writes(&graphs, settings::sized(20, 3_000)));
+    told(
+        "writes after that",
+        writes(&graphs, settings::sized(20, 3_000)),
+    );
     drop(graphs);
     let begun = Instant::now();
     store.close().expect("close");
@@ -119,7 +137,11 @@ fn in_groups<T: Send + 'static>(tickets: impl Iterator<Item = Ticket<T>>) -> Vec
     for ticket in tickets {
         waiting.push_back(ticket);
         if waiting.len() == QUEUED {
-            done.extend(waiting.drain(..QUEUED / 2).map(|t: Ticket<T>| t.wait().expect("done")));
+            done.extend(
+                waiting
+                    .drain(..QUEUED / 2)
+                    .map(|t: Ticket<T>| t.wait().expect("done")),
+            );
         }
     }
     done.extend(waiting.into_iter().map(|t| t.wait().expect("done")));
@@ -133,7 +155,9 @@ fn writes(graphs: &[Graph], count: u64) -> String {
     for n in 0..count {
         let graph = &graphs[random.below(graphs.len() as u64) as usize];
         let begun = Instant::now();
-        graph.submit(some[n as usize % 100].clone()).expect("submit");
+        graph
+            .submit(some[n as usize % 100].clone())
+            .expect("submit");
         times.push(begun.elapsed());
         std::thread::sleep(Duration::from_millis(1).saturating_sub(begun.elapsed()));
     }
@@ -143,7 +167,12 @@ fn writes(graphs: &[Graph], count: u64) -> String {
 fn quantiles(mut times: Vec<Duration>) -> String {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    format!("p50 {:.2}, p99 {:.2}, max {:.1} ms", at(0.5), at(0.99), at(1.0))
+    format!(
+        "p50 {:.2}, p99 {:.2}, max {:.1} ms",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    )
 }
 
 /// The same while something else is done again and again.
@@ -178,7 +207,10 @@ fn opened(dir: &Path) -> String {
     let open = begun.elapsed();
     let begun = Instant::now();
     store.close().expect("close");
-    let (open, close) = (open.as_secs_f64() * 1e3, begun.elapsed().as_secs_f64() * 1e3);
+    let (open, close) = (
+        open.as_secs_f64() * 1e3,
+        begun.elapsed().as_secs_f64() * 1e3,
+    );
     format!("{open:.0} ms, and close {close:.0} ms")
 }
 

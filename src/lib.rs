@@ -150,6 +150,7 @@ mod storage;
 mod store;
 mod sync;
 mod ticket;
+mod totals;
 mod wait;
 
 pub use crate::backup::BackedUp;
@@ -180,6 +181,7 @@ pub use crate::secrets::Secrets;
 pub use crate::stats::{GraphStats, Histogram, Stats};
 pub use crate::store::JobStore;
 pub use crate::ticket::Ticket;
+pub use crate::totals::Totals;
 pub use crate::wait::Waiting;
 
 #[cfg(doc)]

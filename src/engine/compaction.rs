@@ -69,7 +69,8 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
         for pack in packs.iter().filter(|pack| pack.gone.is_known()) {
             if let Some(part) = pack.part_of(number) {
                 engine.meters.visits.add(1);
-                pack.gone.change(&part.gone, gone_in_part(graph.as_deref(), part));
+                pack.gone
+                    .change(&part.gone, gone_in_part(graph.as_deref(), part));
             }
         }
     }

@@ -399,6 +399,22 @@ impl GraphState {
         place.is_some_and(|place| place.purged)
     }
 
+    /// When a job was submitted at the earliest, as far as memory knows, and whether that is
+    /// the time itself.
+    pub(crate) fn submitted_ms(&self, sequence: u64) -> Option<(u64, bool)> {
+        let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
+        if let Some(part) = self.parts.get(part) {
+            let place = part.blocks[part.block_of(sequence)?];
+            return Some((place.first_ms, place.span_ms == 0));
+        }
+        let after = self
+            .tail
+            .partition_point(|run| run.first_sequence <= sequence);
+        let run = self.tail.get(after.checked_sub(1)?)?;
+        let place = run.jobs.get((sequence - run.first_sequence) as usize)?;
+        Some((place.submitted_ms, true))
+    }
+
     /// One past the last packed job.
     pub(crate) fn packed_end(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end_sequence)

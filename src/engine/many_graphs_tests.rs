@@ -60,7 +60,9 @@ fn packing_looks_at_the_graphs_that_the_segment_has_jobs_of() {
         let before = epoch();
         while epoch() == before {
             let body = Body::from_value(&"x".repeat(8 << 10)).unwrap();
-            graphs[3].submit(Request::new("c", "/g", body).unwrap()).unwrap();
+            graphs[3]
+                .submit(Request::new("c", "/g", body).unwrap())
+                .unwrap();
         }
         while segments() > 1 {
             std::thread::sleep(Duration::from_millis(1));
@@ -80,7 +82,9 @@ fn packing_looks_at_the_graphs_that_the_segment_has_jobs_of() {
 fn retention_looks_at_graphs_that_changed_or_are_due() {
     let (store, graphs) = store();
     let engine = store.engine();
-    let policy = Retention::new().keep_for(Duration::from_secs(3600)).keep_jobs(5);
+    let policy = Retention::new()
+        .keep_for(Duration::from_secs(3600))
+        .keep_jobs(5);
     for graph in &graphs {
         graph.set_retention(Some(policy.clone())).unwrap();
     }
@@ -116,7 +120,11 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
     let visited = visits(engine, || {
         let policy = Retention::new().keep_tombstones(0);
         graphs[1].set_retention(Some(policy)).unwrap();
-        while engine.retention.lock().has_tombstones(graphs[1].core.number) {
+        while engine
+            .retention
+            .lock()
+            .has_tombstones(graphs[1].core.number)
+        {
             retention::step(engine);
         }
     });
@@ -131,11 +139,16 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     let engine = store.engine();
     let body = || Body::from_value(&"x".repeat(8 << 10)).unwrap();
     while engine.truth.read().packs.is_empty() {
-        graphs[3].submit(Request::new("c", "/g", body()).unwrap()).unwrap();
+        graphs[3]
+            .submit(Request::new("c", "/g", body()).unwrap())
+            .unwrap();
     }
     engine.apply_to_index();
     compaction::to_compact(engine, &[]);
-    assert_eq!(visits(engine, || drop(compaction::to_compact(engine, &[]))), 0);
+    assert_eq!(
+        visits(engine, || drop(compaction::to_compact(engine, &[]))),
+        0
+    );
     graphs[11].purge(List::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
     // The index and retention may come by, too.

@@ -8,13 +8,13 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
+use crate::engine::backlog::Backlog;
 use crate::engine::commit::{self, Committer};
 use crate::engine::ending::Worker;
 use crate::engine::files::{Files, gap, read_files};
 use crate::engine::folder::{Look, StoreLock};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::history::Opening;
-use crate::engine::backlog::Backlog;
 use crate::engine::indexing::{self, Indexer, Known};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};

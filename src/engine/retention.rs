@@ -146,7 +146,9 @@ impl Engine {
             }
         }
         work.clock.see(self.now_ms());
-        let open = work.opened.map(|at| Instant::now().saturating_duration_since(at));
+        let open = work
+            .opened
+            .map(|at| Instant::now().saturating_duration_since(at));
         if !work.by_default && open.is_some_and(|time| time >= UNSAID) {
             drop(work);
             self.look_up_tombstones()?;
@@ -161,7 +163,9 @@ impl Engine {
         let round = work.agenda.begin_round(now);
         drop(work);
         let graphs = self.graphs.read();
-        let there = round.iter().filter_map(|number| graphs.by_number.get(number));
+        let there = round
+            .iter()
+            .filter_map(|number| graphs.by_number.get(number));
         Ok(there.cloned().collect())
     }
 }
@@ -205,7 +209,10 @@ fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>
     engine.note_problem(graph, &purged, &forgotten);
     let mut in_each = purged.is_err() || forgotten.is_err() || !is_ready;
     #[cfg(feature = "archive")]
-    if policy.as_ref().is_some_and(|policy| policy.archive.is_some()) {
+    if policy
+        .as_ref()
+        .is_some_and(|policy| policy.archive.is_some())
+    {
         // Somebody may take its file away.
         in_each = true;
     }
@@ -502,7 +509,10 @@ impl Engine {
         });
         let mut work = self.retention.lock();
         for (number, found) in found {
-            work.tombstones.entry(number).or_default().add_earlier(found);
+            work.tombstones
+                .entry(number)
+                .or_default()
+                .add_earlier(found);
         }
         work.knows_earlier = true;
         Ok(())

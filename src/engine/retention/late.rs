@@ -55,6 +55,11 @@ impl Late {
         self.0.remove(&graph);
     }
 
+    /// That of the graph in which it is the longest.
+    pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
+        self.0.values().map(|since| since.at(now)).max()
+    }
+
     pub(crate) fn of(&self, graph: u32, now: Instant) -> Option<Duration> {
         self.0.get(&graph).map(|since| since.at(now))
     }

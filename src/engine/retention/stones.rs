@@ -99,7 +99,12 @@ impl Stones {
 
     #[cfg(test)]
     pub(super) fn set_times(&mut self, time_ms: u64) {
-        self.times = self.purges.back().map(|&(lsn, _)| (lsn, time_ms)).into_iter().collect();
+        self.times = self
+            .purges
+            .back()
+            .map(|&(lsn, _)| (lsn, time_ms))
+            .into_iter()
+            .collect();
     }
 }
 
