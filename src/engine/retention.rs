@@ -417,7 +417,8 @@ impl Engine {
         Ok(found)
     }
 
-    /// The jobs that these purges named; neighbouring events are read together.
+    /// The jobs that these purges named, in ascending order; neighboring events are read
+    /// together.
     fn purged_by(&self, lsns: &[u64]) -> Result<Vec<u64>> {
         let mut sequences = Vec::new();
         let mut left = lsns;
@@ -432,6 +433,7 @@ impl Engine {
             })?;
             left = &left[left.partition_point(|&lsn| lsn <= read_to)..];
         }
+        sequences.sort_unstable();
         Ok(sequences)
     }
 
