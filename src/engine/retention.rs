@@ -207,15 +207,14 @@ fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>
         None => Ok(false),
     };
     engine.note_problem(graph, &purged, &forgotten);
-    let mut in_each = purged.is_err() || forgotten.is_err() || !is_ready;
+    // Somebody may take an archive's file away.
     #[cfg(feature = "archive")]
-    if policy
+    let is_watched = policy
         .as_ref()
-        .is_some_and(|policy| policy.archive.is_some())
-    {
-        // Somebody may take its file away.
-        in_each = true;
-    }
+        .is_some_and(|policy| policy.archive.is_some());
+    #[cfg(not(feature = "archive"))]
+    let is_watched = false;
+    let in_each = purged.is_err() || forgotten.is_err() || !is_ready || is_watched;
     let is_more = purged.unwrap_or(false) || forgotten.unwrap_or(false);
     let mut work = engine.retention.lock();
     work.agenda.plan(graph.number, next_ms, in_each);
