@@ -47,6 +47,9 @@ const STEP_RESULT_BYTES: usize = 64 << 10;
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
 
+/// Where tombstones could not be looked up, it is tried again after this long.
+const DEFAULTS_RETRY: Duration = Duration::from_secs(60);
+
 /// What retention knows beside the states.
 #[derive(Default)]
 pub(crate) struct Work {
@@ -61,6 +64,8 @@ pub(crate) struct Work {
     knows_earlier: bool,
     /// Whether graphs without a policy go by the default one.
     by_default: bool,
+    /// When to try again to find out which graphs that concerns.
+    defaults_at: Option<Instant>,
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) late: Late,
@@ -135,7 +140,8 @@ impl Engine {
     }
 
     /// The graphs that retention looks at in this round.
-    fn begin_retention_round(&self) -> Result<Vec<Arc<GraphCore>>> {
+    fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
+        self.begin_defaults();
         let changed = std::mem::take(&mut self.noted.lock().graphs);
         let mut work = self.retention.lock();
         for graph in changed {
@@ -146,37 +152,49 @@ impl Engine {
             }
         }
         work.clock.see(self.now_ms());
-        let open = work
-            .opened
-            .map(|at| Instant::now().saturating_duration_since(at));
-        if !work.by_default && open.is_some_and(|time| time >= UNSAID) {
-            drop(work);
-            self.look_up_tombstones()?;
-            work = self.retention.lock();
-            work.by_default = true;
-            let with_tombstones: Vec<u32> = work.tombstones.keys().copied().collect();
-            with_tombstones
-                .into_iter()
-                .for_each(|graph| work.agenda.note(graph));
-        }
         let now = work.clock.now();
-        let round = work.agenda.begin_round(now);
+        let Work {
+            agenda, tombstones, ..
+        } = &mut *work;
+        let round = agenda.begin_round(now, tombstones.keys().copied());
         drop(work);
         let graphs = self.graphs.read();
-        let there = round
-            .iter()
-            .filter_map(|number| graphs.by_number.get(number));
-        Ok(there.cloned().collect())
+        let there = round.iter().filter_map(|n| graphs.by_number.get(n));
+        there.cloned().collect()
+    }
+
+    /// Once no policy is to be expected any more, graphs without one go by the default.
+    fn begin_defaults(&self) {
+        {
+            let mut work = self.retention.lock();
+            let now = Instant::now();
+            let open = work.opened.map(|at| now.saturating_duration_since(at));
+            let is_time = open.is_some_and(|time| time >= UNSAID);
+            if work.by_default || !is_time || work.defaults_at.is_some_and(|at| at > now) {
+                return;
+            }
+            work.defaults_at = now.checked_add(DEFAULTS_RETRY);
+        }
+        if let Err(error) = self.look_up_tombstones() {
+            tracing::warn!(%error, "tombstones cannot be looked up; it is tried again");
+            return;
+        }
+        let mut work = self.retention.lock();
+        let Work {
+            agenda,
+            tombstones,
+            by_default,
+            ..
+        } = &mut *work;
+        *by_default = true;
+        tombstones.keys().for_each(|&graph| agenda.note(graph));
     }
 }
 
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
-    let graphs = engine.begin_retention_round().unwrap_or_else(|error| {
-        tracing::warn!(%error, "tombstones cannot be looked up");
-        Vec::new()
-    });
+    let graphs = engine.begin_retention_round();
     let by_default = engine.retention.lock().by_default;
     let defaults = by_default.then(Retention::new);
     engine.meters.visits.add(graphs.len() as u64);

@@ -381,8 +381,8 @@ impl Segment {
         let whole = bytes.len();
         let len = u32_at(&bytes[whole - HEADER_BYTES..], 8);
         if last + HEADER_BYTES as u64 + u64::from(len) > self.file.len().map_err(failed)? {
-            let what = "a frame's length is not valid";
-            return Err(Error::damaged(&self.path, last, what));
+            // That one is damaged; those before it are still read.
+            return self.events_near(lsn, each);
         }
         bytes.resize(whole + len as usize, 0);
         let rest = &mut bytes[whole..];
@@ -392,9 +392,12 @@ impl Segment {
         let mut done = 0;
         while done < bytes.len() {
             let place = at + done as u64;
-            let frame = Frame::parse(&bytes[done..], self.binding).ok_or_else(|| {
-                Error::damaged(&self.path, place, "a frame is not valid any more")
-            })?;
+            let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
+                // A reader that goes on comes to it again.
+                let what = "a frame is not valid any more";
+                let damaged = || Err(Error::damaged(&self.path, place, what));
+                return if done > 0 { Ok(()) } else { damaged() };
+            };
             let is_whole = frame.events(|lsn, event, _| {
                 each(lsn, &event);
                 Ok::<(), Error>(())

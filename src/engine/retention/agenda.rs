@@ -65,12 +65,18 @@ impl Agenda {
         self.of_age.remove(&graph);
     }
 
-    /// The graphs of a round at this time; none while the clock is doubted.
-    pub(crate) fn begin_round(&mut self, now: Option<(u64, Leap)>) -> BTreeSet<u32> {
+    /// The graphs of a round at this time, `None` while the clock is doubted. Once the clock
+    /// has jumped, all in which anything goes by age: those with tombstones, too.
+    pub(crate) fn begin_round(
+        &mut self,
+        now: Option<(u64, Leap)>,
+        with_tombstones: impl IntoIterator<Item = u32>,
+    ) -> BTreeSet<u32> {
         let leap = now.map(|(_, leap)| leap);
         if leap != self.leap {
             self.leap = leap;
             self.next.extend(&self.of_age);
+            self.next.extend(with_tombstones);
         }
         let mut round = std::mem::take(&mut self.next);
         if let Some((now_ms, _)) = now {
@@ -95,7 +101,7 @@ mod tests {
         let leap = clock.now().unwrap().1;
         let mut agenda = Agenda::default();
         let round = |agenda: &mut Agenda, ms| {
-            let round = agenda.begin_round(Some((ms, leap)));
+            let round = agenda.begin_round(Some((ms, leap)), []);
             round.into_iter().collect::<Vec<u32>>()
         };
         agenda.plan(1, Some(2_000), false);
@@ -117,7 +123,7 @@ mod tests {
         clock.see(1_000 + 24 * 3_600_000);
         let now = clock.now();
         assert_ne!(now.map(|(_, leap)| leap), Some(leap));
-        assert_eq!(agenda.begin_round(now), BTreeSet::from([5]));
-        assert!(agenda.begin_round(now).is_empty());
+        assert_eq!(agenda.begin_round(now, [7]), BTreeSet::from([5, 7]));
+        assert!(agenda.begin_round(now, [7]).is_empty());
     }
 }
