@@ -332,6 +332,11 @@ impl GraphState {
         place: TailPlace,
         fingerprint: Fingerprint,
     ) {
+        if self.tail.is_empty() {
+            // Most graphs have few jobs that are not packed.
+            self.tail.reserve_exact(1);
+            self.tail_fingerprints.reserve_exact(1);
+        }
         self.tail_fingerprints.push(fingerprint);
         match self.tail.last_mut() {
             Some(run) if Arc::ptr_eq(&run.segment, segment) => run.jobs.push(place),

@@ -26,6 +26,18 @@ use crate::storage::identity::StoreId;
 /// The index lags behind by at most about so much, when little happens.
 const LAG: Duration = Duration::from_secs(1);
 
+/// A close that finds more graphs to be written leaves them to the next open, which reads
+/// them from the log again.
+const CLOSE_GRAPHS_MAX: usize = 4096;
+
+/// Whether all that was to be written was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    All,
+    /// The store is being closed: the index says that it is partial.
+    Interrupted,
+}
+
 /// What is known of the rows that the head vouches for.
 pub(crate) struct Indexer {
     store: StoreId,
@@ -40,6 +52,8 @@ pub(crate) struct Indexer {
     pub(crate) graphs: HashMap<u32, Known>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
+    /// Whether a close has interrupted it.
+    is_interrupted: bool,
 }
 
 /// A graph as its row has it.
@@ -105,7 +119,7 @@ impl Engine {
     /// Writes to the index what it does not hold yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
-        if !self.index_is_sound() {
+        if !self.index_is_sound() || indexer.is_interrupted {
             return;
         }
         let Some((leaving, lag)) = self.take_leaving(&indexer) else {
@@ -121,8 +135,10 @@ impl Engine {
         let time_ms = self.retention.lock().clock.now_ms();
         indexer.time_ms = time_ms.unwrap_or(indexer.time_ms);
         self.meters.visits.add(leaving.graphs.len() as u64);
-        match indexer.apply(&watched, &self.ids, &leaving) {
-            Ok(()) => {
+        let is_closing = || self.check_open().is_err();
+        match indexer.apply(&watched, &self.ids, &leaving, &is_closing) {
+            Ok(Applied::Interrupted) => indexer.is_interrupted = true,
+            Ok(Applied::All) => {
                 leaving.left(&self.ids);
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
@@ -243,6 +259,7 @@ impl Indexer {
             digest: 0,
             graphs: HashMap::new(),
             dropped: Vec::new(),
+            is_interrupted: false,
         }
     }
 
@@ -304,7 +321,12 @@ impl Indexer {
         index: &dyn Index,
         ids: &ForeignIds,
         leaving: &Leaving,
-    ) -> Result<(), Fault> {
+        is_closing: &dyn Fn() -> bool,
+    ) -> Result<Applied, Fault> {
+        let is_too_much = |left: usize| left > CLOSE_GRAPHS_MAX && is_closing();
+        if is_too_much(leaving.graphs.len() + leaving.dropped.len()) {
+            return Ok(Applied::Interrupted);
+        }
         let mut writer = Writer {
             index,
             batch: Batch::default(),
@@ -322,7 +344,12 @@ impl Indexer {
         }
         self.remove_dropped(&mut writer, &leaving.dropped)?;
         let dropped: HashSet<u32> = leaving.dropped.iter().copied().collect();
-        for graph in &leaving.graphs {
+        for (n, graph) in leaving.graphs.iter().enumerate() {
+            if is_too_much(leaving.graphs.len() - n) {
+                // All rows that were put are written, under a head that says so.
+                writer.write_out()?;
+                return Ok(Applied::Interrupted);
+            }
             if !dropped.contains(&graph.number) {
                 self.apply_graph(&mut writer, graph)?;
             }
@@ -331,7 +358,7 @@ impl Indexer {
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
         self.applied_lsn = leaving.lsn;
-        Ok(())
+        Ok(Applied::All)
     }
 
     /// Writes what changed in a graph.

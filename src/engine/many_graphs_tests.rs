@@ -68,14 +68,12 @@ fn packing_looks_at_the_graphs_that_the_segment_has_jobs_of() {
             std::thread::sleep(Duration::from_millis(1));
         }
     };
-    // The first one holds jobs of all.
+    // The first one holds jobs of all graphs; its parts are looked at once.
     fill();
     engine.apply_to_index();
-    // At most the one graph for each round of the index, each second, and of the packer;
-    // and the parts of packs, once.
-    let parts = 2;
-    let visited = visits(engine, fill);
-    assert!(visited < 100 + parts, "{visited}");
+    let rounds = 6;
+    let visited = visits(engine, || (0..rounds).for_each(|_| fill()));
+    assert!(visited < rounds * GRAPHS as u64 / 2, "{visited}");
 }
 
 #[test]
@@ -153,4 +151,28 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
     // The index and retention may come by, too.
     assert!(visited < 20, "{visited}");
+}
+
+#[test]
+fn a_close_leaves_many_changed_graphs_to_the_next_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("store");
+    let store = JobStore::open(&dir).unwrap();
+    let graphs = 4500;
+    let made: Vec<_> = (0..graphs)
+        .map(|n| store.queue().create_graph("1", &format!("graph-{n}")))
+        .collect();
+    let last = made.into_iter().map(|t| t.wait().unwrap()).last().unwrap();
+    let id = last.submit(request()).unwrap();
+    last.cancel(&id).unwrap();
+    store.close().unwrap();
+    drop((last, store));
+    for _ in 0..2 {
+        let store = JobStore::open(&dir).unwrap();
+        assert_eq!(store.graphs().unwrap().len(), graphs);
+        let last = store.graph("1", &format!("graph-{}", graphs - 1)).unwrap();
+        let job = last.job(&id).unwrap().unwrap();
+        assert!(job.finished_at().is_some());
+        store.close().unwrap();
+    }
 }

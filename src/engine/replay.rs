@@ -642,7 +642,8 @@ impl Replay {
         self.changes = 0;
         let lsn = self.next_lsn - 1;
         let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, self.boot);
-        self.indexer.apply(&*self.index, &self.ids, &leaving)?;
+        self.indexer
+            .apply(&*self.index, &self.ids, &leaving, &|| false)?;
         leaving.left(&self.ids);
         Ok(())
     }

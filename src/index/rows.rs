@@ -229,13 +229,17 @@ const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
-    /// A job: flags and the outcome's kind in one number, then what the flags name:
+    /// How many jobs follow, up to the last of which anything is known, as a byte; then for
+    /// each job: flags and the outcome's kind in one number, then what the flags name:
     /// start (distance from the last start), end (distance from the start), boot,
     /// LSN of the rest; LSN and hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
+        let last = self.0.iter().rposition(|d| *d != Detail::default());
+        let known = &self.0[..last.map_or(0, |last| last + 1)];
+        let mut out = Vec::with_capacity(1 + known.len() * 8);
+        out.push(known.len() as u8);
         let mut last_ms = 0;
-        for detail in &self.0 {
+        for detail in known {
             let end = detail.finished;
             let mut flags = 0;
             for (flag, is_set) in [
@@ -277,9 +281,10 @@ impl DetailRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<DetailRow> {
         let mut row = DetailRow::default();
+        let (&known, bytes) = bytes.split_first()?;
         let mut reader = VarReader(bytes);
         let mut last_ms = 0u64;
-        for detail in &mut row.0 {
+        for detail in row.0.get_mut(..usize::from(known))? {
             let tag = reader.next()?;
             let has = |flag: u64| tag & flag != 0;
             detail.cancel_requested = has(CANCEL_REQUESTED);
