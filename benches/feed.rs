@@ -29,7 +29,9 @@ fn main() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let dir = root.path().join("store");
         // All of it stays in one segment until the store is opened again with small ones.
-        let store = JobStore::options().segment_bytes(1 << 30).open(&dir);
+        let store = JobStore::options()
+            .segment_bytes(settings::sized(16 << 20, 256 << 20))
+            .open(&dir);
         let store = store.expect("open");
         let graph = store.create_graph(PROJECT, "movie").expect("create");
         fill(&graph, jobs, group);

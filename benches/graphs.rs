@@ -73,7 +73,7 @@ fn measure(size: u64) {
     told("CPU of one core when idle", idle_cpu(idle));
     told(
         "memory",
-        format!("{} MB", (memory().now_kib - before) >> 10),
+        format!("{} MB", memory().now_kib.saturating_sub(before) >> 10),
     );
     let begun = Instant::now();
     let stats = store.stats().expect("statistics");
