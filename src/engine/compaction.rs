@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::storage::pack::Pack;
 use crate::storage::pack_writer::PackWriter;
 use crate::storage::revocable::Revocable;
-use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// A pack that was replaced, which pages may still read. Its file is closed with the last of
@@ -51,23 +50,17 @@ impl Engine {
     }
 }
 
-/// A pack, beside some, that is mostly garbage.
+/// A pack, beside some, that is mostly garbage. Weighs new packs and what purges and drops
+/// have changed since the last time, and nothing else.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
     let packs = engine.truth.read().packs.clone();
-    let there = packs.iter().take_while(|pack| pack.last_lsn <= applied_lsn);
-    // Only what became garbage since the last look can change the answer, and new packs.
-    let gone = engine.gone_changes.load(Ordering::Acquire);
-    let seen = (gone, there.clone().last().map_or(0, |pack| pack.last_lsn));
-    if beside.is_empty() && *engine.garbage_seen.lock() == Some(seen) {
-        return None;
-    }
-    let mut others = there.filter(|pack| !is_among(beside, pack));
-    let found = others.find(|pack| garbage::weigh(engine, pack).is_mostly_garbage());
-    if found.is_none() && beside.is_empty() {
-        *engine.garbage_seen.lock() = Some(seen);
-    }
-    found.cloned()
+    garbage::count(engine, &packs);
+    packs
+        .into_iter()
+        .take_while(|pack| pack.last_lsn <= applied_lsn)
+        .filter(|pack| !is_among(beside, pack))
+        .find(|pack| garbage::counted(pack).is_mostly_garbage())
 }
 
 /// Makes one pack of neighbouring ones, without what was purged as far as the index

@@ -208,7 +208,7 @@ impl<'e> Kept<'e> {
         let known = self.graphs.borrow();
         let live = || known.iter().filter_map(|(&n, g)| Some((n, &g.as_ref()?.0)));
         for (number, graph) in live() {
-            let part = pack.parts.iter().find(|part| part.graph == number);
+            let part = pack.part_of(number);
             graphs.insert(Arc::new(graph.as_before(part)));
         }
         let mut replay = Replay::of_one(graphs, pack);
@@ -225,7 +225,7 @@ impl<'e> Kept<'e> {
                 Some(first.first_sequence..last.end_sequence)
             };
             let before = self.parts.get(&number).and_then(|parts| range(parts));
-            let written = pack.parts.iter().find(|part| part.graph == number);
+            let written = pack.part_of(number);
             let written = written.map(|part| part.first_sequence..part.end_sequence);
             if before != written {
                 return Err(refused(&format!(
@@ -262,6 +262,7 @@ impl GraphCore {
                     fingerprints: Vec::new(),
                     file: part.file.clone(),
                     path: part.path.clone(),
+                    gone: Default::default(),
                 };
                 Arc::make_mut(&mut state.parts).push(Arc::new(before));
             }
