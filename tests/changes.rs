@@ -250,7 +250,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     let ended: Vec<Change> = ended.collect();
     assert_eq!(ended.len(), 400);
     // It shares its pack with jobs that go.
-    for n in 0..300 {
+    for n in 0..600 {
         let command = if n % 6 < 5 { "first" } else { "last" };
         let id = submit(&movie, command, &mut random);
         movie.cancel(id).unwrap();
@@ -258,7 +258,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     common::pack(&store, dir.path());
     let behind = |n: usize| movie.changes(Some(&ended[n].position)).unwrap();
     let was = [99, 199, 299, 399].map(|n| ends_and_gaps(behind(n)));
-    assert_eq!(was, [(600, 0), (500, 0), (400, 0), (300, 0)]);
+    assert_eq!(was, [(900, 0), (800, 0), (700, 0), (600, 0)]);
     purge_and_rewrite(&movie, "first", &ended[399]);
     let check = |movie: &Graph| {
         for n in [99, 199, 299, 399] {
@@ -362,8 +362,11 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
         });
         gone.sum::<u64>()
     };
-    assert_eq!(gone(&purges[9].position), gone(&before));
-    assert_eq!(gone(&purges[29].position), gone(&before) - 1);
+    // Packs may still be rewritten: then each answer is of another moment.
+    common::wait_until("it is one event", || {
+        let all = gone(&before);
+        gone(&purges[9].position) == all && gone(&purges[29].position) == all - 1
+    });
 }
 
 #[test]

@@ -42,6 +42,11 @@ impl Needs {
             | Event::CancelRequested { sequence, .. }
             | Event::Completed { sequence, .. }
             | Event::Keyed { sequence, .. } => Needs::Job(sequence),
+            Event::Submits {
+                first_sequence,
+                count: 1,
+                ..
+            } => Needs::Job(first_sequence),
             // It goes when all of its jobs are gone; a long list is not waited for.
             Event::Recovered { sequences, .. } if (sequences.len() as u64) < LARGE_BYTES / 2 => {
                 Needs::Job(last_of_sequences(sequences).unwrap_or_default())
