@@ -146,6 +146,9 @@ mod request;
 mod retention;
 mod run;
 mod secrets;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod spans;
 mod stats;
 mod storage;

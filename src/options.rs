@@ -386,7 +386,7 @@ impl Options {
 
     /// Whether the store is only read; no by default. A read-only open writes nothing at all,
     /// so it works on a read-only file system, in a directory without write permission and
-    /// on a full disk. Lists, searches, counts, exports, [`JobStore::changes`],
+    /// on a full disk. Lists, searches, counts, exports, [`Graph::changes`](crate::Graph::changes),
     /// [`JobStore::stats`], [`JobStore::scrub`] and [`JobStore::backup`] work as usual; every
     /// call that would change something is [`Error::OpenedReadOnly`], and so is a wait for a
     /// job that is not complete.
@@ -480,7 +480,7 @@ impl Options {
         JobStore::open_with(self, None)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.named_secrets
             .keys
             .as_ref()

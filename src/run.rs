@@ -432,6 +432,7 @@ impl Drop for Run {
             ),
             Some(Ok(())) | None => {}
         }
+        ticket.detach();
     }
 }
 

@@ -125,7 +125,7 @@ pub struct Stats {
     pub commit_waits: Histogram,
     /// Writes that wait in the commit queue.
     pub queued: u64,
-    /// Bytes of those.
+    /// Bytes of those and of the writes that are being committed.
     pub queued_bytes: u64,
     /// The bound of those bytes: [`Options::queue_bytes_max`](crate::Options::queue_bytes_max).
     pub queue_bytes_max: u64,

@@ -59,7 +59,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// ```
 #[derive(Clone)]
 pub struct JobStore {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl JobStore {
@@ -265,6 +265,11 @@ impl JobStore {
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
+    }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn of(handle: Arc<Handle>) -> JobStore {
+        JobStore { handle }
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle> {

@@ -17,7 +17,11 @@ pub(crate) use system::*;
 
 #[cfg(not(all(test, jobstore_shuttle)))]
 mod system {
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    #[cfg(all(feature = "simulation", not(test)))]
+    pub(crate) use crate::simulation::time::Condvar;
+    #[cfg(any(not(feature = "simulation"), test))]
+    pub(crate) use parking_lot::Condvar;
+    pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
     pub(crate) use std::sync::OnceLock;
 
     pub(crate) mod atomic {
@@ -33,6 +37,9 @@ mod system {
     }
 
     pub(crate) mod time {
+        #[cfg(all(feature = "simulation", not(test)))]
+        pub(crate) use crate::simulation::time::Instant;
+        #[cfg(any(not(feature = "simulation"), test))]
         pub(crate) use std::time::Instant;
     }
 }

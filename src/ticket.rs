@@ -2,8 +2,8 @@
 //!
 //! Owns: [`Ticket`]: a future and a thing to block on, without naming a runtime.
 //! Must not know: what the write does.
-//! Promise: dropping a ticket never withdraws its write; polling never waits, for
-//! room, for a sync or for anybody.
+//! Promise: dropping a ticket never withdraws its write, and never exceeds the queue's
+//! bound; polling never waits, for room, for a sync or for anybody.
 
 use std::fmt;
 use std::future::Future;
@@ -24,15 +24,18 @@ type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 ///
 /// The write is carried out whether or not anybody waits. A ticket that found the
 /// queue full gets its place when it is first polled or waited for and there is
-/// room; if it is dropped before, the write goes in over the queue's bound, because
-/// it must not be lost.
+/// room. If it is dropped before, the drop blocks until there is room: the write is not
+/// lost, and the queue keeps its bound. Async code that must not block uses
+/// [`Graph::try_submit`](crate::Graph::try_submit), which refuses instead, or awaits the
+/// ticket.
 ///
 /// Polling never waits for room, a sync or a lock held over one. Where the answer
 /// carries a job or an outcome, the poll that takes it reads that from the files,
 /// which are nearly always in the system's cache.
 ///
 /// A ticket keeps the request it carries in memory until its answer is taken or it is
-/// dropped, also when the commit is done: the queue's bound is for what waits in it.
+/// dropped, also when the commit is done: the queue's bound is for what waits in it or
+/// is being committed.
 ///
 /// As a future it gives what [`Ticket::wait`] does; it is not to be polled after that
 /// ([`Error::InvalidUse`]).
@@ -198,6 +201,16 @@ impl<T> Ticket<T> {
         Some(self.finished(answer))
     }
 
+    /// Queues the write even if there is no room: for guards, whose drop must not block,
+    /// and of which there is one for each running job.
+    pub(crate) fn detach(mut self) {
+        if let State::Outside(queued, _) = &mut self.state {
+            if let Some(queued) = queued.take() {
+                self.handle.engine.queue.force_push(queued);
+            }
+        }
+    }
+
     /// Gets the write into the queue, waiting for room until the deadline: the
     /// calling thread blocks anyway. `false` when there was none.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
@@ -273,7 +286,7 @@ impl<T> Drop for Ticket<T> {
         if let State::Outside(Some(_), _) = self.state {
             if let State::Outside(Some(queued), _) = std::mem::replace(&mut self.state, State::Done)
             {
-                self.handle.engine.queue.force_push(queued);
+                self.handle.engine.queue_detached(queued);
             }
         }
     }
@@ -287,5 +300,81 @@ impl<T> fmt::Debug for Ticket<T> {
             State::Queued(_) => "Ticket(queued)",
             State::Done => "Ticket(answered)",
         })
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::open::open_disk;
+    use crate::options::Options;
+    use crate::storage::disk::memory::Memory;
+    use crate::{Body, Graph, JobStore, List, Request};
+
+    const QUEUE_BYTES: u64 = 16 << 10;
+
+    fn store() -> (Arc<Memory>, JobStore, Graph) {
+        let disk = Arc::new(Memory::default());
+        let options = Options::default().queue_bytes_max(QUEUE_BYTES);
+        let engine = open_disk(options, disk.clone()).unwrap();
+        let store = JobStore::of(Arc::new(Handle { engine }));
+        let graph = store.create_graph("1", "movie").unwrap();
+        (disk, store, graph)
+    }
+
+    fn request(bytes: usize) -> Request {
+        let body = Body::from_json(format!("{:?}", "x".repeat(bytes))).unwrap();
+        Request::new("c", "/", body).unwrap()
+    }
+
+    #[test]
+    fn dropped_tickets_keep_the_bound_of_the_queue_and_lose_nothing() {
+        const WRITES: u64 = 500;
+        let (disk, _store, graph) = store();
+        disk.hold_syncs();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    drop(graph.queue().submit(request(1000)));
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            disk.wait_until_held();
+            let mut most = 0;
+            let deadline = Instant::now() + Duration::from_millis(300);
+            while Instant::now() < deadline {
+                most = most.max(graph.engine().queue.depth().1);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            disk.release_syncs();
+            while !done.load(Ordering::SeqCst) {
+                most = most.max(graph.engine().queue.depth().1);
+            }
+            assert!(most <= QUEUE_BYTES, "{most} bytes were queued");
+            assert!(most > QUEUE_BYTES / 2, "the queue was never full");
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let total = || graph.list(List::new()).unwrap().total().unwrap();
+        while total() < WRITES {
+            assert!(Instant::now() < deadline, "{} of {WRITES} came", total());
+        }
+    }
+
+    #[test]
+    fn what_is_being_committed_counts_until_it_is_committed() {
+        let (disk, _store, graph) = store();
+        disk.hold_syncs();
+        let first = graph.try_submit(request(10_000)).unwrap();
+        disk.wait_until_held();
+        let second = graph.try_submit(request(10_000));
+        disk.release_syncs();
+        assert!(matches!(second, Err(Error::Busy { .. })), "{second:?}");
+        first.wait().unwrap();
+        graph.try_submit(request(10_000)).unwrap().wait().unwrap();
     }
 }

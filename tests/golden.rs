@@ -242,13 +242,14 @@ fn write() {
     let opened = small_segments().recovery(Recovery::Leave).clock(clock);
     let store = opened.open(&at_work).unwrap();
     fill(&store, &at_work);
-    // A backup is what a kill leaves.
+    // A backup is what a kill leaves, but for its mark of a clean close.
     store.backup(&killed).unwrap();
+    fs::remove_file(killed.join("CLOSED")).unwrap();
     fs::write(folder.join("killed.jsonl"), answers(&store)).unwrap();
     fs::write(folder.join("closed.jsonl"), answers(&store)).unwrap();
     store.close().unwrap();
     copy_folder(&at_work, &folder.join("closed"));
-    for name in ["LOCK", "RESERVE"] {
+    for name in ["LOCK", "RESERVE", "SCRATCH"] {
         fs::remove_file(folder.join("closed").join(name)).ok();
     }
     fs::remove_dir_all(folder.join("closed/index")).unwrap();

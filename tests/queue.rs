@@ -483,15 +483,22 @@ fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
 fn dropping_tickets_withdraws_nothing() {
     let all = small_queue();
     all.hold();
-    let woken = Arc::new(Count::default());
-    // Three are in the queue, the others are not; half of all are polled.
-    for n in 0..30 {
-        let mut ticket = all.graph.queue().submit(big(n));
-        if n % 2 == 0 {
-            assert!(poll_once(&mut ticket, &woken).is_pending());
+    let graph = all.graph.clone();
+    // Three fit in the queue; the fourth drop waits. Half of all are polled.
+    let dropping = std::thread::spawn(move || {
+        let woken = Arc::new(Count::default());
+        for n in 0..30 {
+            let mut ticket = graph.queue().submit(big(n));
+            if n % 2 == 0 {
+                let polled = poll_once(&mut ticket, &woken);
+                assert!(n >= 4 || polled.is_pending());
+            }
         }
-    }
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!dropping.is_finished(), "a drop went over the bound");
     all.gate.0.open();
+    dropping.join().unwrap();
     eventually("all are there", || {
         all.graph.count(State::Pending).unwrap() == 1 + 30
     });

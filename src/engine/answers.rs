@@ -95,6 +95,8 @@ impl Call {
     }
 
     pub(crate) fn wait(&self) -> Result<Answer> {
+        #[cfg(feature = "simulation")]
+        crate::simulation::before_waiting();
         let mut state = self.state.lock();
         loop {
             match state.answer.take() {
@@ -105,6 +107,8 @@ impl Call {
     }
 
     pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer>> {
+        #[cfg(feature = "simulation")]
+        crate::simulation::before_waiting();
         let mut state = self.state.lock();
         loop {
             if let Some(answer) = state.answer.take() {

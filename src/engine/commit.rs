@@ -136,7 +136,7 @@ impl Committer {
     /// Commits what waits in the queue, up to a group; `None` when nothing does. The time
     /// was read before the committer was held; another round may have had a later one since.
     pub(crate) fn round(&mut self, engine: &Engine, now: Reading) -> Option<Answers> {
-        let (taken, waiting) = engine.queue.take(GROUP_BYTES);
+        let (taken, bytes) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
@@ -154,7 +154,7 @@ impl Committer {
         Some(Answers {
             taken,
             answers,
-            waiting,
+            waiting: bytes.release(),
             called: std::mem::take(&mut self.called),
         })
     }
@@ -163,10 +163,7 @@ impl Committer {
     /// end something go on by themselves: there is a reserve for them.
     fn carry_out(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<Answer>> {
         let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
-        let room = match all.iter().all(|action| action.is_ending()) {
-            true => Room::Reserve,
-            false => Room::Ordinary,
-        };
+        let room = room_for(&all);
         let refused = match self.commit(engine, &all, room) {
             Ok(answers) => return answers,
             Err(refused) => refused,
@@ -174,15 +171,22 @@ impl Committer {
         let mut answers: Vec<_> = taken.iter().map(|_| Err(refused.clone())).collect();
         for group in ending_groups(taken, engine.spare.reserve_bytes() / 2) {
             let actions: Vec<&Action> = group.iter().map(|&n| all[n]).collect();
-            match self.commit(engine, &actions, Room::Reserve) {
+            match self.commit(engine, &actions, room_for(&actions)) {
                 Ok(given) => {
                     for (n, answer) in group.into_iter().zip(given) {
                         answers[n] = answer;
                     }
                 }
-                Err(refused) => group
-                    .into_iter()
-                    .for_each(|n| answers[n] = Err(refused.clone())),
+                Err(refused) => {
+                    for n in group {
+                        // The last of the reserve is for these.
+                        let alone = match all[n].is_freeing() && actions.len() > 1 {
+                            true => self.commit(engine, &[all[n]], Room::Freeing),
+                            false => Err(refused.clone()),
+                        };
+                        answers[n] = alone.and_then(|mut given| given.remove(0));
+                    }
+                }
             }
         }
         answers
@@ -710,6 +714,17 @@ impl Committer {
                 Ok(Answer::CancelRequested)
             }
         }
+    }
+}
+
+/// Where writes that share a frame may go.
+fn room_for(actions: &[&Action]) -> Room {
+    if actions.iter().all(|action| action.is_freeing()) {
+        Room::Freeing
+    } else if actions.iter().all(|action| action.is_ending()) {
+        Room::Reserve
+    } else {
+        Room::Ordinary
     }
 }
 

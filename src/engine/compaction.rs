@@ -12,9 +12,13 @@ use crate::engine::garbage;
 use crate::engine::kept::Kept;
 use crate::engine::packing::{check_room, is_among};
 use crate::error::{Error, Result};
+use crate::storage::clock_mark::ClockMark;
+use crate::storage::disk::is_full;
+use crate::storage::event::Event;
 use crate::storage::pack::Pack;
 use crate::storage::pack_writer::PackWriter;
 use crate::storage::revocable::Revocable;
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 
 /// A pack that was replaced, which pages may still read. Its file is closed with the last of
@@ -53,7 +57,7 @@ impl Engine {
 /// A pack, beside some, that is mostly garbage. Weighs new packs and what purges and drops
 /// have changed since the last time, and nothing else.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
-    let applied_lsn = engine.indexer.try_lock()?.applied_lsn;
+    let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.truth.read().packs.clone();
     garbage::count(engine, &packs);
     packs
@@ -70,17 +74,31 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         return Ok(());
     };
     let _names = engine.files.lock();
+    let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
-    let needed = bytes + 2 * engine.options.segment_bytes;
-    check_room(engine, needed, operation, &first.name)?;
-    let indexer = engine.indexer.try_lock();
-    let applied_lsn = indexer.map_or(0, |indexer| indexer.applied_lsn);
-    let leave_out = last.last_lsn <= applied_lsn;
+    let needed = match packs {
+        // What is left needs room only until it replaces the pack, and then gives more back:
+        // room for missing reserves, too.
+        [pack] => {
+            let garbage = garbage::counted(pack).garbage;
+            bytes.saturating_sub(garbage)
+        }
+        _ => bytes + 2 * engine.options.segment_bytes,
+    };
     if packs.len() == 1 && !leave_out {
         // The index is being written; nothing would come of it now.
         return Ok(());
     }
-    let rewritten = write(engine, packs, leave_out)?;
+    let written = check_room(engine, needed, operation, &first.name)
+        .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
+    let rewritten = match written {
+        Err(error) if is_full(&error) => {
+            let in_scratch = write(engine, packs, leave_out, Place::Scratch);
+            // Without room for either, say what was to be done.
+            in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
+        }
+        written => written?,
+    };
     let rewritten = Arc::new(rewritten);
     {
         let mut truth = engine.truth.write();
@@ -114,13 +132,55 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
     Ok(())
 }
 
-fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool) -> Result<Pack> {
+/// Up to which LSN packs may be rewritten without what was purged: as far as the index
+/// is, or everything if the next open rebuilds the index anyway. `None` while the index
+/// is being written.
+fn erasable_lsn(engine: &Engine) -> Option<u64> {
+    match engine.index_is_sound() {
+        true => Some(engine.indexer.try_lock()?.applied_lsn),
+        false => Some(engine.durable_lsn.load(Ordering::Acquire)),
+    }
+}
+
+/// Where a pack is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ordinary,
+    Scratch,
+}
+
+fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result<PackWriter<'_>> {
+    let (disk, store) = (&*engine.disk, engine.store);
+    match place {
+        Place::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
+        Place::Scratch => {
+            let place = (disk, &*engine.spare);
+            PackWriter::begin_in_scratch(place, store, first_lsn, last_lsn)
+        }
+    }
+}
+
+/// Packs the events of a sealed segment without what was purged, in the scratch file.
+pub(crate) fn pack_in_scratch(
+    engine: &Engine,
+    (first_lsn, next_lsn): (u64, u64),
+    clock: Option<ClockMark>,
+    events: &[(u64, Event<'_>)],
+) -> Result<Pack> {
+    let kept = Kept::decide_segment(engine, events);
+    let writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
+    let mut writer = writer.at_clock(clock);
+    kept.write_segment(events, &mut writer)?;
+    writer.finish_with(|written| kept.check(written))
+}
+
+fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) -> Result<Pack> {
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
     let kept = Kept::decide(engine, packs, leave_out);
-    let writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, last_lsn)?;
+    let writer = begin(engine, place, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();

@@ -11,12 +11,14 @@
 //!   acknowledged falsely, nothing hangs, reads go on.
 //! - `full_disk`: there is no room left. New jobs are refused, all others go on to
 //!   their end, and new ones are taken as soon as there is room.
+//! - `freeing`: there is no room and no file left. Purging and dropping give both back.
 //! - `held_syncs`: a sync that does not return. Nobody sees what it is to make
 //!   durable, and nobody waits for it but its writer.
 //! - `stuck`: the index, or a thread, does not come back. Writes and lists go on, and
 //!   a close ends in time.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
 //! - `repair`: what was damaged is set aside. What is left is right and goes on.
+//! - `small_disk`: the same on a file system without a free byte or inode.
 //! - `descriptors`: few files can be open. A store of many files is read, opened, packed
 //!   and repaired all the same, and the lack of descriptors is taken for nothing else.
 //! - `rewritten`: jobs are purged, graphs dropped, packs rewritten. The log by itself tells
@@ -29,6 +31,7 @@ mod client;
 mod damage;
 mod descriptors;
 mod failing_calls;
+mod freeing;
 mod full_disk;
 mod held_syncs;
 mod late_index;
@@ -36,6 +39,7 @@ mod old_details;
 mod power_cuts;
 mod repair;
 mod rewritten;
+mod small_disk;
 mod space;
 mod stuck;
 mod world;

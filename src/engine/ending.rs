@@ -294,7 +294,7 @@ impl Engine {
             clock: self.clock_mark(),
             index: None,
         };
-        identity::write_closed(&*self.disk, self.store, &closed)?;
+        identity::write_closed_in((&*self.disk, &self.spare), self.store, &closed)?;
         Ok(end)
     }
 
@@ -326,6 +326,9 @@ impl Engine {
         let Some(folder) = &self.index_folder else {
             return;
         };
+        if self.index_in_memory.lock().is_some() {
+            return;
+        }
         let sealed = self.index_watch.during("seal", || folder.seal());
         let index = sealed.unwrap_or_else(|error| {
             tracing::warn!(%error, "the index could not be sealed");

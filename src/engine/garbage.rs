@@ -93,7 +93,8 @@ pub(crate) fn counted(pack: &Pack) -> Weight {
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
-    count(engine, std::slice::from_ref(pack));
+    let packs = engine.truth.read().packs.clone();
+    count(engine, &packs);
     counted(pack)
 }
 

@@ -117,7 +117,10 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         match calls.recv_timeout(LAG) {
             Err(RecvTimeoutError::Disconnected) => return engine.end_index(),
-            Ok(()) | Err(RecvTimeoutError::Timeout) => engine.apply_to_index(),
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {
+                engine.apply_to_index();
+                engine.index_to_disk();
+            }
         }
     }
 }
@@ -126,6 +129,12 @@ impl Engine {
     /// Writes to the index what it does not hold yet.
     pub(crate) fn apply_to_index(&self) {
         let mut indexer = self.indexer.lock();
+        if let Some(why) = self.lacks_room_for_index() {
+            let moved = self.index_to_memory(&mut indexer, why);
+            drop(indexer);
+            self.release_index(moved);
+            return;
+        }
         if !self.index_is_sound() || indexer.is_interrupted || self.check_files().is_err() {
             return;
         }
@@ -153,6 +162,12 @@ impl Engine {
             // What was to leave stays in memory, so all reads go on.
             Err(fault) => {
                 self.index_failed(fault);
+                let why = self.lacks_room_for_index();
+                let moved = why.map(|why| self.index_to_memory(&mut indexer, why));
+                drop((index, indexer));
+                if let Some(moved) = moved {
+                    self.release_index(moved);
+                }
             }
         }
     }

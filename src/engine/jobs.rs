@@ -362,8 +362,7 @@ impl Engine {
     }
 
     fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        let index = self.index()?;
-        details::read(&*index, graph, group).map_err(|fault| self.index_failed(fault))
+        self.ask_index(|index| details::read(index, graph, group))
     }
 
     /// The outcome of a complete job; of one that was purged since, from the log as it was

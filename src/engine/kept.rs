@@ -41,7 +41,9 @@ pub(crate) struct Kept<'e> {
     leaves_out: bool,
     /// By graph, in order.
     parts: BTreeMap<u32, Vec<Arc<Part>>>,
-    /// Jobs in those parts that are gone, by graph.
+    /// The jobs of each graph in those parts, from the first to the last.
+    jobs: BTreeMap<u32, Range<u64>>,
+    /// Those of them that are gone.
     gone: BTreeMap<u32, Gone>,
     /// The graphs that were asked for, as they were then; none that was dropped.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
@@ -51,34 +53,60 @@ pub(crate) struct Kept<'e> {
 type Known = (Arc<GraphCore>, u64);
 
 impl<'e> Kept<'e> {
-    pub(crate) fn decide(engine: &'e Engine, packs: &[Arc<Pack>], leaves_out: bool) -> Kept<'e> {
-        let mut kept = Kept {
+    fn new(engine: &'e Engine, leaves_out: bool) -> Kept<'e> {
+        Kept {
             engine,
             leaves_out,
             parts: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             gone: BTreeMap::new(),
             graphs: RefCell::default(),
-        };
+        }
+    }
+
+    pub(crate) fn decide(engine: &'e Engine, packs: &[Arc<Pack>], leaves_out: bool) -> Kept<'e> {
+        let mut kept = Kept::new(engine, leaves_out);
         for part in packs.iter().flat_map(|pack| &pack.parts) {
             kept.parts.entry(part.graph).or_default().push(part.clone());
+            let jobs = kept.jobs.entry(part.graph);
+            jobs.or_insert(part.first_sequence..part.end_sequence).end = part.end_sequence;
         }
-        for (&number, parts) in kept.parts.iter().filter(|_| leaves_out) {
-            let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        kept.decide_jobs();
+        kept
+    }
+
+    /// What is kept of the events of a segment.
+    pub(crate) fn decide_segment(engine: &'e Engine, events: &[(u64, Event<'_>)]) -> Kept<'e> {
+        let mut kept = Kept::new(engine, true);
+        for (_, event) in events {
+            if let Event::Submitted {
+                graph, sequence, ..
+            } = *event
+            {
+                let jobs = kept.jobs.entry(graph);
+                jobs.or_insert(sequence..sequence).end = sequence + 1;
+            }
+        }
+        kept.decide_jobs();
+        kept
+    }
+
+    fn decide_jobs(&mut self) {
+        let mut decided = BTreeMap::new();
+        for (&number, jobs) in self.jobs.iter().filter(|_| self.leaves_out) {
+            let Some(graph) = self.graph(number) else {
                 continue;
             };
-            let Some(graph) = kept.graph(number) else {
-                continue;
-            };
-            let range = first.first_sequence..last.end_sequence;
-            let mut gone = graph.state.read().status.gone(range);
+            let mut gone = graph.state.read().status.gone(jobs.clone());
             // Those that a repair set aside stay so.
-            let places = parts.iter().flat_map(|part| &part.blocks);
+            let parts = self.parts.get(&number).into_iter().flatten();
+            let places = parts.flat_map(|part| &part.blocks);
             for place in places.filter(|place| place.is_set_aside()) {
                 gone.clear(place.first_sequence..place.end_sequence());
             }
-            kept.gone.insert(number, gone);
+            decided.insert(number, gone);
         }
-        kept
+        self.gone = decided;
     }
 
     /// A graph, or none when it was dropped by the time it was first asked for.
@@ -159,6 +187,67 @@ impl<'e> Kept<'e> {
         Ok(())
     }
 
+    /// Writes what is kept of a segment's events, and blocks of its jobs.
+    pub(crate) fn write_segment(
+        &self,
+        all: &[(u64, Event<'_>)],
+        writer: &mut PackWriter<'_>,
+    ) -> Result<()> {
+        let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
+        let mut events = Events {
+            kept: self,
+            writer,
+            erased: 0,
+        };
+        let mut row: Option<(u64, u32, Range<u64>)> = None;
+        for (lsn, event) in all {
+            if let &Event::Submitted {
+                graph,
+                sequence,
+                time_ms,
+                fingerprint,
+                texts,
+            } = event
+            {
+                jobs.entry(graph).or_default().push(PackedJob {
+                    sequence,
+                    texts,
+                    time_ms,
+                    fingerprint,
+                });
+                match &mut row {
+                    Some((_, of, range)) if *of == graph && range.end == sequence => range.end += 1,
+                    _ => {
+                        events.end_row(row.take())?;
+                        row = Some((*lsn, graph, sequence..sequence + 1));
+                    }
+                }
+            } else {
+                events.end_row(row.take())?;
+                events.event(*lsn, event)?;
+            }
+        }
+        events.end_row(row)?;
+        events.end()?;
+        writer.end_events(|number, first, end| self.gone_before(number, first..end));
+        let nothing = Gone::default();
+        for (number, jobs) in jobs {
+            let Some(graph) = self.graph(number) else {
+                continue;
+            };
+            let gone = self.gone.get(&number).unwrap_or(&nothing);
+            let mut written = JobsWriter::begin(writer, number);
+            for job in jobs {
+                match gone.contains(job.sequence) {
+                    true => written.purged(job.sequence, job.sequence + 1)?,
+                    false => written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?,
+                }
+            }
+            written.finish()?;
+        }
+        Ok(())
+    }
+
     /// Copies the blocks of a part; those with purged jobs are put together again.
     fn copy_part(&self, jobs: &mut JobsWriter<'_, '_>, part: &Part, gone: &Gone) -> Result<()> {
         let is_foreign = |id: &str, sequence| {
@@ -220,11 +309,7 @@ impl<'e> Kept<'e> {
             if let Err(error) = replay.check_graph(number) {
                 return Err(refused(&error.to_string()));
             }
-            let range = |parts: &[Arc<Part>]| {
-                let (first, last) = (parts.first()?, parts.last()?);
-                Some(first.first_sequence..last.end_sequence)
-            };
-            let before = self.parts.get(&number).and_then(|parts| range(parts));
+            let before = self.jobs.get(&number).cloned();
             let written = pack.part_of(number);
             let written = written.map(|part| part.first_sequence..part.end_sequence);
             if before != written {
@@ -418,6 +503,21 @@ impl Events<'_, '_, '_, '_> {
                 why,
                 jobs: &purged::pack(&left),
             }),
+        }
+    }
+
+    /// Ends a row of submissions of a segment.
+    fn end_row(&mut self, row: Option<(u64, u32, Range<u64>)>) -> Result<()> {
+        match row {
+            None => Ok(()),
+            Some((lsn, graph, jobs)) => {
+                let submits = Event::Submits {
+                    graph,
+                    first_sequence: jobs.start,
+                    count: jobs.end - jobs.start,
+                };
+                self.event(lsn, &submits)
+            }
         }
     }
 

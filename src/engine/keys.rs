@@ -45,8 +45,7 @@ impl Engine {
         if !self.ids.may_contain(hash) {
             return Ok(KeyOwner::Nobody);
         }
-        let found = self.ids.lookup(&*self.index()?, hash);
-        let owners = found.map_err(|fault| self.index_failed(fault))?;
+        let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
         self.owner_among(graph, key, owners)
     }
 

@@ -54,6 +54,13 @@ impl ForeignIds {
         }
     }
 
+    /// Takes the place of all ids with those of an index that was rebuilt.
+    pub(crate) fn replace(&self, rebuilt: ForeignIds) {
+        self.runs.replace(rebuilt.runs);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *self.recent.write() = Recent::default();
+    }
+
     pub(crate) fn add(&self, hash: u64, owner: Owner) {
         self.recent.write().added.insert((hash, owner));
     }
@@ -191,8 +198,7 @@ impl Engine {
         if !self.ids.may_contain(hash) {
             return Ok(None);
         }
-        let owners = self.ids.lookup(&*self.index()?, hash);
-        let owners = owners.map_err(|fault| self.index_failed(fault))?;
+        let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
         for sequence in graph.with_id(owners) {
             let found = look(sequence)?;
             if found.is_some() {

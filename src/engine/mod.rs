@@ -32,6 +32,7 @@ pub(crate) mod graph_state;
 pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod holder;
+pub(crate) mod index_home;
 pub(crate) mod indexing;
 pub(crate) mod jobs;
 pub(crate) mod kept;
@@ -69,14 +70,14 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::sync::channel::Sender;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Mutex, OnceLock, RwLock};
 
 use crate::clock;
-use crate::engine::answers::{Answer, Call};
+use crate::engine::answers::{Answer, Call, Queued};
 use crate::engine::commit::Committer;
 use crate::engine::compaction::Retired;
 use crate::engine::ending::{Ending, Worker};
@@ -109,6 +110,9 @@ const INDEX_LAG_MAX: u64 = 8 << 20;
 /// The same once the index has failed and will not catch up.
 const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
 
+/// How long a write that nobody waits for waits for room before its thread commits.
+const DETACHED_WAIT: Duration = Duration::from_millis(5);
+
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
@@ -135,7 +139,9 @@ pub(crate) struct Engine {
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where it is on disk.
     pub(crate) index_folder: Option<IndexFolder>,
-    index_fault: OnceLock<Arc<str>>,
+    index_fault: Mutex<Option<Arc<str>>>,
+    /// Why the index is in memory, though it has a place on disk.
+    pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
     /// Why no more writes are taken, and since when.
     failure: OnceLock<(Arc<str>, SystemTime)>,
     /// The process that has it open.
@@ -250,6 +256,7 @@ pub(crate) struct Parts {
     pub(crate) spare: Arc<Spare>,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_in_memory: Option<Arc<str>>,
     pub(crate) lock: Option<StoreLock>,
 }
 
@@ -279,7 +286,8 @@ impl Engine {
             spare: parts.spare,
             index: RwLock::new(Some(parts.index)),
             index_folder: parts.index_folder,
-            index_fault: OnceLock::new(),
+            index_fault: Mutex::default(),
+            index_in_memory: Mutex::new(parts.index_in_memory),
             failure: OnceLock::new(),
             opener: std::process::id(),
             fixed: OnceLock::new(),
@@ -360,7 +368,7 @@ impl Engine {
     /// Refuses new jobs while the index is so far behind that memory would grow
     /// without bound.
     pub(crate) fn check_index_lag(&self) -> Result<()> {
-        let known = self.index_fault.get().cloned();
+        let known = self.index_fault.lock().clone();
         let max = if known.is_some() {
             FAULTY_INDEX_LAG_MAX
         } else {
@@ -390,8 +398,12 @@ impl Engine {
         }
         let index = self
             .index_fault
-            .get()
+            .lock()
+            .as_ref()
             .map(|why| format!("the index cannot answer: {why}"));
+        let in_memory = self.index_in_memory.lock().as_ref().map(|why| {
+            format!("the index is kept in memory until there is room for it on disk: {why}")
+        });
         let busy = self.index_watch.busy(now);
         let stuck = busy
             .filter(|(_, time)| *time > PATIENCE)
@@ -423,6 +435,7 @@ impl Engine {
             .or_else(|| self.purge_problem())
             .or(archive)
             .or(packing)
+            .or(in_memory)
             .or(clock)
             .or_else(|| self.exposure())
         {
@@ -451,6 +464,10 @@ impl Engine {
 
     /// Whether it has files of its own.
     pub(crate) fn is_on_disk(&self) -> bool {
+        #[cfg(feature = "simulation")]
+        if crate::simulation::is_simulated(&self.disk.path("")) {
+            return true;
+        }
         self.index_folder.is_some() || self.read_only
     }
 
@@ -492,7 +509,12 @@ impl Engine {
     /// Notes that the index cannot be believed: the next open makes it anew.
     pub(crate) fn index_failed(&self, fault: Fault) -> Error {
         let what: Arc<str> = fault.0.into();
-        if self.index_fault.set(what.clone()).is_ok() {
+        // While the index moves to memory, readers may find its parts out of step.
+        if self.index_in_memory.lock().is_some() {
+            return Error::IndexUnavailable { what };
+        }
+        let is_new = self.index_fault.lock().replace(what.clone()).is_none();
+        if is_new {
             tracing::error!(fault = %what, "the index cannot answer; the next open rebuilds it");
             // After a close the folder may be another's.
             if !self.ending.is_over() {
@@ -502,6 +524,10 @@ impl Engine {
         Error::IndexUnavailable { what }
     }
 
+    pub(crate) fn forget_index_fault(&self) {
+        *self.index_fault.lock() = None;
+    }
+
     /// Leaves the mark of an open that died; if it cannot be made, the next open
     /// finds the fault by itself.
     fn mark_index(&self) {
@@ -509,12 +535,26 @@ impl Engine {
     }
 
     pub(crate) fn index_is_sound(&self) -> bool {
-        self.index_fault.get().is_none()
+        self.index_fault.lock().is_none()
     }
 
     pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
         self.check_process()?;
         self.index.read().clone().ok_or(Error::Closed)
+    }
+
+    /// Asks the index. If it moved to memory meanwhile, together with what vouches for its
+    /// rows, the answer may be of neither, and it is asked again.
+    pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
+        let mut index = self.index()?;
+        loop {
+            let answer = ask(&*index);
+            let now = self.index()?;
+            if Arc::ptr_eq(&index, &now) {
+                return answer.map_err(|fault| self.index_failed(fault));
+            }
+            index = now;
+        }
     }
 
     /// Carries out a write and waits for its answer.
@@ -536,6 +576,29 @@ impl Engine {
             }
         }
         call.wait()
+    }
+
+    /// Queues a write that nobody waits for, once there is room. This may be the
+    /// committer's own thread, in a waker, so it commits if nobody else does.
+    pub(crate) fn queue_detached(&self, queued: Queued) {
+        let mut outside = Some(queued);
+        while let Some(queued) = outside.take() {
+            let deadline = Instant::now() + DETACHED_WAIT;
+            outside = self.queue.push_until(queued, Some(deadline));
+            if outside.is_none() {
+                break;
+            }
+            // The clock is the host's: it is read before anything is held.
+            let now = self.options.clock.read();
+            if let Some(mut committer) = self.try_hold_committer() {
+                let answers = committer.round(self, now);
+                drop(committer);
+                if let Some(answers) = answers {
+                    answers.give(self);
+                }
+            }
+        }
+        self.queue.wake_committer();
     }
 
     /// Wakes the threads that pack and purge.

@@ -59,6 +59,9 @@ pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Eng
     open(options, disk, None, IndexHome::Memory(&anew))
 }
 
+/// What was read of the log, and why its index is in memory, if it is.
+type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
+
 /// An index may have so many bytes, and twice those of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
@@ -70,6 +73,55 @@ pub(crate) enum IndexHome<'a> {
 }
 
 impl IndexHome<'_> {
+    /// Opens the index and reads the log on top of it; rebuilds the index if it does not
+    /// fit, or as asked; and keeps it in memory if there is no room for it on disk: says why.
+    fn read(
+        &self,
+        mut rebuild: bool,
+        seal: Option<&IndexSeal>,
+        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
+    ) -> Result<ReadOn> {
+        let in_memory = |why: String| {
+            tracing::warn!(why, "there is no room for the index; it is kept in memory");
+            if let IndexHome::Folder(folder) = self {
+                if let Err(error) = folder.discard() {
+                    tracing::warn!(%error, "the index could not be removed");
+                }
+            }
+            let index = Arc::new(MemoryIndex::default());
+            Ok((read(index), Some(why.into())))
+        };
+        if !self.has_room() {
+            return in_memory("the disk is nearly full".to_owned());
+        }
+        loop {
+            let index = match self.open(rebuild, seal.filter(|_| !rebuild)) {
+                Err(error) if disk::is_full(&error) || !self.has_room() => {
+                    return in_memory(error.to_string());
+                }
+                index => index?,
+            };
+            match read(index) {
+                Err(Problem::Index(fault)) if !rebuild => {
+                    tracing::warn!(fault = %fault.0, "the index does not fit the log");
+                    rebuild = true;
+                }
+                Err(Problem::Index(fault)) => return in_memory(fault.0),
+                read => {
+                    self.opened()?;
+                    return Ok((read, None));
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            IndexHome::Folder(folder) => folder.has_room(),
+            IndexHome::Memory(_) => true,
+        }
+    }
+
     fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
         match self {
             IndexHome::Folder(folder) => folder
@@ -109,6 +161,20 @@ impl IndexHome<'_> {
 
 /// Opens a store whatever its disk, its lock and its index are.
 pub(super) fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    lock: Option<StoreLock>,
+    home: IndexHome<'_>,
+) -> Result<Arc<Engine>> {
+    let engine = assemble(options, disk, lock, home)?;
+    start_threads(&engine).inspect_err(|_| {
+        engine.close().ok();
+    })?;
+    Ok(engine)
+}
+
+/// Reads a store and makes an engine of it, without threads.
+pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
@@ -127,16 +193,8 @@ pub(super) fn open(
     let files = read_files(&*disk, store)?;
     let change = Look::AndChange;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let index = home.open(home.is_overgrown(&files), seal)?;
-    let read = match read_log(&*disk, store, &files, &options, index, change) {
-        Err(Problem::Index(fault)) => {
-            tracing::warn!(fault = %fault.0, "the index does not fit the log");
-            let index = home.open(true, None)?;
-            read_log(&*disk, store, &files, &options, index, change)
-        }
-        read => read,
-    };
-    home.opened()?;
+    let read = |index| read_log(&*disk, store, &files, &options, index, change);
+    let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;
     let ReadLog {
         mut replay,
         mut truth,
@@ -162,7 +220,9 @@ pub(super) fn open(
         secret_keys::write(&*disk, store, &options.secret_keys)?;
     }
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
-    if let Err(error) = spare.make_reserve(&*disk) {
+    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
+    let needs_reserve = !truth.segments.last().is_some_and(can_resume);
+    if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
@@ -204,22 +264,20 @@ pub(super) fn open(
             IndexHome::Folder(folder) => Some(folder),
             IndexHome::Memory(_) => None,
         },
+        index_in_memory,
         spare,
         lock,
         disk,
     }));
     engine.begin_retention();
     engine.note_fixed_files();
-    start_threads(&engine).inspect_err(|_| {
-        engine.close().ok();
-    })?;
     Ok(engine)
 }
 
 /// Opens a store to be read as it is: nothing is written, not even what is recovered. The
 /// index is rebuilt in memory from the log, because an engine that keeps one in files
 /// writes to them when it opens them.
-pub(super) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
     options.recovery = Recovery::Leave;
     let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
         path: disk.path(""),
@@ -256,6 +314,7 @@ pub(super) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Resul
         indexer: replay.indexer,
         index: replay.index,
         index_folder: None,
+        index_in_memory: None,
         spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
         lock: None,
         options,
@@ -296,7 +355,7 @@ fn begin_log(
     };
     let log = match resumed {
         Some(log) => log,
-        None => match spare.take(&**disk, 0, Room::Reserve) {
+        None => match spare.take(&**disk, 0, Room::Freeing) {
             Ok(prepared) => {
                 identity::remove_closed(&**disk)?;
                 if let Some(last) = last {
@@ -317,6 +376,10 @@ fn begin_log(
 /// Random bytes from the system.
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulation::fill(&mut bytes) {
+        return Ok(bytes);
+    }
     getrandom::fill(&mut bytes).map_err(|e| {
         let e = io::Error::other(e.to_string());
         Error::io("draw random numbers for", disk.path(""), &e)
@@ -337,7 +400,7 @@ struct ReadEnd {
 
 /// What the log and the index make together.
 pub(crate) struct ReadLog {
-    replay: Replay,
+    pub(super) replay: Replay,
     truth: Truth,
     end: ReadEnd,
     found: Vec<recover::Found>,

@@ -34,20 +34,25 @@ const PACK_BYTES_MAX: u64 = 256 << 20;
 /// The packer's thread: works whenever it is called, until the store closes.
 pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
-        // What it finds ends the writes.
-        engine.check_files().ok();
-        let problem = work(engine).err();
-        if let Some(error) = &problem {
-            // What could not be packed is served from its segment.
-            tracing::warn!(%error, "packing did not succeed; it is tried again");
-        }
-        engine.expire_retired(Instant::now());
-        *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
+        work_noted(engine);
         match calls.recv_timeout(RETRY) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+/// Does all the work there is, and notes whether it succeeded.
+pub(crate) fn work_noted(engine: &Engine) {
+    // What it finds ends the writes.
+    engine.check_files().ok();
+    let problem = work(engine).err();
+    if let Some(error) = &problem {
+        // What could not be packed is served from its segment.
+        tracing::warn!(%error, "packing did not succeed; it is tried again");
+    }
+    engine.expire_retired(Instant::now());
+    *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
 }
 
 /// Prepares the next segment, packs everything that can be packed and purges what is due.
@@ -57,6 +62,7 @@ fn work(engine: &Engine) -> Result<()> {
     let mut can_pack = true;
     let (mut not_merged, mut not_compacted) = (Vec::new(), Vec::new());
     while engine.check_writable().is_ok() {
+        // What was replaced and is not read any more gives its room back first.
         engine.expire_retired(Instant::now());
         // Where there is no room for it, packing may make some.
         let refilled = engine.spare.refill(&*engine.disk);
@@ -76,18 +82,37 @@ fn work(engine: &Engine) -> Result<()> {
             continue;
         }
         let packs = engine.truth.read().packs.clone();
-        if let Some(packs) = to_merge(&packs, &not_merged) {
-            let merged = compaction::rewrite(engine, &packs, "merge");
+        if let Some(merging) = to_merge(&packs, &not_merged) {
+            let merged = compaction::rewrite(engine, &merging, "merge");
             if merged.is_err() {
-                not_merged.extend(packs);
+                not_merged.extend(merging);
             }
             done = done.and(merged);
         } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
             let compacted = compaction::rewrite(engine, std::slice::from_ref(&pack), "compact");
-            if compacted.is_err() {
-                not_compacted.push(pack);
+            match &compacted {
+                Err(_) => not_compacted.push(pack),
+                // There may be room now for what had none.
+                Ok(()) if done.as_ref().is_err_and(disk::is_full) => {
+                    can_pack = true;
+                    done = Ok(());
+                    not_compacted.clear();
+                    not_merged.clear();
+                }
+                Ok(()) => {}
             }
             done = done.and(compacted);
+        } else if let Some(packs) = refilled
+            .as_ref()
+            .err()
+            .filter(|error| disk::is_full(error))
+            .and_then(|_| to_gather(&packs, &not_merged, engine.spare.reserve_bytes()))
+        {
+            let gathered = compaction::rewrite(engine, &packs, "merge");
+            if gathered.is_err() {
+                not_merged.extend(packs);
+            }
+            done = done.and(gathered);
         } else if !retention::step(engine) {
             return done.and(refilled);
         }
@@ -131,7 +156,7 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         false => engine.spare.reserve_bytes() / 16,
     };
     let needed = segment.end().unwrap_or_default() + beside;
-    check_room(engine, needed, "pack", &segment.name)?;
+    let room = check_room(engine, needed, "pack", &segment.name);
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
     let scanned = segment.scan_events(&bytes, segment.end(), |lsn, event, _| {
@@ -142,7 +167,15 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         None
     } else {
         let range = (segment.header.first_lsn, scanned.next_lsn);
-        let pack = write_pack(engine, range, scanned.clock, &events)?;
+        let written = room.and_then(|()| write_pack(engine, range, scanned.clock, &events));
+        let pack = match written {
+            Err(error) if disk::is_full(&error) => {
+                let in_scratch = compaction::pack_in_scratch(engine, range, scanned.clock, &events);
+                // Without room for either, say what was to be done.
+                in_scratch.map_err(|tried| if disk::is_full(&tried) { error } else { tried })?
+            }
+            written => written?,
+        };
         Some(Arc::new(pack))
     };
     {
@@ -242,6 +275,23 @@ pub(crate) fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u6
 fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.rsplit(|pack| is_among(beside, pack));
     runs.find_map(of_one_size)
+}
+
+/// Neighbouring packs that fit into the scratch file together, at least two: on a full
+/// disk, each file that goes gives back an inode, and what its last block does not use.
+fn to_gather(packs: &[Arc<Pack>], beside: &[Arc<Pack>], bytes_max: u64) -> Option<Vec<Arc<Pack>>> {
+    let mut runs = packs.split(|pack| is_among(beside, pack));
+    runs.find_map(|run| {
+        (0..run.len()).find_map(|start| {
+            let mut bytes = 0;
+            let fits = run[start..].iter().take_while(|pack| {
+                bytes += pack.bytes;
+                bytes <= bytes_max
+            });
+            let count = fits.count();
+            (count > 1).then(|| run[start..start + count].to_vec())
+        })
+    })
 }
 
 /// Whether a pack is one of these.

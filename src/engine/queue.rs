@@ -155,6 +155,16 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether room comes back by it.
+    pub(crate) fn is_freeing(&self) -> bool {
+        matches!(
+            self,
+            Action::DropGraph { .. } | Action::Purge { .. } | Action::Forget { .. }
+        )
+    }
+}
+
 /// A job that is brought from elsewhere, with what is known of its life.
 pub(crate) struct Imported {
     pub(crate) id: Option<JobId>,
@@ -208,6 +218,7 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct QueueState {
     waiting: VecDeque<Queued>,
+    /// Of the writes that wait and of those that are being committed.
     bytes: u64,
     /// Writes that were taken out and are not visible yet.
     in_flight: usize,
@@ -242,7 +253,7 @@ impl Queue {
         self.bytes_max
     }
 
-    /// How many writes wait, and their bytes.
+    /// How many writes wait, and their bytes with those of the writes being committed.
     pub(crate) fn depth(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.waiting.len() as u64, state.bytes)
@@ -329,7 +340,8 @@ impl Queue {
         None
     }
 
-    /// Puts a write in whose future is gone: it was promised not to be withdrawn.
+    /// Puts a write in whether or not there is room. Only for what is bounded
+    /// otherwise, such as one small write for each running job.
     pub(crate) fn force_push(&self, queued: Queued) {
         self.put_or_refuse(self.state.lock(), queued);
     }
@@ -346,9 +358,9 @@ impl Queue {
         }
     }
 
-    /// Takes writes out in their order, up to about `bytes`, at least one; and the
-    /// wakers of futures that there is room for now.
-    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Vec<Waker>) {
+    /// Takes writes out in their order, up to about `bytes`, at least one. Their bytes
+    /// count until they are released.
+    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Taken<'_>) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
@@ -358,13 +370,17 @@ impl Queue {
             sum += next.operation().bytes;
             taken.extend(state.waiting.pop_front());
         }
-        state.bytes -= sum;
         state.in_flight += taken.len();
-        if sum == 0 {
-            return (taken, Vec::new());
+        drop(state);
+        let queue = self;
+        (taken, Taken { queue, bytes: sum })
+    }
+
+    fn release(&self, bytes: u64) {
+        if bytes > 0 {
+            self.state.lock().bytes -= bytes;
+            self.room.notify_all();
         }
-        self.room.notify_all();
-        (taken, std::mem::take(&mut state.wakers))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -419,5 +435,25 @@ impl Queue {
         self.filled.notify_all();
         self.room.notify_all();
         wakers::wake_all(wakers);
+    }
+}
+
+/// The bytes of writes that were taken out of the queue and are being committed.
+pub(crate) struct Taken<'q> {
+    queue: &'q Queue,
+    bytes: u64,
+}
+
+impl Taken<'_> {
+    /// Gives the room back; returns the futures that wait for it, to be woken.
+    pub(crate) fn release(mut self) -> Vec<Waker> {
+        self.queue.release(std::mem::take(&mut self.bytes));
+        std::mem::take(&mut self.queue.state.lock().wakers)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.queue.release(self.bytes);
     }
 }

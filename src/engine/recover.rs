@@ -180,7 +180,7 @@ pub(crate) fn settle(
     events.iter().for_each(|event| {
         frame.push(event);
     });
-    let appended = match log.append(&mut frame, Room::Reserve) {
+    let appended = match log.append(&mut frame, Room::Opening) {
         Ok(appended) => appended,
         Err(AppendError::Refused(error) | AppendError::Unknown(error)) => return Err(error.into()),
     };

@@ -44,8 +44,7 @@ impl Engine {
         let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
         let hash = graph.id_hash(id);
         if self.ids.may_contain(hash) {
-            let found = self.ids.lookup(&*self.index()?, hash);
-            let found = found.map_err(|fault| self.index_failed(fault))?;
+            let found = self.ask_index(|index| self.ids.lookup(index, hash))?;
             sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {

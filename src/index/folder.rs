@@ -35,6 +35,9 @@ const OPEN_WAIT: Duration = Duration::from_secs(2);
 /// How long a close waits for the same, to seal the index.
 const SEAL_WAIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// With less room on the disk, or fewer files, the index is kept in memory.
+pub(crate) const ROOM_BYTES: u64 = 4 << 20;
+const ROOM_FILES: u64 = 16;
 
 /// The folder of one engine's index.
 pub(crate) struct IndexFolder {
@@ -196,6 +199,31 @@ impl IndexFolder {
 
     fn inner_path(&self) -> PathBuf {
         self.store.join(self.known().folder)
+    }
+
+    /// Whether the disk has room enough to open or write an index. Without, an engine may
+    /// fail in ways that it does not recover from, or hang.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_for(ROOM_BYTES)
+    }
+
+    /// Whether the disk has so much room, and room for the files.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        let Ok(found) = rustix::fs::fstatvfs(&**self.disk.handle()) else {
+            return true;
+        };
+        let has_files = found.f_files == 0 || found.f_favail >= ROOM_FILES;
+        has_files && found.f_bavail.saturating_mul(found.f_frsize) >= bytes
+    }
+
+    /// Removes the index's files if nobody has them open: they take room that the log may
+    /// need, and can be made anew.
+    pub(crate) fn discard(&self) -> io::Result<()> {
+        if self.is_free(SEAL_WAIT) {
+            remove(&self.inner_path())?;
+            self.opened()?;
+        }
+        Ok(())
     }
 
     /// Whether the marker is there, whatever has its name.

@@ -124,6 +124,12 @@ impl Runs {
         })
     }
 
+    /// Takes the runs of another index.
+    pub(crate) fn replace(&self, other: Runs) {
+        *self.next.lock() = *other.next.lock();
+        *self.runs.write() = std::mem::take(&mut *other.runs.write());
+    }
+
     /// Whether this hash may have been added; no means no.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         self.runs

@@ -8,9 +8,10 @@ use std::io;
 
 use crate::error::{Error, Result};
 use crate::storage::clock_mark::ClockMark;
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, is_directory};
 use crate::storage::event::NUMBER_MAX;
 use crate::storage::names;
+use crate::storage::spare::Spare;
 use crate::storage::text::{self, field};
 
 /// The format this release writes, and the latest it reads.
@@ -20,6 +21,8 @@ pub(crate) const OLDEST_FORMAT: u32 = 1;
 /// What a store may have that this release has to know to open it: a bit each. None yet.
 const INCOMPATIBLE_KNOWN: u32 = 0;
 const FILE_BYTES_MAX: u64 = 4096;
+/// The mark of a clean close has less.
+const MARK_BYTES: u64 = 512;
 
 /// A store's identity: 128 random bits that stand in every file of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +175,17 @@ pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Res
     text::write(disk, names::CLOSED, &closed.text(id))
 }
 
+/// The same in the file that the open has prepared; without one, and without room for
+/// another, in the scratch file.
+pub(crate) fn write_closed_in(
+    (disk, spare): (&dyn Disk, &Spare),
+    id: StoreId,
+    closed: &Closed,
+) -> Result<()> {
+    let prepared = Some((names::CLOSING, spare));
+    text::write_in((disk, prepared), names::CLOSED, &closed.text(id))
+}
+
 /// Where the log must end, and with which index; `None` when the store was not
 /// closed.
 pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
@@ -193,13 +207,27 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
     }
 }
 
-/// Takes the mark of a clean close away, durably, before anything is written.
+/// Takes the mark of a clean close away, durably, before anything is written. Its file
+/// stays, for the next one: a close needs no room then.
 pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
-    let removed = match disk.remove(names::CLOSED) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.and_then(|()| disk.sync_names()),
+    let removed = match disk.rename(names::CLOSED, names::CLOSING) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Something else has the name.
+        Err(e) if is_directory(&e) => disk.remove(names::CLOSED).and_then(|()| disk.sync_names()),
+        renamed => renamed.and_then(|()| disk.sync_names()),
     };
-    removed.map_err(|e| Error::io("remove", disk.path(names::CLOSED), &e))
+    removed.map_err(|e| Error::io("remove", disk.path(names::CLOSED), &e))?;
+    let prepared = disk
+        .open_to_write(names::CLOSING)
+        .or_else(|_| disk.create(names::CLOSING))
+        .and_then(|file| match file.len()? {
+            MARK_BYTES.. => Ok(()),
+            len => file.write_all_at(&vec![0; (MARK_BYTES - len) as usize], len),
+        });
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "no file is prepared for the mark of the next close");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

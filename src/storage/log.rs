@@ -17,7 +17,10 @@ use crate::storage::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::storage::spare::{Prepared, Room, Spare};
 
 /// A segment with less room left is as good as full.
-const RESUME_BYTES_MIN: u64 = 1 << 10;
+const RESUME_BYTES_MIN: u64 = 256;
+/// What is kept of a segment for opens that find no room for another: each takes about
+/// a hundred bytes.
+const OPENING_BYTES_MAX: u64 = 16 << 10;
 
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
@@ -95,6 +98,13 @@ impl Log {
             next_lsn,
             synced_lsn: next_lsn - 1,
         })
+    }
+
+    /// Whether a log that ended there can go on in its last segment.
+    pub(crate) fn can_resume(last: &Segment, end: u64) -> bool {
+        last.file
+            .len()
+            .is_ok_and(|capacity| capacity >= end + RESUME_BYTES_MIN)
     }
 
     /// A log that continues where it ended, in what its last segment has left. `None` if
@@ -175,7 +185,10 @@ impl Log {
             }));
         }
         let len = frame.len() as u64;
-        let has_room = self.end + len <= self.capacity;
+        // A frame that has a segment to itself fills it.
+        let is_first = self.end == SEGMENT_HEADER_BYTES as u64;
+        let room_for = if is_first { Room::Opening } else { room };
+        let has_room = self.end + len <= self.capacity_for(room_for);
         let sealed = if !has_room || (self.on_reserve && room == Room::Ordinary) {
             self.rotate(len, room)?
         } else {
@@ -194,6 +207,21 @@ impl Log {
             at,
             sealed,
         })
+    }
+
+    /// How far the active segment may be filled. The last quarter of a reserve is kept for
+    /// what frees room, and its very end for opens.
+    fn capacity_for(&self, room: Room) -> u64 {
+        let for_opens = OPENING_BYTES_MAX.min(self.capacity / 8);
+        match room {
+            Room::Opening => self.capacity,
+            Room::Freeing if self.on_reserve => self.capacity - for_opens,
+            Room::Freeing => self.capacity,
+            Room::Ordinary | Room::Reserve => match self.on_reserve {
+                true => self.capacity - self.capacity / 4,
+                false => self.capacity,
+            },
+        }
     }
 
     /// Makes everything appended durable.

@@ -9,12 +9,16 @@ use crate::storage::event::NUMBER_MAX;
 pub(crate) const STORE: &str = "STORE";
 /// Where the log ended at the last clean close; gone while the store is open.
 pub(crate) const CLOSED: &str = "CLOSED";
+/// The file that becomes `CLOSED` at the next clean close: a close needs no room.
+pub(crate) const CLOSING: &str = "CLOSING";
 /// Which keys are secret, where others than the usual ones are.
 pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 /// Zeros: room in the log for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
+/// Room in which packs are rewritten when the disk is full.
+pub(crate) const SCRATCH: &str = "SCRATCH";
 /// The folder of an index on sled.
 pub(crate) const INDEX: &str = "index";
 /// The folder of an index on redb.
@@ -45,7 +49,7 @@ pub(crate) fn aside(name: &str, n: u32) -> String {
 /// Whether a name is that of a file of the store that is not finished.
 pub(crate) fn is_aside(name: &str) -> bool {
     let is_finished = |name: &str| {
-        [STORE, CLOSED, SECRET_KEYS, RESERVE].contains(&name) || pack_range(name).is_some()
+        [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH].contains(&name) || pack_range(name).is_some()
     };
     let Some(begun) = name.strip_suffix(ASIDE) else {
         return false;
@@ -104,9 +108,11 @@ pub(crate) fn is_ours(name: &str) -> bool {
     [
         STORE,
         CLOSED,
+        CLOSING,
         SECRET_KEYS,
         LOCK,
         RESERVE,
+        SCRATCH,
         INDEX,
         INDEX_REDB,
         INDEX_OPENING,
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn only_names_that_the_store_gives_are_those_of_unfinished_files() {
         let pack = pack(1, 2);
-        for name in [STORE, CLOSED, SECRET_KEYS, RESERVE, &pack] {
+        for name in [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH, &pack] {
             for n in 0..=ASIDE_NUMBER_MAX {
                 let aside = aside(name, n);
                 assert!(is_aside(&aside) && is_ours(&aside), "{aside}");
@@ -141,6 +147,7 @@ mod tests {
             "STORE.10.aside",
             "STORE.1.2.aside",
             "LOCK.aside",
+            "CLOSING.aside",
             "store.aside",
             "STORE.aside.aside",
             "index.aside",

@@ -21,6 +21,7 @@ use crate::storage::names;
 use crate::storage::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
+use crate::storage::spare::{Lent, Spare};
 use crate::storage::told::{Needs, Tellings};
 
 /// Bytes of events in a chunk, about.
@@ -48,6 +49,8 @@ pub(crate) struct PackWriter<'d> {
     next_lsn: u64,
     /// Whether it takes the place of a file of the same name.
     replaces: bool,
+    /// The file is the scratch file, and where it goes back to.
+    lent: Option<(&'d Spare, Lent)>,
     finished: bool,
 }
 
@@ -61,7 +64,41 @@ impl<'d> PackWriter<'d> {
         let name = names::pack(first_lsn, last_lsn);
         let (aside, file) =
             create_aside(disk, &name).map_err(|e| Error::io("create", disk.path(&name), &e))?;
-        Ok(PackWriter {
+        Ok(PackWriter::new(
+            (disk, file),
+            store,
+            (first_lsn, last_lsn),
+            (aside, name),
+        ))
+    }
+
+    /// A pack that is written into the scratch file, which needs no room; it must fit in
+    /// there. [`Error::DiskFull`] if there is none.
+    pub(crate) fn begin_in_scratch(
+        (disk, spare): (&'d dyn Disk, &'d Spare),
+        store: StoreId,
+        first_lsn: u64,
+        last_lsn: u64,
+    ) -> Result<PackWriter<'d>> {
+        let name = names::pack(first_lsn, last_lsn);
+        let lent = spare.lend_scratch(disk, &name);
+        let lent = lent.map_err(|e| Error::io("rename", disk.path(names::SCRATCH), &e))?;
+        let Some(scratch) = lent else {
+            return Err(no_room(disk, &name));
+        };
+        let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
+        let mut writer = PackWriter::new((disk, file), store, (first_lsn, last_lsn), (aside, name));
+        writer.lent = Some((spare, scratch));
+        Ok(writer)
+    }
+
+    fn new(
+        (disk, file): (&'d dyn Disk, Arc<dyn File>),
+        store: StoreId,
+        (first_lsn, last_lsn): (u64, u64),
+        (aside, name): (String, String),
+    ) -> PackWriter<'d> {
+        PackWriter {
             disk,
             store,
             aside,
@@ -84,8 +121,9 @@ impl<'d> PackWriter<'d> {
             chunk_lsn: first_lsn,
             next_lsn: first_lsn,
             replaces: false,
+            lent: None,
             finished: false,
-        })
+        }
     }
 
     /// Notes the clocks at the last event, if known.
@@ -105,6 +143,11 @@ impl<'d> PackWriter<'d> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        if let Some((_, scratch)) = &self.lent {
+            if self.offset() > scratch.bytes {
+                return Err(no_room(self.disk, &self.name));
+            }
+        }
         let written = self.file.write_all_at(&self.pending, self.written);
         written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;
         self.written += self.pending.len() as u64;
@@ -371,6 +414,9 @@ impl<'d> PackWriter<'d> {
         self.pending.extend_from_slice(MAGIC);
         self.flush()?;
         let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
+        if self.lent.is_some() {
+            self.file.cut(self.written).map_err(failed)?;
+        }
         self.file.sync().map_err(failed)?;
         check(&Pack::open_as(
             self.disk,
@@ -388,6 +434,13 @@ impl<'d> PackWriter<'d> {
             self.disk.remove(&self.name).ok();
         }
         opened
+    }
+}
+
+fn no_room(disk: &dyn Disk, name: &str) -> Error {
+    Error::DiskFull {
+        operation: "rewrite",
+        path: disk.path(name),
     }
 }
 
@@ -518,7 +571,12 @@ impl Drop for PackWriter<'_> {
     fn drop(&mut self) {
         if !self.finished {
             // Half a pack is of no use; if it stays, open takes it away.
-            self.disk.remove(&self.aside).ok();
+            match &self.lent {
+                Some((spare, scratch)) => {
+                    spare.return_scratch(self.disk, scratch);
+                }
+                None => drop(self.disk.remove(&self.aside)),
+            }
         }
     }
 }

@@ -59,6 +59,10 @@ impl File for Revocable {
         self.file()?.write_all_at(data, offset)
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.file()?.cut(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file()?.sync()
     }

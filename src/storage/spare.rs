@@ -1,17 +1,23 @@
-//! The log's next file, made ahead, and the reserve for a full disk.
+//! The log's next file, made ahead, and the reserves for a full disk.
 //!
-//! Owns: the segment that is prepared for later, the file `RESERVE`, and which of
-//! them the log goes on in. Must not know: frames, what events mean.
-//! Promise: epochs grow in the order of use; the reserve is only ever taken for what
-//! ends something, and never the room for it by what begins something.
+//! Owns: the segment that is prepared for later, the files `RESERVE` and `SCRATCH`, and
+//! which of them the log goes on in. Must not know: frames, what events mean.
+//! Promise: epochs grow in the order of use; the reserves are only ever taken for what
+//! ends something or frees room, and never the room for them by what begins something.
+//!
+//! `RESERVE` becomes the log's next segment when there is no room for another.
+//! `SCRATCH` is the file in which a pack is written, or the mark of a clean close, when
+//! there is no room for one: what it replaces gives the room for the next `SCRATCH`, so
+//! freeing room never needs any.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::storage::disk::{Disk, File, check_room, create_aside};
+use crate::storage::disk::{Disk, File, check_room, create_aside, rename_aside};
 use crate::storage::names;
 use crate::storage::segment::Segment;
 
@@ -30,6 +36,10 @@ pub(crate) enum Room {
     Ordinary,
     /// Also into the reserve, when no other segment can be had.
     Reserve,
+    /// Also into the last of the reserve, which is kept for what frees room.
+    Freeing,
+    /// Also into the end of a segment, which is kept for opens.
+    Opening,
 }
 
 /// The next segment's file, made ahead by a thread that has the time.
@@ -44,6 +54,7 @@ pub(crate) struct Spare {
 struct Slot {
     ready: Option<Prepared>,
     reserve: Option<Reserve>,
+    scratch: Option<Reserve>,
     next_epoch: u64,
     next_bytes: u64,
     bytes_max: u64,
@@ -75,6 +86,7 @@ impl Spare {
             slot: Mutex::new(Slot {
                 ready: None,
                 reserve: None,
+                scratch: None,
                 next_epoch,
                 next_bytes: FIRST_SEGMENT_BYTES.min(segment_bytes),
                 bytes_max: segment_bytes,
@@ -115,8 +127,8 @@ impl Spare {
         if slot.closed {
             return Ok(());
         }
-        let reserve = slot.make_reserve(disk);
-        let made = reserve.and(slot.make_ready(disk));
+        let reserves = slot.make_reserves(disk);
+        let made = reserves.and(slot.make_ready(disk));
         self.count(&slot);
         made
     }
@@ -128,18 +140,57 @@ impl Spare {
         what();
     }
 
-    /// Makes the reserve if there is none of the right size.
-    pub(crate) fn make_reserve(&self, disk: &dyn Disk) -> Result<()> {
+    /// Makes the reserves that are missing or not of the right size. The log's comes
+    /// first if the log needs it to go on.
+    pub(crate) fn make_reserves(&self, disk: &dyn Disk, log_needs_it: bool) -> Result<()> {
         let mut slot = self.slot.lock();
-        let made = slot.make_reserve(disk);
+        let made = match log_needs_it {
+            true => slot.make_reserve(disk),
+            false => Ok(()),
+        };
+        let made = made.and_then(|()| slot.make_reserves(disk));
         self.count(&slot);
         made
     }
 
+    /// Gives the scratch file the name of an unfinished file that is to get the name `name`:
+    /// to be written from its start, cut, and renamed; or given back by
+    /// [`Spare::return_scratch`]. `None` if there is none.
+    pub(crate) fn lend_scratch(&self, disk: &dyn Disk, name: &str) -> io::Result<Option<Lent>> {
+        let mut slot = self.slot.lock();
+        find(disk, names::SCRATCH, &mut slot.scratch);
+        let Some(scratch) = slot.scratch.take() else {
+            return Ok(None);
+        };
+        // Which name it has after an error, the next look for it finds.
+        let aside = rename_aside(disk, names::SCRATCH, name)?;
+        self.count(&slot);
+        let Reserve { bytes, file } = scratch;
+        Ok(Some(Lent { bytes, file, aside }))
+    }
+
+    /// Takes a scratch file back that was not cut, or as much of its room as there is.
+    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &Lent) {
+        let mut slot = self.slot.lock();
+        let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
+        if !whole || disk.rename(&scratch.aside, names::SCRATCH).is_err() {
+            disk.remove(&scratch.aside).ok();
+        }
+        // Removed, its room is there for the next one.
+        slot.make_scratch(disk).ok();
+        self.count(&slot);
+    }
+
+    /// What the reserves lack: room that nothing else may take.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        self.slot.lock().kept_bytes()
+    }
+
     fn count(&self, slot: &Slot) {
         let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
-        let reserve = slot.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
-        self.bytes.store(ready + reserve, Ordering::Relaxed);
+        let bytes = |held: &Option<Reserve>| held.as_ref().map_or(0, |held| held.bytes);
+        let reserves = bytes(&slot.reserve) + bytes(&slot.scratch);
+        self.bytes.store(ready + reserves, Ordering::Relaxed);
     }
 
     /// A file of at least `bytes`. The reserve goes for whatever keeps another from
@@ -147,7 +198,7 @@ impl Spare {
     pub(crate) fn take(&self, disk: &dyn Disk, bytes: u64, room: Room) -> Result<Prepared> {
         let mut slot = self.slot.lock();
         let taken = match slot.take_ordinary(disk, bytes) {
-            Err(refused) if room == Room::Reserve => slot.take_reserve(disk, bytes, refused),
+            Err(refused) if room != Room::Ordinary => slot.take_reserve(disk, bytes, refused),
             taken => taken,
         };
         self.count(&slot);
@@ -163,48 +214,83 @@ impl Spare {
     }
 }
 
-impl Slot {
-    /// Opens the reserve if there is one. Whatever else has its name is none.
-    fn find_reserve(&mut self, disk: &dyn Disk) {
-        if self.reserve.is_some() {
-            return;
-        }
-        let found = disk
-            .open_to_write(names::RESERVE)
-            .and_then(|file| Ok((file.len()?, file)));
-        if let Ok((bytes, file)) = found {
-            if (RESERVE_BYTES_MIN..=RESERVE_BYTES_MAX).contains(&bytes) {
-                self.reserve = Some(Reserve { bytes, file });
-            }
+/// A scratch file on loan.
+pub(crate) struct Lent {
+    pub(crate) bytes: u64,
+    pub(crate) file: Arc<dyn File>,
+    /// The name it has until it is finished.
+    pub(crate) aside: String,
+}
+
+/// Opens a reserve if there is one. Whatever else has its name is none.
+fn find(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>) {
+    if held.is_some() {
+        return;
+    }
+    let found = disk
+        .open_to_write(name)
+        .and_then(|file| Ok((file.len()?, file)));
+    if let Ok((bytes, file)) = found {
+        if (RESERVE_BYTES_MIN..=RESERVE_BYTES_MAX).contains(&bytes) {
+            *held = Some(Reserve { bytes, file });
         }
     }
+}
 
-    /// Whole under its name, or not there.
+/// Makes a reserve of this size.
+fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
+    find(disk, name, held);
+    if held.as_ref().is_some_and(|held| held.bytes == bytes) {
+        return Ok(());
+    }
+    // One of another size, as a power cut leaves a scratch file that was cut, takes only
+    // the room that it lacks, and no inode.
+    if let Ok(file) = disk.open_to_write(name) {
+        let failed = |e| Error::io("write", disk.path(name), &e);
+        let len = file.len().map_err(failed)?;
+        if len > bytes {
+            file.cut(bytes).map_err(failed)?;
+        } else {
+            check_room(disk, bytes - len, "write", name)?;
+            Segment::zero(&*file, len..bytes).map_err(failed)?;
+        }
+        *held = Some(Reserve { bytes, file });
+        return Ok(());
+    }
+    check_room(disk, bytes, "create", name)?;
+    let (aside, file) =
+        create_aside(disk, name).map_err(|e| Error::io("create", disk.path(name), &e))?;
+    Segment::fill(disk, &aside, &*file, bytes)?;
+    if let Err(e) = disk.rename(&aside, name) {
+        disk.remove(&aside).ok();
+        return Err(Error::io("create", disk.path(name), &e));
+    }
+    *held = Some(Reserve { bytes, file });
+    disk.sync_names()
+        .map_err(|e| Error::io("create", disk.path(name), &e))
+}
+
+impl Slot {
+    /// The scratch file first: it is what room comes from.
+    fn make_reserves(&mut self, disk: &dyn Disk) -> Result<()> {
+        self.make_scratch(disk)?;
+        self.make_reserve(disk)
+    }
+
     fn make_reserve(&mut self, disk: &dyn Disk) -> Result<()> {
-        self.find_reserve(disk);
         let bytes = self.reserve_bytes;
-        if self.reserve.as_ref().is_some_and(|r| r.bytes == bytes) {
-            return Ok(());
-        }
-        check_room(disk, bytes, "create", names::RESERVE)?;
-        let (aside, file) = create_aside(disk, names::RESERVE)
-            .map_err(|e| Error::io("create", disk.path(names::RESERVE), &e))?;
-        Segment::fill(disk, &aside, &*file, bytes)?;
-        if let Err(e) = disk.rename(&aside, names::RESERVE) {
-            disk.remove(&aside).ok();
-            return Err(Error::io("create", disk.path(names::RESERVE), &e));
-        }
-        self.reserve = Some(Reserve { bytes, file });
-        disk.sync_names()
-            .map_err(|e| Error::io("create", disk.path(names::RESERVE), &e))
+        make(disk, names::RESERVE, &mut self.reserve, bytes)
+    }
+
+    fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
+        let bytes = self.reserve_bytes;
+        make(disk, names::SCRATCH, &mut self.scratch, bytes)
     }
 
     /// Room that is not to be taken by anything else.
     fn kept_bytes(&self) -> u64 {
-        match self.reserve {
-            Some(_) => 0,
-            None => self.reserve_bytes,
-        }
+        let missing = [&self.reserve, &self.scratch].into_iter();
+        self.reserve_bytes * missing.filter(|held| held.is_none()).count() as u64
     }
 
     fn make_ready(&mut self, disk: &dyn Disk) -> Result<()> {
@@ -224,10 +310,18 @@ impl Slot {
         Ok(())
     }
 
-    /// A file of the next epoch.
+    /// A file of the next epoch. The reserves come first: of bytes and of files alike.
     fn prepare(&mut self, disk: &dyn Disk, bytes: u64) -> Result<Prepared> {
         let epoch = self.next_epoch;
         let name = names::segment(epoch);
+        // Another error is noted when the packer tries again; meanwhile their bytes are kept
+        // free.
+        if let Err(Error::DiskFull { .. }) = self.make_reserves(disk) {
+            return Err(Error::DiskFull {
+                operation: "create",
+                path: disk.path(&name),
+            });
+        }
         check_room(disk, bytes + self.kept_bytes(), "create", &name)?;
         let file = Segment::prepare(disk, &name, bytes)?;
         self.next_epoch += 1;
@@ -269,7 +363,7 @@ impl Slot {
     /// Makes the reserve the next segment, which needs no room. `refused` says why
     /// there is no other.
     fn take_reserve(&mut self, disk: &dyn Disk, bytes: u64, refused: Error) -> Result<Prepared> {
-        self.find_reserve(disk);
+        find(disk, names::RESERVE, &mut self.reserve);
         let Some(reserve) = self.reserve.take_if(|reserve| reserve.bytes >= bytes) else {
             return Err(refused);
         };

@@ -7,11 +7,46 @@ use std::io;
 
 use crate::error::{Error, Result};
 use crate::storage::disk::{self, Disk};
+use crate::storage::spare::Spare;
 
 /// Makes a text durable, in place of the one that had the name.
 pub(super) fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
-    disk::write_whole(disk, name, sealed(text).as_bytes())
-        .map_err(|e| Error::io("write", disk.path(name), &e))
+    write_in((disk, None), name, text)
+}
+
+/// The same, in a file that is prepared already; without one, and without room for
+/// another, in the scratch file.
+pub(super) fn write_in(
+    (disk, prepared): (&dyn Disk, Option<(&str, &Spare)>),
+    name: &str,
+    text: &str,
+) -> Result<()> {
+    let content = sealed(text);
+    let failed = |e: io::Error| Error::io("write", disk.path(name), &e);
+    if let Some((aside, _)) = prepared {
+        let in_prepared = disk
+            .open_to_write(aside)
+            .and_then(|file| disk::finish_whole(disk, &*file, (aside, name), content.as_bytes()));
+        if in_prepared.is_ok() {
+            return Ok(());
+        }
+    }
+    let written = disk::write_whole(disk, name, content.as_bytes()).map_err(failed);
+    let (Err(full), Some((_, spare))) = (&written, prepared) else {
+        return written;
+    };
+    if !disk::is_full(full) {
+        return written;
+    }
+    match spare.lend_scratch(disk, name).map_err(failed)? {
+        None => written,
+        Some(scratch) => {
+            let (file, aside) = (&*scratch.file, &*scratch.aside);
+            disk::finish_whole(disk, file, (aside, name), content.as_bytes())
+                .inspect_err(|_| spare.return_scratch(disk, &scratch))
+                .map_err(failed)
+        }
+    }
 }
 
 /// A text with its checksum, as it stands in a file.

@@ -348,6 +348,11 @@ impl File for Handle {
         self.0.file()?.write_all_at(data, offset)
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.0.is_dirty.store(true, Ordering::Release);
+        self.0.file()?.cut(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let file = self.0.file()?;
         let was_dirty = self.0.is_dirty.swap(false, Ordering::AcqRel);

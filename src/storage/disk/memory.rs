@@ -65,6 +65,10 @@ impl Trial {
         (data.len(), Ok(()))
     }
 
+    fn cut(&self, _file: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync(&self, _file: u64) -> io::Result<()> {
         Ok(())
     }
@@ -196,6 +200,13 @@ impl File for MemoryFile {
         }
         content[start..end].copy_from_slice(&data[..written]);
         result
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        let mut content = self.content.write();
+        self.trial.cut(self.number, len)?;
+        content.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -54,6 +54,8 @@ pub(crate) trait File: Send + Sync {
     /// Fills `buffer` from `offset`; the file must reach that far.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts the file to this length.
+    fn cut(&self, len: u64) -> io::Result<()>;
     /// Makes the content durable, and the length if it changed.
     fn sync(&self) -> io::Result<()>;
     /// What tells the file from all others that are there.
@@ -96,18 +98,32 @@ pub(crate) fn check_file(disk: &dyn Disk, name: &str, file: &dyn File) -> Result
 /// name it has until then. One left by a crash is replaced; anything else of that name,
 /// such as a directory, is left alone, and another name is taken.
 pub(crate) fn create_aside(disk: &dyn Disk, name: &str) -> io::Result<(String, Arc<dyn File>)> {
-    let mut last = None;
-    for n in 0..=names::ASIDE_NUMBER_MAX {
-        let aside = names::aside(name, n);
-        match disk.remove(&aside) {
-            Err(e) if is_directory(&e) => {
-                last = Some(e);
-                continue;
-            }
+    take_aside(name, |aside| {
+        match disk.remove(aside) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        return disk.create(&aside).map(|file| (aside, file));
+        disk.create(aside)
+    })
+}
+
+/// Gives a file the name of an unfinished one that is to get this name, and returns it.
+pub(crate) fn rename_aside(disk: &dyn Disk, from: &str, name: &str) -> io::Result<String> {
+    take_aside(name, |aside| disk.rename(from, aside)).map(|(aside, ())| aside)
+}
+
+/// Takes the first name of an unfinished file that is not a directory's.
+fn take_aside<T>(
+    name: &str,
+    mut take: impl FnMut(&str) -> io::Result<T>,
+) -> io::Result<(String, T)> {
+    let mut last = None;
+    for n in 0..=names::ASIDE_NUMBER_MAX {
+        let aside = names::aside(name, n);
+        match take(&aside) {
+            Err(e) if is_directory(&e) => last = Some(e),
+            taken => return taken.map(|taken| (aside, taken)),
+        }
     }
     Err(last.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
 }
@@ -140,10 +156,27 @@ pub(crate) fn check_room(
 /// Writes a small file so that after a crash it is there wholly or not at all.
 pub(crate) fn write_whole(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     let (aside, file) = create_aside(disk, name)?;
+    finish_whole(disk, &*file, (&aside, name), content)
+}
+
+/// Does the same in a file that already exists under the name `aside`, and is at least as
+/// long: this needs no room.
+pub(crate) fn finish_whole(
+    disk: &dyn Disk,
+    file: &dyn File,
+    (aside, name): (&str, &str),
+    content: &[u8],
+) -> io::Result<()> {
     file.write_all_at(content, 0)?;
+    file.cut(content.len() as u64)?;
     file.sync()?;
-    disk.rename(&aside, name)?;
+    disk.rename(aside, name)?;
     disk.sync_names()
+}
+
+/// Whether an error says that there is no room, be it for bytes or for files.
+pub(crate) fn is_full(error: &Error) -> bool {
+    matches!(error, Error::DiskFull { .. })
 }
 
 /// Reads a small file; more than `bytes_max` is an error, before anything is

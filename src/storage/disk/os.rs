@@ -222,6 +222,10 @@ impl File for OsFile {
         self.0.write_all_at(data, offset)
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

@@ -61,6 +61,8 @@ struct State {
     fault: Option<(u64, Fault)>,
     /// How many bytes all files can have together, and whether anybody is told.
     capacity: Option<(u64, bool)>,
+    /// How many files there can be.
+    files_max: Option<usize>,
     failed: bool,
     hold_syncs: bool,
     held: bool,
@@ -136,8 +138,13 @@ impl Trial {
     }
 
     pub(super) fn create(&self, name: &str) -> io::Result<u64> {
-        if self.state.lock().room() == Some(0) {
-            return Err(io::ErrorKind::StorageFull.into());
+        {
+            let state = self.state.lock();
+            let files = state.disk.live_names().len();
+            let has_inode = state.files_max.is_none_or(|max| files < max);
+            if !has_inode || state.room() == Some(0) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
         }
         self.call(Call::Create, |state| {
             state.next_file += 1;
@@ -210,6 +217,28 @@ impl Trial {
         }
         state.take_image();
         (written, result)
+    }
+
+    /// A cut is durable at once: nothing that is cut has a name that counts before the
+    /// next sync.
+    pub(super) fn cut(&self, file: u64, len: u64) -> io::Result<()> {
+        self.call(Call::Write, |state| {
+            let Some(content) = state.disk.files.get_mut(&file) else {
+                return;
+            };
+            content.len = content.len.min(len);
+            let bytes = len as usize;
+            if content.synced.len() > bytes {
+                Arc::make_mut(&mut content.synced).truncate(bytes);
+            }
+            content.writes.retain_mut(|write| {
+                let left = len.saturating_sub(write.offset);
+                if left < write.data.len() as u64 {
+                    write.data = write.data[..left as usize].into();
+                }
+                left > 0
+            });
+        })
     }
 
     pub(super) fn sync(&self, file: u64) -> io::Result<()> {
@@ -548,9 +577,26 @@ impl Memory {
         state.capacity = Some((used + bytes, true));
     }
 
+    /// Lets so many more files be created than there are.
+    pub(crate) fn leave_files(&self, files: usize) {
+        let mut state = self.trial.state.lock();
+        state.files_max = Some(state.disk.live_names().len() + files);
+    }
+
+    /// The bytes of all files.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let names = self.names.lock();
+        names
+            .values()
+            .map(|file| file.content.read().len() as u64)
+            .sum()
+    }
+
     /// The disk has no bound any more.
     pub(crate) fn unbound(&self) {
-        self.trial.state.lock().capacity = None;
+        let mut state = self.trial.state.lock();
+        state.capacity = None;
+        state.files_max = None;
     }
 
     /// Tells nobody any more how much room there is, as under a quota.

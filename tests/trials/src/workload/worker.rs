@@ -277,7 +277,7 @@ impl<'a> Worker<'a> {
         match (self.random.below(12), job.guard) {
             (0, guard) => {
                 // It stays running until the store is opened again.
-                guard.into_iter().for_each(Run::leave);
+                guard.into_iter().for_each(Run::detach);
                 return Ok(());
             }
             (1, Some(guard)) => {
@@ -298,7 +298,7 @@ impl<'a> Worker<'a> {
                 let complete = || match guard {
                     Some(guard) if !expected => guard.complete(made),
                     guard => {
-                        guard.into_iter().for_each(Run::leave);
+                        guard.into_iter().for_each(Run::detach);
                         job.graph.complete(&job.id, made)
                     }
                 };
@@ -359,7 +359,7 @@ impl<'a> Worker<'a> {
                         key: run.as_ref().map(key),
                     },
                 )?;
-                run.flatten().into_iter().for_each(Run::leave);
+                run.flatten().into_iter().for_each(Run::detach);
             }
         }
         self.scrap = Some(graph);
@@ -392,7 +392,7 @@ impl<'a> Worker<'a> {
     /// What is still running stays so, for the next open to find.
     fn let_go(&mut self) {
         for job in self.running.drain(..) {
-            job.guard.into_iter().for_each(Run::leave);
+            job.guard.into_iter().for_each(Run::detach);
         }
     }
 }

@@ -1,0 +1,260 @@
+//! Promise: freeing space needs no space.
+//!
+//! The disk has no byte and no file left. Everything is purged, or every graph dropped:
+//! the files shrink to almost nothing and new jobs are accepted, without help from
+//! outside, across reopening and a kill at any call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::crash_tests::client::{Random, SEGMENT_BYTES, Store, assert_no_thread_panicked};
+use crate::error::Error;
+use crate::list::List;
+use crate::options::Durability;
+use crate::request::{Body, Request};
+use crate::storage::disk::memory::Memory;
+use crate::storage::disk::memory::trial::Image;
+
+/// How long a test waits for space to come back.
+const WAIT: Duration = Duration::from_secs(20);
+/// Two reserves, a reserve in use, two segments, and a little for packs. What is kept of
+/// purged jobs until their tombstones are forgotten comes on top.
+const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
+/// A tombstone, with its share of packs that hold little else.
+const TOMBSTONE_BYTES: u64 = 64;
+
+fn request(random: &mut Random, bytes: u64) -> Request {
+    // Does not get smaller by compression.
+    let text: String = (0..bytes)
+        .map(|_| char::from(b'0' + random.below(74) as u8))
+        .filter(|c| c.is_ascii_alphanumeric())
+        .collect();
+    let body = Body::from_json(format!("{text:?}")).expect("JSON");
+    Request::new("import", "/ges", body).expect("a request")
+}
+
+/// Submits and cancels until nothing more is accepted; returns how many jobs there are.
+fn fill(store: &Store, random: &mut Random, graphs: &[&str]) -> u64 {
+    let mut jobs = 0;
+    loop {
+        let graph = store.graph(graphs[random.below(graphs.len() as u64) as usize]);
+        let bytes = match random.below(30) {
+            0 => 2 * SEGMENT_BYTES,
+            _ => random.below(900),
+        };
+        match graph.submit(request(random, bytes)) {
+            Ok(id) => {
+                jobs += 1;
+                match graph.cancel(&id) {
+                    Ok(_) | Err(Error::DiskFull { .. }) => {}
+                    Err(error) => panic!("a cancellation: {error}"),
+                }
+            }
+            Err(Error::DiskFull { .. }) if bytes < 1000 => return jobs,
+            Err(Error::DiskFull { .. }) => {}
+            Err(error) => panic!("a submission: {error}"),
+        }
+        assert!(jobs < 20_000, "the disk does not get full");
+    }
+}
+
+fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "{what} does not happen; files: {:?}, health: {:?}",
+            store.engine.disk.names(),
+            store.engine.health()
+        );
+        store.engine.apply_to_index();
+        store.engine.wake_packer();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Cancels and purges all jobs, again where the log has no room at first.
+fn purge_everything(store: &Store) {
+    for graph in store.graphs() {
+        until(store, "the purge of a graph", || {
+            let open: Vec<_> = graph
+                .list(List::new())
+                .expect("a page")
+                .jobs()
+                .map(|job| job.expect("a job"))
+                .filter(|job| job.outcome().is_none())
+                .map(|job| job.id().clone())
+                .collect();
+            for id in open {
+                match graph.cancel(&id) {
+                    Ok(_) | Err(Error::DiskFull { .. }) => {}
+                    Err(error) => panic!("a cancellation: {error}"),
+                }
+            }
+            match graph.purge(List::new()) {
+                Ok(_) | Err(Error::DiskFull { .. }) => {}
+                Err(error) => panic!("a purge: {error}"),
+            }
+            graph
+                .list(List::new())
+                .expect("a page")
+                .total()
+                .expect("a count")
+                == 0
+        });
+    }
+}
+
+fn drop_everything(store: &Store) {
+    for graph in store.graphs() {
+        let act = super::client::Act::DropGraph {
+            name: graph.name().to_owned(),
+        };
+        until(store, "the drop of a graph", || {
+            match store.carry_out(&act) {
+                Ok(_) => true,
+                Err(Error::DiskFull { .. }) => false,
+                Err(error) => panic!("a drop: {error}"),
+            }
+        });
+    }
+}
+
+/// What a store on a full disk comes back to once everything is purged or dropped.
+fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
+    match drops {
+        true => drop_everything(store),
+        false => purge_everything(store),
+    }
+    let bound = NEARLY_EMPTY_BYTES + jobs * TOMBSTONE_BYTES;
+    until(store, &format!("{what}: that space comes back"), || {
+        disk.used_bytes() <= bound
+    });
+    let mut random = Random(7);
+    until(store, &format!("{what}: that graphs are accepted"), || {
+        let act = super::client::Act::CreateGraph {
+            name: "again".to_owned(),
+            number: 99,
+        };
+        match store.carry_out(&act) {
+            Ok(_) => true,
+            Err(Error::DiskFull { .. }) => false,
+            Err(error) => panic!("{what}: {error}"),
+        }
+    });
+    for _ in 0..10 {
+        until(
+            store,
+            &format!("{what}: that jobs are accepted"),
+            || match store.graph("again").submit(request(&mut random, 200)) {
+                Ok(_) => true,
+                Err(Error::DiskFull { .. }) => false,
+                Err(error) => panic!("{what}: {error}"),
+            },
+        );
+    }
+    // Whatever it went through, it can be closed, read again and verified.
+    store
+        .engine
+        .close()
+        .unwrap_or_else(|e| panic!("{what}: close: {e}"));
+}
+
+/// A store that has filled its disk up to the last byte and, if so wanted, file.
+fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
+    let disk = Arc::new(Memory::default());
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    store.create_graph("one");
+    store.create_graph("two");
+    disk.leave_room(room);
+    let mut random = Random(seed);
+    let mut jobs = fill(&store, &mut random, &["one", "two"]);
+    store.fill_disk(&disk);
+    if no_files {
+        disk.leave_files(0);
+    }
+    jobs += fill(&store, &mut random, &["one", "two"]);
+    (disk, store, jobs)
+}
+
+#[test]
+fn a_full_disk_is_freed_by_purging_everything_or_dropping_all_graphs() {
+    for (n, room) in [20 << 10, 25 << 10, 60 << 10, 300 << 10]
+        .into_iter()
+        .enumerate()
+    {
+        for drops in [false, true] {
+            for no_files in [false, true] {
+                let seed = 100 + n as u64;
+                let (disk, store, jobs) = full(seed, room, no_files);
+                let what = format!("room {room}, drops {drops}, no files {no_files}");
+                free(&what, &store, &disk, jobs, drops);
+                drop(store);
+                let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+                let jobs = store
+                    .graph("again")
+                    .count(crate::State::Pending)
+                    .expect("a count");
+                assert_eq!(jobs, 10);
+            }
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn so_it_is_after_a_close_or_a_kill_on_the_full_disk() {
+    for (n, room) in [20 << 10, 30 << 10, 120 << 10].into_iter().enumerate() {
+        for close in [true, false] {
+            let drops = n == 1;
+            let (disk, store, jobs) = full(200 + n as u64, room, true);
+            let what = format!("room {room}, close {close}");
+            if close {
+                let closed = store.engine.close();
+                closed.unwrap_or_else(|e| panic!("{what}: close: {e}"));
+            }
+            let disk = Arc::new(disk.image().after_kill());
+            disk.leave_room(0);
+            disk.leave_files(0);
+            drop(store);
+            let store = Store::open(disk.clone(), Durability::Synced);
+            let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+            free(&what, &store, &disk, jobs, drops);
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn so_it_is_after_a_kill_or_a_power_cut_at_any_call_while_space_is_freed() {
+    let mut kills = 0;
+    for seed in [300, 301] {
+        let (disk, store, jobs) = full(seed, 40 << 10, true);
+        let (room, files) = (disk.used_bytes(), disk.names_now().len());
+        disk.record(1, Vec::new());
+        free("first", &store, &disk, jobs, seed == 301);
+        let images: Vec<Image> = disk.images();
+        let step = images.len() / 36 + 1;
+        let mut random = Random(seed);
+        for (n, image) in images.iter().enumerate().step_by(step) {
+            let disk = Arc::new(match n / step % 3 {
+                0 => image.after_kill(),
+                1 => image.after_power_cut(),
+                _ => image.after_torn_power_cut(|end| random.below(end)),
+            });
+            let (used, names) = (disk.used_bytes(), disk.names_now().len());
+            disk.leave_room(room.saturating_sub(used));
+            disk.leave_files(files.saturating_sub(names));
+            let what = format!("seed {seed}, killed at {n}");
+            let store = Store::open(disk.clone(), Durability::Synced);
+            let store = store.unwrap_or_else(|e| panic!("{what}: {e}"));
+            if store.graphs().iter().any(|graph| graph.name() == "again") {
+                continue;
+            }
+            free(&what, &store, &disk, jobs, seed == 301);
+            kills += 1;
+        }
+    }
+    assert!(kills > 5, "only {kills} kills");
+    assert_no_thread_panicked();
+}

@@ -1,0 +1,720 @@
+//! One life of a store: its operations, one after the other, on the store and the model.
+//!
+//! Owns: the store, its disk, its index, its clock, and what is in doubt after a failure.
+//! Must not know: how operations are drawn.
+//! Promise: the same setup and operations give the same life.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use jobstore::simulation::{self, Class, Disk, Fault, Index, Step};
+use jobstore::{
+    Completion, Error, Graph, Health, JobStore, OutcomeKind, Page, Position, Recovery, Requeued,
+    Retention, Run, State,
+};
+use jobstore_trials::random::Random;
+
+use crate::model::{Effect, Job, Model, Name, Now};
+use crate::observed::{NAMES, Observed, PROJECTS};
+use crate::operations::{Op, Pick, Policy};
+use crate::requests::{End, OutcomeFact};
+use crate::setup::{HostClock, Setup};
+
+/// A finding: what is wrong.
+pub type Finding = String;
+/// Whether the operation had something to do.
+pub type Ran = Result<bool, Finding>;
+
+/// What a reader of the change feed has.
+pub struct Follower {
+    pub serial: u64,
+    pub position: Position,
+    /// How many of the graph's events it has seen.
+    pub seen: usize,
+    /// It was given by a store that a crash may have taken back.
+    pub epoch: u64,
+}
+
+pub struct KeptPage {
+    pub page: Page,
+    pub json: String,
+}
+
+/// A run that a worker holds.
+pub struct KeptRun {
+    pub run: Run,
+    pub name: Name,
+    pub serial: u64,
+    pub sequence: u64,
+}
+
+pub struct Life {
+    pub setup: Setup,
+    pub skip: BTreeSet<String>,
+    pub random: Random,
+    pub clock: HostClock,
+    pub disk: Disk,
+    pub index: Index,
+    pub store: Option<JobStore>,
+    /// With every effect that was acknowledged.
+    pub model: Model,
+    /// In interval mode: without those that a power cut may take away.
+    base: Model,
+    pending: Vec<Effect>,
+    /// Effects of writes that were not acknowledged, and of which it is not known whether
+    /// they are durable; in the order of their attempts, behind all others.
+    doubt: Vec<Effect>,
+    /// The store takes no more writes.
+    pub failed: bool,
+    /// Limits or faults are in force, or were since the last open.
+    pub troubled: bool,
+    pub index_troubled: bool,
+    /// What happened could not be read: only the next open shows it.
+    pub is_unreadable: bool,
+    /// A row of it was changed, and no open has rebuilt it for sure.
+    pub index_is_corrupt: bool,
+    pub limited: bool,
+    /// The wall clock was wrong at some time of this life.
+    pub clock_was_wrong: bool,
+    pub policies: BTreeMap<u64, (Policy, u64)>,
+    /// Graphs that had a policy at some time, which may have forgotten tombstones.
+    pub forgot_by_policy: BTreeSet<u64>,
+    pub runs: Vec<KeptRun>,
+    pub followers: Vec<Follower>,
+    pub pages: Vec<KeptPage>,
+    pub old: Vec<Graph>,
+    /// Grows with each crash.
+    pub epoch: u64,
+    pub opens: u64,
+    faults_before: u64,
+    pub trace: bool,
+}
+
+/// Days in milliseconds.
+pub const DAY_MS: u64 = 86_400_000;
+
+impl Life {
+    pub fn new(setup: Setup, seed: u64, skip: BTreeSet<String>) -> Result<Life, Finding> {
+        simulation::seed_random(seed ^ 0x5eed);
+        let mut life = Life {
+            setup,
+            skip,
+            random: Random(seed ^ 0x11fe),
+            clock: HostClock::new(),
+            disk: Disk::new(),
+            index: Index::new(),
+            store: None,
+            model: Model::default(),
+            base: Model::default(),
+            pending: Vec::new(),
+            doubt: Vec::new(),
+            failed: false,
+            troubled: false,
+            index_troubled: false,
+            is_unreadable: false,
+            index_is_corrupt: false,
+            limited: false,
+            clock_was_wrong: false,
+            policies: BTreeMap::new(),
+            forgot_by_policy: BTreeSet::new(),
+            runs: Vec::new(),
+            followers: Vec::new(),
+            pages: Vec::new(),
+            old: Vec::new(),
+            epoch: 0,
+            opens: 0,
+            faults_before: 0,
+            trace: false,
+        };
+        life.open()?;
+        Ok(life)
+    }
+
+    pub fn store(&self) -> &JobStore {
+        self.store
+            .as_ref()
+            .expect("the store is open between operations")
+    }
+
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub fn checks(&self, what: &str) -> bool {
+        !self.skip.contains(what)
+    }
+
+    /// Carries out an operation; afterwards the store is open again.
+    pub fn execute(&mut self, op: &Op) -> Ran {
+        self.faults_before = self.disk.counters().faults;
+        let ran = self.carry_out(op)?;
+        if self.disk.is_dead() || std::mem::take(&mut self.is_unreadable) {
+            self.crash(false)?;
+        }
+        if self.store.is_none() {
+            self.open()?;
+        }
+        self.failed = matches!(self.store().health(), Health::ReadOnly { .. });
+        Ok(ran)
+    }
+
+    /// Whether a fault struck during this operation, or a limit is in force.
+    pub fn is_excused(&self) -> bool {
+        self.limited
+            || self.failed
+            || self.disk.is_dead()
+            || self.disk.counters().faults > self.faults_before
+    }
+
+    // Effects.
+
+    /// Notes what was acknowledged.
+    pub fn acknowledge(&mut self, effect: Effect) {
+        self.model.apply(&effect);
+        if self.setup.is_interval() {
+            let is_synced = matches!(effect, Effect::Drop(_) | Effect::Purge(..));
+            self.pending.push(effect);
+            if is_synced {
+                self.synced();
+            }
+        }
+    }
+
+    /// All that was acknowledged is durable.
+    pub fn synced(&mut self) {
+        for effect in self.pending.drain(..) {
+            self.base.apply(&effect);
+        }
+    }
+
+    /// Notes a write that failed with this error. What is not excused is a finding.
+    pub fn refused(&mut self, what: &str, error: &Error, effect: Effect) -> Ran {
+        if self.disk.is_dead() {
+            self.doubt.push(effect);
+            return Ok(true);
+        }
+        match error {
+            Error::CommitUnknown { .. } if self.is_excused() => {
+                self.doubt.push(effect);
+                self.failed = true;
+                Ok(true)
+            }
+            Error::ReadOnly { .. } if self.failed => Ok(true),
+            _ => self.excuse(what, error),
+        }
+    }
+
+    /// Accepts an error that faults or limits explain.
+    pub fn excuse(&self, what: &str, error: &Error) -> Ran {
+        let excused = match error {
+            Error::DiskFull { .. } | Error::Io { .. } | Error::CommitUnknown { .. } => {
+                self.is_excused()
+            }
+            Error::ReadOnly { .. } => self.failed || self.is_excused(),
+            Error::IndexUnavailable { .. } => {
+                self.index_troubled || self.index_is_corrupt || self.is_excused()
+            }
+            _ => false,
+        };
+        match excused {
+            true => Ok(true),
+            false => Err(format!("{what}: {error} ({})", error.name())),
+        }
+    }
+
+    // Opening and ending.
+
+    fn forget_handles(&mut self) {
+        self.pages.clear();
+        self.old.clear();
+        // A run that is dropped now records nothing: the store has ended.
+        self.runs.clear();
+        self.policies.clear();
+    }
+
+    pub fn open(&mut self) -> Result<(), Finding> {
+        let mut tries = 0;
+        loop {
+            let now = self.now();
+            let opening = Effect::Opened(self.setup.recovery, now);
+            self.faults_before = self.disk.counters().faults;
+            let opened = self.open_once();
+            self.opens += 1;
+            match opened {
+                Ok(store) => {
+                    self.store = Some(store);
+                    self.settle_doubt(opening)?;
+                    self.troubled = false;
+                    self.failed = false;
+                    return Ok(());
+                }
+                Err(error) => {
+                    let excused = match &error {
+                        _ if self.disk.is_dead() => true,
+                        Error::DiskFull { .. } => self.limited || self.is_excused(),
+                        _ => self.is_excused(),
+                    };
+                    if !excused {
+                        return Err(format!("it does not open: {error} ({})", error.name()));
+                    }
+                    if self.limited
+                        && !self.disk.is_dead()
+                        && self.disk.counters().faults == self.faults_before
+                        && self.checks("open-on-full-disk")
+                    {
+                        return Err(format!(
+                            "with {} files of {} bytes on a full disk it does not open: {error} ({})",
+                            self.disk.files(),
+                            self.disk.used_bytes(),
+                            error.name()
+                        ));
+                    }
+                    self.doubt.push(opening);
+                    self.disk.heal();
+                    self.disk.kill();
+                    self.index.crash(self.random.any());
+                    self.index.fail_after(None);
+                    if tries > 0 {
+                        self.lift_limits();
+                    }
+                    tries += 1;
+                    if tries > 3 {
+                        return Err(format!("it does not open after {tries} tries: {error}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_once(&self) -> jobstore::Result<JobStore> {
+        let options = self.setup.options(&self.clock);
+        simulation::open(options, &self.disk, &self.index, self.setup.segment_bytes)
+    }
+
+    pub fn lift_limits(&mut self) {
+        self.disk.limit_bytes(None);
+        self.disk.limit_files(None);
+        self.disk.limit_descriptors(None);
+        self.limited = false;
+    }
+
+    /// Opens the store; it must.
+    pub fn open_quietly(&mut self) -> Result<(), Finding> {
+        self.open()
+    }
+
+    pub fn is_in_doubt(&self) -> bool {
+        !self.doubt.is_empty()
+    }
+
+    /// Notes what may have happened, behind all else that did.
+    pub fn in_doubt(&mut self, effect: Effect) {
+        self.doubt.push(effect);
+    }
+
+    /// Finds out which of the effects in doubt the store has.
+    fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
+        let observed = match Observed::read_opened(self.store()) {
+            Ok(observed) => observed,
+            Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
+                // The damage shows when the row is read; the next open rebuilds the index.
+                self.index_is_corrupt = false;
+                self.doubt.push(opening);
+                self.store().close().ok();
+                self.store = None;
+                return self.open();
+            }
+            Err(what) if self.is_excused() => {
+                // Read again without faults.
+                self.disk.heal();
+                self.lift_limits();
+                Observed::read_opened(self.store()).map_err(|e| format!("{what}; then {e}"))?
+            }
+            Err(what) => return Err(format!("after an open, {what}")),
+        };
+        let optional: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
+        let mut from = match self.setup.is_interval() {
+            true => self.base.clone(),
+            false => std::mem::take(&mut self.model),
+        };
+        let mut first_difference = None;
+        for n in 0..=optional.len() {
+            let mut candidate = from.clone();
+            candidate.apply(&opening);
+            resolve(&mut candidate, &optional[..n], &observed);
+            match observed.compare(&candidate) {
+                Ok(()) => {
+                    observed.complete(&mut candidate);
+                    if self.setup.is_interval() {
+                        self.base.clone_from(&candidate);
+                    }
+                    self.model = candidate;
+                    return Ok(());
+                }
+                Err(what) => {
+                    first_difference.get_or_insert(what.clone());
+                    if n == optional.len() {
+                        return Err(format!(
+                            "after an open, the store holds no prefix of what was written \
+                             ({n} writes in doubt): {what}; without them: {}",
+                            first_difference.unwrap_or_default()
+                        ));
+                    }
+                }
+            }
+            from.apply(&optional[n]);
+            self.trace_doubt(&optional[n]);
+        }
+        Ok(())
+    }
+
+    fn trace_doubt(&self, effect: &Effect) {
+        if self.trace {
+            let text = format!("{effect:?}");
+            let text: String = text.chars().take(160).collect();
+            eprintln!("      in doubt: {text}");
+        }
+    }
+
+    /// Ends the process without a close.
+    pub fn crash(&mut self, power: bool) -> Result<(), Finding> {
+        if !power {
+            // What was written stays: a kill takes nothing back.
+            self.synced_by_kill();
+        }
+        let seed = self.random.any();
+        match power {
+            true => self.disk.cut_power(seed),
+            false => self.disk.kill(),
+        }
+        self.index.crash(seed.rotate_left(7));
+        self.index_troubled = false;
+        self.failed = false;
+        self.epoch += 1;
+        self.store = None;
+        self.forget_handles();
+        Ok(())
+    }
+
+    fn synced_by_kill(&mut self) {
+        self.synced();
+    }
+
+    pub fn close(&mut self) -> Result<(), Finding> {
+        let closed = self.store().close();
+        let died = self.disk.is_dead();
+        if let Err(error) = &closed {
+            if !died && !self.is_excused() && !self.failed {
+                return Err(format!("close: {error} ({})", error.name()));
+            }
+            self.epoch += 1;
+        }
+        let was_failed = self.failed;
+        match closed {
+            Ok(()) => self.synced(),
+            // It ends as by a kill.
+            Err(_) if !was_failed || !self.setup.is_interval() => self.synced(),
+            Err(_) => {}
+        }
+        self.store = None;
+        self.forget_handles();
+        self.disk.kill();
+        self.index.fail_after(None);
+        self.index_troubled = false;
+        self.failed = false;
+        Ok(())
+    }
+
+    // What operations are about.
+
+    pub fn pick_graph(&self, pick: Pick) -> Option<(Name, Graph)> {
+        let count = self.model.graphs.len();
+        let nth = usize::from(pick).checked_rem(count)?;
+        let name = *self.model.graphs.keys().nth(nth)?;
+        Some((name, self.handle(name)?))
+    }
+
+    pub fn handle(&self, name: Name) -> Option<Graph> {
+        let found = self.store().graph(PROJECTS[name.0], NAMES[name.1]);
+        found.ok()
+    }
+
+    /// A job, in this state if there is one.
+    pub fn pick_job(&self, pick: Pick, state: State) -> Option<(Name, Graph, u64, Job)> {
+        let (name, graph) = self.pick_graph(pick)?;
+        let jobs = &self.model.graphs[&name].jobs;
+        let of_state: Vec<u64> = jobs
+            .iter()
+            .filter(|(_, job)| job.state == state)
+            .map(|(&s, _)| s)
+            .collect();
+        let n = usize::from(pick) / 7;
+        let sequence = match (n % 9, of_state.len()) {
+            (0, _) | (_, 0) => *jobs.keys().nth(n.checked_rem(jobs.len())?)?,
+            (_, len) => of_state[n % len],
+        };
+        Some((name, graph, sequence, jobs[&sequence].clone()))
+    }
+
+    pub fn serial(&self, name: Name) -> u64 {
+        self.model.graphs[&name].serial
+    }
+
+    // Runs.
+
+    /// What a dropped or completed run leaves behind.
+    pub fn end_run(&mut self, kept: KeptRun, end: Option<End>) -> Ran {
+        let KeptRun {
+            run,
+            name,
+            serial,
+            sequence,
+        } = kept;
+        let now = self.now();
+        let job = self.model.graphs.get(&name).filter(|g| g.serial == serial);
+        let job = job.and_then(|graph| graph.jobs.get(&sequence)).cloned();
+        let Some(end) = end else {
+            let was_over = run.is_over();
+            drop(run);
+            return self.after_drop(name, sequence, job, was_over);
+        };
+        let outcome = OutcomeFact::of(&end.outcome());
+        let effect = Effect::Complete(name, sequence, outcome.clone(), now);
+        match (run.complete(end.outcome()), job) {
+            (Ok(Completion::Done), Some(job)) if job.state == State::Running => {
+                self.acknowledge(effect);
+                Ok(true)
+            }
+            (Ok(Completion::AlreadyComplete(_)), Some(job)) if job.state == State::Complete => {
+                Ok(true)
+            }
+            (Err(Error::GraphDropped { .. }), None) => Ok(true),
+            (Err(Error::UnknownJob { .. } | Error::JobPurged { .. }), None) => Ok(true),
+            (Err(Error::OutcomeTooLarge { .. }), Some(job)) if end.is_long() => {
+                // Refused: then the job is as it was, and can be completed otherwise.
+                match job.state {
+                    State::Running => self.expect_running(name, sequence),
+                    _ => Ok(true),
+                }
+            }
+            (Err(Error::OutcomeTooLarge { .. }), None) => Ok(true),
+            (Err(error), Some(job)) => {
+                if job.state == State::Pending && matches!(error, Error::IllegalTransition { .. }) {
+                    return Ok(true);
+                }
+                let ran = self.refused("complete a run", &error, effect)?;
+                if job.state == State::Running && !self.disk.is_dead() {
+                    // The guard was dropped, which may have recorded an end of its own.
+                    self.observe_job(name, sequence)?;
+                }
+                Ok(ran)
+            }
+            (Err(error), None) => self.excuse("complete a run", &error),
+            (Ok(done), job) => Err(format!("a run of {job:?} completed as {done:?}")),
+        }
+    }
+
+    fn expect_running(&mut self, name: Name, sequence: u64) -> Ran {
+        if !self.checks("outcomes") {
+            self.observe_job(name, sequence)?;
+            return Ok(true);
+        }
+        let Some(seen) = self.look(name, sequence)? else {
+            return Ok(true);
+        };
+        match seen.0 {
+            State::Running => Ok(true),
+            state => Err(format!(
+                "an outcome was refused as too large, and the job that was running is now \
+                 {state} with {:?}: it cannot be completed as it ended",
+                seen.1
+            )),
+        }
+    }
+
+    fn look(
+        &self,
+        name: Name,
+        sequence: u64,
+    ) -> Result<Option<(State, Option<OutcomeFact>)>, Finding> {
+        let job = &self.model.graphs[&name].jobs[&sequence];
+        let (Some(graph), Some(id)) = (self.handle(name), job.id.clone()) else {
+            return Ok(None);
+        };
+        match graph.job(&*id) {
+            Ok(Some(job)) => Ok(Some((job.state(), job.outcome().map(OutcomeFact::of)))),
+            Ok(None) => Err(format!("job {id} is gone")),
+            Err(error) => self.excuse("look at a job", &error).map(|_| None),
+        }
+    }
+
+    /// Takes over how a job is whose end depends on the release.
+    fn observe_job(&mut self, name: Name, sequence: u64) -> Result<(), Finding> {
+        let before = self.model.graphs[&name].jobs[&sequence].state;
+        let Some((state, outcome)) = self.look(name, sequence)? else {
+            return Ok(());
+        };
+        let now = self.now();
+        match (before, state, outcome) {
+            (State::Running, State::Complete, Some(outcome)) => {
+                self.acknowledge(Effect::Complete(name, sequence, outcome, now));
+            }
+            (State::Running, State::Pending, _) => {
+                self.acknowledge(Effect::Requeued(name, sequence));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a dropped run leaves: its job is settled as the next open would settle it.
+    fn after_drop(&mut self, name: Name, sequence: u64, job: Option<Job>, was_over: bool) -> Ran {
+        let running = job.filter(|job| job.state == State::Running && !was_over);
+        let Some(job) = running else {
+            return Ok(true);
+        };
+        let ended = |kind| {
+            let outcome = OutcomeFact::plain(kind, None);
+            Effect::Complete(name, sequence, outcome, self.now())
+        };
+        let expected = match (self.setup.recovery, job.cancelling) {
+            (Recovery::Leave, _) => None,
+            (_, true) => Some(ended(OutcomeKind::Cancelled)),
+            (Recovery::Requeue, false) => Some(Effect::Requeued(name, sequence)),
+            _ => Some(ended(OutcomeKind::Interrupted)),
+        };
+        if self.disk.is_dead() {
+            self.doubt.extend(expected);
+            return Ok(true);
+        }
+        if self.failed || self.is_excused() {
+            self.observe_job(name, sequence)?;
+            let state = self.model.graphs[&name].jobs[&sequence].state;
+            if state == State::Running {
+                self.doubt.extend(expected);
+            }
+            return Ok(true);
+        }
+        let Some((state, outcome)) = self.look(name, sequence)? else {
+            return Ok(true);
+        };
+        let is_expected = match &expected {
+            None => state == State::Running,
+            Some(Effect::Complete(_, _, wanted, _)) => {
+                outcome.as_ref().is_some_and(|outcome| outcome.is(wanted))
+            }
+            Some(_) => state == State::Pending,
+        };
+        if !is_expected && self.checks("drop-requeues") {
+            return Err(format!(
+                "under {:?} a dropped run left its job {state} with {outcome:?}, not {expected:?}",
+                self.setup.recovery
+            ));
+        }
+        self.observe_job(name, sequence)?;
+        Ok(true)
+    }
+
+    /// Gives a job back to the queue.
+    pub fn requeue(&mut self, kept: KeptRun) -> Ran {
+        let KeptRun {
+            run,
+            name,
+            serial,
+            sequence,
+        } = kept;
+        let graph = self.model.graphs.get(&name).filter(|g| g.serial == serial);
+        let job = graph.and_then(|graph| graph.jobs.get(&sequence)).cloned();
+        let was_over = run.is_over();
+        let cancelled = OutcomeFact::plain(OutcomeKind::Cancelled, None);
+        let effect = match job.as_ref().is_some_and(|job| job.cancelling) {
+            true => Effect::Complete(name, sequence, cancelled, self.now()),
+            false => Effect::Requeued(name, sequence),
+        };
+        let is_cancelled = matches!(effect, Effect::Complete(..));
+        match (run.requeue(), job) {
+            (Ok(Requeued::Pending), Some(job)) if job.state == State::Running && !is_cancelled => {
+                self.acknowledge(effect);
+            }
+            (Ok(Requeued::Cancelled), Some(job)) if job.state == State::Running && is_cancelled => {
+                self.acknowledge(effect);
+            }
+            (Ok(Requeued::AlreadyComplete), Some(job)) if job.state == State::Complete => {}
+            (Err(_), Some(_)) if was_over => {}
+            (Err(error), Some(_)) => return self.refused("requeue", &error, effect),
+            (Err(_), None) => {}
+            (Ok(done), job) => return Err(format!("a run of {job:?} requeued as {done:?}")),
+        }
+        Ok(true)
+    }
+
+    // Steps of the background.
+
+    pub fn step(&mut self, step: Step) {
+        let store = self.store.clone();
+        if let Some(store) = store {
+            simulation::step(&store, step);
+        }
+    }
+
+    pub fn fail_call(&mut self, kind: u8, after: u16, lasting: bool) {
+        let classes = match kind % 8 {
+            0 => vec![Class::Create],
+            1 => vec![Class::Open],
+            2 => vec![Class::Rename],
+            3 => vec![Class::Remove],
+            4 => vec![Class::SyncNames],
+            5 => vec![Class::Write],
+            6 => vec![Class::Sync],
+            _ => vec![Class::Write, Class::Sync, Class::Create, Class::SyncNames],
+        };
+        // EIO, ENOSPC, EMFILE
+        let errno = [5, 28, 24][usize::from(after % 3)];
+        self.disk.fail(Fault {
+            after: u64::from(after),
+            errno,
+            lasting,
+            classes,
+        });
+        self.troubled = true;
+    }
+
+    // Policies.
+
+    pub fn retention(policy: &Policy) -> Option<Retention> {
+        let days = |n: u64| std::time::Duration::from_millis(n * DAY_MS);
+        let policy = match policy {
+            Policy::None => return None,
+            Policy::Jobs(n) => Retention::new().keep_jobs(*n),
+            Policy::Bytes(n) => Retention::new().keep_bytes(*n),
+            Policy::Days(n) => Retention::new().keep_for(days(*n)),
+            Policy::FailedDays(n, m) => Retention::new()
+                .keep_for(days(*n))
+                .keep_outcome_for(jobstore::OutcomeKind::Failed, days(*m)),
+            Policy::Tombstones(n) => Retention::new().keep_tombstones(*n).keep_jobs(20),
+        };
+        Some(policy)
+    }
+}
+
+/// Applies effects of which what is observed decides a part.
+fn resolve(model: &mut Model, effects: &[Effect], observed: &Observed) {
+    for effect in effects {
+        if let Effect::MaybePurge(name, sequences, reason, now) = effect {
+            let there: BTreeSet<u64> = observed
+                .graphs
+                .get(name)
+                .into_iter()
+                .flatten()
+                .map(|seen| seen.sequence)
+                .collect();
+            let gone = sequences.iter().filter(|s| !there.contains(s)).copied();
+            let purge = Effect::Purge(*name, gone.collect(), *reason, *now);
+            model.apply(&purge);
+        }
+    }
+}
+
+pub fn rc(text: &str) -> Rc<str> {
+    text.into()
+}

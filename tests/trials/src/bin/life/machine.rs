@@ -1,0 +1,609 @@
+//! What happens to the process, its disk and its clock, and the background's steps.
+
+use std::collections::BTreeSet;
+
+use jobstore::simulation::{self, Step};
+use jobstore::{Error, Health, OutcomeKind, PurgeReason, Recovery, State};
+
+use crate::life::{DAY_MS, Finding, Life, Ran};
+use crate::model::{Effect, Job, Name};
+use crate::observed::{Observed, read_graph};
+use crate::operations::{Op, Pick, Policy};
+use crate::requests::Content;
+
+/// Clocks may differ by this much without being wrong, and purges may come this early.
+const SLACK_MS: u64 = 120_000;
+/// Files that opens may leave behind, however many there are.
+const FILES_PER_OPENS: u64 = 8;
+
+/// What a step of the background may and must purge.
+struct Due {
+    name: Name,
+    may: Vec<u64>,
+    must: Vec<u64>,
+    reason: Option<PurgeReason>,
+}
+
+impl Life {
+    pub fn carry_out(&mut self, op: &Op) -> Ran {
+        match op {
+            Op::Create(g) => self.create(*g),
+            Op::Drop(g) => self.drop_graph(*g),
+            Op::Submit(g, c) => self.submit(*g, *c, false),
+            Op::TrySubmit(g, c) => self.submit(*g, *c, true),
+            Op::SubmitAll(g, c) => self.submit_all(*g, c),
+            Op::SubmitMany(g, n, c) => {
+                let numbered = |n: u16| Content {
+                    number: n % 40,
+                    ..*c
+                };
+                let contents: Vec<Content> = (0..*n).map(numbered).collect();
+                self.submit_all(*g, &contents)
+            }
+            Op::SubmitAs(g, id, c) => self.submit_as(*g, *id, *c),
+            Op::SubmitOnce(g, key, c) => self.submit_once(*g, *key, *c),
+            Op::QueueBurst(g, c, drops) => self.queue_burst(*g, c, *drops),
+            Op::Start(j) => self.start(*j),
+            Op::Complete(j, end) => self.complete(*j, *end),
+            Op::CompleteMany(g, n, end) => self.complete_many(*g, *n, *end),
+            Op::Cancel(j) => self.cancel(*j),
+            Op::CancelMany(g, n) => self.cancel_many(*g, *n),
+            Op::RunNext(g, after) => self.run_next(*g, after),
+            Op::Run(j, after) => self.run(*j, after),
+            Op::Attach(j, after) => self.attach(*j, after),
+            Op::Kept(n, after) => self.kept_run(*n, after),
+            Op::Progress(n) => self.progress(*n),
+            Op::SetPolicy(g, policy) => self.set_policy(*g, policy),
+            Op::Purge(g, look) => self.purge(*g, look),
+            Op::Import(g, lines) => self.import(*g, lines),
+            Op::ExportImport(a, b) => self.export_import(*a, *b),
+            Op::ConfirmClock => self.confirm_clock(),
+            Op::List(look) => self.list(look),
+            Op::Walk(look) => self.walk(look),
+            Op::JobById(j) => self.job_by_id(*j),
+            Op::Find(g, c) => self.find(*g, *c),
+            Op::Counts(g) => self.counts(*g),
+            Op::Tombstone(g) => self.tombstone(*g),
+            Op::Changes(g) => self.changes(*g),
+            Op::JobChanges(j) => self.job_changes(*j),
+            Op::Wait(j) => self.wait(*j),
+            Op::Stats => self.stats(),
+            Op::Scrub => self.scrub(),
+            Op::DryRun(g, look) => self.dry_run(*g, look),
+            Op::OldHandles => self.old_handles(),
+            Op::CheckAll => self.check_all(),
+            Op::Pack => self.pack(),
+            Op::Index => {
+                self.step(Step::Index);
+                Ok(true)
+            }
+            Op::Sync => {
+                self.step(Step::Sync);
+                if !self.is_excused() {
+                    self.synced();
+                }
+                Ok(true)
+            }
+            Op::Expire => {
+                self.step(Step::Expire);
+                Ok(true)
+            }
+            Op::Settle => self.settle().map(|()| true),
+            Op::Reopen(how) => self.reopen(*how),
+            Op::OpenMany(n) => self.open_many(*n),
+            Op::DieAtOpen(n) => self.die_at_open(*n),
+            Op::ReadOnlyOpen => self.read_only_open(),
+            Op::Kill => self.crash(false).map(|()| true),
+            Op::PowerCut => self.crash(true).map(|()| true),
+            Op::DieAfter(calls) => {
+                self.disk.die_after(u64::from(*calls));
+                Ok(true)
+            }
+            Op::FailCall(kind, after, lasting) => {
+                self.fail_call(*kind, *after, *lasting);
+                Ok(true)
+            }
+            Op::FailIndex(after) => {
+                self.index.fail_after(Some(u64::from(*after)));
+                self.index_troubled = true;
+                Ok(true)
+            }
+            Op::DiskLimit(n) => {
+                let room = u64::from(*n) * self.setup.segment_bytes;
+                self.disk.limit_bytes(Some(self.disk.used_bytes() + room));
+                self.limited = true;
+                Ok(true)
+            }
+            Op::FileLimit(n) => {
+                self.disk
+                    .limit_files(Some(self.disk.files() + u64::from(*n)));
+                self.limited = true;
+                Ok(true)
+            }
+            Op::DescriptorLimit(n) => {
+                // As many as every store can do with: nothing may fail.
+                if self.checks("descriptors") {
+                    let max = crate::invariants::DESCRIPTORS_MAX + u64::from(*n);
+                    self.disk.limit_descriptors(Some(max));
+                }
+                Ok(true)
+            }
+            Op::FillAndFree(g, room) => self.fill_and_free(*g, *room),
+            Op::Heal => {
+                self.disk.heal();
+                self.lift_limits();
+                self.index.fail_after(None);
+                Ok(true)
+            }
+            Op::LoseIndex => {
+                // The directory is deleted while nobody has the store open.
+                self.close()?;
+                self.index.lose();
+                self.index_is_corrupt = false;
+                Ok(true)
+            }
+            Op::CorruptIndex => {
+                self.close()?;
+                let seed = self.random.any();
+                self.index_is_corrupt = self.index.corrupt(seed);
+                Ok(self.index_is_corrupt)
+            }
+            Op::Advance(ms) => {
+                self.clock.advance(*ms);
+                Ok(true)
+            }
+            Op::WallJump(ms) => {
+                self.clock.jump(*ms);
+                self.clock_was_wrong = true;
+                Ok(true)
+            }
+            Op::WallTo(which) => {
+                // 1970, 2100, the year 9999, and back to what is right.
+                let right = self.clock.right_ms();
+                let to = [1_000, 4_102_444_800_000, 253_402_300_000_000, right];
+                self.clock.set(to[usize::from(which % 4)]);
+                self.clock_was_wrong |= which % 4 != 3;
+                Ok(true)
+            }
+            Op::Backup => self.backup(),
+            Op::Image => self.image(false),
+            Op::ImageKept => self.image(true),
+            Op::Restore => self.restore(),
+            Op::RepairUnchanged => self.repair_unchanged(),
+            Op::CorruptImage(seed) => self.corrupt_image(*seed),
+            Op::Bounds => self.bounds(),
+        }
+    }
+
+    fn progress(&mut self, pick: Pick) -> Ran {
+        let Some(n) = usize::from(pick).checked_rem(self.runs.len()) else {
+            return Ok(false);
+        };
+        let kept = &self.runs[n];
+        kept.run.progress(70, "further");
+        let graph = self.model.graphs.get(&kept.name);
+        let graph = graph.filter(|graph| graph.serial == kept.serial);
+        let job = graph.and_then(|graph| graph.jobs.get(&kept.sequence));
+        if let Some(job) = job.filter(|job| job.state == State::Running) {
+            if kept.run.cancel_requested() != job.cancelling {
+                return Err(format!("a run says cancel {}", kept.run.cancel_requested()));
+            }
+        }
+        Ok(true)
+    }
+
+    fn confirm_clock(&mut self) -> Ran {
+        self.clock.set(self.clock.right_ms());
+        match self.store().confirm_clock() {
+            Ok(()) => Ok(true),
+            Err(error) => self.excuse("confirm_clock", &error),
+        }
+    }
+
+    // The background.
+
+    /// How long a policy keeps a job.
+    fn age_ms(policy: &Policy, job: &Job) -> Option<u64> {
+        let failed = job
+            .outcome
+            .as_ref()
+            .is_some_and(|o| o.kind == OutcomeKind::Failed);
+        match policy {
+            Policy::Days(days) => Some(days * DAY_MS),
+            Policy::FailedDays(_, days) if failed => Some(days * DAY_MS),
+            Policy::FailedDays(days, _) => Some(days * DAY_MS),
+            _ => None,
+        }
+    }
+
+    fn due(&self) -> Vec<Due> {
+        let now = self.now();
+        let right = self.clock.right_ms();
+        let waits = match self.store().health() {
+            Health::Ok => false,
+            Health::Degraded { why, .. } => why.contains("clock"),
+            _ => true,
+        };
+        let mut all = Vec::new();
+        for (&name, graph) in &self.model.graphs {
+            let Some((policy, _)) = self.policies.get(&graph.serial) else {
+                continue;
+            };
+            let complete: Vec<(u64, &Job)> = graph
+                .jobs
+                .iter()
+                .filter(|(_, job)| job.state == State::Complete)
+                .map(|(&s, job)| (s, job))
+                .collect();
+            let (mut may, mut must) = (Vec::new(), Vec::new());
+            let reason = match policy {
+                Policy::None => continue,
+                Policy::Jobs(_) | Policy::Tombstones(_) => {
+                    let kept = match policy {
+                        Policy::Jobs(n) => *n as usize,
+                        _ => 20,
+                    };
+                    let over = complete.len().saturating_sub(kept);
+                    may.extend(complete.iter().take(over).map(|(s, _)| *s));
+                    must.clone_from(&may);
+                    PurgeReason::Count
+                }
+                Policy::Bytes(_) => {
+                    may.extend(complete.iter().map(|(s, _)| *s));
+                    PurgeReason::Bytes
+                }
+                Policy::Days(_) | Policy::FailedDays(..) => {
+                    for (sequence, job) in complete {
+                        let age = Life::age_ms(policy, job).unwrap_or(u64::MAX);
+                        let passed = now.true_ms - job.ended_true;
+                        // An import says itself when the job ended.
+                        let told = job.imported.then(|| {
+                            let at = job.finished_ms.unwrap_or(right);
+                            right.saturating_sub(at)
+                        });
+                        if passed + SLACK_MS >= age || told.is_some_and(|t| t + SLACK_MS >= age) {
+                            may.push(sequence);
+                        }
+                        if !self.clock_was_wrong && !waits && !job.imported && passed > age + DAY_MS
+                        {
+                            must.push(sequence);
+                        }
+                    }
+                    PurgeReason::Age
+                }
+            };
+            all.push(Due {
+                name,
+                may,
+                must,
+                reason: Some(reason),
+            });
+        }
+        all
+    }
+
+    pub fn pack(&mut self) -> Ran {
+        let due = self.due();
+        self.step(Step::Pack);
+        let now = self.now();
+        let is_excused = self.is_excused() || self.index_troubled;
+        for due in due {
+            if self.disk.is_dead() {
+                self.in_doubt(Effect::MaybePurge(due.name, due.may, due.reason, now));
+                continue;
+            }
+            let must = match is_excused {
+                true => Vec::new(),
+                false => due.must,
+            };
+            self.observe_purge(due.name, &due.may, &must, due.reason)?;
+        }
+        Ok(true)
+    }
+
+    /// Finds out what was purged, and whether it may.
+    pub fn observe_purge(
+        &mut self,
+        name: Name,
+        may: &[u64],
+        must: &[u64],
+        reason: Option<PurgeReason>,
+    ) -> Result<(), Finding> {
+        let Some(graph) = self.handle(name) else {
+            return Err(format!("graph {name:?} is gone"));
+        };
+        let seen = match read_graph(&graph) {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.excuse("list", &error)?;
+                self.disk.heal();
+                self.lift_limits();
+                match read_graph(&graph) {
+                    Ok(seen) => seen,
+                    Err(error) => {
+                        self.excuse("list", &error)?;
+                        let now = self.now();
+                        self.in_doubt(Effect::MaybePurge(name, may.to_vec(), reason, now));
+                        self.is_unreadable = true;
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        let there: BTreeSet<u64> = seen.iter().map(|seen| seen.sequence).collect();
+        let jobs = &self.model.graphs[&name].jobs;
+        let gone: Vec<u64> = jobs
+            .keys()
+            .filter(|s| !there.contains(s))
+            .copied()
+            .collect();
+        if let Some(early) = gone.iter().find(|s| !may.contains(s)) {
+            let job = &jobs[early];
+            let age = (self.now().true_ms - job.ended_true) / 1000;
+            let others = gone.iter().filter(|s| !may.contains(s)).count();
+            return Err(format!(
+                "job {early} of {name:?} was purged ({reason:?}), which was not due: it is {} \
+                 and ended {age} s ago, finished_at {:?}; {others} such jobs, policy {:?}",
+                job.state,
+                job.finished_ms,
+                self.policies.get(&self.serial(name))
+            ));
+        }
+        if let Some(late) = must.iter().find(|s| there.contains(s)) {
+            let many = must.iter().filter(|s| there.contains(s)).count();
+            return Err(format!(
+                "job {late} of {name:?} is due ({reason:?}) and was not purged, with {many} in all; \
+                 policy {:?}, health {:?}",
+                self.policies.get(&self.serial(name)),
+                self.store().health()
+            ));
+        }
+        if !gone.is_empty() {
+            let now = self.now();
+            self.acknowledge(Effect::Purge(name, gone, reason, now));
+        }
+        Ok(())
+    }
+
+    /// Lets the background do all it can, as in a minute of idleness.
+    pub fn settle(&mut self) -> Result<(), Finding> {
+        let mut before = (0, 0);
+        for _ in 0..12 {
+            self.step(Step::Index);
+            self.pack()?;
+            self.step(Step::Expire);
+            if self.disk.is_dead() {
+                return Ok(());
+            }
+            let now = (self.disk.used_bytes(), self.disk.files());
+            if now == before {
+                break;
+            }
+            before = now;
+            self.clock.advance(5_000);
+        }
+        if !self.is_excused() {
+            self.step(Step::Sync);
+            if !self.is_excused() {
+                self.synced();
+            }
+        }
+        Ok(())
+    }
+
+    // The process.
+
+    fn reopen(&mut self, how: u8) -> Ran {
+        if how & 1 != 0 {
+            // As a host does at SIGTERM: its workers go before the store.
+            for kept in std::mem::take(&mut self.runs) {
+                self.end_run(kept, None)?;
+                if self.disk.is_dead() {
+                    return Ok(true);
+                }
+            }
+        }
+        self.close()?;
+        if how & 2 != 0 {
+            let days = self.random.below(40);
+            self.clock
+                .advance(days * DAY_MS / (1 + self.random.below(30)));
+        }
+        if how & 4 != 0 {
+            self.setup.recovery = match self.setup.recovery {
+                Recovery::Interrupt => Recovery::Requeue,
+                Recovery::Requeue => Recovery::Leave,
+                _ => Recovery::Interrupt,
+            };
+            self.verify_at_rest()?;
+        }
+        Ok(true)
+    }
+
+    fn verify_at_rest(&mut self) -> Result<(), Finding> {
+        let report = match simulation::verify(&self.disk) {
+            Ok(report) => report,
+            Err(error) => return self.excuse("verify", &error).map(|_| ()),
+        };
+        match report.is_sound() {
+            true => Ok(()),
+            false => Err(format!("verify says of a closed store: {report}")),
+        }
+    }
+
+    fn open_many(&mut self, count: u16) -> Ran {
+        self.opened_often(count, |life| life.close())
+    }
+
+    fn die_at_open(&mut self, count: u16) -> Ran {
+        self.opened_often(count, |life| life.crash(false))
+    }
+
+    /// Opens and ends the store many times: what that leaves behind does not grow.
+    fn opened_often(&mut self, count: u16, end: impl Fn(&mut Life) -> Result<(), Finding>) -> Ran {
+        end(self)?;
+        self.open()?;
+        let before = (self.disk.files(), self.disk.used_bytes());
+        for _ in 0..count {
+            end(self)?;
+            self.open()?;
+        }
+        let after = (self.disk.files(), self.disk.used_bytes());
+        let bytes_max = before.1 + 8 * self.setup.segment_bytes + u64::from(count) * 256;
+        let grew = after.0 > before.0 + FILES_PER_OPENS || after.1 > bytes_max;
+        if grew && !self.limited && self.checks("open-growth") {
+            return Err(format!(
+                "{count} opens of an unchanged store made {} files of {} bytes to {} of {}",
+                before.0, before.1, after.0, after.1
+            ));
+        }
+        Ok(true)
+    }
+
+    /// A process that only reads the closed store: it writes nothing and answers as the
+    /// model does, and an engine can be opened beside it.
+    fn read_only_open(&mut self) -> Ran {
+        let was_troubled = self.is_excused() || self.index_troubled;
+        self.close()?;
+        let before = (self.disk.names(), self.disk.counters().bytes_written);
+        let options = self.setup.options(&self.clock);
+        let reader = simulation::open_read_only(options, &self.disk);
+        let reader = reader.map_err(|e| format!("a read-only open: {e}"))?;
+        // What a failed close left in doubt shows when the store is opened.
+        if !was_troubled && !self.is_in_doubt() {
+            Observed::read(&reader)
+                .and_then(|seen| seen.compare(&self.model))
+                .map_err(|e| format!("a store that is open read-only differs: {e}"))?;
+        }
+        for graph in reader.graphs().map_err(|e| e.to_string())? {
+            match graph.submit(Content::draw(&mut self.random).request()) {
+                Err(Error::OpenedReadOnly) => {}
+                other => return Err(format!("a submit to a read-only store: {other:?}")),
+            }
+        }
+        if before != (self.disk.names(), self.disk.counters().bytes_written) {
+            return Err("a read-only open changed the directory".to_owned());
+        }
+        self.open()?;
+        drop(reader);
+        Ok(true)
+    }
+
+    /// Fills the disk, purges, and expects room again.
+    fn fill_and_free(&mut self, pick: Pick, room: u8) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        if self.failed || self.index_troubled {
+            return Ok(false);
+        }
+        self.disk.heal();
+        self.lift_limits();
+        self.settle()?;
+        if self.is_excused() {
+            return Ok(true);
+        }
+        let room = (4 + u64::from(room)) * self.setup.segment_bytes;
+        let limit = self.disk.used_bytes() + room;
+        self.disk.limit_bytes(Some(limit));
+        self.limited = true;
+        let full = Content {
+            kind: 0,
+            number: 1,
+            filler: (self.setup.segment_bytes / 16).min(4_000) as u32,
+        };
+        let is_full = |life: &Life| {
+            let probe = graph.submit(full.request());
+            (
+                matches!(probe, Err(Error::DiskFull { .. })),
+                probe,
+                life.now(),
+            )
+        };
+        let mut count = 0;
+        loop {
+            let (full_now, probe, now) = is_full(self);
+            match probe {
+                Ok(id) => {
+                    let job = Job::new(Some(id.as_str().into()), full, now);
+                    self.acknowledge(Effect::Submit(name, vec![job]));
+                }
+                Err(_) if full_now => break,
+                Err(error) => return self.excuse("submit on a full disk", &error),
+            }
+            count += 1;
+            if count > 3_000 {
+                return Ok(false);
+            }
+            if count % 20 == 0 {
+                self.pack()?;
+            }
+        }
+        self.settle()?;
+        // All is ended and purged.
+        let open: Vec<(u64, Job)> = self.model.graphs[&name]
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.state == State::Pending)
+            .map(|(&s, job)| (s, job.clone()))
+            .collect();
+        let mut cancelled = 0;
+        for (sequence, job) in open {
+            let Some(id) = job.id else { continue };
+            match graph.cancel(&*id) {
+                Ok(_) => {
+                    cancelled += 1;
+                    let outcome = crate::requests::OutcomeFact::plain(OutcomeKind::Cancelled, None);
+                    let effect = Effect::Complete(name, sequence, outcome, self.now());
+                    self.acknowledge(effect);
+                }
+                Err(Error::DiskFull { .. }) => break,
+                Err(error) => return self.excuse("cancel on a full disk", &error),
+            }
+            if cancelled % 200 == 0 {
+                self.settle()?;
+            }
+        }
+        let look = crate::operations::Look {
+            graph: pick,
+            offset: 0,
+            limit: 1,
+            states: 0,
+            newest: false,
+            filter: 11,
+            number: 1,
+        };
+        for _ in 0..3 {
+            self.purge(pick, &look)?;
+            self.settle()?;
+            if self.disk.is_dead() || self.failed {
+                return Ok(true);
+            }
+        }
+        if !self.checks("full-disk") {
+            return Ok(true);
+        }
+        let live: u64 = self.model.graphs.values().map(|g| g.live_bytes()).sum();
+        let used = self.disk.used_bytes();
+        let left = self.model.graphs[&name].jobs.len();
+        match graph.submit(full.request()) {
+            Ok(id) => {
+                let job = Job::new(Some(id.as_str().into()), full, self.now());
+                self.acknowledge(Effect::Submit(name, vec![job]));
+            }
+            Err(error) if left == 0 => {
+                return Err(format!(
+                    "a disk of {limit} bytes was filled by {count} jobs; all were purged and the \
+                     background is idle, {used} bytes are in use for {live} live ones, and a \
+                     submit is refused: {error}"
+                ));
+            }
+            Err(_) => {}
+        }
+        // It opens on what is left of the disk, too.
+        self.close()?;
+        self.open()?;
+        self.lift_limits();
+        Ok(true)
+    }
+}

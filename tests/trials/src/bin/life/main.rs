@@ -1,0 +1,412 @@
+//! Lives of stores: everything that can be done to a store and everything that can happen
+//! to it, in an order that a seed draws, beside a plain model of what it should hold.
+//!
+//! A finding names its seed and step; the same seed fails at the same step again, and
+//! `--shrink` looks for the fewest operations that still do.
+//!
+//! - `operations`: what can happen, and how it is drawn.
+//! - `model`, `requests`: what the store should hold.
+//! - `life`: one store, its disk, its clock, and what a failure leaves in doubt.
+//! - `writes`, `reads`, `machine`: what operations do and should answer.
+//! - `invariants`: what holds at any point, of copies, repairs and sizes.
+//! - `real`: the same on real directories, through the public API alone.
+
+#![forbid(unsafe_code)]
+
+mod invariants;
+mod life;
+mod machine;
+mod model;
+mod observed;
+mod operations;
+mod reads;
+mod real;
+mod report;
+mod requests;
+mod setup;
+mod shrink;
+mod writes;
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jobstore_trials::random::Random;
+
+use crate::life::Life;
+use crate::operations::Op;
+use crate::report::Report;
+use crate::setup::Setup;
+
+const USAGE: &str = "life [--seed N] [--seeds A..B] [--random] [--steps N] [--seconds N] [--threads N] \
+                     [--skip CHECK]... [--without OPERATION]... [--only N,N,..] [--shrink] [--trace] [--keep-going] [--real [--scenario NAME]]";
+/// A step that takes longer than this hangs.
+const STEP_SECONDS: u64 = 120;
+
+/// A step that takes longer than this is mentioned.
+const SLOW_SECONDS: u64 = 5;
+
+struct Asked {
+    /// Of the operations drawn, only these.
+    only: Option<Vec<usize>>,
+    /// Operations that are left out.
+    without: BTreeSet<String>,
+    /// On real directories.
+    real: bool,
+    scenario: Option<String>,
+    seeds: std::ops::Range<u64>,
+    steps: usize,
+    deadline: Option<Instant>,
+    threads: u64,
+    skip: BTreeSet<String>,
+    shrink: bool,
+    trace: bool,
+    keep_going: bool,
+}
+
+/// How a life failed.
+#[derive(Clone, Debug)]
+struct Failure {
+    step: usize,
+    what: String,
+}
+
+fn draw(seed: u64, steps: usize) -> (Setup, Vec<Op>) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x11);
+    let setup = Setup::draw(&mut random);
+    let ops = (0..steps).map(|_| Op::draw(&mut random, &setup.weights));
+    let ops = ops.collect();
+    (setup, ops)
+}
+
+/// Lives a life; says where it failed.
+fn live(
+    asked: &Asked,
+    (seed, setup): (u64, &Setup),
+    ops: &[Op],
+    beat: &Beat,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    beat.begin(seed, 0);
+    let quiet = |what: String, step| Failure { step, what };
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        Life::new(setup.clone(), seed, asked.skip.clone())
+    }));
+    let mut life = match begun {
+        Ok(Ok(life)) => life,
+        Ok(Err(what)) => return Err(quiet(what, 0)),
+        Err(panic) => return Err(quiet(panicked(&*panic), 0)),
+    };
+    life.trace = asked.trace;
+    report.lives += 1;
+    for (step, op) in ops.iter().enumerate() {
+        beat.begin(seed, step as u64);
+        if asked.trace {
+            eprintln!("  {step}: {op:?}");
+        }
+        let begun_at = Instant::now();
+        let ran = catch_unwind(AssertUnwindSafe(|| life.execute(op)));
+        let seconds = begun_at.elapsed().as_secs();
+        if seconds >= SLOW_SECONDS {
+            eprintln!(
+                "slow: seed {seed} step {step} took {seconds} s: {}",
+                op.name()
+            );
+        }
+        match ran {
+            Ok(Ok(ran)) => report.note(op, ran),
+            Ok(Err(what)) => {
+                abandon(life);
+                return Err(quiet(what, step));
+            }
+            Err(panic) => {
+                abandon(life);
+                return Err(quiet(panicked(&*panic), step));
+            }
+        }
+    }
+    report.opens += life.opens;
+    report.simulated_ms += life.now().true_ms;
+    beat.rest();
+    abandon(life);
+    Ok(())
+}
+
+/// Ends a life whose store may be in any state.
+fn abandon(life: Life) {
+    life.disk.kill();
+    drop(catch_unwind(AssertUnwindSafe(|| drop(life))));
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("of another type"))
+}
+
+/// What a thread is at, for the watchdog.
+#[derive(Default)]
+struct Beat {
+    seed: AtomicU64,
+    step: AtomicU64,
+    since: Mutex<Option<Instant>>,
+}
+
+impl Beat {
+    fn begin(&self, seed: u64, step: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+        self.step.store(step, Ordering::Relaxed);
+        *self.since.lock().expect("no panic") = Some(Instant::now());
+    }
+
+    fn rest(&self) {
+        *self.since.lock().expect("no panic") = None;
+    }
+
+    fn watch(beats: &[Arc<Beat>]) {
+        for beat in beats {
+            let since = *beat.since.lock().expect("no panic");
+            if since.is_some_and(|since| since.elapsed() > Duration::from_secs(STEP_SECONDS)) {
+                println!(
+                    "FINDING seed {} step {}: it hangs for {STEP_SECONDS} s",
+                    beat.seed.load(Ordering::Relaxed),
+                    beat.step.load(Ordering::Relaxed)
+                );
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// What is the same in two findings of one cause.
+fn essence(what: &str) -> String {
+    let letters = |c: &char| c.is_ascii_alphabetic() || *c == ' ';
+    what.chars().filter(letters).take(60).collect()
+}
+
+fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
+    let mut report = Report::default();
+    let (setup, mut ops) = draw(seed, asked.steps);
+    if let Some(only) = &asked.only {
+        ops = only.iter().filter_map(|&n| ops.get(n).cloned()).collect();
+    }
+    ops.retain(|op| !asked.without.contains(op.name()));
+    let failure = match live(asked, (seed, &setup), &ops, beat, &mut report) {
+        Ok(()) => return (report, None),
+        Err(failure) => failure,
+    };
+    let mut text = format!(
+        "FINDING seed {seed} step {}: {}\n  again: life --seed {seed} --steps {}{}",
+        failure.step,
+        failure.what,
+        asked.steps,
+        asked
+            .skip
+            .iter()
+            .map(|s| format!(" --skip {s}"))
+            .chain(asked.without.iter().map(|s| format!(" --without {s}")))
+            .collect::<String>()
+    );
+    if asked.shrink {
+        let ops = ops[..(failure.step + 1).min(ops.len())].to_vec();
+        let numbered: Vec<(usize, Op)> = ops.into_iter().enumerate().collect();
+        let wanted = essence(&failure.what);
+        let mut last = failure.what.clone();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let fewest = shrink::shrink(numbered, |fewer| {
+            let fewer: Vec<Op> = fewer.iter().map(|(_, op)| op.clone()).collect();
+            if Instant::now() > deadline {
+                return false;
+            }
+            let mut ignored = Report::default();
+            match live(asked, (seed, &setup), &fewer, beat, &mut ignored) {
+                Err(failure) if essence(&failure.what) == wanted => {
+                    last = failure.what;
+                    true
+                }
+                _ => false,
+            }
+        });
+        text.push_str(&format!("\n  {setup:?}\n  {} operations:", fewest.len()));
+        for (_, op) in &fewest {
+            text.push_str(&format!("\n    {op:?}"));
+        }
+        if asked.only.is_none() {
+            let numbers: Vec<String> = fewest.iter().map(|(n, _)| n.to_string()).collect();
+            text.push_str(&format!("\n  these alone: --only {}", numbers.join(",")));
+        }
+        text.push_str(&format!("\n  -> {last}"));
+    }
+    beat.rest();
+    (report, Some(text))
+}
+
+fn main() {
+    if real::be_child() {
+        return;
+    }
+    let asked = Arc::new(parse());
+    if asked.real {
+        return live_for_real(&asked);
+    }
+    let next = Arc::new(AtomicU64::new(asked.seeds.start));
+    let beats: Vec<Arc<Beat>> = (0..asked.threads).map(|_| Arc::default()).collect();
+    let total = Arc::new(Mutex::new((Report::default(), 0u64)));
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("{info}");
+    }));
+    let begun = Instant::now();
+    let threads: Vec<_> = beats
+        .iter()
+        .map(|beat| {
+            let (asked, next, beat, total) =
+                (asked.clone(), next.clone(), beat.clone(), total.clone());
+            std::thread::spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    let is_late = asked.deadline.is_some_and(|at| Instant::now() >= at);
+                    let failed = total.lock().expect("no panic").1 > 0;
+                    if seed >= asked.seeds.end || is_late || (failed && !asked.keep_going) {
+                        return;
+                    }
+                    let (report, finding) = run(&asked, seed, &beat);
+                    let mut total = total.lock().expect("no panic");
+                    total.0.add(report);
+                    if let Some(finding) = finding {
+                        total.1 += 1;
+                        println!("{finding}");
+                    }
+                }
+            })
+        })
+        .collect();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        Beat::watch(&beats);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let total = total.lock().expect("no panic");
+    println!(
+        "seeds {}..{} of {} steps, {} s",
+        asked.seeds.start,
+        next.load(Ordering::SeqCst).min(asked.seeds.end),
+        asked.steps,
+        begun.elapsed().as_secs()
+    );
+    total.0.print();
+    if total.1 > 0 {
+        println!("{} findings", total.1);
+        std::process::exit(1);
+    }
+}
+
+/// Lives on real directories, one after the other.
+fn live_for_real(asked: &Asked) {
+    let (mut lives, mut findings) = (0u64, 0u64);
+    let mut ran = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in asked.seeds.clone() {
+        let is_late = asked.deadline.is_some_and(|at| Instant::now() >= at);
+        if lives > 0 && (is_late || (findings > 0 && !asked.keep_going)) {
+            break;
+        }
+        lives += 1;
+        let scenarios: Vec<Option<&str>> = match (&asked.scenario, asked.keep_going) {
+            (Some(name), _) => vec![Some(name)],
+            (None, true) => real::names().map(Some).collect(),
+            (None, false) => vec![None],
+        };
+        for scenario in scenarios {
+            let (names, checked) = real::live(seed, scenario);
+            for name in names {
+                *ran.entry(name).or_default() += 1;
+            }
+            if let Err(what) = checked {
+                findings += 1;
+                println!("FINDING seed {seed}, on a real directory: {what}");
+                println!("  again: life --real --seed {seed}");
+            }
+        }
+    }
+    let counts = real::names().map(|name| format!("{name} {}", ran.get(name).unwrap_or(&0)));
+    println!(
+        "{lives} lives on real directories: {}",
+        counts.collect::<Vec<_>>().join(", ")
+    );
+    if findings > 0 {
+        println!("{findings} findings");
+        std::process::exit(1);
+    }
+}
+
+fn parse() -> Asked {
+    let mut asked = Asked {
+        only: None,
+        without: BTreeSet::new(),
+        real: false,
+        scenario: None,
+        seeds: 1..u64::MAX,
+        steps: 400,
+        deadline: None,
+        threads: 1,
+        skip: BTreeSet::new(),
+        shrink: false,
+        trace: false,
+        keep_going: false,
+    };
+    let mut bounded = false;
+    let mut words = std::env::args().skip(1);
+    let refuse = || -> ! {
+        eprintln!("usage: {USAGE}");
+        std::process::exit(2);
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| refuse());
+        let number = |text: String| text.parse::<u64>().unwrap_or_else(|_| refuse());
+        match word.as_str() {
+            "--seed" => {
+                let seed = number(value());
+                asked.seeds = seed..seed + 1;
+                bounded = true;
+            }
+            "--seeds" => {
+                let text = value();
+                let (from, to) = text.split_once("..").unwrap_or_else(|| refuse());
+                asked.seeds = number(from.to_owned())..number(to.to_owned());
+                bounded = true;
+            }
+            "--random" => {
+                let now = std::time::SystemTime::now();
+                let since = now.duration_since(std::time::UNIX_EPOCH);
+                let seed = since.map_or(1, |since| since.as_nanos() as u64 >> 10);
+                println!("seeds from {seed}");
+                asked.seeds = seed..u64::MAX;
+            }
+            "--steps" => asked.steps = number(value()) as usize,
+            "--seconds" => {
+                asked.deadline = Some(Instant::now() + Duration::from_secs(number(value())));
+                bounded = true;
+            }
+            "--threads" => asked.threads = number(value()).max(1),
+            "--skip" => drop(asked.skip.insert(value())),
+            "--shrink" => asked.shrink = true,
+            "--without" => drop(asked.without.insert(value())),
+            "--only" => {
+                let numbers = value();
+                let numbers = numbers.split(',').map(|n| number(n.to_owned()) as usize);
+                asked.only = Some(numbers.collect());
+            }
+            "--real" => asked.real = true,
+            "--scenario" => asked.scenario = Some(value()),
+            "--trace" => asked.trace = true,
+            "--keep-going" => asked.keep_going = true,
+            _ => refuse(),
+        }
+    }
+    if !bounded {
+        asked.deadline = Some(Instant::now() + Duration::from_secs(60));
+    }
+    asked
+}

@@ -1,0 +1,274 @@
+//! What the store should hold, as plain values, and how each write changes it.
+//!
+//! Owns: [`Model`] and [`Effect`]. Must not know: the store, its files.
+//! Promise: an effect is what one commit does: after a crash the store holds the effects
+//! up to some point, in their order, and nothing of any later one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use jobstore::{OutcomeKind, PurgeReason, Recovery, State};
+
+use crate::requests::{Content, OutcomeFact};
+
+/// A job as it should be.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Unknown while the answer of its submit was lost.
+    pub id: Option<Rc<str>>,
+    pub content: Content,
+    pub state: State,
+    pub cancelling: bool,
+    pub outcome: Option<OutcomeFact>,
+    pub submitted_ms: u64,
+    /// Unknown (outer) for jobs that an import or a recovery changed.
+    pub finished_ms: Option<u64>,
+    /// The simulated time at which the job ended or was imported as ended.
+    pub ended_true: u64,
+    /// What an import says of the end.
+    pub imported: bool,
+    pub key: Option<Rc<str>>,
+}
+
+impl Job {
+    pub fn new(id: Option<Rc<str>>, content: Content, now: Now) -> Job {
+        Job {
+            id,
+            content,
+            state: State::Pending,
+            cancelling: false,
+            outcome: None,
+            submitted_ms: now.wall_ms,
+            finished_ms: None,
+            ended_true: 0,
+            imported: false,
+            key: None,
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let outcome = self.outcome.as_ref().map_or(0, OutcomeFact::bytes);
+        self.content.bytes() + outcome + 128
+    }
+}
+
+/// The simulated time and what the system's clock says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub true_ms: u64,
+    pub wall_ms: u64,
+}
+
+/// A job that was purged.
+#[derive(Clone, Debug)]
+pub struct Gone {
+    pub id: Rc<str>,
+    pub key: Option<Rc<str>>,
+    pub reason: Option<PurgeReason>,
+    pub at_true: u64,
+    /// Its tombstone was seen to be gone: it must not come back.
+    pub forgotten: bool,
+}
+
+/// What the change feed should say of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    Submitted,
+    Started,
+    CancelRequested,
+    Completed(OutcomeFact),
+    Requeued,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct GraphModel {
+    /// Tells it from others of its name.
+    pub serial: u64,
+    /// Those that are there, by sequence number.
+    pub jobs: BTreeMap<u64, Job>,
+    pub next: u64,
+    pub gone: BTreeMap<u64, Gone>,
+    /// All that happened, in order.
+    pub feed: Vec<(u64, Happened)>,
+}
+
+pub type Name = (usize, usize);
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub boot: u64,
+    pub graphs: BTreeMap<Name, GraphModel>,
+    pub serials: u64,
+    /// What the last open found running.
+    pub recovered: BTreeSet<(Name, u64)>,
+}
+
+/// What one commit does.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Opened(Recovery, Now),
+    Create(Name),
+    Drop(Name),
+    Submit(Name, Vec<Job>),
+    Start(Name, u64),
+    Complete(Name, u64, OutcomeFact, Now),
+    CancelRequested(Name, u64),
+    /// The run's job goes back to the queue.
+    Requeued(Name, u64),
+    Purge(Name, Vec<u64>, Option<PurgeReason>, Now),
+    /// A purge of which any part may have happened; what is observed decides.
+    MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
+}
+
+impl Model {
+    pub fn jobs(&self) -> usize {
+        self.graphs.values().map(|graph| graph.jobs.len()).sum()
+    }
+
+    pub fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Opened(recovery, now) => self.open(*recovery, *now),
+            Effect::Create(name) => {
+                self.serials += 1;
+                let graph = GraphModel {
+                    serial: self.serials,
+                    ..GraphModel::default()
+                };
+                self.graphs.insert(*name, graph);
+            }
+            Effect::Drop(name) => drop(self.graphs.remove(name)),
+            Effect::Submit(name, jobs) => {
+                let Some(graph) = self.graphs.get_mut(name) else {
+                    return;
+                };
+                for job in jobs {
+                    let sequence = graph.next;
+                    graph.next += 1;
+                    graph.feed.push((sequence, Happened::Submitted));
+                    if job.imported {
+                        match (job.state, &job.outcome) {
+                            (State::Running, _) => {
+                                graph.feed.push((sequence, Happened::Started));
+                            }
+                            (State::Complete, Some(outcome)) => {
+                                let ended = Happened::Completed(outcome.clone());
+                                graph.feed.push((sequence, ended));
+                            }
+                            _ => {}
+                        }
+                    }
+                    graph.jobs.insert(sequence, job.clone());
+                }
+            }
+            Effect::Start(name, sequence) => {
+                self.change(*name, *sequence, |job, feed| {
+                    job.state = State::Running;
+                    feed.push((*sequence, Happened::Started));
+                });
+            }
+            Effect::Complete(name, sequence, outcome, now) => {
+                self.change(*name, *sequence, |job, feed| {
+                    complete(job, outcome.clone(), *now);
+                    feed.push((*sequence, Happened::Completed(outcome.clone())));
+                });
+            }
+            Effect::CancelRequested(name, sequence) => {
+                self.change(*name, *sequence, |job, feed| {
+                    job.cancelling = true;
+                    feed.push((*sequence, Happened::CancelRequested));
+                });
+            }
+            Effect::Requeued(name, sequence) => {
+                self.change(*name, *sequence, |job, feed| {
+                    job.state = State::Pending;
+                    feed.push((*sequence, Happened::Requeued));
+                });
+            }
+            Effect::Purge(name, sequences, reason, now) => {
+                if let Some(graph) = self.graphs.get_mut(name) {
+                    for sequence in sequences {
+                        graph.purge(*sequence, *reason, *now);
+                    }
+                }
+            }
+            Effect::MaybePurge(..) => {}
+        }
+    }
+
+    fn change(
+        &mut self,
+        name: Name,
+        sequence: u64,
+        change: impl FnOnce(&mut Job, &mut Vec<(u64, Happened)>),
+    ) {
+        if let Some(graph) = self.graphs.get_mut(&name) {
+            if let Some(job) = graph.jobs.get_mut(&sequence) {
+                change(job, &mut graph.feed);
+            }
+        }
+    }
+
+    fn open(&mut self, recovery: Recovery, now: Now) {
+        self.boot += 1;
+        let boot = self.boot;
+        self.recovered.clear();
+        for (&name, graph) in &mut self.graphs {
+            for (&sequence, job) in &mut graph.jobs {
+                if job.state != State::Running {
+                    continue;
+                }
+                self.recovered.insert((name, sequence));
+                let kind = match (recovery, job.cancelling) {
+                    (Recovery::Leave, _) => continue,
+                    (_, true) => OutcomeKind::Cancelled,
+                    (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
+                    _ => {
+                        job.state = State::Pending;
+                        graph.feed.push((sequence, Happened::Requeued));
+                        continue;
+                    }
+                };
+                let outcome = OutcomeFact::plain(kind, Some(boot));
+                complete(job, outcome.clone(), now);
+                graph.feed.push((sequence, Happened::Completed(outcome)));
+            }
+        }
+    }
+}
+
+fn complete(job: &mut Job, outcome: OutcomeFact, now: Now) {
+    job.state = State::Complete;
+    job.cancelling = false;
+    job.outcome = Some(outcome);
+    job.finished_ms = Some(now.wall_ms);
+    job.ended_true = now.true_ms;
+}
+
+impl GraphModel {
+    pub fn purge(&mut self, sequence: u64, reason: Option<PurgeReason>, now: Now) {
+        if let Some(job) = self.jobs.remove(&sequence) {
+            let gone = Gone {
+                id: job.id.unwrap_or_else(|| "".into()),
+                key: job.key,
+                reason,
+                at_true: now.true_ms,
+                forgotten: false,
+            };
+            self.gone.insert(sequence, gone);
+        }
+    }
+
+    pub fn count(&self, state: State) -> u64 {
+        self.jobs.values().filter(|job| job.state == state).count() as u64
+    }
+
+    pub fn with_id(&self, id: &str) -> Option<u64> {
+        let mut jobs = self.jobs.iter();
+        let found = jobs.find(|(_, job)| job.id.as_deref() == Some(id));
+        found.map(|(&sequence, _)| sequence)
+    }
+
+    pub fn live_bytes(&self) -> u64 {
+        self.jobs.values().map(Job::bytes).sum::<u64>() + 96 * self.gone.len() as u64
+    }
+}

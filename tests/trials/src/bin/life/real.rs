@@ -1,0 +1,623 @@
+//! Lives on real directories, through the public API alone, with the store's own threads.
+//!
+//! Owns: what only a real machine does: directories that are renamed, replaced and
+//! deleted under an engine, lock files, links, small file systems, few descriptors,
+//! processes that are killed. Must not know: the store's files beyond their names.
+//! Promise: what was acknowledged is there when the directory is opened again, or the
+//! engine had stopped taking writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use jobstore::{Error, Graph, JobStore, List, Options, Outcome, Retention, State};
+use jobstore_trials::random::Random;
+
+use crate::life::Finding;
+use crate::requests::Content;
+
+type Checked = Result<(), Finding>;
+
+/// What an engine gets to notice that its directory is gone.
+const NOTICE: Duration = Duration::from_secs(5);
+/// Nothing takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The first argument of a child.
+const WORK: &str = "work-on";
+const OPEN: &str = "open-once";
+
+/// A way for a life to go on, by name.
+type Scenario = (&'static str, fn(&mut Random, &Path) -> Checked);
+
+const SCENARIOS: &[Scenario] = &[
+    ("kills", kills),
+    ("many opens", many_opens),
+    ("dying at open", dying_at_open),
+    ("replaced directory", replaced_directory),
+    ("deleted directory", deleted_directory),
+    ("deleted file", deleted_file),
+    ("deleted lock", deleted_lock),
+    ("linked lock", linked_lock),
+    ("lost index", lost_index),
+    ("small file system", small_file_system),
+    ("few inodes", few_inodes),
+    ("few descriptors", few_descriptors),
+    ("restore", restore),
+];
+
+/// The end of this process, if it is a child: to be called first of all.
+pub fn be_child() -> bool {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some(WORK) => {
+            let seed = args.get(2).and_then(|s| s.parse().ok()).unwrap_or(1);
+            if let Err(error) = work_on(Path::new(&args[1]), seed) {
+                println!("error {error}");
+            }
+            true
+        }
+        Some(OPEN) => {
+            match options().open(&args[1]) {
+                Ok(_) => println!("opened"),
+                Err(error) => println!("refused {}", error.name()),
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
+fn options() -> Options {
+    JobStore::options()
+        .segment_bytes(64 << 10)
+        .cache_bytes(4 << 20)
+}
+
+fn said(what: &str) -> impl Fn(Error) -> Finding + '_ {
+    move |error| format!("{what}: {error} ({})", error.name())
+}
+
+/// Submits and ends jobs, and says each once it is acknowledged.
+fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
+    let store = options().open(dir)?;
+    let graph = store.graph_or_create("10001", "movie")?;
+    let other = store.graph_or_create("10001", "roads")?;
+    let mut random = Random(seed);
+    let mut out = std::io::stdout();
+    loop {
+        let target = if random.one_in(3) { &other } else { &graph };
+        let id = target.submit(Content::draw(&mut random).request())?;
+        if random.one_in(2) {
+            target.cancel(&id)?;
+        }
+        writeln!(out, "{} {id}", target.name()).ok();
+        if random.one_in(200) {
+            // Said before, so that nobody misses what it takes away.
+            writeln!(out, "purge {}", other.name()).ok();
+            other.purge(List::new())?;
+        }
+    }
+}
+
+fn child(args: &[&str]) -> Command {
+    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("life"));
+    let mut command = Command::new(this);
+    command
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// What a second process says when it opens the directory.
+fn open_elsewhere(dir: &Path) -> Result<String, Finding> {
+    let output = child(&[OPEN, &dir.to_string_lossy()]).output();
+    let output = output.map_err(|e| format!("a child: {e}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs some of the scenarios; says which.
+pub fn live(seed: u64, only: Option<&str>) -> (Vec<&'static str>, Checked) {
+    let mut random = Random(seed ^ 0x7ea1);
+    let mut ran = Vec::new();
+    for (name, scenario) in SCENARIOS {
+        if only.is_some_and(|only| only != *name) {
+            continue;
+        }
+        let dir = match tempfile::tempdir() {
+            Ok(dir) => dir,
+            Err(error) => return (ran, Err(error.to_string())),
+        };
+        let begun = Instant::now();
+        ran.push(*name);
+        let mut checked = scenario(&mut random, dir.path());
+        if checked.is_ok() && begun.elapsed() > 4 * PATIENCE {
+            checked = Err(format!("it took {} s", begun.elapsed().as_secs()));
+        }
+        if let Err(what) = checked {
+            return (ran, Err(format!("{name}: {what}")));
+        }
+    }
+    (ran, Ok(()))
+}
+
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|(name, _)| *name)
+}
+
+fn ids(graph: &Graph) -> Result<BTreeSet<String>, Finding> {
+    let page = graph.list(List::new()).map_err(said("list"))?;
+    let ids = page.jobs().map(|job| job.map(|job| job.id().to_string()));
+    ids.collect::<jobstore::Result<_>>()
+        .map_err(said("read a page"))
+}
+
+fn submit_some(
+    graph: &Graph,
+    random: &mut Random,
+    count: u64,
+) -> (BTreeSet<String>, Option<Error>) {
+    let mut done = BTreeSet::new();
+    for _ in 0..count {
+        let mut content = Content::draw(random);
+        content.filler %= 500;
+        match graph.submit(content.request()) {
+            Ok(id) => drop(done.insert(id.to_string())),
+            Err(error) => return (done, Some(error)),
+        }
+    }
+    (done, None)
+}
+
+fn all_there(graph: &Graph, acknowledged: &BTreeSet<String>, what: &str) -> Checked {
+    let there = ids(graph)?;
+    let lost = acknowledged.difference(&there).count();
+    match lost {
+        0 => Ok(()),
+        lost => Err(format!(
+            "{what}: {lost} of {} acknowledged jobs are lost",
+            acknowledged.len()
+        )),
+    }
+}
+
+fn sound(dir: &Path) -> Checked {
+    let report = JobStore::verify(dir).map_err(said("verify"))?;
+    match report.is_sound() {
+        true => Ok(()),
+        false => Err(format!("verify says {report}")),
+    }
+}
+
+/// A process is killed again and again.
+fn kills(random: &mut Random, dir: &Path) -> Checked {
+    let store = dir.join("store");
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for _ in 0..4 {
+        let seed = random.any().to_string();
+        let spawned = child(&[WORK, &store.to_string_lossy(), &seed]).spawn();
+        let mut working = spawned.map_err(|e| format!("a child: {e}"))?;
+        let out = working.stdout.take();
+        let reader = std::thread::spawn(move || {
+            let lines = out.map(|out| BufReader::new(out).lines());
+            let lines = lines.into_iter().flatten().map_while(Result::ok);
+            lines.collect::<Vec<String>>()
+        });
+        std::thread::sleep(Duration::from_millis(100 + random.below(700)));
+        working.kill().ok();
+        working.wait().ok();
+        for line in reader.join().unwrap_or_default() {
+            match line.split_once(' ') {
+                Some(("purge", graph)) => {
+                    known.remove(graph);
+                }
+                Some(("error", what)) => return Err(format!("the child failed: {what}")),
+                Some((graph, id)) => {
+                    known
+                        .entry(graph.to_owned())
+                        .or_default()
+                        .insert(id.to_owned());
+                }
+                None => {}
+            }
+        }
+        sound(&store)?;
+        let opened = options().open(&store).map_err(said("open after a kill"))?;
+        for (name, acknowledged) in &known {
+            let graph = opened.graph("10001", name).map_err(said("graph"))?;
+            // Those of the other graph may be purged, if they are complete.
+            let open: BTreeSet<String> = match name.as_str() {
+                "roads" => continue,
+                _ => acknowledged.clone(),
+            };
+            all_there(&graph, &open, "after a kill")?;
+        }
+        opened.close().map_err(said("close"))?;
+        if random.one_in(2) {
+            fs::remove_dir_all(store.join("index")).ok();
+        }
+    }
+    Ok(())
+}
+
+fn size(dir: &Path) -> (u64, u64) {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if let Ok(found) = entry.metadata() {
+            if found.is_file() {
+                files += 1;
+                bytes += found.len();
+            }
+        }
+    }
+    (files, bytes)
+}
+
+fn many_opens(random: &mut Random, dir: &Path) -> Checked {
+    let dir = dir.join("store");
+    let store = options().open(&dir).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let (acknowledged, _) = submit_some(&graph, random, 20);
+    drop((graph, store));
+    let before = size(&dir);
+    for _ in 0..40 {
+        let store = options().open(&dir).map_err(said("open"))?;
+        let graph = store.graph("1", "g").map_err(said("graph"))?;
+        graph.list(List::new().limit(1)).map_err(said("list"))?;
+        store.close().map_err(said("close"))?;
+    }
+    let after = size(&dir);
+    if after.0 > before.0 + 8 || after.1 > before.1 + (1 << 20) {
+        return Err(format!(
+            "40 opens that only read made {before:?} files and bytes to {after:?}"
+        ));
+    }
+    let store = options().open(&dir).map_err(said("open"))?;
+    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    all_there(&graph, &acknowledged, "after many opens")
+}
+
+/// Processes that end without a close right after they have opened the store.
+fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
+    let dir = dir.join("store");
+    drop(options().open(&dir).map_err(said("open"))?);
+    let before = size(&dir);
+    let text = dir.to_string_lossy().into_owned();
+    for _ in 0..12 {
+        let spawned = child(&[WORK, &text, "1"]).spawn();
+        let mut working = spawned.map_err(|e| format!("a child: {e}"))?;
+        let mut line = String::new();
+        if let Some(out) = working.stdout.as_mut() {
+            BufReader::new(out).read_line(&mut line).ok();
+        }
+        working.kill().ok();
+        working.wait().ok();
+    }
+    let after = size(&dir);
+    // What the children submitted takes up a little.
+    if after.0 > before.0 + 8 {
+        return Err(format!(
+            "12 such opens made {} files to {}",
+            before.0, after.0
+        ));
+    }
+    sound(&dir)
+}
+
+fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
+    let (place, moved, copy) = (dir.join("store"), dir.join("moved"), dir.join("copy"));
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let (mut acknowledged, _) = submit_some(&graph, random, 300);
+    store.backup(&copy).map_err(said("backup"))?;
+    fs::rename(&place, &moved).map_err(|e| e.to_string())?;
+    fs::rename(&copy, &place).map_err(|e| e.to_string())?;
+    let (more, _) = submit_some(&graph, random, 4_000);
+    acknowledged.extend(more);
+    let closed = store.close();
+    drop((graph, store));
+    for (path, what) in [
+        (&place, "the copy in its place"),
+        (&moved, "the moved directory"),
+    ] {
+        let opened = options().open(path).map_err(said(what))?;
+        let graph = opened.graph("1", "g").map_err(said(what))?;
+        if path == &moved {
+            let what = format!("renamed under the engine (close said {closed:?})");
+            all_there(&graph, &acknowledged, &what)?;
+        }
+        drop((graph, opened));
+        sound(path).map_err(|e| format!("{what}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// After something is gone, writes have to stop.
+fn must_stop(store: &JobStore, graph: &Graph, random: &mut Random, what: &str) -> Checked {
+    let deadline = Instant::now() + NOTICE;
+    let mut acknowledged = 0;
+    while Instant::now() < deadline {
+        let (done, refused) = submit_some(graph, random, 50);
+        acknowledged += done.len();
+        if refused.is_some() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!(
+        "{what} under the engine: {acknowledged} further jobs were acknowledged within {} s, \
+         and health is {:?}",
+        NOTICE.as_secs(),
+        store.health()
+    ))
+}
+
+fn deleted_directory(random: &mut Random, dir: &Path) -> Checked {
+    let place = dir.join("store");
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    submit_some(&graph, random, 100);
+    fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
+    must_stop(&store, &graph, random, "the directory was deleted")
+}
+
+fn deleted_file(random: &mut Random, dir: &Path) -> Checked {
+    let place = dir.join("store");
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    submit_some(&graph, random, 30);
+    let names = fs::read_dir(&place).map_err(|e| e.to_string())?.flatten();
+    let logs = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".segment"));
+    for entry in logs {
+        fs::remove_file(entry.path()).ok();
+    }
+    must_stop(&store, &graph, random, "the log's files were deleted")
+}
+
+fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
+    let place = dir.join("store");
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let (acknowledged, _) = submit_some(&graph, random, 50);
+    fs::remove_file(place.join("LOCK")).ok();
+    let other = open_elsewhere(&place)?;
+    if other == "opened" {
+        return Err("LOCK was deleted, and a second process opens the store".to_owned());
+    }
+    let (more, _) = submit_some(&graph, random, 50);
+    drop((graph, store));
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    let all = acknowledged.union(&more).cloned().collect();
+    all_there(&graph, &all, "after LOCK was deleted")
+}
+
+fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
+    for name in ["LOCK", "INDEX-OPENING", "RESERVE", "CLOSED"] {
+        let place = dir.join(format!("store-{name}"));
+        let victim = dir.join(format!("victim-{name}"));
+        let content = "do not touch".repeat(1 + random.below(9) as usize);
+        fs::write(&victim, &content).map_err(|e| e.to_string())?;
+        let store = options().open(&place).map_err(said("open"))?;
+        drop(store);
+        fs::remove_file(place.join(name)).ok();
+        symlink(&victim, place.join(name)).map_err(|e| e.to_string())?;
+        // It may refuse.
+        drop(options().open(&place));
+        let left = fs::read_to_string(&victim).unwrap_or_default();
+        if left != content {
+            return Err(format!("{name} was a link, and its target was overwritten"));
+        }
+    }
+    Ok(())
+}
+
+fn lost_index(random: &mut Random, dir: &Path) -> Checked {
+    let place = dir.join("store");
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..6 {
+        let store = options().open(&place).map_err(said("open"))?;
+        let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+        all_there(&graph, &acknowledged, "after the index was lost")?;
+        let gone = store.graph_or_create("1", "gone").map_err(said("create"))?;
+        submit_some(&gone, random, 60);
+        let (more, _) = submit_some(&graph, random, 60);
+        acknowledged.extend(more);
+        while let Some(run) = gone.run_next().map_err(said("run_next"))? {
+            run.complete(Outcome::succeeded())
+                .map_err(said("complete"))?;
+        }
+        gone.purge(List::new()).map_err(said("purge"))?;
+        if round % 2 == 1 {
+            store.drop_graph("1", "gone").map_err(said("drop"))?;
+        }
+        store.close().map_err(said("close"))?;
+        drop((graph, gone, store));
+        sound(&place)?;
+        fs::remove_dir_all(place.join("index")).ok();
+    }
+    Ok(())
+}
+
+/// A file system of its own, while it lives.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(dir: &Path, options: &str) -> Option<Mounted> {
+        let at = dir.join("small");
+        fs::create_dir(&at).ok()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(&at)
+            .stderr(Stdio::null())
+            .status();
+        mounted.ok().filter(|s| s.success()).map(|_| Mounted(at))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let mut command = Command::new("umount");
+        command
+            .arg("-l")
+            .arg(&self.0)
+            .stderr(Stdio::null())
+            .status()
+            .ok();
+    }
+}
+
+fn fill(graph: &Graph) -> Result<u64, Finding> {
+    let content = Content {
+        kind: 0,
+        number: 3,
+        filler: 3_000,
+    };
+    for count in 0..200_000 {
+        match graph.submit(content.request()) {
+            Ok(_) => {}
+            Err(Error::DiskFull { .. }) => return Ok(count),
+            Err(error) => return Err(said("submit on a full disk")(error)),
+        }
+    }
+    Err("a small disk does not fill".to_owned())
+}
+
+fn free(graph: &Graph) -> Checked {
+    let pending = List::new().state(State::Pending);
+    let page = graph.list(pending).map_err(said("list"))?;
+    let ids: jobstore::Result<Vec<_>> = page.jobs().map(|j| j.map(|j| j.id().clone())).collect();
+    for id in ids.map_err(said("read a page"))? {
+        graph.cancel(&id).map_err(said("cancel on a full disk"))?;
+    }
+    graph
+        .purge(List::new())
+        .map_err(said("purge on a full disk"))?;
+    Ok(())
+}
+
+fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
+    let Some(mounted) = Mounted::new(dir, "size=24m") else {
+        println!("SKIPPED: small file systems cannot be mounted here");
+        return Ok(());
+    };
+    let place = mounted.0.join("store");
+    // As hosts open it.
+    let options = || JobStore::options().cache_bytes(4 << 20);
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    graph
+        .set_retention(Some(Retention::new().keep_jobs(1_000_000)))
+        .map_err(said("set_retention"))?;
+    let filled = fill(&graph)?;
+    store.close().map_err(said("close on a full disk"))?;
+    drop((graph, store));
+    let store = options()
+        .open(&place)
+        .map_err(said("open on a full disk"))?;
+    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    free(&graph)?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let content = Content {
+        kind: 0,
+        number: 3,
+        filler: 3_000,
+    };
+    loop {
+        match graph.submit(content.request()) {
+            Ok(_) => break,
+            Err(error) if Instant::now() > deadline => {
+                return Err(format!(
+                    "{filled} jobs filled a disk of 24 MiB; all were purged, and after 20 s a \
+                     submit is refused ({error}); {:?} files and bytes",
+                    size(&place)
+                ));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    store.close().map_err(said("close"))?;
+    drop((graph, store));
+    sound(&place)
+}
+
+fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
+    let Some(mounted) = Mounted::new(dir, "size=64m,nr_inodes=60") else {
+        println!("SKIPPED: small file systems cannot be mounted here");
+        return Ok(());
+    };
+    let place = mounted.0.join("store");
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let (acknowledged, _) = submit_some(&graph, random, 200);
+    store.close().map_err(said("close"))?;
+    drop((graph, store));
+    // Others take the rest of the inodes.
+    for n in 0..100 {
+        if fs::write(mounted.0.join(format!("other-{n}")), b"").is_err() {
+            break;
+        }
+    }
+    let store = options()
+        .open(&place)
+        .map_err(said("open without free inodes"))?;
+    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    all_there(&graph, &acknowledged, "without free inodes")?;
+    free(&graph)?;
+    Ok(())
+}
+
+fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
+    let place = dir.join("store");
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    submit_some(&graph, random, 2_000);
+    drop((graph, store));
+    let this = std::env::current_exe().map_err(|e| e.to_string())?;
+    let script = format!(
+        "ulimit -n 128; exec '{}' {OPEN} '{}'",
+        this.display(),
+        place.display()
+    );
+    for _ in 0..20 {
+        let spawned = child(&[WORK, &place.to_string_lossy(), "5"]).spawn();
+        let mut working = spawned.map_err(|e| format!("a child: {e}"))?;
+        std::thread::sleep(Duration::from_millis(60));
+        working.kill().ok();
+        working.wait().ok();
+    }
+    let output = Command::new("sh").arg("-c").arg(script).output();
+    let output = output.map_err(|e| format!("a child: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match said.as_str() {
+        "opened" => Ok(()),
+        said => Err(format!("with 128 descriptors an open says {said:?}")),
+    }
+}
+
+/// A backup made at work takes the place of the store.
+fn restore(random: &mut Random, dir: &Path) -> Checked {
+    let (place, copy) = (dir.join("store"), dir.join("copy"));
+    let store = options().open(&place).map_err(said("open"))?;
+    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let gone = store.graph_or_create("1", "gone").map_err(said("create"))?;
+    submit_some(&gone, random, 300);
+    let (acknowledged, _) = submit_some(&graph, random, 300);
+    free(&gone)?;
+    store.drop_graph("1", "gone").map_err(said("drop"))?;
+    std::thread::sleep(Duration::from_millis(300));
+    store.backup(&copy).map_err(said("backup"))?;
+    drop((graph, gone, store));
+    fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
+    sound(&copy)?;
+    fs::rename(&copy, &place).map_err(|e| e.to_string())?;
+    let store = options()
+        .open(&place)
+        .map_err(said("open a restored backup"))?;
+    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    all_there(&graph, &acknowledged, "after a restore")
+}

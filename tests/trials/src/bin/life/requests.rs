@@ -1,0 +1,216 @@
+//! Requests and outcomes, and the text that the store should show for them.
+//!
+//! Must not know: the store.
+
+use jobstore::{Body, Outcome, OutcomeKind, Request};
+use jobstore_trials::random::Random;
+
+/// What a request is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub kind: u8,
+    pub number: u16,
+    pub filler: u32,
+}
+
+const COMMANDS: [&str; 3] = ["import_graph", "clear_graph", "pagerank"];
+/// A value under a secret key is shown as this.
+const MASK: &str = "******";
+
+impl Content {
+    pub fn draw(random: &mut Random) -> Content {
+        let filler = match random.below(40) {
+            // Some are stored in pieces.
+            0 if random.one_in(8) => 280_000 + random.below(100_000),
+            0 => 20_000 + random.below(60_000),
+            1..=4 => random.below(8_000),
+            _ => random.below(200),
+        };
+        Content {
+            kind: random.below(16) as u8,
+            number: random.below(40) as u16,
+            filler: filler as u32,
+        }
+    }
+
+    pub fn command(self) -> &'static str {
+        COMMANDS[usize::from(self.kind % 3)]
+    }
+
+    pub fn url(self) -> String {
+        format!("/ges/v1.0/10001/action?n={}", self.number % 7)
+    }
+
+    fn body(self, secret: &str) -> String {
+        let text = filler(u64::from(self.number), self.filler as usize);
+        match self.kind & 12 {
+            12 => format!(
+                r#"{{"n":{},"accessKey":"{secret}","t":"{text}"}}"#,
+                self.number
+            ),
+            _ => format!(r#"{{"n":{},"t":"{text}"}}"#, self.number),
+        }
+    }
+
+    pub fn request(self) -> Request {
+        let body = Body::from_json(self.body(&self.secret())).expect("a body");
+        Request::new(self.command(), self.url(), body).expect("a request")
+    }
+
+    fn secret(self) -> String {
+        format!("secret-{}", self.number)
+    }
+
+    fn wire(self, secret: &str) -> String {
+        format!(
+            r#"{{"command":"{}","url":"{}","body":{}}}"#,
+            self.command(),
+            self.url(),
+            self.body(secret)
+        )
+    }
+
+    /// As lists show it.
+    pub fn masked(self) -> String {
+        self.wire(MASK)
+    }
+
+    /// As a worker gets it.
+    pub fn real(self) -> String {
+        self.wire(&self.secret())
+    }
+
+    pub fn bytes(self) -> u64 {
+        u64::from(self.filler) + 96
+    }
+}
+
+/// Text that does not compress away.
+pub fn filler(seed: u64, len: usize) -> String {
+    let mut random = Random(seed.wrapping_mul(77).wrapping_add(len as u64));
+    let digits = b"0123456789abcdefghijklmnopqrstuv";
+    (0..len)
+        .map(|_| char::from(digits[random.below(32) as usize]))
+        .collect()
+}
+
+/// How a job is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub kind: u8,
+    pub message: u32,
+    pub detail: u32,
+    pub result_ref: bool,
+}
+
+/// Bytes of a message that every release takes as it is.
+pub const MESSAGE_BYTES_SAFE: usize = 8 << 10;
+
+impl End {
+    pub fn draw(random: &mut Random) -> End {
+        let message = match random.below(30) {
+            0 => 8_000 + random.below(3_000),
+            _ => random.below(60),
+        };
+        let detail = match random.below(12) {
+            0 => random.below(60_000),
+            1..=3 => random.below(300),
+            _ => 0,
+        };
+        End {
+            kind: random.below(5) as u8,
+            message: message as u32,
+            detail: detail as u32,
+            result_ref: random.one_in(4),
+        }
+    }
+
+    pub fn outcome(self) -> Outcome {
+        let message = filler(3, self.message as usize);
+        let mut outcome = match self.kind {
+            0 => Outcome::succeeded(),
+            1 => Outcome::partially_failed("GES.1", message),
+            2 => Outcome::failed("GES.2", message),
+            3 => Outcome::cancelled(),
+            _ => Outcome::interrupted(),
+        };
+        if self.detail > 0 {
+            let detail = format!("\"{}\"", filler(4, self.detail as usize));
+            outcome = outcome.with_detail_json(detail).expect("a detail");
+        }
+        if self.result_ref {
+            outcome = outcome.with_result_ref("s3://bucket/key").expect("a ref");
+        }
+        outcome
+    }
+
+    /// Whether a release may refuse it, or shorten its message.
+    pub fn is_long(self) -> bool {
+        matches!(self.kind, 1 | 2) && self.message as usize > MESSAGE_BYTES_SAFE
+    }
+}
+
+/// An outcome as plain values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeFact {
+    pub kind: OutcomeKind,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub detail: Option<String>,
+    pub result_ref: Option<String>,
+    pub boot: Option<u64>,
+}
+
+impl OutcomeFact {
+    pub fn of(outcome: &Outcome) -> OutcomeFact {
+        OutcomeFact {
+            kind: outcome.kind(),
+            code: outcome.code().map(str::to_owned),
+            message: outcome.message().map(str::to_owned),
+            detail: outcome.detail().map(str::to_owned),
+            result_ref: outcome.result_ref().map(str::to_owned),
+            boot: outcome.boot(),
+        }
+    }
+
+    pub fn plain(kind: OutcomeKind, boot: Option<u64>) -> OutcomeFact {
+        OutcomeFact {
+            kind,
+            code: None,
+            message: None,
+            detail: None,
+            result_ref: None,
+            boot,
+        }
+    }
+
+    /// Whether this is what should be there; a message over what every release takes may
+    /// have been shortened.
+    pub fn is(&self, expected: &OutcomeFact) -> bool {
+        if self == expected {
+            return true;
+        }
+        let shortened = |seen: &str, whole: &str| {
+            whole.len() > MESSAGE_BYTES_SAFE
+                && seen.len() >= MESSAGE_BYTES_SAFE / 2
+                && seen.get(..1024) == whole.get(..1024)
+        };
+        match (&self.message, &expected.message) {
+            (Some(seen), Some(whole)) if shortened(seen, whole) => {
+                let mut same = self.clone();
+                same.message.clone_from(&expected.message);
+                same == *expected
+            }
+            _ => false,
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let texts = [&self.code, &self.message, &self.detail, &self.result_ref];
+        texts
+            .iter()
+            .filter_map(|t| t.as_ref())
+            .map(|t| t.len() as u64)
+            .sum()
+    }
+}

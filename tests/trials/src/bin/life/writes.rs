@@ -1,0 +1,715 @@
+//! The writes of a life, and what each should answer.
+
+use std::rc::Rc;
+
+use jobstore::{
+    Cancellation, Completion, Error, Graph, ImportOptions, List, OutcomeKind, PurgeReason, State,
+    Submitted,
+};
+
+use crate::life::{Finding, KeptRun, Life, Ran, rc};
+use crate::model::{Effect, Job, Name};
+use crate::observed::{NAMES, PROJECTS};
+use crate::operations::{After, Look, Pick, Policy};
+use crate::reads::{list_of, matching};
+use crate::requests::{Content, End, OutcomeFact};
+
+impl Life {
+    pub fn create(&mut self, pick: Pick) -> Ran {
+        let name = (
+            usize::from(pick) % PROJECTS.len(),
+            usize::from(pick / 2) % NAMES.len(),
+        );
+        let there = self.model.graphs.contains_key(&name);
+        match self.store().create_graph(PROJECTS[name.0], NAMES[name.1]) {
+            Ok(_) if !there => self.acknowledge(Effect::Create(name)),
+            Err(Error::GraphExists { .. }) if there => {}
+            Ok(_) => return Err(format!("graph {name:?} was created twice")),
+            Err(error) => return self.refused("create", &error, Effect::Create(name)),
+        }
+        Ok(true)
+    }
+
+    pub fn drop_graph(&mut self, pick: Pick) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        match self.store().drop_graph(PROJECTS[name.0], NAMES[name.1]) {
+            Ok(()) => {
+                self.acknowledge(Effect::Drop(name));
+                self.old.push(graph);
+            }
+            Err(error) => return self.refused("drop", &error, Effect::Drop(name)),
+        }
+        Ok(true)
+    }
+
+    fn new_job(&self, id: Option<Rc<str>>, content: Content) -> Job {
+        Job::new(id, content, self.now())
+    }
+
+    pub fn submit(&mut self, pick: Pick, content: Content, tries: bool) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let submitted = match tries {
+            false => graph.submit(content.request()),
+            true => graph.try_submit(content.request()).and_then(|t| t.wait()),
+        };
+        match submitted {
+            Ok(id) => {
+                let job = self.new_job(Some(rc(id.as_str())), content);
+                self.acknowledge(Effect::Submit(name, vec![job]));
+                Ok(true)
+            }
+            Err(error) => {
+                let job = self.new_job(None, content);
+                self.refused("submit", &error, Effect::Submit(name, vec![job]))
+            }
+        }
+    }
+
+    pub fn submit_all(&mut self, pick: Pick, contents: &[Content]) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        match graph.submit_all(contents.iter().map(|c| c.request())) {
+            Ok(ids) if ids.len() == contents.len() => {
+                let jobs = ids.iter().zip(contents);
+                let jobs = jobs.map(|(id, &c)| self.new_job(Some(rc(id.as_str())), c));
+                let jobs: Vec<Job> = jobs.collect();
+                if !jobs.is_empty() {
+                    self.acknowledge(Effect::Submit(name, jobs));
+                }
+                Ok(true)
+            }
+            Ok(ids) => Err(format!("{} ids for {} requests", ids.len(), contents.len())),
+            Err(error) => {
+                let jobs = contents.iter().map(|&c| self.new_job(None, c)).collect();
+                self.refused("submit_all", &error, Effect::Submit(name, jobs))
+            }
+        }
+    }
+
+    /// Tickets that are queued together; some are dropped unread.
+    pub fn queue_burst(&mut self, pick: Pick, contents: &[Content], drops: bool) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let queue = graph.queue();
+        let tickets: Vec<_> = contents.iter().map(|c| queue.submit(c.request())).collect();
+        self.step(jobstore::simulation::Step::Commit);
+        for (n, (ticket, &content)) in tickets.into_iter().zip(contents).enumerate() {
+            if drops && n % 3 == 0 && !self.is_excused() {
+                drop(ticket);
+                // Recorded all the same; its id shows in the next list.
+                let job = self.new_job(None, content);
+                self.acknowledge(Effect::Submit(name, vec![job]));
+                continue;
+            }
+            match ticket.wait() {
+                Ok(id) => {
+                    let job = self.new_job(Some(rc(id.as_str())), content);
+                    self.acknowledge(Effect::Submit(name, vec![job]));
+                }
+                Err(error) => {
+                    let job = self.new_job(None, content);
+                    self.refused("a ticket", &error, Effect::Submit(name, vec![job]))?;
+                }
+            }
+        }
+        self.learn_ids(name)?;
+        Ok(true)
+    }
+
+    /// Reads the ids of jobs whose tickets were dropped.
+    fn learn_ids(&mut self, name: Name) -> Result<(), Finding> {
+        let unknown = |job: &Job| job.id.is_none();
+        if !self.model.graphs[&name].jobs.values().any(unknown) || self.disk.is_dead() {
+            return Ok(());
+        }
+        let Some(graph) = self.handle(name) else {
+            return Ok(());
+        };
+        let seen = match crate::observed::read_graph(&graph) {
+            Ok(seen) => seen,
+            Err(error) => return self.excuse("list", &error).map(|_| ()),
+        };
+        let interval = self.setup.is_interval();
+        for seen in seen {
+            if let Some(graph) = self.model.graphs.get_mut(&name) {
+                if let Some(job) = graph.jobs.get_mut(&seen.sequence) {
+                    job.id.get_or_insert_with(|| seen.id.clone());
+                }
+            }
+        }
+        let _ = interval;
+        Ok(())
+    }
+
+    pub fn submit_as(&mut self, pick: Pick, id: u8, content: Content) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let model = &self.model.graphs[&name];
+        // Sometimes that of a job which the graph made.
+        let own = model
+            .jobs
+            .values()
+            .nth(usize::from(id))
+            .and_then(|job| job.id.clone());
+        let id: Rc<str> = match (id % 5, own) {
+            (0, Some(own)) => own,
+            _ => format!("own-{id}").into(),
+        };
+        let there = model.with_id(&id).map(|s| model.jobs[&s].content);
+        let gone = model.gone.values().rev().find(|gone| gone.id == id);
+        let may_be_purged = gone.is_some_and(|gone| !gone.forgotten);
+        let must_be_purged = gone.is_some_and(|gone| self.must_have_tombstone(name, gone));
+        let submitted = graph.submit_as(&*id, content.request());
+        match (submitted, there) {
+            (Ok(Submitted::Created(_)), None) if !must_be_purged => {
+                let job = self.new_job(Some(id), content);
+                self.acknowledge(Effect::Submit(name, vec![job]));
+            }
+            (Ok(Submitted::AlreadyExists(_)), Some(known))
+                if known.masked() == content.masked() => {}
+            (Err(Error::JobIdTaken { .. }), Some(known)) if known.masked() != content.masked() => {}
+            (Err(Error::JobIdPurged { .. }), None) if may_be_purged => {}
+            (Err(error), _) => {
+                let job = self.new_job(Some(id), content);
+                let effect = Effect::Submit(name, vec![job]);
+                return self.refused("submit_as", &error, effect);
+            }
+            (Ok(answer), there) => {
+                return Err(format!(
+                    "submit_as {id} answered {answer:?}; there: {there:?}, purged: {gone:?}"
+                ));
+            }
+        }
+        Ok(true)
+    }
+
+    pub fn submit_once(&mut self, pick: Pick, key: u8, content: Content) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let key: Rc<str> = format!("click {key}").into();
+        let model = &self.model.graphs[&name];
+        let owner = model
+            .jobs
+            .values()
+            .find(|job| job.key.as_ref() == Some(&key));
+        let owner = owner.cloned();
+        let gone = model
+            .gone
+            .values()
+            .rev()
+            .find(|g| g.key.as_ref() == Some(&key));
+        let gone = gone.cloned();
+        let must_be_purged = gone
+            .as_ref()
+            .is_some_and(|g| self.must_have_tombstone(name, g));
+        let with_key = |id| {
+            let mut job = self.new_job(id, content);
+            job.key = Some(key.clone());
+            job
+        };
+        match (graph.submit_once(&*key, content.request()), owner) {
+            (Ok(Submitted::Created(id)), None) if !must_be_purged => {
+                let job = with_key(Some(rc(id.as_str())));
+                self.acknowledge(Effect::Submit(name, vec![job]));
+            }
+            (Ok(Submitted::AlreadyExists(id)), Some(job))
+                if job.content.masked() == content.masked()
+                    && job.id.as_deref().is_none_or(|known| known == id.as_str()) => {}
+            (Err(Error::KeyTaken { .. }), Some(job))
+                if job.content.masked() != content.masked() => {}
+            (Err(Error::KeyPurged), None) if gone.is_some() => {}
+            (Err(error), _) => {
+                let effect = Effect::Submit(name, vec![with_key(None)]);
+                return self.refused("submit_once", &error, effect);
+            }
+            (Ok(answer), owner) => {
+                return Err(format!(
+                    "submit_once {key:?} answered {answer:?}; owner: {owner:?}, purged: {gone:?}"
+                ));
+            }
+        }
+        Ok(true)
+    }
+
+    pub fn start(&mut self, pick: Pick) -> Ran {
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, State::Pending) else {
+            return Ok(false);
+        };
+        let Some(id) = job.id.clone() else {
+            return Ok(false);
+        };
+        match (graph.start(&*id), job.state) {
+            (Ok(()), State::Pending) => self.acknowledge(Effect::Start(name, sequence)),
+            (Err(Error::IllegalTransition { .. }), State::Running | State::Complete) => {}
+            (Err(error), _) => {
+                return self.refused("start", &error, Effect::Start(name, sequence));
+            }
+            (Ok(()), state) => return Err(format!("a job that is {state} was started")),
+        }
+        Ok(true)
+    }
+
+    pub fn complete(&mut self, pick: Pick, end: End) -> Ran {
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, State::Running) else {
+            return Ok(false);
+        };
+        self.complete_one(name, &graph, (sequence, &job), end)
+    }
+
+    pub fn complete_one(
+        &mut self,
+        name: Name,
+        graph: &Graph,
+        (sequence, job): (u64, &Job),
+        end: End,
+    ) -> Ran {
+        let Some(id) = job.id.clone() else {
+            return Ok(false);
+        };
+        let outcome = OutcomeFact::of(&end.outcome());
+        let effect = Effect::Complete(name, sequence, outcome.clone(), self.now());
+        let may = job.state == State::Running
+            || (job.state == State::Pending && outcome.kind == OutcomeKind::Cancelled);
+        match graph.complete(&*id, end.outcome()) {
+            Ok(Completion::Done) if may => self.acknowledge(effect),
+            Ok(Completion::AlreadyComplete(known)) if job.state == State::Complete => {
+                let known = OutcomeFact::of(&known);
+                if !job.outcome.as_ref().is_some_and(|o| known.is(o)) {
+                    return Err(format!(
+                        "job {id} ended as {known:?}, not {:?}",
+                        job.outcome
+                    ));
+                }
+            }
+            Err(Error::IllegalTransition { .. }) if job.state == State::Pending => {}
+            Err(Error::OutcomeTooLarge { .. }) if end.is_long() => {}
+            Err(error) => return self.refused("complete", &error, effect),
+            Ok(done) => return Err(format!("a job that is {} completed: {done:?}", job.state)),
+        }
+        Ok(true)
+    }
+
+    /// Starts and completes many of a graph's jobs.
+    pub fn complete_many(&mut self, pick: Pick, count: u16, end: End) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let open = self.model.graphs[&name].jobs.iter();
+        let open = open.filter(|(_, job)| job.state != State::Complete);
+        let open: Vec<u64> = open.map(|(&s, _)| s).take(usize::from(count)).collect();
+        for sequence in &open {
+            let Some(job) = self.model.graphs[&name].jobs.get(sequence).cloned() else {
+                continue;
+            };
+            let (State::Pending, Some(id)) = (job.state, job.id.clone()) else {
+                self.complete_one(name, &graph, (*sequence, &job), end)?;
+                continue;
+            };
+            match graph.start(&*id) {
+                Ok(()) => self.acknowledge(Effect::Start(name, *sequence)),
+                Err(error) => {
+                    self.refused("start", &error, Effect::Start(name, *sequence))?;
+                    break;
+                }
+            }
+            let mut small = end;
+            small.detail %= 400;
+            let job = self.model.graphs[&name].jobs[sequence].clone();
+            self.complete_one(name, &graph, (*sequence, &job), small)?;
+            if self.is_excused() {
+                break;
+            }
+        }
+        Ok(!open.is_empty())
+    }
+
+    pub fn cancel(&mut self, pick: Pick) -> Ran {
+        let wanted = [State::Pending, State::Running][usize::from(pick) % 2];
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, wanted) else {
+            return Ok(false);
+        };
+        self.cancel_one(name, &graph, sequence, &job)
+    }
+
+    fn cancel_one(&mut self, name: Name, graph: &Graph, sequence: u64, job: &Job) -> Ran {
+        let Some(id) = job.id.clone() else {
+            return Ok(false);
+        };
+        let cancelled = OutcomeFact::plain(OutcomeKind::Cancelled, None);
+        let effect = match job.state {
+            State::Running => Effect::CancelRequested(name, sequence),
+            _ => Effect::Complete(name, sequence, cancelled, self.now()),
+        };
+        match (graph.cancel(&*id), job.state) {
+            (Ok(Cancellation::CancelledBeforeStart), State::Pending) => self.acknowledge(effect),
+            (Ok(Cancellation::Requested), State::Running) => {
+                if !job.cancelling {
+                    self.acknowledge(effect);
+                }
+            }
+            (Ok(Cancellation::AlreadyComplete(_)), State::Complete) => {}
+            (Err(error), State::Complete) => return self.excuse("cancel", &error),
+            (Err(error), _) => return self.refused("cancel", &error, effect),
+            (Ok(answer), state) => return Err(format!("{answer:?} of a job that is {state}")),
+        }
+        Ok(true)
+    }
+
+    pub fn cancel_many(&mut self, pick: Pick, count: u16) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let pending = self.model.graphs[&name].jobs.iter();
+        let pending = pending.filter(|(_, job)| job.state == State::Pending);
+        let pending: Vec<(u64, Job)> = pending
+            .map(|(&s, job)| (s, job.clone()))
+            .take(usize::from(count))
+            .collect();
+        for (sequence, job) in &pending {
+            self.cancel_one(name, &graph, *sequence, job)?;
+            if self.is_excused() {
+                break;
+            }
+        }
+        Ok(!pending.is_empty())
+    }
+
+    // Runs.
+
+    pub fn run_next(&mut self, pick: Pick, after: &After) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let jobs = self.model.graphs[&name].jobs.iter();
+        let oldest = jobs.clone().find(|(_, job)| job.state == State::Pending);
+        let oldest = oldest.map(|(&s, job)| (s, job.clone()));
+        match (graph.run_next(), oldest) {
+            (Ok(Some(run)), Some((sequence, job))) => {
+                if job.id.as_deref().is_some_and(|id| id != run.id().as_str()) {
+                    return Err(format!("{} was claimed, not {:?}", run.id(), job.id));
+                }
+                self.started(name, sequence, run, &job, after)
+            }
+            (Ok(None), None) => Ok(true),
+            (Ok(run), oldest) => Err(format!("{run:?} was claimed, not {oldest:?}")),
+            (Err(error), Some((sequence, _))) => {
+                self.refused("run_next", &error, Effect::Start(name, sequence))?;
+                self.abandoned(name, sequence)
+            }
+            (Err(error), None) => self.excuse("run_next", &error),
+        }
+    }
+
+    /// A claim whose job could not be read is taken back, or was not made.
+    fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
+        if self.disk.is_dead() || self.failed {
+            return Ok(true);
+        }
+        self.step(jobstore::simulation::Step::Commit);
+        self.resync(name, sequence)
+    }
+
+    /// Takes over the state of a job after a fault left it in one of several.
+    fn resync(&mut self, name: Name, sequence: u64) -> Ran {
+        let job = &self.model.graphs[&name].jobs[&sequence];
+        let (Some(graph), Some(id)) = (self.handle(name), job.id.clone()) else {
+            return Ok(true);
+        };
+        let before = job.state;
+        match graph.job(&*id) {
+            Ok(Some(seen)) => {
+                let now = self.now();
+                match (before, seen.state(), seen.outcome().map(OutcomeFact::of)) {
+                    (State::Pending, State::Running, _) => {
+                        self.acknowledge(Effect::Start(name, sequence));
+                    }
+                    (State::Pending, State::Complete, Some(outcome)) => {
+                        self.acknowledge(Effect::Start(name, sequence));
+                        self.acknowledge(Effect::Complete(name, sequence, outcome, now));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(None) => return Err(format!("job {id} is gone")),
+            Err(error) => {
+                self.excuse("look at a job", &error)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn started(
+        &mut self,
+        name: Name,
+        sequence: u64,
+        run: jobstore::Run,
+        job: &Job,
+        after: &After,
+    ) -> Ran {
+        self.acknowledge(Effect::Start(name, sequence));
+        if run.request().as_json() != job.content.real() {
+            return Err(format!("the request of run {} is another", run.id()));
+        }
+        self.go_on(name, sequence, run, after)
+    }
+
+    fn go_on(&mut self, name: Name, sequence: u64, run: jobstore::Run, after: &After) -> Ran {
+        run.progress(40, "under way");
+        let kept = KeptRun {
+            run,
+            name,
+            serial: self.serial(name),
+            sequence,
+        };
+        match after {
+            After::Keep => {
+                self.runs.push(kept);
+                Ok(true)
+            }
+            After::Leave => {
+                kept.run.detach();
+                Ok(true)
+            }
+            After::Requeue => self.requeue(kept),
+            After::Drop => self.end_run(kept, None),
+            After::Complete(end) => self.end_run(kept, Some(*end)),
+        }
+    }
+
+    pub fn run(&mut self, pick: Pick, after: &After) -> Ran {
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, State::Pending) else {
+            return Ok(false);
+        };
+        let Some(id) = job.id.clone() else {
+            return Ok(false);
+        };
+        match (graph.run(&*id), job.state) {
+            (Ok(run), State::Pending) => self.started(name, sequence, run, &job, after),
+            (Err(Error::IllegalTransition { .. }), State::Running | State::Complete) => Ok(true),
+            (Err(error), State::Pending) => {
+                self.refused("run", &error, Effect::Start(name, sequence))?;
+                self.abandoned(name, sequence)
+            }
+            (Err(error), _) => self.excuse("run", &error),
+            (Ok(_), state) => Err(format!("a job that is {state} was run")),
+        }
+    }
+
+    pub fn attach(&mut self, pick: Pick, after: &After) -> Ran {
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, State::Running) else {
+            return Ok(false);
+        };
+        let Some(id) = job.id.clone() else {
+            return Ok(false);
+        };
+        match (graph.attach(&*id), job.state) {
+            (Ok(run), State::Running) => {
+                if run.cancel_requested() != job.cancelling {
+                    return Err(format!(
+                        "an attached run says cancel {}",
+                        run.cancel_requested()
+                    ));
+                }
+                self.go_on(name, sequence, run, after)
+            }
+            (Err(Error::IllegalTransition { .. }), State::Pending | State::Complete) => Ok(true),
+            (Err(error), _) => self.excuse("attach", &error),
+            (Ok(_), state) => Err(format!("a job that is {state} was attached to")),
+        }
+    }
+
+    pub fn kept_run(&mut self, pick: Pick, after: &After) -> Ran {
+        let Some(n) = usize::from(pick).checked_rem(self.runs.len()) else {
+            return Ok(false);
+        };
+        let kept = self.runs.swap_remove(n);
+        match after {
+            After::Keep => self.runs.push(kept),
+            After::Leave => kept.run.detach(),
+            After::Requeue => return self.requeue(kept),
+            After::Drop => return self.end_run(kept, None),
+            After::Complete(end) => return self.end_run(kept, Some(*end)),
+        }
+        Ok(true)
+    }
+
+    // Retention.
+
+    pub fn set_policy(&mut self, pick: Pick, policy: &Policy) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        match graph.set_retention(Life::retention(policy)) {
+            Ok(()) => {}
+            Err(error) => return self.excuse("set_retention", &error),
+        }
+        let now = self.now().true_ms;
+        let serial = self.serial(name);
+        self.forgot_by_policy.insert(serial);
+        self.policies.insert(serial, (policy.clone(), now));
+        Ok(true)
+    }
+
+    pub fn purge(&mut self, pick: Pick, look: &Look) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let mut look = look.clone();
+        // A purge takes no offset, limit or cursor.
+        look.states = if look.states % 2 == 0 { 0 } else { 4 };
+        (look.offset, look.newest) = (0, false);
+        let list = list_of(&look, false, self.clock.right_ms());
+        let now = self.now();
+        let due: Vec<u64> = self.model.graphs[&name]
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.state == State::Complete)
+            .filter(|(_, job)| matching(job, &look, self.clock.right_ms()))
+            .map(|(&s, _)| s)
+            .collect();
+        let by_hand = Some(PurgeReason::ByHand);
+        match graph.purge(list) {
+            Ok(done) if done.jobs == due.len() as u64 => {
+                if !due.is_empty() {
+                    self.acknowledge(Effect::Purge(name, due, by_hand, now));
+                }
+                Ok(true)
+            }
+            Ok(done) => Err(format!("{} jobs were purged, not {}", done.jobs, due.len())),
+            Err(error) => {
+                let effect = Effect::MaybePurge(name, due.clone(), by_hand, now);
+                self.refused("purge", &error, effect)?;
+                if self.disk.is_dead() || self.failed {
+                    return Ok(true);
+                }
+                // Some steps of it may have succeeded.
+                self.observe_purge(name, &due, &[], by_hand)?;
+                Ok(true)
+            }
+        }
+    }
+
+    // Import and export.
+
+    pub fn import(&mut self, pick: Pick, lines: &[(Content, u8)]) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let now = self.now();
+        let (mut text, mut jobs) = (String::new(), Vec::new());
+        for &(content, kind) in lines {
+            let mut job = self.new_job(None, content);
+            job.imported = true;
+            let request = content.real();
+            let right = self.clock.right_ms();
+            match kind {
+                0..=1 => {
+                    job.imported = false;
+                    text.push_str(&format!("{request}\n"));
+                }
+                2 => {
+                    job.submitted_ms = right - 5_000;
+                    text.push_str(&format!(
+                        "{{\"request\":{request},\"status\":\"running\",\"submittedAt\":{}}}\n",
+                        job.submitted_ms
+                    ));
+                    job.state = State::Running;
+                }
+                kind => {
+                    // 2100, 2020, yesterday, now.
+                    let finished = match kind {
+                        3 => Some(4_102_444_800_000),
+                        4 => Some(1_577_836_800_000),
+                        5 => Some(right - crate::life::DAY_MS),
+                        _ => None,
+                    };
+                    let finished = finished.filter(|_| kind != 3 || self.checks("import-2100"));
+                    let at = finished.map(|ms| format!(",\"finishedAt\":{ms}"));
+                    text.push_str(&format!(
+                        "{{\"request\":{request},\"status\":\"complete\"{}}}\n",
+                        at.unwrap_or_default()
+                    ));
+                    job.state = State::Complete;
+                    job.outcome = Some(OutcomeFact::plain(OutcomeKind::Succeeded, None));
+                    job.finished_ms = Some(finished.unwrap_or(now.wall_ms));
+                    job.ended_true = now.true_ms;
+                }
+            }
+            jobs.push(job);
+        }
+        let count = jobs.len() as u64;
+        let effect = Effect::Submit(name, jobs);
+        match graph.import(text.as_bytes(), ImportOptions::new()) {
+            Ok(report) if report.imported == count && report.bad == 0 => {
+                if count > 0 {
+                    self.acknowledge(effect);
+                    self.learn_ids(name)?;
+                }
+                Ok(true)
+            }
+            Ok(report) => Err(format!("an import of {count} lines: {report:?}")),
+            Err(error) => self.refused("import", &error, effect),
+        }
+    }
+
+    /// Exports a graph with its secrets into another.
+    pub fn export_import(&mut self, from: Pick, to: Pick) -> Ran {
+        let (Some((source, from)), Some((target, to))) =
+            (self.pick_graph(from), self.pick_graph(to))
+        else {
+            return Ok(false);
+        };
+        let mut lines = Vec::new();
+        let export = from.export(List::new());
+        let written = export.and_then(|export| export.reveal_secrets().write_all(&mut lines));
+        if let Err(error) = written {
+            return self.excuse("export", &error);
+        }
+        let now = self.now();
+        let target_model = &self.model.graphs[&target];
+        let mut jobs = Vec::new();
+        for job in self.model.graphs[&source].jobs.values() {
+            let Some(id) = job.id.clone() else {
+                return Ok(false);
+            };
+            if let Some(known) = target_model.with_id(&id) {
+                if target_model.jobs[&known].content.masked() != job.content.masked() {
+                    return Ok(false);
+                }
+                continue;
+            }
+            if target_model.gone.values().any(|gone| gone.id == id) {
+                // Whether its tombstone is there decides: not tried here.
+                return Ok(false);
+            }
+            let mut job = job.clone();
+            job.imported = true;
+            job.key = None;
+            if job.state == State::Pending {
+                job.imported = false;
+            }
+            job.ended_true = job.ended_true.min(now.true_ms);
+            jobs.push(job);
+        }
+        let count = jobs.len() as u64;
+        let effect = Effect::Submit(target, jobs);
+        match to.import(&*lines, ImportOptions::new()) {
+            Ok(report) if report.imported == count && report.bad == 0 => {
+                if count > 0 {
+                    self.acknowledge(effect);
+                }
+                Ok(true)
+            }
+            Ok(report) => Err(format!("an import of {count} exported jobs: {report:?}")),
+            Err(error) => self.refused("import", &error, effect),
+        }
+    }
+}
