@@ -723,6 +723,26 @@ impl FileSeam for Handle {
         result
     }
 
+    /// A cut is durable at once: nothing that is cut has a name that counts before the next
+    /// sync.
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.with(Class::Write, |state, number| {
+            let node = state
+                .nodes
+                .get_mut(&number)
+                .ok_or(io::ErrorKind::NotFound)?;
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            node.data.truncate(len);
+            node.loose.retain_mut(|loose| {
+                let left = len.saturating_sub(loose.offset);
+                loose.before.truncate(left);
+                loose.after_len = loose.after_len.min(left);
+                left > 0
+            });
+            Ok(())
+        })
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.process != self.process {

@@ -181,11 +181,6 @@ impl Spare {
         self.count(&slot);
     }
 
-    /// What the reserves lack: room that nothing else may take.
-    pub(crate) fn missing_bytes(&self) -> u64 {
-        self.slot.lock().kept_bytes()
-    }
-
     fn count(&self, slot: &Slot) {
         let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
         let bytes = |held: &Option<Reserve>| held.as_ref().map_or(0, |held| held.bytes);
