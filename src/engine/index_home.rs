@@ -74,7 +74,13 @@ impl Engine {
         let known = |(number, graph): (&u32, &Arc<GraphCore>)| {
             let forgotten_lsn = written.get(number)?.forgotten_lsn;
             let graph = Arc::downgrade(graph);
-            Some((*number, Known { graph, forgotten_lsn }))
+            Some((
+                *number,
+                Known {
+                    graph,
+                    forgotten_lsn,
+                },
+            ))
         };
         fresh.graphs = live.filter_map(known).collect();
         // The new index has all that was to be written.
