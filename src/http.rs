@@ -73,7 +73,9 @@ pub use self::auth::{Access, Action, Caller, Token};
 pub use self::control::Control;
 pub use self::failure::no_such_resource;
 pub use self::limits::Limits;
-pub use self::metrics::{METRICS_CONTENT_TYPE, metrics};
+pub use self::metrics::{
+    METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics, metrics_of,
+};
 pub use self::openapi::openapi;
 pub use self::routes::Routes;
 pub use self::serve::{Bounds, serve};

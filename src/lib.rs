@@ -157,6 +157,7 @@ mod sync;
 mod ticket;
 #[cfg(feature = "http")]
 mod timestamp;
+mod totals;
 mod wait;
 
 pub use crate::backup::BackedUp;
@@ -187,6 +188,7 @@ pub use crate::secrets::Secrets;
 pub use crate::stats::{GraphStats, Histogram, Stats};
 pub use crate::store::JobStore;
 pub use crate::ticket::Ticket;
+pub use crate::totals::Totals;
 pub use crate::wait::Waiting;
 
 #[cfg(doc)]

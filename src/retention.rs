@@ -358,6 +358,7 @@ impl Graph {
         self.core.archive.forget_lost();
         // The commit that is under way was the last by the policy before.
         drop(self.core.purging.lock());
+        self.engine().note_policy(&self.core);
         self.engine().wake_packer();
         Ok(())
     }

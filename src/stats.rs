@@ -14,12 +14,12 @@ use crate::engine::graph_state::GraphCore;
 use crate::engine::status::States;
 use crate::error::Result;
 use crate::health::Health;
-use crate::index::rows::DETAIL_JOBS;
 use crate::job::State;
 use crate::storage::names;
 use crate::store::JobStore;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
+use crate::totals::{self, RUNNING_LOOKED_AT, Totals};
 
 /// The bounds of a [`Histogram`]'s buckets.
 pub(crate) const BOUNDS: [Duration; 16] = [
@@ -40,9 +40,6 @@ pub(crate) const BOUNDS: [Duration; 16] = [
     Duration::from_secs(1),
     Duration::from_secs(10),
 ];
-
-/// Running jobs of which the one that has run longest is looked for, at most.
-const RUNNING_LOOKED_AT: u64 = 10_000;
 
 /// Durations, counted by size since the store was opened.
 ///
@@ -101,7 +98,10 @@ pub struct Stats {
     pub boot: u64,
     /// Whether it can do all it should.
     pub health: Health,
-    /// Each graph, in the order of their creation.
+    /// All graphs together.
+    pub totals: Totals,
+    /// Each graph, or those with the most jobs ([`JobStore::stats_of`]), in the order of
+    /// their creation.
     pub graphs: Vec<GraphStats>,
     /// Bytes of the log that is not packed yet, as far as files are open for it.
     pub segment_bytes: u64,
@@ -190,6 +190,7 @@ impl Stats {
         let all = json!({
             "boot": self.boot,
             "health": self.health.json(),
+            "totals": self.totals.json(),
             "graphs": graphs,
             "segmentBytes": self.segment_bytes,
             "packBytes": self.pack_bytes,
@@ -252,7 +253,8 @@ impl JobStore {
     /// # Cost
     /// For each graph a copy of counts and reading one pending job; for running ones a
     /// row of the index for each 128; a look at the sizes of the open log files and of the
-    /// index's files. No commit waits for it.
+    /// index's files. No commit waits for it. In a store of many graphs
+    /// [`JobStore::stats_of`] costs less.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
@@ -272,10 +274,43 @@ impl JobStore {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn stats(&self) -> Result<Stats> {
+        self.stats_of(usize::MAX)
+    }
+
+    /// The same, with at most so many graphs by themselves: those with the most jobs.
+    /// [`Stats::totals`] has all graphs together.
+    ///
+    /// # Cost
+    /// A short look at each graph in memory, less than a microsecond; what
+    /// [`JobStore::stats`] reads, only for the graphs that are shown, and few reads for the
+    /// totals. No commit waits for it.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::stats`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// for n in 0..50 {
+    ///     store.create_graph("10001", &format!("graph-{n}"))?;
+    /// }
+    /// let stats = store.stats_of(10)?;
+    /// assert_eq!((stats.graphs.len(), stats.totals.graphs), (10, 50));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn stats_of(&self, graphs: usize) -> Result<Stats> {
         let engine = self.engine();
         engine.check_open()?;
         let cores: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
-        let graphs = cores.iter().map(|core| graph_stats(engine, core));
+        let (totals, jobs) = totals::of(engine, &cores)?;
+        let mut shown: Vec<usize> = (0..cores.len()).collect();
+        if graphs < shown.len() {
+            // Of those with as many jobs, the ones created first.
+            shown.sort_unstable_by_key(|&n| (std::cmp::Reverse(jobs[n]), n));
+            shown.truncate(graphs);
+            shown.sort_unstable();
+        }
+        let graphs = shown.iter().map(|&n| graph_stats(engine, &cores[n]));
         let graphs: Vec<GraphStats> = graphs.collect::<Result<_>>()?;
         let (segments, packs) = {
             let truth = engine.truth.read();
@@ -293,6 +328,7 @@ impl JobStore {
         Ok(Stats {
             boot: engine.opening.boot,
             health: engine.health(),
+            totals,
             graphs,
             segment_bytes,
             index_bytes: engine.index_bytes()?,
@@ -319,28 +355,19 @@ impl JobStore {
 
 fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
     let of = |state| States::NONE.with(state);
-    let (counts, set_aside, oldest, running) = {
+    let (counts, set_aside, oldest) = {
         let state = core.state.read();
         let status = &state.status;
         let counts = State::ALL.map(|state| status.total(of(state)));
         let oldest = status.select(of(State::Pending), 0, 0, 1).first();
-        let running = status.select(of(State::Running), 0, 0, RUNNING_LOOKED_AT);
         let set_aside = state.set_aside_in(|| 0..u64::MAX);
-        (counts, set_aside, oldest, running)
+        (counts, set_aside, oldest)
     };
     let oldest_pending = match oldest {
         None => None,
         Some(sequence) => engine.job(core, sequence)?.map(|job| job.submitted_at()),
     };
-    let mut longest_running: Option<u64> = None;
-    let sequences: Vec<u64> = running.sequences().collect();
-    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let row = engine.details(core, group[0] / DETAIL_JOBS)?;
-        let started = group
-            .iter()
-            .filter_map(|sequence| row.0[(sequence % DETAIL_JOBS) as usize].started_ms);
-        longest_running = longest_running.into_iter().chain(started).min();
-    }
+    let (_, longest_running) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
     let [pending, running, complete] = counts;
     Ok(GraphStats {
         project_id: core.project.clone(),

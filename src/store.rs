@@ -554,7 +554,9 @@ impl JobStore {
     /// JSON. Closing again does nothing.
     ///
     /// Comes back after [`Options::close_timeout`](crate::Options::close_timeout) at
-    /// the latest, and leaves behind what is stuck.
+    /// the latest, and leaves behind what is stuck. Where more than 4096 graphs have changed
+    /// since the index was last written, their changes are left to the next open, which
+    /// reads them from the log.
     ///
     /// Dropping the last handle does the same, but can tell nobody of an error.
     ///

@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(4);
 #[derive(Default)]
 pub(crate) struct Home {
     /// Held by who archives and purges.
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<Box<Open>>>,
     /// Why it cannot be written, and when that was found.
     problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// A file that somebody has taken away while it was written.
@@ -47,38 +47,48 @@ struct Open {
     file_bytes_max: u64,
 }
 
-/// What keeps jobs from being purged, or has taken archived ones away.
+/// What keeps jobs from being purged, or has taken archived ones away. Only graphs whose
+/// archive was used since the last time, or has a problem, are asked.
 pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
-    let graphs = engine.graphs.read();
-    let stuck = graphs.by_number.values().find_map(|graph| {
-        let (_, time) = graph.archive.watch.busy(now)?;
-        let (name, seconds) = (&graph.name, time.as_secs());
-        (time > PATIENCE).then(|| {
-            format!(
+    let mut troubled = engine.archive_trouble.lock();
+    let graphs: Vec<_> = troubled.iter().map(|&n| (n, engine.graph(n))).collect();
+    let (mut stuck, mut unwritten, mut lost) = (None, None, None);
+    for (number, graph) in graphs {
+        let of_graph = graph.as_ref().and_then(|graph| {
+            let why = graph.archive.problem.lock().clone().map(|(why, _)| why);
+            let path = graph.archive.lost.lock().clone();
+            let busy = graph.archive.watch.busy(now).map(|(_, time)| time);
+            let is_any = why.is_some() || path.is_some() || busy.is_some();
+            is_any.then_some((&graph.name, why, path, busy))
+        });
+        let Some((name, why, path, busy)) = of_graph else {
+            troubled.remove(&number);
+            continue;
+        };
+        stuck = stuck.or_else(|| {
+            let time = busy.filter(|time| *time > PATIENCE)?;
+            let seconds = time.as_secs();
+            Some(format!(
                 "the archive of graph {name:?} has not answered for {seconds} s, so its jobs are \
                  not purged; check the file system it is on"
-            )
-        })
-    });
-    let unwritten = graphs.by_number.values().find_map(|graph| {
-        let why = graph.archive.problem.lock().as_ref()?.0.clone();
-        let name = &graph.name;
-        Some(format!(
-            "no job of graph {name:?} is purged, because it cannot be archived: {why}"
-        ))
-    });
-    let lost = || {
-        graphs.by_number.values().find_map(|graph| {
-            let path = graph.archive.lost.lock().clone()?;
-            let (name, path) = (&graph.name, path.display());
+            ))
+        });
+        unwritten = unwritten.or_else(|| {
+            why.map(|why| {
+                format!("no job of graph {name:?} is purged, because it cannot be archived: {why}")
+            })
+        });
+        lost = lost.or_else(|| {
+            let path = path?;
+            let path = path.display();
             Some(format!(
                 "the archive of graph {name:?} has lost {path}, which was removed or renamed \
                  while it was written, with purged jobs in it; set the graph's policy again \
                  to end this report"
             ))
-        })
-    };
-    stuck.or(unwritten).or_else(lost)
+        });
+    }
+    stuck.or(unwritten).or(lost)
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
@@ -102,10 +112,9 @@ pub(crate) fn look_after(
         // A file that can be given its name shows that the folder can be written.
         ready = graph
             .archive
-            .watch
-            .during("rename", || open.archive.finish());
+            .during(engine, graph.number, "rename", || open.archive.finish());
     }
-    graph.archive.note(ready).is_ok()
+    graph.archive.note(engine, graph.number, ready).is_ok()
 }
 
 /// Whether a graph has an archive, by its policy or still open from an earlier one. Such a
@@ -136,18 +145,18 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
 
 /// Gives all files their final names.
 fn finish_all(engine: &Engine) {
-    let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
-    for graph in graphs {
-        let finished = graph
-            .archive
-            .open
-            .lock()
-            .take()
-            .map(|mut open| open.archive.finish());
-        if let Some(Err(error)) = finished {
-            // The next open does it.
-            tracing::warn!(%error, "a file of the archive did not get its final name");
-        }
+    for graph in engine.with_archive() {
+        finish(&graph);
+    }
+}
+
+/// Ends the archive of a graph.
+pub(crate) fn finish(graph: &GraphCore) {
+    let open = graph.archive.open.lock().take();
+    let finished = open.map(|mut open| open.archive.finish());
+    if let Some(Err(error)) = finished {
+        // The next open does it.
+        tracing::warn!(%error, "a file of the archive did not get its final name");
     }
 }
 
@@ -159,7 +168,7 @@ pub(crate) fn begin<'g>(
 ) -> Result<Archiving<'g>> {
     let mut open = graph.archive.open.lock();
     let ready = graph.archive.get_ready(engine, graph, policy, &mut open);
-    graph.archive.note(ready)?;
+    graph.archive.note(engine, graph.number, ready)?;
     Ok(Archiving {
         engine,
         graph,
@@ -176,33 +185,35 @@ impl Home {
     /// Has jobs go to this archive, as long as a policy names the same.
     #[cfg(test)]
     pub(crate) fn put_open(&self, archive: Archive, to: ArchiveTo, file_bytes_max: u64) {
-        *self.open.lock() = Some(Open {
+        *self.open.lock() = Some(Box::new(Open {
             archive,
             to,
             file_bytes_max,
-        });
+        }));
     }
 
     /// Opens what the policy asks for, and ends what it does not.
     fn get_ready(
         &self,
         engine: &Engine,
-        graph: &GraphCore,
+        graph: &Arc<GraphCore>,
         policy: Option<&Retention>,
-        open: &mut Option<Open>,
+        open: &mut Option<Box<Open>>,
     ) -> Result<()> {
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
-            let lost = self.watch.during("look", || there.archive.take_lost());
+            let lost = self.during(engine, graph.number, "look", || there.archive.take_lost());
             if let Some(lost) = lost? {
                 *self.lost.lock() = Some(lost);
+                engine.archive_trouble.lock().insert(graph.number);
             }
             let is_wanted = |(to, bytes)| there.to == to && there.file_bytes_max == bytes;
-            let is_in_place = || self.watch.during("look", || there.archive.is_in_place());
+            let is_in_place =
+                || self.during(engine, graph.number, "look", || there.archive.is_in_place());
             if wanted.clone().is_some_and(is_wanted) && is_in_place()? {
                 return Ok(());
             }
-            self.watch.during("rename", || there.archive.finish())?;
+            self.during(engine, graph.number, "rename", || there.archive.finish())?;
             *open = None;
         }
         let Some((to, file_bytes_max)) = wanted else {
@@ -211,23 +222,38 @@ impl Home {
         engine.check_open()?;
         let of = (graph.name.as_str(), graph.ids.number());
         let opened = || Archive::open(&to.0, of, file_bytes_max);
-        let archive = self.watch.during("open", opened)?;
-        *open = Some(Open {
+        let archive = self.during(engine, graph.number, "open", opened)?;
+        *open = Some(Box::new(Open {
             archive,
             to,
             file_bytes_max,
-        });
+        }));
+        engine.note_archive(graph);
         Ok(())
     }
 
+    /// Uses the archive, under watch.
+    fn during<T>(
+        &self,
+        engine: &Engine,
+        number: u32,
+        call: &'static str,
+        make: impl FnOnce() -> T,
+    ) -> T {
+        self.watch.during(call, || {
+            engine.archive_trouble.lock().insert(number);
+            make()
+        })
+    }
+
     /// Notes whether the archive can be written.
-    fn note<T>(&self, done: Result<T>) -> Result<T> {
-        let mut problem = self.problem.lock();
+    fn note<T>(&self, engine: &Engine, number: u32, done: Result<T>) -> Result<T> {
         match &done {
-            Ok(_) => *problem = None,
+            Ok(_) => *self.problem.lock() = None,
             Err(error) => {
                 tracing::warn!(%error, "jobs cannot be archived, so they are not purged");
-                *problem = Some((error.to_string().into(), Instant::now()));
+                *self.problem.lock() = Some((error.to_string().into(), Instant::now()));
+                engine.archive_trouble.lock().insert(number);
             }
         }
         done
@@ -238,7 +264,7 @@ impl Home {
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
-    open: MutexGuard<'g, Option<Open>>,
+    open: MutexGuard<'g, Option<Box<Open>>>,
 }
 
 impl Archiving<'_> {
@@ -271,12 +297,12 @@ impl Archiving<'_> {
                 out(line.as_bytes())?;
             }
         };
-        let watch = &graph.archive.watch;
-        let appended = watch.during("append", || archive.append(now_ms, write));
+        let append = || archive.append(now_ms, write);
+        let appended = graph.archive.during(engine, graph.number, "append", append);
         match unreadable {
             // That is not for want of an archive.
             Some(error) => Err(error),
-            None => graph.archive.note(appended).map(Some),
+            None => graph.archive.note(engine, graph.number, appended).map(Some),
         }
     }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::clock::bounded;
 use crate::engine::Engine;
 use crate::engine::answers::{Answer, Answers, Queued};
+use crate::engine::backlog::Backlog;
 use crate::engine::graph_state::{Change, GraphCore, RunCell, TailPlace};
 use crate::engine::queue::{Action, Looked, Operation, Submission};
 use crate::engine::status::States;
@@ -57,6 +58,8 @@ pub(crate) struct Committer {
     changes_since_index: u64,
     /// The time of the round.
     now: Reading,
+    /// What the index lacks.
+    pub(crate) backlog: Backlog,
     /// Who waited for what this round made visible.
     called: Vec<Arc<Waiter>>,
 }
@@ -88,6 +91,10 @@ struct Round {
     changes: Vec<(Arc<GraphCore>, Change)>,
     created: Vec<Arc<GraphCore>>,
     dropped: Vec<Arc<GraphCore>>,
+    /// Names of the graphs that are created in this round.
+    created_names: HashSet<(String, String)>,
+    /// Numbers of the graphs that are dropped in this round.
+    dropped_numbers: HashSet<u32>,
     foreign: Vec<Pair>,
     /// Jobs added to each graph in this round.
     added: HashMap<u32, u64>,
@@ -105,13 +112,14 @@ struct Round {
 }
 
 impl Committer {
-    pub(crate) fn new(log: Log) -> Committer {
+    pub(crate) fn new(log: Log, backlog: Backlog) -> Committer {
         Committer {
             log,
             frame: Builder::default(),
             unsynced_since: None,
             changes_since_index: 0,
             now: Reading::default(),
+            backlog,
             called: Vec::new(),
         }
     }
@@ -308,11 +316,14 @@ impl Committer {
                 let mut state = graph.state.write();
                 state.end_runs();
                 self.called.extend(state.waiters.take_all());
+                self.backlog.note_dropped(graph.number, state.status.len());
+                drop(state);
+                engine.note_changed(graph, true);
             }
-            round
-                .created
-                .drain(..)
-                .for_each(|graph| graphs.insert(graph));
+            for graph in round.created.drain(..) {
+                self.backlog.note(&graph, &mut graph.state.write());
+                graphs.insert(graph);
+            }
         }
         for &(hash, owner) in &round.foreign {
             engine.ids.add(hash, owner);
@@ -329,6 +340,7 @@ impl Committer {
         for changes in round.changes.chunk_by_mut(|a, b| a.0.number == b.0.number) {
             let graph = changes[0].0.clone();
             let mut state = graph.state.write();
+            self.backlog.note(&graph, &mut state);
             for (_, change) in changes {
                 if let Change::Submitted { place, .. } = change {
                     place.shift(appended.at as u32);
@@ -337,15 +349,15 @@ impl Committer {
                 state.take_waiters(change, &mut self.called);
             }
         }
-        let is_gone =
-            |change: &Change| matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
-        let gone = round.changes.iter().filter(|(_, c)| is_gone(c)).count() + round.dropped.len();
-        engine.gone_changes.fetch_add(gone as u64, Ordering::AcqRel);
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
         // Once they can read it.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
+            let is_smaller = |(_, change): &(_, Change)| {
+                matches!(change, Change::Purged { .. } | Change::Forgotten { .. })
+            };
+            engine.note_changed(graph, changes.iter().any(is_smaller));
             if graph.state.read().waiters.has(ANY) {
                 graph.state.write().waiters.take(ANY, &mut self.called);
             }
@@ -375,6 +387,7 @@ impl Committer {
                     graph: graph.number,
                     time_ms: round.now_ms,
                 });
+                round.dropped_numbers.insert(graph.number);
                 round.dropped.push(graph.clone());
                 Ok(Answer::Done)
             }
@@ -508,11 +521,11 @@ impl Committer {
         (project, name): (&str, &str),
         (id_number, key): (u64, [u64; 2]),
     ) -> Result<Answer> {
-        let same = |graph: &Arc<GraphCore>| graph.project == project && graph.name == name;
+        let names = (project.to_owned(), name.to_owned());
         let graphs = engine.graphs.read();
-        let there = graphs.by_name.get(&(project.to_owned(), name.to_owned()));
+        let there = graphs.by_name.get(&names);
         let dropped = there.is_some_and(|there| round.is_dropped(there));
-        if (there.is_some() && !dropped) || round.created.iter().any(same) {
+        if (there.is_some() && !dropped) || round.created_names.contains(&names) {
             return Err(Error::GraphExists {
                 project: project.to_owned(),
                 graph: name.to_owned(),
@@ -529,6 +542,7 @@ impl Committer {
             name,
         });
         let graph = Arc::new(graph);
+        round.created_names.insert(names);
         round.created.push(graph.clone());
         Ok(Answer::Graph(graph))
     }
@@ -758,9 +772,7 @@ impl Round {
     }
 
     fn is_dropped(&self, graph: &GraphCore) -> bool {
-        self.dropped
-            .iter()
-            .any(|dropped| dropped.number == graph.number)
+        self.dropped_numbers.contains(&graph.number)
     }
 
     fn check_graph(&self, graph: &GraphCore) -> Result<()> {

@@ -54,23 +54,17 @@ impl Engine {
     }
 }
 
-/// A pack, beside some, that is mostly garbage.
+/// A pack, beside some, that is mostly garbage. Weighs new packs and what purges and drops
+/// have changed since the last time, and nothing else.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
     let packs = engine.truth.read().packs.clone();
-    let there = packs.iter().take_while(|pack| pack.last_lsn <= applied_lsn);
-    // Only what became garbage since the last look can change the answer, and new packs.
-    let gone = engine.gone_changes.load(Ordering::Acquire);
-    let seen = (gone, there.clone().last().map_or(0, |pack| pack.last_lsn));
-    if beside.is_empty() && *engine.garbage_seen.lock() == Some(seen) {
-        return None;
-    }
-    let mut others = there.filter(|pack| !is_among(beside, pack));
-    let found = others.find(|pack| garbage::weigh(engine, pack).is_mostly_garbage());
-    if found.is_none() && beside.is_empty() {
-        *engine.garbage_seen.lock() = Some(seen);
-    }
-    found.cloned()
+    garbage::count(engine, &packs);
+    packs
+        .into_iter()
+        .take_while(|pack| pack.last_lsn <= applied_lsn)
+        .filter(|pack| !is_among(beside, pack))
+        .find(|pack| garbage::counted(pack).is_mostly_garbage())
 }
 
 /// Makes one pack of neighbouring ones, without what was purged as far as the index
@@ -86,7 +80,7 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         // What is left needs room only until it replaces the pack, and then gives more back:
         // room for missing reserves, too.
         [pack] => {
-            let garbage = garbage::weigh(engine, pack).garbage;
+            let garbage = garbage::counted(pack).garbage;
             bytes.saturating_sub(garbage)
         }
         _ => bytes + 2 * engine.options.segment_bytes,

@@ -8,7 +8,7 @@
 //! It is a tree of hashes: the index's head vouches for the status rows, each status
 //! row for the rows of details of its jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 
 use crate::engine::graph_state::GraphCore;
 use crate::engine::status::CHUNK_JOBS;
@@ -24,22 +24,35 @@ pub(crate) type ChunkHashes = [u64; CHUNK_ROWS as usize];
 /// The hash of every row of details of a graph.
 #[derive(Default)]
 pub(crate) struct DetailHashes {
-    /// Chunks with any.
-    chunks: BTreeMap<u64, Box<ChunkHashes>>,
+    /// Chunks with any, in order, each with its rows up to the last; 0 where there is none.
+    chunks: VecDeque<(u64, Vec<u64>)>,
     /// Of rows that are being written: either the old row or this one is right, also
     /// after a write that failed.
     writing: HashMap<u64, u64>,
 }
 
 impl DetailHashes {
+    /// Where the hashes of a chunk are, or belong.
+    fn place(&self, chunk: u64) -> Result<usize, usize> {
+        self.chunks.binary_search_by_key(&chunk, |known| known.0)
+    }
+
     pub(crate) fn chunk(&self, chunk: u64) -> ChunkHashes {
-        let known = self.chunks.get(&chunk);
-        known.map(|hashes| **hashes).unwrap_or_default()
+        let mut hashes = ChunkHashes::default();
+        if let Ok(at) = self.place(chunk) {
+            let known = &self.chunks[at].1;
+            hashes[..known.len()].copy_from_slice(known);
+        }
+        hashes
     }
 
     /// What the row of a group may hash to.
     fn allowed(&self, group: u64) -> [u64; 2] {
-        let known = self.chunk(group / CHUNK_ROWS)[(group % CHUNK_ROWS) as usize];
+        let n = (group % CHUNK_ROWS) as usize;
+        let at = self.place(group / CHUNK_ROWS).ok();
+        let known = at
+            .and_then(|at| self.chunks[at].1.get(n).copied())
+            .unwrap_or(0);
         [known, self.writing.get(&group).copied().unwrap_or(known)]
     }
 
@@ -56,14 +69,33 @@ impl DetailHashes {
     /// Notes that a row was written.
     pub(crate) fn written(&mut self, group: u64, hash: u64) {
         self.writing.remove(&group);
+        if self.writing.is_empty() {
+            // Most graphs seldom change.
+            self.writing = HashMap::new();
+        }
         let (chunk, n) = (group / CHUNK_ROWS, (group % CHUNK_ROWS) as usize);
-        if hash != 0 {
-            self.chunks.entry(chunk).or_default()[n] = hash;
-        } else if let Some(hashes) = self.chunks.get_mut(&chunk) {
-            hashes[n] = 0;
-            if **hashes == ChunkHashes::default() {
-                self.chunks.remove(&chunk);
+        let at = match self.place(chunk) {
+            Ok(at) => at,
+            Err(_) if hash == 0 => return,
+            Err(at) => {
+                if self.chunks.is_empty() {
+                    // Most graphs are small.
+                    self.chunks.reserve_exact(1);
+                }
+                self.chunks.insert(at, (chunk, Vec::new()));
+                at
             }
+        };
+        let hashes = &mut self.chunks[at].1;
+        if hashes.len() <= n {
+            hashes.reserve_exact(n + 1 - hashes.len());
+            hashes.resize(n + 1, 0);
+        }
+        hashes[n] = hash;
+        let last = hashes.iter().rposition(|&hash| hash != 0);
+        hashes.truncate(last.map_or(0, |last| last + 1));
+        if hashes.is_empty() {
+            self.chunks.remove(at);
         }
     }
 

@@ -46,16 +46,20 @@ pub(crate) struct Found {
     pub(crate) happened: Happened,
 }
 
+/// Changes that were read.
+enum Ahead {
+    One(Found),
+    /// Submissions in a row: LSN and sequence number of the first, how many.
+    Submits(u64, u64, u64),
+}
+
 /// Reads on behind a place.
 pub(crate) struct Feed {
     graph: Arc<GraphCore>,
     /// The next LSN to read.
     next_lsn: u64,
-    /// What was read and is to be given.
-    ahead: VecDeque<Found>,
-    /// Submissions in a row that are to be given behind those: LSN, sequence number, how
-    /// many.
-    run: Option<(u64, u64, u64)>,
+    /// What was read and is to be returned.
+    ahead: VecDeque<Ahead>,
     /// Everything up to here was given before.
     seen: Place,
 }
@@ -67,7 +71,6 @@ impl Feed {
             // An event that was given in part is read again.
             next_lsn: (seen.0 + u64::from(seen.1 == WHOLE)).max(1),
             ahead: VecDeque::new(),
-            run: None,
             seen,
         }
     }
@@ -80,18 +83,24 @@ impl Feed {
     /// The next change, to be taken; `None` where there is no more that is durable.
     pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&Found>> {
         loop {
-            if !self.ahead.is_empty() {
-                return Ok(self.ahead.front());
-            }
-            if let Some((lsn, sequence, count)) = self.run {
-                self.run = (count > 1).then_some((lsn + 1, sequence + 1, count - 1));
-                self.ahead.push_back(Found {
+            if let Some(&Ahead::Submits(lsn, sequence, count)) = self.ahead.front() {
+                self.ahead.pop_front();
+                if count > 1 {
+                    let rest = Ahead::Submits(lsn + 1, sequence + 1, count - 1);
+                    self.ahead.push_front(rest);
+                }
+                self.ahead.push_front(Ahead::One(Found {
                     at: (lsn, WHOLE),
                     sequence,
                     time_ms: None,
                     happened: Happened::Submitted,
-                });
-                continue;
+                }));
+            }
+            if !self.ahead.is_empty() {
+                return Ok(self.ahead.front().and_then(|ahead| match ahead {
+                    Ahead::One(found) => Some(found),
+                    Ahead::Submits(..) => None,
+                }));
             }
             let durable_lsn = engine.durable_lsn.load(Ordering::Acquire);
             if self.next_lsn > durable_lsn {
@@ -105,20 +114,28 @@ impl Feed {
 
     /// Takes the change that [`Feed::peek`] showed.
     pub(crate) fn take(&mut self) -> Option<Found> {
-        let found = self.ahead.pop_front()?;
-        self.seen = found.at;
-        Some(found)
+        match self.ahead.pop_front()? {
+            Ahead::One(found) => {
+                self.seen = found.at;
+                Some(found)
+            }
+            // It was not shown yet.
+            submits => {
+                self.ahead.push_front(submits);
+                None
+            }
+        }
     }
 
-    /// Reads the next stretch, or the next event that is a run of submissions.
+    /// Reads the next stretch: a chunk of a pack, or neighboring frames of a segment.
     fn read(&mut self, engine: &Engine, durable_lsn: u64) -> Result<()> {
         let (from, mut next) = (self.next_lsn, self.next_lsn);
         let number = self.graph.number;
-        let (mut ahead, mut run) = (VecDeque::new(), None);
-        engine.events_near(from, |lsn, event| {
+        let mut ahead = VecDeque::new();
+        engine.meters.feed_reads.add(1);
+        engine.events_from(from, |lsn, event| {
             let end = lsn + event.lsns();
-            // A run ends the stretch: what follows it is read again.
-            if end <= from || lsn > durable_lsn || run.is_some() {
+            if end <= from || lsn > durable_lsn {
                 return;
             }
             next = end;
@@ -129,11 +146,12 @@ impl Feed {
                     count,
                 } if graph == number => {
                     let known = from.saturating_sub(lsn);
-                    run = Some((lsn + known, first_sequence + known, count - known));
+                    let run = Ahead::Submits(lsn + known, first_sequence + known, count - known);
+                    ahead.push_back(run);
                 }
                 Event::Erased { count } | Event::Lost { count } => {
                     let known = from.saturating_sub(lsn);
-                    ahead.push_back(gap(end - 1, count - known));
+                    ahead.push_back(Ahead::One(gap(end - 1, count - known)));
                 }
                 _ => told_by(event, number, lsn, &mut ahead),
             }
@@ -143,9 +161,11 @@ impl Feed {
             return Err(Error::damaged(engine.disk.path(""), 0, what));
         }
         self.next_lsn = next;
-        ahead.retain(|found| found.at > self.seen);
+        ahead.retain(|ahead| match ahead {
+            Ahead::One(found) => found.at > self.seen,
+            Ahead::Submits(..) => true,
+        });
         self.ahead = ahead;
-        self.run = run;
         Ok(())
     }
 }
@@ -161,14 +181,14 @@ fn gap(last_lsn: u64, events: u64) -> Found {
 }
 
 /// What an event says of jobs of a graph.
-fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>) {
+fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>) {
     let mut put = |sequence, time_ms, happened| {
-        ahead.push_back(Found {
+        ahead.push_back(Ahead::One(Found {
             at: (lsn, sequence),
             sequence,
             time_ms: Some(time_ms),
             happened,
-        });
+        }));
     };
     match event {
         &Event::Submitted {
@@ -240,7 +260,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>
             // Since its tombstones are forgotten it has lost its references, and some of
             // its jobs: what it still says looks like a purge of jobs without results.
             if jobs.iter().any(|job| job.id.is_none()) {
-                ahead.push_back(gap(lsn, 1));
+                ahead.push_back(Ahead::One(gap(lsn, 1)));
                 return;
             }
             for job in jobs {
@@ -251,7 +271,43 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Found>
         _ => {}
     }
     // Whoever has the last one has all of it.
-    if let Some(last) = ahead.back_mut().filter(|last| last.at.0 == lsn) {
-        last.at.1 = WHOLE;
+    if let Some(Ahead::One(last)) = ahead.back_mut() {
+        if last.at.0 == lsn {
+            last.at.1 = WHOLE;
+        }
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use crate::{Body, JobStore, Request};
+
+    #[test]
+    fn a_stretch_of_the_log_is_read_once_whatever_it_is_a_mixture_of() {
+        let store = JobStore::options().segment_bytes(64 << 10);
+        let store = store.in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let jobs = 1500;
+        for _ in 0..jobs {
+            let id = graph.submit(Request::new("c", "/g", Body::empty()).unwrap());
+            graph.cancel(id.unwrap()).unwrap();
+        }
+        let engine = graph.engine();
+        let reads = || {
+            let before = engine.meters.feed_reads.read();
+            let mut changes = graph.changes(None).unwrap();
+            let whole = changes.by_ref().inspect(|change| assert!(change.is_ok()));
+            assert_eq!(whole.count(), 2 * jobs);
+            engine.meters.feed_reads.read() - before
+        };
+        // 32 KiB of frames at a time, or a chunk of a pack.
+        let bytes = engine.meters.frame_bytes.read();
+        let files = {
+            let truth = engine.truth.read();
+            truth.segments.len() + truth.packs.len()
+        };
+        let most = bytes / (32 << 10) + 8 * files as u64 + 8;
+        let reads = reads();
+        assert!(reads < most.min(200), "{reads} of {most}");
     }
 }

@@ -12,11 +12,13 @@
 //! the index.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::engine::graph_state::{GraphCore, GraphState};
-use crate::storage::pack::{Pack, Part};
+use crate::storage::pack::{Pack, Part, ToldOf, recount};
 use crate::storage::told::Told;
+use crate::sync::atomic::Ordering;
 
 /// Bytes of blocks and events as they are stored, about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,27 +34,68 @@ impl Weight {
     }
 }
 
-/// Weighs a pack.
-pub(crate) fn weigh(engine: &Engine, pack: &Pack) -> Weight {
-    let mut weight = Weight::default();
-    for part in &pack.parts {
-        let bytes: u64 = part.blocks.iter().map(|b| u64::from(b.len)).sum();
-        weight.all += bytes;
-        let graph = engine.graph(part.graph);
-        weight.garbage += graph.map_or(bytes, |graph| in_blocks(&graph, part));
+/// Counts the garbage in new packs, and again that of graphs that purges, forgotten
+/// tombstones and drops have changed since the last time.
+pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
+    let _one_at_a_time = engine.counting_garbage.lock();
+    let shrunk = std::mem::take(&mut engine.noted.lock().shrunk);
+    for number in shrunk {
+        let graph = engine.graph(number);
+        for pack in packs.iter().filter(|pack| pack.garbage.is_counted()) {
+            let is_there = pack.part_of(number).is_some() || pack.told_of(number).is_some();
+            engine.meters.visits.add(u64::from(is_there));
+            if let Some(part) = pack.part_of(number) {
+                count_part(graph.as_deref(), pack, part);
+            }
+            if let Some(told) = pack.told_of(number) {
+                count_told(graph.as_deref(), pack, told);
+            }
+        }
     }
+    for pack in packs.iter().filter(|pack| !pack.garbage.is_counted()) {
+        let graphs = pack.parts.len().max(pack.told.len());
+        engine.meters.visits.add(graphs as u64);
+        for part in &pack.parts {
+            let graph = engine.graph(part.graph);
+            count_part(graph.as_deref(), pack, part);
+        }
+        for told in &pack.told {
+            let graph = engine.graph(told.told.graph);
+            count_told(graph.as_deref(), pack, told);
+        }
+        pack.garbage.set_counted();
+    }
+}
+
+fn count_part(graph: Option<&GraphCore>, pack: &Pack, part: &Part) {
+    let garbage = graph.map_or_else(|| part.block_bytes(), |graph| in_blocks(graph, part));
+    recount(&pack.garbage.blocks, &part.gone, garbage);
+}
+
+fn count_told(graph: Option<&GraphCore>, pack: &Pack, told: &ToldOf) {
+    let garbage = graph.map_or_else(|| told.told.bytes(), |graph| in_events(graph, &told.told));
+    recount(&pack.garbage.told, &told.gone, garbage);
+}
+
+/// What a pack weighed when it was last counted.
+pub(crate) fn counted(pack: &Pack) -> Weight {
+    let blocks = pack.garbage.blocks.load(Ordering::Relaxed);
+    let told = pack.garbage.told.load(Ordering::Relaxed);
     // Events count as they are stored, compressed as all of them are.
-    let (mut told, mut garbage) = (0, 0);
-    for of_graph in &pack.told {
-        let bytes = of_graph.bytes();
-        told += bytes;
-        let graph = engine.graph(of_graph.graph);
-        garbage += graph.map_or(bytes, |graph| in_events(&graph, of_graph));
+    let stored = pack.event_bytes;
+    Weight {
+        all: pack.block_bytes + stored,
+        garbage: blocks + share(stored, told, pack.told_bytes),
     }
-    let stored = pack.event_bytes();
-    weight.all += stored;
-    weight.garbage += share(stored, garbage, told);
-    weight
+}
+
+/// Weighs a pack.
+#[cfg(test)]
+#[cfg_attr(jobstore_shuttle, allow(dead_code))]
+pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
+    let packs = engine.truth.read().packs.clone();
+    count(engine, &packs);
+    counted(pack)
 }
 
 /// The part of `whole` that `some` is of `all`.
@@ -108,12 +151,11 @@ pub(crate) fn live_events(
     pack: &Pack,
     mut each: impl FnMut(u64, u64),
 ) {
-    let Ok(n) = pack.told.binary_search_by_key(&graph, |told| told.graph) else {
+    let Some(ToldOf { told, .. }) = pack.told_of(graph) else {
         return;
     };
-    let all: u64 = pack.told.iter().map(Told::bytes).sum();
-    let stored = |bytes: u64| share(pack.event_bytes(), bytes, all);
-    for run in &pack.told[n].runs {
+    let stored = |bytes: u64| share(pack.event_bytes, bytes, pack.told_bytes);
+    for run in &told.runs {
         let was_left = (run.end - run.first).saturating_sub(run.gone);
         for first in (run.first..run.end).step_by(SPREAD_JOBS as usize) {
             let end = run.end.min(first + SPREAD_JOBS);
@@ -121,7 +163,7 @@ pub(crate) fn live_events(
             each(end, stored(share(run.bytes, left, was_left)));
         }
     }
-    for (sequence, bytes) in pack.told[n].large() {
+    for (sequence, bytes) in told.large() {
         if !state.status.is_gone(sequence) {
             each(sequence + 1, stored(bytes));
         }

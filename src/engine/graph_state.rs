@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::sync::{Mutex, RwLock};
 
+use crate::engine::backlog::{RoundNumber, Taken};
 use crate::engine::details::DetailHashes;
 use crate::engine::status::StatusColumn;
 use crate::engine::waiting::{Waiter, Waiters};
@@ -35,6 +36,8 @@ pub(crate) struct GraphCore {
     pub(crate) key: [u64; 2],
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
+    /// Whether it is among the graphs that retention is told of.
+    pub(crate) is_noted: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
@@ -60,6 +63,7 @@ impl GraphCore {
             key,
             created_ms,
             dropped: AtomicBool::new(false),
+            is_noted: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
             purging: Mutex::default(),
@@ -203,7 +207,11 @@ pub(crate) struct GraphState {
     /// Changed since the indexer last came by.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.
-    pub(crate) leaving: Arc<DetailChanges>,
+    pub(crate) leaving: Option<Arc<DetailChanges>>,
+    /// The round of the index that takes what changed; 0 where nothing did.
+    pub(crate) index_round: RoundNumber,
+    /// What the round under way takes, if the graph has changed since it began.
+    pub(crate) taken: Option<Box<Taken>>,
 }
 
 /// A change of one graph, as the log has it, without texts.
@@ -353,6 +361,11 @@ impl GraphState {
         place: TailPlace,
         fingerprint: Fingerprint,
     ) {
+        if self.tail.is_empty() {
+            // Most graphs have few jobs that are not packed.
+            self.tail.reserve_exact(1);
+            self.tail_fingerprints.reserve_exact(1);
+        }
         self.tail_fingerprints.push(fingerprint);
         match self.tail.last_mut() {
             Some(run) if Arc::ptr_eq(&run.segment, segment) => run.jobs.push(place),
@@ -423,6 +436,22 @@ impl GraphState {
         place.is_some_and(|place| place.purged)
     }
 
+    /// When a job was submitted at the earliest, as far as memory knows, and whether that is
+    /// the time itself.
+    pub(crate) fn submitted_ms(&self, sequence: u64) -> Option<(u64, bool)> {
+        let part = self.parts.partition_point(|p| p.end_sequence <= sequence);
+        if let Some(part) = self.parts.get(part) {
+            let place = part.blocks[part.block_of(sequence)?];
+            return Some((place.first_ms, place.span_ms == 0));
+        }
+        let after = self
+            .tail
+            .partition_point(|run| run.first_sequence <= sequence);
+        let run = self.tail.get(after.checked_sub(1)?)?;
+        let place = run.jobs.get((sequence - run.first_sequence) as usize)?;
+        Some((place.submitted_ms, true))
+    }
+
     /// One past the last packed job.
     pub(crate) fn packed_end(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end_sequence)
@@ -435,6 +464,11 @@ impl GraphState {
         let packed: usize = self.tail.iter().filter(of_it).map(|r| r.jobs.len()).sum();
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
+        if self.tail.is_empty() {
+            // Room for a segment's jobs is not kept for what may come.
+            self.tail = Vec::new();
+            self.tail_fingerprints = Vec::new();
+        }
         if let Some(part) = part {
             Arc::make_mut(&mut self.parts).push(part);
         }
@@ -462,7 +496,9 @@ impl GraphState {
     /// before the index: what leaves here is there already.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
-            self.leaving.get(&sequence).copied(),
+            self.leaving
+                .as_ref()
+                .and_then(|leaving| leaving.get(&sequence).copied()),
             self.changed.get(&sequence).copied(),
         ]
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::files::Files;
 use crate::engine::folder::Look;
-use crate::engine::indexing::{Indexer, Leaving};
+use crate::engine::graph_state::GraphCore;
+use crate::engine::indexing::{Indexer, Known, Leaving};
 use crate::engine::open::read_log;
 use crate::engine::replay::{Problem, Replay};
 use crate::error::{Error, Result};
@@ -63,11 +64,27 @@ impl Engine {
             let mut state = graph.state.write();
             state.details = details;
             state.changed.clear();
-            state.leaving = Arc::default();
+            state.leaving = None;
+            state.taken = None;
+            state.index_round = 0;
         }
         self.ids.replace(ids);
         let live = graphs.by_number.iter();
-        fresh.graphs = live.map(|(&n, graph)| (n, Arc::downgrade(graph))).collect();
+        let written = std::mem::take(&mut fresh.graphs);
+        let known = |(number, graph): (&u32, &Arc<GraphCore>)| {
+            let forgotten_lsn = written.get(number)?.forgotten_lsn;
+            let graph = Arc::downgrade(graph);
+            Some((
+                *number,
+                Known {
+                    graph,
+                    forgotten_lsn,
+                },
+            ))
+        };
+        fresh.graphs = live.filter_map(known).collect();
+        // The new index has all that was to be written.
+        committer.backlog.begin_round();
         *indexer = fresh;
         self.index_lag.store(0, Ordering::Relaxed);
         self.forget_index_fault();
@@ -93,10 +110,11 @@ impl Engine {
         let index = Arc::new(MemoryIndex::default());
         let read = read_log(&*self.disk, self.store, &files, &options, index, Look::Only)?;
         let mut replay = read.replay;
-        let leaving = Leaving::take(&replay.graphs, replay.next_lsn - 1, self.opening.boot);
+        let lsn = replay.next_lsn - 1;
+        let leaving = Leaving::of_replay(&replay.indexer, &replay.graphs, lsn, self.opening.boot);
         replay
             .indexer
-            .apply(&*replay.index, &replay.ids, &leaving)?;
+            .apply(&*replay.index, &replay.ids, &leaving, &|| false)?;
         leaving.left(&replay.ids);
         Ok(replay)
     }

@@ -6,12 +6,13 @@
 //! hold stays in memory until it does.
 
 use crate::sync::atomic::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
+use crate::engine::backlog::{Dropped, Taken};
 use crate::engine::details::{self, CHUNK_ROWS, ChunkHashes};
 use crate::engine::gone_runs::GoneRuns;
 use crate::engine::graph_state::{DetailChanges, GraphCore};
@@ -29,17 +30,28 @@ const LAG: Duration = Duration::from_secs(1);
 
 /// The runs are not cleared of fewer dead ids.
 const LOST_IDS_MIN: u64 = 1024;
+/// A close that finds more graphs to be written leaves them to the next open, which reads
+/// them from the log again.
+const CLOSE_GRAPHS_MAX: usize = 4096;
+
+/// Whether all that was to be written was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    All,
+    /// The store is being closed: the index says that it is partial.
+    Interrupted,
+}
 
 /// What is known of the rows that the head vouches for.
 pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
-    pub(crate) named: HashMap<Vec<u8>, u64>,
+    named: HashMap<NamedKey, u64>,
+    /// All of those hashes together.
+    digest: u64,
     /// Graphs that have rows.
-    pub(crate) graphs: BTreeMap<u32, Weak<GraphCore>>,
-    /// Up to which purge their rows say that tombstones are forgotten.
-    pub(crate) forgotten: HashMap<u32, u64>,
+    pub(crate) graphs: HashMap<u32, Known>,
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
@@ -47,12 +59,24 @@ pub(crate) struct Indexer {
     /// Jobs, about, whose ids and keys may be dead since the runs were last cleared of
     /// dead ones.
     pub(crate) lost_ids: u64,
+    /// Whether a close has interrupted it.
+    is_interrupted: bool,
 }
 
-struct LeavingGraph {
-    graph: Arc<GraphCore>,
-    details: Arc<DetailChanges>,
-    chunks: Vec<SavedChunk>,
+/// A graph as its row has it.
+pub(crate) struct Known {
+    pub(crate) graph: Weak<GraphCore>,
+    /// Up to which purge its tombstones are forgotten.
+    pub(crate) forgotten_lsn: u64,
+}
+
+/// The key of a row that is named, filled up with zeros: the first byte says its length.
+type NamedKey = [u8; 13];
+
+fn named_key(key: &[u8]) -> NamedKey {
+    let mut named = [0; 13];
+    named[..key.len()].copy_from_slice(key);
+    named
 }
 
 /// What leaves memory in one go: everything up to one LSN.
@@ -60,38 +84,28 @@ pub(crate) struct Leaving {
     lsn: u64,
     boot: u64,
     graphs_created: u32,
-    graphs: Vec<LeavingGraph>,
+    /// The graphs that changed.
+    graphs: Vec<Arc<GraphCore>>,
+    /// The graphs that were dropped.
+    dropped: Vec<Dropped>,
 }
 
 impl Leaving {
-    /// Takes all changes up to this LSN; nothing may change meanwhile.
-    pub(crate) fn take(graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
-        let taken = graphs.by_number.values().map(|graph| {
-            let mut state = graph.state.write();
-            state.leaving = Arc::new(std::mem::take(&mut state.changed));
-            let details = state.leaving.clone();
-            // A chunk goes with the rows of details that it vouches for.
-            for &sequence in details.keys() {
-                state.status.touch(sequence);
-            }
-            LeavingGraph {
-                graph: graph.clone(),
-                details,
-                chunks: state.status.take_dirty(),
-            }
-        });
+    /// All changes up to this LSN, of graphs that nobody changes meanwhile.
+    pub(crate) fn of_replay(indexer: &Indexer, graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
         Leaving {
             lsn,
             boot,
-            graphs: taken.collect(),
+            graphs: indexer.lacking(graphs),
+            dropped: indexer.not_among(graphs),
             graphs_created: graphs.created,
         }
     }
 
     /// Forgets what is in the index now.
     pub(crate) fn left(&self, ids: &ForeignIds) {
-        for leaving in &self.graphs {
-            leaving.graph.state.write().leaving = Arc::default();
+        for graph in &self.graphs {
+            graph.state.write().leaving = None;
         }
         ids.left();
     }
@@ -121,7 +135,7 @@ impl Engine {
             self.release_index(moved);
             return;
         }
-        if !self.index_is_sound() || self.check_files().is_err() {
+        if !self.index_is_sound() || indexer.is_interrupted || self.check_files().is_err() {
             return;
         }
         let Some((leaving, lag)) = self.take_leaving(&indexer) else {
@@ -134,8 +148,11 @@ impl Engine {
             index: &*index,
             watch: &self.index_watch,
         };
-        match indexer.apply(&watched, &self.ids, &leaving) {
-            Ok(()) => {
+        self.meters.visits.add(leaving.graphs.len() as u64);
+        let is_closing = || self.check_open().is_err();
+        match indexer.apply(&watched, &self.ids, &leaving, &is_closing) {
+            Ok(Applied::Interrupted) => indexer.is_interrupted = true,
+            Ok(Applied::All) => {
                 leaving.left(&self.ids);
                 if let Some(folder) = &self.index_folder {
                     folder.restrict();
@@ -164,10 +181,15 @@ impl Engine {
         let lsn = committer.log.synced_lsn();
         (synced && lsn > indexer.applied_lsn).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
-            (
-                Leaving::take(&self.graphs.read(), lsn, self.opening.boot),
-                lag,
-            )
+            let (graphs, dropped) = committer.backlog.begin_round();
+            let leaving = Leaving {
+                lsn,
+                boot: self.opening.boot,
+                graphs_created: self.graphs.read().created,
+                graphs,
+                dropped,
+            };
+            (leaving, lag)
         })
     }
 }
@@ -253,23 +275,51 @@ impl Indexer {
             store,
             applied_lsn: 0,
             named: HashMap::new(),
-            graphs: BTreeMap::new(),
-            forgotten: HashMap::new(),
+            digest: 0,
+            graphs: HashMap::new(),
             dropped: Vec::new(),
             gone_runs: HashMap::new(),
             lost_ids: 0,
+            is_interrupted: false,
         }
     }
 
-    fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.named.insert(key.to_vec(), rows::row_hash(key, value)),
-            None => self.named.remove(key),
+    /// Notes a row that is there, or with no value one that is not there any more.
+    pub(crate) fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let named = named_key(key);
+        let before = match value {
+            Some(value) => {
+                let hash = rows::row_hash(key, value);
+                self.digest ^= hash;
+                self.named.insert(named, hash)
+            }
+            None => self.named.remove(&named),
         };
+        self.digest ^= before.unwrap_or(0);
     }
 
     pub(crate) fn digest(&self) -> u64 {
-        self.named.values().fold(0, |digest, hash| digest ^ hash)
+        self.digest
+    }
+
+    /// The graphs that have changes it lacks.
+    pub(crate) fn lacking(&self, graphs: &Graphs) -> Vec<Arc<GraphCore>> {
+        graphs.changed(|number, forgotten_lsn| {
+            let known = self.graphs.get(&number);
+            known.is_none_or(|known| known.forgotten_lsn != forgotten_lsn)
+        })
+    }
+
+    /// The graphs that have rows and are not there any more.
+    pub(crate) fn not_among(&self, graphs: &Graphs) -> Vec<Dropped> {
+        let known = self.graphs.iter();
+        known
+            .filter(|(number, _)| !graphs.by_number.contains_key(number))
+            .map(|(&number, known)| {
+                let graph = known.graph.upgrade();
+                (number, graph.map(|graph| graph.state.read().status.len()))
+            })
+            .collect()
     }
 
     fn head(&self, leaving: &Leaving, partial: bool) -> Vec<u8> {
@@ -296,7 +346,12 @@ impl Indexer {
         index: &dyn Index,
         ids: &ForeignIds,
         leaving: &Leaving,
-    ) -> Result<(), Fault> {
+        is_closing: &dyn Fn() -> bool,
+    ) -> Result<Applied, Fault> {
+        let is_too_much = |left: usize| left > CLOSE_GRAPHS_MAX && is_closing();
+        if is_too_much(leaving.graphs.len() + leaving.dropped.len()) {
+            return Ok(Applied::Interrupted);
+        }
         let mut writer = Writer {
             index,
             batch: Batch::default(),
@@ -312,79 +367,110 @@ impl Indexer {
                     self.name(key, value)
                 })?;
         }
-        self.remove_dropped(&mut writer, leaving)?;
-        for LeavingGraph {
-            graph,
-            details,
-            chunks,
-        } in &leaving.graphs
-        {
-            let forgotten_lsn = graph.state.read().forgotten_lsn;
-            let known = self.graphs.insert(graph.number, Arc::downgrade(graph));
-            let written = self.forgotten.insert(graph.number, forgotten_lsn);
-            if known.is_none() || written.unwrap_or(0) != forgotten_lsn {
-                let key = rows::graph_key(graph.number);
-                let row = GraphRow {
-                    number: graph.ids.number(),
-                    key: graph.key,
-                    project: graph.project.clone(),
-                    name: graph.name.clone(),
-                    created_ms: graph.created_ms,
-                    forgotten_lsn,
-                };
-                let value = rows::seal_value(&key, &row);
-                self.name(&key, Some(&value));
-                writer.put(key, value)?;
+        self.remove_dropped(&mut writer, &leaving.dropped)?;
+        let dropped: HashSet<u32> = leaving.dropped.iter().map(|dropped| dropped.0).collect();
+        for (n, graph) in leaving.graphs.iter().enumerate() {
+            if is_too_much(leaving.graphs.len() - n) {
+                // All rows that were put are written, under a head that says so.
+                writer.write_out()?;
+                return Ok(Applied::Interrupted);
             }
-            let mut changed: Vec<u64> = details.keys().copied().collect();
-            changed.sort_unstable();
-            let mut changed = changed.as_slice();
-            for chunk in chunks {
-                let end = (chunk.number + 1) * CHUNK_JOBS;
-                let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
-                changed = rest;
-                let mut rows = ChunkRows::make(index, graph, chunk, (here, details))?;
-                let runs = self.gone_runs.entry(graph.number).or_default();
-                rows.share(graph.number, chunk.number, runs);
-                let of_states = rows.rows.iter();
-                for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
-                    self.name(key, value.as_deref());
-                }
-                writer.put_chunk(graph, rows)?;
+            if !dropped.contains(&graph.number) {
+                self.apply_graph(&mut writer, graph)?;
             }
-            debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
-            let reset = details.values().filter(|detail| detail.reset).count();
-            self.lost_ids = self.lost_ids.saturating_add(reset as u64);
         }
         self.remove_dead_ids(&mut writer, ids)?;
         let head = self.head(leaving, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
         self.applied_lsn = leaving.lsn;
+        Ok(Applied::All)
+    }
+
+    /// Writes what changed in a graph.
+    fn apply_graph(
+        &mut self,
+        writer: &mut Writer<'_>,
+        graph: &Arc<GraphCore>,
+    ) -> Result<(), Fault> {
+        let Taken {
+            details,
+            chunks,
+            forgotten_lsn,
+        } = graph.state.write().take_for_round();
+        let now = Known {
+            graph: Arc::downgrade(graph),
+            forgotten_lsn,
+        };
+        let known = self.graphs.insert(graph.number, now);
+        if known.is_none_or(|known| known.forgotten_lsn != forgotten_lsn) {
+            let key = rows::graph_key(graph.number);
+            let row = GraphRow {
+                number: graph.ids.number(),
+                key: graph.key,
+                project: graph.project.clone(),
+                name: graph.name.clone(),
+                created_ms: graph.created_ms,
+                forgotten_lsn,
+            };
+            let value = rows::seal_value(&key, &row);
+            self.name(&key, Some(&value));
+            writer.put(key, value)?;
+        }
+        let mut changed: Vec<u64> = details.keys().copied().collect();
+        changed.sort_unstable();
+        let mut changed = changed.as_slice();
+        for chunk in &chunks {
+            let end = (chunk.number + 1) * CHUNK_JOBS;
+            let (here, rest) = changed.split_at(changed.partition_point(|&s| s < end));
+            changed = rest;
+            let changes = (here, &*details, forgotten_lsn);
+            let mut rows = ChunkRows::make(writer.index, graph, chunk, changes)?;
+            rows.share(graph.number, chunk.number, &mut self.gone_runs);
+            let of_states = rows.rows.iter();
+            for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
+                self.name(key, value.as_deref());
+            }
+            writer.put_chunk(graph, rows)?;
+        }
+        debug_assert!(changed.is_empty(), "each change lies in a chunk that goes");
+        let reset = details.values().filter(|detail| detail.reset).count();
+        self.lost_ids = self.lost_ids.saturating_add(reset as u64);
         Ok(())
     }
 
     /// Removes what makes a dropped graph a graph, and its details once nobody can
-    /// read a page of it any more.
-    fn remove_dropped(&mut self, writer: &mut Writer<'_>, leaving: &Leaving) -> Result<(), Fault> {
-        let live = |number: u32| leaving.graphs.iter().any(|l| l.graph.number == number);
-        let gone: Vec<u32> = self.graphs.keys().copied().filter(|&n| !live(n)).collect();
-        for number in gone {
+    /// read a page of it any more. A row says so of it until they are gone.
+    fn remove_dropped(
+        &mut self,
+        writer: &mut Writer<'_>,
+        dropped: &[Dropped],
+    ) -> Result<(), Fault> {
+        for &(number, jobs) in dropped {
+            let Some(known) = self.graphs.remove(&number) else {
+                continue;
+            };
+            let key = rows::dropped_key(number);
+            let value = rows::seal(&key, Vec::new());
+            writer.put(key, value)?;
             let key = rows::graph_key(number);
             self.name(&key, None);
             writer.remove(key)?;
             let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
-            self.lost_ids = self.lost_ids.saturating_add(chunks * CHUNK_JOBS);
+            let jobs = jobs.unwrap_or(chunks * CHUNK_JOBS);
+            self.lost_ids = self.lost_ids.saturating_add(jobs);
             self.gone_runs.remove(&number);
-            let graph = self.graphs.remove(&number).unwrap_or_default();
-            self.dropped.push((number, graph));
+            self.dropped.push((number, known.graph));
         }
         let (kept, gone) = std::mem::take(&mut self.dropped)
             .into_iter()
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
         for (number, _) in gone {
+            // The last process may have ended before all of them went.
+            self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
+            writer.remove(rows::dropped_key(number))?;
         }
         Ok(())
     }
@@ -393,23 +479,28 @@ impl Indexer {
     /// or whose graphs were dropped, once that may be half of them.
     fn remove_dead_ids(&mut self, writer: &mut Writer<'_>, ids: &ForeignIds) -> Result<(), Fault> {
         let all = ids.runs.count();
+        if all == 0 {
+            self.lost_ids = 0;
+        }
         if self.lost_ids < LOST_IDS_MIN.max(all / 2) {
             return Ok(());
         }
         // What is asked about details is in the index by then.
         writer.write_out()?;
         let index = writer.index;
-        let graphs: HashMap<u32, Option<Arc<GraphCore>>> = self
-            .graphs
-            .iter()
-            .map(|(&number, graph)| (number, graph.upgrade()))
-            .collect();
-        let mut is_live = |owner: &Owner| match graphs.get(&owner.graph) {
-            Some(Some(graph)) => is_known(index, graph, owner.sequence),
-            _ => Ok(false),
+        let graphs = std::mem::take(&mut self.graphs);
+        let mut is_live = |owner: &Owner| {
+            let graph = graphs.get(&owner.graph);
+            match graph.and_then(|known| known.graph.upgrade()) {
+                Some(graph) => is_known(index, &graph, owner.sequence),
+                None => Ok(false),
+            }
         };
-        ids.runs
-            .retain(index, &mut is_live, &mut |key, value| self.name(key, value))?;
+        let removed = ids
+            .runs
+            .retain(index, &mut is_live, &mut |key, value| self.name(key, value));
+        self.graphs = graphs;
+        removed?;
         self.lost_ids = 0;
         Ok(())
     }
@@ -422,7 +513,9 @@ impl Indexer {
         })?;
         let removed = keys.len() as u64;
         for key in keys {
-            self.name(&key, None);
+            if key.starts_with(rows::STATUS) {
+                self.name(&key, None);
+            }
             writer.remove(key)?;
         }
         Ok(removed)
@@ -468,17 +561,14 @@ impl ChunkRows {
         index: &dyn Index,
         graph: &GraphCore,
         chunk: &SavedChunk,
-        (sequences, changes): (&[u64], &DetailChanges),
+        (sequences, changes, forgotten_lsn): (&[u64], &DetailChanges, u64),
     ) -> Result<ChunkRows, Fault> {
         let mut made = ChunkRows {
             rows: vec![Default::default()],
             hashes: Vec::new(),
             is_gone: false,
         };
-        let (mut hashes, forgotten_lsn) = {
-            let state = graph.state.read();
-            (state.details.chunk(chunk.number), state.forgotten_lsn)
-        };
+        let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
             let group = sequences[0] / DETAIL_JOBS;
             let mut row = details::read(index, graph, group)?;
@@ -510,13 +600,14 @@ impl ChunkRows {
     }
 
     /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
-    fn share(&mut self, graph: u32, chunk: u64, runs: &mut GoneRuns) {
-        let changes = match self.is_gone {
-            true => {
+    fn share(&mut self, graph: u32, chunk: u64, runs: &mut HashMap<u32, GoneRuns>) {
+        let changes = match (self.is_gone, runs.get_mut(&graph)) {
+            (true, _) => {
                 self.rows.remove(0);
-                runs.insert(chunk)
+                runs.entry(graph).or_default().insert(chunk)
             }
-            false => runs.remove(chunk),
+            (false, Some(runs)) => runs.remove(chunk),
+            (false, None) => return,
         };
         for (first, chunks) in changes {
             let key = rows::status_key(graph, first);

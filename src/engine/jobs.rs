@@ -13,6 +13,7 @@ use crate::engine::details;
 use crate::engine::graph_state::GraphCore;
 use crate::engine::large::large_id_in;
 use crate::engine::read::{Reader, Snapshot, Unit, missing};
+use crate::engine::status::States;
 use crate::engine::{Engine, Truth};
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -22,8 +23,12 @@ use crate::job::{Job, State};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::request::Request;
 use crate::secrets::Kept;
-use crate::storage::block::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_STATUS, Block, Row};
+use crate::storage::block::{
+    AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row,
+};
 use crate::storage::event::{Event, Extra};
+use crate::storage::pack::Pack;
+use crate::storage::segment::Segment;
 
 /// Ids and times of submission of neighbouring jobs, from a first one on.
 pub(crate) type NearIds = (u64, Vec<(JobId, u64)>);
@@ -276,8 +281,18 @@ impl Engine {
         graph: &Arc<GraphCore>,
         sequence: u64,
     ) -> Result<Option<NearIds>> {
-        let Some(snapshot) = Snapshot::one(graph, sequence) else {
-            return Ok(None);
+        let snapshot = {
+            let state = graph.state.read();
+            // A pack gives a whole block; in a segment, the jobs that follow are read too.
+            let jobs = match sequence < state.packed_end() {
+                true => 1,
+                false => BLOCK_JOBS_MAX as u64,
+            };
+            let selection = state.status.select(States::ALL, sequence, 0, jobs);
+            if selection.first() != Some(sequence) {
+                return Ok(None);
+            }
+            Snapshot::take(&state, selection)
         };
         let mut reader = Reader::default();
         let not_valid = || missing(&graph.path(), sequence);
@@ -423,17 +438,39 @@ impl Engine {
         let truth = self.truth.read().clone();
         truth.events_near(lsn, each)
     }
+
+    /// The same, with some of those that follow in the log, for readers that go on.
+    pub(crate) fn events_from(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
+        let truth = self.truth.read().clone();
+        match truth.file_of(lsn) {
+            Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),
+            Some(LogFile::Segment(segment)) => segment.events_from(lsn, each),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file of the log.
+enum LogFile<'t> {
+    Pack(&'t Pack),
+    Segment(&'t Segment),
 }
 
 impl Truth {
     fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
+        match self.file_of(lsn) {
+            Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),
+            Some(LogFile::Segment(segment)) => segment.events_near(lsn, each),
+            None => Ok(()),
+        }
+    }
+
+    /// The file that holds this LSN, if any does.
+    fn file_of(&self, lsn: u64) -> Option<LogFile<'_>> {
         let pack = self.packs.partition_point(|pack| pack.last_lsn < lsn);
         let after = self.segments.partition_point(|s| s.header.first_lsn <= lsn);
         let segment = after.checked_sub(1).map(|n| &self.segments[n]);
-        match (self.packs.get(pack), segment) {
-            (Some(pack), _) => pack.events_near(lsn, each),
-            (None, Some(segment)) => segment.events_near(lsn, each),
-            (None, None) => Ok(()),
-        }
+        let pack = self.packs.get(pack).map(|pack| LogFile::Pack(pack));
+        pack.or(segment.map(|segment| LogFile::Segment(segment)))
     }
 }

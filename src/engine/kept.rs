@@ -297,7 +297,7 @@ impl<'e> Kept<'e> {
         let known = self.graphs.borrow();
         let live = || known.iter().filter_map(|(&n, g)| Some((n, &g.as_ref()?.0)));
         for (number, graph) in live() {
-            let part = pack.parts.iter().find(|part| part.graph == number);
+            let part = pack.part_of(number);
             graphs.insert(Arc::new(graph.as_before(part)));
         }
         let mut replay = Replay::of_one(graphs, pack);
@@ -310,7 +310,7 @@ impl<'e> Kept<'e> {
                 return Err(refused(&error.to_string()));
             }
             let before = self.jobs.get(&number).cloned();
-            let written = pack.parts.iter().find(|part| part.graph == number);
+            let written = pack.part_of(number);
             let written = written.map(|part| part.first_sequence..part.end_sequence);
             if before != written {
                 return Err(refused(&format!(
@@ -347,6 +347,7 @@ impl GraphCore {
                     fingerprints: Vec::new(),
                     file: part.file.clone(),
                     path: part.path.clone(),
+                    gone: Default::default(),
                 };
                 Arc::make_mut(&mut state.parts).push(Arc::new(before));
             }

@@ -56,7 +56,7 @@ impl Large {
         Ok(Large {
             sequence,
             row,
-            path: part.path.clone(),
+            path: part.path.to_path_buf(),
             file: part.file.clone(),
             source: Source::Pack {
                 seed: (part.graph, sequence, 1),

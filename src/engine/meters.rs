@@ -47,6 +47,11 @@ pub(crate) struct Meters {
     pub(crate) events: Counter,
     pub(crate) busy: Counter,
     pub(crate) purged: Counter,
+    /// Graphs that the background has looked at: only those that changed, or that
+    /// something is due in.
+    pub(crate) visits: Counter,
+    /// Stretches of the log that feeds have read.
+    pub(crate) feed_reads: Counter,
     pub(crate) syncs: Meter,
     pub(crate) waits: Meter,
 }

@@ -16,6 +16,7 @@
 pub(crate) mod answers;
 #[cfg(feature = "archive")]
 pub(crate) mod archiving;
+pub(crate) mod backlog;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod compaction;
@@ -60,6 +61,8 @@ pub(crate) mod watch;
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod crash_tests;
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod many_graphs_tests;
 #[cfg(all(test, jobstore_shuttle))]
 mod schedule_tests;
 
@@ -87,7 +90,7 @@ use crate::engine::meters::Meters;
 use crate::engine::presence::Fixed;
 use crate::engine::queue::{Operation, Queue};
 use crate::engine::recover::Found;
-use crate::engine::retention::{AgeClock, Work};
+use crate::engine::retention::{AgeClock, Noted, Work};
 use crate::engine::watch::{PATIENCE, Watch};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -161,11 +164,14 @@ pub(crate) struct Engine {
     pub(crate) clock: Mutex<AgeClock>,
     /// The age clock in the last frame of this open.
     pub(crate) recorded_age_ms: AtomicU64,
-    /// Counts what may have made garbage of something in packs.
-    pub(crate) gone_changes: AtomicU64,
-    /// At that count, and with packs up to this LSN, none was mostly garbage.
-    pub(crate) garbage_seen: Mutex<Option<(u64, u64)>>,
+    /// Held while the garbage in packs is counted.
+    pub(crate) counting_garbage: Mutex<()>,
     pub(crate) retention: Mutex<Work>,
+    /// What commits leave for retention and compaction; asked for with the committer held.
+    pub(crate) noted: Mutex<Noted>,
+    /// Graphs whose archive has or had a problem.
+    #[cfg(feature = "archive")]
+    pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
     pub(crate) meters: Meters,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
@@ -294,9 +300,11 @@ impl Engine {
             retired: Mutex::default(),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
-            gone_changes: AtomicU64::new(0),
-            garbage_seen: Mutex::default(),
+            counting_garbage: Mutex::default(),
             retention: Mutex::default(),
+            noted: Mutex::default(),
+            #[cfg(feature = "archive")]
+            archive_trouble: Mutex::default(),
             meters: Meters::default(),
             durable_lsn,
             visible_lsn,

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 
+use crate::engine::backlog::Backlog;
 use crate::engine::commit::{self, Committer};
 use crate::engine::ending::Worker;
 use crate::engine::files::{Files, gap, read_files};
 use crate::engine::folder::{Look, StoreLock};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::history::Opening;
-use crate::engine::indexing::{self, Indexer};
+use crate::engine::indexing::{self, Indexer, Known};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::retention::AgeClock;
@@ -239,6 +240,9 @@ pub(crate) fn assemble(
             truth.segments.push(segment);
         }
     }
+    let changed = replay.indexer.lacking(&replay.graphs);
+    let dropped = replay.indexer.not_among(&replay.graphs);
+    let backlog = Backlog::of_open(changed, dropped);
     let engine = Arc::new(Engine::new(Parts {
         options,
         read_only: false,
@@ -251,7 +255,7 @@ pub(crate) fn assemble(
         clock,
         recovered: found,
         graphs: replay.graphs,
-        committer: Committer::new(log),
+        committer: Committer::new(log, backlog),
         truth,
         ids: replay.ids,
         indexer: replay.indexer,
@@ -304,7 +308,7 @@ pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Resul
         clock,
         recovered: Vec::new(),
         graphs: replay.graphs,
-        committer: Committer::new(log),
+        committer: Committer::new(log, Backlog::default()),
         truth,
         ids: replay.ids,
         indexer: replay.indexer,
@@ -549,24 +553,23 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     index.scan(rows::GRAPHS, &mut |key, value| {
         let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
         let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
-        indexer
-            .named
-            .insert(key.to_vec(), rows::row_hash(key, value));
+        indexer.name(key, Some(value));
         let names = (row.project.as_str(), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
         graph.state.write().forgotten_lsn = row.forgotten_lsn;
-        indexer.forgotten.insert(number, row.forgotten_lsn);
         let graph = Arc::new(graph);
-        indexer.graphs.insert(number, Arc::downgrade(&graph));
+        let known = Known {
+            graph: Arc::downgrade(&graph),
+            forgotten_lsn: row.forgotten_lsn,
+        };
+        indexer.graphs.insert(number, known);
         graphs.insert(graph);
         Ok(())
     })?;
     index.scan(rows::STATUS, &mut |key, value| {
         let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
         let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
-        indexer
-            .named
-            .insert(key.to_vec(), rows::row_hash(key, value));
+        indexer.name(key, Some(value));
         // Rows of a graph that is being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
@@ -591,13 +594,15 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         Ok(())
     })?;
     // The last process may have ended while somebody still read a dropped graph.
-    for number in (0..head.graphs).filter(|number| !graphs.by_number.contains_key(number)) {
-        indexer.dropped.push((number, Weak::new()));
-    }
+    index.scan(rows::DROPPED, &mut |key, _| {
+        let number = rows::parse_dropped_key(key).ok_or_else(|| damaged("a dropped graph"))?;
+        if !graphs.by_number.contains_key(&number) {
+            indexer.dropped.push((number, Weak::new()));
+        }
+        Ok(())
+    })?;
     index.scan(rows::RUNS, &mut |key, value| {
-        indexer
-            .named
-            .insert(key.to_vec(), rows::row_hash(key, value));
+        indexer.name(key, Some(value));
         Ok(())
     })?;
     if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {

@@ -4,7 +4,7 @@
 //! Promise: the log's files hold every event at each moment; what replaces a file
 //! is durable before that file goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,11 +184,19 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         truth.segments.retain(|s| !Arc::ptr_eq(s, segment));
         truth.packs.extend(pack.clone());
     }
-    for graph in engine.graphs.read().by_number.values() {
-        let part = pack
-            .as_ref()
-            .and_then(|pack| pack.parts.iter().find(|part| part.graph == graph.number));
-        graph.state.write().pack(segment, part.cloned());
+    let submitted = events.iter().filter_map(|(_, event)| match event {
+        Event::Submitted { graph, .. } => Some(*graph),
+        _ => None,
+    });
+    // Only those have requests in the segment.
+    for number in submitted.collect::<BTreeSet<u32>>() {
+        if let Some(graph) = engine.graph(number) {
+            let part = pack.as_ref().and_then(|pack| pack.part_of(number));
+            graph.state.write().pack(segment, part.cloned());
+            engine.meters.visits.add(1);
+            // Policies by bytes go by what is packed.
+            engine.note_changed(&graph, false);
+        }
     }
     // Durably: of two segments the younger must not outlive the elder.
     let removed = engine

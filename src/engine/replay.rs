@@ -691,8 +691,10 @@ impl Replay {
             }
             return Ok(());
         }
-        let leaving = Leaving::take(&self.graphs, self.next_lsn - 1, self.boot);
-        self.indexer.apply(&*self.index, &self.ids, &leaving)?;
+        let lsn = self.next_lsn - 1;
+        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, self.boot);
+        self.indexer
+            .apply(&*self.index, &self.ids, &leaving, &|| false)?;
         leaving.left(&self.ids);
         Ok(())
     }

@@ -5,18 +5,22 @@
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
 //! that jumps makes no job older.
 
+mod agenda;
 mod ages;
 mod due;
 mod late;
+mod stones;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use self::agenda::Agenda;
 pub(crate) use self::ages::AgeClock;
 use self::ages::Ages;
 use self::due::Due;
 use self::late::{Found, Late};
+use self::stones::Stones;
 use crate::engine::Engine;
 use crate::engine::answers::Answer;
 #[cfg(feature = "archive")]
@@ -47,30 +51,32 @@ const UNSAID: Duration = Duration::from_secs(3600);
 /// An idle store records its clocks this often.
 const RECORD_EVERY_MS: u64 = 3_600_000;
 
+/// Where tombstones could not be looked up, it is tried again after this long.
+const DEFAULTS_RETRY: Duration = Duration::from_secs(60);
+
 /// What retention knows beside the states.
 #[derive(Default)]
 pub(crate) struct Work {
     opened: Option<Instant>,
+    agenda: Agenda,
+    /// Graphs that have an archive, or may have.
+    #[cfg(feature = "archive")]
+    archived: BTreeMap<u32, Weak<GraphCore>>,
     /// By graph; they hold for a policy.
     ages: BTreeMap<u32, (Arc<Retention>, Ages)>,
-    /// Purges that have tombstones, by LSN.
-    tombstones: BTreeMap<u64, Kept>,
+    /// Purges that have tombstones, by graph.
+    tombstones: BTreeMap<u32, Stones>,
     /// Whether those of earlier opens are among them.
     knows_earlier: bool,
+    /// Whether graphs without a policy go by the default one.
+    by_default: bool,
+    /// When to try again to find out which graphs that concerns.
+    defaults_at: Option<Instant>,
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
     pub(crate) late: Late,
     /// What keeps graphs from being purged, or their tombstones from being forgotten.
     problems: BTreeMap<u32, String>,
-}
-
-/// Tombstones of one purge.
-#[derive(Clone, Copy)]
-struct Kept {
-    graph: u32,
-    /// The age clock at the purge.
-    age_ms: i64,
-    jobs: u64,
 }
 
 impl Work {
@@ -83,53 +89,210 @@ impl Work {
         }
         &mut known.1
     }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn has_tombstones(&self, graph: u32) -> bool {
+        self.tombstones.contains_key(&graph)
+    }
+
+    /// Forgets a graph that was dropped.
+    fn forget(&mut self, graph: u32) {
+        self.agenda.forget(graph);
+        self.ages.remove(&graph);
+        self.tombstones.remove(&graph);
+        self.late.forget(graph);
+        self.problems.remove(&graph);
+    }
+}
+
+/// What the committer leaves for retention and compaction.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Graphs that changed in a way that matters to retention, or were dropped.
+    graphs: Vec<Arc<GraphCore>>,
+    /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
+    /// them.
+    pub(crate) shrunk: BTreeSet<u32>,
+}
+
+impl Noted {
+    fn note(&mut self, graph: &Arc<GraphCore>) {
+        if !graph.is_noted.swap(true, Ordering::AcqRel) {
+            self.graphs.push(graph.clone());
+        }
+    }
+}
+
+impl Engine {
+    /// Notes changes of a graph that were made visible.
+    pub(crate) fn note_changed(&self, graph: &Arc<GraphCore>, is_smaller: bool) {
+        if !is_smaller && graph.retention.read().is_none() {
+            return;
+        }
+        let mut noted = self.noted.lock();
+        noted.note(graph);
+        if is_smaller {
+            noted.shrunk.insert(graph.number);
+        }
+    }
+
+    /// Notes that a graph has another policy.
+    pub(crate) fn note_policy(&self, graph: &Arc<GraphCore>) {
+        let mut work = self.retention.lock();
+        if !graph.is_dropped() {
+            let policy = graph.retention.read().clone();
+            work.agenda.note_policy(graph.number, policy.as_deref());
+            #[cfg(feature = "archive")]
+            if policy.is_some_and(|policy| policy.archive.is_some()) {
+                work.archived.insert(graph.number, Arc::downgrade(graph));
+            }
+        }
+    }
+
+    /// The graphs that retention looks at in this round.
+    fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
+        self.begin_defaults();
+        let now_ms = self.clock_mark().age_ms as i64;
+        let changed = std::mem::take(&mut self.noted.lock().graphs);
+        let mut work = self.retention.lock();
+        for graph in changed {
+            graph.is_noted.swap(false, Ordering::AcqRel);
+            match graph.is_dropped() {
+                true => work.forget(graph.number),
+                false => work.agenda.note(graph.number),
+            }
+        }
+        let round = work.agenda.begin_round(now_ms);
+        drop(work);
+        let graphs = self.graphs.read();
+        let there = round.iter().filter_map(|n| graphs.by_number.get(n));
+        there.cloned().collect()
+    }
+
+    /// Notes that the archive of a graph was opened.
+    #[cfg(feature = "archive")]
+    pub(crate) fn note_archive(&self, graph: &Arc<GraphCore>) {
+        let mut work = self.retention.lock();
+        work.archived.insert(graph.number, Arc::downgrade(graph));
+    }
+
+    /// The graphs that have an archive, or may have, also dropped ones.
+    #[cfg(feature = "archive")]
+    pub(crate) fn with_archive(&self) -> Vec<Arc<GraphCore>> {
+        let work = self.retention.lock();
+        work.archived.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The graphs that have an archive. One that no longer has one is left to the rounds of
+    /// the others, and the archive of a dropped one ends.
+    #[cfg(feature = "archive")]
+    fn archived_graphs(&self) -> Vec<Arc<GraphCore>> {
+        let known = self.retention.lock().archived.clone();
+        let mut found = Vec::with_capacity(known.len());
+        let mut is_any_left = false;
+        for (number, graph) in known {
+            let graph = graph.upgrade();
+            if let Some(graph) = graph.as_ref().filter(|graph| graph.is_dropped()) {
+                archiving::finish(graph);
+            }
+            let graph = graph.filter(|graph| !graph.is_dropped());
+            // A policy is noted under this lock after it was set.
+            let mut work = self.retention.lock();
+            let is_archived = graph.as_ref().is_some_and(|graph| {
+                let policy = graph.retention.read().clone();
+                archiving::concerns(graph, policy.as_deref())
+            });
+            if !is_archived {
+                work.archived.remove(&number);
+                if graph.is_some() {
+                    work.agenda.note(number);
+                    is_any_left = true;
+                }
+                continue;
+            }
+            drop(work);
+            found.extend(graph);
+        }
+        if is_any_left {
+            self.wake_packer();
+        }
+        found
+    }
+
+    /// Once no policy is to be expected any more, graphs without one go by the default.
+    fn begin_defaults(&self) {
+        {
+            let mut work = self.retention.lock();
+            let now = Instant::now();
+            let open = work.opened.map(|at| now.saturating_duration_since(at));
+            let is_time = open.is_some_and(|time| time >= UNSAID);
+            if work.by_default || !is_time || work.defaults_at.is_some_and(|at| at > now) {
+                return;
+            }
+            work.defaults_at = now.checked_add(DEFAULTS_RETRY);
+        }
+        if let Err(error) = self.look_up_tombstones() {
+            tracing::warn!(%error, "tombstones cannot be looked up; it is tried again");
+            return;
+        }
+        let mut work = self.retention.lock();
+        let Work {
+            agenda,
+            tombstones,
+            by_default,
+            ..
+        } = &mut *work;
+        *by_default = true;
+        tombstones.keys().for_each(|&graph| agenda.note(graph));
+    }
 }
 
 /// Purges what is due, up to a bound, and forgets tombstones; says whether there is
 /// more to do. A graph in which that fails is left for the next time.
 pub(crate) fn step(engine: &Engine) -> bool {
     engine.record_clock_if_due();
-    let graphs = engine.graphs.read().by_number.clone();
-    let defaults;
-    {
-        let mut work = engine.retention.lock();
-        work.problems
-            .retain(|number, _| graphs.contains_key(number));
-        work.ages.retain(|number, _| graphs.contains_key(number));
-        work.tombstones
-            .retain(|_, kept| graphs.contains_key(&kept.graph));
-        work.late.keep(|number| graphs.contains_key(&number));
-        let now = Instant::now();
-        let open = work.opened.map(|at| now.saturating_duration_since(at));
-        defaults = open
-            .filter(|time| *time >= UNSAID)
-            .map(|_| Retention::new());
-    }
+    let graphs = engine.begin_retention_round();
+    let by_default = engine.retention.lock().by_default;
+    let defaults = by_default.then(Retention::new);
+    engine.meters.visits.add(graphs.len() as u64);
     let mut is_more = false;
-    for graph in graphs.into_values() {
-        let policy = graph.retention.read().clone();
-        // What has an archive is purged by the archiver.
-        #[cfg(feature = "archive")]
-        let is_archived = archiving::concerns(&graph, policy.as_deref());
-        #[cfg(not(feature = "archive"))]
-        let is_archived = false;
-        let purged = match &policy {
-            _ if is_archived => Ok(false),
-            Some(policy) => purge_due(engine, &graph, policy, true),
-            None => {
-                engine.note_due(&graph, Found::Nothing);
-                Ok(false)
-            }
-        };
-        let forgotten = match policy.as_deref().or(defaults.as_ref()) {
-            Some(policy) => forget_due(engine, &graph, policy),
-            None => Ok(false),
-        };
-        // What keeps it from being purged is the archiver's to note.
-        if !is_archived || forgotten.is_err() {
-            engine.note_problem(&graph, &purged, &forgotten);
+    for graph in graphs {
+        is_more |= look_at(engine, &graph, defaults.as_ref());
+    }
+    is_more
+}
+
+/// Does what is due in a graph, up to a bound, and plans the next look at it.
+fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
+    let policy = graph.retention.read().clone();
+    // What has an archive is purged by the archiver.
+    #[cfg(feature = "archive")]
+    let is_archived = archiving::concerns(graph, policy.as_deref());
+    #[cfg(not(feature = "archive"))]
+    let is_archived = false;
+    let mut next_ms = None;
+    let purged = match &policy {
+        _ if is_archived => Ok(false),
+        Some(policy) => purge_due(engine, graph, policy, true, &mut next_ms),
+        None => {
+            engine.note_due(graph, Found::Nothing);
+            Ok(false)
         }
-        is_more |= purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    };
+    let forgotten = match policy.as_deref().or(defaults) {
+        Some(policy) => forget_due(engine, graph, policy, &mut next_ms),
+        None => Ok(false),
+    };
+    // What keeps it from being purged is the archiver's to note.
+    if !is_archived || forgotten.is_err() {
+        engine.note_problem(graph, &purged, &forgotten);
+    }
+    let in_each = purged.is_err() || forgotten.is_err();
+    let is_more = purged.unwrap_or(false) || forgotten.unwrap_or(false);
+    let mut work = engine.retention.lock();
+    work.agenda.plan(graph.number, next_ms, in_each);
+    if is_more {
+        work.agenda.note(graph.number);
     }
     is_more
 }
@@ -138,18 +301,17 @@ pub(crate) fn step(engine: &Engine) -> bool {
 /// more to do.
 #[cfg(feature = "archive")]
 pub(crate) fn step_archived(engine: &Engine) -> bool {
-    let graphs: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
+    let graphs = engine.archived_graphs();
+    engine.meters.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
         let policy = graph.retention.read().clone();
-        if !archiving::concerns(&graph, policy.as_deref()) {
-            continue;
-        }
         let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
         let Some(policy) = &policy else {
             continue;
         };
-        let purged = purge_due(engine, &graph, policy, is_ready);
+        // It is looked at in each round, whatever becomes due when.
+        let purged = purge_due(engine, &graph, policy, is_ready, &mut None);
         engine.note_problem(&graph, &purged, &Ok(false));
         is_more |= purged.unwrap_or(false);
     }
@@ -163,8 +325,10 @@ fn purge_due(
     graph: &Arc<GraphCore>,
     policy: &Arc<Retention>,
     is_ready: bool,
+    next_ms: &mut Option<i64>,
 ) -> Result<bool> {
     let due = Due::look(engine, graph, policy)?;
+    *next_ms = due.next_ms();
     engine.note_due(graph, due.found());
     if !is_ready {
         return Ok(false);
@@ -179,42 +343,46 @@ fn purge_due(
 
 const COMPLETE: States = States::NONE.with(State::Complete);
 
-/// Forgets the tombstones of one purge of this graph, if they are over the bounds.
-fn forget_due(engine: &Engine, graph: &Arc<GraphCore>, policy: &Retention) -> Result<bool> {
+/// Forgets the tombstones of the first purges of this graph, if they are over the bounds.
+fn forget_due(
+    engine: &Engine,
+    graph: &Arc<GraphCore>,
+    policy: &Retention,
+    next_ms: &mut Option<i64>,
+) -> Result<bool> {
     if graph.state.read().status.gone_total() == 0 {
         return Ok(false);
     }
     engine.look_up_tombstones()?;
+    let age_ms = i64::try_from(policy.tombstone_age.as_millis()).unwrap_or(i64::MAX);
     let now_ms = engine.clock_mark().age_ms as i64;
-    let work = engine.retention.lock();
-    let of_graph = || {
-        work.tombstones
-            .iter()
-            .filter(|(_, kept)| kept.graph == graph.number)
+    let lsns = {
+        let mut work = engine.retention.lock();
+        let Some(stones) = work.tombstones.get_mut(&graph.number) else {
+            return Ok(false);
+        };
+        let oldest_ms = stones.oldest_ms(now_ms);
+        let old_at = oldest_ms.map(|at| at.saturating_add(age_ms).saturating_add(1));
+        *next_ms = next_ms.iter().copied().chain(old_at).min();
+        let old = stones.older_than(now_ms.saturating_sub(age_ms));
+        stones.first_over(policy.tombstones, old, STEP_JOBS as u64)
     };
-    let jobs: u64 = of_graph().map(|(_, kept)| kept.jobs).sum();
-    let first = of_graph().next().map(|(&lsn, _)| lsn);
-    let age_ms = u64::try_from(policy.tombstone_age.as_millis()).unwrap_or(u64::MAX);
-    // Those before an old one are older still, whatever their times say.
-    let mut ages = of_graph().map(|(_, kept)| now_ms.saturating_sub(kept.age_ms).max(0) as u64);
-    let is_any_old = ages.any(|age| age > age_ms);
-    drop(work);
-    let Some(lsn) = first.filter(|_| jobs > policy.tombstones || is_any_old) else {
+    let Some(&through_lsn) = lsns.last() else {
         return Ok(false);
     };
-    let mut sequences = Vec::new();
-    engine.event_at(lsn, |event| {
-        if let Event::Purged { jobs, .. } = event {
-            let jobs = purged::unpack(jobs).unwrap_or_default();
-            sequences.extend(jobs.iter().map(|job| job.sequence));
-        }
-    })?;
+    let sequences = engine.purged_by(&lsns)?;
     engine.commit(Operation::small(Action::Forget {
         graph: graph.clone(),
-        through_lsn: lsn,
+        through_lsn,
         sequences,
     }))?;
-    engine.retention.lock().tombstones.remove(&lsn);
+    let mut work = engine.retention.lock();
+    if let Some(stones) = work.tombstones.get_mut(&graph.number) {
+        stones.forget(through_lsn);
+        if stones.is_empty() {
+            work.tombstones.remove(&graph.number);
+        }
+    }
     Ok(true)
 }
 
@@ -291,13 +459,9 @@ impl Engine {
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(clock.wall_ms);
         self.meters.purged.add(jobs);
-        if jobs > 0 {
-            let kept = Kept {
-                graph: graph.number,
-                age_ms,
-                jobs,
-            };
-            work.tombstones.insert(lsn, kept);
+        if jobs > 0 && !graph.is_dropped() {
+            let stones = work.tombstones.entry(graph.number).or_default();
+            stones.add((lsn, jobs), age_ms);
         }
         Ok(jobs)
     }
@@ -360,6 +524,26 @@ impl Engine {
         Ok(found)
     }
 
+    /// The jobs that these purges named, in ascending order; neighboring events are read
+    /// together.
+    fn purged_by(&self, lsns: &[u64]) -> Result<Vec<u64>> {
+        let mut sequences = Vec::new();
+        let mut left = lsns;
+        while let Some(&first) = left.first() {
+            let mut read_to = first;
+            self.events_near(first, |lsn, event| {
+                read_to = read_to.max(lsn);
+                if let (Event::Purged { jobs, .. }, Ok(_)) = (event, left.binary_search(&lsn)) {
+                    let jobs = purged::unpack(jobs).unwrap_or_default();
+                    sequences.extend(jobs.iter().map(|job| job.sequence));
+                }
+            })?;
+            left = &left[left.partition_point(|&lsn| lsn <= read_to)..];
+        }
+        sequences.sort_unstable();
+        Ok(sequences)
+    }
+
     fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
         let name = &graph.name;
         let problem = match (purged, forgotten) {
@@ -396,7 +580,7 @@ impl Engine {
         if self.retention.lock().knows_earlier {
             return Ok(());
         }
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<u32, BTreeMap<u64, (u64, i64)>> = BTreeMap::new();
         let mut take = |lsn: u64, event: &Event<'_>| {
             if let &Event::Purged {
                 graph,
@@ -409,12 +593,8 @@ impl Engine {
                 let jobs = purged::unpack(jobs).unwrap_or_default();
                 let jobs = jobs.iter().filter(|job| job.id.is_some()).count() as u64;
                 if jobs > 0 {
-                    let kept = Kept {
-                        graph,
-                        age_ms: shifted(time_ms, age_shift_ms),
-                        jobs,
-                    };
-                    found.insert(lsn, kept);
+                    let of_graph = found.entry(graph).or_default();
+                    of_graph.insert(lsn, (jobs, shifted(time_ms, age_shift_ms)));
                 }
             }
         };
@@ -431,14 +611,19 @@ impl Engine {
         for segment in &segments {
             segment.each_event(&mut take)?;
         }
-        let graphs = self.graphs.read();
-        found.retain(|lsn, kept| {
-            let graph = graphs.by_number.get(&kept.graph);
-            graph.is_some_and(|graph| *lsn > graph.state.read().forgotten_lsn)
+        found.retain(|&number, found| {
+            let graph = self.graph(number);
+            let forgotten_lsn = graph.map_or(u64::MAX, |g| g.state.read().forgotten_lsn);
+            found.retain(|&lsn, _| lsn > forgotten_lsn);
+            !found.is_empty()
         });
-        drop(graphs);
         let mut work = self.retention.lock();
-        work.tombstones.extend(found);
+        for (number, found) in found {
+            work.tombstones
+                .entry(number)
+                .or_default()
+                .add_earlier(found);
+        }
         work.knows_earlier = true;
         Ok(())
     }
@@ -479,13 +664,7 @@ impl Engine {
 
     /// Whether policies wait for the clock to be confirmed.
     pub(crate) fn waits_for_clock(&self) -> bool {
-        let is_of_age = |graph: &Arc<GraphCore>| {
-            let policy = graph.retention.read();
-            policy
-                .as_ref()
-                .is_some_and(|p| p.shortest_age_ms().is_some())
-        };
-        self.clock_mark().doubted_ms > 0 && self.graphs.read().by_number.values().any(is_of_age)
+        self.clock_mark().doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
     }
 }
 
@@ -505,7 +684,7 @@ mod tests {
         let (number, now) = (graph.core.number, Instant::now());
         let kept = |work: &Work| {
             [
-                !work.tombstones.is_empty(),
+                work.tombstones.contains_key(&number),
                 work.ages.contains_key(&number),
                 work.late.of(number, now).is_some(),
             ]
@@ -552,9 +731,10 @@ mod tests {
         let purged_days_ago = |days: u64| {
             let now_ms = engine.clock_mark().age_ms as i64;
             let mut work = engine.retention.lock();
-            for kept in work.tombstones.values_mut() {
-                kept.age_ms = now_ms - days as i64 * 24 * 3_600_000;
+            for stones in work.tombstones.values_mut() {
+                stones.set_times(now_ms - days as i64 * 24 * 3_600_000);
             }
+            work.agenda.note(graph.core.number);
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();
         purged_days_ago(31);

@@ -104,8 +104,8 @@ fn gather(mut x: u64) -> u32 {
 
 #[derive(Clone)]
 struct Chunk {
-    /// None once all of its jobs are gone.
-    words: Option<Box<[u64; CHUNK_WORDS]>>,
+    /// As many as its jobs need; none once all of them are gone.
+    words: Option<Vec<u64>>,
     counts: [u32; 4],
     /// Changed since it was last saved.
     dirty: bool,
@@ -114,9 +114,9 @@ struct Chunk {
 impl Chunk {
     fn empty() -> Chunk {
         Chunk {
-            words: Some(Box::new([0; CHUNK_WORDS])),
+            words: Some(Vec::new()),
             counts: [0; 4],
-            dirty: true,
+            dirty: false,
         }
     }
 
@@ -127,7 +127,7 @@ impl Chunk {
         Chunk {
             words: None,
             counts,
-            dirty: true,
+            dirty: false,
         }
     }
 
@@ -139,11 +139,11 @@ impl Chunk {
     fn restore<'a>(&mut self, jobs: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let (saved, rest) = bytes.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
         let words = self.words.as_mut()?;
-        for (word, bytes) in words.iter_mut().zip(saved.chunks_exact(8)) {
+        words.extend(saved.chunks_exact(8).map(|bytes| {
             let mut eight = [0; 8];
             eight.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(eight);
-        }
+            u64::from_le_bytes(eight)
+        }));
         // Jobs that are still to come find their place empty.
         let (_, last, shift) = place(jobs - 1);
         if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
@@ -165,6 +165,8 @@ pub(crate) struct StatusColumn {
     gone: usize,
     len: u64,
     totals: [u64; 4],
+    /// The numbers of the dirty chunks.
+    dirty: Vec<u32>,
 }
 
 /// A chunk as it is saved.
@@ -193,6 +195,7 @@ impl StatusColumn {
                     self.gone += 1;
                 }
                 self.chunks.push(Chunk::all_gone());
+                self.touch(self.len);
                 self.len += CHUNK_JOBS;
                 self.totals[GONE as usize] += CHUNK_JOBS;
             } else {
@@ -226,10 +229,11 @@ impl StatusColumn {
         if !fits || chunks == 0 || end > RESTORED_JOBS_MAX {
             return None;
         }
-        let first = self.chunks.len();
+        let (first, dirty) = (self.chunks.len(), self.dirty.len());
         self.extend_gone(end);
         let restored = self.chunks.iter_mut().skip(first);
         restored.for_each(|chunk| chunk.dirty = false);
+        self.dirty.truncate(dirty);
         Some(())
     }
 
@@ -254,8 +258,11 @@ impl StatusColumn {
         self.totals[0] += 1;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.counts[0] += 1;
-            chunk.dirty = true;
+            if let (Some(words), 0) = (&mut chunk.words, sequence % WORD_JOBS) {
+                words.push(0);
+            }
         }
+        self.touch(sequence);
         sequence
     }
 
@@ -287,8 +294,8 @@ impl StatusColumn {
         if sequence >= self.len {
             return;
         }
-        let (chunk, word, shift) = place(sequence);
-        let chunk = &mut self.chunks[chunk];
+        let (number, word, shift) = place(sequence);
+        let chunk = &mut self.chunks[number];
         let Some(words) = &mut chunk.words else {
             return;
         };
@@ -300,7 +307,9 @@ impl StatusColumn {
         let (old, new) = (old as usize, new as usize);
         chunk.counts[old] -= 1;
         chunk.counts[new] += 1;
-        chunk.dirty = true;
+        if !std::mem::replace(&mut chunk.dirty, true) {
+            self.dirty.push(number as u32);
+        }
         self.totals[old] -= 1;
         self.totals[new] += 1;
         if u64::from(chunk.counts[GONE as usize]) == CHUNK_JOBS {
@@ -494,17 +503,29 @@ impl StatusColumn {
 
     /// Has the chunk of this job taken again, though its state did not change.
     pub(crate) fn touch(&mut self, sequence: u64) {
-        if let Some(chunk) = self.chunks.get_mut((sequence / CHUNK_JOBS) as usize) {
-            chunk.dirty = true;
+        let number = (sequence / CHUNK_JOBS) as usize;
+        if let Some(chunk) = self.chunks.get_mut(number) {
+            if !std::mem::replace(&mut chunk.dirty, true) {
+                self.dirty.push(number as u32);
+            }
         }
+    }
+
+    /// Whether any chunk has changed since it was last taken.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Takes the chunks that changed since they were last taken.
     pub(crate) fn take_dirty(&mut self) -> Vec<SavedChunk> {
-        let mut taken = Vec::new();
-        for (n, chunk) in self.chunks.iter_mut().enumerate() {
-            if std::mem::take(&mut chunk.dirty) {
-                let jobs = (self.len - n as u64 * CHUNK_JOBS).min(CHUNK_JOBS);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        let mut taken = Vec::with_capacity(dirty.len());
+        for n in dirty {
+            let chunk = self.chunks.get_mut(n as usize);
+            if let Some(chunk) = chunk {
+                chunk.dirty = false;
+                let jobs = (self.len - u64::from(n) * CHUNK_JOBS).min(CHUNK_JOBS);
                 let used = jobs.div_ceil(WORD_JOBS) as usize;
                 let mut bytes = Vec::with_capacity(2 + used * 8);
                 let gone = if chunk.is_gone() { ALL_GONE } else { 0 };
@@ -513,7 +534,7 @@ impl StatusColumn {
                     bytes.extend_from_slice(&word.to_le_bytes());
                 }
                 taken.push(SavedChunk {
-                    number: n as u64,
+                    number: u64::from(n),
                     jobs,
                     bytes,
                     is_gone: chunk.is_gone(),
@@ -547,7 +568,6 @@ impl StatusColumn {
                 words
             }
         };
-        chunk.dirty = false;
         for (total, count) in self.totals.iter_mut().zip(chunk.counts) {
             *total += u64::from(count);
         }

@@ -248,7 +248,6 @@ mod tests {
             (r#"{"0":7}"#, "/0", "7", true),
             (r#"[7]"#, "/0", "7", true),
             (r#"7"#, "", "7", true),
-            (r#"{"a":"\ud800"}"#, "/a", r#""\ud800""#, true),
             (r#"{"":""}"#, "/", r#""""#, true),
         ] {
             let found = matches(&with_value(pointer, value), &request("", body));

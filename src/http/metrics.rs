@@ -16,14 +16,25 @@ use crate::store::JobStore;
 /// The `Content-Type` of [`metrics()`](metrics).
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Graphs that have series of their own in [`metrics()`](metrics): those with the most jobs.
+pub const METRICS_GRAPHS: usize = 100;
+
+/// Graphs that [`metrics_of()`](metrics_of) gives series of their own, at most.
+pub const METRICS_GRAPHS_MAX: usize = 10_000;
+
 /// The store's numbers as Prometheus text, to be served with [`METRICS_CONTENT_TYPE`].
 /// `examples/alerts.yml` has rules for them.
+///
+/// The series `jobstore_store_*` are of all graphs together. Series with the labels
+/// `project` and `graph` are there for [`METRICS_GRAPHS`] graphs at most, those with the most
+/// jobs: `jobstore_graphs` says how many graphs there are, `jobstore_graphs_shown` how many
+/// of them have series. [`metrics_of()`](metrics_of) shows more, or fewer.
 ///
 /// Counters begin at 0 at each open. Where the numbers cannot be had, because a file or
 /// the index does not answer, `jobstore_health` and `jobstore_stats_up` are told alone.
 ///
 /// # Cost
-/// That of [`JobStore::stats`]; it reads, so it is for a thread that may wait.
+/// That of [`JobStore::stats_of`]; it reads, so it is for a thread that may wait.
 ///
 /// # Errors
 /// [`Error::Closed`].
@@ -40,12 +51,32 @@ pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8
 /// # Ok::<(), jobstore::Error>(())
 /// ```
 pub fn metrics(store: &JobStore) -> Result<String> {
+    metrics_of(store, METRICS_GRAPHS)
+}
+
+/// The same with series for at most so many graphs, up to [`METRICS_GRAPHS_MAX`]: what
+/// `GET /metrics?graphs=..` returns.
+///
+/// # Errors
+/// [`Error::Closed`].
+///
+/// # Examples
+/// ```
+/// let store = jobstore::JobStore::in_memory()?;
+/// store.create_graph("10001", "movie")?;
+/// let text = jobstore::http::metrics_of(&store, 0)?;
+/// assert!(text.contains("jobstore_store_jobs{state=\"pending\"} 0\n"));
+/// assert!(!text.contains("movie"));
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
     let mut text = Text::default();
-    match store.stats() {
+    match store.stats_of(graphs.min(METRICS_GRAPHS_MAX)) {
         Ok(stats) => {
             text.health(&stats.health);
             text.up(true);
             text.store(&stats);
+            text.totals(&stats);
             text.graphs(&stats.graphs);
         }
         Err(Error::Closed) => return Err(Error::Closed),
@@ -180,6 +211,47 @@ impl Text {
         self.histogram("commit_wait_seconds", help, &stats.commit_waits);
     }
 
+    /// What all graphs are at together.
+    fn totals(&mut self, stats: &Stats) {
+        let totals = &stats.totals;
+        self.one("graphs", "gauge", "Graphs.", totals.graphs);
+        let help = "Graphs with series of their own: those with the most jobs.";
+        self.one("graphs_shown", "gauge", help, stats.graphs.len());
+        self.metric("store_jobs", "gauge", "Jobs of all graphs by state.");
+        for (state, jobs) in [
+            ("pending", totals.pending),
+            ("running", totals.running),
+            ("complete", totals.complete),
+        ] {
+            self.line(format_args!(
+                "jobstore_store_jobs{{state=\"{state}\"}} {jobs}"
+            ));
+        }
+        let help = "Jobs of all graphs that a repair set aside.";
+        self.one("store_jobs_set_aside", "gauge", help, totals.set_aside);
+        let lag = totals.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
+        let help = "The longest that jobs of any graph have been due and are not purged.";
+        self.one("store_purge_lag_seconds", "gauge", help, lag);
+        for (name, help, time) in [
+            (
+                "store_oldest_pending_timestamp_seconds",
+                "When the oldest pending job of all was submitted, since 1970; absent if none is.",
+                totals.oldest_pending,
+            ),
+            (
+                "store_longest_running_timestamp_seconds",
+                "When the job was started that has run longest, since 1970; absent if none runs.",
+                totals.longest_running,
+            ),
+        ] {
+            self.metric(name, "gauge", help);
+            if let Some(time) = time {
+                let seconds = seconds_of(time);
+                self.line(format_args!("jobstore_{name} {seconds}"));
+            }
+        }
+    }
+
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.metric(name, "histogram", help);
         let mut count = 0;
@@ -263,4 +335,24 @@ fn escaped(text: &str) -> String {
 
 fn seconds_of(time: SystemTime) -> f64 {
     clock::to_ms(time) as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_bounded_however_many_graphs_there_are() {
+        let store = JobStore::in_memory().unwrap();
+        let series = |text: &str| text.matches("jobstore_jobs_set_aside{").count();
+        for n in 0..METRICS_GRAPHS + 50 {
+            store.create_graph("10001", &format!("graph-{n}")).unwrap();
+        }
+        let text = metrics(&store).unwrap();
+        assert_eq!(series(&text), METRICS_GRAPHS);
+        assert!(text.contains("\njobstore_graphs 150\n"));
+        assert!(text.contains("\njobstore_graphs_shown 100\n"));
+        assert_eq!(series(&metrics_of(&store, 7).unwrap()), 7);
+        assert_eq!(series(&metrics_of(&store, 1_000).unwrap()), 150);
+    }
 }

@@ -18,8 +18,9 @@ use crate::health::Health;
 use crate::http::answer::{Shared, blocking, json as answer};
 use crate::http::auth::{Action, Caller};
 use crate::http::failure::wrong_method;
-use crate::http::metrics::{METRICS_CONTENT_TYPE, metrics};
+use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
+use crate::http::query::Query;
 use crate::http::routes::Routes;
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Router<S> {
@@ -58,7 +59,11 @@ async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, 
 
 async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response, Failure> {
     may_know(&shared, &parts).await?;
-    let text = blocking(move || Ok::<_, Failure>(metrics(&shared.store)?)).await?;
+    let mut query = Query::parse(parts.uri.query())?;
+    let graphs = query.number("graphs", 0..=METRICS_GRAPHS_MAX as u64)?;
+    query.end()?;
+    let graphs = graphs.map_or(METRICS_GRAPHS, |graphs| graphs as usize);
+    let text = blocking(move || Ok::<_, Failure>(metrics_of(&shared.store, graphs)?)).await?;
     let mut response = answer(text);
     let kind = HeaderValue::from_static(METRICS_CONTENT_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -156,13 +156,15 @@ impl Routes {
     ///
     /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `readOnly` and
     /// `closed`; `why` is told to who may know. `/metrics` is [`metrics()`] as Prometheus
-    /// takes it, `/openapi.json` is [`openapi()`].
+    /// takes it; `/metrics?graphs=500` has series for as many graphs ([`metrics_of()`]),
+    /// `/openapi.json` is [`openapi()`].
     ///
     /// Numbers and reasons are of all projects: the hook is asked with [`Action::Observe`]
     /// and an empty [`Caller::project_id`] before they are told. The state and the document
     /// are told to everybody.
     ///
     /// [`metrics()`]: crate::http::metrics()
+    /// [`metrics_of()`]: crate::http::metrics_of()
     /// [`openapi()`]: crate::http::openapi()
     pub fn operations<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         operations::router(self)

@@ -9,6 +9,7 @@
 //! | `g` graph | [`GraphRow`] |
 //! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their rows of details; or how many chunks from this one on are all gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
+//! | `x` graph | nothing: a dropped graph whose rows of details may still be there |
 //! | `R` run | length of a run of lookups |
 //! | `r` run, page | sorted pairs of hash and owner |
 //!
@@ -23,6 +24,7 @@ use crate::storage::frame::u32_at;
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
 pub(crate) const STATUS: &[u8] = b"s";
+pub(crate) const DROPPED: &[u8] = b"x";
 pub(crate) const RUNS: &[u8] = b"R";
 pub(crate) const RUN_PAGES: &[u8] = b"r";
 const DETAILS: &[u8] = b"d";
@@ -30,7 +32,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 5;
+pub(crate) const ROWS_FORMAT: u32 = 6;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -39,6 +41,16 @@ pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
 /// The graph of such a key.
 pub(crate) fn parse_graph_key(key: &[u8]) -> Option<u32> {
     let number = key.strip_prefix(GRAPHS)?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
+}
+
+pub(crate) fn dropped_key(graph: u32) -> Vec<u8> {
+    [DROPPED, &graph.to_be_bytes()].concat()
+}
+
+/// The graph of such a key.
+pub(crate) fn parse_dropped_key(key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(DROPPED)?;
     Some(u32::from_be_bytes(number.try_into().ok()?))
 }
 
@@ -245,14 +257,18 @@ const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
 
 impl DetailRow {
-    /// A job: flags and the outcome's kind in one number, then what the flags name:
+    /// How many jobs follow, up to the last of which anything is known, as a byte; then for
+    /// each job: flags and the outcome's kind in one number, then what the flags name:
     /// start (distance from the last start), end (distance from the start), the age clock
     /// then (distance from the end; not of purged jobs), boot, LSN of the rest; LSN and
     /// hash of a tombstone.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(DETAIL_JOBS as usize * 8);
+        let last = self.0.iter().rposition(|d| *d != Detail::default());
+        let known = &self.0[..last.map_or(0, |last| last + 1)];
+        let mut out = Vec::with_capacity(1 + known.len() * 8);
+        out.push(known.len() as u8);
         let mut last_ms = 0;
-        for detail in &self.0 {
+        for detail in known {
             let end = detail.finished;
             let mut flags = 0;
             for (flag, is_set) in [
@@ -297,9 +313,10 @@ impl DetailRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<DetailRow> {
         let mut row = DetailRow::default();
+        let (&known, bytes) = bytes.split_first()?;
         let mut reader = VarReader(bytes);
         let mut last_ms = 0u64;
-        for detail in &mut row.0 {
+        for detail in row.0.get_mut(..usize::from(known))? {
             let tag = reader.next()?;
             let has = |flag: u64| tag & flag != 0;
             detail.cancel_requested = has(CANCEL_REQUESTED);

@@ -22,6 +22,7 @@ use crate::storage::identity::{FORMAT, StoreId};
 use crate::storage::names;
 use crate::storage::revocable::Revocable;
 use crate::storage::told::Told;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// magic 8, format 4, crc 4, store id 16.
 const HEADER_BYTES: usize = 32;
@@ -106,7 +107,58 @@ pub(crate) struct Pack {
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
     /// What its events take, by the graph they tell of.
-    pub(crate) told: Vec<Told>,
+    pub(crate) told: Vec<ToldOf>,
+    /// Bytes of all blocks.
+    pub(crate) block_bytes: u64,
+    /// Bytes of its event chunks in the file.
+    pub(crate) event_bytes: u64,
+    /// Bytes of its events before compression.
+    pub(crate) told_bytes: u64,
+    /// What of it is garbage.
+    pub(crate) garbage: Garbage,
+}
+
+/// What the events of a graph take.
+pub(crate) struct ToldOf {
+    pub(crate) told: Told,
+    /// Its share in [`Garbage::told`].
+    pub(crate) gone: AtomicU64,
+}
+
+impl ToldOf {
+    fn new(told: Told) -> ToldOf {
+        ToldOf {
+            told,
+            gone: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What of a pack is garbage, as far as it has been counted.
+#[derive(Default)]
+pub(crate) struct Garbage {
+    /// Bytes of blocks.
+    pub(crate) blocks: AtomicU64,
+    /// Bytes of events before compression.
+    pub(crate) told: AtomicU64,
+    is_counted: AtomicBool,
+}
+
+impl Garbage {
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_counted(&self) {
+        self.is_counted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Counts a share of a total again. One thread counts at a time.
+pub(crate) fn recount(total: &AtomicU64, share: &AtomicU64, bytes: u64) {
+    let before = share.swap(bytes, Ordering::Relaxed);
+    total.fetch_add(bytes, Ordering::Relaxed);
+    total.fetch_sub(before, Ordering::Relaxed);
 }
 
 /// The blocks of one graph in one pack; their sequence numbers join without gap.
@@ -123,10 +175,16 @@ pub(crate) struct Part {
     /// The pages of its requests' fingerprints, in order.
     pub(crate) fingerprints: Vec<PagePlace>,
     pub(crate) file: Arc<dyn File>,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
+    /// Its share in [`Garbage::blocks`].
+    pub(crate) gone: AtomicU64,
 }
 
 impl Part {
+    pub(crate) fn block_bytes(&self) -> u64 {
+        self.blocks.iter().map(|place| u64::from(place.len)).sum()
+    }
+
     /// The block that holds this job.
     pub(crate) fn block_of(&self, sequence: u64) -> Option<usize> {
         if !(self.first_sequence..self.end_sequence).contains(&sequence) {
@@ -166,9 +224,16 @@ impl Pack {
         valid.then(|| StoreId(low | u128::from(u64_at(header, 24)) << 64))
     }
 
-    /// Bytes of its event chunks in the file.
-    pub(crate) fn event_bytes(&self) -> u64 {
-        self.chunks.iter().map(|chunk| u64::from(chunk.len)).sum()
+    /// The blocks of a graph.
+    pub(crate) fn part_of(&self, graph: u32) -> Option<&Arc<Part>> {
+        let n = self.parts.binary_search_by_key(&graph, |part| part.graph);
+        n.ok().map(|n| &self.parts[n])
+    }
+
+    /// What the events of a graph take.
+    pub(crate) fn told_of(&self, graph: u32) -> Option<&ToldOf> {
+        let n = self.told.binary_search_by_key(&graph, |of| of.told.graph);
+        n.ok().map(|n| &self.told[n])
     }
 
     /// The event chunks, each with its LSNs, both inclusive.
@@ -241,12 +306,14 @@ impl Pack {
                 "it holds other log sequence numbers than its name says",
             ));
         }
-        let parts = footer
+        let shown: Arc<Path> = path.as_path().into();
+        let mut parts: Vec<Arc<Part>> = footer
             .graphs
             .into_iter()
-            .filter_map(|graph| part_of(graph, &file, &path))
+            .filter_map(|graph| part_of(graph, &file, &shown))
             .map(Arc::new)
             .collect();
+        parts.sort_by_key(|part| part.graph);
         Ok(Pack {
             first_lsn: footer.first_lsn,
             last_lsn: footer.last_lsn,
@@ -255,10 +322,14 @@ impl Pack {
             path,
             store,
             file,
+            event_bytes: footer.chunks.iter().map(|c| u64::from(c.len)).sum(),
             chunks: footer.chunks,
             clock: footer.clock,
+            block_bytes: parts.iter().map(|part| part.block_bytes()).sum(),
             parts,
-            told: footer.told,
+            told_bytes: footer.told.iter().map(Told::bytes).sum(),
+            told: footer.told.into_iter().map(ToldOf::new).collect(),
+            garbage: Garbage::default(),
         })
     }
 
@@ -333,7 +404,7 @@ impl Pack {
     }
 }
 
-fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Path) -> Option<Part> {
+fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Arc<Path>) -> Option<Part> {
     let (first, last) = (graph.blocks.first()?, graph.blocks.last()?);
     Some(Part {
         graph: graph.graph,
@@ -344,7 +415,8 @@ fn part_of(graph: GraphBlocks, file: &Arc<Revocable>, path: &Path) -> Option<Par
         blocks: graph.blocks,
         fingerprints: graph.fingerprints,
         file: file.clone(),
-        path: path.to_path_buf(),
+        path: path.clone(),
+        gone: AtomicU64::new(0),
     })
 }
 

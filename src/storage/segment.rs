@@ -29,6 +29,8 @@ const MAGIC: &[u8; 8] = b"JOBSLOG\0";
 /// Zeros are written and synced in steps of this size, so that commits that are
 /// synced at the same time wait little.
 const ZERO_STEP_BYTES: usize = 512 << 10;
+/// Frames that are read together, about.
+const STRETCH_BYTES: u64 = 32 << 10;
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,6 +366,58 @@ impl Segment {
         frames
             .into_iter()
             .try_for_each(|(first_lsn, _)| self.events_near(first_lsn, &mut each))
+    }
+
+    /// Calls `each` with the events of the frame that holds this LSN, and with those of the
+    /// frames that follow within a stretch.
+    pub(crate) fn events_from(
+        &self,
+        lsn: u64,
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<()> {
+        let (at, last) = {
+            let frames = self.frames.read();
+            let after = frames.partition_point(|&(first, _)| first <= lsn);
+            let Some(n) = after.checked_sub(1) else {
+                return Ok(());
+            };
+            let at = frames[n].1;
+            let end = frames[n..].partition_point(|&(_, place)| place < at + STRETCH_BYTES);
+            (at, frames[n + end - 1].1)
+        };
+        let failed = |e| Error::io("read", &self.path, &e);
+        let mut bytes = vec![0; (last - at) as usize + HEADER_BYTES];
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let whole = bytes.len();
+        let len = u32_at(&bytes[whole - HEADER_BYTES..], 8);
+        if last + HEADER_BYTES as u64 + u64::from(len) > self.file.len().map_err(failed)? {
+            // That one is damaged; those before it are still read.
+            return self.events_near(lsn, each);
+        }
+        bytes.resize(whole + len as usize, 0);
+        let rest = &mut bytes[whole..];
+        self.file
+            .read_exact_at(rest, last + HEADER_BYTES as u64)
+            .map_err(failed)?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let place = at + done as u64;
+            let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
+                // A reader that goes on comes to it again.
+                let what = "a frame is not valid any more";
+                let damaged = || Err(Error::damaged(&self.path, place, what));
+                return if done > 0 { Ok(()) } else { damaged() };
+            };
+            let is_whole = frame.events(|lsn, event, _| {
+                each(lsn, &event);
+                Ok::<(), Error>(())
+            })?;
+            if !is_whole {
+                return Err(self.not_events(place));
+            }
+            done += frame.len();
+        }
+        Ok(())
     }
 
     /// Calls `each` with the events of the frame that holds this LSN.

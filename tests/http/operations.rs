@@ -25,6 +25,20 @@ fn health_numbers_and_the_document_are_told() {
     let numbers = server.get("/metrics");
     assert!(numbers.ok().contains("jobstore_jobs{project=\"10001\""));
     assert_eq!(numbers.header("content-type"), Some(METRICS_CONTENT_TYPE));
+    let without = server.get("/metrics?graphs=0");
+    assert!(
+        without
+            .ok()
+            .contains("jobstore_store_jobs{state=\"pending\"}")
+    );
+    assert!(!without.ok().contains("graph=\""));
+    for query in ["graphs=10001", "graphs=x", "graph=movie"] {
+        assert_eq!(
+            server.get(&format!("/metrics?{query}")).status,
+            400,
+            "{query}"
+        );
+    }
     assert_eq!(server.get("/openapi.json").ok(), openapi());
     let message = "the method is not allowed here; the header Allow names those that are";
     for path in PATHS {

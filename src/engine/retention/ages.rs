@@ -93,15 +93,15 @@ fn jump(mark: &mut ClockMark, by_ms: i64) {
     }
 }
 
-/// When the first complete job of each chunk completed that still exists.
+/// When the first complete job of each chunk is due that still exists.
 #[derive(Default)]
 pub(crate) struct Ages {
-    /// By chunk: how many were complete when it was visited, and the earliest completion.
+    /// By chunk: how many were complete when it was visited, and the earliest time.
     chunks: Vec<Option<(u64, i64)>>,
 }
 
 impl Ages {
-    /// The earliest completion, if the chunk has as many complete jobs as it had.
+    /// The earliest time, if the chunk has as many complete jobs as it had.
     pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<i64> {
         let (known, earliest) = (*self.chunks.get(chunk)?)?;
         (known == complete).then_some(earliest)

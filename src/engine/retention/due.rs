@@ -27,6 +27,8 @@ pub(super) struct Due {
     by_age: Vec<u64>,
     /// For how long the first of those by age has been due.
     age_late: Duration,
+    /// When the first of the others is due by age.
+    next_ms: Option<i64>,
 }
 
 impl Due {
@@ -35,13 +37,19 @@ impl Due {
         graph: &Arc<GraphCore>,
         policy: &Arc<Retention>,
     ) -> Result<Due> {
-        let (by_age, age_late) = engine.by_age(graph, policy)?;
+        let ByAge { due, late_ms, next } = engine.by_age(graph, policy)?;
         Ok(Due {
             by_count: by_count(graph, policy),
             by_bytes: by_bytes(engine, graph, policy),
-            by_age,
-            age_late,
+            by_age: due,
+            age_late: Duration::from_millis(late_ms),
+            next_ms: (next < i64::MAX).then_some(next),
         })
+    }
+
+    /// When the graph is to be looked at again, though nothing changes in it.
+    pub(super) fn next_ms(&self) -> Option<i64> {
+        self.next_ms
     }
 
     pub(super) fn found(&self) -> Found {
@@ -126,21 +134,24 @@ fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> 
     due.sequences().take_while(|&s| s < cut).collect()
 }
 
+/// Complete jobs that are due by age, up to a bound.
+struct ByAge {
+    due: Vec<u64>,
+    /// For how long the first of them has been due.
+    late_ms: u64,
+    /// When the first of the others is.
+    next: i64,
+}
+
 impl Engine {
-    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound, and
-    /// for how long the first of them has been due.
-    fn by_age(
-        &self,
-        graph: &Arc<GraphCore>,
-        policy: &Arc<Retention>,
-    ) -> Result<(Vec<u64>, Duration)> {
-        let (mut due, mut late_ms) = (Vec::new(), 0);
-        let in_all = |due, late_ms| Ok((due, Duration::from_millis(late_ms)));
-        let Some(shortest) = policy.shortest_age_ms() else {
-            return in_all(due, late_ms);
-        };
+    /// Complete jobs that ended longer ago than the policy keeps them, up to a bound.
+    fn by_age(&self, graph: &Arc<GraphCore>, policy: &Arc<Retention>) -> Result<ByAge> {
+        let (mut due, mut late_ms, mut next) = (Vec::new(), 0, i64::MAX);
+        let in_all = |due, late_ms, next| Ok(ByAge { due, late_ms, next });
+        if policy.shortest_age_ms().is_none() {
+            return in_all(due, late_ms, next);
+        }
         let now_ms = self.clock_mark().age_ms as i64;
-        let shortest = i64::try_from(shortest).unwrap_or(i64::MAX);
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
             let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
@@ -149,7 +160,11 @@ impl Engine {
                 let ages = work.ages(graph.number, policy);
                 ages.earliest(chunk as usize, complete)
             };
-            if complete == 0 || known.is_some_and(|ms| ms.saturating_add(shortest) > now_ms) {
+            if complete == 0 {
+                continue;
+            }
+            if let Some(known) = known.filter(|&ms| ms > now_ms) {
+                next = next.min(known);
                 continue;
             }
             let mut earliest = i64::MAX;
@@ -172,10 +187,14 @@ impl Engine {
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
-                    let age = now_ms.saturating_sub(end.age_ms).max(0) as u64;
-                    match age.checked_sub(age_ms) {
-                        None => earliest = earliest.min(end.age_ms),
-                        Some(late) => {
+                    let due_ms = match age_ms {
+                        // A job that ended ahead of the clock has this age.
+                        0 => end.age_ms.min(now_ms),
+                        _ => end.age_ms.saturating_add_unsigned(age_ms),
+                    };
+                    match u64::try_from(now_ms.saturating_sub(due_ms)) {
+                        Err(_) => earliest = earliest.min(due_ms),
+                        Ok(late) => {
                             due.push(sequence);
                             late_ms = late_ms.max(late);
                         }
@@ -183,7 +202,7 @@ impl Engine {
                 }
                 if due.len() >= ROUND_JOBS {
                     due.truncate(ROUND_JOBS);
-                    return in_all(due, late_ms);
+                    return in_all(due, late_ms, now_ms);
                 }
             }
             // Right once what is due has gone: then so many are left.
@@ -192,7 +211,8 @@ impl Engine {
             let mut work = self.retention.lock();
             let ages = work.ages(graph.number, policy);
             ages.set(chunk as usize, left, earliest);
+            next = next.min(earliest);
         }
-        in_all(due, late_ms)
+        in_all(due, late_ms, next)
     }
 }

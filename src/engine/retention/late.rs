@@ -51,9 +51,14 @@ impl Late {
         self.0.insert(graph, Since { seen: now, by });
     }
 
-    /// Forgets the graphs that are not there any more.
-    pub(crate) fn keep(&mut self, is_there: impl Fn(u32) -> bool) {
-        self.0.retain(|&graph, _| is_there(graph));
+    /// Forgets a graph that is not there any more.
+    pub(crate) fn forget(&mut self, graph: u32) {
+        self.0.remove(&graph);
+    }
+
+    /// That of the graph in which it is the longest.
+    pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
+        self.0.values().map(|since| since.at(now)).max()
     }
 
     pub(crate) fn of(&self, graph: u32, now: Instant) -> Option<Duration> {
