@@ -143,10 +143,9 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     }
     engine.apply_to_index();
     compaction::to_compact(engine, &[]);
-    assert_eq!(
-        visits(engine, || drop(compaction::to_compact(engine, &[]))),
-        0
-    );
+    // The store's own threads may visit graphs during one of the tries.
+    let mut tries = (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[]))));
+    assert!(tries.any(|visited| visited == 0));
     graphs[11].purge(List::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
     // The index and retention may come by, too.
