@@ -80,7 +80,7 @@ impl<T> Ticket<T> {
         let state = match operation {
             Err(error) => State::Refused(Some(error)),
             Ok(operation) => {
-                let (call, queued) = Call::new(operation);
+                let (call, queued) = Call::new(operation, &handle.engine.options.clock);
                 match handle.engine.queue.try_push(queued) {
                     Ok(()) => State::Queued(call),
                     Err(Full(queued, _)) => State::Outside(Some(*queued), call),
@@ -112,7 +112,7 @@ impl<T> Ticket<T> {
         operation: Operation,
         finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
     ) -> Result<Ticket<T>> {
-        let (call, queued) = Call::new(operation);
+        let (call, queued) = Call::new(operation, &handle.engine.options.clock);
         let queue = &handle.engine.queue;
         match queue.try_push(queued) {
             Ok(()) => Ok(Ticket {

@@ -14,6 +14,7 @@ use crate::engine::queue::Operation;
 use crate::engine::waiting::Waiter;
 use crate::engine::wakers;
 use crate::error::{Error, Result};
+use crate::host_clock::{HostClock, Reading};
 use crate::id::JobId;
 use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex};
@@ -53,6 +54,8 @@ pub(crate) enum Answer {
 pub(crate) struct Call {
     operation: Operation,
     called_at: Instant,
+    /// What the host's clock said then: a commit is never dated before its calls.
+    now: Reading,
     state: Mutex<CallState>,
     answered: Condvar,
 }
@@ -65,10 +68,11 @@ struct CallState {
 
 impl Call {
     /// A call, and its write for the queue.
-    pub(crate) fn new(operation: Operation) -> (Arc<Call>, Queued) {
+    pub(crate) fn new(operation: Operation, clock: &HostClock) -> (Arc<Call>, Queued) {
         let call = Arc::new(Call {
             operation,
             called_at: Instant::now(),
+            now: clock.read(),
             state: Mutex::default(),
             answered: Condvar::new(),
         });
@@ -143,6 +147,11 @@ pub(crate) struct Queued {
 impl Queued {
     pub(crate) fn operation(&self) -> &Operation {
         &self.call.operation
+    }
+
+    /// The time when it was asked for.
+    pub(crate) fn now(&self) -> Reading {
+        self.call.now
     }
 
     pub(crate) fn answer(mut self, answer: Result<Answer>) {

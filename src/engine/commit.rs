@@ -134,13 +134,15 @@ impl Committer {
     }
 
     /// Commits what waits in the queue, up to a group; `None` when nothing does. The time
-    /// was read before the committer was held; another round may have had a later one since.
+    /// was read before the committer was held; the calls, or another round, may have had a
+    /// later one since.
     pub(crate) fn round(&mut self, engine: &Engine, now: Reading) -> Option<Answers> {
         let (taken, bytes) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
-        self.now = now.later(self.now);
+        let readings = taken.iter().map(Queued::now);
+        self.now = readings.fold(now.later(self.now), Reading::later);
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);

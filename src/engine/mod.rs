@@ -559,7 +559,7 @@ impl Engine {
 
     /// Carries out a write and waits for its answer.
     pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
-        let (call, queued) = Call::new(operation);
+        let (call, queued) = Call::new(operation, &self.options.clock);
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_answered() {

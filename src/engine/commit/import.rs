@@ -201,7 +201,7 @@ mod tests {
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
         let mut committer = engine.hold_committer();
         let calls = actions.map(|action| {
-            let (call, queued) = Call::new(Operation::small(action));
+            let (call, queued) = Call::new(Operation::small(action), &engine.options.clock);
             engine.queue.push(queued);
             call
         });

@@ -280,7 +280,8 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
         let _committer = store.engine.hold_committer();
         for action in actions {
             let bytes = 2000;
-            let (call, queued) = Call::new(Operation { action, bytes });
+            let (call, queued) =
+                Call::new(Operation { action, bytes }, &store.engine.options.clock);
             store.engine.queue.push(queued);
             calls.push(call);
         }
