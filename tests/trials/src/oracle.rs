@@ -34,6 +34,8 @@ pub struct Oracle {
     /// Of all opens that returned, having told what they ended.
     told: HashSet<u64>,
     acknowledged: u64,
+    /// What the latest open does with jobs that were running: dropping a run does the same.
+    recovery: char,
 }
 
 #[derive(Debug, Default)]
@@ -227,7 +229,15 @@ impl Oracle {
                 key,
                 outcome,
             } => self.graph(graph)?.job(key)?.ends_tried.push(*outcome),
-            Act::Abandon { graph, key } => self.graph(graph)?.job(key)?.abandon_tried = true,
+            Act::Abandon { graph, key } => {
+                let recovery = self.recovery;
+                let job = self.graph(graph)?.job(key)?;
+                match recovery {
+                    'R' => job.may_be_requeued |= !job.cancel_requested,
+                    'L' => {}
+                    _ => job.abandon_tried = true,
+                }
+            }
             Act::Cancel { graph, key } => self.graph(graph)?.job(key)?.cancel_tried = true,
             Act::Close => {}
         }
@@ -235,6 +245,7 @@ impl Oracle {
     }
 
     fn open_tried(&mut self, recovery: char) {
+        self.recovery = recovery;
         if recovery == 'L' {
             return;
         }

@@ -106,6 +106,7 @@ impl Work<'_> {
             let second = store.graph_or_create("p", "second")?;
             self.jobs(&first, 6)?;
             self.jobs(&second, 3)?;
+            self.fill_segment(&first)?;
             if session == 2 {
                 let dropped = store.graph_or_create("p", DROPPED)?;
                 dropped.submit(self.request(40)?)?;
@@ -130,6 +131,7 @@ impl Work<'_> {
         let store = self.open()?;
         let first = store.graph("p", "first")?;
         self.jobs(&first, 10)?;
+        self.fill_segment(&first)?;
         wait_until_packed(self.dir)?;
         store.close()?;
         let store = self.open()?;
@@ -145,11 +147,22 @@ impl Work<'_> {
         let last = self.done.0.last().map(|(id, _, _)| id.clone());
         first.cancel(last.unwrap_or_default())?;
         // The rest of a segment, and a little of the next.
-        for _ in 0..3 {
-            let request = self.request(24 << 10)?;
-            self.submit(&first, request)?;
-        }
+        self.fill_segment(&first)?;
         store.close()?;
+        Ok(())
+    }
+
+    /// Submits more than a segment holds, so that another one is begun.
+    fn fill_segment(&mut self, graph: &Graph) -> Result<(), Failed> {
+        let requests: Vec<Request> = (0..3)
+            .map(|_| self.request(24 << 10))
+            .collect::<Result<_, _>>()?;
+        let texts: Vec<String> = requests.iter().map(|r| r.as_json().to_owned()).collect();
+        // In one commit: at the end, what it seals is to be left as it is.
+        let ids = graph.submit_all(requests)?;
+        for (id, text) in ids.iter().zip(texts) {
+            self.done.0.push((id.to_string(), text, None));
+        }
         Ok(())
     }
 
@@ -224,7 +237,11 @@ fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err("the store does not pack".into());
+            let names: Vec<_> = fs::read_dir(dir)?
+                .flatten()
+                .map(|e| e.file_name())
+                .collect();
+            return Err(format!("the store does not pack: {names:?}").into());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -245,10 +262,7 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
     let in_index = names.iter().filter(|n| n.starts_with("index/")).count();
     let there = [
         ("two segments", count(".segment") >= 2),
-        (
-            "a merged pack and others",
-            merged >= 1 && packs.len() > merged + 1,
-        ),
+        ("a merged pack and another", merged >= 1 && packs.len() > 1),
         (
             "STORE, CLOSED, LOCK",
             count("STORE") + count("CLOSED") + count("LOCK") == 3,
