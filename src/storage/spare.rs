@@ -181,6 +181,17 @@ impl Spare {
         self.count(&slot);
     }
 
+    /// Makes another scratch file if it was used, from the room of what it replaced, before
+    /// anything else can take that room: also while the store is being closed.
+    pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
+        let mut slot = self.slot.lock();
+        if slot.scratch.is_none() {
+            // Without success it is tried again with the other files.
+            slot.make_scratch(disk).ok();
+            self.count(&slot);
+        }
+    }
+
     fn count(&self, slot: &Slot) {
         let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
         let bytes = |held: &Option<Reserve>| held.as_ref().map_or(0, |held| held.bytes);
@@ -277,15 +288,27 @@ impl Slot {
         make(disk, names::RESERVE, &mut self.reserve, bytes)
     }
 
+    /// Where there is not enough room, as when something else has taken a part of it
+    /// meanwhile, one that takes all room is better than none. It grows as soon as it can.
     fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
         let bytes = self.reserve_bytes;
-        make(disk, names::SCRATCH, &mut self.scratch, bytes)
+        let made = make(disk, names::SCRATCH, &mut self.scratch, bytes);
+        if matches!(made, Err(Error::DiskFull { .. })) && self.scratch.is_none() {
+            let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+            let bytes = bytes.min(free);
+            if bytes >= RESERVE_BYTES_MIN {
+                make(disk, names::SCRATCH, &mut self.scratch, bytes).ok();
+            }
+        }
+        made
     }
 
-    /// Room that is not to be taken by anything else.
+    /// Room that is not to be taken by anything else: what the reserves lack.
     fn kept_bytes(&self) -> u64 {
-        let missing = [&self.reserve, &self.scratch].into_iter();
-        self.reserve_bytes * missing.filter(|held| held.is_none()).count() as u64
+        let held = [&self.reserve, &self.scratch].into_iter();
+        held.map(|held| held.as_ref().map_or(0, |held| held.bytes))
+            .map(|bytes| self.reserve_bytes.saturating_sub(bytes))
+            .sum()
     }
 
     fn make_ready(&mut self, disk: &dyn Disk) -> Result<()> {

@@ -12,8 +12,10 @@ use crate::error::Error;
 use crate::list::List;
 use crate::options::Durability;
 use crate::request::{Body, Request};
+use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+use crate::storage::names;
 
 /// How long a test waits for space to come back.
 const WAIT: Duration = Duration::from_secs(20);
@@ -63,9 +65,10 @@ fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(
             Instant::now() < deadline,
-            "{what} does not happen; files: {:?}, health: {:?}",
+            "{what} does not happen; files: {:?}, health: {:?}\nDEBUG {}",
             store.engine.disk.names(),
-            store.engine.health()
+            store.engine.health(),
+            debug(store)
         );
         store.engine.apply_to_index();
         store.engine.wake_packer();
@@ -170,11 +173,38 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
     store.fill_disk(&disk);
+    // What packs were written in has been replaced.
+    assert!(disk.names_now().iter().any(|name| name == names::SCRATCH));
     if no_files {
         disk.leave_files(0);
     }
     jobs += fill(&store, &mut random, &["one", "two"]);
     (disk, store, jobs)
+}
+
+/// Each has a segment to itself, and a pack of it would be larger than that.
+#[test]
+fn large_requests_do_not_use_the_scratch_file_up() {
+    let disk = Arc::new(Memory::default());
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    store.create_graph("one");
+    let mut random = Random(1);
+    {
+        // Nothing is packed meanwhile.
+        let _files = store.engine.files.lock();
+        for _ in 0..250 {
+            let graph = store.graph("one");
+            let submitted = graph.submit(request(&mut random, 2 * SEGMENT_BYTES));
+            submitted.expect("there is room");
+        }
+        store.engine.spare.stand_still(|| disk.leave_room(0));
+    }
+    for _ in 0..10 {
+        crate::engine::packing::work_noted(&store.engine);
+        let scratch = disk.open_to_write(names::SCRATCH).expect("it is there");
+        assert_eq!(scratch.len().expect("a length"), 2 * SEGMENT_BYTES);
+    }
+    assert_no_thread_panicked();
 }
 
 #[test]
@@ -257,4 +287,38 @@ fn so_it_is_after_a_kill_or_a_power_cut_at_any_call_while_space_is_freed() {
     }
     assert!(kills > 5, "only {kills} kills");
     assert_no_thread_panicked();
+}
+
+fn debug(store: &Store) -> String {
+    let disk = &store.engine.disk;
+    let mut text = format!("free {:?}\n", disk.free_bytes());
+    for name in disk.names().expect("names") {
+        let len = disk.open_to_write(&name).and_then(|f| f.len());
+        text += &format!("{name} {len:?}\n");
+    }
+    let truth = store.engine.truth.read();
+    for pack in &truth.packs {
+        text += &format!(
+            "pack {} {}..{} {:?} events {} blocks {} told {} parts {}\n",
+            pack.name,
+            pack.first_lsn,
+            pack.last_lsn,
+            crate::engine::garbage::counted(pack),
+            pack.event_bytes,
+            pack.block_bytes,
+            pack.told_bytes,
+            pack.parts.len()
+        );
+    }
+    for s in &truth.segments {
+        text += &format!("segment {} end {:?}\n", s.name, s.end());
+    }
+    let applied = store.engine.indexer.try_lock().map(|i| i.applied_lsn);
+    text += &format!(
+        "sound {} applied {applied:?} durable {:?} spare {:?}",
+        store.engine.index_is_sound(),
+        store.engine.durable_lsn,
+        store.engine.spare.has_reserve()
+    );
+    text
 }
