@@ -276,31 +276,36 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         .map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
+/// The same. Where there is not enough room for it, as when packs have got a little larger
+/// or another program has taken some room, a smaller one is better than none; it grows as
+/// soon as it can, and until then it is an error. A little room stays free.
+fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
+    let made = make(disk, name, held, bytes);
+    if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
+        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+        let some = bytes.min(free.saturating_sub(bytes / 16));
+        if some >= RESERVE_BYTES_MIN {
+            make(disk, name, held, some).ok();
+        }
+    }
+    made
+}
+
 impl Slot {
     /// The scratch file first: it is what room comes from.
     fn make_reserves(&mut self, disk: &dyn Disk) -> Result<()> {
-        self.make_scratch(disk)?;
-        self.make_reserve(disk)
+        let made = self.make_scratch(disk);
+        made.and(self.make_reserve(disk))
     }
 
     fn make_reserve(&mut self, disk: &dyn Disk) -> Result<()> {
         let bytes = self.reserve_bytes;
-        make(disk, names::RESERVE, &mut self.reserve, bytes)
+        make_some(disk, names::RESERVE, &mut self.reserve, bytes)
     }
 
-    /// Where there is not enough room, as when something else has taken a part of it
-    /// meanwhile, one that takes all room is better than none. It grows as soon as it can.
     fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
         let bytes = self.reserve_bytes;
-        let made = make(disk, names::SCRATCH, &mut self.scratch, bytes);
-        if matches!(made, Err(Error::DiskFull { .. })) && self.scratch.is_none() {
-            let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-            let bytes = bytes.min(free);
-            if bytes >= RESERVE_BYTES_MIN {
-                make(disk, names::SCRATCH, &mut self.scratch, bytes).ok();
-            }
-        }
-        made
+        make_some(disk, names::SCRATCH, &mut self.scratch, bytes)
     }
 
     /// Room that is not to be taken by anything else: what the reserves lack.

@@ -289,7 +289,7 @@ fn so_it_is_after_a_kill_or_a_power_cut_at_any_call_while_space_is_freed() {
     assert_no_thread_panicked();
 }
 
-fn debug(store: &Store) -> String {
+pub(super) fn debug(store: &Store) -> String {
     let disk = &store.engine.disk;
     let mut text = format!("free {:?}\n", disk.free_bytes());
     for name in disk.names().expect("names") {
