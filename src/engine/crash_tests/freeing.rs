@@ -65,10 +65,9 @@ fn until(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(
             Instant::now() < deadline,
-            "{what} does not happen; files: {:?}, health: {:?}\nDEBUG {}",
+            "{what} does not happen; files: {:?}, health: {:?}",
             store.engine.disk.names(),
-            store.engine.health(),
-            debug(store)
+            store.engine.health()
         );
         store.engine.apply_to_index();
         store.engine.wake_packer();
@@ -287,38 +286,4 @@ fn so_it_is_after_a_kill_or_a_power_cut_at_any_call_while_space_is_freed() {
     }
     assert!(kills > 5, "only {kills} kills");
     assert_no_thread_panicked();
-}
-
-pub(super) fn debug(store: &Store) -> String {
-    let disk = &store.engine.disk;
-    let mut text = format!("free {:?}\n", disk.free_bytes());
-    for name in disk.names().expect("names") {
-        let len = disk.open_to_write(&name).and_then(|f| f.len());
-        text += &format!("{name} {len:?}\n");
-    }
-    let truth = store.engine.truth.read();
-    for pack in &truth.packs {
-        text += &format!(
-            "pack {} {}..{} {:?} events {} blocks {} told {} parts {}\n",
-            pack.name,
-            pack.first_lsn,
-            pack.last_lsn,
-            crate::engine::garbage::counted(pack),
-            pack.event_bytes,
-            pack.block_bytes,
-            pack.told_bytes,
-            pack.parts.len()
-        );
-    }
-    for s in &truth.segments {
-        text += &format!("segment {} end {:?}\n", s.name, s.end());
-    }
-    let applied = store.engine.indexer.try_lock().map(|i| i.applied_lsn);
-    text += &format!(
-        "sound {} applied {applied:?} durable {:?} spare {:?}",
-        store.engine.index_is_sound(),
-        store.engine.durable_lsn,
-        store.engine.spare.has_reserve()
-    );
-    text
 }
