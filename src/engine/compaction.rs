@@ -93,7 +93,10 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
         .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
-            let in_scratch = write(engine, packs, leave_out, Place::Scratch);
+            let place = Place::Scratch {
+                replaced_bytes: bytes,
+            };
+            let in_scratch = write(engine, packs, leave_out, place);
             // Without room for either, say what was to be done.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
         }
@@ -129,6 +132,7 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
             .remove(&pack.name)
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
+    engine.spare.replace_scratch(&*engine.disk);
     Ok(())
 }
 
@@ -146,29 +150,35 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Ordinary,
-    Scratch,
+    /// In the scratch file, in place of files of so many bytes.
+    Scratch {
+        replaced_bytes: u64,
+    },
 }
 
 fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result<PackWriter<'_>> {
     let (disk, store) = (&*engine.disk, engine.store);
     match place {
         Place::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        Place::Scratch => {
+        Place::Scratch { replaced_bytes } => {
             let place = (disk, &*engine.spare);
-            PackWriter::begin_in_scratch(place, store, first_lsn, last_lsn)
+            PackWriter::begin_in_scratch(place, store, (first_lsn, last_lsn), replaced_bytes)
         }
     }
 }
 
-/// Packs the events of a sealed segment without what was purged, in the scratch file.
+/// Packs the events of a sealed segment, whose file has `replaced_bytes`, without what was
+/// purged, in the scratch file.
 pub(crate) fn pack_in_scratch(
     engine: &Engine,
+    replaced_bytes: u64,
     (first_lsn, next_lsn): (u64, u64),
     clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
     let kept = Kept::decide_segment(engine, events);
-    let writer = begin(engine, Place::Scratch, first_lsn, next_lsn - 1)?;
+    let place = Place::Scratch { replaced_bytes };
+    let writer = begin(engine, place, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
     kept.write_segment(events, &mut writer)?;
     writer.finish_with(|written| kept.check(written))

@@ -170,7 +170,11 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         let written = room.and_then(|()| write_pack(engine, range, scanned.clock, &events));
         let pack = match written {
             Err(error) if disk::is_full(&error) => {
-                let in_scratch = compaction::pack_in_scratch(engine, range, scanned.clock, &events);
+                let replaced = segment.file.len();
+                let replaced = replaced.map_err(|e| Error::io("read", &segment.path, &e))?;
+                let clock = scanned.clock;
+                let in_scratch =
+                    compaction::pack_in_scratch(engine, replaced, range, clock, &events);
                 // Without room for either, say what was to be done.
                 in_scratch.map_err(|tried| if disk::is_full(&tried) { error } else { tried })?
             }
@@ -203,7 +207,9 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         .disk
         .remove(&segment.name)
         .and_then(|()| engine.disk.sync_names());
-    removed.map_err(|e| Error::io("remove", &segment.path, &e))
+    removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
+    engine.spare.replace_scratch(&*engine.disk);
+    Ok(())
 }
 
 fn write_pack(

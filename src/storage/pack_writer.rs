@@ -51,6 +51,8 @@ pub(crate) struct PackWriter<'d> {
     replaces: bool,
     /// The file is the scratch file, and where it goes back to.
     lent: Option<(&'d Spare, Lent)>,
+    /// It is given up rather than become larger.
+    bytes_max: u64,
     finished: bool,
 }
 
@@ -72,13 +74,15 @@ impl<'d> PackWriter<'d> {
         ))
     }
 
-    /// A pack that is written into the scratch file, which needs no room; it must fit in
-    /// there. [`Error::DiskFull`] if there is none.
+    /// A pack that is written into the scratch file, which needs no room. It must fit in
+    /// there, and be no larger than the files that it replaces, which have `replaced_bytes`,
+    /// or than there is room for beside: otherwise there would be none for the next scratch
+    /// file. [`Error::DiskFull`] if there is no scratch file.
     pub(crate) fn begin_in_scratch(
         (disk, spare): (&'d dyn Disk, &'d Spare),
         store: StoreId,
-        first_lsn: u64,
-        last_lsn: u64,
+        (first_lsn, last_lsn): (u64, u64),
+        replaced_bytes: u64,
     ) -> Result<PackWriter<'d>> {
         let name = names::pack(first_lsn, last_lsn);
         let lent = spare.lend_scratch(disk, &name);
@@ -88,6 +92,8 @@ impl<'d> PackWriter<'d> {
         };
         let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut writer = PackWriter::new((disk, file), store, (first_lsn, last_lsn), (aside, name));
+        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+        writer.bytes_max = scratch.bytes.min(replaced_bytes + free);
         writer.lent = Some((spare, scratch));
         Ok(writer)
     }
@@ -122,6 +128,7 @@ impl<'d> PackWriter<'d> {
             next_lsn: first_lsn,
             replaces: false,
             lent: None,
+            bytes_max: u64::MAX,
             finished: false,
         }
     }
@@ -143,10 +150,8 @@ impl<'d> PackWriter<'d> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        if let Some((_, scratch)) = &self.lent {
-            if self.offset() > scratch.bytes {
-                return Err(no_room(self.disk, &self.name));
-            }
+        if self.offset() > self.bytes_max {
+            return Err(no_room(self.disk, &self.name));
         }
         let written = self.file.write_all_at(&self.pending, self.written);
         written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;

@@ -181,6 +181,17 @@ impl Spare {
         self.count(&slot);
     }
 
+    /// Makes another scratch file if it was used, from the room of what it replaced, before
+    /// anything else can take that room: also while the store is being closed.
+    pub(crate) fn replace_scratch(&self, disk: &dyn Disk) {
+        let mut slot = self.slot.lock();
+        if slot.scratch.is_none() {
+            // Without success it is tried again with the other files.
+            slot.make_scratch(disk).ok();
+            self.count(&slot);
+        }
+    }
+
     fn count(&self, slot: &Slot) {
         let ready = slot.ready.as_ref().map_or(0, |ready| ready.bytes);
         let bytes = |held: &Option<Reserve>| held.as_ref().map_or(0, |held| held.bytes);
@@ -265,27 +276,44 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         .map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
+/// The same. Where there is not enough room for it, as when packs have got a little larger
+/// or another program has taken some room, a smaller one is better than none; it grows as
+/// soon as it can, and until then it is an error. A little room stays free.
+fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
+    let made = make(disk, name, held, bytes);
+    if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
+        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+        let some = bytes.min(free.saturating_sub(bytes / 16));
+        if some >= RESERVE_BYTES_MIN {
+            make(disk, name, held, some).ok();
+        }
+    }
+    made
+}
+
 impl Slot {
     /// The scratch file first: it is what room comes from.
     fn make_reserves(&mut self, disk: &dyn Disk) -> Result<()> {
-        self.make_scratch(disk)?;
-        self.make_reserve(disk)
+        let made = self.make_scratch(disk);
+        made.and(self.make_reserve(disk))
     }
 
     fn make_reserve(&mut self, disk: &dyn Disk) -> Result<()> {
         let bytes = self.reserve_bytes;
-        make(disk, names::RESERVE, &mut self.reserve, bytes)
+        make_some(disk, names::RESERVE, &mut self.reserve, bytes)
     }
 
     fn make_scratch(&mut self, disk: &dyn Disk) -> Result<()> {
         let bytes = self.reserve_bytes;
-        make(disk, names::SCRATCH, &mut self.scratch, bytes)
+        make_some(disk, names::SCRATCH, &mut self.scratch, bytes)
     }
 
-    /// Room that is not to be taken by anything else.
+    /// Room that is not to be taken by anything else: what the reserves lack.
     fn kept_bytes(&self) -> u64 {
-        let missing = [&self.reserve, &self.scratch].into_iter();
-        self.reserve_bytes * missing.filter(|held| held.is_none()).count() as u64
+        let held = [&self.reserve, &self.scratch].into_iter();
+        held.map(|held| held.as_ref().map_or(0, |held| held.bytes))
+            .map(|bytes| self.reserve_bytes.saturating_sub(bytes))
+            .sum()
     }
 
     fn make_ready(&mut self, disk: &dyn Disk) -> Result<()> {

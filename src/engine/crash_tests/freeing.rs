@@ -12,8 +12,10 @@ use crate::error::Error;
 use crate::list::List;
 use crate::options::Durability;
 use crate::request::{Body, Request};
+use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::memory::trial::Image;
+use crate::storage::names;
 
 /// How long a test waits for space to come back.
 const WAIT: Duration = Duration::from_secs(20);
@@ -170,11 +172,38 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
     store.fill_disk(&disk);
+    // What packs were written in has been replaced.
+    assert!(disk.names_now().iter().any(|name| name == names::SCRATCH));
     if no_files {
         disk.leave_files(0);
     }
     jobs += fill(&store, &mut random, &["one", "two"]);
     (disk, store, jobs)
+}
+
+/// Each has a segment to itself, and a pack of it would be larger than that.
+#[test]
+fn large_requests_do_not_use_the_scratch_file_up() {
+    let disk = Arc::new(Memory::default());
+    let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+    store.create_graph("one");
+    let mut random = Random(1);
+    {
+        // Nothing is packed meanwhile.
+        let _files = store.engine.files.lock();
+        for _ in 0..250 {
+            let graph = store.graph("one");
+            let submitted = graph.submit(request(&mut random, 2 * SEGMENT_BYTES));
+            submitted.expect("there is room");
+        }
+        store.engine.spare.stand_still(|| disk.leave_room(0));
+    }
+    for _ in 0..10 {
+        crate::engine::packing::work_noted(&store.engine);
+        let scratch = disk.open_to_write(names::SCRATCH).expect("it is there");
+        assert_eq!(scratch.len().expect("a length"), 2 * SEGMENT_BYTES);
+    }
+    assert_no_thread_panicked();
 }
 
 #[test]
