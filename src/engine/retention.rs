@@ -12,7 +12,9 @@ mod late;
 mod stones;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+#[cfg(feature = "archive")]
+use std::sync::Weak;
 use std::time::Duration;
 
 use self::agenda::Agenda;

@@ -18,6 +18,8 @@ use crate::truth::{self, Truth};
 
 /// The folders that a base consists of.
 pub const NAMES: [&str; 5] = ["small", "small-earlier", "large", "large-earlier", "other"];
+/// Jobs that a frame of them submits, at most.
+pub const FRAME_JOBS_MAX: usize = 3;
 /// The graph that is dropped.
 pub const DROPPED: &str = "dropped";
 
@@ -154,7 +156,7 @@ impl Work<'_> {
 
     /// Submits more than a segment holds, so that another one is begun.
     fn fill_segment(&mut self, graph: &Graph) -> Result<(), Failed> {
-        let requests: Vec<Request> = (0..3)
+        let requests: Vec<Request> = (0..FRAME_JOBS_MAX)
             .map(|_| self.request(24 << 10))
             .collect::<Result<_, _>>()?;
         let texts: Vec<String> = requests.iter().map(|r| r.as_json().to_owned()).collect();
@@ -217,7 +219,7 @@ impl Work<'_> {
     }
 }
 
-/// Waits until one segment is left that holds anything, and eight packs are one.
+/// Waits until one segment is left that holds anything.
 fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -233,7 +235,7 @@ fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
                 written += 1;
             }
         }
-        if written == 1 && packs < 8 && !aside {
+        if written == 1 && packs < 16 && !aside {
             return Ok(());
         }
         if Instant::now() > deadline {

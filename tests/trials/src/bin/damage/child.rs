@@ -13,7 +13,7 @@ use std::time::Instant;
 use jobstore::{Body, Error, Health, Request};
 
 use crate::alter::{Altered, Excuses, Sources, alter};
-use crate::base::{CASES_AT, DROPPED, options};
+use crate::base::{CASES_AT, DROPPED, FRAME_JOBS_MAX, options};
 use crate::random::Random;
 use crate::tree::Tree;
 use crate::truth::{Fact, Truth, look};
@@ -167,7 +167,7 @@ impl Case<'_> {
                 Ok(earlier) if earlier.graphs != truth.graphs => {
                     earlier.may_become(&truth)?;
                     let lost = truth.jobs() - earlier.jobs();
-                    if self.altered.excuses.one_frame && lost > 1 {
+                    if self.altered.excuses.one_frame && lost > FRAME_JOBS_MAX {
                         return Err(format!("{lost} jobs are lost with one frame"));
                     }
                     rolled_back = true;

@@ -146,7 +146,9 @@ impl Driver {
             Error::CommitUnknown { .. } => !self.unknown && may != May::Nothing,
             Error::ReadOnly { .. } => self.unknown,
             Error::DiskFull { .. } => !self.unknown && matches!(may, May::DiskFull | May::Either),
-            Error::Io { .. } => !self.unknown && matches!(may, May::Io | May::Either),
+            Error::Io { .. } | Error::TooManyOpenFiles { .. } => {
+                !self.unknown && matches!(may, May::Io | May::Either)
+            }
             Error::IndexUnavailable { .. } => {
                 may != May::Nothing && matches!(act, Act::Open { .. })
             }

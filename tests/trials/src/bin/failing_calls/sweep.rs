@@ -239,6 +239,19 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
         .is_some_and(|line| line.contains("\"RESERVE\""))
 }
 
+/// Whether an open could not zero what lies behind the log's end, and began another segment
+/// instead of continuing there.
+fn began_another(text: &str, failed: &str) -> bool {
+    let thread = failed.split(' ').next();
+    let zeroed = failed.contains("pwrite64(") && failed.contains(", \"\\0\\0\\0\\0");
+    let later = text
+        .lines()
+        .skip_while(|line| !is_same(line, failed))
+        .filter(|line| line.split(' ').next() == thread);
+    let mut created = later.filter(|line| line.contains("O_CREAT") || line.contains("rename"));
+    zeroed && created.any(|line| line.contains(".segment"))
+}
+
 /// Whether the thread was making the reserve, which nothing rests on until it is taken.
 fn made_the_reserve(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
@@ -264,7 +277,11 @@ impl Sweep<'_> {
             .lines
             .iter()
             .any(|line| matches!(line, Line::Failed { .. }));
-        let needless = |line: &str| took_the_reserve(text, line) || made_the_reserve(text, line);
+        let needless = |line: &str| {
+            took_the_reserve(text, line)
+                || made_the_reserve(text, line)
+                || began_another(text, line)
+        };
         let untold = |line: &&&str| own(line) && !needless(line);
         match truth.iter().find(untold) {
             Some(line) if !told => Err(format!("nobody was told of {line}")),
