@@ -12,7 +12,8 @@ use crate::storage::gaps::{Gap, Gaps};
 /// a clean close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClockMark {
-    /// The age clock: it never goes back and never jumps.
+    /// The age clock: it never goes back and never jumps, not even when jumps of the
+    /// system's clock are confirmed.
     pub(crate) age_ms: u64,
     /// The system's clock, in milliseconds since 1970.
     pub(crate) wall_ms: u64,

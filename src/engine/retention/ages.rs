@@ -301,7 +301,7 @@ mod tests {
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(0).doubted_ms, 0);
         let mark = trial.reopen(NOW + 1000);
-        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 0));
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 0));
     }
 
     #[test]
