@@ -536,7 +536,7 @@ impl Committer {
             }
             Action::ConfirmClock => {
                 // Another confirmation in this frame finds nothing left.
-                let gap = self.frame.clock.to_confirm();
+                let gap = self.frame.clock.unconfirmed();
                 self.frame.clock = self.frame.clock.confirmed();
                 self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));
                 round.confirms_clock = true;

@@ -37,8 +37,8 @@ impl ClockMark {
             && self.jumped_at_ms < MAX
     }
 
-    /// What a confirmation adds to the ages of what happened before.
-    pub(crate) fn to_confirm(&self) -> Option<Gap> {
+    /// What is not confirmed yet: a confirmation adds it to the ages of what happened before.
+    pub(crate) fn unconfirmed(self) -> Option<Gap> {
         let gap = Gap {
             before_ms: self.jumped_at_ms,
             gap_ms: match self.doubted_ms {

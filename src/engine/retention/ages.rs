@@ -78,7 +78,7 @@ impl AgeClock {
 
     /// Takes in that what could be confirmed at this reading was, durably.
     pub(crate) fn confirmed(&mut self, staged: &ClockMark) {
-        if let Some(gap) = staged.to_confirm() {
+        if let Some(gap) = staged.unconfirmed() {
             self.gaps.add(gap);
         }
         // What the clock jumped meanwhile stays.
