@@ -268,7 +268,7 @@ mod tests {
                 ("epoch 1", "epoch 01"),
                 ("lsn 3\n", ""),
                 ("-6", "--6"),
-                ("clock 4 5 -6 7\n", ""),
+                ("clock 4 5 -6 7 8\n", ""),
                 ("lsn 3\n", "lsn 3\nmore\n"),
                 ("lsn 3\n", "lsn 3\nindex sled\n"),
                 ("lsn 3\n", "lsn 3\n\n"),
