@@ -94,7 +94,8 @@ impl Retention {
     /// that it was closed, by the system's clock. If the system's clock advanced by more than a
     /// day while the store was closed, that time does not count until
     /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called; until then
-    /// jobs age by the rest. So a clock that is wrong for a moment, while the store is open
+    /// jobs age by the rest. Once it is confirmed, it counts for the jobs that had completed
+    /// before it, and for no others. So a clock that is wrong for a moment, while the store is open
     /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
     /// index and a restored backup give the same ages.
     ///

@@ -462,6 +462,10 @@ impl JobStore {
     /// was open, such as while the machine slept. Do not call it because a clock that was
     /// behind has been set right.
     ///
+    /// Jobs that had completed before that time become older by it. Those that completed after
+    /// it, even before this call, do not. If several such times are confirmed at once, they
+    /// count for jobs that had completed before the first of them.
+    ///
     /// # Durability
     /// As any write: once this has returned, the confirmation survives a crash.
     ///

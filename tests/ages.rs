@@ -355,6 +355,112 @@ fn a_doubt_outlives_a_restart_and_ends_when_the_clock_is_set_back() {
     assert_eq!(complete(&movie), 20);
 }
 
+/// Closed for 40 days between two rounds of jobs, confirmed after the second.
+#[test]
+fn a_confirmed_gap_makes_older_only_what_completed_before_it() {
+    for way in ["at once", "reopened", "index lost", "packed", "crashed"] {
+        let (root, mut dir) = home();
+        let wall = Wall::at(NOW);
+        let (store, movie) = open(&dir, &wall);
+        finish(&movie, 0..10);
+        store.close().unwrap();
+        drop((store, movie));
+        wall.set(NOW + 40 * DAY);
+        let (mut store, mut movie) = open(&dir, &wall);
+        finish(&movie, 10..15);
+        apply(&store, &movie, days(30));
+        assert_eq!(complete(&movie), 15, "{way}");
+        movie.set_retention(None).unwrap();
+        store.confirm_clock().unwrap();
+        store.confirm_clock().unwrap();
+        finish(&movie, 15..20);
+        // From before and after the gap, and from within it.
+        import(&movie, "before", NOW - DAY);
+        import(&movie, "within", NOW + 20 * DAY);
+        import(&movie, "after", NOW + 40 * DAY);
+        if way == "packed" {
+            pack(&store, &dir);
+        }
+        if way == "crashed" {
+            let crashed = root.path().join("crashed");
+            common::copy_folder(&dir, &crashed);
+            dir = crashed;
+        }
+        if way != "at once" {
+            if way != "crashed" {
+                store.close().unwrap();
+            }
+            drop((store, movie));
+            if way == "index lost" || way == "packed" {
+                lose_index(&dir);
+            }
+            for _ in 0..2 {
+                wall.set(wall.get() + 60_000);
+                drop(open(&dir, &wall));
+            }
+            (store, movie) = open(&dir, &wall);
+        }
+        apply(&store, &movie, days(42));
+        assert_eq!(complete(&movie), 23, "{way}: all are younger");
+        apply(&store, &movie, Duration::from_millis(41 * DAY - HOUR));
+        wait("the imported one is old", || complete(&movie) == 22);
+        assert!(movie.tombstone("before").unwrap().is_some(), "{way}");
+        apply(&store, &movie, days(39));
+        wait("the first round is old", || complete(&movie) == 12);
+        apply(&store, &movie, Duration::from_millis(HOUR));
+        assert_eq!(complete(&movie), 12, "{way}");
+        assert!(movie.job("job-10").unwrap().is_some(), "{way}");
+        assert!(!format!("{:?}", store.health()).contains("clock"), "{way}");
+    }
+}
+
+/// A confirmation is kept when everything that was in the log before has been compacted.
+#[test]
+fn a_confirmed_gap_outlives_compaction() {
+    let (_root, dir) = home();
+    let wall = Wall::at(NOW);
+    let (store, movie) = open(&dir, &wall);
+    finish(&movie, 0..10);
+    store.close().unwrap();
+    drop((store, movie));
+    wall.set(NOW + 40 * DAY);
+    let (store, movie) = open(&dir, &wall);
+    store.create_graph("1", "other").unwrap();
+    store.confirm_clock().unwrap();
+    let other = store.graph("1", "other").unwrap();
+    finish(&other, 10..400);
+    pack(&store, &dir);
+    other.purge(List::new()).unwrap();
+    store.drop_graph("1", "other").unwrap();
+    finish(&movie, 400..405);
+    pack(&store, &dir);
+    store.close().unwrap();
+    drop((store, movie, other));
+    lose_index(&dir);
+    let (store, movie) = open(&dir, &wall);
+    apply(&store, &movie, days(39));
+    wait("the first round is old", || complete(&movie) == 5);
+    assert!(movie.job("job-400").unwrap().is_some());
+}
+
+/// The same of a host that slept while the store was open.
+#[test]
+fn a_confirmed_sleep_makes_older_only_what_completed_before_it() {
+    let (_root, dir) = home();
+    let wall = Wall::at(NOW);
+    let (store, movie) = open(&dir, &wall);
+    finish(&movie, 0..10);
+    wall.set(NOW + 3 * DAY);
+    finish(&movie, 10..11);
+    finish(&movie, 11..20);
+    store.confirm_clock().unwrap();
+    apply(&store, &movie, days(2));
+    wait("the first round is old", || complete(&movie) <= 10);
+    apply(&store, &movie, Duration::from_millis(HOUR));
+    assert!(movie.job("job-11").unwrap().is_some());
+    assert!(complete(&movie) >= 9);
+}
+
 /// What the store should know: the age clock by the rules, in hours where possible.
 struct Model {
     age: i64,

@@ -39,6 +39,7 @@ use crate::request::Request;
 use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, Texts};
 use crate::storage::frame::Builder;
+use crate::storage::gaps::Gaps;
 use crate::storage::identity::LogEnd;
 use crate::storage::log::{AppendError, Appended, Log};
 use crate::storage::spare::Room;
@@ -84,6 +85,8 @@ struct Round {
     now_ms: u64,
     /// The clocks at this commit. Imports set `now_ms` to their own times.
     clock: ClockMark,
+    /// What was confirmed before this commit.
+    gaps: Gaps,
     answers: Vec<Result<Answer>>,
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
@@ -107,8 +110,22 @@ struct Round {
     cancelling: HashSet<(u32, u64)>,
     /// Jobs that became pending again in this round.
     requeued: BTreeSet<(u32, u64)>,
+    /// Whether what the age clock did not count is confirmed.
+    confirms_clock: bool,
     /// Jobs that are purged in this round.
     purged: HashSet<(u32, u64)>,
+}
+
+impl Round {
+    /// The age clock at `now_ms`.
+    fn age_ms(&self) -> i64 {
+        self.clock.age_at(self.now_ms, &self.gaps)
+    }
+
+    /// The same as an event stores it.
+    fn age_shift_ms(&self) -> i64 {
+        self.clock.shift(self.now_ms, &self.gaps)
+    }
 }
 
 impl Committer {
@@ -211,6 +228,7 @@ impl Committer {
         let mut round = Round {
             now_ms: clock.wall_ms,
             clock,
+            gaps: engine.gaps(),
             ..Round::default()
         };
         self.frame.clear();
@@ -326,6 +344,9 @@ impl Committer {
                 self.backlog.note(&graph, &mut graph.state.write());
                 graphs.insert(graph);
             }
+        }
+        if round.confirms_clock {
+            engine.clock.lock().confirmed(&round.clock);
         }
         for &(hash, owner) in &round.foreign {
             engine.ids.add(hash, owner);
@@ -513,6 +534,14 @@ impl Committer {
                 self.frame.push(&Event::Clock);
                 Ok(Answer::Done)
             }
+            Action::ConfirmClock => {
+                // Another confirmation in this frame finds nothing left.
+                let gap = self.frame.clock.unconfirmed();
+                self.frame.clock = self.frame.clock.confirmed();
+                self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));
+                round.confirms_clock = true;
+                Ok(Answer::Done)
+            }
         }
     }
 
@@ -671,13 +700,13 @@ impl Committer {
             graph: graph.number,
             sequence,
             time_ms: round.now_ms,
-            age_shift_ms: round.clock.shift(round.now_ms),
+            age_shift_ms: round.age_shift_ms(),
             kind,
             extra: outcome.extra.clone(),
         });
         let finished = Finished {
             at_ms: round.now_ms,
-            age_ms: round.clock.age_at(round.now_ms),
+            age_ms: round.age_ms(),
             kind,
             boot: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },

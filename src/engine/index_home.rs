@@ -111,7 +111,12 @@ impl Engine {
         let read = read_log(&*self.disk, self.store, &files, &options, index, Look::Only)?;
         let mut replay = read.replay;
         let lsn = replay.next_lsn - 1;
-        let leaving = Leaving::of_replay(&replay.indexer, &replay.graphs, lsn, self.opening.boot);
+        let leaving = Leaving::of_replay(
+            &replay.indexer,
+            &replay.graphs,
+            lsn,
+            (self.opening.boot, &self.gaps()),
+        );
         replay
             .indexer
             .apply(&*replay.index, &replay.ids, &leaving, &|| false)?;

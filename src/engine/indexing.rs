@@ -23,6 +23,7 @@ use crate::engine::{Engine, Graphs};
 use crate::index::rows::{self, DETAIL_JOBS, Detail, GraphRow, Head, ROWS_FORMAT, Tombstone};
 use crate::index::runs::Owner;
 use crate::index::{Batch, Fault, Index};
+use crate::storage::gaps::Gaps;
 use crate::storage::identity::StoreId;
 
 /// The index lags behind by at most about so much, when little happens.
@@ -83,6 +84,7 @@ fn named_key(key: &[u8]) -> NamedKey {
 pub(crate) struct Leaving {
     lsn: u64,
     boot: u64,
+    gaps: Gaps,
     graphs_created: u32,
     /// The graphs that changed.
     graphs: Vec<Arc<GraphCore>>,
@@ -92,8 +94,14 @@ pub(crate) struct Leaving {
 
 impl Leaving {
     /// All changes up to this LSN, of graphs that nobody changes meanwhile.
-    pub(crate) fn of_replay(indexer: &Indexer, graphs: &Graphs, lsn: u64, boot: u64) -> Leaving {
+    pub(crate) fn of_replay(
+        indexer: &Indexer,
+        graphs: &Graphs,
+        lsn: u64,
+        (boot, gaps): (u64, &Gaps),
+    ) -> Leaving {
         Leaving {
+            gaps: gaps.clone(),
             lsn,
             boot,
             graphs: indexer.lacking(graphs),
@@ -183,6 +191,7 @@ impl Engine {
             let lag = self.index_lag.load(Ordering::Relaxed);
             let (graphs, dropped) = committer.backlog.begin_round();
             let leaving = Leaving {
+                gaps: self.gaps(),
                 lsn,
                 boot: self.opening.boot,
                 graphs_created: self.graphs.read().created,
@@ -333,6 +342,7 @@ impl Indexer {
             },
             partial,
             boot: leaving.boot,
+            gaps: leaving.gaps.clone(),
             graphs: leaving.graphs_created,
             lost_ids: self.lost_ids,
             digest: if partial { 0 } else { self.digest() },

@@ -227,7 +227,7 @@ pub(crate) fn assemble(
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
     let time_ms = crate::clock::to_ms(options.clock.now());
-    let clock = AgeClock::begin(replay.clock, Instant::now(), time_ms);
+    let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
     let sealed = settled.map_err(Problem::into_error)?;
@@ -295,7 +295,7 @@ pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Resul
     }
     let log = Log::detached(store, replay.next_lsn)?;
     let now_ms = crate::clock::to_ms(options.clock.now());
-    let clock = AgeClock::begin(replay.clock, Instant::now(), now_ms);
+    let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
     let opening = replay.opening.unwrap_or(Opening {
         lsn: 0,
         boot: replay.boot,
@@ -541,7 +541,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     };
     let head: Head = rows::open_value(rows::HEAD, &value)
         .ok_or_else(|| Fault("its head is not valid".to_owned()))?;
-    let is_possible = head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX;
+    let is_possible =
+        head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX && head.gaps.is_possible();
     if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
         return Err(Fault("it is of another store or release".to_owned()).into());
     }
@@ -611,7 +612,9 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     indexer.applied_lsn = head.applied_lsn;
     indexer.lost_ids = head.lost_ids;
     let ids = ForeignIds::new(Runs::open(&*index)?);
-    Ok(Replay::new(graphs, ids, indexer, index, head.boot))
+    let mut replay = Replay::new(graphs, ids, indexer, index, head.boot);
+    replay.gaps = head.gaps;
+    Ok(replay)
 }
 
 fn start_threads(engine: &Arc<Engine>) -> Result<()> {

@@ -123,6 +123,8 @@ pub(crate) enum Action {
     },
     /// Records the clocks.
     Clock,
+    /// Confirms the clock.
+    ConfirmClock,
     /// Ends a job that was claimed and could not be handed over.
     Abandon {
         graph: Arc<GraphCore>,
@@ -150,7 +152,8 @@ impl Action {
             | Action::Abandon { .. }
             | Action::Purge { .. }
             | Action::Forget { .. }
-            | Action::Clock => true,
+            | Action::Clock
+            | Action::ConfirmClock => true,
         }
     }
 }

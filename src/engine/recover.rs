@@ -23,6 +23,7 @@ use crate::secrets;
 use crate::storage::clock_mark::ClockMark;
 use crate::storage::event::{Event, RecoveredAs, pack_sequences};
 use crate::storage::frame::Builder;
+use crate::storage::gaps::Gaps;
 use crate::storage::log::{AppendError, Log};
 use crate::storage::segment::Segment;
 use crate::storage::spare::Room;
@@ -169,7 +170,7 @@ pub(crate) fn settle(
                 graph: *graph,
                 boot,
                 time_ms,
-                age_shift_ms: clock.shift(time_ms),
+                age_shift_ms: clock.shift(time_ms, &Gaps::default()),
                 action: *action,
                 sequences,
             }),

@@ -26,6 +26,7 @@ use crate::outcome::OutcomeKind;
 use crate::storage::block::Block;
 use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::{Event, RecoveredAs, Texts, unpack_sequences};
+use crate::storage::gaps::Gaps;
 use crate::storage::pack::{BlockPlace, Pack, Part};
 use crate::storage::purged::{self, PurgedJob};
 use crate::storage::segment::Segment;
@@ -101,6 +102,8 @@ pub(crate) struct Replay {
     follower: Option<Follower>,
     /// The clocks when the log was last written to.
     pub(crate) clock: Option<ClockMark>,
+    /// What was confirmed that the age clock did not count.
+    pub(crate) gaps: Gaps,
 }
 
 /// Who is told how far the replay has come.
@@ -151,6 +154,7 @@ impl Replay {
             in_doubt: BTreeMap::new(),
             follower: None,
             clock: None,
+            gaps: Gaps::default(),
         }
     }
 
@@ -516,6 +520,10 @@ impl Replay {
                 return Ok(());
             }
             Event::Clock => return Ok(()),
+            Event::Confirmed(gap) => {
+                self.gaps.add(gap);
+                return Ok(());
+            }
             Event::GraphCreated {
                 graph,
                 number,
@@ -692,7 +700,7 @@ impl Replay {
             return Ok(());
         }
         let lsn = self.next_lsn - 1;
-        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, self.boot);
+        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, (self.boot, &self.gaps));
         self.indexer
             .apply(&*self.index, &self.ids, &leaving, &|| false)?;
         leaving.left(&self.ids);

@@ -39,6 +39,7 @@ use crate::job::State;
 use crate::retention::{PurgeReason, Retention};
 use crate::storage::clock_mark::{ClockMark, shifted};
 use crate::storage::event::Event;
+use crate::storage::gaps::Gaps;
 use crate::storage::purged::{self, PurgedJob};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
@@ -64,8 +65,8 @@ pub(crate) struct Work {
     /// Graphs that have an archive, or may have.
     #[cfg(feature = "archive")]
     archived: BTreeMap<u32, Weak<GraphCore>>,
-    /// By graph; they hold for a policy.
-    ages: BTreeMap<u32, (Arc<Retention>, Ages)>,
+    /// By graph; they hold for a policy and for the gaps that were confirmed.
+    ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges that have tombstones, by graph.
     tombstones: BTreeMap<u32, Stones>,
     /// Whether those of earlier opens are among them.
@@ -83,13 +84,13 @@ pub(crate) struct Work {
 
 impl Work {
     /// What is known of a graph's ages under this policy.
-    fn ages(&mut self, graph: u32, policy: &Arc<Retention>) -> &mut Ages {
-        let new = || (policy.clone(), Ages::default());
+    fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
+        let new = || (policy.clone(), gaps.clone(), Ages::default());
         let known = self.ages.entry(graph).or_insert_with(new);
-        if known.0 != *policy {
+        if known.0 != *policy || known.1 != *gaps {
             *known = new();
         }
-        &mut known.1
+        &mut known.2
     }
 
     #[cfg(all(test, not(jobstore_shuttle)))]
@@ -357,16 +358,17 @@ fn forget_due(
     }
     engine.look_up_tombstones()?;
     let age_ms = i64::try_from(policy.tombstone_age.as_millis()).unwrap_or(i64::MAX);
+    let gaps = engine.gaps();
     let now_ms = engine.clock_mark().age_ms as i64;
     let lsns = {
         let mut work = engine.retention.lock();
         let Some(stones) = work.tombstones.get_mut(&graph.number) else {
             return Ok(false);
         };
-        let oldest_ms = stones.oldest_ms(now_ms);
+        let oldest_ms = stones.oldest_ms(now_ms, &gaps);
         let old_at = oldest_ms.map(|at| at.saturating_add(age_ms).saturating_add(1));
         *next_ms = next_ms.iter().copied().chain(old_at).min();
-        let old = stones.older_than(now_ms.saturating_sub(age_ms));
+        let old = stones.older_than(now_ms.saturating_sub(age_ms), &gaps);
         stones.first_over(policy.tombstones, old, STEP_JOBS as u64)
     };
     let Some(&through_lsn) = lsns.last() else {
@@ -647,10 +649,16 @@ impl Engine {
 
     /// Trusts the system's clock, durably.
     pub(crate) fn confirm_clock(&self) -> Result<()> {
-        let wall_ms = self.now_ms();
-        self.clock.lock().confirm(Instant::now(), wall_ms);
+        self.clock_mark();
+        self.commit(Operation::small(Action::ConfirmClock))?;
+        self.retention.lock().agenda.note_ages();
         self.wake_packer();
-        self.commit(Operation::small(Action::Clock)).map(|_| ())
+        Ok(())
+    }
+
+    /// What was confirmed that the age clock did not count.
+    pub(crate) fn gaps(&self) -> Gaps {
+        self.clock.lock().gaps().clone()
     }
 
     /// Records the clocks of a store that is open and idle: what is lost of its time by a
@@ -694,7 +702,7 @@ mod tests {
         {
             // At once: the background looks, too.
             let mut work = engine.retention.lock();
-            work.ages(number, &Arc::new(Retention::new()));
+            work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
             work.late.note(number, Found::Over(Duration::ZERO), now);
             assert_eq!(kept(&work), [true; 3]);
         }

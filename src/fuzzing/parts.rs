@@ -22,6 +22,7 @@ use crate::storage::disk::memory::Memory;
 use crate::storage::disk::{self, Disk};
 use crate::storage::event::{Event, NUMBER_MAX, Texts, pack_sequences, unpack_sequences};
 use crate::storage::frame::{self, Binding, Builder, Frame, frames_anywhere};
+use crate::storage::gaps::Gaps;
 use crate::storage::hostile::{self, AnyPack};
 use crate::storage::identity::{self, Closed, StoreId};
 use crate::storage::names;
@@ -489,6 +490,7 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
                 boot: input.number(),
                 graphs: input.number() as u32 & 0xffff,
                 lost_ids: input.number(),
+                gaps: Gaps::default(),
                 digest: 0,
             };
             (rows::HEAD.to_vec(), codec::encode(&head))

@@ -30,6 +30,7 @@ use crate::storage::codec::{self, put_var};
 use crate::storage::disk::memory::Memory;
 use crate::storage::event::{Event, Extra, RecoveredAs, Texts, pack_sequences};
 use crate::storage::frame::{Binding, Builder};
+use crate::storage::gaps::Gap;
 use crate::storage::hostile::AnyPack;
 use crate::storage::identity::{self, Closed, LogEnd};
 use crate::storage::names;
@@ -185,6 +186,11 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     );
     each("erased", &Event::Erased { count: 5 });
     each("clock", &Event::Clock);
+    let gap = Gap {
+        before_ms: 1_700_000_000_000,
+        gap_ms: 3 * 86_400_000,
+    };
+    each("confirmed", &Event::Confirmed(gap));
 }
 
 fn logs(seeds: &mut Seeds) {

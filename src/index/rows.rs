@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::storage::codec::{self, VarReader, put_var};
 use crate::storage::frame::u32_at;
+use crate::storage::gaps::Gaps;
 
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
@@ -32,7 +33,7 @@ const DETAILS: &[u8] = b"d";
 /// Jobs whose details share a row.
 pub(crate) const DETAIL_JOBS: u64 = 128;
 /// The layout of all rows; another one means that the index is made anew.
-pub(crate) const ROWS_FORMAT: u32 = 6;
+pub(crate) const ROWS_FORMAT: u32 = 7;
 
 pub(crate) fn graph_key(graph: u32) -> Vec<u8> {
     [GRAPHS, &graph.to_be_bytes()].concat()
@@ -156,6 +157,8 @@ pub(crate) struct Head {
     pub(crate) graphs: u32,
     /// Jobs, about, whose ids and keys may be dead in the runs.
     pub(crate) lost_ids: u64,
+    /// What was confirmed that the age clock did not count.
+    pub(crate) gaps: Gaps,
     /// All graph rows, status rows and run rows hashed together; only where not
     /// partial.
     pub(crate) digest: u64,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
+use crate::storage::gaps::Gap;
 use crate::storage::{codec, purged};
 
 /// Every number of a job, event, boot or segment is below this. No store comes so
@@ -121,6 +122,8 @@ pub(crate) enum Event<'a> {
     },
     /// Nothing happened: its frame records the clocks.
     Clock,
+    /// An operator confirmed time that the age clock did not count.
+    Confirmed(Gap),
 }
 
 /// Bytes an id may have.
@@ -181,6 +184,7 @@ impl<'a> Event<'a> {
             }
             Event::Keyed { sequence, .. } => fits(sequence),
             Event::Clock => true,
+            Event::Confirmed(gap) => gap.is_possible(),
             Event::Started {
                 sequence, time_ms, ..
             }
@@ -244,7 +248,11 @@ impl<'a> Event<'a> {
             | Event::Submits { graph, .. }
             | Event::Purged { graph, .. }
             | Event::Forgotten { graph, .. } => Some(graph),
-            Event::Booted { .. } | Event::Clock | Event::Lost { .. } | Event::Erased { .. } => None,
+            Event::Booted { .. }
+            | Event::Clock
+            | Event::Confirmed(_)
+            | Event::Lost { .. }
+            | Event::Erased { .. } => None,
         }
     }
 

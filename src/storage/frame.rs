@@ -12,8 +12,8 @@ use crate::storage::event::{Event, NUMBER_MAX};
 use crate::storage::identity::StoreId;
 
 /// magic 4, crc 4, payload length 4, count 4, first LSN 8, synced LSN 8, age clock 8,
-/// system's clock 8, drift 8, doubted 8.
-pub(crate) const HEADER_BYTES: usize = 64;
+/// system's clock 8, drift 8, doubted 8, age clock at the first jump 8.
+pub(crate) const HEADER_BYTES: usize = 72;
 const MAGIC: u32 = 0x4d52_464a; // "JFRM"
 const CRC_END: usize = 8;
 
@@ -101,6 +101,7 @@ impl Builder {
         header[40..48].copy_from_slice(&self.clock.wall_ms.to_le_bytes());
         header[48..56].copy_from_slice(&self.clock.drift_ms.to_le_bytes());
         header[56..64].copy_from_slice(&self.clock.doubted_ms.to_le_bytes());
+        header[64..72].copy_from_slice(&self.clock.jumped_at_ms.to_le_bytes());
         let crc = binding.crc(&header[CRC_END..], payload);
         header[4..8].copy_from_slice(&crc.to_le_bytes());
         &self.bytes
@@ -145,6 +146,7 @@ impl<'a> Frame<'a> {
                 wall_ms: u64_at(header, 40),
                 drift_ms: u64_at(header, 48) as i64,
                 doubted_ms: u64_at(header, 56),
+                jumped_at_ms: u64_at(header, 64),
             },
             payload,
         };

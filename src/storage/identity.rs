@@ -129,8 +129,9 @@ impl Closed {
             wall_ms,
             drift_ms,
             doubted_ms,
+            jumped_at_ms,
         } = self.clock;
-        text += &format!("clock {age_ms} {wall_ms} {drift_ms} {doubted_ms}\n");
+        text += &format!("clock {age_ms} {wall_ms} {drift_ms} {doubted_ms} {jumped_at_ms}\n");
         if let Some(IndexSeal { engine, hash }) = &self.index {
             text += &format!("index {engine} {hash:032x}\n");
         }
@@ -151,6 +152,7 @@ impl Closed {
             wall_ms: clock.next()?.parse().ok()?,
             drift_ms: clock.next()?.parse().ok()?,
             doubted_ms: clock.next()?.parse().ok()?,
+            jumped_at_ms: clock.next()?.parse().ok()?,
         };
         let index = match lines.next() {
             None => None,
@@ -248,6 +250,7 @@ mod tests {
             wall_ms: 5,
             drift_ms: -6,
             doubted_ms: 7,
+            jumped_at_ms: 8,
         };
         let seal = IndexSeal {
             engine: "sled".to_owned(),
@@ -265,7 +268,7 @@ mod tests {
                 ("epoch 1", "epoch 01"),
                 ("lsn 3\n", ""),
                 ("-6", "--6"),
-                ("clock 4 5 -6 7\n", ""),
+                ("clock 4 5 -6 7 8\n", ""),
                 ("lsn 3\n", "lsn 3\nmore\n"),
                 ("lsn 3\n", "lsn 3\nindex sled\n"),
                 ("lsn 3\n", "lsn 3\n\n"),

@@ -12,6 +12,7 @@ pub(crate) mod disk;
 pub(crate) mod event;
 pub(crate) mod fingerprints;
 pub(crate) mod frame;
+pub(crate) mod gaps;
 #[cfg(any(all(test, not(jobstore_shuttle)), fuzzing))]
 pub(crate) mod hostile;
 pub(crate) mod identity;

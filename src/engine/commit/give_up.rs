@@ -48,7 +48,7 @@ impl Committer {
                     graph: graph.number,
                     boot: engine.opening.boot,
                     time_ms: round.now_ms,
-                    age_shift_ms: round.clock.shift(round.now_ms),
+                    age_shift_ms: round.age_shift_ms(),
                     action: RecoveredAs::Requeued,
                     sequences: &pack_sequences(&[sequence]),
                 });

@@ -126,13 +126,13 @@ impl Committer {
             graph: graph.number,
             boot,
             time_ms: round.now_ms,
-            age_shift_ms: round.clock.shift(round.now_ms),
+            age_shift_ms: round.age_shift_ms(),
             action,
             sequences: &pack_sequences(&[sequence]),
         });
         let finished = Finished {
             at_ms: round.now_ms,
-            age_ms: round.clock.age_at(round.now_ms),
+            age_ms: round.age_ms(),
             kind: outcome.kind().to_stored(),
             boot,
             extra_lsn: 0,

@@ -32,7 +32,7 @@ impl Committer {
             self.frame.push(&Event::Purged {
                 graph: graph.number,
                 time_ms: round.now_ms,
-                age_shift_ms: round.clock.shift(round.now_ms),
+                age_shift_ms: round.age_shift_ms(),
                 why,
                 jobs: &purged::pack(&jobs),
             });

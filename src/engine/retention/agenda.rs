@@ -36,6 +36,11 @@ impl Agenda {
         };
     }
 
+    /// Notes all graphs in which something becomes due at some time: ages have changed.
+    pub(crate) fn note_ages(&mut self) {
+        self.next.extend(self.due_of.keys());
+    }
+
     /// Whether any policy goes by age.
     pub(crate) fn is_any_of_age(&self) -> bool {
         !self.of_age.is_empty()
@@ -97,6 +102,9 @@ mod tests {
         agenda.forget(3);
         assert_eq!(round(&mut agenda, 4_000), [2]);
         assert_eq!(round(&mut agenda, 9_000), [0; 0]);
+        agenda.plan(6, Some(99_000), false);
+        agenda.note_ages();
+        assert_eq!(round(&mut agenda, 9_000), [6]);
         let policy = Retention::new().keep_for(std::time::Duration::from_secs(1));
         agenda.note_policy(5, Some(&policy));
         assert_eq!(round(&mut agenda, 9_000), [5]);

@@ -3,11 +3,13 @@
 //! The age clock advances with monotonic time while the store is open. At an open it
 //! advances by the time the store was closed, if the system's clock gives a plausible
 //! one. Nothing else moves it, so no single reading of the system's clock makes a job
-//! older.
+//! older. Time that it did not count and that is confirmed later is a gap, which makes older
+//! only what happened before it.
 
 use std::time::Duration;
 
 use crate::storage::clock_mark::ClockMark;
+use crate::storage::gaps::Gaps;
 use crate::sync::time::Instant;
 
 /// The longest time that a store was closed which needs no confirmation.
@@ -20,29 +22,34 @@ pub(crate) struct AgeClock {
     mark: ClockMark,
     /// When the mark was right, in whole milliseconds since the open.
     at: Instant,
+    /// What was confirmed that the age clock did not count.
+    gaps: Gaps,
 }
 
 impl AgeClock {
     /// Continues from what was recorded last, if anything was, with what the system's
     /// clock says now.
-    pub(crate) fn begin(recorded: Option<ClockMark>, at: Instant, wall_ms: u64) -> AgeClock {
+    pub(crate) fn begin(
+        (recorded, gaps): (Option<ClockMark>, Gaps),
+        at: Instant,
+        wall_ms: u64,
+    ) -> AgeClock {
         let Some(mut mark) = recorded else {
             let mark = ClockMark {
                 age_ms: wall_ms,
                 wall_ms,
                 ..ClockMark::default()
             };
-            return AgeClock { mark, at };
+            return AgeClock { mark, at, gaps };
         };
         let closed_ms = wall_ms as i64 - mark.wall_ms as i64;
         mark.wall_ms = wall_ms;
         if (0..=PLAUSIBLE_MS).contains(&closed_ms) {
             mark.age_ms += closed_ms as u64;
         } else {
-            mark.doubted_ms += closed_ms.max(0) as u64;
-            jump(&mut mark, closed_ms);
+            jump(&mut mark, closed_ms, closed_ms.max(0) as u64);
         }
-        AgeClock { mark, at }
+        AgeClock { mark, at, gaps }
     }
 
     /// The clocks as they were when they were last read.
@@ -64,32 +71,55 @@ impl AgeClock {
         let expected_ms = mark.wall_ms.saturating_add(passed_ms);
         mark.wall_ms = wall_ms;
         if wall_ms.abs_diff(expected_ms) > SLACK_MS {
-            jump(mark, wall_ms as i64 - expected_ms as i64);
+            jump(mark, wall_ms as i64 - expected_ms as i64, 0);
         }
         self.mark
     }
 
-    /// Follows the jump ahead that waits to be confirmed; if none does, all jumps ahead that
-    /// the age clock did not follow.
-    pub(crate) fn confirm(&mut self, now: Instant, wall_ms: u64) {
-        self.read(now, wall_ms);
+    /// Takes in that what could be confirmed at this reading was, durably.
+    pub(crate) fn confirmed(&mut self, staged: &ClockMark) {
+        if let Some(gap) = staged.unconfirmed() {
+            self.gaps.add(gap);
+        }
+        // What the clock jumped meanwhile stays.
         let mark = &mut self.mark;
-        mark.age_ms += match mark.doubted_ms {
-            0 => mark.drift_ms.max(0) as u64,
-            doubted_ms => doubted_ms,
+        mark.drift_ms -= staged.drift_ms;
+        mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
+        mark.jumped_at_ms = match mark.drift_ms > 0 {
+            true => mark.age_ms,
+            false => 0,
         };
-        (mark.drift_ms, mark.doubted_ms) = (0, 0);
+    }
+
+    /// What was confirmed that the age clock did not count.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.gaps
     }
 }
 
-/// Notes a jump of the system's clock. A doubt about a jump ahead ends when the clock
-/// jumps back.
-fn jump(mark: &mut ClockMark, by_ms: i64) {
+/// Notes a jump of the system's clock, and how much of it is doubted. A doubt about a jump
+/// ahead ends when the clock jumps back.
+fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
+    let before = *mark;
     mark.drift_ms += by_ms;
-    mark.doubted_ms = mark.doubted_ms.min(mark.drift_ms.max(0) as u64);
+    mark.doubted_ms = (mark.doubted_ms + doubted_ms).min(mark.drift_ms.max(0) as u64);
     // So little would not have been doubted. It does not count, but nobody is to act.
     if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
         mark.doubted_ms = 0;
+    }
+    let was_doubted = before.doubted_ms > 0;
+    let is_doubted = mark.doubted_ms > 0;
+    let begins = match (was_doubted, is_doubted) {
+        (false, true) => true,
+        (false, false) => before.drift_ms <= 0 && mark.drift_ms > 0,
+        (true, _) => false,
+    };
+    if begins {
+        // So that what was recorded before the jump is before it by the age clock, too.
+        mark.age_ms += 1;
+        mark.jumped_at_ms = mark.age_ms;
+    } else if mark.drift_ms <= 0 || (was_doubted && !is_doubted) {
+        mark.jumped_at_ms = 0;
     }
 }
 
@@ -133,7 +163,7 @@ mod tests {
     impl Trial {
         fn new(wall_ms: u64) -> Trial {
             let now = Instant::now();
-            let clock = AgeClock::begin(None, now, wall_ms);
+            let clock = AgeClock::begin((None, Gaps::default()), now, wall_ms);
             Trial {
                 clock,
                 now,
@@ -153,8 +183,20 @@ mod tests {
         fn reopen(&mut self, wall_ms: u64) -> ClockMark {
             let recorded = self.read();
             self.wall_ms = wall_ms;
-            self.clock = AgeClock::begin(Some(recorded), self.now, wall_ms);
+            let gaps = self.clock.gaps().clone();
+            self.clock = AgeClock::begin((Some(recorded), gaps), self.now, wall_ms);
             self.clock.mark()
+        }
+
+        fn confirm(&mut self) {
+            let staged = self.read();
+            self.clock.confirmed(&staged);
+            assert_eq!(self.clock.mark(), staged.confirmed());
+        }
+
+        /// The age of what happened then.
+        fn age_of(&mut self, at_ms: u64) -> i64 {
+            self.read().age_ms as i64 - self.clock.gaps().since(at_ms as i64)
         }
     }
 
@@ -168,7 +210,8 @@ mod tests {
             assert_eq!(trial.read().age_ms, before + HOUR_MS);
             assert_eq!(trial.read().doubted_ms, 0);
         }
-        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS);
+        // And a millisecond at the jump ahead.
+        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS + 1);
     }
 
     #[test]
@@ -194,20 +237,50 @@ mod tests {
     #[test]
     fn a_long_time_closed_waits_to_be_confirmed() {
         let mut trial = Trial::new(NOW);
+        let before = trial.read().age_ms;
         let mark = trial.reopen(NOW + 3 * DAY_MS);
-        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 3 * DAY_MS));
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 3 * DAY_MS));
+        let after = mark.age_ms;
         // Also if it is opened once more before that.
         let mark = trial.reopen(NOW + 3 * DAY_MS + HOUR_MS);
-        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + HOUR_MS, 3 * DAY_MS));
-        trial.clock.confirm(trial.now, trial.wall_ms);
-        let mark = trial.read();
-        let age_ms = NOW + 3 * DAY_MS + HOUR_MS;
         assert_eq!(
-            (mark.age_ms, mark.doubted_ms, mark.drift_ms),
-            (age_ms, 0, 0)
+            (mark.age_ms, mark.doubted_ms),
+            (NOW + 1 + HOUR_MS, 3 * DAY_MS)
         );
-        trial.clock.confirm(trial.now, trial.wall_ms);
-        assert_eq!(trial.read().age_ms, age_ms, "once");
+        for _ in 0..2 {
+            trial.confirm();
+            assert_eq!(trial.read().age_ms, NOW + 1 + HOUR_MS, "it does not jump");
+            // What happened before the gap is older by it, once, and nothing else is.
+            let older = (3 * DAY_MS + HOUR_MS + 1) as i64;
+            assert_eq!(trial.age_of(before), older);
+            assert_eq!(trial.age_of(after), HOUR_MS as i64);
+        }
+    }
+
+    #[test]
+    fn of_several_gaps_none_makes_older_what_happened_after_its_begin() {
+        let mut trial = Trial::new(NOW);
+        let first = trial.read().age_ms;
+        trial.reopen(NOW + 3 * DAY_MS);
+        trial.passes(HOUR_MS);
+        let second = trial.read().age_ms;
+        let mark = trial.reopen(NOW + 8 * DAY_MS + HOUR_MS);
+        assert_eq!(mark.doubted_ms, 8 * DAY_MS);
+        trial.confirm();
+        assert!(trial.age_of(first) >= (8 * DAY_MS + HOUR_MS) as i64);
+        assert_eq!(trial.age_of(second), 0);
+    }
+
+    #[test]
+    fn a_host_that_slept_while_the_store_was_open_is_a_gap_once_it_is_confirmed() {
+        let mut trial = Trial::new(NOW);
+        let first = trial.read().age_ms;
+        trial.wall_ms += 2 * DAY_MS;
+        let second = trial.read().age_ms;
+        trial.passes(HOUR_MS);
+        trial.confirm();
+        assert_eq!(trial.age_of(first), (2 * DAY_MS + HOUR_MS + 1) as i64);
+        assert_eq!(trial.age_of(second), HOUR_MS as i64);
     }
 
     #[test]
@@ -219,16 +292,16 @@ mod tests {
                 true => trial.wall_ms = NOW + HOUR_MS,
                 false => drop(trial.reopen(NOW + HOUR_MS)),
             }
-            trial.clock.confirm(trial.now, trial.wall_ms);
+            trial.confirm();
+            assert!(trial.age_of(NOW) <= HOUR_MS as i64);
             let mark = trial.read();
-            assert!(mark.age_ms <= NOW + HOUR_MS);
             assert_eq!((mark.doubted_ms, mark.drift_ms), (0, 0));
         }
         // The other way round: 1970 for one open.
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(0).doubted_ms, 0);
         let mark = trial.reopen(NOW + 1000);
-        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 0));
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 0));
     }
 
     #[test]
@@ -236,11 +309,12 @@ mod tests {
         // A store that was made in 1970, by its clock.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
-        trial.read();
+        let before = trial.read().age_ms;
         let mark = trial.reopen(NOW + 3 * DAY_MS);
         assert_eq!(mark.doubted_ms, 3 * DAY_MS);
-        trial.clock.confirm(trial.now, trial.wall_ms);
-        assert_eq!(trial.read().age_ms, 3 * DAY_MS);
+        trial.confirm();
+        assert_eq!(trial.age_of(before), (3 * DAY_MS + 1) as i64);
+        assert!(trial.age_of(0) <= (3 * DAY_MS + 2) as i64);
     }
 
     #[test]

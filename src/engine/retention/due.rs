@@ -151,13 +151,15 @@ impl Engine {
         if policy.shortest_age_ms().is_none() {
             return in_all(due, late_ms, next);
         }
+        // What is confirmed from here on notes the graph again.
+        let gaps = self.gaps();
         let now_ms = self.clock_mark().age_ms as i64;
         let jobs = graph.state.read().status.len();
         for chunk in 0..jobs.div_ceil(CHUNK_JOBS) {
             let complete = graph.state.read().status.complete_in_chunk(chunk as usize);
             let known = {
                 let mut work = self.retention.lock();
-                let ages = work.ages(graph.number, policy);
+                let ages = work.ages(graph.number, policy, &gaps);
                 ages.earliest(chunk as usize, complete)
             };
             if complete == 0 {
@@ -187,10 +189,11 @@ impl Engine {
                     let Some(age_ms) = policy.age_ms(end.kind) else {
                         continue;
                     };
+                    let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
                         // A job that ended ahead of the clock has this age.
-                        0 => end.age_ms.min(now_ms),
-                        _ => end.age_ms.saturating_add_unsigned(age_ms),
+                        0 => since_ms.min(now_ms),
+                        _ => since_ms.saturating_add_unsigned(age_ms),
                     };
                     match u64::try_from(now_ms.saturating_sub(due_ms)) {
                         Err(_) => earliest = earliest.min(due_ms),
@@ -209,7 +212,7 @@ impl Engine {
             let here = due.iter().rev().take_while(|s| *s / CHUNK_JOBS == chunk);
             let left = complete - (here.count() as u64).min(complete);
             let mut work = self.retention.lock();
-            let ages = work.ages(graph.number, policy);
+            let ages = work.ages(graph.number, policy, &gaps);
             ages.set(chunk as usize, left, earliest);
             next = next.min(earliest);
         }

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::storage::gaps::Gaps;
+
 /// A purge and how many tombstones it left.
 pub(super) type Stone = (u64, u64);
 
@@ -47,9 +49,9 @@ impl Stones {
         }
     }
 
-    /// When the oldest was made, by the clock that ages go by; one that lies ahead was
+    /// Since when the age of the oldest counts, by the age clock; one that lies ahead was
     /// made by a clock that had jumped, and counts from now on.
-    pub(super) fn oldest_ms(&mut self, now_ms: i64) -> Option<i64> {
+    pub(super) fn oldest_ms(&mut self, now_ms: i64, gaps: &Gaps) -> Option<i64> {
         let mut ahead = None;
         while self.times.back().is_some_and(|&(_, time)| time > now_ms) {
             ahead = ahead.or(self.times.pop_back());
@@ -57,12 +59,14 @@ impl Stones {
         if let Some((lsn, _)) = ahead {
             self.times.push_back((lsn, now_ms));
         }
-        self.times.front().map(|&(_, time)| time)
+        self.times.front().map(|&(_, time)| gaps.since(time))
     }
 
-    /// The last purge that is older than this time, if any is; those before it are, too.
-    pub(super) fn older_than(&self, time_ms: i64) -> Option<u64> {
-        let n = self.times.partition_point(|&(_, time)| time < time_ms);
+    /// The last purge whose age counts from before this time, if any does; those before it
+    /// do, too.
+    pub(super) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
+        let is_older = |time| gaps.since(time) < time_ms;
+        let n = self.times.partition_point(|&(_, time)| is_older(time));
         n.checked_sub(1).map(|n| self.times[n].0)
     }
 
@@ -120,17 +124,20 @@ mod tests {
             stones.add((lsn, 10), time);
         }
         assert_eq!(stones.jobs, 50);
-        assert_eq!(stones.oldest_ms(100), Some(20));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
         stones.forget(1);
-        assert_eq!(stones.oldest_ms(100), Some(20));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
         stones.forget(2);
-        assert_eq!(stones.oldest_ms(100), Some(30));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
         stones.forget(3);
         // Ahead of the clock: as old as from now on.
-        assert_eq!(stones.oldest_ms(60), Some(60));
-        assert_eq!(stones.oldest_ms(100), Some(60));
+        assert_eq!(stones.oldest_ms(60, &Gaps::default()), Some(60));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(60));
         stones.forget(9);
-        assert_eq!((stones.oldest_ms(100), stones.jobs), (None, 0));
+        assert_eq!(
+            (stones.oldest_ms(100, &Gaps::default()), stones.jobs),
+            (None, 0)
+        );
         assert!(stones.is_empty());
     }
 
@@ -142,9 +149,9 @@ mod tests {
         let earlier = BTreeMap::from([(3, (2, 30)), (5, (2, 80)), (7, (1, 1))]);
         stones.add_earlier(earlier);
         assert_eq!(stones.purges, [(3, 2), (5, 2), (7, 1), (9, 1)]);
-        assert_eq!(stones.oldest_ms(100), Some(30));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
         stones.forget(3);
-        assert_eq!(stones.oldest_ms(100), Some(70));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(70));
     }
 
     #[test]
@@ -155,8 +162,8 @@ mod tests {
         assert_eq!(stones.first_over(65, None, 100), [1, 2, 3]);
         assert_eq!(stones.first_over(0, None, 25), [1, 2]);
         assert_eq!(stones.first_over(0, None, 1), [1]);
-        assert_eq!(stones.older_than(1), None);
-        assert_eq!(stones.older_than(3), Some(2));
+        assert_eq!(stones.older_than(1, &Gaps::default()), None);
+        assert_eq!(stones.older_than(3, &Gaps::default()), Some(2));
         assert_eq!(stones.first_over(90, Some(2), 100), [1, 2]);
     }
 }

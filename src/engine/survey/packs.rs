@@ -96,7 +96,8 @@ impl Tally {
             | Event::Lost { .. }
             | Event::Erased { .. }
             | Event::Forgotten { .. }
-            | Event::Clock => {}
+            | Event::Clock
+            | Event::Confirmed(_) => {}
         }
     }
 }
