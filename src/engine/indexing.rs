@@ -71,11 +71,13 @@ pub(crate) struct Known {
     pub(crate) forgotten_lsn: u64,
 }
 
+/// Bytes of the longest key that is named.
+pub(crate) const NAMED_KEY_BYTES_MAX: usize = 13;
 /// The key of a row that is named, filled up with zeros: the first byte says its length.
-type NamedKey = [u8; 13];
+type NamedKey = [u8; NAMED_KEY_BYTES_MAX];
 
 fn named_key(key: &[u8]) -> NamedKey {
-    let mut named = [0; 13];
+    let mut named = [0; NAMED_KEY_BYTES_MAX];
     named[..key.len()].copy_from_slice(key);
     named
 }

@@ -603,6 +603,9 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         Ok(())
     })?;
     index.scan(rows::RUNS, &mut |key, value| {
+        if key.len() > NAMED_KEY_BYTES_MAX {
+            return Err(damaged("lookups"));
+        }
         indexer.name(key, Some(value));
         Ok(())
     })?;
