@@ -16,7 +16,7 @@ use crate::engine::files::{Files, gap, read_files};
 use crate::engine::folder::{Look, StoreLock};
 use crate::engine::graph_state::GraphCore;
 use crate::engine::history::Opening;
-use crate::engine::indexing::{self, Indexer, Known};
+use crate::engine::indexing::{self, Indexer, Known, NAMED_KEY_BYTES_MAX};
 use crate::engine::lookup::ForeignIds;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::retention::AgeClock;
