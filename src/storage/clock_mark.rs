@@ -21,8 +21,9 @@ pub(crate) struct ClockMark {
     pub(crate) drift_ms: i64,
     /// Of a jump ahead while the store was closed: what waits to be confirmed.
     pub(crate) doubted_ms: u64,
-    /// The age clock when the first of what can be confirmed began: a doubted gap, or else
-    /// a positive drift. 0 if there is nothing, or if it is not known.
+    /// The age clock when the first of what can be confirmed may have begun: a doubted gap,
+    /// or else the drift, also while it is negative. 0 if there is nothing, or if it is not
+    /// known.
     pub(crate) jumped_at_ms: u64,
 }
 

@@ -85,9 +85,9 @@ impl AgeClock {
         let mark = &mut self.mark;
         mark.drift_ms -= staged.drift_ms;
         mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
-        mark.jumped_at_ms = match mark.drift_ms > 0 {
-            true => mark.age_ms,
-            false => 0,
+        mark.jumped_at_ms = match is_even(mark.drift_ms) {
+            true => 0,
+            false => mark.age_ms,
         };
     }
 
@@ -97,30 +97,41 @@ impl AgeClock {
     }
 }
 
-/// Notes a jump of the system's clock, and how much of it is doubted. A doubt about a jump
-/// ahead ends when the clock jumps back.
+/// Notes a jump of the system's clock, and how much of it is doubted. A jump back takes
+/// back what is doubted of jumps ahead.
 fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
     let before = *mark;
     mark.drift_ms += by_ms;
-    mark.doubted_ms = (mark.doubted_ms + doubted_ms).min(mark.drift_ms.max(0) as u64);
+    let doubted_ms = (mark.doubted_ms + doubted_ms).saturating_sub(by_ms.min(0).unsigned_abs());
+    mark.doubted_ms = doubted_ms.min(mark.drift_ms.max(0) as u64);
     // So little would not have been doubted. It does not count, but nobody is to act.
     if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
         mark.doubted_ms = 0;
     }
-    let was_doubted = before.doubted_ms > 0;
-    let is_doubted = mark.doubted_ms > 0;
-    let begins = match (was_doubted, is_doubted) {
-        (false, true) => true,
-        (false, false) => before.drift_ms <= 0 && mark.drift_ms > 0,
-        (true, _) => false,
+    let begins = match (before.doubted_ms > 0, mark.doubted_ms > 0) {
+        (true, true) => false,
+        (true, false) => {
+            mark.jumped_at_ms = 0;
+            false
+        }
+        // Of a clock that was behind, the jump tells only that time is missing since then.
+        (false, true) => before.drift_ms >= -(SLACK_MS as i64),
+        (false, false) if is_even(mark.drift_ms) => {
+            mark.jumped_at_ms = 0;
+            false
+        }
+        (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // So that what was recorded before the jump is before it by the age clock, too.
-        mark.age_ms += 1;
+        // So that what was recorded before a jump ahead is before it by the age clock, too.
+        mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
-    } else if mark.drift_ms <= 0 || (was_doubted && !is_doubted) {
-        mark.jumped_at_ms = 0;
     }
+}
+
+/// Whether the system's clock is where it was, or so little behind that it was not wrong.
+fn is_even(drift_ms: i64) -> bool {
+    (-(SLACK_MS as i64)..=0).contains(&drift_ms)
 }
 
 /// When the first complete job of each chunk is due that still exists.
@@ -210,8 +221,7 @@ mod tests {
             assert_eq!(trial.read().age_ms, before + HOUR_MS);
             assert_eq!(trial.read().doubted_ms, 0);
         }
-        // And a millisecond at the jump ahead.
-        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS + 1);
+        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS);
     }
 
     #[test]
@@ -301,7 +311,42 @@ mod tests {
         let mut trial = Trial::new(NOW);
         assert_eq!(trial.reopen(0).doubted_ms, 0);
         let mark = trial.reopen(NOW + 1000);
-        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 0));
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 0));
+    }
+
+    #[test]
+    fn time_that_was_missed_while_the_clock_was_behind_makes_nothing_older_since_then() {
+        for is_open in [true, false] {
+            let mut trial = Trial::new(NOW);
+            trial.passes(1);
+            trial.wall_ms = 0;
+            trial.read();
+            // Closed for 13 days, which the wrong clock counts.
+            trial.reopen(13 * DAY_MS);
+            trial.passes(HOUR_MS);
+            let during = trial.read().age_ms;
+            let right_ms = NOW + 13 * DAY_MS + HOUR_MS;
+            match is_open {
+                true => trial.wall_ms = right_ms,
+                false => drop(trial.reopen(right_ms)),
+            }
+            trial.confirm();
+            assert_eq!(trial.age_of(during), 0, "{is_open}");
+            assert!(trial.age_of(NOW) >= (13 * DAY_MS) as i64, "{is_open}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
+        // The clock is set after the store was created in 1970, by its clock.
+        let mut trial = Trial::new(0);
+        trial.wall_ms = NOW;
+        let before = trial.read().age_ms;
+        assert!(trial.reopen(NOW + 30_000 * DAY_MS).doubted_ms > 0);
+        trial.wall_ms = NOW + HOUR_MS;
+        assert_eq!(trial.read().doubted_ms, 0);
+        trial.confirm();
+        assert!(trial.age_of(before) <= HOUR_MS as i64);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use jobstore_trials::random::Random;
 use crate::model::{Effect, Job, Model, Name, Now};
 use crate::observed::{NAMES, Observed, PROJECTS};
 use crate::operations::{Op, Pick, Policy};
+use crate::reads::{FEED_MAX, compare_feed};
 use crate::requests::{End, OutcomeFact};
 use crate::setup::{HostClock, Setup};
 
@@ -337,35 +338,68 @@ impl Life {
             true => self.base.clone(),
             false => std::mem::take(&mut self.model),
         };
-        let mut first_difference = None;
+        let (mut first_difference, mut first_match) = (None, None);
         for n in 0..=optional.len() {
             let mut candidate = from.clone();
             candidate.apply(&opening);
             resolve(&mut candidate, &optional[..n], &observed);
             match observed.compare(&candidate) {
-                Ok(()) => {
-                    observed.complete(&mut candidate);
-                    if self.setup.is_interval() {
-                        self.base.clone_from(&candidate);
+                // A job that started and went back to the queue is listed as one that did
+                // not: then the feed tells how much the store has.
+                Ok(()) if optional[n..].iter().any(Effect::is_requeue) => {
+                    if self.has_feeds_of(&candidate) {
+                        self.take_over(candidate, &observed);
+                        return Ok(());
                     }
-                    self.model = candidate;
+                    first_match.get_or_insert(candidate);
+                }
+                Ok(()) => {
+                    self.take_over(candidate, &observed);
                     return Ok(());
                 }
-                Err(what) => {
-                    first_difference.get_or_insert(what.clone());
-                    if n == optional.len() {
-                        return Err(format!(
-                            "after an open, the store holds no prefix of what was written \
-                             ({n} writes in doubt): {what}; without them: {}",
-                            first_difference.unwrap_or_default()
-                        ));
-                    }
-                }
+                Err(what) => drop(first_difference.get_or_insert(what)),
             }
-            from.apply(&optional[n]);
-            self.trace_doubt(&optional[n]);
+            if let Some(effect) = optional.get(n) {
+                from.apply(effect);
+                self.trace_doubt(effect);
+            }
         }
-        Ok(())
+        if let Some(candidate) = first_match {
+            self.take_over(candidate, &observed);
+            return Ok(());
+        }
+        let mut candidate = from;
+        candidate.apply(&opening);
+        resolve(&mut candidate, &optional, &observed);
+        let what = observed.compare(&candidate).err().unwrap_or_default();
+        Err(format!(
+            "after an open, the store holds no prefix of what was written ({} writes in doubt): \
+             {what}; without them: {}",
+            optional.len(),
+            first_difference.unwrap_or_default()
+        ))
+    }
+
+    fn take_over(&mut self, mut model: Model, observed: &Observed) {
+        observed.complete(&mut model);
+        if self.setup.is_interval() {
+            self.base.clone_from(&model);
+        }
+        self.model = model;
+    }
+
+    /// Whether the feeds tell what happened in a model. A feed that cannot be read tells
+    /// nothing against it.
+    fn has_feeds_of(&self, model: &Model) -> bool {
+        model.graphs.iter().all(|(&name, expected)| {
+            let Some(Ok(feed)) = self.handle(name).map(|graph| graph.changes(None)) else {
+                return true;
+            };
+            match feed.take(FEED_MAX).collect::<jobstore::Result<Vec<_>>>() {
+                Ok(found) => compare_feed(expected, 0, &found).is_ok(),
+                Err(_) => true,
+            }
+        })
     }
 
     fn trace_doubt(&self, effect: &Effect) {

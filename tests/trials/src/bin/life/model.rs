@@ -120,6 +120,12 @@ pub enum Effect {
     MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
 }
 
+impl Effect {
+    pub fn is_requeue(&self) -> bool {
+        matches!(self, Effect::Requeued(..))
+    }
+}
+
 impl Model {
     pub fn jobs(&self) -> usize {
         self.graphs.values().map(|graph| graph.jobs.len()).sum()

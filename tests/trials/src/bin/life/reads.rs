@@ -385,7 +385,7 @@ impl Life {
         // A position of another opening may be of what a crash took back; then how much
         // of the model's events it has seen is not known.
         if from.is_none() || epoch == self.epoch {
-            self.compare_feed(name, seen, &found)?;
+            compare_feed(&self.model.graphs[&name], seen, &found)?;
         }
         let position = changes.position();
         drop(changes);
@@ -397,72 +397,6 @@ impl Life {
             epoch: self.epoch,
         });
         Ok(true)
-    }
-
-    fn compare_feed(
-        &self,
-        name: Name,
-        seen: usize,
-        found: &[jobstore::Change],
-    ) -> Result<(), Finding> {
-        let graph = &self.model.graphs[&name];
-        // What an imported job went through before is known to its lines alone.
-        let is_live = |sequence: u64| {
-            let job = graph.jobs.get(&sequence);
-            job.is_some_and(|job| !job.imported)
-        };
-        let live = graph.feed.get(seen..).unwrap_or_default().iter();
-        let mut live = live.filter(|(sequence, _)| is_live(*sequence));
-        for change in found {
-            let Some(sequence) = change.sequence else {
-                continue;
-            };
-            if let ChangeKind::Purged { .. } = change.kind {
-                if is_live(sequence) {
-                    return Err(format!("the feed says that job {sequence} was purged"));
-                }
-                continue;
-            }
-            if !is_live(sequence) {
-                if sequence >= graph.next {
-                    return Err(format!("the feed has a job {sequence} that never was"));
-                }
-                continue;
-            }
-            let happened = match &change.kind {
-                ChangeKind::Submitted => Happened::Submitted,
-                ChangeKind::Started => Happened::Started,
-                ChangeKind::CancelRequested => Happened::CancelRequested,
-                ChangeKind::Completed(outcome) => Happened::Completed(OutcomeFact::of(outcome)),
-                ChangeKind::Requeued => Happened::Requeued,
-                other => return Err(format!("the feed has a change {other:?}")),
-            };
-            let expected = live.next();
-            let same = match (expected, &happened) {
-                (Some((s, Happened::Completed(known))), Happened::Completed(seen)) => {
-                    *s == sequence && seen.is(known)
-                }
-                (Some((s, known)), happened) => *s == sequence && known == happened,
-                (None, _) => false,
-            };
-            if !same {
-                return Err(format!(
-                    "the feed (from {seen} of {}) says {happened:?} of job {sequence}, where \
-                     {expected:?} follows",
-                    graph.feed.len()
-                ));
-            }
-            let id = &graph.jobs[&sequence].id;
-            if let (Some(seen), Some(id)) = (&change.id, id) {
-                if seen.as_str() != &**id {
-                    return Err(format!("the feed calls job {sequence} {seen}, not {id}"));
-                }
-            }
-        }
-        match live.next() {
-            None => Ok(()),
-            Some(left) => Err(format!("the feed ends before {left:?}")),
-        }
     }
 
     pub fn job_changes(&mut self, pick: Pick) -> Ran {
@@ -602,5 +536,70 @@ impl Life {
             Err(_) if self.is_excused() || self.index_troubled || self.index_is_corrupt => Ok(true),
             Err(what) => Err(what),
         }
+    }
+}
+
+/// Says where a feed differs from what happened in a graph.
+pub fn compare_feed(
+    graph: &GraphModel,
+    seen: usize,
+    found: &[jobstore::Change],
+) -> Result<(), Finding> {
+    // What an imported job went through before is known to its lines alone.
+    let is_live = |sequence: u64| {
+        let job = graph.jobs.get(&sequence);
+        job.is_some_and(|job| !job.imported)
+    };
+    let live = graph.feed.get(seen..).unwrap_or_default().iter();
+    let mut live = live.filter(|(sequence, _)| is_live(*sequence));
+    for change in found {
+        let Some(sequence) = change.sequence else {
+            continue;
+        };
+        if let ChangeKind::Purged { .. } = change.kind {
+            if is_live(sequence) {
+                return Err(format!("the feed says that job {sequence} was purged"));
+            }
+            continue;
+        }
+        if !is_live(sequence) {
+            if sequence >= graph.next {
+                return Err(format!("the feed has a job {sequence} that never was"));
+            }
+            continue;
+        }
+        let happened = match &change.kind {
+            ChangeKind::Submitted => Happened::Submitted,
+            ChangeKind::Started => Happened::Started,
+            ChangeKind::CancelRequested => Happened::CancelRequested,
+            ChangeKind::Completed(outcome) => Happened::Completed(OutcomeFact::of(outcome)),
+            ChangeKind::Requeued => Happened::Requeued,
+            other => return Err(format!("the feed has a change {other:?}")),
+        };
+        let expected = live.next();
+        let same = match (expected, &happened) {
+            (Some((s, Happened::Completed(known))), Happened::Completed(seen)) => {
+                *s == sequence && seen.is(known)
+            }
+            (Some((s, known)), happened) => *s == sequence && known == happened,
+            (None, _) => false,
+        };
+        if !same {
+            return Err(format!(
+                "the feed (from {seen} of {}) says {happened:?} of job {sequence}, where \
+                 {expected:?} follows",
+                graph.feed.len()
+            ));
+        }
+        let id = &graph.jobs[&sequence].id;
+        if let (Some(seen), Some(id)) = (&change.id, id) {
+            if seen.as_str() != &**id {
+                return Err(format!("the feed calls job {sequence} {seen}, not {id}"));
+            }
+        }
+    }
+    match live.next() {
+        None => Ok(()),
+        Some(left) => Err(format!("the feed ends before {left:?}")),
     }
 }
