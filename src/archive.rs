@@ -119,7 +119,7 @@ impl Archive {
         Ok(Some(path))
     }
 
-    /// Whether a file is where whoever reads the archive looks for it.
+    /// Whether a file is where readers of the archive look for it.
     fn is_there(&self, name: &str, file: &dyn File) -> io::Result<bool> {
         Ok(leads_to(&*self.disk, name, file)? && self.disk.is_in_place()?)
     }

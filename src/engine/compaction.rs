@@ -150,7 +150,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Ordinary,
-    /// In the scratch file, in place of files of so many bytes.
+    /// In the scratch file, in place of files of this many bytes.
     Scratch {
         replaced_bytes: u64,
     },

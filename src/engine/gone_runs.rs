@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct GoneRuns(BTreeMap<u64, u64>);
 
-/// The row of a run, by its first chunk: so many chunks, or no such row any more.
+/// The row of a run, by its first chunk: its number of chunks, or `None` if the row goes.
 pub(crate) type RunChange = (u64, Option<u64>);
 
 impl GoneRuns {

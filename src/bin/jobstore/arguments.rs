@@ -72,7 +72,7 @@ enum Verb {
     Serve(serve::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
-    /// There is none: its callers are told what to use instead
+    /// Not a command: explains what to use instead
     #[command(hide = true, aliases = ["remove", "rm"], after_help = "See: jobstore cancel, jobstore purge")]
     Delete {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -227,7 +227,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
     assert_eq!(total(&store), 1);
 }
 
-/// A process that opens the store with so many descriptors, and says how that went.
+/// A process that opens the store with at most this many descriptors, and reports the result.
 #[test]
 fn whichever_descriptor_is_missing_nothing_is_lost() {
     if let Some((dir, count)) = given() {
