@@ -13,7 +13,7 @@ use common::settings::{self, sized};
 use common::stores::{Filled, Shape};
 use common::table;
 use common::work::PROJECT;
-use jobstore::{Body, Graph, ImportOptions, JobStore, List, Request};
+use jobstore::{Body, Graph, JobStore, List, OnBadLine, Request};
 
 fn main() {
     let jobs = settings::jobs();
@@ -54,9 +54,7 @@ fn main() {
     let store = JobStore::open(dir.path().join("store")).expect("open");
     let copy = store.create_graph(PROJECT, "copy").expect("create");
     let start = Instant::now();
-    let report = copy
-        .import(&lines[..], ImportOptions::new())
-        .expect("an import");
+    let report = copy.import(&lines[..], OnBadLine::Stop).expect("an import");
     assert_eq!(report.imported, of);
     rate("imported from memory, durably", of, start.elapsed());
     store.close().expect("close");

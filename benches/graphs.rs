@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::memory::memory;
 use common::requests::Seeded;
+use common::took::{Begun, cpu};
 use common::work::{PROJECT, requests};
 use common::{settings, table};
-use jobstore::{Graph, JobStore, Ticket};
+use jobstore::{Graph, Histogram, JobStore, Ticket};
 
 /// Jobs submitted to each graph; one of them is cancelled.
 const JOBS: usize = 3;
@@ -45,63 +46,58 @@ fn measure(size: u64) {
     let told = |what: &str, value: String| {
         table::row(&[size.to_string(), what.to_owned(), value]);
     };
-    let took = |what: &str, begun: Instant| {
-        told(
-            what,
-            format!("{:.0} ms", begun.elapsed().as_secs_f64() * 1e3),
-        );
-    };
+    let took = |what: &str, begun: Begun| told(what, begun.took().to_string());
     let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("store");
     let before = memory().now_kib;
     let store = JobStore::open(&dir).expect("open");
 
-    let begun = Instant::now();
+    let begun = Begun::now();
     let made = (0..size).map(|n| store.queue().create_graph(PROJECT, &format!("graph-{n}")));
     let graphs: Vec<Graph> = in_groups(made);
     took("create all", begun);
-    let begun = Instant::now();
+    let begun = Begun::now();
     fill(&graphs);
     took("submit 3 jobs to each, cancel one", begun);
 
     told(
         "writes while indexed and packed",
-        writes(&graphs, settings::sized(20, 6_000)),
+        writes(&store, &graphs, settings::sized(20, 6_000)),
     );
-    std::thread::sleep(settings::sized(Duration::ZERO, Duration::from_secs(12)));
+    std::thread::sleep(settings::sized(Duration::ZERO, Duration::from_secs(40)));
     let idle = settings::sized(Duration::from_millis(10), Duration::from_secs(10));
     told("CPU of one core when idle", idle_cpu(idle));
     told(
         "memory",
         format!("{} MB", memory().now_kib.saturating_sub(before) >> 10),
     );
-    let begun = Instant::now();
+    let begun = Begun::now();
     let stats = store.stats().expect("statistics");
     took("stats()", begun);
     drop(stats);
     told(
         "writes beside stats()",
-        beside(&graphs, || drop(store.stats())),
+        beside(&store, &graphs, || drop(store.stats())),
     );
     #[cfg(feature = "http")]
     {
-        let begun = Instant::now();
+        let begun = Begun::now();
         let text = jobstore::http::metrics(&store).expect("metrics");
         took("metrics()", begun);
         told("size of metrics()", format!("{} KB", text.len() >> 10));
     }
-    let begun = Instant::now();
+    let begun = Begun::now();
     assert_eq!(store.graphs().expect("graphs").len() as u64, size);
     took("graphs()", begun);
-    let begun = Instant::now();
+    let begun = Begun::now();
     store.backup(root.path().join("copy")).expect("backup");
     took("backup", begun);
     drop(graphs);
-    let begun = Instant::now();
+    let begun = Begun::now();
     store.close().expect("close");
     took("close", begun);
     drop(store);
-    let begun = Instant::now();
+    let begun = Begun::now();
     assert!(JobStore::verify(&dir).expect("verify").is_sound());
     took("verify", begun);
     told("open", opened(&dir));
@@ -113,17 +109,17 @@ fn measure(size: u64) {
         memory_when_opened(&dir),
     );
     let store = JobStore::open(&dir).expect("open");
-    let begun = Instant::now();
+    let begun = Begun::now();
     let dropped = (0..size / 2).map(|n| store.queue().drop_graph(PROJECT, &format!("graph-{n}")));
     let _: Vec<()> = in_groups(dropped);
     took("drop half", begun);
     let graphs = store.graphs().expect("graphs");
     told(
         "writes after that",
-        writes(&graphs, settings::sized(20, 3_000)),
+        writes(&store, &graphs, settings::sized(20, 3_000)),
     );
     drop(graphs);
-    let begun = Instant::now();
+    let begun = Begun::now();
     store.close().expect("close");
     took("close", begun);
 }
@@ -158,7 +154,12 @@ fn in_groups<T: Send + 'static>(tickets: impl Iterator<Item = Ticket<T>>) -> Vec
 }
 
 /// How long single writes to one graph after another take, at most one a millisecond.
-fn writes(graphs: &[Graph], count: u64) -> String {
+///
+/// Beside it, how long the disk took for the slowest sync of the log meanwhile: the rest is
+/// the store's, and the machine's.
+fn writes(store: &JobStore, graphs: &[Graph], count: u64) -> String {
+    let syncs = || store.stats_of(0).expect("statistics").syncs;
+    let before = syncs();
     let (mut random, some) = (Seeded(3), requests(9, 100));
     let mut times = Vec::new();
     for n in 0..count {
@@ -170,7 +171,12 @@ fn writes(graphs: &[Graph], count: u64) -> String {
         times.push(begun.elapsed());
         std::thread::sleep(Duration::from_millis(1).saturating_sub(begun.elapsed()));
     }
-    quantiles(times)
+    let after = syncs();
+    let mut more = after.counts().iter().zip(before.counts());
+    let slowest = more.rposition(|(after, before)| after > before);
+    let bound = slowest.and_then(|n| Histogram::bounds().get(n));
+    let syncs = bound.map_or("many s".to_owned(), |bound| format!("{bound:?}"));
+    format!("{} (slowest sync <= {syncs})", quantiles(times))
 }
 
 fn quantiles(mut times: Vec<Duration>) -> String {
@@ -185,7 +191,7 @@ fn quantiles(mut times: Vec<Duration>) -> String {
 }
 
 /// The same while something else is done again and again.
-fn beside(graphs: &[Graph], other: impl Fn() + Sync) -> String {
+fn beside(store: &JobStore, graphs: &[Graph], other: impl Fn() + Sync) -> String {
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -193,17 +199,13 @@ fn beside(graphs: &[Graph], other: impl Fn() + Sync) -> String {
                 other();
             }
         });
-        let told = writes(graphs, settings::sized(20, 1_000));
+        let told = writes(store, graphs, settings::sized(20, 1_000));
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         told
     })
 }
 
 fn idle_cpu(time: Duration) -> String {
-    let cpu = || {
-        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
-    };
     let (begun, before) = (Instant::now(), cpu());
     std::thread::sleep(time);
     let share = (cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
@@ -211,16 +213,12 @@ fn idle_cpu(time: Duration) -> String {
 }
 
 fn opened(dir: &Path) -> String {
-    let begun = Instant::now();
+    let begun = Begun::now();
     let store = JobStore::open(dir).expect("open");
-    let open = begun.elapsed();
-    let begun = Instant::now();
+    let open = begun.took();
+    let begun = Begun::now();
     store.close().expect("close");
-    let (open, close) = (
-        open.as_secs_f64() * 1e3,
-        begun.elapsed().as_secs_f64() * 1e3,
-    );
-    format!("{open:.0} ms, and close {close:.0} ms")
+    format!("{open}; and close {}", begun.took())
 }
 
 fn memory_when_opened(dir: &Path) -> String {

@@ -86,7 +86,6 @@
 //!
 //! | feature | what comes with it |
 //! |---|---|
-//! | `redb` | a second engine for the index: [`Options::index`] |
 //! | `archive` | purged jobs go to compressed lines first: `Retention::archive_to` |
 //! | `http` | the list over HTTP, metrics, a control socket: the module `http`, `JobStore::control` |
 //! | `cli` | the program `jobstore`, for the people who run an engine |
@@ -101,101 +100,82 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-#[cfg(feature = "archive")]
-mod archive;
-mod backup;
-mod changes;
-mod clock;
-mod cursor;
-mod detailed;
-mod document;
+mod api;
+mod base;
 mod engine;
-mod error;
-mod export;
-mod find;
-mod fingerprint;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
-#[cfg(all(test, not(fuzzing), not(jobstore_shuttle)))]
-mod fuzzing;
-mod graph;
-mod health;
-mod host_clock;
 #[cfg(feature = "http")]
 pub mod http;
-mod id;
-mod import;
 mod index;
-mod job;
-mod json;
-mod life;
-mod lifecycle;
-mod list;
-mod once;
-mod opaque;
-mod options;
-mod outcome;
-mod page;
-mod parallel;
-mod pointer;
-mod queue;
-mod recovered;
-mod report;
-mod request;
-mod retention;
-mod run;
-mod secrets;
+mod log;
+mod model;
+#[cfg(any(test, fuzzing, feature = "simulation"))]
+mod testing;
+
+pub use crate::api::backup::BackedUp;
+pub use crate::api::changes::{Change, Changes, Position};
+pub use crate::api::detailed::DetailedChunks;
+pub use crate::api::export::Export;
+pub use crate::api::find::Matches;
+pub use crate::api::graph::Graph;
+pub use crate::api::import::{ImportReport, OnBadLine};
+pub use crate::api::lifecycle::{Cancellation, Completion};
+pub use crate::api::page::{Chunks, Jobs, Page};
+pub use crate::api::queue::Queue;
+pub use crate::api::recovered::{Recovered, RecoveredJob, RecoveryAction};
+pub use crate::api::run::{Requeued, Run};
+pub use crate::api::store::JobStore;
+pub use crate::api::store_queue::StoreQueue;
+pub use crate::api::submit::Submitted;
+pub use crate::api::ticket::Ticket;
+pub use crate::api::wait::Waiting;
+pub use crate::base::clock::Clock;
+pub use crate::model::change::ChangeKind;
+pub use crate::model::cursor::Cursor;
+pub use crate::model::error::{Error, Result};
+pub use crate::model::failure::Failure;
+pub use crate::model::health::Health;
+pub use crate::model::id::JobId;
+pub use crate::model::job::{Job, Progress};
+pub use crate::model::list::{List, Searched};
+pub use crate::model::options::{Durability, Options, Recovery, Replayed};
+pub use crate::model::outcome::{Outcome, OutcomeKind};
+pub use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+pub use crate::model::request::{Body, Request};
+pub use crate::model::retention::{PurgeReason, Purged, Retention, Tombstone};
+pub use crate::model::secrets::Secrets;
+pub use crate::model::states::State;
+pub use crate::model::stats::{GraphStats, Histogram, Stats, Totals};
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use crate::testing::fuzzing;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
-pub mod simulation;
-mod spans;
-mod stats;
-mod storage;
-mod store;
-mod sync;
-mod ticket;
-#[cfg(feature = "http")]
-mod timestamp;
-mod totals;
-mod wait;
-
-pub use crate::backup::BackedUp;
-pub use crate::changes::{Change, ChangeKind, Changes, Position};
-pub use crate::clock::Clock;
-pub use crate::cursor::Cursor;
-pub use crate::detailed::DetailedChunks;
-pub use crate::error::{Error, Failure, Result};
-pub use crate::export::Export;
-pub use crate::find::Matches;
-pub use crate::graph::{Graph, Submitted};
-pub use crate::health::Health;
-pub use crate::id::JobId;
-pub use crate::import::{ImportOptions, ImportReport, OnBadLine};
-pub use crate::job::{Job, Progress, State};
-pub use crate::lifecycle::{Cancellation, Completion};
-pub use crate::list::{List, Searched};
-pub use crate::options::{Durability, IndexEngine, Options, Recovery, Replayed};
-pub use crate::outcome::{Outcome, OutcomeKind};
-pub use crate::page::{Chunks, Jobs, Page};
-pub use crate::queue::{Queue, StoreQueue};
-pub use crate::recovered::{Recovered, RecoveredJob, RecoveryAction};
-pub use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
-pub use crate::request::{Body, Request};
-pub use crate::retention::{PurgeReason, Purged, Retention, Tombstone};
-pub use crate::run::{Requeued, Run};
-pub use crate::secrets::Secrets;
-pub use crate::stats::{GraphStats, Histogram, Stats};
-pub use crate::store::JobStore;
-pub use crate::ticket::Ticket;
-pub use crate::totals::Totals;
-pub use crate::wait::Waiting;
+pub use crate::testing::simulation;
 
 #[cfg(doc)]
-#[doc = include_str!("storage/FORMAT.md")]
+#[doc = include_str!("log/FORMAT.md")]
 pub mod format {}
 
-/// The README's examples, run as tests.
+// The Rust examples of these documents are doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+struct Architecture;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/benchmarks.md")]
+struct Benchmarks;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guarantees.md")]
+struct Guarantees;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../docs/http-api.md")]
+struct HttpApi;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;

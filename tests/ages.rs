@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Random, lose_index, request, small_segments};
-use jobstore::{Clock, Graph, Health, ImportOptions, JobStore, List, Outcome, Retention, State};
+use jobstore::{Clock, Graph, Health, JobStore, List, OnBadLine, Outcome, Retention, State};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -79,7 +79,7 @@ fn import(movie: &Graph, id: &str, finished_ms: u64) {
     let line = format!(
         r#"{{"jobId":"{id}","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{YEAR_2020},"finishedAt":{finished_ms}}}"#
     );
-    let done = movie.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    let done = movie.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!(done.imported, 1);
 }
 

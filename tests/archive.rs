@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 use common::{copy_folder, files_ending, names_in, small_segments};
 use flate2::read::MultiGzDecoder;
 use jobstore::{
-    Body, Clock, Error, Graph, Health, ImportOptions, JobStore, List, Outcome, OutcomeKind,
-    Request, Retention, State,
+    Body, Clock, Error, Graph, Health, JobStore, List, OnBadLine, Outcome, OutcomeKind, Request,
+    Retention, State,
 };
 
 /// A clock that stands.
@@ -169,7 +169,7 @@ fn what_was_archived_is_imported_as_it_was() {
     for _ in 0..2 {
         for file in files_ending(&folder, ".gz") {
             let file = MultiGzDecoder::new(fs::File::open(file).unwrap());
-            back.import(file, ImportOptions::new()).unwrap();
+            back.import(file, OnBadLine::Stop).unwrap();
         }
         assert_eq!(lines(&back, List::new()), before);
     }
@@ -306,7 +306,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
             format!(r#"{{"jobId":"j{n}","status":"complete","request":{{"command":"c"}}}}"#) + "\n"
         })
         .collect();
-    movie.import(jobs.as_bytes(), ImportOptions::new()).unwrap();
+    movie.import(jobs.as_bytes(), OnBadLine::Stop).unwrap();
     let policy = Retention::new().keep_jobs(0).archive_to(&folder);
     movie.set_retention(Some(policy)).unwrap();
     let left = || movie.count(State::Complete).unwrap();

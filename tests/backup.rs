@@ -5,6 +5,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::{listed, names_in, request, small_segments};
 use jobstore::{Error, Graph, JobStore, List, Outcome, Recovery, State};
@@ -18,6 +19,40 @@ fn open(dir: &Path) -> JobStore {
 
 fn body(n: u64) -> String {
     format!("\"{}\"", format!("{n:016x}").repeat(20))
+}
+
+#[test]
+fn a_backup_may_take_longer_than_pages_live() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, copy) = (root.path().join("store"), root.path().join("copy"));
+    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let store = options.open(&dir).unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let submit = |graph: &Graph, from: u64| {
+        for n in from..from + 500 {
+            let id = format!("job-{n}");
+            graph.submit_as(&id, request("c", &body(n))).unwrap();
+            graph.cancel(&id).unwrap();
+        }
+    };
+    submit(&movie, 0);
+    common::pack(&store, &dir);
+    submit(&movie, 500);
+    let mut is_first = true;
+    let copied = store.backup_with(&copy, |_| {
+        if std::mem::take(&mut is_first) {
+            // All files are replaced meanwhile, and pages that read them expire.
+            movie.purge(List::new()).unwrap();
+            submit(&movie, 1000);
+            common::pack(&store, &dir);
+            std::thread::sleep(Duration::from_secs(2));
+            common::pack(&store, &dir);
+        }
+    });
+    copied.unwrap();
+    let copy = JobStore::open(&copy).unwrap();
+    let movie = copy.graph("1", "movie").unwrap();
+    assert_eq!(movie.count(State::Complete).unwrap(), 1000);
 }
 
 #[test]
@@ -239,6 +274,20 @@ fn a_backup_into_the_store_is_refused() {
             "{into}: {refused:?}"
         );
     }
+    assert_eq!(names_in(&dir), before);
+    store.close().unwrap();
+    std::fs::create_dir_all(dir.join("index/sub")).unwrap();
+    let before = names_in(&dir);
+    let read = JobStore::options().read_only(true).open(&dir).unwrap();
+    let into_index = dir.join("index/sub/copy");
+    for into in ["store", "store/copy", "link/copy", "store/index/sub/copy"] {
+        let refused = read.backup(root.path().join(into));
+        assert!(
+            matches!(refused, Err(Error::InvalidUse { .. })),
+            "{into}: {refused:?}"
+        );
+    }
+    assert!(!into_index.exists());
     assert_eq!(names_in(&dir), before);
 }
 

@@ -228,7 +228,7 @@ fn half_a_surrogate_pair_is_refused_wherever_json_comes_in() {
             r#"{{"jobId":"a","status":"complete","request":{wire},"outcome":{{"kind":"succeeded"}}}}"#
         );
         let refused = movie
-            .import(line.as_bytes(), jobstore::ImportOptions::new())
+            .import(line.as_bytes(), jobstore::OnBadLine::Stop)
             .unwrap_err();
         assert!(refused.to_string().contains("surrogate"), "{refused}");
     }

@@ -146,6 +146,34 @@ fn a_job_comes_as_the_line_that_an_export_has_for_it() {
 }
 
 #[test]
+fn a_page_comes_as_the_lines_that_an_export_has_and_the_progress_of_what_runs() {
+    let live = Live::new();
+    let page = |query: &str| live.of_movie("GET", &format!("jobs?{query}"), "");
+    let all = page("");
+    assert_eq!(all.ok(), live.lines(&live.movie, List::new()));
+    assert!(all.ok().contains("******") && !all.ok().contains(CANARY));
+    assert_eq!(all.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(all.header("x-total-count"), Some("5"));
+    assert_eq!(all.header("x-next-cursor"), None);
+    assert_eq!(all.header("x-set-aside"), None);
+    let first = page("order=newest&limit=2");
+    let next = first.header("x-next-cursor").unwrap();
+    let rest = page(&format!("order=newest&cursor={next}"));
+    let newest = live.lines(&live.movie, List::new().newest_first());
+    assert_eq!(first.ok().to_owned() + rest.ok(), newest);
+    let run = live.movie.attach("runs").unwrap();
+    run.progress(40, "iter\"ating");
+    let running = page("state=running");
+    let progress = r#","progress":{"percent":40,"text":"iter\"ating"}}"#;
+    assert!(running.ok().ends_with(&format!("{progress}\n")));
+    let line = live.of_movie("GET", "jobs/runs", "").ok().to_owned();
+    assert_eq!(running.ok(), line + "\n");
+    for wrong in ["detail=true", "limit=0", "nope=1"] {
+        assert_eq!(page(wrong).status, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn jobs_are_ended_as_the_librarys_calls_end_them() {
     let live = Live::new();
     let complete =

@@ -7,39 +7,20 @@
 
 mod common;
 
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{
-    Durability, Error, Graph, IndexEngine, Job, JobStore, List, Options, Outcome, Recovery, State,
-};
+use jobstore::{Durability, Error, Graph, Job, JobStore, List, Options, Outcome, Recovery, State};
 
 use common::{Random, copy_folder, files_ending, lose_index, pack, request, small_segments};
 
 // ---- What a store holds, for comparing ----
 
-thread_local! {
-    /// The engine that the stores of this thread's test keep their index with.
-    static ENGINE: Cell<IndexEngine> = const { Cell::new(IndexEngine::Sled) };
-}
-
 fn leave() -> Options {
-    let options = small_segments().recovery(Recovery::Leave);
-    options.index(ENGINE.get())
-}
-
-/// Calls a test for each engine, with the index's folder and its one large file.
-fn with_each_engine(test: impl Fn(&str, &str)) {
-    test("index", "db");
-    #[cfg(feature = "redb")]
-    {
-        ENGINE.set(IndexEngine::Redb);
-        test("index-redb", "rows.redb");
-    }
+    small_segments().recovery(Recovery::Leave)
 }
 
 /// All that can be read of a store: lists, lives, outcomes; each job also by its id.
@@ -222,30 +203,20 @@ fn a_closed_store_opens_again_at_once_though_the_engine_starts_processes() {
 
 #[test]
 fn the_index_may_be_lost_damaged_unfinished_old_or_foreign() {
-    with_each_engine(|folder, file| {
-        let origin = tempfile::tempdir().unwrap();
-        let all = make_store(origin.path());
-        for is_sealed in [true, false] {
-            let root = tempfile::tempdir().unwrap();
-            copy_folder(origin.path(), &root.path().join("store"));
-            index_lost_damaged_unfinished_old_or_foreign(
-                (root.path(), &all),
-                (folder, file),
-                is_sealed,
-            );
-        }
-    });
+    let origin = tempfile::tempdir().unwrap();
+    let all = make_store(origin.path());
+    for is_sealed in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        copy_folder(origin.path(), &root.path().join("store"));
+        index_lost_damaged_unfinished_old_or_foreign(root.path(), &all, is_sealed);
+    }
 }
 
 /// What became of an index is noticed by its seal; without one, as after a kill, by
 /// what is in it.
-fn index_lost_damaged_unfinished_old_or_foreign(
-    (root, all): (&Path, &[String]),
-    (folder, file): (&str, &str),
-    is_sealed: bool,
-) {
+fn index_lost_damaged_unfinished_old_or_foreign(root: &Path, all: &[String], is_sealed: bool) {
     let dir = root.join("store");
-    let index = dir.join(folder);
+    let index = dir.join("index");
     let young = root.join("young");
     copy_folder(&index, &young);
     let assert_same = |what: &str| {
@@ -255,7 +226,7 @@ fn index_lost_damaged_unfinished_old_or_foreign(
         if !is_sealed {
             fs::remove_file(closed).unwrap();
         }
-        assert_same(&dir, all, &format!("{folder}, sealed {is_sealed}: {what}"));
+        assert_same(&dir, all, &format!("sealed {is_sealed}: {what}"));
     };
     let lose_index = || fs::remove_dir_all(&index).unwrap();
 
@@ -276,20 +247,20 @@ fn index_lost_damaged_unfinished_old_or_foreign(
 
     lose_index();
     fs::create_dir(&index).unwrap();
-    for name in [file, "conf", "snap.0000000000000000"] {
+    for name in ["db", "conf", "snap.0000000000000000"] {
         fs::write(index.join(name), vec![0xa5; 100_000]).unwrap();
     }
     assert_same("a folder of garbage");
 
     for cut in [0, 1, 100, 5_000, 50_000] {
-        let path = index.join(file);
+        let path = index.join("db");
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..cut.min(bytes.len())]).unwrap();
         assert_same("cut");
     }
 
     for flip in 0..4 {
-        let path = index.join(file);
+        let path = index.join("db");
         let mut bytes = fs::read(&path).unwrap();
         let at = bytes.len() / 4 * flip + 40 * flip;
         bytes[at] ^= 0x55;
@@ -313,7 +284,7 @@ fn index_lost_damaged_unfinished_old_or_foreign(
     }
     store.close().unwrap();
     lose_index();
-    copy_folder(&other.join(folder), &index);
+    copy_folder(&other.join("index"), &index);
     assert_same("one of another store");
     let store = leave().open(&other).unwrap();
     assert_eq!(store.graphs().unwrap().len(), 3);
@@ -321,10 +292,6 @@ fn index_lost_damaged_unfinished_old_or_foreign(
 
 #[test]
 fn an_index_that_ends_in_the_middle_of_a_pack_is_carried_on() {
-    with_each_engine(|folder, _| index_that_ends_in_the_middle_of_a_pack(folder));
-}
-
-fn index_that_ends_in_the_middle_of_a_pack(folder: &str) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");
     let store = leave().open(&dir).unwrap();
@@ -334,7 +301,7 @@ fn index_that_ends_in_the_middle_of_a_pack(folder: &str) {
     // The index takes all of that in, and hands it to the system.
     std::thread::sleep(Duration::from_millis(2_500));
     let old = root.path().join("old");
-    copy_folder(&dir.join(folder), &old);
+    copy_folder(&dir.join("index"), &old);
     // The very next event has its place looked up by the index later.
     for (n, id) in ids.iter().enumerate() {
         let outcome = Outcome::succeeded().with_detail(&n).unwrap();
@@ -345,8 +312,8 @@ fn index_that_ends_in_the_middle_of_a_pack(folder: &str) {
     store.close().unwrap();
     // As a kill would leave it: nothing vouches for the index.
     fs::remove_file(dir.join("CLOSED")).unwrap();
-    fs::remove_dir_all(dir.join(folder)).unwrap();
-    copy_folder(&old, &dir.join(folder));
+    fs::remove_dir_all(dir.join("index")).unwrap();
+    copy_folder(&old, &dir.join("index"));
     assert_same(&dir, &all, "an index of a moment within a pack");
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{copy_folder, names_in, pack, request, small_segments};
 use jobstore::{
-    Body, Clock, Graph, ImportOptions, JobStore, List, Options, Outcome, Recovery, Request, State,
+    Body, Clock, Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, State,
     Submitted,
 };
 
@@ -105,9 +105,7 @@ fn fill(store: &JobStore, dir: &Path) {
             r#""outcome":{"kind":"interrupted","boot":9},"submittedAt":5,"startedAt":6,"finishedAt":7}"#
         );
         let lines = format!("{redacted}\n{imported}\n");
-        movie
-            .import(lines.as_bytes(), ImportOptions::new())
-            .unwrap();
+        movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         if half == 0 {
             pack(store, dir);
         }

@@ -168,9 +168,11 @@ fn a_request_that_is_no_object_of_command_url_and_body_is_refused() {
             "{text}: {error:?}"
         );
         let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok();
-        let why = match is_json {
-            true => "it is no object of command, url and body",
-            false => "is not JSON: ",
+        let why = match (is_json, text) {
+            (true, "{}" | r#"{"url":"/"}"#) => "is not a request: it has no command",
+            (true, r#"{"command":"c"}"#) => "is not a request: it has no url",
+            (true, _) => "is not a request: it is no object of command, url and body",
+            (false, _) => "is not JSON: ",
         };
         assert_says(&error, &["request", why, " at line "]);
     }
@@ -441,7 +443,7 @@ fn text_that_is_no_cursor_is_refused() {
     for text in ["", "0", "nonsense", shorter, &longer, &wide] {
         let error = text.parse::<Cursor>().unwrap_err();
         assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
-        assert_says(&error, &["cursor", "list again from an offset"]);
+        assert_says(&error, &["cursor", "start again without a cursor"]);
     }
     // Any one character changed: no cursor, or none for this list.
     for at in 0..good.len() {
@@ -1151,7 +1153,10 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
             "{error:?}"
         );
         let named = path.to_str().unwrap();
-        assert_says(&error, &["no space left", named, "nothing was recorded"]);
+        assert_says(
+            &error,
+            &["no space left", named, "this write was not recorded"],
+        );
     }
     println!("the disk was full");
     let page = graph.list(List::new()).unwrap();

@@ -6,8 +6,7 @@ mod common;
 
 use common::{Random, listed, request, small_segments};
 use jobstore::{
-    Body, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine, Outcome, Recovery, Request,
-    State,
+    Body, Error, Graph, Job, JobStore, List, OnBadLine, Outcome, Recovery, Request, State,
 };
 
 fn open(dir: &std::path::Path) -> (JobStore, Graph) {
@@ -28,9 +27,7 @@ fn exported(graph: &Graph, list: List) -> String {
 }
 
 fn import(graph: &Graph, lines: &str) -> jobstore::ImportReport {
-    graph
-        .import(lines.as_bytes(), ImportOptions::new())
-        .unwrap()
+    graph.import(lines.as_bytes(), OnBadLine::Stop).unwrap()
 }
 
 /// Everything of a job but its number.
@@ -295,7 +292,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         let store = JobStore::in_memory().unwrap();
         let movie = store.create_graph("1", "movie").unwrap();
         let lines = format!("{}\n{bad}\n{}", good("first"), good("last"));
-        let stopped = movie.import(lines.as_bytes(), ImportOptions::new());
+        let stopped = movie.import(lines.as_bytes(), OnBadLine::Stop);
         let Err(Error::BadLine { line: 2, problem }) = stopped else {
             panic!("{:.60}: {stopped:?}", bad);
         };
@@ -308,8 +305,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
             ["first"],
             "{bad:.60}"
         );
-        let options = ImportOptions::new().on_bad_line(OnBadLine::Skip);
-        let done = movie.import(lines.as_bytes(), options).unwrap();
+        let done = movie.import(lines.as_bytes(), OnBadLine::Skip).unwrap();
         assert_eq!(
             (done.imported, done.there, done.bad),
             (1, 1, 1),
@@ -328,7 +324,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
     assert_eq!((done.imported, done.there), (1, 1));
     movie.cancel("a").unwrap();
     movie.purge(List::new()).unwrap();
-    let purged = movie.import(twice.as_bytes(), ImportOptions::new());
+    let purged = movie.import(twice.as_bytes(), OnBadLine::Stop);
     assert!(
         matches!(purged, Err(Error::BadLine { line: 1, .. })),
         "{purged:?}"
@@ -352,7 +348,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
         for n in 0..3 {
             let mut at = [1, 2, 3];
             at[n] = over;
-            let refused = movie.import(line(at, 1).as_bytes(), ImportOptions::new());
+            let refused = movie.import(line(at, 1).as_bytes(), OnBadLine::Stop);
             let Err(Error::BadLine { line: 1, problem }) = refused else {
                 panic!("{at:?}: {refused:?}");
             };
@@ -363,7 +359,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
         }
     }
     for over in [BOOT_MAX + 1, u64::MAX - 1, u64::MAX] {
-        let refused = movie.import(line([1, 2, 3], over).as_bytes(), ImportOptions::new());
+        let refused = movie.import(line([1, 2, 3], over).as_bytes(), OnBadLine::Stop);
         let Err(Error::BadLine { line: 1, problem }) = refused else {
             panic!("{over}: {refused:?}");
         };
@@ -447,17 +443,20 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
     let lines: String = (0..10)
         .map(|n| format!("{{\"jobId\":\"j{n}\",\"command\":\"c\"}}\n"))
         .collect();
-    let stopped = movie.import(Late(&movie, lines.as_bytes(), "j5"), ImportOptions::new());
+    let (late, mut imported) = (Late(&movie, lines.as_bytes(), "j5"), 0);
+    let stopped = movie.import_with(late, OnBadLine::Stop, |so_far| {
+        imported = so_far.imported;
+    });
     assert!(
         matches!(stopped, Err(Error::BadLine { line: 6, .. })),
         "{stopped:?}"
     );
+    assert_eq!(imported, 5, "it reports what it imported before");
     let there = common::ids(&movie.list(List::new()).unwrap());
     assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
-    let skip = ImportOptions::new().on_bad_line(OnBadLine::Skip);
     let lines = lines.replace(":\"j", ":\"k");
     let done = movie
-        .import(Late(&movie, lines.as_bytes(), "k5"), skip)
+        .import(Late(&movie, lines.as_bytes(), "k5"), OnBadLine::Skip)
         .unwrap();
     assert_eq!((done.imported, done.there, done.bad), (9, 0, 1));
     assert_eq!(done.bad_lines[0].0, 6);
@@ -477,8 +476,7 @@ fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
     let movie = store.create_graph("1", "movie").unwrap();
     let lines = br#"{"jobId":"a","command":"c"}"#;
     for what in [OnBadLine::Skip, OnBadLine::Stop] {
-        let options = ImportOptions::new().on_bad_line(what);
-        let failed = movie.import(Drops(&store, lines), options);
+        let failed = movie.import(Drops(&store, lines), what);
         assert!(
             matches!(failed, Err(Error::GraphDropped { .. })),
             "{failed:?}"
@@ -547,7 +545,7 @@ fn a_reader_that_fails_is_said() {
     }
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
-    let failed = movie.import(Fails, ImportOptions::new());
+    let failed = movie.import(Fails, OnBadLine::Stop);
     assert!(matches!(failed, Err(Error::Input { .. })), "{failed:?}");
     movie.submit(request("c", "1")).unwrap();
     let mut small = [0u8; 8];

@@ -10,10 +10,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{closed_folder, listed, names_in, pack, request, small_segments};
-use jobstore::{Error, Health, ImportOptions, JobStore, List, Outcome, Retention, State};
+use jobstore::{Error, Health, JobStore, List, OnBadLine, Outcome, Retention, State};
 
 /// The environment variable that names the store for a process that opens it and dies.
 const DIE: &str = "JOBSTORE_TEST_OPEN_AND_DIE";
@@ -241,9 +243,7 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("purge", movie.purge(List::new()).unwrap_err()),
         (
             "import",
-            movie
-                .import(&b"{}\n"[..], ImportOptions::new())
-                .unwrap_err(),
+            movie.import(&b"{}\n"[..], OnBadLine::Stop).unwrap_err(),
         ),
         (
             "retention",
@@ -406,4 +406,38 @@ fn cursors_of_a_reader_are_good_for_the_engine_and_the_other_way_round() {
     let of_engine = movie.list(List::new().limit(12)).unwrap().next().unwrap();
     store.close().unwrap();
     assert_eq!(rest(&read_only(dir.path()).unwrap(), &of_engine), 30);
+}
+
+#[test]
+fn a_reader_of_a_closed_store_does_not_read_the_whole_log_again() {
+    let dir = closed_folder();
+    let seen = worked(dir.path(), true);
+    let read = || {
+        let events = Arc::new(AtomicU64::new(0));
+        let count = events.clone();
+        let options = JobStore::options().read_only(true);
+        let options = options.on_replay(move |so_far| {
+            count.store(so_far.events, Ordering::Relaxed);
+        });
+        let store = options.open(dir.path()).unwrap();
+        let movie = store.graph("10001", "movie").unwrap();
+        let cursor = movie.list(List::new().limit(10)).unwrap().next();
+        (events.load(Ordering::Relaxed), listed(&movie), cursor)
+    };
+    let (events, list, cursor) = read();
+    assert_eq!((events, &list), (0, &seen));
+    // Whatever happens to the index, the log has all of it.
+    for entry in fs::read_dir(dir.path().join("index")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let mut content = fs::read(&path).unwrap();
+            if let Some(byte) = content.last_mut() {
+                *byte ^= 1;
+            }
+            fs::write(&path, content).unwrap();
+        }
+    }
+    let (events, list, other) = read();
+    assert!(events > 90, "{events}");
+    assert_eq!((&list, other), (&seen, cursor));
 }

@@ -2,8 +2,9 @@
 //! for; a full queue says so or waits, never in a `poll`; no ticket that is dropped
 //! withdraws its write, and a close answers all of them.
 //!
-//! The store asks its clock once for each commit, so a clock that stands still
-//! holds the committer: that is how the queue is filled here, for certain.
+//! The store reads its clock before each commit, so a clock that blocks stops the
+//! committer, but no caller that only queues a write: that is how these tests fill the
+//! queue.
 
 mod common;
 
@@ -88,6 +89,8 @@ struct Gate(Arc<(Mutex<Held>, Condvar)>);
 struct Held {
     shut: bool,
     waiting: usize,
+    /// Seconds since the clock's first reading.
+    seconds: u64,
 }
 
 impl Gate {
@@ -100,6 +103,10 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    fn advance(&self, seconds: u64) {
+        self.0.0.lock().unwrap().seconds += seconds;
+    }
+
     /// Until the committer has taken a write and stands at the gate.
     fn wait_for_committer(&self) {
         eventually("the committer takes a write", || {
@@ -110,17 +117,22 @@ impl Gate {
 
 impl Clock for Gate {
     fn now(&self) -> SystemTime {
-        // Callers read the time, too; what they queue waits for the committer's thread.
-        if std::thread::current().name() == Some("jobstore-commit") {
-            let mut held = self.0.0.lock().unwrap();
-            held.waiting += 1;
-            while held.shut {
-                held = self.0.1.wait(held).unwrap();
-            }
-            held.waiting -= 1;
+        // Every caller blocks; the tests wait for the committer only.
+        let is_committer = std::thread::current().name() == Some("jobstore-commit");
+        let mut held = self.0.0.lock().unwrap();
+        held.waiting += usize::from(is_committer);
+        // The time is read before the gate and returned after it.
+        let seconds = held.seconds;
+        while held.shut {
+            held = self.0.1.wait(held).unwrap();
         }
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+        held.waiting -= usize::from(is_committer);
+        at(seconds)
     }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
 /// Opens the gate at the end of a test, also of one that failed: the store cannot
@@ -175,6 +187,51 @@ fn numbers(graph: &Graph) -> Vec<usize> {
         body.0
     })
     .collect()
+}
+
+// ---- Times ----
+
+#[test]
+fn no_write_is_dated_before_it_was_queued() {
+    let queue = small_queue();
+    queue.gate.0.shut();
+    let early = queue.graph.queue().submit(request("early", "{}"));
+    queue.gate.0.wait_for_committer();
+    // The committer has read the clock; what comes now must not get that time.
+    queue.gate.0.advance(100);
+    let late = queue.graph.try_submit(request("late", "{}")).unwrap();
+    queue.gate.0.open();
+    let submitted_at = |id| queue.graph.job(&id).unwrap().unwrap().submitted_at();
+    assert_eq!(submitted_at(early.wait().unwrap()), at(0));
+    assert_eq!(submitted_at(late.wait().unwrap()), at(100));
+}
+
+#[test]
+fn a_clock_that_blocks_holds_nobody_who_does_not_wait_for_a_commit() {
+    let queue = small_queue();
+    queue.hold();
+    let (done, ended) = std::sync::mpsc::channel();
+    let (graph, store) = (queue.graph.clone(), queue.store.clone());
+    std::thread::spawn(move || {
+        let says = |what: &str| done.send(what.to_owned()).unwrap();
+        let mut ticket = graph.try_submit(request("c", "1")).unwrap();
+        says("try_submit");
+        assert!(poll_once(&mut ticket, &Arc::default()).is_pending());
+        says("poll");
+        drop(graph.queue().submit(request("c", "2")));
+        says("submit, and drop");
+        assert_eq!(graph.list(List::new()).unwrap().len(), 0);
+        says("list");
+        assert!(graph.job("none").unwrap().is_none());
+        says("job");
+        let _ = store.health();
+        says("health");
+    });
+    let mut last = "nothing".to_owned();
+    while last != "health" {
+        let next = ended.recv_timeout(PATIENCE);
+        last = next.unwrap_or_else(|_| panic!("the call after {last} asks the clock"));
+    }
 }
 
 // ---- Tickets ----

@@ -1,9 +1,9 @@
 //! Looking a store over, and repairing it: reports that name file, place and graph;
 //! what is damaged is set aside and counted, the rest is served.
 //!
-//! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub`,
-//! `repair` and for tolerant opens. What a repair leaves of stores with any damage is
-//! tried out in the library's own tests.
+//! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub` and
+//! `repair`, and for the open that follows a repair. What a repair leaves of stores with
+//! any damage is tried out in the library's own tests.
 
 mod common;
 
@@ -263,9 +263,10 @@ fn a_store_without_its_identity_is_named_by_its_other_files() {
         assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
         let report = JobStore::verify(dir.path()).unwrap();
         assert!(report.damage[0].file.ends_with("STORE"), "{report}");
-        let store = small_segments().tolerant(true).open(dir.path()).unwrap();
-        let repaired = store.repaired().unwrap();
+        let repaired = JobStore::repair(dir.path()).unwrap();
+        assert!(repaired.changed(), "{repaired}");
         assert_eq!((repaired.jobs, repaired.events), (0, 0), "{repaired}");
+        let store = small_segments().open(dir.path()).unwrap();
         let graph = store.graph("10001", "one").unwrap();
         assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 201);
         store.close().unwrap();
@@ -298,9 +299,9 @@ fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up(
     fs::write(&segment, bytes).unwrap();
     let refused = small_segments().open(&left).unwrap_err();
     assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
-    let store = small_segments().tolerant(true).open(&left).unwrap();
-    let repaired = store.repaired().unwrap();
+    let repaired = JobStore::repair(&left).unwrap();
     assert_eq!(repaired.events, 1, "{repaired}");
+    let store = small_segments().open(&left).unwrap();
     let graph = store.graph("10001", "g").unwrap();
     assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
     store.close().unwrap();
@@ -327,9 +328,9 @@ fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
     let refused = options().open(dir.path()).unwrap_err();
     assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
 
-    let store = options().tolerant(true).open(dir.path()).unwrap();
-    let repaired = store.repaired().unwrap();
+    let repaired = JobStore::repair(dir.path()).unwrap();
     assert!(repaired.events > 0, "{repaired}");
+    let store = options().open(dir.path()).unwrap();
     let graph = store.graphs().unwrap().remove(0);
     assert_eq!((graph.project_id(), graph.name()), ("lost", "graph-0"));
     assert!(graph.run_next().unwrap().is_none());
@@ -347,8 +348,10 @@ fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
         .collect();
     assert_eq!(recovered, [RecoveryAction::Interrupted; 4]);
     store.close().unwrap();
-    let store = options().tolerant(true).open(dir.path()).unwrap();
-    assert!(store.repaired().is_none() && store.recovered().is_empty());
+    let repaired = JobStore::repair(dir.path()).unwrap();
+    assert!(!repaired.changed(), "{repaired}");
+    let store = options().open(dir.path()).unwrap();
+    assert!(store.recovered().is_empty());
 }
 
 #[test]

@@ -490,6 +490,30 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn an_expired_page_keeps_no_replaced_file_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let store = options.open(&path).unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    submit(&movie, 0..400);
+    // Some of its jobs are not packed yet.
+    let page = movie.list(List::new()).unwrap();
+    submit(&movie, 400..800);
+    common::pack(&store, &path);
+    wait("the files are closed", || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let mut open = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        !open.any(|file| {
+            let name = file.to_string_lossy();
+            file.starts_with(&path) && name.ends_with(" (deleted)")
+        })
+    });
+    assert!(matches!(page.to_json(), Err(Error::PageExpired)));
+}
+
+#[test]
 fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments().open(dir.path().join("store")).unwrap();
@@ -719,6 +743,10 @@ fn a_purge_refuses_what_it_would_ignore() {
         ("offset", List::new().offset(10)),
         ("cursor", List::new().cursor(&cursor)),
         ("count_total", List::new().count_total()),
+        ("empty", List::new().url_prefix("")),
+        ("empty", List::new().url_prefix("/").url_prefix("")),
+        ("empty", List::new().command("c").url_contains("")),
+        ("empty", List::new().body_contains("")),
     ] {
         for error in [
             movie.purge(list.clone()).unwrap_err(),

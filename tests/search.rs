@@ -13,8 +13,8 @@ use std::thread;
 
 use common::{Random, small_segments};
 use jobstore::{
-    Body, Cursor, Error, Graph, ImportOptions, Job, JobStore, List, Outcome, Page, Request,
-    Searched, State,
+    Body, Cursor, Error, Graph, Job, JobStore, List, OnBadLine, Outcome, Page, Request, Searched,
+    State,
 };
 
 const COMMANDS: [&str; 3] = ["import_graph", "say \"it\"\n", "ü"];
@@ -603,9 +603,7 @@ fn a_cursor_of_another_search_is_refused_and_of_the_same_is_not() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     let lines = "{\"command\":\"c\",\"url\":\"/a\",\"body\":{\"a\":1,\"b\":2}}\n".repeat(5);
-    movie
-        .import(lines.as_bytes(), ImportOptions::new())
-        .unwrap();
+    movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
     let lists = [
         List::new(),
         List::new().url_prefix("/a"),

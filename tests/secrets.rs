@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{copy_folder, listed, lose_index, names_in, pack, request, shared, small_segments};
 use jobstore::{
-    Graph, ImportOptions, JobStore, List, Options, Outcome, Recovery, Request, Retention, Secrets,
+    Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
     State, Submitted,
 };
 
@@ -256,7 +256,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
         r#"{{"jobId":"imported","request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{}}}}}"#,
         body()
     );
-    graph.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    graph.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_clean_folder(&dir, "at work");
     let page = graph.list(List::new()).unwrap();
     for job in page.jobs() {
@@ -286,7 +286,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     let line = format!(
         r#"{{"request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{grows}}}}}"#
     );
-    assert!(graph.import(line.as_bytes(), ImportOptions::new()).is_err());
+    assert!(graph.import(line.as_bytes(), OnBadLine::Stop).is_err());
 }
 
 #[test]
@@ -332,9 +332,9 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     graph.submit_as("c", request("c", "null")).unwrap();
     let import = |name: &str, lines: &str| {
         let to = store.create_graph("10001", name).unwrap();
-        let report = to.import(lines.as_bytes(), ImportOptions::new()).unwrap();
+        let report = to.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!(report.imported, 3, "{report:?}");
-        let again = to.import(lines.as_bytes(), ImportOptions::new()).unwrap();
+        let again = to.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!((again.imported, again.there), (0, 3), "{again:?}");
         assert_eq!(listed(&to), listed(&graph));
         to
@@ -362,7 +362,7 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
     assert!(exported(&graph, List::new(), true).contains(&format!(r#""detail":{}"#, body())));
     // Into what was masked, the whole ones are no news; it is said that they are lost.
-    let more = copy.import(real.as_bytes(), ImportOptions::new()).unwrap();
+    let more = copy.import(real.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
     assert!(
         more.to_string()
@@ -371,20 +371,16 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     assert!(copy.job("a").unwrap().unwrap().is_redacted());
     // Masked ones, the same secrets and jobs without any are no such news.
     for lines in [&masked, &real] {
-        let more = whole
-            .import(lines.as_bytes(), ImportOptions::new())
-            .unwrap();
+        let more = whole.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!((more.there, more.secrets_left), (3, 0), "{more}");
     }
     // Renewed ones are, and so is a line behind its masked one.
     let renewed = real.replace(CANARY, "renewed");
-    let more = whole
-        .import(renewed.as_bytes(), ImportOptions::new())
-        .unwrap();
+    let more = whole.import(renewed.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.there, more.secrets_left), (3, 1));
     let to = store.create_graph("10001", "at once").unwrap();
     let both = format!("{masked}{real}");
-    let done = to.import(both.as_bytes(), ImportOptions::new()).unwrap();
+    let done = to.import(both.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((done.imported, done.there, done.secrets_left), (3, 3, 1));
 }
 
@@ -549,7 +545,7 @@ fn a_store_knows_its_secret_keys_whoever_opens_it() {
     assert_knows_passwords(&graph, "opened without naming any");
     let line =
         r#"{"jobId":"imported","request":{"command":"i","url":"","body":{"PASSWORD":"c4n4ry"}}}"#;
-    graph.import(line.as_bytes(), ImportOptions::new()).unwrap();
+    graph.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert!(!listed(&graph).contains(CANARY));
     let copy = root.path().join("copy");
     store.backup(&copy).unwrap();

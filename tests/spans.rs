@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::request;
 use http::{Server, control};
 use jobstore::http::{Access, Routes, no_such_resource};
-use jobstore::{ImportOptions, JobStore, List, Outcome};
+use jobstore::{JobStore, List, OnBadLine, Outcome};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -88,8 +88,8 @@ fn ids_are_told_and_never_what_a_request_carries() {
     let mut export = movie.export(List::new()).unwrap().reveal_secrets();
     export.write_all(&mut lines).unwrap();
     let bad = format!("{CANARY}\n");
-    assert!(movie.import(bad.as_bytes(), ImportOptions::new()).is_err());
-    movie.import(&lines[..], ImportOptions::new()).unwrap();
+    assert!(movie.import(bad.as_bytes(), OnBadLine::Stop).is_err());
+    movie.import(&lines[..], OnBadLine::Stop).unwrap();
 
     let routes = Routes::new(&store).authorize(|_| async { Access::Granted });
     let server = Server::start(routes.all().fallback(no_such_resource));

@@ -1,7 +1,7 @@
 //! A store's folder from outside: its segments and their frames, whether it is at
 //! rest, its bytes, and the system's cache of its files.
 //!
-//! Segments and frames are read as `src/storage/FORMAT.md` describes them.
+//! Segments and frames are read as `src/log/FORMAT.md` describes them.
 
 use std::fs::File;
 use std::io;

@@ -10,5 +10,6 @@ pub mod requests;
 pub mod settings;
 pub mod stores;
 pub mod table;
+pub mod took;
 pub mod turns;
 pub mod work;

@@ -1,51 +1,29 @@
 //! Jobs on their way into the archive before they are purged.
 //!
-//! Owns: a graph's [`Home`] of archived jobs; what is done where it cannot be written. Must
+//! Owns: what a graph's [`Home`] is used for, and what is done where it cannot be written. Must
 //! not know: why jobs are purged, what an archive's files look like.
 //! Promise: a job is synced in the archive before the commit that purges it; whoever
 //! purges jobs of a graph that archives them does it alone, so that each goes once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Archive, Mark};
-use crate::engine::graph_state::GraphCore;
+use crate::base::sync::MutexGuard;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
-use crate::engine::status::States;
-use crate::engine::watch::{PATIENCE, Watch};
-use crate::engine::{Engine, retention};
-use crate::error::{Error, Result};
-use crate::job::State;
-use crate::retention::{ArchiveTo, Retention};
-use crate::storage::purged::PurgedJob;
-use crate::sync::channel::{Receiver, RecvTimeoutError};
-use crate::sync::time::Instant;
-use crate::sync::{Mutex, MutexGuard};
+use crate::engine::state::archive_handle::{Home, Open};
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::watchdog::PATIENCE;
+use crate::log::archive::{Archive, Mark};
+use crate::log::purged_jobs::PurgedJob;
+use crate::model::error::{Error, Result};
+use crate::model::retention::Retention;
+use crate::model::states::{State, States};
 
 /// What did not succeed is tried again after this long.
-const RETRY: Duration = Duration::from_secs(4);
-
-/// Where the jobs of a graph go.
-#[derive(Default)]
-pub(crate) struct Home {
-    /// Held by who archives and purges.
-    open: Mutex<Option<Box<Open>>>,
-    /// Why it cannot be written, and when that was found.
-    problem: Mutex<Option<(Arc<str>, Instant)>>,
-    /// A file that somebody has taken away while it was written.
-    lost: Mutex<Option<PathBuf>>,
-    /// What it waits for: its directory may be on a file system that does not answer.
-    watch: Watch,
-}
-
-/// An archive that was opened.
-struct Open {
-    archive: Archive,
-    to: ArchiveTo,
-    file_bytes_max: u64,
-}
+pub(crate) const RETRY: Duration = Duration::from_secs(4);
 
 /// What keeps jobs from being purged, or has taken archived ones away. Only graphs whose
 /// archive was used since the last time, or has a problem, are asked.
@@ -55,9 +33,10 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let (mut stuck, mut unwritten, mut lost) = (None, None, None);
     for (number, graph) in graphs {
         let of_graph = graph.as_ref().and_then(|graph| {
-            let why = graph.archive.problem.lock().clone().map(|(why, _)| why);
-            let path = graph.archive.lost.lock().clone();
-            let busy = graph.archive.watch.busy(now).map(|(_, time)| time);
+            let home = graph.archive.home();
+            let why = home.problem.lock().clone().map(|(why, _)| why);
+            let path = home.lost.lock().clone();
+            let busy = home.watch.busy(now).map(|(_, time)| time);
             let is_any = why.is_some() || path.is_some() || busy.is_some();
             is_any.then_some((&graph.name, why, path, busy))
         });
@@ -92,67 +71,41 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
-    graph.archive.problem.lock().is_some()
+    let home = graph.archive.used();
+    home.is_some_and(|home| home.problem.lock().is_some())
 }
 
 /// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
 /// Says whether jobs can be purged, as far as is known.
-pub(crate) fn look_after(
-    engine: &Engine,
-    graph: &Arc<GraphCore>,
-    policy: Option<&Retention>,
-) -> bool {
-    let known = graph.archive.problem.lock().clone();
+pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+    let home = graph.archive.home();
+    let known = home.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
         return false;
     }
-    let mut open = graph.archive.open.lock();
-    let mut ready = graph.archive.get_ready(engine, graph, policy, &mut open);
+    let mut open = home.open.lock();
+    let mut ready = home.get_ready(engine, graph, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // A file that can be given its name shows that the folder can be written.
-        ready = graph
-            .archive
-            .during(engine, graph.number, "rename", || open.archive.finish());
+        ready = home.during(engine, graph.number, "rename", || open.archive.finish());
     }
-    graph.archive.note(engine, graph.number, ready).is_ok()
+    home.note(engine, graph.number, ready).is_ok()
 }
 
 /// Whether a graph has an archive, by its policy or still open from an earlier one. Such a
 /// graph is purged by a thread of its own, since its archive may not answer.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
-    is_wanted
-        || graph
-            .archive
-            .open
-            .try_lock()
-            .is_none_or(|open| open.is_some())
-}
-
-/// The archiver's thread: purges the graphs that have an archive, whenever it is called,
-/// until the store closes.
-pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
-    loop {
-        while engine.check_writable().is_ok() && retention::step_archived(engine) {
-            engine.wake_packer();
-        }
-        match calls.recv_timeout(RETRY) {
-            Err(RecvTimeoutError::Disconnected) => return finish_all(engine),
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// Gives all files their final names.
-fn finish_all(engine: &Engine) {
-    for graph in engine.with_archive() {
-        finish(&graph);
-    }
+    let is_open = |home: &Home| home.open.try_lock().is_none_or(|open| open.is_some());
+    is_wanted || graph.archive.used().is_some_and(is_open)
 }
 
 /// Ends the archive of a graph.
 pub(crate) fn finish(graph: &GraphCore) {
-    let open = graph.archive.open.lock().take();
+    let open = graph
+        .archive
+        .used()
+        .and_then(|home| home.open.lock().take());
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
         // The next open does it.
@@ -161,14 +114,11 @@ pub(crate) fn finish(graph: &GraphCore) {
 }
 
 /// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
-pub(crate) fn begin<'g>(
-    engine: &'g Engine,
-    graph: &'g Arc<GraphCore>,
-    policy: Option<&Retention>,
-) -> Result<Archiving<'g>> {
-    let mut open = graph.archive.open.lock();
-    let ready = graph.archive.get_ready(engine, graph, policy, &mut open);
-    graph.archive.note(engine, graph.number, ready)?;
+pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
+    let home = graph.archive.home();
+    let mut open = home.open.lock();
+    let ready = home.get_ready(engine, graph, &mut open);
+    home.note(engine, graph.number, ready)?;
     Ok(Archiving {
         engine,
         graph,
@@ -177,29 +127,15 @@ pub(crate) fn begin<'g>(
 }
 
 impl Home {
-    /// Reports no more what was lost.
-    pub(crate) fn forget_lost(&self) {
-        *self.lost.lock() = None;
-    }
-
-    /// Has jobs go to this archive, as long as a policy names the same.
-    #[cfg(test)]
-    pub(crate) fn put_open(&self, archive: Archive, to: ArchiveTo, file_bytes_max: u64) {
-        *self.open.lock() = Some(Box::new(Open {
-            archive,
-            to,
-            file_bytes_max,
-        }));
-    }
-
-    /// Opens what the policy asks for, and ends what it does not.
+    /// Opens what the policy asks for, and ends what it does not. The policy is read here,
+    /// with the archive held: one that was read before may have been replaced.
     fn get_ready(
         &self,
         engine: &Engine,
         graph: &Arc<GraphCore>,
-        policy: Option<&Retention>,
         open: &mut Option<Box<Open>>,
     ) -> Result<()> {
+        let policy = graph.retention.read().clone();
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
             let lost = self.during(engine, graph.number, "look", || there.archive.take_lost());
@@ -220,7 +156,7 @@ impl Home {
             return Ok(());
         };
         engine.check_open()?;
-        let of = (graph.name.as_str(), graph.ids.number());
+        let of = (&*graph.name, graph.ids.number());
         let opened = || Archive::open(&to.0, of, file_bytes_max);
         let archive = self.during(engine, graph.number, "open", opened)?;
         *open = Some(Box::new(Open {
@@ -268,8 +204,9 @@ pub(crate) struct Archiving<'g> {
 }
 
 impl Archiving<'_> {
-    /// Archives jobs that are about to be purged, if that is wanted.
-    pub(crate) fn put(&mut self, jobs: &[PurgedJob]) -> Result<Option<Mark>> {
+    /// Archives jobs that are about to be purged, if that is wanted. The time is read before
+    /// the archive is held.
+    pub(crate) fn put(&mut self, jobs: &[PurgedJob], now_ms: u64) -> Result<Option<Mark>> {
         let (Some(open), Some(first), Some(last)) = (&mut *self.open, jobs.first(), jobs.last())
         else {
             return Ok(None);
@@ -284,7 +221,7 @@ impl Archiving<'_> {
             Snapshot::take(&state, all.only(is_one))
         };
         let mut unreadable = None;
-        let (now_ms, archive) = (engine.now_ms(), &mut open.archive);
+        let archive = &mut open.archive;
         let write = |out: &mut dyn FnMut(&[u8]) -> Result<()>| {
             let mut reader = JobReader::new();
             loop {
@@ -298,11 +235,12 @@ impl Archiving<'_> {
             }
         };
         let append = || archive.append(now_ms, write);
-        let appended = graph.archive.during(engine, graph.number, "append", append);
+        let home = graph.archive.home();
+        let appended = home.during(engine, graph.number, "append", append);
         match unreadable {
             // That is not for want of an archive.
             Some(error) => Err(error),
-            None => graph.archive.note(engine, graph.number, appended).map(Some),
+            None => home.note(engine, graph.number, appended).map(Some),
         }
     }
 

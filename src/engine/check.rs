@@ -10,26 +10,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::engine::files::read_files;
-use crate::engine::folder::{self, Look};
-use crate::engine::open::{load_index, read_log};
+use crate::engine::folder;
+use crate::engine::open::{Look, load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::status::States;
 use crate::engine::survey::{self, Survey, check_pack};
-use crate::error::{Error, Result};
+use crate::index::empty::NoIndex;
 use crate::index::folder::Wanted;
-use crate::index::nothing::NoIndex;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
-use crate::options::Options;
-use crate::report::{Damage, GraphReport, Repaired, Report, Verified};
-use crate::storage::disk::Disk;
-use crate::storage::names;
-use crate::storage::pack::Pack;
-use crate::storage::segment::Segment;
+use crate::log::disk::{Disk, File as _};
+use crate::log::file_names;
+use crate::log::pack::Pack;
+use crate::log::segment::Segment;
+use crate::model::error::{Error, Result};
+use crate::model::options::Options;
+use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+use crate::model::states::States;
 
 /// Looks a store over that is not open.
 pub(crate) fn verify(disk: &dyn Disk) -> Result<Report> {
@@ -144,12 +144,12 @@ fn creations(
             Some(graph) => GraphRow {
                 forgotten_lsn: 0,
                 number: graph.ids.number(),
-                key: graph.key,
-                project: graph.project.clone(),
-                name: graph.name.clone(),
+                key: graph.ids.key(),
+                project: graph.project.to_string(),
+                name: graph.name.to_string(),
                 created_ms: graph.created_ms,
             },
-            None => nameless(number, crate::store::random_id_number(disk)?),
+            None => nameless(number, crate::engine::open::random_id_number(disk)?),
         };
         created.push((number, row));
     }
@@ -185,6 +185,7 @@ impl Engine {
     /// Looks an open store over, as it is now.
     pub(crate) fn scrub(&self) -> Result<Report> {
         self.check_open()?;
+        let _to_the_end = self.keep_retired();
         let removed = self.check_files().err();
         let (active, end, next_lsn) = {
             let committer = self.hold_committer();
@@ -245,8 +246,7 @@ impl Engine {
                 report.damage.push(Damage::of(&error, 0, 0)?);
             }
         }
-        let graphs: Vec<_> = self.graphs.read().by_number.values().cloned().collect();
-        for graph in graphs {
+        for graph in self.all_graphs() {
             let (tail, there, set_aside) = {
                 let state = graph.state.read();
                 let set_aside = state.set_aside_in(|| 0..u64::MAX);
@@ -268,8 +268,8 @@ impl Engine {
                 }
             }
             report.graphs.push(GraphReport {
-                project_id: graph.project.clone(),
-                name: graph.name.clone(),
+                project_id: graph.project.to_string(),
+                name: graph.name.to_string(),
                 sound: there.saturating_sub(damaged),
                 damaged,
                 set_aside,
@@ -333,7 +333,7 @@ fn scrub_whole(
         Ok(replay) => replay,
         Err(problem) => return found(problem),
     };
-    let mut last = engine.disk.path(names::STORE);
+    let mut last = engine.disk.path(file_names::STORE);
     for pack in packs {
         if let Err(problem) = replay.pack(pack) {
             return found(problem);
@@ -378,7 +378,7 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 
 /// Looks over the store in a folder, and tells how far it has come.
 pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
-    folder::read_at_rest(path, |disk| {
+    folder::read_at_rest(path, |_, disk| {
         let of = log_bytes(&disk)?;
         let mut done = Verified { bytes: 0, of };
         progress(done);
@@ -399,7 +399,7 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
     let failed = |name: &str, e| Error::io("look at", disk.path(name), &e);
     let mut bytes = 0;
     for name in disk.names().map_err(|e| failed("", e))? {
-        if names::pack_range(&name).is_some() || names::segment_epoch(&name).is_some() {
+        if file_names::pack_range(&name).is_some() || file_names::segment_epoch(&name).is_some() {
             let len = disk.open(&name).and_then(|file| file.len());
             bytes += len.map_err(|e| failed(&name, e))?;
         }

@@ -11,59 +11,46 @@ mod import;
 mod once;
 mod purge;
 
-use crate::sync::atomic::Ordering;
-use crate::sync::thread;
-use crate::sync::time::Instant;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::bounded;
-use crate::engine::Engine;
-use crate::engine::answers::{Answer, Answers, Queued};
-use crate::engine::backlog::Backlog;
-use crate::engine::graph_state::{Change, GraphCore, RunCell, TailPlace};
-use crate::engine::queue::{Action, Looked, Operation, Submission};
-use crate::engine::status::States;
-use crate::engine::waiting::{ANY, Waiter};
-use crate::error::{Error, Result};
-use crate::host_clock::Reading;
-use crate::id::JobId;
+use crate::base::clock::bounded;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::thread;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::calls::{Answer, Answers, Call, Queued};
+use crate::engine::state::change::Change;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::{Action, Looked, Operation, Submission};
+use crate::engine::state::run_cell::RunCell;
+use crate::engine::state::unpacked::TailPlace;
+use crate::engine::state::waiters::ANY;
 use crate::index::rows::Finished;
-use crate::index::runs::Pair;
-use crate::job::State;
-use crate::options::Durability;
-use crate::outcome::{Outcome, OutcomeKind};
-use crate::request::Request;
-use crate::storage::clock_mark::ClockMark;
-use crate::storage::event::{Event, Texts};
-use crate::storage::frame::Builder;
-use crate::storage::gaps::Gaps;
-use crate::storage::identity::LogEnd;
-use crate::storage::log::{AppendError, Appended, Log};
-use crate::storage::spare::Room;
+use crate::index::sorted_runs::Pair;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::ClockMark;
+use crate::log::event::{Event, Texts};
+use crate::log::preallocation::Room;
+use crate::log::writer::{AppendError, Appended};
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::options::Durability;
+use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::request::Request;
+use crate::model::states::{State, States};
 
 /// What one commit takes from the queue, about; a larger write is its own commit.
 const GROUP_BYTES: u64 = 1 << 20;
+/// How long a write that nobody waits for waits for room before its thread commits.
+const DETACHED_WAIT: Duration = Duration::from_millis(5);
 /// The frame's buffer is given back when one write made it larger than this.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// The indexer is called whenever so many changes wait for it.
 const CHANGES_TO_INDEX: u64 = 32 << 10;
-
-pub(crate) struct Committer {
-    pub(crate) log: Log,
-    frame: Builder,
-    /// Since when something is written and not synced.
-    unsynced_since: Option<Instant>,
-    changes_since_index: u64,
-    /// The time of the round.
-    now: Reading,
-    /// What the index lacks.
-    pub(crate) backlog: Backlog,
-    /// Who waited for what this round made visible.
-    called: Vec<Arc<Waiter>>,
-}
 
 /// Stops all writes when it is dropped by a panic.
 struct FailOnUnwind<'e>(&'e Engine);
@@ -129,37 +116,14 @@ impl Round {
 }
 
 impl Committer {
-    pub(crate) fn new(log: Log, backlog: Backlog) -> Committer {
-        Committer {
-            log,
-            frame: Builder::default(),
-            unsynced_since: None,
-            changes_since_index: 0,
-            now: Reading::default(),
-            backlog,
-            called: Vec::new(),
-        }
-    }
-
-    /// Where the log ends.
-    pub(crate) fn log_end(&self) -> LogEnd {
-        LogEnd {
-            epoch: self.log.active().header.epoch,
-            offset: self.log.end(),
-            lsn: self.log.next_lsn() - 1,
-        }
-    }
-
-    /// Commits what waits in the queue, up to a group; `None` when nothing does. The time
-    /// was read before the committer was held; the calls, or another round, may have had a
-    /// later one since.
-    pub(crate) fn round(&mut self, engine: &Engine, now: Reading) -> Option<Answers> {
-        let (taken, bytes) = engine.queue.take(GROUP_BYTES);
+    /// Commits what waits in the queue and can be dated, up to a group; `None` if there is
+    /// nothing.
+    pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
+        let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
         }
-        let readings = taken.iter().map(Queued::now);
-        self.now = readings.fold(now.later(self.now), Reading::later);
+        self.now_ms = now_ms;
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
@@ -224,7 +188,7 @@ impl Committer {
         if let Err(refused) = engine.check_sound() {
             return Ok(actions.iter().map(|_| Err(refused.clone())).collect());
         }
-        let clock = engine.clock_mark_at(self.now.ms);
+        let clock = engine.clock_mark_at(self.now_ms);
         let mut round = Round {
             now_ms: clock.wall_ms,
             clock,
@@ -554,7 +518,7 @@ impl Committer {
     ) -> Result<Answer> {
         let names = (project.to_owned(), name.to_owned());
         let graphs = engine.graphs.read();
-        let there = graphs.by_name.get(&names);
+        let there = graphs.named(project, name);
         let dropped = there.is_some_and(|there| round.is_dropped(there));
         if (there.is_some() && !dropped) || round.created_names.contains(&names) {
             return Err(Error::GraphExists {
@@ -563,7 +527,8 @@ impl Committer {
             });
         }
         let number = graphs.created + round.created.len() as u32;
-        let graph = GraphCore::new(number, (project, name), (id_number, key), round.now_ms);
+        let shared = (graphs.project(project), name);
+        let graph = GraphCore::new(number, shared, (id_number, key), round.now_ms);
         self.frame.push(&Event::GraphCreated {
             graph: number,
             number: id_number,
@@ -809,7 +774,7 @@ impl Round {
     fn check_graph(&self, graph: &GraphCore) -> Result<()> {
         if graph.is_dropped() || self.is_dropped(graph) {
             return Err(Error::GraphDropped {
-                graph: graph.name.clone(),
+                graph: graph.name.to_string(),
             });
         }
         Ok(())
@@ -880,6 +845,50 @@ impl Round {
     }
 }
 
+impl Engine {
+    /// Carries out a write and waits for its answer.
+    pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
+        let (call, queued) = Call::new(operation);
+        self.queue.push(queued);
+        // Nobody commits: do it here and save two changes of thread.
+        while !call.is_answered() {
+            self.date_queued();
+            let Some(mut committer) = self.try_hold_committer() else {
+                break;
+            };
+            let answers = committer.round(self);
+            drop(committer);
+            match answers {
+                Some(answers) => answers.give(&self.meters),
+                None => break,
+            }
+        }
+        call.wait()
+    }
+
+    /// Queues a write that nobody waits for, once there is room. This may be the
+    /// committer's own thread, in a waker, so it commits if nobody else does.
+    pub(crate) fn queue_detached(&self, queued: Queued) {
+        let mut outside = Some(queued);
+        while let Some(queued) = outside.take() {
+            let deadline = Instant::now() + DETACHED_WAIT;
+            outside = self.queue.push_until(queued, Some(deadline));
+            if outside.is_none() {
+                break;
+            }
+            self.date_queued();
+            if let Some(mut committer) = self.try_hold_committer() {
+                let answers = committer.round(self);
+                drop(committer);
+                if let Some(answers) = answers {
+                    answers.give(&self.meters);
+                }
+            }
+        }
+        self.queue.wake_committer();
+    }
+}
+
 /// The committer's thread: commits for those that do not wait in a call of their
 /// own, and syncs in interval mode.
 pub(crate) fn run(engine: &Engine) {
@@ -890,11 +899,11 @@ pub(crate) fn run(engine: &Engine) {
 
 fn serve(engine: &Engine) {
     loop {
-        let now = engine.options.clock.read();
+        engine.date_queued();
         let mut committer = engine.hold_committer();
-        if let Some(answers) = committer.round(engine, now) {
+        if let Some(answers) = committer.round(engine) {
             drop(committer);
-            answers.give(engine);
+            answers.give(&engine.meters);
             continue;
         }
         let mut due = committer.sync_due(engine);

@@ -4,48 +4,74 @@
 //! decided in `kept`. Must not know: why jobs were purged.
 //! Promise: a file goes once what replaces it is durable.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::compaction_filter::Kept;
+use crate::engine::core::Engine;
 use crate::engine::garbage;
-use crate::engine::kept::Kept;
-use crate::engine::packing::{check_room, is_among};
-use crate::error::{Error, Result};
-use crate::storage::clock_mark::ClockMark;
-use crate::storage::disk::is_full;
-use crate::storage::event::Event;
-use crate::storage::pack::Pack;
-use crate::storage::pack_writer::PackWriter;
-use crate::storage::revocable::Revocable;
-use crate::sync::atomic::Ordering;
-use crate::sync::time::Instant;
+use crate::engine::pack_files::{check_room, is_among};
+use crate::engine::state::retired::Retired;
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::is_full;
+use crate::log::event::Event;
+use crate::log::pack::Pack;
+use crate::log::pack_writer::PackWriter;
+use crate::model::error::{Error, Result};
 
-/// A pack that was replaced, which pages may still read. Its file is closed with the last of
-/// them.
-pub(crate) struct Retired {
-    file: Weak<Revocable>,
-    since: Instant,
-}
+/// On a full disk, pages keep files that were replaced no longer than this: what is purged
+/// must give room back although pages are being read.
+const LIFETIME_ON_FULL_DISK: Duration = Duration::from_secs(5);
 
-impl Engine {
-    /// Takes retired packs away from pages that were not let go of in time.
-    pub(crate) fn expire_retired(&self, now: Instant) {
-        let lifetime = self.options.page_lifetime;
-        self.retired.lock().retain(|retired| {
-            let Some(file) = retired.file.upgrade() else {
-                return false;
-            };
-            if now.saturating_duration_since(retired.since) >= lifetime {
-                file.revoke();
-                return false;
-            }
-            true
-        });
+/// While it is there, no file expires that was replaced.
+pub(crate) struct Unexpiring<'e>(&'e Engine);
+
+impl Drop for Unexpiring<'_> {
+    fn drop(&mut self) {
+        self.0.unexpiring.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Engine {
+    /// For what has to read all files to their end, however long that takes. To be called
+    /// before they are looked up.
+    pub(crate) fn keep_retired(&self) -> Unexpiring<'_> {
+        self.unexpiring.fetch_add(1, Ordering::AcqRel);
+        Unexpiring(self)
+    }
+
+    /// Takes retired files away from pages that were not released in time.
+    pub(crate) fn expire_retired(&self, now: Instant) {
+        self.expire_retired_after(self.options.page_lifetime, now);
+    }
+
+    /// The same on a full disk, on which they have less time. Returns whether a file was taken
+    /// away.
+    pub(crate) fn expire_retired_on_full_disk(&self, now: Instant) -> bool {
+        let lifetime = self.options.page_lifetime.min(LIFETIME_ON_FULL_DISK);
+        self.expire_retired_after(lifetime, now)
+    }
+
+    fn expire_retired_after(&self, lifetime: Duration, now: Instant) -> bool {
+        let expires = self.unexpiring.load(Ordering::Acquire) == 0;
+        let mut is_any = false;
+        self.retired.lock().retain(|retired| {
+            let Some(file) = retired.file.upgrade() else {
+                return false;
+            };
+            let age = now.saturating_duration_since(retired.since);
+            let is_over = expires && age >= lifetime;
+            if is_over {
+                file.revoke();
+                is_any = true;
+            }
+            !is_over
+        });
+        is_any
+    }
+
     /// For how long the eldest page has kept a file that was replaced.
     pub(crate) fn oldest_pin(&self, now: Instant) -> Option<Duration> {
         let retired = self.retired.lock();
@@ -68,12 +94,30 @@ pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pa
 }
 
 /// Makes one pack of neighbouring ones, without what was purged as far as the index
-/// knows of it.
-pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Result<()> {
+/// knows of it. Those that cannot be rewritten are put into `failed`. Nobody else is to hold
+/// on to the packs: their room is free again in the end.
+pub(crate) fn rewrite(
+    engine: &Engine,
+    packs: Vec<Arc<Pack>>,
+    operation: &'static str,
+    failed: &mut Vec<Arc<Pack>>,
+) -> Result<()> {
+    let _names = engine.files.lock();
+    let rewritten = replace(engine, &packs, operation);
+    match rewritten {
+        Ok(()) => {
+            drop(packs);
+            engine.spare.replace_scratch(&*engine.disk);
+        }
+        Err(_) => failed.extend(packs),
+    }
+    rewritten
+}
+
+fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Result<()> {
     let (Some(first), Some(last)) = (packs.first(), packs.last()) else {
         return Ok(());
     };
-    let _names = engine.files.lock();
     let leave_out = erasable_lsn(engine).is_some_and(|lsn| last.last_lsn <= lsn);
     let bytes: u64 = packs.iter().map(|pack| pack.bytes).sum();
     let needed = match packs {
@@ -118,22 +162,20 @@ pub(crate) fn rewrite(engine: &Engine, packs: &[Arc<Pack>], operation: &'static 
             graph.state.write().merge(part);
         }
     }
-    let since = Instant::now();
-    engine
-        .retired
-        .lock()
-        .extend(packs.iter().map(|pack| Retired {
-            file: Arc::downgrade(&pack.file),
-            since,
-        }));
+    let replaced = packs.iter().map(|pack| Retired::now(&pack.file));
+    engine.retired.lock().extend(replaced);
     for pack in packs.iter().filter(|pack| pack.name != rewritten.name) {
         engine
             .disk
             .remove(&pack.name)
             .map_err(|e| Error::io("remove", &pack.path, &e))?;
     }
-    engine.spare.replace_scratch(&*engine.disk);
-    Ok(())
+    let synced = match packs {
+        // A power cut may leave either of the two files, and both are whole.
+        [_] => engine.disk.sync_names(),
+        _ => Ok(()),
+    };
+    synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
 }
 
 /// Up to which LSN packs may be rewritten without what was purged: as far as the index

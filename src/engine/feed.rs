@@ -1,35 +1,22 @@
 //! The log read as a feed: events behind a place, stretch by stretch.
 //!
 //! Owns: [`Feed`], which finds and reads the events that a place is followed by. Must
-//! not know: what they are shown as.
+//! not know: how a position is written.
 //! Promise: every durable event behind the place, once and in order, whatever is packed,
 //! merged or rewritten meanwhile; a stretch in memory, not the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
-use crate::error::{Error, Result};
-use crate::outcome::{Outcome, OutcomeKind};
-use crate::storage::event::{Event, RecoveredAs, unpack_sequences};
-use crate::storage::purged;
-use crate::sync::atomic::Ordering;
-
-/// What happened to a job.
-pub(crate) enum Happened {
-    Submitted,
-    Started,
-    CancelRequested,
-    Completed(Outcome),
-    Requeued,
-    Purged {
-        why: u8,
-        result_ref: Option<String>,
-    },
-    /// Events stood here that are kept no more, or were lost: how many.
-    Gone(u64),
-}
+use crate::base::sync::atomic::Ordering;
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
+use crate::log::event::{Event, RecoveredAs, unpack_sequences};
+use crate::log::purged_jobs;
+use crate::model::change::ChangeKind;
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::retention::PurgeReason;
 
 /// How far the log was given: up to this job of the event with this LSN. The job and not
 /// its place in the event's list, which shrinks when an event is rewritten.
@@ -41,9 +28,10 @@ pub(crate) const WHOLE: u64 = u64::MAX;
 /// A change of a job as the log has it.
 pub(crate) struct Found {
     pub(crate) at: Place,
-    pub(crate) sequence: u64,
+    /// None of a gap.
+    pub(crate) sequence: Option<u64>,
     pub(crate) time_ms: Option<u64>,
-    pub(crate) happened: Happened,
+    pub(crate) kind: ChangeKind,
 }
 
 /// Changes that were read.
@@ -91,9 +79,9 @@ impl Feed {
                 }
                 self.ahead.push_front(Ahead::One(Found {
                     at: (lsn, WHOLE),
-                    sequence,
+                    sequence: Some(sequence),
                     time_ms: None,
-                    happened: Happened::Submitted,
+                    kind: ChangeKind::Submitted,
                 }));
             }
             if !self.ahead.is_empty() {
@@ -174,20 +162,20 @@ impl Feed {
 fn gap(last_lsn: u64, events: u64) -> Found {
     Found {
         at: (last_lsn, WHOLE),
-        sequence: 0,
+        sequence: None,
         time_ms: None,
-        happened: Happened::Gone(events),
+        kind: ChangeKind::Gone { events },
     }
 }
 
 /// What an event says of jobs of a graph.
 fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>) {
-    let mut put = |sequence, time_ms, happened| {
+    let mut put = |sequence, time_ms, kind| {
         ahead.push_back(Ahead::One(Found {
             at: (lsn, sequence),
-            sequence,
+            sequence: Some(sequence),
             time_ms: Some(time_ms),
-            happened,
+            kind,
         }));
     };
     match event {
@@ -196,17 +184,17 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             sequence,
             time_ms,
             ..
-        } if graph == number => put(sequence, time_ms, Happened::Submitted),
+        } if graph == number => put(sequence, time_ms, ChangeKind::Submitted),
         &Event::Started {
             graph,
             sequence,
             time_ms,
-        } if graph == number => put(sequence, time_ms, Happened::Started),
+        } if graph == number => put(sequence, time_ms, ChangeKind::Started),
         &Event::CancelRequested {
             graph,
             sequence,
             time_ms,
-        } if graph == number => put(sequence, time_ms, Happened::CancelRequested),
+        } if graph == number => put(sequence, time_ms, ChangeKind::CancelRequested),
         Event::Completed {
             graph,
             sequence,
@@ -221,7 +209,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
                     boot: None,
                     extra: extra.clone(),
                 };
-                put(*sequence, *time_ms, Happened::Completed(outcome));
+                put(*sequence, *time_ms, ChangeKind::Completed(outcome));
             }
         }
         &Event::Recovered {
@@ -235,18 +223,18 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             let sequences = unpack_sequences(sequences).unwrap_or_default();
             for sequence in sequences {
                 let ended = |kind| {
-                    Happened::Completed(Outcome {
+                    ChangeKind::Completed(Outcome {
                         kind,
                         boot: Some(boot),
                         extra: None,
                     })
                 };
-                let happened = match action {
-                    RecoveredAs::Requeued => Happened::Requeued,
+                let kind = match action {
+                    RecoveredAs::Requeued => ChangeKind::Requeued,
                     RecoveredAs::Interrupted => ended(OutcomeKind::Interrupted),
                     RecoveredAs::Cancelled => ended(OutcomeKind::Cancelled),
                 };
-                put(sequence, time_ms, happened);
+                put(sequence, time_ms, kind);
             }
         }
         &Event::Purged {
@@ -256,7 +244,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             jobs,
             ..
         } if graph == number => {
-            let jobs = purged::unpack(jobs).unwrap_or_default();
+            let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
             // Since its tombstones are forgotten it has lost its references, and some of
             // its jobs: what it still says looks like a purge of jobs without results.
             if jobs.iter().any(|job| job.id.is_none()) {
@@ -264,8 +252,11 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
                 return;
             }
             for job in jobs {
-                let result_ref = job.result_ref;
-                put(job.sequence, time_ms, Happened::Purged { why, result_ref });
+                let purged = ChangeKind::Purged {
+                    reason: PurgeReason::from_stored(why),
+                    result_ref: job.result_ref,
+                };
+                put(job.sequence, time_ms, purged);
             }
         }
         _ => {}

@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::survey::check_pack;
-use crate::error::{Error, Result};
-use crate::storage::disk::Disk;
-use crate::storage::identity::{self, Closed, StoreId};
-use crate::storage::names;
-use crate::storage::pack::Pack;
-use crate::storage::segment::{Found, Segment};
+use crate::log::disk::{Disk, File as _};
+use crate::log::file_names;
+use crate::log::identity::{self, Closed};
+use crate::log::pack::Pack;
+use crate::log::segment::{Found, Segment};
+use crate::model::error::{Error, Result};
+use crate::model::store_id::StoreId;
 
 /// The files of a store, sorted out.
 pub(crate) struct Files {
@@ -51,13 +52,13 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
         .map_err(|e| Error::io("read", disk.path(""), &e))?;
     let mut useless: Vec<String> = names
         .iter()
-        .filter(|name| names::is_aside(name))
+        .filter(|name| file_names::is_aside(name))
         .cloned()
         .collect();
     let mut packs = Vec::new();
     for name in names
         .iter()
-        .filter(|name| names::pack_range(name).is_some())
+        .filter(|name| file_names::pack_range(name).is_some())
     {
         packs.push(Pack::open(disk, name, store)?);
     }
@@ -74,7 +75,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     let next_lsn = kept.last().map_or(1, |pack| pack.last_lsn + 1);
     let epochs: BTreeSet<u64> = names
         .iter()
-        .filter_map(|n| names::segment_epoch(n))
+        .filter_map(|n| file_names::segment_epoch(n))
         .collect();
     let mut segments = Vec::new();
     for &epoch in &epochs {
@@ -91,7 +92,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
                 useless.push(segment.name);
             }
             // Prepared and never used.
-            Found::Unused => useless.push(names::segment(epoch)),
+            Found::Unused => useless.push(file_names::segment(epoch)),
         }
     }
     let closed = identity::read_closed(disk, store)?;

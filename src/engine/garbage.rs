@@ -14,11 +14,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::Engine;
-use crate::engine::graph_state::{GraphCore, GraphState};
-use crate::storage::pack::{Pack, Part, ToldOf, recount};
-use crate::storage::told::Told;
-use crate::sync::atomic::Ordering;
+use crate::base::sync::atomic::Ordering;
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_state::GraphState;
+use crate::log::pack::{Pack, Part, ToldOf, recount};
+use crate::log::told::Told;
 
 /// Bytes of blocks and events as they are stored, about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

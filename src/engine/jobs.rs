@@ -9,26 +9,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::details;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::core::Engine;
 use crate::engine::large::large_id_in;
-use crate::engine::read::{Reader, Snapshot, Unit, missing};
-use crate::engine::status::States;
-use crate::engine::{Engine, Truth};
-use crate::error::{Error, Result};
-use crate::id::JobId;
+use crate::engine::missing_job::missing;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::state::detail_rows;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::log_files::Truth;
 use crate::index::Fault;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
-use crate::job::{Job, State};
-use crate::outcome::{Outcome, OutcomeKind};
-use crate::request::Request;
-use crate::secrets::Kept;
-use crate::storage::block::{
-    AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row,
-};
-use crate::storage::event::{Event, Extra};
-use crate::storage::pack::Pack;
-use crate::storage::segment::Segment;
+use crate::log::block::{BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row};
+use crate::log::event::Event;
+use crate::log::pack::Pack;
+use crate::log::segment::Segment;
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::job::Job;
+use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST};
+use crate::model::outcome::{Extra, Outcome, OutcomeKind};
+use crate::model::request::Request;
+use crate::model::secrets::Kept;
+use crate::model::states::{State, States};
 
 /// Ids and times of submission of neighbouring jobs, from a first one on.
 pub(crate) type NearIds = (u64, Vec<(JobId, u64)>);
@@ -145,7 +146,7 @@ impl JobReader {
             outcome: None,
             progress: None,
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),
-            submitted_at: crate::clock::from_ms(submitted_ms),
+            submitted_at: crate::base::clock::from_ms(submitted_ms),
             started_at: None,
             finished_at: None,
         };
@@ -153,7 +154,7 @@ impl JobReader {
             return Ok(job);
         }
         let detail = self.detail(engine, graph, snapshot, sequence)?;
-        job.started_at = detail.started_ms.map(crate::clock::from_ms);
+        job.started_at = detail.started_ms.map(crate::base::clock::from_ms);
         if state == State::Running {
             let cell = graph.state.read().watched.get(&sequence).cloned();
             job.progress = cell.and_then(|cell| cell.progress.lock().clone());
@@ -161,7 +162,9 @@ impl JobReader {
         }
         let known = (snapshot.log(), &mut self.outcomes);
         let outcome = engine.outcome(graph, sequence, &detail, known)?;
-        job.finished_at = detail.finished.map(|end| crate::clock::from_ms(end.at_ms));
+        job.finished_at = detail
+            .finished
+            .map(|end| crate::base::clock::from_ms(end.at_ms));
         job.outcome = Some(outcome);
         Ok(job)
     }
@@ -362,7 +365,7 @@ impl Engine {
     }
 
     fn detail_row(&self, graph: &GraphCore, group: u64) -> Result<DetailRow> {
-        self.ask_index(|index| details::read(index, graph, group))
+        self.ask_index(|index| detail_rows::read(index, graph, group))
     }
 
     /// The outcome of a complete job; of one that was purged since, from the log as it was
@@ -379,7 +382,7 @@ impl Engine {
             // The index forgets a graph that was dropped.
             if graph.is_dropped() {
                 return Error::GraphDropped {
-                    graph: graph.name.clone(),
+                    graph: graph.name.to_string(),
                 };
             }
             // So it does a job that was purged since the page was taken.

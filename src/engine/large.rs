@@ -7,15 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::graph_state::{TailPlace, TailRun};
-use crate::engine::read::missing;
-use crate::error::{Error, Result};
-use crate::storage::block::{
-    AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, BLOCK_STATUS, PIECE_BYTES,
-    PIECE_HEADER_BYTES, Row, Seed, open_large, open_piece, piece_len, text_len,
+use crate::engine::missing_job::missing;
+use crate::engine::state::unpacked::{TailPlace, TailRun};
+use crate::log::block::{
+    BLOCK_STATUS, PIECE_BYTES, PIECE_HEADER_BYTES, Row, Seed, open_large, open_piece, piece_len,
+    text_len,
 };
-use crate::storage::disk::File;
-use crate::storage::pack::{BlockPlace, Part};
+use crate::log::disk::File;
+use crate::log::pack::{BlockPlace, Part};
+use crate::model::error::{Error, Result};
+use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS};
 
 /// A job whose text comes in pieces.
 pub(crate) struct Large {
@@ -45,9 +46,9 @@ enum Source {
 
 impl Large {
     pub(crate) fn in_pack(part: &Part, place: BlockPlace) -> Result<Large> {
-        let damaged = || Error::damaged(&part.path, place.offset, "a large job is not valid");
-        let failed = |e| Error::io("read", &part.path, &e);
-        let first = read_piece(&*part.file, place.offset, u64::from(place.len))
+        let damaged = || Error::damaged(&part.pack.path, place.offset, "a large job is not valid");
+        let failed = |e| Error::io("read", &part.pack.path, &e);
+        let first = read_piece(&*part.pack.file, place.offset, u64::from(place.len))
             .map_err(failed)?
             .ok_or_else(damaged)?;
         let sequence = place.first_sequence;
@@ -56,8 +57,8 @@ impl Large {
         Ok(Large {
             sequence,
             row,
-            path: part.path.to_path_buf(),
-            file: part.file.clone(),
+            path: part.pack.path.to_path_buf(),
+            file: part.pack.file.clone(),
             source: Source::Pack {
                 seed: (part.graph, sequence, 1),
                 offset: place.offset + taken as u64,
@@ -243,7 +244,7 @@ pub(crate) fn large_id(part: &Part, place: BlockPlace) -> Result<String> {
     large.next_piece(&mut piece)?;
     let id = piece.get(BEFORE_ID.len()..BEFORE_ID.len() + usize::from(large.row.id_len));
     id.and_then(|id| String::from_utf8(id.to_vec()).ok())
-        .ok_or_else(|| Error::damaged(&part.path, place.offset, "a large job is not valid"))
+        .ok_or_else(|| Error::damaged(&part.pack.path, place.offset, "a large job is not valid"))
 }
 
 /// The id of a large job, wherever it lies.

@@ -8,44 +8,57 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cursor::Cursor;
-use crate::engine::graph_state::GraphState;
+use crate::engine::core::Engine;
 use crate::engine::read::Snapshot;
 use crate::engine::scan::{Ended, Finds, Progress, Scan};
-use crate::engine::status::{Selection, States};
-use crate::error::Result;
-use crate::graph::Graph;
-use crate::list::List;
-use crate::page::Page;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_state::GraphState;
+use crate::engine::state::status::Selection;
+use crate::model::cursor::Cursor;
+use crate::model::error::Result;
+use crate::model::list::List;
+use crate::model::states::States;
 
-/// A page of this list as it is now.
-pub(crate) fn page(graph: &Graph, list: &List) -> Result<Page> {
+/// Where a list is read.
+type Place<'p> = (&'p Engine, &'p Arc<GraphCore>);
+
+/// The jobs of a page, and what is known of those around it.
+pub(crate) struct Listing {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) total: Option<u64>,
+    pub(crate) set_aside: u64,
+    pub(crate) next: Option<Cursor>,
+    pub(crate) is_stopped: bool,
+}
+
+/// The page of this list as it is now.
+pub(crate) fn page(place: Place<'_>, list: &List) -> Result<Listing> {
+    let (engine, graph) = place;
     let (from, pass) = match &list.cursor {
         Some(cursor) => {
-            let (from, pass) = cursor.position(graph, list)?;
+            let (from, pass) = engine.cursor_place(graph, list, cursor)?;
             (Some(from), pass)
         }
         None => (None, 0),
     };
     let mut page = match list.filter.is_any() {
-        true => by_state(graph, list, from),
-        false => by_scan(graph, list, from, pass)?,
+        true => by_state(place, list, from),
+        false => by_scan(place, list, from, pass)?,
     };
     if let Some(bytes) = list.limit_bytes {
-        limit_bytes(&mut page, list, bytes)?;
+        limit_bytes(place, &mut page, list, bytes)?;
     }
     Ok(page)
 }
 
 /// All jobs of this list as it is now, however many.
-pub(crate) fn whole(graph: &Graph, list: &List) -> Result<Page> {
-    graph.check()?;
+pub(crate) fn whole(place: Place<'_>, list: &List) -> Result<Listing> {
     let list = List {
         limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
     };
-    page(graph, &list)
+    page(place, &list)
 }
 
 /// In the order of a list: from a place on, so many passed over, so many shown.
@@ -84,8 +97,8 @@ impl Order<'_> {
     }
 }
 
-fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
-    let state = graph.core.state.read();
+fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listing {
+    let state = graph.state.read();
     let order = Order {
         state: &state,
         states: list.wanted(),
@@ -107,32 +120,36 @@ fn by_state(graph: &Graph, list: &List, from: Option<u64>) -> Page {
         };
         order.between(begin, more)
     });
-    let mut snapshot = Snapshot::take(&state, selection).with_log(graph.engine());
+    let mut snapshot = Snapshot::take(&state, selection).with_log(engine);
     drop(state);
     snapshot.newest_first = list.newest_first;
-    Page {
-        graph: graph.clone(),
-        snapshot: Arc::new(snapshot),
+    Listing {
+        snapshot,
         total: Some(total),
         set_aside,
-        next: more.map(|next| Cursor::new(graph, list, next)),
+        next: more.map(|next| engine.cursor(graph, list, (next, 0))),
         is_stopped: false,
     }
 }
 
-fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<Page> {
+fn by_scan(
+    (engine, graph): Place<'_>,
+    list: &List,
+    from: Option<u64>,
+    pass: u64,
+) -> Result<Listing> {
     let matcher = list.matcher()?;
     // Before the place where it goes on jobs are counted only, and at the end: who stops the
     // count has the page.
     let (ahead, before) = {
-        let state = graph.core.state.read();
+        let state = graph.state.read();
         let order = Order {
             state: &state,
             states: list.wanted(),
             newest_first: list.newest_first,
         };
         let ahead = Snapshot::take(&state, order.select(from, 0, u64::MAX >> 1));
-        let ahead = ahead.with_log(graph.engine());
+        let ahead = ahead.with_log(engine);
         let is_counted = from.is_some() && list.count_total;
         let before = is_counted.then(|| {
             let all = order.select(None, 0, u64::MAX >> 1);
@@ -141,8 +158,8 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
         (ahead, before)
     };
     let scan = |snapshot| Scan {
-        engine: graph.engine(),
-        graph: &graph.core,
+        engine,
+        graph,
         filter: &list.filter,
         matcher: &matcher,
         snapshot,
@@ -176,7 +193,7 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
     let total = (list.count_total && is_whole).then_some(finds.matched);
     // That changes only at open.
     let set_aside = {
-        let state = graph.core.state.read();
+        let state = graph.state.read();
         let order = Order {
             state: &state,
             states: list.wanted(),
@@ -186,24 +203,28 @@ fn by_scan(graph: &Graph, list: &List, from: Option<u64>, pass: u64) -> Result<P
     };
     let mut snapshot = shown.of(ahead);
     snapshot.newest_first = list.newest_first;
-    Ok(Page {
-        graph: graph.clone(),
-        snapshot: Arc::new(snapshot),
+    Ok(Listing {
+        snapshot,
         total,
         set_aside,
-        next: next.map(|next| Cursor::passing(graph, list, next, pass)),
+        next: next.map(|next| engine.cursor(graph, list, (next, pass))),
         is_stopped,
     })
 }
 
 /// Ends a page before it has more bytes than this.
-fn limit_bytes(page: &mut Page, list: &List, bytes: u64) -> Result<()> {
-    let lengths = page.snapshot.text_lengths(&page.graph.core)?;
+fn limit_bytes(
+    (engine, graph): Place<'_>,
+    page: &mut Listing,
+    list: &List,
+    bytes: u64,
+) -> Result<()> {
+    let lengths = page.snapshot.text_lengths(graph)?;
     let in_order: Vec<(u64, u64)> = match list.newest_first {
         true => lengths.into_iter().rev().collect(),
         false => lengths,
     };
-    let mut sum = crate::document::EMPTY_BYTES;
+    let mut sum = crate::engine::document::EMPTY_BYTES;
     let fits = in_order.iter().enumerate().take_while(|(n, (_, len))| {
         sum += len + u64::from(*n > 0);
         *n == 0 || sum <= bytes
@@ -213,12 +234,11 @@ fn limit_bytes(page: &mut Page, list: &List, bytes: u64) -> Result<()> {
         return Ok(());
     };
     let snapshot = std::mem::take(&mut page.snapshot);
-    let snapshot = Arc::into_inner(snapshot).unwrap_or_default();
-    page.snapshot = Arc::new(snapshot.only(|sequence| match list.newest_first {
+    page.snapshot = snapshot.only(|sequence| match list.newest_first {
         true => sequence > cut,
         false => sequence < cut,
-    }));
+    });
     let next = cut + u64::from(list.newest_first);
-    page.next = Some(Cursor::new(&page.graph, list, next));
+    page.next = Some(engine.cursor(graph, list, (next, 0)));
     Ok(())
 }

@@ -1,118 +1,20 @@
 //! From an id to its job.
 //!
-//! Owns: the ids that engines brought: those not in the index yet, and the
-//! question to the index. Must not know: how blocks are found.
+//! Owns: which jobs may have an id, and the look at them. Must not know: how blocks are
+//! found.
 //! Promise: an id finds its own job or none: what is found is compared with the id
 //! that is stored.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::sync::RwLock;
-
-use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::core::Engine;
 use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::error::Result;
-use crate::id;
-use crate::index::runs::{Owner, Pair, Runs};
-use crate::index::{Fault, Index};
-use crate::job::Job;
-use crate::request::Request;
-
-/// Pairs of hash and owner.
-pub(crate) type Pairs = BTreeSet<Pair>;
-
-/// The ids of all graphs that were not made by their graph, by hash.
-pub(crate) struct ForeignIds {
-    recent: RwLock<Recent>,
-    pub(crate) runs: Runs,
-    /// Counts how often ids have moved from memory to the index.
-    generation: AtomicU64,
-}
-
-#[derive(Default)]
-struct Recent {
-    added: Pairs,
-    /// Being written to the index.
-    leaving: Arc<Pairs>,
-}
-
-/// The owners of this hash.
-fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = Owner> {
-    let range = pairs.range((hash, Owner::MIN)..=(hash, Owner::MAX));
-    range.map(|&(_, owner)| owner)
-}
-
-impl ForeignIds {
-    pub(crate) fn new(runs: Runs) -> ForeignIds {
-        ForeignIds {
-            recent: RwLock::default(),
-            runs,
-            generation: AtomicU64::new(0),
-        }
-    }
-
-    /// Takes the place of all ids with those of an index that was rebuilt.
-    pub(crate) fn replace(&self, rebuilt: ForeignIds) {
-        self.runs.replace(rebuilt.runs);
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        *self.recent.write() = Recent::default();
-    }
-
-    pub(crate) fn add(&self, hash: u64, owner: Owner) {
-        self.recent.write().added.insert((hash, owner));
-    }
-
-    /// Takes what is to be written to the index; it is found here until
-    /// [`ForeignIds::left`].
-    pub(crate) fn leave(&self) -> Arc<Pairs> {
-        let mut recent = self.recent.write();
-        recent.leaving = Arc::new(std::mem::take(&mut recent.added));
-        recent.leaving.clone()
-    }
-
-    pub(crate) fn left(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.recent.write().leaving = Arc::default();
-    }
-
-    /// Whether a job may have an id with this hash; no means no. Looks at memory
-    /// only.
-    pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        let recent = self.recent.read();
-        let is_recent = [&recent.added, &*recent.leaving]
-            .into_iter()
-            .any(|pairs| in_pairs(pairs, hash).next().is_some());
-        drop(recent);
-        is_recent || self.runs.may_contain(hash)
-    }
-
-    /// As long as this stays the same, ids that are added are found in memory.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    /// Those not in the index yet.
-    pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
-        let recent = self.recent.read();
-        [&recent.added, &*recent.leaving]
-            .into_iter()
-            .flat_map(|pairs| in_pairs(pairs, hash))
-            .collect()
-    }
-
-    /// The owners of ids and keys that have this hash.
-    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
-        // Memory first: what leaves it is in the index already.
-        let mut found = self.recent(hash);
-        found.extend(self.runs.lookup(index, hash)?);
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
-    }
-}
+use crate::engine::state::graph::GraphCore;
+use crate::index::sorted_runs::Owner;
+use crate::model::error::Result;
+use crate::model::id;
+use crate::model::job::Job;
+use crate::model::request::Request;
 
 impl GraphCore {
     /// The owner of an id.

@@ -9,40 +9,53 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use crate::engine::backlog::Backlog;
-use crate::engine::commit::{self, Committer};
-use crate::engine::ending::Worker;
+use crate::base::codec::NUMBER_MAX;
+use crate::base::sync::time::Instant;
+use crate::base::sync::{channel, thread};
+use crate::engine::commit;
+use crate::engine::core::{Background, Engine, Parts};
 use crate::engine::files::{Files, gap, read_files};
-use crate::engine::folder::{Look, StoreLock};
-use crate::engine::graph_state::GraphCore;
-use crate::engine::history::Opening;
-use crate::engine::indexing::{self, Indexer, Known, NAMED_KEY_BYTES_MAX};
-use crate::engine::lookup::ForeignIds;
+use crate::engine::indexing;
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::retention::AgeClock;
-use crate::engine::status;
-use crate::engine::status::States;
-use crate::engine::{Background, Engine, Graphs, Parts, Truth};
-use crate::engine::{packing, recover};
-use crate::error::{Error, Result};
+use crate::engine::state::backlog::Backlog;
+use crate::engine::state::catalog::Graphs;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::indexer::{Indexer, Known, NAMED_KEY_BYTES_MAX};
+use crate::engine::state::log_files::Truth;
+use crate::engine::state::recovered::Found;
+use crate::engine::state::retention::ages::AgeClock;
+use crate::engine::state::status;
+use crate::engine::state::store_lock::StoreLock;
+use crate::engine::state::workers::Worker;
+use crate::engine::{epochs, packing, recover};
 use crate::index::folder::IndexFolder;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
-use crate::index::runs::Runs;
+use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
-use crate::options::{Options, Recovery};
-use crate::secrets::Keys;
-use crate::storage::disk::memory::Memory;
-use crate::storage::disk::{self, Disk};
-use crate::storage::event::NUMBER_MAX;
-use crate::storage::identity::{self, IndexSeal, StoreId};
-use crate::storage::log::{Log, Resume};
-use crate::storage::names;
-use crate::storage::secret_keys;
-use crate::storage::segment::Segment;
-use crate::storage::spare::{Room, Spare};
-use crate::sync::time::Instant;
-use crate::sync::{channel, thread};
+use crate::log::disk::memory::Memory;
+use crate::log::disk::{self, Disk, File as _};
+use crate::log::file_names;
+use crate::log::identity::{self, IndexSeal};
+use crate::log::preallocation::{Room, Spare};
+use crate::log::secret_keys;
+use crate::log::segment::Segment;
+use crate::log::writer::{Log, Resume};
+use crate::model::error::{Error, Result};
+use crate::model::options::{Options, Recovery};
+use crate::model::secrets::Keys;
+use crate::model::states::States;
+use crate::model::store_id::StoreId;
+use crate::model::token::Opening;
+
+/// Whether what is looked at may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Only,
+    AndChange,
+}
 
 /// What an open zeroes at most behind the log's end rather than begin a fresh segment.
 const ZEROS_MAX: u64 = 1 << 20;
@@ -160,7 +173,7 @@ impl IndexHome<'_> {
 }
 
 /// Opens a store whatever its disk, its lock and its index are.
-pub(super) fn open(
+pub(crate) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
@@ -215,18 +228,21 @@ pub(crate) fn assemble(
     if options.secret_keys.keys == Keys::Every {
         tracing::warn!("every key is secret until some are named: the record of them was damaged");
     }
+    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     // Before anything is recorded that they hold for.
     if options.secret_keys != recorded {
-        secret_keys::write(&*disk, store, &options.secret_keys)?;
+        secret_keys::write_in((&*disk, &*spare), store, &options.secret_keys)?;
     }
-    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    for segment in &truth.segments {
+        spare.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
+    }
     let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
     let needs_reserve = !truth.segments.last().is_some_and(can_resume);
     if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
-    let time_ms = crate::clock::to_ms(options.clock.now());
+    let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
@@ -275,9 +291,13 @@ pub(crate) fn assemble(
 }
 
 /// Opens a store to be read as it is: nothing is written, not even what is recovered. The
-/// index is rebuilt in memory from the log, because an engine that keeps one in files
-/// writes to them when it opens them.
-pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
+/// index is in memory: `sealed` brings that of a clean close, if it can be used; otherwise it
+/// is rebuilt from the log.
+pub(crate) fn open_read_only(
+    mut options: Options,
+    disk: Arc<dyn Disk>,
+    sealed: impl FnOnce(&IndexSeal) -> Option<Arc<dyn Index>>,
+) -> Result<Arc<Engine>> {
     options.recovery = Recovery::Leave;
     let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
         path: disk.path(""),
@@ -285,8 +305,16 @@ pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Resul
     let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
     options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
-    let index = Arc::new(MemoryIndex::default());
-    let read = read_log(&*disk, store, &files, &options, index, Look::Only);
+    let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
+    let read = |index| read_log(&*disk, store, &files, &options, index, Look::Only);
+    let rebuilt = || read(Arc::new(MemoryIndex::default()));
+    let read = match seal.and_then(sealed) {
+        Some(index) => match read(index) {
+            Err(Problem::Index(_)) => rebuilt(),
+            read => read,
+        },
+        None => rebuilt(),
+    };
     let ReadLog {
         replay, truth, end, ..
     } = read.map_err(Problem::into_error)?;
@@ -294,9 +322,14 @@ pub(crate) fn open_read_only(mut options: Options, disk: Arc<dyn Disk>) -> Resul
         last.seal(end.at);
     }
     let log = Log::detached(store, replay.next_lsn)?;
-    let now_ms = crate::clock::to_ms(options.clock.now());
+    let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    let opening = replay.opening.unwrap_or(Opening {
+    // An index that is whole leaves nothing to be replayed.
+    let opening = match replay.opening {
+        None => epochs::last_opening(&truth.packs)?,
+        opening => opening,
+    };
+    let opening = opening.unwrap_or(Opening {
         lsn: 0,
         boot: replay.boot,
         time_ms: 0,
@@ -377,7 +410,7 @@ fn begin_log(
 pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     #[cfg(feature = "simulation")]
-    if crate::simulation::fill(&mut bytes) {
+    if crate::base::simulated::fill(&mut bytes) {
         return Ok(bytes);
     }
     getrandom::fill(&mut bytes).map_err(|e| {
@@ -385,6 +418,13 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
         Error::io("draw random numbers for", disk.path(""), &e)
     })?;
     Ok(bytes)
+}
+
+/// The digits that a graph's ids begin with: 19, the first of them no zero.
+pub(crate) fn random_id_number(disk: &dyn Disk) -> Result<u64> {
+    const SMALLEST: u64 = 1_000_000_000_000_000_000;
+    let random = u64::from_le_bytes(random(disk)?);
+    Ok(SMALLEST + random % (9 * SMALLEST))
 }
 
 /// Where a log ends that was read.
@@ -403,7 +443,7 @@ pub(crate) struct ReadLog {
     pub(super) replay: Replay,
     truth: Truth,
     end: ReadEnd,
-    found: Vec<recover::Found>,
+    found: Vec<Found>,
 }
 
 impl ReadLog {
@@ -436,7 +476,7 @@ pub(crate) fn read_log(
         at: 0,
         is_blank: false,
     };
-    let mut last = disk.path(names::STORE);
+    let mut last = disk.path(file_names::STORE);
     for (n, segment) in files.segments.iter().enumerate() {
         let header = segment.header;
         if header.first_lsn != replay.next_lsn {
@@ -445,7 +485,7 @@ pub(crate) fn read_log(
         let known_end = match files.segments.get(n + 1).map(|next| next.header) {
             Some(next) if next.previous_epoch == header.epoch => Some(next.previous_end),
             Some(next) => {
-                let missing = disk.path(&names::segment(next.previous_epoch));
+                let missing = disk.path(&file_names::segment(next.previous_epoch));
                 let what = "the segment is missing, though a later one is there";
                 return Err(Error::damaged(missing, 0, what).into());
             }
@@ -464,7 +504,7 @@ pub(crate) fn read_log(
     }
     if let Some(closed) = closed {
         if closed.lsn >= replay.next_lsn && closed.epoch != end.epoch {
-            let missing = disk.path(&names::segment(closed.epoch));
+            let missing = disk.path(&file_names::segment(closed.epoch));
             let what = "the segment that the log was closed with is missing";
             return Err(Error::damaged(missing, 0, what).into());
         }
@@ -546,16 +586,13 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
         return Err(Fault("it is of another store or release".to_owned()).into());
     }
-    let mut graphs = Graphs {
-        created: head.graphs,
-        ..Graphs::default()
-    };
+    let mut graphs = Graphs::after(head.graphs);
     let damaged = |what: &str| Fault(format!("a row of {what} is not valid"));
     index.scan(rows::GRAPHS, &mut |key, value| {
         let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
         let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
         indexer.name(key, Some(value));
-        let names = (row.project.as_str(), row.name.as_str());
+        let names = (graphs.project(&row.project), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
         graph.state.write().forgotten_lsn = row.forgotten_lsn;
         let graph = Arc::new(graph);
@@ -655,7 +692,7 @@ fn start_threads(engine: &Arc<Engine>) -> Result<()> {
     #[cfg(feature = "archive")]
     let archiver = {
         let (call, calls) = channel::bounded(1);
-        let run = move |engine: &Engine| crate::engine::archiving::run(engine, &calls);
+        let run = move |engine: &Engine| crate::engine::archiver::run(engine, &calls);
         threads.push(spawn(Worker::Archiver, Box::new(run))?);
         Some(call)
     };

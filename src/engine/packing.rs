@@ -8,17 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::channel::{Receiver, RecvTimeoutError};
-use crate::sync::time::Instant;
+use crate::base::sync::channel::{Receiver, RecvTimeoutError};
+use crate::base::sync::time::Instant;
 
-use crate::engine::{Engine, compaction, retention};
-use crate::error::{Error, Result};
-use crate::storage::clock_mark::ClockMark;
-use crate::storage::disk;
-use crate::storage::event::Event;
-use crate::storage::pack::Pack;
-use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
-use crate::storage::segment::Segment;
+use crate::engine::core::Engine;
+use crate::engine::pack_files::{check_room, is_among, put_submits};
+use crate::engine::state::retired::Retired;
+use crate::engine::{compaction, retention};
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::{self, File as _};
+use crate::log::event::Event;
+use crate::log::pack::Pack;
+use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
+use crate::log::segment::Segment;
+use crate::model::error::{Error, Result};
 
 /// What did not succeed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(5);
@@ -65,7 +68,12 @@ fn work(engine: &Engine) -> Result<()> {
         // What was replaced and is not read any more gives its room back first.
         engine.expire_retired(Instant::now());
         // Where there is no room for it, packing may make some.
-        let refilled = engine.spare.refill(&*engine.disk);
+        let mut refilled = engine.spare.refill(&*engine.disk);
+        if refilled.as_ref().is_err_and(disk::is_full)
+            && engine.expire_retired_on_full_disk(Instant::now())
+        {
+            refilled = engine.spare.refill(&*engine.disk);
+        }
         let sealed = {
             let truth = engine.truth.read();
             truth
@@ -76,22 +84,18 @@ fn work(engine: &Engine) -> Result<()> {
         };
         // In their order: what is behind one that cannot be packed waits, too.
         if let Some(segment) = sealed.filter(|_| can_pack) {
-            let packed = pack(engine, &segment);
+            let packed = pack(engine, segment);
             can_pack = packed.is_ok();
             done = done.and(packed);
             continue;
         }
-        let packs = engine.truth.read().packs.clone();
-        if let Some(merging) = to_merge(&packs, &not_merged) {
-            let merged = compaction::rewrite(engine, &merging, "merge");
-            if merged.is_err() {
-                not_merged.extend(merging);
-            }
+        let merging = to_merge(&engine.truth.read().packs, &not_merged);
+        if let Some(merging) = merging {
+            let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
         } else if let Some(pack) = compaction::to_compact(engine, &not_compacted) {
-            let compacted = compaction::rewrite(engine, std::slice::from_ref(&pack), "compact");
+            let compacted = compaction::rewrite(engine, vec![pack], "compact", &mut not_compacted);
             match &compacted {
-                Err(_) => not_compacted.push(pack),
                 // There may be room now for what had none.
                 Ok(()) if done.as_ref().is_err_and(disk::is_full) => {
                     can_pack = true;
@@ -99,19 +103,19 @@ fn work(engine: &Engine) -> Result<()> {
                     not_compacted.clear();
                     not_merged.clear();
                 }
-                Ok(()) => {}
+                _ => {}
             }
             done = done.and(compacted);
         } else if let Some(packs) = refilled
             .as_ref()
             .err()
             .filter(|error| disk::is_full(error))
-            .and_then(|_| to_gather(&packs, &not_merged, engine.spare.reserve_bytes()))
+            .and_then(|_| {
+                let packs = &engine.truth.read().packs;
+                to_gather(packs, &not_merged, engine.spare.reserve_bytes())
+            })
         {
-            let gathered = compaction::rewrite(engine, &packs, "merge");
-            if gathered.is_err() {
-                not_merged.extend(packs);
-            }
+            let gathered = compaction::rewrite(engine, packs, "merge", &mut not_merged);
             done = done.and(gathered);
         } else if !retention::step(engine) {
             return done.and(refilled);
@@ -135,27 +139,12 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
         && compaction::to_compact(engine, &[]).is_none()
 }
 
-/// Refuses to begin a file that there may be no room for: others need the disk too.
-pub(crate) fn check_room(
-    engine: &Engine,
-    bytes: u64,
-    operation: &'static str,
-    name: &str,
-) -> Result<()> {
-    disk::check_room(&*engine.disk, bytes, operation, name)
-}
-
-/// Rewrites a sealed segment as a pack.
-fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
+/// Rewrites a sealed segment as a pack. Nobody else is to hold on to the segment: its room
+/// is free again in the end.
+fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
     let _names = engine.files.lock();
-    // Where the reserve is in use, packing is what makes room for another: then a
-    // little is enough, for what a pack may have beyond its segment.
-    let beside = match engine.spare.has_reserve() {
-        true => engine.spare.reserve_bytes(),
-        false => engine.spare.reserve_bytes() / 16,
-    };
-    let needed = segment.end().unwrap_or_default() + beside;
+    let needed = segment.end().unwrap_or_default() + engine.spare.pack_overhead();
     let room = check_room(engine, needed, "pack", &segment.name);
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
@@ -185,9 +174,11 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     {
         let mut truth = engine.truth.write();
         let truth = Arc::make_mut(&mut truth);
-        truth.segments.retain(|s| !Arc::ptr_eq(s, segment));
+        truth.segments.retain(|s| !Arc::ptr_eq(s, &segment));
         truth.packs.extend(pack.clone());
     }
+    engine.retired.lock().push(Retired::now(&segment.file));
+    engine.spare.note_packed(segment.header.epoch);
     let submitted = events.iter().filter_map(|(_, event)| match event {
         Event::Submitted { graph, .. } => Some(*graph),
         _ => None,
@@ -196,7 +187,7 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
     for number in submitted.collect::<BTreeSet<u32>>() {
         if let Some(graph) = engine.graph(number) {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
-            graph.state.write().pack(segment, part.cloned());
+            graph.state.write().pack(&segment, part.cloned());
             engine.meters.visits.add(1);
             // Policies by bytes go by what is packed.
             engine.note_changed(&graph, false);
@@ -208,6 +199,7 @@ fn pack(engine: &Engine, segment: &Arc<Segment>) -> Result<()> {
         .remove(&segment.name)
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
+    drop((events, segment));
     engine.spare.replace_scratch(&*engine.disk);
     Ok(())
 }
@@ -266,17 +258,6 @@ fn write_pack(
     writer.finish()
 }
 
-pub(crate) fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u64)>) -> Result<()> {
-    match row {
-        None => Ok(()),
-        Some((graph, first_sequence, count)) => writer.event(&Event::Submits {
-            graph,
-            first_sequence,
-            count,
-        }),
-    }
-}
-
 /// The youngest neighbouring packs of about one size, if there are enough beside some.
 fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.rsplit(|pack| is_among(beside, pack));
@@ -298,11 +279,6 @@ fn to_gather(packs: &[Arc<Pack>], beside: &[Arc<Pack>], bytes_max: u64) -> Optio
             (count > 1).then(|| run[start..start + count].to_vec())
         })
     })
-}
-
-/// Whether a pack is one of these.
-pub(crate) fn is_among(packs: &[Arc<Pack>], pack: &Arc<Pack>) -> bool {
-    packs.iter().any(|one| Arc::ptr_eq(one, pack))
 }
 
 fn of_one_size(packs: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>> {

@@ -6,18 +6,22 @@
 //! job that cannot be read is an error that names the place.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::graph_state::{GraphCore, GraphState, TailPlace, TailRun};
+use crate::engine::core::Engine;
 use crate::engine::large::{Large, is_large};
-use crate::engine::status::{Selection, States};
-use crate::engine::{Engine, Truth};
-use crate::error::{Error, Result};
-use crate::job::State;
-use crate::storage::block::{BLOCK_JOBS_MAX, Block};
-use crate::storage::event::Texts;
-use crate::storage::pack::Part;
+use crate::engine::missing_job::missing;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_state::GraphState;
+use crate::engine::state::log_files::Truth;
+use crate::engine::state::status::Selection;
+use crate::engine::state::unpacked::{TailPlace, TailRun};
+use crate::log::block::{BLOCK_JOBS_MAX, Block};
+use crate::log::disk::File as _;
+use crate::log::event::Texts;
+use crate::log::pack::Part;
+use crate::model::error::{Error, Result};
+use crate::model::states::{State, States};
 
 /// Neighbouring blocks are read together up to this size.
 const READ_BYTES: u64 = 256 << 10;
@@ -32,7 +36,7 @@ const STRETCH_BLOCKS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) selection: Selection,
-    parts: Arc<Vec<Arc<Part>>>,
+    parts: Arc<[Arc<Part>]>,
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
     /// All of the log, where jobs that are purged meanwhile are to be read whole.
@@ -271,7 +275,7 @@ impl Reader {
         };
         if let Some(part) = snapshot.part_of(sequence) {
             let place = part.block_of(sequence).map(|n| (n, part.blocks[n]));
-            let (n, place) = place.ok_or_else(|| missing(&part.path, sequence))?;
+            let (n, place) = place.ok_or_else(|| missing(&part.pack.path, sequence))?;
             if place.large {
                 self.next = sequence + 1;
                 return Large::in_pack(part, place).map(|l| Some(Unit::Large(l)));
@@ -320,9 +324,10 @@ impl Reader {
             }
             self.ahead.part = None;
             self.ahead.bytes.resize((upto - place.offset) as usize, 0);
-            part.file
+            part.pack
+                .file
                 .read_exact_at(&mut self.ahead.bytes, place.offset)
-                .map_err(|e| Error::io("read", &part.path, &e))?;
+                .map_err(|e| Error::io("read", &part.pack.path, &e))?;
             self.ahead.offset = place.offset;
             self.ahead.part = Some(part.clone());
         }
@@ -401,20 +406,5 @@ impl Reader {
             self.block.push(&texts, place.submitted_ms);
         }
         Ok(())
-    }
-}
-
-pub(crate) fn missing(path: &Path, sequence: u64) -> Error {
-    Error::damaged(
-        path,
-        0,
-        format!("no file holds the job with sequence number {sequence}"),
-    )
-}
-
-impl GraphCore {
-    /// What stands for a file in an error that no one file is the cause of.
-    pub(crate) fn path(&self) -> PathBuf {
-        PathBuf::from(format!("graph {:?}", self.name))
     }
 }

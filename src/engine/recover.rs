@@ -10,34 +10,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::engine::details;
-use crate::engine::graph_state::GraphCore;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::status::States;
+use crate::engine::state::detail_rows;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::recovered::Found;
 use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
-use crate::job::State;
-use crate::options::Recovery;
-use crate::secrets;
-use crate::storage::clock_mark::ClockMark;
-use crate::storage::event::{Event, RecoveredAs, pack_sequences};
-use crate::storage::frame::Builder;
-use crate::storage::gaps::Gaps;
-use crate::storage::log::{AppendError, Log};
-use crate::storage::segment::Segment;
-use crate::storage::spare::Room;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::ClockMark;
+use crate::log::event::{Event, RecoveredAs, pack_sequences};
+use crate::log::frame::Builder;
+use crate::log::preallocation::Room;
+use crate::log::segment::Segment;
+use crate::log::writer::{AppendError, Log};
+use crate::model::options::Recovery;
+use crate::model::secrets;
+use crate::model::states::{State, States};
 
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
-
-/// Jobs of a graph that an open found running or in doubt.
-pub(crate) struct Found {
-    pub(crate) graph: Arc<GraphCore>,
-    /// `None`: they were left running.
-    pub(crate) action: Option<RecoveredAs>,
-    pub(crate) sequences: Vec<u64>,
-}
 
 static NONE: BTreeSet<u64> = BTreeSet::new();
 
@@ -81,7 +73,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
         ] {
             if !sequences.is_empty() {
                 found.push(Found {
-                    graph: graph.clone(),
+                    graph: graph.number,
                     action,
                     sequences,
                 });
@@ -127,7 +119,7 @@ fn redacted_among(
 /// Cancel requests that the index has taken are not replayed: ask it.
 fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> Result<(), Fault> {
     for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
-        let row = details::read(index, graph, group[0] / DETAIL_JOBS)?;
+        let row = detail_rows::read(index, graph, group[0] / DETAIL_JOBS)?;
         let mut state = graph.state.write();
         for &sequence in group {
             let mut detail = row.0[(sequence % DETAIL_JOBS) as usize];
@@ -158,7 +150,7 @@ pub(crate) fn settle(
     for found in found {
         if let Some(action) = found.action {
             for sequences in found.sequences.chunks(EVENT_JOBS_MAX) {
-                packed.push((found.graph.number, action, pack_sequences(sequences)));
+                packed.push((found.graph, action, pack_sequences(sequences)));
             }
         }
     }

@@ -13,18 +13,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use crate::engine::packing::put_submits;
+use crate::engine::pack_files::put_submits;
 use crate::engine::survey::{SegmentFound, Source, Stretch, Survey, each_request};
-use crate::error::{Error, Result};
-use crate::fingerprint::Fingerprint;
 use crate::index::rows::GraphRow;
-use crate::storage::block::Block;
-use crate::storage::disk::Disk;
-use crate::storage::event::Event;
-use crate::storage::identity::{self, Closed, LogEnd};
-use crate::storage::names;
-use crate::storage::pack_writer::{JobsWriter, PackWriter, PackedJob};
-use crate::storage::secret_keys;
+use crate::log::block::Block;
+use crate::log::disk::Disk;
+use crate::log::event::Event;
+use crate::log::file_names;
+use crate::log::fingerprint::Fingerprint;
+use crate::log::identity::{self, Closed, LogEnd};
+use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
+use crate::log::secret_keys;
+use crate::model::error::{Error, Result};
 
 /// What a repair did.
 #[derive(Default)]
@@ -68,11 +68,11 @@ pub(crate) fn repair(
         done: Done::default(),
     };
     if survey.identity_is_damaged {
-        repair.keep(names::STORE)?;
+        repair.keep(file_names::STORE)?;
         identity::create(disk, survey.store)?;
     }
     if survey.secret_keys_are_damaged {
-        repair.keep(names::SECRET_KEYS)?;
+        repair.keep(file_names::SECRET_KEYS)?;
         secret_keys::replace_damaged(disk, survey.store)?;
     }
     for name in &survey.unreadable {
@@ -96,7 +96,7 @@ pub(crate) fn repair(
         let mut rewritten = (0..stretches.len()).filter(|&n| is_rewritten(n));
         let is_written = rewritten.any(|n| {
             let stretch = &stretches[n];
-            names::pack(stretch.first_lsn, stretch.last_lsn) == *name
+            file_names::pack(stretch.first_lsn, stretch.last_lsn) == *name
         });
         if !is_written {
             repair.remove(name)?;
@@ -380,7 +380,7 @@ impl<'r> Repair<'r> {
             return Ok(());
         }
         let kept = (1u32..)
-            .map(|n| format!("{name}.{n}{}", names::DAMAGED))
+            .map(|n| format!("{name}.{n}{}", file_names::DAMAGED))
             .find(|kept| !there.contains(kept));
         let kept = kept.unwrap_or_default();
         self.disk
@@ -401,7 +401,7 @@ impl<'r> Repair<'r> {
     /// Notes where the log ends now, if it was closed.
     fn closed(&mut self) -> Result<()> {
         if self.survey.closed_is_damaged {
-            self.keep(names::CLOSED)?;
+            self.keep(file_names::CLOSED)?;
             return identity::remove_closed(self.disk);
         }
         let Some(closed) = &self.survey.closed else {

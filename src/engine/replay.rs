@@ -8,28 +8,29 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::engine::Graphs;
-use crate::engine::graph_state::{Change, GraphCore, TailPlace};
-use crate::engine::history::Opening;
-use crate::engine::indexing::{Indexer, Leaving};
-use crate::engine::lookup::ForeignIds;
-use crate::engine::status::States;
-use crate::error::{Error, Result};
-use crate::fingerprint::Fingerprint;
-use crate::index::nothing::NoIndex;
-use crate::index::rows::Finished;
-use crate::index::runs::Runs;
+use crate::engine::state::catalog::Graphs;
+use crate::engine::state::change::Change;
+use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::indexer::{Indexer, Leaving};
+use crate::engine::state::unpacked::TailPlace;
+use crate::index::empty::NoIndex;
+use crate::index::rows::{Finished, Tombstone};
+use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
-use crate::job::State;
-use crate::options::{OnReplay, Replayed};
-use crate::outcome::OutcomeKind;
-use crate::storage::block::Block;
-use crate::storage::clock_mark::{ClockMark, shifted};
-use crate::storage::event::{Event, RecoveredAs, Texts, unpack_sequences};
-use crate::storage::gaps::Gaps;
-use crate::storage::pack::{BlockPlace, Pack, Part};
-use crate::storage::purged::{self, PurgedJob};
-use crate::storage::segment::Segment;
+use crate::log::block::Block;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::{ClockMark, shifted};
+use crate::log::event::{Event, RecoveredAs, Texts, unpack_sequences};
+use crate::log::fingerprint::Fingerprint;
+use crate::log::pack::{BlockPlace, Pack, Part};
+use crate::log::purged_jobs::{self, PurgedJob};
+use crate::log::segment::Segment;
+use crate::model::error::{Error, Result};
+use crate::model::options::{OnReplay, Replayed};
+use crate::model::outcome::OutcomeKind;
+use crate::model::states::{State, States};
+use crate::model::token::Opening;
 
 /// Changes are written to the index whenever so many wait, so that a rebuild's
 /// memory is bounded.
@@ -237,7 +238,7 @@ impl Replay {
                 continue;
             }
             self.known_by_blocks(&graph, part);
-            Arc::make_mut(&mut graph.state.write().parts).push(part.clone());
+            graph.state.write().add_part(part.clone());
         }
         self.next_lsn = pack.last_lsn + 1;
         self.clock = pack.clock.or(self.clock);
@@ -304,7 +305,7 @@ impl Replay {
 
     /// The ids of purged jobs that only a lookup finds.
     fn foreign_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
-        for job in purged::unpack(jobs).unwrap_or_default() {
+        for job in purged_jobs::unpack(jobs).unwrap_or_default() {
             if let Some(id) = job.id.filter(|id| id.is_foreign) {
                 self.ids.add(id.lookup, graph.owner(job.sequence));
                 self.changes += 1;
@@ -459,6 +460,8 @@ impl Replay {
             )?;
         } else if is_new {
             self.state_event(lsn, event, path)?;
+        } else if let &Event::Booted { boot, time_ms } = event {
+            self.opening = Some(Opening { lsn, boot, time_ms });
         }
         self.come_to(lsn + 1);
         // At the end of a pack its foreign ids are still to come.
@@ -533,7 +536,12 @@ impl Replay {
                 name,
             } => {
                 if !self.graphs.by_number.contains_key(&graph) {
-                    let created = GraphCore::new(graph, (project, name), (number, key), time_ms);
+                    let created = GraphCore::new(
+                        graph,
+                        (self.graphs.project(project), name),
+                        (number, key),
+                        time_ms,
+                    );
                     self.graphs.insert(Arc::new(created));
                 }
                 return Ok(());
@@ -608,11 +616,11 @@ impl Replay {
                 (graph, sequences.into_iter().map(change).collect())
             }
             Event::Purged { graph, jobs, .. } => {
-                let jobs = purged::unpack(jobs)
+                let jobs = purged_jobs::unpack(jobs)
                     .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
                 let change = |job: PurgedJob| Change::Purged {
                     sequence: job.sequence,
-                    tombstone: job.id.map(|id| id.tombstone(lsn)),
+                    tombstone: job.id.map(|id| Tombstone::new(&id, lsn)),
                 };
                 (graph, jobs.into_iter().map(change).collect())
             }

@@ -5,49 +5,44 @@
 //! Promise: only complete jobs go, in commits of their own that are small; a clock
 //! that jumps makes no job older.
 
-mod agenda;
-mod ages;
 mod due;
-mod late;
-mod stones;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 #[cfg(feature = "archive")]
 use std::sync::Weak;
 use std::time::Duration;
 
-use self::agenda::Agenda;
-pub(crate) use self::ages::AgeClock;
-use self::ages::Ages;
 use self::due::Due;
-use self::late::{Found, Late};
-use self::stones::Stones;
-use crate::engine::Engine;
-use crate::engine::answers::Answer;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
 use crate::engine::archiving;
-use crate::engine::graph_state::GraphCore;
+use crate::engine::core::Engine;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::large::large_id_in;
-use crate::engine::queue::{Action, Operation};
-use crate::engine::read::{Reader, Snapshot, Unit, missing};
-use crate::engine::status::States;
-use crate::error::{Error, Result};
+use crate::engine::missing_job::missing;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::state::calls::Answer;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::{Action, Operation};
+use crate::engine::state::retention::Work;
+use crate::engine::state::retention::purge_lag::Found;
 use crate::index::rows::DETAIL_JOBS;
-use crate::job::State;
-use crate::retention::{PurgeReason, Retention};
-use crate::storage::clock_mark::{ClockMark, shifted};
-use crate::storage::event::Event;
-use crate::storage::gaps::Gaps;
-use crate::storage::purged::{self, PurgedJob};
-use crate::sync::atomic::Ordering;
-use crate::sync::time::Instant;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::{ClockMark, shifted};
+use crate::log::event::Event;
+use crate::log::purged_jobs::{self, PurgedJob};
+use crate::log::writer;
+use crate::model::error::{Error, Result};
+use crate::model::retention::{PurgeReason, Retention};
+use crate::model::states::{State, States};
 
 /// Jobs that one event purges, at most.
 pub(crate) const STEP_JOBS: usize = 1024;
-/// Bytes of references to results that one event carries, about.
-const STEP_RESULT_BYTES: usize = 64 << 10;
+/// Bytes of what one event says of the jobs that it purges, about; at most half of what is
+/// kept of a reserve for it.
+const STEP_BYTES_MAX: u64 = 64 << 10;
 /// For so long after an open, a graph without a policy may still be told the one it had:
 /// until then nothing is forgotten by default.
 const UNSAID: Duration = Duration::from_secs(3600);
@@ -56,75 +51,6 @@ const RECORD_EVERY_MS: u64 = 3_600_000;
 
 /// Where tombstones could not be looked up, it is tried again after this long.
 const DEFAULTS_RETRY: Duration = Duration::from_secs(60);
-
-/// What retention knows beside the states.
-#[derive(Default)]
-pub(crate) struct Work {
-    opened: Option<Instant>,
-    agenda: Agenda,
-    /// Graphs that have an archive, or may have.
-    #[cfg(feature = "archive")]
-    archived: BTreeMap<u32, Weak<GraphCore>>,
-    /// By graph; they hold for a policy and for the gaps that were confirmed.
-    ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
-    /// Purges that have tombstones, by graph.
-    tombstones: BTreeMap<u32, Stones>,
-    /// Whether those of earlier opens are among them.
-    knows_earlier: bool,
-    /// Whether graphs without a policy go by the default one.
-    by_default: bool,
-    /// When to try again to find out which graphs that concerns.
-    defaults_at: Option<Instant>,
-    /// When something was purged last.
-    pub(crate) last_purge_ms: Option<u64>,
-    pub(crate) late: Late,
-    /// What keeps graphs from being purged, or their tombstones from being forgotten.
-    problems: BTreeMap<u32, String>,
-}
-
-impl Work {
-    /// What is known of a graph's ages under this policy.
-    fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
-        let new = || (policy.clone(), gaps.clone(), Ages::default());
-        let known = self.ages.entry(graph).or_insert_with(new);
-        if known.0 != *policy || known.1 != *gaps {
-            *known = new();
-        }
-        &mut known.2
-    }
-
-    #[cfg(all(test, not(jobstore_shuttle)))]
-    pub(crate) fn has_tombstones(&self, graph: u32) -> bool {
-        self.tombstones.contains_key(&graph)
-    }
-
-    /// Forgets a graph that was dropped.
-    fn forget(&mut self, graph: u32) {
-        self.agenda.forget(graph);
-        self.ages.remove(&graph);
-        self.tombstones.remove(&graph);
-        self.late.forget(graph);
-        self.problems.remove(&graph);
-    }
-}
-
-/// What the committer leaves for retention and compaction.
-#[derive(Default)]
-pub(crate) struct Noted {
-    /// Graphs that changed in a way that matters to retention, or were dropped.
-    graphs: Vec<Arc<GraphCore>>,
-    /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
-    /// them.
-    pub(crate) shrunk: BTreeSet<u32>,
-}
-
-impl Noted {
-    fn note(&mut self, graph: &Arc<GraphCore>) {
-        if !graph.is_noted.swap(true, Ordering::AcqRel) {
-            self.graphs.push(graph.clone());
-        }
-    }
-}
 
 impl Engine {
     /// Notes changes of a graph that were made visible.
@@ -167,9 +93,9 @@ impl Engine {
         }
         let round = work.agenda.begin_round(now_ms);
         drop(work);
-        let graphs = self.graphs.read();
-        let there = round.iter().filter_map(|n| graphs.by_number.get(n));
-        there.cloned().collect()
+        // One by one: a commit that creates or drops a graph does not wait for all.
+        let there = round.into_iter().filter_map(|number| self.graph(number));
+        there.collect()
     }
 
     /// Notes that the archive of a graph was opened.
@@ -309,7 +235,7 @@ pub(crate) fn step_archived(engine: &Engine) -> bool {
     let mut is_more = false;
     for graph in graphs {
         let policy = graph.retention.read().clone();
-        let is_ready = archiving::look_after(engine, &graph, policy.as_deref());
+        let is_ready = archiving::look_after(engine, &graph);
         let Some(policy) = &policy else {
             continue;
         };
@@ -400,31 +326,33 @@ impl Engine {
         (why, by): (PurgeReason, Option<&Arc<Retention>>),
     ) -> Result<u64> {
         let mut purged = 0;
+        let kept_bytes = writer::freeing_bytes(self.spare.reserve_bytes());
+        let bytes_max = STEP_BYTES_MAX.min(kept_bytes / 2);
         for step in sequences.chunks(STEP_JOBS) {
             if by.is_some_and(|by| !graph.is_purged_by(by)) {
                 break;
             }
             #[cfg(feature = "archive")]
+            let now_ms = self.now_ms();
+            #[cfg(feature = "archive")]
             let policy = graph.retention.read().clone();
             #[cfg(feature = "archive")]
             let mut archiving = match policy.as_deref() {
-                Some(policy) if policy.archive.is_some() => {
-                    Some(archiving::begin(self, graph, Some(policy))?)
-                }
+                Some(policy) if policy.archive.is_some() => Some(archiving::begin(self, graph)?),
                 _ => None,
             };
             let mut jobs = self.to_purge(graph, step)?;
             while !jobs.is_empty() {
                 let mut bytes = 0;
                 let fits = jobs.iter().take_while(|job| {
-                    bytes += job.result_ref.as_ref().map_or(0, String::len);
-                    bytes <= STEP_RESULT_BYTES
+                    bytes += purged_jobs::bytes_of(job);
+                    bytes <= bytes_max
                 });
                 let rest = jobs.split_off(fits.count().max(1));
                 let some = std::mem::replace(&mut jobs, rest);
                 #[cfg(feature = "archive")]
                 let archived = match &mut archiving {
-                    Some(archiving) => archiving.put(&some)?,
+                    Some(archiving) => archiving.put(&some, now_ms)?,
                     None => None,
                 };
                 // An archive may take long; what holds is the policy of this moment.
@@ -458,7 +386,8 @@ impl Engine {
         let Answer::Purged { lsn, jobs } = answer else {
             return Ok(0);
         };
-        let clock = self.clock_mark();
+        // The caller holds locks, so the host's clock is not read: the commit did.
+        let clock = self.clock_mark_at(self.queue.dated_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(clock.wall_ms);
@@ -538,7 +467,7 @@ impl Engine {
             self.events_near(first, |lsn, event| {
                 read_to = read_to.max(lsn);
                 if let (Event::Purged { jobs, .. }, Ok(_)) = (event, left.binary_search(&lsn)) {
-                    let jobs = purged::unpack(jobs).unwrap_or_default();
+                    let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
                     sequences.extend(jobs.iter().map(|job| job.sequence));
                 }
             })?;
@@ -594,7 +523,7 @@ impl Engine {
                 ..
             } = event
             {
-                let jobs = purged::unpack(jobs).unwrap_or_default();
+                let jobs = purged_jobs::unpack(jobs).unwrap_or_default();
                 let jobs = jobs.iter().filter(|job| job.id.is_some()).count() as u64;
                 if jobs > 0 {
                     let of_graph = found.entry(graph).or_default();
@@ -674,7 +603,9 @@ impl Engine {
 
     /// Whether policies wait for the clock to be confirmed.
     pub(crate) fn waits_for_clock(&self) -> bool {
-        self.clock_mark().doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
+        // Health must not wait for the host's clock; commits and the background read it.
+        let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
+        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
     }
 }
 

@@ -15,17 +15,18 @@ use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
-use crate::engine::read::{Reader, Snapshot, Unit, missing};
-use crate::engine::status::Selection;
-use crate::engine::texts::{Matcher, Texts};
-use crate::error::{Error, Result};
+use crate::base::parallel::in_order;
+use crate::engine::core::Engine;
+use crate::engine::missing_job::missing;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::status::Selection;
 use crate::index::rows::{DETAIL_JOBS, Detail};
-use crate::job::State;
-use crate::list::{OnProgress, Searched};
-use crate::outcome::OutcomeKind;
-use crate::parallel::in_order;
+use crate::model::error::{Error, Result};
+use crate::model::filter::{Filter, Span, outcome_bit};
+use crate::model::list::{OnProgress, Searched};
+use crate::model::request_filter::Matcher;
+use crate::model::states::State;
 
 /// Rows of details, of so many jobs each, that a window of texts begins with: a page of
 /// what is common is full after a few.
@@ -37,87 +38,26 @@ const TOLD_JOBS: u64 = 1024;
 /// Stretches of text that a thread is to have, at least.
 const STRETCHES_A_THREAD: usize = 2;
 
-/// What jobs are to match, beside their states.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
-    /// A bit for each kind of outcome, as stored; any where none is set.
-    pub(crate) outcomes: u8,
-    pub(crate) texts: Texts,
-    pub(crate) submitted: Span,
-    pub(crate) started: Span,
-    pub(crate) finished: Span,
+/// Whether a filter asks for what the index keeps of a job.
+fn asks_details(filter: &Filter) -> bool {
+    filter.outcomes != 0 || !filter.started.is_any() || !filter.finished.is_any()
 }
 
-/// Milliseconds since 1970, from the first on, before the second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) from: Option<u64>,
-    pub(crate) to: Option<u64>,
-}
-
-impl Span {
-    fn is_any(&self) -> bool {
-        *self == Span::default()
-    }
-
-    fn has(&self, ms: u64) -> bool {
-        self.from.is_none_or(|from| from <= ms) && self.to.is_none_or(|to| ms < to)
-    }
-
-    /// Whether any time from the first to the last is in it.
-    fn meets(&self, first: u64, last: u64) -> bool {
-        self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| first < to)
-    }
-
-    /// Whether all times from the first to the last are in it.
-    fn holds(&self, first: u64, last: u64) -> bool {
-        self.has(first) && self.has(last)
-    }
-}
-
-impl Filter {
-    /// Whether it asks for nothing.
-    pub(crate) fn is_any(&self) -> bool {
-        *self == Filter::default()
-    }
-
-    pub(crate) fn add_outcome(&mut self, kind: OutcomeKind) {
-        self.outcomes |= 1 << kind.to_stored();
-    }
-
-    /// Its bytes, for a checksum: equal filters have equal ones.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![self.outcomes];
-        for span in [self.submitted, self.started, self.finished] {
-            for end in [span.from, span.to] {
-                bytes.push(u8::from(end.is_some()));
-                bytes.extend_from_slice(&end.unwrap_or_default().to_le_bytes());
-            }
-        }
-        self.texts.put_bytes(&mut bytes);
-        bytes
-    }
-
-    fn asks_details(&self) -> bool {
-        self.outcomes != 0 || !self.started.is_any() || !self.finished.is_any()
-    }
-
-    /// What is known of a job's life, as it was in this state.
-    fn matches_life(&self, state: State, detail: &Detail) -> bool {
-        let started = detail.started_ms.filter(|_| state != State::Pending);
-        let finished = detail.finished.filter(|_| state == State::Complete);
-        let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {
-            true => true,
-            false => ms.is_some_and(|ms| span.has(ms)),
-        };
-        let outcome = match self.outcomes {
-            0 => true,
-            kinds => finished.is_some_and(|end| end.kind < 8 && kinds & (1 << end.kind) != 0),
-        };
-        outcome
-            && is_in(&self.started, started)
-            && is_in(&self.finished, finished.map(|end| end.at_ms))
-    }
+/// What is known of a job's life, as it was in this state.
+fn matches_life(filter: &Filter, state: State, detail: &Detail) -> bool {
+    let started = detail.started_ms.filter(|_| state != State::Pending);
+    let finished = detail.finished.filter(|_| state == State::Complete);
+    let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {
+        true => true,
+        false => ms.is_some_and(|ms| span.has(ms)),
+    };
+    let outcome = match filter.outcomes {
+        0 => true,
+        kinds => finished.is_some_and(|end| kinds & outcome_bit(end.kind) != 0),
+    };
+    outcome
+        && is_in(&filter.started, started)
+        && is_in(&filter.finished, finished.map(|end| end.at_ms))
 }
 
 /// What a scan is to find, and what it has found.
@@ -367,13 +307,13 @@ impl Scan<'_> {
     fn narrow(&self, window: &[(u64, State)]) -> Result<Vec<u64>> {
         let mut kept = Vec::new();
         for group in window.chunk_by(|a, b| a.0 / DETAIL_JOBS == b.0 / DETAIL_JOBS) {
-            match self.filter.asks_details() {
+            match asks_details(self.filter) {
                 false => kept.extend(group.iter().map(|(sequence, _)| *sequence)),
                 true => {
                     let row = self.engine.details(self.graph, group[0].0 / DETAIL_JOBS)?;
                     let matching = group.iter().filter(|&&(sequence, state)| {
                         let detail = &row.0[(sequence % DETAIL_JOBS) as usize];
-                        self.filter.matches_life(state, detail)
+                        matches_life(self.filter, state, detail)
                     });
                     kept.extend(matching.map(|(sequence, _)| *sequence));
                 }

@@ -16,16 +16,18 @@ use self::packs::{Tally, unreadable};
 pub(crate) use self::packs::{check_pack, each_request};
 pub(crate) use self::segments::SegmentFound;
 use self::segments::{FrameFound, Hole, frame_events};
-use crate::error::{Error, Result};
-use crate::report::{Damage, GraphReport};
-use crate::storage::disk::Disk;
-use crate::storage::event::{Event, NUMBER_MAX};
-use crate::storage::frame::{Binding, frames_anywhere};
-use crate::storage::identity::{self, Closed, StoreId};
-use crate::storage::names;
-use crate::storage::pack::Pack;
-use crate::storage::secret_keys;
-use crate::storage::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
+use crate::base::codec::NUMBER_MAX;
+use crate::log::disk::Disk;
+use crate::log::event::Event;
+use crate::log::file_names;
+use crate::log::frame::{Binding, frames_anywhere};
+use crate::log::identity::{self, Closed};
+use crate::log::pack::Pack;
+use crate::log::secret_keys;
+use crate::log::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
+use crate::model::error::{Error, Result};
+use crate::model::report::{Damage, GraphReport};
+use crate::model::store_id::StoreId;
 
 /// What lies between two log sequence numbers, both inclusive.
 pub(crate) struct Stretch {
@@ -114,7 +116,8 @@ impl Survey {
         let (store, identity_is_damaged) = match identity::read(disk) {
             Ok(Some(store)) => (store, false),
             Ok(None) => {
-                let missing = Error::damaged(disk.path(names::STORE), 0, "the file is missing");
+                let missing =
+                    Error::damaged(disk.path(file_names::STORE), 0, "the file is missing");
                 note(&mut damage, &missing, 0, 0)?;
                 (store_of_files(disk, &names)?, true)
             }
@@ -218,7 +221,7 @@ impl Survey {
         let mut packs: BTreeMap<(u64, u64), Arc<Pack>> = BTreeMap::new();
         let mut unreadable: BTreeMap<(u64, u64), (String, Error)> = BTreeMap::new();
         for name in names {
-            let Some(range) = names::pack_range(name) else {
+            let Some(range) = file_names::pack_range(name) else {
                 continue;
             };
             match Pack::open(disk, name, self.store) {
@@ -337,7 +340,7 @@ impl Survey {
     pub(crate) fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file holds log sequence numbers {first_lsn} to {last_lsn}");
-        let error = Error::damaged(disk.path(&names::pack(first_lsn, last_lsn)), 0, what);
+        let error = Error::damaged(disk.path(&file_names::pack(first_lsn, last_lsn)), 0, what);
         self.damaged(&error, 0, last_lsn - first_lsn + 1)?;
         self.stretches.push(Stretch {
             first_lsn,
@@ -410,7 +413,7 @@ impl Survey {
     fn segments(&mut self, disk: &dyn Disk, names: &[String], pace: Pace<'_>) -> Result<()> {
         let epochs: BTreeSet<u64> = names
             .iter()
-            .filter_map(|name| names::segment_epoch(name))
+            .filter_map(|name| file_names::segment_epoch(name))
             .collect();
         let mut found = Vec::new();
         for epoch in epochs {
@@ -468,7 +471,7 @@ impl Survey {
             } else if next < self.next_lsn() {
                 let what = "the log goes on behind where it was closed";
                 self.closed_is_damaged = true;
-                let error = Error::damaged(disk.path(names::CLOSED), 0, what);
+                let error = Error::damaged(disk.path(file_names::CLOSED), 0, what);
                 self.damaged(&error, 0, 0)?;
             }
         }
@@ -477,7 +480,7 @@ impl Survey {
 
     /// Looks a segment's frames up, wherever they are.
     fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentFound>> {
-        let name = names::segment(epoch);
+        let name = file_names::segment(epoch);
         let path = disk.path(&name);
         let header = match Segment::open(disk, epoch, self.store) {
             Ok(Found::Unused) => return Ok(None),
@@ -662,8 +665,8 @@ fn note(damage: &mut Vec<Damage>, error: &Error, jobs: u64, events: u64) -> Resu
 fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
     let mut votes: BTreeMap<u128, u64> = BTreeMap::new();
     for name in names {
-        let is_pack = names::pack_range(name).is_some();
-        if !is_pack && names::segment_epoch(name).is_none() {
+        let is_pack = file_names::pack_range(name).is_some();
+        if !is_pack && file_names::segment_epoch(name).is_none() {
             continue;
         }
         let mut header = [0; SEGMENT_HEADER_BYTES];
@@ -684,7 +687,7 @@ fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
     let most = votes.into_iter().max_by_key(|&(_, count)| count);
     let unknown = || {
         let what = "it is damaged or missing, and no other file says which store this is";
-        Error::damaged(disk.path(names::STORE), 0, what)
+        Error::damaged(disk.path(file_names::STORE), 0, what)
     };
     most.map(|(id, _)| StoreId(id)).ok_or_else(unknown)
 }

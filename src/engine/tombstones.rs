@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::engine::Engine;
-use crate::engine::graph_state::GraphCore;
-use crate::error::{Error, Result};
-use crate::id;
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
 use crate::index::rows::Tombstone;
-use crate::storage::event::Event;
-use crate::storage::purged::IdHash;
+use crate::log::event::Event;
+use crate::log::purged_jobs::IdHash;
+use crate::model::error::{Error, Result};
+use crate::model::id;
 
 /// When and why a job was purged, as its event has it.
 pub(crate) struct Purge {
@@ -28,7 +28,7 @@ impl GraphCore {
     pub(crate) fn tombstone_hash(&self, id: &str, sequence: u64) -> IdHash {
         IdHash {
             lookup: self.id_hash(id),
-            further: xxh3_64_with_seed(id.as_bytes(), self.key[1] ^ u64::from(self.number)),
+            further: xxh3_64_with_seed(id.as_bytes(), self.ids.key()[1] ^ u64::from(self.number)),
             is_foreign: self.is_foreign(id, sequence),
         }
     }

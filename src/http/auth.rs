@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method};
 
-use crate::error::Failure;
+use crate::model::failure::Failure;
 
 /// The header that carries the token.
 const TOKEN_HEADER: &str = "x-auth-token";

@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
+use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,9 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
-use crate::error::Failure;
-use crate::http::around::{REQUEST_ID, request_id};
-use crate::http::seats::{BusyBody, Seat};
+use crate::http::connection_slots::{BusyBody, Seat};
+use crate::http::middleware::{REQUEST_ID, request_id};
+use crate::model::failure::Failure;
 
 /// Bytes that wait for a client at most, beside those that the system holds; and bytes of
 /// a request's head.
@@ -50,9 +51,14 @@ where
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let busy = seat.busy();
         let id = request_id(request.headers());
-        let answered = hyper::service::Service::call(&service, request);
+        // hyper reads somewhat more before it refuses a head.
+        let is_too_long = head_bytes(&request) > BUFFER_BYTES;
+        let answered = (!is_too_long).then(|| hyper::service::Service::call(&service, request));
         async move {
-            let mut response: Response<Body> = answered.await?;
+            let mut response: Response<Body> = match answered {
+                Some(answered) => answered.await?,
+                None => Failure::new(431, "GES.8000", head_too_long()).into_response(),
+            };
             let headers: &mut HeaderMap = response.headers_mut();
             headers.entry(REQUEST_ID).or_insert(id);
             let with_busy = |body| BusyBody { body, _busy: busy };
@@ -181,6 +187,26 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Patient<I> {
     }
 }
 
+/// The bytes of a request's head: its first line, its fields and the empty line, as they are
+/// usually written.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let target = uri
+        .path_and_query()
+        .map_or(1, |target| target.as_str().len());
+    let first = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    first + fields.sum::<usize>() + "\r\n".len()
+}
+
+fn head_too_long() -> String {
+    format!(
+        "the head of the request has more than {BUFFER_BYTES} bytes or 100 fields; send fewer \
+         or shorter ones"
+    )
+}
+
 impl Refusal {
     /// The answer to what hyper takes for no request: such answers have no body, and do not
     /// come from the router, whose answers all have a request id.
@@ -196,13 +222,7 @@ impl Refusal {
                 414,
                 "the path and query have more than 65534 bytes; shorten them".to_owned(),
             ),
-            "431" => (
-                431,
-                format!(
-                    "the head of the request has more than {BUFFER_BYTES} bytes or 100 \
-                     fields; send fewer or shorter ones"
-                ),
-            ),
+            "431" => (431, head_too_long()),
             _ => return None,
         };
         let mut kept: Vec<&str> = text.trim_end().split("\r\n").collect();

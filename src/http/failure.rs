@@ -9,8 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::error::{Error, Failure, excerpt, excerpt_id};
-use crate::http::around::{REQUEST_ID, request_id};
+use crate::http::middleware::{REQUEST_ID, request_id};
+use crate::model::error::{Error, excerpt, excerpt_id};
+use crate::model::failure::Failure;
 
 /// What every answer of this module is, if it is not said otherwise.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -14,17 +14,17 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::engine::jobs::JobReader;
-use crate::error::Failure;
-use crate::http::admin::{Answer, BESIDE_REQUEST_BYTES, Graph, LINES};
-use crate::http::answer::{Shared, encoding};
+use crate::http::control_routes::{Answer, Graph};
 use crate::http::encoding::Encoding;
-use crate::http::incoming;
 use crate::http::list::{ends_if, put_next};
 use crate::http::query::Query;
+use crate::http::request_body;
+use crate::http::response::{Shared, encoding};
 use crate::http::routes::place;
-use crate::http::stream::{Source, lines};
-use crate::list::{List, PAGE_JOBS_MAX, Searched};
-use crate::request::Request;
+use crate::http::stream::{LINES, Source, lines};
+use crate::model::failure::Failure;
+use crate::model::list::{List, PAGE_JOBS_MAX, Searched};
+use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
 /// How many jobs a search has looked at, and of how many: `500/12000`.
 const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
@@ -45,7 +45,7 @@ pub(crate) async fn find(
     let stop_after = query.number("stop_after_ms", 1..=u64::MAX)?;
     query.end()?;
     let max_bytes = shared.store.engine().options.request_bytes_max;
-    let text = incoming::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
+    let text = request_body::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
     let encoding = encoding(&headers);
     let refused = |message| Failure::new(400, "GES.8000", message).into();
     match (text.is_empty(), parts.is_any()) {

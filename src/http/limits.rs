@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::clock::bounded;
-use crate::error::Failure;
+use crate::base::clock::bounded;
+use crate::model::failure::Failure;
 
 /// What answering may take, of [`Routes::limits`](crate::http::Routes::limits). Whoever
 /// is over a limit gets 503 `engine service unavailable` and a `Retry-After`.

@@ -10,21 +10,55 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use crate::cursor::Cursor;
-use crate::error::{Error, Failure, Result};
-use crate::graph::Graph;
-use crate::http::acts::{Act, By};
-use crate::http::answer::{Shared, encoding, json};
+use crate::api::export::Export;
+use crate::api::graph::Graph;
+use crate::api::lifecycle::Cancellation;
+use crate::api::page::Page;
+use crate::http::audit_log::{Act, By};
 use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
-use crate::http::stream::{Source, Text};
-use crate::job::{Job, State};
-use crate::life::Life;
-use crate::lifecycle::Cancellation;
-use crate::outcome::OutcomeKind;
+use crate::http::response::{Shared, encoding, json};
+use crate::http::stream::{LINES, Source, Text, lines};
+use crate::model::cursor::Cursor;
+use crate::model::error::{Error, Result};
+use crate::model::failure::Failure;
+use crate::model::job::Job;
+use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, Life};
+use crate::model::outcome::OutcomeKind;
+use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
+/// How many jobs a page of lines passes over because a repair set them aside.
+const SET_ASIDE: HeaderName = HeaderName::from_static("x-set-aside");
+
+/// How a page goes out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Document,
+    Detailed,
+    Lines,
+}
+
+impl Form {
+    fn text(self, page: &Page) -> Text {
+        match self {
+            Form::Document => Box::new(page.chunks()),
+            Form::Detailed => Box::new(page.detailed_chunks()),
+            Form::Lines => {
+                let mut jobs = Export::lines_with_progress(page);
+                lines(move |out| jobs.write_piece(out))
+            }
+        }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        match self {
+            Form::Document | Form::Detailed => JSON,
+            Form::Lines => LINES,
+        }
+    }
+}
 
 impl Shared {
     /// A page of the list.
@@ -34,7 +68,36 @@ impl Shared {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
-        let asked = Asked::parse(query)?;
+        let mut query = Query::parse(query)?;
+        let asked = Asked::take(&mut query)?;
+        let form = match query.flag("detail")? {
+            true => Form::Detailed,
+            false => Form::Document,
+        };
+        query.end()?;
+        self.page(graph, asked, form, headers).await
+    }
+
+    /// A page of the list, a job a line.
+    pub(crate) async fn lines(
+        &self,
+        graph: (String, String),
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Response, Failure> {
+        let mut query = Query::parse(query)?;
+        let asked = Asked::take(&mut query)?;
+        query.end()?;
+        self.page(graph, asked, Form::Lines, headers).await
+    }
+
+    async fn page(
+        &self,
+        graph: (String, String),
+        asked: Asked,
+        form: Form,
+        headers: &HeaderMap,
+    ) -> Result<Response, Failure> {
         let project_id = graph.0.clone();
         let place = match asked.list.scans() {
             true => Some(self.gates.scan(&project_id)?),
@@ -56,19 +119,19 @@ impl Shared {
                     page.past(asked.offset)
                 }
             };
-            let text: Text = match asked.detail {
-                true => Box::new(page.detailed_chunks()),
-                false => Box::new(page.chunks()),
-            };
-            Ok((Source::begin(text, encoding)?, page.total(), page.next()))
+            let begun = Source::begin(form.text(&page), encoding)?;
+            Ok((begun, page.total(), page.next(), page.set_aside()))
         });
-        let (begun, total, next) = found.await?;
+        let (begun, total, next, set_aside) = found.await?;
         // Dropped before, when the client goes away or the time is over: a scan ends then.
         drop(client);
-        let mut response = self.respond(&project_id, begun, JSON)?;
+        let mut response = self.respond(&project_id, begun, form.content_type())?;
         let headers = response.headers_mut();
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
+        }
+        if form == Form::Lines && set_aside > 0 {
+            headers.insert(SET_ASIDE, set_aside.into());
         }
         put_next(headers, next);
         Ok(response)
@@ -181,7 +244,8 @@ fn state_document(job: &Job) -> Vec<u8> {
         // Who knows these four words alone must not take a part for the whole.
         (State::Complete, _) => "failed",
     };
-    let mut out = format!(r#"{{"jobId":"{}","status":"{status}""#, job.id()).into_bytes();
+    let (id, status) = (job.id().as_str(), [BEFORE_STATUS, status, "\""].concat());
+    let mut out = [BEFORE_ID, id, &status].concat().into_bytes();
     Life::of(job).put_member(&mut out);
     out.push(b'}');
     out

@@ -7,11 +7,11 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime};
 
-use crate::clock;
-use crate::error::{Error, Result};
-use crate::health::Health;
-use crate::stats::{GraphStats, Histogram, Stats};
-use crate::store::JobStore;
+use crate::api::store::JobStore;
+use crate::base::clock;
+use crate::model::error::{Error, Result};
+use crate::model::health::Health;
+use crate::model::stats::{GraphStats, Histogram, Stats};
 
 /// The `Content-Type` of [`metrics()`](metrics).
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

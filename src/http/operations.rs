@@ -13,15 +13,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
-use crate::error::Failure;
-use crate::health::Health;
-use crate::http::answer::{Shared, blocking, json as answer};
 use crate::http::auth::{Action, Caller};
 use crate::http::failure::wrong_method;
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
 use crate::http::query::Query;
+use crate::http::response::{Shared, blocking, json as answer};
 use crate::http::routes::Routes;
+use crate::model::failure::Failure;
+use crate::model::health::Health;
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Router<S> {
     [

@@ -10,15 +10,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percent_encoding::percent_decode_str;
 
-use crate::clock::TIME_MS_MAX;
-use crate::cursor::Cursor;
-use crate::error::{Error, Failure};
-use crate::job::State;
-use crate::json;
-use crate::list::{List, PAGE_JOBS_MAX};
-use crate::outcome::OutcomeKind;
-use crate::pointer::Pointer;
-use crate::timestamp;
+use crate::base::clock::TIME_MS_MAX;
+use crate::base::timestamp;
+use crate::model::cursor::Cursor;
+use crate::model::error::Error;
+use crate::model::failure::Failure;
+use crate::model::json;
+use crate::model::json_pointer::Pointer;
+use crate::model::list::{List, PAGE_JOBS_MAX};
+use crate::model::outcome::OutcomeKind;
+use crate::model::states::State;
 
 /// The pairs of a query that nobody has asked for yet.
 pub(crate) struct Query {
@@ -225,7 +226,7 @@ impl Query {
             [] => "this path takes none".to_owned(),
             known => format!("those that are known are {}", known.join(", ")),
         };
-        let key = crate::error::excerpt(&key);
+        let key = crate::model::error::excerpt(&key);
         let message = format!("parameter {key:?} is not known; {known}");
         Err(Failure::new(400, "GES.8000", message))
     }
@@ -237,12 +238,10 @@ pub(crate) struct Asked {
     pub(crate) list: List,
     pub(crate) job_id: Option<String>,
     pub(crate) offset: u64,
-    pub(crate) detail: bool,
 }
 
 impl Asked {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Asked, Failure> {
-        let mut query = Query::parse(query)?;
+    pub(crate) fn take(query: &mut Query) -> Result<Asked, Failure> {
         let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
@@ -255,8 +254,6 @@ impl Asked {
         if query.flag("count_total")? {
             list = list.count_total();
         }
-        let detail = query.flag("detail")?;
-        query.end()?;
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
             let allowed = "given without a filter and a cursor";
             let remedy = "leave out those, or job_id";
@@ -266,7 +263,6 @@ impl Asked {
             list,
             job_id,
             offset,
-            detail,
         })
     }
 }

@@ -16,14 +16,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get};
 
-use crate::error::Failure;
-use crate::http::answer::Shared;
-use crate::http::around::around;
+use crate::api::store::JobStore;
 use crate::http::auth::{Access, Action, Caller, Hook};
 use crate::http::failure::wrong_method;
 use crate::http::limits::{Gates, Limits};
+use crate::http::middleware::around;
 use crate::http::operations;
-use crate::store::JobStore;
+use crate::http::response::Shared;
+use crate::model::failure::Failure;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
 const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";

@@ -16,9 +16,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::clock::bounded;
+use crate::base::clock::bounded;
 use crate::http::connection;
-use crate::http::seats::Seats;
+use crate::http::connection_slots::Seats;
 
 /// What [`serve()`] lets clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

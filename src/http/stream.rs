@@ -14,17 +14,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::HeaderValue;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::bounded;
-use crate::error::{Error, Result};
+use crate::api::page::CHUNK_BYTES;
+use crate::base::clock::bounded;
 use crate::http::encoding::{Encoder, Encoding};
 use crate::http::limits::{Limits, Place};
-use crate::page::CHUNK_BYTES;
+use crate::http::response::off_thread;
+use crate::model::error::{Error, Result};
 
 /// Encoded pieces below this size are gathered.
 const GATHERED_BYTES: usize = 16 << 10;
@@ -32,6 +34,9 @@ const GATHERED_BYTES: usize = 16 << 10;
 /// A text that is made in pieces of [`CHUNK_BYTES`] or some more; one with fewer is the
 /// last.
 pub(crate) type Text = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
+
+/// What a text of lines is.
+pub(crate) const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// A text of lines: `some` adds a few, and says whether there are more.
 pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static) -> Text {
@@ -235,7 +240,7 @@ impl Body for Streamed {
             let Some(mut source) = source else {
                 return self.fail(context, "the client took too long");
             };
-            let made = self.runtime.spawn_blocking(move || {
+            let made = off_thread(&self.runtime, move || {
                 let piece = source.next();
                 (source, piece)
             });

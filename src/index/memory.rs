@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sync::RwLock;
+use crate::base::sync::RwLock;
 
 use super::{Batch, EachRow, Fault, Index};
 

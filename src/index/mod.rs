@@ -4,20 +4,31 @@
 //! Promise: nothing rests on it: whatever is missing, stale or damaged in an
 //! index is noticed and made again from the log.
 
-#[cfg(test)]
-mod conformance;
+pub(crate) mod all_rows;
+pub(crate) mod empty;
+pub(crate) mod files;
 pub(crate) mod folder;
+pub(crate) mod guard;
 pub(crate) mod memory;
-pub(crate) mod nothing;
-#[cfg(feature = "redb")]
-mod redb_index;
+pub(crate) mod read_only_copy;
 pub(crate) mod rows;
-pub(crate) mod runs;
+mod seal;
 mod sled_index;
+pub(crate) mod sorted_runs;
+
+use crate::model::error::Error;
 
 /// Why the index cannot answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault(pub(crate) String);
+
+impl Fault {
+    pub(crate) fn into_error(self) -> Error {
+        Error::IndexUnavailable {
+            what: self.0.into(),
+        }
+    }
+}
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,11 +64,11 @@ pub(crate) trait Index: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// A batch holds its engine's locks while it is applied, so it is kept small.
-const BATCH_BYTES_MAX: usize = 256 << 10;
+pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
 /// A row's value has at most so many bytes: larger ones leave the engine's fast
 /// path.
 pub(crate) const VALUE_BYTES_MAX: usize = 6 << 10;

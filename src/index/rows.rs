@@ -18,9 +18,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::codec::{self, VarReader, put_var};
-use crate::storage::frame::u32_at;
-use crate::storage::gaps::Gaps;
+use crate::base::codec::{self, VarReader, put_var, u32_at};
+use crate::log::clock_gaps::Gaps;
+use crate::log::purged_jobs::IdHash;
 
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const GRAPHS: &[u8] = b"g";
@@ -209,9 +209,20 @@ pub(crate) struct Detail {
 pub(crate) struct Tombstone {
     /// The event that purged it.
     pub(crate) lsn: u64,
-    /// The hash of its id: see [`crate::storage::purged::IdHash`].
+    /// The hash of its id: see [`IdHash`].
     pub(crate) lookup: u64,
     pub(crate) further: u64,
+}
+
+impl Tombstone {
+    /// The tombstone of a job that the event with this LSN purged.
+    pub(crate) fn new(id: &IdHash, lsn: u64) -> Tombstone {
+        Tombstone {
+            lsn,
+            lookup: id.lookup,
+            further: id.further,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,7 +379,7 @@ fn moved(from: u64, distance: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::event::NUMBER_MAX;
+    use crate::base::codec::NUMBER_MAX;
 
     #[test]
     fn words_come_back_and_repeated_ones_take_no_room() {

@@ -10,12 +10,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::caught;
+use super::guard::caught;
 use super::{Batch, EachRow, Fault, Index};
 
 /// sled collects its garbage when it flushes by itself; a flush is no sync.
 const FLUSH_EVERY_MS: u64 = 500;
-/// The file that sled locks.
+/// The engine's name in a seal.
+pub(super) const NAME: &str = "sled";
+/// The file that sled locks while anybody has the index open.
 pub(super) const LOCKED: &str = "db";
 
 struct SledIndex {

@@ -80,7 +80,7 @@ fn what_makes_no_sense_is_exit_code_2() {
 fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
     let place = Place::filled();
     let said = place.run(&["list", "--data", "."]).said(2);
-    assert!(said.contains("is no store"), "{said}");
+    assert!(said.contains("is not a store"), "{said}");
     assert!(said.contains("there is one in ./store"), "{said}");
 }
 
@@ -124,25 +124,15 @@ fn a_store_says_itself_which_keys_are_secret() {
             "{shown}"
         );
     }
-    // One that writes does: they take the others' place, and stay.
-    let import = [&import[..], &["--secret-keys", "Token,n"]].concat();
-    place.fed(&import, b"").fine();
+    // An engine does: they take the others' place, and stay.
+    let options = JobStore::options().recovery(jobstore::Recovery::Leave);
+    let store = options.secret_keys(["Token", "n"]).open(place.store());
+    store.unwrap().close().unwrap();
     let shown = place.run(&shows).fine();
     assert!(
         shown.contains(r#""detail":{"password":"hunter2"}"#),
         "{shown}"
     );
-}
-
-#[test]
-fn an_environment_variable_that_is_set_to_nothing_names_no_secret_keys() {
-    let place = Place::filled();
-    for arguments in [&["list"][..], &["stats"], &["cancel", "waits"]] {
-        let mut command = place.command(arguments);
-        let ran = command.env("JOBSTORE_SECRET_KEYS", "").output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{arguments:?}: {said}");
-    }
 }
 
 /// All below a store's directory, with the times at which anything about it changed.

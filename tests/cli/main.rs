@@ -11,6 +11,7 @@ mod moves;
 #[path = "../common/http.rs"]
 mod net;
 mod serve;
+mod slips;
 mod terminal;
 mod tool;
 mod volumes;

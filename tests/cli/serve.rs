@@ -166,6 +166,35 @@ fn write_tokens(place: &Place, text: &str) -> String {
 }
 
 #[test]
+fn tokens_are_read_from_a_pipe() {
+    let place = Place::filled();
+    let pipe = place.path("pipe");
+    let made = Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(&pipe)
+        .status();
+    assert!(made.unwrap().success());
+    let to = pipe.clone();
+    std::thread::spawn(move || std::fs::write(to, "good-0123456789abcd 10001\n").unwrap());
+    let served = Served::start(&place, &["--tokens", pipe.to_str().unwrap()]);
+    assert_eq!(served.get(LIST, &[]).status, 401);
+    let token = [("X-Auth-Token", "good-0123456789abcd")];
+    assert_eq!(served.get(LIST, &token).status, 200);
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn the_secret_keys_that_serve_names_are_recorded() {
+    let place = Place::filled();
+    let masks = || place.run(&["export"]).fine().contains("******");
+    assert!(!masks());
+    let served = Served::start(&place, &["--secret-keys", "n"]);
+    assert_eq!(served.end(), Some(0));
+    place.with(|movie| movie.submit(crate::tool::request("c", 1)).unwrap());
+    assert!(masks());
+}
+
+#[test]
 fn a_hangup_has_the_tokens_read_again() {
     let place = Place::filled();
     let tokens = write_tokens(&place, "first-0123456789abcd 10001\n");
@@ -196,6 +225,15 @@ fn without_tokens_a_hangup_is_a_clean_end() {
     let place = Place::filled();
     let mut served = Served::start(&place, &[]);
     served.signal(Signal::HUP);
+    // Where these tests were started by nohup, it ignores the signal.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    if ignored & 1 != 0 {
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(served.child.try_wait().unwrap().is_none());
+        served.signal(Signal::TERM);
+    }
     assert_eq!(served.child.wait().unwrap().code(), Some(0));
     assert!(place.store().join("CLOSED").exists());
 }

@@ -26,6 +26,13 @@ fn what_is_not_even_a_request_gets_the_failure_document_and_a_request_id() {
         "GET {LIST} HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n",
         "x".repeat(200_000)
     );
+    let limit_of_head = |bytes: usize| {
+        let rest = format!("GET {LIST} HTTP/1.1\r\nConnection: close\r\nX-Long: \r\n\r\n").len();
+        let long = "x".repeat(bytes - rest);
+        format!("GET {LIST} HTTP/1.1\r\nConnection: close\r\nX-Long: {long}\r\n\r\n").into_bytes()
+    };
+    let fits = exchange(&server, &limit_of_head(65_536));
+    assert_eq!(fits.status, 200, "{fits:?}");
     let many_fields = format!(
         "GET {LIST} HTTP/1.1\r\n{}\r\n",
         (0..150)
@@ -39,6 +46,8 @@ fn what_is_not_even_a_request_gets_the_failure_document_and_a_request_id() {
         (long_target.into_bytes(), 414),
         (long_head.into_bytes(), 431),
         (many_fields.into_bytes(), 431),
+        (limit_of_head(65_537), 431),
+        (limit_of_head(100_000), 431),
     ] {
         let answer = exchange(&server, &bytes);
         assert_eq!(answer.status, status, "{answer:?}");

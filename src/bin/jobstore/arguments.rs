@@ -18,11 +18,12 @@ const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, m
 const LONG_ABOUT: &str = "\
 Looks into a job store, and after it: lists, finds, ends, moves, checks jobs.
 
-A store is a folder (--data, or JOBSTORE_DATA) of graphs (--graph). One that
-no process has open is opened by this program itself, which leaves jobs that
-were running as they are; no engine can open it until the verb is done. One
-that an engine has open is asked through the control socket in its folder,
-where the engine opened one: it goes on working meanwhile.";
+A store is a directory (--data, or JOBSTORE_DATA) of graphs (--graph). If no
+process has it open, this program opens it and leaves jobs that were running
+as they are. Commands that only read keep no engine from opening it; cancel,
+complete, import, purge, repair and serve lock it until they are done. If an
+engine has it open, the engine is asked through the control socket in the
+directory, if it opened one, and keeps working.";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all is fine; 1 something wrong was found, or went wrong; 2 it

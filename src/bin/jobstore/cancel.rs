@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     let access = access::open_to_write(place, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
+    let (id, _) = short_id::job_to_change(&*access, &graph, &arguments.id)?;
     let done = access.cancel(&graph, &id)?;
     access.close()?;
     let (said, verdict) = match done {

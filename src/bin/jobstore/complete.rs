@@ -7,6 +7,7 @@ use clap::Args;
 use jobstore::OutcomeKind;
 
 use crate::access::{self, Create, Ending};
+use crate::filters::text_up_to;
 use crate::output;
 use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
@@ -19,6 +20,10 @@ stop, and the outcome that it records later is not taken: the first one stays.
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
   jobstore complete --failed --reason \"host 7 was lost\" import-2026-11-24";
+
+/// The longest code and message that an outcome does not cut.
+const CODE_BYTES_MAX: usize = 256;
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// Ends a running job: as succeeded, or as is said
 #[derive(Args)]
@@ -39,14 +44,20 @@ pub(crate) struct Arguments {
     #[arg(long, group = "end")]
     interrupted: bool,
     /// Why it failed, for who looks at it later
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["cancelled", "interrupted"])]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with_all = ["cancelled", "interrupted"],
+        value_parser = text_up_to(MESSAGE_BYTES_MAX)
+    )]
     reason: Option<String>,
     /// The code of the failure
     #[arg(
         long,
         value_name = "TEXT",
         requires = "reason",
-        default_value = "by_hand"
+        default_value = "by_hand",
+        value_parser = text_up_to(CODE_BYTES_MAX)
     )]
     code: String,
     #[command(flatten)]
@@ -78,7 +89,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     let access = access::open_to_write(place, Create::Never)?;
     let graph = arguments.graph.choose(&*access)?;
-    let (id, _) = short_id::job(&*access, &graph, &arguments.id)?;
+    let (id, _) = short_id::job_to_change(&*access, &graph, &arguments.id)?;
     let ending = Ending {
         kind,
         code: &arguments.code,

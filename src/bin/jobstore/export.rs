@@ -21,9 +21,10 @@ use crate::progress::Bar;
 const AFTER_HELP: &str = "\
 All jobs at one instant, oldest first, each with its outcome and times.
 `jobstore import` is the inverse. Jobs whose secrets are left out are marked
-as redacted, and are not worked on again where they are imported. A store at
-rest stays open until all is written, so give `export` a file rather than a
-reader that waits. Until the file is whole it is called FILE.*.unfinished; one
+as redacted, and are not worked on again where they are imported. An engine can
+open the store meanwhile; if it replaces files that are not read yet, the export
+fails and has to be run again. So give `export` a file rather than a reader that
+waits. Until the file is whole it is called FILE.*.unfinished; one
 whose export was killed stays, readable by you alone: remove it.
 
 Examples:
@@ -92,6 +93,16 @@ fn into(
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
+    if let Some(store) = store_around(folder) {
+        return Err(Problem::usage(
+            format!(
+                "{} is within the directory of a store, {}",
+                path.display(),
+                store.display()
+            ),
+            "name a file outside: an engine may delete files there that are not its own",
+        ));
+    }
     let mut file = Kept {
         file: unfinished(path, folder).map_err(|e| failed(&e))?,
         failure: None,
@@ -112,6 +123,15 @@ fn into(
         })?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|e| failed(&e))
+}
+
+/// The store in whose directory a directory is, at any depth.
+fn store_around(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let store = folder
+        .ancestors()
+        .find(|above| above.join("STORE").is_file());
+    store.map(Path::to_path_buf)
 }
 
 /// A new file that only its owner can open (mode 0600), under a name that nobody can have

@@ -7,19 +7,10 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use jobstore::{List, OutcomeKind, State};
 
 use crate::when;
-
-/// All ways to end.
-pub(crate) const OUTCOMES: [OutcomeKind; 5] = [
-    OutcomeKind::Succeeded,
-    OutcomeKind::PartiallyFailed,
-    OutcomeKind::Failed,
-    OutcomeKind::Cancelled,
-    OutcomeKind::Interrupted,
-];
 
 /// The jobs that are meant; all that is said holds together.
 #[derive(Args, Clone, Default)]
@@ -32,22 +23,22 @@ pub(crate) struct Filters {
     #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
     pub(crate) outcomes: Vec<OutcomeKind>,
     /// With this command; repeated, with any of them
-    #[arg(long = "command", value_name = "COMMAND")]
+    #[arg(long = "command", value_name = "COMMAND", value_parser = some_text())]
     pub(crate) commands: Vec<String>,
     /// Whose url begins like this
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_prefix: Option<String>,
     /// Whose url has this in it; several mean all of them
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_contains: Vec<String>,
     /// Whose body has this in it, as it is listed; several mean all of them
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) body_contains: Vec<String>,
     /// With --body-value: where in the body, as a JSON pointer such as /list/0/name
     #[arg(long, value_name = "POINTER", requires = "body_value")]
     pub(crate) body_pointer: Option<String>,
     /// With --body-pointer: the value there, as JSON
-    #[arg(long, value_name = "JSON", requires = "body_pointer")]
+    #[arg(long, value_name = "JSON", requires = "body_pointer", value_parser = some_text())]
     pub(crate) body_value: Option<String>,
     /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
     /// 2026-11-24T22:00+01:00
@@ -70,6 +61,24 @@ pub(crate) struct Filters {
     pub(crate) finished_until: Option<SystemTime>,
 }
 
+/// Refuses an empty text, such as an unset variable of a shell leaves.
+pub(crate) fn some_text() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}
+
+/// Refuses an empty text, and one that the store would cut.
+pub(crate) fn text_up_to(
+    max_bytes: usize,
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |text| match text.len() {
+        0 => Err("it is empty".to_owned()),
+        bytes if bytes > max_bytes => Err(format!(
+            "it has {bytes} bytes; it can have at most {max_bytes} bytes"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 fn states() -> impl TypedValueParser<Value = State> {
     let words = PossibleValuesParser::new(State::ALL.map(State::as_str));
     // No other word comes through.
@@ -80,9 +89,10 @@ fn states() -> impl TypedValueParser<Value = State> {
 }
 
 fn outcomes() -> impl TypedValueParser<Value = OutcomeKind> {
-    let words = PossibleValuesParser::new(OUTCOMES.map(OutcomeKind::as_str));
+    let words = PossibleValuesParser::new(OutcomeKind::ALL.iter().map(|kind| kind.as_str()));
     words.map(|word| {
-        let found = OUTCOMES.into_iter().find(|kind| kind.as_str() == word);
+        let mut kinds = OutcomeKind::ALL.iter().copied();
+        let found = kinds.find(|kind| kind.as_str() == word);
         found.unwrap_or(OutcomeKind::Succeeded)
     })
 }

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use crate::access::{self, Access, Sought};
 use crate::bounded;
-use crate::filters::Filters;
+use crate::filters::{Filters, some_text};
 use crate::list::{self, JOBS};
 use crate::output;
 use crate::place::{GraphChoice, GraphName, Place};
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "JOBS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// Goes on where a search by parts ended
-    #[arg(long, value_name = "TEXT", conflicts_with = "request")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "request", value_parser = some_text())]
     cursor: Option<String>,
     /// How jobs are shown
     #[arg(long, value_enum, default_value_t = Format::Table)]

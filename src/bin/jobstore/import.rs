@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 
 use crate::access::{self, Create, Import};
+use crate::first_job::{self, Checked};
 use crate::output;
-use crate::place::{GraphChoice, Place};
+use crate::place::{GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
@@ -31,7 +32,8 @@ A line is a job of `jobstore export`, a bare request
 Jobs whose ids are there are left as they are, so lines that have a jobId can
 be imported again, such as those of an export. A line without one is a new job
 each time: where an import ended at a line, go on from that line. The graph,
-and the store, are made where they are not there.
+and the store, are created if they do not exist, but not by an import that
+reads bad lines and no job.
 
 Examples:
   jobstore import --graph 10001/movie movie.jsonl
@@ -49,12 +51,16 @@ pub(crate) struct Arguments {
     /// Passes over bad lines and counts them, instead of ending at the first
     #[arg(long)]
     skip_bad: bool,
-    #[command(flatten)]
-    graph: GraphChoice,
+    /// The graph; it is created if it does not exist
+    #[arg(long, value_name = "PROJECT/NAME", help_heading = "Which store")]
+    graph: Option<GraphName>,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let graph = arguments.graph.named()?;
+    let graph = arguments
+        .graph
+        .as_ref()
+        .ok_or_else(|| Problem::usage("no graph was named", "use --graph PROJECT/NAME"))?;
     let from = &arguments.from;
     let (lines, bytes): (Box<dyn Read + Send>, Option<u64>) = match from == Path::new("-") {
         true => (Box::new(io::stdin()), None),
@@ -62,11 +68,28 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             let failed = |e: &io::Error| Problem::file("read", from, e);
             let file = File::open(from).map_err(|e| failed(&e))?;
             let there = file.metadata().map_err(|e| failed(&e))?;
+            if there.is_dir() {
+                return Err(failed(&io::ErrorKind::IsADirectory.into()));
+            }
             (Box::new(file), there.is_file().then_some(there.len()))
         }
     };
-    let is_new = !place.data()?.join("STORE").exists();
-    let access = access::open_to_write(place, Create::IfMissing)?;
+    let how = Import {
+        skip_bad: arguments.skip_bad,
+    };
+    let Checked { lines, only_bad } = first_job::check(graph, lines, how)?;
+    let is_new = !place.has_store()?;
+    let access = match only_bad {
+        Some(only_bad) if is_new => return Err(only_bad),
+        Some(only_bad) => {
+            let access = access::open_to_write(place, Create::Never)?;
+            if !access.graphs()?.contains(graph) {
+                return Err(only_bad);
+            }
+            access
+        }
+        None => access::open_to_write(place, Create::IfMissing)?,
+    };
     if is_new {
         output::note(&format!("made the store {}", place.data()?.display()));
     }
@@ -75,9 +98,6 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let lines = Counted {
         lines,
         read: read.clone(),
-    };
-    let how = Import {
-        skip_bad: arguments.skip_bad,
     };
     let done = access.import(graph, Box::new(lines), how, &mut || {
         bar.at(read.load(Ordering::Relaxed), bytes);

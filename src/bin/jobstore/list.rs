@@ -10,7 +10,7 @@ use std::io::Write as _;
 use clap::{Args, ValueEnum};
 
 use crate::access::{self, Access, Shown, Wanted};
-use crate::filters::Filters;
+use crate::filters::{Filters, some_text};
 use crate::output::{self, Aside};
 use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     newest: bool,
     /// Goes on where a page ended
-    #[arg(long, value_name = "TEXT", conflicts_with = "offset")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "offset", value_parser = some_text())]
     cursor: Option<String>,
     /// Counts the whole list, also where all jobs have to be gone through for it
     #[arg(long)]

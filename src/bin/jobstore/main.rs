@@ -20,6 +20,7 @@ mod completions;
 mod export;
 mod filters;
 mod find;
+mod first_job;
 mod import;
 mod list;
 mod man;

@@ -3,58 +3,102 @@
 //! Owns: `--data`, `--graph`, how a graph is written. Must not know: how a store is reached.
 //! Promise: a graph that was not named is the only one there is, or none.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 
 use crate::access::Access;
+use crate::filters::some_text;
 use crate::problem::Problem;
+
+/// The variables that stand for options. One that is set to nothing counts as unset; clap
+/// would refuse it, also beside an explicit option.
+const DATA: &str = "JOBSTORE_DATA";
+const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 
 /// The store.
 #[derive(Args)]
 #[command(next_help_heading = "Which store")]
 pub(crate) struct Place {
-    /// The store's folder
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "JOBSTORE_DATA",
-        hide_env_values = true
-    )]
+    /// The store's directory [env: JOBSTORE_DATA]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The keys whose values are secret from now on, in place of those that the store has
-    /// recorded; a command that only reads uses them for itself and records nothing
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEYS",
-        env = "JOBSTORE_SECRET_KEYS",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    secret_keys: Option<Vec<String>>,
+    /// The keys whose values are secret, separated by commas, instead of those that the store
+    /// has recorded [env: JOBSTORE_SECRET_KEYS]
+    ///
+    /// Commands that only read mask the values of these keys in their output and record
+    /// nothing. `serve` records them in the store, and so does `import` in a store that it
+    /// creates. Other commands that write use the recorded keys: they refuse the option and
+    /// ignore the variable.
+    #[arg(long, global = true, value_name = "KEYS", value_parser = some_text())]
+    secret_keys: Option<String>,
 }
 
 impl Place {
-    /// The store's folder.
-    pub(crate) fn data(&self) -> Result<&Path, Problem> {
-        self.data.as_deref().ok_or_else(|| {
+    /// The store's directory.
+    pub(crate) fn data(&self) -> Result<PathBuf, Problem> {
+        let data = self
+            .data
+            .clone()
+            .or_else(|| variable(DATA).map(PathBuf::from));
+        data.ok_or_else(|| {
             Problem::usage(
                 "no store was named",
-                "say --data DIR, or set JOBSTORE_DATA to its folder",
+                "use --data DIR, or set JOBSTORE_DATA to its directory",
             )
         })
     }
 
-    /// The keys whose values are secret, where others than the store's were named.
-    pub(crate) fn secret_keys(&self) -> Option<Vec<String>> {
-        // An environment variable that is set to nothing names none.
-        let named = |keys: &Vec<String>| keys.iter().any(|key| !key.is_empty());
-        self.secret_keys.clone().filter(named)
+    /// Whether a store is there.
+    pub(crate) fn has_store(&self) -> Result<bool, Problem> {
+        Ok(self.data()?.join("STORE").exists())
     }
+
+    /// The keys whose values are secret, if others than the store's were named.
+    pub(crate) fn secret_keys(&self) -> Result<Option<Vec<String>>, Problem> {
+        let (named_by, keys) = match &self.secret_keys {
+            Some(keys) => ("--secret-keys", keys.clone()),
+            None => match variable(SECRET_KEYS) {
+                None => return Ok(None),
+                Some(keys) => (
+                    SECRET_KEYS,
+                    keys.into_string().map_err(|_| {
+                        Problem::usage(
+                            format!("{SECRET_KEYS} is not UTF-8"),
+                            "correct it or unset it",
+                        )
+                    })?,
+                ),
+            },
+        };
+        let keys: Vec<String> = keys.split(',').map(|key| key.trim().to_owned()).collect();
+        if keys.iter().any(String::is_empty) {
+            return Err(Problem::usage(
+                format!("{named_by} has an empty key"),
+                "separate keys by single commas: password,token",
+            ));
+        }
+        Ok(Some(keys))
+    }
+
+    /// Refuses secret keys on a command that would otherwise record them without being meant
+    /// to. A variable may be set for all commands; it is ignored.
+    pub(crate) fn refuse_secret_keys(&self) -> Result<(), Problem> {
+        match self.secret_keys {
+            None => Ok(()),
+            Some(_) => Err(Problem::usage(
+                "--secret-keys would change which keys the store records as secret",
+                "leave it out; `jobstore serve --secret-keys` records others",
+            )),
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The graph in it, for the verbs that are about one.
@@ -67,13 +111,6 @@ pub(crate) struct GraphChoice {
 }
 
 impl GraphChoice {
-    /// The graph that was named.
-    pub(crate) fn named(&self) -> Result<&GraphName, Problem> {
-        self.graph
-            .as_ref()
-            .ok_or_else(|| Problem::usage("no graph was named", "say --graph PROJECT/NAME"))
-    }
-
     /// The graph that was named, or the only one.
     pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;

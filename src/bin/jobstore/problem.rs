@@ -27,6 +27,8 @@ pub(crate) enum Problem {
     Usage { what: String, remedy: String },
     /// It was not possible.
     Failed { what: String, remedy: String },
+    /// The job that was named does not exist.
+    NoJob { what: String, was_purged: bool },
     /// Nobody reads the output any more.
     ReaderGone,
 }
@@ -84,7 +86,11 @@ impl Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"
             | "TooDeep" | "PageLimit" | "InvalidCursor" | "TextTooLong" | "EmptyCommand"
-            | "OutcomeTooLarge" | "NotEmpty" => Problem::usage(what, ""),
+            | "OutcomeTooLarge" | "NotEmpty" | "InvalidUse" => Problem::usage(what, ""),
+            "UnknownJob" | "JobPurged" => Problem::NoJob {
+                what,
+                was_purged: name == "JobPurged",
+            },
             _ => Problem::failed(what, remedy(name)),
         }
     }
@@ -104,13 +110,21 @@ impl From<Error> for Problem {
             ),
             Error::NotAStore { path, found } => Problem::usage(
                 format!(
-                    "{} is no store: it holds {found:?} and no STORE file",
+                    "{} is not a store: it holds {found:?} and no STORE file",
                     path.display()
                 ),
                 match store_below(path) {
                     Some(below) => format!("there is one in {}", below.display()),
-                    None => "name the folder that holds the file STORE".to_owned(),
+                    None => "name the directory that holds the file STORE".to_owned(),
                 },
+            ),
+            Error::Io {
+                kind: io::ErrorKind::NotADirectory,
+                path,
+                ..
+            } => Problem::usage(
+                format!("{} is not a directory", path.display()),
+                "use --data DIR with the directory that holds the file STORE",
             ),
             error => Problem::of(&error.name(), error.to_string()),
         }
@@ -130,11 +144,6 @@ fn store_below(path: &Path) -> Option<PathBuf> {
 fn remedy(name: &str) -> &'static str {
     match name {
         "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` sets it aside",
-        "UnknownJob" => {
-            "`jobstore list --newest` shows what there is; \
-             `jobstore find` has jobs by their request"
-        }
-        "JobPurged" => "its result, if the engine kept one, may still be there",
         "IllegalTransition" => {
             "a job that was not started can only be called off: `jobstore cancel`"
         }
@@ -150,6 +159,10 @@ fn remedy(name: &str) -> &'static str {
     }
 }
 
+const UNKNOWN: &str = "`jobstore list --newest` shows what there is; `jobstore find` has jobs by \
+                       their request";
+const PURGED: &str = "its result, if the engine kept one, may still be there";
+
 /// Says what is to be said, and gives the exit code.
 pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
     match ended {
@@ -157,6 +170,10 @@ pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {
         Ok(Verdict::Wrong) => ExitCode::from(1),
         Err(Problem::Failed { what, remedy }) => {
             say(&what, &remedy);
+            ExitCode::from(1)
+        }
+        Err(Problem::NoJob { what, was_purged }) => {
+            say(&what, if was_purged { PURGED } else { UNKNOWN });
             ExitCode::from(1)
         }
         Err(Problem::Usage { what, remedy }) => {

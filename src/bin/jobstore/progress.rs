@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar that is drawn where somebody looks on, from the first word about how far it is.
 pub(crate) struct Bar {
@@ -19,8 +19,8 @@ pub(crate) struct Bar {
     unknown: &'static str,
 }
 
-const ITEMS: &str = "{msg} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left";
-const ITEMS_OPEN: &str = "{msg} {spinner} {human_pos}, {per_sec}";
+const ITEMS: &str = "{msg} {wide_bar} {human_pos} of {human_len}, {rate}, {eta} left";
+const ITEMS_OPEN: &str = "{msg} {spinner} {human_pos}, {rate}";
 const BYTES: &str =
     "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const BYTES_OPEN: &str = "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}";
@@ -98,7 +98,14 @@ impl Bar {
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    // indicatif's own rate has four decimals.
+    style.with_key(
+        "rate",
+        |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            write!(out, "{}/s", HumanCount(state.per_sec().round() as u64)).ok();
+        },
+    )
 }
 
 impl Drop for Bar {

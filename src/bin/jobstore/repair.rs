@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let dir = place.data()?;
+    let dir = &place.data()?;
     // What is written anew belongs to the user that repairs.
     access::check_owner(dir)?;
     let report = verify::look(dir).map_err(|error| access::at_rest(dir, error))?;

@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use jobstore::JobStore;
 use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
 use parking_lot::RwLock;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access;
@@ -92,7 +93,11 @@ impl Doorkeeper {
                 *self.tokens.write() = tokens;
                 output::note(&format!("{} was read again", self.file.display()));
             }
-            Err(Problem::Usage { what, .. } | Problem::Failed { what, .. }) => problem::say(
+            Err(
+                Problem::Usage { what, .. }
+                | Problem::Failed { what, .. }
+                | Problem::NoJob { what, .. },
+            ) => problem::say(
                 &what,
                 "those of before are good; mend it, and send SIGHUP again",
             ),
@@ -117,7 +122,6 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         None => None,
     };
     begin_log(arguments.log);
-    let store = access::store_at_rest(place)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -125,7 +129,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         .map_err(|e| {
             Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
         })?;
-    let served = runtime.block_on(listen(&store, arguments.listen, tokens));
+    // Before the store is opened, which records the secret keys that were named.
+    let listener = runtime.block_on(bind(arguments.listen))?;
+    let store = access::store_at_rest(place)?;
+    let served = runtime.block_on(listen(&store, listener, tokens));
     // Meanwhile the runtime looks out for who asks a second time.
     let closed = store.close();
     runtime.shutdown_background();
@@ -147,20 +154,22 @@ fn begin_log(log: Log) {
         .init();
 }
 
-async fn listen(
-    store: &JobStore,
-    address: SocketAddr,
-    tokens: Option<Doorkeeper>,
-) -> Result<(), Problem> {
-    let refused = |e: std::io::Error| {
+async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
+    TcpListener::bind(address).await.map_err(|e| {
         let what = format!("cannot listen on {address}: {e}");
         Problem::usage(what, "choose another --listen, or end what listens there")
-    };
+    })
+}
+
+async fn listen(
+    store: &JobStore,
+    listener: TcpListener,
+    tokens: Option<Doorkeeper>,
+) -> Result<(), Problem> {
     let failed = |e: std::io::Error| Problem::failed(format!("signals: {e}"), "");
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| Problem::failed(format!("the address is not known: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     // `nohup` has it ignored; without tokens there is nothing else to do on it.

@@ -28,6 +28,27 @@ pub(crate) fn short_id(id: &str) -> Option<&str> {
     is_generated.then(|| id.get(NUMBER_DIGITS..)).flatten()
 }
 
+/// Characters after the ellipsis that identify a job that is to be changed.
+const CHARS_TO_CHANGE_MIN: usize = 4;
+
+/// [`job`] for a command that changes it: a few characters might be a slip.
+pub(crate) fn job_to_change(
+    access: &dyn Access,
+    graph: &GraphName,
+    given: &str,
+) -> Result<(String, String), Problem> {
+    let shown = Shown::parse(given);
+    if shown.is_some_and(|shown| shown.end_chars() < CHARS_TO_CHANGE_MIN) {
+        return Err(Problem::usage(
+            format!("{given} is too short to identify a job that is to be changed"),
+            format!(
+                "give at least {CHARS_TO_CHANGE_MIN} characters after the ellipsis, or the whole id"
+            ),
+        ));
+    }
+    job(access, graph, given)
+}
+
 /// A job, with its whole id, by its id or by what a table shows of the id.
 pub(crate) fn job(
     access: &dyn Access,
@@ -42,22 +63,26 @@ pub(crate) fn job(
     };
     let mut missing = None;
     let mut try_id = |id: String| match access.job(graph, &id) {
-        Ok(line) => Some((id, line)),
-        Err(problem) => {
-            missing.get_or_insert(problem);
-            None
+        Ok(line) => Ok(Some((id, line))),
+        // That a job of this id was purged is worth more than that another never was.
+        Err(problem @ Problem::NoJob { was_purged, .. }) => {
+            if was_purged || missing.is_none() {
+                missing = Some(problem);
+            }
+            Ok(None)
         }
+        Err(problem) => Err(problem),
     };
     if shown.parts.len() == 1 {
         // A UUID can also be a whole id that the engine brought.
-        if let Some(found) = try_id(given.to_owned()) {
+        if let Some(found) = try_id(given.to_owned())? {
             return Ok(found);
         }
     }
     if shown.is_end_of_id() {
         // Usually the graph generated the id, and its number completes it.
         if let Some(begin) = access.id_begin(graph)? {
-            if let Some(found) = try_id(format!("{begin}{}", shown.end())) {
+            if let Some(found) = try_id(format!("{begin}{}", shown.end()))? {
                 return Ok(found);
             }
         }
@@ -128,6 +153,10 @@ impl<'a> Shown<'a> {
                 parts.push(part);
             }
         }
+        // What ends with an ellipsis is the beginning of an id.
+        if given.ends_with([ELLIPSIS, '.']) {
+            parts.push("");
+        }
         let are_ids = |part: &&str| part.is_empty() || part.parse::<JobId>().is_ok();
         let is_cut = parts.len() > 1;
         let is_bare_end = given.len() == GENERATED_ID_BYTES - NUMBER_DIGITS;
@@ -138,6 +167,12 @@ impl<'a> Shown<'a> {
         self.parts.last().copied().unwrap_or_default()
     }
 
+    /// How many characters are after the ellipsis, or before one at the end.
+    fn end_chars(&self) -> usize {
+        let end = self.parts.iter().rev().find(|part| !part.is_empty());
+        end.map_or(0, |end| end.chars().count())
+    }
+
     /// Whether it is exactly what [`short_id`] leaves of an id.
     fn is_end_of_id(&self) -> bool {
         let before = &self.parts[..self.parts.len().saturating_sub(1)];
@@ -145,11 +180,17 @@ impl<'a> Shown<'a> {
     }
 
     fn matches(&self, id: &str) -> bool {
+        // A table does not show the digits of the graph.
+        let is_like = |id: &str| self.is_like(id);
+        is_like(id) || short_id(id).is_some_and(is_like)
+    }
+
+    fn is_like(&self, id: &str) -> bool {
         let Some((end, before)) = self.parts.split_last() else {
             return false;
         };
         let Some((begin, middle)) = before.split_first() else {
-            return short_id(id) == Some(end);
+            return id == *end;
         };
         let Some(mut rest) = id.strip_prefix(begin) else {
             return false;
@@ -187,11 +228,16 @@ mod tests {
             "\u{2026}018f\u{2026}89ab".to_owned(),
             "12345\u{2026}789ab".to_owned(),
             "12345..789ab".to_owned(),
+            "018f2c1a-7b1e\u{2026}".to_owned(),
+            "018f2c1a..89ab".to_owned(),
+            "1234567890123456789018f...".to_owned(),
         ] {
             let shown = Shown::parse(&given).unwrap();
             assert!(shown.matches(ID), "{given}: {shown:?}");
             assert!(!shown.matches("import-1"), "{given}");
-            assert!(!shown.matches(&format!("{ID}x")), "{given}");
+            // A beginning says nothing of what follows.
+            let is_begin = given.ends_with(['\u{2026}', '.']);
+            assert!(is_begin || !shown.matches(&format!("{ID}x")), "{given}");
         }
     }
 

@@ -87,7 +87,8 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
         }
     }
     if let Some(took) = row.took(now_ms) {
-        put("took", &when::took(took));
+        let is_over = row.finished_at.is_some();
+        put(if is_over { "took" } else { "so far" }, &when::took(took));
     }
     if let Some(progress) = &row.progress {
         put(

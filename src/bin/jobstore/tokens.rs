@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::bounded;
@@ -57,6 +57,13 @@ impl Tokens {
         let failed = |e: &io::Error| Problem::file("read", path, e);
         let file = File::open(path).map_err(|e| failed(&e))?;
         let there = file.metadata().map_err(|e| failed(&e))?;
+        // A shell's `<(..)` is a pipe.
+        if !there.is_file() && !there.file_type().is_fifo() {
+            return Err(Problem::usage(
+                format!("{} is not a regular file", path.display()),
+                "name a file with lines of a token and a project id",
+            ));
+        }
         if there.mode() & 0o077 != 0 {
             let name = path.display();
             return Err(Problem::usage(
@@ -167,6 +174,8 @@ mod tests {
         );
         for other in [
             String::new(),
+            // Of the same length.
+            B.to_owned(),
             A[1..].to_owned(),
             format!("{A}\0"),
             format!("{B}{A}"),

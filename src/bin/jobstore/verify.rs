@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let dir = place.data()?;
+    let dir = &place.data()?;
     let report = access::verify(dir, || look(dir))?;
     let text = match arguments.format {
         Format::Text => report.to_string(),

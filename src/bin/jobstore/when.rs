@@ -2,13 +2,17 @@
 //!
 //! A text means one point in time, or it is refused with the accepted forms.
 
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 
-#[path = "../../timestamp.rs"]
+use crate::output;
+
+#[path = "../../base/timestamp.rs"]
 mod timestamp;
 use timestamp::{TimeOfDay, Written};
 
@@ -20,23 +24,60 @@ const ALLOWED: &str = "write how long ago (90s, 30min, 2h, 7d, 2w, or 1d 12h; a 
 
 /// A point in time that was written on the command line.
 pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
-    parse_at(text, &ZonedDateTime::now())
+    parse_at(text, Timestamp::now(), &zone())
 }
 
-fn parse_at(text: &str, now: &ZonedDateTime) -> Result<SystemTime, String> {
+/// The time zone of this system, or why it is not known. Without any setting it is UTC.
+fn zone() -> Result<TimeZone, String> {
+    const SYSTEM: &str = "/etc/localtime";
+    TimeZone::try_system().or_else(|_| match std::env::var_os("TZ") {
+        Some(name) => Err(format!(
+            "the time zone TZ={} is unknown",
+            name.to_string_lossy()
+        )),
+        None if Path::new(SYSTEM).exists() => {
+            Err(format!("the time zone in {SYSTEM} cannot be read"))
+        }
+        None => Ok(TimeZone::UTC),
+    })
+}
+
+/// The time zone that times are shown in. Warns once if it is not that of the system.
+fn shown_zone() -> TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let zone = ZONE.get_or_init(|| {
+        zone().unwrap_or_else(|unknown| {
+            output::note(&format!("{unknown}; times are shown in UTC"));
+            TimeZone::UTC
+        })
+    });
+    zone.clone()
+}
+
+fn parse_at(
+    text: &str,
+    now: Timestamp,
+    zone: &Result<TimeZone, String>,
+) -> Result<SystemTime, String> {
     let refused = || format!("{text:?} is not a time: {ALLOWED}");
-    let zone = now.time_zone();
+    // How long ago, and a time with its offset, are the same in any zone.
+    let local_zone = || {
+        let zone = zone.as_ref();
+        zone.map_err(|unknown| format!("{text:?} is a local time, but {unknown}; {ALLOWED}"))
+    };
     let time = if let Some(time) = timestamp::parse_time(text) {
-        let last = last_time(time, now).ok_or_else(refused)?;
+        let zone = local_zone()?;
+        let now = now.to_zoned_datetime(zone.clone());
+        let last = last_time(time, &now).ok_or_else(refused)?;
         local(text, last, zone)?
     } else if let Some(written) = timestamp::parse(text) {
         match written.offset {
             Some(_) => instant(&written).ok_or_else(|| before_1970(text))?,
-            None => local(text, civil(&written).ok_or_else(refused)?, zone)?,
+            None => local(text, civil(&written).ok_or_else(refused)?, local_zone()?)?,
         }
     } else {
         let ago = ago_of(text).ok_or_else(refused)?;
-        let now = SystemTime::try_from(now.timestamp()).map_err(|_| refused())?;
+        let now = SystemTime::try_from(now).map_err(|_| refused())?;
         now.checked_sub(ago).ok_or_else(|| before_1970(text))?
     };
     match time < SystemTime::UNIX_EPOCH {
@@ -174,7 +215,7 @@ pub(crate) fn here(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     match Timestamp::from_millisecond(ms) {
         Ok(time) => {
-            let zoned = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+            let zoned = time.to_zoned_datetime(shown_zone());
             zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
         }
         Err(_) => format!("{ms} ms since 1970"),
@@ -214,7 +255,8 @@ mod tests {
 
     fn in_zone(text: &str, now: &str) -> Result<String, String> {
         let now: ZonedDateTime = now.parse().unwrap();
-        let time = parse_at(text, &now)?;
+        let zone = Ok(now.time_zone().clone());
+        let time = parse_at(text, now.timestamp(), &zone)?;
         Ok(Timestamp::try_from(time).unwrap().to_string())
     }
 
@@ -301,9 +343,8 @@ mod tests {
     const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
 
     fn in_berlin(text: &str, now: &str) -> Result<String, String> {
-        let zone = TimeZone::posix(BERLIN).unwrap();
-        let now = now.parse::<Timestamp>().unwrap().to_zoned_datetime(zone);
-        let time = parse_at(text, &now)?;
+        let zone = Ok(TimeZone::posix(BERLIN).unwrap());
+        let time = parse_at(text, now.parse().unwrap(), &zone)?;
         Ok(Timestamp::try_from(time).unwrap().to_string())
     }
 

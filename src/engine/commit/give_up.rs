@@ -6,15 +6,18 @@
 
 use std::sync::Arc;
 
-use super::{Committer, Round, no_longer_held};
-use crate::engine::Engine;
-use crate::engine::answers::Answer;
-use crate::engine::graph_state::{Change, GraphCore, RunCell};
-use crate::error::Result;
-use crate::id::JobId;
-use crate::job::State;
-use crate::outcome::Outcome;
-use crate::storage::event::{Event, RecoveredAs, pack_sequences};
+use super::{Round, no_longer_held};
+use crate::engine::core::Engine;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::run_cell::RunCell;
+use crate::log::event::{Event, RecoveredAs, pack_sequences};
+use crate::model::error::Result;
+use crate::model::id::JobId;
+use crate::model::outcome::Outcome;
+use crate::model::states::State;
 
 impl Committer {
     pub(super) fn give_up(

@@ -6,16 +6,18 @@
 
 use std::sync::Arc;
 
-use super::{Committer, Round};
-use crate::engine::Engine;
-use crate::engine::answers::Answer;
-use crate::engine::graph_state::{Change, GraphCore};
-use crate::engine::queue::Imported;
-use crate::error::{Error, Result};
+use super::Round;
+use crate::engine::core::Engine;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::Imported;
 use crate::index::rows::Finished;
-use crate::job::State;
-use crate::outcome::{Outcome, OutcomeKind};
-use crate::storage::event::{Event, RecoveredAs, pack_sequences};
+use crate::log::event::{Event, RecoveredAs, pack_sequences};
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::states::State;
 
 impl Committer {
     pub(super) fn import(
@@ -157,11 +159,11 @@ fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::engine::answers::Call;
-    use crate::engine::queue::{Action, Operation, Submission};
-    use crate::list::List;
-    use crate::request::{Body, Request};
-    use crate::store::JobStore;
+    use crate::api::store::JobStore;
+    use crate::engine::state::calls::Call;
+    use crate::engine::state::operation::{Action, Operation, Submission};
+    use crate::model::list::List;
+    use crate::model::request::{Body, Request};
 
     #[test]
     fn a_write_that_could_not_be_read_back_is_refused_and_no_other() {
@@ -201,12 +203,13 @@ mod tests {
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
         let mut committer = engine.hold_committer();
         let calls = actions.map(|action| {
-            let (call, queued) = Call::new(Operation::small(action), &engine.options.clock);
+            let (call, queued) = Call::new(Operation::small(action));
             engine.queue.push(queued);
             call
         });
-        while let Some(answers) = committer.round(engine, engine.options.clock.read()) {
-            answers.give(engine);
+        engine.date_queued();
+        while let Some(answers) = committer.round(engine) {
+            answers.give(&engine.meters);
         }
         drop(committer);
         let is_made = calls.map(|call| call.wait().is_ok());
@@ -217,7 +220,7 @@ mod tests {
             .submit(Request::new("c", "/", Body::empty()).unwrap())
             .unwrap();
         assert!(graph.changes(None).unwrap().all(|change| change.is_ok()));
-        let ids = |graph: &crate::graph::Graph| -> Vec<String> {
+        let ids = |graph: &crate::api::graph::Graph| -> Vec<String> {
             let page = graph.list(List::new()).unwrap();
             page.jobs()
                 .map(|job| job.unwrap().id().to_string())

@@ -7,14 +7,15 @@
 
 use std::sync::Arc;
 
-use super::{Committer, Round};
-use crate::engine::Engine;
-use crate::engine::answers::Answer;
-use crate::engine::graph_state::GraphCore;
-use crate::engine::keys::KeyOwner;
-use crate::engine::queue::{LookedKey, Submission};
-use crate::error::{Error, Result};
-use crate::storage::event::Event;
+use super::Round;
+use crate::engine::core::Engine;
+use crate::engine::idempotency_keys::KeyOwner;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::{LookedKey, Submission};
+use crate::log::event::Event;
+use crate::model::error::{Error, Result};
 
 impl Committer {
     pub(super) fn submit_once(

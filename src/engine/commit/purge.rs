@@ -6,13 +6,16 @@
 
 use std::sync::Arc;
 
-use super::{Committer, Round};
-use crate::engine::answers::Answer;
-use crate::engine::graph_state::{Change, GraphCore};
-use crate::error::Result;
-use crate::job::State;
-use crate::storage::event::{Event, pack_sequences};
-use crate::storage::purged::{self, PurgedJob};
+use super::Round;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::graph::GraphCore;
+use crate::index::rows::Tombstone;
+use crate::log::event::{Event, pack_sequences};
+use crate::log::purged_jobs::{self, PurgedJob};
+use crate::model::error::Result;
+use crate::model::states::State;
 
 impl Committer {
     pub(super) fn purge(
@@ -34,12 +37,12 @@ impl Committer {
                 time_ms: round.now_ms,
                 age_shift_ms: round.age_shift_ms(),
                 why,
-                jobs: &purged::pack(&jobs),
+                jobs: &purged_jobs::pack(&jobs),
             });
         }
         for job in &jobs {
             round.purged.insert((graph.number, job.sequence));
-            let tombstone = job.id.map(|id| id.tombstone(lsn));
+            let tombstone = job.id.map(|id| Tombstone::new(&id, lsn));
             let sequence = job.sequence;
             round.change(
                 graph,

@@ -7,15 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::late::Found;
 use super::{COMPLETE, STEP_JOBS};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::engine::garbage;
-use crate::engine::graph_state::GraphCore;
-use crate::engine::status::CHUNK_JOBS;
-use crate::error::Result;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::DETAIL_JOBS;
-use crate::retention::{PurgeReason, Retention};
+use crate::model::error::Result;
+use crate::model::retention::{PurgeReason, Retention};
 
 /// Jobs that a round of the background purges before it looks after packs again.
 const ROUND_JOBS: usize = 64 * STEP_JOBS;

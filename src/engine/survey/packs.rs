@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Pace;
 use crate::engine::large::Large;
-use crate::error::{Error, Result};
-use crate::fingerprint::Fingerprint;
-use crate::id;
-use crate::storage::block::Block;
-use crate::storage::event::{Event, last_of_sequences};
-use crate::storage::fingerprints::Entry;
-use crate::storage::pack::{Pack, Part};
-use crate::storage::purged;
+use crate::log::block::Block;
+use crate::log::event::{Event, last_of_sequences};
+use crate::log::fingerprint::Fingerprint;
+use crate::log::fingerprints::Entry;
+use crate::log::pack::{Pack, Part};
+use crate::log::purged_jobs;
+use crate::model::error::{Error, Result};
+use crate::model::id;
 
 /// What the sound part of a file tells of graphs, and what is not sound.
 #[derive(Default)]
@@ -38,8 +38,12 @@ impl Tally {
     }
 
     pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
+        self.speak_up_to(graph, sequence.saturating_add(1));
+    }
+
+    fn speak_up_to(&mut self, graph: u32, up_to: u64) {
         let end = self.spoken.entry(graph).or_default();
-        *end = (*end).max(sequence.saturating_add(1));
+        *end = up_to.max(*end);
     }
 
     fn submit(&mut self, graph: u32, up_to: u64) {
@@ -88,14 +92,21 @@ impl Tally {
                 self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
             }
             Event::Purged { graph, jobs, .. } => {
-                if let Some(last) = purged::unpack(jobs).and_then(|jobs| jobs.last().cloned()) {
+                if let Some(last) = purged_jobs::unpack(jobs).and_then(|jobs| jobs.last().cloned())
+                {
                     self.speak(graph, last.sequence);
                 }
+            }
+            Event::Forgotten {
+                graph, sequences, ..
+            } => {
+                // One without jobs tells of its graph all the same.
+                let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
+                self.speak_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
             }
             Event::Booted { .. }
             | Event::Lost { .. }
             | Event::Erased { .. }
-            | Event::Forgotten { .. }
             | Event::Clock
             | Event::Confirmed(_) => {}
         }
@@ -141,7 +152,7 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
                 checked.tally.created.append(&mut events.created);
                 checked.tally.dropped.append(&mut events.dropped);
                 for (graph, end) in events.spoken {
-                    checked.tally.speak(graph, end - 1);
+                    checked.tally.speak_up_to(graph, end);
                 }
                 for (graph, end) in events.submitted {
                     checked.tally.submit(graph, end);
@@ -205,7 +216,7 @@ fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Res
     if requests.is_some_and(|requests| requests != sum) {
         let at = part.fingerprints.first().map_or(0, |place| place.offset);
         let what = "its fingerprints are not those of its requests";
-        return Err(Error::damaged(&part.path, at, what));
+        return Err(Error::damaged(&part.pack.path, at, what));
     }
     Ok(())
 }

@@ -6,12 +6,12 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
-use crate::storage::clock_mark::ClockMark;
-use crate::storage::disk::Disk;
-use crate::storage::event::Event;
-use crate::storage::frame::{Binding, Frame};
-use crate::storage::segment::SEGMENT_HEADER_BYTES;
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::Disk;
+use crate::log::event::Event;
+use crate::log::frame::{Binding, Frame};
+use crate::log::segment::SEGMENT_HEADER_BYTES;
+use crate::model::error::{Error, Result};
 
 /// Read at once where not all of a file can be.
 const READ_BYTES: usize = 4 << 10;

@@ -7,6 +7,15 @@
 pub struct Random(pub u64);
 
 impl Random {
+    /// Those of this seed, which share no stretch with those of another seed.
+    ///
+    /// A state is not a good seed: the numbers of two states that are multiples of
+    /// splitmix64's increment are the same ones, some places apart.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Random {
+        Random(Random(seed).any())
+    }
+
     /// Any number.
     pub fn any(&mut self) -> u64 {
         // splitmix64
@@ -32,6 +41,22 @@ impl Random {
         match from.len() as u64 {
             0 => None,
             len => from.get(self.below(len) as usize),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn seeds_share_no_numbers() {
+        let mut all = BTreeSet::new();
+        for seed in 0..200 {
+            let mut random = Random::from_seed(seed);
+            assert!((0..500).all(|_| all.insert(random.any())), "seed {seed}");
         }
     }
 }

@@ -7,14 +7,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use jobstore::Report;
+use jobstore::http::Control;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::socket::{Answer, Question, Sent, Socket, broken};
 use super::{
-    Access, CONTROL, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought,
-    Stretch, Wanted, detailed,
+    Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
 };
 use crate::filters::Filters;
 use crate::output;
@@ -33,7 +33,7 @@ type Query = Vec<(&'static str, String)>;
 impl Engine {
     /// The engine that has this folder open; nothing where it has no control socket.
     pub(super) fn of(dir: &Path) -> Result<Option<Engine>, Problem> {
-        let path = dir.join(CONTROL);
+        let path = dir.join(Control::FILE_NAME);
         if !path.exists() {
             return Ok(None);
         }
@@ -150,9 +150,17 @@ impl Access for Engine {
         wanted: &Wanted<'_>,
         each: EachLine<'_>,
     ) -> Result<Shown, Problem> {
-        let path = path(graph, &["list"]);
-        let query = query_of(wanted).into_iter().chain([flag("detail", true)]);
-        detailed::read(self.ask(Question::get(&path).query(query))?, each)
+        let path = path(graph, &["jobs"]);
+        let answer = self.ask(Question::get(&path).query(query_of(wanted)))?;
+        let number = |name| answer.header(name).and_then(|number| number.parse().ok());
+        let shown = Shown {
+            jobs: 0,
+            total: number("x-total-count"),
+            next: answer.header("x-next-cursor").map(str::to_owned),
+            set_aside: number("x-set-aside").unwrap_or_default(),
+        };
+        let jobs = Engine::each_line(answer, each)?;
+        Ok(Shown { jobs, ..shown })
     }
 
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem> {

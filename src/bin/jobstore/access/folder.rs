@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jobstore::{
-    Cancellation, Completion, Cursor, Error, Graph, ImportOptions, Job, JobStore, List, OnBadLine,
-    Outcome, OutcomeKind, Recovery, Replayed, Request,
+    Cancellation, Completion, Cursor, Error, Graph, Job, JobStore, List, OnBadLine, Outcome,
+    OutcomeKind, Recovery, Replayed, Request,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
@@ -29,7 +29,7 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 
 /// The largest request any store may have: what an engine took, this program takes too.
-const REQUEST_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const REQUEST_BYTES_MAX: u64 = 256 << 20;
 
 /// Events that are read before anybody has looked for a bar.
 const BAR_EVENTS: u64 = 1 << 18;
@@ -46,6 +46,8 @@ pub(crate) enum Create {
 pub(super) enum For {
     Reading,
     Writing(Create),
+    /// As its engine, which says which keys are secret.
+    Serving,
 }
 
 /// Why a folder was not opened.
@@ -73,7 +75,8 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn open(place: &Place, what: For) -> Result<Folder, Refused> {
-        let dir = place.data().map_err(Refused::Problem)?;
+        let dir = &place.data().map_err(Refused::Problem)?;
+        let keys = secret_keys(place, what).map_err(Refused::Problem)?;
         let is_read = what == For::Reading;
         if !is_read {
             check_owner(dir).map_err(Refused::NotOwner)?;
@@ -90,11 +93,8 @@ impl Folder {
                     seen.at(replayed.events, Some(replayed.of));
                 }
             });
-        if let Some(keys) = place.secret_keys() {
+        if let Some(keys) = keys {
             options = options.secret_keys(keys);
-        }
-        if dir.join("index-redb").exists() {
-            options = with_redb(options);
         }
         let opened = options.open(dir);
         bar.end();
@@ -110,11 +110,17 @@ impl Folder {
     }
 }
 
-/// The index that the store has is kept, where this build knows it.
-fn with_redb(options: jobstore::Options) -> jobstore::Options {
-    #[cfg(feature = "redb")]
-    let options = options.index(jobstore::IndexEngine::Redb);
-    options
+/// The secret keys that an open names: a server and a command that creates a store record them.
+fn secret_keys(place: &Place, what: For) -> Result<Option<Vec<String>>, Problem> {
+    let is_named = match what {
+        For::Reading | For::Serving => true,
+        For::Writing(Create::IfMissing) => !place.has_store()?,
+        For::Writing(Create::Never) => false,
+    };
+    match is_named {
+        true => place.secret_keys(),
+        false => place.refuse_secret_keys().map(|()| None),
+    }
 }
 
 /// Refuses to make files that the store's engine could not open: those of another user.
@@ -348,12 +354,12 @@ impl Access for Folder {
             self.store.graph_or_create(&graph.project, &graph.name)?;
             output::note(&format!("made the graph {graph}"));
         }
-        let mut options = ImportOptions::new();
-        if how.skip_bad {
-            options = options.on_bad_line(OnBadLine::Skip);
-        }
+        let on_bad_line = match how.skip_bad {
+            true => OnBadLine::Skip,
+            false => OnBadLine::Stop,
+        };
         let graph = self.graph(graph)?;
-        let report = graph.import_with(lines, options, |_| progress())?;
+        let report = graph.import_with(lines, on_bad_line, |_| progress())?;
         Ok(Imported {
             imported: report.imported,
             there: report.there,

@@ -5,7 +5,6 @@
 //! Promise: a verb does not know the difference; a store in use that cannot be asked is
 //! refused with who holds it and what to do.
 
-mod detailed;
 mod engine;
 mod folder;
 mod holder;
@@ -17,15 +16,12 @@ use std::time::Duration;
 
 use jobstore::{Error, JobStore, OutcomeKind, Report};
 
-pub(crate) use folder::Create;
 use folder::For;
+pub(crate) use folder::{Create, REQUEST_BYTES_MAX};
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
 use crate::problem::Problem;
-
-/// What the control socket in a store's folder is called.
-const CONTROL: &str = "control.sock";
 
 /// Some of a graph's jobs.
 pub(crate) struct Wanted<'a> {
@@ -224,16 +220,18 @@ pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Acc
 }
 
 fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
-    let dir = place.data()?;
+    let dir = &place.data()?;
+    // A command that writes has been refused its option, and ignores the variable.
+    let has_keys = what == For::Reading && place.secret_keys()?.is_some();
     match folder::Folder::open(place, what) {
         Ok(folder) => Ok(Box::new(folder)),
         // The engine makes the files then.
         Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
-            Ok(Some(engine)) if place.secret_keys().is_none() => Ok(Box::new(engine)),
+            Ok(Some(engine)) if !has_keys => Ok(Box::new(engine)),
             _ => Err(problem),
         },
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
-            Some(_) if place.secret_keys().is_some() => Err(Problem::usage(
+            Some(_) if has_keys => Err(Problem::usage(
                 "an engine has the store open, and which keys are secret is up to it",
                 "leave --secret-keys and JOBSTORE_SECRET_KEYS out: the store has recorded \
                  the engine's keys",
@@ -247,9 +245,9 @@ fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
 
 /// Opens a store at rest for a server of its own.
 pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match folder::Folder::open(place, For::Writing(Create::Never)) {
+    match folder::Folder::open(place, For::Serving) {
         Ok(folder) => Ok(folder.into_store()),
-        Err(folder::Refused::InUse(pid)) => Err(in_use(place.data()?, pid, AT_REST)),
+        Err(folder::Refused::InUse(pid)) => Err(in_use(&place.data()?, pid, AT_REST)),
         Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),
     }
 }
@@ -286,7 +284,8 @@ const NO_SOCKET: &str = "it has no control socket to ask: have the engine open o
                          (`JobStore::control`)";
 const AT_REST: &str = "this needs a store that no process has open";
 /// What to do about a process that certainly has the store open.
-const KNOWN: &str = "end that process first; a `jobstore export` ends once all is read";
+const KNOWN: &str =
+    "end that process first; a `jobstore` command other than `serve` ends by itself";
 /// Which process it is may be hidden: it may run in another container.
 const UNKNOWN: &str = "`lslocks` and `lsof`, run as root on this host, show which process has \
                        the directory open";

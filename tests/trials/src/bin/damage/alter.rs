@@ -40,8 +40,8 @@ pub struct Excuses {
     /// Whether the mark of the close went, or became an earlier one, together with
     /// other changes: then it can be a store at an earlier moment.
     pub rolled_back: bool,
-    /// Whether no more than one frame can have lost its validity: what came before
-    /// the last one is vouched for by it.
+    /// Whether only the last frame can have lost its validity: it vouches for those before
+    /// it. Then exactly its jobs can be lost.
     pub one_frame: bool,
     /// Whether the file STORE is not there.
     pub nameless: bool,
@@ -58,6 +58,7 @@ pub fn kind_of(name: &str) -> &'static str {
         _ if name.starts_with("index/db") => "index db",
         _ if name.starts_with("index/snap") => "index snap",
         _ if name.starts_with("index/conf") => "index conf",
+        _ if name.starts_with("index-rewrite") => "index rewrite",
         _ if in_index(name) => "index other",
         _ if name.ends_with(".pack") => "pack",
         _ if name.ends_with(".segment") => "segment",
@@ -207,6 +208,7 @@ fn draw_name(tree: &Tree, random: &mut Random) -> String {
 fn add(tree: &mut Tree, random: &mut Random) -> (String, String) {
     let names = [
         "INDEX-OPENING",
+        "index-rewrite",
         "notes.txt",
         "STORE.aside",
         "00000000000000ff.segment",

@@ -13,7 +13,7 @@ use std::time::Instant;
 use jobstore::{Body, Error, Health, Request};
 
 use crate::alter::{Altered, Excuses, Sources, alter};
-use crate::base::{CASES_AT, DROPPED, FRAME_JOBS_MAX, options};
+use crate::base::{CASES_AT, DROPPED, LAST_FRAME_JOBS, options};
 use crate::random::Random;
 use crate::tree::Tree;
 use crate::truth::{Fact, Truth, look};
@@ -166,9 +166,15 @@ impl Case<'_> {
                 Err(error) => return self.judge(&error),
                 Ok(earlier) if earlier.graphs != truth.graphs => {
                     earlier.may_become(&truth)?;
-                    let lost = truth.jobs() - earlier.jobs();
-                    if self.altered.excuses.one_frame && lost > FRAME_JOBS_MAX {
-                        return Err(format!("{lost} jobs are lost with one frame"));
+                    if self.altered.excuses.one_frame {
+                        let left = truth.without_last(LAST_FRAME_JOBS);
+                        if earlier.graphs != left.graphs {
+                            let lost = truth.jobs() - earlier.jobs();
+                            return Err(format!(
+                                "not the last frame's {LAST_FRAME_JOBS} jobs are lost, but {lost} \
+                                 jobs or some of their states"
+                            ));
+                        }
                     }
                     rolled_back = true;
                     truth = earlier;

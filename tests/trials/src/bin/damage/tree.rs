@@ -95,7 +95,7 @@ impl Tree {
 }
 
 pub fn in_index(name: &str) -> bool {
-    name.starts_with("index/")
+    name == "index-rewrite" || name.starts_with("index-rewrite/") || name.starts_with("index/")
 }
 
 /// Takes a folder away, if it is there, whatever it is by now.

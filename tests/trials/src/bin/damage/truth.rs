@@ -126,6 +126,17 @@ impl Truth {
         Ok(truth)
     }
 
+    /// The same without the last jobs of the first graph.
+    pub fn without_last(&self, jobs: usize) -> Truth {
+        let mut left = self.clone();
+        if let Some(first) = left.graphs.first_mut() {
+            let kept = first.jobs.len().saturating_sub(jobs);
+            first.jobs.truncate(kept);
+            first.json.truncate(kept);
+        }
+        left
+    }
+
     /// How many jobs there are in all.
     pub fn jobs(&self) -> usize {
         self.graphs.iter().map(|graph| graph.jobs.len()).sum()

@@ -146,12 +146,8 @@ impl Driver {
             Error::CommitUnknown { .. } => !self.unknown && may != May::Nothing,
             Error::ReadOnly { .. } => self.unknown,
             Error::DiskFull { .. } => !self.unknown && matches!(may, May::DiskFull | May::Either),
-            Error::Io { .. } | Error::TooManyOpenFiles { .. } => {
-                !self.unknown && matches!(may, May::Io | May::Either)
-            }
-            Error::IndexUnavailable { .. } => {
-                may != May::Nothing && matches!(act, Act::Open { .. })
-            }
+            Error::Io { .. } => !self.unknown && matches!(may, May::Io | May::Either),
+            Error::TooManyOpenFiles { .. } => !self.unknown && may == May::Handles,
             // sled may wait for ever for a write of its own that failed. It is left
             // behind at its deadline: the log was closed, and everything is in it.
             Error::IndexStuck { .. } => may != May::Nothing && matches!(act, Act::Close),

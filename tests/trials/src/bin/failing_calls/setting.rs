@@ -27,7 +27,10 @@ pub enum May {
     Nothing,
     Io,
     DiskFull,
+    /// An error of the device, or a full disk.
     Either,
+    /// No descriptor is left.
+    Handles,
 }
 
 impl May {
@@ -37,11 +40,12 @@ impl May {
             May::Io => "io",
             May::DiskFull => "full",
             May::Either => "either",
+            May::Handles => "handles",
         }
     }
 
     fn from_name(name: &str) -> May {
-        let all = [May::Io, May::DiskFull, May::Either];
+        let all = [May::Io, May::DiskFull, May::Either, May::Handles];
         all.into_iter()
             .find(|may| may.name() == name)
             .unwrap_or(May::Nothing)

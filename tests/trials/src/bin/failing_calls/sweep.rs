@@ -243,13 +243,16 @@ fn took_the_reserve(text: &str, failed: &str) -> bool {
 /// instead of continuing there.
 fn began_another(text: &str, failed: &str) -> bool {
     let thread = failed.split(' ').next();
-    let zeroed = failed.contains("pwrite64(") && failed.contains(", \"\\0\\0\\0\\0");
+    let zeroed = failed.contains("pwrite64(") && failed.contains(".segment>, \"\\0\\0\\0\\0");
     let later = text
         .lines()
         .skip_while(|line| !is_same(line, failed))
         .filter(|line| line.split(' ').next() == thread);
     let mut created = later.filter(|line| line.contains("O_CREAT") || line.contains("rename"));
-    zeroed && created.any(|line| line.contains(".segment"))
+    // Reserves are made before a segment.
+    let is_reserve = |line: &&str| line.contains("\"RESERVE") || line.contains("\"SCRATCH");
+    let next = created.find(|line| !is_reserve(line));
+    zeroed && next.is_some_and(|line| line.contains("openat(") && line.contains(".segment\""))
 }
 
 /// Whether the thread was making the reserve, which nothing rests on until it is taken.
@@ -260,7 +263,15 @@ fn made_the_reserve(text: &str, failed: &str) -> bool {
     let created = own
         .filter(|line| line.contains("openat(") && line.contains("O_CREAT"))
         .last();
-    created.is_some_and(|line| line.contains("\"RESERVE.aside\""))
+    created.is_some_and(|line| {
+        line.contains("\"RESERVE.aside\"") || line.contains("\"SCRATCH.aside\"")
+    })
+}
+
+/// Whether it filled the file that is prepared for the mark of a clean close. Without that
+/// file, the close makes another, or says that it cannot.
+fn prepared_the_mark(failed: &str) -> bool {
+    failed.contains("pwrite64(") && failed.contains("/CLOSING>, \"\\0\\0\\0\\0")
 }
 
 impl Sweep<'_> {
@@ -281,6 +292,7 @@ impl Sweep<'_> {
             took_the_reserve(text, line)
                 || made_the_reserve(text, line)
                 || began_another(text, line)
+                || prepared_the_mark(line)
         };
         let untold = |line: &&&str| own(line) && !needless(line);
         match truth.iter().find(untold) {
@@ -318,6 +330,7 @@ impl Sweep<'_> {
             .map(str::to_owned);
             let may = match self.error {
                 "ENOSPC" => May::DiskFull,
+                "EMFILE" | "ENFILE" => May::Handles,
                 _ => May::Io,
             };
             let setting = Setting::new(&dir, 9, may);

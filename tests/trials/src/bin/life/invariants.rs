@@ -1,18 +1,27 @@
 //! What holds at any point of a life: of copies, of repairs, of sizes.
 
+use std::collections::BTreeSet;
+
 use jobstore::simulation::{self, Disk, Index, Step};
 use jobstore::{Error, List};
 
 use crate::life::{Finding, Life, Ran};
-use crate::model::{Effect, Model};
+use crate::model::{Effect, GraphModel, Model};
 use crate::observed::{Observed, name_of};
 use crate::reads::FEED_MAX;
+use crate::setup::CACHE_BYTES;
 
 /// A bound of 40 MiB beside twice the live bytes holds for segments of 16 MiB. Here it
 /// shrinks with the segment: five of two segments each, and a fixed part for headers,
 /// directories of packs and tables of identities.
 fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
+}
+
+/// What an idle store may hold in memory: the budget of its cache; a fixed part; and a
+/// little for each open job, each job and each graph.
+fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
+    CACHE_BYTES + (1 << 20) + 256 * open + 32 * jobs + (8 << 10) * graphs
 }
 
 pub const DESCRIPTORS_MAX: u64 = 64;
@@ -65,7 +74,10 @@ impl Life {
                 }
                 if let Some(key) = &job.key {
                     let again = graph.submit_once(&**key, job.content.request());
+                    // Other keys are secret since: then it is another request.
+                    let is_same = job.masked() == job.content.text(self.setup.secrets.keys);
                     match again {
+                        Err(Error::KeyTaken { .. }) if !is_same => {}
                         Ok(jobstore::Submitted::AlreadyExists(found))
                             if found.as_str() == &**id => {}
                         again => return Err(format!("{what}: key {key:?} gives {again:?}")),
@@ -179,7 +191,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Puts a backup in the place of the store, and goes on with it.
+    /// Puts a backup in the place of the store, and continues with it.
     pub fn restore(&mut self) -> Ran {
         let Some(copy) = self.backed_up()? else {
             return Ok(true);
@@ -254,7 +266,7 @@ impl Life {
                 };
                 let known = expected.jobs.get(&job.sequence());
                 let same = known.is_some_and(|known| {
-                    known.content.masked() == job.masked_request().as_json()
+                    known.masked() == job.masked_request().as_json()
                         && known.id.as_deref().is_none_or(|id| id == job.id().as_str())
                 });
                 // The event of its purge may be what was lost.
@@ -272,7 +284,10 @@ impl Life {
         if self.limited || self.failed || self.index_troubled {
             return Ok(false);
         }
-        self.runs.retain(|_| true);
+        // A handle or page of a dropped graph keeps the outcomes of its jobs.
+        self.old.clear();
+        let graphs: BTreeSet<u64> = self.model.graphs.values().map(|g| g.serial).collect();
+        self.runs.retain(|run| graphs.contains(&run.serial));
         self.pages.clear();
         self.disk.heal();
         self.clock.advance(700_000);
@@ -328,6 +343,7 @@ impl Life {
                 ));
             }
         }
+        self.check_archive()?;
         self.open_cost(live)?;
         Ok(true)
     }
@@ -335,8 +351,23 @@ impl Life {
     /// What an open reads after a clean close.
     fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
         self.close()?;
+        let open: u64 = self.model.graphs.values().map(GraphModel::open).sum();
+        let max = memory_max(
+            open,
+            self.model.jobs() as u64,
+            self.model.graphs.len() as u64,
+        );
+        if self.held_bytes > max as i64 && self.checks("memory") {
+            return Err(format!(
+                "an idle store held {} bytes of memory for {open} open jobs of {} in {} graphs, \
+                 over {max}",
+                self.held_bytes,
+                self.model.jobs(),
+                self.model.graphs.len()
+            ));
+        }
         let before = self.disk.counters().bytes_read;
-        self.open_quietly()?;
+        self.open()?;
         let read = self.disk.counters().bytes_read - before;
         let max = 2 * live + 6 * self.setup.segment_bytes + (128 << 10);
         if read > max && self.checks("open-cost") {

@@ -5,18 +5,24 @@
 //! Promise: the same setup and operations give the same life.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::rc::Rc;
 
+use allocation_counter::measure;
 use jobstore::simulation::{self, Class, Disk, Fault, Index, Step};
 use jobstore::{
     Completion, Error, Graph, Health, JobStore, OutcomeKind, Page, Position, Recovery, Requeued,
-    Retention, Run, State,
+    Run, State,
 };
 use jobstore_trials::random::Random;
 
+use crate::archives::ARCHIVE;
+use crate::gaps::Gaps;
+use crate::interrupts::Intruder;
 use crate::model::{Effect, Job, Model, Name, Now};
 use crate::observed::{NAMES, Observed, PROJECTS};
-use crate::operations::{Op, Pick, Policy};
+use crate::operations::{Op, Pick};
+use crate::policies::Policy;
 use crate::reads::{FEED_MAX, compare_feed};
 use crate::requests::{End, OutcomeFact};
 use crate::setup::{HostClock, Setup};
@@ -49,6 +55,22 @@ pub struct KeptRun {
     pub sequence: u64,
 }
 
+/// An error, by the name and the text that every way to the store has for it.
+#[derive(Debug)]
+pub struct Refusal {
+    pub name: String,
+    pub text: String,
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Refusal {
+        Refusal {
+            name: error.name(),
+            text: error.to_string(),
+        }
+    }
+}
+
 pub struct Life {
     pub setup: Setup,
     pub skip: BTreeSet<String>,
@@ -65,10 +87,10 @@ pub struct Life {
     /// Effects of writes that were not acknowledged, and of which it is not known whether
     /// they are durable; in the order of their attempts, behind all others.
     doubt: Vec<Effect>,
+    /// Opens since then that failed, which may be recorded.
+    failed_opens: Vec<Effect>,
     /// The store takes no more writes.
     pub failed: bool,
-    /// Limits or faults are in force, or were since the last open.
-    pub troubled: bool,
     pub index_troubled: bool,
     /// What happened could not be read: only the next open shows it.
     pub is_unreadable: bool,
@@ -77,9 +99,31 @@ pub struct Life {
     pub limited: bool,
     /// The wall clock was wrong at some time of this life.
     pub clock_was_wrong: bool,
-    pub policies: BTreeMap<u64, (Policy, u64)>,
+    pub gaps: Gaps,
+    /// Policies that were set since the open, by their graphs' serials.
+    pub policies: BTreeMap<u64, Option<Policy>>,
+    /// What hosts set again after an open.
+    pub wanted_policies: BTreeMap<u64, Policy>,
+    /// What is at the archives' path, and was there before.
+    pub archive: Disk,
+    pub moved_archives: Vec<Disk>,
+    /// Graphs whose archive is open, or may be.
+    pub archive_open: BTreeSet<u64>,
+    /// Faults or limits of the archives' directory are in force.
+    pub archive_is_harmed: bool,
+    /// The time from which it certainly works again.
+    pub archive_well_from: u64,
+    /// What was archived may not have been purged.
+    pub archive_is_in_doubt: bool,
+    /// Lines of files that somebody deleted.
+    pub lost_lines: BTreeSet<String>,
+    archive_faults_before: u64,
     /// Graphs that had a policy at some time, which may have forgotten tombstones.
     pub forgot_by_policy: BTreeSet<u64>,
+    /// The caller of the next step.
+    pub intruder: Option<Intruder>,
+    /// What the store held in memory when it was closed last.
+    pub held_bytes: i64,
     pub runs: Vec<KeptRun>,
     pub followers: Vec<Follower>,
     pub pages: Vec<KeptPage>,
@@ -90,6 +134,22 @@ pub struct Life {
     faults_before: u64,
     pub trace: bool,
 }
+
+/// The invariants that `--skip` switches off.
+pub const CHECKS: &[&str] = &[
+    "descriptors",
+    "disk",
+    "drop-requeues",
+    "files",
+    "full-disk",
+    "import-2100",
+    "index-size",
+    "memory",
+    "open-cost",
+    "open-growth",
+    "open-on-full-disk",
+    "outcomes",
+];
 
 /// Days in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
@@ -109,15 +169,27 @@ impl Life {
             base: Model::default(),
             pending: Vec::new(),
             doubt: Vec::new(),
+            failed_opens: Vec::new(),
             failed: false,
-            troubled: false,
             index_troubled: false,
             is_unreadable: false,
             index_is_corrupt: false,
             limited: false,
             clock_was_wrong: false,
+            gaps: Gaps::default(),
             policies: BTreeMap::new(),
+            wanted_policies: BTreeMap::new(),
+            archive: Disk::new(),
+            moved_archives: Vec::new(),
+            archive_open: BTreeSet::new(),
+            archive_is_harmed: false,
+            archive_well_from: 0,
+            archive_is_in_doubt: false,
+            lost_lines: BTreeSet::new(),
+            archive_faults_before: 0,
             forgot_by_policy: BTreeSet::new(),
+            intruder: None,
+            held_bytes: 0,
             runs: Vec::new(),
             followers: Vec::new(),
             pages: Vec::new(),
@@ -127,6 +199,7 @@ impl Life {
             faults_before: 0,
             trace: false,
         };
+        simulation::place_archive(Path::new(ARCHIVE), Some(&life.archive));
         life.open()?;
         Ok(life)
     }
@@ -141,30 +214,54 @@ impl Life {
         self.clock.now()
     }
 
+    /// Whether one of the [`CHECKS`] is on.
     pub fn checks(&self, what: &str) -> bool {
+        assert!(CHECKS.contains(&what), "{what} is not in the list");
         !self.skip.contains(what)
     }
 
     /// Carries out an operation; afterwards the store is open again.
     pub fn execute(&mut self, op: &Op) -> Ran {
         self.faults_before = self.disk.counters().faults;
+        self.archive_faults_before = self.archive.counters().faults;
+        let opens = self.opens;
         let ran = self.carry_out(op)?;
+        self.archive_is_in_doubt |= self.is_excused() || self.has_archive_fault();
         if self.disk.is_dead() || std::mem::take(&mut self.is_unreadable) {
             self.crash(false)?;
         }
         if self.store.is_none() {
             self.open()?;
         }
-        self.failed = matches!(self.store().health(), Health::ReadOnly { .. });
+        // Hosts set their policies after each open, or forget to.
+        if self.opens > opens && self.opens % 4 > 0 {
+            self.set_policies_again()?;
+        }
+        self.failed = self.is_read_only();
         Ok(ran)
     }
 
     /// Whether a fault struck during this operation, or a limit is in force.
     pub fn is_excused(&self) -> bool {
-        self.limited
-            || self.failed
-            || self.disk.is_dead()
-            || self.disk.counters().faults > self.faults_before
+        self.limited || self.failed || self.disk.is_dead() || self.has_fault()
+    }
+
+    /// Whether a read of the index may fail.
+    pub fn has_index_fault(&self) -> bool {
+        self.index_troubled || self.index_is_corrupt
+    }
+
+    /// Whether the store reports that it takes no more writes.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.store().health(), Health::ReadOnly { .. })
+    }
+
+    pub fn has_archive_fault(&self) -> bool {
+        self.archive_is_harmed || self.archive.counters().faults > self.archive_faults_before
+    }
+
+    fn has_fault(&self) -> bool {
+        self.disk.counters().faults > self.faults_before
     }
 
     // Effects.
@@ -172,7 +269,10 @@ impl Life {
     /// Notes what was acknowledged.
     pub fn acknowledge(&mut self, effect: Effect) {
         self.model.apply(&effect);
-        if self.setup.is_interval() {
+        self.gaps.recorded(self.now().true_ms);
+        if !self.setup.is_interval() {
+            self.gaps.synced();
+        } else {
             let is_synced = matches!(effect, Effect::Drop(_) | Effect::Purge(..));
             self.pending.push(effect);
             if is_synced {
@@ -183,6 +283,7 @@ impl Life {
 
     /// All that was acknowledged is durable.
     pub fn synced(&mut self) {
+        self.gaps.synced();
         for effect in self.pending.drain(..) {
             self.base.apply(&effect);
         }
@@ -190,36 +291,43 @@ impl Life {
 
     /// Notes a write that failed with this error. What is not excused is a finding.
     pub fn refused(&mut self, what: &str, error: &Error, effect: Effect) -> Ran {
+        self.refused_as(what, &error.into(), effect)
+    }
+
+    pub fn refused_as(&mut self, what: &str, refusal: &Refusal, effect: Effect) -> Ran {
         if self.disk.is_dead() {
             self.doubt.push(effect);
             return Ok(true);
         }
-        match error {
-            Error::CommitUnknown { .. } if self.is_excused() => {
+        match refusal.name.as_str() {
+            "CommitUnknown" if self.is_excused() => {
                 self.doubt.push(effect);
                 self.failed = true;
                 Ok(true)
             }
-            Error::ReadOnly { .. } if self.failed => Ok(true),
-            _ => self.excuse(what, error),
+            "ReadOnly" if self.failed => Ok(true),
+            _ => self.excuse_as(what, refusal),
         }
     }
 
     /// Accepts an error that faults or limits explain.
     pub fn excuse(&self, what: &str, error: &Error) -> Ran {
-        let excused = match error {
-            Error::DiskFull { .. } | Error::Io { .. } | Error::CommitUnknown { .. } => {
-                self.is_excused()
-            }
-            Error::ReadOnly { .. } => self.failed || self.is_excused(),
-            Error::IndexUnavailable { .. } => {
-                self.index_troubled || self.index_is_corrupt || self.is_excused()
-            }
+        self.excuse_as(what, &error.into())
+    }
+
+    pub fn excuse_as(&self, what: &str, refusal: &Refusal) -> Ran {
+        let excused = match refusal.name.as_str() {
+            _ if refusal.text.contains(ARCHIVE) => self.has_archive_fault(),
+            "DiskFull" | "Io" | "CommitUnknown" => self.is_excused(),
+            "ReadOnly" => self.failed || self.is_excused(),
+            // A limit of descriptors leaves enough of them.
+            "TooManyOpenFiles" => self.has_fault(),
+            "IndexUnavailable" => self.has_index_fault() || self.is_excused(),
             _ => false,
         };
         match excused {
             true => Ok(true),
-            false => Err(format!("{what}: {error} ({})", error.name())),
+            false => Err(format!("{what}: {} ({})", refusal.text, refusal.name)),
         }
     }
 
@@ -231,6 +339,7 @@ impl Life {
         // A run that is dropped now records nothing: the store has ended.
         self.runs.clear();
         self.policies.clear();
+        self.archive_open.clear();
     }
 
     pub fn open(&mut self) -> Result<(), Finding> {
@@ -244,9 +353,12 @@ impl Life {
             match opened {
                 Ok(store) => {
                     self.store = Some(store);
+                    self.gaps.opened(now.true_ms);
                     self.settle_doubt(opening)?;
-                    self.troubled = false;
                     self.failed = false;
+                    self.is_unreadable = false;
+                    // What was named is recorded; later opens name it, or leave it to that.
+                    self.setup.names_secrets = self.opens % 3 == 0;
                     return Ok(());
                 }
                 Err(error) => {
@@ -270,7 +382,7 @@ impl Life {
                             error.name()
                         ));
                     }
-                    self.doubt.push(opening);
+                    self.failed_opens.push(opening);
                     self.disk.heal();
                     self.disk.kill();
                     self.index.crash(self.random.any());
@@ -299,11 +411,6 @@ impl Life {
         self.limited = false;
     }
 
-    /// Opens the store; it must.
-    pub fn open_quietly(&mut self) -> Result<(), Finding> {
-        self.open()
-    }
-
     pub fn is_in_doubt(&self) -> bool {
         !self.doubt.is_empty()
     }
@@ -315,73 +422,107 @@ impl Life {
 
     /// Finds out which of the effects in doubt the store has.
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
-        let observed = match Observed::read_opened(self.store()) {
-            Ok(observed) => observed,
+        match Observed::read_opened(self.store()) {
+            Ok(observed) => self.settle_as(opening, &observed),
             Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
                 // The damage shows when the row is read; the next open rebuilds the index.
+                // This open has settled what was in doubt all the same: its log files show it.
                 self.index_is_corrupt = false;
-                self.doubt.push(opening);
-                self.store().close().ok();
+                let closed = self.store().close();
+                self.disk.kill();
+                let options = self.setup.options(&self.clock);
+                let reader = simulation::open_read_only(options, &self.disk)
+                    .map_err(|e| format!("after {what} (close: {closed:?}), read-only: {e}"))?;
+                let observed = Observed::read(&reader)
+                    .map_err(|e| format!("after {what} (close: {closed:?}), read-only: {e}"))?;
+                self.store = Some(reader);
+                self.settle_as(opening, &observed)?;
                 self.store = None;
-                return self.open();
+                self.open()
             }
             Err(what) if self.is_excused() => {
                 // Read again without faults.
                 self.disk.heal();
                 self.lift_limits();
-                Observed::read_opened(self.store()).map_err(|e| format!("{what}; then {e}"))?
+                let observed = Observed::read_opened(self.store());
+                self.settle_as(opening, &observed.map_err(|e| format!("{what}; then {e}"))?)
             }
-            Err(what) => return Err(format!("after an open, {what}")),
-        };
-        let optional: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
+            Err(what) => Err(format!("after an open, {what}")),
+        }
+    }
+
+    /// Finds the prefix of the writes in doubt that the store was observed to have.
+    ///
+    /// An open that failed decides, too, where the prefix ends: it may be recorded when
+    /// writes before it are lost.
+    fn settle_as(&mut self, opening: Effect, observed: &Observed) -> Result<(), Finding> {
+        let writes: Vec<Effect> = self.pending.drain(..).chain(self.doubt.drain(..)).collect();
+        let failed_opens = std::mem::take(&mut self.failed_opens);
         let mut from = match self.setup.is_interval() {
             true => self.base.clone(),
             false => std::mem::take(&mut self.model),
         };
-        let (mut first_difference, mut first_match) = (None, None);
-        for n in 0..=optional.len() {
-            let mut candidate = from.clone();
-            candidate.apply(&opening);
-            resolve(&mut candidate, &optional[..n], &observed);
-            match observed.compare(&candidate) {
-                // A job that started and went back to the queue is listed as one that did
-                // not: then the feed tells how much the store has.
-                Ok(()) if optional[n..].iter().any(Effect::is_requeue) => {
-                    if self.has_feeds_of(&candidate) {
-                        self.take_over(candidate, &observed);
+        let (mut first_difference, mut last_difference) = (None, String::new());
+        let mut first_match = None;
+        for n in 0..=writes.len() {
+            let (done, rest) = writes.split_at(n);
+            // Most prefixes are told apart by the number of their jobs. What the first and
+            // the last differ in is reported.
+            let is_certain = !done.iter().any(|e| matches!(e, Effect::MaybePurge(..)));
+            let is_other = is_certain && !observed.has_as_many_jobs(&from);
+            let tries = match is_other && !done.is_empty() && !rest.is_empty() {
+                true => 0,
+                false => failed_opens.len() + 1,
+            };
+            for opens in 0..tries {
+                let mut candidate = from.clone();
+                // They found the same store at the same time.
+                let opens = failed_opens.iter().take(opens);
+                opens.for_each(|open| candidate.apply(open));
+                candidate.apply(&opening);
+                resolve(&mut candidate, done, observed);
+                match observed.compare(&candidate) {
+                    // A job that started and went back to the queue is listed as one that did
+                    // not: then the feed tells how much the store has.
+                    Ok(()) if rest.iter().any(Effect::is_requeue) => {
+                        if self.has_feeds_of(&candidate) {
+                            self.take_over(candidate, observed);
+                            return Ok(());
+                        }
+                        first_match.get_or_insert(candidate);
+                    }
+                    Ok(()) => {
+                        self.take_over(candidate, observed);
                         return Ok(());
                     }
-                    first_match.get_or_insert(candidate);
+                    Err(what) => {
+                        first_difference.get_or_insert_with(|| what.clone());
+                        last_difference = what;
+                    }
                 }
-                Ok(()) => {
-                    self.take_over(candidate, &observed);
-                    return Ok(());
-                }
-                Err(what) => drop(first_difference.get_or_insert(what)),
             }
-            if let Some(effect) = optional.get(n) {
+            if let Some(effect) = rest.first() {
                 from.apply(effect);
                 self.trace_doubt(effect);
             }
         }
         if let Some(candidate) = first_match {
-            self.take_over(candidate, &observed);
+            self.take_over(candidate, observed);
             return Ok(());
         }
-        let mut candidate = from;
-        candidate.apply(&opening);
-        resolve(&mut candidate, &optional, &observed);
-        let what = observed.compare(&candidate).err().unwrap_or_default();
         Err(format!(
-            "after an open, the store holds no prefix of what was written ({} writes in doubt): \
-             {what}; without them: {}",
-            optional.len(),
+            "after an open, the store holds no prefix of what was written ({} writes in doubt, \
+             {} failed opens): {last_difference}; without them: {}",
+            writes.len(),
+            failed_opens.len(),
             first_difference.unwrap_or_default()
         ))
     }
 
     fn take_over(&mut self, mut model: Model, observed: &Observed) {
         observed.complete(&mut model);
+        // The host sets its policies again.
+        model.graphs.values_mut().for_each(|g| g.archives = None);
         if self.setup.is_interval() {
             self.base.clone_from(&model);
         }
@@ -414,13 +555,20 @@ impl Life {
     pub fn crash(&mut self, power: bool) -> Result<(), Finding> {
         if !power {
             // What was written stays: a kill takes nothing back.
-            self.synced_by_kill();
+            self.synced();
         }
         let seed = self.random.any();
         match power {
             true => self.disk.cut_power(seed),
             false => self.disk.kill(),
         }
+        for archive in self.moved_archives.iter().chain([&self.archive]) {
+            match power {
+                true => archive.cut_power(seed.rotate_left(13)),
+                false => archive.kill(),
+            }
+        }
+        self.archive_is_in_doubt = true;
         self.index.crash(seed.rotate_left(7));
         self.index_troubled = false;
         self.failed = false;
@@ -430,12 +578,9 @@ impl Life {
         Ok(())
     }
 
-    fn synced_by_kill(&mut self) {
-        self.synced();
-    }
-
     pub fn close(&mut self) -> Result<(), Finding> {
-        let closed = self.store().close();
+        let mut closed = Ok(());
+        let closing = measure(|| closed = self.store().close());
         let died = self.disk.is_dead();
         if let Err(error) = &closed {
             if !died && !self.is_excused() && !self.failed {
@@ -445,14 +590,22 @@ impl Life {
         }
         let was_failed = self.failed;
         match closed {
-            Ok(()) => self.synced(),
+            Ok(()) => {
+                self.gaps.recorded(self.now().true_ms);
+                self.synced();
+            }
             // It ends as by a kill.
             Err(_) if !was_failed || !self.setup.is_interval() => self.synced(),
             Err(_) => {}
         }
-        self.store = None;
-        self.forget_handles();
+        let dropping = measure(|| {
+            self.store = None;
+            self.forget_handles();
+        });
+        self.held_bytes = -(closing.bytes_current + dropping.bytes_current);
+        self.check_archive_ended()?;
         self.disk.kill();
+        self.archive.kill();
         self.index.fail_after(None);
         self.index_troubled = false;
         self.failed = false;
@@ -507,16 +660,22 @@ impl Life {
         let now = self.now();
         let job = self.model.graphs.get(&name).filter(|g| g.serial == serial);
         let job = job.and_then(|graph| graph.jobs.get(&sequence)).cloned();
+        // Another run of the job may have ended or requeued it.
+        let was_over = run.is_over();
         let Some(end) = end else {
-            let was_over = run.is_over();
             drop(run);
             return self.after_drop(name, sequence, job, was_over);
         };
-        let outcome = OutcomeFact::of(&end.outcome());
+        let outcome = self.kept(OutcomeFact::of(&end.outcome()));
         let effect = Effect::Complete(name, sequence, outcome.clone(), now);
         match (run.complete(end.outcome()), job) {
-            (Ok(Completion::Done), Some(job)) if job.state == State::Running => {
+            (Ok(Completion::Done), Some(job)) if job.state == State::Running && !was_over => {
                 self.acknowledge(effect);
+                Ok(true)
+            }
+            (Err(Error::InvalidUse { .. }), Some(job))
+                if job.state != State::Complete && was_over =>
+            {
                 Ok(true)
             }
             (Ok(Completion::AlreadyComplete(_)), Some(job)) if job.state == State::Complete => {
@@ -614,14 +773,22 @@ impl Life {
         let expected = match (self.setup.recovery, job.cancelling) {
             (Recovery::Leave, _) => None,
             (_, true) => Some(ended(OutcomeKind::Cancelled)),
-            (Recovery::Requeue, false) => Some(Effect::Requeued(name, sequence)),
+            (Recovery::Requeue, false) if !job.hidden.is_redacted => {
+                Some(Effect::Requeued(name, sequence))
+            }
             _ => Some(ended(OutcomeKind::Interrupted)),
         };
-        if self.disk.is_dead() {
+        if self.disk.is_dead() || self.is_unreadable {
             self.doubt.extend(expected);
             return Ok(true);
         }
-        if self.failed || self.is_excused() {
+        // A drop needs no index, and tells nobody whether it was recorded.
+        let Some((state, outcome)) = self.look(name, sequence)? else {
+            self.doubt.extend(expected);
+            self.is_unreadable = true;
+            return Ok(true);
+        };
+        if self.is_excused() {
             self.observe_job(name, sequence)?;
             let state = self.model.graphs[&name].jobs[&sequence].state;
             if state == State::Running {
@@ -629,9 +796,6 @@ impl Life {
             }
             return Ok(true);
         }
-        let Some((state, outcome)) = self.look(name, sequence)? else {
-            return Ok(true);
-        };
         let is_expected = match &expected {
             None => state == State::Running,
             Some(Effect::Complete(_, _, wanted, _)) => {
@@ -691,8 +855,8 @@ impl Life {
         }
     }
 
-    pub fn fail_call(&mut self, kind: u8, after: u16, lasting: bool) {
-        let classes = match kind % 8 {
+    pub fn fault_classes(kind: u8) -> Vec<Class> {
+        match kind % 8 {
             0 => vec![Class::Create],
             1 => vec![Class::Open],
             2 => vec![Class::Rename],
@@ -701,33 +865,18 @@ impl Life {
             5 => vec![Class::Write],
             6 => vec![Class::Sync],
             _ => vec![Class::Write, Class::Sync, Class::Create, Class::SyncNames],
-        };
+        }
+    }
+
+    pub fn fail_call(&mut self, kind: u8, after: u16, lasting: bool) {
         // EIO, ENOSPC, EMFILE
         let errno = [5, 28, 24][usize::from(after % 3)];
         self.disk.fail(Fault {
             after: u64::from(after),
             errno,
             lasting,
-            classes,
+            classes: Life::fault_classes(kind),
         });
-        self.troubled = true;
-    }
-
-    // Policies.
-
-    pub fn retention(policy: &Policy) -> Option<Retention> {
-        let days = |n: u64| std::time::Duration::from_millis(n * DAY_MS);
-        let policy = match policy {
-            Policy::None => return None,
-            Policy::Jobs(n) => Retention::new().keep_jobs(*n),
-            Policy::Bytes(n) => Retention::new().keep_bytes(*n),
-            Policy::Days(n) => Retention::new().keep_for(days(*n)),
-            Policy::FailedDays(n, m) => Retention::new()
-                .keep_for(days(*n))
-                .keep_outcome_for(jobstore::OutcomeKind::Failed, days(*m)),
-            Policy::Tombstones(n) => Retention::new().keep_tombstones(*n).keep_jobs(20),
-        };
-        Some(policy)
     }
 }
 

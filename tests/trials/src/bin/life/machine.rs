@@ -1,28 +1,16 @@
 //! What happens to the process, its disk and its clock, and the background's steps.
 
-use std::collections::BTreeSet;
-
 use jobstore::simulation::{self, Step};
-use jobstore::{Error, Health, OutcomeKind, PurgeReason, Recovery, State};
+use jobstore::{Error, OutcomeKind, Recovery, State};
 
 use crate::life::{DAY_MS, Finding, Life, Ran};
-use crate::model::{Effect, Job, Name};
-use crate::observed::{Observed, read_graph};
-use crate::operations::{Op, Pick, Policy};
+use crate::model::{Effect, Job};
+use crate::observed::Observed;
+use crate::operations::{Op, Pick};
 use crate::requests::Content;
 
-/// Clocks may differ by this much without being wrong, and purges may come this early.
-const SLACK_MS: u64 = 120_000;
 /// Files that opens may leave behind, however many there are.
 const FILES_PER_OPENS: u64 = 8;
-
-/// What a step of the background may and must purge.
-struct Due {
-    name: Name,
-    may: Vec<u64>,
-    must: Vec<u64>,
-    reason: Option<PurgeReason>,
-}
 
 impl Life {
     pub fn carry_out(&mut self, op: &Op) -> Ran {
@@ -53,8 +41,18 @@ impl Life {
             Op::Attach(j, after) => self.attach(*j, after),
             Op::Kept(n, after) => self.kept_run(*n, after),
             Op::Progress(n) => self.progress(*n),
-            Op::SetPolicy(g, policy) => self.set_policy(*g, policy),
-            Op::Purge(g, look) => self.purge(*g, look),
+            Op::SetPolicy(g, policy) => self.set_policy(*g, policy.as_ref()),
+            Op::Purge(g, look) => self.purge(*g, look, false),
+            Op::HttpPurge(g, look) => self.purge(*g, look, true),
+            Op::HttpCancel(j) => self.http_cancel(*j),
+            Op::HttpComplete(j, end) => self.http_complete(*j, *end),
+            Op::HttpList(look) => self.http_list(look),
+            Op::HttpWalk(look) => self.http_walk(look),
+            Op::HttpJob(j) => self.http_jobs(*j),
+            Op::HttpExport(look) => self.http_export(look),
+            Op::HttpFind(g, c) => self.http_find(*g, *c),
+            Op::HttpStore => self.http_store(),
+            Op::HttpRefusals(g) => self.http_refusals(*g),
             Op::Import(g, lines) => self.import(*g, lines),
             Op::ExportImport(a, b) => self.export_import(*a, *b),
             Op::ConfirmClock => self.confirm_clock(),
@@ -73,6 +71,9 @@ impl Life {
             Op::OldHandles => self.old_handles(),
             Op::CheckAll => self.check_all(),
             Op::Pack => self.pack(),
+            Op::Archive => self.archive(),
+            Op::CheckArchive => self.check_archive(),
+            Op::HarmArchive(kind, after) => self.harm_archive(*kind, *after),
             Op::Index => {
                 self.step(Step::Index);
                 Ok(true)
@@ -88,11 +89,18 @@ impl Life {
                 self.step(Step::Expire);
                 Ok(true)
             }
+            Op::Interrupt(kind, after, pick, call) => self.interrupted(*kind, *after, *pick, call),
             Op::Settle => self.settle().map(|()| true),
             Op::Reopen(how) => self.reopen(*how),
             Op::OpenMany(n) => self.open_many(*n),
             Op::DieAtOpen(n) => self.die_at_open(*n),
             Op::ReadOnlyOpen => self.read_only_open(),
+            Op::ChangeSecrets(secrets) => {
+                self.close()?;
+                self.setup.secrets = *secrets;
+                self.setup.names_secrets = true;
+                Ok(true)
+            }
             Op::Kill => self.crash(false).map(|()| true),
             Op::PowerCut => self.crash(true).map(|()| true),
             Op::DieAfter(calls) => {
@@ -131,6 +139,7 @@ impl Life {
             Op::FillAndFree(g, room) => self.fill_and_free(*g, *room),
             Op::Heal => {
                 self.disk.heal();
+                self.heal_archive();
                 self.lift_limits();
                 self.index.fail_after(None);
                 Ok(true)
@@ -145,8 +154,10 @@ impl Life {
             Op::CorruptIndex => {
                 self.close()?;
                 let seed = self.random.any();
-                self.index_is_corrupt = self.index.corrupt(seed);
-                Ok(self.index_is_corrupt)
+                let is_corrupt = self.index.corrupt(seed);
+                // What was corrupt before may still be.
+                self.index_is_corrupt |= is_corrupt;
+                Ok(is_corrupt)
             }
             Op::Advance(ms) => {
                 self.clock.advance(*ms);
@@ -195,174 +206,15 @@ impl Life {
     fn confirm_clock(&mut self) -> Ran {
         self.clock.set(self.clock.right_ms());
         match self.store().confirm_clock() {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.gaps.confirmed();
+                if !self.setup.is_interval() {
+                    self.gaps.synced();
+                }
+                Ok(true)
+            }
             Err(error) => self.excuse("confirm_clock", &error),
         }
-    }
-
-    // The background.
-
-    /// How long a policy keeps a job.
-    fn age_ms(policy: &Policy, job: &Job) -> Option<u64> {
-        let failed = job
-            .outcome
-            .as_ref()
-            .is_some_and(|o| o.kind == OutcomeKind::Failed);
-        match policy {
-            Policy::Days(days) => Some(days * DAY_MS),
-            Policy::FailedDays(_, days) if failed => Some(days * DAY_MS),
-            Policy::FailedDays(days, _) => Some(days * DAY_MS),
-            _ => None,
-        }
-    }
-
-    fn due(&self) -> Vec<Due> {
-        let now = self.now();
-        let right = self.clock.right_ms();
-        let waits = match self.store().health() {
-            Health::Ok => false,
-            Health::Degraded { why, .. } => why.contains("clock"),
-            _ => true,
-        };
-        let mut all = Vec::new();
-        for (&name, graph) in &self.model.graphs {
-            let Some((policy, _)) = self.policies.get(&graph.serial) else {
-                continue;
-            };
-            let complete: Vec<(u64, &Job)> = graph
-                .jobs
-                .iter()
-                .filter(|(_, job)| job.state == State::Complete)
-                .map(|(&s, job)| (s, job))
-                .collect();
-            let (mut may, mut must) = (Vec::new(), Vec::new());
-            let reason = match policy {
-                Policy::None => continue,
-                Policy::Jobs(_) | Policy::Tombstones(_) => {
-                    let kept = match policy {
-                        Policy::Jobs(n) => *n as usize,
-                        _ => 20,
-                    };
-                    let over = complete.len().saturating_sub(kept);
-                    may.extend(complete.iter().take(over).map(|(s, _)| *s));
-                    must.clone_from(&may);
-                    PurgeReason::Count
-                }
-                Policy::Bytes(_) => {
-                    may.extend(complete.iter().map(|(s, _)| *s));
-                    PurgeReason::Bytes
-                }
-                Policy::Days(_) | Policy::FailedDays(..) => {
-                    for (sequence, job) in complete {
-                        let age = Life::age_ms(policy, job).unwrap_or(u64::MAX);
-                        let passed = now.true_ms - job.ended_true;
-                        // An import says itself when the job ended.
-                        let told = job.imported.then(|| {
-                            let at = job.finished_ms.unwrap_or(right);
-                            right.saturating_sub(at)
-                        });
-                        if passed + SLACK_MS >= age || told.is_some_and(|t| t + SLACK_MS >= age) {
-                            may.push(sequence);
-                        }
-                        if !self.clock_was_wrong && !waits && !job.imported && passed > age + DAY_MS
-                        {
-                            must.push(sequence);
-                        }
-                    }
-                    PurgeReason::Age
-                }
-            };
-            all.push(Due {
-                name,
-                may,
-                must,
-                reason: Some(reason),
-            });
-        }
-        all
-    }
-
-    pub fn pack(&mut self) -> Ran {
-        let due = self.due();
-        self.step(Step::Pack);
-        let now = self.now();
-        let is_excused = self.is_excused() || self.index_troubled;
-        for due in due {
-            if self.disk.is_dead() {
-                self.in_doubt(Effect::MaybePurge(due.name, due.may, due.reason, now));
-                continue;
-            }
-            let must = match is_excused {
-                true => Vec::new(),
-                false => due.must,
-            };
-            self.observe_purge(due.name, &due.may, &must, due.reason)?;
-        }
-        Ok(true)
-    }
-
-    /// Finds out what was purged, and whether it may.
-    pub fn observe_purge(
-        &mut self,
-        name: Name,
-        may: &[u64],
-        must: &[u64],
-        reason: Option<PurgeReason>,
-    ) -> Result<(), Finding> {
-        let Some(graph) = self.handle(name) else {
-            return Err(format!("graph {name:?} is gone"));
-        };
-        let seen = match read_graph(&graph) {
-            Ok(seen) => seen,
-            Err(error) => {
-                self.excuse("list", &error)?;
-                self.disk.heal();
-                self.lift_limits();
-                match read_graph(&graph) {
-                    Ok(seen) => seen,
-                    Err(error) => {
-                        self.excuse("list", &error)?;
-                        let now = self.now();
-                        self.in_doubt(Effect::MaybePurge(name, may.to_vec(), reason, now));
-                        self.is_unreadable = true;
-                        return Ok(());
-                    }
-                }
-            }
-        };
-        let there: BTreeSet<u64> = seen.iter().map(|seen| seen.sequence).collect();
-        let jobs = &self.model.graphs[&name].jobs;
-        let gone: Vec<u64> = jobs
-            .keys()
-            .filter(|s| !there.contains(s))
-            .copied()
-            .collect();
-        if let Some(early) = gone.iter().find(|s| !may.contains(s)) {
-            let job = &jobs[early];
-            let age = (self.now().true_ms - job.ended_true) / 1000;
-            let others = gone.iter().filter(|s| !may.contains(s)).count();
-            return Err(format!(
-                "job {early} of {name:?} was purged ({reason:?}), which was not due: it is {} \
-                 and ended {age} s ago, finished_at {:?}; {others} such jobs, policy {:?}",
-                job.state,
-                job.finished_ms,
-                self.policies.get(&self.serial(name))
-            ));
-        }
-        if let Some(late) = must.iter().find(|s| there.contains(s)) {
-            let many = must.iter().filter(|s| there.contains(s)).count();
-            return Err(format!(
-                "job {late} of {name:?} is due ({reason:?}) and was not purged, with {many} in all; \
-                 policy {:?}, health {:?}",
-                self.policies.get(&self.serial(name)),
-                self.store().health()
-            ));
-        }
-        if !gone.is_empty() {
-            let now = self.now();
-            self.acknowledge(Effect::Purge(name, gone, reason, now));
-        }
-        Ok(())
     }
 
     /// Lets the background do all it can, as in a minute of idleness.
@@ -370,6 +222,7 @@ impl Life {
         let mut before = (0, 0);
         for _ in 0..12 {
             self.step(Step::Index);
+            self.archive()?;
             self.pack()?;
             self.step(Step::Expire);
             if self.disk.is_dead() {
@@ -503,7 +356,12 @@ impl Life {
         if self.is_excused() {
             return Ok(true);
         }
-        let room = (4 + u64::from(room)) * self.setup.segment_bytes;
+        // With the room in which the segment in use is packed: where others have taken that
+        // before, only they can give it back.
+        let segments = self.disk.names().into_iter();
+        let segments = segments.filter(|(name, _)| name.ends_with(".segment"));
+        let to_pack = segments.map(|(_, bytes)| bytes).max().unwrap_or(0);
+        let room = (4 + u64::from(room)) * self.setup.segment_bytes + to_pack;
         let limit = self.disk.used_bytes() + room;
         self.disk.limit_bytes(Some(limit));
         self.limited = true;
@@ -525,7 +383,7 @@ impl Life {
             let (full_now, probe, now) = is_full(self);
             match probe {
                 Ok(id) => {
-                    let job = Job::new(Some(id.as_str().into()), full, now);
+                    let job = Job::new(Some(id.as_str().into()), full, now, self.setup.secrets);
                     self.acknowledge(Effect::Submit(name, vec![job]));
                 }
                 Err(_) if full_now => break,
@@ -540,6 +398,17 @@ impl Life {
             }
         }
         self.settle()?;
+        let look = crate::operations::Look {
+            graph: pick,
+            offset: 0,
+            limit: 1_000,
+            states: 0,
+            newest: false,
+            filter: 11,
+            number: 1,
+        };
+        // This keeps a page, and the page keeps the files that it needs.
+        self.list(&look)?;
         // All is ended and purged.
         let open: Vec<(u64, Job)> = self.model.graphs[&name]
             .jobs
@@ -564,17 +433,8 @@ impl Life {
                 self.settle()?;
             }
         }
-        let look = crate::operations::Look {
-            graph: pick,
-            offset: 0,
-            limit: 1,
-            states: 0,
-            newest: false,
-            filter: 11,
-            number: 1,
-        };
         for _ in 0..3 {
-            self.purge(pick, &look)?;
+            self.purge(pick, &look, false)?;
             self.settle()?;
             if self.disk.is_dead() || self.failed {
                 return Ok(true);
@@ -585,22 +445,29 @@ impl Life {
         }
         let live: u64 = self.model.graphs.values().map(|g| g.live_bytes()).sum();
         let used = self.disk.used_bytes();
+        let files = self.disk.names();
         let left = self.model.graphs[&name].jobs.len();
         match graph.submit(full.request()) {
             Ok(id) => {
-                let job = Job::new(Some(id.as_str().into()), full, self.now());
+                let job = Job::new(
+                    Some(id.as_str().into()),
+                    full,
+                    self.now(),
+                    self.setup.secrets,
+                );
                 self.acknowledge(Effect::Submit(name, vec![job]));
             }
             Err(error) if left == 0 => {
                 return Err(format!(
                     "a disk of {limit} bytes was filled by {count} jobs; all were purged and the \
                      background is idle, {used} bytes are in use for {live} live ones, and a \
-                     submit is refused: {error}"
+                     submit is refused: {error}; files: {files:?}"
                 ));
             }
             Err(_) => {}
         }
         // It opens on what is left of the disk, too.
+        drop(graph);
         self.close()?;
         self.open()?;
         self.lift_limits();

@@ -6,25 +6,41 @@
 //!
 //! - `operations`: what can happen, and how it is drawn.
 //! - `model`, `requests`: what the store should hold.
+//! - `gaps`: time that a store does not count by itself.
 //! - `life`: one store, its disk, its clock, and what a failure leaves in doubt.
+//! - `http`, `http_writes`, `web`: the same over the HTTP routes.
 //! - `writes`, `reads`, `machine`: what operations do and should answer.
+//! - `policies`, `archives`, `secrets`: what is purged, where it goes, what is masked.
+//! - `interrupts`: callers in the middle of a step of the background.
 //! - `invariants`: what holds at any point, of copies, repairs and sizes.
-//! - `real`: the same on real directories, through the public API alone.
+//! - `real`, `real_bounds`, `real_index`: the same on real directories, with the store's
+//!   own threads.
 
 #![forbid(unsafe_code)]
 
+mod archives;
+mod gaps;
+mod http;
+mod http_writes;
+mod interrupts;
 mod invariants;
 mod life;
 mod machine;
 mod model;
 mod observed;
 mod operations;
+mod policies;
 mod reads;
 mod real;
+mod real_bounds;
+mod real_index;
 mod report;
 mod requests;
+mod secrets;
 mod setup;
 mod shrink;
+mod texts;
+mod web;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -35,7 +51,7 @@ use std::time::{Duration, Instant};
 
 use jobstore_trials::random::Random;
 
-use crate::life::Life;
+use crate::life::{CHECKS, Life};
 use crate::operations::Op;
 use crate::report::Report;
 use crate::setup::Setup;
@@ -74,7 +90,7 @@ struct Failure {
 }
 
 fn draw(seed: u64, steps: usize) -> (Setup, Vec<Op>) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x11);
+    let mut random = Random::from_seed(seed);
     let setup = Setup::draw(&mut random);
     let ops = (0..steps).map(|_| Op::draw(&mut random, &setup.weights));
     let ops = ops.collect();
@@ -257,6 +273,7 @@ fn main() {
     let beats: Vec<Arc<Beat>> = (0..asked.threads).map(|_| Arc::default()).collect();
     let total = Arc::new(Mutex::new((Report::default(), 0u64)));
     std::panic::set_hook(Box::new(|info| {
+        web::note_panic();
         eprintln!("{info}");
     }));
     let begun = Instant::now();
@@ -326,7 +343,11 @@ fn live_for_real(asked: &Asked) {
             if let Err(what) = checked {
                 findings += 1;
                 println!("FINDING seed {seed}, on a real directory: {what}");
-                println!("  again: life --real --seed {seed}");
+                let scenario = scenario.map(|name| format!(" --scenario {name:?}"));
+                println!(
+                    "  again: life --real --seed {seed}{}",
+                    scenario.unwrap_or_default()
+                );
             }
         }
     }
@@ -364,6 +385,14 @@ fn parse() -> Asked {
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| refuse());
+        // A misspelled name would switch nothing off, or run nothing.
+        let one_of = |name: String, names: &[&str]| match names.contains(&&*name) {
+            true => name,
+            false => {
+                eprintln!("{name:?} is none of {names:?}");
+                refuse()
+            }
+        };
         let number = |text: String| text.parse::<u64>().unwrap_or_else(|_| refuse());
         match word.as_str() {
             "--seed" => {
@@ -390,16 +419,19 @@ fn parse() -> Asked {
                 bounded = true;
             }
             "--threads" => asked.threads = number(value()).max(1),
-            "--skip" => drop(asked.skip.insert(value())),
+            "--skip" => drop(asked.skip.insert(one_of(value(), CHECKS))),
             "--shrink" => asked.shrink = true,
-            "--without" => drop(asked.without.insert(value())),
+            "--without" => drop(asked.without.insert(one_of(value(), Op::NAMES))),
             "--only" => {
                 let numbers = value();
                 let numbers = numbers.split(',').map(|n| number(n.to_owned()) as usize);
                 asked.only = Some(numbers.collect());
             }
             "--real" => asked.real = true,
-            "--scenario" => asked.scenario = Some(value()),
+            "--scenario" => {
+                let names: Vec<&str> = real::names().collect();
+                asked.scenario = Some(one_of(value(), &names));
+            }
             "--trace" => asked.trace = true,
             "--keep-going" => asked.keep_going = true,
             _ => refuse(),

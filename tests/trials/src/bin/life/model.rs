@@ -10,6 +10,7 @@ use std::rc::Rc;
 use jobstore::{OutcomeKind, PurgeReason, Recovery, State};
 
 use crate::requests::{Content, OutcomeFact};
+use crate::secrets::{Hidden, Keys, SecretKeys};
 
 /// A job as it should be.
 #[derive(Clone, Debug)]
@@ -21,18 +22,20 @@ pub struct Job {
     pub cancelling: bool,
     pub outcome: Option<OutcomeFact>,
     pub submitted_ms: u64,
-    /// Unknown (outer) for jobs that an import or a recovery changed.
+    /// By the wall clock; `None` if it has not ended.
     pub finished_ms: Option<u64>,
     /// The simulated time at which the job ended or was imported as ended.
     pub ended_true: u64,
-    /// What an import says of the end.
+    /// Whether it came from an import with its state and times.
     pub imported: bool,
     pub key: Option<Rc<str>>,
+    pub hidden: Hidden,
 }
 
 impl Job {
-    pub fn new(id: Option<Rc<str>>, content: Content, now: Now) -> Job {
+    pub fn new(id: Option<Rc<str>>, content: Content, now: Now, secrets: SecretKeys) -> Job {
         Job {
+            hidden: Hidden::at_submit(content, secrets),
             id,
             content,
             state: State::Pending,
@@ -44,6 +47,16 @@ impl Job {
             imported: false,
             key: None,
         }
+    }
+
+    /// Its request as lists show it.
+    pub fn masked(&self) -> String {
+        self.content.text(self.hidden.masked)
+    }
+
+    /// Its request as a worker gets it.
+    pub fn real(&self) -> String {
+        self.content.text(self.hidden.lost)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -88,6 +101,8 @@ pub struct GraphModel {
     pub jobs: BTreeMap<u64, Job>,
     pub next: u64,
     pub gone: BTreeMap<u64, Gone>,
+    /// Purged jobs go to the archive, with these keys masked.
+    pub archives: Option<Keys>,
     /// All that happened, in order.
     pub feed: Vec<(u64, Happened)>,
 }
@@ -99,6 +114,9 @@ pub struct Model {
     pub boot: u64,
     pub graphs: BTreeMap<Name, GraphModel>,
     pub serials: u64,
+    /// Jobs that were purged into the archive, and what is masked there; by their graphs'
+    /// serials and their sequence numbers.
+    pub archived: BTreeMap<(u64, u64), (Rc<Job>, Keys)>,
     /// What the last open found running.
     pub recovered: BTreeSet<(Name, u64)>,
 }
@@ -116,6 +134,8 @@ pub enum Effect {
     /// The run's job goes back to the queue.
     Requeued(Name, u64),
     Purge(Name, Vec<u64>, Option<PurgeReason>, Now),
+    /// The graph's policy has an archive in which these keys are masked, or has none.
+    Archives(Name, Option<Keys>),
     /// A purge of which any part may have happened; what is observed decides.
     MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
 }
@@ -193,8 +213,17 @@ impl Model {
             Effect::Purge(name, sequences, reason, now) => {
                 if let Some(graph) = self.graphs.get_mut(name) {
                     for sequence in sequences {
-                        graph.purge(*sequence, *reason, *now);
+                        let job = graph.purge(*sequence, *reason, *now);
+                        if let (Some(job), Some(keys)) = (job, graph.archives) {
+                            let archived = (Rc::new(job), keys);
+                            self.archived.insert((graph.serial, *sequence), archived);
+                        }
                     }
+                }
+            }
+            Effect::Archives(name, keys) => {
+                if let Some(graph) = self.graphs.get_mut(name) {
+                    graph.archives = *keys;
                 }
             }
             Effect::MaybePurge(..) => {}
@@ -219,15 +248,24 @@ impl Model {
         let boot = self.boot;
         self.recovered.clear();
         for (&name, graph) in &mut self.graphs {
-            for (&sequence, job) in &mut graph.jobs {
-                if job.state != State::Running {
-                    continue;
-                }
-                self.recovered.insert((name, sequence));
+            let running = graph.jobs.iter_mut();
+            let mut running: Vec<_> = running
+                .filter(|(_, job)| job.state == State::Running)
+                .collect();
+            self.recovered
+                .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
+            // One commit for each way in which they are settled.
+            running.sort_by_key(|(_, job)| {
+                let is_last = recovery == Recovery::Requeue && job.hidden.is_redacted;
+                (!job.cancelling, is_last)
+            });
+            for (&sequence, job) in running {
                 let kind = match (recovery, job.cancelling) {
                     (Recovery::Leave, _) => continue,
                     (_, true) => OutcomeKind::Cancelled,
                     (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
+                    // Nobody could work on it.
+                    (_, false) if job.hidden.is_redacted => OutcomeKind::Interrupted,
                     _ => {
                         job.state = State::Pending;
                         graph.feed.push((sequence, Happened::Requeued));
@@ -251,21 +289,28 @@ fn complete(job: &mut Job, outcome: OutcomeFact, now: Now) {
 }
 
 impl GraphModel {
-    pub fn purge(&mut self, sequence: u64, reason: Option<PurgeReason>, now: Now) {
-        if let Some(job) = self.jobs.remove(&sequence) {
+    fn purge(&mut self, sequence: u64, reason: Option<PurgeReason>, now: Now) -> Option<Job> {
+        let job = self.jobs.remove(&sequence);
+        if let Some(job) = &job {
             let gone = Gone {
-                id: job.id.unwrap_or_else(|| "".into()),
-                key: job.key,
+                id: job.id.clone().unwrap_or_else(|| "".into()),
+                key: job.key.clone(),
                 reason,
                 at_true: now.true_ms,
                 forgotten: false,
             };
             self.gone.insert(sequence, gone);
         }
+        job
     }
 
     pub fn count(&self, state: State) -> u64 {
         self.jobs.values().filter(|job| job.state == state).count() as u64
+    }
+
+    /// Jobs that have not ended.
+    pub fn open(&self) -> u64 {
+        self.jobs.len() as u64 - self.count(State::Complete)
     }
 
     pub fn with_id(&self, id: &str) -> Option<u64> {

@@ -34,7 +34,11 @@ pub struct Seen {
     pub masked: String,
     pub real: String,
     pub submitted_ms: u64,
+    pub started_ms: Option<u64>,
     pub finished_ms: Option<u64>,
+    pub is_redacted: bool,
+    /// Percent and text.
+    pub progress: Option<(u8, String)>,
 }
 
 impl Seen {
@@ -48,7 +52,10 @@ impl Seen {
             masked: job.masked_request().as_json().to_owned(),
             real: job.request().as_json().to_owned(),
             submitted_ms: ms(job.submitted_at()),
+            started_ms: job.started_at().map(ms),
             finished_ms: job.finished_at().map(ms),
+            is_redacted: job.is_redacted(),
+            progress: job.progress().map(|p| (p.percent, p.text.clone())),
         }
     }
 
@@ -71,10 +78,12 @@ impl Seen {
                 short(&self.outcome),
                 short(&job.outcome)
             )
-        } else if self.masked != job.content.masked() {
+        } else if self.masked != job.masked() {
             "its masked request is another".to_owned()
-        } else if self.real != job.content.real() {
+        } else if self.real != job.real() {
             "its request is another".to_owned()
+        } else if self.is_redacted != job.hidden.is_redacted {
+            format!("is_redacted is {}", self.is_redacted)
         } else if self.submitted_ms != job.submitted_ms {
             format!(
                 "it was submitted at {}, not {}",
@@ -146,6 +155,13 @@ impl Observed {
         Ok(observed)
     }
 
+    /// Whether there are as many jobs in each graph.
+    pub fn has_as_many_jobs(&self, model: &Model) -> bool {
+        let seen = self.graphs.iter().map(|(name, jobs)| (name, jobs.len()));
+        let expected = model.graphs.iter();
+        seen.eq(expected.map(|(name, graph)| (name, graph.jobs.len())))
+    }
+
     /// Says where it differs from the model.
     pub fn compare(&self, model: &Model) -> Result<(), String> {
         if self.boot != model.boot {
@@ -175,11 +191,16 @@ impl Observed {
     /// Fills in what was not known: the ids of jobs whose submit was not answered.
     pub fn complete(&self, model: &mut Model) {
         for (name, graph) in &mut model.graphs {
-            for seen in self.graphs.get(name).into_iter().flatten() {
-                if let Some(job) = graph.jobs.get_mut(&seen.sequence) {
-                    job.id.get_or_insert_with(|| seen.id.clone());
-                }
-            }
+            learn_ids(graph, self.graphs.get(name).map_or(&[], Vec::as_slice));
+        }
+    }
+}
+
+/// Fills in the ids that were not known.
+pub fn learn_ids(graph: &mut GraphModel, seen: &[Seen]) {
+    for seen in seen {
+        if let Some(job) = graph.jobs.get_mut(&seen.sequence) {
+            job.id.get_or_insert_with(|| seen.id.clone());
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use jobstore_trials::random::Random;
 
+use crate::interrupts::Call;
+use crate::policies::Policy;
 use crate::requests::{Content, End};
+use crate::secrets::SecretKeys;
 
 /// Turned into one of however many there are.
 pub type Pick = u16;
@@ -18,16 +21,6 @@ pub enum After {
     Leave,
     Requeue,
     Keep,
-}
-
-#[derive(Clone, Debug)]
-pub enum Policy {
-    None,
-    Jobs(u64),
-    Bytes(u64),
-    Days(u64),
-    FailedDays(u64, u64),
-    Tombstones(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -63,8 +56,11 @@ pub enum Op {
     Attach(Pick, After),
     Kept(Pick, After),
     Progress(Pick),
-    SetPolicy(Pick, Policy),
+    SetPolicy(Pick, Option<Policy>),
     Purge(Pick, Look),
+    HttpPurge(Pick, Look),
+    HttpCancel(Pick),
+    HttpComplete(Pick, End),
     Import(Pick, Vec<(Content, u8)>),
     ExportImport(Pick, Pick),
     ConfirmClock,
@@ -82,24 +78,36 @@ pub enum Op {
     Scrub,
     DryRun(Pick, Look),
     OldHandles,
+    HttpList(Look),
+    HttpWalk(Look),
+    HttpJob(Pick),
+    HttpExport(Look),
+    HttpFind(Pick, Content),
+    HttpStore,
+    HttpRefusals(Pick),
+    CheckArchive,
     CheckAll,
     // The background.
     Pack,
+    Archive,
     Index,
     Sync,
     Expire,
     Settle,
+    Interrupt(u8, u16, Pick, Call),
     // The life of the process.
     Reopen(u8),
     OpenMany(u16),
     DieAtOpen(u16),
     ReadOnlyOpen,
+    ChangeSecrets(SecretKeys),
     Kill,
     PowerCut,
     DieAfter(u16),
     // The machine.
     FailCall(u8, u16, bool),
     FailIndex(u16),
+    HarmArchive(u8, u16),
     DiskLimit(u8),
     FileLimit(u8),
     DescriptorLimit(u8),
@@ -121,158 +129,106 @@ pub enum Op {
     Bounds,
 }
 
-impl Op {
-    pub fn name(&self) -> &'static str {
-        macro_rules! names {
-            ($($variant:ident),* $(,)?) => {
+macro_rules! named {
+    ($($variant:ident),* $(,)?) => {
+        impl Op {
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($variant)),*];
+
+            pub fn name(&self) -> &'static str {
                 match self { $(Op::$variant { .. } => stringify!($variant),)* }
-            };
+            }
         }
-        names!(
-            Create,
-            Drop,
-            Submit,
-            SubmitAll,
-            SubmitMany,
-            SubmitAs,
-            SubmitOnce,
-            TrySubmit,
-            QueueBurst,
-            Start,
-            Complete,
-            CompleteMany,
-            Cancel,
-            CancelMany,
-            RunNext,
-            Run,
-            Attach,
-            Kept,
-            Progress,
-            SetPolicy,
-            Purge,
-            Import,
-            ExportImport,
-            ConfirmClock,
-            List,
-            Walk,
-            JobById,
-            Find,
-            Counts,
-            Tombstone,
-            Changes,
-            JobChanges,
-            Wait,
-            Stats,
-            Scrub,
-            DryRun,
-            OldHandles,
-            CheckAll,
-            Pack,
-            Index,
-            Sync,
-            Expire,
-            Settle,
-            Reopen,
-            OpenMany,
-            DieAtOpen,
-            ReadOnlyOpen,
-            Kill,
-            PowerCut,
-            DieAfter,
-            FailCall,
-            FailIndex,
-            DiskLimit,
-            FileLimit,
-            DescriptorLimit,
-            FillAndFree,
-            Heal,
-            LoseIndex,
-            CorruptIndex,
-            Advance,
-            WallJump,
-            WallTo,
-            Backup,
-            Image,
-            ImageKept,
-            Restore,
-            RepairUnchanged,
-            CorruptImage,
-            Bounds,
-        )
-    }
+    };
+}
 
-    pub const NAMES: &'static [&'static str] = &[
-        "Create",
-        "Drop",
-        "Submit",
-        "SubmitAll",
-        "SubmitMany",
-        "SubmitAs",
-        "SubmitOnce",
-        "TrySubmit",
-        "QueueBurst",
-        "Start",
-        "Complete",
-        "CompleteMany",
-        "Cancel",
-        "CancelMany",
-        "RunNext",
-        "Run",
-        "Attach",
-        "Kept",
-        "Progress",
-        "SetPolicy",
-        "Purge",
-        "Import",
-        "ExportImport",
-        "ConfirmClock",
-        "List",
-        "Walk",
-        "JobById",
-        "Find",
-        "Counts",
-        "Tombstone",
-        "Changes",
-        "JobChanges",
-        "Wait",
-        "Stats",
-        "Scrub",
-        "DryRun",
-        "OldHandles",
-        "CheckAll",
-        "Pack",
-        "Index",
-        "Sync",
-        "Expire",
-        "Settle",
-        "Reopen",
-        "OpenMany",
-        "DieAtOpen",
-        "ReadOnlyOpen",
-        "Kill",
-        "PowerCut",
-        "DieAfter",
-        "FailCall",
-        "FailIndex",
-        "DiskLimit",
-        "FileLimit",
-        "DescriptorLimit",
-        "FillAndFree",
-        "Heal",
-        "LoseIndex",
-        "CorruptIndex",
-        "Advance",
-        "WallJump",
-        "WallTo",
-        "Backup",
-        "Image",
-        "ImageKept",
-        "Restore",
-        "RepairUnchanged",
-        "CorruptImage",
-        "Bounds",
-    ];
+named!(
+    Create,
+    Drop,
+    Submit,
+    SubmitAll,
+    SubmitMany,
+    SubmitAs,
+    SubmitOnce,
+    TrySubmit,
+    QueueBurst,
+    Start,
+    Complete,
+    CompleteMany,
+    Cancel,
+    CancelMany,
+    RunNext,
+    Run,
+    Attach,
+    Kept,
+    Progress,
+    SetPolicy,
+    Purge,
+    HttpPurge,
+    HttpCancel,
+    HttpComplete,
+    Import,
+    ExportImport,
+    ConfirmClock,
+    List,
+    Walk,
+    JobById,
+    Find,
+    Counts,
+    Tombstone,
+    Changes,
+    JobChanges,
+    Wait,
+    Stats,
+    Scrub,
+    DryRun,
+    OldHandles,
+    HttpList,
+    HttpWalk,
+    HttpJob,
+    HttpExport,
+    HttpFind,
+    HttpStore,
+    HttpRefusals,
+    CheckArchive,
+    CheckAll,
+    Pack,
+    Archive,
+    Index,
+    Sync,
+    Expire,
+    Settle,
+    Interrupt,
+    Reopen,
+    OpenMany,
+    DieAtOpen,
+    ReadOnlyOpen,
+    ChangeSecrets,
+    Kill,
+    PowerCut,
+    DieAfter,
+    FailCall,
+    FailIndex,
+    HarmArchive,
+    DiskLimit,
+    FileLimit,
+    DescriptorLimit,
+    FillAndFree,
+    Heal,
+    LoseIndex,
+    CorruptIndex,
+    Advance,
+    WallJump,
+    WallTo,
+    Backup,
+    Image,
+    ImageKept,
+    Restore,
+    RepairUnchanged,
+    CorruptImage,
+    Bounds,
+);
 
+impl Op {
     /// The operations that are faults.
     pub fn is_fault(name: &str) -> bool {
         matches!(
@@ -283,6 +239,7 @@ impl Op {
                 | "DieAfter"
                 | "FailCall"
                 | "FailIndex"
+                | "HarmArchive"
                 | "DiskLimit"
                 | "FillAndFree"
                 | "FileLimit"
@@ -354,32 +311,48 @@ impl Op {
                 2..=9 => Op::writing(r),
                 10..=21 => Op::ending(r),
                 22..=26 => Op::submitting(r),
-                27..=30 => Op::Purge(pick(r), look(r)),
-                31..=33 => Op::SetPolicy(pick(r), policy(r)),
+                27 => Op::HttpPurge(pick(r), look(r)),
+                28..=30 => Op::Purge(pick(r), look(r)),
+                31..=33 => Op::SetPolicy(pick(r), Policy::draw(r)),
                 34 => {
                     let lines = contents(r, 30).into_iter();
                     let lines = lines.map(|c| (c, (c.number % 8) as u8)).collect();
                     Op::Import(pick(r), lines)
                 }
                 35 => Op::ExportImport(pick(r), pick(r)),
-                36..=47 => Op::reading(r),
+                36..=42 => Op::reading(r),
+                43..=47 => Op::by_http(r),
                 48..=51 => Op::CheckAll,
-                52..=61 => match r.below(5) {
+                52..=54 => {
+                    let after = match r.below(3) {
+                        0 => r.below(6),
+                        1 => r.below(40),
+                        _ => r.below(400),
+                    };
+                    Op::Interrupt(r.below(8) as u8, after as u16, pick(r), Call::draw(r))
+                }
+                55..=61 => match r.below(6) {
+                    5 => Op::Archive,
                     0..=1 => Op::Pack,
                     2..=3 => Op::Index,
                     _ => Op::Sync,
                 },
+                62 if r.one_in(2) => Op::CheckArchive,
                 62 => Op::Expire,
                 63..=65 => Op::Settle,
                 66..=69 => Op::Reopen(r.below(8) as u8),
                 70 if r.one_in(4) => Op::OpenMany(1 + r.below(40) as u16),
                 71 if weights.faults => Op::DieAtOpen(1 + r.below(30) as u16),
+                72 if r.one_in(3) => Op::ChangeSecrets(SecretKeys::draw(r)),
                 72 => Op::ReadOnlyOpen,
                 73..=74 if weights.faults => Op::Kill,
                 75..=76 if weights.faults => Op::PowerCut,
                 77..=79 if weights.faults => Op::DieAfter(r.below(60) as u16),
                 80..=81 if weights.faults => {
                     Op::FailCall(r.below(8) as u8, r.below(30) as u16, r.one_in(3))
+                }
+                82 if weights.faults && r.one_in(2) => {
+                    Op::HarmArchive(r.below(16) as u8, r.below(12) as u16)
                 }
                 82 if weights.faults => Op::FailIndex(r.below(50) as u16),
                 83 if weights.limits => Op::DiskLimit(r.below(8) as u8),
@@ -444,7 +417,9 @@ impl Op {
 
     fn ending(r: &mut Random) -> Op {
         let job = pick(r);
-        match r.below(18) {
+        match r.below(20) {
+            18 => Op::HttpCancel(job),
+            19 => Op::HttpComplete(job, End::draw(r)),
             14..=17 => Op::RunNext(job, After::Keep),
             0 => Op::Start(job),
             1..=2 => Op::Complete(job, End::draw(r)),
@@ -480,15 +455,17 @@ impl Op {
             _ => Op::Walk(look(r)),
         }
     }
-}
 
-fn policy(r: &mut Random) -> Policy {
-    match r.below(9) {
-        0..=1 => Policy::None,
-        2..=3 => Policy::Jobs(r.below(200)),
-        4 => Policy::Bytes(r.below(60_000)),
-        5..=6 => Policy::Days(1 + r.below(30)),
-        7 => Policy::FailedDays(1 + r.below(30), 1 + r.below(60)),
-        _ => Policy::Tombstones(r.below(50)),
+    fn by_http(r: &mut Random) -> Op {
+        let at = pick(r);
+        match r.below(12) {
+            0..=3 => Op::HttpList(look(r)),
+            4..=5 => Op::HttpWalk(look(r)),
+            6..=7 => Op::HttpJob(at),
+            8 => Op::HttpExport(look(r)),
+            9 => Op::HttpFind(at, Content::draw(r)),
+            10 => Op::HttpStore,
+            _ => Op::HttpRefusals(at),
+        }
     }
 }

@@ -88,7 +88,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
 }
 
 /// The jobs of a look, in its order.
-fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, &'m Job)> {
+pub fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, &'m Job)> {
     let jobs = graph.jobs.iter().map(|(&s, job)| (s, job));
     let mut jobs: Vec<_> = jobs
         .filter(|(_, job)| matching(job, look, right_ms))
@@ -99,7 +99,7 @@ fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, 
     jobs
 }
 
-fn document(jobs: &[(u64, &Job)]) -> String {
+pub fn document(jobs: &[(u64, &Job)]) -> String {
     let jobs: Vec<String> = jobs
         .iter()
         .map(|(_, job)| {
@@ -107,7 +107,7 @@ fn document(jobs: &[(u64, &Job)]) -> String {
                 r#"{{"jobId":"{}","status":"{}","request":{}}}"#,
                 job.id.as_deref().unwrap_or_default(),
                 job.state,
-                job.content.masked()
+                job.masked()
             )
         })
         .collect();
@@ -217,19 +217,14 @@ impl Life {
 
     pub fn job_by_id(&mut self, pick: Pick) -> Ran {
         let state = [State::Pending, State::Running, State::Complete][usize::from(pick) % 3];
-        let Some((_, graph, sequence, job)) = self.pick_job(pick, state) else {
+        let Some((name, graph, sequence, job)) = self.pick_job(pick, state) else {
             return Ok(false);
         };
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
-        match graph.job(&*id) {
-            Ok(Some(seen)) => match Seen::of(&seen).differs(sequence, &job) {
-                None => {}
-                Some(what) => return Err(format!("by id, {what}")),
-            },
-            Ok(None) => return Err(format!("job {id} is not found by its id")),
-            Err(error) => return self.excuse("job", &error),
+        if self.seen(name, &[(sequence, &job)])?.is_none() {
+            return Ok(true);
         }
         let text = document(&[(sequence, &job)]);
         match graph.list_one(&*id).and_then(|page| page.to_json()) {
@@ -239,22 +234,30 @@ impl Life {
         }
     }
 
-    pub fn find(&mut self, pick: Pick, content: Content) -> Ran {
-        let Some((name, graph)) = self.pick_graph(pick) else {
-            return Ok(false);
-        };
+    /// A request, often that of a job, and the jobs that have it, newest first.
+    pub fn jobs_to_find(
+        &self,
+        name: Name,
+        pick: Pick,
+        content: Content,
+    ) -> (Content, Vec<(u64, &Job)>) {
         let jobs = &self.model.graphs[&name].jobs;
         let nth = usize::from(pick).checked_rem(jobs.len());
         let some = nth
             .and_then(|n| jobs.values().nth(n))
             .map(|job| job.content);
         let wanted = some.filter(|_| pick % 4 > 0).unwrap_or(content);
-        let masked = wanted.masked();
-        let same = jobs
-            .iter()
-            .rev()
-            .filter(|(_, job)| job.content.masked() == masked);
-        let expected: Vec<u64> = same.map(|(&s, _)| s).collect();
+        let masked = wanted.text(self.setup.secrets.keys);
+        let same = jobs.iter().rev().filter(|(_, job)| job.masked() == masked);
+        (wanted, same.map(|(&s, job)| (s, job)).collect())
+    }
+
+    pub fn find(&mut self, pick: Pick, content: Content) -> Ran {
+        let Some((name, graph)) = self.pick_graph(pick) else {
+            return Ok(false);
+        };
+        let (wanted, jobs) = self.jobs_to_find(name, pick, content);
+        let expected: Vec<u64> = jobs.into_iter().map(|(s, _)| s).collect();
         let found: jobstore::Result<Vec<u64>> = graph
             .find(&wanted.request())
             .and_then(|found| found.map(|job| job.map(|job| job.sequence())).collect());
@@ -284,11 +287,9 @@ impl Life {
     pub fn must_have_tombstone(&self, name: Name, gone: &Gone) -> bool {
         let age = self.now().true_ms - gone.at_true;
         let graph = &self.model.graphs[&name];
-        let had_policy = self.policies.contains_key(&graph.serial);
         // Policies of earlier opens count, too: only what is young is certain.
         !gone.forgotten
             && !self.clock_was_wrong
-            && !had_policy
             && !self.forgot_by_policy.contains(&graph.serial)
             && age < 25 * crate::life::DAY_MS
     }
@@ -472,7 +473,7 @@ impl Life {
         match self.store().scrub() {
             Ok(report) => {
                 let fault = report.index_fault.clone();
-                if fault.is_some() && self.index_troubled {
+                if fault.is_some() && self.has_index_fault() {
                     return Ok(true);
                 }
                 match report.is_sound() && fault.is_none() {
@@ -484,21 +485,38 @@ impl Life {
         }
     }
 
+    /// A look as a purge takes it, without offset and order, and the jobs that it purges.
+    pub fn jobs_to_purge(&self, name: Name, look: &Look) -> (Look, Vec<u64>) {
+        let look = Look {
+            states: if look.states % 2 == 0 { 0 } else { 4 },
+            offset: 0,
+            newest: false,
+            ..look.clone()
+        };
+        let jobs = expected(&self.model.graphs[&name], &look, self.clock.right_ms());
+        let complete = jobs.iter().filter(|(_, job)| job.state == State::Complete);
+        let complete = complete.map(|(s, _)| *s).collect();
+        (look, complete)
+    }
+
     pub fn dry_run(&mut self, pick: Pick, look: &Look) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let mut look = look.clone();
-        look.states = if look.states % 2 == 0 { 0 } else { 4 };
-        (look.offset, look.newest) = (0, false);
-        let right = self.clock.right_ms();
-        let jobs = self.model.graphs[&name].jobs.values();
-        let complete = jobs.filter(|job| job.state == State::Complete);
-        let due = complete.filter(|job| matching(job, &look, right)).count() as u64;
-        match graph.purge_dry_run(list_of(&look, false, right)) {
-            Ok(done) if done.jobs == due => Ok(true),
-            Ok(done) => Err(format!("a dry run counts {} jobs, not {due}", done.jobs)),
-            Err(error) => self.excuse("dry run", &error),
+        let (look, due) = self.jobs_to_purge(name, look);
+        let due = due.len() as u64;
+        let counted = match look.number % 3 {
+            0 => self.purge_by_http(name, &look, true)?,
+            _ => {
+                let list = list_of(&look, false, self.clock.right_ms());
+                let counted = graph.purge_dry_run(list);
+                counted.map(|done| done.jobs).map_err(|e| (&e).into())
+            }
+        };
+        match counted {
+            Ok(jobs) if jobs == due => Ok(true),
+            Ok(jobs) => Err(format!("a dry run counts {jobs} jobs, not {due}")),
+            Err(refusal) => self.excuse_as("dry run", &refusal),
         }
     }
 
@@ -533,7 +551,7 @@ impl Life {
         let read = Observed::read(self.store());
         match read {
             Ok(seen) => seen.compare(&self.model).map(|()| true),
-            Err(_) if self.is_excused() || self.index_troubled || self.index_is_corrupt => Ok(true),
+            Err(_) if self.is_excused() || self.has_index_fault() => Ok(true),
             Err(what) => Err(what),
         }
     }

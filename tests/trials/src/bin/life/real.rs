@@ -1,4 +1,5 @@
-//! Lives on real directories, through the public API alone, with the store's own threads.
+//! Lives on real directories, through the public API, with the store's own threads. Only
+//! the rewriting of an index is asked for, as that waits for a lot of garbage.
 //!
 //! Owns: what only a real machine does: directories that are renamed, replaced and
 //! deleted under an engine, lock files, links, small file systems, few descriptors,
@@ -14,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use jobstore::{Error, Graph, JobStore, List, Options, Outcome, Retention, State};
+use jobstore::{Error, Graph, JobStore, List, Options, Retention, State, simulation};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
 use crate::requests::Content;
+use crate::{real_bounds, real_index};
 
-type Checked = Result<(), Finding>;
+pub type Checked = Result<(), Finding>;
 
 /// What an engine gets to notice that its directory is gone.
 const NOTICE: Duration = Duration::from_secs(5);
@@ -42,11 +44,13 @@ const SCENARIOS: &[Scenario] = &[
     ("deleted file", deleted_file),
     ("deleted lock", deleted_lock),
     ("linked lock", linked_lock),
-    ("lost index", lost_index),
+    ("lost index", real_index::lost_index),
+    ("rewritten index", real_index::rewritten_index),
     ("small file system", small_file_system),
     ("few inodes", few_inodes),
     ("few descriptors", few_descriptors),
     ("restore", restore),
+    ("bounds", real_bounds::bounds),
 ];
 
 /// The end of this process, if it is a child: to be called first of all.
@@ -71,23 +75,31 @@ pub fn be_child() -> bool {
     }
 }
 
-fn options() -> Options {
+pub fn options() -> Options {
     JobStore::options()
         .segment_bytes(64 << 10)
         .cache_bytes(4 << 20)
 }
 
-fn said(what: &str) -> impl Fn(Error) -> Finding + '_ {
+pub fn failed_to(what: &str) -> impl Fn(Error) -> Finding + '_ {
     move |error| format!("{what}: {error} ({})", error.name())
 }
 
-/// Submits and ends jobs, and says each once it is acknowledged.
+/// Submits and ends jobs, and prints each once it is acknowledged, while the index is
+/// rewritten again and again.
 fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
     let store = options().open(dir)?;
     let graph = store.graph_or_create("10001", "movie")?;
     let other = store.graph_or_create("10001", "roads")?;
     let mut random = Random(seed);
     let mut out = std::io::stdout();
+    let (own, mut moments) = (store.clone(), Random(random.any()));
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(moments.below(100)));
+            simulation::rewrite_index(&own);
+        }
+    });
     loop {
         let target = if random.one_in(3) { &other } else { &graph };
         let id = target.submit(Content::draw(&mut random).request())?;
@@ -150,13 +162,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn ids(graph: &Graph) -> Result<BTreeSet<String>, Finding> {
-    let page = graph.list(List::new()).map_err(said("list"))?;
+    let page = graph.list(List::new()).map_err(failed_to("list"))?;
     let ids = page.jobs().map(|job| job.map(|job| job.id().to_string()));
     ids.collect::<jobstore::Result<_>>()
-        .map_err(said("read a page"))
+        .map_err(failed_to("read a page"))
 }
 
-fn submit_some(
+pub fn submit_some(
     graph: &Graph,
     random: &mut Random,
     count: u64,
@@ -173,20 +185,27 @@ fn submit_some(
     (done, None)
 }
 
-fn all_there(graph: &Graph, acknowledged: &BTreeSet<String>, what: &str) -> Checked {
+pub fn all_there(graph: &Graph, acknowledged: &BTreeSet<String>, what: &str) -> Checked {
     let there = ids(graph)?;
     let lost = acknowledged.difference(&there).count();
-    match lost {
-        0 => Ok(()),
-        lost => Err(format!(
+    if lost > 0 {
+        return Err(format!(
             "{what}: {lost} of {} acknowledged jobs are lost",
             acknowledged.len()
-        )),
+        ));
     }
+    for id in acknowledged {
+        if graph.job(id).map_err(failed_to("job"))?.is_none() {
+            return Err(format!(
+                "{what}: job {id} is listed and not found by its id"
+            ));
+        }
+    }
+    Ok(())
 }
 
-fn sound(dir: &Path) -> Checked {
-    let report = JobStore::verify(dir).map_err(said("verify"))?;
+pub fn sound(dir: &Path) -> Checked {
+    let report = JobStore::verify(dir).map_err(failed_to("verify"))?;
     match report.is_sound() {
         true => Ok(()),
         false => Err(format!("verify says {report}")),
@@ -226,9 +245,11 @@ fn kills(random: &mut Random, dir: &Path) -> Checked {
             }
         }
         sound(&store)?;
-        let opened = options().open(&store).map_err(said("open after a kill"))?;
+        let opened = options()
+            .open(&store)
+            .map_err(failed_to("open after a kill"))?;
         for (name, acknowledged) in &known {
-            let graph = opened.graph("10001", name).map_err(said("graph"))?;
+            let graph = opened.graph("10001", name).map_err(failed_to("graph"))?;
             // Those of the other graph may be purged, if they are complete.
             let open: BTreeSet<String> = match name.as_str() {
                 "roads" => continue,
@@ -236,7 +257,7 @@ fn kills(random: &mut Random, dir: &Path) -> Checked {
             };
             all_there(&graph, &open, "after a kill")?;
         }
-        opened.close().map_err(said("close"))?;
+        opened.close().map_err(failed_to("close"))?;
         if random.one_in(2) {
             fs::remove_dir_all(store.join("index")).ok();
         }
@@ -259,16 +280,23 @@ fn size(dir: &Path) -> (u64, u64) {
 
 fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
-    let store = options().open(&dir).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&dir).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 20);
     drop((graph, store));
     let before = size(&dir);
     for _ in 0..40 {
-        let store = options().open(&dir).map_err(said("open"))?;
-        let graph = store.graph("1", "g").map_err(said("graph"))?;
-        graph.list(List::new().limit(1)).map_err(said("list"))?;
-        store.close().map_err(said("close"))?;
+        let store = options().open(&dir).map_err(failed_to("open"))?;
+        let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
+        graph
+            .list(List::new().limit(1))
+            .map_err(failed_to("list"))?;
+        if random.one_in(2) {
+            simulation::rewrite_index(&store);
+        }
+        store.close().map_err(failed_to("close"))?;
     }
     let after = size(&dir);
     if after.0 > before.0 + 8 || after.1 > before.1 + (1 << 20) {
@@ -276,15 +304,15 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
             "40 opens that only read made {before:?} files and bytes to {after:?}"
         ));
     }
-    let store = options().open(&dir).map_err(said("open"))?;
-    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    let store = options().open(&dir).map_err(failed_to("open"))?;
+    let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
     all_there(&graph, &acknowledged, "after many opens")
 }
 
 /// Processes that end without a close right after they have opened the store.
 fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
-    drop(options().open(&dir).map_err(said("open"))?);
+    drop(options().open(&dir).map_err(failed_to("open"))?);
     let before = size(&dir);
     let text = dir.to_string_lossy().into_owned();
     for _ in 0..12 {
@@ -310,10 +338,12 @@ fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
 
 fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
     let (place, moved, copy) = (dir.join("store"), dir.join("moved"), dir.join("copy"));
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     let (mut acknowledged, _) = submit_some(&graph, random, 300);
-    store.backup(&copy).map_err(said("backup"))?;
+    store.backup(&copy).map_err(failed_to("backup"))?;
     fs::rename(&place, &moved).map_err(|e| e.to_string())?;
     fs::rename(&copy, &place).map_err(|e| e.to_string())?;
     let (more, _) = submit_some(&graph, random, 4_000);
@@ -324,10 +354,10 @@ fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
         (&place, "the copy in its place"),
         (&moved, "the moved directory"),
     ] {
-        let opened = options().open(path).map_err(said(what))?;
-        let graph = opened.graph("1", "g").map_err(said(what))?;
+        let opened = options().open(path).map_err(failed_to(what))?;
+        let graph = opened.graph("1", "g").map_err(failed_to(what))?;
         if path == &moved {
-            let what = format!("renamed under the engine (close said {closed:?})");
+            let what = format!("renamed under the engine (close: {closed:?})");
             all_there(&graph, &acknowledged, &what)?;
         }
         drop((graph, opened));
@@ -358,8 +388,10 @@ fn must_stop(store: &JobStore, graph: &Graph, random: &mut Random, what: &str) -
 
 fn deleted_directory(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     submit_some(&graph, random, 100);
     fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
     must_stop(&store, &graph, random, "the directory was deleted")
@@ -367,8 +399,10 @@ fn deleted_directory(random: &mut Random, dir: &Path) -> Checked {
 
 fn deleted_file(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     submit_some(&graph, random, 30);
     let names = fs::read_dir(&place).map_err(|e| e.to_string())?.flatten();
     let logs = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".segment"));
@@ -380,8 +414,10 @@ fn deleted_file(random: &mut Random, dir: &Path) -> Checked {
 
 fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 50);
     fs::remove_file(place.join("LOCK")).ok();
     let other = open_elsewhere(&place)?;
@@ -390,8 +426,8 @@ fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     }
     let (more, _) = submit_some(&graph, random, 50);
     drop((graph, store));
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph("1", "g").map_err(said("graph"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
     let all = acknowledged.union(&more).cloned().collect();
     all_there(&graph, &all, "after LOCK was deleted")
 }
@@ -402,7 +438,7 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
         let victim = dir.join(format!("victim-{name}"));
         let content = "do not touch".repeat(1 + random.below(9) as usize);
         fs::write(&victim, &content).map_err(|e| e.to_string())?;
-        let store = options().open(&place).map_err(said("open"))?;
+        let store = options().open(&place).map_err(failed_to("open"))?;
         drop(store);
         fs::remove_file(place.join(name)).ok();
         symlink(&victim, place.join(name)).map_err(|e| e.to_string())?;
@@ -412,33 +448,6 @@ fn linked_lock(random: &mut Random, dir: &Path) -> Checked {
         if left != content {
             return Err(format!("{name} was a link, and its target was overwritten"));
         }
-    }
-    Ok(())
-}
-
-fn lost_index(random: &mut Random, dir: &Path) -> Checked {
-    let place = dir.join("store");
-    let mut acknowledged = BTreeSet::new();
-    for round in 0..6 {
-        let store = options().open(&place).map_err(said("open"))?;
-        let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
-        all_there(&graph, &acknowledged, "after the index was lost")?;
-        let gone = store.graph_or_create("1", "gone").map_err(said("create"))?;
-        submit_some(&gone, random, 60);
-        let (more, _) = submit_some(&graph, random, 60);
-        acknowledged.extend(more);
-        while let Some(run) = gone.run_next().map_err(said("run_next"))? {
-            run.complete(Outcome::succeeded())
-                .map_err(said("complete"))?;
-        }
-        gone.purge(List::new()).map_err(said("purge"))?;
-        if round % 2 == 1 {
-            store.drop_graph("1", "gone").map_err(said("drop"))?;
-        }
-        store.close().map_err(said("close"))?;
-        drop((graph, gone, store));
-        sound(&place)?;
-        fs::remove_dir_all(place.join("index")).ok();
     }
     Ok(())
 }
@@ -481,23 +490,36 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
         match graph.submit(content.request()) {
             Ok(_) => {}
             Err(Error::DiskFull { .. }) => return Ok(count),
-            Err(error) => return Err(said("submit on a full disk")(error)),
+            Err(error) => return Err(failed_to("submit on a full disk")(error)),
         }
     }
     Err("a small disk does not fill".to_owned())
 }
 
+/// Cancels and purges all jobs. The reserve takes some thousand of those writes; then it is
+/// made again by packing, which may take a moment.
 fn free(graph: &Graph) -> Checked {
     let pending = List::new().state(State::Pending);
-    let page = graph.list(pending).map_err(said("list"))?;
+    let page = graph.list(pending).map_err(failed_to("list"))?;
     let ids: jobstore::Result<Vec<_>> = page.jobs().map(|j| j.map(|j| j.id().clone())).collect();
-    for id in ids.map_err(said("read a page"))? {
-        graph.cancel(&id).map_err(said("cancel on a full disk"))?;
+    for id in ids.map_err(failed_to("read a page"))? {
+        with_patience(|| graph.cancel(&id)).map_err(failed_to("cancel on a full disk"))?;
     }
-    graph
-        .purge(List::new())
-        .map_err(said("purge on a full disk"))?;
+    with_patience(|| graph.purge(List::new())).map_err(failed_to("purge on a full disk"))?;
     Ok(())
+}
+
+/// Tries again for a while where the disk is full.
+fn with_patience<T>(mut call: impl FnMut() -> jobstore::Result<T>) -> jobstore::Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match call() {
+            Err(Error::DiskFull { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
@@ -508,18 +530,20 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
     let place = mounted.0.join("store");
     // As hosts open it.
     let options = || JobStore::options().cache_bytes(4 << 20);
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     graph
         .set_retention(Some(Retention::new().keep_jobs(1_000_000)))
-        .map_err(said("set_retention"))?;
+        .map_err(failed_to("set_retention"))?;
     let filled = fill(&graph)?;
-    store.close().map_err(said("close on a full disk"))?;
+    store.close().map_err(failed_to("close on a full disk"))?;
     drop((graph, store));
     let store = options()
         .open(&place)
-        .map_err(said("open on a full disk"))?;
-    let graph = store.graph("1", "g").map_err(said("graph"))?;
+        .map_err(failed_to("open on a full disk"))?;
+    let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
     free(&graph)?;
     let deadline = Instant::now() + Duration::from_secs(20);
     let content = Content {
@@ -540,7 +564,7 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
-    store.close().map_err(said("close"))?;
+    store.close().map_err(failed_to("close"))?;
     drop((graph, store));
     sound(&place)
 }
@@ -551,10 +575,12 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
         return Ok(());
     };
     let place = mounted.0.join("store");
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 200);
-    store.close().map_err(said("close"))?;
+    store.close().map_err(failed_to("close"))?;
     drop((graph, store));
     // Others take the rest of the inodes.
     for n in 0..100 {
@@ -564,8 +590,8 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
     }
     let store = options()
         .open(&place)
-        .map_err(said("open without free inodes"))?;
-    let graph = store.graph("1", "g").map_err(said("graph"))?;
+        .map_err(failed_to("open without free inodes"))?;
+    let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
     all_there(&graph, &acknowledged, "without free inodes")?;
     free(&graph)?;
     Ok(())
@@ -573,8 +599,10 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
 
 fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
     submit_some(&graph, random, 2_000);
     drop((graph, store));
     let this = std::env::current_exe().map_err(|e| e.to_string())?;
@@ -592,32 +620,39 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     }
     let output = Command::new("sh").arg("-c").arg(script).output();
     let output = output.map_err(|e| format!("a child: {e}"))?;
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match said.as_str() {
+    let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match answer.as_str() {
         "opened" => Ok(()),
-        said => Err(format!("with 128 descriptors an open says {said:?}")),
+        answer => Err(format!("with 128 descriptors an open prints {answer:?}")),
     }
 }
 
 /// A backup made at work takes the place of the store.
 fn restore(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
-    let store = options().open(&place).map_err(said("open"))?;
-    let graph = store.graph_or_create("1", "g").map_err(said("create"))?;
-    let gone = store.graph_or_create("1", "gone").map_err(said("create"))?;
+    let store = options().open(&place).map_err(failed_to("open"))?;
+    let graph = store
+        .graph_or_create("1", "g")
+        .map_err(failed_to("create"))?;
+    let gone = store
+        .graph_or_create("1", "gone")
+        .map_err(failed_to("create"))?;
     submit_some(&gone, random, 300);
     let (acknowledged, _) = submit_some(&graph, random, 300);
     free(&gone)?;
-    store.drop_graph("1", "gone").map_err(said("drop"))?;
+    store.drop_graph("1", "gone").map_err(failed_to("drop"))?;
     std::thread::sleep(Duration::from_millis(300));
-    store.backup(&copy).map_err(said("backup"))?;
+    if random.one_in(2) {
+        simulation::rewrite_index(&store);
+    }
+    store.backup(&copy).map_err(failed_to("backup"))?;
     drop((graph, gone, store));
     fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
     sound(&copy)?;
     fs::rename(&copy, &place).map_err(|e| e.to_string())?;
     let store = options()
         .open(&place)
-        .map_err(said("open a restored backup"))?;
-    let graph = store.graph("1", "g").map_err(said("graph"))?;
+        .map_err(failed_to("open a restored backup"))?;
+    let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
     all_there(&graph, &acknowledged, "after a restore")
 }

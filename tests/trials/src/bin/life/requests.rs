@@ -5,6 +5,8 @@
 use jobstore::{Body, Outcome, OutcomeKind, Request};
 use jobstore_trials::random::Random;
 
+use crate::secrets::{ACCESS_KEY, Keys, PASSWORD, SECRET_KEY, TOKEN, detail};
+
 /// What a request is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -14,9 +16,6 @@ pub struct Content {
 }
 
 const COMMANDS: [&str; 3] = ["import_graph", "clear_graph", "pagerank"];
-/// A value under a secret key is shown as this.
-const MASK: &str = "******";
-
 impl Content {
     pub fn draw(random: &mut Random) -> Content {
         let filler = match random.below(40) {
@@ -27,7 +26,7 @@ impl Content {
             _ => random.below(200),
         };
         Content {
-            kind: random.below(16) as u8,
+            kind: random.below(32) as u8,
             number: random.below(40) as u16,
             filler: filler as u32,
         }
@@ -41,43 +40,59 @@ impl Content {
         format!("/ges/v1.0/10001/action?n={}", self.number % 7)
     }
 
-    fn body(self, secret: &str) -> String {
+    /// The body, with the values under these keys masked.
+    fn body(self, masked: Keys) -> String {
         let text = filler(u64::from(self.number), self.filler as usize);
-        match self.kind & 12 {
-            12 => format!(
-                r#"{{"n":{},"accessKey":"{secret}","t":"{text}"}}"#,
-                self.number
+        let of = |key, value: &str| masked.shown(key, value);
+        let secret = format!("\"secret-{}\"", self.number);
+        let members = match self.kind >> 2 {
+            3 => format!(r#""accessKey":{},"#, of(ACCESS_KEY, &secret)),
+            4 => {
+                let inner = of(ACCESS_KEY, &secret);
+                let value = format!(r#"{{"accessKey":{inner},"a":[1,"x\"}}"]}}"#);
+                format!(r#""token":{},"#, of(TOKEN, &value))
+            }
+            5 => format!(
+                r#""password":{},"secretKey":{},"#,
+                of(PASSWORD, &secret),
+                of(SECRET_KEY, "1.50")
             ),
-            _ => format!(r#"{{"n":{},"t":"{text}"}}"#, self.number),
-        }
+            6 => format!(
+                r#""list":[{{"ACCESSKEY":{}}},"accessKey"],"#,
+                of(ACCESS_KEY, "null")
+            ),
+            _ => String::new(),
+        };
+        format!(r#"{{"n":{},{members}"t":"{text}"}}"#, self.number)
+    }
+
+    /// The keys of its body that may be secret.
+    fn keys(self) -> Keys {
+        Keys(match self.kind >> 2 {
+            3 | 6 => ACCESS_KEY,
+            4 => TOKEN | ACCESS_KEY,
+            5 => PASSWORD | SECRET_KEY,
+            _ => 0,
+        })
+    }
+
+    pub fn has_any(self, keys: Keys) -> bool {
+        self.keys().0 & keys.0 != 0
     }
 
     pub fn request(self) -> Request {
-        let body = Body::from_json(self.body(&self.secret())).expect("a body");
+        let body = Body::from_json(self.body(Keys(0))).expect("a body");
         Request::new(self.command(), self.url(), body).expect("a request")
     }
 
-    fn secret(self) -> String {
-        format!("secret-{}", self.number)
-    }
-
-    fn wire(self, secret: &str) -> String {
+    /// The whole request, with the values under these keys masked.
+    pub fn text(self, masked: Keys) -> String {
         format!(
             r#"{{"command":"{}","url":"{}","body":{}}}"#,
             self.command(),
             self.url(),
-            self.body(secret)
+            self.body(masked)
         )
-    }
-
-    /// As lists show it.
-    pub fn masked(self) -> String {
-        self.wire(MASK)
-    }
-
-    /// As a worker gets it.
-    pub fn real(self) -> String {
-        self.wire(&self.secret())
     }
 
     pub fn bytes(self) -> u64 {
@@ -101,6 +116,8 @@ pub struct End {
     pub message: u32,
     pub detail: u32,
     pub result_ref: bool,
+    /// Whether its detail has a value under a secret key.
+    pub has_secret: bool,
 }
 
 /// Bytes of a message that every release takes as it is.
@@ -122,6 +139,7 @@ impl End {
             message: message as u32,
             detail: detail as u32,
             result_ref: random.one_in(4),
+            has_secret: random.one_in(2),
         }
     }
 
@@ -135,7 +153,11 @@ impl End {
             _ => Outcome::interrupted(),
         };
         if self.detail > 0 {
-            let detail = format!("\"{}\"", filler(4, self.detail as usize));
+            let text = filler(4, self.detail as usize);
+            let detail = match self.has_secret {
+                true => detail(&text),
+                false => format!("\"{text}\""),
+            };
             outcome = outcome.with_detail_json(detail).expect("a detail");
         }
         if self.result_ref {

@@ -9,6 +9,10 @@ use jobstore_trials::random::Random;
 
 use crate::model::Now;
 use crate::operations::Weights;
+use crate::secrets::SecretKeys;
+
+/// What pages may keep in memory.
+pub const CACHE_BYTES: u64 = 4 << 20;
 
 /// 2023-11-14, when every life begins.
 pub const BEGIN_MS: u64 = 1_700_000_000_000;
@@ -20,6 +24,9 @@ pub struct Setup {
     pub segment_bytes: u64,
     pub durability: Durability,
     pub recovery: Recovery,
+    pub secrets: SecretKeys,
+    /// Whether opens name the secret keys, or leave them to what the store has recorded.
+    pub names_secrets: bool,
     pub weights: Weights,
 }
 
@@ -41,6 +48,8 @@ impl Setup {
                 1 => Recovery::Leave,
                 _ => Recovery::Interrupt,
             },
+            secrets: SecretKeys::draw(random),
+            names_secrets: true,
             weights: Weights {
                 faults: !random.one_in(3),
                 limits: random.one_in(2),
@@ -54,11 +63,15 @@ impl Setup {
     }
 
     pub fn options(&self, clock: &HostClock) -> Options {
-        JobStore::options()
-            .cache_bytes(4 << 20)
+        let options = JobStore::options()
+            .cache_bytes(CACHE_BYTES)
             .durability(self.durability)
             .recovery(self.recovery)
-            .clock(clock.clone())
+            .clock(clock.clone());
+        match self.names_secrets {
+            true => self.secrets.apply(options),
+            false => options,
+        }
     }
 }
 

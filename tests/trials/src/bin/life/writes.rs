@@ -3,16 +3,18 @@
 use std::rc::Rc;
 
 use jobstore::{
-    Cancellation, Completion, Error, Graph, ImportOptions, List, OutcomeKind, PurgeReason, State,
+    Cancellation, Completion, Error, Graph, List, OnBadLine, OutcomeKind, PurgeReason, State,
     Submitted,
 };
 
 use crate::life::{Finding, KeptRun, Life, Ran, rc};
 use crate::model::{Effect, Job, Name};
-use crate::observed::{NAMES, PROJECTS};
-use crate::operations::{After, Look, Pick, Policy};
-use crate::reads::{list_of, matching};
+use crate::observed::{NAMES, PROJECTS, learn_ids, read_graph};
+use crate::operations::{After, Look, Pick};
+use crate::policies::{Due, Policy};
+use crate::reads::list_of;
 use crate::requests::{Content, End, OutcomeFact};
+use crate::secrets::{Keys, masked_detail};
 
 impl Life {
     pub fn create(&mut self, pick: Pick) -> Ran {
@@ -44,8 +46,15 @@ impl Life {
         Ok(true)
     }
 
+    /// An outcome as the store keeps it.
+    pub fn kept(&self, mut outcome: OutcomeFact) -> OutcomeFact {
+        let lost = self.setup.secrets.lost();
+        outcome.detail = outcome.detail.map(|detail| masked_detail(&detail, lost));
+        outcome
+    }
+
     fn new_job(&self, id: Option<Rc<str>>, content: Content) -> Job {
-        Job::new(id, content, self.now())
+        Job::new(id, content, self.now(), self.setup.secrets)
     }
 
     pub fn submit(&mut self, pick: Pick, content: Content, tries: bool) -> Ran {
@@ -131,19 +140,13 @@ impl Life {
         let Some(graph) = self.handle(name) else {
             return Ok(());
         };
-        let seen = match crate::observed::read_graph(&graph) {
+        let seen = match read_graph(&graph) {
             Ok(seen) => seen,
             Err(error) => return self.excuse("list", &error).map(|_| ()),
         };
-        let interval = self.setup.is_interval();
-        for seen in seen {
-            if let Some(graph) = self.model.graphs.get_mut(&name) {
-                if let Some(job) = graph.jobs.get_mut(&seen.sequence) {
-                    job.id.get_or_insert_with(|| seen.id.clone());
-                }
-            }
+        if let Some(graph) = self.model.graphs.get_mut(&name) {
+            learn_ids(graph, &seen);
         }
-        let _ = interval;
         Ok(())
     }
 
@@ -162,7 +165,8 @@ impl Life {
             (0, Some(own)) => own,
             _ => format!("own-{id}").into(),
         };
-        let there = model.with_id(&id).map(|s| model.jobs[&s].content);
+        let there = model.with_id(&id).map(|s| model.jobs[&s].masked());
+        let masked = content.text(self.setup.secrets.keys);
         let gone = model.gone.values().rev().find(|gone| gone.id == id);
         let may_be_purged = gone.is_some_and(|gone| !gone.forgotten);
         let must_be_purged = gone.is_some_and(|gone| self.must_have_tombstone(name, gone));
@@ -172,9 +176,8 @@ impl Life {
                 let job = self.new_job(Some(id), content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
             }
-            (Ok(Submitted::AlreadyExists(_)), Some(known))
-                if known.masked() == content.masked() => {}
-            (Err(Error::JobIdTaken { .. }), Some(known)) if known.masked() != content.masked() => {}
+            (Ok(Submitted::AlreadyExists(_)), Some(known)) if known == masked => {}
+            (Err(Error::JobIdTaken { .. }), Some(known)) if known != masked => {}
             (Err(Error::JobIdPurged { .. }), None) if may_be_purged => {}
             (Err(error), _) => {
                 let job = self.new_job(Some(id), content);
@@ -215,16 +218,16 @@ impl Life {
             job.key = Some(key.clone());
             job
         };
+        let masked = content.text(self.setup.secrets.keys);
         match (graph.submit_once(&*key, content.request()), owner) {
             (Ok(Submitted::Created(id)), None) if !must_be_purged => {
                 let job = with_key(Some(rc(id.as_str())));
                 self.acknowledge(Effect::Submit(name, vec![job]));
             }
             (Ok(Submitted::AlreadyExists(id)), Some(job))
-                if job.content.masked() == content.masked()
+                if job.masked() == masked
                     && job.id.as_deref().is_none_or(|known| known == id.as_str()) => {}
-            (Err(Error::KeyTaken { .. }), Some(job))
-                if job.content.masked() != content.masked() => {}
+            (Err(Error::KeyTaken { .. }), Some(job)) if job.masked() != masked => {}
             (Err(Error::KeyPurged), None) if gone.is_some() => {}
             (Err(error), _) => {
                 let effect = Effect::Submit(name, vec![with_key(None)]);
@@ -274,7 +277,7 @@ impl Life {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
-        let outcome = OutcomeFact::of(&end.outcome());
+        let outcome = self.kept(OutcomeFact::of(&end.outcome()));
         let effect = Effect::Complete(name, sequence, outcome.clone(), self.now());
         let may = job.state == State::Running
             || (job.state == State::Pending && outcome.kind == OutcomeKind::Cancelled);
@@ -408,7 +411,7 @@ impl Life {
         }
     }
 
-    /// A claim whose job could not be read is taken back, or was not made.
+    /// A job that was claimed and could not be read is interrupted, or the claim was not made.
     fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
@@ -424,23 +427,31 @@ impl Life {
             return Ok(true);
         };
         let before = job.state;
+        let now = self.now();
+        let interrupted = OutcomeFact::plain(OutcomeKind::Interrupted, None);
+        let interrupted = Effect::Complete(name, sequence, interrupted, now);
         match graph.job(&*id) {
-            Ok(Some(seen)) => {
-                let now = self.now();
-                match (before, seen.state(), seen.outcome().map(OutcomeFact::of)) {
-                    (State::Pending, State::Running, _) => {
-                        self.acknowledge(Effect::Start(name, sequence));
+            Ok(Some(seen)) => match (before, seen.state(), seen.outcome().map(OutcomeFact::of)) {
+                (State::Pending, State::Running, _) => {
+                    self.acknowledge(Effect::Start(name, sequence));
+                    if self.is_read_only() {
+                        self.in_doubt(interrupted);
                     }
-                    (State::Pending, State::Complete, Some(outcome)) => {
-                        self.acknowledge(Effect::Start(name, sequence));
-                        self.acknowledge(Effect::Complete(name, sequence, outcome, now));
-                    }
-                    _ => {}
                 }
-            }
+                (State::Pending, State::Complete, Some(outcome)) => {
+                    self.acknowledge(Effect::Start(name, sequence));
+                    self.acknowledge(Effect::Complete(name, sequence, outcome, now));
+                }
+                _ => {}
+            },
             Ok(None) => return Err(format!("job {id} is gone")),
             Err(error) => {
                 self.excuse("look at a job", &error)?;
+                if before == State::Pending {
+                    self.in_doubt(Effect::Start(name, sequence));
+                    self.in_doubt(interrupted);
+                    self.is_unreadable = true;
+                }
             }
         }
         Ok(true)
@@ -455,7 +466,7 @@ impl Life {
         after: &After,
     ) -> Ran {
         self.acknowledge(Effect::Start(name, sequence));
-        if run.request().as_json() != job.content.real() {
+        if run.request().as_json() != job.real() {
             return Err(format!("the request of run {} is another", run.id()));
         }
         self.go_on(name, sequence, run, after)
@@ -543,55 +554,80 @@ impl Life {
 
     // Retention.
 
-    pub fn set_policy(&mut self, pick: Pick, policy: &Policy) -> Ran {
+    pub fn set_policy(&mut self, pick: Pick, policy: Option<&Policy>) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        match graph.set_retention(Life::retention(policy)) {
+        let serial = self.serial(name);
+        match policy {
+            Some(policy) => drop(self.wanted_policies.insert(serial, policy.clone())),
+            None => drop(self.wanted_policies.remove(&serial)),
+        }
+        self.set_policy_of(name, &graph, policy)
+    }
+
+    /// Sets the policies again that were set before the store was closed.
+    pub fn set_policies_again(&mut self) -> Result<(), Finding> {
+        let names: Vec<Name> = self.model.graphs.keys().copied().collect();
+        for name in names {
+            let policy = self.wanted_policies.get(&self.serial(name)).cloned();
+            if let (Some(policy), Some(graph)) = (policy, self.handle(name)) {
+                self.set_policy_of(name, &graph, Some(&policy))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_policy_of(&mut self, name: Name, graph: &Graph, policy: Option<&Policy>) -> Ran {
+        match graph.set_retention(policy.map(Policy::retention)) {
             Ok(()) => {}
             Err(error) => return self.excuse("set_retention", &error),
         }
-        let now = self.now().true_ms;
         let serial = self.serial(name);
         self.forgot_by_policy.insert(serial);
-        self.policies.insert(serial, (policy.clone(), now));
+        self.policies.insert(serial, policy.cloned());
+        let archives = policy.is_some_and(|policy| policy.archive.is_some());
+        if archives {
+            self.archive_open.insert(serial);
+        }
+        let keys = self.setup.secrets.keys;
+        self.acknowledge(Effect::Archives(name, archives.then_some(keys)));
         Ok(true)
     }
 
-    pub fn purge(&mut self, pick: Pick, look: &Look) -> Ran {
-        let Some((name, graph)) = self.pick_graph(pick) else {
+    pub fn purge(&mut self, pick: Pick, look: &Look, by_http: bool) -> Ran {
+        let Some((name, _)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let mut look = look.clone();
-        // A purge takes no offset, limit or cursor.
-        look.states = if look.states % 2 == 0 { 0 } else { 4 };
-        (look.offset, look.newest) = (0, false);
+        let (look, due) = self.jobs_to_purge(name, look);
         let list = list_of(&look, false, self.clock.right_ms());
         let now = self.now();
-        let due: Vec<u64> = self.model.graphs[&name]
-            .jobs
-            .iter()
-            .filter(|(_, job)| job.state == State::Complete)
-            .filter(|(_, job)| matching(job, &look, self.clock.right_ms()))
-            .map(|(&s, _)| s)
-            .collect();
         let by_hand = Some(PurgeReason::ByHand);
-        match graph.purge(list) {
-            Ok(done) if done.jobs == due.len() as u64 => {
+        let purged = match by_http {
+            true => self.purge_by_http(name, &look, false)?,
+            false => self.purge_by_call(name, list),
+        };
+        match purged {
+            Ok(jobs) if jobs == due.len() as u64 => {
                 if !due.is_empty() {
                     self.acknowledge(Effect::Purge(name, due, by_hand, now));
                 }
                 Ok(true)
             }
-            Ok(done) => Err(format!("{} jobs were purged, not {}", done.jobs, due.len())),
-            Err(error) => {
+            Ok(jobs) => Err(format!("{jobs} jobs were purged, not {}", due.len())),
+            Err(refusal) => {
                 let effect = Effect::MaybePurge(name, due.clone(), by_hand, now);
-                self.refused("purge", &error, effect)?;
+                self.refused_as("purge", &refusal, effect)?;
                 if self.disk.is_dead() || self.failed {
                     return Ok(true);
                 }
                 // Some steps of it may have succeeded.
-                self.observe_purge(name, &due, &[], by_hand)?;
+                let due = Due {
+                    may: due,
+                    reason: by_hand,
+                    ..Due::default()
+                };
+                self.observe_purge(name, &due)?;
                 Ok(true)
             }
         }
@@ -608,7 +644,7 @@ impl Life {
         for &(content, kind) in lines {
             let mut job = self.new_job(None, content);
             job.imported = true;
-            let request = content.real();
+            let request = content.text(Keys(0));
             let right = self.clock.right_ms();
             match kind {
                 0..=1 => {
@@ -645,18 +681,29 @@ impl Life {
             }
             jobs.push(job);
         }
-        let count = jobs.len() as u64;
-        let effect = Effect::Submit(name, jobs);
-        match graph.import(text.as_bytes(), ImportOptions::new()) {
-            Ok(report) if report.imported == count && report.bad == 0 => {
-                if count > 0 {
-                    self.acknowledge(effect);
-                    self.learn_ids(name)?;
-                }
-                Ok(true)
-            }
-            Ok(report) => Err(format!("an import of {count} lines: {report:?}")),
-            Err(error) => self.refused("import", &error, effect),
+        self.import_lines((&name, &graph), text.as_bytes(), jobs)
+    }
+
+    /// Imports lines that make these jobs. An error keeps those that were imported before.
+    fn import_lines(
+        &mut self,
+        (name, graph): (&Name, &Graph),
+        lines: &[u8],
+        mut jobs: Vec<Job>,
+    ) -> Ran {
+        let (count, mut imported) = (jobs.len() as u64, 0);
+        let done = graph.import_with(lines, OnBadLine::Stop, |so_far| {
+            imported = so_far.imported;
+        });
+        let rest = jobs.split_off(jobs.len().min(imported as usize));
+        if !jobs.is_empty() {
+            self.acknowledge(Effect::Submit(*name, jobs));
+            self.learn_ids(*name)?;
+        }
+        match done {
+            Ok(report) if report.imported == count && report.bad == 0 => Ok(true),
+            Ok(report) => Err(format!("an import of {count} jobs: {report:?}")),
+            Err(error) => self.refused("import", &error, Effect::Submit(*name, rest)),
         }
     }
 
@@ -681,7 +728,8 @@ impl Life {
                 return Ok(false);
             };
             if let Some(known) = target_model.with_id(&id) {
-                if target_model.jobs[&known].content.masked() != job.content.masked() {
+                let hidden = job.hidden.again(job.content, self.setup.secrets);
+                if target_model.jobs[&known].masked() != job.content.text(hidden.masked) {
                     return Ok(false);
                 }
                 continue;
@@ -693,23 +741,14 @@ impl Life {
             let mut job = job.clone();
             job.imported = true;
             job.key = None;
+            job.hidden = job.hidden.again(job.content, self.setup.secrets);
+            job.outcome = job.outcome.map(|outcome| self.kept(outcome));
             if job.state == State::Pending {
                 job.imported = false;
             }
             job.ended_true = job.ended_true.min(now.true_ms);
             jobs.push(job);
         }
-        let count = jobs.len() as u64;
-        let effect = Effect::Submit(target, jobs);
-        match to.import(&*lines, ImportOptions::new()) {
-            Ok(report) if report.imported == count && report.bad == 0 => {
-                if count > 0 {
-                    self.acknowledge(effect);
-                }
-                Ok(true)
-            }
-            Ok(report) => Err(format!("an import of {count} exported jobs: {report:?}")),
-            Err(error) => self.refused("import", &error, effect),
-        }
+        self.import_lines((&target, &to), &lines, jobs)
     }
 }

@@ -1,0 +1,45 @@
+//! What the store promises to stay within, whatever happened to it before: room on the
+//! disk, the time of an open, memory, file descriptors, and what reading a closed store
+//! costs. `graphs` has the bounds for many graphs.
+//!
+//! `cargo bench --bench bounds`; `JOBSTORE_BENCH_PARTS=disk,opens,closed` for some of them.
+//! `JOBSTORE_BENCH_ROUNDS` sets the number of generations and of opens. Each figure is printed
+//! next to its bound; nothing is asserted, because machines differ.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod closed;
+mod disk;
+mod jobs;
+mod opens;
+mod process;
+
+use common::{child, table};
+
+fn main() {
+    if let Some(role) = child::role() {
+        let path = std::path::Path::new(&role[1]);
+        return match role[0].as_str() {
+            "work" => jobs::work(path),
+            "read closed" => closed::read(path, &role[2]),
+            _ => opens::open_and_list(path),
+        };
+    }
+    let parts = std::env::var("JOBSTORE_BENCH_PARTS");
+    let parts = parts.unwrap_or_else(|_| "disk,opens,closed".to_owned());
+    table::head(&["what", "figure", "bound"]);
+    for part in parts.split(',') {
+        match part {
+            "disk" => disk::measure(),
+            "opens" => opens::measure(),
+            "closed" => closed::measure(),
+            other => panic!("JOBSTORE_BENCH_PARTS: {other}"),
+        }
+    }
+}
+
+/// Prints a figure next to its bound.
+fn row(what: &str, figure: String, bound: &str) {
+    table::row(&[what.to_owned(), figure, bound.to_owned()]);
+}

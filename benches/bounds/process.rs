@@ -1,0 +1,32 @@
+//! What this process has now: file descriptors, memory.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::common::memory::memory;
+
+/// Open file descriptors now; 0 if the system does not list them.
+pub fn descriptors() -> u64 {
+    // Listing them opens one more.
+    std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64 - 1)
+}
+
+pub fn resident_mib() -> f64 {
+    memory().now_kib as f64 / 1024.0
+}
+
+/// Does something, and returns the most file descriptors that were seen open meanwhile.
+pub fn most_descriptors<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let (is_done, most) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                most.fetch_max(descriptors(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let done = work();
+        is_done.store(true, Ordering::Relaxed);
+        (done, most.load(Ordering::Relaxed))
+    })
+}

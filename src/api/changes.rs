@@ -1,0 +1,467 @@
+//! What happens to a graph's jobs, as a feed that can be followed.
+//!
+//! Owns: [`Graph::changes`], [`Changes`], [`Change`], [`Position`]. Must not know: how
+//! the log is read.
+//! Promise: every durable change behind a position, once and in the order of commits; a
+//! position can be kept anywhere, and the feed goes on right behind it after any
+//! restart; what is kept no more is said, not passed over.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use crate::api::graph::Graph;
+use crate::base::clock;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::feed::{Feed, Found, Place, WHOLE};
+use crate::engine::jobs::NearIds;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::waiters::{ANY, Waiter};
+use crate::model::change::ChangeKind;
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::options::Durability;
+use crate::model::token::{self, Fields, Moment, Opening};
+
+/// A change in a graph: from [`Changes`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Hand it to [`Graph::changes`], and the feed goes on behind this change.
+    pub position: Position,
+    /// The job's sequence number ([`Job::sequence`](crate::Job::sequence)); none of a gap.
+    pub sequence: Option<u64>,
+    /// The job's id; none of a gap, nor once the job is purged.
+    pub id: Option<JobId>,
+    /// When it happened, to the millisecond; none of a gap, and it may be missing of the
+    /// submission of a job that is purged.
+    pub at: Option<SystemTime>,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+impl Graph {
+    /// What happens to the graph's jobs, behind a position, or from the beginning: first
+    /// what has happened, then what does ([`Changes::next_timeout`],
+    /// [`Changes::poll_next`]).
+    ///
+    /// # Ordering
+    /// That of commits. In [`Durability::Synced`] a change is
+    /// in the feed when its write returns; in interval mode once it is synced.
+    ///
+    /// # Cost
+    /// Events are read from the log some 32 KiB at a time; a job's id costs reading its
+    /// block, some of which are kept. No commit waits for it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPosition`] for a position of another graph, an altered one, or one
+    /// that is not in this store's history ([`JobStore::backup`](crate::JobStore::backup));
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Outcome, Position, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// let first = changes.next().transpose()?;
+    /// assert_eq!(first.as_ref().map(|c| &c.kind), Some(&ChangeKind::Submitted));
+    /// assert!(changes.next().is_none(), "no more has happened");
+    ///
+    /// // Kept anywhere, a position is where to go on.
+    /// let text = first.map(|c| c.position.to_string()).unwrap_or_default();
+    /// movie.cancel(&id)?;
+    /// let mut later = movie.changes(Some(&text.parse::<Position>()?))?;
+    /// let kind = later.next().transpose()?.map(|change| change.kind);
+    /// assert_eq!(kind, Some(ChangeKind::Completed(Outcome::cancelled())));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn changes(&self, from: Option<&Position>) -> Result<Changes> {
+        self.check()?;
+        let seen = match from {
+            Some(position) => position.place(self)?,
+            None => (0, WHOLE),
+        };
+        Ok(Changes {
+            graph: self.clone(),
+            feed: Feed::new(&self.core, seen),
+            only: None,
+            blocks: VecDeque::new(),
+            waiter: None,
+        })
+    }
+
+    /// What happens to one job, behind a position or from the beginning: the changes of
+    /// [`Graph::changes`] that are its own, its purge included. A gap
+    /// ([`ChangeKind::Gone`]) may hold changes of others only.
+    ///
+    /// # Cost
+    /// That of the graph's feed, all of which is gone through: from a position as near as
+    /// is known.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and of
+    /// [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.run(&id)?.complete(Outcome::succeeded())?;
+    /// let mut kinds = Vec::new();
+    /// for change in movie.job_changes(&id, None)? {
+    ///     kinds.push(change?.kind);
+    /// }
+    /// let ended = ChangeKind::Completed(Outcome::succeeded());
+    /// assert_eq!(kinds, [ChangeKind::Submitted, ChangeKind::Started, ended]);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn job_changes(&self, id: impl AsRef<str>, from: Option<&Position>) -> Result<Changes> {
+        let mut changes = self.changes(from)?;
+        let (sequence, _) = self.resolve_to_read(id.as_ref())?;
+        changes.only = Some(sequence);
+        Ok(changes)
+    }
+
+    /// The end of the feed as it is now: behind all that is durable.
+    ///
+    /// # Errors
+    /// [`Error::GraphDropped`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// // Only what happens from now on.
+    /// let mut changes = movie.changes(Some(&movie.position()?))?;
+    /// assert!(changes.next().is_none());
+    /// movie.cancel(&id)?;
+    /// assert!(changes.next().is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn position(&self) -> Result<Position> {
+        self.check()?;
+        let durable_lsn = self.engine().durable_lsn.load(Ordering::Acquire);
+        Ok(Position::new(self, (durable_lsn, WHOLE)))
+    }
+}
+
+/// Blocks whose ids are kept.
+const BLOCKS_KEPT: usize = 32;
+
+/// The changes of a graph or a job, in order: from [`Graph::changes`].
+///
+/// As an iterator it ends where no more has happened, and goes on when more has. It
+/// keeps the store open.
+pub struct Changes {
+    graph: Graph,
+    feed: Feed,
+    /// Only those of this job.
+    only: Option<u64>,
+    /// Blocks read last, the youngest last.
+    blocks: VecDeque<NearIds>,
+    waiter: Option<Arc<Waiter>>,
+}
+
+impl Changes {
+    /// Up to where it was read: a feed from here goes on behind it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// while let Some(change) = changes.next() {
+    ///     println!("{:?}", change?.kind);
+    /// }
+    /// let kept = changes.position().to_string(); // in a file, say
+    ///
+    /// movie.cancel(&id)?;
+    /// assert_eq!(movie.changes(Some(&kept.parse()?))?.count(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::new(&self.graph, self.feed.seen())
+    }
+
+    /// The next change, if there is one now or within the timeout; blocks meanwhile.
+    ///
+    /// # Errors
+    /// Those of reading: see the iterator.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// while let Some(change) = changes.next_timeout(Duration::from_millis(1))? {
+    ///     println!("{:?}: {:?}", change.id, change.kind);
+    ///     // Once that is dealt with, keep `change.position`.
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            self.graph.engine().check_process()?;
+            let waiter = self.listed();
+            if let Some(change) = self.find_next()? {
+                return Ok(Some(change));
+            }
+            let until = self.look_again_at(deadline);
+            if !waiter.wait(until) && deadline.is_some_and(|at| at <= Instant::now()) {
+                return Ok(None);
+            }
+            self.unlist();
+        }
+    }
+
+    /// The next change, or who is woken once there may be one; for streams of any async
+    /// runtime. It reads from the files, which are nearly always in the system's cache.
+    /// In interval mode nobody is woken by a sync: poll again after the interval.
+    ///
+    /// # Errors
+    /// Those of reading: see the iterator. After one it is not to be polled again.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, ChangeKind, JobStore, Request};
+    /// use std::future::poll_fn;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut changes = movie.changes(None)?;
+    /// let next = poll_fn(|context| changes.poll_next(context));
+    /// let change = futures::executor::block_on(next)?; // in an async engine: `next.await?`
+    /// assert_eq!(change.kind, ChangeKind::Submitted);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Change>> {
+        loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
+            let waiter = self.listed();
+            if let Some(change) = self.find_next().transpose() {
+                return Poll::Ready(change);
+            }
+            if !waiter.poll(context.waker()) {
+                return Poll::Pending;
+            }
+            self.unlist();
+        }
+    }
+
+    /// In interval mode syncs call nobody.
+    fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {
+        match self.graph.engine().options.durability {
+            Durability::Synced => deadline,
+            Durability::Interval(interval) => {
+                let soon = Instant::now().checked_add(interval);
+                deadline.into_iter().chain(soon).min()
+            }
+        }
+    }
+
+    fn listed(&mut self) -> Arc<Waiter> {
+        let core = &self.graph.core;
+        let add = || core.state.write().waiters.add(ANY);
+        self.waiter.get_or_insert_with(add).clone()
+    }
+
+    fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
+        if let Some(waiter) = self.waiter.take() {
+            let mut state = self.graph.core.state.write();
+            state.waiters.remove(ANY, &waiter);
+        }
+    }
+
+    fn find_next(&mut self) -> Result<Option<Change>> {
+        self.graph.check()?;
+        while let Some(found) = self.feed.peek(self.graph.engine())? {
+            let sequence = found.sequence;
+            let is_gap = sequence.is_none();
+            let is_purge = matches!(found.kind, ChangeKind::Purged { .. });
+            if is_gap || self.only.is_none() || self.only == sequence {
+                // What fails here is still the next one.
+                let known = match sequence {
+                    Some(sequence) if !is_purge => self.known(sequence)?,
+                    _ => None,
+                };
+                return Ok(self.feed.take().map(|found| self.change(found, known)));
+            }
+            self.feed.take();
+        }
+        Ok(None)
+    }
+
+    fn change(&self, found: Found, known: Option<(JobId, u64)>) -> Change {
+        let time_ms = found.time_ms.or(known.as_ref().map(|(_, ms)| *ms));
+        Change {
+            position: Position::new(&self.graph, found.at),
+            sequence: found.sequence,
+            id: known.map(|(id, _)| id),
+            at: time_ms.map(clock::from_ms),
+            kind: found.kind,
+        }
+    }
+
+    /// Id and time of submission of a job, if it is there.
+    fn known(&mut self, sequence: u64) -> Result<Option<(JobId, u64)>> {
+        let of = |block: &NearIds| {
+            let n = sequence.checked_sub(block.0)?;
+            block.1.get(usize::try_from(n).ok()?).cloned()
+        };
+        if self.graph.core.state.read().status.is_gone(sequence) {
+            return Ok(None);
+        }
+        if let Some(known) = self.blocks.iter().rev().find_map(of) {
+            return Ok(Some(known));
+        }
+        let Some(block) = self.graph.engine().ids_near(&self.graph.core, sequence)? else {
+            return Ok(None);
+        };
+        let known = of(&block);
+        if self.blocks.len() == BLOCKS_KEPT {
+            self.blocks.pop_front();
+        }
+        self.blocks.push_back(block);
+        Ok(known)
+    }
+}
+
+/// # Errors
+/// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`] or
+/// [`Error::Closed`]. Behind an error the same is tried again: what passes, like some
+/// [`Error::Io`], costs no change, and what stays is said each time, without end.
+impl Iterator for Changes {
+    type Item = Result<Change>;
+
+    fn next(&mut self) -> Option<Result<Change>> {
+        self.find_next().transpose()
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.unlist();
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("graph", &self.graph)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in a graph's feed: opaque text of 74 characters, to be handed back as it is. It
+/// holds as long as its graph is there; text that is none is [`Error::InvalidPosition`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The 19 digits of its graph.
+    graph: u64,
+    /// The event up to which it was given, and by which opening of the store.
+    moment: Moment,
+    /// The job of that event up to which it was given.
+    job: u64,
+    check: u32,
+}
+
+/// version 1, graph 8, moment 16, job of the event 8, check 4.
+const POSITION_BYTES: usize = 37;
+const VERSION: u8 = 2;
+
+impl Position {
+    fn new(graph: &Graph, (lsn, job): Place) -> Position {
+        let engine = graph.engine();
+        let mut position = Position {
+            graph: graph.core.ids.number(),
+            moment: engine.moment_at(lsn),
+            job,
+            check: 0,
+        };
+        position.check = position.seal(&graph.core, engine.opening);
+        position
+    }
+
+    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
+        token::seal(VERSION, &graph.ids, (self.moment, opening), &[self.job])
+    }
+
+    fn place(&self, graph: &Graph) -> Result<Place> {
+        let is_sealed = |opening| self.check == self.seal(&graph.core, opening);
+        let problem = if self.graph != graph.core.ids.number() {
+            "it belongs to another graph"
+        } else if let Some(problem) = graph.engine().problem_of(self.moment, is_sealed)? {
+            problem
+        } else {
+            return Ok((self.moment.lsn, self.job));
+        };
+        Err(Error::InvalidPosition { problem })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            graph,
+            moment: Moment { lsn, opening },
+            job,
+            check,
+        } = self;
+        write!(
+            f,
+            "{VERSION:02x}{graph:016x}{lsn:016x}{opening:016x}{job:016x}{check:08x}"
+        )
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position({self})")
+    }
+}
+
+impl FromStr for Position {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Position> {
+        let parse = || {
+            let mut fields = Fields::of(text, VERSION, POSITION_BYTES)?;
+            Some(Position {
+                graph: fields.next(8)?,
+                moment: Moment {
+                    lsn: fields.next(8)?,
+                    opening: fields.next(8)?,
+                },
+                job: fields.next(8)?,
+                check: fields.next(4)? as u32,
+            })
+        };
+        parse().ok_or(Error::InvalidPosition {
+            problem: "it is not the text of a position",
+        })
+    }
+}

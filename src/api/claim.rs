@@ -1,0 +1,196 @@
+//! Handing jobs to workers.
+//!
+//! Owns: the calls that give a [`Run`]. Must not know: what a run does.
+//! Promise: no two workers get the same job; one that is started and cannot be handed
+//! over is ended.
+
+use std::sync::Arc;
+
+use crate::api::graph::Graph;
+use crate::api::run::Run;
+use crate::api::spans::call_span;
+use crate::api::ticket::Ticket;
+use crate::api::write::{Write, done};
+use crate::base::sync::atomic::Ordering;
+use crate::engine::missing_job::missing;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::operation::Action;
+use crate::engine::state::run_cell::RunCell;
+use crate::model::error::{Error, Result};
+use crate::model::states::{State, States};
+
+impl Graph {
+    /// Starts a pending job and hands it over as a guard, with its request as it was
+    /// submitted, secrets included.
+    ///
+    /// # Errors
+    /// Those of [`Graph::start`]. Where the job is started and cannot be read
+    /// ([`Error::Damaged`], [`Error::Io`]), it is recorded as interrupted.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?; // pending -> running
+    /// run.progress(50, "half of it");
+    /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
+        let _span = call_span!("start", self, id.as_ref());
+        self.run_write(id.as_ref())?.commit(self.engine())
+    }
+
+    pub(crate) fn run_write(&self, id: &str) -> Result<Write<Run>> {
+        let (sequence, action) = self.start_action(id)?;
+        let graph = self.clone();
+        Ok(Write::small(action, move |answer| {
+            answer?;
+            graph.watch(sequence)
+        }))
+    }
+
+    /// Starts the oldest pending job and hands it over as a guard; `None` when
+    /// nothing is pending. Two callers never get the same job.
+    ///
+    /// # Cost
+    /// Without a pending job a look at a number in memory; otherwise a commit, and one
+    /// block is read.
+    ///
+    /// # Errors
+    /// Those of every write ([`Graph::submit`]), and those of [`Graph::run`] for a job that
+    /// cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// while let Some(run) = movie.run_next()? {
+    ///     println!("{} is to {}", run.id(), run.request().command());
+    ///     run.complete(Outcome::succeeded())?;
+    /// }
+    /// assert!(movie.run_next()?.is_none(), "all is done");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn run_next(&self) -> Result<Option<Run>> {
+        let write = self.claim_write()?;
+        let operation = write.operation.as_ref();
+        let _span = operation.map(|_| call_span!("start_next", self));
+        write.commit(self.engine())
+    }
+
+    pub(crate) fn claim_write(&self) -> Result<Write<Option<Run>>> {
+        self.check_writable()?;
+        if !self.may_have_pending() {
+            return Ok(Write::answered(Ok(None)));
+        }
+        let action = Action::Claim {
+            graph: self.core.clone(),
+        };
+        let graph = self.clone();
+        Ok(Write::small(action, move |answer| graph.claimed(answer)))
+    }
+
+    /// Whether a claim may find a job: an idle worker is answered without a commit.
+    fn may_have_pending(&self) -> bool {
+        // In this order: what was queued before is visible once the queue is idle.
+        if !self.engine().queue.is_idle() {
+            return true;
+        }
+        let pending = States::NONE.with(State::Pending);
+        self.core.state.read().status.total(pending) > 0
+    }
+
+    /// A guard for a job that is running already: one that an earlier process left
+    /// ([`Recovery::Leave`](crate::Recovery::Leave)), that was started by its id, or whose
+    /// run was [detached](Run::detach). The caller makes sure that nobody else works on it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
+    /// is not running; [`Error::ReadOnly`] and those of [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, Outcome, Recovery};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # let store = JobStore::open(dir)?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
+    /// # movie.start(movie.submit(request)?)?;
+    /// # store.close()?;
+    /// // An earlier process ended while something outside of it was at work, and still is.
+    /// let store = JobStore::options().recovery(Recovery::Leave).open(dir)?;
+    /// for found in store.recovered().jobs() {
+    ///     let found = found?;
+    ///     let run = found.graph.attach(found.job.id())?;
+    ///     run.complete(Outcome::succeeded())?;
+    /// }
+    /// # assert_eq!(store.graph("10001", "movie")?.count(jobstore::State::Complete)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn attach(&self, id: impl AsRef<str>) -> Result<Run> {
+        let (sequence, id) = self.resolve(id.as_ref())?;
+        match self.core.state.read().status.get(sequence) {
+            Some(State::Running) => {}
+            Some(from) => {
+                let to = State::Running;
+                return Err(Error::IllegalTransition { id, from, to });
+            }
+            None => return Err(Error::UnknownJob { id: id.to_string() }),
+        }
+        self.guard(sequence)
+    }
+
+    fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
+        match answer? {
+            Answer::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The guard of a job that was just started. If it cannot be had, the job is
+    /// recorded as interrupted: nobody will work on it.
+    fn watch(&self, sequence: u64) -> Result<Run> {
+        self.guard(sequence).inspect_err(|_| {
+            let action = Action::Abandon {
+                graph: self.core.clone(),
+                sequence,
+            };
+            // Dropping the ticket leaves the write queued.
+            drop(Ticket::new(&self.handle, Ok(Write::small(action, done))));
+        })
+    }
+
+    fn guard(&self, sequence: u64) -> Result<Run> {
+        let known = self.engine().id_and_kept(&self.core, sequence)?;
+        let (id, kept) = known.ok_or_else(|| Error::UnknownJob {
+            id: format!("number {sequence}"),
+        })?;
+        let is_redacted = kept.is_redacted();
+        let request = kept
+            .revealed()
+            .ok_or_else(|| missing(&self.core.path(), sequence))?;
+        let mut state = self.core.state.write();
+        let cancelling = state.cancelling.contains(&sequence);
+        let running = state.status.get(sequence) == Some(State::Running);
+        let cell = match state.watched.get(&sequence) {
+            Some(cell) => cell.clone(),
+            None => Arc::new(RunCell::default()),
+        };
+        if running {
+            cell.cancel.store(cancelling, Ordering::Release);
+            state.watched.insert(sequence, cell.clone());
+        } else {
+            // It was completed meanwhile.
+            cell.end();
+        }
+        drop(state);
+        let job = (id, request, sequence, is_redacted);
+        Ok(Run::new(self.clone(), job, cell))
+    }
+}

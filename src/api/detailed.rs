@@ -1,0 +1,129 @@
+//! A page as a document that tells of its jobs' lives, too.
+//!
+//! Owns: [`Page::detailed_chunks`], [`DetailedChunks`], and what stands around the jobs.
+//! Must not know: how jobs are read, what is told of each.
+//! Promise: the contract's document with members behind its own and nothing changed; in
+//! bounded memory.
+
+use std::fmt;
+
+use crate::api::export::Export;
+use crate::api::page::{CHUNK_BYTES, Page};
+use crate::engine::document::{END, START};
+use crate::model::error::Result;
+
+impl Page {
+    /// The contract's success document with what is known of each job behind its request,
+    /// in pieces of about 64 KiB, read when they are asked for.
+    ///
+    /// Behind a job's `request` stand, where they apply: `redacted` of one whose secrets are
+    /// not shown, `submitTime`, `startTime`,
+    /// `endTime` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
+    /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
+    /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
+    /// `totalCount`, if it is known ([`Page::total`]); `nextCursor`, where the list goes on
+    /// ([`Page::next`]); `setAside`, if it is not 0 ([`Page::set_aside`]).
+    ///
+    /// # Cost
+    /// Beside that of [`Page::chunks`] a row of the index for each 128 jobs.
+    ///
+    /// # Errors
+    /// Those of [`Page::write_json`] and
+    /// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable); after an error there
+    /// are no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut document = Vec::new();
+    /// for piece in movie.list(List::new())?.detailed_chunks() {
+    ///     document.extend_from_slice(&piece?);
+    /// }
+    /// let text = String::from_utf8_lossy(&document);
+    /// assert!(text.contains(r#""status":"pending","request":{"#));
+    /// assert!(text.contains(r#""submitTime":"#));
+    /// assert!(text.ends_with(r#"],"result":"success","totalCount":1}"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detailed_chunks(&self) -> DetailedChunks {
+        DetailedChunks {
+            jobs: Export::members(self),
+            end: self.end(),
+            stage: Stage::Start,
+        }
+    }
+
+    /// What stands behind the jobs.
+    fn end(&self) -> Vec<u8> {
+        let mut end = END.to_vec();
+        end.pop();
+        if let Some(total) = self.total() {
+            end.extend_from_slice(format!(r#","totalCount":{total}"#).as_bytes());
+        }
+        if let Some(next) = self.next() {
+            end.extend_from_slice(format!(r#","nextCursor":"{next}""#).as_bytes());
+        }
+        if self.set_aside() > 0 {
+            end.extend_from_slice(format!(r#","setAside":{}"#, self.set_aside()).as_bytes());
+        }
+        end.push(b'}');
+        end
+    }
+}
+
+/// A page's detailed JSON in pieces: see [`Page::detailed_chunks`].
+pub struct DetailedChunks {
+    jobs: Export,
+    end: Vec<u8>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Start,
+    Jobs,
+    /// At the end or after an error.
+    Over,
+}
+
+impl Iterator for DetailedChunks {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Result<Vec<u8>>> {
+        let mut piece = match self.stage {
+            Stage::Start => START.to_vec(),
+            Stage::Jobs => Vec::new(),
+            Stage::Over => return None,
+        };
+        self.stage = Stage::Jobs;
+        while piece.len() < CHUNK_BYTES {
+            match self.jobs.write_piece(&mut piece) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.stage = Stage::Over;
+                    piece.append(&mut self.end);
+                    break;
+                }
+                Err(error) => {
+                    self.stage = Stage::Over;
+                    return Some(Err(error));
+                }
+            }
+        }
+        Some(Ok(piece))
+    }
+}
+
+impl std::iter::FusedIterator for DetailedChunks {}
+
+impl fmt::Debug for DetailedChunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetailedChunks")
+            .field("jobs", &self.jobs)
+            .finish_non_exhaustive()
+    }
+}

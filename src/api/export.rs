@@ -1,0 +1,562 @@
+//! Whole jobs as lines of JSON: out of a graph.
+//!
+//! Owns: [`Graph::export`], [`Export`], and how lines are put together. Must not
+//! know: where lines go.
+//! Promise: one instant, in the order of the list, requests to the letter, in bounded
+//! memory; where an export ended, another goes on.
+//!
+//! A line, without what does not apply:
+//! ```json
+//! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
+//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
+//!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+//! ```
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::api::graph::Graph;
+use crate::api::page::Page;
+use crate::api::spans::call_span;
+use crate::engine::document::splice;
+use crate::engine::jobs::ExtraCache;
+use crate::engine::large::Large;
+use crate::engine::listing;
+use crate::engine::missing_job::missing;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
+use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
+use crate::model::cursor::Cursor;
+use crate::model::error::{Error, Result};
+use crate::model::job_json::Life;
+use crate::model::list::List;
+use crate::model::secrets::{Kept, is_redacted};
+use crate::model::states::State;
+
+impl Graph {
+    /// The jobs of a list as lines of JSON, each a whole job: id, state, request, outcome
+    /// and times (milliseconds since 1970). All of them at one instant, however many: the
+    /// list's limits do not count here, its offset and cursor do. [`Graph::import`] is the
+    /// inverse.
+    ///
+    /// A line, without what does not apply:
+    /// ```json
+    /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
+    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
+    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+    /// ```
+    ///
+    /// Values under secret keys are written as `"******"`, unless
+    /// [`Export::reveal_secrets`] is called. Keys of [`Graph::submit_once`] are not
+    /// written: who tries again with one where the jobs are imported makes another job
+    /// there. A [`JobStore::backup`](crate::JobStore::backup) keeps them.
+    ///
+    /// # Cost
+    /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
+    /// memory a block, or a piece of a large job, and the states: less than a byte a job.
+    /// Writers do not wait. Where the list scans, its jobs are searched for first; that takes
+    /// less than two bytes more a job of the graph, however many match.
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with a limit or with
+    /// [`List::count_total`], which an export would ignore.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let mut lines = Vec::new();
+    /// let mut export = movie.export(List::new())?;
+    /// while export.write_some(&mut lines)? {
+    ///     // Kept beside the lines, this is where another export goes on.
+    ///     let _behind = export.cursor();
+    /// }
+    /// assert!(lines.starts_with(br#"{"jobId":"import-1","status":"pending","request":{"#));
+    /// assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn export(&self, list: List) -> Result<Export> {
+        let _span = call_span!("export", self);
+        list.check_export()?;
+        self.check()?;
+        let page = Page::of(self, listing::whole((self.engine(), &self.core), &list)?);
+        let mut export = Export::new(&page, Form::Lines);
+        export.stopped_at = page.next.filter(|_| page.is_stopped);
+        export.list = list;
+        Ok(export)
+    }
+}
+
+/// What jobs are written as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Lines,
+    /// Lines with the progress of running jobs, which no import takes.
+    #[cfg(feature = "http")]
+    LinesWithProgress,
+    /// Members of the list's array, with what is known of each behind.
+    Members,
+}
+
+/// A large job on its way out, piece by piece.
+struct Begun {
+    large: Large,
+    state: State,
+    /// Bytes of its text that are still to come.
+    left: usize,
+    /// Where it goes on behind the job.
+    behind: u64,
+}
+
+/// The lines of a graph's jobs, on their way out: from [`Graph::export`].
+///
+/// It keeps the store open and the files it needs, so let go of it when all is written; one
+/// that is kept too long expires as a page does
+/// ([`Options::page_lifetime`](crate::Options::page_lifetime)).
+pub struct Export {
+    graph: Graph,
+    snapshot: Arc<Snapshot>,
+    list: List,
+    form: Form,
+    reader: Reader,
+    /// Up to where lines were written: the next job is at or behind it, or where newest
+    /// come first before it.
+    place: Option<u64>,
+    jobs: u64,
+    of: u64,
+    /// Where the search was stopped.
+    stopped_at: Option<Cursor>,
+    details: Option<(u64, Box<DetailRow>)>,
+    extras: ExtraCache,
+    line: Vec<u8>,
+    begun: Option<Begun>,
+    piece: Vec<u8>,
+    reveals: bool,
+}
+
+impl Export {
+    /// The jobs of a page as members of the list's array.
+    pub(crate) fn members(page: &Page) -> Export {
+        Export::new(page, Form::Members)
+    }
+
+    /// The jobs of a page as lines, with the progress of those that run.
+    #[cfg(feature = "http")]
+    pub(crate) fn lines_with_progress(page: &Page) -> Export {
+        Export::new(page, Form::LinesWithProgress)
+    }
+
+    fn new(page: &Page, form: Form) -> Export {
+        Export {
+            graph: page.graph.clone(),
+            of: page.snapshot.selection.len,
+            snapshot: page.snapshot.clone(),
+            stopped_at: None,
+            list: List::new(),
+            form,
+            reader: Reader::default(),
+            place: None,
+            jobs: 0,
+            details: None,
+            extras: ExtraCache::default(),
+            line: Vec::new(),
+            begun: None,
+            piece: Vec::new(),
+            reveals: false,
+        }
+    }
+
+    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
+    /// that is to work on them. Keep such lines as you keep the credentials in them.
+    ///
+    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
+    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, OnBadLine, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let body = Body::from_json(r#"{"secretKey": "hunter2"}"#)?;
+    /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
+    /// let mut lines = Vec::new();
+    /// movie.export(List::new())?.reveal_secrets().write_all(&mut lines)?;
+    ///
+    /// let elsewhere = JobStore::in_memory()?.create_graph("10001", "movie")?;
+    /// elsewhere.import(&lines[..], OnBadLine::Stop)?;
+    /// let job = elsewhere.job(&id)?.ok_or("it was imported")?;
+    /// assert_eq!(job.request().body(), r#"{"secretKey":"hunter2"}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn reveal_secrets(mut self) -> Export {
+        self.reveals = true;
+        self
+    }
+
+    /// Writes the next lines, about a block's worth; `false` once all are written.
+    ///
+    /// # Errors
+    /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`],
+    /// [`Error::IndexUnavailable`] and [`Error::PageExpired`] from the store. Lines of a
+    /// call that failed may have been written in part; [`Export::cursor`] is then where
+    /// they began.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut export = movie.export(List::new())?;
+    /// let mut file = Vec::new();
+    /// while export.write_some(&mut file)? {
+    ///     eprintln!("{} of {} jobs", export.jobs(), export.of());
+    /// }
+    /// # assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn write_some(&mut self, mut out: impl Write) -> Result<bool> {
+        loop {
+            let is_more = self.write_piece(&mut out)?;
+            if self.begun.is_none() {
+                return Ok(is_more);
+            }
+        }
+    }
+
+    /// As [`Export::write_some`], but what is written may end within a large job, so that
+    /// it is bounded however large jobs are. (One whose secrets are revealed is whole.)
+    pub(crate) fn write_piece(&mut self, out: impl Write) -> Result<bool> {
+        let jobs = self.jobs;
+        // They are written again, a begun one from its beginning.
+        self.write_next(out).inspect_err(|_| {
+            self.jobs = jobs;
+            self.begun = None;
+        })
+    }
+
+    fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
+        let mut lines = std::mem::take(&mut self.line);
+        lines.clear();
+        let behind = match self.begun.take() {
+            Some(begun) => Some(self.put_piece(begun, &mut lines)?),
+            None => self.put_unit(&mut lines)?,
+        };
+        let Some(behind) = behind else {
+            return Ok(false);
+        };
+        out.write_all(&lines).map_err(|e| Error::output(&e))?;
+        self.line = lines;
+        if self.begun.is_none() {
+            self.place = Some(behind);
+        }
+        Ok(true)
+    }
+
+    /// Writes all lines that are left, and flushes the writer.
+    ///
+    /// # Errors
+    /// Those of [`Export::write_some`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, List, OutcomeKind};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let mut export = movie.export(List::new().outcome(OutcomeKind::Failed))?;
+    /// export.write_all(std::io::stdout().lock())?;
+    /// eprintln!("{} jobs failed", export.jobs());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn write_all(&mut self, mut out: impl Write) -> Result<()> {
+        while self.write_some(&mut out)? {}
+        out.flush().map_err(|e| Error::output(&e))
+    }
+
+    /// Where an export of the same list goes on behind what was written; it is another
+    /// instant then. `None` as long as nothing was written.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut lines = Vec::new();
+    /// let mut export = movie.export(List::new())?;
+    /// export.write_all(&mut lines)?;
+    ///
+    /// // Tomorrow: only what came since. The cursor can be kept as text.
+    /// movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let rest = export.cursor().map_or(List::new(), |cursor| List::new().cursor(&cursor));
+    /// let mut export = movie.export(rest)?;
+    /// export.write_all(&mut lines)?;
+    /// assert_eq!(export.jobs(), 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        if self.jobs == self.of && self.is_stopped() {
+            return self.stopped_at.clone();
+        }
+        let place = self.place?;
+        Some(
+            self.graph
+                .engine()
+                .cursor(&self.graph.core, &self.list, (place, 0)),
+        )
+    }
+
+    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: those
+    /// found are not all there are, and [`Export::cursor`] goes on there, once they are
+    /// written.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped_at.is_some()
+    }
+
+    /// How many jobs were written; those of a call that failed do not count.
+    #[must_use]
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    /// How many jobs it writes in all.
+    #[must_use]
+    pub fn of(&self) -> u64 {
+        self.of
+    }
+
+    /// Adds the next jobs, or the beginning of a large one; says where it goes on behind
+    /// them. `None` where there are no more.
+    fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
+        let snapshot = self.snapshot.clone();
+        let newest_first = snapshot.newest_first;
+        let next = match newest_first {
+            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
+            false => {
+                let from = self.place.unwrap_or(0);
+                let mut at = snapshot.selection.place(from);
+                snapshot.selection.next(from, &mut at)
+            }
+        };
+        let Some((sequence, state)) = next else {
+            return Ok(None);
+        };
+        let unit = match newest_first {
+            true => snapshot.unit_back(sequence),
+            false => sequence..u64::MAX,
+        };
+        self.reader.turn_to(unit.clone(), &snapshot);
+        let behind = |sequence| match newest_first {
+            true => sequence,
+            false => sequence + 1,
+        };
+        match self.reader.read(&self.graph.core, &snapshot)? {
+            None => Ok(None),
+            Some(Unit::Large(large)) if self.reveals && large.row.secrets_end > 0 => {
+                let row = large.row;
+                let (text, secrets) = large.whole()?;
+                self.put(sequence, state, (&text, &row, &secrets), out)?;
+                Ok(Some(behind(sequence)))
+            }
+            Some(Unit::Large(large)) => {
+                let begun = Begun {
+                    left: large.row.end as usize,
+                    behind: behind(sequence),
+                    large,
+                    state,
+                };
+                self.put_piece(begun, out).map(Some)
+            }
+            Some(Unit::Block) => {
+                let block = std::mem::take(&mut self.reader.block);
+                let first = block.first_sequence;
+                let end = first + block.rows.len() as u64;
+                let mut sequences = Vec::new();
+                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
+                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
+                    if found >= end.min(unit.end) {
+                        break;
+                    }
+                    sequences.push((found, state));
+                    from = found + 1;
+                }
+                if newest_first {
+                    sequences.reverse();
+                }
+                let mut goes_on = if newest_first { unit.start } else { end };
+                let mut last = None;
+                let put = sequences.iter().try_for_each(|&(sequence, state)| {
+                    // Outcomes can be more than their jobs: the rest is read again.
+                    if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
+                        goes_on = behind(last);
+                        return Ok(());
+                    }
+                    last = Some(sequence);
+                    let n = (sequence - first) as usize;
+                    let row = &block.rows[n];
+                    let text = block.row_text(row);
+                    let row = Row {
+                        start: 0,
+                        end: row.end - row.start,
+                        ..*row
+                    };
+                    let secrets = block.secrets(n);
+                    self.put(sequence, state, (text, &row, secrets), out)
+                });
+                self.reader.block = block;
+                put?;
+                Ok(Some(goes_on))
+            }
+        }
+    }
+
+    /// Adds the next piece of a large job, which is begun no more once it is whole.
+    fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
+        let (sequence, row) = (begun.large.sequence, begun.large.row);
+        let is_first = begun.left == row.end as usize;
+        let mut piece = std::mem::take(&mut self.piece);
+        let left = match begun.large.next_piece(&mut piece)? {
+            true => begun.left.checked_sub(piece.len()),
+            false => None,
+        };
+        begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+        // What follows goes inside of the job's last brace.
+        let text = &piece[..piece.len() - usize::from(begun.left == 0)];
+        match is_first {
+            true => {
+                self.comma(out);
+                splice(text, &row, begun.state, out)?;
+            }
+            false => out.extend_from_slice(text),
+        }
+        self.piece = piece;
+        let behind = begun.behind;
+        match begun.left {
+            // It is masked where it has secrets at all.
+            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            _ => self.begun = Some(begun),
+        }
+        Ok(behind)
+    }
+
+    /// Adds a job: a line, or a member of an array.
+    fn put(
+        &mut self,
+        sequence: u64,
+        state: State,
+        (text, row, secrets): (&[u8], &Row, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.comma(out);
+        let is_revealed = self.reveals && !secrets.is_empty();
+        if is_revealed {
+            let (at, request) = (row.status_at(), row.request_range());
+            out.extend_from_slice(&text[..at]);
+            out.extend_from_slice(state.as_str().as_bytes());
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
+            let stored = std::str::from_utf8(&text[request]).ok();
+            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
+            let real = kept.and_then(|kept| kept.revealed());
+            let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+            out.extend_from_slice(real.as_json().as_bytes());
+        } else {
+            // What follows goes inside of the job's last brace.
+            splice(&text[..text.len() - 1], row, state, out)?;
+        }
+        let redacted = match is_revealed {
+            true => is_redacted(secrets),
+            false => !secrets.is_empty(),
+        };
+        self.put_life(sequence, state, row, redacted, out)
+    }
+
+    fn comma(&self, out: &mut Vec<u8>) {
+        if self.form == Form::Members && self.jobs > 0 {
+            out.push(b',');
+        }
+    }
+
+    /// Adds what is known of a job beside its request, and its end.
+    fn put_life(
+        &mut self,
+        sequence: u64,
+        state: State,
+        row: &Row,
+        redacted: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if redacted {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
+        let detail = match state {
+            State::Pending => Detail::default(),
+            State::Running | State::Complete => self.detail(sequence)?,
+        };
+        let finished = detail.finished.filter(|_| state == State::Complete);
+        let (engine, core) = (self.graph.engine(), &self.graph.core);
+        let outcome = match state {
+            State::Complete => {
+                let known = (self.snapshot.log(), &mut self.extras);
+                Some(engine.outcome(core, sequence, &detail, known)?)
+            }
+            State::Pending | State::Running => None,
+        };
+        let progress = || {
+            let cell = core.state.read().watched.get(&sequence).cloned();
+            cell.and_then(|cell| cell.progress.lock().clone())
+        };
+        let life = Life {
+            cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
+            outcome: outcome.as_ref(),
+            masked: (!self.reveals).then_some(&engine.options.secret_keys),
+            submitted_ms: row.submitted_ms,
+            started_ms: detail.started_ms,
+            finished_ms: finished.map(|end| end.at_ms),
+            progress: match self.form {
+                Form::Lines => None,
+                _ if state == State::Running => progress(),
+                _ => None,
+            },
+        };
+        match self.form {
+            Form::Members => {
+                life.put_member(out);
+                out.push(b'}');
+            }
+            _ => {
+                life.put_line(out);
+                out.extend_from_slice(b"}\n");
+            }
+        }
+        self.jobs += 1;
+        Ok(())
+    }
+
+    fn detail(&mut self, sequence: u64) -> Result<Detail> {
+        let group = sequence / DETAIL_JOBS;
+        let row = match self.details.take() {
+            Some((known, row)) if known == group => row,
+            _ => Box::new(self.graph.engine().details(&self.graph.core, group)?),
+        };
+        let detail = row.0[(sequence % DETAIL_JOBS) as usize];
+        self.details = Some((group, row));
+        Ok(detail)
+    }
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export")
+            .field("graph", &self.graph)
+            .field("jobs", &self.jobs)
+            .field("of", &self.of)
+            .finish_non_exhaustive()
+    }
+}

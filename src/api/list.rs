@@ -1,0 +1,89 @@
+//! A graph's jobs as pages.
+//!
+//! Owns: the calls that give a [`Page`]. Must not know: how jobs are found.
+//! Promise: a page is the list at one instant.
+
+use crate::api::graph::Graph;
+use crate::api::page::Page;
+use crate::api::spans::call_span;
+use crate::engine::listing::{self, Listing};
+use crate::engine::read::Snapshot;
+#[cfg(doc)]
+use crate::model::error::Error;
+use crate::model::error::Result;
+use crate::model::list::List;
+
+impl Graph {
+    /// Some of the graph's jobs at one instant.
+    ///
+    /// # Ordering
+    /// By the order of their commits: oldest first, or [`List::newest_first`].
+    ///
+    /// # Cost
+    /// By state and order alone, a copy of the states of the jobs shown, under a lock that
+    /// writers wait for: microseconds, whatever the offset. What other filters cost, says
+    /// [`List`]. The jobs are read as the page is.
+    ///
+    /// # Errors
+    /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
+    /// [`Error::Closed`]. Of a list that scans or has a limit in bytes also
+    /// [`Error::Damaged`], [`Error::Io`] and [`Error::IndexUnavailable`]; of one by
+    /// [`List::body_value`] [`Error::InvalidPointer`], [`Error::InvalidJson`] and
+    /// [`Error::TooDeep`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// // What is still to be done, and how much of it there is.
+    /// let list = List::new().state(State::Pending).state(State::Running);
+    /// let page = movie.list(list.limit(10))?;
+    /// println!("{} of {:?}", page.len(), page.total());
+    /// page.write_json(std::io::stdout().lock())?; // {"jobs":[...],"result":"success"}
+    /// # assert_eq!(page.total(), Some(1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn list(&self, list: List) -> Result<Page> {
+        let _span = call_span!("list", self);
+        self.check()?;
+        list.check()?;
+        let listing = listing::page((self.engine(), &self.core), &list)?;
+        Ok(Page::of(self, listing))
+    }
+
+    /// The page that shows one job: the one with this id.
+    ///
+    /// # Cost
+    /// That of [`Graph::job`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let json = movie.list_one("import-1")?.to_json()?;
+    /// assert!(json.starts_with(br#"{"jobs":[{"jobId":"import-1","status":"pending","#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn list_one(&self, id: impl AsRef<str>) -> Result<Page> {
+        let _span = call_span!("list", self, id.as_ref());
+        self.check()?;
+        let (sequence, id) = self.resolve_to_read(id.as_ref())?;
+        let snapshot = Snapshot::one(&self.core, sequence);
+        let snapshot = snapshot.ok_or_else(|| self.not_there(&id))?;
+        let listing = Listing {
+            snapshot,
+            total: Some(1),
+            set_aside: 0,
+            next: None,
+            is_stopped: false,
+        };
+        Ok(Page::of(self, listing))
+    }
+}

@@ -1,0 +1,453 @@
+//! A job being worked on, as a guard.
+//!
+//! Owns: [`Run`]: progress, the look at cancel requests, and what happens when the
+//! work ends without a word. Must not know: commits.
+//! Promise: a run never records another outcome than the one it was given; one that ends
+//! without any is settled as the next open would settle it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::graph::Graph;
+use crate::api::lifecycle::Completion;
+use crate::api::spans::call_span;
+use crate::api::ticket::Ticket;
+use crate::api::write::{Write, done};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::thread;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::operation::Action;
+use crate::engine::state::run_cell::RunCell;
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::job::Progress;
+use crate::model::options::Recovery;
+use crate::model::outcome::Outcome;
+use crate::model::request::Request;
+
+/// Bytes of a progress text.
+const PROGRESS_BYTES_MAX: usize = 256;
+/// How long a dropped guard waits for its record; it is queued anyway.
+const DROP_WAIT: Duration = Duration::from_secs(1);
+
+/// Nothing was recorded yet.
+const OPEN: u64 = 0;
+/// A record was tried, and failed.
+const FAILED: u64 = 1;
+/// A record was queued or made, or the run was detached.
+const SETTLED: u64 = 2;
+
+/// A running job in the hands of whoever works on it: from
+/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
+/// [`Graph::attach`](crate::Graph::attach).
+///
+/// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
+/// two fails, the run still holds its job: call it again, or another.
+///
+/// # Dropping a run
+/// A run that is dropped without any of these is settled as the next open would settle its
+/// job after a crash, so that a graceful stop loses nothing that `kill -9` keeps:
+///
+/// | [`Recovery`] | dropped | asked to stop before | dropped by a panic |
+/// |---|---|---|---|
+/// | [`Interrupt`](Recovery::Interrupt) | interrupted | cancelled | interrupted |
+/// | [`Requeue`](Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Leave`](Recovery::Leave) | left running | left running | interrupted |
+///
+/// A panic is a fault of the work and not a shutdown, and a job that panics each time must
+/// not run forever, so a panic never requeues. Nor is a job requeued whose secrets are not
+/// known ([`Job::is_redacted`](crate::Job::is_redacted)): it is interrupted.
+///
+/// Dropping waits up to a second for the record, which is made in any case while the store is
+/// open. Once the store is closed nothing is recorded, and the next open settles the job.
+/// After a failed `complete` or `requeue`, dropping records nothing: the job stays running
+/// until it is completed by its id, [attached](crate::Graph::attach), or recovered by the
+/// next open.
+///
+/// # Delivery
+/// | | a job runs |
+/// |---|---|
+/// | [`Recovery::Interrupt`] | at most once |
+/// | [`Recovery::Requeue`] | at least once: again after a crash, a shutdown or a drop, also if its work was done and only its outcome was not recorded yet |
+/// | [`Recovery::Leave`] | at most once, unless it is attached again |
+///
+/// [`Run::requeue`] makes a job run again under any of them. Under `Requeue` the work must
+/// tolerate being done twice. No two runs hold a job at the same time: a requeued job is
+/// handed to one worker, and the runs that held it before can no longer complete it.
+///
+/// # Graceful shutdown
+/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more.
+/// 2. Let the work in hand finish, up to a deadline.
+/// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
+///    and [`Run::complete`] for the rest.
+/// 4. [Close](crate::JobStore::close) the store.
+///
+/// ```
+/// use jobstore::{JobStore, Outcome, Recovery, Requeued};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
+/// let movie = store.graph_or_create("10001", "movie")?;
+/// # let request = jobstore::Request::new("pagerank", "/ges", jobstore::Body::empty())?;
+/// # let id = movie.submit(request)?;
+/// # let is_stopping = || true; // set by the handler of SIGTERM
+/// # let step = || false;
+/// if let Some(run) = movie.run_next()? {
+///     loop {
+///         if run.cancel_requested() {
+///             run.complete(Outcome::cancelled())?;
+///             break;
+///         }
+///         if is_stopping() {
+///             assert_eq!(run.requeue()?, Requeued::Pending); // another process continues
+///             break;
+///         }
+///         if step() {
+///             run.complete(Outcome::succeeded())?;
+///             break;
+///         }
+///     }
+/// }
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Outcome, Request};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+/// while let Some(run) = movie.run_next()? {
+///     for step in 0..10 {
+///         if run.cancel_requested() {
+///             break;
+///         }
+///         run.progress(step * 10, "iterating");
+///     }
+///     let outcome = if run.cancel_requested() { Outcome::cancelled() } else { Outcome::succeeded() };
+///     run.complete(outcome)?;
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[must_use = "dropping a run settles its job without an outcome"]
+pub struct Run {
+    graph: Graph,
+    id: JobId,
+    request: Request,
+    sequence: u64,
+    is_redacted: bool,
+    cell: Arc<RunCell>,
+    /// How far it has come to its end: see [`OPEN`].
+    end: AtomicU64,
+}
+
+/// What [`Run::requeue`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requeued {
+    /// The job is pending again, in its old place in the order.
+    Pending,
+    /// The job had been asked to stop: it is complete, as cancelled.
+    Cancelled,
+    /// The job was complete before.
+    AlreadyComplete,
+}
+
+impl Run {
+    pub(crate) fn new(
+        graph: Graph,
+        (id, request, sequence, is_redacted): (JobId, Request, u64, bool),
+        cell: Arc<RunCell>,
+    ) -> Run {
+        Run {
+            graph,
+            id,
+            request,
+            sequence,
+            is_redacted,
+            cell,
+            end: AtomicU64::new(OPEN),
+        }
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// What is to be done, to the letter, with the secrets it carries. (Of a job that is
+    /// [redacted](crate::Job::is_redacted), `"******"` in their place.)
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Says how far the work is: 0 to 100 (more counts as 100) and a few words, cut
+    /// to 256 bytes. Not durable and cheap; readers see the latest.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// run.progress(40, "iteration 8 of 20");
+    /// let job = movie.job(&id)?.ok_or("it is running")?;
+    /// assert_eq!(job.progress().map(|progress| progress.percent), Some(40));
+    /// # run.complete(Outcome::succeeded())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn progress(&self, percent: u8, text: &str) {
+        let mut end = text.len().min(PROGRESS_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        *self.cell.progress.lock() = Some(Progress {
+            percent: percent.min(100),
+            text: text[..end].to_owned(),
+        });
+    }
+
+    /// Whether to stop working: the job was asked to stop
+    /// ([`Graph::cancel`](crate::Graph::cancel)), or it [is over](Run::is_over). Two atomic
+    /// reads: ask as often as you like.
+    #[must_use]
+    pub fn cancel_requested(&self) -> bool {
+        self.cell.cancel.load(Ordering::Acquire) || self.is_over()
+    }
+
+    /// Whether the run no longer holds its job: the job was completed by its id, perhaps by an
+    /// operator, or requeued by another run of it, or its graph was dropped. Nobody waits
+    /// for the work any more.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Completion, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// movie.complete(&id, Outcome::interrupted())?; // an operator gives the job up
+    /// assert!(run.is_over() && run.cancel_requested());
+    /// // The first outcome stays.
+    /// let late = run.complete(Outcome::succeeded())?;
+    /// assert_eq!(late, Completion::AlreadyComplete(Outcome::interrupted()));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.cell.is_over()
+    }
+
+    /// Records how the job ended; blocks until that is durable. If the job was completed
+    /// by its id before, that outcome stays.
+    ///
+    /// # Errors
+    /// Those of [`Graph::complete`](crate::Graph::complete); [`Error::InvalidUse`] if the job
+    /// was requeued. On an error the run still holds the job: complete it again, perhaps
+    /// with a smaller detail. No other outcome is recorded in its place, also if the run is
+    /// dropped: then the job stays running, and [`Graph::complete`](crate::Graph::complete)
+    /// completes it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # fn clear() -> Result<u64, std::io::Error> { Ok(7) }
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// if let Some(run) = movie.run_next()? {
+    ///     let outcome = match clear() {
+    ///         Ok(vertices) => Outcome::succeeded().with_detail(&vertices)?,
+    ///         Err(error) => Outcome::failed("GES.8012", error.to_string()),
+    ///     };
+    ///     run.complete(outcome)?;
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn complete(&self, outcome: Outcome) -> Result<Completion> {
+        let _span = call_span!("complete", self.graph, self.id.as_str());
+        let write = self.complete_write(outcome);
+        self.tried(write.and_then(|write| write.commit(self.graph.engine())))
+    }
+
+    fn complete_write(&self, outcome: Outcome) -> Result<Write<Completion>> {
+        let found = (self.sequence, self.id.clone());
+        let run = Some(self.cell.clone());
+        self.graph.complete_write(found, outcome, run)
+    }
+
+    /// [`Run::complete`] without blocking. From this call on, dropping the run records
+    /// nothing. If the ticket fails, call it again, or complete the job by its id.
+    ///
+    /// # Errors
+    /// Those of [`Run::complete`], from the ticket.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # futures::executor::block_on(async {
+    /// if let Some(run) = movie.queue().run_next().await? {
+    ///     run.complete_async(Outcome::succeeded()).await?;
+    /// }
+    /// # jobstore::Result::Ok(())
+    /// # })?;
+    /// assert_eq!(movie.count(State::Complete)?, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn complete_async(&self, outcome: Outcome) -> Ticket<Completion> {
+        self.end.store(SETTLED, Ordering::Relaxed);
+        Ticket::new(&self.graph.handle, self.complete_write(outcome))
+    }
+
+    /// Makes the job pending again, in its old place in the order, and blocks until that is
+    /// durable: the next [`Graph::run_next`](crate::Graph::run_next) that reaches it runs it
+    /// from its start. A job that was asked to stop is completed as cancelled instead.
+    ///
+    /// The [changes](crate::Graph::changes) show it as
+    /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). Its progress is forgotten.
+    ///
+    /// # Errors
+    /// Those of every write ([`Graph::submit`](crate::Graph::submit)); [`Error::InvalidUse`]
+    /// if it was requeued before. On an error the run still holds the job, and dropping it
+    /// records nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, Requeued, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// assert_eq!(run.requeue()?, Requeued::Pending);
+    /// assert_eq!(movie.count(State::Pending)?, 2);
+    /// // It is the oldest still.
+    /// assert_eq!(movie.run_next()?.map(|run| run.id().clone()), Some(id));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn requeue(&self) -> Result<Requeued> {
+        let _span = call_span!("requeue", self.graph, self.id.as_str());
+        let write = self.give_up(true, requeued);
+        self.tried(write.and_then(|write| write.commit(self.graph.engine())))
+    }
+
+    /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
+    ///
+    /// # Errors
+    /// Those of [`Run::requeue`], from the ticket.
+    pub fn requeue_async(&self) -> Ticket<Requeued> {
+        self.end.store(SETTLED, Ordering::Relaxed);
+        Ticket::new(&self.graph.handle, self.give_up(true, requeued))
+    }
+
+    /// Releases the job without a record: it is left running, for whoever completes it by its
+    /// id or takes it up by [`Graph::attach`](crate::Graph::attach). Under
+    /// [`Recovery::Interrupt`] and [`Recovery::Requeue`] the next open settles it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// if let Some(run) = movie.run_next()? {
+    ///     let id = run.id().clone();
+    ///     run.detach(); // something outside of this process works on it
+    ///     assert_eq!(movie.count(State::Running)?, 1);
+    ///     movie.complete(&id, Outcome::succeeded())?; // and has reported back
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn detach(self) {
+        self.end.store(SETTLED, Ordering::Relaxed);
+    }
+
+    /// Notes how a record went.
+    fn tried<T>(&self, recorded: Result<T>) -> Result<T> {
+        let end = match recorded {
+            Ok(_) => SETTLED,
+            Err(_) => FAILED,
+        };
+        self.end.store(end, Ordering::Relaxed);
+        recorded
+    }
+
+    fn give_up<T: 'static>(
+        &self,
+        requeue: bool,
+        finish: fn(Result<Answer>) -> Result<T>,
+    ) -> Result<Write<T>> {
+        self.graph.check_writable()?;
+        let action = Action::GiveUp {
+            graph: self.graph.core.clone(),
+            sequence: self.sequence,
+            id: self.id.clone(),
+            run: self.cell.clone(),
+            requeue,
+        };
+        Ok(Write::small(action, finish))
+    }
+}
+
+fn requeued(answer: Result<Answer>) -> Result<Requeued> {
+    Ok(match answer? {
+        Answer::Requeued => Requeued::Pending,
+        Answer::AlreadyComplete => Requeued::AlreadyComplete,
+        _ => Requeued::Cancelled,
+    })
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let end = self.end.load(Ordering::Relaxed);
+        // Once the store is closed, the next open settles it.
+        let is_closed = self.graph.engine().check_open().is_err();
+        // A fork leaves its parent's jobs alone.
+        let is_foreign = self.graph.engine().check_process().is_err();
+        if end == SETTLED || self.is_over() || is_closed || is_foreign {
+            return;
+        }
+        if end == FAILED {
+            tracing::warn!(
+                job = %self.id,
+                "a run was dropped after its outcome could not be recorded; the job stays running \
+                 until it is completed by its id"
+            );
+            return;
+        }
+        let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
+            (_, true) | (Recovery::Interrupt, false) => false,
+            (Recovery::Requeue, false) => !self.is_redacted,
+            (Recovery::Leave, false) => return,
+        };
+        let mut ticket = Ticket::new(&self.graph.handle, self.give_up(requeue, done));
+        match ticket.wait_timeout(DROP_WAIT) {
+            // The next open settles it; or it is settled, and nobody is to be told.
+            Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
+            Some(Err(error)) => tracing::warn!(
+                job = %self.id,
+                %error,
+                "a dropped run could not be recorded; the job stays running"
+            ),
+            Some(Ok(())) | None => {}
+        }
+        ticket.detach();
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("id", &self.id)
+            .field("request", &self.request)
+            .field("cancel_requested", &self.cancel_requested())
+            .finish_non_exhaustive()
+    }
+}

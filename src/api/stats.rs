@@ -1,0 +1,154 @@
+//! What a store has done and is at, for metrics and for people at night.
+//!
+//! Owns: how [`Stats`] are put together. Must not know: any metrics registry.
+//! Promise: to ask stops no commit; counts are those that lists have.
+
+use crate::api::store::JobStore;
+use crate::api::totals::{self, RUNNING_LOOKED_AT};
+use crate::base::clock;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
+use crate::log::disk::File as _;
+use crate::log::file_names;
+use crate::model::error::Result;
+use crate::model::states::{State, States};
+use crate::model::stats::{GraphStats, Stats};
+
+impl JobStore {
+    /// What the store has done and is at, as plain values for any metrics registry.
+    /// Counters begin at 0 at each open.
+    ///
+    /// # Cost
+    /// For each graph a copy of counts and reading one pending job; for running ones a
+    /// row of the index for each 128; a look at the sizes of the open log files and of the
+    /// index's files. No commit waits for it. In a store of many graphs
+    /// [`JobStore::stats_of`] costs less.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
+    /// [`Error::Io`](crate::Error::Io),
+    /// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let stats = store.stats()?;
+    /// assert_eq!(stats.graphs[0].pending, 1);
+    /// assert!(stats.graphs[0].oldest_pending.is_some());
+    /// assert_eq!(stats.commit_waits.count(), 2);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn stats(&self) -> Result<Stats> {
+        self.stats_of(usize::MAX)
+    }
+
+    /// The same, but with statistics of each of the `graphs` graphs with the most jobs only.
+    /// [`Stats::totals`] still covers all graphs.
+    ///
+    /// # Cost
+    /// A short look at each graph in memory, less than a microsecond; what
+    /// [`JobStore::stats`] reads, only for the graphs that are shown, and few reads for the
+    /// totals. No commit waits for it.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::stats`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// for n in 0..50 {
+    ///     store.create_graph("10001", &format!("graph-{n}"))?;
+    /// }
+    /// let stats = store.stats_of(10)?;
+    /// assert_eq!((stats.graphs.len(), stats.totals.graphs), (10, 50));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn stats_of(&self, graphs: usize) -> Result<Stats> {
+        let engine = self.engine();
+        engine.check_open()?;
+        let cores = engine.all_graphs();
+        let (totals, jobs) = totals::of(engine, &cores)?;
+        let mut shown: Vec<usize> = (0..cores.len()).collect();
+        if graphs < shown.len() {
+            // Of those with as many jobs, the ones created first.
+            shown.sort_unstable_by_key(|&n| (std::cmp::Reverse(jobs[n]), n));
+            shown.truncate(graphs);
+            shown.sort_unstable();
+        }
+        let graphs = shown.iter().map(|&n| graph_stats(engine, &cores[n]));
+        let graphs: Vec<GraphStats> = graphs.collect::<Result<_>>()?;
+        let (segments, packs) = {
+            let truth = engine.truth.read();
+            (truth.segments.clone(), truth.packs.clone())
+        };
+        let failed = |segment: &str, e| crate::Error::io("look at", engine.disk.path(segment), &e);
+        let mut segment_bytes = 0;
+        for segment in &segments {
+            let len = segment.file.len();
+            segment_bytes +=
+                len.map_err(|e| failed(&file_names::segment(segment.header.epoch), e))?;
+        }
+        let (queued, queued_bytes) = engine.queue.depth();
+        let meters = &engine.meters;
+        let last_purge = engine.retention.lock().last_purge_ms;
+        Ok(Stats {
+            boot: engine.opening.boot,
+            health: engine.health(),
+            totals,
+            graphs,
+            segment_bytes,
+            index_bytes: engine.index_bytes()?,
+            spare_bytes: engine.spare.bytes(),
+            pack_bytes: packs.iter().map(|pack| pack.bytes).sum(),
+            packs: packs.len() as u64,
+            frames: meters.frames.read(),
+            frame_bytes: meters.frame_bytes.read(),
+            events: meters.events.read(),
+            syncs: meters.syncs.read(),
+            commit_waits: meters.waits.read(),
+            queued,
+            queued_bytes,
+            queue_bytes_max: engine.queue.bytes_max(),
+            busy: meters.busy.read(),
+            segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
+            index_lag: engine.index_lag.load(Ordering::Relaxed),
+            purged: meters.purged.read(),
+            last_purge: last_purge.map(clock::from_ms),
+            oldest_pin: engine.oldest_pin(Instant::now()),
+        })
+    }
+}
+
+fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
+    let of = |state| States::NONE.with(state);
+    let (counts, set_aside, oldest) = {
+        let state = core.state.read();
+        let status = &state.status;
+        let counts = State::ALL.map(|state| status.total(of(state)));
+        let oldest = status.select(of(State::Pending), 0, 0, 1).first();
+        let set_aside = state.set_aside_in(|| 0..u64::MAX);
+        (counts, set_aside, oldest)
+    };
+    let oldest_pending = match oldest {
+        None => None,
+        Some(sequence) => engine.job(core, sequence)?.map(|job| job.submitted_at()),
+    };
+    let (_, longest_running) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
+    let [pending, running, complete] = counts;
+    Ok(GraphStats {
+        project_id: core.project.to_string(),
+        name: core.name.to_string(),
+        pending,
+        running,
+        complete,
+        set_aside,
+        oldest_pending,
+        longest_running: longest_running.map(clock::from_ms),
+        purge_lag: engine.purge_lag(core),
+    })
+}

@@ -1,0 +1,273 @@
+//! Recording requests as jobs.
+//!
+//! Owns: the calls that submit, what they queue and what they answer. Must not know: how
+//! a write becomes durable.
+//! Promise: a job that was answered is recorded; what is refused changed nothing.
+
+use crate::api::graph::Graph;
+use crate::api::spans::call_span;
+use crate::api::ticket::Ticket;
+use crate::api::write::{Write, unexpected};
+use crate::engine::state::calls::Answer;
+use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::request::Request;
+
+/// Requests in one batch.
+const BATCH_REQUESTS_MAX: usize = 100_000;
+/// Bytes of requests in one batch; a single larger request is still let in.
+const BATCH_BYTES_MAX: u64 = 256 << 20;
+
+/// Requests that are recorded together.
+pub(crate) struct SubmitBatch {
+    submissions: Vec<Submission>,
+    /// What they weigh in the queue.
+    bytes: u64,
+}
+
+/// What [`Graph::submit_as`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The job was recorded.
+    Created(JobId),
+    /// A job with this id and the same request is there already.
+    AlreadyExists(JobId),
+}
+
+impl Submitted {
+    /// The job's id, either way.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        match self {
+            Submitted::Created(id) | Submitted::AlreadyExists(id) => id,
+        }
+    }
+}
+
+impl Graph {
+    /// Records a request as a pending job and gives it an id: 55 characters, the
+    /// graph's [number](Graph::number) and a version 7 UUID.
+    ///
+    /// # Durability
+    /// When this returns, the job survives a kill of the process and a power cut
+    /// ([`Durability`](crate::Durability) says what interval mode can lose). No
+    /// list shows it before. Calls that come together share one sync.
+    ///
+    /// # Errors
+    /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every
+    /// write: [`Error::DiskFull`] (nothing recorded), [`Error::CommitUnknown`] (the
+    /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`]. A
+    /// million jobs after the index failed, [`Error::IndexUnavailable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+    /// let body = Body::from_json(r#"{"edgesetPath": "movies/edges.csv"}"#)?;
+    /// let id = movie.submit(Request::new("import_graph", url, body)?)?; // durable now
+    /// println!("accepted as {id}");
+    /// assert_eq!(movie.count(State::Pending)?, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn submit(&self, request: Request) -> Result<JobId> {
+        let _span = call_span!("submit", self);
+        let id = self.submit_write(request)?.commit(self.engine())?;
+        tracing::debug!(job = id.as_str(), "recorded");
+        Ok(id)
+    }
+
+    /// Queues a request like [`Queue::submit`](crate::Queue::submit), but refuses it when
+    /// the queue is full.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
+    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
+    /// [`Error::Closed`]. Those of the commit come from the ticket.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
+    ///     Ok(ticket) => println!("accepted as {}", ticket.wait()?),
+    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn try_submit(&self, request: Request) -> Result<Ticket<JobId>> {
+        Ticket::try_new(&self.handle, self.submit_write(request)?)
+    }
+
+    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
+        self.check_writable()?;
+        let (submission, bytes) = self.submission(request)?;
+        let graph = self.core.clone();
+        let action = Action::Submit { graph, submission };
+        Ok(Write::new(Operation { action, bytes }, created))
+    }
+
+    /// Records several requests in one commit: all of them, in their order and next
+    /// to each other, or none. At most 100000 requests and 256 MiB; of none nothing is
+    /// recorded.
+    ///
+    /// # Cost
+    /// One sync for all: for many requests far less than as many [`Graph::submit`]s.
+    /// Other writes wait meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, Result};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = |path: &str| Request::new("import_graph", "/ges", Body::from_value(&[path])?);
+    /// let requests: Vec<Request> = ["a.csv", "b.csv"].map(request).into_iter().collect::<Result<_>>()?;
+    /// let ids = movie.submit_all(requests)?; // both, or an error and none
+    /// assert_eq!(ids.len(), 2);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<Vec<JobId>> {
+        let _span = call_span!("submit_all", self);
+        let batch = self.batch(requests)?;
+        if batch.submissions.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.submit_all_write(batch).commit(self.engine())
+    }
+
+    pub(crate) fn batch(&self, requests: impl IntoIterator<Item = Request>) -> Result<SubmitBatch> {
+        self.check_writable()?;
+        let (mut submissions, mut bytes) = (Vec::new(), 0);
+        for request in requests {
+            let (submission, weight) = self.submission(request)?;
+            bytes += weight;
+            submissions.push(submission);
+            let too_many = submissions.len() > BATCH_REQUESTS_MAX;
+            if too_many || (bytes > BATCH_BYTES_MAX && submissions.len() > 1) {
+                let (max, unit) = match too_many {
+                    true => (BATCH_REQUESTS_MAX as u64, "requests"),
+                    false => (BATCH_BYTES_MAX, "bytes"),
+                };
+                return Err(Error::BatchTooLarge { max, unit });
+            }
+        }
+        Ok(SubmitBatch { submissions, bytes })
+    }
+
+    pub(crate) fn submit_all_write(&self, batch: SubmitBatch) -> Write<Vec<JobId>> {
+        let action = Action::SubmitAll {
+            graph: self.core.clone(),
+            submissions: batch.submissions,
+        };
+        let bytes = batch.bytes;
+        Write::new(Operation { action, bytes }, created_all)
+    }
+
+    /// Records a request under the engine's own id: 1 to 128 characters of
+    /// `[0-9A-Za-z_-]`.
+    ///
+    /// A job with this id and the same request is left as it is; so this call can
+    /// be repeated when its answer was lost.
+    ///
+    /// # Cost
+    /// That of [`Graph::submit`], and of looking the id up: nothing on the disk for
+    /// nearly every id that is new. About 10 bytes a job in the index.
+    ///
+    /// # Errors
+    /// [`Error::JobIdTaken`] when the id belongs to a job with another request (compared
+    /// as by [`Graph::find`]), [`Error::JobIdPurged`] while a purged job's tombstone has
+    /// it; those of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request, Submitted};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let request = || Request::new("import_graph", "/ges", Body::empty());
+    /// movie.submit_as("import-17", request()?)?;
+    /// // The answer was lost: try again.
+    /// let again = movie.submit_as("import-17", request()?)?;
+    /// assert!(matches!(again, Submitted::AlreadyExists(_)));
+    /// let other = Request::new("clear_graph", "/ges", Body::empty())?;
+    /// assert!(matches!(movie.submit_as("import-17", other), Err(Error::JobIdTaken { .. })));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
+        let _span = call_span!("submit", self, id.as_ref());
+        let id = JobId::new(id)?;
+        let looked = self.look(&id)?;
+        match &looked.found {
+            Some(known) if *known == self.masked(&request) => Ok(Submitted::AlreadyExists(id)),
+            Some(_) => Err(Error::JobIdTaken { id }),
+            None => {
+                let write = self.submit_as_write(id, request, looked)?;
+                write.commit(self.engine())
+            }
+        }
+    }
+
+    pub(crate) fn submit_as_write(
+        &self,
+        id: JobId,
+        request: Request,
+        looked: Looked,
+    ) -> Result<Write<Submitted>> {
+        self.check_writable()?;
+        let (submission, bytes) = self.submission(request)?;
+        let action = Action::SubmitAs {
+            graph: self.core.clone(),
+            id: id.clone(),
+            submission,
+            looked,
+        };
+        let operation = Operation { action, bytes };
+        Ok(Write::new(operation, |answer| submitted(answer, id)))
+    }
+
+    /// A request as it is queued, and what it weighs there.
+    pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
+        self.engine().check_index_lag()?;
+        let max_bytes = self.engine().options.request_bytes_max;
+        let check = |given_bytes: u64| match given_bytes > max_bytes {
+            true => Err(Error::RequestTooLarge {
+                given_bytes,
+                max_bytes,
+            }),
+            false => Ok(given_bytes),
+        };
+        check(request.as_json().len() as u64)?;
+        let kept = self.engine().options.secret_keys.keep(request);
+        // Where short values are masked it grows.
+        let given_bytes = check(kept.bytes())?;
+        let submission = Submission::new(self.engine().store, kept);
+        Ok((submission, given_bytes + SMALL_WRITE_BYTES))
+    }
+}
+
+fn created(answer: Result<Answer>) -> Result<JobId> {
+    match answer? {
+        Answer::Created(id) => Ok(id),
+        _ => Err(unexpected()),
+    }
+}
+
+fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
+    match answer? {
+        Answer::CreatedAll(ids) => Ok(ids),
+        _ => Err(unexpected()),
+    }
+}
+
+fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
+    match answer? {
+        Answer::Exists => Ok(Submitted::AlreadyExists(id)),
+        _ => Ok(Submitted::Created(id)),
+    }
+}

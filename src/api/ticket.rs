@@ -1,0 +1,362 @@
+//! A write that was handed over and whose answer is waited for later.
+//!
+//! Owns: [`Ticket`]: a future and a thing to block on, without naming a runtime.
+//! Must not know: what the write does.
+//! Promise: dropping a ticket never withdraws its write, and never exceeds the queue's
+//! bound; polling never waits, for room, for a sync or for anybody.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::api::write::{Finish, Write};
+use crate::base::sync::time::Instant;
+use crate::engine::handle::Handle;
+use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::queue::Full;
+use crate::model::error::{Error, Result};
+
+/// The answer to a queued write: wait for it, or await it.
+///
+/// The write is carried out whether or not anybody waits. A ticket that found the
+/// queue full gets its place when it is first polled or waited for and there is
+/// room. If it is dropped before, the drop blocks until there is room: the write is not
+/// lost, and the queue keeps its bound. Async code that must not block uses
+/// [`Graph::try_submit`](crate::Graph::try_submit), which refuses instead, or awaits the
+/// ticket.
+///
+/// Polling never waits for room, a sync or a lock held over one. Where the answer
+/// carries a job or an outcome, the poll that takes it reads that from the files,
+/// which are nearly always in the system's cache.
+///
+/// A ticket keeps the request it carries in memory until its answer is taken or it is
+/// dropped, also when the commit is done: the queue's bound is for what waits in it or
+/// is being committed.
+///
+/// As a future it gives what [`Ticket::wait`] does; it is not to be polled after that
+/// ([`Error::InvalidUse`]).
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Request};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+/// // In an async engine: `let id = ticket.await?;`
+/// let id = ticket.wait()?;
+/// assert!(movie.job(&id)?.is_some());
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[must_use = "the write is carried out anyway, but its answer may be an error"]
+pub struct Ticket<T> {
+    handle: Arc<Handle>,
+    state: State,
+    finish: Option<Finish<T>>,
+}
+
+enum State {
+    /// Refused, or answered, before it was queued: `finish` has the answer.
+    Known,
+    /// It found the queue full and is not in it yet.
+    Outside(Option<Queued>, Arc<Call>),
+    /// In the queue, or carried out.
+    Queued(Arc<Call>),
+    /// The answer was taken.
+    Done,
+}
+
+impl<T> Ticket<T> {
+    /// Queues a write if there is room; otherwise the ticket does when it is waited
+    /// for.
+    pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> Ticket<T>
+    where
+        T: Send + 'static,
+    {
+        let Write { operation, finish } = write.unwrap_or_else(|e| Write::answered(Err(e)));
+        let state = operation.map_or(State::Known, |operation| {
+            let (call, queued) = Call::new(operation);
+            match handle.engine.queue.try_push(queued) {
+                Ok(()) => State::Queued(call),
+                Err(Full(queued, _)) => State::Outside(Some(*queued), call),
+            }
+        });
+        Ticket {
+            handle: handle.clone(),
+            state,
+            finish: Some(finish),
+        }
+    }
+
+    /// Queues a write if there is room; otherwise refuses it.
+    pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<Ticket<T>> {
+        let mut state = State::Known;
+        if let Some(operation) = write.operation {
+            let (call, queued) = Call::new(operation);
+            let queue = &handle.engine.queue;
+            if let Err(Full(queued, queued_bytes)) = queue.try_push(queued) {
+                let error = Error::Busy {
+                    queued_bytes,
+                    max_bytes: queue.bytes_max(),
+                };
+                handle.engine.meters.busy.add(1);
+                queued.answer(Err(error.clone()));
+                return Err(error);
+            }
+            state = State::Queued(call);
+        }
+        Ok(Ticket {
+            handle: handle.clone(),
+            state,
+            finish: Some(write.finish),
+        })
+    }
+
+    /// Blocks until the answer is there.
+    ///
+    /// # Errors
+    /// Those of the write; [`Error::InvalidUse`] when the answer was given before.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // Both are on their way, and share a sync.
+    /// let request = || Request::new("vertex_query", "/ges", Body::empty());
+    /// let (one, two) = (movie.queue().submit(request()?), movie.queue().submit(request()?));
+    /// assert_ne!(one.wait()?, two.wait()?);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn wait(mut self) -> Result<T> {
+        self.handle.engine.check_process()?;
+        self.enter(None);
+        let answer = match std::mem::replace(&mut self.state, State::Done) {
+            State::Known => Ok(Answer::Done),
+            State::Outside(_, call) | State::Queued(call) => call.wait(),
+            State::Done => Err(answered()),
+        };
+        self.finished(answer)
+    }
+
+    /// Blocks until the answer is there, at most so long; `None` when it is not: the
+    /// write is carried out all the same, and can be waited for again.
+    ///
+    /// # Errors
+    /// Those of the write; once the answer was given, [`Error::InvalidUse`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let mut ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// let id = loop {
+    ///     match ticket.wait_timeout(Duration::from_secs(1)) {
+    ///         Some(answer) => break answer?,
+    ///         None => eprintln!("the disk is slow"),
+    ///     }
+    /// };
+    /// # assert!(movie.job(&id)?.is_some());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
+        if let Err(error) = self.handle.engine.check_process() {
+            return Some(Err(error));
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        if !self.enter(deadline) {
+            return None;
+        }
+        let answer = match &mut self.state {
+            State::Known => Ok(Answer::Done),
+            State::Outside(_, call) | State::Queued(call) => match deadline {
+                Some(deadline) => call.wait_until(deadline)?,
+                None => call.wait(),
+            },
+            State::Done => Err(answered()),
+        };
+        self.state = State::Done;
+        Some(self.finished(answer))
+    }
+
+    /// Queues the write even if there is no room: for guards, whose drop must not block,
+    /// and of which there is one for each running job.
+    pub(crate) fn detach(mut self) {
+        if let State::Outside(queued, _) = &mut self.state {
+            if let Some(queued) = queued.take() {
+                self.handle.engine.queue.force_push(queued);
+            }
+        }
+    }
+
+    /// Gets the write into the queue, waiting for room until the deadline: the
+    /// calling thread blocks anyway. `false` when there was none.
+    fn enter(&mut self, deadline: Option<Instant>) -> bool {
+        if let State::Outside(queued, call) = &mut self.state {
+            let call = call.clone();
+            if let Some(waiting) = queued.take() {
+                let queue = &self.handle.engine.queue;
+                *queued = queue.push_until(waiting, deadline);
+                if queued.is_some() {
+                    return false;
+                }
+                queue.wake_committer();
+            }
+            self.state = State::Queued(call);
+        }
+        true
+    }
+
+    fn finished(&mut self, answer: Result<Answer>) -> Result<T> {
+        match self.finish.take() {
+            Some(finish) => finish(answer),
+            None => Err(answered()),
+        }
+    }
+}
+
+/// What a ticket says whose answer was taken already.
+fn answered() -> Error {
+    Error::InvalidUse {
+        what: "the answer of this ticket was taken before",
+    }
+}
+
+/// Nothing in a ticket is pinned to its place.
+impl<T> Unpin for Ticket<T> {}
+
+impl<T> Future for Ticket<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let ticket = &mut *self;
+        if let Err(error) = ticket.handle.engine.check_process() {
+            return Poll::Ready(Err(error));
+        }
+        if let State::Outside(queued, call) = &mut ticket.state {
+            let call = call.clone();
+            if let Some(waiting) = queued.take() {
+                *queued = ticket.handle.engine.queue.poll_push(waiting, context);
+                if queued.is_some() {
+                    return Poll::Pending;
+                }
+            }
+            ticket.state = State::Queued(call);
+        }
+        let answer = match &mut ticket.state {
+            State::Known => Ok(Answer::Done),
+            State::Queued(call) => match call.poll(context) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => return Poll::Pending,
+            },
+            State::Outside(..) | State::Done => Err(answered()),
+        };
+        ticket.state = State::Done;
+        Poll::Ready(ticket.finished(answer))
+    }
+}
+
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        if self.handle.engine.check_process().is_err() {
+            return;
+        }
+        if let State::Outside(Some(_), _) = self.state {
+            if let State::Outside(Some(queued), _) = std::mem::replace(&mut self.state, State::Done)
+            {
+                self.handle.engine.queue_detached(queued);
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Known => "Ticket(refused)",
+            State::Outside(..) => "Ticket(waiting for room)",
+            State::Queued(_) => "Ticket(queued)",
+            State::Done => "Ticket(answered)",
+        })
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::open::open_disk;
+    use crate::log::disk::memory::Memory;
+    use crate::model::options::Options;
+    use crate::{Body, Graph, JobStore, List, Request};
+
+    const QUEUE_BYTES: u64 = 16 << 10;
+
+    fn store() -> (Arc<Memory>, JobStore, Graph) {
+        let disk = Arc::new(Memory::default());
+        let options = Options::default().queue_bytes_max(QUEUE_BYTES);
+        let engine = open_disk(options, disk.clone()).unwrap();
+        let store = JobStore::of(Arc::new(Handle { engine }));
+        let graph = store.create_graph("1", "movie").unwrap();
+        (disk, store, graph)
+    }
+
+    fn request(bytes: usize) -> Request {
+        let body = Body::from_json(format!("{:?}", "x".repeat(bytes))).unwrap();
+        Request::new("c", "/", body).unwrap()
+    }
+
+    #[test]
+    fn dropped_tickets_keep_the_bound_of_the_queue_and_lose_nothing() {
+        const WRITES: u64 = 500;
+        let (disk, _store, graph) = store();
+        disk.hold_syncs();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    drop(graph.queue().submit(request(1000)));
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            disk.wait_until_held();
+            let mut most = 0;
+            let deadline = Instant::now() + Duration::from_millis(300);
+            while Instant::now() < deadline {
+                most = most.max(graph.engine().queue.depth().1);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            disk.release_syncs();
+            while !done.load(Ordering::SeqCst) {
+                most = most.max(graph.engine().queue.depth().1);
+            }
+            assert!(most <= QUEUE_BYTES, "{most} bytes were queued");
+            assert!(most > QUEUE_BYTES / 2, "the queue was never full");
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let total = || graph.list(List::new()).unwrap().total().unwrap();
+        while total() < WRITES {
+            assert!(Instant::now() < deadline, "{} of {WRITES} came", total());
+        }
+    }
+
+    #[test]
+    fn what_is_being_committed_counts_until_it_is_committed() {
+        let (disk, _store, graph) = store();
+        disk.hold_syncs();
+        let first = graph.try_submit(request(10_000)).unwrap();
+        disk.wait_until_held();
+        let second = graph.try_submit(request(10_000));
+        disk.release_syncs();
+        assert!(matches!(second, Err(Error::Busy { .. })), "{second:?}");
+        first.wait().unwrap();
+        graph.try_submit(request(10_000)).unwrap().wait().unwrap();
+    }
+}

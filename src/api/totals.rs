@@ -1,0 +1,144 @@
+//! What all graphs of a store are at together.
+//!
+//! Owns: how [`Totals`] are put together. Must not know: how they are shown.
+//! Promise: a short look at each graph, one lock at a time, and few reads, however many
+//! graphs there are.
+
+use std::sync::Arc;
+
+use crate::base::clock;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
+use crate::index::rows::DETAIL_JOBS;
+use crate::model::error::Result;
+use crate::model::states::{State, States};
+use crate::model::stats::Totals;
+
+/// Running jobs of which the one that has run longest is looked for, at most.
+pub(crate) const RUNNING_LOOKED_AT: u64 = 10_000;
+
+/// The totals of these graphs, and how many jobs each has.
+pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, Vec<u64>)> {
+    let mut totals = Totals {
+        graphs: cores.len() as u64,
+        ..Totals::default()
+    };
+    let mut jobs = Vec::with_capacity(cores.len());
+    // The oldest pending job of each graph: when it was submitted at the earliest, and
+    // whether that is the time itself.
+    let mut pending = Vec::new();
+    let mut running = Vec::new();
+    for (n, core) in cores.iter().enumerate() {
+        let state = core.state.read();
+        let status = &state.status;
+        let [waiting, working, complete] =
+            State::ALL.map(|state| status.total(States::NONE.with(state)));
+        totals.pending += waiting;
+        totals.running += working;
+        totals.complete += complete;
+        totals.set_aside += state.set_aside_in(|| 0..u64::MAX);
+        jobs.push(waiting + working + complete);
+        if waiting > 0 {
+            let first = status.select(States::NONE.with(State::Pending), 0, 0, 1);
+            if let Some(sequence) = first.first() {
+                let (at_ms, is_exact) = state.submitted_ms(sequence).unwrap_or_default();
+                pending.push((at_ms, is_exact, n, sequence));
+            }
+        }
+        if working > 0 {
+            running.push(n);
+        }
+    }
+    pending.sort_unstable();
+    let mut oldest: Option<u64> = None;
+    for (at_ms, is_exact, n, sequence) in pending {
+        if oldest.is_some_and(|oldest| oldest <= at_ms) {
+            break;
+        }
+        let found = match is_exact {
+            true => Some(at_ms),
+            false => {
+                let job = engine.job(&cores[n], sequence)?;
+                job.map(|job| clock::to_ms(job.submitted_at()))
+            }
+        };
+        oldest = oldest.into_iter().chain(found).min();
+    }
+    totals.oldest_pending = oldest.map(clock::from_ms);
+    let (mut left, mut longest) = (RUNNING_LOOKED_AT, None);
+    for n in running {
+        let (looked_at, started_ms) = longest_running(engine, &cores[n], left)?;
+        longest = longest.into_iter().chain(started_ms).min();
+        left = left.saturating_sub(looked_at);
+        if left == 0 {
+            break;
+        }
+    }
+    totals.longest_running = longest.map(clock::from_ms);
+    totals.purge_lag = engine.retention.lock().late.longest(Instant::now());
+    Ok((totals, jobs))
+}
+
+/// At how many running jobs of a graph it has looked, and when the first of them was
+/// started.
+pub(crate) fn longest_running(
+    engine: &Engine,
+    core: &Arc<GraphCore>,
+    most: u64,
+) -> Result<(u64, Option<u64>)> {
+    let running = States::NONE.with(State::Running);
+    let running = core.state.read().status.select(running, 0, 0, most);
+    let mut longest: Option<u64> = None;
+    let sequences: Vec<u64> = running.sequences().collect();
+    for group in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+        let row = engine.details(core, group[0] / DETAIL_JOBS)?;
+        let started = group
+            .iter()
+            .filter_map(|sequence| row.0[(sequence % DETAIL_JOBS) as usize].started_ms);
+        longest = longest.into_iter().chain(started).min();
+    }
+    Ok((sequences.len() as u64, longest))
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use crate::{Body, JobStore, Request};
+
+    #[test]
+    fn totals_are_those_of_all_graphs_and_the_largest_are_shown_in_their_order() {
+        let store = JobStore::options().segment_bytes(64 << 10);
+        let store = store.in_memory().unwrap();
+        let request = || Request::new("c", "/g", Body::empty()).unwrap();
+        for n in 0..30usize {
+            let graph = store.create_graph("1", &format!("graph-{n}")).unwrap();
+            for _ in 0..n * 7 % 30 {
+                graph.submit(request()).unwrap();
+            }
+            if n % 3 == 0 && n > 0 {
+                graph.run_next().unwrap().unwrap().detach();
+            }
+        }
+        let all = store.stats().unwrap();
+        let sum = |of: fn(&crate::GraphStats) -> u64| all.graphs.iter().map(of).sum::<u64>();
+        assert_eq!(all.totals.graphs, 30);
+        assert_eq!(all.totals.pending, sum(|graph| graph.pending));
+        assert_eq!(all.totals.running, sum(|graph| graph.running));
+        let oldest = all.graphs.iter().filter_map(|graph| graph.oldest_pending);
+        assert_eq!(all.totals.oldest_pending, oldest.min());
+        let longest = all.graphs.iter().filter_map(|graph| graph.longest_running);
+        assert_eq!(all.totals.longest_running, longest.min());
+
+        let few = store.stats_of(5).unwrap();
+        assert_eq!(few.totals, all.totals);
+        let jobs = |graph: &crate::GraphStats| graph.pending + graph.running;
+        let mut most: Vec<u64> = all.graphs.iter().map(jobs).collect();
+        most.sort_unstable();
+        let mut shown: Vec<u64> = few.graphs.iter().map(jobs).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, most[25..]);
+        let place = |name: &str| all.graphs.iter().position(|graph| graph.name == name);
+        assert!(few.graphs.is_sorted_by_key(|graph| place(&graph.name)));
+        assert_eq!(store.stats_of(0).unwrap().graphs, []);
+    }
+}

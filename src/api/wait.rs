@@ -1,0 +1,220 @@
+//! Waiting for a job's end.
+//!
+//! Owns: [`Graph::wait`], [`Graph::ended`], [`Waiting`]. Must not know: how waiters are
+//! called.
+//! Promise: whoever waits sees the end once it is durable, however soon it came; one
+//! that goes away leaves nothing behind.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::api::graph::Graph;
+use crate::base::sync::time::Instant;
+use crate::engine::state::waiters::Waiter;
+use crate::model::error::Result;
+use crate::model::id::JobId;
+use crate::model::job::Job;
+use crate::model::states::State;
+
+impl Graph {
+    /// Waits until a job is complete, and gives it; `None` when it is not within the
+    /// timeout. One that is complete already is given at once.
+    ///
+    /// # Cost
+    /// No thread and no polling: some hundred bytes while it waits. Commits that concern
+    /// other jobs do not notice.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
+    /// waits: [`Error::GraphDropped`], [`Error::Closed`], [`Error::OpenedReadOnly`] in a
+    /// store where nothing changes, and [`Error::ReadOnly`] when a
+    /// failed write means that no job ends any more before the store is reopened.
+    ///
+    /// [`Error::UnknownJob`]: crate::Error::UnknownJob
+    /// [`Error::JobPurged`]: crate::Error::JobPurged
+    /// [`Error::GraphDropped`]: crate::Error::GraphDropped
+    /// [`Error::Closed`]: crate::Error::Closed
+    /// [`Error::OpenedReadOnly`]: crate::Error::OpenedReadOnly
+    /// [`Error::ReadOnly`]: crate::Error::ReadOnly
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// use std::time::Duration;
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// assert!(movie.wait(&id, Duration::from_millis(1))?.is_none());
+    ///
+    /// let worker = movie.clone();
+    /// std::thread::spawn(move || {
+    ///     let run = worker.run_next()?.ok_or(jobstore::Error::Closed)?;
+    ///     run.complete(Outcome::succeeded())
+    /// });
+    /// let job = movie.wait(&id, Duration::from_secs(60))?;
+    /// assert_eq!(job.and_then(|job| job.outcome().cloned()), Some(Outcome::succeeded()));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn wait(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Option<Job>> {
+        self.ended(id)?.wait_timeout(timeout)
+    }
+
+    /// The end of a job as a future, which gives the job once it is complete: that of
+    /// [`Graph::wait`]. No runtime is named; dropping it is all there is to stop it.
+    ///
+    /// # Errors
+    /// Here [`Error::UnknownJob`](crate::Error::UnknownJob),
+    /// [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]; the others
+    /// of [`Graph::wait`] come from the future.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let ended = movie.ended(&id)?;
+    /// movie.cancel(&id)?; // somewhere else
+    /// let job = futures::executor::block_on(ended)?; // in an async engine: `ended.await?`
+    /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn ended(&self, id: impl AsRef<str>) -> Result<Waiting> {
+        self.check()?;
+        let (sequence, id) = self.resolve_to_read(id.as_ref())?;
+        Ok(Waiting {
+            graph: self.clone(),
+            sequence,
+            id,
+            waiter: None,
+        })
+    }
+}
+
+/// A wait for a job's end: from [`Graph::ended`].
+///
+/// It keeps the store open.
+#[must_use = "it does nothing unless it is awaited or waited for"]
+pub struct Waiting {
+    graph: Graph,
+    sequence: u64,
+    id: JobId,
+    waiter: Option<Arc<Waiter>>,
+}
+
+impl Waiting {
+    /// Blocks until the job is complete, at most so long; `None` when it is not. It can
+    /// be waited for again.
+    ///
+    /// # Errors
+    /// Those of [`Graph::wait`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request, State};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let mut ended = movie.ended(&id)?;
+    /// let job = loop {
+    ///     match ended.wait_timeout(Duration::from_millis(10))? {
+    ///         Some(job) => break job,
+    ///         None => println!("still at work"),
+    ///     }
+    /// #     movie.cancel(&id)?;
+    /// };
+    /// assert_eq!(job.state(), State::Complete);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Job>> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            self.graph.engine().check_process()?;
+            let waiter = self.listed();
+            if let Some(ended) = self.look() {
+                return ended.map(Some);
+            }
+            if !waiter.wait(deadline) {
+                return Ok(None);
+            }
+            self.unlist();
+        }
+    }
+
+    /// The waiter, which is called from now on.
+    fn listed(&mut self) -> Arc<Waiter> {
+        let (core, sequence) = (&self.graph.core, self.sequence);
+        let add = || core.state.write().waiters.add(sequence);
+        self.waiter.get_or_insert_with(add).clone()
+    }
+
+    fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
+        if let Some(waiter) = self.waiter.take() {
+            let mut state = self.graph.core.state.write();
+            state.waiters.remove(self.sequence, &waiter);
+        }
+    }
+
+    /// The job, if it is complete, or why it does not come to that. To be asked after
+    /// the waiter was listed.
+    fn look(&self) -> Option<Result<Job>> {
+        let engine = self.graph.engine();
+        if let Err(error) = self.graph.check() {
+            return Some(Err(error));
+        }
+        match self.graph.core.state.read().status.get(self.sequence) {
+            Some(State::Complete) | None => {}
+            // Nothing takes it there where no more is written.
+            Some(_) => {
+                let checked = engine.check_not_read_only();
+                return checked.and_then(|()| engine.check_sound()).err().map(Err);
+            }
+        }
+        let job = engine.job(&self.graph.core, self.sequence);
+        let purged = || self.graph.not_there(&self.id);
+        Some(job.and_then(|job| job.ok_or_else(purged)))
+    }
+}
+
+impl Future for Waiting {
+    type Output = Result<Job>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Job>> {
+        loop {
+            if let Err(error) = self.graph.engine().check_process() {
+                return Poll::Ready(Err(error));
+            }
+            let waiter = self.listed();
+            if let Some(ended) = self.look() {
+                return Poll::Ready(ended);
+            }
+            if !waiter.poll(context.waker()) {
+                return Poll::Pending;
+            }
+            self.unlist();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.unlist();
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting")
+            .field("graph", &self.graph)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! A write before it is queued.
+//!
+//! Owns: [`Write`], which a call that blocks and one that gives a ticket share: what is
+//! queued, and how its answer is read. Must not know: what the writes do.
+//! Promise: what is answered without a write never reaches the queue.
+
+use crate::engine::core::Engine;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::operation::{Action, Operation};
+use crate::model::error::{Error, Result};
+
+pub(crate) type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
+
+/// What a call comes to once its arguments are checked.
+pub(crate) struct Write<T> {
+    /// None if the answer is known without a write.
+    pub(crate) operation: Option<Operation>,
+    /// Reads the committer's answer, or gives the one that is known.
+    pub(crate) finish: Finish<T>,
+}
+
+impl<T> Write<T> {
+    pub(crate) fn new(
+        operation: Operation,
+        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Write<T> {
+        Write {
+            operation: Some(operation),
+            finish: Box::new(finish),
+        }
+    }
+
+    /// A write that carries no request.
+    pub(crate) fn small(
+        action: Action,
+        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+    ) -> Write<T> {
+        Write::new(Operation::small(action), finish)
+    }
+
+    /// Nothing has to be written, or nothing can be.
+    pub(crate) fn answered(answer: Result<T>) -> Write<T>
+    where
+        T: Send + 'static,
+    {
+        Write {
+            operation: None,
+            finish: Box::new(move |_| answer),
+        }
+    }
+
+    /// Blocks until it is durable.
+    pub(crate) fn commit(self, engine: &Engine) -> Result<T> {
+        let commit = |operation| engine.commit(operation);
+        (self.finish)(self.operation.map_or(Ok(Answer::Done), commit))
+    }
+}
+
+/// Reads an answer that says nothing more than that it is done.
+pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
+    answer.map(|_| ())
+}
+
+/// The committer answers each write in its own way; anything else is our mistake.
+pub(crate) fn unexpected() -> Error {
+    Error::InvalidUse {
+        what: "the store gave an answer to another question; please report this",
+    }
+}

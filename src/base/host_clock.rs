@@ -1,0 +1,67 @@
+//! The host's clock, as the store calls it.
+//!
+//! Owns: the only call to [`Clock::now`]. Must not know: what times are for.
+//! Promise: a clock that panics harms no write: time continues from what it last said.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+use crate::base::clock::{self, Clock};
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::time::Instant;
+
+pub(crate) struct HostClock {
+    clock: Box<dyn Clock>,
+    /// The last reading, and when it was taken.
+    last: Mutex<Option<(Instant, SystemTime)>>,
+    panics: AtomicBool,
+}
+
+impl HostClock {
+    pub(crate) fn new(clock: impl Clock + 'static) -> HostClock {
+        HostClock {
+            clock: Box::new(clock),
+            last: Mutex::default(),
+            panics: AtomicBool::new(false),
+        }
+    }
+
+    /// The time. Not to be asked for under a lock: the clock may do anything.
+    pub(crate) fn now(&self) -> SystemTime {
+        let asked = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| self.clock.now())) {
+            Ok(now) => {
+                *self.last.lock() = Some((asked, now));
+                self.panics.store(false, Ordering::Relaxed);
+                now
+            }
+            Err(panic) => {
+                // Dropping what it panicked with may panic again.
+                std::mem::forget(panic);
+                if !self.panics.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        "the host's clock panicked; until it answers again, times continue from \
+                         what it last said"
+                    );
+                }
+                self.estimate()
+            }
+        }
+    }
+
+    /// The last reading and the time since, for callers that must not read the clock.
+    pub(crate) fn estimate(&self) -> SystemTime {
+        let Some((taken_at, reading)) = *self.last.lock() else {
+            return SystemTime::now();
+        };
+        let passed = Instant::now().saturating_duration_since(taken_at);
+        let end = clock::from_ms(clock::TIME_MS_MAX);
+        reading.checked_add(passed).unwrap_or(end).min(end)
+    }
+
+    /// Whether it panicked when it was last asked.
+    pub(crate) fn panics(&self) -> bool {
+        self.panics.load(Ordering::Relaxed)
+    }
+}

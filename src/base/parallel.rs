@@ -1,0 +1,274 @@
+//! The pieces of a whole, made by several threads and taken in order.
+//!
+//! Owns: who makes which piece, and how far ahead. Must not know: what a piece is.
+//! Promise: every piece is taken once, in order, by the caller's own thread; memory
+//! for a few pieces, however slowly they are taken; no thread outlives the call.
+
+// Scoped threads: no schedule that is explored comes here, its pages are too small.
+use std::thread;
+use std::time::Duration;
+
+use crate::base::sync::{Condvar, Mutex};
+
+/// Pieces that are made and not taken, for each thread.
+const AHEAD: usize = 3;
+/// How long the caller waits for a piece that another is making, about the time it takes
+/// to make one. Then it makes it itself: the other may have been put aside.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+struct Pieces<T> {
+    state: Mutex<State<T>>,
+    /// The next piece to be taken is made, or will never be.
+    made: Condvar,
+    /// A piece was taken, or all is over.
+    taken: Condvar,
+    count: usize,
+}
+
+struct State<T> {
+    /// The next piece to be made.
+    next: usize,
+    /// The next piece to be taken.
+    take: usize,
+    /// Pieces that are made, each in the place of its number modulo their count.
+    ring: Vec<Option<T>>,
+    /// Pieces that were taken, to be used again.
+    spent: Vec<T>,
+    /// Nothing more is to be made.
+    over: bool,
+}
+
+impl<T: Default> State<T> {
+    /// The number of a piece to make, and where to make it, while there is room.
+    fn claim(&mut self, count: usize) -> Option<(usize, T)> {
+        if self.over || self.next == count || self.next >= self.take + self.ring.len() {
+            return None;
+        }
+        self.next += 1;
+        Some((self.next - 1, self.spent.pop().unwrap_or_default()))
+    }
+
+    fn put(&mut self, n: usize, piece: T) {
+        let place = n % self.ring.len();
+        self.ring[place] = Some(piece);
+    }
+
+    fn take(&mut self) -> Option<T> {
+        let place = self.take % self.ring.len();
+        let piece = self.ring[place].take()?;
+        self.take += 1;
+        Some(piece)
+    }
+}
+
+/// Ends the others' work when a thread leaves, be it by a panic.
+struct Leaving<'a, T>(&'a Pieces<T>);
+
+impl<T> Drop for Leaving<'_, T> {
+    fn drop(&mut self) {
+        self.0.state.lock().over = true;
+        self.0.made.notify_all();
+        self.0.taken.notify_all();
+    }
+}
+
+/// Makes `count` pieces with up to `threads` threads, the caller's among them, and
+/// hands them to `take` in order. Each thread has a `Worker` of its own; a piece that
+/// was taken is made anew as another. Ends early with the first error of `take`.
+///
+/// Where no thread can be had, the caller makes all of them.
+pub(crate) fn in_order<Worker: Default, T: Default + Send, E>(
+    count: usize,
+    threads: usize,
+    make: impl Fn(&mut Worker, usize, &mut T) + Sync,
+    mut take: impl FnMut(&mut T) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = threads.clamp(1, count.max(1));
+    let pieces = Pieces {
+        state: Mutex::new(State {
+            next: 0,
+            take: 0,
+            ring: std::iter::repeat_with(|| None)
+                .take(threads * AHEAD)
+                .collect(),
+            spent: Vec::new(),
+            over: false,
+        }),
+        made: Condvar::new(),
+        taken: Condvar::new(),
+        count,
+    };
+    thread::scope(|scope| {
+        let _leaving = Leaving(&pieces);
+        for _ in 1..threads {
+            let helper = thread::Builder::new().name("jobstore-page".to_owned());
+            let helping = helper.spawn_scoped(scope, || {
+                give_way();
+                pieces.help(&make);
+            });
+            if helping.is_err() {
+                break;
+            }
+        }
+        pieces.lead(&make, &mut take)
+    })
+}
+
+/// Has this thread run only where a core has nothing else to do: a page that is made
+/// sooner is not worth a commit that waits. A lower niceness is not enough for that:
+/// a core with such a thread still counts as busy when another is to be woken.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let idle = ThreadSchedulePolicy::Normal(Idle);
+        // Where it is refused, all goes on as it is.
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).ok();
+    }
+}
+
+impl<T: Default> Pieces<T> {
+    fn help<Worker: Default>(&self, make: &impl Fn(&mut Worker, usize, &mut T)) {
+        let mut worker = Worker::default();
+        let mut state = self.state.lock();
+        loop {
+            if let Some((n, mut piece)) = state.claim(self.count) {
+                drop(state);
+                let leaving = Leaving(self);
+                make(&mut worker, n, &mut piece);
+                // No panic: go on.
+                std::mem::forget(leaving);
+                state = self.state.lock();
+                // One that was taken meanwhile was made by the caller.
+                if n >= state.take {
+                    let is_next = n == state.take;
+                    state.put(n, piece);
+                    if is_next {
+                        self.made.notify_one();
+                    }
+                } else {
+                    state.spent.push(piece);
+                }
+            } else if state.over || state.next == self.count {
+                return;
+            } else {
+                self.taken.wait(&mut state);
+            }
+        }
+    }
+
+    fn lead<Worker: Default, E>(
+        &self,
+        make: &impl Fn(&mut Worker, usize, &mut T),
+        take: &mut impl FnMut(&mut T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut worker = Worker::default();
+        let mut state = self.state.lock();
+        loop {
+            if let Some(mut piece) = state.take() {
+                drop(state);
+                self.taken.notify_one();
+                take(&mut piece)?;
+                state = self.state.lock();
+                state.spent.push(piece);
+            } else if state.over || state.take == self.count {
+                return Ok(());
+            } else if let Some((n, mut piece)) = state.claim(self.count) {
+                drop(state);
+                make(&mut worker, n, &mut piece);
+                state = self.state.lock();
+                state.put(n, piece);
+            } else if self.made.wait_for(&mut state, PATIENCE).timed_out() && !state.over {
+                let n = state.take;
+                let mut piece = state.spent.pop().unwrap_or_default();
+                drop(state);
+                make(&mut worker, n, &mut piece);
+                state = self.state.lock();
+                if n == state.take {
+                    state.put(n, piece);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn squares(count: usize, threads: usize) -> Vec<usize> {
+        let mut all = Vec::new();
+        let make = |_: &mut (), n: usize, piece: &mut usize| *piece = n * n;
+        in_order(count, threads, make, |piece| {
+            all.push(*piece);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        all
+    }
+
+    #[test]
+    fn every_piece_is_taken_once_and_in_order() {
+        for threads in [0, 1, 2, 3, 8] {
+            for count in [0, 1, 2, 7, 1000] {
+                let expected: Vec<usize> = (0..count).map(|n| n * n).collect();
+                assert_eq!(squares(count, threads), expected, "{count} by {threads}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_made_ahead_than_a_few_pieces_a_thread() {
+        let made = AtomicUsize::new(0);
+        let mut taken = 0;
+        let make = |_: &mut (), _, _: &mut ()| {
+            made.fetch_add(1, Ordering::SeqCst);
+        };
+        in_order(500, 4, make, |_| {
+            taken += 1;
+            thread::yield_now();
+            // Behind this one, a ring of pieces.
+            assert!(made.load(Ordering::SeqCst) <= taken + 4 * AHEAD);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!(taken, 500);
+    }
+
+    #[test]
+    fn an_error_ends_all_threads() {
+        let made = AtomicUsize::new(0);
+        let make = |_: &mut (), _, _: &mut ()| {
+            made.fetch_add(1, Ordering::SeqCst);
+        };
+        let mut taken = 0;
+        let ended = in_order(1_000_000, 3, make, |_| {
+            taken += 1;
+            if taken == 5 { Err("full") } else { Ok(()) }
+        });
+        assert_eq!(ended, Err("full"));
+        assert!(made.load(Ordering::SeqCst) < 100);
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_comes_out_and_hangs_nothing() {
+        for at in [0, 1, 2, 50] {
+            let make = |_: &mut (), n: usize, _: &mut ()| assert_ne!(n, at, "on purpose");
+            let ended = std::panic::catch_unwind(|| in_order(100, 3, make, |_| Ok::<_, ()>(())));
+            assert!(ended.is_err(), "piece {at}");
+        }
+        let ended = std::panic::catch_unwind(|| {
+            in_order(
+                100,
+                3,
+                |_: &mut (), _, _: &mut ()| {},
+                |_| -> Result<(), ()> { panic!("on purpose") },
+            )
+        });
+        assert!(ended.is_err());
+    }
+}

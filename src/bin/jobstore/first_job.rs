@@ -1,0 +1,94 @@
+//! Whether an import will get as far as a job.
+//!
+//! Owns: reading lines up to the first one that is a job. Must not know: which store they are
+//! for.
+//! Promise: an import that cannot record a job because of its lines or its graph's name fails
+//! before a store or a graph is created.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use jobstore::{Error, Graph, JobStore, OnBadLine};
+
+use crate::access::{Import, REQUEST_BYTES_MAX};
+use crate::place::GraphName;
+use crate::problem::Problem;
+
+/// Bytes of bad lines that are skipped here; after more of them the import starts.
+const SKIPPED_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a line that are read here. The import itself refuses a longer one.
+const LINE_BYTES_MAX: u64 = REQUEST_BYTES_MAX + (2 << 20);
+
+/// Lines of which the first have been checked.
+pub(crate) struct Checked {
+    /// All of them.
+    pub(crate) lines: Box<dyn Read + Send>,
+    /// The first one, if bad lines are skipped and no line is a job.
+    pub(crate) only_bad: Option<Problem>,
+}
+
+/// Imports the first lines into a store in memory. An import that would stop before its first
+/// job is an error.
+pub(crate) fn check(
+    graph: &GraphName,
+    lines: Box<dyn Read + Send>,
+    how: Import,
+) -> Result<Checked, Problem> {
+    let options = JobStore::options().request_bytes_max(REQUEST_BYTES_MAX);
+    let store = options.in_memory()?;
+    let scratch = store.create_graph(&graph.project, &graph.name)?;
+    let (mut lines, mut read) = (BufReader::new(lines), Vec::new());
+    let found = first_job(&scratch, &mut lines, &mut read, how);
+    store.close()?;
+    Ok(Checked {
+        only_bad: found?,
+        lines: Box::new(Cursor::new(read).chain(lines)),
+    })
+}
+
+/// The first bad line if there are only bad ones.
+fn first_job(
+    scratch: &Graph,
+    lines: &mut impl BufRead,
+    read: &mut Vec<u8>,
+    how: Import,
+) -> Result<Option<Problem>, Problem> {
+    let (mut number, mut bad) = (0, None);
+    while read.len() < SKIPPED_BYTES_MAX {
+        let start = read.len();
+        let bytes = lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', read);
+        if bytes.map_err(|e| unreadable(&e))? == 0 {
+            return Ok(bad);
+        }
+        number += 1;
+        match scratch.import(&read[start..], OnBadLine::Stop) {
+            Ok(done) if done.imported > 0 => return Ok(None),
+            Ok(_) => {}
+            Err(Error::BadLine { problem, .. }) => {
+                let error = Error::BadLine {
+                    line: number,
+                    problem,
+                };
+                match how.skip_bad {
+                    true => drop(bad.get_or_insert_with(|| nothing_created(&error))),
+                    false => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+fn nothing_created(error: &Error) -> Problem {
+    Problem::failed(
+        format!("{error}, and no other line is one"),
+        "no graph was created",
+    )
+}
+
+fn unreadable(error: &io::Error) -> Problem {
+    Problem::failed(
+        format!("the lines could not be read: {error}"),
+        "nothing was imported",
+    )
+}

@@ -1,0 +1,247 @@
+//! How a store ends.
+//!
+//! Owns: the order of a close and its deadline; who ends the log, the index and the
+//! threads; when the folder is let go of. Must not know: what the threads do.
+//! Promise: a close comes back in time. Whatever becomes of the index, the log is
+//! closed well; and the folder is let go of only when nobody writes to it any more.
+
+use std::time::Duration;
+
+use crate::base::clock::bounded;
+use crate::base::sync::thread;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::workers::{Close, State, Worker};
+use crate::log::disk;
+use crate::log::identity::{self, Closed, LogEnd};
+use crate::model::error::{Error, Result};
+
+/// How often a close looks whether the packer has given the scratch file back.
+const SCRATCH_LOOK: Duration = Duration::from_millis(2);
+
+impl Engine {
+    /// Ends the store: carries out what is queued, ends the log with the mark of a
+    /// clean close, the threads, and the index. What hangs is left behind at the
+    /// deadline.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.check_process()?;
+        let deadline = Instant::now() + bounded(self.options.close_timeout);
+        {
+            let mut state = self.ending.change();
+            match state.close {
+                Close::NotBegun | Close::Stuck => state.close = Close::Begun(deadline),
+                Close::Begun(_) => {
+                    drop(state);
+                    let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
+                    return match self.ending.wait(Some(deadline), is_over) {
+                        true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
+                        false => Err(close_stuck("another call that closes it")),
+                    };
+                }
+                Close::Done => return Ok(()),
+            }
+        }
+        let ended = match self.read_only {
+            true => {
+                self.end_reads();
+                Ok(())
+            }
+            false => self.close_until(deadline),
+        };
+        let mut state = self.ending.change();
+        state.ended = Some(ended.clone());
+        state.close = match ended {
+            Err(Error::CloseStuck { .. }) => Close::Stuck,
+            _ => Close::Done,
+        };
+        ended
+    }
+
+    /// Ends a store that was only read: there is nothing to write or to wait for.
+    fn end_reads(&self) {
+        self.set_closed();
+        self.queue.close();
+        self.call_all_waiters();
+        self.index.write().take();
+    }
+
+    fn close_until(&self, deadline: Instant) -> Result<()> {
+        self.set_closed();
+        self.queue.close();
+        self.call_all_waiters();
+        let threads = self.dismiss();
+        // The last handle may be let go of by one of the threads themselves.
+        let this = thread::current().id();
+        let this = threads
+            .iter()
+            .find(|(_, thread)| thread.thread().id() == this);
+        let this = this.map(|(worker, _)| *worker);
+        let is_this = |worker| this == Some(worker);
+        if is_this(Worker::Committer) {
+            self.end_log();
+        }
+        let committer = Worker::Committer as usize;
+        let log_or_nobody = |state: &State| state.log.is_some() || !state.running[committer];
+        let in_time = self.ending.wait(Some(deadline), log_or_nobody);
+        if in_time && self.ending.log().is_none() {
+            // There is no such thread: it could not be started, or it panicked.
+            self.end_log();
+        }
+        let mut writing = Vec::new();
+        for worker in [Worker::Committer, Worker::Packer] {
+            if !is_this(worker) && !self.ending.wait_ended(worker, deadline) {
+                writing.push(worker.name());
+            }
+        }
+        if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
+            // It writes to the store by commits alone, and those are refused by now.
+            tracing::error!(
+                "an archive does not answer; its thread is left behind, and the next open \
+                 finishes its file"
+            );
+        }
+        let log = self.ending.log();
+        if self.ending.wait_ended(Worker::Indexer, deadline) {
+            // The same here.
+            self.end_index();
+        } else if log.is_some() {
+            self.ending.change().index_is_left_behind = true;
+            tracing::error!("the index is stuck and is left behind; the next open makes it anew");
+            self.mark_index();
+        }
+        let index_is_stuck = self.ending.is_running(Worker::Indexer);
+        for (worker, thread) in threads {
+            if !self.ending.is_running(worker) {
+                // It is at its very end, and has said itself if it panicked.
+                thread.join().ok();
+            } else {
+                self.keep_thread(worker, thread);
+            }
+        }
+        let Some(log) = log.filter(|_| writing.is_empty()) else {
+            let what = format!("the thread {}", writing.join(" and "));
+            return Err(close_stuck(&what));
+        };
+        // After the last that is written.
+        let files = self.check_files();
+        self.let_go();
+        log?;
+        files?;
+        if index_is_stuck {
+            let what = match self.index_watch.busy(Instant::now()) {
+                Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
+                None => "at its end".to_owned(),
+            };
+            return Err(Error::IndexStuck { what: what.into() });
+        }
+        Ok(())
+    }
+
+    /// Carries out what is queued and ends the log, once.
+    pub(crate) fn end_log(&self) {
+        let mut may_wait = true;
+        loop {
+            let now_ms = self.date_queued();
+            let mut committer = self.hold_committer();
+            if let Some(answers) = committer.round(self) {
+                drop(committer);
+                answers.give(&self.meters);
+                continue;
+            }
+            if self.ending.log().is_some() {
+                return;
+            }
+            let ended = self.write_end(&mut committer, now_ms);
+            if may_wait && ended.as_ref().is_err_and(disk::is_full) {
+                drop(committer);
+                self.wait_for_scratch();
+                may_wait = false;
+                continue;
+            }
+            self.ending.change().log = Some(ended);
+            return;
+        }
+    }
+
+    /// On a full disk the mark of the close may need the scratch file, which the packer may
+    /// just be using. It does not begin anything new during a close.
+    fn wait_for_scratch(&self) {
+        let deadline = self.ending.deadline();
+        while self.files.try_lock().is_none() && deadline.is_some_and(|d| Instant::now() < d) {
+            std::thread::sleep(SCRATCH_LOOK);
+        }
+    }
+
+    fn write_end(&self, committer: &mut Committer, now_ms: u64) -> Result<LogEnd> {
+        committer.sync(self)?;
+        self.check_files()?;
+        self.check_sound()?;
+        self.spare.discard(&*self.disk)?;
+        let end = committer.log_end();
+        // The index is sealed once it is let go of; it may hang before.
+        let closed = Closed {
+            end,
+            clock: self.clock_mark_at(now_ms),
+            index: None,
+        };
+        identity::write_closed_in((&*self.disk, &self.spare), self.store, &closed)?;
+        Ok(end)
+    }
+
+    /// The index's last steps, once the log has ended. Any of them may hang, so its
+    /// own thread does them.
+    pub(crate) fn end_index(&self) {
+        let deadline = self.ending.deadline();
+        self.ending.wait(deadline, |state| state.log.is_some());
+        // Left behind, it would write to what may be another's.
+        let is_whole = matches!(self.ending.log(), Some(Ok(_))) && !self.ending.is_over();
+        if is_whole && self.index().is_ok() {
+            self.apply_to_index();
+            self.release_replaced(&mut self.indexer.lock().rewrites);
+        }
+        let index = self.index.write().take();
+        let Some(index) = index.filter(|_| !self.ending.is_over()) else {
+            return;
+        };
+        if let Err(fault) = self.index_watch.during("flush", || index.flush()) {
+            tracing::warn!(fault = %fault.0, "the index could not be written out");
+        }
+        self.index_watch.during("release", || drop(index));
+        if let Some(Ok(end)) = self.ending.log() {
+            self.seal_index(end);
+        }
+    }
+
+    /// Has the mark of the close vouch for the index's files, too.
+    fn seal_index(&self, end: LogEnd) {
+        let Some(folder) = &self.index_folder else {
+            return;
+        };
+        if self.index_in_memory.lock().is_some() {
+            return;
+        }
+        let sealed = self.index_watch.during("seal", || folder.seal());
+        let index = sealed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index could not be sealed");
+            None
+        });
+        if index.is_none() {
+            return;
+        }
+        let clock = self.clock_mark();
+        // Nobody lets the folder go while the mark is written.
+        let state = self.ending.state.lock();
+        if state.index_is_left_behind || state.close == Close::Done {
+            return;
+        }
+        let closed = Closed { end, clock, index };
+        if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
+            tracing::warn!(%error, "the index could not be sealed");
+        }
+    }
+}
+
+fn close_stuck(what: &str) -> Error {
+    Error::CloseStuck { what: what.into() }
+}

@@ -1,0 +1,464 @@
+//! An open store.
+//!
+//! Owns: [`Engine`], all parts of a store in one place, what is refused when, the index's
+//! faults, the calls to the threads. Must not know: commits, pages, background work.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::base::clock;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::sync::channel::Sender;
+use crate::base::sync::thread::JoinHandle;
+use crate::base::sync::{Mutex, OnceLock, RwLock};
+use crate::engine::state::catalog::Graphs;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::committer_guard::{Held, Home};
+use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::guest::Slot;
+use crate::engine::state::indexer::Indexer;
+use crate::engine::state::log_files::{Fixed, Truth};
+use crate::engine::state::metrics::Meters;
+use crate::engine::state::queue::Queue;
+use crate::engine::state::recovered::Found;
+use crate::engine::state::retention::ages::AgeClock;
+use crate::engine::state::retention::{Noted, Work};
+use crate::engine::state::retired::Retired;
+use crate::engine::state::store_lock::StoreLock;
+use crate::engine::state::waiters::Waiter;
+use crate::engine::state::watchdog::Watch;
+use crate::engine::state::workers::{Ending, Worker};
+use crate::index::folder::IndexFolder;
+use crate::index::{Fault, Index};
+use crate::log::disk::Disk;
+use crate::log::file_names;
+use crate::log::preallocation::Spare;
+use crate::model::error::{Error, Result};
+use crate::model::options::Options;
+use crate::model::store_id::StoreId;
+use crate::model::token::Opening;
+
+/// Changes that wait for the index in memory, about, before new jobs are refused.
+pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
+/// The same once the index has failed and will not catch up.
+const FAULTY_INDEX_LAG_MAX: u64 = 1 << 20;
+
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Nothing is written, and no thread works.
+    pub(crate) read_only: bool,
+    pub(crate) store: StoreId,
+    pub(crate) opening: Opening,
+    /// By the LSN of an earlier opening that was asked for: that of the next one.
+    pub(crate) ends: Mutex<HashMap<u64, u64>>,
+    /// What this open found running.
+    pub(crate) recovered: Vec<Found>,
+    pub(crate) graphs: RwLock<Graphs>,
+    pub(crate) queue: Queue,
+    committer: Home,
+    /// It may be locked while a graph's state is, but not the other way round.
+    pub(crate) truth: RwLock<Arc<Truth>>,
+    pub(crate) ids: ForeignIds,
+    pub(crate) indexer: Mutex<Indexer>,
+    pub(crate) spare: Arc<Spare>,
+    /// Gone once the store is closed.
+    pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
+    /// Where it is on disk.
+    pub(crate) index_folder: Option<IndexFolder>,
+    /// The store's directory, from the root on, if it has one.
+    pub(crate) place: OnceLock<PathBuf>,
+    pub(crate) index_fault: Mutex<Option<Arc<str>>>,
+    /// Why the index is in memory, though it has a place on disk.
+    pub(crate) index_in_memory: Mutex<Option<Arc<str>>>,
+    /// Why no more writes are taken, and since when.
+    pub(crate) failure: OnceLock<(Arc<str>, SystemTime)>,
+    /// The process that has it open.
+    pub(crate) opener: u32,
+    /// The files that stay as they are.
+    pub(crate) fixed: OnceLock<Vec<Fixed>>,
+    closed: AtomicBool,
+    pub(crate) ending: Arc<Ending>,
+    /// What the index's thread waits for.
+    pub(crate) index_watch: Watch,
+    /// Changes that the index does not have, about.
+    pub(crate) index_lag: AtomicU64,
+    /// Why packing does not succeed at present.
+    pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
+    /// Held by who replaces packs or segments, and while they must keep their names.
+    pub(crate) files: Mutex<()>,
+    /// Packs that were replaced and may still be read.
+    pub(crate) retired: Mutex<Vec<Retired>>,
+    /// How many need them for longer than a page may.
+    pub(crate) unexpiring: AtomicU64,
+    /// Taken last, and for a moment only.
+    pub(crate) clock: Mutex<AgeClock>,
+    /// The age clock in the last frame of this open.
+    pub(crate) recorded_age_ms: AtomicU64,
+    /// Held while the garbage in packs is counted.
+    pub(crate) counting_garbage: Mutex<()>,
+    pub(crate) retention: Mutex<Work>,
+    /// What commits leave for retention and compaction; asked for with the committer held.
+    pub(crate) noted: Mutex<Noted>,
+    /// Graphs whose archive has or had a problem.
+    #[cfg(feature = "archive")]
+    pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
+    pub(crate) meters: Meters,
+    /// The last LSN that is durable and visible.
+    pub(crate) durable_lsn: AtomicU64,
+    /// The last LSN that anybody may have read of.
+    pub(crate) visible_lsn: AtomicU64,
+    /// What the last scrub found wrong with the log.
+    pub(crate) damage: Mutex<Option<Arc<str>>>,
+    /// Who else may read the folder, as far as is known.
+    pub(crate) exposure: Mutex<Option<String>>,
+    background: Mutex<Background>,
+    pub(crate) guest: Slot,
+    /// Holds the store's lock; let go of at the end.
+    pub(crate) lock: Mutex<Option<StoreLock>>,
+}
+
+/// The threads, and how to call them.
+#[derive(Default)]
+pub(crate) struct Background {
+    pub(crate) packer: Option<Sender<()>>,
+    pub(crate) indexer: Option<Sender<()>>,
+    /// With the feature `archive`.
+    pub(crate) archiver: Option<Sender<()>>,
+    pub(crate) threads: Vec<(Worker, JoinHandle<()>)>,
+}
+
+/// The parts that [`Engine::new`] puts together.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) read_only: bool,
+    pub(crate) store: StoreId,
+    pub(crate) opening: Opening,
+    pub(crate) clock: AgeClock,
+    pub(crate) recovered: Vec<Found>,
+    pub(crate) graphs: Graphs,
+    pub(crate) committer: Committer,
+    pub(crate) truth: Truth,
+    pub(crate) ids: ForeignIds,
+    pub(crate) indexer: Indexer,
+    pub(crate) spare: Arc<Spare>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_in_memory: Option<Arc<str>>,
+    pub(crate) lock: Option<StoreLock>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Engine {
+        let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
+        let queue = Queue::new(parts.options.queue_bytes_max);
+        if parts.read_only {
+            queue.refuse(Error::OpenedReadOnly);
+        }
+        Engine {
+            queue,
+            options: parts.options,
+            disk: parts.disk,
+            read_only: parts.read_only,
+            store: parts.store,
+            opening: parts.opening,
+            ends: Mutex::default(),
+            recovered: parts.recovered,
+            graphs: RwLock::new(parts.graphs),
+            committer: Home::new(parts.committer),
+            truth: RwLock::new(Arc::new(parts.truth)),
+            ids: parts.ids,
+            indexer: Mutex::new(parts.indexer),
+            spare: parts.spare,
+            index: RwLock::new(Some(parts.index)),
+            index_folder: parts.index_folder,
+            place: OnceLock::new(),
+            index_fault: Mutex::default(),
+            index_in_memory: Mutex::new(parts.index_in_memory),
+            failure: OnceLock::new(),
+            opener: std::process::id(),
+            fixed: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            ending: Arc::default(),
+            index_watch: Watch::default(),
+            index_lag: AtomicU64::new(0),
+            packing_problem: Mutex::default(),
+            files: Mutex::default(),
+            retired: Mutex::default(),
+            unexpiring: AtomicU64::new(0),
+            recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
+            clock: Mutex::new(parts.clock),
+            counting_garbage: Mutex::default(),
+            retention: Mutex::default(),
+            noted: Mutex::default(),
+            #[cfg(feature = "archive")]
+            archive_trouble: Mutex::default(),
+            meters: Meters::default(),
+            durable_lsn,
+            visible_lsn,
+            damage: Mutex::default(),
+            exposure: Mutex::default(),
+            background: Mutex::default(),
+            guest: Slot::default(),
+            lock: Mutex::new(parts.lock),
+        }
+    }
+
+    pub(crate) fn set_background(&self, background: Background) {
+        *self.background.lock() = background;
+    }
+
+    /// What the host's clock says. Not to be called under a lock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        clock::to_ms(self.options.clock.now())
+    }
+
+    /// Refuses calls in a fork of the process that opened the store: of the store's
+    /// threads it has none, and what it wrote would be written over.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        match self.opener == std::process::id() {
+            true => Ok(()),
+            false => Err(Error::Forked {
+                opener: self.opener,
+            }),
+        }
+    }
+
+    /// Refuses calls to a closed store, and those in a fork.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Refuses writes to a store that cannot take them.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.check_not_read_only()?;
+        self.check_sound()
+    }
+
+    /// Refuses what changes something in a store that was opened to be read.
+    pub(crate) fn check_not_read_only(&self) -> Result<()> {
+        match self.read_only {
+            true => Err(Error::OpenedReadOnly),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses writes after one has failed, whether the store is closed or not.
+    pub(crate) fn check_sound(&self) -> Result<()> {
+        match self.failure.get() {
+            Some((why, _)) => Err(Error::ReadOnly { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops all writes: a write or sync failed, and nobody knows what the disk
+    /// holds of it.
+    pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
+        tracing::error!(error = %why, "the store takes no more writes until it is reopened");
+        // The committer is held, so the host's clock is not read.
+        let failure = (why.to_string().into(), self.options.clock.estimate());
+        self.failure.get_or_init(|| failure).0.clone()
+    }
+
+    /// Refuses new jobs while the index is so far behind that memory would grow
+    /// without bound.
+    pub(crate) fn check_index_lag(&self) -> Result<()> {
+        let known = self.index_fault.lock().clone();
+        let max = if known.is_some() {
+            FAULTY_INDEX_LAG_MAX
+        } else {
+            INDEX_LAG_MAX
+        };
+        if self.index_lag.load(Ordering::Relaxed) < max {
+            return Ok(());
+        }
+        Err(Error::IndexUnavailable {
+            what: known.unwrap_or_else(|| "it is too far behind".into()),
+        })
+    }
+
+    /// Whether it has files of its own.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        #[cfg(feature = "simulation")]
+        if crate::log::disk::simulated::is_simulated(&self.disk.path("")) {
+            return true;
+        }
+        self.index_folder.is_some() || self.read_only
+    }
+
+    /// Bytes of the index's files; the engine that keeps them is not asked.
+    pub(crate) fn index_bytes(&self) -> Result<u64> {
+        let Some(folder) = &self.index_folder else {
+            return Ok(0);
+        };
+        let bytes = folder.bytes();
+        bytes.map_err(|e| Error::io("look at", folder.path(), &e))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Notes that the index cannot be believed: the next open makes it anew.
+    pub(crate) fn index_failed(&self, fault: Fault) -> Error {
+        let what: Arc<str> = fault.0.into();
+        // While the index moves to memory, readers may find its parts out of step.
+        if self.index_in_memory.lock().is_some() {
+            return Error::IndexUnavailable { what };
+        }
+        let is_new = self.index_fault.lock().replace(what.clone()).is_none();
+        if is_new {
+            tracing::error!(fault = %what, "the index cannot answer; the next open rebuilds it");
+            // After a close the folder may be another's.
+            if !self.ending.is_over() {
+                self.mark_index();
+            }
+        }
+        Error::IndexUnavailable { what }
+    }
+
+    pub(crate) fn forget_index_fault(&self) {
+        *self.index_fault.lock() = None;
+    }
+
+    /// Leaves the mark of an open that died; if it cannot be made, the next open
+    /// finds the fault by itself.
+    pub(crate) fn mark_index(&self) {
+        let made = self.disk.create(file_names::INDEX_OPENING);
+        if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
+            // On a full disk: the file that is prepared for a clean close, which another can
+            // stand in for.
+            let marked = self
+                .disk
+                .rename(file_names::CLOSING, file_names::INDEX_OPENING);
+            marked.ok();
+        }
+    }
+
+    pub(crate) fn index_is_sound(&self) -> bool {
+        self.index_fault.lock().is_none()
+    }
+
+    pub(crate) fn index(&self) -> Result<Arc<dyn Index>> {
+        self.check_process()?;
+        self.index.read().clone().ok_or(Error::Closed)
+    }
+
+    /// Asks the index. If it moved to memory meanwhile, together with what vouches for its
+    /// rows, the answer may be of neither, and it is asked again.
+    pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
+        let mut index = self.index()?;
+        loop {
+            let answer = ask(&*index);
+            let now = self.index()?;
+            if Arc::ptr_eq(&index, &now) {
+                return answer.map_err(|fault| self.index_failed(fault));
+            }
+            index = now;
+        }
+    }
+
+    /// Reads the clock for the writes that are queued: before the committer is held, as the
+    /// clock is the host's and may do anything.
+    pub(crate) fn date_queued(&self) -> u64 {
+        let begun = self.queue.begin_dating();
+        let now_ms = self.now_ms();
+        self.queue.end_dating(&begun, now_ms);
+        now_ms
+    }
+
+    /// Wakes the threads that pack and purge.
+    pub(crate) fn wake_packer(&self) {
+        let background = self.background.lock();
+        for called in background.packer.iter().chain(&background.archiver) {
+            // A full channel means that it is called already.
+            called.try_send(()).ok();
+        }
+    }
+
+    pub(crate) fn wake_indexer(&self) {
+        if let Some(indexer) = &self.background.lock().indexer {
+            indexer.try_send(()).ok();
+        }
+    }
+
+    /// All graphs, in the order of their creation. They are locked a few at a time, so that
+    /// no commit waits while thousands are read.
+    pub(crate) fn all_graphs(&self) -> Vec<Arc<GraphCore>> {
+        const STEP: usize = 1024;
+        let (mut all, mut from) = (Vec::<Arc<GraphCore>>::new(), 0);
+        loop {
+            let before = all.len();
+            let graphs = self.graphs.read();
+            let next = graphs.by_number.range(from..).take(STEP);
+            all.extend(next.map(|(_, graph)| graph.clone()));
+            drop(graphs);
+            match all.last() {
+                Some(last) if all.len() == before + STEP => from = last.number + 1,
+                _ => break,
+            }
+        }
+        // A graph of the same name may have been created behind one that was dropped meanwhile.
+        all.retain(|graph| !graph.is_dropped());
+        all
+    }
+
+    pub(crate) fn graph(&self, number: u32) -> Option<Arc<GraphCore>> {
+        self.graphs.read().by_number.get(&number).cloned()
+    }
+
+    /// Takes everybody out, to be called: no job comes to its end any more, in this
+    /// store as it is.
+    pub(crate) fn take_all_waiters(&self) -> Vec<Arc<Waiter>> {
+        let graphs = self.all_graphs();
+        let of = |graph: Arc<GraphCore>| graph.state.write().waiters.take_all();
+        graphs.into_iter().flat_map(of).collect()
+    }
+
+    pub(crate) fn call_all_waiters(&self) {
+        let waiters = self.take_all_waiters();
+        waiters.iter().for_each(|waiter| waiter.call());
+    }
+
+    pub(crate) fn hold_committer(&self) -> Held<'_> {
+        self.committer.hold(&self.queue)
+    }
+
+    pub(crate) fn try_hold_committer(&self) -> Option<Held<'_>> {
+        self.committer.try_hold(&self.queue)
+    }
+
+    pub(crate) fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Calls the threads to their end.
+    pub(crate) fn dismiss(&self) -> Vec<(Worker, JoinHandle<()>)> {
+        let mut background = self.background.lock();
+        background.packer = None;
+        background.indexer = None;
+        background.archiver = None;
+        std::mem::take(&mut background.threads)
+    }
+
+    /// Keeps a thread that a close could not wait for, for the next one.
+    pub(crate) fn keep_thread(&self, worker: Worker, thread: JoinHandle<()>) {
+        self.background.lock().threads.push((worker, thread));
+    }
+
+    /// Lets another process have the folder.
+    pub(crate) fn let_go(&self) {
+        self.lock.lock().take();
+    }
+}

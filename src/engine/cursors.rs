@@ -1,0 +1,47 @@
+//! Cursors: issuing them, and checking where they continue.
+
+use crate::engine::core::Engine;
+use crate::engine::state::graph::GraphCore;
+use crate::model::cursor::Cursor;
+use crate::model::error::{Error, Result};
+use crate::model::list::List;
+
+impl Engine {
+    /// A cursor at `next`, from where on `pass` matches are skipped first.
+    pub(crate) fn cursor(
+        &self,
+        graph: &GraphCore,
+        list: &List,
+        (next, pass): (u64, u64),
+    ) -> Cursor {
+        Cursor::new(
+            &graph.ids,
+            list,
+            (next, pass),
+            (self.moment(), self.opening),
+        )
+    }
+
+    /// Where a list of this graph continues, and how many matches to skip there.
+    pub(crate) fn cursor_place(
+        &self,
+        graph: &GraphCore,
+        list: &List,
+        cursor: &Cursor,
+    ) -> Result<(u64, u64)> {
+        let (next, pass) = cursor.place();
+        let is_sealed = |opening| cursor.is_sealed(&graph.ids, opening);
+        let problem = if !cursor.is_of_graph(&graph.ids) {
+            "it belongs to another graph"
+        } else if let Some(problem) = self.problem_of(cursor.given(), is_sealed)? {
+            problem
+        } else if next > graph.state.read().status.len() {
+            "it lies behind the end of the list"
+        } else if !cursor.is_of_list(list) {
+            "it belongs to a list with another filter"
+        } else {
+            return Ok((next, pass));
+        };
+        Err(Error::InvalidCursor { problem })
+    }
+}

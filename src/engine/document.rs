@@ -1,0 +1,278 @@
+//! A page as the contract's JSON document, spliced from stored text.
+//!
+//! Owns: the document's fixed text and where states go. Must not know: how blocks
+//! are read.
+//! Promise: exactly the contract's success document, compact, in bounded memory, by
+//! however many threads it is made; bodies to the letter, because nothing is parsed.
+
+use std::io::Write;
+use std::ops::Range;
+
+use crate::base::parallel::in_order;
+use crate::engine::large::Large;
+use crate::engine::read::{Reader, Snapshot, Unit};
+use crate::engine::state::graph::GraphCore;
+use crate::log::block::{BLOCK_STATUS, Row};
+use crate::model::error::{Error, Result};
+use crate::model::states::State;
+
+pub(crate) const START: &[u8] = br#"{"jobs":["#;
+pub(crate) const END: &[u8] = br#"],"result":"success"}"#;
+
+/// Bytes of a document without jobs.
+pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
+
+/// With fewer stretches for each thread, having it costs what it saves.
+const STRETCHES_A_THREAD: usize = 8;
+
+/// A stretch with more text than this is made no further ahead.
+const STRETCH_BYTES_MAX: usize = 1 << 20;
+
+/// A document on its way out, in parts that are asked for one by one.
+pub(crate) struct Document {
+    texts: Texts,
+    stage: Stage,
+}
+
+enum Stage {
+    Start,
+    Jobs,
+    Done,
+}
+
+impl Document {
+    pub(crate) fn new() -> Document {
+        Document {
+            texts: Texts::default(),
+            stage: Stage::Start,
+        }
+    }
+
+    /// Writes the next part of the document, about a block's worth; `false` once
+    /// it is complete. After an error there is no more.
+    pub(crate) fn produce(
+        &mut self,
+        graph: &GraphCore,
+        snapshot: &Snapshot,
+        out: &mut impl Write,
+    ) -> Result<bool> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Start => put(out, START)?,
+            Stage::Jobs => {
+                if !self.texts.produce(graph, snapshot, out)? {
+                    put(out, END)?;
+                    return Ok(true);
+                }
+            }
+            Stage::Done => return Ok(false),
+        }
+        self.stage = Stage::Jobs;
+        Ok(true)
+    }
+}
+
+/// Writes the whole document. A long one is made by several threads, in stretches,
+/// and written by the caller's own.
+pub(crate) fn write(
+    graph: &GraphCore,
+    snapshot: &Snapshot,
+    threads: usize,
+    out: &mut impl Write,
+) -> Result<()> {
+    let cuts = match snapshot.newest_first {
+        // Its blocks are gone through one by one.
+        true => vec![0, u64::MAX],
+        false => snapshot.stretches(),
+    };
+    let count = cuts.len() - 1;
+    let threads = threads.min(count / STRETCHES_A_THREAD);
+    if threads < 2 {
+        let mut document = Document::new();
+        while document.produce(graph, snapshot, out)? {}
+        return Ok(());
+    }
+    put(out, START)?;
+    let make = |texts: &mut Texts, n: usize, made: &mut Stretch| {
+        texts.turn_to(cuts[n]..cuts[n + 1], snapshot);
+        texts.goes_on = n > 0;
+        made.make(graph, snapshot, texts);
+    };
+    in_order(count, threads, make, |made: &mut Stretch| {
+        put(out, &made.text)?;
+        match std::mem::take(&mut made.end) {
+            End::Whole => Ok(()),
+            End::Failed(error) => Err(error),
+            End::Cut(mut rest) => {
+                while rest.produce(graph, snapshot, out)? {}
+                Ok(())
+            }
+        }
+    })?;
+    put(out, END)
+}
+
+/// A stretch of the page, made ahead.
+#[derive(Default)]
+struct Stretch {
+    text: Vec<u8>,
+    end: End,
+}
+
+#[derive(Default)]
+enum End {
+    #[default]
+    Whole,
+    /// The rest is too much to be kept in memory.
+    Cut(Box<Texts>),
+    Failed(Error),
+}
+
+impl Stretch {
+    fn make(&mut self, graph: &GraphCore, snapshot: &Snapshot, texts: &mut Texts) {
+        self.text.clear();
+        self.end = loop {
+            match texts.produce(graph, snapshot, &mut self.text) {
+                Ok(true) if self.text.len() < STRETCH_BYTES_MAX && texts.large.is_none() => {}
+                Ok(true) => break End::Cut(Box::new(std::mem::take(texts))),
+                Ok(false) => break End::Whole,
+                Err(error) => break End::Failed(error),
+            }
+        };
+    }
+}
+
+/// The texts of jobs, commas between them.
+#[derive(Default)]
+struct Texts {
+    reader: Reader,
+    /// Where the selection is looked at.
+    at: usize,
+    /// Whether a text was written before these.
+    goes_on: bool,
+    /// A job that comes in pieces, in the middle of it.
+    large: Option<Large>,
+    piece: Vec<u8>,
+    /// Where newest come first: no job from here on is still to come.
+    upto: Option<u64>,
+}
+
+impl Texts {
+    /// Goes on with the selected jobs of this range.
+    fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+        self.at = snapshot.selection.place(range.start);
+        self.reader.turn_to(range, snapshot);
+    }
+
+    /// Writes the next jobs, about a block's worth; `false` when there are no more.
+    fn produce(
+        &mut self,
+        graph: &GraphCore,
+        snapshot: &Snapshot,
+        out: &mut impl Write,
+    ) -> Result<bool> {
+        if let Some(mut large) = self.large.take() {
+            if large.next_piece(&mut self.piece)? {
+                put(out, &self.piece)?;
+                self.large = Some(large);
+            }
+            return Ok(true);
+        }
+        if snapshot.newest_first {
+            let upto = self.upto.unwrap_or(u64::MAX);
+            let Some((sequence, _)) = snapshot.selection.before(upto) else {
+                return Ok(false);
+            };
+            let unit = snapshot.unit_back(sequence);
+            self.upto = Some(unit.start);
+            self.turn_to(unit, snapshot);
+        }
+        match self.reader.read(graph, snapshot)? {
+            None => return Ok(false),
+            Some(Unit::Block) if snapshot.newest_first => self.block_back(snapshot, out)?,
+            Some(Unit::Block) => self.block(snapshot, out)?,
+            Some(Unit::Large(mut large)) => {
+                let selected = snapshot.selection.next(large.sequence, &mut self.at);
+                large.next_piece(&mut self.piece)?;
+                self.comma(out)?;
+                let state = selected.map_or(State::Complete, |(_, state)| state);
+                splice(&self.piece, &large.row, state, out)?;
+                self.large = Some(large);
+            }
+        }
+        Ok(true)
+    }
+
+    fn comma(&mut self, out: &mut impl Write) -> Result<()> {
+        match std::mem::replace(&mut self.goes_on, true) {
+            true => put(out, b","),
+            false => Ok(()),
+        }
+    }
+
+    /// The selected jobs of the reader's block, the last first.
+    fn block_back(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
+        let first = self.reader.block.first_sequence;
+        let mut upto = first + self.reader.block.rows.len() as u64;
+        while let Some((sequence, state)) = snapshot.selection.before(upto) {
+            if sequence < first {
+                break;
+            }
+            self.job(sequence, state, out)?;
+            upto = sequence;
+        }
+        Ok(())
+    }
+
+    /// A job of the reader's block.
+    fn job(&mut self, sequence: u64, state: State, out: &mut impl Write) -> Result<()> {
+        self.comma(out)?;
+        let block = &self.reader.block;
+        let row = &block.rows[(sequence - block.first_sequence) as usize];
+        let text = block.row_text(row);
+        let row = Row {
+            start: 0,
+            end: row.end - row.start,
+            ..*row
+        };
+        splice(text, &row, state, out)
+    }
+
+    /// The selected jobs of the reader's block. Its text shows them as complete and
+    /// has its commas, so a run of complete jobs is one piece.
+    fn block(&mut self, snapshot: &Snapshot, out: &mut impl Write) -> Result<()> {
+        let first = self.reader.block.first_sequence;
+        let end = first + self.reader.block.rows.len() as u64;
+        let mut from = first;
+        while let Some((sequence, state)) = snapshot.selection.next(from, &mut self.at) {
+            if sequence >= end {
+                break;
+            }
+            let run = snapshot.selection.complete_run(sequence, end, &mut self.at);
+            if run == 0 {
+                self.job(sequence, state, out)?;
+                from = sequence + 1;
+            } else {
+                let block = &self.reader.block;
+                let row = &block.rows[(sequence - first) as usize];
+                let last = &block.rows[(sequence - first + run - 1) as usize];
+                let texts = block.comma_and_texts(row, last);
+                let goes_on = std::mem::replace(&mut self.goes_on, true);
+                put(out, &texts[usize::from(!goes_on)..])?;
+                from = sequence + run;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    out.write_all(bytes).map_err(|e| Error::output(&e))
+}
+
+/// A job's text with its own state.
+pub(crate) fn splice(text: &[u8], row: &Row, state: State, out: &mut impl Write) -> Result<()> {
+    let at = row.status_at();
+    put(out, &text[..at])?;
+    put(out, state.as_str().as_bytes())?;
+    put(out, &text[at + BLOCK_STATUS.len()..])
+}

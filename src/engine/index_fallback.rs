@@ -1,0 +1,184 @@
+//! The index between disk and memory.
+//!
+//! Owns: moving an index to memory when the disk has no room for it, and back. Must not
+//! know: which engine keeps it, rows.
+//! Promise: whatever becomes of the index's files, reads and purges continue; on a full
+//! disk its room goes to the log.
+
+use std::sync::Arc;
+
+use crate::base::sync::atomic::Ordering;
+use crate::engine::core::Engine;
+use crate::engine::files::Files;
+use crate::engine::open::{Look, read_log};
+use crate::engine::replay::{Problem, Replay};
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::indexer::{Indexer, Known, Leaving};
+use crate::index::folder::ROOM_BYTES;
+use crate::index::memory::MemoryIndex;
+use crate::index::{Fault, Index, all_rows};
+use crate::model::error::{Error, Result};
+use crate::model::options::Recovery;
+
+impl Engine {
+    /// Why the index has to go to memory, if it has to.
+    pub(crate) fn lacks_room_for_index(&self) -> Option<Arc<str>> {
+        let folder = self.index_folder.as_ref()?;
+        if self.index_in_memory.lock().is_some() || folder.has_room() || self.has_failed() {
+            return None;
+        }
+        Some("the disk is nearly full".into())
+    }
+
+    /// Replaces the index by one in memory, rebuilt from the log. Commits wait meanwhile.
+    /// Returns the old one, to be released without any lock.
+    pub(crate) fn index_to_memory(
+        &self,
+        indexer: &mut Indexer,
+        why: Arc<str>,
+    ) -> Result<Option<Arc<dyn Index>>> {
+        tracing::warn!(%why, "there is no room for the index; it is rebuilt in memory");
+        let mut committer = self.hold_committer();
+        committer.sync(self)?;
+        self.check_sound()?;
+        let rebuilt = self.rebuild_index().map_err(Problem::into_error)?;
+        let Replay {
+            graphs: replayed,
+            ids,
+            indexer: mut fresh,
+            index,
+            ..
+        } = rebuilt;
+        // Readers that meet both halves of the change must not take it for damage; who asks
+        // for the index waits for the whole change.
+        *self.index_in_memory.lock() = Some(why);
+        let mut current = self.index.write();
+        let old = current.replace(index);
+        let graphs = self.graphs.read();
+        for (number, graph) in &graphs.by_number {
+            let Some(replayed) = replayed.by_number.get(number) else {
+                continue;
+            };
+            let details = std::mem::take(&mut replayed.state.write().details);
+            let mut state = graph.state.write();
+            state.details = details;
+            state.changed.clear();
+            state.leaving = None;
+            state.taken = None;
+            state.index_round = 0;
+        }
+        self.ids.replace(ids);
+        let live = graphs.by_number.iter();
+        let written = std::mem::take(&mut fresh.graphs);
+        let known = |(number, graph): (&u32, &Arc<GraphCore>)| {
+            let forgotten_lsn = written.get(number)?.forgotten_lsn;
+            let graph = Arc::downgrade(graph);
+            Some((
+                *number,
+                Known {
+                    graph,
+                    forgotten_lsn,
+                },
+            ))
+        };
+        fresh.graphs = live.filter_map(known).collect();
+        // The new index has all that was to be written.
+        committer.backlog.begin_round();
+        *indexer = fresh;
+        self.index_lag.store(0, Ordering::Relaxed);
+        self.forget_index_fault();
+        Ok(old)
+    }
+
+    /// Everything that the log says, in an index in memory. To be called while nobody
+    /// commits.
+    fn rebuild_index(&self) -> Result<Replay, Problem> {
+        let options = crate::model::options::Options {
+            recovery: Recovery::Leave,
+            on_replay: None,
+            ..self.options.clone()
+        };
+        let truth = self.truth.read().clone();
+        let files = Files {
+            packs: truth.packs.clone(),
+            segments: truth.segments.clone(),
+            closed: None,
+            useless: Vec::new(),
+            next_epoch: 0,
+        };
+        let index = Arc::new(MemoryIndex::default());
+        let read = read_log(&*self.disk, self.store, &files, &options, index, Look::Only)?;
+        let mut replay = read.replay;
+        let lsn = replay.next_lsn - 1;
+        let leaving = Leaving::of_replay(
+            &replay.indexer,
+            &replay.graphs,
+            lsn,
+            (self.opening.boot, &self.gaps()),
+        );
+        replay
+            .indexer
+            .apply(&*replay.index, &replay.ids, &leaving, &|| false)?;
+        leaving.left(&replay.ids);
+        Ok(replay)
+    }
+
+    /// Releases the index that one in memory has replaced, and its room.
+    pub(crate) fn release_index(&self, moved: Result<Option<Arc<dyn Index>>>) {
+        let old = match moved {
+            Ok(old) => old,
+            Err(error) => {
+                tracing::error!(%error, "the index could not be rebuilt in memory");
+                self.index_failed(Fault(error.to_string()));
+                return;
+            }
+        };
+        self.index_watch.during("release", || drop(old));
+        if let Some(folder) = &self.index_folder {
+            if let Err(error) = self.index_watch.during("remove", || folder.discard()) {
+                tracing::warn!(%error, "the index could not be removed");
+            }
+        }
+        self.wake_packer();
+    }
+
+    /// Moves the index back to disk once there is ample room.
+    pub(crate) fn index_to_disk(&self) {
+        let Some(folder) = &self.index_folder else {
+            return;
+        };
+        let is_wanted = self.index_in_memory.lock().is_some() && !self.has_failed();
+        if !is_wanted || !folder.has_room_for(4 * ROOM_BYTES) || self.check_open().is_err() {
+            return;
+        }
+        let indexer = self.indexer.lock();
+        let Ok(memory) = self.index() else {
+            return;
+        };
+        let moved = self.index_watch.during("move", || {
+            let size = all_rows::size_while(&*memory, &|_| true);
+            let bytes = size.map_err(Fault::into_error)?.unwrap_or_default();
+            if !folder.has_room_for(4 * (ROOM_BYTES + bytes)) {
+                return Ok(None);
+            }
+            let failed = |e| Error::io("open", folder.path(), &e);
+            let index = folder.open(true, None).map_err(failed)?;
+            all_rows::copy(&*memory, &*index).map_err(Fault::into_error)?;
+            folder.opened().map_err(failed)?;
+            Ok::<_, Error>(Some(index))
+        });
+        match moved {
+            Ok(None) => {}
+            Ok(Some(index)) => {
+                *self.index.write() = Some(index);
+                *self.index_in_memory.lock() = None;
+                tracing::info!("there is room again: the index is back on disk");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the index stays in memory");
+                folder.discard().ok();
+            }
+        }
+        drop(indexer);
+    }
+}

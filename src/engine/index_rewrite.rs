@@ -1,0 +1,431 @@
+//! Rewriting the index's files when most of them are garbage.
+//!
+//! Owns: when an index is rewritten, and when the one that it has replaced is let go of. Must
+//! not know: which engine keeps it, rows.
+//! Promise: commits and reads do not wait for a rewrite, and a close only for the batch that
+//! is being written; the index's name is that of a whole index at each moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::rewrites::{Rewrites, Size};
+use crate::index::folder::{IndexFolder, ROOM_BYTES};
+use crate::index::{Fault, Index, all_rows};
+use crate::model::error::{Error, Result};
+
+/// A rewrite gives way once this many events, which are in memory, wait for the index.
+const LAG_MAX: u64 = 256 << 10;
+/// After a look, or a rewrite, the next look is this many times its duration later.
+const WAIT_FACTOR: u32 = 200;
+/// But no sooner than this, and no later: garbage is to be gone a minute after the last write.
+const WAIT_MIN: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Rewrites the index's files if they are mostly garbage. Its engine frees garbage as it
+    /// writes, so an idle store would keep it; and as long as there is some, the engine is
+    /// never idle.
+    pub(crate) fn rewrite_index_if_due(&self) {
+        let mut indexer = self.indexer.lock();
+        let applied_lsn = indexer.applied_lsn;
+        let rewrites = &mut indexer.rewrites;
+        let begun = Instant::now();
+        let may_look = self.release_replaced(rewrites)
+            && rewrites.looked_lsn != applied_lsn
+            && rewrites.not_before.is_none_or(|then| then <= begun)
+            && self.index_lag.load(Ordering::Relaxed) == 0;
+        if !may_look {
+            return;
+        }
+        let Some((folder, index)) = self.rewritable_index(rewrites) else {
+            return;
+        };
+        let looked = self.due_for_rewrite(rewrites, folder, &*index);
+        let rewritten = looked.and_then(|look| match look {
+            Look::NotDue => Ok(true),
+            Look::GaveUp => Ok(false),
+            Look::Due(size) => {
+                let done = self.rewrite_index(rewrites, folder, index)?;
+                if done {
+                    let after = folder.bytes().unwrap_or(size.file_bytes);
+                    tracing::info!(before = size.file_bytes, after, "the index was rewritten");
+                    rewrites.rewritten = Some(Size {
+                        file_bytes: after,
+                        ..size
+                    });
+                }
+                Ok(done)
+            }
+        });
+        match rewritten {
+            Ok(true) => rewrites.looked_lsn = applied_lsn,
+            // It is tried again, even if nothing is written meanwhile.
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the index could not be rewritten"),
+        }
+        let now = Instant::now();
+        let took = now.saturating_duration_since(begun);
+        let wait = took.saturating_mul(WAIT_FACTOR).clamp(WAIT_MIN, WAIT_MAX);
+        rewrites.not_before = Some(now + wait);
+    }
+
+    /// Looks whether the index is to be rewritten, and whether there is room for that.
+    fn due_for_rewrite(
+        &self,
+        rewrites: &Rewrites,
+        folder: &IndexFolder,
+        index: &dyn Index,
+    ) -> Result<Look> {
+        let file_bytes = folder
+            .bytes()
+            .map_err(|e| Error::io("read", folder.path(), &e))?;
+        let size = |row_bytes| Size {
+            file_bytes,
+            row_bytes,
+        };
+        if !size(0).is_mostly_garbage() {
+            return Ok(Look::NotDue);
+        }
+        let is_wanted = |so_far| size(so_far).is_mostly_garbage() && self.wants_rewrite(folder);
+        let measured = self
+            .index_watch
+            .during("scan", || all_rows::size_while(index, &is_wanted));
+        let Some(row_bytes) = measured.map_err(Fault::into_error)? else {
+            return Ok(match self.wants_rewrite(folder) {
+                true => Look::NotDue,
+                false => Look::GaveUp,
+            });
+        };
+        let size = size(row_bytes);
+        let is_worse = rewrites
+            .rewritten
+            .is_none_or(|rewritten| size.is_worse_than(rewritten));
+        Ok(if !size.is_mostly_garbage() || !is_worse {
+            Look::NotDue
+        } else if folder.has_room_for(4 * (ROOM_BYTES + row_bytes)) {
+            Look::Due(size)
+        } else {
+            Look::GaveUp
+        })
+    }
+
+    /// Rewrites the index's files however little garbage they have. Returns whether it did.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn rewrite_index_now(&self) -> bool {
+        let mut indexer = self.indexer.lock();
+        let rewrites = &mut indexer.rewrites;
+        let is_released = self.release_replaced(rewrites);
+        let found = self.rewritable_index(rewrites).filter(|_| is_released);
+        found.is_some_and(|(folder, index)| {
+            let rewritten = self.rewrite_index(rewrites, folder, index);
+            rewritten.unwrap_or(false)
+        })
+    }
+
+    /// The index, if it is on disk and can be rewritten.
+    fn rewritable_index(&self, rewrites: &Rewrites) -> Option<(&IndexFolder, Arc<dyn Index>)> {
+        let folder = self.index_folder.as_ref()?;
+        let in_memory = self.index_in_memory.lock().is_some();
+        let can_be = !in_memory
+            && !rewrites.is_impossible
+            && folder.can_be_renamed()
+            && self.index_is_sound()
+            && self.check_writable().is_ok();
+        can_be.then_some((folder, self.index().ok()?))
+    }
+
+    /// Whether a rewrite should continue. Calling this shows that it makes progress.
+    fn wants_rewrite(&self, folder: &IndexFolder) -> bool {
+        self.index_watch.note_progress();
+        let lag = self.index_lag.load(Ordering::Relaxed);
+        lag < LAG_MAX && self.check_writable().is_ok() && folder.has_room()
+    }
+
+    /// Copies all rows to fresh files, and has those take the index's place. Returns `false`
+    /// if it gave up. To be called with the indexer held, as nobody else writes rows, and once
+    /// the index that was replaced before is released.
+    fn rewrite_index(
+        &self,
+        rewrites: &mut Rewrites,
+        folder: &IndexFolder,
+        index: Arc<dyn Index>,
+    ) -> Result<bool> {
+        let failed = |e| Error::io("rewrite", folder.path(), &e);
+        let watch = &self.index_watch;
+        let fresh = watch.during("open", || folder.begin_rewrite());
+        let fresh = fresh.map_err(failed)?;
+        let copied = watch.during("copy", || {
+            let is_wanted = || self.wants_rewrite(folder);
+            let copied = all_rows::copy_while(&*index, &*fresh, &is_wanted)?;
+            if copied {
+                fresh.flush()?;
+            }
+            Ok::<_, Fault>(copied)
+        });
+        let replaced = match copied {
+            Ok(true) => {
+                let exchanged = folder.exchange_rewrite();
+                // A file system that cannot exchange names would have every copy made in vain.
+                rewrites.is_impossible = exchanged.is_err();
+                exchanged.map(|()| true).map_err(failed)
+            }
+            Ok(false) => Ok(false),
+            Err(fault) => Err(fault.into_error()),
+        };
+        // What is not the index any more goes.
+        let gone = match &replaced {
+            Ok(true) => {
+                drop(index);
+                self.index.write().replace(fresh)
+            }
+            _ => Some(fresh),
+        };
+        rewrites.replaced = gone;
+        self.release_replaced(rewrites);
+        replaced
+    }
+
+    /// Lets an index that was replaced go, and its files, once nobody reads it. Returns
+    /// whether there is none any more.
+    pub(crate) fn release_replaced(&self, rewrites: &mut Rewrites) -> bool {
+        let Some(replaced) = rewrites.replaced.take() else {
+            return true;
+        };
+        if Arc::strong_count(&replaced) > 1 {
+            rewrites.replaced = Some(replaced);
+            return false;
+        }
+        self.index_watch.during("release", || drop(replaced));
+        if let Some(folder) = &self.index_folder {
+            if let Err(error) = self
+                .index_watch
+                .during("remove", || folder.remove_rewrite())
+            {
+                tracing::warn!(%error, "a replaced index could not be removed");
+            }
+        }
+        true
+    }
+}
+
+/// What a look at an index's files and rows finds.
+enum Look {
+    NotDue,
+    Due(Size),
+    /// Something else is more urgent, or there is no room.
+    GaveUp,
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::engine::state::rewrites::GARBAGE_FREE;
+    use crate::index::Batch;
+    use crate::log::file_names;
+    use crate::{Body, JobStore, List, Outcome, Request};
+
+    /// Writes rows until the files have more than these bytes, and removes the rows. (While
+    /// rows are overwritten, the engine truncates its file again and again, and it may wait
+    /// forever for that.)
+    fn leave_garbage(index: &dyn Index, folder: &IndexFolder, bytes: u64) {
+        let key = |n: u64| format!("zz-{n}").into_bytes();
+        let mut rows = 0;
+        while rows % 64 != 0 || folder.bytes().unwrap() <= bytes {
+            let mut batch = Batch::default();
+            batch.put(key(rows), rows.to_le_bytes().repeat(500));
+            index.write(&batch).unwrap();
+            rows += 1;
+        }
+        for first in (0..rows).step_by(64) {
+            let mut batch = Batch::default();
+            (first..first + 64).for_each(|n| batch.remove(key(n)));
+            index.write(&batch).unwrap();
+        }
+    }
+
+    /// Writes rows of more than one batch.
+    fn leave_rows(index: &dyn Index) {
+        for first in [0, 64] {
+            let mut batch = Batch::default();
+            for n in first..first + 64_u64 {
+                batch.put(format!("zz-{n}").into_bytes(), n.to_le_bytes().repeat(500));
+            }
+            index.write(&batch).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_index_of_mostly_garbage_is_rewritten_and_holds_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("store");
+        let store = JobStore::open(&dir).unwrap();
+        let movie = store.create_graph("1", "movie").unwrap();
+        let request = || Request::new("c", "/g", Body::empty()).unwrap();
+        let ids = movie.submit_all((0..1000).map(|_| request())).unwrap();
+        for id in &ids[..500] {
+            drop(movie.queue().start(id));
+        }
+        let failed = || Outcome::failed("code", "why");
+        movie.start(&ids[500]).unwrap();
+        movie.complete(&ids[7], failed()).unwrap();
+        let seen = |movie: &crate::Graph| {
+            let list = movie.list(List::new()).unwrap().to_json().unwrap();
+            let job = movie.job(&ids[7]).unwrap().unwrap();
+            (list, job.started_at(), job.finished_at())
+        };
+        let engine = store.engine();
+        let folder = engine.index_folder.as_ref().unwrap();
+        engine.apply_to_index();
+        {
+            // The store's own thread would rewrite it meanwhile.
+            let _indexer = engine.indexer.lock();
+            leave_garbage(&*engine.index().unwrap(), folder, 2 * GARBAGE_FREE);
+        }
+        // An index that has not changed is not looked at again.
+        movie.cancel(&ids[8]).unwrap();
+        let before = seen(&movie);
+        engine.apply_to_index();
+        // The store's own thread does it as well, once nothing happens.
+        let is_rewritten = (0..600).any(|_| {
+            engine.rewrite_index_if_due();
+            std::thread::sleep(Duration::from_millis(50));
+            folder.bytes().unwrap() < GARBAGE_FREE
+        });
+        assert!(is_rewritten, "{} bytes", folder.bytes().unwrap());
+        assert_eq!(seen(&movie), before);
+        for id in &ids[..500] {
+            drop(movie.queue().complete(id, failed()));
+        }
+        movie.complete(&ids[500], failed()).unwrap();
+        let before = seen(&movie);
+        store.close().unwrap();
+        let options = JobStore::options().on_replay(|so_far| assert!(!so_far.rebuilding));
+        let store = options.open(&dir).unwrap();
+        assert_eq!(seen(&store.graph("1", "movie").unwrap()), before);
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn what_a_rewrite_leaves_is_not_rewritten_until_there_is_much_more_garbage() {
+        let size = |file_bytes, row_bytes| Size {
+            file_bytes,
+            row_bytes,
+        };
+        let rewritten = size(30 << 20, 10 << 20);
+        assert!(rewritten.is_mostly_garbage());
+        assert!(!rewritten.is_worse_than(rewritten));
+        assert!(!size(45 << 20, 8 << 20).is_worse_than(rewritten));
+        assert!(size(46 << 20, 10 << 20).is_worse_than(rewritten));
+        assert!(size(30 << 20, 7 << 20).is_worse_than(rewritten));
+    }
+
+    /// An index whose rows cannot be read.
+    struct Unreadable;
+
+    impl Index for Unreadable {
+        fn get(&self, _key: &[u8]) -> std::result::Result<Option<Vec<u8>>, Fault> {
+            Err(Fault("a bad sector".to_owned()))
+        }
+
+        fn scan(
+            &self,
+            _prefix: &[u8],
+            _each: crate::index::EachRow<'_>,
+        ) -> std::result::Result<(), Fault> {
+            Err(Fault("a bad sector".to_owned()))
+        }
+
+        fn write(&self, _batch: &Batch) -> std::result::Result<(), Fault> {
+            Ok(())
+        }
+
+        fn flush(&self) -> std::result::Result<(), Fault> {
+            Ok(())
+        }
+    }
+
+    fn has_leftovers(path: &std::path::Path) -> bool {
+        path.join(file_names::INDEX_REWRITE).exists()
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_read_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = JobStore::open(&path).unwrap();
+        let engine = store.engine();
+        let folder = engine.index_folder.as_ref().unwrap();
+        let before = engine.index().unwrap();
+        let mut indexer = engine.indexer.lock();
+        let rewrites = &mut indexer.rewrites;
+        let rewritten = engine.rewrite_index(rewrites, folder, Arc::new(Unreadable));
+        assert!(matches!(rewritten, Err(Error::IndexUnavailable { .. })));
+        assert!(Arc::ptr_eq(&before, &engine.index().unwrap()));
+        assert!(!has_leftovers(&path));
+        drop((indexer, before));
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn an_index_that_was_replaced_is_let_go_of_once_nobody_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = JobStore::open(&path).unwrap();
+        let engine = store.engine();
+        let reader = engine.index().unwrap();
+        leave_rows(&*reader);
+        let mut indexer = engine.indexer.lock();
+        let rewrites = &mut indexer.rewrites;
+        let (folder, index) = engine.rewritable_index(rewrites).unwrap();
+        assert!(engine.rewrite_index(rewrites, folder, index).unwrap());
+        assert!(!Arc::ptr_eq(&reader, &engine.index().unwrap()));
+        for index in [&reader, &engine.index().unwrap()] {
+            assert!(index.get(b"zz-100").unwrap().is_some());
+        }
+        // Another would need its place.
+        assert!(!engine.release_replaced(rewrites));
+        assert!(has_leftovers(&path));
+        drop(reader);
+        assert!(engine.release_replaced(rewrites));
+        assert!(!has_leftovers(&path));
+        drop(indexer);
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn a_rewrite_gives_way_to_what_waits_for_the_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = JobStore::open(&path).unwrap();
+        let engine = store.engine();
+        let folder = engine.index_folder.as_ref().unwrap();
+        leave_rows(&*engine.index().unwrap());
+        let before = engine.index().unwrap();
+        let mut indexer = engine.indexer.lock();
+        engine.index_lag.fetch_add(LAG_MAX, Ordering::Relaxed);
+        let rewrites = &mut indexer.rewrites;
+        let rewritten = engine.rewrite_index(rewrites, folder, before.clone());
+        assert!(!rewritten.unwrap());
+        assert!(Arc::ptr_eq(&before, &engine.index().unwrap()));
+        assert!(!has_leftovers(&path));
+        engine.index_lag.fetch_sub(LAG_MAX, Ordering::Relaxed);
+        drop((indexer, before));
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_rewrite_goes_at_the_next_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        JobStore::open(&path).unwrap().close().unwrap();
+        let left = path.join(file_names::INDEX_REWRITE);
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join("db"), b"half").unwrap();
+        let store = JobStore::open(&path).unwrap();
+        assert!(!left.exists());
+        store.close().unwrap();
+    }
+}

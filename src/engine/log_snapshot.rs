@@ -1,0 +1,37 @@
+//! The log of an open store, as a close would leave it.
+
+use std::sync::Arc;
+
+use crate::engine::core::Engine;
+use crate::log::identity::Closed;
+use crate::log::pack::Pack;
+use crate::log::segment::Segment;
+use crate::model::error::Result;
+
+/// Packs, segments, and how they would be marked as closed.
+type Files = (Vec<Arc<Pack>>, Vec<Arc<Segment>>, Closed);
+
+impl Engine {
+    /// The files of the log, and how they would be marked as closed, at a moment when all
+    /// of it is durable.
+    pub(crate) fn at_rest(&self) -> Result<Files> {
+        let now_ms = self.now_ms();
+        let mut committer = self.hold_committer();
+        committer.sync(self)?;
+        self.check_sound()?;
+        let mut end = committer.log_end();
+        // Of a store that is only read, the last segment is at its end.
+        let truth = self.truth.read();
+        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+            end.epoch = last.header.epoch;
+            end.offset = last.end().unwrap_or(end.offset);
+        }
+        let closed = Closed {
+            end,
+            clock: self.clock_mark_at(now_ms),
+            index: None,
+        };
+        let files = (truth.packs.clone(), truth.segments.clone(), closed);
+        Ok(files)
+    }
+}

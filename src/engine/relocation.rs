@@ -1,0 +1,119 @@
+//! Whether the store is where it was opened, and in the process that opened it.
+//!
+//! Owns: which files count, when they are looked for, what follows if one is gone. Must
+//! not know: formats.
+//! Promise: a store whose directory or log is deleted, moved or replaced says so, and
+//! acknowledges nothing that an open would not find. (A commit itself makes sure of the
+//! directory and the segment that it is in: see [`crate::log::writer`].)
+
+use std::sync::{Arc, OnceLock};
+
+use crate::engine::core::Engine;
+use crate::log::disk::{check_file, check_in_place};
+use crate::log::file_names;
+use crate::model::error::{Error, Result};
+
+/// Refuses to open a store for writing in a fork of a process that opened one: the threads
+/// that all its indexes share are not there, and the open would wait for them forever.
+pub(crate) fn check_not_forked() -> Result<()> {
+    static OPENER: OnceLock<u32> = OnceLock::new();
+    let opener = *OPENER.get_or_init(std::process::id);
+    match opener == std::process::id() {
+        true => Ok(()),
+        false => Err(Error::Forked { opener }),
+    }
+}
+
+impl Engine {
+    /// Notes the files that are not to change from here on.
+    pub(crate) fn note_fixed_files(&self) {
+        let lock = self.lock.lock();
+        let is_needed = lock.as_ref().is_some_and(|lock| lock.needs_its_file());
+        let lock = is_needed.then_some(file_names::LOCK);
+        let names = [file_names::STORE, file_names::SECRET_KEYS]
+            .into_iter()
+            .chain(lock);
+        let open = |name| {
+            let file = self.disk.open(name).ok()?;
+            file.keep_open().ok()?;
+            Some((name, file))
+        };
+        let fixed = names.filter_map(open);
+        self.fixed.set(fixed.collect()).ok();
+    }
+
+    /// Looks for the directory and every file of the log, and ends all writes if one is
+    /// not where it was. An engine may replace the files of a store that is only read here.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        self.find_removed().inspect_err(|error| {
+            if !self.has_failed() {
+                self.fail(error);
+                self.call_all_waiters();
+            }
+        })
+    }
+
+    fn find_removed(&self) -> Result<()> {
+        check_in_place(&*self.disk)?;
+        for (name, file) in self.fixed.get().into_iter().flatten() {
+            check_file(&*self.disk, name, &**file)?;
+        }
+        let truth = self.truth.read().clone();
+        for segment in &truth.segments {
+            if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
+                // It goes once a pack has replaced it.
+                let still = self.truth.read().clone();
+                if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
+                    return Err(removed);
+                }
+            }
+        }
+        let check_packs = || {
+            let truth = self.truth.read().clone();
+            let mut packs = truth.packs.iter();
+            // One that was replaced and taken away from its readers has no identity.
+            packs.try_for_each(|pack| check_file(&*self.disk, &pack.name, &*pack.file))
+        };
+        match check_packs() {
+            Ok(()) => Ok(()),
+            // One may just be replaced; if not, it is found out at the next look.
+            Err(_) => match self.files.try_lock() {
+                Some(_nobody_replaces) => check_packs(),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(jobstore_shuttle)))]
+mod tests {
+    use std::fs;
+
+    use crate::api::store::JobStore;
+    use crate::log::disk::bounded::OPEN_MAX;
+    use crate::log::file_names;
+
+    #[test]
+    fn files_that_must_not_change_stay_open_however_many_others_are_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("store");
+        let options = JobStore::options().secret_keys(["password"]);
+        let store = options.open(&path).unwrap();
+        let disk = &store.engine().disk;
+        let others: Vec<_> = (0..3 * OPEN_MAX)
+            .map(|n| disk.create(&format!("{n}")).unwrap())
+            .collect();
+        let open: Vec<_> = fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|file| fs::read_link(file.unwrap().path()).ok())
+            .collect();
+        let others_open = (0..others.len()).filter(|n| open.contains(&path.join(n.to_string())));
+        assert!(others_open.count() <= OPEN_MAX);
+        for name in [file_names::STORE, file_names::SECRET_KEYS] {
+            assert!(open.contains(&path.join(name)), "{name} was closed");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a commit or an open changes in a graph.
+//!
+//! Owns: [`Change`]. Must not know: how it is logged, how it becomes visible.
+
+use crate::engine::state::unpacked::TailPlace;
+use crate::index::rows::{Finished, Tombstone};
+use crate::log::fingerprint::Fingerprint;
+
+/// A change of one graph, as the log has it, without texts.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Submitted {
+        sequence: u64,
+        place: TailPlace,
+        fingerprint: Fingerprint,
+    },
+    Started {
+        sequence: u64,
+        at_ms: u64,
+    },
+    CancelRequested {
+        sequence: u64,
+    },
+    Completed {
+        sequence: u64,
+        finished: Finished,
+    },
+    Requeued {
+        sequence: u64,
+    },
+    Purged {
+        sequence: u64,
+        tombstone: Option<Tombstone>,
+    },
+    /// The job's tombstone goes, and with it those of all purges up to this LSN.
+    Forgotten {
+        sequence: u64,
+        through_lsn: u64,
+    },
+}
+
+impl Change {
+    pub(crate) fn sequence(&self) -> u64 {
+        match *self {
+            Change::Submitted { sequence, .. }
+            | Change::Started { sequence, .. }
+            | Change::CancelRequested { sequence }
+            | Change::Completed { sequence, .. }
+            | Change::Requeued { sequence }
+            | Change::Purged { sequence, .. }
+            | Change::Forgotten { sequence, .. } => sequence,
+        }
+    }
+}

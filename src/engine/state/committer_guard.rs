@@ -1,0 +1,96 @@
+//! The committer, held.
+//!
+//! Owns: the only way to the committer. Must not know: commits.
+//! Promise: a write that was queued while the committer was held is not left behind,
+//! however the holder lets go: by an early return or by a panic, too.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::base::sync::{Mutex, MutexGuard};
+use crate::engine::state::committer::Committer;
+use crate::engine::state::queue::Queue;
+
+/// The committer of an open store.
+pub(crate) struct Home(Mutex<Committer>);
+
+impl Home {
+    pub(crate) fn new(committer: Committer) -> Home {
+        Home(Mutex::new(committer))
+    }
+
+    pub(crate) fn hold<'e>(&'e self, queue: &'e Queue) -> Held<'e> {
+        Held {
+            committer: self.0.lock(),
+            _wake: Wake(queue),
+        }
+    }
+
+    pub(crate) fn try_hold<'e>(&'e self, queue: &'e Queue) -> Option<Held<'e>> {
+        Some(Held {
+            committer: self.0.try_lock()?,
+            _wake: Wake(queue),
+        })
+    }
+}
+
+/// Held by a thread that commits, or that needs commits to stand still.
+pub(crate) struct Held<'e> {
+    // Released first: fields are dropped in their order.
+    committer: MutexGuard<'e, Committer>,
+    _wake: Wake<'e>,
+}
+
+struct Wake<'e>(&'e Queue);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        // A caller that queued a write meanwhile found the committer held, and waits.
+        if !self.0.is_empty() {
+            self.0.wake_committer();
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Committer;
+
+    fn deref(&self) -> &Committer {
+        &self.committer
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Committer {
+        &mut self.committer
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::api::store::JobStore;
+    use crate::model::request::{Body, Request};
+
+    /// Nobody calls the committer's thread but the guard itself.
+    #[test]
+    fn a_write_that_came_while_the_committer_was_held_is_answered() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let (done, answered) = mpsc::channel();
+        let held = graph.engine().hold_committer();
+        let writer = graph.clone();
+        std::thread::spawn(move || {
+            let request = Request::new("c", "/", Body::empty()).unwrap();
+            done.send(writer.submit(request).is_ok())
+        });
+        while graph.engine().queue.is_empty() {
+            std::thread::yield_now();
+        }
+        // The writer finds the committer held.
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+        assert_eq!(answered.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
+}

@@ -1,0 +1,152 @@
+//! Changes to the details of a graph's jobs that the index does not have yet.
+//!
+//! Owns: how they are kept in memory. Must not know: what is changed, rows of the index.
+//! Promise: a store of many graphs with a few changes each pays for the changes, not for
+//! tables that could hold more.
+
+use std::collections::HashMap;
+
+use crate::index::rows::Detail;
+
+/// At most this many changes are kept in a list.
+const FEW: usize = 8;
+
+/// Changes by job, later ones merged in.
+#[derive(Default)]
+pub(crate) struct DetailChanges {
+    /// In no order; empty once there are many.
+    few: Vec<(u64, Detail)>,
+    /// All of them once there were more than a few.
+    #[expect(
+        clippy::box_collection,
+        reason = "a table takes six words in each graph"
+    )]
+    many: Option<Box<HashMap<u64, Detail>>>,
+}
+
+impl DetailChanges {
+    pub(crate) fn len(&self) -> usize {
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn place(&self, sequence: u64) -> Option<usize> {
+        self.few.iter().position(|known| known.0 == sequence)
+    }
+
+    pub(crate) fn get(&self, sequence: u64) -> Option<&Detail> {
+        match &self.many {
+            Some(many) => many.get(&sequence),
+            None => self.place(sequence).map(|n| &self.few[n].1),
+        }
+    }
+
+    /// The change of a job, to be added to.
+    pub(crate) fn of(&mut self, sequence: u64) -> &mut Detail {
+        let place = match self.many {
+            Some(_) => None,
+            None => self.place(sequence),
+        };
+        if self.many.is_none() && place.is_none() && self.few.len() == FEW {
+            self.many = Some(Box::new(
+                std::mem::take(&mut self.few).into_iter().collect(),
+            ));
+        }
+        if let Some(many) = &mut self.many {
+            return many.entry(sequence).or_default();
+        }
+        let n = place.unwrap_or_else(|| {
+            if self.few.is_empty() {
+                // Most graphs have one.
+                self.few.reserve_exact(1);
+            }
+            self.few.push((sequence, Detail::default()));
+            self.few.len() - 1
+        });
+        &mut self.few[n].1
+    }
+
+    pub(crate) fn remove(&mut self, sequence: u64) {
+        if let Some(many) = &mut self.many {
+            many.remove(&sequence);
+        } else if let Some(n) = self.place(sequence) {
+            self.few.swap_remove(n);
+        }
+    }
+
+    /// Forgets all changes, and keeps the room for as many.
+    pub(crate) fn clear(&mut self) {
+        self.few.clear();
+        if let Some(many) = &mut self.many {
+            many.clear();
+        }
+    }
+
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(u64, &Detail) -> bool) {
+        self.few
+            .retain(|(sequence, detail)| is_kept(*sequence, detail));
+        if let Some(many) = &mut self.many {
+            many.retain(|sequence, detail| is_kept(*sequence, detail));
+        }
+    }
+
+    /// In no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Detail)> {
+        let few = self
+            .few
+            .iter()
+            .map(|(sequence, detail)| (*sequence, detail));
+        let many = self.many.iter().flat_map(|many| many.iter());
+        few.chain(many.map(|(sequence, detail)| (*sequence, detail)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn started(at_ms: u64) -> Detail {
+        Detail {
+            started_ms: Some(at_ms),
+            ..Detail::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn changes_are_those_of_a_plain_map(
+            acts in proptest::collection::vec((0u8..8, 0u64..24, 1u64..1000), 0..200),
+        ) {
+            let (mut changes, mut plain) = (DetailChanges::default(), HashMap::new());
+            for (act, sequence, at_ms) in acts {
+                match act {
+                    0 | 1 => {
+                        changes.remove(sequence);
+                        plain.remove(&sequence);
+                    }
+                    2 if at_ms < 50 => {
+                        changes.clear();
+                        plain.clear();
+                    }
+                    2 => {
+                        changes.retain(|known, detail| known > sequence || *detail != started(at_ms));
+                        plain.retain(|known, detail| *known > sequence || *detail != started(at_ms));
+                    }
+                    _ => {
+                        *changes.of(sequence) = started(at_ms);
+                        plain.insert(sequence, started(at_ms));
+                    }
+                }
+                prop_assert_eq!(changes.len(), plain.len());
+                prop_assert_eq!(changes.is_empty(), plain.is_empty());
+                prop_assert_eq!(changes.get(sequence), plain.get(&sequence));
+                let all: HashMap<u64, Detail> = changes.iter().map(|(s, d)| (s, *d)).collect();
+                prop_assert_eq!(&all, &plain);
+            }
+        }
+    }
+}

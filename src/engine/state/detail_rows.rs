@@ -1,0 +1,103 @@
+//! Reading the rows of details.
+//!
+//! Owns: the comparison of a row that is read with what vouches for it. Must not know: what
+//! becomes of a row that is not the one.
+//! Promise: a row that is read is the one that was written last, or it is refused: an
+//! index that brings an old row back cannot show an old time.
+
+use crate::engine::state::details::hash;
+use crate::engine::state::graph::GraphCore;
+use crate::index::rows::{self, DetailRow};
+use crate::index::{Fault, Index};
+
+/// How often in a row another row than the right one is read, with nothing written
+/// meanwhile, before it is taken for an old one.
+const READS: u32 = 4;
+
+/// Reads the row of a group, and refuses another one than was written last.
+///
+/// This takes no lock that the indexer holds: a commit reads rows too, and the indexer waits
+/// for commits. A row that is rewritten meanwhile is read again.
+pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<DetailRow, Fault> {
+    let key = rows::detail_key(graph.number, group);
+    let look = || graph.state.read().details.allowed(group);
+    let (mut allowed, mut reads) = (look(), 0);
+    loop {
+        let value = index.get(&key)?;
+        let found = value.as_ref().map_or(0, |value| hash(&key, value));
+        if allowed.contains(&found) {
+            let Some(value) = value else {
+                return Ok(DetailRow::default());
+            };
+            let row = rows::open(&key, &value).and_then(DetailRow::decode);
+            return row.ok_or_else(|| Fault("a row of details is not valid".to_owned()));
+        }
+        let now = look();
+        reads = if now == allowed { reads + 1 } else { 0 };
+        if reads == READS {
+            let number = graph.number;
+            return Err(Fault(format!(
+                "row {group} of the details of graph {number} is missing or an old one"
+            )));
+        }
+        allowed = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::state::status::CHUNK_ROWS;
+    use crate::index::Batch;
+    use crate::index::memory::MemoryIndex;
+    use crate::index::rows::Detail;
+
+    fn sealed(key: &[u8], started_ms: u64) -> Vec<u8> {
+        let mut row = DetailRow::default();
+        row.0[3] = Detail {
+            started_ms: Some(started_ms),
+            ..Detail::default()
+        };
+        rows::seal(key, row.encode())
+    }
+
+    #[test]
+    fn only_the_row_that_was_written_last_is_read() {
+        let graph = GraphCore::new(7, ("p".into(), "g"), (1, [2, 3]), 0);
+        let index = MemoryIndex::default();
+        let group = CHUNK_ROWS + 1;
+        let key = rows::detail_key(7, group);
+        let put = |value: Option<Vec<u8>>| {
+            let mut batch = Batch::default();
+            match value {
+                Some(value) => batch.put(key.clone(), value),
+                None => batch.remove(key.clone()),
+            }
+            index.write(&batch).unwrap();
+        };
+        let started = || {
+            let row = read(&index, &graph, group).ok();
+            row.map(|row| row.0[3].started_ms)
+        };
+        let (old, new) = (sealed(&key, 1), sealed(&key, 2));
+        assert_eq!(started(), Some(None));
+        put(Some(old.clone()));
+        assert_eq!(started(), None, "a row that was never written");
+        let mut state = graph.state.write();
+        state.details.written(group, hash(&key, &old));
+        // While it is written, and after a write that failed, either is right.
+        state.details.write(group, hash(&key, &new));
+        drop(state);
+        assert_eq!(started(), Some(Some(1)));
+        put(Some(new.clone()));
+        assert_eq!(started(), Some(Some(2)));
+        let mut state = graph.state.write();
+        state.details.written(group, hash(&key, &new));
+        drop(state);
+        assert_eq!(started(), Some(Some(2)));
+        put(Some(old));
+        assert_eq!(started(), None, "the old row");
+        put(None);
+        assert_eq!(started(), None, "no row");
+    }
+}

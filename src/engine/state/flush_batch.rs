@@ -1,0 +1,16 @@
+//! What a round of the index takes of a graph.
+
+use std::sync::Arc;
+
+use crate::engine::state::detail_changes::DetailChanges;
+use crate::engine::state::status::SavedChunk;
+
+/// The number of a round; 0 for none.
+pub(crate) type RoundNumber = u64;
+
+/// What changed in a graph up to the LSN of a round.
+pub(crate) struct Taken {
+    pub(crate) details: Arc<DetailChanges>,
+    pub(crate) chunks: Vec<SavedChunk>,
+    pub(crate) forgotten_lsn: u64,
+}

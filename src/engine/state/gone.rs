@@ -1,0 +1,31 @@
+//! The jobs of a range that are listed no more.
+//!
+//! Owns: [`Gone`]. Must not know: why they are not.
+
+use std::ops::Range;
+
+/// Jobs of a range that are listed no more, as they were at one moment.
+#[derive(Default)]
+pub(crate) struct Gone {
+    pub(crate) first: u64,
+    /// A bit for each job.
+    pub(crate) words: Vec<u64>,
+}
+
+impl Gone {
+    pub(crate) fn clear(&mut self, range: Range<u64>) {
+        for at in range.start - self.first..range.end - self.first {
+            if let Some(word) = self.words.get_mut((at / 64) as usize) {
+                *word &= !(1 << (at % 64));
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
+        let at = sequence.wrapping_sub(self.first);
+        let word = usize::try_from(at / 64)
+            .ok()
+            .and_then(|n| self.words.get(n));
+        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+}

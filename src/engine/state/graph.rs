@@ -1,0 +1,90 @@
+//! A graph of an open store.
+//!
+//! Owns: [`GraphCore`], what all handles of a graph share. Must not know: how its state
+//! changes, callers.
+
+use std::sync::Arc;
+
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::{Mutex, RwLock};
+use crate::engine::state::graph_state::GraphState;
+use crate::model::id::OwnIds;
+use crate::model::retention::Retention;
+
+/// A graph of an open store.
+pub(crate) struct GraphCore {
+    /// Its number in the log, from 0 in the order of creation.
+    pub(crate) number: u32,
+    pub(crate) project: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) ids: OwnIds,
+    pub(crate) created_ms: u64,
+    dropped: AtomicBool,
+    /// Whether it is among the graphs that retention is told of.
+    pub(crate) is_noted: AtomicBool,
+    pub(crate) state: RwLock<GraphState>,
+    /// How long complete jobs are kept.
+    pub(crate) retention: RwLock<Option<Arc<Retention>>>,
+    /// Held by who purges, from the last look at the policy to the commit.
+    pub(crate) purging: Mutex<()>,
+    /// Where purged jobs go first.
+    #[cfg(feature = "archive")]
+    pub(crate) archive: crate::engine::state::archive_handle::Place,
+}
+
+impl GraphCore {
+    pub(crate) fn new(
+        number: u32,
+        (project, name): (Arc<str>, &str),
+        (id_number, key): (u64, [u64; 2]),
+        created_ms: u64,
+    ) -> GraphCore {
+        GraphCore {
+            number,
+            project,
+            name: name.into(),
+            ids: OwnIds::new(id_number, key),
+            created_ms,
+            dropped: AtomicBool::new(false),
+            is_noted: AtomicBool::new(false),
+            state: RwLock::default(),
+            retention: RwLock::default(),
+            purging: Mutex::default(),
+            #[cfg(feature = "archive")]
+            archive: Default::default(),
+        }
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Whether this policy is in force.
+    pub(crate) fn is_purged_by(&self, policy: &Arc<Retention>) -> bool {
+        let in_force = self.retention.read();
+        in_force.as_ref().is_some_and(|p| Arc::ptr_eq(p, policy))
+    }
+
+    pub(crate) fn set_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Whether the event that created it was lost: its ids cannot be told from
+    /// others any more, so all of them are looked up.
+    pub(crate) fn has_lost_its_key(&self) -> bool {
+        self.ids.key() == [0; 2]
+    }
+
+    /// Whether this id of this job was not made by the graph, so that only a lookup
+    /// finds the job.
+    pub(crate) fn is_foreign(&self, id: &str, sequence: u64) -> bool {
+        self.ids.sequence(id) != Some(sequence)
+    }
+
+    /// The hash a foreign id is looked up by. The graph's key goes in, so that ids
+    /// made to collide elsewhere do not collide here.
+    pub(crate) fn id_hash(&self, id: &str) -> u64 {
+        let seed = self.ids.key()[0] ^ u64::from(self.number);
+        xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a store counts while it works.
+//!
+//! Owns: the counters and histograms behind [`Stats`](crate::Stats). Must not know: who
+//! reads them.
+//! Promise: to count costs a few relaxed additions; nobody waits for a reader.
+
+use std::time::Duration;
+
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::model::stats::{BOUNDS, Histogram};
+
+/// Counts durations.
+pub(crate) struct Meter {
+    /// By bound; the last for those above all.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum_ns: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Meter {
+    pub(crate) fn note(&self, time: Duration) {
+        let bucket = BOUNDS.partition_point(|&bound| bound < time);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.sum_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Histogram {
+        let counts = self.counts.each_ref().map(|n| n.load(Ordering::Relaxed));
+        let sum = Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed));
+        Histogram { counts, sum }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Meters {
+    pub(crate) frames: Counter,
+    pub(crate) frame_bytes: Counter,
+    pub(crate) events: Counter,
+    pub(crate) busy: Counter,
+    pub(crate) purged: Counter,
+    /// Graphs that the background has looked at: only those that changed, or that
+    /// something is due in.
+    pub(crate) visits: Counter,
+    /// Stretches of the log that feeds have read.
+    pub(crate) feed_reads: Counter,
+    pub(crate) syncs: Meter,
+    pub(crate) waits: Meter,
+}
+
+pub(crate) struct Counter(AtomicU64);
+
+impl Default for Counter {
+    fn default() -> Counter {
+        Counter(AtomicU64::new(0))
+    }
+}
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

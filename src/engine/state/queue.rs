@@ -1,0 +1,283 @@
+//! The commit queue: writes that wait for their turn, and their answers.
+//!
+//! Owns: the bound in bytes, who waits for room, and how an answer reaches a
+//! thread or a future. Must not know: what the writes do.
+//! Promise: a write that is in the queue is carried out and answered, whoever
+//! still waits for it; a full queue never blocks a `poll`.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use crate::base::sync::time::Instant;
+use crate::base::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::engine::state::calls::Queued;
+use crate::engine::state::dates::{Begun, Dates};
+use crate::engine::state::wakers::{self, Wakers};
+use crate::model::error::{Error, Result};
+
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    filled: Condvar,
+    room: Condvar,
+    bytes_max: u64,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<Queued>,
+    /// Of the writes that wait and of those that are being committed.
+    bytes: u64,
+    /// Writes that were taken out and are not visible yet.
+    in_flight: usize,
+    /// No more writes are taken.
+    closed: bool,
+    /// Why, unless it is that the store was closed.
+    refusal: Option<Error>,
+    /// Futures that wait for room.
+    wakers: Wakers,
+    /// Writes that were taken out so far.
+    taken: u64,
+    dates: Dates,
+}
+
+impl QueueState {
+    fn refusal(&self) -> Error {
+        self.refusal.clone().unwrap_or(Error::Closed)
+    }
+}
+
+/// A write that found no room.
+pub(crate) struct Full(pub(crate) Box<Queued>, pub(crate) u64);
+
+impl Queue {
+    pub(crate) fn new(bytes_max: u64) -> Queue {
+        Queue {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            room: Condvar::new(),
+            bytes_max,
+        }
+    }
+
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// How many writes wait, and their bytes with those of the writes being committed.
+    pub(crate) fn depth(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.waiting.len() as u64, state.bytes)
+    }
+
+    fn has_room(&self, state: &QueueState, bytes: u64) -> bool {
+        // A write that is larger than the queue goes in alone.
+        state.bytes == 0 || state.bytes + bytes <= self.bytes_max
+    }
+
+    fn put(state: &mut QueueState, queued: Queued) {
+        state.bytes += queued.operation().bytes;
+        state.waiting.push_back(queued);
+    }
+
+    /// Puts a write in, waiting for room as long as it takes.
+    pub(crate) fn push(&self, queued: Queued) {
+        self.push_until(queued, None);
+    }
+
+    /// Puts a write in, waiting for room until `deadline`; gives it back when there
+    /// was none. A closed queue answers it instead.
+    pub(crate) fn push_until(&self, queued: Queued, deadline: Option<Instant>) -> Option<Queued> {
+        let mut state = self.state.lock();
+        while !state.closed && !self.has_room(&state, queued.operation().bytes) {
+            self.filled.notify_one();
+            match deadline {
+                None => self.room.wait(&mut state),
+                Some(deadline) => {
+                    if self.room.wait_until(&mut state, deadline).timed_out() {
+                        return Some(queued);
+                    }
+                }
+            }
+        }
+        if state.closed {
+            let refusal = state.refusal();
+            drop(state);
+            queued.answer(Err(refusal));
+        } else {
+            Queue::put(&mut state, queued);
+        }
+        None
+    }
+
+    /// Puts a write in if there is room.
+    pub(crate) fn try_push(&self, queued: Queued) -> Result<(), Full> {
+        let state = self.state.lock();
+        if !state.closed && !self.has_room(&state, queued.operation().bytes) {
+            return Err(Full(Box::new(queued), state.bytes));
+        }
+        self.put_or_refuse(state, queued);
+        Ok(())
+    }
+
+    /// Puts a write in if there is room, or has the future woken when there is.
+    pub(crate) fn poll_push(&self, queued: Queued, context: &mut Context<'_>) -> Option<Queued> {
+        let state = self.state.lock();
+        let is_full =
+            |state: &QueueState| !state.closed && !self.has_room(state, queued.operation().bytes);
+        if !is_full(&state) {
+            self.put_or_refuse(state, queued);
+            return None;
+        }
+        // Cloned while nothing is held; there may be room by then.
+        drop(state);
+        let waker = context.waker().clone();
+        let mut state = self.state.lock();
+        if is_full(&state) {
+            let unused = state.wakers.add(waker);
+            self.filled.notify_one();
+            drop(state);
+            drop(unused);
+            return Some(queued);
+        }
+        self.put_or_refuse(state, queued);
+        None
+    }
+
+    /// Puts a write in whether or not there is room. Only for what is bounded
+    /// otherwise, such as one small write for each running job.
+    pub(crate) fn force_push(&self, queued: Queued) {
+        self.put_or_refuse(self.state.lock(), queued);
+    }
+
+    fn put_or_refuse(&self, mut state: MutexGuard<'_, QueueState>, queued: Queued) {
+        if state.closed {
+            let refusal = state.refusal();
+            // Who is woken may do anything, so nothing is held meanwhile.
+            drop(state);
+            queued.answer(Err(refusal));
+        } else {
+            Queue::put(&mut state, queued);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Begins to read the clock for the writes that wait now.
+    pub(crate) fn begin_dating(&self) -> Begun {
+        let state = self.state.lock();
+        state.dates.begin(state.taken + state.waiting.len() as u64)
+    }
+
+    /// The time of the last commit.
+    pub(crate) fn dated_ms(&self) -> u64 {
+        self.state.lock().dates.now_ms()
+    }
+
+    /// Notes what the clock said.
+    pub(crate) fn end_dating(&self, begun: &Begun, now_ms: u64) {
+        self.state.lock().dates.end(begun, now_ms);
+    }
+
+    /// Takes writes that can be dated out in their order, up to about `bytes`, at least one
+    /// if there is one, with the time of their commit. Their bytes count until they are
+    /// released.
+    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Taken<'_>, u64) {
+        let mut state = self.state.lock();
+        let (mut taken, mut sum) = (Vec::new(), 0);
+        while let Some(next) = state.waiting.front() {
+            let is_over = !taken.is_empty() && sum + next.operation().bytes > bytes;
+            if is_over || state.taken == state.dates.writes() {
+                break;
+            }
+            sum += next.operation().bytes;
+            taken.extend(state.waiting.pop_front());
+            state.taken += 1;
+        }
+        state.in_flight += taken.len();
+        let now_ms = state.dates.now_ms();
+        drop(state);
+        let queue = self;
+        (taken, Taken { queue, bytes: sum }, now_ms)
+    }
+
+    fn release(&self, bytes: u64) {
+        if bytes > 0 {
+            self.state.lock().bytes -= bytes;
+            self.room.notify_all();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
+    }
+
+    /// Notes that writes which were taken out are visible, or refused.
+    pub(crate) fn done(&self, writes: usize) {
+        self.state.lock().in_flight -= writes;
+    }
+
+    /// Whether every write that was put in is visible, or refused.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && state.in_flight == 0
+    }
+
+    /// Calls the committer's thread.
+    pub(crate) fn wake_committer(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits for writes until `deadline`. `false` once the queue is closed and
+    /// empty.
+    pub(crate) fn wait_filled(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() && !state.closed {
+            match deadline {
+                Some(deadline) => {
+                    self.filled.wait_until(&mut state, deadline);
+                }
+                None => self.filled.wait(&mut state),
+            }
+        }
+        !(state.closed && state.waiting.is_empty())
+    }
+
+    /// Takes no writes, and says why.
+    pub(crate) fn refuse(&self, why: Error) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.refusal = Some(why);
+    }
+
+    /// Takes no more writes; those that are in stay.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.refusal = None;
+        let wakers = state.wakers.take();
+        drop(state);
+        self.filled.notify_all();
+        self.room.notify_all();
+        wakers::wake_all(wakers);
+    }
+}
+
+/// The bytes of writes that were taken out of the queue and are being committed.
+pub(crate) struct Taken<'q> {
+    queue: &'q Queue,
+    bytes: u64,
+}
+
+impl Taken<'_> {
+    /// Gives the room back; returns the futures that wait for it, to be woken.
+    pub(crate) fn release(mut self) -> Vec<Waker> {
+        self.queue.release(std::mem::take(&mut self.bytes));
+        self.queue.state.lock().wakers.take()
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.queue.release(self.bytes);
+    }
+}

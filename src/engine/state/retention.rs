@@ -1,0 +1,92 @@
+//! What retention knows beside the states.
+//!
+//! Owns: [`Work`], and what commits note for it. Must not know: how jobs are purged.
+
+pub(crate) mod agenda;
+pub(crate) mod ages;
+pub(crate) mod purge_lag;
+pub(crate) mod tombstones;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+#[cfg(feature = "archive")]
+use std::sync::Weak;
+
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::retention::agenda::Agenda;
+use crate::engine::state::retention::ages::Ages;
+use crate::engine::state::retention::purge_lag::Late;
+use crate::engine::state::retention::tombstones::Stones;
+use crate::log::clock_gaps::Gaps;
+use crate::model::retention::Retention;
+
+/// What retention knows beside the states.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) opened: Option<Instant>,
+    pub(crate) agenda: Agenda,
+    /// Graphs that have an archive, or may have.
+    #[cfg(feature = "archive")]
+    pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
+    /// By graph; they hold for a policy and for the gaps that were confirmed.
+    pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
+    /// Purges that have tombstones, by graph.
+    pub(crate) tombstones: BTreeMap<u32, Stones>,
+    /// Whether those of earlier opens are among them.
+    pub(crate) knows_earlier: bool,
+    /// Whether graphs without a policy go by the default one.
+    pub(crate) by_default: bool,
+    /// When to try again to find out which graphs that concerns.
+    pub(crate) defaults_at: Option<Instant>,
+    /// When something was purged last.
+    pub(crate) last_purge_ms: Option<u64>,
+    pub(crate) late: Late,
+    /// What keeps graphs from being purged, or their tombstones from being forgotten.
+    pub(crate) problems: BTreeMap<u32, String>,
+}
+
+impl Work {
+    /// What is known of a graph's ages under this policy.
+    pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
+        let new = || (policy.clone(), gaps.clone(), Ages::default());
+        let known = self.ages.entry(graph).or_insert_with(new);
+        if known.0 != *policy || known.1 != *gaps {
+            *known = new();
+        }
+        &mut known.2
+    }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn has_tombstones(&self, graph: u32) -> bool {
+        self.tombstones.contains_key(&graph)
+    }
+
+    /// Forgets a graph that was dropped.
+    pub(crate) fn forget(&mut self, graph: u32) {
+        self.agenda.forget(graph);
+        self.ages.remove(&graph);
+        self.tombstones.remove(&graph);
+        self.late.forget(graph);
+        self.problems.remove(&graph);
+    }
+}
+
+/// What the committer leaves for retention and compaction.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Graphs that changed in a way that matters to retention, or were dropped.
+    pub(crate) graphs: Vec<Arc<GraphCore>>,
+    /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
+    /// them.
+    pub(crate) shrunk: BTreeSet<u32>,
+}
+
+impl Noted {
+    pub(crate) fn note(&mut self, graph: &Arc<GraphCore>) {
+        if !graph.is_noted.swap(true, Ordering::AcqRel) {
+            self.graphs.push(graph.clone());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Which graphs retention looks at, and when.
+//!
+//! Owns: [`Agenda`]: graphs that changed, those in which something becomes due at a known
+//! time, those that are looked at in each round. Must not know: what is due in them.
+//! Promise: a round looks at what changed or is due, however many graphs there are.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::model::retention::Retention;
+
+#[derive(Default)]
+pub(crate) struct Agenda {
+    /// Those of the next round.
+    next: BTreeSet<u32>,
+    /// Times by the age clock, and the graphs that are looked at then.
+    due: BTreeSet<(i64, u32)>,
+    due_of: HashMap<u32, i64>,
+    /// Graphs of each round: something keeps them from being purged.
+    each: BTreeSet<u32>,
+    /// Graphs with a policy that goes by age.
+    of_age: BTreeSet<u32>,
+}
+
+impl Agenda {
+    /// Notes that a graph has changed.
+    pub(crate) fn note(&mut self, graph: u32) {
+        self.next.insert(graph);
+    }
+
+    /// Notes which policy a graph has now.
+    pub(crate) fn note_policy(&mut self, graph: u32, policy: Option<&Retention>) {
+        self.next.insert(graph);
+        match policy.is_some_and(|policy| policy.shortest_age_ms().is_some()) {
+            true => self.of_age.insert(graph),
+            false => self.of_age.remove(&graph),
+        };
+    }
+
+    /// Notes all graphs in which something becomes due at some time: ages have changed.
+    pub(crate) fn note_ages(&mut self) {
+        self.next.extend(self.due_of.keys());
+    }
+
+    /// Whether any policy goes by age.
+    pub(crate) fn is_any_of_age(&self) -> bool {
+        !self.of_age.is_empty()
+    }
+
+    /// Plans the next look at a graph.
+    pub(crate) fn plan(&mut self, graph: u32, at_ms: Option<i64>, in_each: bool) {
+        if let Some(before) = self.due_of.remove(&graph) {
+            self.due.remove(&(before, graph));
+        }
+        if let Some(at_ms) = at_ms {
+            self.due_of.insert(graph, at_ms);
+            self.due.insert((at_ms, graph));
+        }
+        match in_each {
+            true => self.each.insert(graph),
+            false => self.each.remove(&graph),
+        };
+    }
+
+    pub(crate) fn forget(&mut self, graph: u32) {
+        self.plan(graph, None, false);
+        self.next.remove(&graph);
+        self.of_age.remove(&graph);
+    }
+
+    /// The graphs of a round at this time, by the age clock.
+    pub(crate) fn begin_round(&mut self, now_ms: i64) -> BTreeSet<u32> {
+        let mut round = std::mem::take(&mut self.next);
+        let later = self.due.split_off(&(now_ms.saturating_add(1), 0));
+        for (_, graph) in std::mem::replace(&mut self.due, later) {
+            self.due_of.remove(&graph);
+            round.insert(graph);
+        }
+        round.extend(&self.each);
+        round
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_has_what_changed_what_is_due_and_what_is_of_each() {
+        let mut agenda = Agenda::default();
+        let round = |agenda: &mut Agenda, ms| {
+            let round = agenda.begin_round(ms);
+            round.into_iter().collect::<Vec<u32>>()
+        };
+        agenda.plan(1, Some(2_000), false);
+        agenda.plan(2, Some(3_000), false);
+        agenda.plan(2, Some(4_000), false);
+        agenda.plan(3, None, true);
+        agenda.note(4);
+        assert_eq!(round(&mut agenda, 1_999), [3, 4]);
+        assert_eq!(round(&mut agenda, 2_000), [1, 3]);
+        assert_eq!(round(&mut agenda, 3_000), [3]);
+        agenda.forget(3);
+        assert_eq!(round(&mut agenda, 4_000), [2]);
+        assert_eq!(round(&mut agenda, 9_000), [0; 0]);
+        agenda.plan(6, Some(99_000), false);
+        agenda.note_ages();
+        assert_eq!(round(&mut agenda, 9_000), [6]);
+        let policy = Retention::new().keep_for(std::time::Duration::from_secs(1));
+        agenda.note_policy(5, Some(&policy));
+        assert_eq!(round(&mut agenda, 9_000), [5]);
+        assert!(agenda.is_any_of_age());
+    }
+}

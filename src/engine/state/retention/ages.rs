@@ -1,0 +1,373 @@
+//! The age clock, and for each chunk of jobs when the first of them completed.
+//!
+//! The age clock advances with monotonic time while the store is open. At an open it
+//! advances by the time the store was closed, if the system's clock gives a plausible
+//! one. Nothing else moves it, so no single reading of the system's clock makes a job
+//! older. Time that it did not count and that is confirmed later is a gap, which makes older
+//! only what happened before it.
+
+use std::time::Duration;
+
+use crate::base::sync::time::Instant;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::ClockMark;
+
+/// The longest time that a store was closed which needs no confirmation.
+const PLAUSIBLE_MS: i64 = 24 * 3_600_000;
+/// The system's clock and monotonic time may diverge by this much; more is a jump.
+const SLACK_MS: u64 = 60_000;
+
+/// The age clock of an open store.
+pub(crate) struct AgeClock {
+    mark: ClockMark,
+    /// When the mark was right, in whole milliseconds since the open.
+    at: Instant,
+    /// What was confirmed that the age clock did not count.
+    gaps: Gaps,
+}
+
+impl AgeClock {
+    /// Continues from what was recorded last, if anything was, with what the system's
+    /// clock says now.
+    pub(crate) fn begin(
+        (recorded, gaps): (Option<ClockMark>, Gaps),
+        at: Instant,
+        wall_ms: u64,
+    ) -> AgeClock {
+        let Some(mut mark) = recorded else {
+            let mark = ClockMark {
+                age_ms: wall_ms,
+                wall_ms,
+                ..ClockMark::default()
+            };
+            return AgeClock { mark, at, gaps };
+        };
+        let closed_ms = wall_ms as i64 - mark.wall_ms as i64;
+        mark.wall_ms = wall_ms;
+        if (0..=PLAUSIBLE_MS).contains(&closed_ms) {
+            mark.age_ms += closed_ms as u64;
+        } else {
+            jump(&mut mark, closed_ms, closed_ms.max(0) as u64);
+        }
+        AgeClock { mark, at, gaps }
+    }
+
+    /// The clocks as they were when they were last read.
+    pub(crate) fn mark(&self) -> ClockMark {
+        self.mark
+    }
+
+    /// Reads the clocks.
+    pub(crate) fn read(&mut self, now: Instant, wall_ms: u64) -> ClockMark {
+        let passed = now.saturating_duration_since(self.at);
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(0);
+        // What is less than a millisecond counts next time.
+        self.at = self
+            .at
+            .checked_add(Duration::from_millis(passed_ms))
+            .unwrap_or(now);
+        let mark = &mut self.mark;
+        mark.age_ms += passed_ms;
+        let expected_ms = mark.wall_ms.saturating_add(passed_ms);
+        mark.wall_ms = wall_ms;
+        if wall_ms.abs_diff(expected_ms) > SLACK_MS {
+            jump(mark, wall_ms as i64 - expected_ms as i64, 0);
+        }
+        self.mark
+    }
+
+    /// Takes in that what could be confirmed at this reading was, durably.
+    pub(crate) fn confirmed(&mut self, staged: &ClockMark) {
+        if let Some(gap) = staged.unconfirmed() {
+            self.gaps.add(gap);
+        }
+        // What the clock jumped meanwhile stays.
+        let mark = &mut self.mark;
+        mark.drift_ms -= staged.drift_ms;
+        mark.doubted_ms = mark.doubted_ms.saturating_sub(staged.doubted_ms);
+        mark.jumped_at_ms = match is_even(mark.drift_ms) {
+            true => 0,
+            false => mark.age_ms,
+        };
+    }
+
+    /// What was confirmed that the age clock did not count.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+}
+
+/// Notes a jump of the system's clock, and how much of it is doubted. A jump back takes
+/// back what is doubted of jumps ahead.
+fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
+    let before = *mark;
+    mark.drift_ms += by_ms;
+    let doubted_ms = (mark.doubted_ms + doubted_ms).saturating_sub(by_ms.min(0).unsigned_abs());
+    mark.doubted_ms = doubted_ms.min(mark.drift_ms.max(0) as u64);
+    // So little would not have been doubted. It does not count, but nobody is to act.
+    if mark.doubted_ms <= PLAUSIBLE_MS as u64 {
+        mark.doubted_ms = 0;
+    }
+    let begins = match (before.doubted_ms > 0, mark.doubted_ms > 0) {
+        (true, true) => false,
+        (true, false) => {
+            mark.jumped_at_ms = 0;
+            false
+        }
+        // Of a clock that was behind, the jump tells only that time is missing since then.
+        (false, true) => before.drift_ms >= -(SLACK_MS as i64),
+        (false, false) if is_even(mark.drift_ms) => {
+            mark.jumped_at_ms = 0;
+            false
+        }
+        (false, false) => is_even(before.drift_ms),
+    };
+    if begins {
+        // So that what was recorded before a jump ahead is before it by the age clock, too.
+        mark.age_ms += u64::from(by_ms > 0);
+        mark.jumped_at_ms = mark.age_ms;
+    }
+}
+
+/// Whether the system's clock is where it was, or so little behind that it was not wrong.
+fn is_even(drift_ms: i64) -> bool {
+    (-(SLACK_MS as i64)..=0).contains(&drift_ms)
+}
+
+/// When the first complete job of each chunk is due that still exists.
+#[derive(Default)]
+pub(crate) struct Ages {
+    /// By chunk: how many were complete when it was visited, and the earliest time.
+    chunks: Vec<Option<(u64, i64)>>,
+}
+
+impl Ages {
+    /// The earliest time, if the chunk has as many complete jobs as it had.
+    pub(crate) fn earliest(&self, chunk: usize, complete: u64) -> Option<i64> {
+        let (known, earliest) = (*self.chunks.get(chunk)?)?;
+        (known == complete).then_some(earliest)
+    }
+
+    pub(crate) fn set(&mut self, chunk: usize, complete: u64, earliest: i64) {
+        if self.chunks.len() <= chunk {
+            self.chunks.resize(chunk + 1, None);
+        }
+        self.chunks[chunk] = Some((complete, earliest));
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    const NOW: u64 = 20_000 * DAY_MS;
+
+    /// A clock and the monotonic time it is read at.
+    struct Trial {
+        clock: AgeClock,
+        now: Instant,
+        wall_ms: u64,
+    }
+
+    impl Trial {
+        fn new(wall_ms: u64) -> Trial {
+            let now = Instant::now();
+            let clock = AgeClock::begin((None, Gaps::default()), now, wall_ms);
+            Trial {
+                clock,
+                now,
+                wall_ms,
+            }
+        }
+
+        fn passes(&mut self, ms: u64) {
+            self.now += Duration::from_millis(ms);
+            self.wall_ms += ms;
+        }
+
+        fn read(&mut self) -> ClockMark {
+            self.clock.read(self.now, self.wall_ms)
+        }
+
+        fn reopen(&mut self, wall_ms: u64) -> ClockMark {
+            let recorded = self.read();
+            self.wall_ms = wall_ms;
+            let gaps = self.clock.gaps().clone();
+            self.clock = AgeClock::begin((Some(recorded), gaps), self.now, wall_ms);
+            self.clock.mark()
+        }
+
+        fn confirm(&mut self) {
+            let staged = self.read();
+            self.clock.confirmed(&staged);
+            assert_eq!(self.clock.mark(), staged.confirmed());
+        }
+
+        /// The age of what happened then.
+        fn age_of(&mut self, at_ms: u64) -> i64 {
+            self.read().age_ms as i64 - self.clock.gaps().since(at_ms as i64)
+        }
+    }
+
+    #[test]
+    fn it_advances_with_monotonic_time_whatever_the_clock_says() {
+        let mut trial = Trial::new(NOW);
+        for wall_ms in [NOW, 0, NOW + 80 * 365 * DAY_MS, NOW] {
+            trial.wall_ms = wall_ms;
+            let before = trial.read().age_ms;
+            trial.passes(HOUR_MS);
+            assert_eq!(trial.read().age_ms, before + HOUR_MS);
+            assert_eq!(trial.read().doubted_ms, 0);
+        }
+        assert_eq!(trial.read().age_ms, NOW + 4 * HOUR_MS);
+    }
+
+    #[test]
+    fn it_loses_nothing_to_frequent_reads() {
+        let mut trial = Trial::new(NOW);
+        for _ in 0..10_000 {
+            trial.now += Duration::from_micros(100);
+            trial.clock.read(trial.now, NOW);
+        }
+        assert_eq!(trial.clock.mark().age_ms, NOW + 1000);
+    }
+
+    #[test]
+    fn closed_time_counts_if_it_is_plausible() {
+        let mut trial = Trial::new(NOW);
+        assert_eq!(trial.reopen(NOW + DAY_MS).age_ms, NOW + DAY_MS);
+        // A step back, and the time after it.
+        assert_eq!(trial.reopen(NOW).age_ms, NOW + DAY_MS);
+        let mark = trial.reopen(NOW + HOUR_MS);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + DAY_MS + HOUR_MS, 0));
+    }
+
+    #[test]
+    fn a_long_time_closed_waits_to_be_confirmed() {
+        let mut trial = Trial::new(NOW);
+        let before = trial.read().age_ms;
+        let mark = trial.reopen(NOW + 3 * DAY_MS);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW + 1, 3 * DAY_MS));
+        let after = mark.age_ms;
+        // Also if it is opened once more before that.
+        let mark = trial.reopen(NOW + 3 * DAY_MS + HOUR_MS);
+        assert_eq!(
+            (mark.age_ms, mark.doubted_ms),
+            (NOW + 1 + HOUR_MS, 3 * DAY_MS)
+        );
+        for _ in 0..2 {
+            trial.confirm();
+            assert_eq!(trial.read().age_ms, NOW + 1 + HOUR_MS, "it does not jump");
+            // What happened before the gap is older by it, once, and nothing else is.
+            let older = (3 * DAY_MS + HOUR_MS + 1) as i64;
+            assert_eq!(trial.age_of(before), older);
+            assert_eq!(trial.age_of(after), HOUR_MS as i64);
+        }
+    }
+
+    #[test]
+    fn of_several_gaps_none_makes_older_what_happened_after_its_begin() {
+        let mut trial = Trial::new(NOW);
+        let first = trial.read().age_ms;
+        trial.reopen(NOW + 3 * DAY_MS);
+        trial.passes(HOUR_MS);
+        let second = trial.read().age_ms;
+        let mark = trial.reopen(NOW + 8 * DAY_MS + HOUR_MS);
+        assert_eq!(mark.doubted_ms, 8 * DAY_MS);
+        trial.confirm();
+        assert!(trial.age_of(first) >= (8 * DAY_MS + HOUR_MS) as i64);
+        assert_eq!(trial.age_of(second), 0);
+    }
+
+    #[test]
+    fn a_host_that_slept_while_the_store_was_open_is_a_gap_once_it_is_confirmed() {
+        let mut trial = Trial::new(NOW);
+        let first = trial.read().age_ms;
+        trial.wall_ms += 2 * DAY_MS;
+        let second = trial.read().age_ms;
+        trial.passes(HOUR_MS);
+        trial.confirm();
+        assert_eq!(trial.age_of(first), (2 * DAY_MS + HOUR_MS + 1) as i64);
+        assert_eq!(trial.age_of(second), HOUR_MS as i64);
+    }
+
+    #[test]
+    fn a_doubt_ends_when_the_clock_is_set_back_open_or_closed() {
+        for is_open in [false, true] {
+            let mut trial = Trial::new(NOW);
+            assert!(trial.reopen(NOW + 9000 * DAY_MS).doubted_ms > 0);
+            match is_open {
+                true => trial.wall_ms = NOW + HOUR_MS,
+                false => drop(trial.reopen(NOW + HOUR_MS)),
+            }
+            trial.confirm();
+            assert!(trial.age_of(NOW) <= HOUR_MS as i64);
+            let mark = trial.read();
+            assert_eq!((mark.doubted_ms, mark.drift_ms), (0, 0));
+        }
+        // The other way round: 1970 for one open.
+        let mut trial = Trial::new(NOW);
+        assert_eq!(trial.reopen(0).doubted_ms, 0);
+        let mark = trial.reopen(NOW + 1000);
+        assert_eq!((mark.age_ms, mark.doubted_ms), (NOW, 0));
+    }
+
+    #[test]
+    fn time_that_was_missed_while_the_clock_was_behind_makes_nothing_older_since_then() {
+        for is_open in [true, false] {
+            let mut trial = Trial::new(NOW);
+            trial.passes(1);
+            trial.wall_ms = 0;
+            trial.read();
+            // Closed for 13 days, which the wrong clock counts.
+            trial.reopen(13 * DAY_MS);
+            trial.passes(HOUR_MS);
+            let during = trial.read().age_ms;
+            let right_ms = NOW + 13 * DAY_MS + HOUR_MS;
+            match is_open {
+                true => trial.wall_ms = right_ms,
+                false => drop(trial.reopen(right_ms)),
+            }
+            trial.confirm();
+            assert_eq!(trial.age_of(during), 0, "{is_open}");
+            assert!(trial.age_of(NOW) >= (13 * DAY_MS) as i64, "{is_open}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
+        // The clock is set after the store was created in 1970, by its clock.
+        let mut trial = Trial::new(0);
+        trial.wall_ms = NOW;
+        let before = trial.read().age_ms;
+        assert!(trial.reopen(NOW + 30_000 * DAY_MS).doubted_ms > 0);
+        trial.wall_ms = NOW + HOUR_MS;
+        assert_eq!(trial.read().doubted_ms, 0);
+        trial.confirm();
+        assert!(trial.age_of(before) <= HOUR_MS as i64);
+    }
+
+    #[test]
+    fn a_confirmed_absence_does_not_count_jumps_from_before() {
+        // A store that was made in 1970, by its clock.
+        let mut trial = Trial::new(0);
+        trial.wall_ms = NOW;
+        let before = trial.read().age_ms;
+        let mark = trial.reopen(NOW + 3 * DAY_MS);
+        assert_eq!(mark.doubted_ms, 3 * DAY_MS);
+        trial.confirm();
+        assert_eq!(trial.age_of(before), (3 * DAY_MS + 1) as i64);
+        assert!(trial.age_of(0) <= (3 * DAY_MS + 2) as i64);
+    }
+
+    #[test]
+    fn a_chunk_that_changed_is_visited_again() {
+        let mut ages = Ages::default();
+        assert_eq!(ages.earliest(3, 7), None);
+        ages.set(3, 7, 100);
+        assert_eq!(ages.earliest(3, 7), Some(100));
+        assert_eq!(ages.earliest(3, 8), None);
+    }
+}

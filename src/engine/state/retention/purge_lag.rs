@@ -1,0 +1,89 @@
+//! How late purging is.
+//!
+//! Owns: [`Late`]: for each graph, for how long jobs have been due. Must not know:
+//! policies. Promise: jobs that are due and stay count, whatever keeps them from being
+//! purged; who has none is not late.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::sync::time::Instant;
+
+/// Graphs with jobs that are due.
+#[derive(Default)]
+pub(crate) struct Late(BTreeMap<u32, Since>);
+
+#[derive(Clone, Copy)]
+struct Since {
+    seen: Instant,
+    /// For how long they had been due then.
+    by: Duration,
+}
+
+impl Since {
+    fn at(self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.seen);
+        self.by.saturating_add(since)
+    }
+}
+
+/// What a look at a graph has found to be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// By age alone: the first for so long.
+    ByAge(Duration),
+    /// Too many, or too large; since when is not written anywhere.
+    Over(Duration),
+}
+
+impl Late {
+    pub(crate) fn note(&mut self, graph: u32, found: Found, now: Instant) {
+        let known = self.0.get(&graph).copied();
+        let by = match found {
+            Found::Nothing => {
+                self.0.remove(&graph);
+                return;
+            }
+            Found::ByAge(by) => by,
+            Found::Over(by) => known.map_or(by, |known| known.at(now).max(by)),
+        };
+        self.0.insert(graph, Since { seen: now, by });
+    }
+
+    /// Forgets a graph that is not there any more.
+    pub(crate) fn forget(&mut self, graph: u32) {
+        self.0.remove(&graph);
+    }
+
+    /// That of the graph in which it is the longest.
+    pub(crate) fn longest(&self, now: Instant) -> Option<Duration> {
+        self.0.values().map(|since| since.at(now)).max()
+    }
+
+    pub(crate) fn of(&self, graph: u32, now: Instant) -> Option<Duration> {
+        self.0.get(&graph).map(|since| since.at(now))
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_a_bound_is_late_since_it_was_seen_and_what_is_old_since_it_was_due() {
+        let (begun, hour) = (Instant::now(), Duration::from_secs(3600));
+        let mut late = Late::default();
+        assert_eq!(late.of(1, begun), None);
+        late.note(1, Found::Over(Duration::ZERO), begun);
+        late.note(1, Found::Over(Duration::ZERO), begun + hour);
+        assert_eq!(late.of(1, begun + 2 * hour), Some(2 * hour));
+        // The eldest went, the next was due later.
+        late.note(1, Found::ByAge(5 * hour), begun + 2 * hour);
+        late.note(1, Found::ByAge(hour), begun + 2 * hour);
+        assert_eq!(late.of(1, begun + 3 * hour), Some(2 * hour));
+        assert_eq!(late.of(2, begun + 3 * hour), None);
+        late.note(1, Found::Nothing, begun + 3 * hour);
+        assert_eq!(late.of(1, begun + 3 * hour), None);
+    }
+}

@@ -1,0 +1,169 @@
+//! The purges of a graph whose tombstones are kept.
+//!
+//! Owns: [`Stones`]: which purges, how many jobs, how old the oldest is. Must not know:
+//! the jobs themselves.
+//! Promise: to add a purge, to ask for the age and to forget the first one costs the same,
+//! however many there are.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::log::clock_gaps::Gaps;
+
+/// A purge and how many tombstones it left.
+pub(crate) type Stone = (u64, u64);
+
+#[derive(Default)]
+pub(crate) struct Stones {
+    /// LSN and jobs, in the order of the purges.
+    purges: VecDeque<Stone>,
+    jobs: u64,
+    /// LSN and time of each purge that is older than all after it. Those before an old
+    /// one are older still, whatever their times say.
+    times: VecDeque<(u64, i64)>,
+}
+
+impl Stones {
+    /// Adds a purge. One that is known already is not added again.
+    pub(crate) fn add(&mut self, (lsn, jobs): Stone, time_ms: i64) {
+        if self.purges.back().is_some_and(|&(last, _)| last >= lsn) {
+            return;
+        }
+        self.purges.push_back((lsn, jobs));
+        self.jobs += jobs;
+        while self.times.back().is_some_and(|&(_, last)| last >= time_ms) {
+            self.times.pop_back();
+        }
+        self.times.push_back((lsn, time_ms));
+    }
+
+    /// Adds purges of earlier opens in front.
+    pub(crate) fn add_earlier(&mut self, found: BTreeMap<u64, (u64, i64)>) {
+        let later = std::mem::take(self);
+        let first = later.purges.front().map_or(u64::MAX, |&(lsn, _)| lsn);
+        for (lsn, (jobs, time_ms)) in found.range(..first) {
+            self.add((*lsn, *jobs), *time_ms);
+        }
+        for &(lsn, jobs) in &later.purges {
+            let n = later.times.partition_point(|&(of, _)| of < lsn);
+            self.add((lsn, jobs), later.times[n].1);
+        }
+    }
+
+    /// Since when the age of the oldest counts, by the age clock; one that lies ahead was
+    /// made by a clock that had jumped, and counts from now on.
+    pub(crate) fn oldest_ms(&mut self, now_ms: i64, gaps: &Gaps) -> Option<i64> {
+        let mut ahead = None;
+        while self.times.back().is_some_and(|&(_, time)| time > now_ms) {
+            ahead = ahead.or(self.times.pop_back());
+        }
+        if let Some((lsn, _)) = ahead {
+            self.times.push_back((lsn, now_ms));
+        }
+        self.times.front().map(|&(_, time)| gaps.since(time))
+    }
+
+    /// The last purge whose age counts from before this time, if any does; those before it
+    /// do, too.
+    pub(crate) fn older_than(&self, time_ms: i64, gaps: &Gaps) -> Option<u64> {
+        let is_older = |time| gaps.since(time) < time_ms;
+        let n = self.times.partition_point(|&(_, time)| is_older(time));
+        n.checked_sub(1).map(|n| self.times[n].0)
+    }
+
+    /// The first purges that are to be forgotten: those up to one that is old, and as many
+    /// as leave no more than `jobs` tombstones; at most about `at_once` tombstones.
+    pub(crate) fn first_over(&self, jobs: u64, old: Option<u64>, at_once: u64) -> Vec<u64> {
+        let over = self.jobs.saturating_sub(jobs);
+        let (mut taken, mut lsns) = (0, Vec::new());
+        for &(lsn, jobs) in &self.purges {
+            let is_wanted = taken < over || old.is_some_and(|old| lsn <= old);
+            if !is_wanted || (taken > 0 && taken + jobs > at_once) {
+                break;
+            }
+            taken += jobs;
+            lsns.push(lsn);
+        }
+        lsns
+    }
+
+    /// Forgets the purges up to this one.
+    pub(crate) fn forget(&mut self, through_lsn: u64) {
+        while let Some(&(_, jobs)) = self.purges.front().filter(|p| p.0 <= through_lsn) {
+            self.purges.pop_front();
+            self.jobs -= jobs;
+        }
+        while self.times.front().is_some_and(|t| t.0 <= through_lsn) {
+            self.times.pop_front();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.purges.is_empty()
+    }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn set_times(&mut self, time_ms: i64) {
+        self.times = self
+            .purges
+            .back()
+            .map(|&(lsn, _)| (lsn, time_ms))
+            .into_iter()
+            .collect();
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_the_least_time_of_those_that_are_kept() {
+        let mut stones = Stones::default();
+        for (lsn, time) in [(1, 50), (2, 20), (3, 30), (4, 90), (5, 70)] {
+            stones.add((lsn, 10), time);
+            stones.add((lsn, 10), time);
+        }
+        assert_eq!(stones.jobs, 50);
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
+        stones.forget(1);
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
+        stones.forget(2);
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
+        stones.forget(3);
+        // Ahead of the clock: as old as from now on.
+        assert_eq!(stones.oldest_ms(60, &Gaps::default()), Some(60));
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(60));
+        stones.forget(9);
+        assert_eq!(
+            (stones.oldest_ms(100, &Gaps::default()), stones.jobs),
+            (None, 0)
+        );
+        assert!(stones.is_empty());
+    }
+
+    #[test]
+    fn purges_of_earlier_opens_come_first_and_once() {
+        let mut stones = Stones::default();
+        stones.add((7, 1), 70);
+        stones.add((9, 1), 90);
+        let earlier = BTreeMap::from([(3, (2, 30)), (5, (2, 80)), (7, (1, 1))]);
+        stones.add_earlier(earlier);
+        assert_eq!(stones.purges, [(3, 2), (5, 2), (7, 1), (9, 1)]);
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
+        stones.forget(3);
+        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(70));
+    }
+
+    #[test]
+    fn what_is_over_or_old_goes_in_steps() {
+        let mut stones = Stones::default();
+        (1..=9).for_each(|lsn| stones.add((lsn, 10), lsn as i64));
+        assert_eq!(stones.first_over(90, None, 100), [0; 0]);
+        assert_eq!(stones.first_over(65, None, 100), [1, 2, 3]);
+        assert_eq!(stones.first_over(0, None, 25), [1, 2]);
+        assert_eq!(stones.first_over(0, None, 1), [1]);
+        assert_eq!(stones.older_than(1, &Gaps::default()), None);
+        assert_eq!(stones.older_than(3, &Gaps::default()), Some(2));
+        assert_eq!(stones.first_over(90, Some(2), 100), [1, 2]);
+    }
+}

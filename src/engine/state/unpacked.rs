@@ -1,0 +1,65 @@
+//! Where requests lie that are not packed yet.
+//!
+//! Owns: their places in segments. Must not know: who reads them.
+
+use std::sync::Arc;
+
+use crate::base::codec::length_prefix_bytes;
+use crate::log::event::Texts;
+use crate::log::segment::Segment;
+
+/// Where a request lies that is not packed yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TailPlace {
+    /// The first byte of what is masked in it, in the segment.
+    pub(crate) secrets_at: u32,
+    pub(crate) secrets_len: u32,
+    /// Its request's first byte in the segment.
+    pub(crate) request_at: u32,
+    pub(crate) request_len: u32,
+    /// CRC-32 of what is masked, id and request.
+    pub(crate) crc: u32,
+    pub(crate) submitted_ms: u64,
+    pub(crate) id_len: u8,
+}
+
+impl TailPlace {
+    /// Where the texts of a submission lie whose event ends at `end`.
+    pub(crate) fn new(end: u64, texts: &Texts<'_>, submitted_ms: u64) -> TailPlace {
+        let from_end = texts.places_from_end();
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(texts.secrets);
+        crc.update(texts.id.as_bytes());
+        crc.update(texts.request.as_bytes());
+        TailPlace {
+            // A segment has at most 1 GiB, or one batch, which is smaller still.
+            secrets_at: (end - from_end.secrets as u64) as u32,
+            secrets_len: texts.secrets.len() as u32,
+            request_at: (end - from_end.request as u64) as u32,
+            request_len: texts.request.len() as u32,
+            crc: crc.finalize(),
+            submitted_ms,
+            id_len: texts.id.len() as u8,
+        }
+    }
+
+    /// Its id's first byte in the segment.
+    pub(crate) fn id_at(&self) -> u32 {
+        let prefix = length_prefix_bytes(usize::from(self.id_len));
+        self.secrets_at + self.secrets_len + prefix as u32
+    }
+
+    /// Moves it so many bytes on.
+    pub(crate) fn shift(&mut self, bytes: u32) {
+        self.secrets_at += bytes;
+        self.request_at += bytes;
+    }
+}
+
+/// Requests of one graph in one segment; their sequence numbers join without gap.
+#[derive(Clone)]
+pub(crate) struct TailRun {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) first_sequence: u64,
+    pub(crate) jobs: Vec<TailPlace>,
+}

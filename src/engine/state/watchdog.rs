@@ -1,0 +1,73 @@
+//! A watch over the index's thread.
+//!
+//! Owns: which call to the index the thread is in, and since when. Must not know:
+//! what the calls do, which engine answers them.
+//! Promise: a call that does not come back is noticed by others; nothing waits here.
+
+use std::time::Duration;
+
+use crate::base::sync::Mutex;
+use crate::base::sync::time::Instant;
+
+use crate::index::{Batch, EachRow, Fault, Index};
+
+/// A call that takes longer has something behind it that does not work.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the index's thread waits for.
+#[derive(Default)]
+pub(crate) struct Watch {
+    busy: Mutex<Option<(&'static str, Instant)>>,
+}
+
+impl Watch {
+    /// Makes a call under watch.
+    pub(crate) fn during<T>(&self, call: &'static str, make: impl FnOnce() -> T) -> T {
+        struct End<'w>(&'w Watch);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                *self.0.busy.lock() = None;
+            }
+        }
+        *self.busy.lock() = Some((call, Instant::now()));
+        let _end = End(self);
+        make()
+    }
+
+    /// Notes that the call in progress has not hung.
+    pub(crate) fn note_progress(&self) {
+        if let Some((_, since)) = &mut *self.busy.lock() {
+            *since = Instant::now();
+        }
+    }
+
+    /// The call that the thread is in, and for how long it has been by `now`.
+    pub(crate) fn busy(&self, now: Instant) -> Option<(&'static str, Duration)> {
+        let (call, since) = (*self.busy.lock())?;
+        Some((call, now.saturating_duration_since(since)))
+    }
+}
+
+/// An index whose calls are watched.
+pub(crate) struct Watched<'i> {
+    pub(crate) index: &'i dyn Index,
+    pub(crate) watch: &'i Watch,
+}
+
+impl Index for Watched<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.watch.during("read", || self.index.get(key))
+    }
+
+    fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
+        self.watch.during("scan", || self.index.scan(prefix, each))
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), Fault> {
+        self.watch.during("write", || self.index.write(batch))
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        self.watch.during("flush", || self.index.flush())
+    }
+}

@@ -1,0 +1,425 @@
+//! What the people who run an engine do to its store: the routes under `/control`.
+//!
+//! Owns: those routes, and the JSON they take and give. Must not know: who may connect.
+//! Promise: the library's own calls and nothing else; every failure has the contract's
+//! form, and names the library's error where it is one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::api::import::OnBadLine;
+use crate::api::lifecycle::{Cancellation, Completion};
+use crate::api::store::JobStore;
+use crate::http::audit_log::{Act, By};
+use crate::http::failure::{no_such_resource, wrong_method};
+use crate::http::find::find;
+use crate::http::limits::Limits;
+use crate::http::list::{cancelled, not_found, one};
+use crate::http::query::Query;
+use crate::http::request_body;
+use crate::http::response::{Shared, blocking, encoding, json as answer};
+use crate::http::routes::{Routes, place};
+use crate::http::stream::{LINES, Source, lines};
+use crate::model::error::Error;
+use crate::model::failure::Failure;
+use crate::model::outcome::{Outcome, OutcomeKind};
+
+/// Bytes of a body that is no request.
+const BODY_BYTES_MAX: u64 = 128 << 10;
+
+/// Somebody waits for a verify, or reads in a pager, or sends what is being made; and the
+/// engine's clients are none of these.
+pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
+
+/// One project's share is more than there are connections.
+fn limits() -> Limits {
+    Limits::new()
+        .long_pages(256)
+        .scans(256)
+        .first_byte(PATIENT)
+        .stall(PATIENT)
+        .whole(PATIENT)
+}
+
+/// The contract's routes, and those of the control socket.
+pub(crate) fn router(store: &JobStore) -> Router {
+    let routes = Routes::new(store).limits(limits());
+    let paths: [(&str, MethodRouter<Shared>); 13] = [
+        ("/control/graphs", get(graphs)),
+        ("/control/stats", get(stats)),
+        ("/control/verify", post(verify)),
+        ("/control/backup", post(backup)),
+        ("/control/graphs/{project_id}/{graph_name}/list", get(list)),
+        ("/control/graphs/{project_id}/{graph_name}/find", post(find)),
+        (
+            "/control/graphs/{project_id}/{graph_name}/export",
+            get(export),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/import",
+            post(import),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/purge",
+            post(purge),
+        ),
+        ("/control/graphs/{project_id}/{graph_name}/jobs", get(jobs)),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}",
+            get(job),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}/complete",
+            post(complete),
+        ),
+        (
+            "/control/graphs/{project_id}/{graph_name}/jobs/{job_id}/cancel",
+            post(cancel),
+        ),
+    ];
+    let all = paths
+        .into_iter()
+        .fold(routes.all(), |all, (path, methods)| {
+            all.merge(routes.router(path, methods.fallback(wrong_method)))
+        });
+    all.fallback(no_such_resource)
+}
+
+/// The same without a socket, as the engine's own process would use them.
+#[cfg(feature = "simulation")]
+pub(crate) fn routes_alone(store: &JobStore) -> Router {
+    router(store).layer(Extension(By::HttpClient))
+}
+
+pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
+type Job = Result<Path<(String, String, String)>, PathRejection>;
+/// A failure that tells of a fault inside: whoever runs the engine is to mend it.
+pub(crate) struct Told {
+    failure: Failure,
+    /// Which [`Error`] it was, where it was one.
+    name: Option<HeaderValue>,
+}
+
+/// Where that name stands.
+const ERROR_NAME: HeaderName = HeaderName::from_static("x-error-name");
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Told {
+        let name = None;
+        Told { failure, name }
+    }
+}
+
+impl From<Error> for Told {
+    fn from(error: Error) -> Told {
+        let message = error.to_string();
+        let name = HeaderValue::from_str(&error.name()).ok();
+        let mut failure = Failure::from(error);
+        if failure.status >= 500 {
+            failure.message = message;
+        }
+        Told { failure, name }
+    }
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        let mut response = self.failure.into_response();
+        if let Some(name) = self.name {
+            response.headers_mut().insert(ERROR_NAME, name);
+        }
+        response
+    }
+}
+
+pub(crate) type Answer<T = Response> = Result<T, Told>;
+
+async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let graphs = shared.store.graphs()?;
+    let graphs: Vec<_> = graphs
+        .iter()
+        .map(|graph| json!({"projectId": graph.project_id(), "graphName": graph.name()}))
+        .collect();
+    Ok(answer(json!({ "graphs": graphs }).to_string()))
+}
+
+async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let stats = blocking(move || Ok::<_, Told>(shared.store.stats()?.to_json()));
+    Ok(answer(stats.await?))
+}
+
+async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let report = blocking(move || Ok::<_, Told>(shared.store.scrub()?.to_json()));
+    Ok(answer(report.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    to: PathBuf,
+    /// Whether packs are shared by hard links.
+    #[serde(default)]
+    link: bool,
+}
+
+async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
+    Query::parse(query.as_deref())?.end()?;
+    let Backup { to, link } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    if !to.is_absolute() {
+        let given = to.display().to_string();
+        let remedy = "write it from / on: this process has another current folder";
+        return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
+    }
+    let backed_up = blocking(move || -> Answer<_> {
+        Ok(match link {
+            true => shared.store.backup_linked(&to, |_| {})?,
+            false => shared.store.backup(&to)?,
+        })
+    });
+    let done = backed_up.await?;
+    let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
+    Ok(answer(done.to_string()))
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    Ok(shared
+        .list(place(path)?, query.as_deref(), &headers)
+        .await?)
+}
+
+async fn jobs(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    Ok(shared
+        .lines(place(path)?, query.as_deref(), &headers)
+        .await?)
+}
+
+async fn export(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let graph = place(path)?;
+    let project_id = graph.0.clone();
+    let mut query = Query::parse(query.as_deref())?;
+    let filter = query.filter()?;
+    let list = query.order(filter)?;
+    let reveal_secrets = query.flag("reveal_secrets")?;
+    query.end()?;
+    let encoding = encoding(&headers);
+    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+        let mut export = graph.export(list)?;
+        if reveal_secrets {
+            export = export.reveal_secrets();
+        }
+        let jobs = lines(move |out| export.write_piece(out));
+        Ok(Source::begin(jobs, encoding)?)
+    });
+    Ok(shared.respond(&project_id, begun.await?, LINES)?)
+}
+
+async fn import(
+    State(shared): State<Shared>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Answer {
+    let (project_id, name) = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let create = query.flag("create")?;
+    let on_bad_line = match query.flag("skip_bad")? {
+        true => OnBadLine::Skip,
+        false => OnBadLine::Stop,
+    };
+    query.end()?;
+    let (lines, sent) = request_body::reader(body, shared.limits.stall);
+    let imported = blocking(move || -> Answer<_> {
+        match shared.store.graph(&project_id, &name) {
+            Err(Error::UnknownGraph { .. }) if create => {
+                let store = &shared.store;
+                Ok(store.import_or_create(&project_id, &name, lines, on_bad_line)?)
+            }
+            there => Ok((there?.import(lines, on_bad_line)?, false)),
+        }
+    });
+    let ((), imported) = tokio::join!(sent, imported);
+    let (report, created) = imported?;
+    let bad: Vec<_> = report
+        .bad_lines
+        .iter()
+        .map(|(line, problem)| json!({"line": line, "problem": problem}))
+        .collect();
+    let report = json!({
+        "imported": report.imported,
+        "there": report.there,
+        "secretsLeft": report.secrets_left,
+        "skipped": report.bad,
+        "badLines": bad,
+        "lines": report.lines,
+        "created": created,
+    });
+    Ok(answer(report.to_string()))
+}
+
+async fn purge(
+    State(shared): State<Shared>,
+    Extension(by): Extension<By>,
+    path: Graph,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let graph = place(path)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let filter = query.filter()?;
+    let dry_run = query.flag("dry_run")?;
+    query.end()?;
+    let purged = shared.with_graph(graph, move |graph| -> Answer<_> {
+        if dry_run {
+            return Ok(graph.purge_dry_run(filter)?);
+        }
+        let purged = graph.purge(filter)?;
+        let act = Act {
+            action: "purge",
+            graph: (graph.project_id(), graph.name()),
+            job: None,
+            by,
+        };
+        act.log(format_args!("{} jobs", purged.jobs));
+        Ok(purged)
+    });
+    let jobs = purged.await?.jobs;
+    Ok(answer(json!({ "jobs": jobs }).to_string()))
+}
+
+async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let found = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        Ok(one::<Told>(&graph, &id)?.to_json_with_progress())
+    });
+    Ok(answer(found.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    outcome: String,
+    message: Option<String>,
+    code: Option<String>,
+}
+
+async fn complete(
+    State(shared): State<Shared>,
+    Extension(by): Extension<By>,
+    path: Job,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let allowed =
+        r#"{"outcome":"failed","message":"..","code":".."}, message and code where wanted"#;
+    let ended: Ended = document(body, allowed).await?;
+    let Some(kind) = OutcomeKind::from_word(&ended.outcome) else {
+        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
+        let remedy = "say how the job ended";
+        return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
+    };
+    let outcome = Outcome::new(kind, ended.code, ended.message)?;
+    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        let done = graph
+            .complete(&id, outcome)
+            .map_err(|error| not_found::<Told>(error, &id))?;
+        if done == Completion::Done {
+            let act = Act {
+                action: "complete",
+                graph: (graph.project_id(), graph.name()),
+                job: Some(&id),
+                by,
+            };
+            act.log(kind);
+        }
+        Ok(done)
+    });
+    Ok(answer(match done.await? {
+        Completion::Done => json!({"completed": true}).to_string(),
+        Completion::AlreadyComplete(outcome) => {
+            json!({"completed": false, "outcome": outcome.kind().as_str()}).to_string()
+        }
+    }))
+}
+
+async fn cancel(
+    State(shared): State<Shared>,
+    Extension(by): Extension<By>,
+    path: Job,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let (project_id, name, id) = place(path)?;
+    Query::parse(query.as_deref())?.end()?;
+    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+        cancelled(&graph, &id, by)
+    });
+    let word = match done.await? {
+        Cancellation::CancelledBeforeStart => "beforeStart",
+        Cancellation::Requested => "requested",
+        Cancellation::AlreadyComplete(_) => "alreadyComplete",
+    };
+    Ok(answer(json!({ "cancelled": word }).to_string()))
+}
+
+/// The JSON of a body, which is not quoted where it is not what it should be.
+async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, Failure> {
+    let text = request_body::text(body, BODY_BYTES_MAX).await?;
+    serde_json::from_str(&text).map_err(|error| {
+        let what = match error.is_data() {
+            true => "has other fields or types than it takes",
+            false => "is not JSON",
+        };
+        let message = format!(
+            "the body {what}, at column {}; it takes {allowed}",
+            error.column()
+        );
+        Failure::new(400, "GES.8000", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_cut_off_who_pauses() {
+        let Limits {
+            first_byte,
+            stall,
+            whole,
+            ..
+        } = limits();
+        let hours = Duration::from_secs(12 * 3600);
+        assert!([first_byte, stall, whole].iter().all(|time| *time > hours));
+    }
+}

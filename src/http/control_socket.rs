@@ -1,0 +1,301 @@
+//! A socket in the store's folder, for the people who run the engine.
+//!
+//! Owns: [`JobStore::control`], [`Control`]: the socket, its thread, their end. Must not
+//! know: what is served on it.
+//! Promise: only the store's own user and root get in; the socket is gone before the
+//! folder is let go of, so that none is left for another process to be mistaken for.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as BoundListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::extract::Extension;
+use axum::serve::Listener;
+use parking_lot::Mutex;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::api::store::JobStore;
+use crate::engine::state::guest::Guest;
+use crate::http::audit_log::By;
+use crate::http::control_routes;
+use crate::http::serve::{Bounds, serve_each};
+use crate::log::disk::Disk;
+use crate::log::file_names;
+use crate::model::error::{Error, Result};
+
+/// Bytes a socket's path may have: `sun_path` and the zero behind it.
+const PATH_BYTES_MAX: usize = 107;
+/// Threads that read and write files for its clients.
+const BLOCKING_THREADS: usize = 16;
+/// How long answers on their way are given at the end.
+const GRACE: Duration = Duration::from_secs(3);
+
+impl JobStore {
+    /// Opens `control.sock` in the store's folder, through which the people who run the
+    /// engine look into the store while the engine has it open: HTTP/1.1 on a Unix socket,
+    /// with the routes of [`Routes`](crate::http::Routes) and more under `/control`. The
+    /// program `jobstore` uses it where the folder is locked.
+    ///
+    /// Nobody is asked for a token: the socket can be opened by the store's own user
+    /// (mode 0600), and whoever else connects than that user and root is turned away. It
+    /// can do what the store's user could do with the folder: list and export all jobs of
+    /// all projects, cancel and complete, import, purge, back up and verify. A failure names
+    /// its [`Error`] in the header `X-Error-Name`.
+    ///
+    /// A thread named `jobstore-control` serves it, so an engine without an async runtime
+    /// can have it. It keeps the store open; closing the store ends it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUse`] for a store in memory, and where it is open already;
+    /// [`Error::PathTooLong`]; [`Error::Closed`], [`Error::PermissionDenied`],
+    /// [`Error::Io`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = jobstore::JobStore::open(dir)?;
+    /// let control = store.control()?;
+    /// println!("curl --unix-socket {} http://-/control/stats", control.path().display());
+    /// control.close();
+    /// assert!(!dir.join("control.sock").exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn control(&self) -> Result<Control> {
+        let engine = self.engine();
+        let mut slot = engine.guest.0.lock();
+        engine.check_open()?;
+        engine.check_not_read_only()?;
+        if !engine.is_on_disk() {
+            return Err(Error::InvalidUse {
+                what: "a store in memory has no folder for a control socket; merge \
+                       `http::Routes` into a server of your own",
+            });
+        }
+        if slot.as_ref().is_some_and(|open| !open.is_over()) {
+            return Err(Error::InvalidUse {
+                what: "the control socket is open already; close it first",
+            });
+        }
+        let open = Arc::new(Open::start(self)?);
+        *slot = Some(open.clone());
+        Ok(Control { open })
+    }
+}
+
+/// An open control socket: from [`JobStore::control`]. Dropping it closes it.
+#[must_use = "dropping it closes the socket"]
+pub struct Control {
+    open: Arc<Open>,
+}
+
+impl Control {
+    /// What the socket is called in the store's folder: `control.sock`.
+    pub const FILE_NAME: &'static str = file_names::CONTROL;
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.open.path
+    }
+
+    /// Removes the socket and ends its thread; answers that are on their way are given 3
+    /// seconds. What was begun in the store goes on to its end.
+    pub fn close(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.open.end();
+        self.open.join();
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("path", &self.open.path)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Open {
+    path: PathBuf,
+    /// Where the socket is. It lives on in a fork, which has nothing to end here.
+    disk: Arc<dyn Disk>,
+    opener: u32,
+    /// Gone once the end has begun.
+    end: Mutex<Option<watch::Sender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Open {
+    fn start(store: &JobStore) -> Result<Open> {
+        let folder = store.path();
+        let path = folder.join(file_names::CONTROL);
+        let given_bytes = path.as_os_str().len();
+        if given_bytes > PATH_BYTES_MAX {
+            return Err(Error::PathTooLong {
+                path,
+                given_bytes,
+                max_bytes: PATH_BYTES_MAX,
+            });
+        }
+        let failed = |e: io::Error| Error::io("open", &path, &e);
+        // The socket is bound by its path.
+        store.engine().check_files()?;
+        let disk = store.engine().disk.clone();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
+        let runtime = runtime.build().map_err(failed)?;
+        let listener = bind(&folder.join(file_names::CONTROL_ASIDE), &path).map_err(failed)?;
+        let (end, ended) = watch::channel(());
+        let store = store.clone();
+        let serving = std::thread::Builder::new()
+            .name("jobstore-control".to_owned())
+            .spawn(move || run(runtime, listener, &store, ended));
+        match serving {
+            Ok(thread) => Ok(Open {
+                path,
+                disk,
+                opener: std::process::id(),
+                end: Mutex::new(Some(end)),
+                thread: Mutex::new(Some(thread)),
+            }),
+            Err(error) => {
+                disk.remove(file_names::CONTROL).ok();
+                Err(failed(error))
+            }
+        }
+    }
+
+    fn is_in_fork(&self) -> bool {
+        std::process::id() != self.opener
+    }
+
+    fn join(&self) {
+        if self.is_in_fork() {
+            return;
+        }
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the control socket ended by a panic");
+        }
+    }
+}
+
+impl Guest for Open {
+    fn is_over(&self) -> bool {
+        self.end.lock().is_none()
+    }
+
+    /// Takes the socket away and has the thread end.
+    fn end(&self) {
+        if self.is_in_fork() {
+            return;
+        }
+        // Once: afterwards the name may be another's.
+        if self.end.lock().take().is_some() {
+            self.disk.remove(file_names::CONTROL).ok();
+        }
+    }
+}
+
+/// Binds the socket under its name when it is as it should be. One that is there is of a
+/// process that died: this one has the store's lock.
+fn bind(unfinished: &Path, path: &Path) -> io::Result<BoundListener> {
+    match fs::remove_file(unfinished) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = BoundListener::bind(unfinished)?;
+    let ready = fs::set_permissions(unfinished, fs::Permissions::from_mode(0o600))
+        .and_then(|()| listener.set_nonblocking(true))
+        .and_then(|()| fs::rename(unfinished, path));
+    if ready.is_err() {
+        fs::remove_file(unfinished).ok();
+    }
+    ready.map(|()| listener)
+}
+
+/// Who reads in a pager stalls, and is not to be cut off.
+fn bounds() -> Bounds {
+    Bounds::new()
+        .connections(64)
+        .stall(control_routes::PATIENT)
+        .grace(GRACE)
+}
+
+fn run(
+    runtime: Runtime,
+    listener: BoundListener,
+    store: &JobStore,
+    mut ended: watch::Receiver<()>,
+) {
+    let serving = async {
+        let listener = match UnixListener::from_std(listener) {
+            Ok(listener) => OwnUserOnly(listener),
+            Err(error) => {
+                tracing::error!(%error, "the control socket cannot be served");
+                return;
+            }
+        };
+        // The sender is dropped at the end; nothing is sent.
+        let end = async { while ended.changed().await.is_ok() {} };
+        let router = control_routes::router(store);
+        let app = |by: &By| router.clone().layer(Extension(*by));
+        serve_each(listener, app, bounds(), end).await;
+    };
+    runtime.block_on(serving);
+    // What still reads or writes for somebody who is gone is not waited for.
+    runtime.shutdown_background();
+}
+
+/// A socket that hangs up on everybody but this process's user and root.
+struct OwnUserOnly(UnixListener);
+
+impl Listener for OwnUserOnly {
+    type Io = UnixStream;
+    type Addr = By;
+
+    async fn accept(&mut self) -> (UnixStream, By) {
+        let own = rustix::process::geteuid().as_raw();
+        loop {
+            let (stream, _) = Listener::accept(&mut self.0).await;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
+                    return (stream, By::process(&peer));
+                }
+                Ok(peer) => tracing::warn!(user = peer.uid(), "another user was turned away"),
+                Err(error) => tracing::warn!(%error, "a nameless user was turned away"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<By> {
+        Ok(By::Process {
+            uid: rustix::process::geteuid().as_raw(),
+            pid: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_cut_off_who_pauses() {
+        assert_eq!(bounds(), bounds().stall(control_routes::PATIENT));
+    }
+}

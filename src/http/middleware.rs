@@ -1,0 +1,96 @@
+//! What every request has around it: an id, a span, a time, headers.
+//!
+//! Owns: request ids and what is logged of a request. Must not know: what is asked for.
+//! Promise: every request is answered, and every answer carries the id under which the
+//! log tells of it; nothing of a query, a token or a body is logged.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use crate::model::error::excerpt_over;
+use crate::model::failure::Failure;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A client's own id is taken up to this length.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// How long an answer may take to begin.
+pub(crate) type Patience = Arc<Duration>;
+
+pub(crate) async fn around(
+    State(patience): State<Patience>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(request.headers());
+    let span = tracing::info_span!(
+        "http",
+        id = id.to_str().unwrap_or_default(),
+        method = %request.method(),
+        path = %excerpt_path(request.uri().path()),
+    );
+    let begun = Instant::now();
+    let answered = tokio::time::timeout(*patience, next.run(request));
+    let answered = caught(answered.instrument(span.clone())).await;
+    let _in_span = span.enter();
+    let mut response = match answered {
+        Some(Ok(response)) => response,
+        Some(Err(_)) => {
+            tracing::warn!("the answer took too long to begin");
+            Failure::unavailable().into_response()
+        }
+        None => {
+            tracing::error!("a request could not be answered: what answers it panicked");
+            Failure::fault().into_response()
+        }
+    };
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    tracing::debug!(status, ?took, "answered");
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What comes of it; `None` where it panics: the engine's hook may. With what is not told,
+/// for it may be a token.
+async fn caught<F: Future>(work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
+}
+
+/// The client's, if it is one that a log can hold, or a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        let bytes = id.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(is_plain)
+    });
+    if let Some(id) = given {
+        return id.clone();
+    }
+    let mut random = [0; 16];
+    // Without random numbers all such ids are alike, which harms nothing but the log.
+    getrandom::fill(&mut random).ok();
+    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("-"))
+}
+
+fn excerpt_path(path: &str) -> String {
+    const PATH_BYTES_MAX: usize = 512;
+    excerpt_over(PATH_BYTES_MAX, path)
+}

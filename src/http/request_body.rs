@@ -1,0 +1,95 @@
+//! Bodies that clients send.
+//!
+//! Owns: [`text`], a body as a whole; [`reader`], a body as it comes, for a thread that
+//! reads. Must not know: what is in them.
+//! Promise: a bounded memory, and a bounded wait for the next bytes; a body that breaks
+//! off is never taken for one that has ended.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http_body::Body as _;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::timeout;
+
+use crate::model::failure::Failure;
+
+/// How long a short body may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The whole of a body that has at most so many bytes.
+pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, Failure> {
+    let refused = |message: String| Failure::new(400, "GES.8000", message);
+    let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let read = timeout(PATIENCE, axum::body::to_bytes(body, max)).await;
+    let bytes = read
+        .map_err(|_| refused("the body took too long to come; send it again".to_owned()))?
+        .map_err(|_| {
+            refused(format!(
+                "the body broke off or has more than {max_bytes} bytes; shorten it or send it again"
+            ))
+        })?;
+    String::from_utf8(bytes.into())
+        .map_err(|_| refused("the body is not UTF-8; encode it so".to_owned()))
+}
+
+/// A body to be read by a thread, and the work of bringing it there, which ends with the
+/// body. What the thread does not want is read all the same: a client that is still
+/// sending does not look for an answer.
+pub(crate) fn reader(
+    mut body: Body,
+    stall: Duration,
+) -> (impl Read + Send, impl Future<Output = ()>) {
+    let (sender, parts) = mpsc::channel(1);
+    let brought = async move {
+        loop {
+            let next = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+            let part = match timeout(stall, next).await {
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => Ok(Some(bytes)),
+                    Err(_) => continue,
+                },
+                Ok(Some(Err(error))) => Err(io::Error::other(error)),
+                Ok(None) => Ok(None),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            let is_over = !matches!(part, Ok(Some(_)));
+            sender.send(part).await.ok();
+            if is_over {
+                return;
+            }
+        }
+    };
+    let reader = Incoming {
+        parts,
+        part: Bytes::new(),
+        is_over: false,
+    };
+    (reader, brought)
+}
+
+struct Incoming {
+    /// Bytes, the end, or why there is none.
+    parts: Receiver<io::Result<Option<Bytes>>>,
+    part: Bytes,
+    is_over: bool,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() && !self.is_over {
+            match self.parts.blocking_recv() {
+                Some(Ok(Some(part))) => self.part = part,
+                Some(Ok(None)) => self.is_over = true,
+                Some(Err(error)) => return Err(error),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        let len = buffer.len().min(self.part.len());
+        buffer[..len].copy_from_slice(&self.part.split_to(len));
+        Ok(len)
+    }
+}

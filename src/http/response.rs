@@ -1,0 +1,124 @@
+//! From what was found to an HTTP answer.
+//!
+//! Owns: [`Shared`], what all handlers share; how work leaves the serving threads and how
+//! its text goes out. Must not know: what is asked for.
+//! Promise: a short text goes out whole, with its length; a long one has a place of its
+//! own, or is refused before its first byte.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::api::graph::Graph;
+use crate::api::store::JobStore;
+use crate::http::auth::{Caller, Hook};
+use crate::http::encoding::Encoding;
+use crate::http::limits::{Gates, Limits};
+use crate::http::stream::{Begun, Streamed};
+use crate::model::error::{Error, Result};
+use crate::model::failure::Failure;
+
+/// What all handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: JobStore,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) limits: Limits,
+    pub(crate) gates: Arc<Gates>,
+}
+
+impl Shared {
+    /// Whether the caller may do it; nothing was looked up before.
+    pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), Failure> {
+        match &self.hook {
+            Some(hook) => hook.ask(caller()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does something with a graph off the serving threads.
+    pub(crate) async fn with_graph<T, E>(
+        &self,
+        (project_id, name): (String, String),
+        work: impl FnOnce(Graph) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + From<Failure> + Send + 'static,
+    {
+        let store = self.store.clone();
+        blocking(move || work(store.graph(&project_id, &name)?)).await
+    }
+
+    /// The answer to this project whose text has begun.
+    pub(crate) fn respond(
+        &self,
+        project_id: &str,
+        begun: Begun,
+        kind: HeaderValue,
+    ) -> Result<Response, Failure> {
+        let (body, encoding) = match begun {
+            Begun::Whole(text, encoding) => (Body::from(text), encoding),
+            Begun::Long(first, encoding, source) => {
+                let source = source.with_place(self.gates.long_page(project_id)?);
+                let body = Body::new(Streamed::new(first, source, &self.limits));
+                (body, encoding)
+            }
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if let Some(encoding) = encoding.header() {
+            headers.insert(header::CONTENT_ENCODING, encoding);
+        }
+        Ok(response)
+    }
+}
+
+/// The encoding that this request's answer is to have.
+pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
+    Encoding::wanted(headers)
+}
+
+/// Does something that reads or writes files.
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
+    let span = tracing::Span::current();
+    let done = off_thread(&Handle::current(), move || span.in_scope(work)).await;
+    done.unwrap_or_else(|_| {
+        // What it panicked with may be of a body.
+        tracing::error!("a request could not be answered: what answers it panicked");
+        Err(Failure::fault().into())
+    })
+}
+
+/// Does something on a thread that may wait for files.
+pub(crate) fn off_thread<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::is_here() {
+        // What happens in another thread would not depend on the seed.
+        return runtime.spawn(std::future::ready(work()));
+    }
+    runtime.spawn_blocking(work)
+}
+
+/// A short document.
+pub(crate) fn json(text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, crate::http::failure::JSON);
+    response
+}

@@ -1,0 +1,83 @@
+//! The files and directories that an index is made of: listing, making and removing them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// A file or folder below the index's.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    /// `None` for a folder.
+    pub(crate) len: Option<u64>,
+    pub(crate) mode: u32,
+    changed: (i64, i64),
+}
+
+pub(crate) fn gone_is_empty<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Everything below a folder, by name; anything that is neither file nor folder is an
+/// error.
+pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder))? {
+            let entry = entry?;
+            let plain = entry.file_name().into_string();
+            let plain = plain.map_err(|_| io::Error::other("a name is no text"))?;
+            let name = match folder.as_str() {
+                "" => plain,
+                folder => format!("{folder}/{plain}"),
+            };
+            let known = fs::symlink_metadata(root.join(&name))?;
+            if known.is_dir() {
+                folders.push(name.clone());
+            } else if !known.is_file() {
+                return Err(io::Error::other("it is neither file nor folder"));
+            }
+            found.push(Entry {
+                name,
+                len: known.is_file().then_some(known.len()),
+                mode: known.mode() & 0o777,
+                // A folder's time changes with the names in it, which are compared.
+                changed: match known.is_file() {
+                    true => (known.mtime(), known.mtime_nsec()),
+                    false => (0, 0),
+                },
+            });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes an index's folder and everything in it.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
+        Ok(_) => fs::remove_file(folder),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the folder of an index, which an engine would leave open to others.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// Whether there is a folder of this path, and not a link to one.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}

@@ -1,0 +1,161 @@
+//! The index of a closed store, for one that only reads it.
+//!
+//! Owns: the private copy that an engine may write to when it opens it. Must not know: rows.
+//! Promise: nothing is written to the store, and what is read is what was sealed at its
+//! close: the copy is compared with the seal, whatever happens to the files meanwhile.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::files::{files, remove};
+use super::folder::{IndexFolder, SEAL_WAIT};
+use super::memory::MemoryIndex;
+use super::{all_rows, sled_index};
+use crate::log::disk::os::Folder;
+use crate::log::identity::IndexSeal;
+
+/// A larger index is not copied: reading the log again takes long as well, but no room.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// A directory of this process alone, removed when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &Path) -> io::Result<Scratch> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
+        let name = u128::from_le_bytes(name);
+        let path = parent.join(format!("jobstore-index-{name:032x}"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a copy of the index is left behind");
+        }
+    }
+}
+
+/// The rows of the index that was sealed, read from a copy below `scratch`; `None` if it is
+/// not as it was sealed, too large, or there is no room for the copy.
+pub(crate) fn read(
+    store: &Arc<Folder>,
+    seal: &IndexSeal,
+    scratch: &Path,
+    cache_bytes: u64,
+) -> io::Result<Option<MemoryIndex>> {
+    if seal.engine != sled_index::NAME {
+        return Ok(None);
+    }
+    let sealed = IndexFolder::new(store, cache_bytes);
+    let bytes = sealed.bytes()?;
+    if bytes > BYTES_MAX {
+        return Ok(None);
+    }
+    let scratch = Scratch::new(scratch)?;
+    let place = Arc::new(Folder::open(&scratch.0)?);
+    let copy = IndexFolder::new(&place, cache_bytes);
+    if !copy.has_room_for(2 * bytes) {
+        return Ok(None);
+    }
+    copy_files(&sealed.inner_path(), &copy.inner_path())?;
+    if copy.compute_seal()? != *seal {
+        return Ok(None);
+    }
+    let rows = MemoryIndex::default();
+    let index = copy.open_once()?;
+    let read = all_rows::copy(&*index, &rows);
+    drop(index);
+    // The engine's threads may work on its files for a moment.
+    copy.is_free(SEAL_WAIT);
+    read.map_err(|fault| io::Error::other(fault.0))?;
+    Ok(Some(rows))
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    // A directory comes before what is in it.
+    for entry in files(from)? {
+        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+        match entry.len {
+            None => DirBuilder::new().mode(0o700).create(to)?,
+            Some(_) => drop(fs::copy(from, to)?),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{Batch, Index};
+
+    fn sealed(dir: &Path) -> (Arc<Folder>, IndexSeal) {
+        let store = Arc::new(Folder::open(dir).unwrap());
+        let folder = IndexFolder::new(&store, 1 << 20);
+        let index = folder.open(false, None).unwrap();
+        folder.opened().unwrap();
+        let mut batch = Batch::default();
+        batch.put(b"a".to_vec(), b"1".to_vec());
+        batch.put(b"b".to_vec(), b"2".to_vec());
+        index.write(&batch).unwrap();
+        index.flush().unwrap();
+        drop(index);
+        let seal = folder.seal().unwrap().unwrap();
+        (store, seal)
+    }
+
+    fn rows(index: &MemoryIndex) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let each = &mut |key: &[u8], value: &[u8]| {
+            rows.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        index.scan(&[], each).unwrap();
+        rows
+    }
+
+    #[test]
+    fn a_sealed_index_is_read_and_stays_as_it_is() {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, seal) = sealed(dir.path());
+        let folder = IndexFolder::new(&store, 1 << 20);
+        let before = files(&folder.inner_path()).unwrap();
+        let index = read(&store, &seal, scratch.path(), 1 << 20).unwrap();
+        let found = rows(&index.expect("it is as it was sealed"));
+        let expected = [
+            (b"a".to_vec(), b"1".to_vec()),
+            (b"b".to_vec(), b"2".to_vec()),
+        ];
+        assert_eq!(found, expected);
+        assert!(files(&folder.inner_path()).unwrap() == before);
+        assert_eq!(folder.seal().unwrap(), Some(seal));
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_index_that_changed_since_is_not_read() {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, seal) = sealed(dir.path());
+        let folder = IndexFolder::new(&store, 1 << 20);
+        fs::write(folder.inner_path().join("more"), b"").unwrap();
+        let index = read(&store, &seal, scratch.path(), 1 << 20).unwrap();
+        assert!(index.is_none());
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_index_that_another_engine_sealed_is_not_read() {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, mut seal) = sealed(dir.path());
+        seal.engine = "other".to_owned();
+        let index = read(&store, &seal, scratch.path(), 1 << 20).unwrap();
+        assert!(index.is_none());
+    }
+}

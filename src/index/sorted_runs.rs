@@ -1,0 +1,657 @@
+//! Lookups by hash: sorted runs, merged geometrically, a filter for each in memory.
+//!
+//! Owns: runs of pairs (hash, owner), and how dead ones leave them. Must not know: what is
+//! hashed, which owners are dead.
+//! Promise: every pair that was added is found; a hash that was not is nearly
+//! always refused without touching the index. Who looks up compares what it finds:
+//! two things may have one hash.
+
+use std::sync::Arc;
+
+use crate::base::sync::{Mutex, RwLock};
+
+use super::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
+use super::{Batch, Fault, Index};
+use crate::base::codec::{VarReader, put_var};
+
+/// What is called with key and value of each run row that is put, or key only of
+/// each that is removed.
+type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
+/// Whose hash it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) graph: u32,
+    /// The job.
+    pub(crate) sequence: u64,
+    /// The event that gave a key to the job; 0 for an id.
+    pub(crate) lsn: u64,
+}
+
+impl Owner {
+    pub(crate) const MIN: Owner = Owner {
+        graph: 0,
+        sequence: 0,
+        lsn: 0,
+    };
+    pub(crate) const MAX: Owner = Owner {
+        graph: u32::MAX,
+        sequence: u64::MAX,
+        lsn: u64::MAX,
+    };
+}
+
+/// A hash and whose it is.
+pub(crate) type Pair = (u64, Owner);
+
+/// Bytes of pairs in a page, about; below what a row may hold.
+const PAGE_BYTES: usize = 5 << 10;
+/// A run is merged with its elder while that has less than so many times its
+/// pairs.
+const GROWTH: u64 = 4;
+
+#[derive(Default)]
+pub(crate) struct Runs {
+    runs: RwLock<Vec<Arc<Run>>>,
+    next: Mutex<u64>,
+}
+
+struct Run {
+    number: u64,
+    count: u64,
+    /// The first hash of each page.
+    fences: Vec<u64>,
+    filter: Filter,
+}
+
+impl Runs {
+    /// Reads all runs of an index. Pages of runs that never came to be, or were
+    /// merged away, are removed.
+    pub(crate) fn open(index: &dyn Index) -> Result<Runs, Fault> {
+        let mut counts = Vec::new();
+        index.scan(rows::RUNS, &mut |key, value| {
+            let count: Option<u64> = rows::open_value(key, value);
+            match (parse_run(key), count) {
+                (Some(run), Some(count)) => counts.push((run, count)),
+                _ => return Err(Fault("a run's row is not valid".to_owned())),
+            }
+            Ok(())
+        })?;
+        let mut loaded: Vec<Run> = counts
+            .iter()
+            .map(|&(number, count)| Run {
+                number,
+                count: 0,
+                fences: Vec::new(),
+                filter: Filter::for_keys(count),
+            })
+            .collect();
+        let mut orphans = Vec::new();
+        index.scan(rows::RUN_PAGES, &mut |key, value| {
+            let damaged = || Fault("a page of lookups is not valid".to_owned());
+            let number = parse_run(key).ok_or_else(damaged)?;
+            let Ok(n) = loaded.binary_search_by_key(&number, |run| run.number) else {
+                orphans.push(key.to_vec());
+                return Ok(());
+            };
+            let pairs = decode_page(open(key, value).ok_or_else(damaged)?).ok_or_else(damaged)?;
+            loaded[n].add_page(&pairs);
+            Ok(())
+        })?;
+        if loaded
+            .iter()
+            .zip(&counts)
+            .any(|(run, &(_, count))| run.count != count)
+        {
+            return Err(Fault("a run of lookups is not whole".to_owned()));
+        }
+        let mut batch = Batch::default();
+        for key in orphans {
+            batch.remove(key);
+            if batch.is_full() {
+                index.write(&batch)?;
+                batch.clear();
+            }
+        }
+        index.write(&batch)?;
+        let next = match counts.last() {
+            Some(&(number, _)) => after(number)?,
+            None => 0,
+        };
+        Ok(Runs {
+            runs: RwLock::new(loaded.into_iter().map(Arc::new).collect()),
+            next: Mutex::new(next),
+        })
+    }
+
+    /// Takes the runs of another index.
+    pub(crate) fn replace(&self, other: Runs) {
+        *self.next.lock() = *other.next.lock();
+        *self.runs.write() = std::mem::take(&mut *other.runs.write());
+    }
+
+    /// Whether this hash may have been added; no means no.
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.runs
+            .read()
+            .iter()
+            .any(|run| run.filter.may_contain(hash))
+    }
+
+    /// The owners that were added with this hash.
+    pub(crate) fn lookup(&self, index: &dyn Index, hash: u64) -> Result<Vec<Owner>, Fault> {
+        loop {
+            let runs = self.runs.read().clone();
+            match lookup_in(index, &runs, hash) {
+                // A merge took the pages away under us: look in what it made.
+                Err(_) if !self.same_runs(&runs) => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn same_runs(&self, then: &[Arc<Run>]) -> bool {
+        let now = self.runs.read();
+        now.len() == then.len() && now.iter().zip(then).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// Adds pairs, sorted by hash, as a new run, and merges runs that have become
+    /// alike. `named` is told of the run rows that change.
+    pub(crate) fn add(
+        &self,
+        index: &dyn Index,
+        pairs: impl Iterator<Item = Pair>,
+        count: u64,
+        named: Named<'_>,
+    ) -> Result<(), Fault> {
+        if count == 0 {
+            return Ok(());
+        }
+        let run = self.write_run(index, pairs.map(Ok), count, &[], named)?;
+        self.runs.write().push(Arc::new(run));
+        loop {
+            let (elder, younger) = {
+                let runs = self.runs.read();
+                match &runs[..] {
+                    [.., elder, younger] if elder.count < GROWTH * younger.count => {
+                        (elder.clone(), younger.clone())
+                    }
+                    _ => return Ok(()),
+                }
+            };
+            let merged = Merged {
+                left: RunPairs::new(index, &elder),
+                right: RunPairs::new(index, &younger),
+            };
+            let count = elder.count + younger.count;
+            let run = self.write_run(index, merged, count, &[&elder, &younger], named)?;
+            let mut runs = self.runs.write();
+            let kept = runs.len() - 2;
+            runs.truncate(kept);
+            runs.push(Arc::new(run));
+            drop(runs);
+            Runs::remove_pages(index, &[&elder, &younger])?;
+        }
+    }
+
+    /// How many pairs there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.runs.read().iter().map(|run| run.count).sum()
+    }
+
+    /// Makes one run of all of them, without the pairs whose owners are dead.
+    pub(crate) fn retain(
+        &self,
+        index: &dyn Index,
+        is_live: &mut dyn FnMut(&Owner) -> Result<bool, Fault>,
+        named: Named<'_>,
+    ) -> Result<(), Fault> {
+        let runs = self.runs.read().clone();
+        let all = || All(runs.iter().map(|run| RunPairs::new(index, run)).collect());
+        // A bit for each pair: who is live is asked once, so that the count is right.
+        let (mut live, mut count, mut n) = (Vec::new(), 0, 0usize);
+        for pair in all() {
+            if n % 64 == 0 {
+                live.push(0u64);
+            }
+            if is_live(&pair?.1)? {
+                live[n / 64] |= 1 << (n % 64);
+                count += 1;
+            }
+            n += 1;
+        }
+        if count == n as u64 {
+            return Ok(());
+        }
+        let mut at = 0;
+        let kept = all().filter(|_| {
+            let is_kept = live
+                .get(at / 64)
+                .is_some_and(|bits| bits >> (at % 64) & 1 == 1);
+            at += 1;
+            is_kept
+        });
+        let replaced: Vec<&Run> = runs.iter().map(|run| &**run).collect();
+        let run = self.write_run(index, kept, count, &replaced, named)?;
+        *self.runs.write() = Some(run)
+            .filter(|run| run.count > 0)
+            .map(Arc::new)
+            .into_iter()
+            .collect();
+        Runs::remove_pages(index, &replaced)
+    }
+
+    /// Writes pages, then, with the row that makes them a run, removes the rows of
+    /// those it replaces.
+    fn write_run(
+        &self,
+        index: &dyn Index,
+        pairs: impl Iterator<Item = Result<Pair, Fault>>,
+        count: u64,
+        replaced: &[&Run],
+        named: Named<'_>,
+    ) -> Result<Run, Fault> {
+        let number = {
+            let mut next = self.next.lock();
+            let number = *next;
+            *next = after(number)?;
+            number
+        };
+        let mut run = Run {
+            number,
+            count: 0,
+            fences: Vec::new(),
+            filter: Filter::for_keys(count),
+        };
+        let mut batch = Batch::default();
+        let mut page: Vec<Pair> = Vec::new();
+        let mut bytes = Vec::new();
+        let mut last_hash = 0;
+        let mut end_page = |page: &mut Vec<Pair>, bytes: &mut Vec<u8>| {
+            let key = run_page_key(number, run.fences.len() as u32);
+            let value = seal(&key, std::mem::take(bytes));
+            batch.put(key, value);
+            run.add_page(page);
+            page.clear();
+            if batch.is_full() {
+                index.write(&batch)?;
+                batch.clear();
+            }
+            Ok::<(), Fault>(())
+        };
+        for pair in pairs {
+            let (hash, owner) = pair?;
+            put_var(
+                if page.is_empty() {
+                    hash
+                } else {
+                    hash - last_hash
+                },
+                &mut bytes,
+            );
+            put_var(u64::from(owner.graph), &mut bytes);
+            put_var(owner.sequence, &mut bytes);
+            put_var(owner.lsn, &mut bytes);
+            page.push((hash, owner));
+            last_hash = hash;
+            if bytes.len() >= PAGE_BYTES {
+                end_page(&mut page, &mut bytes)?;
+            }
+        }
+        if !page.is_empty() {
+            end_page(&mut page, &mut bytes)?;
+        }
+        if run.count > 0 {
+            let key = run_key(number);
+            let value = seal_value(&key, &run.count);
+            named(&key, Some(&value));
+            batch.put(key, value);
+        }
+        for old in replaced {
+            let key = run_key(old.number);
+            named(&key, None);
+            batch.remove(key);
+        }
+        index.write(&batch)?;
+        Ok(run)
+    }
+
+    fn remove_pages(index: &dyn Index, runs: &[&Run]) -> Result<(), Fault> {
+        let mut batch = Batch::default();
+        for run in runs {
+            for page in 0..run.fences.len() {
+                batch.remove(run_page_key(run.number, page as u32));
+                if batch.is_full() {
+                    index.write(&batch)?;
+                    batch.clear();
+                }
+            }
+        }
+        index.write(&batch)
+    }
+}
+
+impl Run {
+    fn add_page(&mut self, pairs: &[Pair]) {
+        if let Some(&(first, _)) = pairs.first() {
+            self.fences.push(first);
+        }
+        self.count += pairs.len() as u64;
+        for &(hash, _) in pairs {
+            self.filter.insert(hash);
+        }
+    }
+}
+
+/// The number of the run that comes after this one. A row may name the last number
+/// that there is, and its checksum may be right.
+fn after(number: u64) -> Result<u64, Fault> {
+    number
+        .checked_add(1)
+        .ok_or_else(|| Fault("the numbers of runs are used up".to_owned()))
+}
+
+fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<Owner>, Fault> {
+    let mut found = Vec::new();
+    for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
+        // Equal hashes may begin on the page before the first that begins so.
+        let mut page = run
+            .fences
+            .partition_point(|&first| first < hash)
+            .saturating_sub(1);
+        while run.fences.get(page).is_some_and(|&first| first <= hash) {
+            let pairs = read_page(index, run.number, page as u32)?;
+            found.extend(pairs.iter().filter(|p| p.0 == hash).map(|p| p.1));
+            page += 1;
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {
+    let key = run_page_key(run, page);
+    let value = index.get(&key)?;
+    value
+        .as_deref()
+        .and_then(|value| decode_page(open(&key, value)?))
+        .ok_or_else(|| Fault("a page of lookups is missing or not valid".to_owned()))
+}
+
+fn decode_page(bytes: &[u8]) -> Option<Vec<Pair>> {
+    let mut reader = VarReader(bytes);
+    let mut pairs = Vec::new();
+    let mut hash = 0u64;
+    while !reader.0.is_empty() {
+        hash = hash.checked_add(reader.next()?)?;
+        let owner = Owner {
+            graph: u32::try_from(reader.next()?).ok()?,
+            sequence: reader.next()?,
+            lsn: reader.next()?,
+        };
+        pairs.push((hash, owner));
+    }
+    Some(pairs)
+}
+
+/// The pairs of a run in order, a page in memory at a time.
+struct RunPairs<'a> {
+    index: &'a dyn Index,
+    run: &'a Run,
+    page: usize,
+    pairs: std::vec::IntoIter<Pair>,
+}
+
+impl<'a> RunPairs<'a> {
+    fn new(index: &'a dyn Index, run: &'a Run) -> std::iter::Peekable<RunPairs<'a>> {
+        RunPairs {
+            index,
+            run,
+            page: 0,
+            pairs: Vec::new().into_iter(),
+        }
+        .peekable()
+    }
+}
+
+impl Iterator for RunPairs<'_> {
+    type Item = Result<Pair, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(pair) = self.pairs.next() {
+                return Some(Ok(pair));
+            }
+            if self.page == self.run.fences.len() {
+                return None;
+            }
+            match read_page(self.index, self.run.number, self.page as u32) {
+                Ok(pairs) => self.pairs = pairs.into_iter(),
+                Err(fault) => return Some(Err(fault)),
+            }
+            self.page += 1;
+        }
+    }
+}
+
+/// Two sorted sequences as one.
+struct Merged<'a> {
+    left: std::iter::Peekable<RunPairs<'a>>,
+    right: std::iter::Peekable<RunPairs<'a>>,
+}
+
+impl Iterator for Merged<'_> {
+    type Item = Result<Pair, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let left_first = match (self.left.peek(), self.right.peek()) {
+            (Some(Ok(left)), Some(Ok(right))) => left <= right,
+            (Some(_), _) => true,
+            (None, _) => false,
+        };
+        if left_first {
+            self.left.next()
+        } else {
+            self.right.next()
+        }
+    }
+}
+
+/// Any number of sorted sequences as one.
+struct All<'a>(Vec<std::iter::Peekable<RunPairs<'a>>>);
+
+impl Iterator for All<'_> {
+    type Item = Result<Pair, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut least: Option<(usize, Pair)> = None;
+        for (n, pairs) in self.0.iter_mut().enumerate() {
+            match pairs.peek() {
+                None => {}
+                Some(Err(_)) => return pairs.next(),
+                Some(Ok(pair)) if least.is_none_or(|(_, found)| *pair < found) => {
+                    least = Some((n, *pair));
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+        self.0[least?.0].next()
+    }
+}
+
+/// A Bloom filter (Bloom 1970): 10 bits a key and 6 probes, all in one block of 512
+/// bits, so that a probe touches one cache line; about 1 in 80 keys that were not
+/// added is let through.
+struct Filter {
+    blocks: Vec<[u64; 8]>,
+}
+
+const FILTER_BITS_PER_KEY: u64 = 10;
+const FILTER_PROBES: u32 = 6;
+
+impl Filter {
+    fn for_keys(keys: u64) -> Filter {
+        // A count comes from a checked row, yet what it may allocate is bounded.
+        let bits = keys.min(1 << 32) * FILTER_BITS_PER_KEY;
+        let blocks = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
+        Filter {
+            blocks: vec![[0; 8]; blocks],
+        }
+    }
+
+    fn block(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.blocks.len() as u128) >> 64) as usize
+    }
+
+    fn bits(hash: u64) -> impl Iterator<Item = usize> {
+        // The high bits chose the block; spread the low ones.
+        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..FILTER_PROBES).map(move |n| ((spread >> (9 * n)) & 511) as usize)
+    }
+
+    fn insert(&mut self, hash: u64) {
+        let block = self.block(hash);
+        for bit in Filter::bits(hash) {
+            self.blocks[block][bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    fn may_contain(&self, hash: u64) -> bool {
+        let block = &self.blocks[self.block(hash)];
+        Filter::bits(hash).all(|bit| block[bit / 64] >> (bit % 64) & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::memory::MemoryIndex;
+
+    fn hash(n: u64) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())
+    }
+
+    fn owner(n: u64) -> Owner {
+        Owner {
+            graph: (n % 7) as u32,
+            sequence: n,
+            lsn: 0,
+        }
+    }
+
+    fn add(index: &dyn Index, runs: &Runs, numbers: std::ops::Range<u64>) {
+        let mut pairs: Vec<_> = numbers.map(|n| (hash(n), owner(n))).collect();
+        pairs.sort_unstable();
+        let count = pairs.len() as u64;
+        runs.add(index, pairs.into_iter(), count, &mut |_, _| {})
+            .unwrap();
+    }
+
+    #[test]
+    fn every_pair_is_found_also_after_merges_and_reopening() {
+        let index = MemoryIndex::default();
+        let runs = Runs::default();
+        for start in (0..20_000).step_by(500) {
+            add(&index, &runs, start..start + 500);
+        }
+        assert!(
+            runs.runs.read().len() <= 8,
+            "{} runs",
+            runs.runs.read().len()
+        );
+        for runs in [&runs, &Runs::open(&index).unwrap()] {
+            for n in 0..20_000 {
+                assert_eq!(runs.lookup(&index, hash(n)).unwrap(), [owner(n)]);
+            }
+            let wrong = (20_000..40_000)
+                .filter(|&n| runs.may_contain(hash(n)))
+                .count();
+            assert!(wrong < 20_000 / 10, "{wrong} let through");
+        }
+    }
+
+    #[test]
+    fn equal_hashes_are_all_found_across_pages() {
+        let (index, runs) = (MemoryIndex::default(), Runs::default());
+        let pairs = (0..5000).map(|n| {
+            (
+                if n < 100 {
+                    1
+                } else if n < 4000 {
+                    7
+                } else {
+                    9
+                },
+                owner(n),
+            )
+        });
+        runs.add(&index, pairs, 5000, &mut |_, _| {}).unwrap();
+        assert_eq!(runs.lookup(&index, 7).unwrap().len(), 3900);
+        assert_eq!(runs.lookup(&index, 1).unwrap().len(), 100);
+        assert_eq!(runs.lookup(&index, 8).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn dead_pairs_leave_the_index_and_memory() {
+        let (index, runs) = (MemoryIndex::default(), Runs::default());
+        for start in (0..20_000).step_by(500) {
+            add(&index, &runs, start..start + 500);
+        }
+        let rows = || {
+            let mut rows = 0;
+            let scanned = index.scan(&[], &mut |_, _| {
+                rows += 1;
+                Ok(())
+            });
+            scanned.unwrap();
+            rows
+        };
+        let before = rows();
+        let retained = runs.retain(&index, &mut |o| Ok(o.sequence % 50 == 0), &mut |_, _| {});
+        retained.unwrap();
+        for runs in [&runs, &Runs::open(&index).unwrap()] {
+            assert_eq!(runs.count(), 400);
+            for n in 0..20_000 {
+                let found = runs.lookup(&index, hash(n)).unwrap();
+                assert_eq!(found, if n % 50 == 0 { vec![owner(n)] } else { vec![] });
+            }
+            let filter: usize = runs.runs.read().iter().map(|r| r.filter.blocks.len()).sum();
+            assert!(filter < 10, "{filter}");
+        }
+        assert!(10 * rows() < before, "{} of {before} rows", rows());
+        runs.retain(&index, &mut |_| Ok(false), &mut |_, _| {})
+            .unwrap();
+        assert_eq!((runs.count(), rows()), (0, 0));
+    }
+
+    #[test]
+    fn the_last_number_of_a_run_is_refused_not_counted_on() {
+        let index = MemoryIndex::default();
+        let mut batch = Batch::default();
+        let key = run_key(u64::MAX);
+        let value = seal_value(&key, &0_u64);
+        batch.put(key, value);
+        index.write(&batch).unwrap();
+        assert!(Runs::open(&index).is_err());
+
+        let index = MemoryIndex::default();
+        let runs = Runs {
+            next: Mutex::new(u64::MAX),
+            ..Runs::default()
+        };
+        let add = || runs.add(&index, [(1, owner(1))].into_iter(), 1, &mut |_, _| {});
+        assert!(add().is_err());
+        assert!(add().is_err());
+    }
+
+    #[test]
+    fn a_missing_page_is_noticed_at_open() {
+        let index = MemoryIndex::default();
+        add(&index, &Runs::default(), 0..2000);
+        let mut batch = Batch::default();
+        batch.remove(run_page_key(0, 1));
+        index.write(&batch).unwrap();
+        assert!(Runs::open(&index).is_err());
+    }
+}

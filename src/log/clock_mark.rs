@@ -1,0 +1,117 @@
+//! What a store knows of time when it writes something.
+//!
+//! The log records the age clock, so that a job's age never depends on what the
+//! system's clock said at one moment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::TIME_MS_MAX;
+use crate::log::clock_gaps::{Gap, Gaps};
+
+/// The clocks at one moment. Each frame has one, and so have each pack and the mark of
+/// a clean close.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClockMark {
+    /// The age clock: it never goes back and never jumps, not even when jumps of the
+    /// system's clock are confirmed.
+    pub(crate) age_ms: u64,
+    /// The system's clock, in milliseconds since 1970.
+    pub(crate) wall_ms: u64,
+    /// The sum of all jumps of the system's clock that the age clock did not follow.
+    pub(crate) drift_ms: i64,
+    /// Of a jump ahead while the store was closed: what waits to be confirmed.
+    pub(crate) doubted_ms: u64,
+    /// The age clock when the first of what can be confirmed may have begun: a doubted gap,
+    /// or else the drift, also while it is negative. 0 if there is nothing, or if it is not
+    /// known.
+    pub(crate) jumped_at_ms: u64,
+}
+
+impl ClockMark {
+    /// Whether a store may have written it. Sums of such numbers cannot overflow.
+    pub(crate) fn is_possible(&self) -> bool {
+        const MAX: u64 = 1 << 60;
+        self.age_ms < MAX
+            && self.wall_ms <= TIME_MS_MAX
+            && self.drift_ms.unsigned_abs() < MAX
+            && self.doubted_ms < MAX
+            && self.jumped_at_ms < MAX
+    }
+
+    /// What is not confirmed yet: a confirmation adds it to the ages of what happened before.
+    pub(crate) fn unconfirmed(self) -> Option<Gap> {
+        let gap = Gap {
+            before_ms: self.jumped_at_ms,
+            gap_ms: match self.doubted_ms {
+                0 => self.drift_ms.max(0) as u64,
+                doubted_ms => doubted_ms,
+            },
+        };
+        gap.is_possible().then_some(gap)
+    }
+
+    /// The clocks once nothing is left to confirm.
+    pub(crate) fn confirmed(self) -> ClockMark {
+        ClockMark {
+            age_ms: self.age_ms,
+            wall_ms: self.wall_ms,
+            ..ClockMark::default()
+        }
+    }
+
+    /// What the system's clock says, less the jumps ahead that nothing explains.
+    fn plausible_wall_ms(&self) -> i64 {
+        self.wall_ms as i64 - self.drift_ms.max(0)
+    }
+
+    /// The age clock when something happened that the system's clock dates to `time_ms`.
+    /// What is dated ahead happened now.
+    pub(crate) fn age_at(&self, time_ms: u64, gaps: &Gaps) -> i64 {
+        let ago_ms = self.plausible_wall_ms().saturating_sub_unsigned(time_ms);
+        gaps.at((self.age_ms as i64).saturating_sub(ago_ms.max(0)))
+    }
+
+    /// The same as an event stores it: less `time_ms`.
+    pub(crate) fn shift(&self, time_ms: u64, gaps: &Gaps) -> i64 {
+        self.age_at(time_ms, gaps).saturating_sub_unsigned(time_ms)
+    }
+}
+
+/// The age clock when an event was recorded, or when what it tells had happened.
+pub(crate) fn shifted(time_ms: u64, age_shift_ms: i64) -> i64 {
+    age_shift_ms.saturating_add_unsigned(time_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_earlier_is_older_and_what_is_dated_ahead_is_not() {
+        let mark = ClockMark {
+            age_ms: 5_000,
+            wall_ms: 900_000,
+            ..ClockMark::default()
+        };
+        let none = Gaps::default();
+        assert_eq!(mark.age_at(900_000, &none), 5_000);
+        assert_eq!(mark.age_at(899_000, &none), 4_000);
+        assert_eq!(mark.age_at(0, &none), 5_000 - 900_000);
+        assert_eq!(mark.age_at(u64::MAX, &none), 5_000);
+        assert_eq!(shifted(899_000, mark.shift(899_000, &none)), 4_000);
+        let jumped = ClockMark {
+            wall_ms: 1_900_000,
+            drift_ms: 1_000_000,
+            ..mark
+        };
+        assert_eq!(jumped.age_at(899_000, &none), 4_000);
+        assert_eq!(jumped.age_at(1_900_000, &none), 5_000);
+        let went_back = ClockMark {
+            wall_ms: 100_000,
+            drift_ms: -800_000,
+            ..mark
+        };
+        assert_eq!(went_back.age_at(99_000, &none), 4_000);
+        assert_eq!(went_back.age_at(899_000, &none), 5_000);
+    }
+}

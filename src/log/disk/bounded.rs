@@ -1,0 +1,552 @@
+//! A directory with a bounded number of open files, however many files it has.
+//!
+//! Owns: which files are open, and closing those that were not read lately. A file that is
+//! closed is opened again by its name when it is needed, so a file that loses its name
+//! while somebody can still read it is kept open until the last of them is gone.
+//! Must not know: formats.
+//! Promise: descriptors are bounded by [`OPEN_MAX`], the few files that are kept open for
+//! good, and the files without a name that are still being read; a file is never read in
+//! place of another one of the same name.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use super::{Disk, File};
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::{Mutex, RwLock};
+use crate::model::error::Revoked;
+
+/// Files that are open at a time.
+pub(crate) const OPEN_MAX: usize = 40;
+
+/// What may be done to the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    /// Nothing is changed, while others may.
+    ReadOnly,
+}
+
+/// A directory whose files are closed and opened again as needed.
+pub(crate) struct Bounded {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    disk: Arc<dyn Disk>,
+    access: Access,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// Those that are open and can be closed, the next to be closed first.
+    open: VecDeque<Arc<OnDemand>>,
+    /// Those that somebody can still read, by name.
+    by_name: HashMap<String, Vec<Weak<OnDemand>>>,
+    /// Entries in `by_name` after the last sweep.
+    swept: usize,
+}
+
+/// What callers hold: the pool does not keep a file alive that nobody can read any more.
+struct Handle(Arc<OnDemand>);
+
+struct OnDemand {
+    shared: Weak<Shared>,
+    state: RwLock<State>,
+    /// Whether it was used since the pool last looked.
+    is_used: AtomicBool,
+    /// Whether something was written that is not synced: an error of a later sync must
+    /// not get lost.
+    is_dirty: AtomicBool,
+}
+
+struct State {
+    name: String,
+    file: Option<Arc<dyn File>>,
+    is_writable: bool,
+    /// What it was when it was first opened.
+    identity: (u64, u64),
+    /// Its length then, if nobody writes to it.
+    len: Option<u64>,
+    /// It stays open: it has lost its name, is locked, or no other may get its identity.
+    is_pinned: bool,
+}
+
+impl Bounded {
+    pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> Bounded {
+        Bounded {
+            shared: Arc::new(Shared {
+                disk,
+                access,
+                pool: Mutex::default(),
+            }),
+        }
+    }
+
+    fn check_write(&self) -> io::Result<()> {
+        match self.shared.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
+    }
+
+    fn add(
+        &self,
+        name: &str,
+        is_writable: bool,
+        open: impl FnOnce(&dyn Disk) -> io::Result<Arc<dyn File>>,
+    ) -> io::Result<Arc<dyn File>> {
+        let mut pool = self.shared.pool.lock();
+        pool.make_room();
+        let file = open(&*self.shared.disk)?;
+        let on_demand = Arc::new(OnDemand {
+            shared: Arc::downgrade(&self.shared),
+            state: RwLock::new(State {
+                name: name.to_owned(),
+                is_writable,
+                identity: file.identity()?,
+                len: match is_writable {
+                    true => None,
+                    false => Some(file.len()?),
+                },
+                file: Some(file),
+                is_pinned: false,
+            }),
+            is_used: AtomicBool::new(true),
+            is_dirty: AtomicBool::new(false),
+        });
+        pool.open.push_back(on_demand.clone());
+        pool.name(name, Arc::downgrade(&on_demand));
+        Ok(Arc::new(Handle(on_demand)))
+    }
+}
+
+impl Pool {
+    fn name(&mut self, name: &str, file: Weak<OnDemand>) {
+        let there = self.by_name.entry(name.to_owned()).or_default();
+        there.retain(|file| file.strong_count() > 0);
+        there.push(file);
+        if self.by_name.len() > 2 * self.swept + OPEN_MAX {
+            self.by_name.retain(|_, files| {
+                files.retain(|file| file.strong_count() > 0);
+                !files.is_empty()
+            });
+            self.swept = self.by_name.len();
+        }
+    }
+
+    /// Closes files until one more can be opened, as far as they can be closed.
+    fn make_room(&mut self) {
+        // Each is passed over once if it was used since.
+        let mut looks = 2 * self.open.len();
+        while self.open.len() >= OPEN_MAX && looks > 0 {
+            looks -= 1;
+            let Some(next) = self.open.pop_front() else {
+                return;
+            };
+            if next.is_used.swap(false, Ordering::Relaxed) {
+                self.open.push_back(next);
+                continue;
+            }
+            let mut state = next.state.write();
+            if state.is_pinned {
+                continue;
+            }
+            // A writer says so before it looks for the file.
+            if next.is_dirty.load(Ordering::Acquire) {
+                drop(state);
+                self.open.push_back(next);
+                continue;
+            }
+            state.file = None;
+        }
+    }
+
+    /// Has the files of a name that can still be read stay open, because it leads to them
+    /// no more.
+    fn pin(&mut self, shared: &Shared, name: &str) -> io::Result<()> {
+        let files = self.by_name.get(name).into_iter().flatten();
+        let files: Vec<Arc<OnDemand>> = files.filter_map(Weak::upgrade).collect();
+        for file in files {
+            match file.open_again(shared, self) {
+                // Somebody else took it away.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                opened => drop(opened?),
+            }
+            file.state.write().is_pinned = true;
+        }
+        Ok(())
+    }
+}
+
+impl OnDemand {
+    fn file(self: &Arc<OnDemand>) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = &self.state.read().file {
+            // Many readers read one file: most of them only look.
+            if !self.is_used.load(Ordering::Relaxed) {
+                self.is_used.store(true, Ordering::Relaxed);
+            }
+            return Ok(file.clone());
+        }
+        let gone = || io::Error::other("its directory is no longer open");
+        let shared = self.shared.upgrade().ok_or_else(gone)?;
+        let mut pool = shared.pool.lock();
+        self.open_again(&shared, &mut pool)
+    }
+
+    /// Opens it by its name if it is closed, unless another file has the name by now.
+    fn open_again(
+        self: &Arc<OnDemand>,
+        shared: &Shared,
+        pool: &mut Pool,
+    ) -> io::Result<Arc<dyn File>> {
+        let (name, is_writable, identity, len) = {
+            let state = self.state.read();
+            if let Some(file) = &state.file {
+                return Ok(file.clone());
+            }
+            (
+                state.name.clone(),
+                state.is_writable,
+                state.identity,
+                state.len,
+            )
+        };
+        pool.make_room();
+        let opened = match is_writable {
+            true => shared.disk.open_to_write(&name),
+            false => shared.disk.open(&name),
+        };
+        let is_other = |file: &Arc<dyn File>| -> io::Result<bool> {
+            Ok(file.identity()? != identity || len.is_some_and(|len| file.len().ok() != Some(len)))
+        };
+        let file = match opened {
+            Ok(file) if !is_other(&file)? => file,
+            Ok(_) => return Err(shared.replaced(None)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(shared.replaced(Some(e)));
+            }
+            Err(e) => return Err(e),
+        };
+        self.state.write().file = Some(file.clone());
+        self.is_used.store(true, Ordering::Relaxed);
+        pool.open.push_back(self.clone());
+        Ok(file)
+    }
+}
+
+impl Shared {
+    /// Why a file cannot be opened again: beside a reader, an engine may replace files.
+    fn replaced(&self, error: Option<io::Error>) -> io::Error {
+        match self.access {
+            Access::ReadOnly => io::Error::other(Revoked),
+            Access::ReadWrite => error.unwrap_or_else(|| {
+                let what = "another file has its name; it was replaced from outside";
+                io::Error::new(io::ErrorKind::NotFound, what)
+            }),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody can read it any more.
+        self.0.state.write().file = None;
+        if let Some(shared) = self.0.shared.upgrade() {
+            let mut pool = shared.pool.lock();
+            pool.open.retain(|open| !Arc::ptr_eq(open, &self.0));
+        }
+    }
+}
+
+impl Disk for Bounded {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.check_write()?;
+        self.add(name, true, |disk| disk.create(name))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.add(name, false, |disk| disk.open(name))
+    }
+
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.check_write()?;
+        self.add(name, true, |disk| disk.open_to_write(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_write()?;
+        let mut pool = self.shared.pool.lock();
+        pool.pin(&self.shared, to)?;
+        self.shared.disk.rename(from, to)?;
+        let moved = pool.by_name.remove(from).unwrap_or_default();
+        for file in moved.iter().filter_map(Weak::upgrade) {
+            to.clone_into(&mut file.state.write().name);
+        }
+        pool.by_name.insert(to.to_owned(), moved);
+        Ok(())
+    }
+
+    fn link(&self, name: &str, further: &str) -> io::Result<()> {
+        self.check_write()?;
+        self.shared.disk.link(name, further)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_write()?;
+        let mut pool = self.shared.pool.lock();
+        pool.pin(&self.shared, name)?;
+        self.shared.disk.remove(name)?;
+        pool.by_name.remove(name);
+        Ok(())
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.shared.disk.names()
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.check_write()?;
+        self.shared.disk.sync_names()
+    }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.shared.disk.free_bytes()
+    }
+
+    fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {
+        self.shared.disk.link_out(name, to)
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        self.shared.disk.identity(name)
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.shared.disk.is_in_place()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.shared.disk.path(name)
+    }
+}
+
+impl File for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.0.file()?.len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.file()?.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        // Before it is looked at: from here on it stays open.
+        self.0.is_dirty.store(true, Ordering::Release);
+        self.0.file()?.write_all_at(data, offset)
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.0.is_dirty.store(true, Ordering::Release);
+        self.0.file()?.cut(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let file = self.0.file()?;
+        let was_dirty = self.0.is_dirty.swap(false, Ordering::AcqRel);
+        let synced = file.sync();
+        if synced.is_err() && was_dirty {
+            self.0.is_dirty.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok(self.0.state.read().identity)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.keep_open()?;
+        self.0.file()?.try_lock()
+    }
+
+    fn keep_open(&self) -> io::Result<()> {
+        let file = self.0.file()?;
+        let mut state = self.0.state.write();
+        state.is_pinned = true;
+        state.file = Some(file);
+        Ok(())
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::log::disk::memory::Memory;
+
+    fn content(file: &dyn File) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; file.len()? as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    fn is_open(disk: &Bounded) -> usize {
+        disk.shared.pool.lock().open.len()
+    }
+
+    #[test]
+    fn all_files_are_read_while_few_are_open() {
+        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let mut files = Vec::new();
+        for n in 0..5 * OPEN_MAX {
+            let file = disk.create(&format!("{n}")).unwrap();
+            file.write_all_at(format!("content {n}").as_bytes(), 0)
+                .unwrap();
+            file.sync().unwrap();
+            files.push(file);
+            assert!(is_open(&disk) <= OPEN_MAX);
+        }
+        for _ in 0..2 {
+            for (n, file) in files.iter().enumerate() {
+                assert_eq!(content(&**file).unwrap(), format!("content {n}").as_bytes());
+                assert!(is_open(&disk) <= OPEN_MAX);
+            }
+        }
+        files.truncate(3);
+        assert!(is_open(&disk) <= 3, "a file nobody can read is closed");
+    }
+
+    #[test]
+    fn what_is_not_synced_stays_open() {
+        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let written = disk.create("written").unwrap();
+        written.write_all_at(b"1", 0).unwrap();
+        let Some(dirty) = disk.shared.pool.lock().open.front().cloned() else {
+            panic!("it is open");
+        };
+        for n in 0..2 * OPEN_MAX {
+            disk.create(&format!("{n}")).unwrap();
+        }
+        let others: Vec<_> = (0..2 * OPEN_MAX)
+            .map(|n| disk.open(&format!("{n}")).unwrap())
+            .collect();
+        assert!(dirty.state.read().file.is_some());
+        written.sync().unwrap();
+        let more: Vec<_> = (0..2 * OPEN_MAX)
+            .map(|n| disk.open(&format!("{n}")).unwrap())
+            .collect();
+        assert!(dirty.state.read().file.is_none());
+        written.write_all_at(b"2", 1).unwrap();
+        assert_eq!(content(&*written).unwrap(), b"12");
+        drop((others, more));
+    }
+
+    #[test]
+    fn what_is_kept_open_is_never_closed() {
+        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let create = |name: &str| disk.create(name).unwrap();
+        for name in ["kept", "not kept"] {
+            create(name);
+        }
+        let kept = disk.open("kept").unwrap();
+        kept.keep_open().unwrap();
+        let not_kept = disk.open("not kept").unwrap();
+        let others: Vec<_> = (0..3 * OPEN_MAX).map(|n| create(&format!("{n}"))).collect();
+        let is_open = |name: &str| {
+            let pool = disk.shared.pool.lock();
+            let files = pool.by_name[name].iter().filter_map(Weak::upgrade);
+            let open: Vec<bool> = files.map(|f| f.state.read().file.is_some()).collect();
+            open == [true]
+        };
+        assert!(is_open("kept"));
+        assert!(!is_open("not kept"));
+        assert!(disk.shared.pool.lock().open.len() <= OPEN_MAX);
+        drop((kept, not_kept, others));
+    }
+
+    #[test]
+    fn a_file_that_loses_its_name_is_read_on_and_none_is_taken_for_another() {
+        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let write = |name: &str, text: &[u8]| {
+            let file = disk.create(name).unwrap();
+            file.write_all_at(text, 0).unwrap();
+            file.sync().unwrap();
+        };
+        let push_out = || {
+            for n in 0..2 * OPEN_MAX {
+                let name = format!("other {n}");
+                write(&name, b"");
+                disk.remove(&name).unwrap();
+            }
+            let names: Vec<String> = (0..2 * OPEN_MAX).map(|n| format!("more {n}")).collect();
+            names.iter().for_each(|name| write(name, b"x"));
+            let open: Vec<_> = names.iter().map(|name| disk.open(name).unwrap()).collect();
+            drop(open);
+            names.iter().for_each(|name| disk.remove(name).unwrap());
+        };
+        write("a", b"first");
+        write("b", b"gone");
+        let (a, b) = (disk.open("a").unwrap(), disk.open("b").unwrap());
+        push_out();
+        write("a.aside", b"later");
+        disk.rename("a.aside", "a").unwrap();
+        disk.remove("b").unwrap();
+        push_out();
+        assert_eq!(content(&*a).unwrap(), b"first");
+        assert_eq!(content(&*b).unwrap(), b"gone");
+        assert_eq!(content(&*disk.open("a").unwrap()).unwrap(), b"later");
+        assert!(disk.open("b").is_err());
+    }
+
+    #[test]
+    fn a_reader_changes_nothing_and_notices_what_others_replace() {
+        let memory = Arc::new(Memory::default());
+        let write = |name: &str, text: &[u8]| {
+            let file = memory.create(name).unwrap();
+            file.write_all_at(text, 0).unwrap();
+        };
+        for n in 0..2 * OPEN_MAX {
+            write(&format!("{n}"), b"before");
+        }
+        let disk = Bounded::new(memory.clone(), Access::ReadOnly);
+        let files: Vec<_> = (0..2 * OPEN_MAX)
+            .map(|n| disk.open(&format!("{n}")).unwrap())
+            .collect();
+        let refused = [
+            disk.create("new").map(drop),
+            disk.open_to_write("0").map(drop),
+            disk.rename("0", "1"),
+            disk.link("0", "new"),
+            disk.remove("0"),
+            disk.sync_names(),
+        ];
+        for refused in refused {
+            let kind = refused.unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::ReadOnlyFilesystem);
+        }
+        for n in 0..2 * OPEN_MAX {
+            let name = format!("{n}");
+            memory.remove(&name).unwrap();
+            if n % 2 == 0 {
+                write(&name, b"replaced");
+            }
+        }
+        let (mut read, mut noticed) = (0, 0);
+        for file in files {
+            match content(&*file) {
+                Ok(content) => {
+                    assert_eq!(content, b"before");
+                    read += 1;
+                }
+                Err(e) => {
+                    assert!(e.get_ref().is_some_and(|why| why.is::<Revoked>()), "{e}");
+                    noticed += 1;
+                }
+            }
+        }
+        assert!(read > 0 && noticed > 0, "{read} read, {noticed} noticed");
+    }
+}

@@ -1,0 +1,266 @@
+//! A directory of the operating system.
+//!
+//! Owns: the handle through which everything in the directory is reached, modes (files
+//! 0600, the directory 0700), directory syncs. Must not know: formats.
+//! Promise: what [`Disk::sync_names`] and [`File::sync`] returned from survives a
+//! power cut, as far as the device keeps its word; wherever the directory is moved, all
+//! files stay together; no symbolic link in it is followed.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Disk, File};
+
+/// How any file is opened. A pipe is not waited for.
+const PLAIN: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
+
+pub(crate) struct Folder {
+    /// As it was given, for messages.
+    path: PathBuf,
+    /// The same from the root on: the working directory may change.
+    place: PathBuf,
+    handle: Arc<fs::File>,
+}
+
+impl Folder {
+    /// Opens a folder that is there.
+    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        Ok(Folder {
+            path: path.to_path_buf(),
+            place: std::path::absolute(path)?,
+            handle: Arc::new(handle),
+        })
+    }
+
+    /// Makes the folder, and those above it, where missing, durably.
+    pub(crate) fn create(path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        Folder::create(parent)?;
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            Err(e) => return Err(e),
+            // The umask may have taken the owner's rights, too.
+            Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700))?,
+        }
+        fs::File::open(parent)?.sync_all()
+    }
+
+    /// The open directory. Its lock is that of the store, because nobody can delete or
+    /// replace it as long as files are in it.
+    pub(crate) fn handle(&self) -> &Arc<fs::File> {
+        &self.handle
+    }
+
+    /// Its path from the root on.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Opens a file, which is made if it is missing, for reading and writing. What is in
+    /// it stays.
+    pub(crate) fn open_or_create(&self, name: &str) -> io::Result<fs::File> {
+        match self.open_plain(name, OFlags::RDWR) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match self.create_plain(name) {
+                // Another process was first.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    self.open_plain(name, OFlags::RDWR)
+                }
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+
+    /// Opens a regular file.
+    pub(crate) fn open_plain(&self, name: &str, flags: OFlags) -> io::Result<fs::File> {
+        let opened = rustix::fs::openat(&*self.handle, name, flags | PLAIN, Mode::empty());
+        let file = match opened {
+            Err(Errno::LOOP) => return Err(not_regular("a symbolic link")),
+            // A pipe that nobody reads, or a socket.
+            Err(Errno::NXIO) => return Err(not_regular("a pipe or socket")),
+            opened => fs::File::from(opened?),
+        };
+        match file.metadata()? {
+            found if found.is_file() => Ok(file),
+            found if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            _ => Err(not_regular("a pipe or device")),
+        }
+    }
+
+    /// Gives two files or directories each other's name, in one step; an error where the
+    /// file system cannot.
+    pub(crate) fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            Ok(rustix::fs::renameat_with(
+                &*self.handle,
+                one,
+                &*self.handle,
+                other,
+                flags,
+            )?)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (one, other);
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn create_plain(&self, name: &str) -> io::Result<fs::File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | PLAIN;
+        let file = rustix::fs::openat(&*self.handle, name, flags, OWNER_ONLY)?;
+        // The umask may have taken the owner's rights.
+        rustix::fs::fchmod(&file, OWNER_ONLY)?;
+        Ok(fs::File::from(file))
+    }
+}
+
+fn not_regular(what: &str) -> io::Error {
+    let what = format!("it is {what} where the store has a file; remove it");
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+impl Disk for Folder {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(self.create_plain(name)?)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDONLY)?)))
+    }
+
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(self.open_plain(name, OFlags::RDWR)?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(
+            &*self.handle,
+            from,
+            &*self.handle,
+            to,
+        )?)
+    }
+
+    fn link(&self, name: &str, further: &str) -> io::Result<()> {
+        let (dir, flags) = (&*self.handle, AtFlags::empty());
+        Ok(rustix::fs::linkat(dir, name, dir, further, flags)?)
+    }
+
+    fn link_out(&self, name: &str, to: &Path) -> io::Result<()> {
+        let flags = AtFlags::empty();
+        Ok(rustix::fs::linkat(&*self.handle, name, CWD, to, flags)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&*self.handle, name, AtFlags::empty())?)
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&*self.handle)? {
+            // A name that is no text is none of ours.
+            if let Ok(name) = entry?.file_name().to_str() {
+                if ![".", ".."].contains(&name) {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        let found = rustix::fs::fstatvfs(&*self.handle)?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile =>
+            {
+                #[allow(clippy::unnecessary_cast, reason = "not on every system")]
+                Ok(Some((found.st_dev as u64, found.st_ino as u64)))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        match fs::metadata(&self.place) {
+            Ok(there) => Ok(identity(&there) == identity(&self.handle.metadata()?)),
+            Err(e) => match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+                _ => Err(e),
+            },
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+fn identity(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        // Asked for anew: a file system of layers (overlayfs) may change it once, when a
+        // file of a lower layer is first written to.
+        Ok(identity(&self.0.metadata()?))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            done => done.map(|()| true).map_err(io::Error::from),
+        }
+    }
+}

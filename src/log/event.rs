@@ -1,0 +1,363 @@
+//! What can happen in a store: the events the log is made of.
+//!
+//! Owns: their fields and encoding. Must not know: frames, graphs' states.
+//! Promise: an event that was read back is the one that was written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec;
+use crate::base::codec::NUMBER_MAX;
+use crate::log::clock_gaps::Gap;
+use crate::log::fingerprint::Fingerprint;
+use crate::log::purged_jobs;
+use crate::model::id::ID_CHARACTERS_MAX;
+use crate::model::outcome::Extra;
+
+/// One change, with everything that is needed to make it again.
+///
+/// Every event has a log sequence number (LSN), counted over all graphs from 1;
+/// it follows from the event's place. Graphs are numbered from 0 in the order of
+/// their creation, jobs from 0 within their graph; no number is used twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Event<'a> {
+    /// The store was opened for the `boot`-th time.
+    Booted {
+        boot: u64,
+        time_ms: u64,
+    },
+    GraphCreated {
+        graph: u32,
+        /// The 19 digits its own ids begin with.
+        number: u64,
+        /// The key of the permutation inside its own ids.
+        key: [u64; 2],
+        time_ms: u64,
+        project: &'a str,
+        name: &'a str,
+    },
+    GraphDropped {
+        graph: u32,
+        time_ms: u64,
+    },
+    /// The texts stand at the end, so that they can be read in place.
+    Submitted {
+        graph: u32,
+        sequence: u64,
+        time_ms: u64,
+        fingerprint: Fingerprint,
+        #[serde(borrow)]
+        texts: Texts<'a>,
+    },
+    Started {
+        graph: u32,
+        sequence: u64,
+        time_ms: u64,
+    },
+    CancelRequested {
+        graph: u32,
+        sequence: u64,
+        time_ms: u64,
+    },
+    Completed {
+        graph: u32,
+        sequence: u64,
+        time_ms: u64,
+        /// The age clock at the end of the job, less `time_ms`.
+        age_shift_ms: i64,
+        kind: u8,
+        extra: Option<Box<Extra>>,
+    },
+    /// What an open did with the jobs it found running.
+    Recovered {
+        graph: u32,
+        boot: u64,
+        time_ms: u64,
+        /// The age clock then, less `time_ms`.
+        age_shift_ms: i64,
+        action: RecoveredAs,
+        /// Their sequence numbers, ascending: the first, then the distances.
+        sequences: &'a [u8],
+    },
+    /// In packs only: `count` submissions in a row, whose requests stand in the
+    /// pack's blocks. It covers `count` LSNs.
+    Submits {
+        graph: u32,
+        first_sequence: u64,
+        count: u64,
+    },
+    /// In packs only: a repair found so many events damaged. What they did to jobs
+    /// that were not complete before is not known.
+    Lost {
+        count: u64,
+    },
+    /// Complete jobs that are there no more.
+    Purged {
+        graph: u32,
+        time_ms: u64,
+        /// The age clock then, less `time_ms`.
+        age_shift_ms: i64,
+        why: u8,
+        /// Which, ascending: see [`crate::log::purged_jobs`].
+        jobs: &'a [u8],
+    },
+    /// The tombstones of the purges of a graph up to one of them are forgotten.
+    Forgotten {
+        graph: u32,
+        /// The LSN of the last such purge.
+        through_lsn: u64,
+        /// Whose, ascending: the first, then the distances. Nothing in packs that
+        /// were rewritten.
+        sequences: &'a [u8],
+    },
+    /// In packs only: so many events stood here that told of jobs which were purged
+    /// since. It covers `count` LSNs.
+    Erased {
+        count: u64,
+    },
+    /// The submission just before it has this key, under which nobody submits again.
+    Keyed {
+        graph: u32,
+        sequence: u64,
+        key: &'a str,
+    },
+    /// Nothing happened: its frame records the clocks.
+    Clock,
+    /// An operator confirmed time that the age clock did not count.
+    Confirmed(Gap),
+}
+
+/// What became of a job that an open found running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RecoveredAs {
+    Interrupted,
+    Cancelled,
+    Requeued,
+}
+
+impl<'a> Event<'a> {
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
+        codec::encode_into(self, out);
+    }
+
+    pub(crate) fn decode_prefix(bytes: &'a [u8]) -> Option<(Event<'a>, usize)> {
+        let (event, taken) = codec::decode_prefix::<Event<'a>>(bytes)?;
+        event.is_possible().then_some((event, taken))
+    }
+
+    /// Whether a store may have written it. A checksum that is right by chance, or
+    /// was made right, vouches for anything. What is not possible is never written.
+    pub(super) fn is_possible(&self) -> bool {
+        let fits = |number: u64| number < NUMBER_MAX;
+        match *self {
+            Event::Submitted {
+                sequence,
+                time_ms,
+                fingerprint,
+                texts,
+                ..
+            } => {
+                let texts = texts.id.len() <= ID_CHARACTERS_MAX && fingerprint.is_possible();
+                fits(sequence) && fits(time_ms) && texts
+            }
+            Event::Keyed { sequence, .. } => fits(sequence),
+            Event::Clock => true,
+            Event::Confirmed(gap) => gap.is_possible(),
+            Event::Started {
+                sequence, time_ms, ..
+            }
+            | Event::CancelRequested {
+                sequence, time_ms, ..
+            } => fits(sequence) && fits(time_ms),
+            Event::Completed {
+                sequence,
+                time_ms,
+                age_shift_ms,
+                ..
+            } => fits(sequence) && fits(time_ms) && fits(age_shift_ms.unsigned_abs()),
+            Event::Recovered {
+                boot,
+                time_ms,
+                age_shift_ms,
+                sequences,
+                ..
+            } => {
+                let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
+                fits(boot) && times && last_of_sequences(sequences).is_some()
+            }
+            Event::Submits {
+                first_sequence,
+                count,
+                ..
+            } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
+            Event::Booted { boot, .. } => fits(boot),
+            Event::Purged {
+                time_ms,
+                age_shift_ms,
+                jobs,
+                ..
+            } => {
+                let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
+                times && purged_jobs::unpack(jobs).is_some()
+            }
+            Event::Forgotten {
+                through_lsn,
+                sequences,
+                ..
+            } => fits(through_lsn) && last_of_sequences(sequences).is_some(),
+            Event::Lost { count } | Event::Erased { count } => (1..NUMBER_MAX).contains(&count),
+            Event::GraphCreated { graph, .. } | Event::GraphDropped { graph, .. } => {
+                graph < u32::MAX
+            }
+        }
+    }
+
+    /// The graph it tells of, if it is one.
+    pub(crate) fn of_graph(&self) -> Option<u32> {
+        match *self {
+            Event::GraphCreated { graph, .. }
+            | Event::GraphDropped { graph, .. }
+            | Event::Submitted { graph, .. }
+            | Event::Keyed { graph, .. }
+            | Event::Started { graph, .. }
+            | Event::CancelRequested { graph, .. }
+            | Event::Completed { graph, .. }
+            | Event::Recovered { graph, .. }
+            | Event::Submits { graph, .. }
+            | Event::Purged { graph, .. }
+            | Event::Forgotten { graph, .. } => Some(graph),
+            Event::Booted { .. }
+            | Event::Clock
+            | Event::Confirmed(_)
+            | Event::Lost { .. }
+            | Event::Erased { .. } => None,
+        }
+    }
+
+    /// How many LSNs it covers.
+    pub(crate) fn lsns(&self) -> u64 {
+        match self {
+            Event::Submits { count, .. } | Event::Lost { count } | Event::Erased { count } => {
+                *count
+            }
+            _ => 1,
+        }
+    }
+}
+
+/// What a submission brings: its job's id, the request as it may be shown, and what is
+/// masked in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Texts<'a> {
+    /// See [`crate::model::secrets::Kept`].
+    pub(crate) secrets: &'a [u8],
+    pub(crate) id: &'a str,
+    pub(crate) request: &'a str,
+}
+
+/// Where those stand, counted from the end of the submission's event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FromEnd {
+    pub(crate) secrets: usize,
+    pub(crate) id: usize,
+    pub(crate) request: usize,
+}
+
+impl Texts<'_> {
+    pub(crate) fn places_from_end(&self) -> FromEnd {
+        let before = |len: usize| codec::length_prefix_bytes(len) + len;
+        let request = self.request.len();
+        let id = before(request) + self.id.len();
+        let secrets = id - self.id.len() + before(self.id.len()) + self.secrets.len();
+        FromEnd {
+            secrets,
+            id,
+            request,
+        }
+    }
+}
+
+/// Ascending sequence numbers as packed bytes.
+pub(crate) fn pack_sequences(sequences: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut before = 0;
+    for &sequence in sequences {
+        codec::put_var(sequence - before, &mut out);
+        before = sequence;
+    }
+    out
+}
+
+/// The reverse of [`pack_sequences`]; `None` when the bytes are not that.
+pub(crate) fn unpack_sequences(bytes: &[u8]) -> Option<Vec<u64>> {
+    let mut sequences = Vec::new();
+    each_sequence(bytes, |sequence| sequences.push(sequence))?;
+    Some(sequences)
+}
+
+/// The last of them, 0 where there is none; `None` when the bytes are not that.
+pub(crate) fn last_of_sequences(bytes: &[u8]) -> Option<u64> {
+    let mut last = 0;
+    each_sequence(bytes, |sequence| last = sequence)?;
+    Some(last)
+}
+
+fn each_sequence(bytes: &[u8], mut each: impl FnMut(u64)) -> Option<()> {
+    let mut reader = codec::VarReader(bytes);
+    let mut sequence = 0u64;
+    while !reader.0.is_empty() {
+        sequence = sequence.checked_add(reader.next()?)?;
+        if sequence >= NUMBER_MAX {
+            return None;
+        }
+        each(sequence);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_back_and_texts_stand_where_they_are_said_to() {
+        let request = "r".repeat(300);
+        let texts = Texts {
+            secrets: &[7; 300],
+            id: "job-1",
+            request: &request,
+        };
+        let event = Event::Submitted {
+            graph: 1,
+            sequence: 7,
+            time_ms: 1_700_000_000_000,
+            fingerprint: Fingerprint(11),
+            texts,
+        };
+        let mut bytes = Vec::new();
+        event.encode_into(&mut bytes);
+        assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
+        let from_end = texts.places_from_end();
+        assert_eq!(&bytes[bytes.len() - from_end.secrets..][..300], [7; 300]);
+        assert_eq!(&bytes[bytes.len() - from_end.id..][..5], b"job-1");
+        assert_eq!(&bytes[bytes.len() - from_end.request..], request.as_bytes());
+    }
+
+    #[test]
+    fn recovered_jobs_come_back() {
+        let sequences = [0, 1, 5, 1_000_000];
+        let packed = pack_sequences(&sequences);
+        let event = Event::Recovered {
+            graph: 0,
+            boot: 2,
+            time_ms: 3,
+            age_shift_ms: -4,
+            action: RecoveredAs::Cancelled,
+            sequences: &packed,
+        };
+        let mut bytes = Vec::new();
+        event.encode_into(&mut bytes);
+        assert_eq!(Event::decode_prefix(&bytes), Some((event, bytes.len())));
+        assert_eq!(unpack_sequences(&packed).as_deref(), Some(&sequences[..]));
+        assert_eq!(unpack_sequences(&[0x80]), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! The names of a store's files.
+//!
+//! Owns: which file is what. Must not know: what is in them.
+//! Promise: every file of a store is known by its name alone.
+
+use crate::base::codec::NUMBER_MAX;
+
+/// Store id and format.
+pub(crate) const STORE: &str = "STORE";
+/// Where the log ended at the last clean close; gone while the store is open.
+pub(crate) const CLOSED: &str = "CLOSED";
+/// The file that becomes `CLOSED` at the next clean close: a close needs no room.
+pub(crate) const CLOSING: &str = "CLOSING";
+/// Which keys are secret, where others than the usual ones are.
+pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
+/// Locked while the store is open.
+pub(crate) const LOCK: &str = "LOCK";
+/// Zeros: room in the log for what must go on when the disk is full.
+pub(crate) const RESERVE: &str = "RESERVE";
+/// Room in which packs are rewritten when the disk is full.
+pub(crate) const SCRATCH: &str = "SCRATCH";
+/// The folder of the index.
+pub(crate) const INDEX: &str = "index";
+/// The folder of an index that is being rewritten, and then that of the index it has replaced.
+pub(crate) const INDEX_REWRITE: &str = "index-rewrite";
+/// There while the index is being opened, so that an open that died is noticed.
+pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
+/// The socket of [`JobStore::control`](crate::JobStore), there while it is open.
+pub(crate) const CONTROL: &str = "control.sock";
+/// The end of the names of files that a repair has set aside.
+pub(crate) const DAMAGED: &str = ".damaged";
+/// The end of the names of files that are not finished.
+pub(crate) const ASIDE: &str = ".aside";
+
+/// The socket until it is ready.
+pub(crate) const CONTROL_ASIDE: &str = "c.aside";
+/// How often another name is tried for a file that is not finished.
+pub(crate) const ASIDE_NUMBER_MAX: u32 = 9;
+
+/// The name of a file that is not finished; the n-th, if something else has the ones
+/// before.
+pub(crate) fn aside(name: &str, n: u32) -> String {
+    match n {
+        0 => format!("{name}{ASIDE}"),
+        n => format!("{name}.{n}{ASIDE}"),
+    }
+}
+
+/// Whether a name is that of a file of the store that is not finished.
+pub(crate) fn is_aside(name: &str) -> bool {
+    let is_finished = |name: &str| {
+        [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH].contains(&name) || pack_range(name).is_some()
+    };
+    let Some(begun) = name.strip_suffix(ASIDE) else {
+        return false;
+    };
+    let numbered = |(begun, n): (&str, &str)| {
+        let is_one = matches!(n.as_bytes(), [b'1'..=b'9']);
+        is_one && is_finished(begun)
+    };
+    name == CONTROL_ASIDE || is_finished(begun) || begun.rsplit_once('.').is_some_and(numbered)
+}
+
+/// Whether a name is that of what a file system or a desktop puts into any directory.
+pub(crate) fn is_of_the_system(name: &str) -> bool {
+    [
+        "lost+found",
+        ".snapshot",
+        ".snapshots",
+        ".zfs",
+        ".DS_Store",
+        ".Spotlight-V100",
+        ".Trashes",
+        ".fseventsd",
+    ]
+    .contains(&name)
+}
+
+/// A segment of the log, by its epoch.
+pub(crate) fn segment(epoch: u64) -> String {
+    format!("{epoch:016x}.segment")
+}
+
+/// The epoch in a segment's name.
+pub(crate) fn segment_epoch(name: &str) -> Option<u64> {
+    hex16(name.strip_suffix(".segment")?).filter(|&epoch| epoch < NUMBER_MAX)
+}
+
+/// A pack, by the log sequence numbers it holds, both inclusive.
+pub(crate) fn pack(first_lsn: u64, last_lsn: u64) -> String {
+    format!("{first_lsn:016x}-{last_lsn:016x}.pack")
+}
+
+/// The log sequence numbers in a pack's name.
+pub(crate) fn pack_range(name: &str) -> Option<(u64, u64)> {
+    let (first, last) = name.strip_suffix(".pack")?.split_once('-')?;
+    Some((hex16(first)?, hex16(last)?))
+}
+
+fn hex16(text: &str) -> Option<u64> {
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let plain = text.len() == 16 && text.bytes().all(is_digit);
+    plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// Whether a file of this name belongs to a store.
+pub(crate) fn is_ours(name: &str) -> bool {
+    [
+        STORE,
+        CLOSED,
+        CLOSING,
+        SECRET_KEYS,
+        LOCK,
+        RESERVE,
+        SCRATCH,
+        INDEX,
+        INDEX_REWRITE,
+        INDEX_OPENING,
+        CONTROL,
+    ]
+    .contains(&name)
+        || is_aside(name)
+        || name.ends_with(DAMAGED)
+        || segment_epoch(name).is_some()
+        || pack_range(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_store_gives_are_those_of_unfinished_files() {
+        let pack = pack(1, 2);
+        for name in [STORE, CLOSED, SECRET_KEYS, RESERVE, SCRATCH, &pack] {
+            for n in 0..=ASIDE_NUMBER_MAX {
+                let aside = aside(name, n);
+                assert!(is_aside(&aside) && is_ours(&aside), "{aside}");
+            }
+        }
+        for name in [
+            "aside",
+            ".aside",
+            "STORE",
+            "notes.aside",
+            "STORE.0.aside",
+            "STORE.10.aside",
+            "STORE.1.2.aside",
+            "LOCK.aside",
+            "CLOSING.aside",
+            "store.aside",
+            "STORE.aside.aside",
+            "index.aside",
+        ] {
+            assert!(
+                !is_aside(name) && (name == STORE || !is_ours(name)),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The fingerprints of a pack's requests, sorted: from a request to its jobs.
+//!
+//! Owns: the pages they stand in, looking one up, merging several packs' pages into one
+//! order. Must not know: how a fingerprint is made, what is done with the jobs.
+//! Promise: every job whose request has the fingerprint is found; a page is checked
+//! before it is believed.
+//!
+//! A lookup reads the page where the fingerprint belongs, mostly one, found among the
+//! pages' first fingerprints, which are in memory: 16 bytes for 512 jobs.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec::{VarReader, put_var};
+use crate::log::block::{Scratch, Seed, open_piece, seal_piece};
+use crate::log::disk::File as _;
+use crate::log::fingerprint::Fingerprint;
+use crate::log::pack::Part;
+use crate::model::error::{Error, Result};
+
+/// A request's fingerprint and its job's sequence number.
+pub(crate) type Entry = (Fingerprint, u64);
+
+/// Entries in a page: about 3 KiB, which is read for a lookup.
+pub(crate) const PAGE_ENTRIES: usize = 512;
+
+/// A page's place in its pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PagePlace {
+    pub(crate) first: Fingerprint,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+/// Appends a page of sorted entries, sealed for its place: the `n`-th of those of a
+/// graph whose first job in the pack is `first_sequence`.
+pub(crate) fn seal_page(
+    (graph, first_sequence, n): (u32, u64, usize),
+    entries: &[Entry],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    let mut raw = Vec::with_capacity(entries.len() * 8);
+    let mut before = 0;
+    for &(Fingerprint(fingerprint), sequence) in entries {
+        put_var(fingerprint - before, &mut raw);
+        put_var(sequence - first_sequence, &mut raw);
+        before = fingerprint;
+    }
+    seal_piece(
+        Seed::fingerprints(graph, first_sequence, n as u32),
+        &raw,
+        scratch,
+        out,
+    );
+}
+
+impl Part {
+    /// The entries of the `n`-th page, sorted.
+    pub(crate) fn fingerprint_page(&self, n: usize) -> Result<Vec<Entry>> {
+        let place = &self.fingerprints[n];
+        let mut piece = vec![0; place.len as usize];
+        self.pack
+            .file
+            .read_exact_at(&mut piece, place.offset)
+            .map_err(|e| Error::io("read", &self.pack.path, &e))?;
+        self.decode_page(n, &piece).ok_or_else(|| {
+            Error::damaged(&self.pack.path, place.offset, "fingerprints are not valid")
+        })
+    }
+
+    fn decode_page(&self, n: usize, piece: &[u8]) -> Option<Vec<Entry>> {
+        let seed = Seed::fingerprints(self.graph, self.first_sequence, n as u32);
+        let mut raw = Vec::new();
+        let (len, taken) = open_piece(seed, piece, &mut raw)?;
+        let mut reader = VarReader(raw.get(..len)?);
+        let (mut entries, mut fingerprint) = (Vec::with_capacity(PAGE_ENTRIES), 0u64);
+        while !reader.0.is_empty() {
+            fingerprint = fingerprint.checked_add(reader.next()?)?;
+            let sequence = self.first_sequence.checked_add(reader.next()?)?;
+            let entry = (Fingerprint(fingerprint), sequence);
+            let is_possible = entry.0.is_possible() && sequence < self.end_sequence;
+            if !is_possible || entries.last().is_some_and(|last| *last >= entry) {
+                return None;
+            }
+            entries.push(entry);
+        }
+        let first = entries.first()?.0;
+        (taken == piece.len() && first == self.fingerprints[n].first).then_some(entries)
+    }
+
+    /// Adds the jobs whose requests have this fingerprint, in their order.
+    pub(crate) fn with_fingerprint(
+        &self,
+        fingerprint: Fingerprint,
+        found: &mut Vec<u64>,
+    ) -> Result<()> {
+        // Equal ones may begin on the page before the first that begins so.
+        let after = self.fingerprints.partition_point(|p| p.first < fingerprint);
+        let pages = self.fingerprints.iter().enumerate();
+        for (n, place) in pages.skip(after.saturating_sub(1)) {
+            if place.first > fingerprint {
+                break;
+            }
+            let page = self.fingerprint_page(n)?;
+            let from = page.partition_point(|entry| entry.0 < fingerprint);
+            let equal = page[from..].iter().take_while(|e| e.0 == fingerprint);
+            found.extend(equal.map(|entry| entry.1));
+        }
+        Ok(())
+    }
+}
+
+/// The entries of several parts of one graph in one order, a page of each in memory.
+pub(crate) struct Merged<'p> {
+    sources: Vec<PartEntries<'p>>,
+    /// The next entry of each source.
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    /// Where a page could not be read.
+    failed: Option<Error>,
+}
+
+struct PartEntries<'p> {
+    part: &'p Part,
+    /// The next page to read.
+    page: usize,
+    entries: std::vec::IntoIter<Entry>,
+}
+
+impl PartEntries<'_> {
+    fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Ok(Some(entry));
+            }
+            if self.page == self.part.fingerprints.len() {
+                return Ok(None);
+            }
+            self.entries = self.part.fingerprint_page(self.page)?.into_iter();
+            self.page += 1;
+        }
+    }
+}
+
+impl<'p> Merged<'p> {
+    pub(crate) fn new(parts: &'p [Arc<Part>]) -> Merged<'p> {
+        let sources = parts.iter().map(|part| PartEntries {
+            part,
+            page: 0,
+            entries: Vec::new().into_iter(),
+        });
+        let mut merged = Merged {
+            sources: sources.collect(),
+            heads: BinaryHeap::new(),
+            failed: None,
+        };
+        (0..parts.len()).for_each(|n| merged.advance(n));
+        merged
+    }
+
+    fn advance(&mut self, n: usize) {
+        match self.sources[n].next() {
+            Ok(Some(entry)) => self.heads.push(Reverse((entry, n))),
+            Ok(None) => {}
+            Err(error) => self.failed = Some(error),
+        }
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Result<Entry>> {
+        if let Some(error) = self.failed.take() {
+            self.heads.clear();
+            return Some(Err(error));
+        }
+        let Reverse((entry, n)) = self.heads.pop()?;
+        self.advance(n);
+        Some(Ok(entry))
+    }
+}

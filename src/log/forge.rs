@@ -1,0 +1,170 @@
+//! Files that no store writes, behind the checksums that every store writes: for
+//! trying out what reads them.
+//!
+//! Owns: how any content gets a right checksum. Must not know: what is tried out.
+//! Promise: none of this is in the library that is built for use.
+//!
+//! A checksum stops nearly all of what a fuzzer makes up, and hides the decoder
+//! behind it.
+
+use crate::base::codec;
+use crate::log::block::{Scratch, Seed};
+use crate::log::fingerprint::Fingerprint;
+use crate::log::fingerprints::{Entry, PAGE_ENTRIES, PagePlace, seal_page};
+use crate::log::frame::{Binding, Builder, HEADER_BYTES};
+use crate::log::pack::{
+    BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, encode_header, footer_crc,
+};
+use crate::log::segment::SegmentHeader;
+use crate::model::store_id::StoreId;
+
+/// Any payload as a frame.
+pub(crate) fn frame(
+    binding: Binding,
+    payload: &[u8],
+    count: u32,
+    first_lsn: u64,
+    synced_lsn: u64,
+) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes.extend_from_slice(payload);
+    let mut builder = Builder {
+        bytes,
+        count,
+        ..Builder::default()
+    };
+    builder.finish(binding, first_lsn, synced_lsn).to_vec()
+}
+
+/// Any header as that of a segment.
+pub(crate) fn segment_header(store: StoreId, header: SegmentHeader) -> Vec<u8> {
+    header.encode(store).to_vec()
+}
+
+/// Any bytes as a sealed piece's compressed content, of any length.
+pub(crate) fn piece(seed: Seed, packed: &[u8], raw_len: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+    out.extend_from_slice(&raw_len.to_le_bytes());
+    let crc = seed.crc(&out, packed);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(packed);
+    out
+}
+
+/// Any text as a checked file.
+pub(crate) fn checked_text(text: &[u8]) -> Vec<u8> {
+    let mut content = text.to_vec();
+    let crc = format!("crc {:08x}\n", crc32fast::hash(text));
+    content.extend_from_slice(crc.as_bytes());
+    content
+}
+
+/// Any bytes as the footer of a pack that holds `body`.
+pub(crate) fn pack_around(store: StoreId, body: &[u8], footer: &[u8]) -> Vec<u8> {
+    let mut file = encode_header(store).to_vec();
+    file.extend_from_slice(body);
+    let footer_at = file.len() as u64;
+    file.extend_from_slice(footer);
+    file.extend_from_slice(&footer_at.to_le_bytes());
+    file.extend_from_slice(&(footer.len() as u32).to_le_bytes());
+    file.extend_from_slice(&footer_crc(store, footer_at, footer).to_le_bytes());
+    file.extend_from_slice(MAGIC);
+    file
+}
+
+/// The log sequence numbers that a footer's bytes speak of, if they are a footer.
+pub(crate) fn footer_range(footer: &[u8]) -> Option<(u64, u64)> {
+    let footer: Footer = codec::decode(footer)?;
+    Some((footer.first_lsn, footer.last_lsn))
+}
+
+/// A pack being put together of any parts.
+pub(crate) struct AnyPack {
+    store: StoreId,
+    body: Vec<u8>,
+    footer: Footer,
+}
+
+impl AnyPack {
+    pub(crate) fn new(store: StoreId, first_lsn: u64, last_lsn: u64) -> AnyPack {
+        AnyPack {
+            store,
+            body: Vec::new(),
+            footer: Footer {
+                first_lsn,
+                last_lsn,
+                graphs: Vec::new(),
+                chunks: Vec::new(),
+                told: Vec::new(),
+                clock: None,
+            },
+        }
+    }
+
+    fn place(&mut self, sealed: &[u8]) -> (u64, u32) {
+        let offset = (encode_header(self.store).len() + self.body.len()) as u64;
+        self.body.extend_from_slice(sealed);
+        (offset, sealed.len() as u32)
+    }
+
+    pub(crate) fn chunk(&mut self, first_lsn: u64, sealed: &[u8]) {
+        let (offset, len) = self.place(sealed);
+        self.footer.chunks.push(ChunkPlace {
+            first_lsn,
+            offset,
+            len,
+        });
+    }
+
+    pub(crate) fn graph(&mut self, graph: u32) {
+        self.footer.graphs.push(GraphBlocks {
+            graph,
+            blocks: Vec::new(),
+            fingerprints: Vec::new(),
+        });
+    }
+
+    /// Adds a block to the graph last begun; its place in the file is filled in.
+    pub(crate) fn block(&mut self, place: BlockPlace, sealed: &[u8]) {
+        let (offset, len) = self.place(sealed);
+        if let Some(graph) = self.footer.graphs.last_mut() {
+            graph.blocks.push(BlockPlace {
+                offset,
+                len,
+                ..place
+            });
+        }
+    }
+
+    /// Adds a page to the graph last begun; its place in the file is filled in.
+    pub(crate) fn page(&mut self, first: Fingerprint, sealed: &[u8]) {
+        let (offset, len) = self.place(sealed);
+        if let Some(graph) = self.footer.graphs.last_mut() {
+            graph.fingerprints.push(PagePlace { first, offset, len });
+        }
+    }
+
+    /// Adds the fingerprints of the jobs of the graph last begun.
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) {
+        entries.sort_unstable();
+        let graph = self.footer.graphs.last();
+        let first = graph.and_then(|g| Some((g.graph, g.blocks.first()?.first_sequence)));
+        let Some((graph, first_sequence)) = first else {
+            return;
+        };
+        for (n, page) in entries.chunks(PAGE_ENTRIES).enumerate() {
+            let (mut sealed, scratch) = (Vec::new(), &mut Scratch::default());
+            seal_page((graph, first_sequence, n), page, scratch, &mut sealed);
+            self.page(page[0].0, &sealed);
+        }
+    }
+
+    pub(crate) fn footer(&self) -> Vec<u8> {
+        codec::encode(&self.footer)
+    }
+
+    pub(crate) fn finish(&self) -> Vec<u8> {
+        pack_around(self.store, &self.body, &self.footer())
+    }
+}

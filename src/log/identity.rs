@@ -1,0 +1,279 @@
+//! Which store this is, and where its log ended when it was closed.
+//!
+//! Owns: the files `STORE` and `CLOSED`. Must not know: segments.
+//! Promise: a store is never taken for another one, nor a cut log for a whole one
+//! after a clean close.
+
+use std::io;
+
+use crate::base::codec::NUMBER_MAX;
+use crate::log::checked_text::{self, field};
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::{Disk, is_directory};
+use crate::log::file_names;
+use crate::log::format::{FORMAT, OLDEST_FORMAT};
+use crate::log::preallocation::Spare;
+use crate::model::error::{Error, Result};
+use crate::model::store_id::StoreId;
+
+/// What a store may have that this release has to know to open it: a bit each. None yet.
+const INCOMPATIBLE_KNOWN: u32 = 0;
+const FILE_BYTES_MAX: u64 = 4096;
+/// The mark of a clean close has less.
+const MARK_BYTES: u64 = 512;
+
+/// Makes a new identity durable.
+pub(crate) fn create(disk: &dyn Disk, id: StoreId) -> Result<()> {
+    checked_text::write(disk, file_names::STORE, &text(FORMAT, (0, 0), id))
+}
+
+/// The text of an identity: its format, what it has that may be passed over by who does
+/// not know it and what may not, its number.
+pub(crate) fn text(format: u32, (compatible, incompatible): (u32, u32), id: StoreId) -> String {
+    format!(
+        "jobstore\nformat {format}\ncompatible {compatible:08x}\nincompatible \
+         {incompatible:08x}\nid {:032x}\n",
+        id.0
+    )
+}
+
+/// The identity of the store in this folder; `None` when it holds none.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
+    let Some(found_text) = checked_text::read(disk, file_names::STORE, FILE_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    let path = disk.path(file_names::STORE);
+    let mut lines = found_text.lines();
+    let known = lines.next() == Some("jobstore");
+    let format = field(lines.next(), "format").and_then(|text| text.parse::<u32>().ok());
+    let (true, Some(found)) = (known, format) else {
+        return Err(Error::damaged(path, 0, "it is no store's identity"));
+    };
+    if found > FORMAT {
+        return Err(Error::NewerFormat {
+            path: disk.path(""),
+            found,
+            supported: FORMAT,
+        });
+    }
+    if found < OLDEST_FORMAT {
+        return Err(Error::OlderFormat {
+            path: disk.path(""),
+            found,
+            oldest: OLDEST_FORMAT,
+        });
+    }
+    let hex = |line, name| field(line, name).and_then(|text| u128::from_str_radix(text, 16).ok());
+    let compatible = hex(lines.next(), "compatible").and_then(|bits| u32::try_from(bits).ok());
+    let incompatible = hex(lines.next(), "incompatible").and_then(|bits| u32::try_from(bits).ok());
+    let id = hex(lines.next(), "id").map(StoreId);
+    let (Some(compatible), Some(incompatible), Some(id)) = (compatible, incompatible, id) else {
+        return Err(Error::damaged(path, 0, "the store's id is not readable"));
+    };
+    if found_text != text(found, (compatible, incompatible), id) {
+        return Err(Error::damaged(path, 0, "it is no store's identity"));
+    }
+    // What is compatible may be passed over, and stays as it is: this file is never
+    // written anew.
+    match incompatible & !INCOMPATIBLE_KNOWN {
+        0 => Ok(Some(id)),
+        features => Err(Error::UnknownFeatures {
+            path: disk.path(""),
+            features,
+        }),
+    }
+}
+
+/// Where a cleanly closed log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    /// The epoch of the last segment; 0 when all are packed.
+    pub(crate) epoch: u64,
+    /// The byte in it behind its last frame.
+    pub(crate) offset: u64,
+    /// The last log sequence number.
+    pub(crate) lsn: u64,
+}
+
+/// What vouches for the index of a closed store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexSeal {
+    /// Which engine's it is.
+    pub(crate) engine: String,
+    /// Over the names and contents of all its files.
+    pub(crate) hash: u128,
+}
+
+/// How a store was closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) end: LogEnd,
+    pub(crate) clock: ClockMark,
+    /// None where the index may not be as it was left.
+    pub(crate) index: Option<IndexSeal>,
+}
+
+impl Closed {
+    fn text(&self, id: StoreId) -> String {
+        let LogEnd { epoch, offset, lsn } = self.end;
+        let id = id.0;
+        let mut text = format!("closed\nid {id:032x}\nepoch {epoch}\noffset {offset}\nlsn {lsn}\n");
+        let ClockMark {
+            age_ms,
+            wall_ms,
+            drift_ms,
+            doubted_ms,
+            jumped_at_ms,
+        } = self.clock;
+        text += &format!("clock {age_ms} {wall_ms} {drift_ms} {doubted_ms} {jumped_at_ms}\n");
+        if let Some(IndexSeal { engine, hash }) = &self.index {
+            text += &format!("index {engine} {hash:032x}\n");
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<Closed> {
+        let mut lines = text.lines().skip(2);
+        let mut number = |name| field(lines.next(), name).and_then(|text| text.parse().ok());
+        let end = LogEnd {
+            epoch: number("epoch")?,
+            offset: number("offset")?,
+            lsn: number("lsn")?,
+        };
+        let mut clock = field(lines.next(), "clock")?.split(' ');
+        let clock = ClockMark {
+            age_ms: clock.next()?.parse().ok()?,
+            wall_ms: clock.next()?.parse().ok()?,
+            drift_ms: clock.next()?.parse().ok()?,
+            doubted_ms: clock.next()?.parse().ok()?,
+            jumped_at_ms: clock.next()?.parse().ok()?,
+        };
+        let index = match lines.next() {
+            None => None,
+            line => {
+                let (engine, hash) = field(line, "index")?.split_once(' ')?;
+                Some(IndexSeal {
+                    engine: engine.to_owned(),
+                    hash: u128::from_str_radix(hash, 16).ok()?,
+                })
+            }
+        };
+        Some(Closed { end, clock, index })
+    }
+}
+
+/// The mark of a clean close, as it stands in its file.
+pub(crate) fn closed_text(id: StoreId, closed: &Closed) -> String {
+    checked_text::sealed(&closed.text(id))
+}
+
+pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Result<()> {
+    checked_text::write(disk, file_names::CLOSED, &closed.text(id))
+}
+
+/// The same in the file that the open has prepared; without one, and without room for
+/// another, in the scratch file.
+pub(crate) fn write_closed_in(
+    (disk, spare): (&dyn Disk, &Spare),
+    id: StoreId,
+    closed: &Closed,
+) -> Result<()> {
+    let place = (Some(file_names::CLOSING), Some(spare));
+    checked_text::write_in(disk, place, file_names::CLOSED, &closed.text(id))
+}
+
+/// Where the log must end, and with which index; `None` when the store was not
+/// closed.
+pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
+    let Some(text) = checked_text::read(disk, file_names::CLOSED, FILE_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    // What is not exactly as it is written is not readable.
+    match Closed::parse(&text).filter(|closed| {
+        let LogEnd { epoch, lsn, .. } = closed.end;
+        let is_possible = epoch < NUMBER_MAX && lsn < NUMBER_MAX && closed.clock.is_possible();
+        is_possible && closed.text(id) == text
+    }) {
+        Some(closed) => Ok(Some(closed)),
+        None => Err(Error::damaged(
+            disk.path(file_names::CLOSED),
+            0,
+            "it is of another store or not readable",
+        )),
+    }
+}
+
+/// Takes the mark of a clean close away, durably, before anything is written. Its file
+/// stays, for the next one: a close needs no room then.
+pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
+    let removed = match disk.rename(file_names::CLOSED, file_names::CLOSING) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Something else has the name.
+        Err(e) if is_directory(&e) => disk
+            .remove(file_names::CLOSED)
+            .and_then(|()| disk.sync_names()),
+        renamed => renamed.and_then(|()| disk.sync_names()),
+    };
+    removed.map_err(|e| Error::io("remove", disk.path(file_names::CLOSED), &e))?;
+    let prepared = disk
+        .open_to_write(file_names::CLOSING)
+        .or_else(|_| disk.create(file_names::CLOSING))
+        .and_then(|file| match file.len()? {
+            MARK_BYTES.. => Ok(()),
+            len => file.write_all_at(&vec![0; (MARK_BYTES - len) as usize], len),
+        });
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "no file is prepared for the mark of the next close");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::memory::Memory;
+
+    #[test]
+    fn how_a_store_was_closed_comes_back_and_nothing_else_is_taken_for_it() {
+        let (id, disk) = (StoreId(7), Memory::default());
+        let end = LogEnd {
+            epoch: 1,
+            offset: 2,
+            lsn: 3,
+        };
+        let clock = ClockMark {
+            age_ms: 4,
+            wall_ms: 5,
+            drift_ms: -6,
+            doubted_ms: 7,
+            jumped_at_ms: 8,
+        };
+        let seal = IndexSeal {
+            engine: "sled".to_owned(),
+            hash: 5,
+        };
+        for index in [None, Some(seal)] {
+            let closed = Closed { end, clock, index };
+            write_closed(&disk, id, &closed).unwrap();
+            assert_eq!(read_closed(&disk, id).unwrap(), Some(closed.clone()));
+            assert!(read_closed(&disk, StoreId(8)).is_err(), "another store's");
+            let text = closed.text(id);
+            for (from, to) in [
+                ("closed\n", "open\n"),
+                ("epoch 1", "epoch +1"),
+                ("epoch 1", "epoch 01"),
+                ("lsn 3\n", ""),
+                ("-6", "--6"),
+                ("clock 4 5 -6 7 8\n", ""),
+                ("lsn 3\n", "lsn 3\nmore\n"),
+                ("lsn 3\n", "lsn 3\nindex sled\n"),
+                ("lsn 3\n", "lsn 3\n\n"),
+                ("lsn 3\n", "lsn 3\r\n"),
+            ] {
+                // With a checksum that fits.
+                checked_text::write(&disk, file_names::CLOSED, &text.replace(from, to)).unwrap();
+                assert!(read_closed(&disk, id).is_err(), "{from:?} as {to:?}");
+            }
+        }
+    }
+}

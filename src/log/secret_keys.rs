@@ -1,0 +1,156 @@
+//! Which keys of a store are secret, whoever opens it.
+//!
+//! Owns: the file `SECRET-KEYS`. Must not know: requests, options.
+//! Promise: what one engine named secret stays so for the next, and for the program; where
+//! that cannot be read, nothing is taken for public.
+
+use crate::log::checked_text::{self, field};
+use crate::log::disk::{self, Disk};
+use crate::log::file_names;
+use crate::log::preallocation::Spare;
+use crate::model::error::{Error, Result};
+use crate::model::secrets::{Keys, SecretKeys, Secrets};
+use crate::model::store_id::StoreId;
+
+/// What 64 keys of 256 bytes that all need an escape come to, and more.
+const FILE_BYTES_MAX: u64 = 128 << 10;
+
+/// Makes a record durable.
+pub(crate) fn write(disk: &dyn Disk, store: StoreId, keys: &SecretKeys) -> Result<()> {
+    checked_text::write(disk, file_names::SECRET_KEYS, &text_of(store, keys))
+}
+
+/// The same; on a full disk, in the scratch file.
+pub(crate) fn write_in(
+    (disk, spare): (&dyn Disk, &Spare),
+    store: StoreId,
+    keys: &SecretKeys,
+) -> Result<()> {
+    let place = (None, Some(spare));
+    checked_text::write_in(disk, place, file_names::SECRET_KEYS, &text_of(store, keys))
+}
+
+/// What is recorded; `None` where nothing is, which is to say the usual keys.
+pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>> {
+    let Some(text) = checked_text::read(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    // What is not exactly as it is written is not readable.
+    match parse(&text).filter(|keys| text_of(store, keys) == text) {
+        Some(keys) => Ok(Some(keys)),
+        None => Err(Error::damaged(
+            disk.path(file_names::SECRET_KEYS),
+            0,
+            "it is of another store or not readable",
+        )),
+    }
+}
+
+/// Writes a record in place of a damaged one: every key is secret, and no value is kept
+/// that might not have been, until somebody names keys and policy again.
+pub(crate) fn replace_damaged(disk: &dyn Disk, store: StoreId) -> Result<()> {
+    let found = disk::read_whole(disk, file_names::SECRET_KEYS, FILE_BYTES_MAX).unwrap_or_default();
+    let kept = head(store, Secrets::MaskOnOutput);
+    let policy = match found.starts_with(kept.as_bytes()) {
+        true => Secrets::MaskOnOutput,
+        false => Secrets::MaskAtSubmit,
+    };
+    let keys = Keys::Every;
+    write(disk, store, &SecretKeys { keys, policy })
+}
+
+fn head(store: StoreId, policy: Secrets) -> String {
+    let policy = policy_word(policy);
+    format!("secret keys\nid {:032x}\npolicy {policy}\n", store.0)
+}
+
+fn policy_word(policy: Secrets) -> &'static str {
+    match policy {
+        Secrets::MaskOnOutput => "mask-on-output",
+        Secrets::MaskAtSubmit => "mask-at-submit",
+    }
+}
+
+fn text_of(store: StoreId, keys: &SecretKeys) -> String {
+    let mut text = head(store, keys.policy);
+    match &keys.keys {
+        Keys::Every => text += "every key\n",
+        Keys::These(keys) => {
+            for key in keys.iter() {
+                // A key may hold anything, line feeds too.
+                let quoted = serde_json::Value::from(key.as_str());
+                text += &format!("key {quoted}\n");
+            }
+        }
+    }
+    text
+}
+
+fn parse(text: &str) -> Option<SecretKeys> {
+    let mut lines = text.lines().skip(2);
+    let word = field(lines.next(), "policy")?;
+    let policies = [Secrets::MaskOnOutput, Secrets::MaskAtSubmit];
+    let policy = policies.into_iter().find(|&p| policy_word(p) == word)?;
+    let keys = match lines.clone().next() {
+        Some("every key") => Keys::Every,
+        _ => Keys::these(
+            lines
+                .map(|line| serde_json::from_str::<String>(field(Some(line), "key")?).ok())
+                .collect::<Option<Vec<_>>>()?,
+        ),
+    };
+    keys.check().ok()?;
+    Some(SecretKeys { keys, policy })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::memory::Memory;
+
+    const STORE: StoreId = StoreId(7);
+
+    fn these(keys: &[&str]) -> Keys {
+        Keys::these(keys.iter().copied())
+    }
+
+    #[test]
+    fn a_record_comes_back_and_nothing_else_is_taken_for_it() {
+        let disk = Memory::default();
+        assert!(read(&disk, STORE).unwrap().is_none());
+        let longest = "\u{1}".repeat(256);
+        for keys in [
+            these(&[]),
+            these(&["Password", "a \"key\"\nof \\ lines\r", "ÜNÏ"]),
+            these(&[&*longest; 64]),
+            Keys::Every,
+        ] {
+            for policy in [Secrets::MaskOnOutput, Secrets::MaskAtSubmit] {
+                let keys = keys.clone();
+                let recorded = SecretKeys { keys, policy };
+                write(&disk, STORE, &recorded).unwrap();
+                assert!(read(&disk, STORE).unwrap() == Some(recorded));
+                assert!(read(&disk, StoreId(8)).is_err(), "another store's");
+            }
+        }
+        let (keys, policy) = (these(&["password"]), Secrets::MaskAtSubmit);
+        let text = text_of(STORE, &SecretKeys { keys, policy });
+        for (from, to) in [
+            ("secret keys\n", "public keys\n"),
+            ("at-submit", "never"),
+            ("key \"password\"", "key \"Password\""),
+            ("key \"password\"", "key  \"password\""),
+            ("key \"password\"", "key \"pass\\u0077ord\""),
+            ("key \"password\"", "key \"\""),
+            ("key \"password\"", "every key\nkey \"password\""),
+            ("key \"password\"\n", "key \"password\""),
+            ("key \"password\"\n", "key \"password\"\n\n"),
+            ("\nkey", "\r\nkey"),
+        ] {
+            // With a checksum that fits.
+            assert!(text.contains(from), "{from:?}");
+            checked_text::write(&disk, file_names::SECRET_KEYS, &text.replace(from, to)).unwrap();
+            assert!(read(&disk, STORE).is_err(), "{from:?} as {to:?}");
+        }
+    }
+}

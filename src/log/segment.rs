@@ -1,0 +1,462 @@
+//! One file of the log.
+//!
+//! Owns: the segment's header, its preallocation, and reading it back frame by
+//! frame. Must not know: what events mean.
+//! Promise: a torn end is told apart from damage; where the next segment says how
+//! far this one went, it went exactly that far.
+
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::sync::{OnceLock, RwLock};
+
+use crate::base::codec::{NUMBER_MAX, u32_at, u64_at};
+use crate::log::clock_mark::ClockMark;
+use crate::log::disk::{Disk, File};
+use crate::log::event::Event;
+use crate::log::file_names;
+use crate::log::format::FORMAT;
+use crate::log::frame::{Binding, Frame, HEADER_BYTES, holds_a_frame, later_frame_vouches_for};
+use crate::log::revocable::Revocable;
+use crate::model::error::{Error, Result};
+use crate::model::store_id::StoreId;
+
+/// magic 8, format 4, crc 4, epoch 8, store id 16, first LSN 8, previous epoch 8,
+/// previous end 8.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+const MAGIC: &[u8; 8] = b"JOBSLOG\0";
+/// Zeros are written and synced in steps of this size, so that commits that are
+/// synced at the same time wait little.
+const ZERO_STEP_BYTES: usize = 512 << 10;
+/// Frames that are read together, about.
+const STRETCH_BYTES: u64 = 32 << 10;
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) epoch: u64,
+    pub(crate) first_lsn: u64,
+    /// The segment written before this one, and the byte behind its last frame: a
+    /// crash may have left torn bytes there. 0 when there was none.
+    pub(crate) previous_epoch: u64,
+    pub(crate) previous_end: u64,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(self, store: StoreId) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut out = [0; SEGMENT_HEADER_BYTES];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[16..24].copy_from_slice(&self.epoch.to_le_bytes());
+        out[24..40].copy_from_slice(&store.0.to_le_bytes());
+        out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
+        out[48..56].copy_from_slice(&self.previous_epoch.to_le_bytes());
+        out[56..64].copy_from_slice(&self.previous_end.to_le_bytes());
+        let crc = header_crc(&out);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+}
+
+/// The checksum of all of a header but itself.
+fn header_crc(header: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&header[..12]);
+    crc.update(&header[16..]);
+    crc.finalize()
+}
+
+/// A segment, open for reading; the log also writes to the last one.
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<Revocable>,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    binding: Binding,
+    /// First LSN and place of every frame, for looking events up again.
+    frames: RwLock<Vec<(u64, u64)>>,
+    /// The byte behind the last frame, once nothing more is written.
+    end: OnceLock<u64>,
+}
+
+/// What a walk through a segment has found.
+pub(crate) struct Scanned {
+    /// The byte behind the last frame.
+    pub(crate) end: u64,
+    pub(crate) next_lsn: u64,
+    /// The clocks of the last frame.
+    pub(crate) clock: Option<ClockMark>,
+    /// First LSN and place of every frame.
+    pub(crate) frames: Vec<(u64, u64)>,
+}
+
+/// What a segment's file turned out to be.
+pub(crate) enum Found {
+    Segment(Segment),
+    /// Prepared and never written to.
+    Unused,
+}
+
+impl Segment {
+    /// Makes an empty file of zeros, durable also in its name. Zeros rather than a
+    /// hole: a sync of bytes the file already has need not change the file
+    /// system's own records.
+    pub(crate) fn prepare(disk: &dyn Disk, name: &str, bytes: u64) -> Result<Arc<dyn File>> {
+        let path = disk.path(name);
+        let failed = |e| Error::io("create", &path, &e);
+        let file = match disk.create(name) {
+            // Left over from an attempt that failed and could not even clean up.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                disk.remove(name).and_then(|()| disk.create(name))
+            }
+            created => created,
+        };
+        let file = file.map_err(failed)?;
+        Segment::fill(disk, name, &*file, bytes)?;
+        Ok(file)
+    }
+
+    /// Fills an empty file with zeros, durably also in its name, or removes it.
+    pub(crate) fn fill(disk: &dyn Disk, name: &str, file: &dyn File, bytes: u64) -> Result<()> {
+        let filled = Segment::zero(file, 0..bytes).and_then(|()| disk.sync_names());
+        filled.map_err(|e| {
+            // Half a file of zeros is of no use; if it stays, open takes it away.
+            disk.remove(name).ok();
+            Error::io("create", disk.path(name), &e)
+        })
+    }
+
+    /// Makes these bytes of a file zeros, durably.
+    pub(crate) fn zero(file: &dyn File, range: Range<u64>) -> io::Result<()> {
+        let Range { start: mut at, end } = range;
+        let zeros = vec![0; ZERO_STEP_BYTES.min((end - at) as usize)];
+        while at < end {
+            let step = zeros.len().min((end - at) as usize);
+            file.write_all_at(&zeros[..step], at)?;
+            file.sync()?;
+            at += step as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes the header into a prepared file, durably before any frame follows: so a
+    /// header that is not valid is that of a segment that was never used, or damage.
+    pub(crate) fn begin(
+        disk: &dyn Disk,
+        file: Arc<dyn File>,
+        header: SegmentHeader,
+        store: StoreId,
+    ) -> Result<Segment> {
+        let name = file_names::segment(header.epoch);
+        let path = disk.path(&name);
+        file.write_all_at(&header.encode(store), 0)
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("write", &path, &e))?;
+        Ok(Segment {
+            header,
+            file: Arc::new(Revocable::new(file)),
+            name,
+            path,
+            binding: Binding {
+                store,
+                epoch: header.epoch,
+            },
+            frames: RwLock::default(),
+            end: OnceLock::new(),
+        })
+    }
+
+    /// The store that a segment's header says it is of, if the header is valid.
+    pub(crate) fn store_in(header: &[u8]) -> Option<StoreId> {
+        let header = header.get(..SEGMENT_HEADER_BYTES)?;
+        let valid = header[..8] == MAGIC[..] && u32_at(header, 12) == header_crc(header);
+        let low = u128::from(u64_at(header, 24));
+        valid.then(|| StoreId(low | u128::from(u64_at(header, 32)) << 64))
+    }
+
+    /// Opens a segment and reads its header.
+    pub(crate) fn open(disk: &dyn Disk, epoch: u64, store: StoreId) -> Result<Found> {
+        let name = file_names::segment(epoch);
+        let path = disk.path(&name);
+        let failed = |e| Error::io("read", &path, &e);
+        let file = disk.open(&name).map_err(failed)?;
+        let len = file.len().map_err(failed)?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let found = len.min(SEGMENT_HEADER_BYTES as u64) as usize;
+        file.read_exact_at(&mut header[..found], 0)
+            .map_err(failed)?;
+        let parsed = SegmentHeader {
+            epoch: u64_at(&header, 16),
+            first_lsn: u64_at(&header, 40),
+            previous_epoch: u64_at(&header, 48),
+            previous_end: u64_at(&header, 56),
+        };
+        let is_whole = header[..8] == MAGIC[..] && u32_at(&header, 12) == header_crc(&header);
+        if is_whole && u32_at(&header, 8) > FORMAT {
+            return Err(Error::NewerFormat {
+                path: disk.path(""),
+                found: u32_at(&header, 8),
+                supported: FORMAT,
+            });
+        }
+        // A header ends in zeros, mostly: one that is cut there reads like a whole one.
+        let is_cut = found < SEGMENT_HEADER_BYTES;
+        let is_possible = (1..NUMBER_MAX).contains(&parsed.first_lsn);
+        if is_cut || parsed.epoch != epoch || !is_possible || header != parsed.encode(store) {
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+            // One of another store is whole, and none that a crash leaves.
+            if is_whole || holds_a_frame(&bytes, Binding { store, epoch }) {
+                let what = "its header is not valid, or it is of another store";
+                return Err(Error::damaged(&path, 0, what));
+            }
+            return Ok(Found::Unused);
+        }
+        let segment = Segment {
+            header: parsed,
+            file: Arc::new(Revocable::new(file)),
+            name,
+            path,
+            binding: Binding { store, epoch },
+            frames: RwLock::default(),
+            end: OnceLock::new(),
+        };
+        Ok(Found::Segment(segment))
+    }
+
+    pub(crate) fn binding(&self) -> Binding {
+        self.binding
+    }
+
+    /// The byte behind the last frame, once nothing more is written.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.end.get().copied()
+    }
+
+    /// Says that nothing more is written behind this byte.
+    pub(crate) fn seal(&self, end: u64) {
+        // A segment is sealed once; a second word would be the same.
+        self.end.set(end).ok();
+    }
+
+    /// Reads all of the file again.
+    pub(crate) fn read_all(&self) -> Result<Vec<u8>> {
+        let failed = |e| Error::io("read", &self.path, &e);
+        let len = self
+            .end()
+            .map_or_else(|| self.file.len(), Ok)
+            .map_err(failed)?;
+        let mut bytes = vec![0; len as usize];
+        self.file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// Remembers where all frames are.
+    pub(crate) fn note_frames(&self, frames: Vec<(u64, u64)>) {
+        *self.frames.write() = frames;
+    }
+
+    /// Remembers where a frame is.
+    pub(crate) fn note_frame(&self, first_lsn: u64, at: u64) {
+        self.frames.write().push((first_lsn, at));
+    }
+
+    /// Walks the frames of a whole segment.
+    ///
+    /// `end` is the byte behind the last frame where that is known; where it is
+    /// not, the first place without a valid frame is the end, unless a later frame
+    /// vouches for what should stand there. Returns the end and the next LSN.
+    fn scan<'b, E: From<Error>>(
+        &self,
+        bytes: &'b [u8],
+        end: Option<u64>,
+        mut each: impl FnMut(u64, Frame<'b>) -> Result<(), E>,
+    ) -> Result<(u64, u64), E> {
+        let mut at = SEGMENT_HEADER_BYTES;
+        let mut lsn = self.header.first_lsn;
+        loop {
+            if end == Some(at as u64) {
+                break;
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let frame = Frame::parse(rest, self.binding).filter(|f| f.first_lsn == lsn);
+            let Some(frame) = frame else {
+                let synced = later_frame_vouches_for(rest, self.binding, lsn);
+                if end.is_some() || synced {
+                    let what = format!("the frame of log sequence number {lsn} is not valid");
+                    return Err(Error::damaged(&self.path, at as u64, what).into());
+                }
+                break;
+            };
+            each(at as u64, frame)?;
+            at += frame.len();
+            lsn += frame.count;
+            if end.is_some_and(|end| at as u64 > end) {
+                let what = "its last frame ends elsewhere than recorded";
+                return Err(Error::damaged(&self.path, at as u64, what).into());
+            }
+        }
+        Ok((at as u64, lsn))
+    }
+
+    /// Walks the events of a whole segment, each with its LSN and the byte behind it;
+    /// `end` as for [`Segment::scan`].
+    pub(crate) fn scan_events<'b, E: From<Error>>(
+        &self,
+        bytes: &'b [u8],
+        end: Option<u64>,
+        mut each: impl FnMut(u64, Event<'b>, u64) -> Result<(), E>,
+    ) -> Result<Scanned, E> {
+        let (mut frames, mut clock) = (Vec::new(), None);
+        let (end, next_lsn) = self.scan::<E>(bytes, end, |at, frame| {
+            clock = Some(frame.clock);
+            frames.push((frame.first_lsn, at));
+            let payload_at = at + HEADER_BYTES as u64;
+            let whole = frame
+                .events(|lsn, event, event_end| each(lsn, event, payload_at + event_end as u64))?;
+            match whole {
+                true => Ok(()),
+                false => Err(self.not_events(at).into()),
+            }
+        })?;
+        Ok(Scanned {
+            end,
+            next_lsn,
+            clock,
+            frames,
+        })
+    }
+
+    fn not_events(&self, at: u64) -> Error {
+        Error::damaged(&self.path, at, "a frame's events are not valid")
+    }
+
+    /// Makes durable what a scan has found but no frame vouches for: it may only be
+    /// in the system's cache. It is written again, because a sync that failed
+    /// before may have left it there as if it were clean.
+    pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
+        let mut synced_lsn = 0;
+        let mut frames = Vec::new();
+        self.scan::<Error>(bytes, None, |at, frame| {
+            synced_lsn = synced_lsn.max(frame.synced_lsn);
+            frames.push((
+                frame.first_lsn + frame.count - 1,
+                at,
+                at + frame.len() as u64,
+            ));
+            Ok(())
+        })?;
+        let in_doubt = frames.iter().find(|&&(last_lsn, ..)| last_lsn > synced_lsn);
+        let in_doubt = in_doubt.map(|&(_, from, _)| from..frames[frames.len() - 1].2);
+        let rewrite = || {
+            let file = disk.open_to_write(&self.name)?;
+            file.write_all_at(&bytes[..SEGMENT_HEADER_BYTES], 0)?;
+            if let Some(Range { start, end }) = in_doubt {
+                file.write_all_at(&bytes[start as usize..end as usize], start)?;
+            }
+            file.sync()
+        };
+        rewrite().map_err(|e| Error::io("sync", &self.path, &e))
+    }
+
+    /// Calls `each` with the events of all frames that are there by now, frame by frame.
+    pub(crate) fn each_event(&self, mut each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
+        let frames = self.frames.read().clone();
+        frames
+            .into_iter()
+            .try_for_each(|(first_lsn, _)| self.events_near(first_lsn, &mut each))
+    }
+
+    /// Calls `each` with the events of the frame that holds this LSN, and with those of the
+    /// frames that follow within a stretch.
+    pub(crate) fn events_from(
+        &self,
+        lsn: u64,
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<()> {
+        let (at, last) = {
+            let frames = self.frames.read();
+            let after = frames.partition_point(|&(first, _)| first <= lsn);
+            let Some(n) = after.checked_sub(1) else {
+                return Ok(());
+            };
+            let at = frames[n].1;
+            let end = frames[n..].partition_point(|&(_, place)| place < at + STRETCH_BYTES);
+            (at, frames[n + end - 1].1)
+        };
+        let failed = |e| Error::io("read", &self.path, &e);
+        let mut bytes = vec![0; (last - at) as usize + HEADER_BYTES];
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let whole = bytes.len();
+        let len = u32_at(&bytes[whole - HEADER_BYTES..], 8);
+        if last + HEADER_BYTES as u64 + u64::from(len) > self.file.len().map_err(failed)? {
+            // That one is damaged; those before it are still read.
+            return self.events_near(lsn, each);
+        }
+        bytes.resize(whole + len as usize, 0);
+        let rest = &mut bytes[whole..];
+        self.file
+            .read_exact_at(rest, last + HEADER_BYTES as u64)
+            .map_err(failed)?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let place = at + done as u64;
+            let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
+                // A reader that goes on comes to it again.
+                let what = "a frame is not valid any more";
+                let damaged = || Err(Error::damaged(&self.path, place, what));
+                return if done > 0 { Ok(()) } else { damaged() };
+            };
+            let is_whole = frame.events(|lsn, event, _| {
+                each(lsn, &event);
+                Ok::<(), Error>(())
+            })?;
+            if !is_whole {
+                return Err(self.not_events(place));
+            }
+            done += frame.len();
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the events of the frame that holds this LSN.
+    pub(crate) fn events_near(
+        &self,
+        lsn: u64,
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<()> {
+        let place = {
+            let frames = self.frames.read();
+            let after = frames.partition_point(|&(first, _)| first <= lsn);
+            after.checked_sub(1).map(|n| frames[n].1)
+        };
+        let Some(at) = place else {
+            return Ok(());
+        };
+        let failed = |e| Error::io("read", &self.path, &e);
+        let mut bytes = vec![0; HEADER_BYTES];
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let len = HEADER_BYTES + u32_at(&bytes, 8) as usize;
+        if at + len as u64 > self.file.len().map_err(failed)? {
+            return Err(Error::damaged(
+                &self.path,
+                at,
+                "a frame's length is not valid",
+            ));
+        }
+        bytes.resize(len, 0);
+        self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
+        let frame = Frame::parse(&bytes, self.binding)
+            .ok_or_else(|| Error::damaged(&self.path, at, "a frame is not valid any more"))?;
+        let whole = frame.events(|lsn, event, _| {
+            each(lsn, &event);
+            Ok::<(), Error>(())
+        })?;
+        match whole {
+            true => Ok(()),
+            false => Err(self.not_events(at)),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! How many bytes a pack's events take, by what has to go before they can.
+//!
+//! Owns: [`Told`], which stands in a pack's footer for each graph, and [`Tellings`], which
+//! gathers it. Must not know: states, what is worth rewriting.
+//! Promise: directly after a rewrite, nothing of what was kept counts as garbage, so a
+//! pack is not rewritten again for what a rewrite does not remove.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec::{VarReader, put_var};
+use crate::log::event::{Event, last_of_sequences};
+use crate::log::purged_jobs;
+
+/// Jobs whose small events are counted together, at least.
+const GROUP_JOBS: u64 = 64;
+/// An event of this size or more is counted by itself.
+const LARGE_BYTES: u64 = 512;
+/// So many runs of a graph stand in a footer, at most.
+const RUNS_MAX: usize = 64;
+
+/// What has to go before an event of a graph can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// This job.
+    Job(u64),
+    /// The tombstones of the purges up to this LSN.
+    Tombstones(u64),
+    /// The graph.
+    Graph,
+}
+
+impl Needs {
+    /// The graph that an event tells of, and what has to go before it can. `lsn` is its
+    /// own.
+    pub(crate) fn of(event: &Event<'_>, lsn: u64) -> Option<(u32, Needs)> {
+        let needs = match *event {
+            // They tell that its number was used.
+            Event::GraphCreated { .. } | Event::GraphDropped { .. } => return None,
+            Event::Started { sequence, .. }
+            | Event::CancelRequested { sequence, .. }
+            | Event::Completed { sequence, .. }
+            | Event::Keyed { sequence, .. } => Needs::Job(sequence),
+            Event::Submits {
+                first_sequence,
+                count: 1,
+                ..
+            } => Needs::Job(first_sequence),
+            // It goes when all of its jobs are gone; a long list is not waited for.
+            Event::Recovered { sequences, .. } if (sequences.len() as u64) < LARGE_BYTES / 2 => {
+                Needs::Job(last_of_sequences(sequences).unwrap_or_default())
+            }
+            Event::Purged { jobs, .. } if purged_jobs::has_tombstones(jobs) => {
+                Needs::Tombstones(lsn)
+            }
+            Event::Forgotten {
+                through_lsn,
+                sequences,
+                ..
+            } if !sequences.is_empty() => Needs::Tombstones(through_lsn),
+            _ => Needs::Graph,
+        };
+        Some((event.of_graph()?, needs))
+    }
+}
+
+/// Bytes of the events of one graph in a pack, before compression.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) graph: u32,
+    /// Small events, by ranges of jobs.
+    pub(crate) runs: Box<[ToldRun]>,
+    /// Large events, by job: the distance of its number from the one before, then bytes.
+    large: Box<[u8]>,
+    /// By the LSN up to which tombstones have to be forgotten.
+    pub(crate) tombstones: Box<[(u64, u64)]>,
+    /// What stays as long as the graph.
+    pub(crate) rest: u64,
+}
+
+/// Small events of a range of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldRun {
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    pub(crate) bytes: u64,
+    /// How many of those jobs were gone when the events were written.
+    pub(crate) gone: u64,
+}
+
+impl Told {
+    /// Large events: the job's number and bytes.
+    pub(crate) fn large(&self) -> impl Iterator<Item = (u64, u64)> {
+        let (mut reader, mut sequence) = (VarReader(&self.large), 0u64);
+        std::iter::from_fn(move || {
+            sequence = sequence.checked_add(reader.next()?)?;
+            Some((sequence, reader.next()?))
+        })
+    }
+
+    /// Bytes of all its events.
+    pub(crate) fn bytes(&self) -> u64 {
+        let runs: u64 = self.runs.iter().map(|run| run.bytes).sum();
+        let large: u64 = self.large().map(|(_, bytes)| bytes).sum();
+        let tombstones: u64 = self.tombstones.iter().map(|&(_, bytes)| bytes).sum();
+        runs + large + tombstones + self.rest
+    }
+
+    /// Whether all of it may be added up.
+    pub(super) fn is_possible(&self) -> bool {
+        const MAX: u64 = 1 << 40;
+        let runs = self
+            .runs
+            .iter()
+            .all(|run| run.first < run.end && run.bytes < MAX);
+        let large = self.large().all(|(_, bytes)| bytes < MAX);
+        let tombstones = self.tombstones.iter().all(|&(_, bytes)| bytes < MAX);
+        runs && large && tombstones && self.rest < MAX
+    }
+}
+
+/// Gathers what a pack's events take while they are written.
+#[derive(Default)]
+pub(crate) struct Tellings {
+    graphs: BTreeMap<u32, Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    /// Bytes of small events, by group of jobs.
+    small: BTreeMap<u64, u64>,
+    large: BTreeMap<u64, u64>,
+    tombstones: BTreeMap<u64, u64>,
+    rest: u64,
+}
+
+impl Tellings {
+    pub(crate) fn add(&mut self, (graph, needs): (u32, Needs), bytes: u64) {
+        let gathered = self.graphs.entry(graph).or_default();
+        let at = match needs {
+            Needs::Job(sequence) if bytes >= LARGE_BYTES => {
+                gathered.large.entry(sequence).or_default()
+            }
+            Needs::Job(sequence) => gathered.small.entry(sequence / GROUP_JOBS).or_default(),
+            Needs::Tombstones(lsn) => gathered.tombstones.entry(lsn).or_default(),
+            Needs::Graph => &mut gathered.rest,
+        };
+        *at += bytes;
+    }
+
+    /// As it stands in the footer. `gone` says how many jobs of a range of a graph were
+    /// gone before the first event was written.
+    pub(crate) fn into_footer(self, gone: impl Fn(u32, u64, u64) -> u64) -> Vec<Told> {
+        let graphs = self.graphs.into_iter();
+        let told = graphs.map(|(graph, gathered)| {
+            let mut large = Vec::new();
+            let mut before = 0;
+            for (sequence, bytes) in gathered.large {
+                put_var(sequence - before, &mut large);
+                put_var(bytes, &mut large);
+                before = sequence;
+            }
+            let mut runs = runs(gathered.small);
+            for run in &mut runs {
+                run.gone = gone(graph, run.first, run.end);
+            }
+            Told {
+                graph,
+                runs: runs.into(),
+                large: large.into(),
+                tombstones: few(gathered.tombstones).into(),
+                rest: gathered.rest,
+            }
+        });
+        told.collect()
+    }
+}
+
+/// Neighboring groups together, and where those are too many, with the smallest gaps.
+fn runs(groups: BTreeMap<u64, u64>) -> Vec<ToldRun> {
+    let mut gaps: Vec<u64> = Vec::new();
+    let mut before: Option<u64> = None;
+    for &group in groups.keys() {
+        gaps.extend(before.map(|before| group - before));
+        before = Some(group);
+    }
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    // Gaps beyond this divide runs.
+    let bridged = gaps.get(RUNS_MAX - 1).copied().unwrap_or(1).max(1);
+    let mut runs: Vec<ToldRun> = Vec::new();
+    let mut before = 0;
+    for (group, bytes) in groups {
+        let (first, end) = (group * GROUP_JOBS, (group + 1) * GROUP_JOBS);
+        match runs.last_mut() {
+            Some(run) if group - before <= bridged => {
+                run.end = end;
+                run.bytes += bytes;
+            }
+            _ => runs.push(ToldRun {
+                first,
+                end,
+                bytes,
+                gone: 0,
+            }),
+        }
+        before = group;
+    }
+    runs
+}
+
+/// The same by neighbors: what needs an earlier LSN waits for a later one.
+fn few(by_lsn: BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
+    let each = by_lsn.len().div_ceil(RUNS_MAX).max(1);
+    let all: Vec<(u64, u64)> = by_lsn.into_iter().collect();
+    let some = all.chunks(each).filter_map(|some| {
+        let &(lsn, _) = some.last()?;
+        Some((lsn, some.iter().map(|&(_, bytes)| bytes).sum()))
+    });
+    some.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_adds_up_however_it_is_put_together() {
+        let mut tellings = Tellings::default();
+        let mut all = 0;
+        for n in 0..10_000u64 {
+            let bytes = 20 + n % 700;
+            let needs = match n % 5 {
+                0 => Needs::Tombstones(n),
+                1 => Needs::Graph,
+                _ => Needs::Job(n * n % 1_000_003),
+            };
+            tellings.add((3, needs), bytes);
+            all += bytes;
+        }
+        let told = tellings.into_footer(|_, first, end| (end - first) / 2);
+        let [told] = &told[..] else {
+            panic!("one graph")
+        };
+        assert_eq!((told.graph, told.bytes()), (3, all));
+        assert!(told.is_possible());
+        assert!(told.runs.len() <= RUNS_MAX && told.tombstones.len() <= RUNS_MAX);
+        assert!(told.runs.windows(2).all(|w| w[0].end <= w[1].first));
+        assert!(
+            told.runs
+                .iter()
+                .all(|run| run.gone == (run.end - run.first) / 2)
+        );
+        assert!(told.large().all(|(_, bytes)| bytes >= LARGE_BYTES));
+    }
+}

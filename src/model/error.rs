@@ -1,0 +1,603 @@
+//! Every way a call can fail, and what each failure is on the wire.
+//!
+//! Owns: [`Error`]. Must not know: how anything is stored.
+//! Promise: bad input says what was given, what is allowed and what to do; no
+//! message ever carries a request's body.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::base::clock;
+use crate::model::id::{ID_CHARACTERS_MAX, JobId};
+use crate::model::states::State;
+
+/// What a fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+///
+/// Cheap to clone, so that one failed commit can answer every caller that waited
+/// for it. Expected results (a job that was complete already, an id that exists
+/// with the same request) are not errors but values of the calls themselves.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Error, JobStore, Outcome};
+/// # let store = JobStore::in_memory()?;
+/// # let movie = store.create_graph("10001", "movie")?;
+/// match movie.complete("import-17", Outcome::succeeded()) {
+///     Ok(done) => println!("{done:?}"),
+///     Err(Error::UnknownJob { id }) => println!("there is no job {id}"),
+///     Err(Error::CommitUnknown { why, .. }) => println!("reopen the store and look: {why}"),
+///     Err(error) => println!("{error}; a client is told {}", error.failure().to_json()),
+/// }
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No graph of that name in that project.
+    #[error("graph : {graph} not exist")]
+    UnknownGraph {
+        /// The name asked for.
+        graph: String,
+    },
+    /// A graph of that name is there already.
+    #[error(
+        "graph {graph:?} exists already in project {project:?}; use `graph` to open it or drop it first"
+    )]
+    GraphExists {
+        /// The project's id.
+        project: String,
+        /// The graph's name.
+        graph: String,
+    },
+    /// The graph behind this handle was dropped.
+    #[error("graph {graph:?} was dropped; get a new handle with `create_graph`")]
+    GraphDropped {
+        /// The name the graph had.
+        graph: String,
+    },
+    /// A project id or graph name that cannot be one.
+    #[error(
+        "{what} {given:?} is not usable: it takes 1 to {max_bytes} bytes without control characters or '/'"
+    )]
+    InvalidName {
+        /// "project id" or "graph name".
+        what: &'static str,
+        /// What was given, cut to a readable length.
+        given: String,
+        /// The greatest length in bytes.
+        max_bytes: usize,
+    },
+    /// No job with that id in the graph.
+    #[error("can not find job, jobId is {id}")]
+    UnknownJob {
+        /// The id asked for.
+        id: String,
+    },
+    /// Text that cannot be a job id.
+    #[error("{given:?} is no job id: it takes 1 to {max} characters of 0-9, A-Z, a-z, '_' and '-'")]
+    InvalidJobId {
+        /// What was given, cut to a readable length.
+        given: String,
+        /// The greatest length in characters.
+        max: usize,
+    },
+    /// The id belongs to a job with another request.
+    #[error("job id {id} is taken by a job with another request; choose another id")]
+    JobIdTaken {
+        /// The id.
+        id: JobId,
+    },
+    /// The key belongs to a job with another request.
+    #[error("the key belongs to job {id}, which has another request; choose another key")]
+    KeyTaken {
+        /// The job.
+        id: JobId,
+    },
+    /// The key belonged to a job that was purged: it is free again once the job's
+    /// tombstone is forgotten.
+    #[error("the key belonged to a job that was purged; choose another key")]
+    KeyPurged,
+    /// Text that cannot be a key.
+    #[error("the key has {given_bytes} bytes, it takes 1 to {max_bytes}")]
+    InvalidKey {
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The greatest length in bytes.
+        max_bytes: usize,
+    },
+    /// The job's state does not allow that step; nothing was changed.
+    #[error("job {id} is {from} and cannot become {to}")]
+    IllegalTransition {
+        /// The job.
+        id: JobId,
+        /// Its state.
+        from: State,
+        /// The state asked for.
+        to: State,
+    },
+    /// A request without a command.
+    #[error("the command is empty; name what is to be done, such as \"import_graph\"")]
+    EmptyCommand,
+    /// A command or url over its bound.
+    #[error("the {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    TextTooLong {
+        /// "command" or "url".
+        what: &'static str,
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The bound in bytes.
+        max_bytes: usize,
+    },
+    /// Text that is not JSON, or JSON that is not a request.
+    #[error("the {} at line {line} column {column}", not_json(what, problem))]
+    InvalidJson {
+        /// "body", "detail", "request" or "value".
+        what: &'static str,
+        /// What is wrong, without any of the text.
+        problem: &'static str,
+        /// Line, from 1; 0 where there is no text.
+        line: usize,
+        /// Column, from 1; 0 where there is no text.
+        column: usize,
+    },
+    /// Text that is no JSON pointer.
+    #[error(
+        "{given:?} is no JSON pointer: {problem}; write it like \"/name/0\", and ~1 for a '/' in a name"
+    )]
+    InvalidPointer {
+        /// What was given, cut to a readable length.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// JSON nested deeper than allowed.
+    #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
+    TooDeep {
+        /// "body", "detail" or "value".
+        what: &'static str,
+        /// Its depth, in levels.
+        given: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A request over the store's size limit.
+    #[error(
+        "the request has {given_bytes} bytes, at most {max_bytes} are allowed (option request_bytes_max)"
+    )]
+    RequestTooLarge {
+        /// Its size in bytes.
+        given_bytes: u64,
+        /// The bound in bytes.
+        max_bytes: u64,
+    },
+    /// More requests in one batch than allowed.
+    #[error("the batch is over its bound of {max} {unit}; split it")]
+    BatchTooLarge {
+        /// The bound.
+        max: u64,
+        /// "requests" or "bytes".
+        unit: &'static str,
+    },
+    /// A part of an outcome over its bound.
+    #[error("the outcome's {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    OutcomeTooLarge {
+        /// "detail", "result_ref", "code" or "message".
+        what: &'static str,
+        /// Its size in bytes.
+        given_bytes: usize,
+        /// The bound in bytes.
+        max_bytes: usize,
+    },
+    /// A page limit outside 1..=max.
+    #[error("parameter limit is {given}, it must be in 1..={max}")]
+    PageLimit {
+        /// The limit given.
+        given: u64,
+        /// The greatest limit.
+        max: u64,
+    },
+    /// The job with that id was purged; its tombstone is still there.
+    #[error("job {id} was purged at {}", clock::rfc3339(*at))]
+    JobPurged {
+        /// The id.
+        id: JobId,
+        /// When it was purged.
+        at: SystemTime,
+    },
+    /// The id belonged to a job that was purged: it is free again once its tombstone is
+    /// forgotten.
+    #[error("job id {id} belonged to a job that was purged; choose another id")]
+    JobIdPurged {
+        /// The id.
+        id: JobId,
+    },
+    /// The page is too old: what it shows was purged since, and its time is over.
+    #[error("the page has expired: jobs that it shows were purged since; list again")]
+    PageExpired,
+    /// A cursor of another graph or filter, an altered one, or one that was given out by a
+    /// copy of the store.
+    #[error("parameter cursor is not usable: {problem}; start again without a cursor")]
+    InvalidCursor {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A position of another graph, an altered one, or one that was given out by a copy of
+    /// the store.
+    #[error("the position is not usable: {problem}; read the changes from the beginning, or list")]
+    InvalidPosition {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An option outside its range.
+    #[error("option {option} is {given}, it must be {allowed}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        given: u64,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// Another process, or another handle of this one, has the store open.
+    #[error("the store {} is already open{}; close it there, or open another folder",
+        path.display(), holder.map(|pid| format!(" in process {pid}")).unwrap_or_default())]
+    StoreInUse {
+        /// The store's folder.
+        path: PathBuf,
+        /// The process that has it locked, if that is certain.
+        holder: Option<u32>,
+    },
+    /// The folder that a copy was to be made in holds something.
+    #[error("{} is not empty: it holds {found:?}; name a folder that does not exist yet, or an empty one", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the names found in it.
+        found: String,
+    },
+    /// The folder holds something else.
+    #[error("{} is not a store: it holds {found:?} and no STORE file; choose an empty folder", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+        /// One of the names found in it.
+        found: String,
+    },
+    /// The folder's path is longer than that of a socket can be.
+    #[error("the path {} has {given_bytes} bytes, that of a socket takes at most {max_bytes}; open the store by a shorter path, such as a relative one or a link",
+        path.display())]
+    PathTooLong {
+        /// The socket's path.
+        path: PathBuf,
+        /// Its length in bytes.
+        given_bytes: usize,
+        /// The greatest length in bytes.
+        max_bytes: usize,
+    },
+    /// There is no store and none was to be created.
+    #[error("there is no store at {}; create it by opening it with create(true)", path.display())]
+    StoreMissing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store was written by a later release.
+    #[error("the store {} has format {found}, this release reads up to {supported}; use the release that wrote it",
+        path.display())]
+    NewerFormat {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The latest format this release reads.
+        supported: u32,
+    },
+    /// The store was written by a build from before the first release.
+    #[error("the store {} has format {found}, from before the first release; this release reads \
+        from {oldest} on: export it with the build that wrote it, and import it here",
+        path.display())]
+    OlderFormat {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The earliest format this release reads.
+        oldest: u32,
+    },
+    /// The store uses what only a later release knows.
+    #[error("the store {} uses features {features:#010x} that this release does not know; use the release that wrote it",
+        path.display())]
+    UnknownFeatures {
+        /// The store's folder.
+        path: PathBuf,
+        /// The features' bits.
+        features: u32,
+    },
+    /// The system does not allow it.
+    #[error("no permission to {operation} {}; the store's user needs to own it", path.display())]
+    PermissionDenied {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
+    /// There is no room on the disk; this write was not recorded, and later writes
+    /// succeed once there is room again. Until then starting, completing and
+    /// cancelling jobs and dropping graphs go on, as far as the reserve reaches.
+    #[error("no space left to {operation} {}; this write was not recorded; free some space and try again", path.display())]
+    DiskFull {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
+    /// The commit queue is full (only from the `try_` calls).
+    #[error(
+        "the commit queue is full: {queued_bytes} of {max_bytes} bytes wait; try again or wait with `queue`"
+    )]
+    Busy {
+        /// Bytes that wait.
+        queued_bytes: u64,
+        /// The queue's bound.
+        max_bytes: u64,
+    },
+    /// The write or sync of a commit failed: after reopening it is wholly there or
+    /// wholly absent. The store takes no more writes until it is reopened.
+    #[error("it is not known whether the commit is durable ({why}); reopen the store and look")]
+    CommitUnknown {
+        /// The jobs the commit was about, as far as they have ids.
+        ids: Arc<[JobId]>,
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// The store takes no writes until it is reopened; reads are served.
+    #[error("the store takes no writes since an earlier failure ({why}); reopen it")]
+    ReadOnly {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// The store's directory, or a file in it, is not where it was when the store was
+    /// opened: what is written from then on would not be found again. The store takes
+    /// no more writes: see [`Error::ReadOnly`].
+    #[error("the {what} {} was deleted, moved or replaced while the store was open; put it back, \
+        close the store, and look at it with `verify` before it is opened again",
+        path.display())]
+    Removed {
+        /// "directory" or "file".
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The call was made in a fork of the process that opened the store, or of one that
+    /// opened any store for writing. The store is its parent's; the fork can neither use nor
+    /// close it, nor open another for writing: threads that all stores share are not there.
+    #[error(
+        "process {opener} opened a store, and this process is a fork of it; use the store \
+        there, or fork before any store is opened, or start a new program"
+    )]
+    Forked {
+        /// The process that opened the store.
+        opener: u32,
+    },
+    /// The store was opened with [`Options::read_only`](crate::Options::read_only): nothing
+    /// in it can be changed, and nothing in it changes.
+    #[error("the store is open read-only; open it without `read_only` to change it")]
+    OpenedReadOnly,
+    /// The process or the system has too many files open. The store itself is sound.
+    #[error("cannot {operation} {}: too many files are open; raise the limit (`ulimit -n`, or \
+        LimitNOFILE of a systemd unit), or close some, and try again", path.display())]
+    TooManyOpenFiles {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
+    /// A file does not hold what was written to it.
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The byte at which it was noticed.
+        offset: u64,
+        /// What is wrong.
+        what: Arc<str>,
+    },
+    /// The index cannot answer. It is derived from the log and is rebuilt at the
+    /// next open.
+    #[error("the index cannot answer ({what}); reopen the store, which rebuilds it")]
+    IndexUnavailable {
+        /// What is wrong.
+        what: Arc<str>,
+    },
+    /// The index's thread did not come to its end while the store was closed, and was
+    /// left behind. The log was closed well: everything acknowledged is in it. The
+    /// next open makes the index anew; until this process ends, the thread may hold
+    /// memory and files.
+    #[error(
+        "the index is stuck {what}, and was left behind; the log was closed and holds everything, \
+         end this process soon, the next open makes the index anew"
+    )]
+    IndexStuck {
+        /// Where it is stuck.
+        what: Arc<str>,
+    },
+    /// The store did not come to its end in time. Everything acknowledged is durable,
+    /// but something may still write: the folder stays locked until it has ended and the
+    /// store was closed again, or this process has ended.
+    #[error(
+        "the store did not close in time: {what} did not come to its end; what was acknowledged \
+         is safe, the folder stays locked; close the store again later, or end this process"
+    )]
+    CloseStuck {
+        /// What did not end.
+        what: Arc<str>,
+    },
+    /// The system refused an operation.
+    #[error("cannot {operation} {}: {message}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's kind of error.
+        kind: io::ErrorKind,
+        /// The system's words.
+        message: Arc<str>,
+    },
+    /// The writer that a page was written to refused it.
+    #[error("the page could not be written out: {message}")]
+    Output {
+        /// The writer's kind of error.
+        kind: io::ErrorKind,
+        /// The writer's words.
+        message: Arc<str>,
+    },
+    /// A line of an import is no job; those before it are imported.
+    #[error("line {line} is no job: {problem}; mend it, or have bad lines skipped")]
+    BadLine {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it, without its text.
+        problem: String,
+    },
+    /// The reader that lines were to come from failed.
+    #[error("the lines could not be read: {message}")]
+    Input {
+        /// The reader's kind of error.
+        kind: io::ErrorKind,
+        /// The reader's words.
+        message: Arc<str>,
+    },
+    /// A call that makes no sense at this point.
+    #[error("{what}")]
+    InvalidUse {
+        /// What was wrong about it.
+        what: &'static str,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Sorts an I/O error by what the caller can do about it.
+    pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>, error: &io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        if error.get_ref().is_some_and(|why| why.is::<Revoked>()) {
+            return Error::PageExpired;
+        }
+        if is_out_of_descriptors(error) {
+            return Error::TooManyOpenFiles { operation, path };
+        }
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Error::PermissionDenied { operation, path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::DiskFull { operation, path }
+            }
+            kind => Error::Io {
+                operation,
+                path,
+                kind,
+                message: error.to_string().into(),
+            },
+        }
+    }
+
+    pub(crate) fn damaged(file: impl AsRef<Path>, offset: u64, what: impl Into<Arc<str>>) -> Error {
+        Error::Damaged {
+            file: file.as_ref().to_path_buf(),
+            offset,
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn output(error: &io::Error) -> Error {
+        Error::Output {
+            kind: error.kind(),
+            message: error.to_string().into(),
+        }
+    }
+
+    pub(crate) fn input(error: &io::Error) -> Error {
+        Error::Input {
+            kind: error.kind(),
+            message: error.to_string().into(),
+        }
+    }
+
+    /// The error's name, for metrics and for who tells errors apart as text.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// assert_eq!(store.graph("10001", "movidde").unwrap_err().name(), "UnknownGraph");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> String {
+        // `Debug` begins with it.
+        let text = format!("{self:?}");
+        let is_name = |c: &char| c.is_ascii_alphanumeric();
+        text.chars().take_while(is_name).collect()
+    }
+}
+
+/// What can be wrong with JSON that is none of the kind that was expected.
+pub(crate) const NO_COMMAND: &str = "it has no command";
+pub(crate) const NO_URL: &str = "it has no url";
+pub(crate) const OTHER_SHAPE: &str = "it is no object of command, url and body";
+const SHAPE_PROBLEMS: [&str; 3] = [NO_COMMAND, NO_URL, OTHER_SHAPE];
+
+fn not_json(what: &str, problem: &str) -> String {
+    match SHAPE_PROBLEMS.contains(&problem) {
+        true => format!("JSON is not a {what}: {problem}"),
+        false => format!("{what} is not JSON: {problem}"),
+    }
+}
+
+/// Whether no more files can be opened: no fault of the file that was to be.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let of_process_or_system = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|errno| of_process_or_system.contains(&errno))
+}
+
+/// Text for an error message: short enough to read, whatever was given.
+pub(crate) fn excerpt(given: &str) -> String {
+    const CHARACTERS_MAX: usize = 64;
+    match given.char_indices().nth(CHARACTERS_MAX) {
+        None => given.to_owned(),
+        Some((at, _)) => format!("{}...", &given[..at]),
+    }
+}
+
+/// What was given as an id, whole if it is no longer than an id may be.
+pub(crate) fn excerpt_id(given: &str) -> String {
+    excerpt_over(ID_CHARACTERS_MAX, given)
+}
+
+/// What was given, whole if it has at most `bytes` bytes.
+pub(crate) fn excerpt_over(bytes: usize, given: &str) -> String {
+    match given.len() <= bytes {
+        true => given.to_owned(),
+        false => excerpt(given),
+    }
+}
+
+/// Why a revoked file cannot be read.
+#[derive(Debug)]
+pub(crate) struct Revoked;
+
+impl std::fmt::Display for Revoked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the file was given up")
+    }
+}
+
+impl std::error::Error for Revoked {}

@@ -1,0 +1,118 @@
+//! What a client is told of an error: the contract's failure document.
+
+use crate::model::error::Error;
+use crate::model::json;
+
+/// The contract's failure: what a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// HTTP status.
+    pub status: u16,
+    /// The contract's `errorCode`.
+    pub code: &'static str,
+    /// The contract's `errorMessage`.
+    pub message: String,
+    /// Whether it helps to come again soon: over HTTP there is a `Retry-After` then.
+    pub retry: bool,
+}
+
+impl Failure {
+    /// The contract's failure document, compact, keys in its order.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        format!(
+            r#"{{"errorMessage":{},"errorCode":"{}","result":"failed"}}"#,
+            json::quote(&self.message),
+            self.code
+        )
+    }
+}
+
+impl Error {
+    /// This error as the contract's failure: HTTP status, error code and message.
+    ///
+    /// Faults inside the store come out as `job query error`: their details are
+    /// for the engine's log, not for its clients.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = jobstore::JobStore::in_memory()?;
+    /// let failure = store.graph("10001", "movidde").unwrap_err().failure();
+    /// assert_eq!(failure.status, 400);
+    /// assert_eq!(
+    ///     failure.to_json(),
+    ///     r#"{"errorMessage":"graph : movidde not exist","errorCode":"GES.8000","result":"failed"}"#
+    /// );
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let (status, code, message) = match self {
+            Error::GraphDropped { graph } => {
+                (400, "GES.8000", format!("graph : {graph} not exist"))
+            }
+            Error::UnknownJob { .. } | Error::JobPurged { .. } => {
+                (400, "GES.8301", self.to_string())
+            }
+            Error::UnknownGraph { .. }
+            | Error::GraphExists { .. }
+            | Error::InvalidName { .. }
+            | Error::InvalidJobId { .. }
+            | Error::JobIdTaken { .. }
+            | Error::JobIdPurged { .. }
+            | Error::KeyTaken { .. }
+            | Error::KeyPurged
+            | Error::InvalidKey { .. }
+            | Error::PageExpired
+            | Error::IllegalTransition { .. }
+            | Error::EmptyCommand
+            | Error::TextTooLong { .. }
+            | Error::InvalidJson { .. }
+            | Error::InvalidPointer { .. }
+            | Error::TooDeep { .. }
+            | Error::RequestTooLarge { .. }
+            | Error::BatchTooLarge { .. }
+            | Error::OutcomeTooLarge { .. }
+            | Error::PageLimit { .. }
+            | Error::InvalidCursor { .. }
+            | Error::InvalidPosition { .. }
+            | Error::BadLine { .. }
+            | Error::NotEmpty { .. }
+            | Error::InvalidUse { .. } => (400, "GES.8000", self.to_string()),
+            Error::Busy { .. }
+            | Error::Closed
+            | Error::ReadOnly { .. }
+            | Error::OpenedReadOnly
+            | Error::TooManyOpenFiles { .. }
+            | Error::CommitUnknown { .. }
+            | Error::DiskFull { .. }
+            | Error::IndexStuck { .. }
+            | Error::CloseStuck { .. }
+            | Error::Removed { .. }
+            | Error::Forked { .. }
+            | Error::StoreInUse { .. } => {
+                (503, "GES.8602", "engine service unavailable".to_owned())
+            }
+            Error::InvalidOption { .. }
+            | Error::NotAStore { .. }
+            | Error::StoreMissing { .. }
+            | Error::PathTooLong { .. }
+            | Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
+            | Error::UnknownFeatures { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Damaged { .. }
+            | Error::IndexUnavailable { .. }
+            | Error::Io { .. }
+            | Error::Output { .. }
+            | Error::Input { .. } => (500, "GES.8302", "job query error".to_owned()),
+        };
+        Failure {
+            status,
+            code,
+            message,
+            retry: matches!(self, Error::Busy { .. }),
+        }
+    }
+}

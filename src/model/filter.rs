@@ -1,0 +1,71 @@
+//! What the jobs of a list are to match, beside their states.
+
+use crate::model::outcome::OutcomeKind;
+use crate::model::request_filter::Texts;
+
+/// What jobs are to match, beside their states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// A bit for each kind of outcome, as stored; any where none is set.
+    pub(crate) outcomes: u8,
+    pub(crate) texts: Texts,
+    pub(crate) submitted: Span,
+    pub(crate) started: Span,
+    pub(crate) finished: Span,
+}
+
+/// Milliseconds since 1970, from the first on, before the second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+}
+
+impl Span {
+    pub(crate) fn is_any(&self) -> bool {
+        *self == Span::default()
+    }
+
+    pub(crate) fn has(&self, ms: u64) -> bool {
+        self.from.is_none_or(|from| from <= ms) && self.to.is_none_or(|to| ms < to)
+    }
+
+    /// Whether any time from the first to the last is in it.
+    pub(crate) fn meets(&self, first: u64, last: u64) -> bool {
+        self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| first < to)
+    }
+
+    /// Whether all times from the first to the last are in it.
+    pub(crate) fn holds(&self, first: u64, last: u64) -> bool {
+        self.has(first) && self.has(last)
+    }
+}
+
+/// The bit of a kind of outcome, as stored; none where there is no such kind.
+pub(crate) fn outcome_bit(kind: u8) -> u8 {
+    1_u8.checked_shl(kind.into()).unwrap_or(0)
+}
+
+impl Filter {
+    /// Whether it asks for nothing.
+    pub(crate) fn is_any(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    pub(crate) fn add_outcome(&mut self, kind: OutcomeKind) {
+        self.outcomes |= outcome_bit(kind.to_stored());
+    }
+
+    /// Its bytes, for a checksum: equal filters have equal ones.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![self.outcomes];
+        for span in [self.submitted, self.started, self.finished] {
+            for end in [span.from, span.to] {
+                bytes.push(u8::from(end.is_some()));
+                bytes.extend_from_slice(&end.unwrap_or_default().to_le_bytes());
+            }
+        }
+        self.texts.put_bytes(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,175 @@
+//! What is known of a job beside its request, as JSON.
+//!
+//! Owns: [`Life`], its members in a line of an export and in the list's later revisions,
+//! and a job's own line. Must not know: where jobs are read from.
+//! Promise: the same job has the same line, however it was had; values under secret keys
+//! are masked in it.
+
+use std::borrow::Cow;
+
+use crate::base::clock::to_ms;
+use crate::model::job::{Job, Progress};
+use crate::model::json;
+use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::secrets::SecretKeys;
+
+/// The list's text around a job's id, state and request.
+pub(crate) const BEFORE_ID: &str = r#"{"jobId":""#;
+pub(crate) const BEFORE_STATUS: &str = r#"","status":""#;
+pub(crate) const BEFORE_REQUEST: &str = r#"","request":"#;
+pub(crate) const AFTER_REQUEST: &str = "}";
+/// Appends a job's text up to its last brace, which more can be put before.
+pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>) {
+    for part in [
+        BEFORE_ID,
+        id,
+        BEFORE_STATUS,
+        status,
+        BEFORE_REQUEST,
+        request,
+    ] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// What is known of a job beside its request.
+pub(crate) struct Life<'a> {
+    pub(crate) cancel_requested: bool,
+    pub(crate) outcome: Option<&'a Outcome>,
+    /// Keys whose values are masked in the outcome's detail.
+    pub(crate) masked: Option<&'a SecretKeys>,
+    pub(crate) submitted_ms: u64,
+    pub(crate) started_ms: Option<u64>,
+    pub(crate) finished_ms: Option<u64>,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl<'a> Life<'a> {
+    pub(crate) fn of(job: &'a Job) -> Life<'a> {
+        Life {
+            cancel_requested: job.cancel_requested,
+            outcome: job.outcome.as_ref(),
+            masked: Some(&job.secret_keys),
+            submitted_ms: to_ms(job.submitted_at),
+            started_ms: job.started_at.map(to_ms),
+            finished_ms: job.finished_at.map(to_ms),
+            progress: job.progress.clone(),
+        }
+    }
+
+    /// Adds it under the names of an export's line.
+    pub(crate) fn put_line(&self, out: &mut Vec<u8>) {
+        self.put_end(out);
+        put_ms("submittedAt", Some(self.submitted_ms), out);
+        put_ms("startedAt", self.started_ms, out);
+        put_ms("finishedAt", self.finished_ms, out);
+        if let Some(Progress { percent, text }) = &self.progress {
+            let text = json::quote(text);
+            let progress = format!(r#","progress":{{"percent":{percent},"text":{text}}}"#);
+            out.extend_from_slice(progress.as_bytes());
+        }
+    }
+
+    /// Adds it under the names that the list's later revisions have.
+    pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
+        put_ms("submitTime", Some(self.submitted_ms), out);
+        put_ms("startTime", self.started_ms, out);
+        put_ms("endTime", self.finished_ms, out);
+        if let Some(progress) = &self.progress {
+            out.extend_from_slice(format!(r#","progress":{}"#, progress.percent).as_bytes());
+            put_text("progressText", &progress.text, out);
+        }
+        let failed = self.outcome.filter(|o| o.kind() != OutcomeKind::Succeeded);
+        if let Some(failed) = failed {
+            let reason = failed.message().unwrap_or(failed.kind().as_str());
+            put_text("failReason", reason, out);
+        }
+        self.put_end(out);
+    }
+
+    fn put_end(&self, out: &mut Vec<u8>) {
+        if self.cancel_requested {
+            out.extend_from_slice(br#","cancelRequested":true"#);
+        }
+        if let Some(outcome) = self.outcome {
+            put_outcome(outcome, self.masked, out);
+        }
+    }
+}
+
+fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
+}
+
+/// With the values under these keys masked in its detail.
+fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","outcome":{"kind":""#);
+    out.extend_from_slice(outcome.kind().as_str().as_bytes());
+    out.push(b'"');
+    let texts = [
+        ("code", outcome.code()),
+        ("message", outcome.message()),
+        ("resultRef", outcome.result_ref()),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            put_text(name, text, out);
+        }
+    }
+    if let Some(detail) = outcome.detail() {
+        let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
+        out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
+    }
+    if let Some(boot) = outcome.boot() {
+        out.extend_from_slice(format!(r#","boot":{boot}"#).as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(ms) = ms {
+        out.extend_from_slice(format!(r#","{name}":{ms}"#).as_bytes());
+    }
+}
+
+impl Job {
+    /// The job as one line of JSON, the one that [`Graph::export`](crate::Graph::export)
+    /// has for it, without the line feed: values under secret keys are `"******"`.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Request};
+    /// let store = JobStore::in_memory()?;
+    /// let movie = store.create_graph("10001", "movie")?;
+    /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
+    /// let line = movie.job("import-1")?.map(|job| job.to_json()).unwrap_or_default();
+    /// assert!(line.starts_with(r#"{"jobId":"import-1","status":"pending","request":{"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let life = Life {
+            progress: None,
+            ..Life::of(self)
+        };
+        self.line(&life)
+    }
+
+    /// The same with the progress of a running job.
+    #[cfg(feature = "http")]
+    pub(crate) fn to_json_with_progress(&self) -> String {
+        self.line(&Life::of(self))
+    }
+
+    fn line(&self, life: &Life<'_>) -> String {
+        let (mut out, masked) = (Vec::new(), self.masked.as_json());
+        push_open(self.id.as_str(), self.state.as_str(), masked, &mut out);
+        if self.is_redacted || masked != self.request.as_json() {
+            out.extend_from_slice(br#","redacted":true"#);
+        }
+        life.put_line(&mut out);
+        out.push(b'}');
+        // All of it was text.
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}

@@ -1,0 +1,27 @@
+//! What callers pass in and get back: values, their bounds and their text.
+//!
+//! No files and no threads. Names `base` only.
+
+pub(crate) mod change;
+pub(crate) mod cursor;
+pub(crate) mod error;
+pub(crate) mod failure;
+pub(crate) mod filter;
+pub(crate) mod health;
+pub(crate) mod id;
+pub(crate) mod job;
+pub(crate) mod job_json;
+pub(crate) mod json;
+pub(crate) mod json_pointer;
+pub(crate) mod list;
+pub(crate) mod options;
+pub(crate) mod outcome;
+pub(crate) mod report;
+pub(crate) mod request;
+pub(crate) mod request_filter;
+pub(crate) mod retention;
+pub(crate) mod secrets;
+pub(crate) mod states;
+pub(crate) mod stats;
+pub(crate) mod store_id;
+pub(crate) mod token;

@@ -1,0 +1,369 @@
+//! How a job ended.
+//!
+//! Owns: [`Outcome`], its kinds and bounds. Must not know: storage.
+//! Promise: every end is told apart, though the wire says `complete` for all.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec;
+use crate::model::error::{Error, Result};
+use crate::model::request::value_to_json;
+use crate::model::secrets::{SecretKeys, Secrets};
+
+/// Bytes an outcome's detail may have.
+pub(crate) const DETAIL_BYTES_MAX: usize = 64 * 1024;
+/// Bytes an outcome's reference to the result may have.
+pub(crate) const RESULT_REF_BYTES_MAX: usize = 1024;
+/// Bytes of a failure's code.
+pub(crate) const CODE_BYTES_MAX: usize = 256;
+/// Bytes of a failure's message.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// In which of its ways a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum OutcomeKind {
+    /// It did what it was asked for.
+    Succeeded,
+    /// It did a part of it.
+    PartiallyFailed,
+    /// It did not.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// The engine ended under it.
+    Interrupted,
+}
+
+impl OutcomeKind {
+    /// All kinds.
+    pub const ALL: &'static [OutcomeKind] = &[
+        OutcomeKind::Succeeded,
+        OutcomeKind::PartiallyFailed,
+        OutcomeKind::Failed,
+        OutcomeKind::Cancelled,
+        OutcomeKind::Interrupted,
+    ];
+
+    /// The numbers that they are stored as, and 0, are below this.
+    pub(crate) const STORED_END: usize = OutcomeKind::ALL.len() + 1;
+
+    /// The kind as one word in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutcomeKind::Succeeded => "succeeded",
+            OutcomeKind::PartiallyFailed => "partially_failed",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::Cancelled => "cancelled",
+            OutcomeKind::Interrupted => "interrupted",
+        }
+    }
+
+    /// The kind that this word says.
+    pub(crate) fn from_word(word: &str) -> Option<OutcomeKind> {
+        let mut kinds = OutcomeKind::ALL.iter().copied();
+        kinds.find(|kind| kind.as_str() == word)
+    }
+
+    /// The number it is stored as; 0 is "not ended".
+    pub(crate) fn to_stored(self) -> u8 {
+        match self {
+            OutcomeKind::Succeeded => 1,
+            OutcomeKind::PartiallyFailed => 2,
+            OutcomeKind::Failed => 3,
+            OutcomeKind::Cancelled => 4,
+            OutcomeKind::Interrupted => 5,
+        }
+    }
+
+    pub(crate) fn from_stored(stored: u8) -> Option<OutcomeKind> {
+        let mut kinds = OutcomeKind::ALL.iter().copied();
+        kinds.find(|kind| kind.to_stored() == stored)
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The parts of an outcome that most jobs do not have.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Extra {
+    #[serde(deserialize_with = "codec::text_if_any")]
+    pub(crate) code: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
+    pub(crate) message: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
+    pub(crate) detail: Option<String>,
+    #[serde(deserialize_with = "codec::text_if_any")]
+    pub(crate) result_ref: Option<String>,
+}
+
+impl std::fmt::Debug for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may hold what a client sent.
+        f.write_str("Extra")
+    }
+}
+
+/// How a job ended, with what the engine wants to remember of it.
+///
+/// `Debug` shows kind, code and sizes; message, detail and reference may hold
+/// what a client sent.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Outcome, OutcomeKind};
+/// let outcome = Outcome::failed("GES.8012", "no such vertex").with_detail_json(r#"{"vertex": 7}"#)?;
+/// assert_eq!(outcome.kind(), OutcomeKind::Failed);
+/// assert_eq!(outcome.message(), Some("no such vertex"));
+/// assert_eq!(outcome.detail(), Some(r#"{"vertex":7}"#));
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) boot: Option<u64>,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl Outcome {
+    fn of(kind: OutcomeKind) -> Outcome {
+        Outcome {
+            kind,
+            boot: None,
+            extra: None,
+        }
+    }
+
+    /// One with these parts, for input from outside: parts that are too long are refused.
+    pub(crate) fn new(
+        kind: OutcomeKind,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Result<Outcome> {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bound("code", len(&code), CODE_BYTES_MAX)?;
+        bound("message", len(&message), MESSAGE_BYTES_MAX)?;
+        let mut outcome = Outcome::of(kind);
+        if code.is_some() || message.is_some() {
+            let extra = outcome.extra_mut();
+            (extra.code, extra.message) = (code, message);
+        }
+        Ok(outcome)
+    }
+
+    fn with_failure(kind: OutcomeKind, code: String, message: String) -> Outcome {
+        let mut outcome = Outcome::of(kind);
+        let extra = outcome.extra_mut();
+        extra.code = Some(cut(code, CODE_BYTES_MAX));
+        extra.message = Some(cut(message, MESSAGE_BYTES_MAX));
+        outcome
+    }
+
+    /// The job did what it was asked for.
+    #[must_use]
+    pub fn succeeded() -> Outcome {
+        Outcome::of(OutcomeKind::Succeeded)
+    }
+
+    /// The job did a part of it. Code (at most 256 bytes) and message (at most 8 KiB) are
+    /// cut like those of [`Outcome::failed`].
+    #[must_use]
+    pub fn partially_failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
+        Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
+    }
+
+    /// The job failed. The engine chooses the code (at most 256 bytes) and the message (at
+    /// most 8 KiB).
+    ///
+    /// A longer text is cut at a character boundary and ends with
+    /// `... [cut, N bytes in all]`, where N is its length, so that a long stack trace
+    /// never keeps a failure from being recorded. [`Outcome::with_detail`] takes up to
+    /// 64 KiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// let outcome = Outcome::failed("GES.8012", "at step\n".repeat(2000));
+    /// let message = outcome.message().unwrap_or_default();
+    /// assert_eq!(message.len(), 8192);
+    /// assert!(message.ends_with("... [cut, 16000 bytes in all]"));
+    /// ```
+    #[must_use]
+    pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
+        Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
+    }
+
+    /// The job was called off.
+    #[must_use]
+    pub fn cancelled() -> Outcome {
+        Outcome::of(OutcomeKind::Cancelled)
+    }
+
+    /// The job was cut short; recorded by the store for jobs that a restart or a
+    /// lost [`Run`](crate::Run) left unfinished.
+    #[must_use]
+    pub fn interrupted() -> Outcome {
+        Outcome::of(OutcomeKind::Interrupted)
+    }
+
+    /// Adds a detail: anything that serde can serialize, of at most 64 KiB as JSON text and
+    /// 120 levels. Said again, the last counts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when the value has no form in JSON, [`Error::TooDeep`],
+    /// [`Error::OutcomeTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// use std::collections::BTreeMap;
+    /// let counts = BTreeMap::from([("edges", 1200), ("vertices", 40)]);
+    /// let outcome = Outcome::succeeded().with_detail(&counts)?;
+    /// assert_eq!(outcome.detail(), Some(r#"{"edges":1200,"vertices":40}"#));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn with_detail(self, detail: &(impl Serialize + ?Sized)) -> Result<Outcome> {
+        let text = value_to_json("detail", detail)?;
+        self.with_compact_detail(text)
+    }
+
+    /// Adds a detail given as JSON text; it comes back to the letter, white space
+    /// aside.
+    ///
+    /// # Errors
+    /// As for [`Outcome::with_detail`].
+    pub fn with_detail_json(self, text: impl AsRef<str>) -> Result<Outcome> {
+        let text = crate::model::json::compact("detail", text.as_ref())?;
+        self.with_compact_detail(text)
+    }
+
+    fn with_compact_detail(mut self, text: String) -> Result<Outcome> {
+        bound("detail", text.len(), DETAIL_BYTES_MAX)?;
+        self.extra_mut().detail = Some(text);
+        Ok(self)
+    }
+
+    /// Adds where the engine keeps the result: at most 1 KiB, opaque to the store. When the
+    /// job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged) tells it, so that the
+    /// engine can delete the result.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Outcome;
+    /// let outcome = Outcome::succeeded().with_result_ref("results/42.csv")?;
+    /// assert_eq!(outcome.result_ref(), Some("results/42.csv"));
+    /// assert!(Outcome::succeeded().with_result_ref("x".repeat(2000)).is_err());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn with_result_ref(mut self, text: impl Into<String>) -> Result<Outcome> {
+        let text = text.into();
+        bound("result_ref", text.len(), RESULT_REF_BYTES_MAX)?;
+        self.extra_mut().result_ref = Some(text);
+        Ok(self)
+    }
+
+    /// What may be recorded of it: where nothing is kept that is secret, its detail is
+    /// masked.
+    pub(crate) fn kept(mut self, keys: &SecretKeys) -> Result<Outcome> {
+        let detail = self.extra.as_mut().and_then(|extra| extra.detail.as_mut());
+        if let (Secrets::MaskAtSubmit, Some(detail)) = (keys.policy, detail) {
+            if let Cow::Owned(masked) = keys.masked_json(detail) {
+                *detail = masked;
+            }
+            // Where short values are masked it grows.
+            bound("detail", detail.len(), DETAIL_BYTES_MAX)?;
+        }
+        Ok(self)
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// In which way the job ended.
+    #[must_use]
+    pub fn kind(&self) -> OutcomeKind {
+        self.kind
+    }
+
+    /// The failure's code: at most 256 bytes.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.extra.as_ref()?.code.as_deref()
+    }
+
+    /// The failure's message: at most 8 KiB.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.extra.as_ref()?.message.as_deref()
+    }
+
+    /// The detail's JSON text, compact: at most 64 KiB.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.extra.as_ref()?.detail.as_deref()
+    }
+
+    /// Where the engine keeps the result: at most 1 KiB.
+    #[must_use]
+    pub fn result_ref(&self) -> Option<&str> {
+        self.extra.as_ref()?.result_ref.as_deref()
+    }
+
+    /// For a job that recovery ended: the number of the boot that found it
+    /// running, so that this restart's losses are told apart from older ones.
+    #[must_use]
+    pub fn boot(&self) -> Option<u64> {
+        self.boot
+    }
+}
+
+/// Cuts a text that is too long, and appends how long it was.
+fn cut(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let marker = format!("... [cut, {} bytes in all]", text.len());
+        let mut end = max_bytes.saturating_sub(marker.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(&marker);
+        text.shrink_to_fit();
+    }
+    text
+}
+
+fn bound(what: &'static str, given_bytes: usize, max_bytes: usize) -> Result<()> {
+    if given_bytes > max_bytes {
+        return Err(Error::OutcomeTooLarge {
+            what,
+            given_bytes,
+            max_bytes,
+        });
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("kind", &self.kind)
+            .field("code", &self.code())
+            .field("message_bytes", &self.message().map_or(0, str::len))
+            .field("detail_bytes", &self.detail().map_or(0, str::len))
+            .field("result_ref_bytes", &self.result_ref().map_or(0, str::len))
+            .field("boot", &self.boot)
+            .finish()
+    }
+}

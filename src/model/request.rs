@@ -1,0 +1,468 @@
+//! A recorded request: command, url and JSON body.
+//!
+//! Owns: [`Request`], [`Body`], their bounds and their wire text. Must not know:
+//! jobs, storage.
+//! Promise: the body to the letter; `Debug` never shows it, for bodies carry
+//! credentials.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::error::{Error, NO_COMMAND, NO_URL, OTHER_SHAPE, Result};
+use crate::model::json;
+
+/// Bytes a command may have.
+pub(crate) const COMMAND_BYTES_MAX: usize = 256;
+/// Bytes a url may have.
+pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
+/// Bytes that a text with a request may have beside the request: white space, and in a line
+/// of an import what else is known of the job.
+pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
+
+/// A request's body: any JSON value, kept as its text.
+///
+/// White space outside of strings goes when the body is made; everything else
+/// stays to the letter: number text, key order, duplicate keys, escapes.
+/// `Debug` shows only the length.
+///
+/// # Examples
+/// ```
+/// use jobstore::Body;
+/// let body = Body::from_json(r#"{ "convergence": 1e-5, "alpha": 0.850 }"#)?;
+/// assert_eq!(body.as_str(), r#"{"convergence":1e-5,"alpha":0.850}"#);
+/// assert_eq!(format!("{body:?}"), "Body(34 bytes)");
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body(String);
+
+impl Body {
+    /// A body from JSON text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when `text` is not exactly one JSON value or contains a lone
+    /// surrogate (`"\ud800"`), which strict readers of a list would refuse;
+    /// [`Error::TooDeep`] when it is nested more than 120 levels deep.
+    ///
+    /// # Examples
+    /// ```
+    /// let body = jobstore::Body::from_json(r#"{ "alpha": 0.00001 }"#)?;
+    /// assert_eq!(body.as_str(), r#"{"alpha":0.00001}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_json(text: impl AsRef<str>) -> Result<Body> {
+        json::compact("body", text.as_ref()).map(Body)
+    }
+
+    /// A body from anything that serde can serialize.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when the value has no form in JSON (a map with keys
+    /// that are no strings, say), [`Error::TooDeep`] as for [`Body::from_json`].
+    ///
+    /// # Examples
+    /// ```
+    /// let body = jobstore::Body::from_value(&std::collections::BTreeMap::from([("k", 2)]))?;
+    /// assert_eq!(body.as_str(), r#"{"k":2}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Body> {
+        value_to_json("body", value).map(Body)
+    }
+
+    /// The body of a request that has none: `{}`.
+    #[must_use]
+    pub fn empty() -> Body {
+        Body("{}".to_owned())
+    }
+
+    /// The body's JSON text, compact.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+/// `value` as compact JSON text within the depth bound. The serializer's own
+/// message is left out: it may quote the value.
+pub(crate) fn value_to_json(
+    what: &'static str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<String> {
+    let text = serde_json::to_string(value).map_err(|_| Error::InvalidJson {
+        what,
+        problem: "the value has no form in JSON",
+        line: 0,
+        column: 0,
+    })?;
+    json::compact(what, &text)
+}
+
+/// An asynchronous request as the engine received it.
+///
+/// Cheap to clone. Two requests are equal when command and url are and the bodies
+/// are the same JSON value: key order aside, strings by their characters, numbers
+/// by their text. `Debug` shows command, path and sizes, never the body.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, Request};
+/// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
+/// let request = Request::new("import_graph", url, Body::from_json(r#"{"a":1,"b":2}"#)?)?;
+/// assert_eq!(request, Request::new("import_graph", url, Body::from_json(r#"{"b":2,"a":1}"#)?)?);
+/// assert_eq!(request.body(), r#"{"a":1,"b":2}"#);
+/// # Ok::<(), jobstore::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Request {
+    /// `{"command":...,"url":...,"body":...}`, as it is listed.
+    wire: Arc<str>,
+    command: Text,
+    url: Text,
+    /// Where the body's text stands in `wire`.
+    body_at: usize,
+}
+
+/// A text of a request, which mostly stands in its wire text as it is.
+#[derive(Clone)]
+enum Text {
+    /// From here to there.
+    InWire(usize, usize),
+    /// It is escaped there.
+    Escaped(Arc<str>),
+}
+
+impl Text {
+    /// Appends a text as a JSON string.
+    fn push(text: String, wire: &mut String) -> Text {
+        let at = wire.len() + 1;
+        match json::push_quoted(&text, wire) {
+            true => Text::InWire(at, at + text.len()),
+            false => Text::Escaped(text.into()),
+        }
+    }
+
+    /// The text that was read as the JSON string at this place. `None` when it does
+    /// not stand there.
+    fn read(text: Cow<'_, str>, wire: &str, at: usize) -> Option<Text> {
+        match text {
+            Cow::Borrowed(text) => {
+                let end = at + text.len();
+                (wire.get(at..end)? == text).then_some(Text::InWire(at, end))
+            }
+            Cow::Owned(text) => Some(Text::Escaped(text.into())),
+        }
+    }
+
+    fn of<'a>(&'a self, wire: &'a str) -> &'a str {
+        match self {
+            Text::InWire(from, to) => &wire[*from..*to],
+            Text::Escaped(text) => text,
+        }
+    }
+}
+
+const BEFORE_COMMAND: &str = r#"{"command":"#;
+const BEFORE_URL: &str = r#","url":"#;
+const BEFORE_BODY: &str = r#","body":"#;
+
+impl Request {
+    /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
+    ///
+    /// The size of the whole is bounded by the store it is submitted to
+    /// ([`Options::request_bytes_max`](crate::Options::request_bytes_max)).
+    ///
+    /// # Errors
+    /// [`Error::EmptyCommand`], [`Error::TextTooLong`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, Request};
+    /// let request = Request::new("clear_graph", "/ges/v1.0/10001/graphs/movie/action", Body::empty())?;
+    /// assert_eq!(request.command(), "clear_graph");
+    /// assert!(matches!(Request::new("", "/ges", Body::empty()), Err(Error::EmptyCommand)));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn new(command: impl Into<String>, url: impl Into<String>, body: Body) -> Result<Request> {
+        let (command, url) = (command.into(), url.into());
+        if command.is_empty() {
+            return Err(Error::EmptyCommand);
+        }
+        for (what, text, max_bytes) in [
+            ("command", &command, COMMAND_BYTES_MAX),
+            ("url", &url, URL_BYTES_MAX),
+        ] {
+            if text.len() > max_bytes {
+                return Err(Error::TextTooLong {
+                    what,
+                    given_bytes: text.len(),
+                    max_bytes,
+                });
+            }
+        }
+        let fixed = BEFORE_COMMAND.len() + BEFORE_URL.len() + BEFORE_BODY.len() + 5;
+        let texts = command.len() + url.len() + body.0.len();
+        let mut wire = String::with_capacity(fixed + texts);
+        wire.push_str(BEFORE_COMMAND);
+        let command = Text::push(command, &mut wire);
+        wire.push_str(BEFORE_URL);
+        let url = Text::push(url, &mut wire);
+        wire.push_str(BEFORE_BODY);
+        let body_at = wire.len();
+        wire.push_str(&body.0);
+        wire.push('}');
+        Ok(Request {
+            wire: wire.into(),
+            command,
+            url,
+            body_at,
+        })
+    }
+
+    /// A request from the JSON object it is listed as: `command`, `url` and,
+    /// where it has one, `body`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] when it is not that object, and those of
+    /// [`Request::new`] and [`Body::from_json`].
+    ///
+    /// # Examples
+    /// ```
+    /// let request = jobstore::Request::from_json(r#"{"command": "clear_graph", "url": "/a"}"#)?;
+    /// assert_eq!(request.as_json(), r#"{"command":"clear_graph","url":"/a","body":{}}"#);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn from_json(text: &str) -> Result<Request> {
+        let refused = |problem, (line, column)| Error::InvalidJson {
+            what: "request",
+            problem,
+            line,
+            column,
+        };
+        let parts = WireRequest::parse(text).map_err(|e| {
+            let problem = match e.is_data() {
+                true => shape_problem(&e),
+                false => json::problem(&e),
+            };
+            refused(problem, (e.line(), e.column()))
+        })?;
+        let Some(Url(url)) = parts.url else {
+            let given = text.trim_end();
+            // serde takes an array for a struct, too.
+            let problem = match given.ends_with('}') {
+                true => NO_URL,
+                false => OTHER_SHAPE,
+            };
+            return Err(refused(problem, json::place(&given[..given.len() - 1])));
+        };
+        let body = match parts.body {
+            Some(raw) => Body::from_json(raw.get())?,
+            None => Body::empty(),
+        };
+        Request::new(parts.command.into_owned(), url.into_owned(), body)
+    }
+
+    /// A request from the text it was stored as, which was made by
+    /// [`Request::new`]. `None` when it is anything else.
+    pub(crate) fn from_stored(wire: &str) -> Option<Request> {
+        let parts = WireRequest::parse(wire).ok()?;
+        // The body stands at the end, where it is cut out again.
+        let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
+        let before_body = head.strip_suffix(BEFORE_BODY)?;
+        let Url(url) = parts.url?;
+        let url_at = before_body.len().checked_sub(url.len() + 1)?;
+        Some(Request {
+            command: Text::read(parts.command, wire, BEFORE_COMMAND.len() + 1)?,
+            url: Text::read(url, wire, url_at)?,
+            body_at: head.len(),
+            wire: wire.into(),
+        })
+    }
+
+    /// The JSON texts of command, url and body in a stored text. `None` when they do not
+    /// stand there.
+    pub(crate) fn parts_of(wire: &str) -> Option<[&str; 3]> {
+        let value = |text| json::end_of_value(str::as_bytes(text), 0);
+        let rest = wire.strip_prefix(BEFORE_COMMAND)?;
+        let (command, rest) = rest.split_at_checked(value(rest))?;
+        let rest = rest.strip_prefix(BEFORE_URL)?;
+        let (url, rest) = rest.split_at_checked(value(rest))?;
+        let body = rest.strip_prefix(BEFORE_BODY)?.strip_suffix('}')?;
+        Some([command, url, body])
+    }
+
+    /// The same command and url with another body, which is compact JSON.
+    pub(crate) fn with_body(&self, body: &str) -> Request {
+        let head = &self.wire[..self.body_at];
+        Request {
+            wire: [head, body, "}"].concat().into(),
+            command: self.command.clone(),
+            url: self.url.clone(),
+            body_at: self.body_at,
+        }
+    }
+
+    /// What is to be done, such as `import_graph`: 1 to 256 bytes.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        self.command.of(&self.wire)
+    }
+
+    /// The url the request came to: at most 8 KiB.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.of(&self.wire)
+    }
+
+    /// The body's JSON text, compact, otherwise to the letter.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.wire[self.body_at..self.wire.len() - 1]
+    }
+
+    /// The whole request as it is listed:
+    /// `{"command":...,"url":...,"body":...}`.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.wire
+    }
+}
+
+impl PartialEq for Request {
+    fn eq(&self, other: &Request) -> bool {
+        self.wire == other.wire
+            || (self.command() == other.command()
+                && self.url() == other.url()
+                && json::same_value(self.body(), other.body()))
+    }
+}
+
+impl Eq for Request {}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A url's query may carry a token, so only its path is shown.
+        let path = self.url().split(['?', '#']).next().unwrap_or_default();
+        f.debug_struct("Request")
+            .field("command", &self.command())
+            .field("path", &path)
+            .field("body_bytes", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request as it may be given.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WireRequest<'a> {
+    #[serde(borrow)]
+    pub(crate) command: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(crate) url: Option<Url<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(crate) body: Option<&'a RawValue>,
+}
+
+/// Serde borrows a text only where it is a field by itself.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Url<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// A value that is there, even if it is `null`, which `Option` would take for none.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// serde's own words may quote the text, but not those about a missing field.
+fn shape_problem(error: &serde_json::Error) -> &'static str {
+    match error.to_string().starts_with("missing field `command`") {
+        true => NO_COMMAND,
+        false => OTHER_SHAPE,
+    }
+}
+
+impl<'a> WireRequest<'a> {
+    fn parse(text: &'a str) -> serde_json::Result<WireRequest<'a>> {
+        serde_json::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_request_comes_back_as_it_was() {
+        let request =
+            Request::new("a\"b", "/ü?x=\n", Body::from_json("[1, null]").unwrap()).unwrap();
+        let back = Request::from_stored(request.as_json()).unwrap();
+        assert_eq!(back.command(), "a\"b");
+        assert_eq!(back.url(), "/ü?x=\n");
+        assert_eq!(back.body(), "[1,null]");
+        assert_eq!(back.as_json(), request.as_json());
+        let plain = WireRequest::parse(r#"{"command":"c","url":"/a"}"#).unwrap();
+        assert!(matches!(plain.url, Some(Url(Cow::Borrowed("/a")))));
+    }
+
+    #[test]
+    fn what_was_not_stored_by_a_request_is_none() {
+        for wire in [
+            "{\"command\":\"c\",\"url\":\"\",\"body\":[1]} ",
+            "{\"body\":[1],\"command\":\"é\",\"url\":\"é\"}",
+            "{\"command\":\"c\",\"url\":\"\"}",
+        ] {
+            assert!(Request::from_stored(wire).is_none(), "{wire}");
+        }
+    }
+
+    #[test]
+    fn a_null_body_is_a_body() {
+        let request = Request::from_json(r#"{"command":"c","url":"","body":null}"#);
+        assert_eq!(request.unwrap().body(), "null");
+    }
+
+    #[test]
+    fn what_a_request_lacks_is_said_with_its_place() {
+        let nothing_said = |text: &str| match Request::from_json(text) {
+            Err(Error::InvalidJson {
+                problem,
+                line,
+                column,
+                ..
+            }) => (problem, line, column),
+            other => panic!("{other:?}"),
+        };
+        for (text, expected) in [
+            (r#"{"command":"c"}"#, (NO_URL, 1, 15)),
+            ("{\n\"command\":\"c\",\n \"body\":{} } \n", (NO_URL, 3, 12)),
+            ("{\"command\":\"c\",\"body\":{\"a\":{}}}", (NO_URL, 1, 31)),
+            (r#"{"url":""}"#, (NO_COMMAND, 1, 10)),
+            ("{\n\"url\":\"\"\n }", (NO_COMMAND, 3, 2)),
+            ("{} ", (NO_COMMAND, 1, 2)),
+            ("\n [\"c\"] ", (OTHER_SHAPE, 2, 6)),
+            ("[]", (OTHER_SHAPE, 1, 2)),
+            (r#"{"command":"c","url":null}"#, (OTHER_SHAPE, 1, 25)),
+        ] {
+            assert_eq!(nothing_said(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_body_and_no_query() {
+        let body = Body::from_json(r#"{"secretKey":"hunter2"}"#).unwrap();
+        let request = Request::new("c", "/a?token=hunter2", body.clone()).unwrap();
+        assert!(!format!("{request:?}{body:?}").contains("hunter2"));
+    }
+}

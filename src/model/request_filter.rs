@@ -1,0 +1,362 @@
+//! What the parts of a request are to be like: command, url, body.
+//!
+//! Owns: [`Texts`], what is asked for, and [`Matcher`], which tells whether a request has
+//! it. Must not know: where requests lie.
+//! Promise: what matches is what the parts of a [`Request`] would tell,
+//! whatever is escaped how; what is ruled out at a glance does not match.
+
+use std::fmt;
+
+use memchr::memmem::Finder;
+
+use crate::model::error::Result;
+use crate::model::json;
+use crate::model::json_pointer::Pointer;
+use crate::model::request::Request;
+
+/// A text to look for. It may be part of a secret, so that nobody is shown it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Needle(pub(crate) String);
+
+impl fmt::Debug for Needle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Needle({} bytes)", self.0.len())
+    }
+}
+
+/// What is asked of the parts of a request. Where nothing is, any will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Texts {
+    /// It has one of these.
+    pub(crate) commands: Vec<String>,
+    /// Its url begins with one of these.
+    pub(crate) url_prefixes: Vec<Needle>,
+    /// All of these are in its url.
+    pub(crate) in_url: Vec<Needle>,
+    /// All of these are in the text of its body.
+    pub(crate) in_body: Vec<Needle>,
+    /// Its body has all of these values where the pointers lead.
+    pub(crate) values: Vec<(String, Needle)>,
+}
+
+impl Texts {
+    pub(crate) fn is_any(&self) -> bool {
+        *self == Texts::default()
+    }
+
+    /// Whether one of the texts to search for is empty, which every url and body contains.
+    pub(crate) fn has_empty(&self) -> bool {
+        let mut all = [&self.url_prefixes, &self.in_url, &self.in_body].into_iter();
+        all.any(|needles| needles.iter().any(|needle| needle.0.is_empty()))
+    }
+
+    /// Appends its bytes, for a checksum: those that ask the same have the same.
+    pub(crate) fn put_bytes(&self, bytes: &mut Vec<u8>) {
+        let needles = |all: &[Needle]| all.iter().map(|n| n.0.clone()).collect::<Vec<_>>();
+        let values = self.values.iter().map(|(pointer, value)| {
+            let value = json::compact("value", &value.0);
+            let value = value.map_or_else(|_| String::new(), |text| json::canonical(&text));
+            format!("{}:{pointer}{value}", pointer.len())
+        });
+        for mut texts in [
+            self.commands.clone(),
+            needles(&self.url_prefixes),
+            needles(&self.in_url),
+            needles(&self.in_body),
+            values.collect(),
+        ] {
+            texts.sort_unstable();
+            texts.dedup();
+            bytes.extend_from_slice(&(texts.len() as u64).to_le_bytes());
+            for text in texts {
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+}
+
+/// Tells which requests have what is asked for.
+pub(crate) struct Matcher {
+    commands: Vec<String>,
+    url_prefixes: Vec<String>,
+    in_url: Vec<Finder<'static>>,
+    in_body: Vec<Finder<'static>>,
+    values: Vec<Value>,
+}
+
+/// A value, and where it is to be.
+struct Value {
+    pointer: Pointer,
+    text: String,
+    canonical: String,
+    /// What stands in every text that has the value there, and no escapes.
+    trace: Option<Finder<'static>>,
+}
+
+fn finder(needle: &Needle) -> Finder<'static> {
+    Finder::new(&needle.0).into_owned()
+}
+
+impl Matcher {
+    /// # Errors
+    /// A pointer or a value that is none.
+    pub(crate) fn new(texts: &Texts) -> Result<Matcher> {
+        let values = texts.values.iter();
+        let values = values.map(|(pointer, value)| Value::new(pointer, &value.0));
+        Ok(Matcher {
+            commands: texts.commands.clone(),
+            url_prefixes: texts.url_prefixes.iter().map(|n| n.0.clone()).collect(),
+            in_url: texts.in_url.iter().map(finder).collect(),
+            in_body: texts.in_body.iter().map(finder).collect(),
+            values: values.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Whether any request in this text may match. What is searched for in a body stands
+    /// there as it was given, and so do keys and values where nothing is escaped.
+    pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
+        self.in_body.iter().all(|f| f.find(text).is_some()) && self.has_traces(text)
+    }
+
+    fn has_traces(&self, text: &[u8]) -> bool {
+        let mut traces = self.values.iter().filter_map(|value| value.trace.as_ref());
+        let is_lacking = traces.any(|trace| trace.find(text).is_none());
+        !is_lacking || memchr::memchr(b'\\', text).is_some()
+    }
+
+    /// Whether a request matches, from the compact JSON that it is listed as. `None` where
+    /// that is no request.
+    pub(crate) fn matches(&self, request: &str) -> Option<bool> {
+        let [command, url, body] = Request::parts_of(request)?;
+        if !self.commands.is_empty() {
+            let command = json::characters(command)?;
+            if !self.commands.iter().any(|wanted| *wanted == command) {
+                return Some(false);
+            }
+        }
+        if !self.url_prefixes.is_empty() || !self.in_url.is_empty() {
+            let url = json::characters(url)?;
+            let mut prefixes = self.url_prefixes.iter();
+            let begins = self.url_prefixes.is_empty() || prefixes.any(|p| url.starts_with(&**p));
+            let mut parts = self.in_url.iter();
+            if !begins || !parts.all(|part| part.find(url.as_bytes()).is_some()) {
+                return Some(false);
+            }
+        }
+        let is_match =
+            self.may_be_in(body.as_bytes()) && self.values.iter().all(|value| value.is_in(body));
+        Some(is_match)
+    }
+}
+
+impl Value {
+    fn new(pointer: &str, value: &str) -> Result<Value> {
+        let pointer = Pointer::parse(pointer)?;
+        let text = json::compact("value", value)?;
+        // Of an object or an array nothing is sure but what the parts are.
+        let literal = match text.as_bytes().first() {
+            Some(b'{' | b'[') => None,
+            Some(b'"') => json::characters(&text),
+            _ => Some(text.as_str().into()),
+        };
+        let keys = pointer.keys().map(Into::into);
+        let is_plain = |part: &std::borrow::Cow<'_, str>| {
+            let escaped = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\');
+            !part.is_empty() && !part.bytes().any(escaped)
+        };
+        let parts = keys.chain(literal).filter(is_plain);
+        let trace = parts.max_by_key(|part| part.len());
+        let trace = trace.map(|part| Finder::new(part.as_bytes()).into_owned());
+        Ok(Value {
+            canonical: json::canonical(&text),
+            trace,
+            pointer,
+            text,
+        })
+    }
+
+    fn is_in(&self, body: &str) -> bool {
+        self.pointer.leads_to(body, &|found| self.is(found))
+    }
+
+    fn is(&self, found: &str) -> bool {
+        // Numbers and words have one spelling, and what begins otherwise is another kind.
+        let has_spellings = matches!(self.text.as_bytes().first(), Some(b'"' | b'{' | b'['));
+        found == self.text
+            || (has_spellings
+                && found.as_bytes().first() == self.text.as_bytes().first()
+                && json::compact("value", found)
+                    .is_ok_and(|f| json::canonical(&f) == self.canonical))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::request::Body;
+
+    fn needles(texts: &[&str]) -> Vec<Needle> {
+        texts
+            .iter()
+            .map(|text| Needle((*text).to_owned()))
+            .collect()
+    }
+
+    fn with_value(pointer: &str, value: &str) -> Texts {
+        Texts {
+            values: vec![(pointer.to_owned(), Needle(value.to_owned()))],
+            ..Texts::default()
+        }
+    }
+
+    fn matches(texts: &Texts, request: &Request) -> bool {
+        let matcher = Matcher::new(texts).unwrap();
+        let found = matcher.matches(request.as_json()).unwrap();
+        // What is ruled out at a glance does not match.
+        assert!(!found || matcher.may_be_in(request.as_json().as_bytes()));
+        found
+    }
+
+    fn request(url: &str, body: &str) -> Request {
+        Request::new("c", url, Body::from_json(body).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_found_however_it_is_written() {
+        for (body, pointer, value, expected) in [
+            (r#"{"a":{"b":[1,2.50]}}"#, "/a/b/1", "2.50", true),
+            (r#"{"a":{"b":[1,2.50]}}"#, "/a/b/1", "2.5", false),
+            (r#"{"a":{"b":[1,2.50]}}"#, "/a/b", " [ 1 , 2.50 ] ", true),
+            (
+                r#"{"a":{"b":1,"c":"\u00e9"}}"#,
+                "/a",
+                r#"{"c":"é","b":1}"#,
+                true,
+            ),
+            (r#"{"\u0061":"x"}"#, "/a", r#""x""#, true),
+            (r#"{"a":"\u0078yz"}"#, "/a", r#""xyz""#, true),
+            (r#"{"a":"x","b":"\\"}"#, "/a", r#""y""#, false),
+            (r#"{"a":"say \"x\""}"#, "/a", r#""say \u0022x\u0022""#, true),
+            (r#"{"a":1,"a":2}"#, "/a", "2", true),
+            (r#"{"a":1,"a":2}"#, "/a", "1", true),
+            (r#"{"a":"1"}"#, "/a", "1", false),
+            (r#"{"a":null}"#, "/a", "null", true),
+            (r#"{}"#, "/a", "null", false),
+            (r#"{"0":7}"#, "/0", "7", true),
+            (r#"[7]"#, "/0", "7", true),
+            (r#"7"#, "", "7", true),
+            (r#"{"":""}"#, "/", r#""""#, true),
+        ] {
+            let found = matches(&with_value(pointer, value), &request("", body));
+            assert_eq!(found, expected, "{body} {pointer} {value}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_searched_by_its_characters() {
+        let url = "/ges/\\new?q=\"ü\"&n=\u{1}\n";
+        for (prefix, part, expected) in [
+            ("/ges/\\n", "", true),
+            ("/ges/\n", "", false),
+            ("", "\\n", true),
+            ("", "\n", true),
+            ("", "n\n", false),
+            ("", "q=\"ü\"", true),
+            ("", "u0001", false),
+            ("", "\u{1}", true),
+            ("/GES", "", false),
+        ] {
+            let texts = Texts {
+                url_prefixes: needles(&[prefix]),
+                in_url: needles(&[part]),
+                ..Texts::default()
+            };
+            assert_eq!(
+                matches(&texts, &request(url, "1")),
+                expected,
+                "{prefix} {part}"
+            );
+        }
+        let texts = Texts {
+            url_prefixes: needles(&["/a", "/b"]),
+            ..Texts::default()
+        };
+        assert!(matches(&texts, &request("/b", "1")) && !matches(&texts, &request("/c", "1")));
+    }
+
+    #[test]
+    fn a_body_is_searched_as_it_is_listed() {
+        let body = r#"{"a": "x \"y\" é\u00e9", "b": [1, 2]}"#;
+        for (parts, expected) in [
+            (&[r#"\"y\""#, "[1,2]"][..], true),
+            (&["[1, 2]"], false),
+            (&["éé"], false),
+            (&[r"é\u00e9"], true),
+            (&["\"c\""], false),
+            (&["body"], false),
+        ] {
+            let texts = Texts {
+                in_body: needles(parts),
+                ..Texts::default()
+            };
+            assert_eq!(matches(&texts, &request("", body)), expected, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn equal_questions_have_equal_bytes_and_others_have_others() {
+        let bytes = |texts: &Texts| {
+            let mut bytes = Vec::new();
+            texts.put_bytes(&mut bytes);
+            bytes
+        };
+        let (a, b) = (
+            with_value("/a", r#"{"x":1,"y":2}"#),
+            with_value("/a", r#"{"y":2, "x":1}"#),
+        );
+        assert_eq!(bytes(&a), bytes(&b));
+        let one = |what: fn(&mut Texts) -> &mut Vec<Needle>| {
+            let mut texts = Texts::default();
+            what(&mut texts).extend(needles(&["x"]));
+            texts
+        };
+        let all = [
+            Texts::default(),
+            a,
+            with_value("/a", "1"),
+            with_value("/b", "1"),
+            one(|texts| &mut texts.url_prefixes),
+            one(|texts| &mut texts.in_url),
+            one(|texts| &mut texts.in_body),
+        ];
+        for (n, a) in all.iter().enumerate() {
+            for (m, b) in all.iter().enumerate() {
+                assert_eq!(bytes(a) == bytes(b), n == m);
+            }
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_that_is_searched_for() {
+        let texts = Texts {
+            in_body: needles(&["hunter2"]),
+            in_url: needles(&["hunter2"]),
+            ..with_value("/secretKey", "\"hunter2\"")
+        };
+        assert!(!format!("{texts:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn text_that_is_no_request_is_told() {
+        let matcher = Matcher::new(&Texts::default()).unwrap();
+        for text in [
+            "",
+            "{}",
+            r#"{"url":"","command":"","body":1}"#,
+            r#"{"command":"","url":""}"#,
+        ] {
+            assert!(matcher.matches(text).is_none(), "{text}");
+        }
+    }
+}

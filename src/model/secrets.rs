@@ -1,0 +1,461 @@
+//! Credentials in requests: found once, at submit, and kept apart from the text.
+//!
+//! Owns: which values of a body are secret, what a masked text looks like, and how the
+//! real one is made of it again. Must not know: where either is stored.
+//! Promise: the text that is stored, listed, compared and searched holds no secret; who
+//! works on a job has its request to the letter.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::codec::{VarReader, put_var};
+use crate::model::error::{Error, Result};
+use crate::model::json::{end_of_string, end_of_value};
+use crate::model::request::Request;
+
+/// What stands for a secret value, whatever kind of value it is.
+pub(crate) const MASK: &str = r#""******""#;
+
+/// Bytes a secret key may have.
+const KEY_BYTES_MAX: usize = 256;
+/// Secret keys there may be.
+const KEYS_MAX: usize = 64;
+
+/// What becomes of the values under secret keys
+/// ([`Options::secret_keys`](crate::Options::secret_keys)), in the bodies of requests and in
+/// the details of outcomes.
+///
+/// # What is not masked
+/// A value is found by its key alone, whose case does not matter. Not found are, and so are
+/// kept and shown as they are:
+/// - a key in another spelling: `access_key` is not `accessKey`. Name every one.
+/// - JSON inside of a string, and whatever else is part of a longer text. Name the key that
+///   the text is under.
+/// - an element of an array that is under no secret key.
+/// - all that is not a body or a detail: urls with their queries, commands, ids, names,
+///   codes, messages, references to results, progress. Put no credentials there.
+/// - in requests, keys that were not secret yet when they were submitted.
+///
+/// # Examples
+/// ```
+/// use jobstore::{Body, JobStore, Request, Secrets};
+/// let store = JobStore::options().secrets(Secrets::MaskAtSubmit).in_memory()?;
+/// let movie = store.create_graph("10001", "movie")?;
+/// let body = Body::from_json(r#"{"path": "obs/a.csv", "secretKey": "hunter2"}"#)?;
+/// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
+/// let job = movie.job(&id)?.ok_or("it was just submitted")?;
+/// assert_eq!(job.request().body(), r#"{"path":"obs/a.csv","secretKey":"******"}"#);
+/// assert!(job.is_redacted());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Secrets {
+    /// They are kept, apart from the request's text. Who works on a job in this process
+    /// gets them: [`Job::request`](crate::Job::request),
+    /// [`Run::request`](crate::Run::request),
+    /// [`Outcome::detail`](crate::Outcome::detail). All that is written out shows `"******"`
+    /// instead: lists, exports, archives.
+    #[default]
+    MaskOnOutput,
+    /// They are never written to the disk. The job is recorded with `"******"` in their
+    /// place, and so is its outcome's detail; a request that had any is marked as redacted:
+    /// [`Job::is_redacted`](crate::Job::is_redacted).
+    MaskAtSubmit,
+}
+
+/// Which keys are secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// In lower case.
+    These(Arc<[String]>),
+    /// All of them: nobody knows any more which are.
+    Every,
+}
+
+impl Keys {
+    pub(crate) fn these<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Keys {
+        let keys = keys.into_iter().map(|key| key.into().to_lowercase());
+        Keys::These(keys.collect())
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let invalid = |given: usize, allowed| Error::InvalidOption {
+            option: "secret_keys",
+            given: given as u64,
+            allowed,
+        };
+        let Keys::These(keys) = self else {
+            return Ok(());
+        };
+        if keys.len() > KEYS_MAX {
+            return Err(invalid(keys.len(), "at most 64 keys"));
+        }
+        let mut lengths = keys.iter().map(String::len);
+        match lengths.find(|len| *len == 0 || *len > KEY_BYTES_MAX) {
+            Some(len) => Err(invalid(len, "keys of 1 to 256 bytes")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Keys::These(keys) if keys.is_empty())
+    }
+
+    /// Whether a key, a JSON string with its quotes, is one of them.
+    fn has(&self, token: &str) -> bool {
+        let Keys::These(keys) = self else {
+            return true;
+        };
+        let unescaped: String;
+        let mut key = token.get(1..token.len() - 1).unwrap_or_default();
+        if key.contains('\\') {
+            unescaped = serde_json::from_str(token).unwrap_or_default();
+            key = &unescaped;
+        }
+        match key.is_ascii() {
+            true => keys.iter().any(|k| k.eq_ignore_ascii_case(key)),
+            false => keys.contains(&key.to_lowercase()),
+        }
+    }
+}
+
+/// The keys whose values are secret, and what becomes of those.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretKeys {
+    pub(crate) keys: Keys,
+    pub(crate) policy: Secrets,
+}
+
+impl Default for SecretKeys {
+    fn default() -> SecretKeys {
+        SecretKeys {
+            keys: Keys::these(["accessKey", "secretKey"]),
+            policy: Secrets::default(),
+        }
+    }
+}
+
+/// What an open names of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) keys: Option<Keys>,
+    pub(crate) policy: Option<Secrets>,
+}
+
+impl Named {
+    /// What was named, and the rest as the store has it recorded.
+    pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
+        SecretKeys {
+            keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),
+            policy: self.policy.unwrap_or(recorded.policy),
+        }
+    }
+}
+
+impl SecretKeys {
+    /// Takes a request apart into what may be shown and what may not.
+    pub(crate) fn keep(&self, request: Request) -> Kept {
+        let body = request.body();
+        let mut secrets: Vec<u8> = Vec::new();
+        let (mut masked, mut shown) = (String::new(), 0);
+        let mut last_mask = 0;
+        self.each_value(body, |value| {
+            if secrets.is_empty() {
+                secrets.push(0);
+            }
+            if body[value.clone()] == *MASK {
+                // It was masked before it came here.
+                secrets[0] |= REDACTED;
+                return;
+            }
+            masked.push_str(&body[shown..value.start]);
+            match self.policy {
+                Secrets::MaskAtSubmit => secrets[0] |= REDACTED,
+                Secrets::MaskOnOutput => {
+                    put_var((masked.len() - last_mask) as u64, &mut secrets);
+                    put_var(value.len() as u64, &mut secrets);
+                    secrets.extend_from_slice(&body.as_bytes()[value.clone()]);
+                    last_mask = masked.len() + MASK.len();
+                }
+            }
+            masked.push_str(MASK);
+            shown = value.end;
+        });
+        let request = match shown {
+            0 => request,
+            _ => {
+                masked.push_str(&body[shown..]);
+                request.with_body(&masked)
+            }
+        };
+        Kept {
+            request,
+            secrets: secrets.into(),
+        }
+    }
+
+    /// A request that may be shown, for comparing it with those that are kept.
+    pub(crate) fn masked(&self, request: &Request) -> Request {
+        self.keep(request.clone()).request
+    }
+
+    /// Compact JSON as it may be shown.
+    pub(crate) fn masked_json<'a>(&self, json: &'a str) -> Cow<'a, str> {
+        let (mut masked, mut shown) = (String::new(), 0);
+        self.each_value(json, |value| {
+            masked.push_str(&json[shown..value.start]);
+            masked.push_str(MASK);
+            shown = value.end;
+        });
+        match shown {
+            0 => Cow::Borrowed(json),
+            _ => Cow::Owned(masked + &json[shown..]),
+        }
+    }
+
+    /// Calls `each` with the place of every value under a secret key, in order, the
+    /// outermost of those that lie in one another. `json` is compact.
+    fn each_value(&self, json: &str, mut each: impl FnMut(Range<usize>)) {
+        if self.keys.is_empty() {
+            return;
+        }
+        let bytes = json.as_bytes();
+        let mut at = 0;
+        while let Some(found) = memchr::memchr(b'"', bytes.get(at..).unwrap_or_default()) {
+            let start = at + found;
+            at = end_of_string(bytes, start + 1);
+            if bytes.get(at) == Some(&b':') && self.keys.has(&json[start..at]) {
+                let value = at + 1..end_of_value(bytes, at + 1);
+                at = value.end;
+                each(value);
+            }
+        }
+    }
+}
+
+/// A value was masked before it came here, or is not kept.
+const REDACTED: u8 = 1;
+
+/// A request as it is kept: what may be shown, and what stood where it is masked.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    /// What may be shown.
+    pub(crate) request: Request,
+    /// Nothing where nothing is masked. Else flags, then for each mask that a value is
+    /// kept of: how far it lies in the body behind the mask before (var), and the
+    /// value's length (var) and text.
+    pub(crate) secrets: Box<[u8]>,
+}
+
+impl Kept {
+    /// From what was stored. `None` where the text is no request.
+    pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<Kept> {
+        Some(Kept {
+            request: Request::from_stored(wire)?,
+            secrets: secrets.into(),
+        })
+    }
+
+    /// Marks it as one whose secrets were masked before it came here.
+    pub(crate) fn redacted(mut self) -> Kept {
+        match self.secrets.first_mut() {
+            None => self.secrets = Box::new([REDACTED]),
+            Some(flags) => *flags |= REDACTED,
+        }
+        self
+    }
+
+    /// Whether secrets are kept with it.
+    pub(crate) fn has_values(&self) -> bool {
+        self.secrets.len() > 1
+    }
+
+    /// What it weighs.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.request.as_json().len() + self.secrets.len()) as u64
+    }
+
+    /// Whether a value that it was submitted with is not known.
+    pub(crate) fn is_redacted(&self) -> bool {
+        is_redacted(&self.secrets)
+    }
+
+    /// The request to the letter, as far as it is known. `None` where what was stored
+    /// does not fit together.
+    pub(crate) fn revealed(&self) -> Option<Request> {
+        if !self.has_values() {
+            return Some(self.request.clone());
+        }
+        let body = self.request.body();
+        let mut real = String::with_capacity(body.len() + self.secrets.len());
+        let mut at = 0usize;
+        each_secret(&self.secrets, |distance, value| {
+            let mask_at = at.checked_add(distance)?;
+            real.push_str(body.get(at..mask_at)?);
+            at = mask_at.checked_add(MASK.len())?;
+            (body.get(mask_at..at)? == MASK).then_some(())?;
+            real.push_str(value);
+            Some(())
+        })?;
+        real.push_str(body.get(at..)?);
+        Request::from_stored(self.request.with_body(&real).as_json())
+    }
+}
+
+/// Whether a value that a request was submitted with is not known.
+pub(crate) fn is_redacted(secrets: &[u8]) -> bool {
+    secrets.first().is_some_and(|flags| flags & REDACTED != 0)
+}
+
+/// Calls `each` with every value that is kept, and how far its mask lies behind the one
+/// before. `None` when the bytes are not that, or `each` says so.
+fn each_secret(secrets: &[u8], mut each: impl FnMut(usize, &str) -> Option<()>) -> Option<()> {
+    let mut reader = VarReader(secrets.get(1..)?);
+    while !reader.0.is_empty() {
+        let distance = usize::try_from(reader.next()?).ok()?;
+        let len = usize::try_from(reader.next()?).ok()?;
+        let (value, rest) = reader.0.split_at_checked(len)?;
+        reader.0 = rest;
+        each(distance, std::str::from_utf8(value).ok()?)?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::request::Body;
+
+    fn request(body: &str) -> Request {
+        Request::new("c", "/ges?a=1", Body::from_json(body).unwrap()).unwrap()
+    }
+
+    fn keys(names: &[&str]) -> SecretKeys {
+        SecretKeys {
+            keys: Keys::these(names.iter().copied()),
+            ..SecretKeys::default()
+        }
+    }
+
+    #[test]
+    fn values_under_secret_keys_are_masked_and_come_back() {
+        for (body, masked) in [
+            (r#"{"accessKey":"AK"}"#, r#"{"accessKey":"******"}"#),
+            (
+                r#"{"a":[{"SECRETKEY":"x\"y,}"},2],"b":1}"#,
+                r#"{"a":[{"SECRETKEY":"******"},2],"b":1}"#,
+            ),
+            (
+                r#"{"secretKey":{"accessKey":[1,"}",{}]},"z":"secretKey"}"#,
+                r#"{"secretKey":"******","z":"secretKey"}"#,
+            ),
+            (
+                r#"{"secretKey":1.50,"accesskey":null,"AccessKey":[],"x":true}"#,
+                r#"{"secretKey":"******","accesskey":"******","AccessKey":"******","x":true}"#,
+            ),
+            (
+                r#"{"access\u004bey":"AK","accessKey ":"no"}"#,
+                r#"{"access\u004bey":"******","accessKey ":"no"}"#,
+            ),
+            (
+                r#"{"secretKey":"a","secretKey":"b"}"#,
+                r#"{"secretKey":"******","secretKey":"******"}"#,
+            ),
+        ] {
+            let real = request(body);
+            let kept = SecretKeys::default().keep(real.clone());
+            assert_eq!(kept.request.body(), masked);
+            assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
+            assert!(!kept.is_redacted());
+            let stored = Kept::from_stored(kept.request.as_json(), &kept.secrets).unwrap();
+            assert_eq!(stored.revealed().unwrap().as_json(), real.as_json());
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_request_without_secrets() {
+        let plain = request(r#"{"key":"accessKey","access":{"Key":1}}"#);
+        let kept = SecretKeys::default().keep(plain.clone());
+        assert_eq!(kept.request.as_json(), plain.as_json());
+        assert!(kept.secrets.is_empty());
+        let secret = request(r#"{"accessKey":1}"#);
+        let kept = keys(&[]).keep(secret.clone());
+        assert_eq!(kept.request.as_json(), secret.as_json());
+    }
+
+    /// As the documentation of [`Secrets`] has it.
+    #[test]
+    fn what_is_not_under_a_secret_key_is_not_found() {
+        let body =
+            r#"{"access_key":"AK","json":"{\"secretKey\":\"SK\"}","list":["secretKey","SK"]}"#;
+        let request = Request::new("c", "/ges?secretKey=SK", Body::from_json(body).unwrap());
+        let kept = SecretKeys::default().keep(request.unwrap());
+        assert_eq!(kept.request.body(), body);
+        assert_eq!(kept.request.url(), "/ges?secretKey=SK");
+        let kept = keys(&["access_key", "json", "list"]).keep(kept.request);
+        let masked = r#"{"access_key":"******","json":"******","list":"******"}"#;
+        assert_eq!(kept.request.body(), masked);
+    }
+
+    #[test]
+    fn keys_are_compared_without_case_in_any_script() {
+        let kept = keys(&["Passwört"]).keep(request(r#"{"PASSWÖRT":1,"passwort":2}"#));
+        assert_eq!(kept.request.body(), r#"{"PASSWÖRT":"******","passwort":2}"#);
+    }
+
+    #[test]
+    fn where_nobody_knows_the_keys_every_one_is_secret() {
+        let real = request(r#"[{"a":1},{"b":{"c":"d"}},"e"]"#);
+        let every = SecretKeys {
+            keys: Keys::Every,
+            ..SecretKeys::default()
+        };
+        let kept = every.keep(real.clone());
+        assert_eq!(
+            kept.request.body(),
+            r#"[{"a":"******"},{"b":"******"},"e"]"#
+        );
+        assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
+    }
+
+    #[test]
+    fn what_is_masked_at_submit_is_not_kept() {
+        let keys = SecretKeys {
+            policy: Secrets::MaskAtSubmit,
+            ..SecretKeys::default()
+        };
+        let kept = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
+        assert_eq!(&*kept.secrets, [REDACTED]);
+        assert!(kept.is_redacted());
+        let shown = kept.revealed().unwrap();
+        assert_eq!(shown.body(), r#"{"secretKey":"******","a":1}"#);
+    }
+
+    #[test]
+    fn what_comes_masked_is_known_as_redacted_and_the_rest_is_kept() {
+        let body = r#"{"accessKey":"******","secretKey":"s"}"#;
+        let kept = SecretKeys::default().keep(request(body));
+        assert!(kept.is_redacted());
+        assert_eq!(kept.revealed().unwrap().body(), body);
+        assert!(!kept.request.body().contains("\"s\""));
+    }
+
+    #[test]
+    fn secrets_that_do_not_fit_are_refused() {
+        let kept = SecretKeys::default().keep(request(r#"{"accessKey":"AK"}"#));
+        let wire = kept.request.as_json();
+        for secrets in [
+            &[0u8, 200][..],
+            &[0, 1, 1, b'x'],
+            &[0, 0, 9, b'x'],
+            &[0, 13, 1, 0xff],
+            &[0, 13, 1, b'{'],
+            &[0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0],
+        ] {
+            let stored = Kept::from_stored(wire, secrets).unwrap();
+            assert!(stored.revealed().is_none(), "{secrets:?}");
+        }
+    }
+}

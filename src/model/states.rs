@@ -1,0 +1,86 @@
+//! The states of a job, sets of them, and the number that stands for each.
+
+use std::fmt;
+
+/// Where a job is in its life.
+///
+/// `pending -> running -> complete`; `pending -> complete` when it is cancelled before its
+/// start; `running -> pending` when it is requeued, by recovery at open
+/// ([`Recovery::Requeue`](crate::Recovery::Requeue)), by the drop of its
+/// [`Run`](crate::Run) under that policy, or by [`Run::requeue`](crate::Run::requeue).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Recorded, not started.
+    Pending,
+    /// Started, not ended.
+    Running,
+    /// Ended, in whichever way: see [`Outcome`](crate::Outcome).
+    Complete,
+}
+
+impl State {
+    /// All states, in the order of a job's life.
+    pub const ALL: [State; 3] = [State::Pending, State::Running, State::Complete];
+
+    /// The contract's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Running => "running",
+            State::Complete => "complete",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The number of a state, in memory and on the disk.
+pub(crate) const fn code(state: State) -> u64 {
+    match state {
+        State::Pending => 0,
+        State::Running => 1,
+        State::Complete => 2,
+    }
+}
+
+/// The state that a number stands for.
+pub(crate) fn state_of(code: u64) -> Option<State> {
+    match code {
+        0 => Some(State::Pending),
+        1 => Some(State::Running),
+        2 => Some(State::Complete),
+        _ => None,
+    }
+}
+
+/// A set of states, as a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct States(u8);
+
+impl States {
+    pub(crate) const NONE: States = States(0);
+    pub(crate) const ALL: States = States(0b111);
+
+    pub(crate) fn has(self, state: State) -> bool {
+        self.0 & (1 << code(state)) != 0
+    }
+
+    pub(crate) const fn with(self, state: State) -> States {
+        States(self.0 | 1 << code(state))
+    }
+
+    /// The set with these bits.
+    #[cfg(test)]
+    pub(crate) fn of_bits(bits: u8) -> States {
+        States(bits)
+    }
+
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+}

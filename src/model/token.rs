@@ -1,0 +1,67 @@
+//! Texts that are given out to be handed back as they are.
+//!
+//! Owns: their hexadecimal fields and the checksum over them. Must not know: what they
+//! mean. Promise: one that was altered is noticed; it is no proof against forgery.
+
+use crate::model::id::OwnIds;
+
+/// An opening of the store, as its `Booted` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) lsn: u64,
+    pub(crate) boot: u64,
+    pub(crate) time_ms: u64,
+}
+
+/// A time in the history of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Moment {
+    /// The last event that anything was known of.
+    pub(crate) lsn: u64,
+    /// The LSN of the opening that it is of.
+    pub(crate) opening: u64,
+}
+
+/// A checksum over such a text, its graph's key and the opening of the store that it is of.
+pub(crate) fn seal(
+    version: u8,
+    graph: &OwnIds,
+    (moment, opening): (Moment, Opening),
+    own: &[u64],
+) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    let key = graph.key();
+    let common = [
+        u64::from(version),
+        key[0],
+        key[1],
+        graph.number(),
+        moment.lsn,
+        opening.lsn,
+        opening.time_ms,
+    ];
+    for number in common.iter().chain(own) {
+        crc.update(&number.to_le_bytes());
+    }
+    crc.finalize()
+}
+
+/// The fields of such a text, behind its version.
+pub(crate) struct Fields<'t>(&'t str);
+
+impl<'t> Fields<'t> {
+    /// `None` where it is no text of this version and so many bytes.
+    pub(crate) fn of(text: &'t str, version: u8, bytes: usize) -> Option<Fields<'t>> {
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let is_whole = text.len() == 2 * bytes && text.bytes().all(is_hex);
+        let mut fields = Fields(text);
+        (is_whole && fields.next(1)? == u64::from(version)).then_some(fields)
+    }
+
+    /// The next, of so many bytes.
+    pub(crate) fn next(&mut self, bytes: usize) -> Option<u64> {
+        let (field, rest) = self.0.split_at_checked(2 * bytes)?;
+        self.0 = rest;
+        u64::from_str_radix(field, 16).ok()
+    }
+}

@@ -1,0 +1,876 @@
+//! Promise: a full disk refuses what is new, and nothing else.
+//!
+//! The disk has no byte left. New jobs and graphs are refused; those that are there
+//! are started, completed, cancelled, dropped, and read; the store can be opened
+//! again; and as soon as there is room it takes new ones. Power cuts and failing
+//! calls while the reserve is taken into use take nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::sync::MutexGuard;
+use crate::engine::open::open_disk;
+use crate::engine::state::calls::Call;
+use crate::engine::state::operation::{Action, Operation, Submission};
+use crate::index::Fault as IndexFault;
+use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::trial::{Fault, Image};
+use crate::log::{file_names, secret_keys};
+use crate::model::error::Error;
+use crate::model::health::Health;
+use crate::model::id::JobId;
+use crate::model::options::Durability;
+use crate::model::outcome::Outcome;
+use crate::model::request::{Body, Request};
+use crate::model::secrets::Keys;
+use crate::model::states::State;
+use crate::testing::crash::client::{
+    Act, Client, Random, SEGMENT_BYTES, Store, assert_no_thread_panicked, options,
+};
+use crate::testing::crash::power_cuts::{check, power_cuts};
+use crate::testing::crash::world::{Seen, World};
+
+/// How long a test waits for the packer.
+const WAIT: Duration = Duration::from_secs(60);
+/// Operations after which a disk without room must have refused one.
+const STEPS_MAX: u64 = 500;
+/// Jobs whose starts and ends fit into the reserve of these stores.
+const RESERVE_JOBS: usize = 36;
+
+/// A store with graphs and jobs in every state, which has used up the room it had
+/// prepared: the next write needs the reserve, or is refused.
+fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(seed, "graph", true);
+    let store = client.open(disk.clone(), Durability::Synced);
+    let store = store.expect("it opens");
+    client.steps(&store, 60);
+    store.wait_until_packed();
+    store.fill_disk(&disk);
+    drop(fill(&mut client, &store));
+    (disk, client, store)
+}
+
+/// Submits jobs until the store refuses one, and then creates graphs, for which there may
+/// still be room, until it refuses one of them, too. As long as the guard is held, the
+/// packer frees no room.
+fn fill<'s>(client: &mut Client, store: &'s Store) -> MutexGuard<'s, ()> {
+    let files = store.engine.files.lock();
+    let graph = client.world.graphs[0].0.clone();
+    // Large ones first: the reserve has room for the starts and ends of some dozens.
+    for bytes in [3000, 300] {
+        fill_with(client, store, |_| Act::Submit {
+            graph: graph.clone(),
+            request: request(bytes),
+        });
+    }
+    fill_with(client, store, |client| {
+        create(&format!("{:03}", client.history.len()))
+    });
+    files
+}
+
+fn fill_with(client: &mut Client, store: &Store, act: impl Fn(&Client) -> Act) {
+    let is_refused = (0..STEPS_MAX).any(|_| {
+        let act = act(client);
+        !attempt(client, store, &act)
+    });
+    assert!(is_refused, "a disk without room takes everything");
+}
+
+fn request(bytes: usize) -> Request {
+    // Does not get smaller by compression.
+    let mut random = Random(bytes as u64);
+    let letters = (0..bytes).map(|_| char::from(b'A' + random.below(26) as u8));
+    let text: String = letters.collect();
+    let body = Body::from_json(format!(r#"{{"text":"{text}"}}"#)).expect("JSON");
+    Request::new("import", "/ges", body).expect("a request")
+}
+
+/// Carries an operation out, and notes what became of it. A full disk may only
+/// refuse what adds something.
+fn attempt(client: &mut Client, store: &Store, act: &Act) -> bool {
+    client.attempt();
+    match store.carry_out(act) {
+        Ok(ids) => {
+            let mut world = client.world.clone();
+            world.apply(act, &ids);
+            client.acknowledge(world);
+            true
+        }
+        Err(Error::DiskFull { .. }) if act.adds() => {
+            client.withdraw();
+            false
+        }
+        Err(error) => panic!("{act:?}: {error:?}"),
+    }
+}
+
+fn check_reads(what: &str, store: &Store, world: &World) {
+    let seen = Seen::read(store);
+    assert!(seen.error().is_none(), "{what}: {:?}", seen.error());
+    assert_eq!(seen.compare(world), Ok(()), "{what}");
+}
+
+/// Neither a graph nor a job is taken, however small.
+fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
+    let graph = client.world.graphs[0].0.clone();
+    let small = |graph: &str| Act::Submit {
+        graph: graph.to_owned(),
+        request: request(1),
+    };
+    assert!(!attempt(client, store, &create("new")), "a graph, {when}");
+    assert!(!attempt(client, store, &small(&graph)), "a job, {when}");
+}
+
+/// Where the log ends.
+fn log_end(store: &Store) -> (u64, u64, u64) {
+    let end = store.engine.hold_committer().log_end();
+    (end.epoch, end.offset, end.lsn)
+}
+
+/// Whether the health says that the disk is full.
+fn is_full(store: &Store) -> bool {
+    match store.engine.health() {
+        Health::Degraded { why } => why.contains("no space left"),
+        _ => false,
+    }
+}
+
+/// Uses up what the packer frees, too, until it finds nothing more to free.
+#[track_caller]
+fn fill_for_good(client: &mut Client, store: &Store) {
+    wait_for(store, "the packer's word", || {
+        drop(fill(client, store));
+        is_full(store)
+    });
+}
+
+/// Drops the last graph.
+fn drop_last(client: &mut Client, store: &Store) {
+    let last = client.world.graphs.last().expect("a graph").0.clone();
+    assert!(attempt(client, store, &Act::DropGraph { name: last }));
+}
+
+/// Takes every job of the world to its end, in every way.
+fn end_jobs(client: &mut Client, store: &Store) {
+    let jobs = client.world.graphs.iter().flat_map(|(_, jobs)| jobs);
+    let open = jobs.filter(|job| job.state != State::Complete).count();
+    assert!(open <= RESERVE_JOBS, "{open} jobs; choose another seed");
+    for (graph, jobs) in client.world.graphs.clone() {
+        for (n, job) in jobs.iter().enumerate() {
+            let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
+            let (start, run_next, cancel, complete) = (
+                Act::Start {
+                    graph: graph.clone(),
+                    id: id.clone(),
+                },
+                Act::RunNext {
+                    graph: graph.clone(),
+                },
+                Act::Cancel {
+                    graph: graph.clone(),
+                    id: id.clone(),
+                },
+                Act::Complete {
+                    graph,
+                    id,
+                    outcome: Outcome::failed("c", "m"),
+                },
+            );
+            let acts = match (job.state, n % 3) {
+                (State::Complete, _) => vec![],
+                (State::Running, 0) => vec![cancel, complete],
+                (State::Running, _) => vec![complete],
+                (State::Pending, 0) => vec![cancel],
+                // The oldest one that is pending is this one.
+                (State::Pending, 1) => vec![run_next, complete],
+                (State::Pending, _) => vec![start, complete],
+            };
+            for act in acts {
+                assert!(attempt(client, store, &act), "{act:?} is refused");
+            }
+        }
+    }
+}
+
+fn create(name: &str) -> Act {
+    Act::CreateGraph {
+        name: name.to_owned(),
+        number: 77,
+    }
+}
+
+/// Jobs come to their end on a full disk, and new ones are taken once there is room.
+fn check_full(seed: u64, is_told: bool) {
+    let (disk, mut client, store) = filled(seed);
+    if !is_told {
+        disk.hide_room();
+    }
+    check_reads("full", &store, &client.world);
+    fill_for_good(&mut client, &store);
+    {
+        let _files = fill(&mut client, &store);
+        assert_nothing_new(&mut client, &store, "before");
+        end_jobs(&mut client, &store);
+        check_reads("ended", &store, &client.world);
+        // The reserve has room, but not for these.
+        let before = log_end(&store);
+        assert_nothing_new(&mut client, &store, "after the end of jobs");
+        assert_eq!(log_end(&store), before, "what is refused is written");
+        assert!(is_full(&store), "{:?}", store.engine.health());
+    }
+    drop_last(&mut client, &store);
+    check_reads("dropped", &store, &client.world);
+    for (kind, left) in power_cuts(&disk.image(), &mut Random(seed)) {
+        check(kind, left, &[client.world.clone()], true);
+    }
+    // The packer makes room of what was dropped; once that is used up, the disk is full.
+    fill_for_good(&mut client, &store);
+    check_reads("full again", &store, &client.world);
+    let graph = client.world.graphs[0].0.clone();
+    let submit = Act::Submit {
+        graph: graph.clone(),
+        request: request(1),
+    };
+    disk.unbound();
+    assert!(attempt(&mut client, &store, &create("new")));
+    assert!(attempt(&mut client, &store, &submit));
+    client.steps(&store, 40);
+    check_reads("healed", &store, &client.world);
+    wait_for(&store, "the reserve", || {
+        disk.names_now().contains(&file_names::RESERVE.to_owned())
+    });
+    wait_for(&store, "its health", || store.engine.health() == Health::Ok);
+    store.engine.close().expect("it closes");
+    assert!(disk.names_now().contains(&file_names::RESERVE.to_owned()));
+    check("closed", disk_of(&disk), &[client.world], true);
+    assert_no_thread_panicked();
+}
+
+fn disk_of(disk: &Memory) -> Memory {
+    disk.image().after_power_cut()
+}
+
+#[track_caller]
+fn wait_for(store: &Store, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "{what} does not come back: {:?}",
+            store.engine.health()
+        );
+        store.engine.wake_packer();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_new_jobs_and_takes_all_others_to_their_end() {
+    for seed in [1, 3, 5] {
+        check_full(seed, true);
+    }
+}
+
+#[test]
+fn so_does_one_that_does_not_tell_how_full_it_is() {
+    check_full(4, false);
+}
+
+#[test]
+fn while_the_disk_is_full_no_file_is_begun_to_be_refused() {
+    let (disk, mut client, store) = filled(5);
+    // The packer comes to its rest, too.
+    fill_for_good(&mut client, &store);
+    // Enough to begin a file, and not enough to end it.
+    disk.leave_room(SEGMENT_BYTES / 2);
+    disk.record(1, Vec::new());
+    let submit = Act::Submit {
+        graph: client.world.graphs[0].0.clone(),
+        request: request(300),
+    };
+    for _ in 0..10 {
+        assert!(!attempt(&mut client, &store, &submit));
+    }
+    assert_eq!(disk.images().len(), 0, "calls that change the disk");
+}
+
+/// Writes that come together on a full disk: what ends something is carried out, in
+/// its order, as far as the reserve reaches; the rest is refused.
+#[test]
+fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
+    let (_disk, mut client, store) = filled(2);
+    let files = fill(&mut client, &store);
+    let (name, jobs) = client.world.graphs[0].clone();
+    let graph = store.graph(&name).core;
+    let pending: Vec<_> = jobs.iter().filter(|j| j.state == State::Pending).collect();
+    assert!(pending.len() > 12, "{} jobs are pending", pending.len());
+    let sequence = |id: &str| {
+        let found = store.engine.resolve(&graph, id).expect("a lookup");
+        found.expect("the job is there")
+    };
+    let (mut acts, mut actions) = (Vec::new(), Vec::new());
+    for (n, job) in pending.iter().take(12).enumerate() {
+        let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
+        let sequence = sequence(&job.id);
+        let detail = format!("{:?}", "x".repeat(1500));
+        let outcome = Outcome::cancelled().with_detail_json(detail);
+        let outcome = outcome.expect("JSON");
+        let (in_graph, of_job) = (name.clone(), id.clone());
+        if n % 3 == 0 {
+            acts.push(None);
+            actions.push(Action::Submit {
+                graph: graph.clone(),
+                submission: Submission::new(
+                    store.engine.store,
+                    store.engine.options.secret_keys.keep(request(300)),
+                ),
+            });
+        }
+        if n < 2 {
+            acts.push(Some(Act::Start {
+                graph: in_graph,
+                id: of_job,
+            }));
+            actions.push(Action::Start {
+                graph,
+                sequence,
+                id,
+            });
+        } else {
+            acts.push(Some(Act::Complete {
+                graph: in_graph,
+                id: of_job,
+                outcome: outcome.clone(),
+            }));
+            actions.push(Action::Complete {
+                graph,
+                sequence,
+                id,
+                outcome,
+                run: None,
+            });
+        }
+    }
+    let mut calls = Vec::new();
+    {
+        // Nobody commits before all of them wait.
+        let _committer = store.engine.hold_committer();
+        for action in actions {
+            let bytes = 2000;
+            let (call, queued) = Call::new(Operation { action, bytes });
+            store.engine.queue.push(queued);
+            calls.push(call);
+        }
+    }
+    store.engine.queue.wake_committer();
+    let (mut done, mut refused) = (0, 0);
+    for (act, call) in acts.iter().zip(calls) {
+        match (call.wait(), act) {
+            (Ok(_), Some(act)) => {
+                client.world.apply(act, &[]);
+                assert_eq!(refused, 0, "{act:?} after one was refused");
+                done += 1;
+            }
+            (Err(Error::DiskFull { .. }), None) => {}
+            (Err(Error::DiskFull { .. }), Some(_)) => refused += 1,
+            (Ok(_), None) => panic!("a new job on a full disk"),
+            (Err(error), act) => panic!("{act:?}: {error}"),
+        }
+    }
+    // Two starts share a frame, and two and two of the others. The last quarter of the
+    // reserve is kept for what frees room, so that it ends before the second two.
+    assert_eq!((done, refused), (4, 8));
+    let reserve_bytes = store.engine.spare.reserve_bytes();
+    let (_, end, _) = log_end(&store);
+    let left = (reserve_bytes - reserve_bytes / 4).checked_sub(end);
+    assert!(left.is_some_and(|left| left < 2 * 1600), "{left:?} bytes");
+    drop(files);
+    check_reads("shared", &store, &client.world);
+    store.engine.close().ok();
+}
+
+/// Power cuts at every call, from the first write that needs the reserve on.
+#[test]
+fn a_power_cut_while_the_reserve_comes_into_use_takes_nothing() {
+    let mut reserves_seen = 0;
+    for seed in 10..16 {
+        let (disk, mut client, store) = filled(seed);
+        disk.record(1, client.counters());
+        for _ in 0..25 {
+            let act = client.draw();
+            attempt(&mut client, &store, &act);
+        }
+        let images = disk.images();
+        let mut random = Random(seed);
+        for (n, image) in images.iter().enumerate() {
+            let has_reserve = image.names().contains(&file_names::RESERVE.to_owned());
+            reserves_seen += u64::from(has_reserve);
+            let (must, can) = (image.counters[0] as usize, image.counters[1] as usize);
+            let can = can.min(client.history.len() - 1);
+            for (kind, left) in power_cuts(image, &mut random) {
+                let what = format!("seed {seed}, image {n}, {kind}");
+                check(&what, left, &client.history[must..=can], n % 8 == 0);
+            }
+        }
+        let is_in_use = |image: &Image| !image.names().contains(&file_names::RESERVE.to_owned());
+        assert!(images.iter().any(is_in_use), "it was never in use");
+    }
+    assert!(reserves_seen > 0, "it was never seen before it was used");
+    assert_no_thread_panicked();
+}
+
+/// Each call on the way into the reserve fails once.
+#[test]
+fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
+    const EIO: i32 = 5;
+    let (disk, client, store) = filled(20);
+    let (image, world) = (disk.image(), client.world.reopened());
+    drop(store);
+    let mut calls = 0;
+    loop {
+        let disk = Arc::new(image.after_kill());
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        store.wait_until_packed();
+        let mut client = Client::new(21, "later", true);
+        client.world = world.clone();
+        store.fill_disk(&disk);
+        drop(fill(&mut client, &store));
+        let before = client.world.clone();
+        let fault = Fault {
+            errno: EIO,
+            lasting: false,
+            hits: |_| true,
+        };
+        disk.fail_after(calls, fault);
+        // More than what is left of the segment, so that it goes into the reserve.
+        let detail = format!("{:?}", "x".repeat(2000));
+        let (graph, jobs) = &client.world.graphs[0];
+        let pending = jobs.iter().find(|job| job.state == State::Pending);
+        let act = Act::Complete {
+            graph: graph.clone(),
+            id: JobId::new(&*pending.expect("a job").id).expect("an id"),
+            outcome: Outcome::cancelled().with_detail_json(detail).expect("JSON"),
+        };
+        let what = format!("the call after {calls}");
+        let candidates = match store.carry_out(&act) {
+            Ok(_) => {
+                client.world.apply(&act, &[]);
+                vec![client.world]
+            }
+            Err(Error::CommitUnknown { .. }) => {
+                client.world.apply(&act, &[]);
+                vec![before, client.world]
+            }
+            Err(Error::Io { .. } | Error::DiskFull { .. }) => {
+                // It was not recorded, and the next attempt needs no luck.
+                disk.heal();
+                let again = store.carry_out(&act);
+                assert!(again.is_ok(), "{what}: {:?}", again.err());
+                client.world.apply(&act, &[]);
+                vec![client.world]
+            }
+            Err(error) => panic!("{what}: {error:?}"),
+        };
+        let has_failed = disk.has_failed();
+        for (kind, left) in power_cuts(&disk.image(), &mut Random(calls)) {
+            check(&format!("{what}, {kind}"), left, &candidates, false);
+        }
+        if !has_failed {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 5, "only {calls} calls were tried");
+    assert_no_thread_panicked();
+}
+
+/// A store that was closed, on a disk that has no room left.
+fn closed_and_full(seed: u64) -> (Arc<Memory>, World) {
+    let disk = Arc::new(Memory::default());
+    let mut client = Client::new(seed, "graph", true);
+    let store = client.open(disk.clone(), Durability::Synced);
+    let store = store.expect("it opens");
+    client.steps(&store, 50);
+    store.engine.close().expect("it closes");
+    disk.leave_room(0);
+    (disk, client.world)
+}
+
+/// Cuts off what is prepared and not used.
+fn cut_room(files: &mut [(String, Vec<u8>)]) {
+    for (_, content) in files {
+        let used = content.iter().rposition(|&byte| byte != 0);
+        // A frame may end with zeros.
+        content.truncate(used.map_or(0, |last| last + 64));
+    }
+}
+
+#[test]
+fn a_store_with_its_reserve_opens_on_a_full_disk() {
+    for seed in 30..34 {
+        let (disk, world) = closed_and_full(seed);
+        disk.record(1, Vec::new());
+        let mut client = Client::new(seed, "later", false);
+        client.world = world.clone();
+        let store = client.open(disk.clone(), Durability::Synced);
+        let store = store.expect("it opens");
+        let opening = disk.images();
+        check_reads("full", &store, &client.world);
+        {
+            let _files = fill(&mut client, &store);
+            assert_nothing_new(&mut client, &store, "after an open");
+            end_jobs(&mut client, &store);
+            assert_nothing_new(&mut client, &store, "after the end of jobs");
+        }
+        drop_last(&mut client, &store);
+        check_reads("ended", &store, &client.world);
+        // The open itself can end at any call.
+        let mut random = Random(seed);
+        for (n, image) in opening.iter().enumerate() {
+            for (kind, left) in power_cuts(image, &mut random) {
+                let candidates = [world.clone(), world.reopened()];
+                check(&format!("call {n}, {kind}"), left, &candidates, false);
+            }
+        }
+        check("then", disk_of(&disk), &[client.world], true);
+    }
+    assert_no_thread_panicked();
+}
+
+#[test]
+fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
+    let (disk, world) = closed_and_full(40);
+    let mut files = disk.files();
+    files.retain(|(name, _)| name != file_names::RESERVE);
+    cut_room(&mut files);
+    let disk = Arc::new(Memory::holding(files.clone()));
+    disk.leave_room(0);
+    match Store::open(disk.clone(), Durability::Synced) {
+        Err(Error::DiskFull { .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opens without any room"),
+    }
+    assert!(disk.files() == files, "it is not as it was");
+    disk.unbound();
+    check("healed", disk_of(&disk), &[world], true);
+}
+
+/// The reserve is used up by the first open; the others go on in what it has left,
+/// whether the one before was closed, killed, or without power.
+/// Or the next open would trust it again.
+#[test]
+fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
+    let (disk, _client, store) = filled(10);
+    {
+        // While the packer replaces a file, there are others than otherwise.
+        let _files = store.engine.files.lock();
+        disk.leave_files(0);
+    }
+    let fault = IndexFault("a row is damaged".to_owned());
+    store.engine.index_failed(fault);
+    assert!(
+        disk.names_now()
+            .contains(&file_names::INDEX_OPENING.to_owned())
+    );
+    store.engine.close().expect("it closes");
+    assert!(
+        disk.names_now()
+            .contains(&file_names::INDEX_OPENING.to_owned())
+    );
+}
+
+/// The mark of an index that cannot answer has used the file that is prepared for the mark of
+/// the close; and the packer uses the scratch file, in which the close would write its mark.
+#[test]
+fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
+    let (disk, _client, store) = filled(10);
+    let files = store.engine.files.lock();
+    disk.leave_files(0);
+    store
+        .engine
+        .index_failed(IndexFault("a row is damaged".to_owned()));
+    let spare = &store.engine.spare;
+    let lent = spare
+        .lend_scratch(&*disk, "pack")
+        .expect("it is there")
+        .expect("it is there");
+    let closed = std::thread::scope(|threads| {
+        let closing = threads.spawn(|| store.engine.close());
+        std::thread::sleep(Duration::from_millis(200));
+        spare.return_scratch(&*disk, &lent);
+        drop(files);
+        closing.join().expect("no panic")
+    });
+    closed.expect("it closes");
+}
+
+/// The record of them takes a file, for which there is neither a byte nor an inode.
+#[test]
+fn a_store_on_a_full_disk_opens_with_other_secret_keys() {
+    let open = |disk: &Arc<Memory>, key| {
+        let options = options(Durability::Synced).secret_keys([key]);
+        let store = open_disk(options, disk.clone()).map(Store::of);
+        let store = store.unwrap_or_else(|e| panic!("{key}: {e}"));
+        store.engine.close().expect("it closes");
+        let recorded = secret_keys::read(&**disk, store.engine.store).expect("a record");
+        assert_eq!(
+            recorded.map(|secrets| secrets.keys),
+            Some(Keys::these([key]))
+        );
+    };
+    let (disk, _) = closed_and_full(83);
+    disk.unbound();
+    open(&disk, "one");
+    for key in ["two", "three"] {
+        disk.leave_room(0);
+        disk.leave_files(0);
+        open(&disk, key);
+        assert!(disk.names_now().contains(&file_names::SCRATCH.to_owned()));
+    }
+}
+
+#[test]
+fn a_store_opens_on_a_full_disk_again_and_again() {
+    for seed in 80..82 {
+        let (mut disk, world) = closed_and_full(seed);
+        let mut client = Client::new(seed, "later", false);
+        client.world = world;
+        let mut random = Random(seed);
+        for n in 0..6 {
+            let before = client.world.clone();
+            disk.record(1, Vec::new());
+            let what = format!("seed {seed}, open {n}");
+            let opened = client.open(disk.clone(), Durability::Synced);
+            let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
+            check_reads(&what, &store, &client.world);
+            for (i, image) in disk.images().iter().enumerate() {
+                for (kind, left) in power_cuts(image, &mut random) {
+                    let candidates = [before.clone(), client.world.clone()];
+                    check(
+                        &format!("{what}, call {i}, {kind}"),
+                        left,
+                        &candidates,
+                        false,
+                    );
+                }
+            }
+            drop(fill(&mut client, &store));
+            let jobs = client.world.graphs.iter();
+            let mut jobs = jobs.flat_map(|(graph, jobs)| jobs.iter().map(move |job| (graph, job)));
+            let pending = jobs.find(|(_, job)| job.state == State::Pending);
+            let (graph, job) = pending.expect("a job");
+            let act = Act::Cancel {
+                graph: graph.clone(),
+                id: JobId::new(&*job.id).expect("an id"),
+            };
+            assert!(attempt(&mut client, &store, &act), "{what}");
+            let image = match n % 3 {
+                // There may be no room for the mark of a clean close.
+                0 => {
+                    store.engine.close().ok();
+                    disk.image()
+                }
+                _ => disk.image(),
+            };
+            disk = Arc::new(match n % 3 {
+                1 => image.after_torn_power_cut(|end| random.below(end)),
+                _ => image.after_kill(),
+            });
+            disk.leave_room(0);
+        }
+        disk.unbound();
+        check("healed", disk_of(&disk), &[client.world], true);
+    }
+    assert_no_thread_panicked();
+}
+
+/// What is left of an open that did not end makes room for the next one.
+#[test]
+fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
+    let (disk, world) = closed_and_full(41);
+    let mut files = disk.files();
+    files.retain(|(name, _)| name != file_names::RESERVE);
+    cut_room(&mut files);
+    let epochs = files
+        .iter()
+        .filter_map(|(n, _)| file_names::segment_epoch(n));
+    let next = epochs.max().unwrap_or_default() + 1;
+    for name in [file_names::segment(next), "RESERVE.aside".to_owned()] {
+        let mut files = files.clone();
+        files.push((name, vec![0; 2 * SEGMENT_BYTES as usize]));
+        let disk = Arc::new(Memory::holding(files));
+        disk.leave_room(0);
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        check_reads("opened", &store, &world.reopened());
+    }
+}
+
+/// A reserve that holds what would be read as the next frames: those of the very
+/// segment that it becomes, from a copy of the store that went another way.
+#[test]
+fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
+    let (disk, world) = closed_and_full(50);
+    let files = disk.files();
+    let other = Arc::new(Memory::holding(files.clone()));
+    let store = Store::open(other.clone(), Durability::Synced).expect("it opens");
+    let act = Act::Submit {
+        graph: world.graphs[0].0.clone(),
+        request: request(20),
+    };
+    store.carry_out(&act).expect("it is taken");
+    let name = store
+        .engine
+        .truth
+        .read()
+        .segments
+        .last()
+        .expect("one")
+        .name
+        .clone();
+    let foreign = other.files().into_iter().find(|(n, _)| *n == name);
+    let mut foreign = foreign.expect("the segment").1;
+    foreign.resize(2 * SEGMENT_BYTES as usize, 7);
+    for len in [0, 1, 5000, 2 * SEGMENT_BYTES as usize, 3 << 20] {
+        let mut content = foreign.clone();
+        content.resize(len, 7);
+        let mut files = files.clone();
+        files.retain(|(name, _)| name != file_names::RESERVE);
+        files.push((file_names::RESERVE.to_owned(), content));
+        for room in [0, 1 << 30] {
+            let disk = Arc::new(Memory::holding(files.clone()));
+            disk.leave_room(room);
+            let what = format!("{len} bytes, room for {room}");
+            let opened = Store::open(disk.clone(), Durability::Synced);
+            let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
+            check_reads(&what, &store, &world.reopened());
+            // Killed: nothing says where the log ends.
+            let left = disk.image().after_kill();
+            check(&what, left, &[world.reopened()], true);
+        }
+    }
+    assert_no_thread_panicked();
+}
+
+fn packs(disk: &Memory) -> usize {
+    let names = disk.names_now().into_iter();
+    names.filter(|name| name.ends_with(".pack")).count()
+}
+
+/// The log goes on in its last segment, where a frame that was torn lies at its end,
+/// and behind that a whole one, as a power cut may leave them.
+#[test]
+fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
+    let (disk, world) = closed_and_full(51);
+    let mut files = disk.files();
+    files.retain(|(name, _)| name != file_names::RESERVE);
+    let opened = |files: &[(String, Vec<u8>)]| {
+        let disk = Arc::new(Memory::holding(files.to_vec()));
+        disk.leave_room(0);
+        let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
+        (disk, store)
+    };
+    let (other, store) = opened(&files);
+    let jobs = world.graphs.iter();
+    let mut jobs = jobs.flat_map(|(graph, jobs)| jobs.iter().map(move |job| (graph, job)));
+    let pending = jobs.find(|(_, job)| job.state == State::Pending);
+    let (graph, job) = pending.expect("a job");
+    let act = Act::Cancel {
+        graph: graph.clone(),
+        id: JobId::new(&*job.id).expect("an id"),
+    };
+    store.carry_out(&act).expect("it is taken");
+    let mut torn = 0;
+    for (name, content) in &mut files {
+        let left = other.files().into_iter().find(|(n, _)| n == name);
+        let Some((_, left)) = left.filter(|_| file_names::segment_epoch(name).is_some()) else {
+            continue;
+        };
+        let end = (0..content.len()).find(|&n| content[n] != left[n]);
+        if let Some(end) = end {
+            *content = left;
+            content[end] ^= 0xff;
+            torn += 1;
+        }
+    }
+    assert_eq!(torn, 1, "segments that the log went on in");
+    let (disk, store) = opened(&files);
+    check_reads("torn", &store, &world.reopened());
+    let left = disk.image().after_kill();
+    check("torn", left, &[world.reopened()], true);
+}
+
+/// Submits what fills segments, with so much room before each.
+fn submit_with_room(
+    (client, bytes): (&mut Client, usize),
+    store: &Store,
+    disk: &Memory,
+    room: u64,
+    packs: bool,
+) {
+    let act = Act::Submit {
+        graph: client.world.graphs[0].0.clone(),
+        request: request(bytes),
+    };
+    for _ in 0..120 {
+        wait_for(store, "a submission", || {
+            // The packer may hold some of it for a moment.
+            disk.leave_room(room);
+            attempt(client, store, &act)
+        });
+        if packs {
+            wait_for(store, "the packer", || {
+                disk.leave_room(room);
+                store.engine.truth.read().segments.len() == 1
+            });
+        }
+    }
+}
+
+#[test]
+fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
+    // A pack of the large ones does not fit into the scratch file either. The log keeps room
+    // for it, which another program then takes.
+    let large = 5 * SEGMENT_BYTES;
+    for (room, taken, operation, bytes) in [
+        (4 * large, 7 * large / 2, "pack", large),
+        (4 * SEGMENT_BYTES, 0, "merge", 1200),
+    ] {
+        let disk = Arc::new(Memory::default());
+        let mut client = Client::new(60, "graph", false);
+        let store = client.open(disk.clone(), Durability::Synced);
+        let store = store.expect("it opens");
+        client.steps(&store, 1);
+        wait_for(&store, "the reserve", || store.engine.spare.has_reserve());
+        let packs_go_on = operation == "merge";
+        let submitting = (&mut client, bytes as usize);
+        {
+            let _files = (!packs_go_on).then(|| store.engine.files.lock());
+            submit_with_room(submitting, &store, &disk, room, packs_go_on);
+            disk.leave_room(room - taken);
+        }
+        let what = format!("no space left to {operation} ");
+        wait_for(&store, "the packer's word", || {
+            match store.engine.health() {
+                Health::Degraded { why } => why.contains(&what),
+                _ => false,
+            }
+        });
+        if packs_go_on {
+            // Two jobs in a pack, but for the last ones, and no pack is merged.
+            assert_eq!(packs(&disk), 59);
+        } else {
+            let segments = store.engine.truth.read().segments.len();
+            // One job in a segment, and the pack of what came before.
+            assert_eq!((segments, packs(&disk)), (120, 1));
+        }
+        check_reads(operation, &store, &client.world);
+        disk.unbound();
+        wait_for(&store, "its health", || store.engine.health() == Health::Ok);
+        store.wait_until_packed();
+        assert!(packs(&disk) > 0);
+        assert!(packs(&disk) < 16, "{} packs", packs(&disk));
+        check_reads("healed", &store, &client.world);
+    }
+}

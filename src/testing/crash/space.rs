@@ -1,0 +1,417 @@
+//! Promise: what a store takes is bounded by what it holds, whatever was in it before: on
+//! the disk, in the index, in memory, and in what an open reads.
+
+use std::time::{Duration, Instant};
+
+use crate::api::graph::Graph;
+use crate::api::submit::Submitted;
+use crate::engine::state::indexer::LOST_IDS_MIN;
+use crate::engine::state::operation::{Action, Operation};
+use crate::index::{Index as _, rows};
+use crate::log::event::Event;
+use crate::model::list::List;
+use crate::model::outcome::Outcome;
+use crate::model::request::{Body, Request};
+use crate::model::retention::Retention;
+use crate::model::states::State;
+use crate::testing::crash::client::{Random, Store};
+use crate::testing::crash::rewritten::{Home, settle};
+
+const SEGMENT_BYTES: u64 = 64 << 10;
+/// How long a test waits for the background.
+const WAIT: Duration = Duration::from_secs(60);
+
+fn request() -> Request {
+    Request::new("c", "/ges", Body::empty()).expect("a request")
+}
+
+/// A detail that does not compress, and begins with what is looked for later.
+fn detail(random: &mut Random, bytes: usize) -> String {
+    let digits = (0..bytes).map(|_| char::from(b'a' + random.below(26) as u8));
+    format!("needle-{}", digits.collect::<String>())
+}
+
+/// Makes jobs, then completes them with details of this size: these lie in other packs.
+fn complete_jobs(graph: &Graph, random: &mut Random, jobs: u64, bytes: usize) {
+    for id in graph.submit_all((0..jobs).map(|_| request())).unwrap() {
+        graph.start(&id).unwrap();
+        let outcome = Outcome::succeeded();
+        let outcome = outcome.with_detail(&detail(random, bytes)).unwrap();
+        graph.complete(&id, outcome).unwrap();
+    }
+}
+
+fn drop_graph(store: &Store, name: &str) {
+    let graph = store.graph(name).core;
+    let drop = Action::DropGraph { graph };
+    store.engine.commit(Operation::small(drop)).unwrap();
+}
+
+/// Bytes of packs.
+fn pack_bytes(store: &Store) -> u64 {
+    let truth = store.engine.truth.read();
+    truth.packs.iter().map(|pack| pack.bytes).sum()
+}
+
+/// Has what is in the last segment packed, by beginning another.
+fn seal(store: &Store) {
+    let name = format!("filler-{}", store.graphs().len());
+    store.create_graph(&name);
+    let filler = store.graph(&name);
+    let text = "x".repeat(SEGMENT_BYTES as usize / 2);
+    for _ in 0..4 {
+        let body = Body::from_json(format!(r#"{{"text":"{text}"}}"#)).unwrap();
+        filler
+            .submit(Request::new("c", "/ges", body).unwrap())
+            .unwrap();
+    }
+    settle(store);
+    drop(filler);
+    drop_graph(store, &name);
+}
+
+/// What is stored of events, uncompressed, holds this text.
+fn is_stored(store: &Store, text: &str) -> bool {
+    let packs = store.engine.truth.read().packs.clone();
+    let mut found = false;
+    for pack in packs {
+        pack.events::<crate::Error>(pack.first_lsn, |_, event| {
+            found |= {
+                let mut bytes = Vec::new();
+                event.encode_into(&mut bytes);
+                memchr::memmem::find(&bytes, text.as_bytes()).is_some()
+            };
+            Ok(())
+        })
+        .unwrap();
+    }
+    found
+}
+
+#[test]
+fn outcomes_of_purged_jobs_give_their_room_back() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let mut random = Random(1);
+    complete_jobs(&movie, &mut random, 400, 4000);
+    seal(&store);
+    let before = pack_bytes(&store);
+    assert!(before > 1_000_000, "{before}");
+    movie.purge(List::new()).unwrap();
+    seal(&store);
+    settle(&store);
+    let after = pack_bytes(&store);
+    assert!(
+        after < 150_000,
+        "{after} of {before} bytes are left of no job"
+    );
+    assert!(!is_stored(&store, "needle-"));
+}
+
+#[test]
+fn a_few_large_outcomes_among_many_jobs_give_their_room_back() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let mut random = Random(2);
+    for _ in 0..60 {
+        for id in movie.submit_all((0..20).map(|_| request())).unwrap() {
+            movie.cancel(&id).unwrap();
+        }
+        let id = movie.submit(request()).unwrap();
+        movie.start(&id).unwrap();
+        let outcome = Outcome::failed("E", "it failed");
+        let outcome = outcome.with_detail(&detail(&mut random, 10_000)).unwrap();
+        movie.complete(&id, outcome).unwrap();
+    }
+    seal(&store);
+    let before = pack_bytes(&store);
+    movie
+        .purge(List::new().outcome(crate::OutcomeKind::Failed))
+        .unwrap();
+    seal(&store);
+    settle(&store);
+    let after = pack_bytes(&store);
+    assert!(3 * after < before, "{after} of {before} bytes");
+    assert!(!is_stored(&store, "needle-"));
+}
+
+#[test]
+fn of_dropped_graphs_no_event_stays() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    let mut random = Random(3);
+    for round in 0..4 {
+        store.create_graph("movie");
+        let movie = store.graph("movie");
+        complete_jobs(&movie, &mut random, 150, 3000);
+        drop(movie);
+        drop_graph(&store, "movie");
+        seal(&store);
+        settle(&store);
+        let bytes = pack_bytes(&store);
+        assert!(
+            bytes < 150_000,
+            "{bytes} bytes of no graph in round {round}"
+        );
+        assert!(!is_stored(&store, "needle-"));
+    }
+}
+
+/// Also if nothing else has changed since.
+#[test]
+fn details_of_a_dropped_graph_go_with_its_last_handle() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    complete_jobs(&movie, &mut Random(5), 300, 100);
+    store.engine.apply_to_index();
+    drop_graph(&store, "movie");
+    store.engine.apply_to_index();
+    assert!(rows_of(&home, b"d").0 > 0);
+    drop(movie);
+    let deadline = Instant::now() + WAIT;
+    while rows_of(&home, b"d").0 + rows_of(&home, rows::DROPPED).0 > 0 {
+        assert!(Instant::now() < deadline, "its details stay");
+        settle(&store);
+        store.engine.apply_to_index();
+    }
+}
+
+/// Rows of the index whose keys begin with this, and their bytes.
+fn rows_of(home: &Home, prefix: &[u8]) -> (u64, u64) {
+    let (mut rows, mut bytes) = (0, 0);
+    let index = home.index.lock().clone();
+    let scanned = index.scan(prefix, &mut |key, value| {
+        rows += 1;
+        bytes += (key.len() + value.len()) as u64;
+        Ok(())
+    });
+    scanned.unwrap();
+    (rows, bytes)
+}
+
+/// Makes jobs, completes and purges all but each `kept`-th, and forgets the tombstones.
+fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
+    let mut made = 0;
+    while made < jobs {
+        let ids = graph.submit_all((0..1000).map(|_| request())).unwrap();
+        for id in &ids {
+            made += 1;
+            if made % kept != 0 {
+                graph.cancel(id).unwrap();
+            }
+        }
+    }
+    graph.purge(List::new().state(State::Complete)).unwrap();
+}
+
+/// Has all tombstones of a graph forgotten.
+fn forget_all(store: &Store, graph: &Graph) {
+    let policy = Retention::new().keep_tombstones(0);
+    graph.set_retention(Some(policy)).unwrap();
+    let deadline = Instant::now() + WAIT;
+    loop {
+        settle(store);
+        let is_kept = |event: &Event<'_>| match *event {
+            Event::Purged { jobs, .. } => crate::log::purged_jobs::has_tombstones(jobs),
+            _ => false,
+        };
+        if !any_event(store, is_kept) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "tombstones are not forgotten");
+        seal(store);
+    }
+}
+
+fn any_event(store: &Store, mut is_it: impl FnMut(&Event<'_>) -> bool) -> bool {
+    let packs = store.engine.truth.read().packs.clone();
+    let mut found = false;
+    for pack in packs {
+        pack.events::<crate::Error>(pack.first_lsn, |_, event| {
+            found |= is_it(event);
+            Ok(())
+        })
+        .unwrap();
+    }
+    found
+}
+
+#[test]
+fn an_open_reads_nothing_of_jobs_that_were_purged() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    // One stays in front of all that come and go.
+    let first = movie.submit(request()).unwrap();
+    come_and_go(&movie, 30_000, u64::MAX);
+    let last = movie.submit(request()).unwrap();
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    assert_eq!(
+        rows_of(&home, rows::STATUS).0,
+        3,
+        "first, run of all gone, last"
+    );
+    assert_eq!(rows_of(&home, b"d").0, 0);
+    let places = |store: &Store| -> usize {
+        let packs = store.engine.truth.read().packs.clone();
+        let parts = packs.iter().flat_map(|pack| &pack.parts);
+        parts.map(|part| part.blocks.len()).sum()
+    };
+    assert!(places(&store) < 20, "{} places", places(&store));
+    drop(movie);
+    drop(store);
+    let store = home.open(SEGMENT_BYTES);
+    let movie = store.graph("movie");
+    assert!(movie.job(&first).unwrap().is_some());
+    assert!(movie.job(&last).unwrap().is_some());
+    assert_eq!(movie.count(State::Pending).unwrap(), 2);
+    let next = movie.submit(request()).unwrap();
+    assert_eq!(movie.job(&next).unwrap().unwrap().sequence, 30_002);
+}
+
+#[test]
+fn a_job_that_survives_its_neighbors_takes_little() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    come_and_go(&movie, 60_000, 2000);
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    let survivors = movie.count(State::Pending).unwrap();
+    assert_eq!(survivors, 30);
+    let (rows, bytes) = rows_of(&home, b"");
+    assert!(bytes / survivors < 250, "{bytes} bytes in {rows} rows");
+    let packs = pack_bytes(&store);
+    assert!(packs / survivors < 700, "{packs} bytes");
+}
+
+#[test]
+fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("stays");
+    store.graph("stays").submit_as("mine", request()).unwrap();
+    store
+        .graph("stays")
+        .submit_once("my key", request())
+        .unwrap();
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let complete = |n: u64| {
+        let submitted = match n % 2 {
+            0 => movie.submit_as(format!("brought-{n}"), request()),
+            _ => movie.submit_once(format!("key-{n}"), request()),
+        };
+        movie.cancel(submitted.unwrap().id()).unwrap();
+    };
+    (0..6000).for_each(complete);
+    store.engine.apply_to_index();
+    movie.purge(List::new()).unwrap();
+    store.engine.apply_to_index();
+    // As long as its tombstone is there, neither id nor key is free.
+    assert_eq!(store.engine.ids.runs.count(), 6002);
+    assert!(movie.submit_as("brought-2", request()).is_err());
+    assert!(movie.submit_once("key-3", request()).is_err());
+    forget_all(&store, &movie);
+    store.engine.apply_to_index();
+    let check = |store: &Store| {
+        // Dead ones wait until there are enough to clear the runs of; each is counted, and
+        // the count survives an open.
+        let dead = store.engine.indexer.lock().lost_ids;
+        assert!(dead < LOST_IDS_MIN, "{dead} may be dead");
+        let left = store.engine.ids.runs.count();
+        assert!(left <= 2 + dead, "{left} ids, of which {dead} may be dead");
+        // Then none is left.
+        store.create_graph("passing");
+        let passing = store.graph("passing");
+        let enough = (0..LOST_IDS_MIN).map(|_| request());
+        passing.submit_all(enough).unwrap();
+        store.engine.apply_to_index();
+        drop(passing);
+        drop_graph(store, "passing");
+        store.engine.apply_to_index();
+        assert_eq!(store.engine.ids.runs.count(), 2);
+        let pages = rows_of(&home, rows::RUN_PAGES).0;
+        assert!(pages <= 4, "{pages} pages");
+        let stays = store.graph("stays");
+        assert!(stays.job("mine").unwrap().is_some());
+        assert!(stays.submit_as("mine", request()).is_ok_and(|s| exists(&s)));
+        assert!(
+            stays
+                .submit_once("my key", request())
+                .is_ok_and(|s| exists(&s))
+        );
+    };
+    check(&store);
+    seal(&store);
+    settle(&store);
+    assert!(!is_stored(&store, "key-2"), "a key is in the log");
+    drop(movie);
+    drop(store);
+    let store = home.open(SEGMENT_BYTES);
+    check(&store);
+    // Free again.
+    let movie = store.graph("movie");
+    assert!(
+        movie
+            .submit_as("brought-2", request())
+            .is_ok_and(|s| !exists(&s))
+    );
+    assert!(
+        movie
+            .submit_once("key-3", request())
+            .is_ok_and(|s| !exists(&s))
+    );
+}
+
+#[test]
+fn ids_of_dropped_graphs_are_nowhere() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    for round in 0..4 {
+        store.create_graph("movie");
+        let movie = store.graph("movie");
+        for n in 0..1500 {
+            movie.submit_as(format!("brought-{n}"), request()).unwrap();
+        }
+        store.engine.apply_to_index();
+        drop(movie);
+        drop_graph(&store, "movie");
+        store.engine.apply_to_index();
+        // They are enough to clear the runs of all of them.
+        assert_eq!(store.engine.ids.runs.count(), 0, "in round {round}");
+    }
+}
+
+fn exists(submitted: &Submitted) -> bool {
+    matches!(submitted, Submitted::AlreadyExists(_))
+}
+
+#[test]
+fn a_bound_in_bytes_counts_outcomes() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let movie = store.graph("movie");
+    let mut random = Random(4);
+    complete_jobs(&movie, &mut random, 200, 4000);
+    seal(&store);
+    let policy = Retention::new().keep_bytes(100_000);
+    movie.set_retention(Some(policy)).unwrap();
+    let deadline = Instant::now() + WAIT;
+    while movie.count(State::Complete).unwrap() > 60 {
+        assert!(Instant::now() < deadline, "outcomes are not counted");
+        settle(&store);
+    }
+    settle(&store);
+    assert!(movie.count(State::Complete).unwrap() > 10);
+}

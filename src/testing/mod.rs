@@ -1,0 +1,15 @@
+//! What tests are made of: crashes, thread schedules, fuzzing, simulation. Nothing in the other
+//! directories uses it.
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod crash;
+#[cfg(any(fuzzing, all(test, not(jobstore_shuttle))))]
+pub mod fuzzing;
+#[cfg(test)]
+mod index_conformance;
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod many_graphs;
+#[cfg(all(test, jobstore_shuttle))]
+mod schedule;
+#[cfg(feature = "simulation")]
+pub mod simulation;

@@ -1,0 +1,57 @@
+//! Promise: a job is held by one run at a time, and requeuing loses none, in any order of
+//! steps.
+
+use std::sync::Arc;
+
+use shuttle::sync::Mutex;
+use shuttle::thread;
+
+use crate::api::lifecycle::Completion;
+use crate::model::outcome::Outcome;
+use crate::model::states::State;
+use crate::testing::schedule::explore::explore;
+use crate::testing::schedule::store::{AMPLE, Store, options, request};
+
+/// Workers that requeue each job once, and then complete it.
+#[test]
+fn every_job_is_completed_once_by_the_run_that_holds_it() {
+    explore(2000, || {
+        let (store, graph) = Store::with_graph(options(AMPLE));
+        for name in ["a", "b"] {
+            graph.submit(request(name)).expect("a job");
+        }
+        let requeued = Arc::new(Mutex::new(Vec::new()));
+        let worker = || {
+            let (graph, requeued) = (graph.clone(), requeued.clone());
+            thread::spawn(move || {
+                let mut completed = 0;
+                while let Some(run) = graph.run_next().expect("it claims") {
+                    let is_first = {
+                        let mut requeued = requeued.lock().expect("no panic");
+                        let is_first = !requeued.contains(run.id());
+                        requeued.push(run.id().clone());
+                        is_first
+                    };
+                    if is_first {
+                        run.requeue().expect("it is held");
+                        // Refused, or the other worker has completed it by now.
+                        let late = run.complete(Outcome::succeeded());
+                        assert!(!matches!(late, Ok(Completion::Done)));
+                    } else {
+                        let done = run.complete(Outcome::succeeded());
+                        assert_eq!(done.expect("it is held"), Completion::Done);
+                        completed += 1;
+                    }
+                }
+                completed
+            })
+        };
+        let workers = [worker(), worker()];
+        let completed: u32 = workers.map(|w| w.join().expect("no panic")).iter().sum();
+        // A worker may find nothing while the other one has the last job in hand, which it
+        // then completes itself.
+        assert_eq!(completed, 2);
+        assert_eq!(graph.count(State::Complete).expect("a count"), 2);
+        store.end();
+    });
+}

@@ -1,0 +1,161 @@
+//! The store under test.
+//!
+//! Owns: how it is opened, its graphs, requests that can be told apart, and the look
+//! at what a power cut would leave. Promise: nothing in it depends on the time of
+//! day or on chance, other than what the scheduler draws.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::api::graph::Graph;
+use crate::base::clock::Clock;
+use crate::engine::core::Engine;
+use crate::engine::handle::Handle;
+use crate::engine::open::open_disk;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::operation::{Action, Operation};
+use crate::log::disk::memory::Memory;
+use crate::model::error::Result;
+use crate::model::health::Health;
+use crate::model::id::JobId;
+use crate::model::job::Job;
+use crate::model::list::List;
+use crate::model::options::Options;
+use crate::model::request::{Body, Request};
+use crate::model::states::State;
+
+/// Bytes of a segment that nearly every commit fills.
+pub(super) const TINY: u64 = 300;
+/// Bytes of a segment that no test fills.
+pub(super) const AMPLE: u64 = 16 << 10;
+
+/// It stands still: times are not what is tried out here.
+struct Standing;
+
+impl Clock for Standing {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+}
+
+pub(super) fn options(segment_bytes: u64) -> Options {
+    Options {
+        segment_bytes,
+        clock: Arc::new(crate::base::host_clock::HostClock::new(Standing)),
+        // Steps are its milliseconds.
+        close_timeout: Duration::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Store {
+    pub(super) engine: Arc<Engine>,
+    pub(super) disk: Arc<Memory>,
+    handle: Arc<Handle>,
+}
+
+impl Store {
+    pub(super) fn open(options: Options, disk: Arc<Memory>) -> Store {
+        let engine = open_disk(options, disk.clone()).expect("it opens");
+        let handle = Arc::new(Handle {
+            engine: engine.clone(),
+        });
+        Store {
+            engine,
+            disk,
+            handle,
+        }
+    }
+
+    /// A new store with one graph.
+    pub(super) fn with_graph(options: Options) -> (Store, Graph) {
+        let store = Store::open(options, Arc::default());
+        let graph = store.create_graph("g", 1).expect("it is created");
+        (store, graph)
+    }
+
+    pub(super) fn create_graph(&self, name: &str, number: u64) -> Result<Graph> {
+        let action = Action::CreateGraph {
+            project: "p".to_owned(),
+            name: name.to_owned(),
+            id_number: 1_000_000_000_000_000_000 + number,
+            key: [number, 7],
+        };
+        match self.engine.commit(Operation::small(action))? {
+            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
+            _ => panic!("another answer"),
+        }
+    }
+
+    pub(super) fn drop_graph(&self, graph: &Graph) -> Result<()> {
+        let action = Action::DropGraph {
+            graph: graph.core.clone(),
+        };
+        self.engine.commit(Operation::small(action)).map(|_| ())
+    }
+
+    pub(super) fn graph(&self, name: &str) -> Graph {
+        let graphs = self.engine.graphs.read();
+        let core = graphs.by_number.values().find(|core| *core.name == *name);
+        Graph::new(&self.handle, core.expect("the graph is there"))
+    }
+
+    /// Whether segments were packed, and packs merged.
+    pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
+        let segments_ever = self.engine.hold_committer().log.active().header.epoch;
+        let truth = self.engine.truth.read();
+        let files = (truth.packs.len() + truth.segments.len()) as u64;
+        [!truth.packs.is_empty(), files < segments_ever]
+    }
+
+    /// Closes it, after looking whether all its threads were well.
+    pub(super) fn end(&self) {
+        assert_eq!(self.engine.health(), Health::Ok);
+        self.engine.close().expect("it closes");
+    }
+
+    /// Closes it and opens it again from what a power cut then leaves.
+    pub(super) fn reopen(self, options: Options) -> Store {
+        self.end();
+        let left = self.disk.image().after_power_cut();
+        Store::open(options, Arc::new(left))
+    }
+}
+
+pub(super) fn request(name: &str) -> Request {
+    let body = Body::from_json(format!(r#"{{"n":"{name}"}}"#)).expect("JSON");
+    Request::new("c", "/", body).expect("a request")
+}
+
+/// What tells a request apart, from its body.
+pub(super) fn name_of(job: &Job) -> String {
+    let body = job.request().body();
+    body[r#"{"n":""#.len()..body.len() - 2].to_owned()
+}
+
+/// All jobs at one instant; their numbers are dense.
+pub(super) fn list(graph: &Graph) -> Vec<Job> {
+    let page = graph.list(List::new()).expect("a page");
+    let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
+    assert_eq!(jobs.len() as u64, page.total().unwrap());
+    for (n, job) in jobs.iter().enumerate() {
+        assert_eq!(job.sequence(), n as u64, "a gap in the one order");
+        assert_eq!(job.outcome().is_some(), job.state() == State::Complete);
+    }
+    jobs
+}
+
+pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id().clone()).collect()
+}
+
+/// Whether what a power cut leaves at this instant holds this text.
+pub(super) fn is_durable(disk: &Memory, text: &str) -> bool {
+    let files = disk.image().after_power_cut().files();
+    let mut contents = files.iter().map(|(_, content)| content);
+    contents.any(|content| {
+        let mut windows = content.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    })
+}

@@ -1,0 +1,220 @@
+//! A store whose disk, clock, randomness and background work a simulator controls.
+//!
+//! Built under the feature `simulation`, which no other feature turns on, for the
+//! program `life` in `tests/trials`. It is not part of the public API and may change in
+//! any release.
+//!
+//! Owns: a [`Disk`] and an [`Index`] in memory that outlive the stores opened over them,
+//! and the [`Step`]s that replace the background threads. Must not know: what the
+//! simulator expects.
+//! Promise: a store opened here starts no threads and waits for nobody. Everything it
+//! does happens in the calling thread, so that a seed determines it.
+
+#![allow(missing_docs)]
+
+#[cfg(feature = "archive")]
+mod archive;
+mod disk;
+mod index;
+mod interrupt;
+mod random;
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+#[cfg(feature = "archive")]
+pub use self::archive::place_archive;
+pub use self::disk::{Class, Counters, Disk, Fault};
+pub use self::index::Index;
+pub use self::interrupt::{end_interrupt, interrupt};
+
+use crate::api::store::JobStore;
+use crate::base::simulated::{self, Simulator};
+use crate::base::sync::simulated as time;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::handle::Handle;
+use crate::engine::open::{self as opening, IndexHome, assemble};
+#[cfg(feature = "archive")]
+use crate::engine::retention;
+use crate::engine::{check, packing};
+use crate::index::Index as IndexSeam;
+use crate::log::file_names;
+use crate::model::error::Result;
+use crate::model::options::Options;
+use crate::model::report::{Repaired, Report};
+
+thread_local! {
+    /// The store whose queued writes this thread commits when it has to wait.
+    static CURRENT: RefCell<Vec<Weak<Engine>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A step that a thread of the store would take by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Commits what is queued.
+    Commit,
+    /// The sync that interval mode owes.
+    Sync,
+    /// Preallocates, packs, merges, compacts, purges and forgets until nothing is left.
+    Pack,
+    /// Writes to the index what it does not have.
+    Index,
+    /// Purges the graphs that have an archive, into it.
+    #[cfg(feature = "archive")]
+    Archive,
+    /// Closes replaced files that no page needs any more.
+    Expire,
+}
+
+/// What lower layers call in a thread that is simulated.
+const SIMULATOR: Simulator = Simulator {
+    fill: random::fill,
+    before_waiting,
+    #[cfg(feature = "http")]
+    has_store,
+};
+
+/// Has all random bytes that stores of this thread draw depend on this seed.
+pub fn seed_random(seed: u64) {
+    simulated::set(SIMULATOR);
+    random::seed(seed);
+}
+
+/// Lets this much time pass on the monotonic clock of this thread.
+pub fn advance(time: Duration) {
+    time::advance(time);
+}
+
+/// Opens the store on a disk. `segment_bytes` may be below what the public option allows.
+///
+/// # Errors
+/// Those of [`Options::open`].
+pub fn open(
+    mut options: Options,
+    disk: &Disk,
+    index: &Index,
+    segment_bytes: u64,
+) -> Result<JobStore> {
+    options.check()?;
+    options.segment_bytes = segment_bytes;
+    // A page that helpers read would depend on their scheduling.
+    options.page_threads = 1;
+    let home = |anew: bool| -> Arc<dyn IndexSeam> {
+        // The mark of an index that failed, as the index's directory heeds it.
+        if disk.delete(file_names::INDEX_OPENING) || anew {
+            index.lose();
+        }
+        index.mount()
+    };
+    let engine = assemble(options, disk.mount(), None, IndexHome::Memory(&home))?;
+    simulated::set(SIMULATOR);
+    CURRENT.with_borrow_mut(|current| {
+        current.retain(|engine| engine.strong_count() > 0);
+        current.push(Arc::downgrade(&engine));
+    });
+    Ok(JobStore {
+        handle: Arc::new(Handle { engine }),
+    })
+}
+
+/// Opens the store on a disk to be read only, in the place of no other process.
+///
+/// # Errors
+/// Those of [`Options::open`].
+pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
+    options.check()?;
+    let options = options.read_only(true).page_threads(1);
+    let engine = opening::open_read_only(options, disk.mount_beside(), |_| None)?;
+    Ok(JobStore {
+        handle: Arc::new(Handle { engine }),
+    })
+}
+
+/// Takes a step of the store's background work.
+pub fn step(store: &JobStore, step: Step) {
+    let engine = store.engine();
+    match step {
+        Step::Commit => commit_queued(engine),
+        Step::Sync => {
+            let mut committer = engine.hold_committer();
+            // What fails is noted in the store's health.
+            committer.sync(engine).ok();
+        }
+        Step::Pack => packing::work_noted(engine),
+        #[cfg(feature = "archive")]
+        Step::Archive => {
+            while engine.check_writable().is_ok() && retention::step_archived(engine) {}
+        }
+        Step::Index => engine.apply_to_index(),
+        Step::Expire => engine.expire_retired(Instant::now()),
+    }
+}
+
+/// Rewrites the index of a store in a real directory, however little of it is garbage.
+/// Returns whether it did: not if the index is in memory, or if a reader does not finish.
+pub fn rewrite_index(store: &JobStore) -> bool {
+    store.engine().rewrite_index_now()
+}
+
+fn commit_queued(engine: &Engine) {
+    loop {
+        engine.date_queued();
+        let mut committer = engine.hold_committer();
+        let answers = committer.round(engine);
+        drop(committer);
+        match answers {
+            Some(answers) => answers.give(&engine.meters),
+            None => return,
+        }
+    }
+}
+
+/// Commits what is queued in the stores of this thread: called before a wait, which
+/// would not end otherwise.
+fn before_waiting() {
+    let engines = CURRENT.with_borrow(Vec::clone);
+    for engine in engines.iter().filter_map(Weak::upgrade) {
+        engine.date_queued();
+        if let Some(mut committer) = engine.try_hold_committer() {
+            while let Some(answers) = committer.round(&engine) {
+                answers.give(&engine.meters);
+            }
+        }
+    }
+}
+
+/// Whether this thread has a simulated store.
+#[cfg(feature = "http")]
+fn has_store() -> bool {
+    CURRENT.with_borrow(|current| current.iter().any(|engine| engine.strong_count() > 0))
+}
+
+/// The routes of the store's control socket, without the socket.
+#[cfg(feature = "http")]
+pub fn control_routes(store: &JobStore) -> axum::Router {
+    crate::http::control_routes(store)
+}
+
+/// Verifies a store that is not open.
+///
+/// # Errors
+/// Those of [`JobStore::verify`].
+pub fn verify(disk: &Disk) -> Result<Report> {
+    check::verify(&*disk.mount())
+}
+
+/// Repairs a store that is not open.
+///
+/// # Errors
+/// Those of [`JobStore::repair`].
+pub fn repair(disk: &Disk, index: &Index) -> Result<Repaired> {
+    check::repair(&*disk.mount(), &|wanted| match wanted {
+        crate::index::folder::Wanted::Nothing => {
+            index.lose();
+            Ok(None)
+        }
+        crate::index::folder::Wanted::Index(_) => Ok(Some(index.mount())),
+    })
+}

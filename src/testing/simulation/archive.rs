@@ -1,0 +1,38 @@
+//! Directories of archives, in memory and by their paths.
+//!
+//! Owns: which directory is at which path of this thread. Must not know: what archives
+//! write.
+//! Promise: an archive notices when its directory is moved away or replaced, as on a real
+//! file system.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Disk;
+use super::disk::Shared;
+use crate::log::disk::{Disk as Seam, simulated};
+
+thread_local! {
+    static PLACES: RefCell<BTreeMap<PathBuf, Disk>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Puts a directory at a path below `/simulated-archives`, in the place of any other; with
+/// `None` none can be made there.
+pub fn place_archive(path: &Path, disk: Option<&Disk>) {
+    simulated::find_archives_by(find);
+    PLACES.with_borrow_mut(|places| match disk {
+        Some(disk) => drop(places.insert(path.to_owned(), disk.clone())),
+        None => drop(places.remove(path)),
+    });
+}
+
+fn find(path: &Path) -> Option<Arc<dyn Seam>> {
+    let disk = PLACES.with_borrow(|places| places.get(path).cloned());
+    disk.map(|disk| disk.mount_at(path))
+}
+
+pub(super) fn is_at(path: &Path, state: &Shared) -> bool {
+    PLACES.with_borrow(|places| places.get(path).is_some_and(|disk| disk.is(state)))
+}

@@ -1,0 +1,176 @@
+//! Requests to a store's HTTP routes, without a socket.
+//!
+//! Owns: how a request is carried out in the calling thread, and its answer. Must not
+//! know: what is asked for.
+//! Promise: an answer is all that a client would have: status, headers, and the decoded
+//! body, or that it broke off.
+
+use std::cell::Cell;
+use std::io::Read;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use jobstore::http::{Limits, Routes, no_such_resource};
+use jobstore::{JobStore, simulation};
+use tower::ServiceExt;
+
+use crate::life::{Finding, Refusal};
+
+/// Nobody is cut off because the machine is slow.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+const REQUEST_ID: &str = "life-1";
+
+thread_local! {
+    /// Panics of this thread, handlers' included, which answer with a failure.
+    static PANICS: Cell<u64> = const { Cell::new(0) };
+}
+
+pub fn note_panic() {
+    PANICS.set(PANICS.get() + 1);
+}
+
+/// What is asked.
+#[derive(Default)]
+pub struct Ask {
+    pub method: &'static str,
+    pub path: String,
+    pub body: String,
+    /// 0 for a plain answer, 1 for gzip, 2 for zstd.
+    pub encoding: u8,
+    /// The client disconnects after this many pieces of the answer.
+    pub pieces_max: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// `None` if it broke off.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn text(&self) -> String {
+        let body = self.body.as_deref().unwrap_or(b"(it broke off)");
+        String::from_utf8_lossy(body).chars().take(400).collect()
+    }
+
+    /// The error, if it is not a success.
+    pub fn refusal(&self) -> Refusal {
+        Refusal {
+            name: match (self.header("x-error-name"), self.status, &self.body) {
+                (Some(name), ..) => name.to_owned(),
+                (None, 200, None) => "Io".to_owned(),
+                (None, 500 | 503, _) => "Unavailable".to_owned(),
+                (None, status, _) => status.to_string(),
+            },
+            text: format!("{}: {}", self.status, self.text()),
+        }
+    }
+}
+
+/// The contract's routes and those of operations.
+pub fn routes(store: &JobStore) -> Router {
+    let limits = Limits::new().first_byte(PATIENCE).stall(PATIENCE);
+    let routes = Routes::new(store).limits(limits.whole(PATIENCE));
+    let all: Router = routes.all().merge(routes.operations());
+    all.fallback(no_such_resource)
+}
+
+/// Those of the control socket.
+pub fn control(store: &JobStore) -> Router {
+    simulation::control_routes(store)
+}
+
+/// Asks and takes the whole answer, or as much as the client wants of it.
+pub fn ask(routes: Router, ask: &Ask) -> Result<Answer, Finding> {
+    let what = || format!("{} {}", ask.method, ask.path);
+    let panics = PANICS.get();
+    // One of its own: what it leaves behind goes with it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|e| format!("a runtime: {e}"))?;
+    let encoding = ["identity", "gzip", "zstd"][usize::from(ask.encoding % 3)];
+    let request = Request::builder()
+        .method(ask.method)
+        .uri(&ask.path)
+        .header("accept-encoding", encoding)
+        .header("x-request-id", REQUEST_ID)
+        .body(Body::from(ask.body.clone()))
+        .map_err(|e| format!("{}: {e}", what()))?;
+    let answer = runtime.block_on(async {
+        let response = routes.oneshot(request).await.map_err(|e| e.to_string())?;
+        let (parts, mut body) = response.into_parts();
+        let (mut bytes, mut pieces) = (Some(Vec::new()), 0);
+        while ask.pieces_max.is_none_or(|max| pieces < max) {
+            match body.frame().await {
+                None => break,
+                Some(Ok(frame)) => {
+                    if let (Some(bytes), Some(data)) = (&mut bytes, frame.data_ref()) {
+                        bytes.extend_from_slice(data);
+                    }
+                }
+                Some(Err(_)) => {
+                    bytes = None;
+                    break;
+                }
+            }
+            pieces += 1;
+        }
+        Ok::<_, Finding>(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: bytes,
+        })
+    })?;
+    drop(runtime);
+    if PANICS.get() != panics {
+        return Err(format!("{}: what answers it panicked", what()));
+    }
+    for (name, value) in [("x-request-id", REQUEST_ID), ("cache-control", "no-store")] {
+        if answer.header(name) != Some(value) {
+            let found = answer.header(name);
+            return Err(format!("{}: {name} is {found:?}, not {value}", what()));
+        }
+    }
+    match ask.pieces_max {
+        Some(_) => Ok(answer),
+        None => decoded(answer).map_err(|e| format!("{}: {e}", what())),
+    }
+}
+
+fn decoded(mut answer: Answer) -> Result<Answer, Finding> {
+    let Some(body) = answer.body.take() else {
+        return Ok(answer);
+    };
+    let body = match answer.header("content-encoding") {
+        None => Ok(body),
+        Some("gzip") => {
+            let mut text = Vec::new();
+            let mut reader = flate2::read::GzDecoder::new(&*body);
+            reader.read_to_end(&mut text).map(|_| text)
+        }
+        Some("zstd") => zstd::decode_all(&*body),
+        Some(other) => return Err(format!("the encoding is {other}")),
+    };
+    answer.body = Some(body.map_err(|e| format!("the body does not decode: {e}"))?);
+    Ok(answer)
+}
+
+/// A part of a path or a query.
+pub fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
