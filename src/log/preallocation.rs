@@ -310,16 +310,20 @@ fn make(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> 
         .map_err(|e| Error::io("create", disk.path(name), &e))
 }
 
-/// The same. Where there is not enough room for it, as when packs have got a little larger
-/// or another program has taken some room, a smaller one is better than none; it grows as
-/// soon as it can, and until then it is an error. A little room stays free.
+/// Makes a reserve of this size, or a smaller one if there is not enough room for it, as
+/// when packs have got a little larger or another program has taken some room. A smaller one
+/// grows as soon as it can; until then this returns an error. A little room stays free,
+/// unless the smallest reserve needs it.
 fn make_some(disk: &dyn Disk, name: &str, held: &mut Option<Reserve>, bytes: u64) -> Result<()> {
     let made = make(disk, name, held, bytes);
     if matches!(made, Err(Error::DiskFull { .. })) && held.is_none() {
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        let some = bytes.min(free.saturating_sub(bytes / 16));
-        if some >= RESERVE_BYTES_MIN {
-            make(disk, name, held, some).ok();
+        // What a power cut left of one that was cut is room, too.
+        let left = disk.open(name).and_then(|file| file.len());
+        let room = free + left.unwrap_or_default();
+        if room >= RESERVE_BYTES_MIN {
+            let some = room.saturating_sub(bytes / 16).max(RESERVE_BYTES_MIN);
+            make(disk, name, held, some.min(bytes)).ok();
         }
     }
     made

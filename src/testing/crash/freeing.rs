@@ -12,6 +12,7 @@ use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
 use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
+use crate::log::preallocation::Spare;
 use crate::model::error::Error;
 use crate::model::list::List;
 use crate::model::options::Durability;
@@ -250,6 +251,26 @@ fn a_large_segment_does_not_keep_the_disk_full() {
     }
     store.engine.close().expect("it closes");
     assert_no_thread_panicked();
+}
+
+/// A power cut takes most of a scratch file that was cut; what it took is free, and just
+/// enough for the smallest scratch file together with what is left of it.
+#[test]
+fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
+    for left in [0, 1, 100, SEGMENT_BYTES - 1] {
+        let disk = Memory::default();
+        let file = disk.create(file_names::SCRATCH).expect("it is created");
+        file.write_all_at(&vec![0; left as usize], 0)
+            .expect("there is no limit yet");
+        disk.leave_room(SEGMENT_BYTES - left);
+        let spare = Spare::new(1, SEGMENT_BYTES);
+        // Twice as much is wanted.
+        let made = spare.make_reserves(&disk, false);
+        assert!(matches!(made, Err(Error::DiskFull { .. })), "{made:?}");
+        let lent = spare.lend_scratch(&disk, "pack").expect("no fault");
+        let bytes = lent.map(|lent| lent.bytes);
+        assert_eq!(bytes, Some(SEGMENT_BYTES), "{left} bytes left");
+    }
 }
 
 /// Pages that nobody drops keep what was replaced, but not for long.
