@@ -174,6 +174,7 @@ impl Engine {
     }
 
     fn write_end(&self, committer: &mut Committer, now_ms: u64) -> Result<LogEnd> {
+        committer.log.remove_unbegun()?;
         committer.sync(self)?;
         self.check_files()?;
         self.check_sound()?;

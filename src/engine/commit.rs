@@ -268,6 +268,30 @@ impl Committer {
         Ok(())
     }
 
+    /// Continues in a segment of ordinary size if the active one is larger, so that it can be
+    /// packed; returns whether it did. A large write is thereby not kept in its segment, which
+    /// every open reads, for as long as nothing more is written.
+    pub(crate) fn leave_oversized_segment(&mut self, engine: &Engine) -> Result<bool> {
+        if engine.check_writable().is_err() || !self.log.is_oversized() {
+            return Ok(false);
+        }
+        let unwinding = FailOnUnwind(engine);
+        self.sync(engine)?;
+        match self.log.leave_segment() {
+            Ok(_) => {}
+            Err(AppendError::Refused(error)) => return Err(error),
+            Err(AppendError::Unknown(error)) => {
+                engine.fail(&error);
+                return Err(error);
+            }
+        }
+        drop(unwinding);
+        let mut truth = engine.truth.write();
+        let segments = &mut Arc::make_mut(&mut truth).segments;
+        segments.push(self.log.active().clone());
+        Ok(true)
+    }
+
     fn sync_log(&mut self, engine: &Engine) -> Result<()> {
         let (begun, durable) = (Instant::now(), self.log.synced_lsn());
         self.log.sync()?;

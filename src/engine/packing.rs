@@ -118,10 +118,34 @@ fn work(engine: &Engine) -> Result<()> {
             let gathered = compaction::rewrite(engine, packs, "merge", &mut not_merged);
             done = done.and(gathered);
         } else if !retention::step(engine) {
-            return done.and(refilled);
+            let left = match refilled {
+                Ok(()) => leave_oversized_segment(engine),
+                Err(error) => Err(error),
+            };
+            match left {
+                Ok(true) => {}
+                Ok(false) => return done,
+                Err(error) => return done.and(Err(error)),
+            }
         }
     }
     done
+}
+
+/// Has the log continue in an ordinary segment after a large write; returns whether it did.
+fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
+    let is_larger = |segment: &Arc<Segment>| {
+        let bytes = segment.file.len().unwrap_or_default();
+        bytes > engine.spare.segment_bytes()
+    };
+    if !engine.truth.read().segments.last().is_some_and(is_larger) {
+        return Ok(false);
+    }
+    let left = engine.hold_committer().leave_oversized_segment(engine);
+    if engine.has_failed() {
+        engine.call_all_waiters();
+    }
+    left
 }
 
 /// Whether nothing is left to pack, merge or rewrite, as far as the index has come.

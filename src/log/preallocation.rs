@@ -134,7 +134,7 @@ impl Spare {
         self.slot.lock().to_pack.insert(epoch, bytes);
     }
 
-    /// A segment was packed.
+    /// A segment was packed, or came not into use.
     pub(crate) fn note_packed(&self, epoch: u64) {
         self.slot.lock().to_pack.remove(&epoch);
     }

@@ -6,10 +6,12 @@
 //! appended frames survive a power cut and are where an open finds them; a failed write
 //! or sync is never retried; what could not be read back is never written.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::log::disk::memory::Memory;
 use crate::log::disk::{self, Disk, File};
+use crate::log::file_names;
 use crate::log::frame::Builder;
 use crate::log::preallocation::{Prepared, Room, Spare};
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
@@ -45,6 +47,8 @@ pub(crate) struct Log {
     on_reserve: bool,
     next_lsn: u64,
     synced_lsn: u64,
+    /// A segment that did not come into use, and is to be removed before the next frame.
+    unbegun: Option<u64>,
 }
 
 /// Where a log is to be continued, and how.
@@ -106,6 +110,7 @@ impl Log {
             on_reserve: prepared.is_reserve,
             next_lsn,
             synced_lsn: next_lsn - 1,
+            unbegun: None,
         })
     }
 
@@ -154,6 +159,7 @@ impl Log {
             on_reserve,
             next_lsn,
             synced_lsn: next_lsn - 1,
+            unbegun: None,
         }))
     }
 
@@ -193,13 +199,14 @@ impl Log {
                 what: "the write could not be read back and was refused; please report this",
             }));
         }
+        self.remove_unbegun().map_err(AppendError::Refused)?;
         let len = frame.len() as u64;
         // A frame that has a segment to itself fills it.
         let is_first = self.end == SEGMENT_HEADER_BYTES as u64;
         let room_for = if is_first { Room::Opening } else { room };
         let has_room = self.end + len <= self.capacity_for(room_for);
         let sealed = if !has_room || (self.on_reserve && room == Room::Ordinary) {
-            self.rotate(len, room)?
+            Some(self.rotate(len, room)?)
         } else {
             None
         };
@@ -254,11 +261,21 @@ impl Log {
         disk::check_in_place(&*self.disk)
     }
 
-    fn rotate(
-        &mut self,
-        frame_bytes: u64,
-        room: Room,
-    ) -> Result<Option<Arc<Segment>>, AppendError> {
+    /// Whether the active segment was made for a write larger than an ordinary segment.
+    pub(crate) fn is_oversized(&self) -> bool {
+        let has_frames = self.end > SEGMENT_HEADER_BYTES as u64;
+        let bytes = self.active.file.len().unwrap_or_default();
+        has_frames && !self.on_reserve && bytes > self.spare.segment_bytes()
+    }
+
+    /// Continues in a segment of ordinary size; returns the one that was active.
+    pub(crate) fn leave_segment(&mut self) -> Result<Arc<Segment>, AppendError> {
+        self.remove_unbegun().map_err(AppendError::Refused)?;
+        self.rotate(0, Room::Ordinary)
+    }
+
+    /// Continues in the next segment; returns the one that was active.
+    fn rotate(&mut self, frame_bytes: u64, room: Room) -> Result<Arc<Segment>, AppendError> {
         // Frames of the next segment vouch for all of this one.
         self.sync().map_err(AppendError::Unknown)?;
         let needed = SEGMENT_HEADER_BYTES as u64 + frame_bytes;
@@ -273,14 +290,41 @@ impl Log {
             previous_end: self.end,
         };
         let file = prepared.file.clone();
-        let next = Segment::begin(&*self.disk, prepared.file, header, self.store)
-            .map_err(AppendError::Unknown)?;
+        let next = match Segment::begin(&*self.disk, prepared.file, header, self.store) {
+            Ok(next) => next,
+            Err(error) => {
+                self.unbegun = Some(prepared.epoch);
+                // Without success it is tried again before the next frame.
+                self.remove_unbegun().ok();
+                return Err(AppendError::Refused(error));
+            }
+        };
         self.active.seal(self.end);
         let sealed = std::mem::replace(&mut self.active, Arc::new(next));
         self.file = file;
         self.end = SEGMENT_HEADER_BYTES as u64;
         self.capacity = prepared.bytes;
         self.on_reserve = prepared.is_reserve;
-        Ok(Some(sealed))
+        Ok(sealed)
+    }
+
+    /// Removes, durably, a segment whose header could not be written: the header says where
+    /// the active segment ends, so an open that found it would ignore what is written there
+    /// from now on. As long as this fails, nothing is written.
+    pub(crate) fn remove_unbegun(&mut self) -> Result<()> {
+        let Some(epoch) = self.unbegun else {
+            return Ok(());
+        };
+        let name = file_names::segment(epoch);
+        let removed = match self.disk.remove(&name) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        removed
+            .and_then(|()| self.disk.sync_names())
+            .map_err(|e| Error::io("remove", self.disk.path(&name), &e))?;
+        self.spare.note_packed(epoch);
+        self.unbegun = None;
+        Ok(())
     }
 }

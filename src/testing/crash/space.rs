@@ -8,6 +8,7 @@ use crate::api::submit::Submitted;
 use crate::engine::state::indexer::LOST_IDS_MIN;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::{Index as _, rows};
+use crate::log::disk::File as _;
 use crate::log::event::Event;
 use crate::model::list::List;
 use crate::model::outcome::Outcome;
@@ -86,6 +87,30 @@ fn is_stored(store: &Store, text: &str) -> bool {
         .unwrap();
     }
     found
+}
+
+/// A large write has a segment to itself, which nothing more fits into.
+#[test]
+fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
+    let home = Home::empty();
+    let store = home.open(SEGMENT_BYTES);
+    store.create_graph("movie");
+    let text = "x".repeat(10 * SEGMENT_BYTES as usize);
+    let body = Body::from_json(format!(r#"{{"text":"{text}"}}"#)).unwrap();
+    let large = Request::new("c", "/ges", body).unwrap();
+    store.graph("movie").submit(large).unwrap();
+    let segment_bytes = || {
+        let segments = store.engine.truth.read().segments.clone();
+        let bytes = segments.iter().map(|segment| segment.file.len().unwrap());
+        bytes.sum::<u64>()
+    };
+    let deadline = Instant::now() + WAIT;
+    while segment_bytes() > SEGMENT_BYTES {
+        let bytes = segment_bytes();
+        assert!(Instant::now() < deadline, "{bytes} bytes of segments");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(store.graph("movie").count(State::Pending).unwrap(), 1);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Work<'_> {
 
     /// Some sessions more, whose work is in segments and unmerged packs.
     fn end(&mut self) -> Result<(), Failed> {
-        for is_filled in [true, false, false] {
+        for is_filled in [true, true, false] {
             let store = self.open()?;
             let first = store.graph("p", "first")?;
             self.jobs(&first, 10)?;
