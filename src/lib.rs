@@ -95,6 +95,7 @@
 //! The log of checked frames is the truth; the index is derived from it and may be
 //! thrown away. The files are described byte by byte in the module `format`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 #![forbid(unsafe_code)]
