@@ -129,9 +129,9 @@ impl Lookups {
         let graph = store.create_graph(PROJECT, "movie").expect("create");
         let count = sized(100, IDS as usize);
         let ids = graph.submit_all(requests(6, count)).expect("submit");
-        let started = ids.iter().map(|id| graph.queue().start(id));
-        for ticket in started.collect::<Vec<_>>() {
-            ticket.wait().expect("start");
+        let started = ids.iter().map(|id| graph.nonblocking().start(id));
+        for write in started.collect::<Vec<_>>() {
+            write.wait().expect("start");
         }
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         self.measure("running job", &graph, &ids, true);

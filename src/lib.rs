@@ -45,8 +45,8 @@
 //! | back up | [`JobStore::backup`], of a store at work |
 //! | look after | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
-//! Writes block until they are durable. In an async engine, [`Graph::queue`] has the same
-//! writes as futures, each a [`Ticket`]; no runtime is named. What goes wrong is an
+//! Writes block until they are durable. In an async engine, [`Graph::nonblocking`] has the same
+//! writes as futures, each a [`PendingWrite`]; no runtime is named. What goes wrong is an
 //! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
 //! is given and whatever the files hold.
 //!
@@ -119,14 +119,14 @@ pub use crate::api::find::Matches;
 pub use crate::api::graph::Graph;
 pub use crate::api::import::{ImportReport, OnBadLine};
 pub use crate::api::lifecycle::{Cancellation, Completion};
+pub use crate::api::nonblocking::NonBlocking;
+pub use crate::api::nonblocking_store::NonBlockingStore;
 pub use crate::api::page::{Chunks, Jobs, Page};
-pub use crate::api::queue::Queue;
+pub use crate::api::pending_write::PendingWrite;
 pub use crate::api::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::api::run::{Requeued, Run};
 pub use crate::api::store::JobStore;
-pub use crate::api::store_queue::StoreQueue;
 pub use crate::api::submit::Submitted;
-pub use crate::api::ticket::Ticket;
 pub use crate::api::wait::Waiting;
 pub use crate::base::clock::Clock;
 pub use crate::model::change::ChangeKind;

@@ -493,7 +493,7 @@ fn the_size_limit_is_the_one_of_the_option() {
             .submit_as("x", request_of(2001, Stuff::Same))
             .unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
             .submit(request_of(2001, Stuff::Same))
             .wait()
             .unwrap_err(),
@@ -573,7 +573,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     let errors = [
         graph.submit_as("taken", with(&other)).unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
             .submit_as("taken", with(&other))
             .wait()
             .unwrap_err(),

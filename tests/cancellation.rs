@@ -85,7 +85,7 @@ fn a_cancelled_job_that_is_asked_for_by_ticket_answers_alike() {
     let (_store, graph) = store_in_memory();
     let (pending, running) = (submit(&graph), submit(&graph));
     let run = graph.run(&running).unwrap();
-    let cancel = |id: &JobId| graph.queue().cancel(id).wait().unwrap();
+    let cancel = |id: &JobId| graph.nonblocking().cancel(id).wait().unwrap();
     assert_eq!(cancel(&pending), Cancellation::CancelledBeforeStart);
     assert_eq!(cancel(&running), Cancellation::Requested);
     assert!(run.cancel_requested());
@@ -103,8 +103,8 @@ fn unknown_jobs_cannot_be_cancelled_completed_or_run() {
             graph.cancel(id).unwrap_err(),
             graph.complete(id, Outcome::succeeded()).unwrap_err(),
             graph.run(id).unwrap_err(),
-            graph.queue().cancel(id).wait().unwrap_err(),
-            graph.queue().start(id).wait().unwrap_err(),
+            graph.nonblocking().cancel(id).wait().unwrap_err(),
+            graph.nonblocking().start(id).wait().unwrap_err(),
         ] {
             let unknown = matches!(&refused, Error::UnknownJob { id: i } if i == id);
             assert!(unknown, "{refused:?}");
@@ -256,7 +256,7 @@ fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
     graph.start(&ids[2]).unwrap();
     for n in [1, 3, 4] {
         let run = match n {
-            3 => graph.queue().run_next().wait().unwrap().unwrap(),
+            3 => graph.nonblocking().run_next().wait().unwrap().unwrap(),
             _ => graph.run_next().unwrap().unwrap(),
         };
         assert_eq!(run.id(), &ids[n]);
@@ -265,7 +265,7 @@ fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
         run.detach();
     }
     assert!(graph.run_next().unwrap().is_none());
-    assert!(graph.queue().run_next().wait().unwrap().is_none());
+    assert!(graph.nonblocking().run_next().wait().unwrap().is_none());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn sixteen_threads_never_claim_the_same_job() {
                 while graph.count(State::Complete).unwrap() < JOBS as u64 {
                     let run = match thread % 2 {
                         0 => graph.run_next().unwrap(),
-                        _ => graph.queue().run_next().wait().unwrap(),
+                        _ => graph.nonblocking().run_next().wait().unwrap(),
                     };
                     let Some(run) = run else { continue };
                     ours.push(job(graph, run.id()).sequence());
@@ -333,7 +333,7 @@ fn the_first_outcome_stays_and_is_told_to_whoever_comes_later() {
     ] {
         let answer = graph.complete(&id, later.clone()).unwrap();
         assert_eq!(answer, Completion::AlreadyComplete(first.clone()));
-        let answer = graph.queue().complete(&id, later).wait().unwrap();
+        let answer = graph.nonblocking().complete(&id, later).wait().unwrap();
         assert_eq!(answer, Completion::AlreadyComplete(first.clone()));
     }
     let after = job(&graph, &id);

@@ -516,7 +516,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
                 is_refused(graph.submit(request("c", "1")).err()),
                 is_refused(graph.list(List::new()).err()),
                 is_refused(graph.job(&id).err()),
-                is_refused(graph.queue().submit(request("c", "1")).wait().err()),
+                is_refused(graph.nonblocking().submit(request("c", "1")).wait().err()),
                 is_refused(store.create_graph("p", "h").err()),
                 is_refused(store.graphs().err()),
                 is_refused(store.stats().err()),

@@ -135,7 +135,7 @@ fn everything_is_there_after_the_last_handle_was_dropped() {
     let graph = store.create_graph("p", "g").unwrap();
     drop(store);
     let id = graph.submit(request("c", "1")).unwrap();
-    let ticket = graph.queue().submit(request("c", "2"));
+    let write = graph.nonblocking().submit(request("c", "2"));
     let page = graph.list(List::new()).unwrap();
     let (clone, run) = (graph.clone(), graph.run(&id).unwrap());
     run.detach();
@@ -144,7 +144,7 @@ fn everything_is_there_after_the_last_handle_was_dropped() {
     assert!(matches!(in_use, Error::StoreInUse { .. }), "{in_use:?}");
     drop(clone);
     drop(page);
-    drop(ticket);
+    drop(write);
     let store = leave().open(dir.path()).unwrap();
     let graph = store.graph("p", "g").unwrap();
     assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);

@@ -52,8 +52,8 @@ fn live(options: Options, dir: &std::path::Path) {
         .changes(None)
         .unwrap()
         .for_each(|change| drop(change.unwrap()));
-    let ticket = &mut movie.queue().submit(request("c", "{}"));
-    assert!(ticket.wait_timeout(Duration::MAX).unwrap().is_ok());
+    let write = &mut movie.nonblocking().submit(request("c", "{}"));
+    assert!(write.wait_timeout(Duration::MAX).unwrap().is_ok());
     let _ = store.health();
     store.close().unwrap();
 }

@@ -269,7 +269,7 @@ fn names_of_every_other_kind_are_kept_to_the_letter() {
 fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
     let asked = || request("c", "1");
     let done = Outcome::succeeded;
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     let list = |list: List| graph.list(list).map(|_| ());
     vec![
         ("submit", graph.submit(asked()).map(|_| ())),
@@ -289,22 +289,25 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
         ("list", list(List::new())),
         ("list of a state", list(List::new().state(State::Pending))),
         ("count", graph.count(State::Complete).map(|_| ())),
-        ("queue submit", queue.submit(asked()).wait().map(|_| ())),
+        (
+            "queue submit",
+            nonblocking.submit(asked()).wait().map(|_| ()),
+        ),
         (
             "queue submit_all",
-            queue.submit_all([asked()]).wait().map(|_| ()),
+            nonblocking.submit_all([asked()]).wait().map(|_| ()),
         ),
         (
             "queue submit_as",
-            queue.submit_as("new", asked()).wait().map(|_| ()),
+            nonblocking.submit_as("new", asked()).wait().map(|_| ()),
         ),
-        ("queue start", queue.start(id).wait()),
+        ("queue start", nonblocking.start(id).wait()),
         (
             "queue complete",
-            queue.complete(id, done()).wait().map(|_| ()),
+            nonblocking.complete(id, done()).wait().map(|_| ()),
         ),
-        ("queue cancel", queue.cancel(id).wait().map(|_| ())),
-        ("queue run_next", queue.run_next().wait().map(|_| ())),
+        ("queue cancel", nonblocking.cancel(id).wait().map(|_| ())),
+        ("queue run_next", nonblocking.run_next().wait().map(|_| ())),
     ]
 }
 

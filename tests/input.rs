@@ -244,13 +244,17 @@ fn a_request_over_the_size_limit_is_refused_by_every_call() {
             .submit_all([small.clone(), large.clone(), small])
             .unwrap_err(),
         graph.try_submit(large.clone()).unwrap_err(),
-        graph.queue().submit(large.clone()).wait().unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
+            .submit(large.clone())
+            .wait()
+            .unwrap_err(),
+        graph
+            .nonblocking()
             .submit_as("id", large.clone())
             .wait()
             .unwrap_err(),
-        graph.queue().submit_all([large]).wait().unwrap_err(),
+        graph.nonblocking().submit_all([large]).wait().unwrap_err(),
     ] {
         assert!(
             matches!(
@@ -277,7 +281,7 @@ fn a_batch_over_its_cap_is_refused_whole() {
     let too_many = || std::iter::repeat_n(small.clone(), 100_001);
     let large = request("c", &format!("\"{}\"", "x".repeat((16 << 20) - 100)));
     let too_large = || std::iter::repeat_n(large.clone(), 17);
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     for (error, max, unit) in [
         (
             graph.submit_all(too_many()).unwrap_err(),
@@ -285,7 +289,7 @@ fn a_batch_over_its_cap_is_refused_whole() {
             "requests",
         ),
         (
-            queue.submit_all(too_many()).wait().unwrap_err(),
+            nonblocking.submit_all(too_many()).wait().unwrap_err(),
             100_000,
             "requests",
         ),
@@ -327,18 +331,18 @@ fn a_batch_over_its_cap_is_refused_whole() {
 /// Every call that takes an id, with the error it gives.
 fn with_id(graph: &Graph, id: &str) -> Vec<(&'static str, Error)> {
     let done = Outcome::succeeded;
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     vec![
         ("start", graph.start(id).unwrap_err()),
         ("complete", graph.complete(id, done()).unwrap_err()),
         ("cancel", graph.cancel(id).unwrap_err()),
         ("run", graph.run(id).unwrap_err()),
-        ("queue start", queue.start(id).wait().unwrap_err()),
+        ("queue start", nonblocking.start(id).wait().unwrap_err()),
         (
             "queue complete",
-            queue.complete(id, done()).wait().unwrap_err(),
+            nonblocking.complete(id, done()).wait().unwrap_err(),
         ),
-        ("queue cancel", queue.cancel(id).wait().unwrap_err()),
+        ("queue cancel", nonblocking.cancel(id).wait().unwrap_err()),
     ]
 }
 
@@ -357,7 +361,7 @@ fn text_that_cannot_be_an_id_is_refused_by_every_call() {
         errors.push(("parse", id.parse::<JobId>().unwrap_err()));
         let brought = graph.submit_as(id, request("c", "1"));
         errors.push(("submit_as", brought.unwrap_err()));
-        let queued = graph.queue().submit_as(id, request("c", "1"));
+        let queued = graph.nonblocking().submit_as(id, request("c", "1"));
         errors.push(("queue submit_as", queued.wait().unwrap_err()));
         let start: String = id.chars().take(10).collect();
         for (call, error) in errors {
@@ -1213,7 +1217,10 @@ fn a_closed_store_refuses_every_call() {
     closed("job", graph.job("id").map(drop));
     closed("list", graph.list(List::new()).map(drop));
     closed("count", graph.count(State::Pending).map(drop));
-    closed("queue", graph.queue().submit(asked()).wait().map(drop));
+    closed(
+        "queue",
+        graph.nonblocking().submit(asked()).wait().map(drop),
+    );
     for (call, error) in with_id(&graph, "id") {
         closed(call, Err(error));
     }

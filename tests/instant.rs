@@ -101,7 +101,7 @@ fn a_page_shows_whole_batches_next_to_each_other() {
                 if batch % 2 == 0 {
                     graph.submit_all(requests).unwrap();
                 } else {
-                    graph.queue().submit_all(requests).wait().unwrap();
+                    graph.nonblocking().submit_all(requests).wait().unwrap();
                 }
             }
         })

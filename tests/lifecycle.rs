@@ -135,25 +135,25 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
 #[test]
 fn graphs_are_made_and_dropped_and_jobs_run_without_blocking() {
     let store = JobStore::in_memory().unwrap();
-    let graph = store.queue().create_graph("p", "g").wait().unwrap();
+    let graph = store.nonblocking().create_graph("p", "g").wait().unwrap();
     assert!(matches!(
-        store.queue().create_graph("p", "g").wait(),
+        store.nonblocking().create_graph("p", "g").wait(),
         Err(Error::GraphExists { .. })
     ));
     assert!(matches!(
-        store.queue().create_graph("", "g").wait(),
+        store.nonblocking().create_graph("", "g").wait(),
         Err(Error::InvalidName { .. })
     ));
     let id = graph
         .submit(Request::new("c", "", Body::empty()).unwrap())
         .unwrap();
-    let run = graph.queue().run(&id).wait().unwrap();
+    let run = graph.nonblocking().run(&id).wait().unwrap();
     assert_eq!(run.id(), &id);
     drop(run);
     assert_eq!(graph.count(State::Complete).unwrap(), 1);
-    store.queue().drop_graph("p", "g").wait().unwrap();
+    store.nonblocking().drop_graph("p", "g").wait().unwrap();
     assert!(matches!(
-        store.queue().drop_graph("p", "g").wait(),
+        store.nonblocking().drop_graph("p", "g").wait(),
         Err(Error::UnknownGraph { .. })
     ));
 }

@@ -38,13 +38,13 @@ fn fill(dir: &Path) {
             request("fill", &format!("\"{}\"", "\u{e9}".repeat(bytes / 2)))
         });
         let ids = graph.submit_all(requests.collect::<Vec<_>>()).unwrap();
-        let queue = graph.queue();
+        let nonblocking = graph.nonblocking();
         let mut last = None;
         for id in &ids {
             // Runs of complete jobs and single ones.
             if random.below(if batch % 3 == 0 { 2 } else { 100 }) > 0 {
-                drop(queue.start(id));
-                last = Some(queue.complete(id, Outcome::succeeded()));
+                drop(nonblocking.start(id));
+                last = Some(nonblocking.complete(id, Outcome::succeeded()));
             }
         }
         last.unwrap().wait().unwrap();

@@ -21,7 +21,7 @@ fn check_taken(movie: &Graph, key: &str, body: &str, made: &Submitted, what: &st
     let exists = Submitted::AlreadyExists(made.id().clone());
     let again = movie.submit_once(key, request("c", body)).unwrap();
     assert_eq!(again, exists, "{what} {key}");
-    let queued = movie.queue().submit_once(key, request("c", body));
+    let queued = movie.nonblocking().submit_once(key, request("c", body));
     assert_eq!(queued.wait().unwrap(), exists, "{what} {key}");
     let other = movie.submit_once(key, request("other", body));
     let is_named = matches!(&other, Err(Error::KeyTaken { id }) if id == made.id());
@@ -44,7 +44,11 @@ fn many_threads_with_one_key_make_one_job() {
                         let request = request("c", &format!("[{round}]"));
                         match n % 2 {
                             0 => movie.submit_once(key, request).unwrap(),
-                            _ => movie.queue().submit_once(key, request).wait().unwrap(),
+                            _ => movie
+                                .nonblocking()
+                                .submit_once(key, request)
+                                .wait()
+                                .unwrap(),
                         }
                     })
                 })
@@ -176,7 +180,10 @@ fn what_cannot_be_a_key_is_refused_and_changes_nothing() {
         assert!(
             matches!(refused, Err(Error::InvalidKey { given_bytes, max_bytes: 256 }) if given_bytes == bytes)
         );
-        let refused = movie.queue().submit_once(&key, request("c", "1")).wait();
+        let refused = movie
+            .nonblocking()
+            .submit_once(&key, request("c", "1"))
+            .wait();
         assert!(matches!(refused, Err(Error::InvalidKey { .. })));
     }
     assert_eq!(movie.list(List::new()).unwrap().total().unwrap(), 0);

@@ -252,28 +252,40 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("wait", movie.wait(&id, Duration::from_secs(9)).unwrap_err()),
         (
             "queued submit",
-            movie.queue().submit(request("a", "1")).wait().unwrap_err(),
+            movie
+                .nonblocking()
+                .submit(request("a", "1"))
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued complete",
-            movie.queue().complete(&id, done()).wait().unwrap_err(),
+            movie
+                .nonblocking()
+                .complete(&id, done())
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued cancel",
-            movie.queue().cancel(&id).wait().unwrap_err(),
+            movie.nonblocking().cancel(&id).wait().unwrap_err(),
         ),
         (
             "queued run next",
-            movie.queue().run_next().wait().unwrap_err(),
+            movie.nonblocking().run_next().wait().unwrap_err(),
         ),
         (
             "queued create",
-            store.queue().create_graph("1", "g").wait().unwrap_err(),
+            store
+                .nonblocking()
+                .create_graph("1", "g")
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued drop",
             store
-                .queue()
+                .nonblocking()
                 .drop_graph("10001", "movie")
                 .wait()
                 .unwrap_err(),

@@ -521,7 +521,7 @@ fn the_order_is_that_of_submission_for_8_writing_threads_and_has_no_gaps() {
                             graph.submit_as(&own, request).unwrap().id().clone()
                         }
                         1 => graph.submit(request).unwrap(),
-                        _ => graph.queue().submit(request).wait().unwrap(),
+                        _ => graph.nonblocking().submit(request).wait().unwrap(),
                     };
                     (id.to_string(), (called, tick()))
                 });

@@ -117,24 +117,24 @@ fn a_panicking_waker_leaves_the_others_their_answers() {
         let graph = store.create_graph("p", "g").unwrap();
         let (mut durable, mut bombs) = (0, 0);
         for round in 0..20 {
-            let tickets: Vec<_> = (0..50)
+            let writes: Vec<_> = (0..50)
                 .map(|n| {
                     graph
-                        .queue()
+                        .nonblocking()
                         .submit(request("c", &format!("[{round},{n}]")))
                 })
                 .collect();
             let mut others = Vec::new();
-            for (n, mut ticket) in tickets.into_iter().enumerate() {
+            for (n, mut write) in writes.into_iter().enumerate() {
                 // Several of one commit: a second panic while the first one unwinds aborts.
                 if n % 5 == 0 {
                     let bomb = Waker::from(Arc::new(Bomb));
-                    bombs += usize::from(poll_with(&mut ticket, &bomb).is_pending());
+                    bombs += usize::from(poll_with(&mut write, &bomb).is_pending());
                 }
-                others.push(ticket);
+                others.push(write);
             }
-            for ticket in others {
-                match ticket.wait_timeout_or_answered() {
+            for write in others {
+                match write.wait_timeout_or_answered() {
                     Ok(()) => durable += 1,
                     Err(error) => panic!("a durable write is answered with {error}"),
                 }
@@ -152,7 +152,7 @@ trait Answered {
     fn wait_timeout_or_answered(self) -> jobstore::Result<()>;
 }
 
-impl<T> Answered for jobstore::Ticket<T> {
+impl<T> Answered for jobstore::PendingWrite<T> {
     /// Its answer; one that its poll took already was the true one.
     fn wait_timeout_or_answered(self) -> jobstore::Result<()> {
         match self.wait() {

@@ -348,13 +348,11 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "{}"); JOBS]).unwrap();
     for ids in ids.chunks(10_000) {
-        let tickets: Vec<_> = ids.iter().map(|id| graph.queue().start(id)).collect();
-        tickets
-            .into_iter()
-            .for_each(|ticket| ticket.wait().unwrap());
+        let writes: Vec<_> = ids.iter().map(|id| graph.nonblocking().start(id)).collect();
+        writes.into_iter().for_each(|write| write.wait().unwrap());
     }
     for id in ids.iter().step_by(10) {
-        graph.queue().cancel(id).wait().unwrap();
+        graph.nonblocking().cancel(id).wait().unwrap();
     }
     store.close().unwrap();
 

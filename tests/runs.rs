@@ -153,7 +153,7 @@ fn an_async_worker_that_finds_no_job_does_not_commit() {
     let graph = store.create_graph("p", "g").unwrap();
     let before = store.stats().unwrap().commit_waits.count();
     for _ in 0..100 {
-        assert!(graph.queue().run_next().wait().unwrap().is_none());
+        assert!(graph.nonblocking().run_next().wait().unwrap().is_none());
     }
     assert_eq!(store.stats().unwrap().commit_waits.count(), before);
 }
@@ -163,9 +163,9 @@ fn a_job_queued_before_is_found_by_the_next_call_of_its_thread() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     for n in 0..200 {
-        let queue = graph.queue();
-        let submitted = queue.submit(request("c", &n.to_string()));
-        let run = queue
+        let nonblocking = graph.nonblocking();
+        let submitted = nonblocking.submit(request("c", &n.to_string()));
+        let run = nonblocking
             .run_next()
             .wait()
             .unwrap()
@@ -309,7 +309,7 @@ fn writes_of_one_commit_see_a_requeue_before_them() {
         let stale = graph.attach(&ids[0]).unwrap();
         let requeued = run.requeue_async();
         let late = stale.complete_async(Outcome::succeeded());
-        let claimed = graph.queue().run_next();
+        let claimed = graph.nonblocking().run_next();
         assert_eq!(requeued.wait().unwrap(), Requeued::Pending);
         assert!(matches!(late.wait(), Err(Error::InvalidUse { .. })));
         let run = claimed.wait().unwrap().expect("it is pending");

@@ -251,7 +251,11 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     }
     graph.attach("by-run").unwrap().complete(ended()).unwrap();
     graph.complete("by-id", ended()).unwrap();
-    graph.queue().complete("queued", ended()).wait().unwrap();
+    graph
+        .nonblocking()
+        .complete("queued", ended())
+        .wait()
+        .unwrap();
     let line = format!(
         r#"{{"jobId":"imported","request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{}}}}}"#,
         body()

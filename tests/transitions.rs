@@ -216,7 +216,7 @@ fn prepare(graph: &Graph, before: Before) {
 
 /// Makes the call in its blocking form, or through the queue where there is one.
 fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     let kind_of = |outcome: Outcome| {
         // The outcome that was there comes back whole.
         let first = self::outcome(outcome.kind(), true);
@@ -224,7 +224,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         outcome.kind()
     };
     match call {
-        Call::Start if queued => queue.start(SUBJECT).wait().map(|()| Answer::Started),
+        Call::Start if queued => nonblocking.start(SUBJECT).wait().map(|()| Answer::Started),
         Call::Start => graph.start(SUBJECT).map(|()| Answer::Started),
         Call::Run => graph.run(SUBJECT).map(|run| {
             assert_eq!(run.id().as_str(), SUBJECT);
@@ -234,7 +234,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         }),
         Call::RunNext => {
             let run = if queued {
-                queue.run_next().wait()?
+                nonblocking.run_next().wait()?
             } else {
                 graph.run_next()?
             };
@@ -247,7 +247,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         Call::Complete(kind) => {
             let second = outcome(kind, false);
             let completion = if queued {
-                queue.complete(SUBJECT, second).wait()?
+                nonblocking.complete(SUBJECT, second).wait()?
             } else {
                 graph.complete(SUBJECT, second)?
             };
@@ -258,7 +258,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         }
         Call::Cancel => {
             let cancellation = if queued {
-                queue.cancel(SUBJECT).wait()?
+                nonblocking.cancel(SUBJECT).wait()?
             } else {
                 graph.cancel(SUBJECT)?
             };
@@ -428,15 +428,15 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
     for round in 0..50 {
         let id = format!("id-{round}");
         graph.submit_as(&id, request("c", "0")).unwrap();
-        let queue = graph.queue();
-        let too_early = queue.complete(&id, Outcome::succeeded());
-        let starts = [queue.start(&id), queue.start(&id)];
-        let cancel = queue.cancel(&id);
+        let nonblocking = graph.nonblocking();
+        let too_early = nonblocking.complete(&id, Outcome::succeeded());
+        let starts = [nonblocking.start(&id), nonblocking.start(&id)];
+        let cancel = nonblocking.cancel(&id);
         let ends = [
-            queue.complete(&id, Outcome::failed("GES.1", "first")),
-            queue.complete(&id, Outcome::succeeded()),
+            nonblocking.complete(&id, Outcome::failed("GES.1", "first")),
+            nonblocking.complete(&id, Outcome::succeeded()),
         ];
-        let too_late = (queue.start(&id), queue.cancel(&id));
+        let too_late = (nonblocking.start(&id), nonblocking.cancel(&id));
         let error = too_early.wait().unwrap_err();
         assert!(
             matches!(
@@ -449,7 +449,7 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
             ),
             "{error:?}"
         );
-        let [first, second] = starts.map(|ticket| ticket.wait());
+        let [first, second] = starts.map(|write| write.wait());
         assert!(first.is_ok(), "{first:?}");
         assert!(
             matches!(
@@ -464,7 +464,7 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
         );
         assert_eq!(cancel.wait().unwrap(), Cancellation::Requested);
         let failed = Outcome::failed("GES.1", "first");
-        let [first, second] = ends.map(|ticket| ticket.wait().unwrap());
+        let [first, second] = ends.map(|write| write.wait().unwrap());
         assert_eq!(first, Completion::Done);
         assert_eq!(second, Completion::AlreadyComplete(failed.clone()));
         let (start, cancel) = (too_late.0.wait(), too_late.1.wait());

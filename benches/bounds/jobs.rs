@@ -27,8 +27,8 @@ pub fn complete(graph: &Graph, random: &mut Seeded, jobs: u64) {
         let ids = submit_batch(graph, random, count);
         let mut last = None;
         for id in &ids {
-            drop(graph.queue().start(id));
-            last = Some(graph.queue().complete(id, outcome(random)));
+            drop(graph.nonblocking().start(id));
+            last = Some(graph.nonblocking().complete(id, outcome(random)));
         }
         if let Some(last) = last {
             last.wait().expect("complete");

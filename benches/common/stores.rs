@@ -111,9 +111,13 @@ pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
 /// The same with ids that the engine brings; all are complete.
 pub fn fill_brought(graph: &Graph, jobs: u64) {
     submit_and_end(graph, jobs, &|_| false, |random, batch| {
-        let submit = |n| graph.queue().submit_as(foreign_id(n), request(random));
-        let tickets: Vec<_> = batch.map(submit).collect();
-        let submitted = tickets.into_iter().map(|ticket| ticket.wait());
+        let submit = |n| {
+            graph
+                .nonblocking()
+                .submit_as(foreign_id(n), request(random))
+        };
+        let writes: Vec<_> = batch.map(submit).collect();
+        let submitted = writes.into_iter().map(|write| write.wait());
         submitted.map(|s| s.expect("submit").id().clone()).collect()
     });
 }
@@ -157,12 +161,12 @@ fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
     let (mut ended, mut last) = (0, None);
     for id in ids {
         // Carried out in this order; whoever counts sees that it was.
-        drop(graph.queue().start(id));
-        last = Some(graph.queue().complete(id, Outcome::succeeded()));
+        drop(graph.nonblocking().start(id));
+        last = Some(graph.nonblocking().complete(id, Outcome::succeeded()));
         ended += 1;
     }
-    if let Some(ticket) = last {
-        ticket.wait().expect("complete");
+    if let Some(write) = last {
+        write.wait().expect("complete");
     }
     ended
 }

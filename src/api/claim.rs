@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use crate::api::graph::Graph;
+use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
@@ -161,8 +161,11 @@ impl Graph {
                 graph: self.core.clone(),
                 sequence,
             };
-            // Dropping the ticket leaves the write queued.
-            drop(Ticket::new(&self.handle, Ok(Write::small(action, done))));
+            // Dropping the pending write leaves the write queued.
+            drop(PendingWrite::new(
+                &self.handle,
+                Ok(Write::small(action, done)),
+            ));
         })
     }
 

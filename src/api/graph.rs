@@ -25,7 +25,7 @@ use crate::model::states::{State, States};
 /// Cheap to clone, `Send + Sync`; it keeps the store open. Ids go in as
 /// [`&JobId`](JobId) or `&str`.
 ///
-/// Every write here blocks until it is durable; [`Graph::queue`] has the same
+/// Every write here blocks until it is durable; [`Graph::nonblocking`] has the same
 /// writes without blocking. What the calls are for, in the order of a job's life, is in the
 /// [crate's documentation](crate#from-a-request-to-its-end).
 ///

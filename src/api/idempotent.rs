@@ -6,10 +6,10 @@
 //! between.
 
 use crate::api::graph::Graph;
-use crate::api::queue::Queue;
+use crate::api::nonblocking::NonBlocking;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::Answer;
@@ -99,11 +99,11 @@ impl Graph {
     }
 }
 
-impl Queue<'_> {
+impl NonBlocking<'_> {
     /// Like [`Graph::submit_once`]. The key is looked up by this call; where its job is
     /// there, the answer is, too.
-    pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
-        self.ticket(self.graph().submit_once_write(key.as_ref(), request))
+    pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> PendingWrite<Submitted> {
+        self.pending(self.graph().submit_once_write(key.as_ref(), request))
     }
 }
 

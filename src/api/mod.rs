@@ -3,7 +3,7 @@
 //! Names every layer below, and none of `http`.
 //!
 //! `graph` has the handle of a graph; each call stands with what it gives. `submit`,
-//! `lifecycle`, `claim` and `idempotent` have what a blocking call and its twin in `queue` share.
+//! `lifecycle`, `claim` and `idempotent` have what a blocking call and its twin in `nonblocking` share.
 //! No two files name each other.
 
 pub(crate) mod backup;
@@ -17,17 +17,17 @@ pub(crate) mod idempotent;
 pub(crate) mod import;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod nonblocking;
+pub(crate) mod nonblocking_store;
 pub(crate) mod page;
-pub(crate) mod queue;
+pub(crate) mod pending_write;
 pub(crate) mod recovered;
 pub(crate) mod retention;
 pub(crate) mod run;
 pub(crate) mod spans;
 pub(crate) mod stats;
 pub(crate) mod store;
-pub(crate) mod store_queue;
 pub(crate) mod submit;
-pub(crate) mod ticket;
 pub(crate) mod totals;
 pub(crate) mod wait;
 pub(crate) mod write;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::thread;
@@ -281,10 +281,10 @@ impl Run {
     }
 
     /// [`Run::complete`] without blocking. From this call on, dropping the run records
-    /// nothing. If the ticket fails, call it again, or complete the job by its id.
+    /// nothing. If the pending write fails, call it again, or complete the job by its id.
     ///
     /// # Errors
-    /// Those of [`Run::complete`], from the ticket.
+    /// Those of [`Run::complete`], from the pending write.
     ///
     /// # Examples
     /// ```
@@ -293,7 +293,7 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # futures::executor::block_on(async {
-    /// if let Some(run) = movie.queue().run_next().await? {
+    /// if let Some(run) = movie.nonblocking().run_next().await? {
     ///     run.complete_async(Outcome::succeeded()).await?;
     /// }
     /// # jobstore::Result::Ok(())
@@ -301,9 +301,9 @@ impl Run {
     /// assert_eq!(movie.count(State::Complete)?, 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn complete_async(&self, outcome: Outcome) -> Ticket<Completion> {
+    pub fn complete_async(&self, outcome: Outcome) -> PendingWrite<Completion> {
         self.end.store(SETTLED, Ordering::Relaxed);
-        Ticket::new(&self.graph.handle, self.complete_write(outcome))
+        PendingWrite::new(&self.graph.handle, self.complete_write(outcome))
     }
 
     /// Makes the job pending again, in its old place in the order, and blocks until that is
@@ -341,10 +341,10 @@ impl Run {
     /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
     ///
     /// # Errors
-    /// Those of [`Run::requeue`], from the ticket.
-    pub fn requeue_async(&self) -> Ticket<Requeued> {
+    /// Those of [`Run::requeue`], from the pending write.
+    pub fn requeue_async(&self) -> PendingWrite<Requeued> {
         self.end.store(SETTLED, Ordering::Relaxed);
-        Ticket::new(&self.graph.handle, self.give_up(true, requeued))
+        PendingWrite::new(&self.graph.handle, self.give_up(true, requeued))
     }
 
     /// Releases the job without a record: it is left running, for whoever completes it by its
@@ -427,8 +427,8 @@ impl Drop for Run {
             (Recovery::Requeue, false) => !self.is_redacted,
             (Recovery::Leave, false) => return,
         };
-        let mut ticket = Ticket::new(&self.graph.handle, self.give_up(requeue, done));
-        match ticket.wait_timeout(DROP_WAIT) {
+        let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
+        match write.wait_timeout(DROP_WAIT) {
             // The next open settles it; or it is settled, and nobody is to be told.
             Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
             Some(Err(error)) => tracing::warn!(
@@ -438,7 +438,7 @@ impl Drop for Run {
             ),
             Some(Ok(())) | None => {}
         }
-        ticket.detach();
+        write.detach();
     }
 }
 

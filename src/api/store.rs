@@ -559,9 +559,9 @@ impl JobStore {
     /// use jobstore::{Body, Error, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// let write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
     /// store.close()?; // what was queued is durable
-    /// let id = ticket.wait()?;
+    /// let id = write.wait()?;
     /// assert!(matches!(movie.job(&id), Err(Error::Closed)));
     /// # Ok::<(), jobstore::Error>(())
     /// ```

@@ -5,8 +5,8 @@
 //! Promise: a job that was answered is recorded; what is refused changed nothing.
 
 use crate::api::graph::Graph;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, unexpected};
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
@@ -79,13 +79,13 @@ impl Graph {
         Ok(id)
     }
 
-    /// Queues a request like [`Queue::submit`](crate::Queue::submit), but refuses it when
+    /// Queues a request like [`NonBlocking::submit`](crate::NonBlocking::submit), but refuses it when
     /// the queue is full.
     ///
     /// # Errors
     /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
     /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
-    /// [`Error::Closed`]. Those of the commit come from the ticket.
+    /// [`Error::Closed`]. Those of the commit come from the pending write.
     ///
     /// # Examples
     /// ```
@@ -93,14 +93,14 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
-    ///     Ok(ticket) => println!("accepted as {}", ticket.wait()?),
+    ///     Ok(write) => println!("accepted as {}", write.wait()?),
     ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
     ///     Err(error) => return Err(error),
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn try_submit(&self, request: Request) -> Result<Ticket<JobId>> {
-        Ticket::try_new(&self.handle, self.submit_write(request)?)
+    pub fn try_submit(&self, request: Request) -> Result<PendingWrite<JobId>> {
+        PendingWrite::try_new(&self.handle, self.submit_write(request)?)
     }
 
     pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {

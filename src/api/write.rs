@@ -1,6 +1,6 @@
 //! A write before it is queued.
 //!
-//! Owns: [`Write`], which a call that blocks and one that gives a ticket share: what is
+//! Owns: [`Write`], which a call that blocks and one that gives a pending write share: what is
 //! queued, and how its answer is read. Must not know: what the writes do.
 //! Promise: what is answered without a write never reaches the queue.
 

@@ -266,7 +266,7 @@ mod tests {
         let request = || Request::new("c", "/g", Body::empty()).unwrap();
         let ids = movie.submit_all((0..1000).map(|_| request())).unwrap();
         for id in &ids[..500] {
-            drop(movie.queue().start(id));
+            drop(movie.nonblocking().start(id));
         }
         let failed = || Outcome::failed("code", "why");
         movie.start(&ids[500]).unwrap();
@@ -297,7 +297,7 @@ mod tests {
         assert!(is_rewritten, "{} bytes", folder.bytes().unwrap());
         assert_eq!(seen(&movie), before);
         for id in &ids[..500] {
-            drop(movie.queue().complete(id, failed()));
+            drop(movie.nonblocking().complete(id, failed()));
         }
         movie.complete(&ids[500], failed()).unwrap();
         let before = seen(&movie);

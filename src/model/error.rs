@@ -337,7 +337,7 @@ pub enum Error {
     },
     /// The commit queue is full (only from the `try_` calls).
     #[error(
-        "the commit queue is full: {queued_bytes} of {max_bytes} bytes wait; try again or wait with `queue`"
+        "the commit queue is full: {queued_bytes} of {max_bytes} bytes wait; try again or wait with `nonblocking`"
     )]
     Busy {
         /// Bytes that wait.

@@ -161,7 +161,7 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
     let store = JobStore::open(&dir).unwrap();
     let graphs = 4500;
     let made: Vec<_> = (0..graphs)
-        .map(|n| store.queue().create_graph("1", &format!("graph-{n}")))
+        .map(|n| store.nonblocking().create_graph("1", &format!("graph-{n}")))
         .collect();
     let last = made.into_iter().map(|t| t.wait().unwrap()).last().unwrap();
     let id = last.submit(request()).unwrap();
@@ -181,10 +181,10 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
 #[test]
 fn graphs_are_listed_whole_though_a_few_at_a_time() {
     let store = JobStore::in_memory().unwrap();
-    let tickets: Vec<_> = (0..2_500)
-        .map(|n| store.queue().create_graph("1", &format!("graph-{n}")))
+    let writes: Vec<_> = (0..2_500)
+        .map(|n| store.nonblocking().create_graph("1", &format!("graph-{n}")))
         .collect();
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait()));
+    writes.into_iter().for_each(|write| drop(write.wait()));
     for n in [0, 1023, 1024, 2_499] {
         store.drop_graph("1", &format!("graph-{n}")).unwrap();
     }

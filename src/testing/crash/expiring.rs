@@ -27,7 +27,7 @@ fn a_scrub_reads_files_that_were_replaced_meanwhile() {
         .submit_all((0..4000).map(request))
         .expect("they are taken");
     for id in &ids {
-        drop(graph.queue().cancel(id));
+        drop(graph.nonblocking().cancel(id));
     }
     settle(&store);
     std::thread::scope(|scope| {

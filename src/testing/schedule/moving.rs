@@ -78,7 +78,10 @@ fn one_id_from_several_threads_makes_one_job() {
             thread::spawn(move || {
                 let made = match n {
                     0 => graph.submit_as("same", request("same")),
-                    _ => graph.queue().submit_as("same", request("same")).wait(),
+                    _ => graph
+                        .nonblocking()
+                        .submit_as("same", request("same"))
+                        .wait(),
                 };
                 match made.expect("an answer") {
                     Submitted::Created(_) => 1,

@@ -78,8 +78,8 @@ fn a_reader_sees_all_of_a_commit_or_nothing_and_only_what_is_durable() {
                 graph
                     .submit_all(batch(&format!("{n}a")))
                     .expect("acknowledged");
-                let ticket = graph.queue().submit_all(batch(&format!("{n}b")));
-                ticket.wait().expect("acknowledged");
+                let write = graph.nonblocking().submit_all(batch(&format!("{n}b")));
+                write.wait().expect("acknowledged");
             })
         });
         let reader = {
@@ -107,7 +107,7 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
             thread::spawn(move || {
                 let id = &all[n];
                 graph.start(id).expect("it starts");
-                graph.queue().cancel(id).wait().expect("an answer");
+                graph.nonblocking().cancel(id).wait().expect("an answer");
                 let outcome = Outcome::failed(format!("code-{n}"), "m");
                 graph.complete(id, outcome).expect("it ends");
             })

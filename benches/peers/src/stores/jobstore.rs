@@ -42,11 +42,11 @@ impl Store for Jobstore {
             job.id = id.to_string();
             match job.state {
                 State::Pending => {}
-                State::Running => drop(self.graph.queue().start(&id)),
+                State::Running => drop(self.graph.nonblocking().start(&id)),
                 State::Complete => {
                     // Queued without waiting: the order is kept.
-                    drop(self.graph.queue().start(&id));
-                    last = Some(self.graph.queue().complete(&id, Outcome::succeeded()));
+                    drop(self.graph.nonblocking().start(&id));
+                    last = Some(self.graph.nonblocking().complete(&id, Outcome::succeeded()));
                 }
             }
         }

@@ -148,10 +148,10 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Some tickets at once, waited for one after the other.
+    /// Some pending writes at once, waited for one after the other.
     fn submit_queued(&mut self) -> Result<(), String> {
         let graph = self.any_graph();
-        let mut tickets = Vec::new();
+        let mut writes = Vec::new();
         for _ in 0..1 + self.random.below(4) {
             let (key, seed) = self.next_job();
             let act = Act::Submit {
@@ -160,11 +160,11 @@ impl<'a> Worker<'a> {
                 jobs: vec![(key.clone(), seed)],
             };
             let call = self.work.try_call(act.clone());
-            let ticket = graph.queue().submit(made::request(&key, seed));
-            tickets.push((key, act, call, ticket));
+            let write = graph.nonblocking().submit(made::request(&key, seed));
+            writes.push((key, act, call, write));
         }
-        for (key, act, call, ticket) in tickets {
-            let waited = ticket.wait();
+        for (key, act, call, write) in writes {
+            let waited = write.wait();
             let id = self
                 .work
                 .end_call(call, &act, waited, |id| ids(from_ref(id)))?;

@@ -100,30 +100,33 @@ impl Life {
         }
     }
 
-    /// Tickets that are queued together; some are dropped unread.
+    /// Pending writes that are queued together; some are dropped unread.
     pub fn queue_burst(&mut self, pick: Pick, contents: &[Content], drops: bool) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let queue = graph.queue();
-        let tickets: Vec<_> = contents.iter().map(|c| queue.submit(c.request())).collect();
+        let nonblocking = graph.nonblocking();
+        let writes: Vec<_> = contents
+            .iter()
+            .map(|c| nonblocking.submit(c.request()))
+            .collect();
         self.step(jobstore::simulation::Step::Commit);
-        for (n, (ticket, &content)) in tickets.into_iter().zip(contents).enumerate() {
+        for (n, (write, &content)) in writes.into_iter().zip(contents).enumerate() {
             if drops && n % 3 == 0 && !self.is_excused() {
-                drop(ticket);
+                drop(write);
                 // Recorded all the same; its id shows in the next list.
                 let job = self.new_job(None, content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
                 continue;
             }
-            match ticket.wait() {
+            match write.wait() {
                 Ok(id) => {
                     let job = self.new_job(Some(rc(id.as_str())), content);
                     self.acknowledge(Effect::Submit(name, vec![job]));
                 }
                 Err(error) => {
                     let job = self.new_job(None, content);
-                    self.refused("a ticket", &error, Effect::Submit(name, vec![job]))?;
+                    self.refused("a write", &error, Effect::Submit(name, vec![job]))?;
                 }
             }
         }
@@ -131,7 +134,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Reads the ids of jobs whose tickets were dropped.
+    /// Reads the ids of jobs whose pending writes were dropped.
     fn learn_ids(&mut self, name: Name) -> Result<(), Finding> {
         let unknown = |job: &Job| job.id.is_none();
         if !self.model.graphs[&name].jobs.values().any(unknown) || self.disk.is_dead() {

@@ -44,7 +44,7 @@ pub(crate) fn pairs(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         tally.submits.attempt(2);
         let ids = match random.below(2) {
             0 => graph.submit_all([first, second]),
-            _ => graph.queue().submit_all([first, second]).wait(),
+            _ => graph.nonblocking().submit_all([first, second]).wait(),
         };
         let ids = ids.expect("it is acknowledged");
         tally.submits.acknowledge(2);
@@ -93,7 +93,7 @@ pub(crate) fn bring(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         let same = || request(&format!("[\"{id}\"]"));
         let submitted = match random.below(2) {
             0 => graph.submit_as(&id, same()),
-            _ => graph.queue().submit_as(&id, same()).wait(),
+            _ => graph.nonblocking().submit_as(&id, same()).wait(),
         };
         if let Submitted::Created(_) = submitted.expect("an answer") {
             tally.created.fetch_add(1, Ordering::SeqCst);
@@ -124,7 +124,7 @@ pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ran
     while tally.goes_on() {
         let run = match random.below(2) {
             0 => graph.run_next(),
-            _ => graph.queue().run_next().wait(),
+            _ => graph.nonblocking().run_next().wait(),
         };
         let Some(run) = run.expect("a claim") else {
             std::thread::sleep(PAUSE);
