@@ -6,7 +6,7 @@
 //! millions, at memory speed.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, List, Outcome, Request};
+//! use jobstore::{Body, JobStore, JobQuery, Outcome, Request};
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir)?;
@@ -20,7 +20,7 @@
 //! run.progress(50, "iterating");
 //! run.complete(Outcome::succeeded())?; // running -> complete
 //!
-//! let page = movie.list(List::new().offset(0).limit(100_000))?;
+//! let page = movie.list(JobQuery::new().offset(0).limit(100_000))?;
 //! page.write_json(std::io::stdout().lock())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -37,8 +37,8 @@
 //! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
 //! | work | [`run_next`](Graph::run_next) and [`run`](Graph::run) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
 //! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
-//! | list | [`list`](Graph::list) with a [`List`] gives a [`Page`]: jobs, or the contract's JSON |
-//! | find | [`find`](Graph::find) by the request; [`List`] by state, outcome, command, time, url and body |
+//! | list | [`list`](Graph::list) with a [`JobQuery`] gives a [`Page`]: jobs, or the contract's JSON |
+//! | find | [`find`](Graph::find) by the request; [`JobQuery`] by state, outcome, command, time, url and body |
 //! | follow | [`wait`](Graph::wait) and [`ended`](Graph::ended) for one job's end; [`changes`](Graph::changes) for all that happens |
 //! | forget | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand [`purge`](Graph::purge) |
 //! | move | [`export`](Graph::export) and [`import`](Graph::import), lines of JSON |
@@ -51,7 +51,7 @@
 //! is given and whatever the files hold.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, List, Request, Retention, State};
+//! use jobstore::{Body, JobStore, JobQuery, Request, Retention, State};
 //! use std::time::Duration;
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
@@ -62,7 +62,7 @@
 //! let request = || Request::new("clear_graph", "/ges", Body::empty());
 //! let id = movie.submit_once("click 17", request()?)?.id().clone(); // however often
 //!
-//! let page = movie.list(List::new().state(State::Pending).newest_first().limit(20))?;
+//! let page = movie.list(JobQuery::new().state(State::Pending).newest_first().limit(20))?;
 //! println!("{} of {:?}", page.len(), page.total());
 //! if let Some(job) = movie.find(&request()?)?.next().transpose()? {
 //!     assert_eq!(*job.id(), id); // the newest job of that request
@@ -136,7 +136,7 @@ pub use crate::model::failure::Failure;
 pub use crate::model::health::Health;
 pub use crate::model::id::JobId;
 pub use crate::model::job::{Job, Progress};
-pub use crate::model::list::{List, Searched};
+pub use crate::model::job_query::{JobQuery, Searched};
 pub use crate::model::options::{Durability, Options, Recovery, Replayed};
 pub use crate::model::outcome::{Outcome, OutcomeKind};
 pub use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};

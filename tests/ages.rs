@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Random, lose_index, request, small_segments};
-use jobstore::{Clock, Graph, Health, JobStore, List, OnBadLine, Outcome, Retention, State};
+use jobstore::{Clock, Graph, Health, JobQuery, JobStore, OnBadLine, Outcome, Retention, State};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -430,7 +430,7 @@ fn a_confirmed_gap_outlives_compaction() {
     let other = store.graph("1", "other").unwrap();
     finish(&other, 10..400);
     pack(&store, &dir);
-    other.purge(List::new()).unwrap();
+    other.purge(JobQuery::new()).unwrap();
     store.drop_graph("1", "other").unwrap();
     finish(&movie, 400..405);
     pack(&store, &dir);
@@ -571,7 +571,7 @@ fn life(seed: u64) {
             }
         }
         let found: Vec<String> = {
-            let page = movie.list(List::new()).unwrap();
+            let page = movie.list(JobQuery::new()).unwrap();
             let ids = page.jobs().map(|job| job.unwrap().id().to_string());
             let mut ids: Vec<String> = ids.collect();
             ids.sort();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{listed, names_in, request, small_segments};
-use jobstore::{Error, Graph, JobStore, List, Outcome, Recovery, State};
+use jobstore::{Error, Graph, JobQuery, JobStore, Outcome, Recovery, State};
 
 fn open(dir: &Path) -> JobStore {
     small_segments()
@@ -42,7 +42,7 @@ fn a_backup_may_take_longer_than_pages_live() {
     let copied = store.backup_with(&copy, |_| {
         if std::mem::take(&mut is_first) {
             // All files are replaced meanwhile, and pages that read them expire.
-            movie.purge(List::new()).unwrap();
+            movie.purge(JobQuery::new()).unwrap();
             submit(&movie, 1000);
             common::pack(&store, &dir);
             std::thread::sleep(Duration::from_secs(2));
@@ -70,7 +70,7 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
             _ => {}
         }
     }
-    movie.purge(List::new().offset(0)).unwrap();
+    movie.purge(JobQuery::new().offset(0)).unwrap();
     movie.submit_once("key", request("once", "1")).unwrap();
     common::pack(&store, &dir);
     let (list, copy) = (listed(&movie), root.path().join("copy"));
@@ -113,8 +113,11 @@ struct GivenOut {
     cursors: [String; 2],
 }
 
-fn lists() -> [List; 2] {
-    [List::new().limit(4), List::new().limit(4).newest_first()]
+fn lists() -> [JobQuery; 2] {
+    [
+        JobQuery::new().limit(4),
+        JobQuery::new().limit(4).newest_first(),
+    ]
 }
 
 fn give_out(movie: &Graph) -> GivenOut {
@@ -231,7 +234,7 @@ fn what_was_acknowledged_before_is_in_it_while_others_write() {
                 movie.cancel(&id).unwrap();
                 acknowledged.store(n + 1, Ordering::SeqCst);
                 if n % 200 == 199 {
-                    movie.purge(List::new().command("none")).unwrap();
+                    movie.purge(JobQuery::new().command("none")).unwrap();
                 }
             }
         });
@@ -244,7 +247,7 @@ fn what_was_acknowledged_before_is_in_it_while_others_write() {
             assert!(report.is_sound(), "{report}");
             let copied = open(&copy);
             let movie = copied.graph("1", "movie").unwrap();
-            let ids = common::ids(&movie.list(List::new()).unwrap());
+            let ids = common::ids(&movie.list(JobQuery::new()).unwrap());
             let expected: Vec<String> = (0..ids.len()).map(|n| format!("job-{n}")).collect();
             assert_eq!(ids, expected);
             let complete = movie.count(State::Complete).unwrap();
@@ -374,7 +377,7 @@ fn verify_counts_the_jobs_that_exist() {
         }
     }
     let jobs = |report: &jobstore::Report| report.graphs[0].sound;
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(jobs(&store.scrub().unwrap()), 200);
     common::pack(&store, &dir);
     assert_eq!(jobs(&store.scrub().unwrap()), 200);

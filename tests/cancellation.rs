@@ -10,7 +10,7 @@ use std::sync::Barrier;
 use std::sync::Mutex;
 
 use jobstore::{
-    Cancellation, Completion, Error, Graph, Job, JobId, JobStore, List, Outcome, OutcomeKind,
+    Cancellation, Completion, Error, Graph, Job, JobId, JobQuery, JobStore, Outcome, OutcomeKind,
     Recovery, State,
 };
 
@@ -136,7 +136,7 @@ fn progress_is_seen_by_readers_and_is_not_durable() {
     ] {
         run.progress(percent, text);
         assert_eq!(seen(&job(&graph, &id)), shown);
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         let listed = page.jobs().next().unwrap().unwrap();
         assert_eq!(seen(&listed), shown);
     }
@@ -410,7 +410,7 @@ fn outcomes_come_back_to_the_letter_from_memory_packs_and_a_new_index() {
         ids.push(id);
     }
     let check = |graph: &Graph, when: &str| {
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         for ((listed, id), outcome) in page.jobs().zip(&ids).zip(&outcomes) {
             let (listed, found) = (listed.unwrap(), job(graph, id));
             assert_eq!(listed.outcome(), Some(outcome), "listed, {when}");

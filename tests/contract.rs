@@ -9,7 +9,7 @@ mod common;
 use std::io;
 
 use common::{listed, lose_index, pack, request, shared, small_segments};
-use jobstore::{Body, Error, Graph, JobStore, List, Outcome, Request, State};
+use jobstore::{Body, Error, Graph, JobQuery, JobStore, Outcome, Request, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -222,7 +222,7 @@ fn an_offset_past_the_end_is_a_success_with_no_jobs() {
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit(request("c", "1")).unwrap();
     for offset in [1, 2, 100_000, u64::MAX] {
-        let page = graph.list(List::new().offset(offset)).unwrap();
+        let page = graph.list(JobQuery::new().offset(offset)).unwrap();
         let json = String::from_utf8(page.to_json().unwrap()).unwrap();
         assert_eq!(json, r#"{"jobs":[],"result":"success"}"#, "offset {offset}");
         assert_eq!(page.total().unwrap(), 1);
@@ -341,7 +341,7 @@ fn come_out_as_they_went_in(lines: &[String]) {
             .collect();
         let expected = format!(r#"{{"jobs":[{}],"result":"success"}}"#, jobs.join(","));
         assert_eq!(listed(graph), expected, "{stage}");
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         for (line, job) in lines.iter().zip(&page) {
             assert_eq!(job.unwrap().request().as_json(), line, "{stage}");
         }
@@ -417,10 +417,10 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             Ok(())
         }
     }
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let output = page.write_json(Full).unwrap_err();
     drop(page);
-    let limit = |limit| graph.list(List::new().limit(limit)).unwrap_err();
+    let limit = |limit| graph.list(JobQuery::new().limit(limit)).unwrap_err();
     let unavailable = "engine service unavailable";
     let fault = "job query error";
     let mut cases: Vec<(Error, u16, &str, &str)> = vec![
@@ -431,7 +431,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             "can not find job, jobId is lost",
         ),
         (
-            dropped.list(List::new()).unwrap_err(),
+            dropped.list(JobQuery::new()).unwrap_err(),
             400,
             "GES.8000",
             "graph : gone not exist",
@@ -479,7 +479,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
     }
     store.close().unwrap();
     cases.push((
-        graph.list(List::new()).unwrap_err(),
+        graph.list(JobQuery::new()).unwrap_err(),
         503,
         "GES.8602",
         unavailable,
@@ -521,7 +521,7 @@ fn a_document_that_was_cut_off_is_no_json() {
     let graph = store.create_graph("10001", "movie").unwrap();
     let body = format!("\"{}\"", "y".repeat(10_000));
     graph.submit_all(vec![request("c", &body); 60]).unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let mut short = Short(Vec::new(), 400_000);
     let error = page.write_json(&mut short).unwrap_err();
     assert!(

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Durability, Error, Graph, Health, JobStore, List, Outcome};
+use jobstore::{Durability, Error, Graph, Health, JobQuery, JobStore, Outcome};
 
 use common::{files_ending, names_in, pack, request, small_segments};
 
 fn total(graph: &Graph) -> u64 {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     page.total().unwrap()
 }
 
@@ -514,7 +514,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
             let is_refused = |error: Option<Error>| error.is_some_and(|e| e.name() == "Forked");
             let calls = [
                 is_refused(graph.submit(request("c", "1")).err()),
-                is_refused(graph.list(List::new()).err()),
+                is_refused(graph.list(JobQuery::new()).err()),
                 is_refused(graph.job(&id).err()),
                 is_refused(graph.nonblocking().submit(request("c", "1")).wait().err()),
                 is_refused(store.create_graph("p", "h").err()),

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{request, small_segments};
 use jobstore::{
-    Clock, Durability, Error, JobStore, List, OnBadLine, Options, Outcome, OutcomeKind, Retention,
+    Clock, Durability, Error, JobQuery, JobStore, OnBadLine, Options, Outcome, OutcomeKind,
+    Retention,
 };
 
 /// The earliest and the latest time that the system can tell, and some between.
@@ -47,7 +48,7 @@ fn live(options: Options, dir: &std::path::Path) {
             .complete(Outcome::succeeded())
             .unwrap();
     }
-    movie.list(List::new()).unwrap();
+    movie.list(JobQuery::new()).unwrap();
     movie
         .changes(None)
         .unwrap()
@@ -105,7 +106,7 @@ fn policies_take_any_duration() {
     movie.set_retention(Some(policy)).unwrap();
     let stone = movie.submit(request("c", "{}")).unwrap();
     movie.cancel(&stone).unwrap();
-    movie.purge(List::new().command("none")).unwrap();
+    movie.purge(JobQuery::new().command("none")).unwrap();
     let other = store.create_graph("1", "other").unwrap();
     let probe = other.submit(request("c", "{}")).unwrap();
     other.cancel(&probe).unwrap();
@@ -144,14 +145,14 @@ fn lists_take_any_time() {
     movie.cancel(&id).unwrap();
     for from in times() {
         for before in times() {
-            type By = fn(List, SystemTime) -> List;
+            type By = fn(JobQuery, SystemTime) -> JobQuery;
             let by: [(By, By); 3] = [
-                (List::submitted_from, List::submitted_before),
-                (List::started_from, List::started_before),
-                (List::finished_from, List::finished_before),
+                (JobQuery::submitted_from, JobQuery::submitted_before),
+                (JobQuery::started_from, JobQuery::started_before),
+                (JobQuery::finished_from, JobQuery::finished_before),
             ];
             for (by_from, by_before) in by {
-                let list = by_before(by_from(List::new(), from), before);
+                let list = by_before(by_from(JobQuery::new(), from), before);
                 movie.list(list.clone()).unwrap();
                 movie.purge_dry_run(list).unwrap();
             }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{copy_folder, names_in, pack, request, small_segments};
 use jobstore::{
-    Body, Clock, Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, State,
+    Body, Clock, Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, State,
     Submitted,
 };
 
@@ -97,7 +97,7 @@ fn fill(store: &JobStore, dir: &Path) {
         movie.submit_as(name("purged"), of(80)).unwrap();
         let failed = Outcome::failed("E", "no").with_result_ref("r").unwrap();
         movie.run(name("purged")).unwrap().complete(failed).unwrap();
-        let only = List::new().command("c80");
+        let only = JobQuery::new().command("c80");
         assert_eq!(movie.purge(only).unwrap().jobs, 1);
         let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
         let imported = concat!(
@@ -124,9 +124,9 @@ fn answers(store: &JobStore) -> String {
             );
             continue;
         }
-        let export = graph.export(List::new()).unwrap();
+        let export = graph.export(JobQuery::new()).unwrap();
         export.reveal_secrets().write_all(&mut lines).unwrap();
-        let page = graph.list(List::new().newest_first()).unwrap();
+        let page = graph.list(JobQuery::new().newest_first()).unwrap();
         page.write_json(&mut lines).unwrap();
         lines.push(b'\n');
         for change in graph.changes(None).unwrap() {
@@ -189,7 +189,7 @@ fn goes_on(movie: &Graph) {
     let last = movie
         .submit(Request::new("new", "", Body::empty()).unwrap())
         .unwrap();
-    let newest = movie.list(List::new().newest_first().limit(1)).unwrap();
+    let newest = movie.list(JobQuery::new().newest_first().limit(1)).unwrap();
     assert_eq!(newest.jobs().next().unwrap().unwrap().id(), &last);
 }
 

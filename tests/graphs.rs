@@ -7,7 +7,7 @@
 mod common;
 
 use common::{listed, lose_index, pack, request, small_segments};
-use jobstore::{Cursor, Error, Graph, JobStore, List, Outcome, Result, State, Submitted};
+use jobstore::{Cursor, Error, Graph, JobQuery, JobStore, Outcome, Result, State, Submitted};
 
 fn names(store: &JobStore) -> Vec<(String, String, u64)> {
     let graphs = store.graphs().unwrap();
@@ -93,7 +93,7 @@ fn projects_can_have_graphs_of_one_name_that_share_nothing() {
                 let body = format!("\"{}\"", graph.project_id());
                 assert_eq!(job.request().body(), body, "{stage}");
                 assert_eq!(
-                    graph.list(List::new()).unwrap().total().unwrap(),
+                    graph.list(JobQuery::new()).unwrap().total().unwrap(),
                     1,
                     "{stage}"
                 );
@@ -270,7 +270,7 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
     let asked = || request("c", "1");
     let done = Outcome::succeeded;
     let nonblocking = graph.nonblocking();
-    let list = |list: List| graph.list(list).map(|_| ());
+    let list = |list: JobQuery| graph.list(list).map(|_| ());
     vec![
         ("submit", graph.submit(asked()).map(|_| ())),
         ("submit_all", graph.submit_all([asked()]).map(|_| ())),
@@ -286,8 +286,11 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
         ("run", graph.run(id).map(|_| ())),
         ("run_next", graph.run_next().map(|_| ())),
         ("job", graph.job(id).map(|_| ())),
-        ("list", list(List::new())),
-        ("list of a state", list(List::new().state(State::Pending))),
+        ("list", list(JobQuery::new())),
+        (
+            "list of a state",
+            list(JobQuery::new().state(State::Pending)),
+        ),
         ("count", graph.count(State::Complete).map(|_| ())),
         (
             "queue submit",
@@ -370,7 +373,7 @@ fn a_dropped_graph_stays_dropped() {
             assert_unknown(store.graph("10001", "movie"), "movie");
             for name in ["stays", "stays-too"] {
                 let graph = store.graph("10001", name).unwrap();
-                let page = graph.list(List::new()).unwrap();
+                let page = graph.list(JobQuery::new()).unwrap();
                 assert_eq!(page.total().unwrap(), 101, "{stage}");
                 assert_eq!(page.jobs().filter(Result::is_ok).count(), 101, "{stage}");
                 assert!(graph.job("brought").unwrap().is_some(), "{stage}");
@@ -420,7 +423,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
                 let request = request("c", "\"old\"");
                 first.submit_as(format!("brought-{n}"), request).unwrap();
             }
-            let page = first.list(List::new().limit(1)).unwrap();
+            let page = first.list(JobQuery::new().limit(1)).unwrap();
             let cursor: Cursor = page.next().unwrap();
             store.drop_graph("10001", "movie").unwrap();
             let anew = store.create_graph("10001", "movie").unwrap();
@@ -449,7 +452,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
             assert_eq!(graph.job("brought-0").unwrap().unwrap().sequence(), 0);
             assert!(graph.job(id).unwrap().is_none(), "{stage}");
             assert!(graph.job("brought-1").unwrap().is_none(), "{stage}");
-            let continued = graph.list(List::new().cursor(cursor)).unwrap_err();
+            let continued = graph.list(JobQuery::new().cursor(cursor)).unwrap_err();
             assert!(
                 matches!(continued, Error::InvalidCursor { .. }),
                 "{stage}: {continued:?}"
@@ -464,7 +467,7 @@ fn a_graph_can_be_made_and_dropped_many_times() {
         |store| {
             for n in 0..40 {
                 let graph = store.create_graph("10001", "movie").unwrap();
-                assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 0);
+                assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 0);
                 graph
                     .submit_as("same", request("c", &n.to_string()))
                     .unwrap();
@@ -476,7 +479,7 @@ fn a_graph_can_be_made_and_dropped_many_times() {
         |stage, store| {
             let graph = store.graph("10001", "movie").unwrap();
             assert_eq!(
-                graph.list(List::new()).unwrap().total().unwrap(),
+                graph.list(JobQuery::new()).unwrap().total().unwrap(),
                 1,
                 "{stage}"
             );

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{lose_index, pack, request, small_segments};
 use jobstore::{
-    Body, Cancellation, Clock, Completion, Error, Graph, JobId, JobStore, List, Outcome, Request,
-    Submitted,
+    Body, Cancellation, Clock, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome,
+    Request, Submitted,
 };
 
 /// The documented forms, and the shortest and longest ids there can be.
@@ -203,7 +203,7 @@ fn made_ids_are_unique_across_reopening_and_a_clock_that_runs_backwards() {
     lose_index(dir.path());
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let listed: Vec<JobId> = page.jobs().map(|job| job.unwrap().id().clone()).collect();
     assert_eq!(listed, made);
     for (sequence, id) in made.iter().enumerate().step_by(17) {
@@ -420,7 +420,7 @@ fn calls_that_wait_together_with_the_same_id_create_one_job() {
             }
         }
     }
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 50);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 50);
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn of_16_threads_that_bring_the_same_id_exactly_one_creates_it() {
     }
     let look = |graph: &Graph| {
         assert_eq!(
-            graph.list(List::new()).unwrap().total().unwrap(),
+            graph.list(JobQuery::new()).unwrap().total().unwrap(),
             IDS as u64
         );
         for (n, creator) in creators.iter().enumerate().filter(|(n, _)| n % 2 == 1) {
@@ -541,7 +541,7 @@ fn twenty_thousand_foreign_ids_are_found_and_others_are_not() {
                 matches!(taken, Err(Error::JobIdTaken { .. })),
                 "{stage}: {taken:?}"
             );
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             assert_eq!(page.total().unwrap(), IDS as u64, "{stage}");
             for (n, job) in page.jobs().enumerate() {
                 assert_eq!(job.unwrap().id().as_str(), id(n), "{stage}");

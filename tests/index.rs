@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use jobstore::{Graph, JobStore, List, Outcome, Recovery};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, Recovery};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -83,7 +83,7 @@ fn work(graph: &Graph, round: usize) {
 
 fn dump(store: &JobStore) -> Vec<String> {
     let graph = store.graph("p", "g").unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     page.jobs()
         .map(|job| {
             let job = job.unwrap();

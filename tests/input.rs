@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use common::{listed, names_in, pack, request, small_segments};
 use jobstore::{
-    Body, Cursor, Durability, Error, Graph, JobId, JobStore, List, Options, Outcome, Request, State,
+    Body, Cursor, Durability, Error, Graph, JobId, JobQuery, JobStore, Options, Outcome, Request,
+    State,
 };
 
 const EMPTY_LIST: &str = r#"{"jobs":[],"result":"success"}"#;
@@ -318,12 +319,15 @@ fn a_batch_over_its_cap_is_refused_whole() {
     store.close().unwrap();
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 1);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 1);
     let ids = graph
         .submit_all(std::iter::repeat_n(small, 100_000))
         .unwrap();
     assert_eq!(ids.len(), 100_000);
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 100_001);
+    assert_eq!(
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
+        100_001
+    );
 }
 
 // Ids.
@@ -422,10 +426,10 @@ fn a_limit_outside_1_to_100000_is_refused_and_never_clamped() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     for limit in [1, 2, 99_999, 100_000] {
-        graph.list(List::new().limit(limit)).unwrap();
+        graph.list(JobQuery::new().limit(limit)).unwrap();
     }
     for limit in [0, 100_001, 1 << 32, u64::MAX] {
-        let error = graph.list(List::new().limit(limit)).unwrap_err();
+        let error = graph.list(JobQuery::new().limit(limit)).unwrap_err();
         assert!(
             matches!(error, Error::PageLimit { given, max: 100_000 } if given == limit),
             "{error:?}"
@@ -439,7 +443,7 @@ fn text_that_is_no_cursor_is_refused() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit_all(vec![request("c", "1"); 3]).unwrap();
-    let page = graph.list(List::new().limit(1)).unwrap();
+    let page = graph.list(JobQuery::new().limit(1)).unwrap();
     let good = page.next().unwrap().to_string();
     assert_eq!(good.parse::<Cursor>().unwrap(), page.next().unwrap());
     let (shorter, longer, upper) = (&good[1..], format!("{good}0"), good.to_uppercase());
@@ -460,7 +464,7 @@ fn text_that_is_no_cursor_is_refused() {
         text.replace_range(at..=at, other);
         let listed = text
             .parse::<Cursor>()
-            .and_then(|cursor| graph.list(List::new().cursor(&cursor)));
+            .and_then(|cursor| graph.list(JobQuery::new().cursor(&cursor)));
         assert!(
             matches!(listed, Err(Error::InvalidCursor { .. })),
             "{text}: {listed:?}"
@@ -669,12 +673,12 @@ fn a_store_that_is_open_in_this_process_is_refused_and_goes_on() {
     let around = path.join("..").join(path.file_name().unwrap());
     let error = small_segments().open(around).unwrap_err();
     assert!(matches!(error, Error::StoreInUse { .. }), "{error:?}");
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
     drop(graph);
     store.close().unwrap();
     let store = small_segments().open(path).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
 }
 
 /// Names the folder to a test that runs as a child of itself.
@@ -1163,7 +1167,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
         );
     }
     println!("the disk was full");
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.total().unwrap(), acknowledged);
     assert_eq!(
         page.jobs().filter(|job| job.is_ok()).count() as u64,
@@ -1184,7 +1188,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
     let graph = store.graph("10001", "movie").unwrap();
     assert!(listed(&graph) == list, "reopened");
     assert_eq!(
-        graph.list(List::new()).unwrap().total().unwrap(),
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
         acknowledged
     );
     assert!(full > 100 && acknowledged == full + 20);
@@ -1215,7 +1219,7 @@ fn a_closed_store_refuses_every_call() {
     closed("try_submit", graph.try_submit(asked()).map(drop));
     closed("run_next", graph.run_next().map(drop));
     closed("job", graph.job("id").map(drop));
-    closed("list", graph.list(List::new()).map(drop));
+    closed("list", graph.list(JobQuery::new()).map(drop));
     closed("count", graph.count(State::Pending).map(drop));
     closed(
         "queue",

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::request;
 use jobstore::{
-    Body, Completion, Error, Health, JobStore, List, Outcome, Recovery, Request, State,
+    Body, Completion, Error, Health, JobQuery, JobStore, Outcome, Recovery, Request, State,
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn a_closed_store_reopens_under_old_handles_with_the_index_it_had() {
     old_graph
         .complete(&id, Outcome::failed("E", "why"))
         .unwrap();
-    let old_page = old_graph.list(List::new()).unwrap();
+    let old_page = old_graph.list(JobQuery::new()).unwrap();
     let before = old_page.to_json().unwrap();
     old_store.close().unwrap();
     let index_file = fs::metadata(dir.join("index").join("conf")).unwrap().ino();
@@ -68,7 +68,7 @@ fn reading_a_page_of_a_dropped_graph_harms_nobody() {
     graph.complete(&id, Outcome::succeeded()).unwrap();
     // Until the index has it, and then has forgotten it.
     std::thread::sleep(Duration::from_millis(1500));
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     store.drop_graph("p", "g").unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     let read = page.jobs().next().unwrap();

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Random, listed, request, small_segments};
 use jobstore::{
-    Body, Error, Graph, Job, JobStore, List, OnBadLine, Outcome, Recovery, Request, State,
+    Body, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome, Recovery, Request, State,
 };
 
 fn open(dir: &std::path::Path) -> (JobStore, Graph) {
@@ -18,7 +18,7 @@ fn open(dir: &std::path::Path) -> (JobStore, Graph) {
     (store, movie)
 }
 
-fn exported(graph: &Graph, list: List) -> String {
+fn exported(graph: &Graph, list: JobQuery) -> String {
     let mut lines = Vec::new();
     let mut export = graph.export(list).unwrap();
     export.write_all(&mut lines).unwrap();
@@ -102,7 +102,7 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
     fill(&movie, &mut random, 300);
     common::pack(&store, &root.path().join("from"));
     fill(&movie, &mut Random(4), 0);
-    let lines = exported(&movie, List::new());
+    let lines = exported(&movie, JobQuery::new());
     assert_eq!(lines.lines().count(), 300);
     let (to, copy) = open(&root.path().join("to"));
     let done = import(&copy, &lines);
@@ -113,12 +113,12 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
     let check = |copy: &Graph, what: &str| {
         assert!(listed(copy) == listed(&movie), "{what}");
         let all = |graph: &Graph| -> Vec<_> {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             page.jobs().map(|job| facts(&job.unwrap())).collect()
         };
         assert_eq!(all(copy), all(&movie), "{what}");
-        assert_eq!(exported(copy, List::new()), lines, "{what}");
-        for job in &copy.list(List::new()).unwrap() {
+        assert_eq!(exported(copy, JobQuery::new()), lines, "{what}");
+        for job in &copy.list(JobQuery::new()).unwrap() {
             let job = job.unwrap();
             let found = copy.job(job.id()).unwrap().unwrap();
             assert_eq!(facts(&found), facts(&job));
@@ -159,12 +159,12 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
         &format!(r#"{{"request":{masked},"redacted":true}}"#),
     );
     common::pack(&store, root.path());
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     let own: String = page
         .jobs()
         .map(|job| job.unwrap().to_json() + "\n")
         .collect();
-    assert!(own == exported(&movie, List::new()));
+    assert!(own == exported(&movie, JobQuery::new()));
     assert!(!own.contains("canary"));
     assert_eq!(own.matches(r#""redacted":true"#).count(), 2);
 }
@@ -175,10 +175,12 @@ fn an_export_goes_on_where_another_ended_and_keeps_the_lists_order_and_filter() 
     let movie = store.create_graph("1", "movie").unwrap();
     fill(&movie, &mut Random(9), 400);
     for list in [
-        List::new(),
-        List::new().newest_first(),
-        List::new().state(State::Complete).newest_first(),
-        List::new().command("import \"all\"").state(State::Pending),
+        JobQuery::new(),
+        JobQuery::new().newest_first(),
+        JobQuery::new().state(State::Complete).newest_first(),
+        JobQuery::new()
+            .command("import \"all\"")
+            .state(State::Pending),
     ] {
         let whole = exported(&movie, list.clone());
         let mut ids: Vec<String> = Vec::new();
@@ -228,7 +230,7 @@ fn bare_requests_and_lines_that_leave_things_out_are_taken() {
     let done = import(&movie, lines);
     assert_eq!((done.imported, done.lines), (4, 5));
     let jobs: Vec<Job> = movie
-        .list(List::new())
+        .list(JobQuery::new())
         .unwrap()
         .jobs()
         .map(|j| j.unwrap())
@@ -301,7 +303,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
             "{problem}"
         );
         assert_eq!(
-            common::ids(&movie.list(List::new()).unwrap()),
+            common::ids(&movie.list(JobQuery::new()).unwrap()),
             ["first"],
             "{bad:.60}"
         );
@@ -313,7 +315,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         );
         assert_eq!(done.bad_lines, [(2, problem)]);
         assert_eq!(
-            common::ids(&movie.list(List::new()).unwrap()),
+            common::ids(&movie.list(JobQuery::new()).unwrap()),
             ["first", "last"]
         );
     }
@@ -323,7 +325,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
     let done = import(&movie, &twice);
     assert_eq!((done.imported, done.there), (1, 1));
     movie.cancel("a").unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     let purged = movie.import(twice.as_bytes(), OnBadLine::Stop);
     assert!(
         matches!(purged, Err(Error::BadLine { line: 1, .. })),
@@ -370,14 +372,14 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
     let greatest = line([TIME_MAX; 3], BOOT_MAX);
     assert_eq!(import(&movie, &greatest).imported, 1);
     let look = |movie: &Graph, what: &str| {
-        assert_eq!(common::ids(&movie.list(List::new()).unwrap()).len(), 2);
-        let lines = exported(movie, List::new());
+        assert_eq!(common::ids(&movie.list(JobQuery::new()).unwrap()).len(), 2);
+        let lines = exported(movie, JobQuery::new());
         assert_eq!(lines.lines().nth(1), Some(&*greatest), "{what}");
         // The time that is shown is the one that is filtered by.
         let shown = movie.job("x").unwrap().unwrap().submitted_at();
         for (list, found) in [
-            (List::new().submitted_from(shown), 1),
-            (List::new().submitted_before(shown), 1),
+            (JobQuery::new().submitted_from(shown), 1),
+            (JobQuery::new().submitted_before(shown), 1),
         ] {
             assert_eq!(movie.list(list).unwrap().len(), found, "{what}");
         }
@@ -422,7 +424,7 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
         })
         .collect();
     assert_eq!(import(&movie, &lines).imported, ends.len() as u64);
-    assert_eq!(exported(&movie, List::new()), lines);
+    assert_eq!(exported(&movie, JobQuery::new()), lines);
 }
 
 #[test]
@@ -452,7 +454,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
         "{stopped:?}"
     );
     assert_eq!(imported, 5, "it reports what it imported before");
-    let there = common::ids(&movie.list(List::new()).unwrap());
+    let there = common::ids(&movie.list(JobQuery::new()).unwrap());
     assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
     let lines = lines.replace(":\"j", ":\"k");
     let done = movie
@@ -502,7 +504,7 @@ fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     fill(&movie, &mut Random(5), 100);
-    let stops = |list: List| {
+    let stops = |list: JobQuery| {
         let looks = std::sync::atomic::AtomicU64::new(0);
         list.body_contains("1").on_progress(move |_| {
             match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
@@ -511,8 +513,13 @@ fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
             }
         })
     };
-    for make in [&|list| list as List, &stops as &dyn Fn(List) -> List] {
-        for list in [List::new as fn() -> List, || List::new().newest_first()] {
+    for make in [
+        &|list| list as JobQuery,
+        &stops as &dyn Fn(JobQuery) -> JobQuery,
+    ] {
+        for list in [JobQuery::new as fn() -> JobQuery, || {
+            JobQuery::new().newest_first()
+        }] {
             let whole = {
                 let mut lines = Vec::new();
                 movie
@@ -549,6 +556,9 @@ fn a_reader_that_fails_is_said() {
     assert!(matches!(failed, Err(Error::Input { .. })), "{failed:?}");
     movie.submit(request("c", "1")).unwrap();
     let mut small = [0u8; 8];
-    let full = movie.export(List::new()).unwrap().write_all(&mut small[..]);
+    let full = movie
+        .export(JobQuery::new())
+        .unwrap()
+        .write_all(&mut small[..]);
     assert!(matches!(full, Err(Error::Output { .. })), "{full:?}");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use common::{lose_index, request, small_segments};
-use jobstore::{Error, Graph, JobStore, List, Retention, Submitted};
+use jobstore::{Error, Graph, JobQuery, JobStore, Retention, Submitted};
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir).unwrap();
@@ -62,7 +62,7 @@ fn many_threads_with_one_key_make_one_job() {
             .filter(|a| matches!(a, Submitted::Created(_)));
         assert_eq!(created.count(), 1);
     }
-    assert_eq!(movie.list(List::new()).unwrap().total().unwrap(), 20);
+    assert_eq!(movie.list(JobQuery::new()).unwrap().total().unwrap(), 20);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_key_stays_taken_however_the_store_comes_back() {
             check_taken(movie, key, r#"{"b": 2, "a": 1}"#, made, what);
         }
         assert_eq!(
-            movie.list(List::new()).unwrap().total().unwrap(),
+            movie.list(JobQuery::new()).unwrap().total().unwrap(),
             60,
             "{what}"
         );
@@ -130,7 +130,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
     common::pack(&store, &dir);
     let packed = || store.stats().unwrap().pack_bytes;
     let before = packed();
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 400);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 400);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while packed() > before * 2 / 3 {
         assert!(std::time::Instant::now() < deadline, "room is not back");
@@ -186,7 +186,7 @@ fn what_cannot_be_a_key_is_refused_and_changes_nothing() {
             .wait();
         assert!(matches!(refused, Err(Error::InvalidKey { .. })));
     }
-    assert_eq!(movie.list(List::new()).unwrap().total().unwrap(), 0);
+    assert_eq!(movie.list(JobQuery::new()).unwrap().total().unwrap(), 0);
     movie
         .submit_once("x".repeat(256), request("c", "1"))
         .unwrap();

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use common::request;
-use jobstore::{Clock, Health, JobStore, List};
+use jobstore::{Clock, Health, JobQuery, JobStore};
 
 /// How long a test waits for what must not hang.
 const WAIT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ fn a_panicking_clock_harms_no_write() {
         clock.0.store(false, Ordering::Relaxed);
         graph.submit(request("c", "2")).unwrap();
         assert_eq!(store.health(), Health::Ok);
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         assert_eq!(page.total(), Some(202));
         // Without its clock the store went on from what the clock last said.
         let times: Vec<_> = page.jobs().map(|job| job.unwrap().submitted_at()).collect();
@@ -141,7 +141,7 @@ fn a_panicking_waker_leaves_the_others_their_answers() {
             }
         }
         assert!(bombs > 0, "no waker was called");
-        assert_eq!(graph.list(List::new()).unwrap().total(), Some(1000));
+        assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1000));
         assert!(durable > 0);
         assert_eq!(store.health(), Health::Ok);
         store.close().unwrap();

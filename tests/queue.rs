@@ -17,7 +17,7 @@ use std::thread::Thread;
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
+    Cancellation, Clock, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind,
     Request, State, Submitted,
 };
 
@@ -179,7 +179,7 @@ impl SmallQueue {
 
 /// The numbers in the bodies of the big requests, in the list's order.
 fn numbers(graph: &Graph) -> Vec<usize> {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let jobs = page.jobs().map(|job| job.unwrap());
     let big = jobs.filter(|job| job.request().command() == "big");
     big.map(|job| {
@@ -220,7 +220,7 @@ fn a_clock_that_blocks_holds_nobody_who_does_not_wait_for_a_commit() {
         says("poll");
         drop(graph.nonblocking().submit(request("c", "2")));
         says("submit, and drop");
-        assert_eq!(graph.list(List::new()).unwrap().len(), 0);
+        assert_eq!(graph.list(JobQuery::new()).unwrap().len(), 0);
         says("list");
         assert!(graph.job("none").unwrap().is_none());
         says("job");
@@ -271,7 +271,7 @@ fn every_write_can_be_awaited_and_answers_like_the_blocking_call() {
     });
     let id = id.unwrap();
     assert_eq!(graph.job(&id).unwrap().unwrap().state(), State::Complete);
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 6);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 6);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn writes_of_one_thread_are_carried_out_in_their_order() {
         let threads: Vec<_> = threads.collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let listed = ids(&graph.list(List::new()).unwrap());
+    let listed = ids(&graph.list(JobQuery::new()).unwrap());
     assert_eq!(listed.len(), 800);
     for ours in submitted {
         let mut rest = listed.iter();
@@ -398,7 +398,7 @@ fn try_submit_is_busy_at_some_point_while_big_writes_are_committed() {
     for write in writes {
         block_on(write).unwrap();
     }
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), taken);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), taken);
 }
 
 #[test]
@@ -415,7 +415,7 @@ fn a_write_larger_than_the_queue_goes_in_when_it_is_empty() {
     all.gate.0.open();
     block_on(write).unwrap();
     small.wait().unwrap();
-    assert_eq!(all.graph.list(List::new()).unwrap().total().unwrap(), 5);
+    assert_eq!(all.graph.list(JobQuery::new()).unwrap().total().unwrap(), 5);
 }
 
 #[test]
@@ -668,7 +668,7 @@ fn after_the_close_every_call_says_closed() {
         ("run", graph.run(&id).err()),
         ("run_next", graph.run_next().err()),
         ("job", graph.job(&id).err()),
-        ("list", graph.list(List::new()).err()),
+        ("list", graph.list(JobQuery::new()).err()),
         ("count", graph.count(State::Pending).err()),
         ("try_submit", graph.try_submit(c()).err()),
         ("Run::complete", run.complete(Outcome::succeeded()).err()),
@@ -694,7 +694,7 @@ fn after_the_close_every_call_says_closed() {
         store
             .graph("p", "g")
             .unwrap()
-            .list(List::new())
+            .list(JobQuery::new())
             .unwrap()
             .total()
             .unwrap(),

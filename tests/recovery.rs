@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Durability, Error, Graph, Job, JobId, JobStore, List, Outcome,
-    OutcomeKind, Recovery, RecoveryAction, State,
+    Cancellation, Clock, Completion, Durability, Error, Graph, Job, JobId, JobQuery, JobStore,
+    Outcome, OutcomeKind, Recovery, RecoveryAction, State,
 };
 
 use common::{lose_index, pack, request, small_segments};
@@ -360,7 +360,9 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
     assert_eq!(store.recovered().len(), JOBS);
     let graph = store.graph("p", "g").unwrap();
     assert_eq!(graph.count(State::Complete).unwrap(), JOBS as u64);
-    let page = graph.list(List::new().offset(50_000).limit(1_000)).unwrap();
+    let page = graph
+        .list(JobQuery::new().offset(50_000).limit(1_000))
+        .unwrap();
     for (n, job) in page.jobs().enumerate() {
         let job = job.unwrap();
         let expected = match n % 10 {

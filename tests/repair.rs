@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobstore::{
-    Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed, State,
+    Error, Health, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed,
+    State,
 };
 
 use common::{
@@ -191,7 +192,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     let page = store
         .graph("10001", graph)
         .unwrap()
-        .list(List::new())
+        .list(JobQuery::new())
         .unwrap();
     let error = page.to_json().unwrap_err();
     assert!(
@@ -209,7 +210,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
 
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", graph).unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let there = again
         .graphs
         .iter()
@@ -236,16 +237,16 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     for _ in 0..12 {
         pack(&store, dir.path());
     }
-    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().set_aside(), damaged);
     let scrubbed = store.scrub().unwrap();
     assert!(scrubbed.is_sound(), "{scrubbed}");
     store.close().unwrap();
     lose_index(dir.path());
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", graph.name()).unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().set_aside(), damaged);
     assert_eq!(
-        graph.list(List::new()).unwrap().total().unwrap(),
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
         there.sound + 1
     );
 }
@@ -268,7 +269,7 @@ fn a_store_without_its_identity_is_named_by_its_other_files() {
         assert_eq!((repaired.jobs, repaired.events), (0, 0), "{repaired}");
         let store = small_segments().open(dir.path()).unwrap();
         let graph = store.graph("10001", "one").unwrap();
-        assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 201);
+        assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 201);
         store.close().unwrap();
     }
     // A store that is just being made holds nothing to be repaired.
@@ -303,7 +304,7 @@ fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up(
     assert_eq!(repaired.events, 1, "{repaired}");
     let store = small_segments().open(&left).unwrap();
     let graph = store.graph("10001", "g").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
     store.close().unwrap();
     assert!(JobStore::verify(&left).unwrap().is_sound());
     small_segments().open(&left).unwrap().close().unwrap();
@@ -363,7 +364,7 @@ fn a_graph_whose_creation_was_lost_keeps_its_name_where_the_index_knows_it() {
     assert!(repaired.events > 0, "{repaired}");
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.total().unwrap(), 201);
     for job in &page {
         let id = job.unwrap().id().clone();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Random, files_ending, listed, lose_index, request, small_segments};
 use jobstore::{
-    Clock, Error, Graph, Health, JobStore, List, Outcome, OutcomeKind, PurgeReason, Retention,
+    Clock, Error, Graph, Health, JobQuery, JobStore, Outcome, OutcomeKind, PurgeReason, Retention,
     State, Submitted,
 };
 
@@ -77,7 +77,7 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn ids(graph: &Graph) -> Vec<String> {
-    common::ids(&graph.list(List::new()).unwrap())
+    common::ids(&graph.list(JobQuery::new()).unwrap())
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
             .sum()
     };
     let bytes_before = bytes(&before);
-    assert_eq!(movie.purge_dry_run(List::new()).unwrap().jobs, 901);
+    assert_eq!(movie.purge_dry_run(JobQuery::new()).unwrap().jobs, 901);
     assert_eq!(movie.count(State::Complete).unwrap(), 901);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 901);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 0);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 901);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 0);
     let left: Vec<String> = (0..1000)
         .filter(|n| n % 10 == 3)
         .map(|n| format!("job-{n}"))
@@ -184,7 +184,7 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
             "after"
         );
         movie.cancel(&after).unwrap();
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
         assert!(movie.tombstone(&after).unwrap().is_some());
         store.close().unwrap();
     }
@@ -286,7 +286,7 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
     submit(&movie, 0..30);
     for n in 0..30 {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
     }
     movie
         .set_retention(Some(Retention::new().keep_tombstones(10)))
@@ -371,7 +371,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
         }
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
         if n % 2 == 0 {
-            let only = List::new().command(format!("c{n}"));
+            let only = JobQuery::new().command(format!("c{n}"));
             assert_eq!(movie.purge(only).unwrap().jobs, 1);
         }
     }
@@ -470,12 +470,12 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
     }
     common::pack(&store, dir.path());
-    let page = movie.list(List::new().limit(150)).unwrap();
+    let page = movie.list(JobQuery::new().limit(150)).unwrap();
     let text = page.to_json().unwrap();
     let cursor = page.next().unwrap().clone();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(page.to_json().unwrap(), text, "it shows its instant");
-    let next = movie.list(List::new().cursor(&cursor)).unwrap();
+    let next = movie.list(JobQuery::new().cursor(&cursor)).unwrap();
     let left: Vec<String> = (300..400).map(|n| format!("job-{n}")).collect();
     assert_eq!(common::ids(&next), left);
     wait("the page has expired", || match page.to_json() {
@@ -499,7 +499,7 @@ fn an_expired_page_keeps_no_replaced_file_on_the_disk() {
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..400);
     // Some of its jobs are not packed yet.
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     submit(&movie, 400..800);
     common::pack(&store, &path);
     wait("the files are closed", || {
@@ -542,18 +542,18 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
         })
         .collect()
     };
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     let before = facts(&page);
     let lines = |export: &mut jobstore::Export| {
         let mut lines = Vec::new();
         export.write_all(&mut lines).unwrap();
         lines
     };
-    let exported = lines(&mut movie.export(List::new()).unwrap());
-    let mut late = movie.export(List::new()).unwrap();
+    let exported = lines(&mut movie.export(JobQuery::new()).unwrap());
+    let mut late = movie.export(JobQuery::new()).unwrap();
     common::pack(&store, &dir.path().join("store"));
     let packed = store.stats().unwrap().pack_bytes;
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(facts(&page), before);
     // Nor when the log has forgotten the jobs.
     wait("the packs are rewritten", || {
@@ -563,7 +563,7 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
     assert!(lines(&mut late) == exported);
     assert!(
         movie
-            .list(List::new().outcome(OutcomeKind::Failed))
+            .list(JobQuery::new().outcome(OutcomeKind::Failed))
             .unwrap()
             .is_empty()
     );
@@ -665,7 +665,7 @@ fn life(seed: u64) {
                     .filter(|(_, s)| **s == State::Complete)
                     .map(|(&n, _)| n)
                     .collect();
-                let done = movie.purge(List::new()).unwrap();
+                let done = movie.purge(JobQuery::new()).unwrap();
                 assert_eq!(done.jobs, complete.len() as u64, "{seed} {step}");
                 for n in complete {
                     model.remove(&n);
@@ -710,7 +710,7 @@ fn life(seed: u64) {
             }
         }
         let movie = store.graph("1", "movie").unwrap();
-        let jobs = movie.list(List::new()).unwrap();
+        let jobs = movie.list(JobQuery::new()).unwrap();
         let found: Vec<(String, State)> = jobs
             .jobs()
             .map(|job| job.map(|job| (job.id().to_string(), job.state())).unwrap())
@@ -735,18 +735,22 @@ fn a_purge_refuses_what_it_would_ignore() {
     for n in 0..30 {
         movie.cancel(format!("job-{n}")).unwrap();
     }
-    let cursor = movie.list(List::new().limit(5)).unwrap().next().unwrap();
+    let cursor = movie
+        .list(JobQuery::new().limit(5))
+        .unwrap()
+        .next()
+        .unwrap();
     for (what, list) in [
-        ("limit", List::new().limit(10)),
-        ("limit", List::new().limit(100_000)),
-        ("limit_bytes", List::new().limit_bytes(10)),
-        ("offset", List::new().offset(10)),
-        ("cursor", List::new().cursor(&cursor)),
-        ("count_total", List::new().count_total()),
-        ("empty", List::new().url_prefix("")),
-        ("empty", List::new().url_prefix("/").url_prefix("")),
-        ("empty", List::new().command("c").url_contains("")),
-        ("empty", List::new().body_contains("")),
+        ("limit", JobQuery::new().limit(10)),
+        ("limit", JobQuery::new().limit(100_000)),
+        ("limit_bytes", JobQuery::new().limit_bytes(10)),
+        ("offset", JobQuery::new().offset(10)),
+        ("cursor", JobQuery::new().cursor(&cursor)),
+        ("count_total", JobQuery::new().count_total()),
+        ("empty", JobQuery::new().url_prefix("")),
+        ("empty", JobQuery::new().url_prefix("/").url_prefix("")),
+        ("empty", JobQuery::new().command("c").url_contains("")),
+        ("empty", JobQuery::new().body_contains("")),
     ] {
         for error in [
             movie.purge(list.clone()).unwrap_err(),
@@ -758,16 +762,16 @@ fn a_purge_refuses_what_it_would_ignore() {
         assert_eq!(movie.count(State::Complete).unwrap(), 30);
     }
     for (what, list) in [
-        ("limit", List::new().limit(10)),
-        ("limit_bytes", List::new().limit_bytes(10)),
-        ("count_total", List::new().count_total()),
+        ("limit", JobQuery::new().limit(10)),
+        ("limit_bytes", JobQuery::new().limit_bytes(10)),
+        ("count_total", JobQuery::new().count_total()),
     ] {
         let error = movie.export(list).unwrap_err();
         assert!(matches!(error, Error::InvalidUse { .. }), "{error:?}");
         assert!(error.to_string().contains(what), "{error}");
     }
-    assert_eq!(movie.export(List::new().offset(10)).unwrap().of(), 20);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 30);
+    assert_eq!(movie.export(JobQuery::new().offset(10)).unwrap().of(), 20);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 30);
 }
 
 #[test]
@@ -779,7 +783,7 @@ fn who_purges_by_hand_is_told_how_far_it_has_come() {
         run.complete(Outcome::succeeded()).unwrap();
     }
     let mut told = Vec::new();
-    let done = graph.purge_with(List::new(), |purged| told.push(purged.jobs));
+    let done = graph.purge_with(JobQuery::new(), |purged| told.push(purged.jobs));
     assert_eq!(done.unwrap().jobs, 2500);
     assert_eq!(told, [1024, 2048, 2500]);
 }

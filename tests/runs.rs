@@ -10,8 +10,8 @@ use std::path::Path;
 
 use common::{request, small_segments};
 use jobstore::{
-    Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind, Recovery, Request, Requeued, Run,
-    Secrets, State,
+    Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, Request, Requeued,
+    Run, Secrets, State,
 };
 
 fn open(dir: &Path, recovery: Recovery) -> JobStore {
@@ -217,7 +217,7 @@ fn a_requeued_job_is_pending_in_its_place_however_the_store_is_opened() {
             assert_eq!(job.state(), expected, "{when}: {n}");
             assert_eq!(job.started_at().is_some(), !is_pending, "{when}: {n}");
         }
-        let pending = graph.list(List::new().state(State::Pending)).unwrap();
+        let pending = graph.list(JobQuery::new().state(State::Pending)).unwrap();
         let expected: Vec<_> = (0..300).filter(|&n| n >= 200 || n % 3 == 0).collect();
         let found: Vec<_> = pending
             .jobs()
@@ -265,7 +265,7 @@ fn a_page_from_before_a_requeue_shows_the_job_as_it_was() {
     let id = submitted(&graph);
     let run = graph.run(&id).unwrap();
     let started = graph.job(&id).unwrap().unwrap().started_at();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     run.requeue().unwrap();
     let job = page.jobs().next().unwrap().unwrap();
     assert_eq!((job.state(), job.started_at()), (State::Running, started));

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{copy_folder, listed, lose_index, names_in, pack, request, shared, small_segments};
 use jobstore::{
-    Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
+    Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
     State, Submitted,
 };
 
@@ -68,7 +68,7 @@ fn holds_canary(bytes: &[u8]) -> bool {
     bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes())
 }
 
-fn exported(graph: &Graph, list: List, reveals: bool) -> String {
+fn exported(graph: &Graph, list: JobQuery, reveals: bool) -> String {
     let mut export = graph.export(list).unwrap();
     if reveals {
         export = export.reveal_secrets();
@@ -83,9 +83,12 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
     let list = listed(graph);
     assert!(!list.contains(CANARY), "{what}");
     assert!(list.contains(MASKED), "{what}");
-    let newest = graph.list(List::new().newest_first()).unwrap().to_json();
+    let newest = graph
+        .list(JobQuery::new().newest_first())
+        .unwrap()
+        .to_json();
     assert!(!holds_canary(&newest.unwrap()), "{what}");
-    for list in [List::new(), List::new().newest_first()] {
+    for list in [JobQuery::new(), JobQuery::new().newest_first()] {
         assert!(
             !exported(graph, list.clone(), false).contains(CANARY),
             "{what}"
@@ -96,7 +99,7 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
             assert!(real.contains(&given), "{what}");
         }
     }
-    for list in [List::new(), List::new().newest_first()] {
+    for list in [JobQuery::new(), JobQuery::new().newest_first()] {
         let page = graph.list(list).unwrap();
         let mut jobs: Vec<_> = page.jobs().map(|job| job.unwrap()).collect();
         jobs.sort_by_key(|job| job.sequence());
@@ -169,7 +172,7 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
         }
     }
     pack(&store, dir);
-    assert_eq!(graph.purge(List::new()).unwrap().jobs, 75);
+    assert_eq!(graph.purge(JobQuery::new()).unwrap().jobs, 75);
     let kept: Vec<Request> = (0..100)
         .step_by(4)
         .map(|n| secret(&format!("c{n}")))
@@ -199,7 +202,7 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
     let store = small_segments().open(dir).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
     let requests: Vec<Request> = kept.into_iter().chain([added]).collect();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.len(), requests.len());
     for (job, request) in page.jobs().zip(&requests) {
         assert_eq!(job.unwrap().request().as_json(), request.as_json());
@@ -225,7 +228,7 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
         let job = graph.job(&id).unwrap().unwrap();
         assert!(job.is_redacted());
         assert_eq!(job.request().body(), MASKED);
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         let redacted: Vec<bool> = page.jobs().map(|job| job.unwrap().is_redacted()).collect();
         assert_eq!(redacted, [true, true, true, true, false]);
     };
@@ -262,7 +265,7 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     );
     graph.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_clean_folder(&dir, "at work");
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     for job in page.jobs() {
         let job = job.unwrap();
         let outcome = job.outcome().unwrap();
@@ -343,17 +346,17 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
         assert_eq!(listed(&to), listed(&graph));
         to
     };
-    let masked = exported(&graph, List::new(), false);
+    let masked = exported(&graph, JobQuery::new(), false);
     assert_eq!(masked.matches(r#""redacted":true"#).count(), 1);
     let copy = import("masked", &masked);
     let redacted = |graph: &Graph| -> Vec<bool> {
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         page.jobs().map(|job| job.unwrap().is_redacted()).collect()
     };
     assert_eq!(redacted(&copy), [true, false, false]);
     // It stays so when it is exported once more, also with secrets.
-    assert!(exported(&copy, List::new(), true).contains(r#""redacted":true"#));
-    let real = exported(&graph, List::new(), true);
+    assert!(exported(&copy, JobQuery::new(), true).contains(r#""redacted":true"#));
+    let real = exported(&graph, JobQuery::new(), true);
     assert!(!real.contains("redacted"));
     let whole = import("whole", &real);
     assert_eq!(redacted(&whole), [false; 3]);
@@ -362,9 +365,9 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     // What an engine says of an end is masked, too.
     let outcome = Outcome::failed("E", "no").with_detail_json(body()).unwrap();
     graph.run("a").unwrap().complete(outcome).unwrap();
-    let lines = exported(&graph, List::new(), false);
+    let lines = exported(&graph, JobQuery::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
-    assert!(exported(&graph, List::new(), true).contains(&format!(r#""detail":{}"#, body())));
+    assert!(exported(&graph, JobQuery::new(), true).contains(&format!(r#""detail":{}"#, body())));
     // Into what was masked, the whole ones are no news; it is said that they are lost.
     let more = copy.import(real.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
@@ -443,7 +446,7 @@ fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
         refused,
         jobstore::Error::RequestTooLarge { given_bytes, max_bytes: 4096 } if given_bytes > 4096
     ));
-    assert_eq!(graph.list(List::new()).unwrap().total(), Some(0));
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(0));
 }
 
 #[test]
@@ -510,7 +513,7 @@ const MASKED_PASSWORD: &str = r#"{"password":"******"}"#;
 /// Asserts that what goes out of a graph is masked, and that its job is found by its real
 /// request.
 fn assert_knows_passwords(graph: &Graph, what: &str) {
-    let lines = exported(graph, List::new(), false);
+    let lines = exported(graph, JobQuery::new(), false);
     assert!(!lines.contains(CANARY), "{what}: {lines}");
     for masked in [
         format!(r#""body":{MASKED_PASSWORD}"#),
@@ -644,7 +647,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         // Until somebody names them again, every key is one.
         let store = small_segments().open(&dir).unwrap();
         let graph = store.graph("10001", "movie").unwrap();
-        let lines = exported(&graph, List::new(), false);
+        let lines = exported(&graph, JobQuery::new(), false);
         assert!(!lines.contains(CANARY), "{what}: {lines}");
         let body = r#"{"a":"c4n4ry","b":["c4n4ry"]}"#;
         let id = graph.submit(request("c", body)).unwrap();
@@ -833,7 +836,7 @@ fn no_secret_of_the_shared_corpus_is_listed() {
         let as_value = format!("Key\":{quoted}");
         assert!(!list.contains(&as_value));
     }
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     for (job, line) in page.jobs().zip(&lines) {
         let real = Request::from_json(line).unwrap();
         assert_eq!(job.unwrap().request().as_json(), real.as_json());

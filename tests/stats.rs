@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use common::{request, small_segments};
-use jobstore::{Health, Histogram, List, Outcome, State};
+use jobstore::{Health, Histogram, JobQuery, Outcome, State};
 
 #[test]
 fn counts_are_those_of_lists_and_commits_are_counted_once() {
@@ -41,7 +41,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     ] {
         assert_eq!(
             movie
-                .list(List::new().state(state))
+                .list(JobQuery::new().state(state))
                 .unwrap()
                 .total()
                 .unwrap(),
@@ -68,7 +68,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     assert!(stats.spare_bytes > 0);
     assert_eq!((stats.purged, stats.last_purge), (0, None));
 
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     common::pack(&store, dir.path());
     let stats = store.stats().unwrap();
     assert_eq!((stats.purged, stats.graphs[0].complete), (5, 0));

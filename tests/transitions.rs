@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{listed, lose_index, pack, request, small_segments};
 use jobstore::{
-    Cancellation, Clock, Completion, Error, Graph, JobStore, List, Options, Outcome, OutcomeKind,
-    Recovery, State,
+    Cancellation, Clock, Completion, Error, Graph, JobQuery, JobStore, Options, Outcome,
+    OutcomeKind, Recovery, State,
 };
 
 /// Where a job is before the call.
@@ -163,14 +163,14 @@ struct Facts {
 }
 
 fn facts(graph: &Graph) -> Facts {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let lives: Vec<Life> = page.jobs().map(|job| life(&job.unwrap())).collect();
     for one in &lives {
         assert_eq!(life(&graph.job(&one.id).unwrap().unwrap()), *one);
     }
     let totals = State::ALL.map(|state| {
         let total = graph
-            .list(List::new().state(state))
+            .list(JobQuery::new().state(state))
             .unwrap()
             .total()
             .unwrap();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::request;
-use jobstore::{Error, JobStore, List, Outcome, State};
+use jobstore::{Error, JobQuery, JobStore, Outcome, State};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -101,7 +101,7 @@ fn a_job_that_is_not_there_is_not_waited_for() {
     movie.submit_as("job-1", request("c", "{}")).unwrap();
     let late = movie.ended("job-1").unwrap();
     movie.cancel("job-1").unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert!(matches!(
         movie.wait("job-1", LONG),
         Err(Error::JobPurged { .. })

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jobstore::{JobStore, List, Retention, State, Stats};
+use jobstore::{JobQuery, JobStore, Retention, State, Stats};
 
 use crate::common::folder::{disk_bytes, wait_until_packed};
 use crate::common::requests::Seeded;
@@ -96,7 +96,7 @@ fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64,
     let by_hand = store.graph_or_create(PROJECT, "by hand").expect("a graph");
     by_hand.set_retention(Some(policy)).expect("a policy");
     jobs::complete(&by_hand, random, jobs / 4);
-    by_hand.purge(List::new()).expect("purge");
+    by_hand.purge(JobQuery::new()).expect("purge");
     let name = format!("dropped-{n}");
     let dropped = store.create_graph(PROJECT, &name).expect("a graph");
     jobs::complete(&dropped, random, jobs / 4);

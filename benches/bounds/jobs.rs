@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jobstore::{Graph, JobId, JobStore, List, Outcome, Request};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, Request};
 
 use crate::common::child;
 use crate::common::requests::{Seeded, import_graph};
@@ -62,7 +62,7 @@ fn outcome(random: &mut Seeded) -> Outcome {
 pub fn list_all(graph: &Graph) -> u64 {
     let (mut listed, mut cursor) = (0, None);
     loop {
-        let list = List::new().limit(100_000);
+        let list = JobQuery::new().limit(100_000);
         let list = match &cursor {
             Some(cursor) => list.cursor(cursor),
             None => list,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-use jobstore::{Graph, JobId, JobStore, List, Outcome, State};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, State};
 use tempfile::TempDir;
 
 use super::folder::wait_until_packed;
@@ -174,7 +174,7 @@ fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
 /// Starts and completes all pending jobs.
 pub fn end_all(graph: &Graph) {
     while graph.count(State::Pending).expect("count") > 0 {
-        let pending = graph.list(List::new().state(State::Pending).limit(BATCH));
+        let pending = graph.list(JobQuery::new().state(State::Pending).limit(BATCH));
         let pending = pending.expect("a page");
         let ids = pending.jobs().map(|job| job.expect("a job").id().clone());
         end(graph, ids.collect::<Vec<_>>().iter());

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 
-use jobstore::{Cancellation, JobStore, List};
+use jobstore::{Cancellation, JobQuery, JobStore};
 
 use crate::arguments::Arguments;
 use crate::client::Batch;
@@ -90,7 +90,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     batch.wait_until_complete(&graph)?;
     workers.stop()?;
 
-    let page = graph.list(List::new())?;
+    let page = graph.list(JobQuery::new())?;
     listing::print(&page)?;
     tell(&table::jobs(&graph, &page)?);
     store.close()?;

@@ -62,7 +62,7 @@ impl JobStore {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// # let dir = tempfile::tempdir()?;
     /// let store = JobStore::open(dir.path().join("store"))?;
     /// let movie = store.create_graph("10001", "movie")?;
@@ -71,7 +71,7 @@ impl JobStore {
     /// store.backup(&copy)?;
     ///
     /// let copy = JobStore::open(&copy)?;
-    /// assert_eq!(copy.graph("10001", "movie")?.list(List::new())?.total(), Some(1));
+    /// assert_eq!(copy.graph("10001", "movie")?.list(JobQuery::new())?.total(), Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackedUp> {

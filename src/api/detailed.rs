@@ -34,12 +34,12 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let mut document = Vec::new();
-    /// for piece in movie.list(List::new())?.detailed_chunks() {
+    /// for piece in movie.list(JobQuery::new())?.detailed_chunks() {
     ///     document.extend_from_slice(&piece?);
     /// }
     /// let text = String::from_utf8_lossy(&document);

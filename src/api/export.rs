@@ -30,7 +30,7 @@ use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job_json::Life;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::secrets::{Kept, is_redacted};
 use crate::model::states::State;
 
@@ -60,16 +60,16 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with a limit or with
-    /// [`List::count_total`], which an export would ignore.
+    /// [`JobQuery::count_total`], which an export would ignore.
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
     /// let mut lines = Vec::new();
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// while export.write_some(&mut lines)? {
     ///     // Kept beside the lines, this is where another export goes on.
     ///     let _behind = export.cursor();
@@ -78,7 +78,7 @@ impl Graph {
     /// assert_eq!(export.jobs(), 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn export(&self, list: List) -> Result<Export> {
+    pub fn export(&self, list: JobQuery) -> Result<Export> {
         let _span = call_span!("export", self);
         list.check_export()?;
         self.check()?;
@@ -119,7 +119,7 @@ struct Begun {
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
-    list: List,
+    list: JobQuery,
     form: Form,
     reader: Reader,
     /// Up to where lines were written: the next job is at or behind it, or where newest
@@ -155,7 +155,7 @@ impl Export {
             of: page.snapshot.selection.len,
             snapshot: page.snapshot.clone(),
             stopped_at: None,
-            list: List::new(),
+            list: JobQuery::new(),
             form,
             reader: Reader::default(),
             place: None,
@@ -178,13 +178,13 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, OnBadLine, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, OnBadLine, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"secretKey": "hunter2"}"#)?;
     /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
     /// let mut lines = Vec::new();
-    /// movie.export(List::new())?.reveal_secrets().write_all(&mut lines)?;
+    /// movie.export(JobQuery::new())?.reveal_secrets().write_all(&mut lines)?;
     ///
     /// let elsewhere = JobStore::in_memory()?.create_graph("10001", "movie")?;
     /// elsewhere.import(&lines[..], OnBadLine::Stop)?;
@@ -208,11 +208,11 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// let mut file = Vec::new();
     /// while export.write_some(&mut file)? {
     ///     eprintln!("{} of {} jobs", export.jobs(), export.of());
@@ -265,10 +265,10 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List, OutcomeKind};
+    /// use jobstore::{JobStore, JobQuery, OutcomeKind};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let mut export = movie.export(List::new().outcome(OutcomeKind::Failed))?;
+    /// let mut export = movie.export(JobQuery::new().outcome(OutcomeKind::Failed))?;
     /// export.write_all(std::io::stdout().lock())?;
     /// eprintln!("{} jobs failed", export.jobs());
     /// # Ok::<(), jobstore::Error>(())
@@ -283,17 +283,17 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let mut lines = Vec::new();
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// export.write_all(&mut lines)?;
     ///
     /// // Tomorrow: only what came since. The cursor can be kept as text.
     /// movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
-    /// let rest = export.cursor().map_or(List::new(), |cursor| List::new().cursor(&cursor));
+    /// let rest = export.cursor().map_or(JobQuery::new(), |cursor| JobQuery::new().cursor(&cursor));
     /// let mut export = movie.export(rest)?;
     /// export.write_all(&mut lines)?;
     /// assert_eq!(export.jobs(), 1);
@@ -312,7 +312,7 @@ impl Export {
         )
     }
 
-    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: those
+    /// Whether [`JobQuery::on_progress`] stopped the search for the jobs to be written: those
     /// found are not all there are, and [`Export::cursor`] goes on there, once they are
     /// written.
     #[must_use]

@@ -31,14 +31,14 @@ use crate::model::states::{State, States};
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Body, JobStore, List, Outcome, Request, State};
+/// use jobstore::{Body, JobStore, JobQuery, Outcome, Request, State};
 /// # let store = JobStore::in_memory()?;
 /// let movie = store.create_graph("10001", "movie")?;
 /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
 /// movie.start(&id)?;
 /// movie.complete(&id, Outcome::succeeded())?;
 /// assert_eq!(movie.count(State::Complete)?, 1);
-/// for job in &movie.list(List::new().newest_first().limit(10))? {
+/// for job in &movie.list(JobQuery::new().newest_first().limit(10))? {
 ///     println!("{:?}", job?.outcome());
 /// }
 /// # Ok::<(), jobstore::Error>(())

@@ -117,7 +117,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List, OnBadLine};
+    /// use jobstore::{JobStore, JobQuery, OnBadLine};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let lines = concat!(

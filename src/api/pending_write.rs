@@ -295,7 +295,7 @@ mod tests {
     use crate::engine::open::open_disk;
     use crate::log::disk::memory::Memory;
     use crate::model::options::Options;
-    use crate::{Body, Graph, JobStore, List, Request};
+    use crate::{Body, Graph, JobQuery, JobStore, Request};
 
     const QUEUE_BYTES: u64 = 16 << 10;
 
@@ -341,7 +341,7 @@ mod tests {
             assert!(most > QUEUE_BYTES / 2, "the queue was never full");
         });
         let deadline = Instant::now() + Duration::from_secs(60);
-        let total = || graph.list(List::new()).unwrap().total().unwrap();
+        let total = || graph.list(JobQuery::new()).unwrap().total().unwrap();
         while total() < WRITES {
             assert!(Instant::now() < deadline, "{} of {WRITES} came", total());
         }

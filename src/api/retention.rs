@@ -12,7 +12,7 @@ use crate::engine::retention::STEP_JOBS;
 #[cfg(any(doc, feature = "archive"))]
 use crate::model::error::Error;
 use crate::model::error::Result;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 #[cfg(feature = "archive")]
 use crate::model::retention::ArchiveTo;
 use crate::model::retention::{PurgeReason, Purged, Retention};
@@ -88,15 +88,15 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Outcome, Request, Submitted};
+    /// use jobstore::{Body, JobStore, JobQuery, Outcome, Request, Submitted};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("import_graph", "/ges/v1.0/10001/graphs", Body::empty())?;
     /// movie.submit_as("import-1", request.clone())?;
     /// movie.run("import-1")?.complete(Outcome::succeeded())?;
     ///
-    /// assert_eq!(movie.purge_dry_run(List::new())?.jobs, 1);
-    /// assert_eq!(movie.purge(List::new())?.jobs, 1);
+    /// assert_eq!(movie.purge_dry_run(JobQuery::new())?.jobs, 1);
+    /// assert_eq!(movie.purge(JobQuery::new())?.jobs, 1);
     /// assert!(movie.job("import-1")?.is_none());
     /// assert!(movie.tombstone("import-1")?.is_some());
     /// assert!(movie.tombstone("import-2")?.is_none());
@@ -110,7 +110,7 @@ impl Graph {
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
-    pub fn purge(&self, list: List) -> Result<Purged> {
+    pub fn purge(&self, list: JobQuery) -> Result<Purged> {
         self.purge_with(list, |_| {})
     }
 
@@ -122,15 +122,15 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobStore, JobQuery};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let list = List::new().command("vertex_query");
+    /// let list = JobQuery::new().command("vertex_query");
     /// let all = movie.purge_dry_run(list.clone())?.jobs;
     /// movie.purge_with(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_with(&self, list: List, mut progress: impl FnMut(Purged)) -> Result<Purged> {
+    pub fn purge_with(&self, list: JobQuery, mut progress: impl FnMut(Purged)) -> Result<Purged> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
         let mut done = Purged::default();
@@ -155,16 +155,16 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobStore, JobQuery};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let year_ago = SystemTime::now() - Duration::from_secs(365 * 24 * 3600);
-    /// let old = List::new().finished_before(year_ago);
+    /// let old = JobQuery::new().finished_before(year_ago);
     /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_dry_run(&self, list: List) -> Result<Purged> {
+    pub fn purge_dry_run(&self, list: JobQuery) -> Result<Purged> {
         let mut done = Purged::default();
         done.stopped = self.each_to_purge(list, |sequences| {
             done.jobs += sequences.len() as u64;
@@ -176,7 +176,7 @@ impl Graph {
     /// Says whether the search was stopped.
     fn each_to_purge(
         &self,
-        mut list: List,
+        mut list: JobQuery,
         mut each: impl FnMut(&[u64]) -> Result<()>,
     ) -> Result<bool> {
         list.check_purge()?;

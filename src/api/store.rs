@@ -44,7 +44,7 @@ const NAME_BYTES_MAX: usize = 255;
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Body, JobStore, List, Outcome, Request};
+/// use jobstore::{Body, JobStore, JobQuery, Outcome, Request};
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 /// let store = JobStore::open(dir)?;
@@ -53,7 +53,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// let id = movie.submit(Request::new("import_graph", url, Body::empty())?)?;
 /// movie.start(&id)?;
 /// movie.complete(&id, Outcome::succeeded())?;
-/// assert_eq!(movie.list(List::new())?.total(), Some(1));
+/// assert_eq!(movie.list(JobQuery::new())?.total(), Some(1));
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -4,14 +4,14 @@ use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 
 impl Engine {
     /// A cursor at `next`, from where on `pass` matches are skipped first.
     pub(crate) fn cursor(
         &self,
         graph: &GraphCore,
-        list: &List,
+        list: &JobQuery,
         (next, pass): (u64, u64),
     ) -> Cursor {
         Cursor::new(
@@ -26,7 +26,7 @@ impl Engine {
     pub(crate) fn cursor_place(
         &self,
         graph: &GraphCore,
-        list: &List,
+        list: &JobQuery,
         cursor: &Cursor,
     ) -> Result<(u64, u64)> {
         let (next, pass) = cursor.place();

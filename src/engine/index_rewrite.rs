@@ -225,7 +225,7 @@ mod tests {
     use crate::engine::state::rewrites::GARBAGE_FREE;
     use crate::index::Batch;
     use crate::log::file_names;
-    use crate::{Body, JobStore, List, Outcome, Request};
+    use crate::{Body, JobQuery, JobStore, Outcome, Request};
 
     /// Writes rows until the files have more than these bytes, and removes the rows. (While
     /// rows are overwritten, the engine truncates its file again and again, and it may wait
@@ -272,7 +272,7 @@ mod tests {
         movie.start(&ids[500]).unwrap();
         movie.complete(&ids[7], failed()).unwrap();
         let seen = |movie: &crate::Graph| {
-            let list = movie.list(List::new()).unwrap().to_json().unwrap();
+            let list = movie.list(JobQuery::new()).unwrap().to_json().unwrap();
             let job = movie.job(&ids[7]).unwrap().unwrap();
             (list, job.started_at(), job.finished_at())
         };

@@ -16,7 +16,7 @@ use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
 use crate::model::cursor::Cursor;
 use crate::model::error::Result;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::states::States;
 
 /// Where a list is read.
@@ -32,7 +32,7 @@ pub(crate) struct Listing {
 }
 
 /// The page of this list as it is now.
-pub(crate) fn page(place: Place<'_>, list: &List) -> Result<Listing> {
+pub(crate) fn page(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
     let (engine, graph) = place;
     let (from, pass) = match &list.cursor {
         Some(cursor) => {
@@ -52,8 +52,8 @@ pub(crate) fn page(place: Place<'_>, list: &List) -> Result<Listing> {
 }
 
 /// All jobs of this list as it is now, however many.
-pub(crate) fn whole(place: Place<'_>, list: &List) -> Result<Listing> {
-    let list = List {
+pub(crate) fn whole(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
+    let list = JobQuery {
         limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
@@ -97,7 +97,7 @@ impl Order<'_> {
     }
 }
 
-fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listing {
+fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
     let state = graph.state.read();
     let order = Order {
         state: &state,
@@ -134,7 +134,7 @@ fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listi
 
 fn by_scan(
     (engine, graph): Place<'_>,
-    list: &List,
+    list: &JobQuery,
     from: Option<u64>,
     pass: u64,
 ) -> Result<Listing> {
@@ -216,7 +216,7 @@ fn by_scan(
 fn limit_bytes(
     (engine, graph): Place<'_>,
     page: &mut Listing,
-    list: &List,
+    list: &JobQuery,
     bytes: u64,
 ) -> Result<()> {
     let lengths = page.snapshot.text_lengths(graph)?;

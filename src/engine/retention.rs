@@ -612,7 +612,7 @@ impl Engine {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::{Body, JobStore, List, Request};
+    use crate::{Body, JobQuery, JobStore, Request};
 
     #[test]
     fn of_a_dropped_graph_nothing_is_kept() {
@@ -620,7 +620,7 @@ mod tests {
         let graph = store.create_graph("1", "movie").unwrap();
         let id = graph.submit(Request::new("c", "", Body::empty()).unwrap());
         graph.cancel(id.unwrap()).unwrap();
-        graph.purge(List::new()).unwrap();
+        graph.purge(JobQuery::new()).unwrap();
         let engine = graph.engine();
         let (number, now) = (graph.core.number, Instant::now());
         let kept = |work: &Work| {
@@ -667,7 +667,7 @@ mod tests {
         let id = graph.submit(Request::new("c", "", Body::empty()).unwrap());
         let id = id.unwrap();
         graph.cancel(&id).unwrap();
-        graph.purge(List::new()).unwrap();
+        graph.purge(JobQuery::new()).unwrap();
         let engine = graph.engine();
         let purged_days_ago = |days: u64| {
             let now_ms = engine.clock_mark().age_ms as i64;

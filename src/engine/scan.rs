@@ -24,7 +24,7 @@ use crate::engine::state::status::Selection;
 use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::model::error::{Error, Result};
 use crate::model::filter::{Filter, Span, outcome_bit};
-use crate::model::list::{OnProgress, Searched};
+use crate::model::job_query::{OnProgress, Searched};
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 

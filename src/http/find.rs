@@ -23,7 +23,7 @@ use crate::http::response::{Shared, encoding};
 use crate::http::routes::place;
 use crate::http::stream::{LINES, Source, lines};
 use crate::model::failure::Failure;
-use crate::model::list::{List, PAGE_JOBS_MAX, Searched};
+use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, Searched};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
 /// How many jobs a search has looked at, and of how many: `500/12000`.
@@ -93,7 +93,7 @@ async fn by_request(
 async fn by_parts(
     shared: &Shared,
     graph: (String, String),
-    parts: List,
+    parts: JobQuery,
     stop_after_ms: Option<u64>,
     encoding: Encoding,
 ) -> Answer {

@@ -67,7 +67,7 @@ impl Limits {
     }
 
     /// How many lists are looked for at once whose filter goes through the jobs: any but
-    /// by state ([`List`](crate::List) says what each costs). One project has at most half.
+    /// by state ([`JobQuery`](crate::JobQuery) says what each costs). One project has at most half.
     pub fn scans(mut self, scans: usize) -> Limits {
         self.scans = scans;
         self

@@ -15,9 +15,9 @@ use crate::base::timestamp;
 use crate::model::cursor::Cursor;
 use crate::model::error::Error;
 use crate::model::failure::Failure;
+use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX};
 use crate::model::json;
 use crate::model::json_pointer::Pointer;
-use crate::model::list::{List, PAGE_JOBS_MAX};
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
@@ -126,8 +126,8 @@ impl Query {
     }
 
     /// Which jobs.
-    pub(crate) fn filter(&mut self) -> Result<List, Failure> {
-        let mut list = List::new();
+    pub(crate) fn filter(&mut self) -> Result<JobQuery, Failure> {
+        let mut list = JobQuery::new();
         let states = self.words("state", "pending, running or complete", |given| {
             State::ALL.into_iter().find(|state| state.as_str() == given)
         })?;
@@ -141,11 +141,11 @@ impl Query {
         for command in self.all("command") {
             list = list.command(command);
         }
-        type Text = fn(List, String) -> List;
+        type Text = fn(JobQuery, String) -> JobQuery;
         let texts: [(&'static str, Text); 3] = [
-            ("url_prefix", List::url_prefix),
-            ("url_contains", List::url_contains),
-            ("body_contains", List::body_contains),
+            ("url_prefix", JobQuery::url_prefix),
+            ("url_contains", JobQuery::url_contains),
+            ("body_contains", JobQuery::body_contains),
         ];
         for (key, add) in texts {
             list = self.all(key).into_iter().fold(list, add);
@@ -172,14 +172,14 @@ impl Query {
             json::compact("value", &value).map_err(|error| of("body_value", error))?;
             list = list.body_value(pointer, value);
         }
-        type Add = fn(List, SystemTime) -> List;
+        type Add = fn(JobQuery, SystemTime) -> JobQuery;
         let times: [(&'static str, Add); 6] = [
-            ("submitted_from", List::submitted_from),
-            ("submitted_before", List::submitted_before),
-            ("started_from", List::started_from),
-            ("started_before", List::started_before),
-            ("finished_from", List::finished_from),
-            ("finished_before", List::finished_before),
+            ("submitted_from", JobQuery::submitted_from),
+            ("submitted_before", JobQuery::submitted_before),
+            ("started_from", JobQuery::started_from),
+            ("started_before", JobQuery::started_before),
+            ("finished_from", JobQuery::finished_from),
+            ("finished_before", JobQuery::finished_before),
         ];
         for (key, add) in times {
             if let Some(time) = self.time(key)? {
@@ -190,7 +190,7 @@ impl Query {
     }
 
     /// In which order, and from where on.
-    pub(crate) fn order(&mut self, mut list: List) -> Result<List, Failure> {
+    pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, Failure> {
         let newest = self.parsed("order", "oldest or newest", |given| match given {
             "oldest" => Some(false),
             "newest" => Some(true),
@@ -203,7 +203,7 @@ impl Query {
     }
 
     /// From where on.
-    pub(crate) fn cursor(&mut self, list: List) -> Result<List, Failure> {
+    pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, Failure> {
         Ok(match self.one("cursor")? {
             Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
             None => list,
@@ -235,7 +235,7 @@ impl Query {
 /// A list that was asked for.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) list: List,
+    pub(crate) list: JobQuery,
     pub(crate) job_id: Option<String>,
     pub(crate) offset: u64,
 }

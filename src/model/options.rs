@@ -308,7 +308,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// let store = JobStore::options().secret_keys(["accessKey", "password"]).in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"from": {"Password": "hunter2"}}"#)?;
@@ -317,7 +317,7 @@ impl Options {
     /// let job = movie.job(&id)?.ok_or("it is there")?;
     /// assert_eq!(job.request().body(), r#"{"from":{"Password":"hunter2"}}"#);
     /// assert_eq!(job.masked_request().body(), r#"{"from":{"Password":"******"}}"#);
-    /// let listed = movie.list(List::new())?.to_json()?;
+    /// let listed = movie.list(JobQuery::new())?.to_json()?;
     /// assert!(!String::from_utf8(listed)?.contains("hunter2"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -368,7 +368,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Error, JobStore, List};
+    /// use jobstore::{Error, JobStore, JobQuery};
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # let store = JobStore::open(dir)?;
@@ -376,7 +376,7 @@ impl Options {
     /// # store.close()?;
     /// let store = JobStore::options().read_only(true).open(dir)?;
     /// let movie = store.graph("10001", "movie")?;
-    /// assert_eq!(movie.list(List::new())?.total(), Some(0));
+    /// assert_eq!(movie.list(JobQuery::new())?.total(), Some(0));
     /// let refused = store.drop_graph("10001", "movie");
     /// assert!(matches!(refused, Err(Error::OpenedReadOnly)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

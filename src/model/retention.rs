@@ -192,7 +192,7 @@ impl Retention {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, OnBadLine, Request, Retention};
+    /// use jobstore::{Body, JobStore, JobQuery, OnBadLine, Request, Retention};
     /// use std::time::Duration;
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
@@ -205,7 +205,7 @@ impl Retention {
     ///
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// movie.cancel(&id)?;
-    /// movie.purge(List::new())?;
+    /// movie.purge(JobQuery::new())?;
     /// store.close()?;
     ///
     /// let store = JobStore::open(dir.join("store"))?;
@@ -300,7 +300,7 @@ pub struct Tombstone {
 pub struct Purged {
     /// How many jobs, up to now.
     pub jobs: u64,
-    /// Whether [`List::on_progress`](crate::List::on_progress) stopped the search, so that
+    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, so that
     /// these are not all.
     pub stopped: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::{compaction, retention};
-use crate::{Body, Graph, JobStore, List, Request, Retention};
+use crate::{Body, Graph, JobQuery, JobStore, Request, Retention};
 
 /// Graphs that nothing happens in.
 const GRAPHS: usize = 400;
@@ -114,7 +114,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
     for _ in 0..purges {
         let id = graphs[1].submit(request()).unwrap();
         graphs[1].cancel(&id).unwrap();
-        graphs[1].purge(List::new()).unwrap();
+        graphs[1].purge(JobQuery::new()).unwrap();
     }
     let before = engine.meters.events.read();
     let visited = visits(engine, || {
@@ -148,7 +148,7 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     // The store's own threads may visit graphs during one of the tries.
     let mut tries = (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[]))));
     assert!(tries.any(|visited| visited == 0));
-    graphs[11].purge(List::new()).unwrap();
+    graphs[11].purge(JobQuery::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
     // The index and retention may come by, too.
     assert!(visited < 20, "{visited}");

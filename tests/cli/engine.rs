@@ -1,7 +1,7 @@
 //! Promise: where an engine has the store open, every verb that can goes through its
 //! control socket, and says what it says over a store at rest.
 
-use jobstore::{JobStore, List, OutcomeKind, State};
+use jobstore::{JobQuery, JobStore, OutcomeKind, State};
 
 use crate::tool::Place;
 
@@ -74,7 +74,7 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     place.run(&["backup", to.to_str().unwrap()]).fine();
     let copy = JobStore::open(&to).unwrap();
     let copied = copy.graph("10001", "movie").unwrap();
-    let total = |graph: &jobstore::Graph| graph.list(List::new()).unwrap().total();
+    let total = |graph: &jobstore::Graph| graph.list(JobQuery::new()).unwrap().total();
     assert_eq!(total(&copied), total(&movie));
     // At rest and here alike: what makes no sense is exit code 2.
     drop((copied, copy));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jobstore::{JobStore, List, State};
+use jobstore::{JobQuery, JobStore, State};
 
 use crate::tool::{Place, request};
 
 /// What the library gives for a list.
-fn document(place: &Place, list: List) -> String {
+fn document(place: &Place, list: JobQuery) -> String {
     place.with(|movie| String::from_utf8(movie.list(list).unwrap().to_json().unwrap()).unwrap())
 }
 
@@ -15,7 +15,7 @@ fn document(place: &Place, list: List) -> String {
 fn json_is_the_contracts_document_to_the_byte() {
     let place = Place::filled();
     let all = place.run(&["list", "--format", "json"]).fine();
-    assert_eq!(all, document(&place, List::new()));
+    assert_eq!(all, document(&place, JobQuery::new()));
     assert!(
         all.contains(r#""alpha":0.00001"#),
         "numbers keep their text"
@@ -23,7 +23,7 @@ fn json_is_the_contracts_document_to_the_byte() {
     let some = [
         "list", "--format", "json", "--offset", "3", "--limit", "7", "--newest",
     ];
-    let expected = List::new().offset(3).limit(7).newest_first();
+    let expected = JobQuery::new().offset(3).limit(7).newest_first();
     assert_eq!(place.run(&some).fine(), document(&place, expected));
 }
 
@@ -48,33 +48,35 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
             .unwrap()
     });
     use jobstore::OutcomeKind::{Failed, Interrupted};
-    let open = List::new().state(State::Pending).state(State::Running);
-    let ended = List::new().outcome(Failed).outcome(Interrupted);
-    let cases: [(&[&str], List); 10] = [
+    let open = JobQuery::new().state(State::Pending).state(State::Running);
+    let ended = JobQuery::new().outcome(Failed).outcome(Interrupted);
+    let cases: [(&[&str], JobQuery); 10] = [
         (&["--state", "pending,running"], open.clone()),
         (&["--state", "pending", "--state", "running"], open),
         (&["--outcome", "failed,interrupted"], ended),
         (
             &["--command", "export_graph"],
-            List::new().command("export_graph"),
+            JobQuery::new().command("export_graph"),
         ),
         (
             &["--command", "a,clear_graph"],
-            List::new().command("a,clear_graph"),
+            JobQuery::new().command("a,clear_graph"),
         ),
         (
             &["--command", "a,clear_graph", "--command", "export_graph"],
-            List::new().command("a,clear_graph").command("export_graph"),
+            JobQuery::new()
+                .command("a,clear_graph")
+                .command("export_graph"),
         ),
-        (&["--since", &later], List::new().submitted_from(now)),
-        (&["--until", &later], List::new().submitted_before(now)),
+        (&["--since", &later], JobQuery::new().submitted_from(now)),
+        (&["--until", &later], JobQuery::new().submitted_before(now)),
         (
             &["--started-until", &later],
-            List::new().started_before(now),
+            JobQuery::new().started_before(now),
         ),
         (
             &["--finished-since", &later],
-            List::new().finished_from(now),
+            JobQuery::new().finished_from(now),
         ),
     ];
     for (arguments, list) in cases {

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::net::{Answer, ask};
@@ -78,7 +78,7 @@ impl Drop for Served {
 fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     let place = Place::filled();
     let expected = place.with(|movie| {
-        String::from_utf8(movie.list(List::new()).unwrap().to_json().unwrap()).unwrap()
+        String::from_utf8(movie.list(JobQuery::new()).unwrap().to_json().unwrap()).unwrap()
     });
     let served = Served::start(&place, &[]);
     // To the byte, so what was running still is.
@@ -262,7 +262,7 @@ fn who_asks_twice_need_not_wait_for_the_end() {
     served.signal(Signal::INT);
     assert_eq!(served.child.wait().unwrap().code(), Some(1));
     // Nothing is lost by that.
-    let count = place.with(|movie| movie.list(List::new()).unwrap().total());
+    let count = place.with(|movie| movie.list(JobQuery::new()).unwrap().total());
     assert_eq!(count, Some(245));
 }
 

@@ -15,7 +15,7 @@ fn generated() -> (Place, String, String) {
     let (purged, waits) = place.with(|movie| {
         let purged = movie.submit(crate::tool::request("a", 1)).unwrap();
         movie.cancel(&purged).unwrap();
-        assert_eq!(movie.purge(jobstore::List::new()).unwrap().jobs, 1);
+        assert_eq!(movie.purge(jobstore::JobQuery::new()).unwrap().jobs, 1);
         let waits = movie.submit(crate::tool::request("b", 2)).unwrap();
         (purged.to_string(), waits.to_string())
     });

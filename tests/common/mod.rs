@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jobstore::{Body, Graph, JobStore, List, Options, Page, Request};
+use jobstore::{Body, Graph, JobQuery, JobStore, Options, Page, Request};
 
 /// A request with this command and body, to a url that does not matter.
 pub fn request(command: &str, body: &str) -> Request {
@@ -32,7 +32,7 @@ pub fn small_segments() -> Options {
 
 /// The list of all jobs as JSON; every way out of the page gave the same.
 pub fn listed(graph: &Graph) -> String {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
     let mut written = Vec::new();
     page.write_json(&mut written).unwrap();

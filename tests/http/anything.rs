@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use jobstore::http::{Access, Routes};
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn any_query_gets_a_page_or_a_failure() {
         "[!$'-;=?-Z_a-z~%&+]{0,12}",
     ];
     let query = prop::collection::vec((keys, values), 0..5);
-    let whole = page(&graph, List::new());
+    let whole = page(&graph, JobQuery::new());
     let checked = runner(600).run(&query, |pairs| {
         let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let query = pairs.join("&");

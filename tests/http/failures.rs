@@ -1,7 +1,7 @@
 //! Promise: every error is one of the contract's table, in its form, and names what is
 //! wrong with what was asked.
 
-use jobstore::List;
+use jobstore::JobQuery;
 use jobstore::http::{Access, Routes};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn every_error_of_the_contracts_table_comes_in_its_form() {
         answer.is_failure(405, "GES.8000", message);
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
-    graph.purge(List::new().command("none")).unwrap();
+    graph.purge(JobQuery::new().command("none")).unwrap();
     store.close().unwrap();
     for path in [LIST.to_owned(), LIST.replace("status", "x/status")] {
         let closed = server.get(&path);
@@ -86,7 +86,7 @@ fn every_error_of_the_contracts_table_comes_in_its_form() {
 #[test]
 fn a_purged_job_is_told_from_one_that_never_was() {
     let (_store, graph, server) = with_sample();
-    graph.purge(List::new()).unwrap();
+    graph.purge(JobQuery::new()).unwrap();
     assert_eq!(server.get(LIST).ok(), r#"{"jobs":[],"result":"success"}"#);
     let id = IDS[1];
     let purged = graph.tombstone(id).unwrap().unwrap().purged_at;
@@ -240,7 +240,7 @@ fn an_offset_past_the_end_gives_an_empty_list_however_many_digits_it_has() {
 #[test]
 fn a_failing_head_says_what_a_failing_get_says_without_the_body() {
     let (store, graph, server) = with_sample();
-    graph.purge(List::new()).unwrap();
+    graph.purge(JobQuery::new()).unwrap();
     let by_path = [
         (404, "/nope".to_owned()),
         (404, LIST.replace("moviejx", "%FF")),

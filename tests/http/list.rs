@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jobstore::{Body, JobStore, List, Outcome, Request};
+use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 use serde_json::Value;
 
 use crate::common::{closed_folder, pack, request, small_segments};
@@ -42,7 +42,7 @@ fn without_additions_the_bytes_are_the_pages_own_however_long() {
     for offset in 0..7 {
         for limit in 1..7 {
             let answer = server.get(&format!("{LIST}?offset={offset}&limit={limit}"));
-            let expected = page(&graph, List::new().offset(offset).limit(limit));
+            let expected = page(&graph, JobQuery::new().offset(offset).limit(limit));
             assert!(answer.ok() == expected, "{offset} {limit}");
             let is_long = answer.header("content-length").is_none();
             assert_eq!(is_long, expected.len() >= 65_536, "{offset} {limit}");
@@ -117,9 +117,9 @@ fn each_addition_shows_what_the_librarys_list_shows() {
     let server = serve(&store);
     use jobstore::OutcomeKind::{Failed, PartiallyFailed};
     use jobstore::State::{Complete, Pending, Running};
-    let list = || List::new();
+    let list = || JobQuery::new();
     let day = |days: u64| std::time::UNIX_EPOCH + Duration::from_secs(days * 86_400);
-    let cases: Vec<(&str, List)> = vec![
+    let cases: Vec<(&str, JobQuery)> = vec![
         ("state=pending", list().state(Pending)),
         (
             "state=pending&state=running",
@@ -221,7 +221,7 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         since.as_millis()
     };
     let mut expected = Vec::new();
-    for job in &graph.list(List::new()).unwrap() {
+    for job in &graph.list(JobQuery::new()).unwrap() {
         let job = job.unwrap();
         let mut life = format!(r#""submitTime":{}"#, ms(Some(job.submitted_at())));
         if job.started_at().is_some() {
@@ -338,7 +338,7 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
         if is_packed {
             pack(&store, &dir);
         }
-        for list in [List::new(), List::new().newest_first()] {
+        for list in [JobQuery::new(), JobQuery::new().newest_first()] {
             let page = graph.list(list.clone()).unwrap();
             let plain: Value = serde_json::from_slice(&page.to_json().unwrap()).unwrap();
             let mut detailed = Vec::new();
@@ -385,7 +385,7 @@ fn a_client_gets_the_encoding_it_takes_and_the_same_text_in_it() {
         server.ask("GET", &format!("{LIST}?limit={limit}"), &headers)
     };
     for limit in [600, 40, 3] {
-        let plain = page(&graph, List::new().limit(limit as u64));
+        let plain = page(&graph, JobQuery::new().limit(limit as u64));
         let gzip = ask(limit, "gzip, deflate, br");
         assert_eq!(gzip.header("content-encoding"), Some("gzip"), "{limit}");
         let mut text = String::new();

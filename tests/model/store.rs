@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Cursor, Error, Graph, JobStore, List, Outcome, OutcomeKind,
-    Request, State, Submitted,
+    Cancellation, Clock, Completion, Cursor, Error, Graph, JobQuery, JobStore, Outcome,
+    OutcomeKind, Request, State, Submitted,
 };
 
 use crate::common;
@@ -251,7 +251,7 @@ impl Test {
             }
             Op::PageLimit(graph, given) => {
                 if let Some((_, graph)) = self.graph(*graph) {
-                    let error = graph.list(List::new().limit(*given)).unwrap_err();
+                    let error = graph.list(JobQuery::new().limit(*given)).unwrap_err();
                     let Error::PageLimit { given: told, max } = error else {
                         panic!("{error:?}");
                     };
@@ -313,7 +313,7 @@ impl Test {
         if self.world.graphs.iter().any(|graph| graph.name == name) {
             dropped.unwrap();
             let handle = handle.unwrap();
-            let error = handle.list(List::new()).unwrap_err();
+            let error = handle.list(JobQuery::new()).unwrap_err();
             assert!(matches!(error, Error::GraphDropped { .. }), "{error:?}");
             self.dropped.push(handle);
             self.dropped_at = self.history.len();
@@ -566,7 +566,7 @@ impl Test {
         let expected: Vec<&str> = self.world.graphs.iter().map(|graph| graph.name).collect();
         assert_eq!(names, expected);
         for (n, (graph, world)) in graphs.iter().zip(&self.world.graphs).enumerate() {
-            check_page(graph, List::new(), world, 0, (0, 0), 100_000);
+            check_page(graph, JobQuery::new(), world, 0, (0, 0), 100_000);
             self.count(n as Pick);
             for (sequence, job) in world.jobs.iter().enumerate().step_by(4) {
                 let found = graph.job(&job.id).unwrap();

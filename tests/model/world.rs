@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jobstore::{Cursor, Error, Graph, Job, List, Outcome, RecoveryAction, Request, State};
+use jobstore::{Cursor, Error, Graph, Job, JobQuery, Outcome, RecoveryAction, Request, State};
 
 use crate::operations::BODIES;
 
@@ -142,19 +142,19 @@ pub fn assert_illegal(error: Error, job: &Fact, wanted: State) {
 }
 
 /// A list of the states whose bits are set; of all when none is.
-pub fn filter(states: u8) -> List {
+pub fn filter(states: u8) -> JobQuery {
     let wanted = State::ALL
         .into_iter()
         .enumerate()
         .filter(|(n, _)| states & (1 << n) != 0);
-    wanted.fold(List::new(), |list, (_, state)| list.state(state))
+    wanted.fold(JobQuery::new(), |list, (_, state)| list.state(state))
 }
 
 /// Compares a page that begins at a sequence number and an offset from there, job by
 /// job and as JSON. Returns where it goes on.
 pub fn check_page(
     graph: &Graph,
-    asked: List,
+    asked: JobQuery,
     world: &GraphWorld,
     states: u8,
     (from, offset): (usize, usize),

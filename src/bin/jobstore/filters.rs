@@ -1,6 +1,6 @@
 //! Which jobs a verb is about.
 //!
-//! Owns: the filters that list, find, export and purge share, as a [`List`] and as a query.
+//! Owns: the filters that list, find, export and purge share, as a [`JobQuery`] and as a query.
 //! Must not know: what is done with the jobs.
 //! Promise: both forms mean the same jobs.
 
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use jobstore::{List, OutcomeKind, State};
+use jobstore::{JobQuery, OutcomeKind, State};
 
 use crate::when;
 
@@ -104,8 +104,8 @@ impl Filters {
     }
 
     /// As the library has it.
-    pub(crate) fn list(&self) -> List {
-        let mut list = List::new();
+    pub(crate) fn list(&self) -> JobQuery {
+        let mut list = JobQuery::new();
         for &state in &self.states {
             list = list.state(state);
         }
@@ -127,14 +127,14 @@ impl Filters {
         if let (Some(pointer), Some(value)) = (&self.body_pointer, &self.body_value) {
             list = list.body_value(pointer, value);
         }
-        type By = fn(List, SystemTime) -> List;
+        type By = fn(JobQuery, SystemTime) -> JobQuery;
         for (time, by) in [
-            (self.since, List::submitted_from as By),
-            (self.until, List::submitted_before),
-            (self.started_since, List::started_from),
-            (self.started_until, List::started_before),
-            (self.finished_since, List::finished_from),
-            (self.finished_until, List::finished_before),
+            (self.since, JobQuery::submitted_from as By),
+            (self.until, JobQuery::submitted_before),
+            (self.started_since, JobQuery::started_from),
+            (self.started_until, JobQuery::started_before),
+            (self.finished_since, JobQuery::finished_from),
+            (self.finished_until, JobQuery::finished_before),
         ] {
             if let Some(time) = time {
                 list = by(list, time);

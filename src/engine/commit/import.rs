@@ -162,7 +162,7 @@ mod tests {
     use crate::api::store::JobStore;
     use crate::engine::state::calls::Call;
     use crate::engine::state::operation::{Action, Operation, Submission};
-    use crate::model::list::List;
+    use crate::model::job_query::JobQuery;
     use crate::model::request::{Body, Request};
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             .unwrap();
         assert!(graph.changes(None).unwrap().all(|change| change.is_ok()));
         let ids = |graph: &crate::api::graph::Graph| -> Vec<String> {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             page.jobs()
                 .map(|job| job.unwrap().id().to_string())
                 .collect()

@@ -14,7 +14,7 @@ use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
 use crate::log::preallocation::Spare;
 use crate::model::error::Error;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{
@@ -294,7 +294,7 @@ fn pages_do_not_keep_the_disk_full() {
     until(&store, "the purge of a graph", || {
         // Of what is left of it, of what packs were merged into meanwhile.
         if pages.len() < 20 {
-            pages.push(graph.list(List::new()).expect("a page"));
+            pages.push(graph.list(JobQuery::new()).expect("a page"));
         }
         tried_to_purge_all(&graph)
     });

@@ -18,7 +18,7 @@ use crate::log::file_names;
 use crate::model::error::Error;
 use crate::model::id::JobId;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::outcome::OutcomeKind;
 use crate::model::request::{Body, Request};
@@ -126,7 +126,7 @@ fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
     let mut names = HashSet::new();
     for graph in store.graphs() {
         assert!(names.insert(graph.name().to_owned()), "{what}: twice");
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let mut last = 0;
         for job in &page {
             let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -146,7 +146,7 @@ fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
         let mut walked = (0, 0);
         let mut cursor = None;
         loop {
-            let list = List::new().limit(3);
+            let list = JobQuery::new().limit(3);
             let list = cursor.iter().fold(list, |list, cursor| list.cursor(cursor));
             let page = graph.list(list).expect("a page");
             walked = (walked.0 + page.len() as u64, walked.1 + page.set_aside());
@@ -206,7 +206,13 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
     let after: u64 = graphs
         .iter()
         .filter(|graph| !graph.name().starts_with("later"))
-        .map(|graph| graph.list(List::new()).expect("a page").total().unwrap())
+        .map(|graph| {
+            graph
+                .list(JobQuery::new())
+                .expect("a page")
+                .total()
+                .unwrap()
+        })
         .sum();
     assert_eq!(after, shown + again, "{what}: opened again");
 }
@@ -542,7 +548,7 @@ fn what_a_crash_leaves_is_not_taken_for_damage() {
 /// is lost, the jobs are there again.
 fn check_repaired_loosely(what: &str, store: &Store, history: &[World]) {
     for graph in store.graphs() {
-        for job in &graph.list(List::new()).expect("a page") {
+        for job in &graph.list(JobQuery::new()).expect("a page") {
             let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
             let graphs = history.iter().rev().flat_map(|world| &world.graphs);
             let mut jobs = graphs.flat_map(|(_, jobs)| jobs);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::engine::folder::open_folder;
 use crate::model::error::Error;
 use crate::model::health::Health;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options};
 use crate::model::request::{Body, Request};
 use crate::model::retention::Retention;
@@ -266,7 +266,7 @@ fn without_a_byte_or_an_inode_a_store_opens_lists_purges_and_closes() {
         assert!(mount.free().0 < 64 << 10, "{:?}", mount.free());
         for round in 0..3 {
             let store = open(&mount.path()).unwrap_or_else(|e| panic!("{options} {round}: {e}"));
-            let page = store.graph("movie").list(List::new()).expect("a page");
+            let page = store.graph("movie").list(JobQuery::new()).expect("a page");
             let jobs = page.jobs().filter(|job| job.is_ok()).count();
             assert!(jobs > 0 || round > 1, "{options} {round}");
             assert!(matches!(store.engine.health(), Health::Degraded { .. }));

@@ -9,7 +9,7 @@ use crate::engine::state::indexer::LOST_IDS_MIN;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::{Index as _, rows};
 use crate::log::event::Event;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
 use crate::model::retention::Retention;
@@ -99,7 +99,7 @@ fn outcomes_of_purged_jobs_give_their_room_back() {
     seal(&store);
     let before = pack_bytes(&store);
     assert!(before > 1_000_000, "{before}");
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     seal(&store);
     settle(&store);
     let after = pack_bytes(&store);
@@ -130,7 +130,7 @@ fn a_few_large_outcomes_among_many_jobs_give_their_room_back() {
     seal(&store);
     let before = pack_bytes(&store);
     movie
-        .purge(List::new().outcome(crate::OutcomeKind::Failed))
+        .purge(JobQuery::new().outcome(crate::OutcomeKind::Failed))
         .unwrap();
     seal(&store);
     settle(&store);
@@ -207,7 +207,7 @@ fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
             }
         }
     }
-    graph.purge(List::new().state(State::Complete)).unwrap();
+    graph.purge(JobQuery::new().state(State::Complete)).unwrap();
 }
 
 /// Has all tombstones of a graph forgotten.
@@ -315,7 +315,7 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     };
     (0..6000).for_each(complete);
     store.engine.apply_to_index();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     store.engine.apply_to_index();
     // As long as its tombstone is there, neither id nor key is free.
     assert_eq!(store.engine.ids.runs.count(), 6002);

@@ -24,7 +24,7 @@ use crate::log::disk::os::Folder;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options};
 use crate::testing::crash::client::{
     Act, Client, Store, assert_no_thread_panicked, options, within_bounds,
@@ -329,7 +329,7 @@ fn lists_do_not_ask_the_index() {
         std::thread::scope(|scope| {
             let reader = reader.spawn_scoped(scope, || {
                 for graph in store.graphs() {
-                    let page = graph.list(List::new()).expect("a page");
+                    let page = graph.list(JobQuery::new()).expect("a page");
                     let jobs = page.total().unwrap();
                     assert!(jobs > 5, "only {jobs} jobs");
                     page.to_json().expect("JSON");

@@ -8,7 +8,7 @@ use shuttle::thread;
 use crate::api::graph::Graph;
 use crate::model::error::Error;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
@@ -119,14 +119,14 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
                 _ => {
                     for _ in 0..4 {
                         for state in State::ALL {
-                            let page = graph.list(List::new().state(state)).expect("a page");
+                            let page = graph.list(JobQuery::new().state(state)).expect("a page");
                             let jobs = page.jobs().map(|job| job.expect("a job"));
                             assert!(
                                 jobs.inspect(|j| assert_eq!(j.state(), state)).count() as u64
                                     == page.total().unwrap()
                             );
                         }
-                        let begun = List::new().state(State::Running).state(State::Complete);
+                        let begun = JobQuery::new().state(State::Running).state(State::Complete);
                         let shown = graph.list(begun).expect("a page").len();
                         assert!(shown <= 2, "the third was never begun");
                     }
@@ -162,7 +162,7 @@ fn a_walk_by_cursor_over_a_growing_list_neither_skips_nor_repeats() {
             thread::spawn(move || {
                 let (mut seen, mut cursor) = (Vec::new(), None);
                 loop {
-                    let list = List::new().limit(2);
+                    let list = JobQuery::new().limit(2);
                     let page = match &cursor {
                         None => graph.list(list),
                         Some(cursor) => graph.list(list.cursor(cursor)),
@@ -195,7 +195,7 @@ fn a_graph_is_dropped_and_made_anew_for_everybody_at_once() {
             thread::spawn(move || {
                 store.drop_graph(&graph).expect("it is dropped");
                 assert!(matches!(
-                    graph.list(List::new()),
+                    graph.list(JobQuery::new()),
                     Err(Error::GraphDropped { .. })
                 ));
                 let anew = store.create_graph("g", 2).expect("it is made");
@@ -273,7 +273,7 @@ fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
             thread.join().expect("no panic");
         }
         let shown = |graph: &Graph| {
-            let page = graph.list(List::new()).expect("a page");
+            let page = graph.list(JobQuery::new()).expect("a page");
             let codes: Vec<_> = page
                 .jobs()
                 .map(|job| {

@@ -12,7 +12,7 @@ mod worker;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobstore::{Error, Graph, JobId, JobStore, List, RecoveryAction, Run};
+use jobstore::{Error, Graph, JobId, JobQuery, JobStore, RecoveryAction, Run};
 
 use crate::line::{Act, Answer, Line};
 use crate::plan::{OWN, PROJECT, Plan, SHARED, letter};
@@ -203,8 +203,8 @@ impl Work<'_> {
                 return Ok(());
             };
             let looked = || {
-                let total = graph.list(List::new().limit(1))?.total().unwrap();
-                let latest = List::new().offset(total.saturating_sub(6)).limit(6);
+                let total = graph.list(JobQuery::new().limit(1))?.total().unwrap();
+                let latest = JobQuery::new().offset(total.saturating_sub(6)).limit(6);
                 graph.list(latest)?.jobs().collect::<Result<Vec<_>, _>>()
             };
             match looked() {

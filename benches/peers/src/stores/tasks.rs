@@ -29,7 +29,7 @@ use serde_json::value::RawValue;
 use super::environment;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
-use crate::store::{List, Store};
+use crate::store::{JobQuery, Store};
 
 type Uid = U32<BigEndian>;
 
@@ -232,7 +232,7 @@ impl Engine for Tasks {
         Ok(transaction.commit()?)
     }
 
-    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
         let transaction = self.environment.read_txn()?;
         let mut wanted = RoaringBitmap::new();
         for state in State::ALL {

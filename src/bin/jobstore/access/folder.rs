@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jobstore::{
-    Cancellation, Completion, Cursor, Error, Graph, Job, JobStore, List, OnBadLine, Outcome,
+    Cancellation, Completion, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome,
     OutcomeKind, Recovery, Replayed, Request,
 };
 use parking_lot::Mutex;
@@ -173,7 +173,7 @@ fn line(job: &Job) -> String {
     job.to_json()
 }
 
-fn list_of(wanted: &Wanted<'_>) -> Result<List, Problem> {
+fn list_of(wanted: &Wanted<'_>) -> Result<JobQuery, Problem> {
     let mut list = wanted
         .filters
         .list()

@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use jobstore::{Error, Graph, Job, JobStore, List, Outcome, OutcomeKind, Page, State};
+use jobstore::{Error, Graph, Job, JobQuery, JobStore, Outcome, OutcomeKind, Page, State};
 
 /// A job with all that can be asked of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +112,7 @@ impl Truth {
         };
         for graph in store.graphs()? {
             let mut read = GraphTruth::new(&graph);
-            for job in &graph.list(List::new())? {
+            for job in &graph.list(JobQuery::new())? {
                 read.push(Fact::of(&job?));
             }
             truth.graphs.push(read);
@@ -223,12 +223,12 @@ macro_rules! get {
 
 fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result<(), String> {
     let all: Vec<usize> = (0..truth.jobs.len()).collect();
-    if let Some(page) = get!(graph.list(List::new()), errors) {
+    if let Some(page) = get!(graph.list(JobQuery::new()), errors) {
         same_page(&page, truth, &all, all.len(), errors)?;
         same_json(&page, truth, &all, errors)?;
     }
     for (offset, limit) in [(1, 5), (all.len() / 2, 20), (all.len().max(1) - 1, 9)] {
-        let list = List::new().offset(offset as u64).limit(limit as u64);
+        let list = JobQuery::new().offset(offset as u64).limit(limit as u64);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &all[offset.min(all.len())..(offset + limit).min(all.len())];
             same_page(&page, truth, shown, all.len(), errors)?;
@@ -242,7 +242,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
                 return Err(format!("{count} jobs are {state}, not {}", these.len()));
             }
         }
-        let list = List::new().state(state).offset(2).limit(30);
+        let list = JobQuery::new().state(state).offset(2).limit(30);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &these[2.min(these.len())..32.min(these.len())];
             same_page(&page, truth, shown, these.len(), errors)?;
@@ -250,7 +250,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
     }
     let (mut cursor, mut at) = (None, 0);
     loop {
-        let mut list = List::new().limit(17);
+        let mut list = JobQuery::new().limit(17);
         if let Some(cursor) = &cursor {
             list = list.cursor(cursor);
         }

@@ -9,7 +9,7 @@
 use std::io::{IoSlice, Write};
 use std::time::{Duration, Instant};
 
-use jobstore::{Cancellation, Completion, Error, Graph, JobId, JobStore, List, State};
+use jobstore::{Cancellation, Completion, Error, Graph, JobId, JobQuery, JobStore, State};
 use jobstore_trials::line::{Act, Answer, Line};
 use jobstore_trials::made;
 use jobstore_trials::plan::{OWN, PROJECT, SCRAP, letter, options};
@@ -423,7 +423,7 @@ impl Driver {
         for graph in graphs {
             let failed = |e: Error| format!("a list of {} failed: {e}", graph.name());
             let json = graph
-                .list(List::new())
+                .list(JobQuery::new())
                 .map_err(failed)?
                 .to_json()
                 .map_err(failed)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jobstore::{Graph, Job, JobStore, List, State};
+use jobstore::{Graph, Job, JobQuery, JobStore, State};
 
 use crate::model::{self, GraphModel, Model, Name};
 use crate::requests::OutcomeFact;
@@ -206,7 +206,7 @@ pub fn learn_ids(graph: &mut GraphModel, seen: &[Seen]) {
 }
 
 pub fn read_graph(graph: &Graph) -> jobstore::Result<Vec<Seen>> {
-    let page = graph.list(List::new())?;
+    let page = graph.list(JobQuery::new())?;
     page.jobs()
         .map(|job| job.map(|job| Seen::of(&job)))
         .collect()

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use jobstore::{Error, Graph, JobStore, List, Options, Retention, State, simulation};
+use jobstore::{Error, Graph, JobQuery, JobStore, Options, Retention, State, simulation};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -110,7 +110,7 @@ fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
         if random.one_in(200) {
             // Said before, so that nobody misses what it takes away.
             writeln!(out, "purge {}", other.name()).ok();
-            other.purge(List::new())?;
+            other.purge(JobQuery::new())?;
         }
     }
 }
@@ -162,7 +162,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn ids(graph: &Graph) -> Result<BTreeSet<String>, Finding> {
-    let page = graph.list(List::new()).map_err(failed_to("list"))?;
+    let page = graph.list(JobQuery::new()).map_err(failed_to("list"))?;
     let ids = page.jobs().map(|job| job.map(|job| job.id().to_string()));
     ids.collect::<jobstore::Result<_>>()
         .map_err(failed_to("read a page"))
@@ -291,7 +291,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
         let store = options().open(&dir).map_err(failed_to("open"))?;
         let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
         graph
-            .list(List::new().limit(1))
+            .list(JobQuery::new().limit(1))
             .map_err(failed_to("list"))?;
         if random.one_in(2) {
             simulation::rewrite_index(&store);
@@ -499,13 +499,13 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
 /// Cancels and purges all jobs. The reserve takes some thousand of those writes; then it is
 /// made again by packing, which may take a moment.
 fn free(graph: &Graph) -> Checked {
-    let pending = List::new().state(State::Pending);
+    let pending = JobQuery::new().state(State::Pending);
     let page = graph.list(pending).map_err(failed_to("list"))?;
     let ids: jobstore::Result<Vec<_>> = page.jobs().map(|j| j.map(|j| j.id().clone())).collect();
     for id in ids.map_err(failed_to("read a page"))? {
         with_patience(|| graph.cancel(&id)).map_err(failed_to("cancel on a full disk"))?;
     }
-    with_patience(|| graph.purge(List::new())).map_err(failed_to("purge on a full disk"))?;
+    with_patience(|| graph.purge(JobQuery::new())).map_err(failed_to("purge on a full disk"))?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jobstore::{Graph, JobStore, List, Outcome, Retention};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, Retention};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -101,7 +101,7 @@ fn list_all(graphs: &[Graph]) -> Result<(), Finding> {
         let listing = listing.map(|graphs| {
             scope.spawn(move || {
                 for graph in graphs {
-                    for list in [List::new(), List::new().url_contains("?n=3")] {
+                    for list in [JobQuery::new(), JobQuery::new().url_contains("?n=3")] {
                         let page = graph.list(list).map_err(failed_to("list"))?;
                         page.to_json().map_err(failed_to("to_json"))?;
                     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Error, Graph, JobStore, List, Outcome, OutcomeKind, Submitted, simulation};
+use jobstore::{Error, Graph, JobQuery, JobStore, Outcome, OutcomeKind, Submitted, simulation};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -43,7 +43,7 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
             run.complete(Outcome::succeeded())
                 .map_err(failed_to("complete"))?;
         }
-        gone.purge(List::new()).map_err(failed_to("purge"))?;
+        gone.purge(JobQuery::new()).map_err(failed_to("purge"))?;
         if round % 2 == 1 {
             store.drop_graph("1", "gone").map_err(failed_to("drop"))?;
         }
@@ -93,7 +93,7 @@ impl Known {
     }
 
     fn check(&self, graph: &Graph) -> Checked {
-        let page = graph.list(List::new()).map_err(failed_to("list"))?;
+        let page = graph.list(JobQuery::new()).map_err(failed_to("list"))?;
         let mut listed = BTreeMap::new();
         for job in page.jobs() {
             let job = job.map_err(failed_to("read a page"))?;
@@ -165,7 +165,7 @@ impl Known {
                 Ok(())
             }
             14 if random.one_in(10) => {
-                graph.purge(List::new()).map_err(failed_to("purge"))?;
+                graph.purge(JobQuery::new()).map_err(failed_to("purge"))?;
                 let jobs = std::mem::take(&mut self.jobs).into_iter();
                 let (open, purged) = jobs.partition::<BTreeMap<_, _>, _>(|(_, end)| end.is_none());
                 self.jobs = open;

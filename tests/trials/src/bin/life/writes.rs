@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use jobstore::{
-    Cancellation, Completion, Error, Graph, List, OnBadLine, OutcomeKind, PurgeReason, State,
+    Cancellation, Completion, Error, Graph, JobQuery, OnBadLine, OutcomeKind, PurgeReason, State,
     Submitted,
 };
 
@@ -718,7 +718,7 @@ impl Life {
             return Ok(false);
         };
         let mut lines = Vec::new();
-        let export = from.export(List::new());
+        let export = from.export(JobQuery::new());
         let written = export.and_then(|export| export.reveal_secrets().write_all(&mut lines));
         if let Err(error) = written {
             return self.excuse("export", &error);

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jobstore::{
-    Body, Completion, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind, Request, Submitted,
+    Body, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind, Request,
+    Submitted,
 };
 
 use crate::tally::{Graphs, Random, Tally};
@@ -161,14 +162,21 @@ pub(crate) fn drop_and_create(
 ) {
     while tally.goes_on() {
         let graph = store.create_graph("p", "moody").expect("it is created");
-        assert_eq!(graph.list(List::new()).expect("a page").total().unwrap(), 0);
+        assert_eq!(
+            graph
+                .list(JobQuery::new())
+                .expect("a page")
+                .total()
+                .unwrap(),
+            0
+        );
         let mut last = None;
         for n in 0..1 + random.below(30) {
             let body = format!("[{n},\"{}\"]", padding(&mut random));
             last = Some(graph.submit(request(&body)).expect("it is acknowledged"));
             tally.wrote();
         }
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let before = page.to_json().expect("JSON");
         store.drop_graph("p", "moody").expect("it is dropped");
         tally.wrote();
