@@ -78,7 +78,7 @@ fn fill(movie: &Graph) -> Result<(), jobstore::Error> {
     for (n, outcome) in outcomes.into_iter().enumerate() {
         let id = format!("job-{n}");
         movie.submit_as(&id, request()?)?;
-        movie.run(&id)?.complete(outcome)?;
+        movie.claim(&id)?.complete(outcome)?;
     }
     movie.submit_as("running", request()?)?;
     movie.start("running")?;

@@ -16,7 +16,7 @@
 //! let body = Body::from_json(r#"{"algorithmName": "pagerank", "alpha": 0.85}"#)?;
 //! let id = movie.submit(Request::new("execute_algorithm", url, body)?)?;
 //!
-//! let run = movie.run(&id)?; // pending -> running
+//! let run = movie.claim(&id)?; // pending -> running
 //! run.progress(50, "iterating");
 //! run.complete(Outcome::succeeded())?; // running -> complete
 //!
@@ -35,11 +35,11 @@
 //! | what | calls |
 //! |---|---|
 //! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
-//! | work | [`run_next`](Graph::run_next) and [`run`](Graph::run) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
+//! | work | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
 //! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
 //! | list | [`list`](Graph::list) with a [`JobQuery`] gives a [`Page`]: jobs, or the contract's JSON |
 //! | find | [`find`](Graph::find) by the request; [`JobQuery`] by state, outcome, command, time, url and body |
-//! | follow | [`wait`](Graph::wait) and [`ended`](Graph::ended) for one job's end; [`changes`](Graph::changes) for all that happens |
+//! | follow | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for one job's end; [`changes`](Graph::changes) for all that happens |
 //! | forget | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand [`purge`](Graph::purge) |
 //! | move | [`export`](Graph::export) and [`import`](Graph::import), lines of JSON |
 //! | back up | [`JobStore::backup`], of a store at work |
@@ -127,7 +127,7 @@ pub use crate::api::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::api::run::{Requeued, Run};
 pub use crate::api::store::JobStore;
 pub use crate::api::submit::Submitted;
-pub use crate::api::wait::Waiting;
+pub use crate::api::wait::JobCompletion;
 pub use crate::base::clock::Clock;
 pub use crate::model::change::ChangeKind;
 pub use crate::model::cursor::Cursor;

@@ -68,7 +68,7 @@ fn finish(movie: &Graph, ids: std::ops::Range<u64>) {
         let id = format!("job-{n}");
         movie.submit_as(&id, request("c", "{}")).unwrap();
         movie
-            .run(&id)
+            .claim(&id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();

@@ -51,7 +51,7 @@ fn fill(movie: &Graph, jobs: u64) {
                 continue;
             }
         };
-        movie.run(&id).unwrap().complete(outcome).unwrap();
+        movie.claim(&id).unwrap().complete(outcome).unwrap();
     }
 }
 

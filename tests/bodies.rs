@@ -532,7 +532,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     ];
     let taken = graph.submit_as("taken", with(&secret)).unwrap();
     shown.push(format!("{taken:?}"));
-    let run = graph.run("taken").unwrap();
+    let run = graph.claim("taken").unwrap();
     run.progress(1, CANARY);
     shown.push(format!("{run:?}"));
     let job = graph.job("taken").unwrap().unwrap();

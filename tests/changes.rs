@@ -54,7 +54,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
                 submitted += count;
             }
             3..=5 => {
-                if let Some(run) = movie.run_next().unwrap() {
+                if let Some(run) = movie.claim_next().unwrap() {
                     let job = movie.job(run.id()).unwrap().unwrap();
                     done.push((Some(job.sequence()), ChangeKind::Started));
                     running.push((job.sequence(), run.id().to_string()));
@@ -134,7 +134,7 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
         let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
         let id = movie.submit(request("c", &format!("{body:?}"))).unwrap();
         if n % 10 > 0 {
-            let run = movie.run(&id).unwrap();
+            let run = movie.claim(&id).unwrap();
             run.complete(
                 Outcome::succeeded()
                     .with_result_ref(format!("r/{n}"))
@@ -232,7 +232,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     for command in ["first", "last"] {
         for _ in 0..200 {
             let id = submit(&movie, command, &mut random);
-            movie.run(&id).unwrap().detach();
+            movie.claim(&id).unwrap().detach();
         }
     }
     store.close().unwrap();
@@ -306,7 +306,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
         for n in 0..jobs {
             let id = submit(&movie, command, &mut random);
             let outcome = Outcome::succeeded().with_result_ref(format!("r/{n}"));
-            let run = movie.run(&id).unwrap();
+            let run = movie.claim(&id).unwrap();
             run.complete(outcome.unwrap()).unwrap();
             ids.push(id);
         }

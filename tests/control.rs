@@ -45,9 +45,9 @@ impl Live {
             movie.submit_as(id, request("c", &body)).unwrap();
         }
         movie.start("runs").unwrap();
-        let good = movie.run("good").unwrap();
+        let good = movie.claim("good").unwrap();
         good.complete(Outcome::succeeded()).unwrap();
-        let bad = movie.run("bad").unwrap();
+        let bad = movie.claim("bad").unwrap();
         bad.complete(Outcome::failed("E1", "no file")).unwrap();
         let control = Some(store.control().unwrap());
         Live {

@@ -493,7 +493,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = graph.submit(request("c", "1")).unwrap();
-    let run = std::sync::Mutex::new(Some(graph.run(&id).unwrap()));
+    let run = std::sync::Mutex::new(Some(graph.claim(&id).unwrap()));
     // Something is always under way, so that locks are taken when it forks.
     let over = Arc::new(AtomicBool::new(false));
     let (busy, is_over) = (graph.clone(), over.clone());

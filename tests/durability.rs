@@ -139,7 +139,7 @@ fn everything_is_there_after_the_last_handle_was_dropped() {
     let id = graph.submit(request("c", "1")).unwrap();
     let write = graph.nonblocking().submit(request("c", "2"));
     let page = graph.list(JobQuery::new()).unwrap();
-    let (clone, run) = (graph.clone(), graph.run(&id).unwrap());
+    let (clone, run) = (graph.clone(), graph.claim(&id).unwrap());
     run.detach();
     drop(graph);
     let in_use = leave().open(dir.path()).unwrap_err();

@@ -43,7 +43,7 @@ fn live(options: Options, dir: &std::path::Path) {
     for n in 0..3 {
         let id = movie.submit(request("c", &n.to_string())).unwrap();
         movie
-            .run(&id)
+            .claim(&id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();

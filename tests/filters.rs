@@ -160,7 +160,7 @@ fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
             .unwrap();
         match random.below(4) {
             0 | 1 => {
-                let run = movie.run_next().unwrap().unwrap();
+                let run = movie.claim_next().unwrap().unwrap();
                 hands.0.fetch_add(random.below(500), Ordering::Relaxed);
                 match random.below(5) {
                     0 => run.detach(),

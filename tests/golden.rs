@@ -83,7 +83,7 @@ fn fill(store: &JobStore, dir: &Path) {
             Outcome::interrupted(),
         ];
         for outcome in outcomes {
-            let run = movie.run_next().unwrap().unwrap();
+            let run = movie.claim_next().unwrap().unwrap();
             run.complete(outcome).unwrap();
         }
         movie.submit_as(name("brought"), secret()).unwrap();
@@ -96,7 +96,11 @@ fn fill(store: &JobStore, dir: &Path) {
         movie.cancel(name("cancelling")).unwrap();
         movie.submit_as(name("purged"), of(80)).unwrap();
         let failed = Outcome::failed("E", "no").with_result_ref("r").unwrap();
-        movie.run(name("purged")).unwrap().complete(failed).unwrap();
+        movie
+            .claim(name("purged"))
+            .unwrap()
+            .complete(failed)
+            .unwrap();
         let only = JobQuery::new().command("c80");
         assert_eq!(movie.purge(only).unwrap().jobs, 1);
         let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;

@@ -283,8 +283,8 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
         ("start", graph.start(id)),
         ("complete", graph.complete(id, done()).map(|_| ())),
         ("cancel", graph.cancel(id).map(|_| ())),
-        ("run", graph.run(id).map(|_| ())),
-        ("run_next", graph.run_next().map(|_| ())),
+        ("claim", graph.claim(id).map(|_| ())),
+        ("claim_next", graph.claim_next().map(|_| ())),
         ("job", graph.job(id).map(|_| ())),
         ("list", list(JobQuery::new())),
         (
@@ -310,7 +310,10 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
             nonblocking.complete(id, done()).wait().map(|_| ()),
         ),
         ("queue cancel", nonblocking.cancel(id).wait().map(|_| ())),
-        ("queue run_next", nonblocking.run_next().wait().map(|_| ())),
+        (
+            "queue claim_next",
+            nonblocking.claim_next().wait().map(|_| ()),
+        ),
     ]
 }
 
@@ -432,7 +435,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
             for state in State::ALL {
                 assert_eq!(anew.count(state).unwrap(), 0);
             }
-            assert!(anew.run_next().unwrap().is_none());
+            assert!(anew.claim_next().unwrap().is_none());
             assert!(anew.job("brought-1").unwrap().is_none());
             let created = anew
                 .submit_as("brought-0", request("c", "\"new\""))

@@ -86,7 +86,7 @@ fn a_slow_client_keeps_nobody_from_a_short_page_and_sees_one_instant() {
         let refused = server.get(LIST);
         refused.is_failure(503, "GES.8602", "engine service unavailable");
         // Writers go on.
-        let run = graph.run_next().unwrap().unwrap();
+        let run = graph.claim_next().unwrap().unwrap();
         run.complete(Outcome::succeeded()).unwrap();
     }
     let (body, is_whole) = rest(&mut slow);
@@ -402,7 +402,7 @@ fn many_clients_read_long_pages_in_little_memory_while_others_write() {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     graph.submit(request("more", "{}")).unwrap();
-                    let run = graph.run_next().unwrap().unwrap();
+                    let run = graph.claim_next().unwrap().unwrap();
                     run.complete(Outcome::succeeded()).unwrap();
                 }
             });

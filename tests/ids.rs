@@ -76,7 +76,7 @@ fn assert_unknown(graph: &Graph, id: &str) {
         graph.start(id).unwrap_err(),
         graph.complete(id, Outcome::succeeded()).unwrap_err(),
         graph.cancel(id).unwrap_err(),
-        graph.run(id).unwrap_err(),
+        graph.claim(id).unwrap_err(),
     ];
     for error in refused {
         assert!(

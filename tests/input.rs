@@ -38,7 +38,7 @@ fn assert_nothing_recorded(graph: &Graph) {
     for state in State::ALL {
         assert_eq!(graph.count(state).unwrap(), 0);
     }
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
     let id = graph.submit(request("c", "1")).unwrap();
     assert_eq!(graph.job(&id).unwrap().unwrap().sequence(), 0);
 }
@@ -340,7 +340,7 @@ fn with_id(graph: &Graph, id: &str) -> Vec<(&'static str, Error)> {
         ("start", graph.start(id).unwrap_err()),
         ("complete", graph.complete(id, done()).unwrap_err()),
         ("cancel", graph.cancel(id).unwrap_err()),
-        ("run", graph.run(id).unwrap_err()),
+        ("claim", graph.claim(id).unwrap_err()),
         ("queue start", nonblocking.start(id).wait().unwrap_err()),
         (
             "queue complete",
@@ -1217,7 +1217,7 @@ fn a_closed_store_refuses_every_call() {
     closed("submit_all", graph.submit_all([asked()]).map(drop));
     closed("submit_as", graph.submit_as("id", asked()).map(drop));
     closed("try_submit", graph.try_submit(asked()).map(drop));
-    closed("run_next", graph.run_next().map(drop));
+    closed("claim_next", graph.claim_next().map(drop));
     closed("job", graph.job("id").map(drop));
     closed("list", graph.list(JobQuery::new()).map(drop));
     closed("count", graph.count(State::Pending).map(drop));

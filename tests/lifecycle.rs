@@ -98,7 +98,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     let store = open();
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "1"); 2]).unwrap();
-    graph.run(&ids[0]).unwrap().detach();
+    graph.claim(&ids[0]).unwrap().detach();
     store.close().unwrap();
     drop((graph, store));
 
@@ -147,7 +147,7 @@ fn graphs_are_made_and_dropped_and_jobs_run_without_blocking() {
     let id = graph
         .submit(Request::new("c", "", Body::empty()).unwrap())
         .unwrap();
-    let run = graph.nonblocking().run(&id).wait().unwrap();
+    let run = graph.nonblocking().claim(&id).wait().unwrap();
     assert_eq!(run.id(), &id);
     drop(run);
     assert_eq!(graph.count(State::Complete).unwrap(), 1);

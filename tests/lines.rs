@@ -80,15 +80,15 @@ fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
                 movie.start(&id).unwrap();
                 movie.cancel(&id).unwrap();
             }
-            4 => drop(movie.run(&id).unwrap()),
+            4 => drop(movie.claim(&id).unwrap()),
             5 => {
                 let outcome = Outcome::failed("GES.1", "no \"such\"\n vertex");
                 let outcome = outcome.with_detail_json(r#"{"a":[1.0,"é"]}"#).unwrap();
-                movie.run(&id).unwrap().complete(outcome).unwrap();
+                movie.claim(&id).unwrap().complete(outcome).unwrap();
             }
             _ => {
                 let outcome = Outcome::succeeded().with_result_ref("obs://r/1").unwrap();
-                movie.run(&id).unwrap().complete(outcome).unwrap();
+                movie.claim(&id).unwrap().complete(outcome).unwrap();
             }
         }
     }
@@ -149,7 +149,7 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
     let secret = request("c", r#"{"a":{"SecretKey":"canary"}}"#);
     movie.submit_as("secret", secret).unwrap();
     let outcome = Outcome::failed("", "").with_detail_json(r#"{"accessKey":"canary"}"#);
-    let run = movie.run("secret").unwrap();
+    let run = movie.claim("secret").unwrap();
     run.complete(outcome.unwrap()).unwrap();
     let masked = request("c", r#"{"accessKey":"******"}"#)
         .as_json()

@@ -164,7 +164,7 @@ fn a_long_page_is_one_instant_though_its_jobs_end_meanwhile() {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while let Ok(Some(run)) = graph.run_next() {
+            while let Ok(Some(run)) = graph.claim_next() {
                 run.complete(Outcome::succeeded()).unwrap();
                 if over.load(Ordering::Acquire) {
                     break;

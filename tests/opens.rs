@@ -238,8 +238,8 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("start", movie.start("brought-1").unwrap_err()),
         ("complete", movie.complete(&id, done()).unwrap_err()),
         ("cancel", movie.cancel(&id).unwrap_err()),
-        ("run", movie.run("brought-1").unwrap_err()),
-        ("run next", movie.run_next().unwrap_err()),
+        ("claim", movie.claim("brought-1").unwrap_err()),
+        ("run next", movie.claim_next().unwrap_err()),
         ("purge", movie.purge(JobQuery::new()).unwrap_err()),
         (
             "import",
@@ -272,7 +272,7 @@ fn every_write_to_a_read_only_store_is_refused() {
         ),
         (
             "queued run next",
-            movie.nonblocking().run_next().wait().unwrap_err(),
+            movie.nonblocking().claim_next().wait().unwrap_err(),
         ),
         (
             "queued create",
@@ -364,7 +364,7 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
         assert_eq!(listed(&read), seen);
         assert!(reader.scrub().unwrap().is_sound());
         let wait = read
-            .ended("brought-1")
+            .wait_async("brought-1")
             .unwrap()
             .wait_timeout(Duration::from_secs(9));
         assert!(matches!(wait, Err(Error::OpenedReadOnly)));

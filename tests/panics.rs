@@ -171,7 +171,7 @@ fn a_panicking_waker_of_a_wait_leaves_the_other_waiters_called() {
         let counter = Arc::new(Counter::default());
         let mut waits = Vec::new();
         for n in 0..8 {
-            let mut wait = graph.ended(&id).unwrap();
+            let mut wait = graph.wait_async(&id).unwrap();
             let waker = match n % 2 {
                 0 => Waker::from(Arc::new(Bomb)),
                 _ => Waker::from(counter.clone()),

@@ -262,7 +262,7 @@ fn every_write_can_be_awaited_and_answers_like_the_blocking_call() {
         assert_eq!(again, Completion::AlreadyComplete(Outcome::succeeded()));
         let cancelled = nonblocking.cancel(&more[0]).await?;
         assert_eq!(cancelled, Cancellation::CancelledBeforeStart);
-        let run = nonblocking.run_next().await?.unwrap();
+        let run = nonblocking.claim_next().await?.unwrap();
         assert_eq!(run.id(), &more[1]);
         run.complete(Outcome::succeeded())?;
         let tried = graph.try_submit(request("c", "5"))?.await?;
@@ -517,7 +517,7 @@ fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
     for full in [false, true] {
         let all = small_queue();
         let id = all.graph.submit(request("c", "{}")).unwrap();
-        let run = all.graph.run(&id).unwrap();
+        let run = all.graph.claim(&id).unwrap();
         all.hold();
         let count = if full { 3 } else { 0 };
         let writes: Vec<_> = (0..count)
@@ -647,7 +647,7 @@ fn after_the_close_every_call_says_closed() {
     let graph = store.create_graph("p", "g").unwrap();
     let id = graph.submit(request("c", "{}")).unwrap();
     let run = graph
-        .run(graph.submit(request("c", "{}")).unwrap())
+        .claim(graph.submit(request("c", "{}")).unwrap())
         .unwrap();
     store.close().unwrap();
     store.close().unwrap();
@@ -665,8 +665,8 @@ fn after_the_close_every_call_says_closed() {
         ("start", graph.start(&id).err()),
         ("complete", graph.complete(&id, Outcome::succeeded()).err()),
         ("cancel", graph.cancel(&id).err()),
-        ("run", graph.run(&id).err()),
-        ("run_next", graph.run_next().err()),
+        ("claim", graph.claim(&id).err()),
+        ("claim_next", graph.claim_next().err()),
         ("job", graph.job(&id).err()),
         ("list", graph.list(JobQuery::new()).err()),
         ("count", graph.count(State::Pending).err()),
@@ -683,7 +683,10 @@ fn after_the_close_every_call_says_closed() {
         ),
         ("queued start", nonblocking.start(&id).wait().err()),
         ("queued cancel", block_on(nonblocking.cancel(&id)).err()),
-        ("queued run_next", block_on(nonblocking.run_next()).err()),
+        (
+            "queued claim_next",
+            block_on(nonblocking.claim_next()).err(),
+        ),
     ];
     for (call, error) in answers {
         assert!(matches!(error, Some(Error::Closed)), "{call}: {error:?}");

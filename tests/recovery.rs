@@ -159,9 +159,9 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
     check_the_others(&graph, &standing);
 
     // Its place in the order is the old one: only the pending one stands before it.
-    let first = graph.run_next().unwrap().unwrap();
+    let first = graph.claim_next().unwrap().unwrap();
     assert_eq!(first.id(), &standing.pending);
-    let run = graph.run_next().unwrap().unwrap();
+    let run = graph.claim_next().unwrap().unwrap();
     assert_eq!(run.id(), &standing.running);
     assert!(!run.cancel_requested());
     assert_eq!(
@@ -173,7 +173,7 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
         (kind(&job), boot(&job)),
         (Some(OutcomeKind::Succeeded), None)
     );
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
 }
 
 #[test]

@@ -334,7 +334,7 @@ fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
     let store = options().open(dir.path()).unwrap();
     let graph = store.graphs().unwrap().remove(0);
     assert_eq!((graph.project_id(), graph.name()), ("lost", "graph-0"));
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
     for id in waiting.iter().chain([&done]) {
         let job = graph.job(id).unwrap().unwrap();
         assert_eq!(job.state(), State::Complete);

@@ -46,7 +46,7 @@ fn open(dir: &Path, hands: &Hands) -> JobStore {
 }
 
 fn finish(graph: &Graph, id: &str, outcome: Outcome) {
-    graph.run(id).unwrap().complete(outcome).unwrap();
+    graph.claim(id).unwrap().complete(outcome).unwrap();
 }
 
 fn submit(graph: &Graph, ids: std::ops::Range<u64>) {
@@ -779,7 +779,7 @@ fn who_purges_by_hand_is_told_how_far_it_has_come() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("1", "g").unwrap();
     graph.submit_all(vec![request("c", "{}"); 2500]).unwrap();
-    while let Some(run) = graph.run_next().unwrap() {
+    while let Some(run) = graph.claim_next().unwrap() {
         run.complete(Outcome::succeeded()).unwrap();
     }
     let mut told = Vec::new();

@@ -58,7 +58,7 @@ fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
         let body = Body::from_json(body(random, n)).unwrap();
         let id = movie.submit(Request::new(command, url, body).unwrap());
         if random.below(2) == 0 {
-            let run = movie.run(id.unwrap()).unwrap();
+            let run = movie.claim(id.unwrap()).unwrap();
             run.complete(Outcome::succeeded()).unwrap();
         }
     }

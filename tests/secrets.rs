@@ -131,7 +131,7 @@ fn lists_and_exports_are_masked_and_workers_have_the_request_to_the_letter() {
     ];
     graph.submit_all(requests.to_vec()).unwrap();
     look(&graph, &requests, "as submitted");
-    let run = graph.run_next().unwrap().unwrap();
+    let run = graph.claim_next().unwrap().unwrap();
     assert_eq!(run.request().as_json(), requests[0].as_json());
     assert!(!format!("{run:?}").contains(CANARY));
     run.complete(Outcome::succeeded()).unwrap();
@@ -165,7 +165,7 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
         let id = graph.submit(secret(&format!("c{n}"))).unwrap();
         if n % 4 != 0 {
             graph
-                .run(&id)
+                .claim(&id)
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();
@@ -364,7 +364,7 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     assert_eq!(job.request().as_json(), secret("a").as_json());
     // What an engine says of an end is masked, too.
     let outcome = Outcome::failed("E", "no").with_detail_json(body()).unwrap();
-    graph.run("a").unwrap().complete(outcome).unwrap();
+    graph.claim("a").unwrap().complete(outcome).unwrap();
     let lines = exported(&graph, JobQuery::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
     assert!(exported(&graph, JobQuery::new(), true).contains(&format!(r#""detail":{}"#, body())));
@@ -532,7 +532,7 @@ fn make_with_password(dir: &Path, options: Options) {
     let graph = store.create_graph("10001", "movie").unwrap();
     let id = graph.submit(request("c", PASSWORD)).unwrap();
     let outcome = Outcome::succeeded().with_detail_json(PASSWORD).unwrap();
-    graph.run(&id).unwrap().complete(outcome).unwrap();
+    graph.claim(&id).unwrap().complete(outcome).unwrap();
     assert_knows_passwords(&graph, "as made");
     store.close().unwrap();
 }

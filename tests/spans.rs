@@ -75,7 +75,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     submit("job-1");
     let made = movie.submit(request("c", &body)).unwrap();
     movie.submit_once(CANARY, request("c", &body)).unwrap();
-    let run = movie.run("job-1").unwrap();
+    let run = movie.claim("job-1").unwrap();
     run.progress(50, CANARY);
     let detail = format!(r#"{{"of":"{CANARY}"}}"#);
     let failed = Outcome::failed("E1", CANARY).with_detail_json(detail);
@@ -123,7 +123,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     );
     movie.submit_as("hangs", request("c", &body)).unwrap();
     movie.submit_as("waits", request("c", &body)).unwrap();
-    let run = movie.run("hangs").unwrap();
+    let run = movie.claim("hangs").unwrap();
     let post = |path: &str, body: &str| {
         let path = format!("{graph}/{path}");
         control(opened.path(), "POST", &path, body.as_bytes());

@@ -21,7 +21,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         movie.submit(request("c", &format!("[{n}]"))).unwrap();
     }
     for n in 0..10 {
-        let run = movie.run_next().unwrap().unwrap();
+        let run = movie.claim_next().unwrap().unwrap();
         match n % 2 {
             0 => run.detach(),
             _ => {
@@ -103,7 +103,7 @@ fn who_asks_all_the_time_stops_nobody() {
         for n in 0..500 {
             let id = movie.submit(request("c", &format!("[{n}]"))).unwrap();
             movie
-                .run(&id)
+                .claim(&id)
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();

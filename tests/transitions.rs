@@ -40,7 +40,7 @@ enum Call {
 #[derive(Debug, PartialEq)]
 enum Answer {
     Started,
-    /// `run_next` found nothing pending.
+    /// `claim_next` found nothing pending.
     Nothing,
     Completed,
     AlreadyComplete(OutcomeKind),
@@ -226,7 +226,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
     match call {
         Call::Start if queued => nonblocking.start(SUBJECT).wait().map(|()| Answer::Started),
         Call::Start => graph.start(SUBJECT).map(|()| Answer::Started),
-        Call::Run => graph.run(SUBJECT).map(|run| {
+        Call::Run => graph.claim(SUBJECT).map(|run| {
             assert_eq!(run.id().as_str(), SUBJECT);
             assert!(!run.cancel_requested());
             run.detach();
@@ -234,9 +234,9 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         }),
         Call::RunNext => {
             let run = if queued {
-                nonblocking.run_next().wait()?
+                nonblocking.claim_next().wait()?
             } else {
-                graph.run_next()?
+                graph.claim_next()?
             };
             Ok(run.map_or(Answer::Nothing, |run| {
                 assert_eq!(run.id().as_str(), SUBJECT);

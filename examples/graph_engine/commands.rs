@@ -353,7 +353,7 @@ mod tests {
         let body = Body::from_json(body).unwrap();
         let request = Request::new(command, "/ges/v1.0/10001/graphs/movie/action", body).unwrap();
         let id = graph.submit(request).unwrap();
-        engine.execute(graph.run(&id).unwrap()).unwrap();
+        engine.execute(graph.claim(&id).unwrap()).unwrap();
         let job = graph.job(&id).unwrap().unwrap();
         job.outcome().unwrap().clone()
     }

@@ -72,7 +72,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
 
     // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.
     let import = client::submit_import(&graph)?;
-    engine.execute(graph.run(&import)?)?;
+    engine.execute(graph.claim(&import)?)?;
 
     // To die with work in every worker's hands, there has to be enough that does not end.
     let batch = Batch::submit(&graph, if die { WORKERS } else { 1 })?;

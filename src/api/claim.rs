@@ -33,13 +33,13 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?; // pending -> running
+    /// let run = movie.claim(&id)?; // pending -> running
     /// run.progress(50, "half of it");
     /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
-        let _span = call_span!("start", self, id.as_ref());
+    pub fn claim(&self, id: impl AsRef<str>) -> Result<Run> {
+        let _span = call_span!("claim", self, id.as_ref());
         self.run_write(id.as_ref())?.commit(self.engine())
     }
 
@@ -60,7 +60,7 @@ impl Graph {
     /// block is read.
     ///
     /// # Errors
-    /// Those of every write ([`Graph::submit`]), and those of [`Graph::run`] for a job that
+    /// Those of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
     /// cannot be read.
     ///
     /// # Examples
@@ -69,17 +69,17 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// while let Some(run) = movie.run_next()? {
+    /// while let Some(run) = movie.claim_next()? {
     ///     println!("{} is to {}", run.id(), run.request().command());
     ///     run.complete(Outcome::succeeded())?;
     /// }
-    /// assert!(movie.run_next()?.is_none(), "all is done");
+    /// assert!(movie.claim_next()?.is_none(), "all is done");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn run_next(&self) -> Result<Option<Run>> {
+    pub fn claim_next(&self) -> Result<Option<Run>> {
         let write = self.claim_write()?;
         let operation = write.operation.as_ref();
-        let _span = operation.map(|_| call_span!("start_next", self));
+        let _span = operation.map(|_| call_span!("claim_next", self));
         write.commit(self.engine())
     }
 

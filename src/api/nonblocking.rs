@@ -114,20 +114,20 @@ impl<'g> NonBlocking<'g> {
         self.pending(self.graph.cancel_write(id.as_ref()))
     }
 
-    /// Like [`Graph::run`]. If the pending write is dropped, the job stays running until it
+    /// Like [`Graph::claim`]. If the pending write is dropped, the job stays running until it
     /// is completed by its id or the store is reopened.
-    pub fn run(&self, id: impl AsRef<str>) -> PendingWrite<Run> {
+    pub fn claim(&self, id: impl AsRef<str>) -> PendingWrite<Run> {
         self.pending(self.graph.run_write(id.as_ref()))
     }
 
-    /// Like [`Graph::run_next`]. If the pending write is dropped after a job was claimed
+    /// Like [`Graph::claim_next`]. If the pending write is dropped after a job was claimed
     /// for it, that job stays running until it is completed by its id or the store
     /// is reopened. [`Run::complete_async`] shows an async worker.
     ///
     /// # Cost
-    /// As for [`Graph::run_next`]: without a pending job, and with no other write queued, it
+    /// As for [`Graph::claim_next`]: without a pending job, and with no other write queued, it
     /// is answered without a commit.
-    pub fn run_next(&self) -> PendingWrite<Option<Run>> {
+    pub fn claim_next(&self) -> PendingWrite<Option<Run>> {
         self.pending(self.graph.claim_write())
     }
 }

@@ -93,7 +93,7 @@ impl Graph {
     /// let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("import_graph", "/ges/v1.0/10001/graphs", Body::empty())?;
     /// movie.submit_as("import-1", request.clone())?;
-    /// movie.run("import-1")?.complete(Outcome::succeeded())?;
+    /// movie.claim("import-1")?.complete(Outcome::succeeded())?;
     ///
     /// assert_eq!(movie.purge_dry_run(JobQuery::new())?.jobs, 1);
     /// assert_eq!(movie.purge(JobQuery::new())?.jobs, 1);

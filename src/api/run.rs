@@ -39,7 +39,7 @@ const FAILED: u64 = 1;
 const SETTLED: u64 = 2;
 
 /// A running job in the hands of whoever works on it: from
-/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
+/// [`Graph::claim`](crate::Graph::claim), [`Graph::claim_next`](crate::Graph::claim_next) and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
 /// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
@@ -77,7 +77,7 @@ const SETTLED: u64 = 2;
 /// handed to one worker, and the runs that held it before can no longer complete it.
 ///
 /// # Graceful shutdown
-/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more.
+/// 1. Stop claiming: call [`claim_next`](crate::Graph::claim_next) no more.
 /// 2. Let the work in hand finish, up to a deadline.
 /// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
 ///    and [`Run::complete`] for the rest.
@@ -93,7 +93,7 @@ const SETTLED: u64 = 2;
 /// # let id = movie.submit(request)?;
 /// # let is_stopping = || true; // set by the handler of SIGTERM
 /// # let step = || false;
-/// if let Some(run) = movie.run_next()? {
+/// if let Some(run) = movie.claim_next()? {
 ///     loop {
 ///         if run.cancel_requested() {
 ///             run.complete(Outcome::cancelled())?;
@@ -119,7 +119,7 @@ const SETTLED: u64 = 2;
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
-/// while let Some(run) = movie.run_next()? {
+/// while let Some(run) = movie.claim_next()? {
 ///     for step in 0..10 {
 ///         if run.cancel_requested() {
 ///             break;
@@ -193,7 +193,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// run.progress(40, "iteration 8 of 20");
     /// let job = movie.job(&id)?.ok_or("it is running")?;
     /// assert_eq!(job.progress().map(|progress| progress.percent), Some(40));
@@ -229,7 +229,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// movie.complete(&id, Outcome::interrupted())?; // an operator gives the job up
     /// assert!(run.is_over() && run.cancel_requested());
     /// // The first outcome stays.
@@ -259,7 +259,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// if let Some(run) = movie.run_next()? {
+    /// if let Some(run) = movie.claim_next()? {
     ///     let outcome = match clear() {
     ///         Ok(vertices) => Outcome::succeeded().with_detail(&vertices)?,
     ///         Err(error) => Outcome::failed("GES.8012", error.to_string()),
@@ -293,7 +293,7 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # futures::executor::block_on(async {
-    /// if let Some(run) = movie.nonblocking().run_next().await? {
+    /// if let Some(run) = movie.nonblocking().claim_next().await? {
     ///     run.complete_async(Outcome::succeeded()).await?;
     /// }
     /// # jobstore::Result::Ok(())
@@ -307,7 +307,7 @@ impl Run {
     }
 
     /// Makes the job pending again, in its old place in the order, and blocks until that is
-    /// durable: the next [`Graph::run_next`](crate::Graph::run_next) that reaches it runs it
+    /// durable: the next [`Graph::claim_next`](crate::Graph::claim_next) that reaches it runs it
     /// from its start. A job that was asked to stop is completed as cancelled instead.
     ///
     /// The [changes](crate::Graph::changes) show it as
@@ -325,11 +325,11 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// assert_eq!(run.requeue()?, Requeued::Pending);
     /// assert_eq!(movie.count(State::Pending)?, 2);
     /// // It is the oldest still.
-    /// assert_eq!(movie.run_next()?.map(|run| run.id().clone()), Some(id));
+    /// assert_eq!(movie.claim_next()?.map(|run| run.id().clone()), Some(id));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn requeue(&self) -> Result<Requeued> {
@@ -357,7 +357,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
-    /// if let Some(run) = movie.run_next()? {
+    /// if let Some(run) = movie.claim_next()? {
     ///     let id = run.id().clone();
     ///     run.detach(); // something outside of this process works on it
     ///     assert_eq!(movie.count(State::Running)?, 1);

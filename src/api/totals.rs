@@ -116,7 +116,7 @@ mod tests {
                 graph.submit(request()).unwrap();
             }
             if n % 3 == 0 && n > 0 {
-                graph.run_next().unwrap().unwrap().detach();
+                graph.claim_next().unwrap().unwrap().detach();
             }
         }
         let all = store.stats().unwrap();

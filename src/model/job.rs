@@ -40,7 +40,7 @@ impl fmt::Debug for Progress {
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-/// movie.run(&id)?.complete(Outcome::succeeded())?;
+/// movie.claim(&id)?.complete(Outcome::succeeded())?;
 /// if let Some(job) = movie.job(&id)? {
 ///     assert_eq!(job.state(), State::Complete);
 ///     println!("{} {:?}", job.request().command(), job.outcome());

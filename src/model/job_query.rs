@@ -218,7 +218,7 @@ impl JobQuery {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # movie.submit(Request::new("vertex_query", "/other", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// run.complete(Outcome::partially_failed("GES.8011", "3 lines were no edges"))?;
     /// // What needs attention?
     /// let list = JobQuery::new().outcome(OutcomeKind::Failed).outcome(OutcomeKind::PartiallyFailed);

@@ -94,7 +94,7 @@ fn a_store_says_itself_which_keys_are_secret() {
     let movie = store.create_graph("10001", "movie").unwrap();
     movie.submit_as("job", secret.clone()).unwrap();
     let outcome = Outcome::succeeded().with_detail_json(body).unwrap();
-    movie.run("job").unwrap().complete(outcome).unwrap();
+    movie.claim("job").unwrap().complete(outcome).unwrap();
     store.close().unwrap();
     let shows = ["show", "job", "--format", "json"];
     let shown = place.run(&shows).fine();

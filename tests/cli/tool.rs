@@ -80,14 +80,14 @@ impl Place {
                     .unwrap();
             }
             movie
-                .run("done")
+                .claim("done")
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();
             let outcome = Outcome::failed("GES.8012", "no such vertex")
                 .with_detail_json(r#"{"vertex": 7}"#)
                 .unwrap();
-            movie.run("failed").unwrap().complete(outcome).unwrap();
+            movie.claim("failed").unwrap().complete(outcome).unwrap();
             movie.start("hangs").unwrap();
             movie.start("stopping").unwrap();
             movie.cancel("stopping").unwrap();

@@ -109,7 +109,7 @@ fn each_addition_shows_what_the_librarys_list_shows() {
             0 => {}
             1 => graph.start(&id).unwrap(),
             _ => {
-                let run = graph.run(&id).unwrap();
+                let run = graph.claim(&id).unwrap();
                 run.complete(outcomes[n % 3].clone()).unwrap();
             }
         }
@@ -206,11 +206,11 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         submit(id);
     }
     let good = Outcome::succeeded().with_result_ref("r/1").unwrap();
-    graph.run("good").unwrap().complete(good).unwrap();
+    graph.claim("good").unwrap().complete(good).unwrap();
     let bad = Outcome::failed("E1", "no file").with_detail_json(r#"{"row": 1e1}"#);
-    graph.run("bad").unwrap().complete(bad.unwrap()).unwrap();
-    drop(graph.run("cut").unwrap());
-    let run = graph.run("runs").unwrap();
+    graph.claim("bad").unwrap().complete(bad.unwrap()).unwrap();
+    drop(graph.claim("cut").unwrap());
+    let run = graph.claim("runs").unwrap();
     run.progress(40, "iterating");
     graph.cancel("runs").unwrap();
     let server = serve(&store);
@@ -332,7 +332,11 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
     let told = graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
     for id in told {
         let outcome = Outcome::failed("E", "w").with_detail_json(&*detail);
-        graph.run(&id).unwrap().complete(outcome.unwrap()).unwrap();
+        graph
+            .claim(&id)
+            .unwrap()
+            .complete(outcome.unwrap())
+            .unwrap();
     }
     for is_packed in [false, true] {
         if is_packed {

@@ -63,7 +63,7 @@ fn with_sample() -> (JobStore, Graph, Server) {
         let request = Request::from_json(REQUEST).unwrap();
         graph.submit_as(id, request).unwrap();
         graph
-            .run(id)
+            .claim(id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();

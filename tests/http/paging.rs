@@ -100,7 +100,7 @@ impl Drop for Over<'_> {
 /// What engines do all day: jobs come, and the oldest ones go to their end.
 fn work(graph: &Graph) {
     graph.submit_all(vec![request("more", "{}"); 20]).unwrap();
-    if let Some(run) = graph.run_next().unwrap() {
+    if let Some(run) = graph.claim_next().unwrap() {
         run.complete(Outcome::succeeded()).unwrap();
     }
 }

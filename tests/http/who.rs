@@ -215,7 +215,7 @@ fn no_secret_leaves_by_any_route() {
     }
     let detail = format!(r#"{{"secretKey":"{CANARY}"}}"#);
     let outcome = Outcome::failed("E", "w").with_detail_json(detail).unwrap();
-    graph.run("a").unwrap().complete(outcome).unwrap();
+    graph.claim("a").unwrap().complete(outcome).unwrap();
     let server = serve(&store);
     for path in [
         LIST.to_owned(),

@@ -240,7 +240,7 @@ impl Test {
             Op::Start(job) => self.start(*job),
             Op::Complete(job, end) => self.complete(*job, end),
             Op::Cancel(job) => self.cancel(*job),
-            Op::RunNext(graph, then) => self.run_next(*graph, then),
+            Op::RunNext(graph, then) => self.claim_next(*graph, then),
             Op::List {
                 graph,
                 offset,
@@ -457,14 +457,14 @@ impl Test {
         }
     }
 
-    fn run_next(&mut self, pick: Pick, then: &AfterRun) {
+    fn claim_next(&mut self, pick: Pick, then: &AfterRun) {
         let Some((n, graph)) = self.graph(pick) else {
             return;
         };
         let now = self.now();
         let mut jobs = self.world.graphs[n].jobs.iter();
         let oldest = jobs.position(|job| job.state == State::Pending);
-        let (run, job) = match (graph.run_next().unwrap(), oldest) {
+        let (run, job) = match (graph.claim_next().unwrap(), oldest) {
             (Some(run), Some(job)) => (run, job),
             (None, None) => return,
             (run, oldest) => panic!("{run:?} was claimed, not job {oldest:?}"),

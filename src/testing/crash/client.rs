@@ -151,7 +151,7 @@ impl Store {
             }
             Act::Start { graph, id } => self.graph(graph).start(id).map(|()| Vec::new()),
             Act::RunNext { graph } => {
-                let run = self.graph(graph).run_next()?;
+                let run = self.graph(graph).claim_next()?;
                 run.expect("a job is pending").detach();
                 Ok(Vec::new())
             }

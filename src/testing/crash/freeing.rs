@@ -320,7 +320,7 @@ fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {
     store.create_graph("one");
     let graph = store.graph("one");
     graph.submit(request(&mut Random(4), 900)).expect("a job");
-    let run = graph.run_next().expect("it starts").expect("a job");
+    let run = graph.claim_next().expect("it starts").expect("a job");
     run.detach();
     drop((graph, store));
     let store = Store::open(disk, Durability::Synced).expect("it opens");

@@ -160,7 +160,7 @@ fn end_jobs(client: &mut Client, store: &Store) {
     for (graph, jobs) in client.world.graphs.clone() {
         for (n, job) in jobs.iter().enumerate() {
             let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
-            let (start, run_next, cancel, complete) = (
+            let (start, claim_next, cancel, complete) = (
                 Act::Start {
                     graph: graph.clone(),
                     id: id.clone(),
@@ -184,7 +184,7 @@ fn end_jobs(client: &mut Client, store: &Store) {
                 (State::Running, _) => vec![complete],
                 (State::Pending, 0) => vec![cancel],
                 // The oldest one that is pending is this one.
-                (State::Pending, 1) => vec![run_next, complete],
+                (State::Pending, 1) => vec![claim_next, complete],
                 (State::Pending, _) => vec![start, complete],
             };
             for act in acts {

@@ -245,8 +245,8 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
                 let mut done = Vec::new();
                 loop {
                     let run = match n {
-                        0 => graph.run_next(),
-                        _ => graph.nonblocking().run_next().wait(),
+                        0 => graph.claim_next(),
+                        _ => graph.nonblocking().claim_next().wait(),
                     };
                     let Some(run) = run.expect("a claim") else {
                         return done;

@@ -263,7 +263,7 @@ fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
                     .submit(request(&format!("{n}")))
                     .expect("acknowledged");
                 if n > 0 {
-                    let run = graph.run(&id).expect("it starts");
+                    let run = graph.claim(&id).expect("it starts");
                     let outcome = Outcome::failed(format!("code-{n}"), "m");
                     run.complete(outcome).expect("it ends");
                 }

@@ -27,7 +27,7 @@ fn wait(store: &Store, graph: &Graph, id: &crate::JobId) -> thread::JoinHandle<(
                     break ended;
                 }
             },
-            _ => graph.ended(&id).and_then(shuttle::future::block_on),
+            _ => graph.wait_async(&id).and_then(shuttle::future::block_on),
         };
         match ended {
             Ok(job) => {

@@ -186,7 +186,7 @@ impl<'a> Worker<'a> {
         let key = |run: &Run| run.request().command().to_owned();
         let claimed = self.work.call(
             act,
-            || graph.run_next(),
+            || graph.claim_next(),
             |run| Answer::Claimed {
                 key: run.as_ref().map(key),
             },
@@ -217,7 +217,7 @@ impl<'a> Worker<'a> {
         };
         let guarded = self.random.one_in(2) && !self.work.plan.errors_expected;
         let start = || match guarded {
-            true => graph.run(&id).map(Some),
+            true => graph.claim(&id).map(Some),
             false => graph.start(&id).map(|()| None),
         };
         if let Some(guard) = self.work.call(act, start, |_| Answer::Done)? {
@@ -354,7 +354,7 @@ impl<'a> Worker<'a> {
                 let key = |run: &Run| run.request().command().to_owned();
                 let run = self.work.call(
                     act,
-                    || graph.run_next(),
+                    || graph.claim_next(),
                     |run| Answer::Claimed {
                         key: run.as_ref().map(key),
                     },

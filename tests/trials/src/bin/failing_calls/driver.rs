@@ -391,7 +391,7 @@ impl Driver {
             graph: graph.name().to_owned(),
         };
         let claim = || {
-            let run = graph.run_next()?;
+            let run = graph.claim_next()?;
             Ok(run.map(|run| {
                 let claimed = (run.request().command().to_owned(), run.id().clone());
                 run.detach();

@@ -36,7 +36,7 @@ impl Life {
             Op::CompleteMany(g, n, end) => self.complete_many(*g, *n, *end),
             Op::Cancel(j) => self.cancel(*j),
             Op::CancelMany(g, n) => self.cancel_many(*g, *n),
-            Op::RunNext(g, after) => self.run_next(*g, after),
+            Op::RunNext(g, after) => self.claim_next(*g, after),
             Op::Run(j, after) => self.run(*j, after),
             Op::Attach(j, after) => self.attach(*j, after),
             Op::Kept(n, after) => self.kept_run(*n, after),

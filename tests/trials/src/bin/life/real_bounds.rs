@@ -84,7 +84,7 @@ fn fill(graph: &Graph, random: &mut Random) -> Result<(), Finding> {
     }
     let mut left = JOBS / GRAPHS / 2;
     while left > 0 {
-        let Some(run) = graph.run_next().map_err(failed_to("run_next"))? else {
+        let Some(run) = graph.claim_next().map_err(failed_to("claim_next"))? else {
             break;
         };
         run.complete(Outcome::failed("GES.2", "no"))

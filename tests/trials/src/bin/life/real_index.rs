@@ -39,7 +39,7 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
         submit_some(&gone, random, 60);
         let (more, _) = submit_some(&graph, random, 60);
         acknowledged.extend(more);
-        while let Some(run) = gone.run_next().map_err(failed_to("run_next"))? {
+        while let Some(run) = gone.claim_next().map_err(failed_to("claim_next"))? {
             run.complete(Outcome::succeeded())
                 .map_err(failed_to("complete"))?;
         }
@@ -155,7 +155,7 @@ impl Known {
                 Ok(())
             }
             11..=13 => {
-                let Some(run) = graph.run_next().map_err(failed_to("run_next"))? else {
+                let Some(run) = graph.claim_next().map_err(failed_to("claim_next"))? else {
                     return Ok(());
                 };
                 let outcome = Outcome::failed("GES.2", format!("for reason {}", random.any()));

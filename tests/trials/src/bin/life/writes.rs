@@ -390,14 +390,14 @@ impl Life {
 
     // Runs.
 
-    pub fn run_next(&mut self, pick: Pick, after: &After) -> Ran {
+    pub fn claim_next(&mut self, pick: Pick, after: &After) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
         let jobs = self.model.graphs[&name].jobs.iter();
         let oldest = jobs.clone().find(|(_, job)| job.state == State::Pending);
         let oldest = oldest.map(|(&s, job)| (s, job.clone()));
-        match (graph.run_next(), oldest) {
+        match (graph.claim_next(), oldest) {
             (Ok(Some(run)), Some((sequence, job))) => {
                 if job.id.as_deref().is_some_and(|id| id != run.id().as_str()) {
                     return Err(format!("{} was claimed, not {:?}", run.id(), job.id));
@@ -407,10 +407,10 @@ impl Life {
             (Ok(None), None) => Ok(true),
             (Ok(run), oldest) => Err(format!("{run:?} was claimed, not {oldest:?}")),
             (Err(error), Some((sequence, _))) => {
-                self.refused("run_next", &error, Effect::Start(name, sequence))?;
+                self.refused("claim_next", &error, Effect::Start(name, sequence))?;
                 self.abandoned(name, sequence)
             }
-            (Err(error), None) => self.excuse("run_next", &error),
+            (Err(error), None) => self.excuse("claim_next", &error),
         }
     }
 
@@ -505,7 +505,7 @@ impl Life {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
-        match (graph.run(&*id), job.state) {
+        match (graph.claim(&*id), job.state) {
             (Ok(run), State::Pending) => self.started(name, sequence, run, &job, after),
             (Err(Error::IllegalTransition { .. }), State::Running | State::Complete) => Ok(true),
             (Err(error), State::Pending) => {

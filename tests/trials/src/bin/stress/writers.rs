@@ -124,8 +124,8 @@ pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ran
     let graph = &graphs.work;
     while tally.goes_on() {
         let run = match random.below(2) {
-            0 => graph.run_next(),
-            _ => graph.nonblocking().run_next().wait(),
+            0 => graph.claim_next(),
+            _ => graph.nonblocking().claim_next().wait(),
         };
         let Some(run) = run.expect("a claim") else {
             std::thread::sleep(PAUSE);
