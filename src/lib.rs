@@ -111,7 +111,7 @@ mod model;
 #[cfg(any(test, fuzzing, feature = "simulation"))]
 mod testing;
 
-pub use crate::api::backup::BackedUp;
+pub use crate::api::backup::BackupReport;
 pub use crate::api::changes::{Change, Changes, Position};
 pub use crate::api::detailed::DetailedChunks;
 pub use crate::api::export::Export;
@@ -136,12 +136,12 @@ pub use crate::model::failure::Failure;
 pub use crate::model::health::Health;
 pub use crate::model::id::JobId;
 pub use crate::model::job::{Job, Progress};
-pub use crate::model::job_query::{JobQuery, Searched};
-pub use crate::model::options::{Durability, Options, Recovery, Replayed};
+pub use crate::model::job_query::{JobQuery, ScanProgress};
+pub use crate::model::options::{Durability, Options, Recovery, ReplayProgress};
 pub use crate::model::outcome::{Outcome, OutcomeKind};
-pub use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+pub use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
 pub use crate::model::request::{Body, Request};
-pub use crate::model::retention::{PurgeReason, Purged, Retention, Tombstone};
+pub use crate::model::retention::{PurgeReason, PurgeReport, Retention, Tombstone};
 pub use crate::model::secrets::Secrets;
 pub use crate::model::states::State;
 pub use crate::model::stats::{GraphStats, Histogram, Stats, Totals};

@@ -376,7 +376,7 @@ fn verify_counts_the_jobs_that_exist() {
             movie.cancel(&id).unwrap();
         }
     }
-    let jobs = |report: &jobstore::Report| report.graphs[0].sound;
+    let jobs = |report: &jobstore::VerifyReport| report.graphs[0].sound;
     movie.purge(JobQuery::new()).unwrap();
     assert_eq!(jobs(&store.scrub().unwrap()), 200);
     common::pack(&store, &dir);

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobstore::{
-    Error, Health, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed,
-    State,
+    Error, Health, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, RecoveryAction,
+    ReplayProgress, State,
 };
 
 use common::{
@@ -456,7 +456,7 @@ fn who_opens_is_told_how_far_it_has_come() {
     pack(&store, dir.path());
     store.close().unwrap();
     lose_index(dir.path());
-    let told = Arc::new(Mutex::new(Vec::<Replayed>::new()));
+    let told = Arc::new(Mutex::new(Vec::<ReplayProgress>::new()));
     let telling = told.clone();
     let options =
         JobStore::options().on_replay(move |replayed| telling.lock().unwrap().push(*replayed));

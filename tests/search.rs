@@ -14,7 +14,7 @@ use std::thread;
 use common::{Random, small_segments};
 use jobstore::{
     Body, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome, Page, Request,
-    Searched, State,
+    ScanProgress, State,
 };
 
 const COMMANDS: [&str; 3] = ["import_graph", "say \"it\"\n", "ü"];
@@ -452,7 +452,7 @@ fn a_page_that_is_full_ends_the_search() {
 fn a_search_says_how_far_it_is_and_stops_where_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, movie) = thousands(dir.path(), 2);
-    let told = Arc::new(Mutex::new(Vec::<Searched>::new()));
+    let told = Arc::new(Mutex::new(Vec::<ScanProgress>::new()));
     let note = told.clone();
     let list = JobQuery::new()
         .body_value("/part", "42")

@@ -22,7 +22,7 @@ const COPY_BYTES: u64 = 1 << 20;
 /// How far a backup has come: see [`JobStore::backup_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BackedUp {
+pub struct BackupReport {
     /// Bytes of files that are in the copy.
     pub bytes: u64,
     /// Of those, in files that it shares with the store, by hard links: only with
@@ -74,7 +74,7 @@ impl JobStore {
     /// assert_eq!(copy.graph("10001", "movie")?.list(JobQuery::new())?.total(), Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackedUp> {
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport> {
         self.backup_with(dir, |_| {})
     }
 
@@ -99,8 +99,8 @@ impl JobStore {
     pub fn backup_with(
         &self,
         dir: impl AsRef<Path>,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         self.backup_by(dir.as_ref(), false, progress)
     }
 
@@ -127,8 +127,8 @@ impl JobStore {
     pub fn backup_linked(
         &self,
         dir: impl AsRef<Path>,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         self.backup_by(dir.as_ref(), true, progress)
     }
 
@@ -136,8 +136,8 @@ impl JobStore {
         &self,
         dir: &Path,
         links: bool,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
         engine.check_open()?;
@@ -158,7 +158,7 @@ impl JobStore {
             dir,
             links,
             made: Vec::new(),
-            done: BackedUp::default(),
+            done: BackupReport::default(),
             progress,
         };
         let copied = backup.run();
@@ -207,11 +207,11 @@ struct Backup<'b, P> {
     links: bool,
     /// Files of the copy.
     made: Vec<PathBuf>,
-    done: BackedUp,
+    done: BackupReport,
     progress: P,
 }
 
-impl<P: FnMut(BackedUp)> Backup<'_, P> {
+impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         let _to_the_end = self.engine.keep_retired();
         // Packs keep their names as long as this is held.

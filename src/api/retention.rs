@@ -15,7 +15,7 @@ use crate::model::error::Result;
 use crate::model::job_query::JobQuery;
 #[cfg(feature = "archive")]
 use crate::model::retention::ArchiveTo;
-use crate::model::retention::{PurgeReason, Purged, Retention};
+use crate::model::retention::{PurgeReason, PurgeReport, Retention};
 use crate::model::states::{State, States};
 
 /// Jobs that `Graph::purge` handles together.
@@ -110,7 +110,7 @@ impl Graph {
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
-    pub fn purge(&self, list: JobQuery) -> Result<Purged> {
+    pub fn purge(&self, list: JobQuery) -> Result<PurgeReport> {
         self.purge_with(list, |_| {})
     }
 
@@ -130,10 +130,14 @@ impl Graph {
     /// movie.purge_with(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_with(&self, list: JobQuery, mut progress: impl FnMut(Purged)) -> Result<Purged> {
+    pub fn purge_with(
+        &self,
+        list: JobQuery,
+        mut progress: impl FnMut(PurgeReport),
+    ) -> Result<PurgeReport> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
-        let mut done = Purged::default();
+        let mut done = PurgeReport::default();
         done.stopped = self.each_to_purge(list, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
                 done.jobs += self
@@ -164,8 +168,8 @@ impl Graph {
     /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_dry_run(&self, list: JobQuery) -> Result<Purged> {
-        let mut done = Purged::default();
+    pub fn purge_dry_run(&self, list: JobQuery) -> Result<PurgeReport> {
+        let mut done = PurgeReport::default();
         done.stopped = self.each_to_purge(list, |sequences| {
             done.jobs += sequences.len() as u64;
             Ok(())

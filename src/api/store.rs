@@ -19,7 +19,7 @@ use crate::engine::{check, folder, open};
 use crate::model::error::{Error, Result, excerpt, excerpt_over};
 use crate::model::health::Health;
 use crate::model::options::Options;
-use crate::model::report::{Repaired, Report, Verified};
+use crate::model::report::{RepairReport, VerifyProgress, VerifyReport};
 
 /// Bytes a project id or graph name may have.
 const NAME_BYTES_MAX: usize = 255;
@@ -139,7 +139,7 @@ impl JobStore {
     /// segment.
     ///
     /// # Errors
-    /// Damage is no error but stands in the [`Report`]. [`Error::StoreInUse`] (use
+    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::StoreInUse`] (use
     /// [`JobStore::scrub`] then), [`Error::StoreMissing`], [`Error::NotAStore`],
     /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and
     /// [`Error::Damaged`] where not even the store's identity can be found out.
@@ -154,7 +154,7 @@ impl JobStore {
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify(dir: impl AsRef<Path>) -> Result<Report> {
+    pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         JobStore::verify_with(dir, |_| {})
     }
 
@@ -175,7 +175,10 @@ impl JobStore {
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify_with(dir: impl AsRef<Path>, progress: impl FnMut(Verified)) -> Result<Report> {
+    pub fn verify_with(
+        dir: impl AsRef<Path>,
+        progress: impl FnMut(VerifyProgress),
+    ) -> Result<VerifyReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
         check::verify_folder(dir, progress)
@@ -194,7 +197,7 @@ impl JobStore {
     /// made anew by the next open.
     ///
     /// Each file that held damage stays beside the store as it was found, under its
-    /// name with `.damaged` behind; [`Repaired`] lists them. Remove them when they
+    /// name with `.damaged` behind; [`RepairReport`] lists them. Remove them when they
     /// are of no more use. A repair that was interrupted can be done again.
     ///
     /// A pack whose directory (its last bytes) is damaged is set aside as a whole, and
@@ -237,7 +240,7 @@ impl JobStore {
     /// # store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired> {
+    pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
         check::repair_folder(dir)
@@ -249,7 +252,7 @@ impl JobStore {
     /// the last scrub found damage, [`JobStore::health`] says so.
     ///
     /// # Errors
-    /// Damage is no error but stands in the [`Report`]. [`Error::Closed`],
+    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::Closed`],
     /// [`Error::Io`].
     ///
     /// # Examples
@@ -262,7 +265,7 @@ impl JobStore {
     /// # assert!(report?.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn scrub(&self) -> Result<Report> {
+    pub fn scrub(&self) -> Result<VerifyReport> {
         let _span = tracing::info_span!("scrub", dir = %self.path().display()).entered();
         self.engine().scrub()
     }

@@ -28,15 +28,15 @@ use crate::log::pack::Pack;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
-use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
 use crate::model::states::States;
 
 /// Looks a store over that is not open.
-pub(crate) fn verify(disk: &dyn Disk) -> Result<Report> {
+pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
     look(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
+fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
     let survey = Survey::take(disk, pace)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
@@ -65,8 +65,8 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
     Ok((survey, report))
 }
 
-fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
-    Report {
+fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
+    VerifyReport {
         path: disk.path(""),
         closed: Some(survey.closed.is_some()),
         files: survey.files,
@@ -82,7 +82,7 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
 pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
 
 /// Sets aside what is damaged in a store that is not open.
-pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
+pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
     let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
@@ -90,9 +90,9 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
         survey.nothing(disk, seen)?;
         found = report_of(disk, &survey);
     }
-    let mut repaired = Repaired {
+    let mut repaired = RepairReport {
         found,
-        ..Repaired::default()
+        ..RepairReport::default()
     };
     if repaired.found.is_sound() {
         return Ok(repaired);
@@ -183,7 +183,7 @@ impl Pace<'_> {
 
 impl Engine {
     /// Looks an open store over, as it is now.
-    pub(crate) fn scrub(&self) -> Result<Report> {
+    pub(crate) fn scrub(&self) -> Result<VerifyReport> {
         self.check_open()?;
         let _to_the_end = self.keep_retired();
         let removed = self.check_files().err();
@@ -201,11 +201,11 @@ impl Engine {
             bytes: 0,
             since: Instant::now(),
         };
-        let mut report = Report {
+        let mut report = VerifyReport {
             path: self.disk.path(""),
             events: next_lsn - 1,
             files: (packs.len() + segments.len()) as u64,
-            ..Report::default()
+            ..VerifyReport::default()
         };
         if let Some(Error::Removed { path, .. }) = removed {
             let what = "it was deleted, moved or replaced while the store was open";
@@ -377,10 +377,13 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 }
 
 /// Looks over the store in a folder, and tells how far it has come.
-pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
+pub(crate) fn verify_folder(
+    path: &Path,
+    mut progress: impl FnMut(VerifyProgress),
+) -> Result<VerifyReport> {
     folder::read_at_rest(path, |_, disk| {
         let of = log_bytes(&disk)?;
-        let mut done = Verified { bytes: 0, of };
+        let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
         let (_, report) = look(&disk, &mut |bytes| {
             // What is damaged may be read twice.
@@ -408,7 +411,7 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 }
 
 /// Repairs the store in a folder.
-pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
+pub(crate) fn repair_folder(path: &Path) -> Result<RepairReport> {
     let (disk, folder, _lock) = folder::folder_at_rest(path)?;
     repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
 }

@@ -27,7 +27,7 @@ use crate::log::pack::{BlockPlace, Pack, Part};
 use crate::log::purged_jobs::{self, PurgedJob};
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
-use crate::model::options::{OnReplay, Replayed};
+use crate::model::options::{OnReplay, ReplayProgress};
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::{State, States};
 use crate::model::token::Opening;
@@ -121,7 +121,7 @@ impl Follower {
     fn call(&mut self, next_lsn: u64) {
         self.called_lsn = next_lsn;
         let events = next_lsn - self.first_lsn;
-        (self.call)(&Replayed {
+        (self.call)(&ReplayProgress {
             events,
             of: events.max((self.known_lsn + 1).saturating_sub(self.first_lsn)),
             rebuilding: self.first_lsn == 1,

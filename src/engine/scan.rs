@@ -24,7 +24,7 @@ use crate::engine::state::status::Selection;
 use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::model::error::{Error, Result};
 use crate::model::filter::{Filter, Span, outcome_bit};
-use crate::model::job_query::{OnProgress, Searched};
+use crate::model::job_query::{OnProgress, ScanProgress};
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
@@ -173,7 +173,7 @@ impl<'s> Progress<'s> {
             return false;
         }
         self.told = self.looked_at;
-        let searched = Searched {
+        let searched = ScanProgress {
             looked_at: self.looked_at,
             matched: finds.matched,
             of: self.of,

@@ -23,7 +23,7 @@ use crate::http::response::{Shared, encoding};
 use crate::http::routes::place;
 use crate::http::stream::{LINES, Source, lines};
 use crate::model::failure::Failure;
-use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, Searched};
+use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
 /// How many jobs a search has looked at, and of how many: `500/12000`.
@@ -130,7 +130,7 @@ async fn by_parts(
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();
     put_next(headers, next);
-    if let Some(Searched { looked_at, of, .. }) = searched {
+    if let Some(ScanProgress { looked_at, of, .. }) = searched {
         if let Ok(searched) = HeaderValue::from_str(&format!("{looked_at}/{of}")) {
             headers.insert(SEARCHED, searched);
         }

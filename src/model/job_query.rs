@@ -1,6 +1,6 @@
 //! What a list is asked for, and where the next page goes on.
 //!
-//! Owns: [`JobQuery`], [`Searched`]. Must not know: how a page is read.
+//! Owns: [`JobQuery`], [`ScanProgress`]. Must not know: how a page is read.
 //! Promise: what cannot be asked for is refused before anything is read.
 
 use std::fmt;
@@ -59,7 +59,7 @@ pub struct JobQuery {
 /// How far a scan has come: see [`JobQuery::on_progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Searched {
+pub struct ScanProgress {
     /// Jobs it has looked at, or passed over by what memory knows of them.
     pub looked_at: u64,
     /// How many of them match, those that the offset passes over included.
@@ -70,9 +70,9 @@ pub struct Searched {
 
 /// What is called while a list is searched.
 #[derive(Clone)]
-pub(crate) struct OnProgress(pub(crate) Arc<OnSearched>);
+pub(crate) struct OnProgress(pub(crate) Arc<OnScanned>);
 
-type OnSearched = dyn Fn(&Searched) -> ControlFlow<()> + Send + Sync;
+type OnScanned = dyn Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync;
 
 impl fmt::Debug for OnProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,7 +404,7 @@ impl JobQuery {
     #[must_use]
     pub fn on_progress(
         mut self,
-        call: impl Fn(&Searched) -> ControlFlow<()> + Send + Sync + 'static,
+        call: impl Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> JobQuery {
         self.on_progress = Some(OnProgress(Arc::new(call)));
         self

@@ -103,12 +103,12 @@ pub struct Options {
 }
 
 /// What is called while the log is read again.
-pub(crate) type OnReplay = Arc<dyn Fn(&Replayed) + Send + Sync>;
+pub(crate) type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 
 /// How far an open has come with reading the log again: see [`Options::on_replay`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Replayed {
+pub struct ReplayProgress {
     /// Events that were taken in.
     pub events: u64,
     /// Events to be taken in, as far as is known: those of segments that were not
@@ -404,7 +404,7 @@ impl Options {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn on_replay(mut self, call: impl Fn(&Replayed) + Send + Sync + 'static) -> Options {
+    pub fn on_replay(mut self, call: impl Fn(&ReplayProgress) + Send + Sync + 'static) -> Options {
         self.on_replay = Some(Arc::new(call));
         self
     }

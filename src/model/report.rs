@@ -1,6 +1,6 @@
 //! What a look at every byte of a store has found.
 //!
-//! Owns: [`Report`], [`Verified`], [`Repaired`] and how they are shown. Must not know: how the
+//! Owns: [`VerifyReport`], [`VerifyProgress`], [`RepairReport`] and how they are shown. Must not know: how the
 //! files are read.
 //! Promise: whatever is not sound is listed with its file and place; no report
 //! carries a request's text.
@@ -14,10 +14,10 @@ use crate::model::error::{Error, Result};
 
 /// What [`JobStore::verify`](crate::JobStore::verify) and
 /// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
-/// JSON by [`Report::to_json`], from which it can be read again.
+/// JSON by [`VerifyReport::to_json`], from which it can be read again.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
-pub struct Report {
+pub struct VerifyReport {
     /// The store's folder.
     pub path: PathBuf,
     /// Whether the store was closed cleanly; `None` for one that is open.
@@ -41,14 +41,14 @@ pub struct Report {
 /// [`JobStore::verify_with`](crate::JobStore::verify_with).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyProgress {
     /// Bytes of the log that were read.
     pub bytes: u64,
     /// Bytes of the log.
     pub of: u64,
 }
 
-/// One graph in a [`Report`].
+/// One graph in a [`VerifyReport`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GraphReport {
@@ -97,7 +97,7 @@ impl Damage {
     }
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is damaged. A fault of the index is no damage: it is made anew.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -108,12 +108,12 @@ impl Report {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, Report};
+    /// use jobstore::{JobStore, VerifyReport};
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # JobStore::open(dir)?.close()?;
     /// let kept = JobStore::verify(dir)?.to_json(); // beside a backup, say
-    /// let report: Report = serde_json::from_str(&kept)?;
+    /// let report: VerifyReport = serde_json::from_str(&kept)?;
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -131,7 +131,7 @@ fn counted(number: impl Into<u64>, what: &str) -> String {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = match self.closed {
             None => "open",
@@ -192,12 +192,12 @@ impl fmt::Display for Damage {
 }
 
 /// What [`JobStore::repair`](crate::JobStore::repair) found and did. It prints well,
-/// and as JSON by [`Repaired::to_json`].
+/// and as JSON by [`RepairReport::to_json`].
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
-pub struct Repaired {
+pub struct RepairReport {
     /// What was found before.
-    pub found: Report,
+    pub found: VerifyReport,
     /// Files that were set aside: they hold what was damaged, beside what was
     /// sound and is served again. The store does not need them.
     pub set_aside: Vec<PathBuf>,
@@ -208,7 +208,7 @@ pub struct Repaired {
     pub events: u64,
 }
 
-impl Repaired {
+impl RepairReport {
     /// Whether anything was changed.
     #[must_use]
     pub fn changed(&self) -> bool {
@@ -222,7 +222,7 @@ impl Repaired {
     }
 }
 
-impl fmt::Display for Repaired {
+impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.found)?;
         for path in &self.set_aside {

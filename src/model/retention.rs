@@ -1,7 +1,7 @@
 //! How long a graph keeps its jobs, and what is told of those that it no longer keeps.
 //!
 //! Owns: [`Retention`], its bounds and their defaults, [`PurgeReason`] and the numbers that
-//! reasons are stored as, [`Tombstone`], [`Purged`]. Must not know: how jobs are purged.
+//! reasons are stored as, [`Tombstone`], [`PurgeReport`]. Must not know: how jobs are purged.
 //! Promise: a policy that sets no bound keeps every job.
 
 #[cfg(feature = "archive")]
@@ -297,7 +297,7 @@ pub struct Tombstone {
 /// What a purge by hand did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Purged {
+pub struct PurgeReport {
     /// How many jobs, up to now.
     pub jobs: u64,
     /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, so that

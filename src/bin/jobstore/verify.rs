@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use jobstore::{JobStore, Report};
+use jobstore::{JobStore, VerifyReport};
 
 use crate::access;
 use crate::output;
@@ -55,7 +55,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 }
 
 /// Looks a store at rest over.
-pub(crate) fn look(dir: &Path) -> jobstore::Result<Report> {
+pub(crate) fn look(dir: &Path) -> jobstore::Result<VerifyReport> {
     let bar = Bar::bytes("verifying");
     JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
 }

@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-use jobstore::Report;
+use jobstore::VerifyReport;
 use jobstore::http::Control;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// Looks the store over, at low priority.
-    pub(super) fn verify(&self) -> Result<Report, Problem> {
+    pub(super) fn verify(&self) -> Result<VerifyReport, Problem> {
         let _bar = Bar::busy("the engine verifies");
         self.object(Question::post(&["control", "verify"], ""))
     }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use jobstore::{
     Cancellation, Completion, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome,
-    OutcomeKind, Recovery, Replayed, Request,
+    OutcomeKind, Recovery, ReplayProgress, Request,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
@@ -88,7 +88,7 @@ impl Folder {
             .read_only(is_read)
             .recovery(Recovery::Leave)
             .request_bytes_max(REQUEST_BYTES_MAX)
-            .on_replay(move |replayed: &Replayed| {
+            .on_replay(move |replayed: &ReplayProgress| {
                 if replayed.of >= BAR_EVENTS {
                     seen.at(replayed.events, Some(replayed.of));
                 }
@@ -390,7 +390,7 @@ impl Access for Folder {
         links: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, u64), Problem> {
-        let progress = |done: jobstore::BackedUp| progress(done.bytes, done.of);
+        let progress = |done: jobstore::BackupReport| progress(done.bytes, done.of);
         let done = match links {
             true => self.store.backup_linked(to, progress)?,
             false => self.store.backup_with(to, progress)?,

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use jobstore::{Error, JobStore, OutcomeKind, Report};
+use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
 
 use folder::For;
 pub(crate) use folder::{Create, REQUEST_BYTES_MAX};
@@ -255,8 +255,8 @@ pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
 /// Looks a store over: at rest with `look`, else by its engine.
 pub(crate) fn verify(
     dir: &Path,
-    look: impl FnOnce() -> Result<Report, Error>,
-) -> Result<Report, Problem> {
+    look: impl FnOnce() -> Result<VerifyReport, Error>,
+) -> Result<VerifyReport, Problem> {
     match look() {
         Ok(report) => Ok(report),
         Err(Error::StoreInUse { holder: pid, .. }) => match engine::Engine::of(dir)? {
