@@ -39,7 +39,7 @@ fn a_backup_may_take_longer_than_pages_live() {
     common::pack(&store, &dir);
     submit(&movie, 500);
     let mut is_first = true;
-    let copied = store.backup_with(&copy, |_| {
+    let copied = store.backup_with_progress(&copy, |_| {
         if std::mem::take(&mut is_first) {
             // All files are replaced meanwhile, and pages that read them expire.
             movie.purge(JobQuery::new()).unwrap();
@@ -76,7 +76,9 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
     let (list, copy) = (listed(&movie), root.path().join("copy"));
     let position = movie.position().unwrap();
     let mut told = Vec::new();
-    let done = store.backup_with(&copy, |done| told.push(done)).unwrap();
+    let done = store
+        .backup_with_progress(&copy, |done| told.push(done))
+        .unwrap();
     assert_eq!(told.last(), Some(&done));
     assert!(done.bytes == done.of && done.linked_bytes == 0, "{done:?}");
     assert!(told.is_sorted_by_key(|done| done.bytes));

@@ -446,7 +446,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
         .map(|n| format!("{{\"jobId\":\"j{n}\",\"command\":\"c\"}}\n"))
         .collect();
     let (late, mut imported) = (Late(&movie, lines.as_bytes(), "j5"), 0);
-    let stopped = movie.import_with(late, OnBadLine::Stop, |so_far| {
+    let stopped = movie.import_with_progress(late, OnBadLine::Stop, |so_far| {
         imported = so_far.imported;
     });
     assert!(

@@ -124,7 +124,8 @@ fn who_verifies_is_told_how_far_it_has_come() {
     make_store(dir.path());
     damage_a_block(dir.path());
     let mut told = Vec::new();
-    let report = JobStore::verify_with(dir.path(), |seen| told.push((seen.bytes, seen.of)));
+    let report =
+        JobStore::verify_with_progress(dir.path(), |seen| told.push((seen.bytes, seen.of)));
     let bytes = report.unwrap().bytes;
     assert!(told.len() > 3, "{told:?}");
     assert!(told.is_sorted(), "{told:?}");

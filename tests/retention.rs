@@ -783,7 +783,7 @@ fn who_purges_by_hand_is_told_how_far_it_has_come() {
         run.complete(Outcome::succeeded()).unwrap();
     }
     let mut told = Vec::new();
-    let done = graph.purge_with(JobQuery::new(), |purged| told.push(purged.jobs));
+    let done = graph.purge_with_progress(JobQuery::new(), |purged| told.push(purged.jobs));
     assert_eq!(done.unwrap().jobs, 2500);
     assert_eq!(told, [1024, 2048, 2500]);
 }

@@ -19,7 +19,7 @@ use crate::model::error::{Error, Result};
 /// Bytes copied at once.
 const COPY_BYTES: u64 = 1 << 20;
 
-/// How far a backup has come: see [`JobStore::backup_with`].
+/// How far a backup has come: see [`JobStore::backup_with_progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupReport {
@@ -75,7 +75,7 @@ impl JobStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport> {
-        self.backup_with(dir, |_| {})
+        self.backup_with_progress(dir, |_| {})
     }
 
     /// [`JobStore::backup`] that calls `progress` after each file and each MiB, on this
@@ -90,13 +90,13 @@ impl JobStore {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir.join("store"))?;
-    /// let copied = store.backup_with(dir.join("copy"), |copied| {
+    /// let copied = store.backup_with_progress(dir.join("copy"), |copied| {
     ///     eprintln!("{} of {} bytes", copied.bytes, copied.of);
     /// })?;
     /// assert_eq!(copied.bytes, copied.of);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn backup_with(
+    pub fn backup_with_progress(
         &self,
         dir: impl AsRef<Path>,
         progress: impl FnMut(BackupReport),
@@ -104,7 +104,7 @@ impl JobStore {
         self.backup_by(dir.as_ref(), false, progress)
     }
 
-    /// [`JobStore::backup_with`] that shares packs with the store by hard links, if both are
+    /// [`JobStore::backup_with_progress`] that shares packs with the store by hard links, if both are
     /// on the same file system: it takes no space and little time.
     ///
     /// A store never writes to a pack again, but each of them is one file with two names:

@@ -102,7 +102,7 @@ impl Graph {
     /// # Durability
     /// As [`Graph::submit_all`]: each commit of up to 4096 lines, some 4 MiB, wholly or not
     /// at all. An import that returns an error keeps the jobs of the lines before; how many
-    /// it imported, [`Graph::import_with`] reports.
+    /// it imported, [`Graph::import_with_progress`] reports.
     ///
     /// # Cost
     /// Memory for the lines of one commit. An id that is new costs nothing on the disk,
@@ -130,7 +130,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn import(&self, reader: impl io::Read, on_bad_line: OnBadLine) -> Result<ImportReport> {
-        self.import_with(reader, on_bad_line, |_| {})
+        self.import_with_progress(reader, on_bad_line, |_| {})
     }
 
     /// [`Graph::import`] that calls `progress` after each commit with what was done up to
@@ -146,7 +146,7 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let lines = concat!(r#"{"command":"clear_graph","url":"/ges"}"#, "\n", "no job\n");
-    /// let done = movie.import_with(lines.as_bytes(), OnBadLine::Skip, |so_far| {
+    /// let done = movie.import_with_progress(lines.as_bytes(), OnBadLine::Skip, |so_far| {
     ///     eprintln!("{} lines, {} jobs", so_far.lines, so_far.imported);
     /// })?;
     /// for (line, problem) in &done.bad_lines {
@@ -155,7 +155,7 @@ impl Graph {
     /// assert_eq!((done.imported, done.bad), (1, 1));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn import_with(
+    pub fn import_with_progress(
         &self,
         reader: impl io::Read,
         on_bad_line: OnBadLine,

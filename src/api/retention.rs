@@ -111,7 +111,7 @@ impl Graph {
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
     pub fn purge(&self, list: JobQuery) -> Result<PurgeReport> {
-        self.purge_with(list, |_| {})
+        self.purge_with_progress(list, |_| {})
     }
 
     /// Like [`Graph::purge`], but calls `progress` after each commit of at most 1024 jobs, on
@@ -127,10 +127,10 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let list = JobQuery::new().command("vertex_query");
     /// let all = movie.purge_dry_run(list.clone())?.jobs;
-    /// movie.purge_with(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
+    /// movie.purge_with_progress(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_with(
+    pub fn purge_with_progress(
         &self,
         list: JobQuery,
         mut progress: impl FnMut(PurgeReport),

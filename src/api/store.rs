@@ -155,7 +155,7 @@ impl JobStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-        JobStore::verify_with(dir, |_| {})
+        JobStore::verify_with_progress(dir, |_| {})
     }
 
     /// The same, and `progress` is told of it at the beginning, after each block and
@@ -169,13 +169,13 @@ impl JobStore {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # jobstore::JobStore::open(dir)?.close()?;
-    /// let report = jobstore::JobStore::verify_with(dir, |seen| {
+    /// let report = jobstore::JobStore::verify_with_progress(dir, |seen| {
     ///     eprintln!("{} of {} bytes", seen.bytes, seen.of);
     /// })?;
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify_with(
+    pub fn verify_with_progress(
         dir: impl AsRef<Path>,
         progress: impl FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {

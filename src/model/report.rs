@@ -38,7 +38,7 @@ pub struct VerifyReport {
 }
 
 /// How far a look at a store has come: see
-/// [`JobStore::verify_with`](crate::JobStore::verify_with).
+/// [`JobStore::verify_with_progress`](crate::JobStore::verify_with_progress).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyProgress {

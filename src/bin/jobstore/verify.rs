@@ -57,5 +57,5 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 /// Looks a store at rest over.
 pub(crate) fn look(dir: &Path) -> jobstore::Result<VerifyReport> {
     let bar = Bar::bytes("verifying");
-    JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
+    JobStore::verify_with_progress(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
 }

@@ -359,7 +359,7 @@ impl Access for Folder {
             false => OnBadLine::Stop,
         };
         let graph = self.graph(graph)?;
-        let report = graph.import_with(lines, on_bad_line, |_| progress())?;
+        let report = graph.import_with_progress(lines, on_bad_line, |_| progress())?;
         Ok(Imported {
             imported: report.imported,
             there: report.there,
@@ -380,7 +380,7 @@ impl Access for Folder {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem> {
         let graph = self.graph(graph)?;
-        let done = graph.purge_with(filters.list(), |purged| progress(purged.jobs))?;
+        let done = graph.purge_with_progress(filters.list(), |purged| progress(purged.jobs))?;
         Ok(done.jobs)
     }
 
@@ -393,7 +393,7 @@ impl Access for Folder {
         let progress = |done: jobstore::BackupReport| progress(done.bytes, done.of);
         let done = match links {
             true => self.store.backup_linked(to, progress)?,
-            false => self.store.backup_with(to, progress)?,
+            false => self.store.backup_with_progress(to, progress)?,
         };
         Ok((done.bytes, done.linked_bytes))
     }

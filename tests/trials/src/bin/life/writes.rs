@@ -695,7 +695,7 @@ impl Life {
         mut jobs: Vec<Job>,
     ) -> Ran {
         let (count, mut imported) = (jobs.len() as u64, 0);
-        let done = graph.import_with(lines, OnBadLine::Stop, |so_far| {
+        let done = graph.import_with_progress(lines, OnBadLine::Stop, |so_far| {
             imported = so_far.imported;
         });
         let rest = jobs.split_off(jobs.len().min(imported as usize));
