@@ -25,7 +25,7 @@ fn body(n: u64) -> String {
 fn a_backup_may_take_longer_than_pages_live() {
     let root = tempfile::tempdir().unwrap();
     let (dir, copy) = (root.path().join("store"), root.path().join("copy"));
-    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let options = small_segments().snapshot_timeout(Duration::from_secs(1));
     let store = options.open(&dir).unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     let submit = |graph: &Graph, from: u64| {

@@ -159,7 +159,7 @@ fn a_guard_that_is_dropped_unfinished_records_interrupted() {
     assert_eq!(interrupted.state(), State::Complete);
     assert_eq!(interrupted.outcome(), Some(&Outcome::interrupted()));
     assert_eq!(
-        interrupted.outcome().unwrap().boot(),
+        interrupted.outcome().unwrap().recovered_at_open(),
         None,
         "no restart did it"
     );

@@ -155,7 +155,7 @@ fn a_page_comes_as_the_lines_that_an_export_has_and_the_progress_of_what_runs() 
     assert_eq!(all.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(all.header("x-total-count"), Some("5"));
     assert_eq!(all.header("x-next-cursor"), None);
-    assert_eq!(all.header("x-set-aside"), None);
+    assert_eq!(all.header("x-quarantined"), None);
     let first = page("order=newest&limit=2");
     let next = first.header("x-next-cursor").unwrap();
     let rest = page(&format!("order=newest&cursor={next}"));

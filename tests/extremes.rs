@@ -68,7 +68,7 @@ fn options_take_any_duration() {
     ] {
         let options = [
             small_segments().durability(Durability::Interval(time)),
-            small_segments().page_lifetime(time),
+            small_segments().snapshot_timeout(time),
             small_segments().close_timeout(time),
         ];
         for options in options {

@@ -359,7 +359,7 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
             }
         }
         assert_eq!(
-            found + graph.set_aside().unwrap(),
+            found + graph.quarantined().unwrap(),
             300,
             "byte {at}: {repaired}"
         );

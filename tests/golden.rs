@@ -106,7 +106,7 @@ fn fill(store: &JobStore, dir: &Path) {
         let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
         let imported = concat!(
             r#"{"jobId":"imported","status":"complete","request":{"command":"i","url":"/u"},"#,
-            r#""outcome":{"kind":"interrupted","boot":9},"submittedAt":5,"startedAt":6,"finishedAt":7}"#
+            r#""outcome":{"kind":"interrupted","recoveredAtOpen":9},"submittedAt":5,"startedAt":6,"finishedAt":7}"#
         );
         let lines = format!("{redacted}\n{imported}\n");
         movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();

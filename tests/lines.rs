@@ -36,7 +36,7 @@ fn facts(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
         let texts = [o.code(), o.message(), o.detail(), o.result_ref()];
         (
             o.kind(),
-            o.boot(),
+            o.recovered_at_open(),
             texts.map(|text| text.map(str::to_owned)),
         )
     });
@@ -285,10 +285,10 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","url":"/secret","body":1}"#.to_owned(),
         // A boot is of what a recovery ended, which says nothing more.
-        r#"{"jobId":"x","outcome":{"kind":"failed","boot":3},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"cancelled","boot":3,"code":"secret"},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":3,"detail":null},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":0},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"failed","recoveredAtOpen":3},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"cancelled","recoveredAtOpen":3,"code":"secret"},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","recoveredAtOpen":3,"detail":null},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","recoveredAtOpen":0},"command":"c"}"#.to_owned(),
     ];
     for bad in bad {
         let store = JobStore::in_memory().unwrap();
@@ -342,7 +342,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
     movie.submit_as("before", request("c", "1")).unwrap();
     let line = |at: [u64; 3], boot: u64| {
         format!(
-            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","boot":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
+            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","recoveredAtOpen":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
             at[0], at[1], at[2]
         )
     };
@@ -365,7 +365,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
         let Err(Error::BadLine { line: 1, problem }) = refused else {
             panic!("{over}: {refused:?}");
         };
-        for said in ["boot", &over.to_string(), &BOOT_MAX.to_string()] {
+        for said in ["recoveredAtOpen", &over.to_string(), &BOOT_MAX.to_string()] {
             assert!(problem.contains(said), "{problem}");
         }
     }
@@ -408,8 +408,8 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
         r#"{"kind":"succeeded","detail":null}"#,
         r#"{"kind":"partially_failed","code":"","message":"","resultRef":"","detail":""}"#,
         r#"{"kind":"failed","message":"\"","resultRef":"r","detail":{"a":[1.0,null]}}"#,
-        r#"{"kind":"cancelled","boot":1}"#,
-        r#"{"kind":"interrupted","boot":4294967296}"#,
+        r#"{"kind":"cancelled","recoveredAtOpen":1}"#,
+        r#"{"kind":"interrupted","recoveredAtOpen":4294967296}"#,
         r#"{"kind":"cancelled","code":"c"}"#,
         r#"{"kind":"interrupted"}"#,
     ];

@@ -51,7 +51,7 @@ fn an_idle_cycle_of_open_and_close_leaves_nothing_behind() {
     // Numbers in texts have more digits by now.
     assert!(after.1 - before.1 < 64, "{after:?}, was {before:?}");
     let store = JobStore::open(dir.path()).unwrap();
-    assert_eq!(store.boot(), cycles + 3, "each writable open is counted");
+    assert_eq!(store.opens(), cycles + 3, "each writable open is counted");
     let graph = store.graph("10001", "movie").unwrap();
     assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
 }
@@ -91,7 +91,7 @@ fn processes_that_die_right_after_opening_leave_nothing_behind() {
     assert!(files() <= 3, "{:?}", names_in(dir.path()));
     assert!(JobStore::verify(dir.path()).unwrap().is_sound());
     let store = JobStore::open(dir.path()).unwrap();
-    assert_eq!(store.boot(), 33);
+    assert_eq!(store.opens(), 33);
     let graph = store.graph("10001", "movie").unwrap();
     assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
 }
@@ -163,7 +163,7 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
     let before = everything(dir.path());
     for _ in 0..3 {
         let store = read_only(&path).unwrap();
-        assert_eq!((store.boot(), store.health()), (1, Health::Ok));
+        assert_eq!((store.opens(), store.health()), (1, Health::Ok));
         let movie = store.graph("10001", "movie").unwrap();
         assert_eq!(listed(&movie), seen);
         assert_eq!(
@@ -202,7 +202,7 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
     assert!(JobStore::verify(&path).unwrap().is_sound());
     assert!(everything(dir.path()) == before, "something was changed");
     let store = JobStore::open(&path).unwrap();
-    assert_eq!(store.boot(), 2);
+    assert_eq!(store.opens(), 2);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn kind(job: &Job) -> Option<OutcomeKind> {
 }
 
 fn boot(job: &Job) -> Option<u64> {
-    job.outcome().and_then(Outcome::boot)
+    job.outcome().and_then(Outcome::recovered_at_open)
 }
 
 /// What the open found: ids and what was done.
@@ -75,7 +75,7 @@ fn recovered(store: &JobStore) -> Vec<(String, RecoveryAction)> {
     let jobs: Vec<_> = jobs.collect();
     assert_eq!(recovered.len(), jobs.len());
     assert_eq!(recovered.is_empty(), jobs.is_empty());
-    assert_eq!(recovered.boot(), store.boot());
+    assert_eq!(recovered.opens(), store.opens());
     jobs
 }
 
@@ -123,7 +123,7 @@ fn by_default_what_was_running_is_complete_as_interrupted_or_cancelled() {
         let job = job(&graph, id);
         assert_eq!(job.state(), State::Complete);
         assert_eq!(kind(&job), Some(expected));
-        assert_eq!(boot(&job), Some(store.boot()));
+        assert_eq!(boot(&job), Some(store.opens()));
         assert!(job.started_at().is_some() && job.finished_at().is_some());
         assert!(!job.cancel_requested(), "it is not running any more");
         let again = graph.complete(id, Outcome::succeeded()).unwrap();
@@ -227,12 +227,12 @@ fn each_open_reports_its_own_jobs_and_older_outcomes_keep_their_boot() {
     let mut running: Option<JobId> = None;
     for open_number in 0..6 {
         let (store, graph) = open(dir.path(), Recovery::Interrupt);
-        boots.push(store.boot());
+        boots.push(store.opens());
         let found: Vec<String> = recovered(&store).into_iter().map(|(id, _)| id).collect();
         let expected: Vec<String> = running.iter().map(JobId::to_string).collect();
         assert_eq!(found, expected, "open {open_number}");
         if let Some(id) = running.take() {
-            interrupted.push((id, store.boot()));
+            interrupted.push((id, store.opens()));
         }
         for (id, expected) in &interrupted {
             let job = job(&graph, id);
@@ -370,7 +370,7 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
             _ => OutcomeKind::Interrupted,
         };
         assert_eq!(kind(&job), Some(expected));
-        assert_eq!(boot(&job), Some(store.boot()));
+        assert_eq!(boot(&job), Some(store.opens()));
     }
     store.close().unwrap();
     let store = JobStore::open(dir.path()).unwrap();

@@ -1,5 +1,5 @@
 //! Looking a store over, and repairing it: reports that name file, place and graph;
-//! what is damaged is set aside and counted, the rest is served.
+//! what is damaged is quarantined and counted, the rest is served.
 //!
 //! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub` and
 //! `repair`, and for the open that follows a repair. What a repair leaves of stores with
@@ -161,7 +161,7 @@ fn what_is_not_a_store_at_rest_is_refused() {
 }
 
 #[test]
-fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
+fn a_damaged_block_is_named_quarantined_and_counted_and_the_rest_is_served() {
     let dir = tempfile::tempdir().unwrap();
     make_store(dir.path());
     let file = damage_a_block(dir.path());
@@ -204,8 +204,8 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
 
     let repaired = JobStore::repair(dir.path()).unwrap();
     assert_eq!((repaired.jobs, repaired.events), (damaged, 0), "{repaired}");
-    assert_eq!(repaired.set_aside.len(), 1);
-    assert!(repaired.set_aside[0].exists() && repaired.to_string().contains("set aside"));
+    assert_eq!(repaired.quarantined.len(), 1);
+    assert!(repaired.quarantined[0].exists() && repaired.to_string().contains("quarantined"));
     let again = JobStore::verify(dir.path()).unwrap();
     assert!(again.is_sound(), "{again}");
 
@@ -217,10 +217,10 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
         .iter()
         .find(|g| g.name == graph.name())
         .unwrap();
-    assert_eq!(there.set_aside, damaged);
+    assert_eq!(there.quarantined, damaged);
     assert_eq!(page.total().unwrap(), there.sound);
     assert_eq!(
-        (page.set_aside(), graph.set_aside().unwrap()),
+        (page.quarantined(), graph.quarantined().unwrap()),
         (damaged, damaged)
     );
     assert_eq!(
@@ -234,18 +234,18 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     // It takes writes, and numbers are not given again.
     let new = graph.submit(request("new", "{}")).unwrap();
     let new = graph.job(&new).unwrap().unwrap();
-    assert_eq!(new.sequence(), there.sound + there.set_aside);
+    assert_eq!(new.sequence(), there.sound + there.quarantined);
     for _ in 0..12 {
         pack(&store, dir.path());
     }
-    assert_eq!(graph.list(JobQuery::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().quarantined(), damaged);
     let scrubbed = store.scrub().unwrap();
     assert!(scrubbed.is_sound(), "{scrubbed}");
     store.close().unwrap();
     lose_index(dir.path());
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", graph.name()).unwrap();
-    assert_eq!(graph.list(JobQuery::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().quarantined(), damaged);
     assert_eq!(
         graph.list(JobQuery::new()).unwrap().total().unwrap(),
         there.sound + 1

@@ -137,7 +137,7 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
         .collect();
     let check = |movie: &Graph, what: &str| {
         assert_eq!(ids(movie), left, "{what}");
-        assert_eq!(movie.set_aside().unwrap(), 0, "{what}");
+        assert_eq!(movie.quarantined().unwrap(), 0, "{what}");
         // Its form leads to the same job, but it is another id.
         let mut other = own.to_string().into_bytes();
         let last = other.len() - 37 + 1;
@@ -461,7 +461,7 @@ fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
 fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments()
-        .page_lifetime(Duration::from_secs(1))
+        .snapshot_timeout(Duration::from_secs(1))
         .open(dir.path())
         .unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
@@ -494,7 +494,7 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
 fn an_expired_page_keeps_no_replaced_file_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
-    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let options = small_segments().snapshot_timeout(Duration::from_secs(1));
     let store = options.open(&path).unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..400);

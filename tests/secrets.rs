@@ -641,7 +641,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         let repaired = JobStore::repair(&dir).unwrap();
         assert_eq!((repaired.jobs, repaired.events), (0, 0), "{what}");
         let aside = format!("{RECORD}.1.damaged");
-        assert_eq!(repaired.set_aside, [dir.join(aside)], "{what}");
+        assert_eq!(repaired.quarantined, [dir.join(aside)], "{what}");
         assert!(JobStore::verify(&dir).unwrap().is_sound(), "{what}");
 
         // Until somebody names them again, every key is one.

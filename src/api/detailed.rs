@@ -22,7 +22,7 @@ impl Page {
     /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
     /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
     /// `totalCount`, if it is known ([`Page::total`]); `nextCursor`, where the list goes on
-    /// ([`Page::next`]); `setAside`, if it is not 0 ([`Page::set_aside`]).
+    /// ([`Page::next`]); `quarantined`, if it is not 0 ([`Page::quarantined`]).
     ///
     /// # Cost
     /// Beside that of [`Page::chunks`] a row of the index for each 128 jobs.
@@ -67,8 +67,8 @@ impl Page {
         if let Some(next) = self.next() {
             end.extend_from_slice(format!(r#","nextCursor":"{next}""#).as_bytes());
         }
-        if self.set_aside() > 0 {
-            end.extend_from_slice(format!(r#","setAside":{}"#, self.set_aside()).as_bytes());
+        if self.quarantined() > 0 {
+            end.extend_from_slice(format!(r#","quarantined":{}"#, self.quarantined()).as_bytes());
         }
         end.push(b'}');
         end

@@ -8,7 +8,7 @@
 //! A line, without what does not apply:
 //! ```json
 //! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
-//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
+//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
 //!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
 //! ```
 
@@ -43,7 +43,7 @@ impl Graph {
     /// A line, without what does not apply:
     /// ```json
     /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
-    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
+    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
     ///  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
     /// ```
     ///
@@ -115,7 +115,7 @@ struct Begun {
 ///
 /// It keeps the store open and the files it needs, so let go of it when all is written; one
 /// that is kept too long expires as a page does
-/// ([`Options::page_lifetime`](crate::Options::page_lifetime)).
+/// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,

@@ -194,9 +194,9 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
-    pub fn set_aside(&self) -> Result<u64> {
+    pub fn quarantined(&self) -> Result<u64> {
         self.check()?;
-        Ok(self.core.state.read().set_aside_in(|| 0..u64::MAX))
+        Ok(self.core.state.read().quarantined_in(|| 0..u64::MAX))
     }
 
     /// A request as it may be shown, to be compared with what is stored.

@@ -85,7 +85,7 @@ impl Graph {
     /// is now. Empty lines are passed over.
     ///
     /// Times are milliseconds since 1970, up to the end of the year 9999. Only an outcome
-    /// that a recovery made has a `boot`: interrupted or cancelled, and nothing else.
+    /// that a recovery made has a `recoveredAtOpen`: interrupted or cancelled, and nothing else.
     ///
     /// A job whose id is there with the same request is left as it is; so an import can be
     /// repeated, and one that was interrupted is completed by doing it again. (Lines
@@ -475,7 +475,8 @@ struct WireOutcome<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     detail: Option<&'a RawValue>,
     result_ref: Option<String>,
-    boot: Option<u64>,
+    #[serde(alias = "boot")] // As earlier releases wrote it.
+    recovered_at_open: Option<u64>,
 }
 
 impl<'a> Line<'a> {
@@ -572,17 +573,18 @@ impl WireOutcome<'_> {
         if let Some(text) = self.result_ref {
             outcome = outcome.with_result_ref(text).map_err(said)?;
         }
-        if let Some(boot) = self.boot {
+        if let Some(boot) = self.recovered_at_open {
             if !(1..NUMBER_MAX).contains(&boot) {
                 let max = NUMBER_MAX - 1;
                 return Err(format!(
-                    "its outcome's boot is {boot}, it must be in 1..={max}"
+                    "its outcome's recoveredAtOpen is {boot}, it must be in 1..={max}"
                 ));
             }
             // A recovery says nothing else of an end, and there is no room for it.
             let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
             if !is_cut_short || outcome.extra.is_some() {
-                let problem = "its outcome has a boot, and is not just interrupted or cancelled";
+                let problem =
+                    "its outcome has recoveredAtOpen, and is not just interrupted or cancelled";
                 return Err(problem.to_owned());
             }
             outcome.boot = Some(boot);

@@ -80,7 +80,7 @@ impl Graph {
         let listing = Listing {
             snapshot,
             total: Some(1),
-            set_aside: 0,
+            quarantined: 0,
             next: None,
             is_stopped: false,
         };

@@ -48,7 +48,7 @@ pub struct Page {
     pub(crate) graph: Graph,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) total: Option<u64>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
     pub(crate) next: Option<Cursor>,
     pub(crate) is_stopped: bool,
 }
@@ -58,7 +58,7 @@ impl Page {
         let Listing {
             snapshot,
             total,
-            set_aside,
+            quarantined,
             next,
             is_stopped,
         } = listing;
@@ -66,7 +66,7 @@ impl Page {
             graph: graph.clone(),
             snapshot: Arc::new(snapshot),
             total,
-            set_aside,
+            quarantined,
             next,
             is_stopped,
         }
@@ -104,13 +104,13 @@ impl Page {
         self.total
     }
 
-    /// How many jobs this page passes over because a repair set them aside: those
+    /// How many jobs this page passes over because a repair quarantined them: those
     /// from where it begins up to its last job, or to the end of the list. Whoever
     /// walks the list by cursor or by offset is told of each once. 0 in a store that
     /// was never repaired.
     #[must_use]
-    pub fn set_aside(&self) -> u64 {
-        self.set_aside
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined
     }
 
     /// Where the list goes on, if it did at that instant. A list that scans ends its page
@@ -290,7 +290,7 @@ impl fmt::Debug for Page {
         f.debug_struct("Page")
             .field("len", &self.len())
             .field("total", &self.total)
-            .field("set_aside", &self.set_aside)
+            .field("quarantined", &self.quarantined)
             .field("next", &self.next)
             .field("is_stopped", &self.is_stopped)
             .finish_non_exhaustive()

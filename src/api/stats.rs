@@ -97,7 +97,7 @@ impl JobStore {
         let meters = &engine.meters;
         let last_purge = engine.retention.lock().last_purge_ms;
         Ok(Stats {
-            boot: engine.opening.boot,
+            opens: engine.opening.boot,
             health: engine.health(),
             totals,
             graphs,
@@ -126,13 +126,13 @@ impl JobStore {
 
 fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
     let of = |state| States::NONE.with(state);
-    let (counts, set_aside, oldest) = {
+    let (counts, quarantined, oldest) = {
         let state = core.state.read();
         let status = &state.status;
         let counts = State::ALL.map(|state| status.total(of(state)));
         let oldest = status.select(of(State::Pending), 0, 0, 1).first();
-        let set_aside = state.set_aside_in(|| 0..u64::MAX);
-        (counts, set_aside, oldest)
+        let quarantined = state.quarantined_in(|| 0..u64::MAX);
+        (counts, quarantined, oldest)
     };
     let oldest_pending = match oldest {
         None => None,
@@ -146,7 +146,7 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         pending,
         running,
         complete,
-        set_aside,
+        quarantined,
         oldest_pending,
         longest_running: longest_running.map(clock::from_ms),
         purge_lag: engine.purge_lag(core),

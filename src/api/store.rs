@@ -93,7 +93,7 @@ impl JobStore {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir)?;
-    /// println!("opened for the {}. time", store.boot());
+    /// println!("opened for the {}. time", store.opens());
     /// // One process, and one handle of it, has a store open at a time.
     /// assert!(matches!(JobStore::open(dir), Err(Error::StoreInUse { .. })));
     /// store.close()?;
@@ -184,12 +184,12 @@ impl JobStore {
         check::verify_folder(dir, progress)
     }
 
-    /// Sets aside what is damaged in the store in `dir`, which must not be open, so
+    /// Quarantines what is damaged in the store in `dir`, which must not be open, so
     /// that the rest is served again. A sound store is left as it is.
     ///
     /// Damaged blocks are taken out of the list: their jobs are counted by
-    /// [`Page::set_aside`](crate::Page::set_aside) and
-    /// [`Graph::set_aside`](crate::Graph::set_aside). Where events were lost, jobs
+    /// [`Page::quarantined`](crate::Page::quarantined) and
+    /// [`Graph::quarantined`](crate::Graph::quarantined). Where events were lost, jobs
     /// that were not complete before them, and of which nothing later tells, are
     /// completed as interrupted by the next open, whatever [`Recovery`] it is told:
     /// nobody works twice on a job whose end was lost. A graph whose name was lost,
@@ -200,7 +200,7 @@ impl JobStore {
     /// name with `.damaged` behind; [`RepairReport`] lists them. Remove them when they
     /// are of no more use. A repair that was interrupted can be done again.
     ///
-    /// A pack whose directory (its last bytes) is damaged is set aside as a whole, and
+    /// A pack whose directory (its last bytes) is damaged is quarantined as a whole, and
     /// so are all its jobs, because nothing else says where they lie. Until the jobs in
     /// doubt are settled, the next open keeps what it reads after the first lost
     /// event in memory, about 100 bytes for each change of a job.
@@ -277,7 +277,7 @@ impl JobStore {
             Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(boot = engine.opening.boot, "the store is open");
+        tracing::info!(opens = engine.opening.boot, "the store is open");
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
@@ -532,7 +532,7 @@ impl JobStore {
 
     /// How often the store was opened, this time included: 1 for a new one.
     #[must_use]
-    pub fn boot(&self) -> u64 {
+    pub fn opens(&self) -> u64 {
         self.engine().opening.boot
     }
 
@@ -612,7 +612,7 @@ impl fmt::Debug for JobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobStore")
             .field("path", &self.engine().disk.path(""))
-            .field("boot", &self.boot())
+            .field("opens", &self.opens())
             .finish_non_exhaustive()
     }
 }

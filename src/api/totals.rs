@@ -37,7 +37,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         totals.pending += waiting;
         totals.running += working;
         totals.complete += complete;
-        totals.set_aside += state.set_aside_in(|| 0..u64::MAX);
+        totals.quarantined += state.quarantined_in(|| 0..u64::MAX);
         jobs.push(waiting + working + complete);
         if waiting > 0 {
             let first = status.select(States::NONE.with(State::Pending), 0, 0, 1);

@@ -81,7 +81,7 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
 /// The index of a store that is not open.
 pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
 
-/// Sets aside what is damaged in a store that is not open.
+/// Quarantines what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
     let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
@@ -101,7 +101,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     survey.note_lost_drops(&created);
     let done = repair::repair(disk, &survey, created)?;
     index(Wanted::Nothing)?;
-    repaired.set_aside = done.set_aside;
+    repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
     // What was just written is believed as little as anything else.
@@ -247,13 +247,13 @@ impl Engine {
             }
         }
         for graph in self.all_graphs() {
-            let (tail, there, set_aside) = {
+            let (tail, there, quarantined) = {
                 let state = graph.state.read();
-                let set_aside = state.set_aside_in(|| 0..u64::MAX);
+                let quarantined = state.quarantined_in(|| 0..u64::MAX);
                 (
                     state.tail.clone(),
                     state.status.total(States::ALL),
-                    set_aside,
+                    quarantined,
                 )
             };
             let mut damaged = damaged.remove(&graph.number).unwrap_or(0);
@@ -272,7 +272,7 @@ impl Engine {
                 name: graph.name.to_string(),
                 sound: there.saturating_sub(damaged),
                 damaged,
-                set_aside,
+                quarantined,
             });
         }
         report.index_fault = self.scrub_index(&mut pace)?;

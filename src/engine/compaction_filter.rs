@@ -100,10 +100,10 @@ impl<'e> Kept<'e> {
                 continue;
             };
             let mut gone = graph.state.read().status.gone(jobs.clone());
-            // Those that a repair set aside stay so.
+            // Those that a repair quarantined stay so.
             let parts = self.parts.get(&number).into_iter().flatten();
             let places = parts.flat_map(|part| &part.blocks);
-            for place in places.filter(|place| place.is_set_aside()) {
+            for place in places.filter(|place| place.is_quarantined()) {
                 gone.clear(place.first_sequence..place.end_sequence());
             }
             decided.insert(number, gone);
@@ -340,7 +340,7 @@ impl GraphCore {
                     graph: self.number,
                     first_sequence: 0,
                     end_sequence: first,
-                    set_aside: 0,
+                    quarantined: 0,
                     purged: 0,
                     blocks: Box::default(),
                     fingerprints: Box::default(),

@@ -26,7 +26,7 @@ type Place<'p> = (&'p Engine, &'p Arc<GraphCore>);
 pub(crate) struct Listing {
     pub(crate) snapshot: Snapshot,
     pub(crate) total: Option<u64>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
     pub(crate) next: Option<Cursor>,
     pub(crate) is_stopped: bool,
 }
@@ -108,7 +108,7 @@ fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> L
     let total = state.status.total(order.states);
     let behind = order.behind(&selection);
     let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
-    let set_aside = state.set_aside_in(|| {
+    let quarantined = state.quarantined_in(|| {
         // From where the page begins to its last job, or to the list's end.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
@@ -126,7 +126,7 @@ fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> L
     Listing {
         snapshot,
         total: Some(total),
-        set_aside,
+        quarantined,
         next: more.map(|next| engine.cursor(graph, list, (next, 0))),
         is_stopped: false,
     }
@@ -192,21 +192,21 @@ fn by_scan(
     let is_whole = ended == Ended::AtEnd;
     let total = (list.count_total && is_whole).then_some(finds.matched);
     // That changes only at open.
-    let set_aside = {
+    let quarantined = {
         let state = graph.state.read();
         let order = Order {
             state: &state,
             states: list.wanted(),
             newest_first: list.newest_first,
         };
-        state.set_aside_in(|| order.between(from, next))
+        state.quarantined_in(|| order.between(from, next))
     };
     let mut snapshot = shown.of(ahead);
     snapshot.newest_first = list.newest_first;
     Ok(Listing {
         snapshot,
         total,
-        set_aside,
+        quarantined,
         next: next.map(|next| engine.cursor(graph, list, (next, pass))),
         is_stopped,
     })

@@ -251,12 +251,12 @@ impl Replay {
     }
 
     /// Jobs whose submission was lost are known by their blocks; those whose block
-    /// was set aside, or that were purged, are listed no more.
+    /// was quarantined, or that were purged, are listed no more.
     fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
         if self.pack_has_lost && part.end_sequence > 0 {
             self.submitted_up_to(graph, part.end_sequence - 1);
         }
-        if part.set_aside == 0 && part.purged == 0 {
+        if part.quarantined == 0 && part.purged == 0 {
             return;
         }
         for place in part.blocks.iter().filter(|place| place.is_empty()) {

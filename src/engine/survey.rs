@@ -75,7 +75,7 @@ pub(crate) struct GraphFound {
     pub(crate) names: Option<(String, String)>,
     pub(crate) is_dropped: bool,
     damaged: u64,
-    set_aside: u64,
+    quarantined: u64,
     /// One past the last job.
     end: u64,
 }
@@ -205,9 +205,9 @@ impl Survey {
                 project_id,
                 name,
                 // The places of two files may overlap.
-                sound: found.end.saturating_sub(found.damaged + found.set_aside),
+                sound: found.end.saturating_sub(found.damaged + found.quarantined),
                 damaged: found.damaged,
-                set_aside: found.set_aside,
+                quarantined: found.quarantined,
             }
         })
         .collect()
@@ -365,11 +365,11 @@ impl Survey {
         let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
         for part in &pack.parts {
             for (n, place) in part.blocks.iter().enumerate() {
-                if place.is_set_aside() {
+                if place.is_quarantined() {
                     let jobs = u64::from(place.jobs);
-                    *tally.set_aside.entry(part.graph).or_default() += jobs;
+                    *tally.quarantined.entry(part.graph).or_default() += jobs;
                 }
-                // What was set aside before is accounted for.
+                // What was quarantined before is accounted for.
                 if !checked.bad_blocks.contains(&(part.graph, n)) {
                     let runs = spans.entry(part.graph).or_default();
                     extend(runs, place.first_sequence, place.end_sequence());
@@ -401,8 +401,8 @@ impl Survey {
         for number in tally.dropped {
             self.graphs.entry(number).or_default().is_dropped = true;
         }
-        for (number, jobs) in tally.set_aside {
-            self.graphs.entry(number).or_default().set_aside += jobs;
+        for (number, jobs) in tally.quarantined {
+            self.graphs.entry(number).or_default().quarantined += jobs;
         }
         for (error, jobs, events) in tally.damage {
             self.damaged(&error, jobs, events)?;

@@ -29,8 +29,8 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
-/// How many jobs a page of lines passes over because a repair set them aside.
-const SET_ASIDE: HeaderName = HeaderName::from_static("x-set-aside");
+/// How many jobs a page of lines passes over because a repair quarantined them.
+const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// How a page goes out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,9 +120,9 @@ impl Shared {
                 }
             };
             let begun = Source::begin(form.text(&page), encoding)?;
-            Ok((begun, page.total(), page.next(), page.set_aside()))
+            Ok((begun, page.total(), page.next(), page.quarantined()))
         });
-        let (begun, total, next, set_aside) = found.await?;
+        let (begun, total, next, quarantined) = found.await?;
         // Dropped before, when the client goes away or the time is over: a scan ends then.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
@@ -130,8 +130,8 @@ impl Shared {
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
         }
-        if form == Form::Lines && set_aside > 0 {
-            headers.insert(SET_ASIDE, set_aside.into());
+        if form == Form::Lines && quarantined > 0 {
+            headers.insert(QUARANTINED, quarantined.into());
         }
         put_next(headers, next);
         Ok(response)

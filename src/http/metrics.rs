@@ -129,7 +129,7 @@ impl Text {
                 "boot",
                 "gauge",
                 "How often the store was opened.",
-                stats.boot,
+                stats.opens,
             ),
             (
                 "segment_bytes",
@@ -227,8 +227,8 @@ impl Text {
                 "jobstore_store_jobs{{state=\"{state}\"}} {jobs}"
             ));
         }
-        let help = "Jobs of all graphs that a repair set aside.";
-        self.one("store_jobs_set_aside", "gauge", help, totals.set_aside);
+        let help = "Jobs of all graphs that a repair quarantined.";
+        self.one("store_jobs_quarantined", "gauge", help, totals.quarantined);
         let lag = totals.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "The longest that jobs of any graph have been due and are not purged.";
         self.one("store_purge_lag_seconds", "gauge", help, lag);
@@ -285,10 +285,14 @@ impl Text {
                 ));
             }
         }
-        self.metric("jobs_set_aside", "gauge", "Jobs that a repair set aside.");
+        self.metric(
+            "jobs_quarantined",
+            "gauge",
+            "Jobs that a repair quarantined.",
+        );
         for (graph, labels) in graphs.iter().zip(&labels) {
-            let jobs = graph.set_aside;
-            self.line(format_args!("jobstore_jobs_set_aside{{{labels}}} {jobs}"));
+            let jobs = graph.quarantined;
+            self.line(format_args!("jobstore_jobs_quarantined{{{labels}}} {jobs}"));
         }
         let help = "For how long jobs have been due that are not purged; 0 where none is.";
         self.metric("purge_lag_seconds", "gauge", help);
@@ -344,7 +348,7 @@ mod tests {
     #[test]
     fn the_text_is_bounded_however_many_graphs_there_are() {
         let store = JobStore::in_memory().unwrap();
-        let series = |text: &str| text.matches("jobstore_jobs_set_aside{").count();
+        let series = |text: &str| text.matches("jobstore_jobs_quarantined{").count();
         for n in 0..METRICS_GRAPHS + 50 {
             store.create_graph("10001", &format!("graph-{n}")).unwrap();
         }

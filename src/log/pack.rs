@@ -52,7 +52,7 @@ pub(crate) struct BlockPlace {
 
 impl BlockPlace {
     /// Whether a repair found the block damaged: its jobs are listed no more.
-    pub(crate) fn is_set_aside(&self) -> bool {
+    pub(crate) fn is_quarantined(&self) -> bool {
         self.len == 0 && !self.purged
     }
 
@@ -175,8 +175,8 @@ pub(crate) struct Part {
     pub(crate) first_sequence: u64,
     /// One past the last.
     pub(crate) end_sequence: u64,
-    /// How many of its jobs a repair set aside.
-    pub(crate) set_aside: u64,
+    /// How many of its jobs a repair quarantined.
+    pub(crate) quarantined: u64,
     /// How many of its jobs were purged and take no room any more.
     pub(crate) purged: u64,
     pub(crate) blocks: Box<[BlockPlace]>,
@@ -425,7 +425,7 @@ fn part_of(graph: GraphBlocks, pack: &Arc<PackFile>) -> Option<Part> {
         graph: graph.graph,
         first_sequence: first.first_sequence,
         end_sequence: last.end_sequence(),
-        set_aside: jobs_of(&graph.blocks, BlockPlace::is_set_aside),
+        quarantined: jobs_of(&graph.blocks, BlockPlace::is_quarantined),
         purged: jobs_of(&graph.blocks, |place| place.purged),
         blocks: graph.blocks.into(),
         fingerprints: graph.fingerprints.into(),

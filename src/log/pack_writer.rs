@@ -262,8 +262,8 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Says of these jobs of the graph last begun that they are set aside.
-    pub(crate) fn set_aside(&mut self, from: u64, end: u64) {
+    /// Says of these jobs of the graph last begun that they are quarantined.
+    pub(crate) fn quarantine(&mut self, from: u64, end: u64) {
         self.without_block(from, end, false);
     }
 
@@ -299,7 +299,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Adds the fingerprints of these jobs of the graph last begun, behind its blocks.
-    /// Each of its jobs that is not set aside has one.
+    /// Each of its jobs that is not quarantined has one.
     pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) -> Result<()> {
         entries.sort_unstable();
         self.sorted_fingerprints(entries.into_iter().map(Ok))
@@ -522,14 +522,14 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         Ok(())
     }
 
-    /// Says of these jobs that they are set aside.
-    pub(crate) fn set_aside(&mut self, from: u64, end: u64) -> Result<()> {
+    /// Says of these jobs that they are quarantined.
+    pub(crate) fn quarantine(&mut self, from: u64, end: u64) -> Result<()> {
         if from == end {
             return Ok(());
         }
         self.follow(from, end)?;
         self.end_block()?;
-        self.writer.set_aside(from, end);
+        self.writer.quarantine(from, end);
         Ok(())
     }
 

@@ -397,7 +397,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file does not hold what was written to it.
-    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or quarantine it with `repair`", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,

@@ -91,7 +91,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
-    pub(crate) page_lifetime: Duration,
+    pub(crate) snapshot_timeout: Duration,
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
@@ -129,7 +129,7 @@ impl Default for Options {
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
-            page_lifetime: Duration::from_secs(600),
+            snapshot_timeout: Duration::from_secs(600),
             clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             read_only: false,
@@ -247,8 +247,8 @@ impl Options {
     /// most. Nothing expires while a [`JobStore::backup`](crate::JobStore::backup) or a
     /// [`JobStore::scrub`](crate::JobStore::scrub) runs, which may take longer.
     #[must_use]
-    pub fn page_lifetime(mut self, time: Duration) -> Options {
-        self.page_lifetime = time;
+    pub fn snapshot_timeout(mut self, time: Duration) -> Options {
+        self.snapshot_timeout = time;
         self
     }
 
@@ -345,7 +345,7 @@ impl Options {
     ///
     /// It shows the store as its last process left it. No recovery is performed: a job that
     /// was running is shown as running. The open is not counted by
-    /// [`JobStore::boot`](crate::JobStore::boot) and records no secret keys;
+    /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys;
     /// [`Options::create`] has no effect. After a crash the log ends where the next ordinary
     /// open would end it. Unlike that open, this one cannot make durable what it reads there: a
     /// power failure can still take back writes that were never acknowledged and, if nobody has
@@ -464,8 +464,8 @@ impl Options {
                 "1 ms to 1 h",
             ),
             (
-                "page_lifetime in ms",
-                ms(self.page_lifetime),
+                "snapshot_timeout in ms",
+                ms(self.snapshot_timeout),
                 1_000,
                 86_400_000,
                 "1 s to 1 day",
@@ -494,7 +494,7 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
             .field("close_timeout", &self.close_timeout)
-            .field("page_lifetime", &self.page_lifetime)
+            .field("snapshot_timeout", &self.snapshot_timeout)
             .field("create", &self.create)
             .field("read_only", &self.read_only)
             .field("secret_keys", &self.named_secrets.keys)

@@ -324,7 +324,7 @@ impl Outcome {
     /// For a job that recovery ended: the number of the boot that found it
     /// running, so that this restart's losses are told apart from older ones.
     #[must_use]
-    pub fn boot(&self) -> Option<u64> {
+    pub fn recovered_at_open(&self) -> Option<u64> {
         self.boot
     }
 }

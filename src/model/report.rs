@@ -62,7 +62,7 @@ pub struct GraphReport {
     /// Jobs that a damaged place holds, or that no file holds.
     pub damaged: u64,
     /// Jobs that an earlier repair has quarantined.
-    pub set_aside: u64,
+    pub quarantined: u64,
 }
 
 /// A place that does not hold what was written to it.
@@ -170,8 +170,8 @@ impl fmt::Display for GraphReport {
         if self.damaged > 0 {
             write!(f, ", {} DAMAGED", self.damaged)?;
         }
-        if self.set_aside > 0 {
-            write!(f, ", {} set aside before", self.set_aside)?;
+        if self.quarantined > 0 {
+            write!(f, ", {} quarantined before", self.quarantined)?;
         }
         writeln!(f)
     }
@@ -198,9 +198,9 @@ impl fmt::Display for Damage {
 pub struct RepairReport {
     /// What was found before.
     pub found: VerifyReport,
-    /// Files that were set aside: they hold what was damaged, beside what was
+    /// Files that were quarantined: they hold what was damaged, beside what was
     /// sound and is served again. The store does not need them.
-    pub set_aside: Vec<PathBuf>,
+    pub quarantined: Vec<PathBuf>,
     /// Jobs that are listed no more.
     pub jobs: u64,
     /// Events that are lost. Jobs that were not complete before one of them, and of
@@ -225,8 +225,8 @@ impl RepairReport {
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.found)?;
-        for path in &self.set_aside {
-            writeln!(f, "  set aside: {}", path.display())?;
+        for path in &self.quarantined {
+            writeln!(f, "  quarantined: {}", path.display())?;
         }
         match self.changed() {
             true => writeln!(

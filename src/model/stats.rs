@@ -85,7 +85,7 @@ impl Histogram {
 #[non_exhaustive]
 pub struct Stats {
     /// How often the store was opened, this time included.
-    pub boot: u64,
+    pub opens: u64,
     /// Whether it can do all it should.
     pub health: Health,
     /// All graphs together.
@@ -130,7 +130,7 @@ pub struct Stats {
     /// When something was purged last, since the open.
     pub last_purge: Option<SystemTime>,
     /// For how long the eldest page has kept a file that was replaced; none while no page
-    /// does ([`Options::page_lifetime`](crate::Options::page_lifetime)).
+    /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
 }
 
@@ -156,8 +156,8 @@ pub struct Totals {
     pub running: u64,
     /// Complete jobs.
     pub complete: u64,
-    /// Jobs that a repair set aside.
-    pub set_aside: u64,
+    /// Jobs that a repair quarantined.
+    pub quarantined: u64,
     /// When the oldest pending job was submitted; `None` if nothing is pending.
     pub oldest_pending: Option<SystemTime>,
     /// When the job was started that has run longest, among 10,000 running jobs; `None` if
@@ -181,8 +181,8 @@ pub struct GraphStats {
     pub running: u64,
     /// Complete jobs.
     pub complete: u64,
-    /// Jobs that a repair set aside.
-    pub set_aside: u64,
+    /// Jobs that a repair quarantined.
+    pub quarantined: u64,
     /// When the oldest pending job was submitted; none where nothing is pending.
     pub oldest_pending: Option<SystemTime>,
     /// When the job was started that has run longest, among the 10000 running jobs that
@@ -204,14 +204,14 @@ impl Stats {
     /// ```
     /// let store = jobstore::JobStore::in_memory()?;
     /// let json = store.stats()?.to_json();
-    /// assert!(json.contains(r#""boot":1"#) && json.contains(r#""health":{"state":"ok"}"#));
+    /// assert!(json.contains(r#""opens":1"#) && json.contains(r#""health":{"state":"ok"}"#));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let graphs: Vec<Value> = self.graphs.iter().map(GraphStats::json).collect();
         let all = json!({
-            "boot": self.boot,
+            "opens": self.opens,
             "health": self.health.json(),
             "totals": self.totals.json(),
             "graphs": graphs,
@@ -246,7 +246,7 @@ impl Totals {
             "pending": self.pending,
             "running": self.running,
             "complete": self.complete,
-            "setAside": self.set_aside,
+            "quarantined": self.quarantined,
             "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
             "longestRunningMs": self.longest_running.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
@@ -262,7 +262,7 @@ impl GraphStats {
             "pending": self.pending,
             "running": self.running,
             "complete": self.complete,
-            "setAside": self.set_aside,
+            "quarantined": self.quarantined,
             "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
             "longestRunningMs": self.longest_running.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),

@@ -180,7 +180,7 @@ fn commands_that_read_change_nothing() {
         "something was changed"
     );
     let stats = place.run(&["stats", "--format", "json"]).fine();
-    assert!(stats.contains(r#""boot":1,"#), "{stats}");
+    assert!(stats.contains(r#""opens":1,"#), "{stats}");
     place.run(&["list", "--data", "copy"]).fine();
 }
 

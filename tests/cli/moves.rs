@@ -305,7 +305,7 @@ fn damage_a_block(place: &Place) {
 }
 
 #[test]
-fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
+fn damage_is_named_and_is_quarantined_only_when_that_is_wanted() {
     let place = Place::filled();
     let sound = place.run(&["verify"]).fine();
     assert!(sound.ends_with("sound\n"), "{sound}");
@@ -338,13 +338,13 @@ fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
     }
 
     let repaired = place.run(&["repair", "--yes"]).fine();
-    assert!(repaired.contains("set aside: "), "{repaired}");
+    assert!(repaired.contains("quarantined: "), "{repaired}");
     assert!(repaired.contains("jobs no more listed"), "{repaired}");
     place.run(&["verify"]).fine();
     let aside = || {
         let ran = place.run(&["list", "--graph", "10001/movie"]);
         let mut lines = ran.err.lines();
-        let aside = lines.find(|line| line.contains("not shown: a repair set them aside"));
+        let aside = lines.find(|line| line.contains("not shown: a repair quarantined them"));
         aside.map(str::to_owned).ok_or(ran)
     };
     let at_rest = aside().unwrap();
@@ -352,7 +352,14 @@ fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
     let control = store.control().unwrap();
     assert_eq!(aside().unwrap(), at_rest);
     control.close();
-    assert!(store.graph("10001", "movie").unwrap().set_aside().unwrap() > 0);
+    assert!(
+        store
+            .graph("10001", "movie")
+            .unwrap()
+            .quarantined()
+            .unwrap()
+            > 0
+    );
     store.close().unwrap();
 }
 

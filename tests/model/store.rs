@@ -104,7 +104,7 @@ impl Test {
         let now = self.now();
         let found = self.world.open(now);
         let recovered = self.store().recovered();
-        assert_eq!(recovered.boot(), self.world.boot);
+        assert_eq!(recovered.opens(), self.world.boot);
         let mut actual: Vec<_> = recovered
             .jobs()
             .map(|job| {

@@ -68,7 +68,7 @@ pub fn check_outcome(outcome: Option<&Outcome>, fact: &Fact) {
         (outcome.kind(), texts.map(|text| text.map(str::to_owned)))
     };
     assert_eq!(outcome.map(parts), fact.outcome.as_ref().map(parts));
-    assert_eq!(outcome.and_then(Outcome::boot), fact.boot);
+    assert_eq!(outcome.and_then(Outcome::recovered_at_open), fact.boot);
 }
 
 #[derive(Clone, Debug)]

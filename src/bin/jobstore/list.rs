@@ -152,10 +152,10 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
             table::aside(&format!("{first}-{last}{of}"))
         }
     };
-    if shown.set_aside > 0 {
-        let jobs = output::jobs(shown.set_aside);
+    if shown.quarantined > 0 {
+        let jobs = output::jobs(shown.quarantined);
         text.push_str(&table::warning(&format!(
-            "{jobs} not shown: a repair set them aside"
+            "{jobs} not shown: a repair quarantined them"
         )));
     }
     if let Some(next) = &shown.next {
@@ -191,7 +191,7 @@ mod tests {
             jobs: 50,
             total: Some(1_234_567),
             next: Some("02ab".to_owned()),
-            set_aside: 0,
+            quarantined: 0,
         };
         assert_eq!(
             below(0, None, &shown),
@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(below(0, Some("02aa"), &shown), by_cursor);
         shown.total = None;
         assert_eq!(below(0, None, &shown), "1-50\ngo on with --cursor 02ab\n");
-        (shown.next, shown.set_aside) = (None, 3);
-        let aside = "1-50\n3 jobs not shown: a repair set them aside\n";
+        (shown.next, shown.quarantined) = (None, 3);
+        let aside = "1-50\n3 jobs not shown: a repair quarantined them\n";
         assert_eq!(below(0, None, &shown), aside);
         let mut none = Shown::default();
         assert_eq!(below(0, None, &none), "no jobs\n");

@@ -143,7 +143,7 @@ fn store_below(path: &Path) -> Option<PathBuf> {
 /// What helps, where the error does not say so itself.
 fn remedy(name: &str) -> &'static str {
     match name {
-        "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` sets it aside",
+        "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` quarantines it",
         "IllegalTransition" => {
             "a job that was not started can only be called off: `jobstore cancel`"
         }

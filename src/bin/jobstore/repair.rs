@@ -1,6 +1,6 @@
-//! `jobstore repair`: sets aside what is damaged, so that the rest is served.
+//! `jobstore repair`: quarantines what is damaged, so that the rest is served.
 //!
-//! Owns: that nothing is set aside unasked. Must not know: how a store is repaired.
+//! Owns: that nothing is quarantined unasked. Must not know: how a store is repaired.
 //! Promise: what is found is shown before anything is changed; without a yes nothing is.
 
 use std::io::{self, BufRead, IsTerminal};
@@ -25,7 +25,7 @@ Examples:
   jobstore repair
   jobstore repair --yes";
 
-/// Sets aside what is damaged, so that the rest is served
+/// Quarantines what is damaged, so that the rest is served
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -49,7 +49,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         true => {
             "It was not closed, and may lack its end. Compare it with its index, and repair it?"
         }
-        false => "Set aside what is damaged?",
+        false => "Quarantine what is damaged?",
     };
     if !arguments.yes && !is_agreed(question)? {
         let verdict = match report.is_sound() {
@@ -64,8 +64,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         JobStore::repair(dir).map_err(|error| access::at_rest(dir, error))?
     };
     let mut text = String::new();
-    for path in &repaired.set_aside {
-        text.push_str(&format!("set aside: {}\n", path.display()));
+    for path in &repaired.quarantined {
+        text.push_str(&format!("quarantined: {}\n", path.display()));
     }
     text.push_str(&match repaired.changed() {
         true => format!(

@@ -48,7 +48,7 @@ pub(crate) struct RowOutcome<'a> {
     #[serde(borrow)]
     pub(crate) detail: Option<&'a RawValue>,
     pub(crate) result_ref: Option<String>,
-    pub(crate) boot: Option<u64>,
+    pub(crate) recovered_at_open: Option<u64>,
 }
 
 /// How far it says it is.

@@ -106,8 +106,11 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
                 put(name, &harmless(value));
             }
         }
-        if let Some(boot) = outcome.boot {
-            put("boot", &format!("{boot} found it running"));
+        if let Some(open) = outcome.recovered_at_open {
+            put(
+                "recovered",
+                &format!("at open {open}, which found it running"),
+            );
         }
     }
     put("command", &harmless(&row.request.command));

@@ -67,7 +67,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
-    boot: u64,
+    opens: u64,
     health: Health,
     graphs: Vec<Graph>,
     segment_bytes: u64,
@@ -104,7 +104,7 @@ struct Graph {
     pending: u64,
     running: u64,
     complete: u64,
-    set_aside: u64,
+    quarantined: u64,
     oldest_pending_ms: Option<u64>,
     longest_running_ms: Option<u64>,
     purge_lag_us: Option<u64>,
@@ -180,7 +180,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         health.push_str(&format!(": {}", harmless(why)));
     }
     put("health", &health);
-    put("boot", &grouped(stats.boot));
+    put("opens", &grouped(stats.opens));
     let parts = [
         stats.pack_bytes,
         stats.segment_bytes,
@@ -256,10 +256,13 @@ fn text(stats: &Stats, now_ms: u64) -> String {
                 grouped(graph.complete)
             ),
         );
-        if graph.set_aside > 0 {
+        if graph.quarantined > 0 {
             put(
                 "",
-                &format!("{} set aside by a repair", output::jobs(graph.set_aside)),
+                &format!(
+                    "{} quarantined by a repair",
+                    output::jobs(graph.quarantined)
+                ),
             );
         }
         if let Some(us) = graph.purge_lag_us {

@@ -147,7 +147,7 @@ impl Committer {
 }
 
 fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
-    let boot = outcome.boot()?;
+    let boot = outcome.recovered_at_open()?;
     let action = match outcome.kind() {
         OutcomeKind::Interrupted => RecoveredAs::Interrupted,
         OutcomeKind::Cancelled => RecoveredAs::Cancelled,

@@ -184,7 +184,7 @@ impl GraphState {
         }
     }
 
-    /// Takes jobs out of all lists: their blocks were set aside, or they were purged.
+    /// Takes jobs out of all lists: their blocks were quarantined, or they were purged.
     pub(crate) fn set_range_aside(&mut self, range: Range<u64>) {
         let cancelling: Vec<u64> = self.cancelling.range(range.clone()).copied().collect();
         for sequence in &cancelling {
@@ -207,17 +207,17 @@ impl GraphState {
         self.status.set_range_gone(range);
     }
 
-    /// How many jobs in a range were set aside. The range is asked for only where
+    /// How many jobs in a range were quarantined. The range is asked for only where
     /// any were.
-    pub(crate) fn set_aside_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
-        if self.parts.iter().all(|part| part.set_aside == 0) {
+    pub(crate) fn quarantined_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
+        if self.parts.iter().all(|part| part.quarantined == 0) {
             return 0;
         }
         let range = range();
-        let parts = self.parts.iter().filter(|part| part.set_aside > 0);
+        let parts = self.parts.iter().filter(|part| part.quarantined > 0);
         parts
             .flat_map(|part| &part.blocks)
-            .filter(|place| place.is_set_aside())
+            .filter(|place| place.is_quarantined())
             .map(|place| {
                 let (from, end) = (place.first_sequence, place.end_sequence());
                 end.min(range.end).saturating_sub(from.max(range.start))

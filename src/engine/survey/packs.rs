@@ -27,7 +27,7 @@ pub(crate) struct Tally {
     pub(super) spoken: BTreeMap<u32, u64>,
     /// The same of jobs that a pack's events submit.
     pub(super) submitted: BTreeMap<u32, u64>,
-    pub(super) set_aside: BTreeMap<u32, u64>,
+    pub(super) quarantined: BTreeMap<u32, u64>,
     pub(super) damage: Vec<(Error, u64, u64)>,
     pub(super) bytes: u64,
 }

@@ -39,7 +39,7 @@ impl End {
     pub(super) fn of(outcome: &Outcome) -> End {
         End {
             kind: outcome.kind(),
-            boot: outcome.boot(),
+            boot: outcome.recovered_at_open(),
             code: outcome.code().map(Arc::from),
             detail: outcome.detail().map(Arc::from),
         }

@@ -42,7 +42,9 @@ pub fn run(plan: &Plan, say: Say<'_>) -> Result<(), String> {
             let left = work.say_found(&store)?;
             Ok((store, left))
         },
-        |(store, _)| Answer::Opened { boot: store.boot() },
+        |(store, _)| Answer::Opened {
+            boot: store.opens(),
+        },
     )?;
     let Some((store, left)) = opened else {
         return Ok(());
@@ -129,7 +131,7 @@ impl Work<'_> {
             let found = found?;
             let key = found.job.request().command().to_owned();
             (self.say)(&Line::Found {
-                boot: store.boot(),
+                boot: store.opens(),
                 graph: found.graph.name().to_owned(),
                 key: key.clone(),
                 action: letter(found.action),

@@ -157,7 +157,7 @@ impl Access for Engine {
             jobs: 0,
             total: number("x-total-count"),
             next: answer.header("x-next-cursor").map(str::to_owned),
-            set_aside: number("x-set-aside").unwrap_or_default(),
+            quarantined: number("x-quarantined").unwrap_or_default(),
         };
         let jobs = Engine::each_line(answer, each)?;
         Ok(Shown { jobs, ..shown })

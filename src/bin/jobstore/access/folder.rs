@@ -225,7 +225,7 @@ impl Access for Folder {
             jobs: page.len() as u64,
             total: page.total(),
             next: page.next().map(|cursor| cursor.to_string()),
-            set_aside: page.set_aside(),
+            quarantined: page.quarantined(),
         })
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Shown {
     pub(crate) jobs: u64,
     pub(crate) total: Option<u64>,
     pub(crate) next: Option<String>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
 }
 
 /// What is known of jobs whose ids are lost.

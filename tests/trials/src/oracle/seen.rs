@@ -52,7 +52,7 @@ impl Seen {
     /// What cannot be read, or is not the same in every way of reading.
     pub fn read(store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs: Vec::new(),
             recovered: HashMap::new(),
             facts: 0,

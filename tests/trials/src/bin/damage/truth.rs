@@ -55,7 +55,10 @@ impl Fact {
                 &later.request,
                 later.submitted_at,
             );
-        let ended_by_open = self.outcome.as_ref().is_some_and(|o| o.boot().is_some());
+        let ended_by_open = self
+            .outcome
+            .as_ref()
+            .is_some_and(|o| o.recovered_at_open().is_some());
         let rank = |state: State| state as u8;
         let earlier = ended_by_open || rank(self.state) < rank(later.state);
         same && (self == later || earlier)
@@ -106,7 +109,7 @@ impl Truth {
     /// Reads all jobs one by one, and compares all other ways with that.
     pub fn read(store: &JobStore) -> Result<Truth, Error> {
         let mut truth = Truth {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs: Vec::new(),
             recovered: Vec::new(),
         };
@@ -169,8 +172,8 @@ pub type Looked = Result<Vec<Error>, String>;
 /// Asks the store everything. `gone` are names of graphs that must not be there.
 pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
     let mut errors = Vec::new();
-    if store.boot() != truth.boot {
-        return Err(format!("boot {}, not {}", store.boot(), truth.boot));
+    if store.opens() != truth.boot {
+        return Err(format!("boot {}, not {}", store.opens(), truth.boot));
     }
     let graphs = store.graphs().map_err(|e| format!("graphs(): {e}"))?;
     let names: Vec<&str> = graphs.iter().map(Graph::name).collect();
@@ -366,5 +369,5 @@ pub fn is_recovered(outcome: &Outcome) -> bool {
     matches!(
         outcome.kind(),
         OutcomeKind::Interrupted | OutcomeKind::Cancelled
-    ) && outcome.boot().is_some()
+    ) && outcome.recovered_at_open().is_some()
 }

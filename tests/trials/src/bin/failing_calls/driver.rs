@@ -181,7 +181,9 @@ impl Driver {
                 Ok(store)
             }) {
                 Ok(store) => {
-                    let answer = Answer::Opened { boot: store.boot() };
+                    let answer = Answer::Opened {
+                        boot: store.opens(),
+                    };
                     say(&Line::Done { call, answer });
                     for known in &mut self.known {
                         known.state = known.state.map(|state| match state {
@@ -469,7 +471,7 @@ fn say_found(store: &JobStore) -> Result<(), Error> {
     for found in store.recovered().jobs() {
         let found = found?;
         say(&Line::Found {
-            boot: store.boot(),
+            boot: store.opens(),
             graph: found.graph.name().to_owned(),
             key: found.job.request().command().to_owned(),
             action: letter(found.action),

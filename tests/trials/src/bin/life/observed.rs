@@ -136,7 +136,7 @@ impl Observed {
             }
         }
         Ok(Observed {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs,
             recovered: None,
         })
