@@ -479,7 +479,7 @@ fn a_request_of_16_mib_comes_back_and_a_byte_more_is_refused() {
 #[test]
 fn the_size_limit_is_the_one_of_the_option() {
     let store = JobStore::options()
-        .request_bytes_max(2000)
+        .max_request_bytes(2000)
         .in_memory()
         .unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -511,7 +511,7 @@ fn the_size_limit_is_the_one_of_the_option() {
         );
         assert!(error.to_string().contains("2001"), "{error}");
         assert!(error.to_string().contains("2000"), "{error}");
-        assert!(error.to_string().contains("request_bytes_max"), "{error}");
+        assert!(error.to_string().contains("max_request_bytes"), "{error}");
     }
     assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 1);
     assert_eq!(graph.job("x").unwrap().map(|job| job.sequence()), None);
@@ -565,7 +565,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
         }
     }
     let small = JobStore::options()
-        .request_bytes_max(1024)
+        .max_request_bytes(1024)
         .in_memory()
         .unwrap();
     let small = small.create_graph("10001", "movie").unwrap();

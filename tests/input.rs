@@ -229,7 +229,7 @@ fn nesting_over_the_bound_is_refused_wherever_json_goes_in() {
 #[test]
 fn a_request_over_the_size_limit_is_refused_by_every_call() {
     let store = JobStore::options()
-        .request_bytes_max(1024)
+        .max_request_bytes(1024)
         .in_memory()
         .unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -267,7 +267,7 @@ fn a_request_over_the_size_limit_is_refused_by_every_call() {
             ),
             "{error:?}"
         );
-        assert_says(&error, &["1025", "1024", "request_bytes_max"]);
+        assert_says(&error, &["1025", "1024", "max_request_bytes"]);
     }
     assert_nothing_recorded(&graph);
 }
@@ -552,15 +552,15 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
             "64 KiB to 1 GiB",
         ),
         (
-            "request_bytes_max",
-            Options::request_bytes_max,
+            "max_request_bytes",
+            Options::max_request_bytes,
             1024,
             256 * MIB,
             "1 KiB to 256 MiB",
         ),
         (
-            "queue_bytes_max",
-            Options::queue_bytes_max,
+            "max_queue_bytes",
+            Options::max_queue_bytes,
             64 << 10,
             16 * 1024 * MIB,
             "64 KiB to 16 GiB",

@@ -157,7 +157,7 @@ struct SmallQueue {
 fn small_queue() -> SmallQueue {
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::default();
-    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let options = small_segments().max_queue_bytes(QUEUE_BYTES);
     let store = options.clock(gate.clone()).open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     SmallQueue {
@@ -381,7 +381,7 @@ fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
 #[test]
 fn try_submit_is_busy_at_some_point_while_big_writes_are_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let options = small_segments().max_queue_bytes(QUEUE_BYTES);
     let store = options.open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let request = big(0);

@@ -436,7 +436,7 @@ fn a_job_whose_secrets_are_not_known_is_never_requeued() {
 #[test]
 fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
     let options = JobStore::options().secret_keys(["k"]);
-    let store = options.request_bytes_max(4096).in_memory().unwrap();
+    let store = options.max_request_bytes(4096).in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     let short = vec![r#"{"k":1}"#; 400].join(",");
     let request = request("c", &format!("[{short}]"));

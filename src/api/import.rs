@@ -271,7 +271,7 @@ fn import(
     let mut report = ImportReport::default();
     let (mut graph, mut batch) = (None::<Graph>, Batch::default());
     let mut line = Vec::new();
-    let longest = engine.options.request_bytes_max + BESIDE_REQUEST_BYTES;
+    let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
     let mut record = |graph: Option<&Graph>, batch: &mut Batch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
         // A line may be refused after others were recorded.
@@ -332,7 +332,7 @@ fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported> {
     let job = text.and_then(|text| Line::job(text, engine));
     let job = job.map_err(|problem| Error::BadLine { line, problem })?;
     let given_bytes = job.submission.kept.bytes();
-    let max_bytes = engine.options.request_bytes_max;
+    let max_bytes = engine.options.max_request_bytes;
     if given_bytes > max_bytes {
         let error = Error::RequestTooLarge {
             given_bytes,

@@ -301,7 +301,7 @@ mod tests {
 
     fn store() -> (Arc<Memory>, JobStore, Graph) {
         let disk = Arc::new(Memory::default());
-        let options = Options::default().queue_bytes_max(QUEUE_BYTES);
+        let options = Options::default().max_queue_bytes(QUEUE_BYTES);
         let engine = open_disk(options, disk.clone()).unwrap();
         let store = JobStore::of(Arc::new(Handle { engine }));
         let graph = store.create_graph("1", "movie").unwrap();

@@ -113,7 +113,7 @@ impl JobStore {
             commit_waits: meters.waits.read(),
             queued,
             queued_bytes,
-            queue_bytes_max: engine.queue.bytes_max(),
+            max_queue_bytes: engine.queue.bytes_max(),
             busy: meters.busy.read(),
             segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
             index_lag: engine.index_lag.load(Ordering::Relaxed),

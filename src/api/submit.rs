@@ -234,7 +234,7 @@ impl Graph {
     /// A request as it is queued, and what it weighs there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
-        let max_bytes = self.engine().options.request_bytes_max;
+        let max_bytes = self.engine().options.max_request_bytes;
         let check = |given_bytes: u64| match given_bytes > max_bytes {
             true => Err(Error::RequestTooLarge {
                 given_bytes,

@@ -157,7 +157,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
-        let queue = Queue::new(parts.options.queue_bytes_max);
+        let queue = Queue::new(parts.options.max_queue_bytes);
         if parts.read_only {
             queue.refuse(Error::OpenedReadOnly);
         }

@@ -44,7 +44,7 @@ pub(crate) async fn find(
     let parts = query.cursor(parts)?;
     let stop_after = query.number("stop_after_ms", 1..=u64::MAX)?;
     query.end()?;
-    let max_bytes = shared.store.engine().options.request_bytes_max;
+    let max_bytes = shared.store.engine().options.max_request_bytes;
     let text = request_body::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
     let encoding = encoding(&headers);
     let refused = |message| Failure::new(400, "GES.8000", message).into();

@@ -172,10 +172,10 @@ impl Text {
                 stats.queued_bytes,
             ),
             (
-                "queue_bytes_max",
+                "max_queue_bytes",
                 "gauge",
                 "Bound of those bytes.",
-                stats.queue_bytes_max,
+                stats.max_queue_bytes,
             ),
             (
                 "busy_total",

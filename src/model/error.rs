@@ -167,7 +167,7 @@ pub enum Error {
     },
     /// A request over the store's size limit.
     #[error(
-        "the request has {given_bytes} bytes, at most {max_bytes} are allowed (option request_bytes_max)"
+        "the request has {given_bytes} bytes, at most {max_bytes} are allowed (option max_request_bytes)"
     )]
     RequestTooLarge {
         /// Its size in bytes.

@@ -85,8 +85,8 @@ pub enum Recovery {
 pub struct Options {
     pub(crate) cache_bytes: u64,
     pub(crate) segment_bytes: u64,
-    pub(crate) request_bytes_max: u64,
-    pub(crate) queue_bytes_max: u64,
+    pub(crate) max_request_bytes: u64,
+    pub(crate) max_queue_bytes: u64,
     pub(crate) page_threads: usize,
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
@@ -123,8 +123,8 @@ impl Default for Options {
         Options {
             cache_bytes: 64 << 20,
             segment_bytes: 16 << 20,
-            request_bytes_max: 16 << 20,
-            queue_bytes_max: 64 << 20,
+            max_request_bytes: 16 << 20,
+            max_queue_bytes: 64 << 20,
             page_threads: page_threads_there(),
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
@@ -170,7 +170,7 @@ impl Options {
     /// # Examples
     /// ```
     /// use jobstore::{Body, Error, JobStore, Request};
-    /// let store = JobStore::options().request_bytes_max(64 << 10).in_memory()?; // 64 KiB
+    /// let store = JobStore::options().max_request_bytes(64 << 10).in_memory()?; // 64 KiB
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_value(&"x".repeat(70_000))?;
     /// let refused = movie.submit(Request::new("import_graph", "/ges", body)?);
@@ -178,16 +178,16 @@ impl Options {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
-    pub fn request_bytes_max(mut self, bytes: u64) -> Options {
-        self.request_bytes_max = bytes;
+    pub fn max_request_bytes(mut self, bytes: u64) -> Options {
+        self.max_request_bytes = bytes;
         self
     }
 
     /// What may wait in the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by
     /// default. One write larger than this is let in when the queue is empty.
     #[must_use]
-    pub fn queue_bytes_max(mut self, bytes: u64) -> Options {
-        self.queue_bytes_max = bytes;
+    pub fn max_queue_bytes(mut self, bytes: u64) -> Options {
+        self.max_queue_bytes = bytes;
         self
     }
 
@@ -435,15 +435,15 @@ impl Options {
                 "64 KiB to 1 GiB",
             ),
             (
-                "request_bytes_max",
-                self.request_bytes_max,
+                "max_request_bytes",
+                self.max_request_bytes,
                 1 << 10,
                 256 << 20,
                 "1 KiB to 256 MiB",
             ),
             (
-                "queue_bytes_max",
-                self.queue_bytes_max,
+                "max_queue_bytes",
+                self.max_queue_bytes,
                 64 << 10,
                 16 << 30,
                 "64 KiB to 16 GiB",
@@ -488,8 +488,8 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("cache_bytes", &self.cache_bytes)
             .field("segment_bytes", &self.segment_bytes)
-            .field("request_bytes_max", &self.request_bytes_max)
-            .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("max_request_bytes", &self.max_request_bytes)
+            .field("max_queue_bytes", &self.max_queue_bytes)
             .field("page_threads", &self.page_threads)
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)

@@ -180,7 +180,7 @@ impl Request {
     /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
     ///
     /// The size of the whole is bounded by the store it is submitted to
-    /// ([`Options::request_bytes_max`](crate::Options::request_bytes_max)).
+    /// ([`Options::max_request_bytes`](crate::Options::max_request_bytes)).
     ///
     /// # Errors
     /// [`Error::EmptyCommand`], [`Error::TextTooLong`].

@@ -117,8 +117,8 @@ pub struct Stats {
     pub queued: u64,
     /// Bytes of those and of the writes that are being committed.
     pub queued_bytes: u64,
-    /// The bound of those bytes: [`Options::queue_bytes_max`](crate::Options::queue_bytes_max).
-    pub queue_bytes_max: u64,
+    /// The bound of those bytes: [`Options::max_queue_bytes`](crate::Options::max_queue_bytes).
+    pub max_queue_bytes: u64,
     /// How often a write was refused as [`Error::Busy`](crate::Error::Busy) since the open.
     pub busy: u64,
     /// Full segments that wait to be packed.
@@ -227,7 +227,7 @@ impl Stats {
             "commitWaits": self.commit_waits.json(),
             "queued": self.queued,
             "queuedBytes": self.queued_bytes,
-            "queueBytesMax": self.queue_bytes_max,
+            "maxQueueBytes": self.max_queue_bytes,
             "busy": self.busy,
             "segmentsToPack": self.segments_to_pack,
             "indexLag": self.index_lag,

@@ -106,7 +106,7 @@ fn a_purge_through_the_control_socket_takes_no_empty_text_for_a_filter() {
 #[test]
 fn an_import_through_the_control_socket_creates_a_graph_only_for_a_job() {
     let place = Place::new();
-    let options = JobStore::options().request_bytes_max(1024);
+    let options = JobStore::options().max_request_bytes(1024);
     let store = options.open(place.store()).unwrap();
     let control = store.control().unwrap();
     let import = |graph: &str, more: &str, lines: &str| {

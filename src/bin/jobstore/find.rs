@@ -23,7 +23,7 @@ use crate::table::{self, Table};
 use crate::when;
 
 /// The largest request there can be, and some more.
-const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
+const MAX_REQUEST_BYTES: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
 By a request, command and url must be equal, and bodies be the same JSON
@@ -180,7 +180,7 @@ fn read(path: &Path) -> Result<String, Problem> {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(File::open(path).map_err(|e| failed(&e))?),
     };
-    bounded::read_to_string(from, REQUEST_BYTES_MAX).map_err(|e| match e.kind() {
+    bounded::read_to_string(from, MAX_REQUEST_BYTES).map_err(|e| match e.kind() {
         std::io::ErrorKind::FileTooLarge => Problem::usage(
             format!("{} has {e}", path.display()),
             "no store has such a request",

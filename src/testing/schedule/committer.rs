@@ -49,7 +49,7 @@ fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
 /// Room for one request and not for two.
 fn narrow(segment_bytes: u64) -> Options {
     Options {
-        queue_bytes_max: 400,
+        max_queue_bytes: 400,
         ..options(segment_bytes)
     }
 }

@@ -29,7 +29,7 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 
 /// The largest request any store may have: what an engine took, this program takes too.
-pub(crate) const REQUEST_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
 /// Events that are read before anybody has looked for a bar.
 const BAR_EVENTS: u64 = 1 << 18;
@@ -87,7 +87,7 @@ impl Folder {
             .create(what == For::Writing(Create::IfMissing))
             .read_only(is_read)
             .recovery(Recovery::Leave)
-            .request_bytes_max(REQUEST_BYTES_MAX)
+            .max_request_bytes(MAX_REQUEST_BYTES)
             .on_replay(move |replayed: &ReplayProgress| {
                 if replayed.of >= BAR_EVENTS {
                     seen.at(replayed.events, Some(replayed.of));

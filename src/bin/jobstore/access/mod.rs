@@ -17,7 +17,7 @@ use std::time::Duration;
 use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
 
 use folder::For;
-pub(crate) use folder::{Create, REQUEST_BYTES_MAX};
+pub(crate) use folder::{Create, MAX_REQUEST_BYTES};
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
