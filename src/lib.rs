@@ -58,7 +58,7 @@
 //! let store = JobStore::open(dir.join("jobs"))?;
 //! let movie = store.graph_or_create("10001", "movie")?;
 //! let month = Duration::from_secs(30 * 24 * 3600);
-//! movie.set_retention(Some(Retention::new().keep_for(month)))?; // else all is kept
+//! movie.set_retention(Some(Retention::new().max_age(month)))?; // else all is kept
 //! let request = || Request::new("clear_graph", "/ges", Body::empty());
 //! let id = movie.submit_once("click 17", request()?)?.id().clone(); // however often
 //!

@@ -103,7 +103,7 @@ fn apply(store: &JobStore, movie: &Graph, age: Duration) {
         Err(_) => store.create_graph("1", "probe").unwrap(),
     };
     movie
-        .set_retention(Some(Retention::new().keep_for(age)))
+        .set_retention(Some(Retention::new().max_age(age)))
         .unwrap();
     // Graphs are visited in order, and the probe comes after the others: the second job is
     // purged by a round that began after the policy was set.
@@ -111,7 +111,7 @@ fn apply(store: &JobStore, movie: &Graph, age: Duration) {
         let id = probe.submit(request("probe", "{}")).unwrap();
         probe.cancel(&id).unwrap();
         probe
-            .set_retention(Some(Retention::new().keep_jobs(0)))
+            .set_retention(Some(Retention::new().max_jobs(0)))
             .unwrap();
         wait("the probe is purged", || {
             probe.count(State::Complete).unwrap() == 0

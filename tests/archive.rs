@@ -112,7 +112,7 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
         let failed = JobQuery::new().outcome(OutcomeKind::Failed);
         assert_eq!(movie.purge(failed).unwrap().jobs, 100);
         // Whoever purges what others purge, too, does it once.
-        movie.set_retention(Some(policy.keep_jobs(100))).unwrap();
+        movie.set_retention(Some(policy.max_jobs(100))).unwrap();
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| movie.purge(JobQuery::new().command("import")).unwrap());
@@ -187,10 +187,10 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     fill(&movie, 50);
     fill(&other, 50);
     let before = lines(&movie, JobQuery::new());
-    let policy = Retention::new().keep_jobs(10).archive_to(&folder);
+    let policy = Retention::new().max_jobs(10).archive_to(&folder);
     movie.set_retention(Some(policy)).unwrap();
     other
-        .set_retention(Some(Retention::new().keep_jobs(5)))
+        .set_retention(Some(Retention::new().max_jobs(5)))
         .unwrap();
     let error = movie.purge(JobQuery::new()).unwrap_err();
     assert!(
@@ -239,11 +239,11 @@ fn purging_by_age_is_late_since_the_first_job_was_due() {
     fs::write(dir.path().join("place"), "").unwrap();
     let policy = Retention::new().archive_to(dir.path().join("place"));
     movie
-        .set_retention(Some(policy.clone().keep_for(21 * HOUR)))
+        .set_retention(Some(policy.clone().max_age(21 * HOUR)))
         .unwrap();
     assert_eq!(store.stats().unwrap().graphs[0].purge_lag, None);
     movie
-        .set_retention(Some(policy.keep_for(15 * HOUR)))
+        .set_retention(Some(policy.max_age(15 * HOUR)))
         .unwrap();
     let lag = || store.stats().unwrap().graphs[0].purge_lag;
     wait("it is late", || lag().is_some());
@@ -307,7 +307,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
         })
         .collect();
     movie.import(jobs.as_bytes(), OnBadLine::Stop).unwrap();
-    let policy = Retention::new().keep_jobs(0).archive_to(&folder);
+    let policy = Retention::new().max_jobs(0).archive_to(&folder);
     movie.set_retention(Some(policy)).unwrap();
     let left = || movie.count(State::Complete).unwrap();
     wait("some are purged", || left() < 20_000);
@@ -317,7 +317,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     let other = store.create_graph("1", "other").unwrap();
     fill(&other, 3);
     other
-        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .set_retention(Some(Retention::new().max_jobs(0)))
         .unwrap();
     wait("another round", || {
         other.count(State::Complete).unwrap() == 0

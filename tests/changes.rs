@@ -341,7 +341,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
     assert_eq!(told(&purges[9].position), (20, 0, 0));
     common::pack(&store, dir.path());
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(0)))
+        .set_retention(Some(Retention::new().max_tombstones(0)))
         .unwrap();
     common::wait_until("its tombstones are forgotten", || {
         movie.tombstone(&first[0]).unwrap().is_none()

@@ -100,9 +100,9 @@ fn policies_take_any_duration() {
     let id = movie.submit(request("c", "{}")).unwrap();
     movie.cancel(&id).unwrap();
     let policy = Retention::new()
-        .keep_for(Duration::MAX)
-        .keep_outcome_for(OutcomeKind::Failed, Duration::MAX)
-        .keep_tombstones_for(Duration::MAX);
+        .max_age(Duration::MAX)
+        .max_age_of(OutcomeKind::Failed, Duration::MAX)
+        .tombstone_age(Duration::MAX);
     movie.set_retention(Some(policy)).unwrap();
     let stone = movie.submit(request("c", "{}")).unwrap();
     movie.cancel(&stone).unwrap();
@@ -111,7 +111,7 @@ fn policies_take_any_duration() {
     let probe = other.submit(request("c", "{}")).unwrap();
     other.cancel(&probe).unwrap();
     other
-        .set_retention(Some(Retention::new().keep_for(Duration::ZERO)))
+        .set_retention(Some(Retention::new().max_age(Duration::ZERO)))
         .unwrap();
     common::wait_until("the probe is purged", || {
         other.job(&probe).unwrap().is_none()

@@ -151,7 +151,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
     let (store, movie) = open(&dir);
     check(&movie, "without its index");
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(0)))
+        .set_retention(Some(Retention::new().max_tombstones(0)))
         .unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let free = loop {

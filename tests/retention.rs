@@ -90,7 +90,7 @@ fn a_policy_of_count_keeps_the_youngest_complete_jobs_and_all_open_ones() {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
     }
     movie.start("job-150").unwrap();
-    let policy = Retention::new().keep_jobs(30);
+    let policy = Retention::new().max_jobs(30);
     movie.set_retention(Some(policy.clone())).unwrap();
     assert_eq!(movie.retention(), Some(policy));
     wait("30 are left", || {
@@ -204,8 +204,8 @@ fn age_counts_from_the_end_and_by_outcome() {
         finish(&movie, &format!("job-{n}"), Outcome::failed("c", "m"));
     }
     let policy = Retention::new()
-        .keep_for(2 * DAY)
-        .keep_outcome_for(OutcomeKind::Failed, 5 * DAY);
+        .max_age(2 * DAY)
+        .max_age_of(OutcomeKind::Failed, 5 * DAY);
     movie.set_retention(Some(policy)).unwrap();
     let later = |days: u32| {
         hands.step(days * DAY);
@@ -239,7 +239,7 @@ fn a_clock_that_leaps_purges_nothing() {
     // Made by the store, so that it is for nobody else.
     let home = dir.path().join("store");
     let hands = Hands::new();
-    let policy = Retention::new().keep_for(10 * DAY).keep_jobs(25);
+    let policy = Retention::new().max_age(10 * DAY).max_jobs(25);
     let store = open(&home, &hands);
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..30);
@@ -261,14 +261,14 @@ fn a_clock_that_leaps_purges_nothing() {
     let store = open(&home, &hands);
     let movie = store.graph("1", "movie").unwrap();
     movie
-        .set_retention(Some(policy.clone().keep_jobs(20)))
+        .set_retention(Some(policy.clone().max_jobs(20)))
         .unwrap();
     // The count needs no clock: once it was kept, ages were looked at, too.
     wait("the count is kept", || {
         movie.count(State::Complete).unwrap() == 20
     });
     assert!(matches!(store.health(), Health::Degraded { .. }));
-    movie.set_retention(Some(policy.keep_jobs(15))).unwrap();
+    movie.set_retention(Some(policy.max_jobs(15))).unwrap();
     wait("the count is kept", || {
         movie.count(State::Complete).unwrap() == 15
     });
@@ -289,7 +289,7 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
         movie.purge(JobQuery::new()).unwrap();
     }
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(10)))
+        .set_retention(Some(Retention::new().max_tombstones(10)))
         .unwrap();
     wait("10 are left", || {
         movie.tombstone("job-19").unwrap().is_none()
@@ -317,7 +317,7 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
     }
     let store = open(dir.path(), &hands);
     let movie = store.graph("1", "movie").unwrap();
-    let policy = Retention::new().keep_tombstones_for(DAY);
+    let policy = Retention::new().tombstone_age(DAY);
     movie.set_retention(Some(policy)).unwrap();
     hands.step(2 * DAY);
     store.confirm_clock().unwrap();
@@ -338,7 +338,7 @@ fn another_policy_of_age_looks_at_all_jobs_again() {
         };
         finish(&movie, &format!("job-{n}"), outcome);
     }
-    let policy = Retention::new().keep_outcome_for(OutcomeKind::Failed, Duration::ZERO);
+    let policy = Retention::new().max_age_of(OutcomeKind::Failed, Duration::ZERO);
     movie.set_retention(Some(policy)).unwrap();
     wait("the failed ones are purged", || {
         movie.count(State::Complete).unwrap() == 10
@@ -349,7 +349,7 @@ fn another_policy_of_age_looks_at_all_jobs_again() {
     wait("another failed one is purged", || {
         movie.count(State::Complete).unwrap() == 10
     });
-    let policy = Retention::new().keep_for(Duration::ZERO);
+    let policy = Retention::new().max_age(Duration::ZERO);
     movie.set_retention(Some(policy)).unwrap();
     wait("all are", || movie.count(State::Complete).unwrap() == 0);
 }
@@ -379,7 +379,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
     for way in ["open", "reopened"] {
         let movie = store.graph("1", "movie").unwrap();
         if way == "open" {
-            let policy = Retention::new().keep_for(DAY).keep_tombstones_for(DAY);
+            let policy = Retention::new().max_age(DAY).tombstone_age(DAY);
             movie.set_retention(Some(policy)).unwrap();
             submit(&movie, 6..7);
             assert_eq!(movie.count(State::Complete).unwrap(), 3);
@@ -391,8 +391,8 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
         }
         assert_eq!(movie.count(State::Complete).unwrap(), 3, "nobody is older");
         let policy = Retention::new()
-            .keep_for(Duration::ZERO)
-            .keep_tombstones_for(Duration::ZERO);
+            .max_age(Duration::ZERO)
+            .tombstone_age(Duration::ZERO);
         movie.set_retention(Some(policy)).unwrap();
         wait("all are old", || movie.count(State::Complete).unwrap() == 0);
         wait("all are forgotten", || {
@@ -438,7 +438,7 @@ fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
             .sum()
     };
     let before = packed();
-    let policy = || Some(Retention::new().keep_jobs(5));
+    let policy = || Some(Retention::new().max_jobs(5));
     movie.set_retention(policy()).unwrap();
     other.set_retention(policy()).unwrap();
     wait("the other is purged", || {
@@ -574,7 +574,7 @@ fn a_store_of_constant_size_stays_so() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &Hands::new());
     let movie = store.create_graph("1", "movie").unwrap();
-    let policy = Retention::new().keep_jobs(500).keep_tombstones(500);
+    let policy = Retention::new().max_jobs(500).max_tombstones(500);
     movie.set_retention(Some(policy)).unwrap();
     let (mut sizes, mut n, mut random) = (Vec::new(), 0u64, Random(1));
     for _ in 0..8 {
@@ -679,7 +679,7 @@ fn life(seed: u64) {
                     .filter(|(_, s)| **s == State::Complete)
                     .map(|(&n, _)| n)
                     .collect();
-                let policy = Retention::new().keep_jobs(kept).keep_for(DAY);
+                let policy = Retention::new().max_jobs(kept).max_age(DAY);
                 movie.set_retention(Some(policy)).unwrap();
                 let over = (complete.len() as u64).saturating_sub(kept);
                 wait("the count is kept", || {

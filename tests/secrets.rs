@@ -775,7 +775,7 @@ fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
     }
     pack(&store, dir);
     graph
-        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .set_retention(Some(Retention::new().max_jobs(0)))
         .unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let holds = || {

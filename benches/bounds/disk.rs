@@ -87,10 +87,10 @@ fn measure_with(tombstones: u64) {
 /// with their graph. `kept` jobs are left in one of them.
 fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64, u64)) {
     let random = &mut Seeded(n);
-    let policy = Retention::new().keep_tombstones(tombstones);
+    let policy = Retention::new().max_tombstones(tombstones);
     let movie = jobs::graph(store);
     movie
-        .set_retention(Some(policy.clone().keep_jobs(kept)))
+        .set_retention(Some(policy.clone().max_jobs(kept)))
         .expect("a policy");
     jobs::complete(&movie, random, jobs / 2);
     let by_hand = store.graph_or_create(PROJECT, "by hand").expect("a graph");

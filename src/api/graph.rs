@@ -125,7 +125,7 @@ impl Graph {
     }
 
     /// What is left of the job that had this id, if it was purged and its tombstone is
-    /// still kept ([`Retention::keep_tombstones`](crate::Retention::keep_tombstones));
+    /// still kept ([`Retention::max_tombstones`](crate::Retention::max_tombstones));
     /// `None` for a job that is there and for an id that is not known.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ impl Graph {
     /// is any text of 1 to 256 bytes, and belongs to this graph.
     ///
     /// A key stays taken as long as its job is there, and after a purge as long as the
-    /// job's tombstone ([`Retention::keep_tombstones`](crate::Retention::keep_tombstones)).
+    /// job's tombstone ([`Retention::max_tombstones`](crate::Retention::max_tombstones)).
     /// It does not go with its job through [`Graph::export`] and [`Graph::import`]; a
     /// [`JobStore::backup`](crate::JobStore::backup) has it.
     ///

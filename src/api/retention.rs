@@ -43,7 +43,7 @@ impl Graph {
     /// use jobstore::{JobStore, Retention};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let policy = Retention::new().keep_jobs(10_000_000);
+    /// let policy = Retention::new().max_jobs(10_000_000);
     /// movie.set_retention(Some(policy.clone()))?; // at each open
     /// assert_eq!(movie.retention(), Some(policy));
     /// # Ok::<(), jobstore::Error>(())

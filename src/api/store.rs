@@ -499,7 +499,7 @@ impl JobStore {
     /// // The store was closed for a week, or the clock is wrong.
     /// let store = JobStore::options().clock(NextWeek).open(dir)?;
     /// let movie = store.graph("10001", "movie")?;
-    /// movie.set_retention(Some(Retention::new().keep_for(Duration::from_secs(30 * 24 * 3600))))?;
+    /// movie.set_retention(Some(Retention::new().max_age(Duration::from_secs(30 * 24 * 3600))))?;
     /// assert!(matches!(store.health(), Health::Degraded { .. }));
     ///
     /// store.confirm_clock()?; // somebody has looked: it is right

@@ -83,8 +83,8 @@ fn retention_looks_at_graphs_that_changed_or_are_due() {
     let (store, graphs) = store();
     let engine = store.engine();
     let policy = Retention::new()
-        .keep_for(Duration::from_secs(3600))
-        .keep_jobs(5);
+        .max_age(Duration::from_secs(3600))
+        .max_jobs(5);
     for graph in &graphs {
         graph.set_retention(Some(policy.clone())).unwrap();
     }
@@ -118,7 +118,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
     }
     let before = engine.meters.events.read();
     let visited = visits(engine, || {
-        let policy = Retention::new().keep_tombstones(0);
+        let policy = Retention::new().max_tombstones(0);
         graphs[1].set_retention(Some(policy)).unwrap();
         while engine
             .retention

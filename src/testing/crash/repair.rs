@@ -336,7 +336,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
         graph: graph.clone(),
     };
     carry_out(&mut client, act);
-    let policy = Retention::new().keep_tombstones(0);
+    let policy = Retention::new().max_tombstones(0);
     let set = store.graph(&graph).set_retention(Some(policy));
     set.expect("a policy");
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -388,9 +388,9 @@ fn live(seed: u64) {
             15 => {
                 let policy = match random.below(4) {
                     0 => None,
-                    1 => Some(Retention::new().keep_jobs(10).keep_tombstones(5)),
-                    2 => Some(Retention::new().keep_tombstones(0)),
-                    _ => Some(Retention::new().keep_bytes(2000).keep_tombstones(100)),
+                    1 => Some(Retention::new().max_jobs(10).max_tombstones(5)),
+                    2 => Some(Retention::new().max_tombstones(0)),
+                    _ => Some(Retention::new().max_bytes(2000).max_tombstones(100)),
                 };
                 graph.set_retention(policy).unwrap();
             }

@@ -210,7 +210,7 @@ fn retention_keeps_a_small_disk_from_filling_for_good() {
     store.create_graph("movie");
     let graph = store.graph("movie");
     graph
-        .set_retention(Some(Retention::new().keep_jobs(500)))
+        .set_retention(Some(Retention::new().max_jobs(500)))
         .expect("a policy");
     // Several times what the disk holds, and faster than retention can be.
     let mut random = Random(2);

@@ -212,7 +212,7 @@ fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
 
 /// Has all tombstones of a graph forgotten.
 fn forget_all(store: &Store, graph: &Graph) {
-    let policy = Retention::new().keep_tombstones(0);
+    let policy = Retention::new().max_tombstones(0);
     graph.set_retention(Some(policy)).unwrap();
     let deadline = Instant::now() + WAIT;
     loop {
@@ -405,7 +405,7 @@ fn a_bound_in_bytes_counts_outcomes() {
     let mut random = Random(4);
     complete_jobs(&movie, &mut random, 200, 4000);
     seal(&store);
-    let policy = Retention::new().keep_bytes(100_000);
+    let policy = Retention::new().max_bytes(100_000);
     movie.set_retention(Some(policy)).unwrap();
     let deadline = Instant::now() + WAIT;
     while movie.count(State::Complete).unwrap() > 60 {

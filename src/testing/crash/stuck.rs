@@ -443,7 +443,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         let archive = Archive::open_on(archive_disk.clone(), ("archived", 1), 1 << 20);
         let home = graph.core.archive.home();
         home.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
-        let policy = Retention::new().keep_jobs(0).archive_to(&to);
+        let policy = Retention::new().max_jobs(0).archive_to(&to);
         archive_disk.hold_syncs();
         graph
             .set_retention(Some(policy.archive_file_bytes(1 << 20)))

@@ -76,22 +76,22 @@ impl Policy {
         let days = |n: u64| Duration::from_millis(n * DAY_MS);
         let mut set = Retention::new();
         if let Some(jobs) = self.jobs {
-            set = set.keep_jobs(jobs);
+            set = set.max_jobs(jobs);
         }
         if let Some(bytes) = self.bytes {
-            set = set.keep_bytes(bytes);
+            set = set.max_bytes(bytes);
         }
         if let Some(n) = self.days {
-            set = set.keep_for(days(n));
+            set = set.max_age(days(n));
         }
         for &(kind, n) in &self.outcome_days {
-            set = set.keep_outcome_for(KINDS[usize::from(kind)], days(n));
+            set = set.max_age_of(KINDS[usize::from(kind)], days(n));
         }
         if let Some(tombstones) = self.tombstones {
-            set = set.keep_tombstones(tombstones);
+            set = set.max_tombstones(tombstones);
         }
         if let Some(n) = self.tombstone_days {
-            set = set.keep_tombstones_for(days(n));
+            set = set.tombstone_age(days(n));
         }
         match self.archive {
             Some(bytes) => set.archive_to(ARCHIVE).archive_file_bytes(bytes),

@@ -535,7 +535,7 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
         .graph_or_create("1", "g")
         .map_err(failed_to("create"))?;
     graph
-        .set_retention(Some(Retention::new().keep_jobs(1_000_000)))
+        .set_retention(Some(Retention::new().max_jobs(1_000_000)))
         .map_err(failed_to("set_retention"))?;
     let filled = fill(&graph)?;
     store.close().map_err(failed_to("close on a full disk"))?;

@@ -139,7 +139,7 @@ pub fn bounds(random: &mut Random, dir: &Path) -> Result<(), Finding> {
         list_all(&graphs)?;
         if round == 1 {
             for graph in &graphs {
-                let keeps = Retention::new().keep_jobs(100);
+                let keeps = Retention::new().max_jobs(100);
                 let archive = dir.join("archive");
                 graph
                     .set_retention(Some(keeps.archive_to(archive)))
