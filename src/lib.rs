@@ -10,7 +10,7 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir)?;
-//! let movie = store.graph_or_create("10001", "movie")?;
+//! let movie = store.get_or_create_graph("10001", "movie")?;
 //!
 //! let url = "/ges/v1.0/10001/graphs/movie/action?action_id=execute-algorithm";
 //! let body = Body::from_json(r#"{"algorithmName": "pagerank", "alpha": 0.85}"#)?;
@@ -56,7 +56,7 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir.join("jobs"))?;
-//! let movie = store.graph_or_create("10001", "movie")?;
+//! let movie = store.get_or_create_graph("10001", "movie")?;
 //! let month = Duration::from_secs(30 * 24 * 3600);
 //! movie.set_retention(Some(Retention::new().max_age(month)))?; // else all is kept
 //! let request = || Request::new("clear_graph", "/ges", Body::empty());

@@ -31,7 +31,7 @@ impl Clock for At {
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir.join("store")).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -418,7 +418,7 @@ fn files_are_in_the_order_of_the_purges_when_the_clock_goes_back() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + hours * 3600);
         let store = small_segments().clock(At(at));
         let store = store.open(dir.path().join("store")).unwrap();
-        let movie = store.graph_or_create("1", "movie").unwrap();
+        let movie = store.get_or_create_graph("1", "movie").unwrap();
         let policy = Retention::new().archive_to(&folder).archive_file_bytes(0);
         movie.set_retention(Some(policy)).unwrap();
         for _ in 0..2 {

@@ -18,7 +18,7 @@ use jobstore::{
 fn open(dir: &Path) -> (JobStore, Graph) {
     let options = small_segments().recovery(Recovery::Requeue);
     let store = options.open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -43,7 +43,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
     let mut position: Option<Position> = None;
     let mut seen = Vec::new();
     for step in 0..200 {
-        let roads = store.graph_or_create("1", "roads").unwrap();
+        let roads = store.get_or_create_graph("1", "roads").unwrap();
         roads.submit(request("another", "1")).unwrap();
         match random.below(8) {
             0..=2 => {

@@ -100,7 +100,7 @@ fn a_directory_that_is_moved_away_ends_the_writes_until_it_is_back() {
     ] {
         let options = small_segments().durability(durability);
         let store = options.open(&dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         graph.submit(request("c", "1")).unwrap();
         fs::rename(&dir, &moved).unwrap();
         common::wait_until("writes are refused", || {
@@ -396,7 +396,7 @@ fn files_that_only_look_like_the_stores_own_are_left_alone() {
     fs::remove_file(dir.join("RESERVE")).unwrap();
     for _ in 0..2 {
         let store = small_segments().open(dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         graph.submit(request("c", "1")).unwrap();
         assert!(dir.join("RESERVE").is_file());
         store.close().unwrap();
@@ -423,7 +423,7 @@ fn a_fresh_volume_is_as_good_as_an_empty_directory() {
     fs::write(dir.join(".DS_Store"), "desktop").unwrap();
     for _ in 0..2 {
         let store = small_segments().open(dir).unwrap();
-        store.graph_or_create("p", "g").unwrap();
+        store.get_or_create_graph("p", "g").unwrap();
         store.close().unwrap();
     }
     assert!(dir.join("lost+found").is_dir() && dir.join(".DS_Store").is_file());
@@ -447,7 +447,7 @@ fn nothing_in_the_directory_is_for_others() {
     let dir = base.path().join("store");
     for round in 0..3 {
         let store = small_segments().open(&dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         let id = graph.submit(request("c", "1")).unwrap();
         graph.start(&id).unwrap();
         graph.complete(&id, Outcome::succeeded()).unwrap();

@@ -568,7 +568,7 @@ fn a_segment_cut_within_its_header_is_damage_in_a_store_that_was_killed() {
 fn make_store_with_segments(dir: &Path) -> usize {
     for _ in 0..20 {
         let store = leave().open(dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         let body = format!("\"{}\"", "b".repeat(30_000));
         // Each segment holds more than the test leaves of it.
         graph.submit(request("c", &body)).unwrap();

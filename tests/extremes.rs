@@ -39,7 +39,7 @@ impl Clock for At {
 
 fn live(options: Options, dir: &std::path::Path) {
     let store = options.open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     for n in 0..3 {
         let id = movie.submit(request("c", &n.to_string())).unwrap();
         movie

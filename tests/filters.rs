@@ -31,7 +31,7 @@ fn at(ms: u64) -> SystemTime {
 fn open(dir: &Path, hands: &Hands) -> (JobStore, Graph) {
     let options = small_segments().recovery(Recovery::Leave);
     let store = options.clock(hands.clone()).open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 

@@ -124,7 +124,7 @@ fn a_name_is_given_once() {
                 assert!(error.to_string().contains(part), "{error}");
             }
             assert_eq!(names(store), before, "{stage}");
-            let movie = store.graph_or_create("10001", "movie").unwrap();
+            let movie = store.get_or_create_graph("10001", "movie").unwrap();
             assert!(movie.job("mine").unwrap().is_some(), "{stage}");
             assert_eq!(names(store), before, "{stage}");
         },
@@ -219,8 +219,8 @@ fn names_that_cannot_be_names_are_refused_and_nothing_is_made() {
         for (what, result) in [
             ("project id", store.create_graph(given, "movie")),
             ("graph name", store.create_graph("10001", given)),
-            ("project id", store.graph_or_create(given, "movie")),
-            ("graph name", store.graph_or_create("10001", given)),
+            ("project id", store.get_or_create_graph(given, "movie")),
+            ("graph name", store.get_or_create_graph("10001", given)),
         ] {
             let error = result.unwrap_err();
             let Error::InvalidName {
@@ -522,7 +522,7 @@ fn of_many_threads_that_make_or_drop_a_graph_one_does() {
         assert_eq!(dropped, 1, "{name} was dropped {dropped} times");
         let numbers = std::sync::Mutex::new(std::collections::HashSet::new());
         together(&|| {
-            let graph = store.graph_or_create("10001", &name).unwrap();
+            let graph = store.get_or_create_graph("10001", &name).unwrap();
             numbers.lock().unwrap().insert(graph.number())
         });
         assert_eq!(numbers.lock().unwrap().len(), 1, "{name}");

@@ -180,7 +180,7 @@ fn made_ids_are_unique_across_reopening_and_a_clock_that_runs_backwards() {
             .clock(Backwards(AtomicI64::new(start)))
             .open(dir.path())
             .unwrap();
-        let graph = store.graph_or_create("10001", "movie").unwrap();
+        let graph = store.get_or_create_graph("10001", "movie").unwrap();
         numbers.insert(graph.number());
         for _ in 0..5 {
             made.push(graph.submit(request("c", "1")).unwrap());

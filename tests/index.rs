@@ -101,7 +101,7 @@ fn a_normal_close_leaves_an_index_that_the_next_open_uses() {
     for round in 0..50 {
         let (store, anew) = open(dir.path());
         assert_eq!(anew, None, "open {round}");
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         work(&graph, round);
         store.close().unwrap();
         let closed = fs::read_to_string(dir.path().join("CLOSED")).unwrap();

@@ -14,7 +14,7 @@ fn open(dir: &std::path::Path) -> (JobStore, Graph) {
         .recovery(Recovery::Leave)
         .open(dir)
         .unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 

@@ -12,7 +12,7 @@ use jobstore::{Error, Graph, JobQuery, JobStore, Retention, Submitted};
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 

@@ -219,7 +219,7 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("create", store.create_graph("1", "g").unwrap_err()),
         (
             "get or create",
-            store.graph_or_create("1", "g").unwrap_err(),
+            store.get_or_create_graph("1", "g").unwrap_err(),
         ),
         ("drop", store.drop_graph("10001", "movie").unwrap_err()),
         ("submit", movie.submit(request("a", "1")).unwrap_err()),

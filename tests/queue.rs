@@ -656,7 +656,10 @@ fn after_the_close_every_call_says_closed() {
     let answers: Vec<(&str, Option<Error>)> = vec![
         ("create_graph", store.create_graph("p", "h").err()),
         ("graph", store.graph("p", "g").err()),
-        ("graph_or_create", store.graph_or_create("p", "g").err()),
+        (
+            "get_or_create_graph",
+            store.get_or_create_graph("p", "g").err(),
+        ),
         ("graphs", store.graphs().err()),
         ("drop_graph", store.drop_graph("p", "g").err()),
         ("submit", graph.submit(c()).err()),

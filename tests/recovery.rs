@@ -82,7 +82,7 @@ fn recovered(store: &JobStore) -> Vec<(String, RecoveryAction)> {
 fn open(dir: &Path, recovery: Recovery) -> (JobStore, Graph) {
     let store = small_segments().recovery(recovery).open(dir).unwrap();
     assert_eq!(store.recovered().policy(), recovery);
-    let graph = store.graph_or_create("p", "g").unwrap();
+    let graph = store.get_or_create_graph("p", "g").unwrap();
     (store, graph)
 }
 

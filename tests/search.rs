@@ -363,7 +363,7 @@ fn stopped_now_and_then(list: &JobQuery, jobs: u64) -> JobQuery {
 
 fn open(dir: &Path, threads: usize) -> (JobStore, Graph) {
     let store = small_segments().page_threads(threads).open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 

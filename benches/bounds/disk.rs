@@ -93,7 +93,9 @@ fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64,
         .set_retention(Some(policy.clone().max_jobs(kept)))
         .expect("a policy");
     jobs::complete(&movie, random, jobs / 2);
-    let by_hand = store.graph_or_create(PROJECT, "by hand").expect("a graph");
+    let by_hand = store
+        .get_or_create_graph(PROJECT, "by hand")
+        .expect("a graph");
     by_hand.set_retention(Some(policy)).expect("a policy");
     jobs::complete(&by_hand, random, jobs / 4);
     by_hand.purge(JobQuery::new()).expect("purge");

@@ -13,7 +13,7 @@ const BATCH: u64 = 10_000;
 
 /// Creates a store's graph, or finds it.
 pub fn graph(store: &JobStore) -> Graph {
-    store.graph_or_create(PROJECT, GRAPH).expect("a graph")
+    store.get_or_create_graph(PROJECT, GRAPH).expect("a graph")
 }
 
 /// Submits this many jobs.

@@ -342,7 +342,7 @@ mod tests {
 
     fn movie_graph() -> Graph {
         let store = JobStore::in_memory().unwrap();
-        store.graph_or_create("10001", "movie").unwrap()
+        store.get_or_create_graph("10001", "movie").unwrap()
     }
 
     fn engine(data_folder: &Path) -> Engine {

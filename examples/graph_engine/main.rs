@@ -67,7 +67,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     // A folder of its own for the store: nothing else is to write there.
     let store = JobStore::open(data_folder.join("jobs"))?;
     tell(&table::recovery(&store)?);
-    let graph = store.graph_or_create(PROJECT_ID, GRAPH_NAME)?;
+    let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
     let engine = Arc::new(Engine::new(csv_folder(), data_folder.to_owned()));
 
     // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.

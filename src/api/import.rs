@@ -249,7 +249,7 @@ impl JobStore {
         self.engine().check_writable()?;
         let mut span = None;
         let create = || {
-            let graph = self.graph_or_create(project_id, name)?;
+            let graph = self.get_or_create_graph(project_id, name)?;
             span = Some(call_span!("import", graph));
             Ok(graph)
         };

@@ -356,11 +356,11 @@ impl JobStore {
     /// # Examples
     /// ```
     /// # let store = jobstore::JobStore::in_memory()?;
-    /// let movie = store.graph_or_create("10001", "movie")?; // new, or with all its jobs
-    /// assert_eq!(store.graph_or_create("10001", "movie")?.number(), movie.number());
+    /// let movie = store.get_or_create_graph("10001", "movie")?; // new, or with all its jobs
+    /// assert_eq!(store.get_or_create_graph("10001", "movie")?.number(), movie.number());
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn graph_or_create(&self, project_id: &str, name: &str) -> Result<Graph> {
+    pub fn get_or_create_graph(&self, project_id: &str, name: &str) -> Result<Graph> {
         loop {
             match self.graph(project_id, name) {
                 Err(Error::UnknownGraph { .. }) => {}

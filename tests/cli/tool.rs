@@ -62,7 +62,7 @@ impl Place {
     /// Opens the store here, does something with a graph of it, and closes it.
     pub fn with<T>(&self, work: impl FnOnce(&Graph) -> T) -> T {
         let store = open(&self.store());
-        let done = work(&store.graph_or_create("10001", "movie").unwrap());
+        let done = work(&store.get_or_create_graph("10001", "movie").unwrap());
         store.close().unwrap();
         done
     }

@@ -45,7 +45,7 @@ pub fn listed(graph: &Graph) -> String {
 /// Has everything packed that was submitted before. The store must have been opened
 /// with [`small_segments`]; it gets another graph, whose jobs fill the segments.
 pub fn pack(store: &JobStore, dir: &Path) {
-    let filler = store.graph_or_create("filler", "filler").unwrap();
+    let filler = store.get_or_create_graph("filler", "filler").unwrap();
     let body = format!("\"{}\"", "x".repeat(1024));
     for _ in 0..10 {
         filler.submit_all(vec![request("fill", &body); 16]).unwrap();

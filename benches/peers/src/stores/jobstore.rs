@@ -21,7 +21,7 @@ pub fn open(dir: &Path) -> Result<Box<dyn Store>> {
     let store = JobStore::open(dir)?;
     Ok(Box::new(Jobstore {
         dir: dir.to_owned(),
-        graph: store.graph_or_create("10001", "movie")?,
+        graph: store.get_or_create_graph("10001", "movie")?,
         store,
     }))
 }

@@ -351,7 +351,8 @@ impl Access for Folder {
         progress: &mut dyn FnMut(),
     ) -> Result<Imported, Problem> {
         if !self.graphs()?.contains(graph) {
-            self.store.graph_or_create(&graph.project, &graph.name)?;
+            self.store
+                .get_or_create_graph(&graph.project, &graph.name)?;
             output::note(&format!("made the graph {graph}"));
         }
         let on_bad_line = match how.skip_bad {

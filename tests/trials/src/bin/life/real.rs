@@ -89,8 +89,8 @@ pub fn failed_to(what: &str) -> impl Fn(Error) -> Finding + '_ {
 /// rewritten again and again.
 fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
     let store = options().open(dir)?;
-    let graph = store.graph_or_create("10001", "movie")?;
-    let other = store.graph_or_create("10001", "roads")?;
+    let graph = store.get_or_create_graph("10001", "movie")?;
+    let other = store.get_or_create_graph("10001", "roads")?;
     let mut random = Random(seed);
     let mut out = std::io::stdout();
     let (own, mut moments) = (store.clone(), Random(random.any()));
@@ -282,7 +282,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
     let store = options().open(&dir).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 20);
     drop((graph, store));
@@ -340,7 +340,7 @@ fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
     let (place, moved, copy) = (dir.join("store"), dir.join("moved"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (mut acknowledged, _) = submit_some(&graph, random, 300);
     store.backup(&copy).map_err(failed_to("backup"))?;
@@ -390,7 +390,7 @@ fn deleted_directory(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 100);
     fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
@@ -401,7 +401,7 @@ fn deleted_file(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 30);
     let names = fs::read_dir(&place).map_err(|e| e.to_string())?.flatten();
@@ -416,7 +416,7 @@ fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 50);
     fs::remove_file(place.join("LOCK")).ok();
@@ -532,7 +532,7 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
     let options = || JobStore::options().cache_bytes(4 << 20);
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     graph
         .set_retention(Some(Retention::new().max_jobs(1_000_000)))
@@ -577,7 +577,7 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
     let place = mounted.0.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 200);
     store.close().map_err(failed_to("close"))?;
@@ -601,7 +601,7 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 2_000);
     drop((graph, store));
@@ -632,10 +632,10 @@ fn restore(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let gone = store
-        .graph_or_create("1", "gone")
+        .get_or_create_graph("1", "gone")
         .map_err(failed_to("create"))?;
     submit_some(&gone, random, 300);
     let (acknowledged, _) = submit_some(&graph, random, 300);

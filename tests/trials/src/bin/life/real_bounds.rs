@@ -128,7 +128,7 @@ pub fn bounds(random: &mut Random, dir: &Path) -> Result<(), Finding> {
         let store = options.open(dir.join("store")).map_err(failed_to("open"))?;
         let mut graphs = Vec::new();
         for n in 0..GRAPHS {
-            let graph = store.graph_or_create("1", &format!("g{n}"));
+            let graph = store.get_or_create_graph("1", &format!("g{n}"));
             graphs.push(graph.map_err(failed_to("create"))?);
         }
         if round < 2 {

@@ -30,11 +30,11 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
     for round in 0..6 {
         let store = options().open(&place).map_err(failed_to("open"))?;
         let graph = store
-            .graph_or_create("1", "g")
+            .get_or_create_graph("1", "g")
             .map_err(failed_to("create"))?;
         all_there(&graph, &acknowledged, "after the index was lost")?;
         let gone = store
-            .graph_or_create("1", "gone")
+            .get_or_create_graph("1", "gone")
             .map_err(failed_to("create"))?;
         submit_some(&gone, random, 60);
         let (more, _) = submit_some(&graph, random, 60);
@@ -209,7 +209,7 @@ fn work(
             let mut random = Random(random.any());
             workers.push(scope.spawn(move || {
                 let graph = store
-                    .graph_or_create("1", name)
+                    .get_or_create_graph("1", name)
                     .map_err(failed_to("create"))?;
                 known.check(&graph)?;
                 (0..STEPS).try_for_each(|_| known.step(&graph, &mut random))?;
