@@ -47,7 +47,7 @@
 //!
 //! Writes block until they are durable. In an async engine, [`Graph::nonblocking`] has the same
 //! writes as futures, each a [`PendingWrite`]; no runtime is named. What goes wrong is an
-//! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
+//! [`Error`], and [`Error::api_error`] is what a client is told. No call panics, whatever it
 //! is given and whatever the files hold.
 //!
 //! ```
@@ -129,10 +129,10 @@ pub use crate::api::store::JobStore;
 pub use crate::api::submit::Submitted;
 pub use crate::api::wait::JobCompletion;
 pub use crate::base::clock::Clock;
+pub use crate::model::api_error::ApiError;
 pub use crate::model::change::ChangeKind;
 pub use crate::model::cursor::Cursor;
 pub use crate::model::error::{Error, Result};
-pub use crate::model::failure::Failure;
 pub use crate::model::health::Health;
 pub use crate::model::id::JobId;
 pub use crate::model::job::{Job, Progress};

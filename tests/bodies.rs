@@ -594,7 +594,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
         graph.start("taken").unwrap_err(),
     ];
     for error in errors {
-        shown.push(format!("{error} {error:?} {}", error.failure().to_json()));
+        shown.push(format!("{error} {error:?} {}", error.api_error().to_json()));
     }
     for text in shown {
         assert!(!text.contains(CANARY), "{text}");

@@ -378,7 +378,7 @@ fn an_unknown_graph_is_the_documented_failure_to_the_letter() {
     let store = JobStore::in_memory().unwrap();
     store.create_graph("10001", "movie").unwrap();
     let error = store.graph("10001", "movidde").unwrap_err();
-    let failure = error.failure();
+    let failure = error.api_error();
     assert_eq!((failure.status, failure.code), (400, "GES.8000"));
     assert_eq!(failure.message, "graph : movidde not exist");
     assert_eq!(failure.to_json(), FAILURE);
@@ -388,7 +388,7 @@ fn an_unknown_graph_is_the_documented_failure_to_the_letter() {
 fn a_failure_is_json_whatever_was_asked_for() {
     let store = JobStore::in_memory().unwrap();
     for name in ["a\"b", "a\\", "a\nb\u{1}", "\u{2028}", "", "電影"] {
-        let failure = store.graph("10001", name).unwrap_err().failure();
+        let failure = store.graph("10001", name).unwrap_err().api_error();
         let value: serde_json::Value = serde_json::from_str(&failure.to_json()).unwrap();
         assert_eq!(value["errorMessage"], format!("graph : {name} not exist"));
         assert_eq!(value["errorCode"], "GES.8000");
@@ -469,7 +469,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             .unwrap_err(),
         store.backup(dir.path()).unwrap_err(),
     ] {
-        let failure = error.failure();
+        let failure = error.api_error();
         assert_eq!(
             (failure.status, failure.code),
             (400, "GES.8000"),
@@ -491,7 +491,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
         unavailable,
     ));
     for (error, status, code, message) in cases {
-        let failure = error.failure();
+        let failure = error.api_error();
         assert_eq!(failure.status, status, "{error:?}");
         assert_eq!(failure.code, code, "{error:?}");
         assert_eq!(failure.message, message, "{error:?}");

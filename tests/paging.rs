@@ -79,8 +79,8 @@ fn a_limit_outside_1_to_100000_is_refused_with_both_numbers() {
             matches!(refused, Error::PageLimit { given: g, max: 100_000 } if g == given),
             "{refused:?}"
         );
-        assert_eq!(refused.failure().status, 400);
-        assert_eq!(refused.failure().code, "GES.8000");
+        assert_eq!(refused.api_error().status, 400);
+        assert_eq!(refused.api_error().code, "GES.8000");
         assert!(refused.to_string().contains(&given.to_string()));
     }
     for allowed in [1, 2, 99_999, 100_000] {
@@ -353,7 +353,7 @@ fn foreign_altered_and_otherwise_filtered_cursors_are_errors() {
     }
     let is_invalid = |error: Error| {
         assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
-        assert_eq!(error.failure().status, 400);
+        assert_eq!(error.api_error().status, 400);
         assert!(error.to_string().contains("cursor"), "{error}");
     };
     let next = |list: JobQuery| graph.list(list.limit(4)).unwrap().next().unwrap();

@@ -368,7 +368,7 @@ fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
     };
     assert_eq!(max_bytes, QUEUE_BYTES);
     assert!((3 * 20_000..=QUEUE_BYTES).contains(&queued_bytes));
-    assert_eq!(busy.failure().status, 503);
+    assert_eq!(busy.api_error().status, 503);
     all.gate.0.open();
     for write in writes {
         write.wait().unwrap();
@@ -693,7 +693,7 @@ fn after_the_close_every_call_says_closed() {
     ];
     for (call, error) in answers {
         assert!(matches!(error, Some(Error::Closed)), "{call}: {error:?}");
-        assert_eq!(error.unwrap().failure().status, 503);
+        assert_eq!(error.unwrap().api_error().status, 503);
     }
     let store = JobStore::open(dir.path()).unwrap();
     assert_eq!(

@@ -660,7 +660,7 @@ fn a_question_that_is_none_is_refused_and_quotes_no_secret() {
         ];
         for error in asked {
             let error = error.unwrap();
-            assert_eq!(error.failure().status, 400);
+            assert_eq!(error.api_error().status, 400);
             assert!(!error.to_string().contains("hunter2"), "{error}");
             match error {
                 Error::InvalidPointer { .. } => assert!(value == "1"),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method};
 
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// The header that carries the token.
 const TOKEN_HEADER: &str = "x-auth-token";
@@ -172,11 +172,11 @@ impl Hook {
         Hook(Arc::new(move |caller| Box::pin(hook(caller))))
     }
 
-    pub(crate) async fn ask(&self, caller: Caller) -> Result<(), Failure> {
+    pub(crate) async fn ask(&self, caller: Caller) -> Result<(), ApiError> {
         match (self.0)(caller).await {
             Access::Granted => Ok(()),
-            Access::Unknown => Err(Failure::unknown_token()),
-            Access::Refused => Err(Failure::no_permission()),
+            Access::Unknown => Err(ApiError::unauthenticated()),
+            Access::Refused => Err(ApiError::forbidden()),
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::http::connection_slots::{BusyBody, Seat};
 use crate::http::middleware::{REQUEST_ID, request_id};
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// Bytes that wait for a client at most, beside those that the system holds; and bytes of
 /// a request's head.
@@ -57,7 +57,7 @@ where
         async move {
             let mut response: Response<Body> = match answered {
                 Some(answered) => answered.await?,
-                None => Failure::new(431, "GES.8000", head_too_long()).into_response(),
+                None => ApiError::new(431, "GES.8000", head_too_long()).into_response(),
             };
             let headers: &mut HeaderMap = response.headers_mut();
             headers.entry(REQUEST_ID).or_insert(id);
@@ -236,7 +236,7 @@ impl Refusal {
             return None;
         }
         kept.retain(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
-        let document = Failure::new(status, "GES.8000", message).to_json();
+        let document = ApiError::new(status, "GES.8000", message).to_json();
         let id = request_id(&HeaderMap::new());
         let text = format!(
             "{}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n{REQUEST_ID}: {}\r\n\

@@ -22,7 +22,7 @@ use crate::http::request_body;
 use crate::http::response::{Shared, encoding};
 use crate::http::routes::place;
 use crate::http::stream::{LINES, Source, lines};
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
@@ -47,7 +47,7 @@ pub(crate) async fn find(
     let max_bytes = shared.store.engine().options.max_request_bytes;
     let text = request_body::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
     let encoding = encoding(&headers);
-    let refused = |message| Failure::new(400, "GES.8000", message).into();
+    let refused = |message| ApiError::new(400, "GES.8000", message).into();
     match (text.is_empty(), parts.is_any()) {
         (false, true) if parts.cursor.is_none() && stop_after.is_none() => {
             by_request(&shared, graph, text, limit, encoding).await

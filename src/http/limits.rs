@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::clock::bounded;
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// What answering may take, of [`Routes::limits`](crate::http::Routes::limits). Whoever
 /// is over a limit gets 503 `engine service unavailable` and a `Retry-After`.
@@ -110,11 +110,11 @@ impl Gates {
         }
     }
 
-    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, Failure> {
+    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, ApiError> {
         self.long_pages.take(project_id)
     }
 
-    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, Failure> {
+    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, ApiError> {
         self.scans.take(project_id)
     }
 }
@@ -137,7 +137,7 @@ impl Places {
         }
     }
 
-    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, Failure> {
+    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, ApiError> {
         let mut taken = self.taken.lock();
         let of_all: usize = taken.values().sum();
         let own = taken.get(project_id).copied().unwrap_or(0);
@@ -149,7 +149,7 @@ impl Places {
                 own,
                 "a request was turned away: there is no place left"
             );
-            return Err(Failure::unavailable());
+            return Err(ApiError::unavailable());
         }
         taken.insert(project_id.to_owned(), own + 1);
         Ok(Place {

@@ -17,8 +17,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use crate::model::api_error::ApiError;
 use crate::model::error::excerpt_over;
-use crate::model::failure::Failure;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is taken up to this length.
@@ -47,11 +47,11 @@ pub(crate) async fn around(
         Some(Ok(response)) => response,
         Some(Err(_)) => {
             tracing::warn!("the answer took too long to begin");
-            Failure::unavailable().into_response()
+            ApiError::unavailable().into_response()
         }
         None => {
             tracing::error!("a request could not be answered: what answers it panicked");
-            Failure::fault().into_response()
+            ApiError::internal().into_response()
         }
     };
     let (status, took) = (response.status().as_u16(), begun.elapsed());

@@ -12,9 +12,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::base::clock::TIME_MS_MAX;
 use crate::base::timestamp;
+use crate::http::api_error::InvalidParameter;
+use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::Error;
-use crate::model::failure::Failure;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX};
 use crate::model::json;
 use crate::model::json_pointer::Pointer;
@@ -29,14 +30,14 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Query, Failure> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Query, ApiError> {
         let pairs = query.unwrap_or_default().split('&');
         let pairs = pairs.filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decoded(key)?, decoded(value)?))
         });
         Ok(Query {
-            pairs: pairs.collect::<Result<_, Failure>>()?,
+            pairs: pairs.collect::<Result<_, ApiError>>()?,
             known: Vec::new(),
         })
     }
@@ -51,17 +52,17 @@ impl Query {
     }
 
     /// The value of a key that has one.
-    pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, Failure> {
+    pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(key).into_iter();
         let first = values.next();
         match values.next() {
             None => Ok(first),
-            Some(second) => Err(Failure::parameter(
-                key,
-                &second,
-                "given once",
-                "leave the second one out",
-            )),
+            Some(second) => Err(ApiError::from(InvalidParameter {
+                name: key,
+                given: &second,
+                allowed: "given once",
+                remedy: "leave the second one out",
+            })),
         }
     }
 
@@ -70,11 +71,18 @@ impl Query {
         key: &'static str,
         allowed: &str,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Failure> {
+    ) -> Result<Option<T>, ApiError> {
         let Some(given) = self.one(key)? else {
             return Ok(None);
         };
-        let refused = || Failure::parameter(key, &given, allowed, "correct it or leave it out");
+        let refused = || {
+            ApiError::from(InvalidParameter {
+                name: key,
+                given: &given,
+                allowed,
+                remedy: "correct it or leave it out",
+            })
+        };
         parse(&given).map(Some).ok_or_else(refused)
     }
 
@@ -82,7 +90,7 @@ impl Query {
         &mut self,
         key: &'static str,
         allowed: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<u64>, ApiError> {
         let words = match *allowed.end() {
             u64::MAX => format!("a whole number of {} or more", allowed.start()),
             end => format!("a whole number in {}..={end}", allowed.start()),
@@ -92,7 +100,7 @@ impl Query {
         })
     }
 
-    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Failure> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ApiError> {
         let flag = self.parsed(key, "true or false", |given| match given {
             "true" => Some(true),
             "false" => Some(false),
@@ -101,7 +109,7 @@ impl Query {
         Ok(flag.unwrap_or(false))
     }
 
-    fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, Failure> {
+    fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, ApiError> {
         let allowed = "milliseconds since 1970, or a time with its offset such as \
                        2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
         self.parsed(key, allowed, time)
@@ -113,12 +121,18 @@ impl Query {
         key: &'static str,
         allowed: &str,
         word: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>, Failure> {
+    ) -> Result<Vec<T>, ApiError> {
         let mut words = Vec::new();
         for value in self.all(key) {
             for given in value.split(',') {
-                let refused =
-                    || Failure::parameter(key, given, allowed, "correct it or leave it out");
+                let refused = || {
+                    ApiError::from(InvalidParameter {
+                        name: key,
+                        given,
+                        allowed,
+                        remedy: "correct it or leave it out",
+                    })
+                };
                 words.push(word(given).ok_or_else(refused)?);
             }
         }
@@ -126,7 +140,7 @@ impl Query {
     }
 
     /// Which jobs.
-    pub(crate) fn filter(&mut self) -> Result<JobQuery, Failure> {
+    pub(crate) fn filter(&mut self) -> Result<JobQuery, ApiError> {
         let mut list = JobQuery::new();
         let states = self.words("state", "pending, running or complete", |given| {
             State::ALL.into_iter().find(|state| state.as_str() == given)
@@ -158,11 +172,11 @@ impl Query {
                 times(pointers.len()),
                 times(values.len())
             );
-            return Err(Failure::new(400, "GES.8000", message));
+            return Err(ApiError::new(400, "GES.8000", message));
         }
         for (pointer, value) in pointers.into_iter().zip(values) {
             let of = |key: &str, error: Error| {
-                Failure::new(
+                ApiError::new(
                     400,
                     "GES.8000",
                     format!("parameter {key} is not usable: {error}"),
@@ -190,7 +204,7 @@ impl Query {
     }
 
     /// In which order, and from where on.
-    pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, Failure> {
+    pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, ApiError> {
         let newest = self.parsed("order", "oldest or newest", |given| match given {
             "oldest" => Some(false),
             "newest" => Some(true),
@@ -203,7 +217,7 @@ impl Query {
     }
 
     /// From where on.
-    pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, Failure> {
+    pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, ApiError> {
         Ok(match self.one("cursor")? {
             Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
             None => list,
@@ -211,14 +225,14 @@ impl Query {
     }
 
     /// Offset and limit.
-    pub(crate) fn page(&mut self) -> Result<(u64, u64), Failure> {
+    pub(crate) fn page(&mut self) -> Result<(u64, u64), ApiError> {
         let offset = self.number("offset", 0..=u64::MAX)?.unwrap_or(0);
         let limit = self.number("limit", 1..=PAGE_JOBS_MAX)?;
         Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
     }
 
     /// Refuses what nobody has asked for.
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
+    pub(crate) fn end(mut self) -> Result<(), ApiError> {
         let Some((key, _)) = self.pairs.pop_front() else {
             return Ok(());
         };
@@ -228,7 +242,7 @@ impl Query {
         };
         let key = crate::model::error::excerpt(&key);
         let message = format!("parameter {key:?} is not known; {known}");
-        Err(Failure::new(400, "GES.8000", message))
+        Err(ApiError::new(400, "GES.8000", message))
     }
 }
 
@@ -241,7 +255,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn take(query: &mut Query) -> Result<Asked, Failure> {
+    pub(crate) fn take(query: &mut Query) -> Result<Asked, ApiError> {
         let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
@@ -257,7 +271,12 @@ impl Asked {
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
             let allowed = "given without a filter and a cursor";
             let remedy = "leave out those, or job_id";
-            return Err(Failure::parameter("job_id", id, allowed, remedy));
+            return Err(ApiError::from(InvalidParameter {
+                name: "job_id",
+                given: id,
+                allowed,
+                remedy,
+            }));
         }
         Ok(Asked {
             list,
@@ -276,10 +295,15 @@ fn times(count: usize) -> String {
 }
 
 /// The text that was percent-encoded, `+` for a space.
-fn decoded(text: &str) -> Result<String, Failure> {
+fn decoded(text: &str) -> Result<String, ApiError> {
     let refused = || {
         let allowed = "UTF-8, percent-encoded";
-        Failure::parameter("query", text, allowed, "encode it again")
+        ApiError::from(InvalidParameter {
+            name: "query",
+            given: text,
+            allowed,
+            remedy: "encode it again",
+        })
     };
     let is_escape = |rest: &str| {
         let mut digits = rest.bytes();

@@ -15,14 +15,14 @@ use http_body::Body as _;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::timeout;
 
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// How long a short body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The whole of a body that has at most so many bytes.
-pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, Failure> {
-    let refused = |message: String| Failure::new(400, "GES.8000", message);
+pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError> {
+    let refused = |message: String| ApiError::new(400, "GES.8000", message);
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let read = timeout(PATIENCE, axum::body::to_bytes(body, max)).await;
     let bytes = read

@@ -17,13 +17,13 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get};
 
 use crate::api::store::JobStore;
+use crate::http::api_error::wrong_method;
 use crate::http::auth::{Access, Action, Caller, Hook};
-use crate::http::failure::wrong_method;
 use crate::http::limits::{Gates, Limits};
 use crate::http::middleware::around;
 use crate::http::operations;
 use crate::http::response::Shared;
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
 const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";
@@ -201,16 +201,16 @@ type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 
 /// A path that is no text names nothing.
-pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
+pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(place)| place)
-        .map_err(|_| Failure::no_such_resource())
+        .map_err(|_| ApiError::no_such_resource())
 }
 
 async fn list(
     State(shared): State<Shared>,
     path: Graph,
     parts: Parts,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let graph = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.1.clone()),
@@ -220,7 +220,7 @@ async fn list(
     shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
-async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, Failure> {
+async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, ApiError> {
     let (graph, id) = may(&shared, path, &parts, Action::Read).await?;
     shared.job(graph, id, parts.uri.query()).await
 }
@@ -229,7 +229,7 @@ async fn cancel(
     State(shared): State<Shared>,
     path: Job,
     parts: Parts,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let (graph, id) = may(&shared, path, &parts, Action::Cancel).await?;
     shared.cancel(graph, id, parts.uri.query()).await
 }
@@ -240,7 +240,7 @@ async fn may(
     path: Job,
     parts: &Parts,
     action: Action,
-) -> Result<((String, String), String), Failure> {
+) -> Result<((String, String), String), ApiError> {
     let (project_id, graph, id) = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.clone()),

@@ -31,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     Ok(done) => println!("{done:?}"),
 ///     Err(Error::UnknownJob { id }) => println!("there is no job {id}"),
 ///     Err(Error::CommitUnknown { why, .. }) => println!("reopen the store and look: {why}"),
-///     Err(error) => println!("{error}; a client is told {}", error.failure().to_json()),
+///     Err(error) => println!("{error}; a client is told {}", error.api_error().to_json()),
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```

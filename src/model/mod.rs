@@ -2,10 +2,10 @@
 //!
 //! No files and no threads. Names `base` only.
 
+pub(crate) mod api_error;
 pub(crate) mod change;
 pub(crate) mod cursor;
 pub(crate) mod error;
-pub(crate) mod failure;
 pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod id;
