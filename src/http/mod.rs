@@ -32,9 +32,9 @@
 //! let store = jobstore::JobStore::open(dir)?;
 //! let routes = Routes::new(&store).authorize(|caller| async move {
 //!     match (caller.token.as_ref().map(|token| token.as_str()), caller.project_id.as_str()) {
-//!         (None, _) => Access::Unknown,
+//!         (None, _) => Access::Unauthenticated,
 //!         (Some("s3cret"), "10001") => Access::Granted,
-//!         (Some(_), _) => Access::Refused,
+//!         (Some(_), _) => Access::Forbidden,
 //!     }
 //! });
 //! let app: axum::Router = axum::Router::new()
@@ -70,7 +70,7 @@ mod serve;
 mod stream;
 
 pub use self::api_error::{InvalidParameter, no_such_resource};
-pub use self::auth::{Access, Action, Caller, Token};
+pub use self::auth::{Access, Caller, Permission, Token};
 #[cfg(feature = "simulation")]
 pub(crate) use self::control_routes::routes_alone as control_routes;
 pub use self::control_socket::Control;

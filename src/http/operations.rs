@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use crate::http::api_error::wrong_method;
-use crate::http::auth::{Action, Caller};
+use crate::http::auth::{Caller, Permission};
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
 use crate::http::query::Query;
@@ -37,7 +37,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Route
 
 /// Whether somebody may know of all projects.
 async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), ApiError> {
-    let caller = || Caller::of(parts, Action::Observe, "");
+    let caller = || Caller::of(parts, Permission::Observe, "");
     shared.authorize(caller).await
 }
 

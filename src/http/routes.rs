@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, delete, get};
 
 use crate::api::store::JobStore;
 use crate::http::api_error::wrong_method;
-use crate::http::auth::{Access, Action, Caller, Hook};
+use crate::http::auth::{Access, Caller, Hook, Permission};
 use crate::http::limits::{Gates, Limits};
 use crate::http::middleware::around;
 use crate::http::operations;
@@ -75,7 +75,7 @@ impl Routes {
     ///
     /// The hook is asked before anything is looked up: whoever is refused cannot tell
     /// whether a graph or a job exists. A token that is good for one project must be
-    /// [`Access::Refused`] for all others. Its time counts to [`Limits::first_byte`].
+    /// [`Access::Forbidden`] for all others. Its time counts to [`Limits::first_byte`].
     ///
     /// # Examples
     /// ```
@@ -84,12 +84,12 @@ impl Routes {
     /// # async fn project_of(token: &str) -> Option<String> { None }
     /// let routes = Routes::new(&store).authorize(|caller| async move {
     ///     let Some(token) = &caller.token else {
-    ///         return Access::Unknown;
+    ///         return Access::Unauthenticated;
     ///     };
     ///     match project_of(token.as_str()).await {
-    ///         None => Access::Unknown,
+    ///         None => Access::Unauthenticated,
     ///         Some(project) if project == caller.project_id => Access::Granted,
-    ///         Some(_) => Access::Refused,
+    ///         Some(_) => Access::Forbidden,
     ///     }
     /// });
     /// # drop(routes);
@@ -159,7 +159,7 @@ impl Routes {
     /// takes it; `/metrics?graphs=500` has series for as many graphs ([`metrics_of()`]),
     /// `/openapi.json` is [`openapi()`].
     ///
-    /// Numbers and reasons are of all projects: the hook is asked with [`Action::Observe`]
+    /// Numbers and reasons are of all projects: the hook is asked with [`Permission::Observe`]
     /// and an empty [`Caller::project_id`] before they are told. The state and the document
     /// are told to everybody.
     ///
@@ -214,14 +214,14 @@ async fn list(
     let graph = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.1.clone()),
-        ..Caller::of(&parts, Action::Read, &graph.0)
+        ..Caller::of(&parts, Permission::Read, &graph.0)
     };
     shared.authorize(caller).await?;
     shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
 async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, ApiError> {
-    let (graph, id) = may(&shared, path, &parts, Action::Read).await?;
+    let (graph, id) = may(&shared, path, &parts, Permission::Read).await?;
     shared.job(graph, id, parts.uri.query()).await
 }
 
@@ -230,7 +230,7 @@ async fn cancel(
     path: Job,
     parts: Parts,
 ) -> Result<Response, ApiError> {
-    let (graph, id) = may(&shared, path, &parts, Action::Cancel).await?;
+    let (graph, id) = may(&shared, path, &parts, Permission::Cancel).await?;
     shared.cancel(graph, id, parts.uri.query()).await
 }
 
@@ -239,13 +239,13 @@ async fn may(
     shared: &Shared,
     path: Job,
     parts: &Parts,
-    action: Action,
+    permission: Permission,
 ) -> Result<((String, String), String), ApiError> {
     let (project_id, graph, id) = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.clone()),
         job_id: Some(id.clone()),
-        ..Caller::of(parts, action, &project_id)
+        ..Caller::of(parts, permission, &project_id)
     };
     shared.authorize(caller).await?;
     Ok(((project_id, graph), id))

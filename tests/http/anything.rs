@@ -134,7 +134,7 @@ fn any_path_gets_what_it_names_or_a_failure_and_nothing_of_another_project() {
     let guarded = Routes::new(&store).authorize(|caller| async move {
         match caller.project_id == "10001" {
             true => Access::Granted,
-            false => Access::Refused,
+            false => Access::Forbidden,
         }
     });
     let guarded = Server::start(app(&guarded));

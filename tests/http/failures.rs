@@ -256,7 +256,7 @@ fn a_failing_head_says_what_a_failing_get_says_without_the_body() {
     for (status, path) in &by_path {
         head_is_like_get(&server, path, *status);
     }
-    for (status, access) in [(401, Access::Unknown), (403, Access::Refused)] {
+    for (status, access) in [(401, Access::Unauthenticated), (403, Access::Forbidden)] {
         let routes = Routes::new(&store).authorize(move |_| async move { access });
         head_is_like_get(&Server::start(app(&routes)), LIST, status);
     }

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use jobstore::JobStore;
-use jobstore::http::{Access, Action, METRICS_CONTENT_TYPE, Routes, openapi};
+use jobstore::http::{Access, METRICS_CONTENT_TYPE, Permission, Routes, openapi};
 
 use crate::http::{Answer, Server};
 use crate::{LIST, app, with_sample};
@@ -76,11 +76,11 @@ fn what_is_of_all_projects_is_for_who_may_know_of_all() {
     store.create_graph("10001", "moviejx").unwrap();
     let routes = Routes::new(&store).authorize(|caller| async move {
         let token = caller.token.as_ref().map(|token| token.as_str());
-        match (token, caller.action, caller.project_id.as_str()) {
-            (Some("all"), Action::Observe, "") => Access::Granted,
-            (Some("one"), Action::Read, "10001") => Access::Granted,
-            (Some("one" | "all"), _, _) => Access::Refused,
-            _ => Access::Unknown,
+        match (token, caller.permission, caller.project_id.as_str()) {
+            (Some("all"), Permission::Observe, "") => Access::Granted,
+            (Some("one"), Permission::Read, "10001") => Access::Granted,
+            (Some("one" | "all"), _, _) => Access::Forbidden,
+            _ => Access::Unauthenticated,
         }
     });
     let server = with_operations(&routes);

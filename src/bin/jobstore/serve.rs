@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use clap::{Args, ValueEnum};
 use jobstore::JobStore;
-use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
+use jobstore::http::{Access, Bounds, Permission, Routes, no_such_resource, serve};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -240,8 +240,8 @@ fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
     let mut routes = Routes::new(store);
     if let Some(tokens) = tokens {
         routes = routes.authorize(move |caller| {
-            let project = match caller.action {
-                Action::Observe => ALL,
+            let project = match caller.permission {
+                Permission::Observe => ALL,
                 _ => &caller.project_id,
             };
             let good = caller
@@ -258,7 +258,7 @@ fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
 fn access_of(good: Good) -> Access {
     match good {
         Good::ThisProject => Access::Granted,
-        Good::OtherProjects => Access::Refused,
-        Good::Nothing => Access::Unknown,
+        Good::OtherProjects => Access::Forbidden,
+        Good::Nothing => Access::Unauthenticated,
     }
 }
