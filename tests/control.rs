@@ -484,7 +484,7 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
         failed.status == 500 && failed.text().contains("cannot create "),
         "{failed:?}"
     );
-    assert_eq!(failed.header("x-error-name"), Some("Io"));
+    assert_eq!(failed.header("x-error-code"), Some("Io"));
     for wrong in [r#"{"to":"copy2"}"#, "{}", ""] {
         assert_eq!(
             live.ask("POST", "/control/backup", wrong).status,

@@ -22,7 +22,7 @@ fn total(graph: &Graph) -> u64 {
 }
 
 fn name_of(error: &Error) -> String {
-    error.name().to_string()
+    error.code().to_owned()
 }
 
 /// Submits until the store refuses; returns how many jobs were acknowledged.
@@ -511,7 +511,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
         let run = run.lock().unwrap().take();
         let handles = std::sync::Mutex::new(Some((store.clone(), run)));
         let said = in_a_fork(move || {
-            let is_refused = |error: Option<Error>| error.is_some_and(|e| e.name() == "Forked");
+            let is_refused = |error: Option<Error>| error.is_some_and(|e| e.code() == "Forked");
             let calls = [
                 is_refused(graph.submit(request("c", "1")).err()),
                 is_refused(graph.list(JobQuery::new()).err()),

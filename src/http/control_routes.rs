@@ -108,36 +108,36 @@ type Job = Result<Path<(String, String, String)>, PathRejection>;
 pub(crate) struct Told {
     failure: ApiError,
     /// Which [`Error`] it was, where it was one.
-    name: Option<HeaderValue>,
+    code: Option<HeaderValue>,
 }
 
-/// Where that name stands.
-const ERROR_NAME: HeaderName = HeaderName::from_static("x-error-name");
+/// The header that has that code.
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 impl From<ApiError> for Told {
     fn from(failure: ApiError) -> Told {
-        let name = None;
-        Told { failure, name }
+        let code = None;
+        Told { failure, code }
     }
 }
 
 impl From<Error> for Told {
     fn from(error: Error) -> Told {
         let message = error.to_string();
-        let name = HeaderValue::from_str(&error.name()).ok();
+        let code = Some(HeaderValue::from_static(error.code()));
         let mut failure = ApiError::from(error);
         if failure.status >= 500 {
             failure.message = message;
         }
-        Told { failure, name }
+        Told { failure, code }
     }
 }
 
 impl IntoResponse for Told {
     fn into_response(self) -> Response {
         let mut response = self.failure.into_response();
-        if let Some(name) = self.name {
-            response.headers_mut().insert(ERROR_NAME, name);
+        if let Some(code) = self.code {
+            response.headers_mut().insert(ERROR_CODE, code);
         }
         response
     }

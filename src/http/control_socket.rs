@@ -48,7 +48,7 @@ impl JobStore {
     /// (mode 0600), and whoever else connects than that user and root is turned away. It
     /// can do what the store's user could do with the folder: list and export all jobs of
     /// all projects, cancel and complete, import, purge, back up and verify. A failure names
-    /// its [`Error`] in the header `X-Error-Name`.
+    /// its [`Error`] in the header `X-Error-Code`.
     ///
     /// A thread named `jobstore-control` serves it, so an engine without an async runtime
     /// can have it. It keeps the store open; closing the store ends it.

@@ -126,7 +126,7 @@ impl From<Error> for Problem {
                 format!("{} is not a directory", path.display()),
                 "use --data DIR with the directory that holds the file STORE",
             ),
-            error => Problem::of(&error.name(), error.to_string()),
+            error => Problem::of(error.code(), error.to_string()),
         }
     }
 }

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a failure that are looked at.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
 /// Which of the library's errors a failure tells of.
-const ERROR_NAME: &str = "x-error-name";
+const ERROR_CODE: &str = "x-error-code";
 /// How often who waits is told that work goes on.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// What stands in paths and queries as it is.
@@ -187,7 +187,7 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         error_message: String,
         error_code: String,
     }
-    let name = answer.header(ERROR_NAME).map(str::to_owned);
+    let name = answer.header(ERROR_CODE).map(str::to_owned);
     let mut text = String::new();
     answer
         .take(FAILURE_BYTES_MAX)

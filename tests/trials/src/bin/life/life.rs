@@ -65,7 +65,7 @@ pub struct Refusal {
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Refusal {
         Refusal {
-            name: error.name(),
+            name: error.code().to_owned(),
             text: error.to_string(),
         }
     }
@@ -368,7 +368,7 @@ impl Life {
                         _ => self.is_excused(),
                     };
                     if !excused {
-                        return Err(format!("it does not open: {error} ({})", error.name()));
+                        return Err(format!("it does not open: {error} ({})", error.code()));
                     }
                     if self.limited
                         && !self.disk.is_dead()
@@ -379,7 +379,7 @@ impl Life {
                             "with {} files of {} bytes on a full disk it does not open: {error} ({})",
                             self.disk.files(),
                             self.disk.used_bytes(),
-                            error.name()
+                            error.code()
                         ));
                     }
                     self.failed_opens.push(opening);
@@ -584,7 +584,7 @@ impl Life {
         let died = self.disk.is_dead();
         if let Err(error) = &closed {
             if !died && !self.is_excused() && !self.failed {
-                return Err(format!("close: {error} ({})", error.name()));
+                return Err(format!("close: {error} ({})", error.code()));
             }
             self.epoch += 1;
         }

@@ -67,7 +67,7 @@ pub fn be_child() -> bool {
         Some(OPEN) => {
             match options().open(&args[1]) {
                 Ok(_) => println!("opened"),
-                Err(error) => println!("refused {}", error.name()),
+                Err(error) => println!("refused {}", error.code()),
             }
             true
         }
@@ -82,7 +82,7 @@ pub fn options() -> Options {
 }
 
 pub fn failed_to(what: &str) -> impl Fn(Error) -> Finding + '_ {
-    move |error| format!("{what}: {error} ({})", error.name())
+    move |error| format!("{what}: {error} ({})", error.code())
 }
 
 /// Submits and ends jobs, and prints each once it is acknowledged, while the index is
