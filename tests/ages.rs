@@ -75,9 +75,9 @@ fn finish(movie: &Graph, ids: std::ops::Range<u64>) {
     }
 }
 
-fn import(movie: &Graph, id: &str, finished_ms: u64) {
+fn import(movie: &Graph, id: &str, completed_ms: u64) {
     let line = format!(
-        r#"{{"jobId":"{id}","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{YEAR_2020},"finishedAt":{finished_ms}}}"#
+        r#"{{"jobId":"{id}","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{YEAR_2020},"completedAt":{completed_ms}}}"#
     );
     let done = movie.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!(done.imported, 1);

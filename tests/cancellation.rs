@@ -45,7 +45,7 @@ fn a_pending_job_that_is_cancelled_is_complete_without_having_started() {
     let cancelled = job(&graph, &id);
     assert_eq!(cancelled.state(), State::Complete);
     assert_eq!(cancelled.outcome(), Some(&Outcome::cancelled()));
-    assert!(cancelled.started_at().is_none() && cancelled.finished_at().is_some());
+    assert!(cancelled.started_at().is_none() && cancelled.completed_at().is_some());
     assert!(graph.claim_next().unwrap().is_none());
     let refused = graph.start(&id).unwrap_err();
     let expected = matches!(&refused, Error::IllegalTransition { id: i, from: State::Complete, to: State::Running } if *i == id);
@@ -324,7 +324,7 @@ fn the_first_outcome_stays_and_is_told_to_whoever_comes_later() {
         .unwrap();
     let done = graph.complete(&id, first.clone()).unwrap();
     assert_eq!(done, Completion::Done);
-    let finished = job(&graph, &id).finished_at();
+    let finished = job(&graph, &id).completed_at();
     for later in [
         Outcome::succeeded(),
         first.clone(),
@@ -338,7 +338,7 @@ fn the_first_outcome_stays_and_is_told_to_whoever_comes_later() {
     }
     let after = job(&graph, &id);
     assert_eq!(after.outcome(), Some(&first));
-    assert_eq!(after.finished_at(), finished);
+    assert_eq!(after.completed_at(), finished);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn the_contracts_routes_and_the_lists_own_give_the_librarys_pages() {
         .list(JobQuery::new().newest_first().limit(2))
         .unwrap();
     let newest = String::from_utf8(newest.to_json().unwrap()).unwrap();
-    let answer = live.of_movie("GET", "list?order=newest&limit=2", "");
+    let answer = live.of_movie("GET", "list?order=newest_first&limit=2", "");
     assert_eq!(answer.ok(), newest);
     assert_eq!(answer.header("x-total-count"), Some("5"));
     let state = live.ask("GET", &list.replace("status", "bad/status"), "");
@@ -156,9 +156,9 @@ fn a_page_comes_as_the_lines_that_an_export_has_and_the_progress_of_what_runs() 
     assert_eq!(all.header("x-total-count"), Some("5"));
     assert_eq!(all.header("x-next-cursor"), None);
     assert_eq!(all.header("x-quarantined"), None);
-    let first = page("order=newest&limit=2");
+    let first = page("order=newest_first&limit=2");
     let next = first.header("x-next-cursor").unwrap();
-    let rest = page(&format!("order=newest&cursor={next}"));
+    let rest = page(&format!("order=newest_first&cursor={next}"));
     let newest = live.lines(&live.movie, JobQuery::new().newest_first());
     assert_eq!(first.ok().to_owned() + rest.ok(), newest);
     let run = live.movie.attach("runs").unwrap();
@@ -303,7 +303,7 @@ fn jobs_are_found_by_parts_newest_first_and_where_that_goes_on() {
         "limit=0&command=c",
         "limit=100001&command=c",
         "stop_after_ms=0&command=c",
-        "order=oldest&command=c",
+        "order=oldest_first&command=c",
         "body_pointer=n&body_value=1",
         &format!("command=other{cursor}"),
         &cursor[1..],
@@ -351,7 +351,7 @@ fn jobs_go_out_and_come_in_as_lines() {
     assert!(!lines.contains(CANARY) && lines.contains("******"));
     let revealed = live.of_movie("GET", "export?reveal_secrets=true", "");
     assert!(revealed.ok().contains(CANARY));
-    let some = live.of_movie("GET", "export?state=complete&order=newest", "");
+    let some = live.of_movie("GET", "export?state=complete&order=newest_first", "");
     let list = JobQuery::new()
         .state(jobstore::State::Complete)
         .newest_first();

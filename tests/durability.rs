@@ -43,7 +43,7 @@ fn dump(store: &JobStore) -> Vec<String> {
 }
 
 fn life(job: &Job) -> String {
-    let times = (job.submitted_at(), job.started_at(), job.finished_at());
+    let times = (job.submitted_at(), job.started_at(), job.completed_at());
     let details = job.outcome().map(|outcome| {
         (
             outcome.message(),

@@ -149,7 +149,7 @@ fn lists_take_any_time() {
             let by: [(By, By); 3] = [
                 (JobQuery::submitted_from, JobQuery::submitted_before),
                 (JobQuery::started_from, JobQuery::started_before),
-                (JobQuery::finished_from, JobQuery::finished_before),
+                (JobQuery::completed_from, JobQuery::completed_before),
             ];
             for (by_from, by_before) in by {
                 let list = by_before(by_from(JobQuery::new(), from), before);
@@ -160,7 +160,7 @@ fn lists_take_any_time() {
     }
     for ms in [0, 253_402_300_799_999_u64] {
         let line = format!(
-            r#"{{"request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{ms},"startedAt":{ms},"finishedAt":{ms}}}"#
+            r#"{{"request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{ms},"startedAt":{ms},"completedAt":{ms}}}"#
         );
         let done = movie.import(line.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!(done.imported, 1);

@@ -101,8 +101,8 @@ impl Asked {
             (submitted[1], JobQuery::submitted_before),
             (started[0], JobQuery::started_from),
             (started[1], JobQuery::started_before),
-            (finished[0], JobQuery::finished_from),
-            (finished[1], JobQuery::finished_before),
+            (finished[0], JobQuery::completed_from),
+            (finished[1], JobQuery::completed_before),
         ];
         for (time, step) in steps {
             list = time.into_iter().fold(list, step);
@@ -130,7 +130,7 @@ impl Asked {
             && (self.commands.is_empty() || self.commands.contains(&job.request().command()))
             && is_in(self.times[0], Some(job.submitted_at()))
             && is_in(self.times[1], job.started_at())
-            && is_in(self.times[2], job.finished_at())
+            && is_in(self.times[2], job.completed_at())
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! `format-N/NAME/` is a store, `format-N/NAME.jsonl` all that its graphs held then, a
 //! line for each answer. They are written once, by the release that brings a format
-//! (`JOBSTORE_WRITE_GOLDEN=1 cargo test --test golden`), and never changed.
+//! (`JOBSTORE_WRITE_GOLDEN=1 cargo test --test golden`). The stores never change; if a release
+//! renames a key of an export, the lines get the new key.
 
 mod common;
 
@@ -106,7 +107,7 @@ fn fill(store: &JobStore, dir: &Path) {
         let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
         let imported = concat!(
             r#"{"jobId":"imported","status":"complete","request":{"command":"i","url":"/u"},"#,
-            r#""outcome":{"kind":"interrupted","recoveredAtOpen":9},"submittedAt":5,"startedAt":6,"finishedAt":7}"#
+            r#""outcome":{"kind":"interrupted","recoveredAtOpen":9},"submittedAt":5,"startedAt":6,"completedAt":7}"#
         );
         let lines = format!("{redacted}\n{imported}\n");
         movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();

@@ -184,7 +184,11 @@ fn places_for_scans_come_back_and_other_lists_need_none() {
     let none = serve(&store, Limits::new().scans(0));
     none.get(&scan)
         .is_failure(503, "GES.8602", "engine service unavailable");
-    for query in ["state=pending&limit=1", "limit=1", "order=newest&limit=1"] {
+    for query in [
+        "state=pending&limit=1",
+        "limit=1",
+        "order=newest_first&limit=1",
+    ] {
         assert_eq!(none.get(&format!("{LIST}?{query}")).status, 200, "{query}");
     }
     // One that nobody waits for any more ends, and its place comes back.

@@ -89,7 +89,7 @@ fn dump(store: &JobStore) -> Vec<String> {
             let job = job.unwrap();
             let by_id = graph.job(job.id()).unwrap().unwrap();
             assert_eq!(format!("{by_id:?}"), format!("{job:?}"));
-            let times = (job.submitted_at(), job.started_at(), job.finished_at());
+            let times = (job.submitted_at(), job.started_at(), job.completed_at());
             format!("{job:?} {times:?} {:?}", job.outcome())
         })
         .collect()

@@ -71,7 +71,7 @@ fn shown(page: &Page) -> Vec<(JobId, State)> {
         assert_eq!(written["request"], request);
         // What is known of a life is what that state knows.
         assert_eq!(job.outcome().is_some(), job.state() == State::Complete);
-        assert_eq!(job.finished_at().is_some(), job.state() == State::Complete);
+        assert_eq!(job.completed_at().is_some(), job.state() == State::Complete);
         assert!(job.started_at().is_none() || job.state() != State::Pending);
         assert!(job.started_at().is_some() || job.state() != State::Running);
     }

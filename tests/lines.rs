@@ -43,7 +43,7 @@ fn facts(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
     let times = [
         Some(job.submitted_at()),
         job.started_at(),
-        job.finished_at(),
+        job.completed_at(),
     ];
     let request = job.request().as_json().to_owned();
     (
@@ -225,7 +225,7 @@ fn bare_requests_and_lines_that_leave_things_out_are_taken() {
         "\r\n",
         r#"{"jobId":"b","status":"running","startedAt":7,"request":{"command":"c","url":""}}"#,
         "\n",
-        r#"{"outcome":{"kind":"failed","code":"x"},"finishedAt":9,"request":{"command":"c","url":"/"}}"#,
+        r#"{"outcome":{"kind":"failed","code":"x"},"completedAt":9,"request":{"command":"c","url":"/"}}"#,
     );
     let done = import(&movie, lines);
     assert_eq!((done.imported, done.lines), (4, 5));
@@ -250,7 +250,7 @@ fn bare_requests_and_lines_that_leave_things_out_are_taken() {
     assert_eq!(jobs[3].outcome().unwrap().code(), Some("x"));
     let at = |ms| std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
     assert_eq!(
-        (jobs[2].started_at(), jobs[3].finished_at()),
+        (jobs[2].started_at(), jobs[3].completed_at()),
         (Some(at(7)), Some(at(9)))
     );
     let again = import(&movie, lines);
@@ -342,7 +342,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
     movie.submit_as("before", request("c", "1")).unwrap();
     let line = |at: [u64; 3], boot: u64| {
         format!(
-            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","recoveredAtOpen":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
+            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","recoveredAtOpen":{boot}}},"submittedAt":{},"startedAt":{},"completedAt":{}}}"#,
             at[0], at[1], at[2]
         )
     };
@@ -354,7 +354,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
             let Err(Error::BadLine { line: 1, problem }) = refused else {
                 panic!("{at:?}: {refused:?}");
             };
-            let name = ["submittedAt", "startedAt", "finishedAt"][n];
+            let name = ["submittedAt", "startedAt", "completedAt"][n];
             for said in [name, &over.to_string(), &TIME_MAX.to_string()] {
                 assert!(problem.contains(said), "{problem}");
             }
@@ -400,6 +400,23 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
 }
 
 #[test]
+fn lines_with_the_keys_of_earlier_releases_are_imported() {
+    let store = JobStore::in_memory().unwrap();
+    let movie = store.create_graph("1", "movie").unwrap();
+    let line = concat!(
+        r#"{"jobId":"old","request":{"command":"c"},"outcome":{"kind":"interrupted","boot":9},"#,
+        r#""submittedAt":5,"startedAt":6,"finishedAt":7}"#
+    );
+    assert_eq!(import(&movie, line).imported, 1);
+    let shown = exported(&movie, JobQuery::new());
+    assert!(shown.contains(r#""recoveredAtOpen":9}"#), "{shown}");
+    assert!(
+        shown.contains(r#""startedAt":6,"completedAt":7}"#),
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_a_line_says_of_an_end_goes_out_as_it_came() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
@@ -419,7 +436,7 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
         .map(|(n, end)| {
             let request = r#"{"command":"c","url":"/","body":null}"#;
             format!(
-                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"finishedAt":3}}"#
+                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"completedAt":3}}"#
             ) + "\n"
         })
         .collect();

@@ -477,7 +477,7 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
 
     let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
-    let life = |job: &Job| format!("{job:?} {:?}", (job.started_at(), job.finished_at()));
+    let life = |job: &Job| format!("{job:?} {:?}", (job.started_at(), job.completed_at()));
     let lives: Vec<String> = page.jobs().map(|job| life(&job.unwrap())).collect();
     let check = || {
         assert!(page.to_json().unwrap() == whole);

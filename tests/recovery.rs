@@ -124,7 +124,7 @@ fn by_default_what_was_running_is_complete_as_interrupted_or_cancelled() {
         assert_eq!(job.state(), State::Complete);
         assert_eq!(kind(&job), Some(expected));
         assert_eq!(boot(&job), Some(store.opens()));
-        assert!(job.started_at().is_some() && job.finished_at().is_some());
+        assert!(job.started_at().is_some() && job.completed_at().is_some());
         assert!(!job.cancel_requested(), "it is not running any more");
         let again = graph.complete(id, Outcome::succeeded()).unwrap();
         assert_eq!(
@@ -283,7 +283,7 @@ fn recovery_ends_jobs_at_the_time_of_the_open() {
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     assert_eq!(job.submitted_at(), at(1_000));
     assert_eq!(job.started_at(), Some(at(2_000)));
-    assert_eq!(job.finished_at(), Some(at(500)));
+    assert_eq!(job.completed_at(), Some(at(500)));
 }
 
 #[test]

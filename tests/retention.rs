@@ -536,7 +536,7 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
             (
                 job.id().clone(),
                 job.started_at(),
-                job.finished_at(),
+                job.completed_at(),
                 job.outcome().cloned(),
             )
         })

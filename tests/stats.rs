@@ -49,8 +49,11 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         );
     }
     assert_eq!((one.pending, one.running, one.complete), (20, 5, 5));
-    assert!(one.oldest_pending > Some(begun) && one.longest_running > Some(begun));
-    assert_eq!((two.oldest_pending, two.longest_running), (None, None));
+    assert!(one.oldest_pending_at > Some(begun) && one.longest_running_at > Some(begun));
+    assert_eq!(
+        (two.oldest_pending_at, two.longest_running_at),
+        (None, None)
+    );
     // 2 graphs, 30 jobs, 10 starts, 5 ends: nobody shared a commit.
     assert_eq!(stats.frames - before.frames, 47);
     assert_eq!(stats.events - before.events, 47);
@@ -66,13 +69,13 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         common::bytes_in(&dir.path().join("index"))
     );
     assert!(stats.spare_bytes > 0);
-    assert_eq!((stats.purged, stats.last_purge), (0, None));
+    assert_eq!((stats.purged, stats.last_purge_at), (0, None));
 
     movie.purge(JobQuery::new()).unwrap();
     common::pack(&store, dir.path());
     let stats = store.stats().unwrap();
     assert_eq!((stats.purged, stats.graphs[0].complete), (5, 0));
-    assert!(stats.last_purge > Some(begun) && stats.oldest_pin.is_none());
+    assert!(stats.last_purge_at > Some(begun) && stats.oldest_pin.is_none());
     assert!(stats.packs > 0 && stats.pack_bytes > 0);
     store.close().unwrap();
     assert!(store.stats().is_err());

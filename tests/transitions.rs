@@ -137,7 +137,7 @@ struct Life {
     cancel_requested: bool,
     submitted_at: SystemTime,
     started_at: Option<SystemTime>,
-    finished_at: Option<SystemTime>,
+    completed_at: Option<SystemTime>,
 }
 
 fn life(job: &jobstore::Job) -> Life {
@@ -149,7 +149,7 @@ fn life(job: &jobstore::Job) -> Life {
         cancel_requested: job.cancel_requested(),
         submitted_at: job.submitted_at(),
         started_at: job.started_at(),
-        finished_at: job.finished_at(),
+        completed_at: job.completed_at(),
     }
 }
 
@@ -301,12 +301,12 @@ fn check_change(before: &Life, call: Call, answer: &Answer, after: &Life) {
         Answer::Started => {
             assert_eq!(after.state, State::Running);
             assert!(after.started_at > Some(before.submitted_at));
-            assert_eq!((after.finished_at, after.outcome.clone()), (None, None));
+            assert_eq!((after.completed_at, after.outcome.clone()), (None, None));
             assert!(!after.cancel_requested);
         }
         Answer::Completed | Answer::CancelledBeforeStart => {
             assert_eq!(after.state, State::Complete);
-            assert!(after.finished_at > before.started_at.max(Some(before.submitted_at)));
+            assert!(after.completed_at > before.started_at.max(Some(before.submitted_at)));
             assert_eq!(after.started_at, before.started_at);
             assert!(!after.cancel_requested);
             let recorded = match call {

@@ -164,10 +164,10 @@ fn progress(job: &Job) -> String {
 
 fn took(job: &Job) -> String {
     // A job that was cancelled before its start took no time at all.
-    let (Some(started_at), Some(finished_at)) = (job.started_at(), job.finished_at()) else {
+    let (Some(started_at), Some(completed_at)) = (job.started_at(), job.completed_at()) else {
         return "-".to_owned();
     };
-    match finished_at.duration_since(started_at) {
+    match completed_at.duration_since(started_at) {
         Ok(took) => format!("{:.1} ms", took.as_secs_f64() * 1000.0),
         Err(_) => "-".to_owned(),
     }

@@ -17,8 +17,8 @@ impl Page {
     /// in pieces of about 64 KiB, read when they are asked for.
     ///
     /// Behind a job's `request` stand, where they apply: `redacted` of one whose secrets are
-    /// not shown, `submitTime`, `startTime`,
-    /// `endTime` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
+    /// not shown, `submittedAt`, `startedAt`,
+    /// `completedAt` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
     /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
     /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
     /// `totalCount`, if it is known ([`Page::total`]); `nextCursor`, where the list goes on
@@ -44,7 +44,7 @@ impl Page {
     /// }
     /// let text = String::from_utf8_lossy(&document);
     /// assert!(text.contains(r#""status":"pending","request":{"#));
-    /// assert!(text.contains(r#""submitTime":"#));
+    /// assert!(text.contains(r#""submittedAt":"#));
     /// assert!(text.ends_with(r#"],"result":"success","totalCount":1}"#));
     /// # Ok::<(), jobstore::Error>(())
     /// ```

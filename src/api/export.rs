@@ -9,7 +9,7 @@
 //! ```json
 //! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
 //!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
-//!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+//!  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
 //! ```
 
 use std::fmt;
@@ -44,7 +44,7 @@ impl Graph {
     /// ```json
     /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
     ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
-    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
     /// ```
     ///
     /// Values under secret keys are written as `"******"`, unless
@@ -518,7 +518,7 @@ impl Export {
             masked: (!self.reveals).then_some(&engine.options.secret_keys),
             submitted_ms: row.submitted_ms,
             started_ms: detail.started_ms,
-            finished_ms: finished.map(|end| end.at_ms),
+            completed_ms: finished.map(|end| end.at_ms),
             progress: match self.form {
                 Form::Lines => None,
                 _ if state == State::Running => progress(),

@@ -80,7 +80,7 @@ impl Graph {
     /// Records the jobs of lines of JSON, in their order: those of [`Graph::export`], bare
     /// requests (`{"command":..,"url":..,"body":..}`), or a request with what is known of
     /// it: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
-    /// "finishedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
+    /// "completedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
     /// status the job is pending, or complete where there is an outcome; without times it
     /// is now. Empty lines are passed over.
     ///
@@ -455,7 +455,8 @@ struct Line<'a> {
     outcome: Option<WireOutcome<'a>>,
     submitted_at: Option<u64>,
     started_at: Option<u64>,
-    finished_at: Option<u64>,
+    #[serde(alias = "finishedAt")] // As earlier releases wrote it.
+    completed_at: Option<u64>,
     #[serde(default)]
     cancel_requested: bool,
     #[serde(default)]
@@ -537,7 +538,7 @@ impl<'a> Line<'a> {
         };
         let submitted_ms = time("submittedAt", line.submitted_at)?;
         let started_ms = time("startedAt", line.started_at)?;
-        let finished_ms = time("finishedAt", line.finished_at)?;
+        let completed_ms = time("completedAt", line.completed_at)?;
         Ok(Imported {
             id,
             submission: Submission::new(engine.store, kept),
@@ -545,7 +546,7 @@ impl<'a> Line<'a> {
             outcome,
             submitted_ms,
             started_ms: started_ms.filter(|_| state != State::Pending),
-            finished_ms: finished_ms.filter(|_| state == State::Complete),
+            completed_ms: completed_ms.filter(|_| state == State::Complete),
             cancel_requested: line.cancel_requested && state == State::Running,
         })
     }

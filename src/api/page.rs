@@ -168,7 +168,7 @@ impl Page {
     /// let page = movie.list(JobQuery::new().state(State::Complete))?;
     /// for job in page.jobs() {
     ///     let job = job?;
-    ///     println!("{} {:?} {:?}", job.id(), job.finished_at(), job.outcome());
+    ///     println!("{} {:?} {:?}", job.id(), job.completed_at(), job.outcome());
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```

@@ -164,7 +164,7 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let year_ago = SystemTime::now() - Duration::from_secs(365 * 24 * 3600);
-    /// let old = JobQuery::new().finished_before(year_ago);
+    /// let old = JobQuery::new().completed_before(year_ago);
     /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```

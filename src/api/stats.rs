@@ -39,7 +39,7 @@ impl JobStore {
     /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let stats = store.stats()?;
     /// assert_eq!(stats.graphs[0].pending, 1);
-    /// assert!(stats.graphs[0].oldest_pending.is_some());
+    /// assert!(stats.graphs[0].oldest_pending_at.is_some());
     /// assert_eq!(stats.commit_waits.count(), 2);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -95,7 +95,7 @@ impl JobStore {
         }
         let (queued, queued_bytes) = engine.queue.depth();
         let meters = &engine.meters;
-        let last_purge = engine.retention.lock().last_purge_ms;
+        let last_purge_at = engine.retention.lock().last_purge_ms;
         Ok(Stats {
             opens: engine.opening.boot,
             health: engine.health(),
@@ -118,7 +118,7 @@ impl JobStore {
             segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
             index_lag: engine.index_lag.load(Ordering::Relaxed),
             purged: meters.purged.read(),
-            last_purge: last_purge.map(clock::from_ms),
+            last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
         })
     }
@@ -134,11 +134,11 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         let quarantined = state.quarantined_in(|| 0..u64::MAX);
         (counts, quarantined, oldest)
     };
-    let oldest_pending = match oldest {
+    let oldest_pending_at = match oldest {
         None => None,
         Some(sequence) => engine.job(core, sequence)?.map(|job| job.submitted_at()),
     };
-    let (_, longest_running) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
+    let (_, longest_running_at) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
     let [pending, running, complete] = counts;
     Ok(GraphStats {
         project_id: core.project.to_string(),
@@ -147,8 +147,8 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         running,
         complete,
         quarantined,
-        oldest_pending,
-        longest_running: longest_running.map(clock::from_ms),
+        oldest_pending_at,
+        longest_running_at: longest_running_at.map(clock::from_ms),
         purge_lag: engine.purge_lag(core),
     })
 }

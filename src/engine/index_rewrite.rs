@@ -274,7 +274,7 @@ mod tests {
         let seen = |movie: &crate::Graph| {
             let list = movie.list(JobQuery::new()).unwrap().to_json().unwrap();
             let job = movie.job(&ids[7]).unwrap().unwrap();
-            (list, job.started_at(), job.finished_at())
+            (list, job.started_at(), job.completed_at())
         };
         let engine = store.engine();
         let folder = engine.index_folder.as_ref().unwrap();

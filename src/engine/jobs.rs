@@ -148,7 +148,7 @@ impl JobReader {
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),
             submitted_at: crate::base::clock::from_ms(submitted_ms),
             started_at: None,
-            finished_at: None,
+            completed_at: None,
         };
         if state == State::Pending {
             return Ok(job);
@@ -162,7 +162,7 @@ impl JobReader {
         }
         let known = (snapshot.log(), &mut self.outcomes);
         let outcome = engine.outcome(graph, sequence, &detail, known)?;
-        job.finished_at = detail
+        job.completed_at = detail
             .finished
             .map(|end| crate::base::clock::from_ms(end.at_ms));
         job.outcome = Some(outcome);

@@ -40,7 +40,7 @@ const STRETCHES_A_THREAD: usize = 2;
 
 /// Whether a filter asks for what the index keeps of a job.
 fn asks_details(filter: &Filter) -> bool {
-    filter.outcomes != 0 || !filter.started.is_any() || !filter.finished.is_any()
+    filter.outcomes != 0 || !filter.started.is_any() || !filter.completed.is_any()
 }
 
 /// What is known of a job's life, as it was in this state.
@@ -57,7 +57,7 @@ fn matches_life(filter: &Filter, state: State, detail: &Detail) -> bool {
     };
     outcome
         && is_in(&filter.started, started)
-        && is_in(&filter.finished, finished.map(|end| end.at_ms))
+        && is_in(&filter.completed, finished.map(|end| end.at_ms))
 }
 
 /// What a scan is to find, and what it has found.

@@ -199,9 +199,9 @@ impl Text {
         ] {
             self.one(name, kind, help, value);
         }
-        let last_purge = stats.last_purge.map_or(0.0, seconds_of);
+        let last_purge_at = stats.last_purge_at.map_or(0.0, seconds_of);
         let help = "When something was purged last, since 1970; 0 where nothing was.";
-        self.one("last_purge_timestamp_seconds", "gauge", help, last_purge);
+        self.one("last_purge_timestamp_seconds", "gauge", help, last_purge_at);
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "For how long the eldest page has kept a file that was replaced.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
@@ -236,12 +236,12 @@ impl Text {
             (
                 "store_oldest_pending_timestamp_seconds",
                 "When the oldest pending job of all was submitted, since 1970; absent if none is.",
-                totals.oldest_pending,
+                totals.oldest_pending_at,
             ),
             (
                 "store_longest_running_timestamp_seconds",
                 "When the job was started that has run longest, since 1970; absent if none runs.",
-                totals.longest_running,
+                totals.longest_running_at,
             ),
         ] {
             self.metric(name, "gauge", help);
@@ -305,12 +305,12 @@ impl Text {
             (
                 "oldest_pending_timestamp_seconds",
                 "When the oldest pending job was submitted, since 1970; absent where none is.",
-                |graph| graph.oldest_pending,
+                |graph| graph.oldest_pending_at,
             ),
             (
                 "longest_running_timestamp_seconds",
                 "When the job was started that has run longest, since 1970; absent where none runs.",
-                |graph| graph.longest_running,
+                |graph| graph.longest_running_at,
             ),
         ];
         for (name, help, time) in times {

@@ -192,8 +192,8 @@ impl Query {
             ("submitted_before", JobQuery::submitted_before),
             ("started_from", JobQuery::started_from),
             ("started_before", JobQuery::started_before),
-            ("finished_from", JobQuery::finished_from),
-            ("finished_before", JobQuery::finished_before),
+            ("completed_from", JobQuery::completed_from),
+            ("completed_before", JobQuery::completed_before),
         ];
         for (key, add) in times {
             if let Some(time) = self.time(key)? {
@@ -205,11 +205,15 @@ impl Query {
 
     /// In which order, and from where on.
     pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, ApiError> {
-        let newest = self.parsed("order", "oldest or newest", |given| match given {
-            "oldest" => Some(false),
-            "newest" => Some(true),
-            _ => None,
-        })?;
+        let newest = self.parsed(
+            "order",
+            "oldest_first or newest_first",
+            |given| match given {
+                "oldest_first" => Some(false),
+                "newest_first" => Some(true),
+                _ => None,
+            },
+        )?;
         if newest == Some(true) {
             list = list.newest_first();
         }

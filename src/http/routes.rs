@@ -118,7 +118,7 @@ impl Routes {
     /// between commas), `command`, `url_prefix`, `url_contains`, `body_contains` (each
     /// several times), `body_pointer` with `body_value` (pairs, in their order),
     /// `submitted_from`, `submitted_before`, `started_from`, `started_before`,
-    /// `finished_from`, `finished_before` (milliseconds since 1970 or RFC 3339), `order=oldest|newest`, `cursor`, `limit_bytes`,
+    /// `completed_from`, `completed_before` (milliseconds since 1970 or RFC 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
     /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
     /// Any other key, or one with a value it does not take, is a 400 that names it.
     ///
@@ -133,7 +133,7 @@ impl Routes {
 
     /// `GET .../jobs/{job_id}/status`: one job's state, and `HEAD`.
     ///
-    /// `{"jobId":"..","status":"..","submitTime":..}` with the members that a detailed list
+    /// `{"jobId":"..","status":"..","submittedAt":..}` with the members that a detailed list
     /// has behind a request. `status` is `pending`, `running`, `success` for a job that
     /// succeeded, or `failed` for every other end, one that failed in part included:
     /// `outcome.kind` tells them apart. The service documents `offset` and `limit` for this

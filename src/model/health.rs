@@ -58,7 +58,7 @@ impl Health {
             health["why"] = why.as_ref().into();
         }
         if let Health::ReadOnly { since, .. } = self {
-            health["sinceMs"] = clock::to_ms(*since).into();
+            health["since"] = clock::to_ms(*since).into();
         }
         health
     }

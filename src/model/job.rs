@@ -44,7 +44,7 @@ impl fmt::Debug for Progress {
 /// if let Some(job) = movie.job(&id)? {
 ///     assert_eq!(job.state(), State::Complete);
 ///     println!("{} {:?}", job.request().command(), job.outcome());
-///     println!("from {:?} to {:?}", job.started_at(), job.finished_at());
+///     println!("from {:?} to {:?}", job.started_at(), job.completed_at());
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
@@ -64,7 +64,7 @@ pub struct Job {
     pub(crate) cancel_requested: bool,
     pub(crate) submitted_at: SystemTime,
     pub(crate) started_at: Option<SystemTime>,
-    pub(crate) finished_at: Option<SystemTime>,
+    pub(crate) completed_at: Option<SystemTime>,
 }
 
 impl Job {
@@ -145,8 +145,8 @@ impl Job {
 
     /// When it ended, to the millisecond, if it did.
     #[must_use]
-    pub fn finished_at(&self) -> Option<SystemTime> {
-        self.finished_at
+    pub fn completed_at(&self) -> Option<SystemTime> {
+        self.completed_at
     }
 }
 

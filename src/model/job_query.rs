@@ -196,7 +196,7 @@ impl JobQuery {
     /// let list = JobQuery::new()
     ///     .newest_first()
     ///     .outcome(OutcomeKind::Cancelled)
-    ///     .finished_from(hour_ago)
+    ///     .completed_from(hour_ago)
     ///     .command("import_graph");
     /// let page = movie.list(list.clone().limit(1))?;
     /// assert_eq!((page.len(), page.total()), (1, None));
@@ -475,8 +475,8 @@ impl JobQuery {
     /// Shows jobs that ended then or later; none that did not. See
     /// [`JobQuery::newest_first`].
     #[must_use]
-    pub fn finished_from(mut self, time: SystemTime) -> JobQuery {
-        self.filter.finished.from = Some(clock::to_ms(time));
+    pub fn completed_from(mut self, time: SystemTime) -> JobQuery {
+        self.filter.completed.from = Some(clock::to_ms(time));
         self
     }
 
@@ -490,13 +490,13 @@ impl JobQuery {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// // By hand: forget what succeeded more than 30 days ago.
     /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
-    /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).finished_before(then);
+    /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).completed_before(then);
     /// println!("{} jobs are purged", movie.purge(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
-    pub fn finished_before(mut self, time: SystemTime) -> JobQuery {
-        self.filter.finished.to = Some(clock::to_ms(time));
+    pub fn completed_before(mut self, time: SystemTime) -> JobQuery {
+        self.filter.completed.to = Some(clock::to_ms(time));
         self
     }
 

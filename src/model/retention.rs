@@ -85,7 +85,7 @@ impl Retention {
     /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
     /// index and a restored backup give the same ages.
     ///
-    /// A job that was imported is as old as its `finishedAt` says, compared with the
+    /// A job that was imported is as old as its `completedAt` says, compared with the
     /// system's clock at the import; one that is dated ahead completed at the import.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Retention {

@@ -128,7 +128,7 @@ pub struct Stats {
     /// Jobs purged since the open, by policies and by hand.
     pub purged: u64,
     /// When something was purged last, since the open.
-    pub last_purge: Option<SystemTime>,
+    pub last_purge_at: Option<SystemTime>,
     /// For how long the eldest page has kept a file that was replaced; none while no page
     /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
@@ -159,10 +159,10 @@ pub struct Totals {
     /// Jobs that a repair quarantined.
     pub quarantined: u64,
     /// When the oldest pending job was submitted; `None` if nothing is pending.
-    pub oldest_pending: Option<SystemTime>,
+    pub oldest_pending_at: Option<SystemTime>,
     /// When the job was started that has run longest, among 10,000 running jobs; `None` if
     /// nothing runs.
-    pub longest_running: Option<SystemTime>,
+    pub longest_running_at: Option<SystemTime>,
     /// The longest [`purge_lag`](GraphStats::purge_lag) of all graphs.
     pub purge_lag: Option<Duration>,
 }
@@ -184,10 +184,10 @@ pub struct GraphStats {
     /// Jobs that a repair quarantined.
     pub quarantined: u64,
     /// When the oldest pending job was submitted; none where nothing is pending.
-    pub oldest_pending: Option<SystemTime>,
+    pub oldest_pending_at: Option<SystemTime>,
     /// When the job was started that has run longest, among the 10000 running jobs that
     /// were submitted first; none where nothing runs.
-    pub longest_running: Option<SystemTime>,
+    pub longest_running_at: Option<SystemTime>,
     /// For how long complete jobs have been due by the graph's
     /// [`Retention`](crate::Retention) that are not purged yet: by age, since the first
     /// of them was; by count or bytes, since that was noticed. `None` where none is due,
@@ -197,7 +197,7 @@ pub struct GraphStats {
 
 impl Stats {
     /// The numbers as one JSON object: fields under their names in camel case, durations
-    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..Ms`), `null` for what
+    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..At`), `null` for what
     /// is not there; a histogram as `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
@@ -232,7 +232,7 @@ impl Stats {
             "segmentsToPack": self.segments_to_pack,
             "indexLag": self.index_lag,
             "purged": self.purged,
-            "lastPurgeMs": self.last_purge.map(clock::to_ms),
+            "lastPurgeAt": self.last_purge_at.map(clock::to_ms),
             "oldestPinUs": self.oldest_pin.map(to_us),
         });
         all.to_string()
@@ -247,8 +247,8 @@ impl Totals {
             "running": self.running,
             "complete": self.complete,
             "quarantined": self.quarantined,
-            "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
-            "longestRunningMs": self.longest_running.map(clock::to_ms),
+            "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
+            "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
         })
     }
@@ -263,8 +263,8 @@ impl GraphStats {
             "running": self.running,
             "complete": self.complete,
             "quarantined": self.quarantined,
-            "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
-            "longestRunningMs": self.longest_running.map(clock::to_ms),
+            "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
+            "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
         })
     }

@@ -173,7 +173,7 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
         assert_eq!(store.graphs().unwrap().len(), graphs);
         let last = store.graph("1", &format!("graph-{}", graphs - 1)).unwrap();
         let job = last.job(&id).unwrap().unwrap();
-        assert!(job.finished_at().is_some());
+        assert!(job.completed_at().is_some());
         store.close().unwrap();
     }
 }

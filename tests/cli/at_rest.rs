@@ -46,7 +46,7 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["list", "--offset", "-1"],
         &["list", "--state", "done"],
         &["list", "--outcome", "complete"],
-        &["list", "--since", "yesterday"],
+        &["list", "--submitted-from", "yesterday"],
         &["list", "--graph", "movie"],
         &["list", "--cursor", "ab"],
         &["list", "--cursor", "ab", "--offset", "1"],
@@ -161,7 +161,7 @@ fn commands_that_read_change_nothing() {
         for arguments in [
             &["list"][..],
             &["list", "--format", "json"],
-            &["list", "--command", "import_graph", "--newest"],
+            &["list", "--command", "import_graph", "--newest-first"],
             &["show", "hangs"],
             &["export"],
             &["stats"],

@@ -10,7 +10,14 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     let place = Place::filled();
     let looks = [
         &["list", "--format", "json"][..],
-        &["list", "--state", "pending", "--newest", "--format", "json"],
+        &[
+            "list",
+            "--state",
+            "pending",
+            "--newest-first",
+            "--format",
+            "json",
+        ],
         &[
             "list",
             "--url-prefix",
@@ -109,7 +116,7 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
         (&["show", "a b"], 2, "is no job id"),
         (&["complete", "a b"], 2, "is no job id"),
         (&["cancel", "a b"], 2, "is no job id"),
-        (&["show", "none-such"], 1, "list --newest"),
+        (&["show", "none-such"], 1, "list --newest-first"),
         (&["show", "failed"], 1, "was purged"),
         (&["complete", "waits"], 1, "jobstore cancel"),
         (&["backup", "full"], 2, "is not empty: it holds \"mine\""),

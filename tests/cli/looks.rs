@@ -21,7 +21,14 @@ fn json_is_the_contracts_document_to_the_byte() {
         "numbers keep their text"
     );
     let some = [
-        "list", "--format", "json", "--offset", "3", "--limit", "7", "--newest",
+        "list",
+        "--format",
+        "json",
+        "--offset",
+        "3",
+        "--limit",
+        "7",
+        "--newest-first",
     ];
     let expected = JobQuery::new().offset(3).limit(7).newest_first();
     assert_eq!(place.run(&some).fine(), document(&place, expected));
@@ -68,15 +75,21 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
                 .command("a,clear_graph")
                 .command("export_graph"),
         ),
-        (&["--since", &later], JobQuery::new().submitted_from(now)),
-        (&["--until", &later], JobQuery::new().submitted_before(now)),
         (
-            &["--started-until", &later],
+            &["--submitted-from", &later],
+            JobQuery::new().submitted_from(now),
+        ),
+        (
+            &["--submitted-before", &later],
+            JobQuery::new().submitted_before(now),
+        ),
+        (
+            &["--started-before", &later],
             JobQuery::new().started_before(now),
         ),
         (
-            &["--finished-since", &later],
-            JobQuery::new().finished_from(now),
+            &["--completed-from", &later],
+            JobQuery::new().completed_from(now),
         ),
     ];
     for (arguments, list) in cases {
@@ -135,7 +148,7 @@ fn lines_of_a_list_are_whole_jobs_as_an_export_has_them() {
 fn a_table_in_a_pipe_has_whole_ids_and_no_colours() {
     let place = Place::filled();
     let id = place.with(|movie| movie.submit(request(&"x".repeat(200), 1)).unwrap());
-    let ran = place.run(&["list", "--newest", "--limit", "1"]);
+    let ran = place.run(&["list", "--newest-first", "--limit", "1"]);
     let table = &ran.out;
     assert!(table.contains(id.as_str()), "{table}");
     assert!(table.contains(&"x".repeat(200)), "{table}");
@@ -179,7 +192,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
     for filter in [
         &[][..],
         &["--command", "clear_graph"],
-        &["--newest", "--count"],
+        &["--newest-first", "--count"],
     ] {
         let (mut seen, mut on) = (Vec::new(), Vec::new());
         for _ in 0..10 {
@@ -200,7 +213,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
         if filter.contains(&"--command") {
             expected.drain(..5);
         }
-        if filter.contains(&"--newest") {
+        if filter.contains(&"--newest-first") {
             expected.reverse();
         }
         assert_eq!(seen, expected, "{filter:?}");

@@ -266,7 +266,7 @@ fn only_complete_jobs_that_were_named_are_purged() {
     let dry = ["purge", "--dry-run", "--outcome", "failed"];
     assert_eq!(place.run(&dry).fine(), "1 job would be purged\n");
     assert_eq!(
-        place.run(&["purge", "--finished-until", "2d"]).fine(),
+        place.run(&["purge", "--completed-before", "2d"]).fine(),
         "purged 0 jobs\n"
     );
     place.with(|movie| assert!(movie.job("failed").unwrap().is_some()));

@@ -54,8 +54,8 @@ fn an_empty_text_is_no_filter() {
         "--body-value",
         "--state",
         "--outcome",
-        "--since",
-        "--finished-until",
+        "--submitted-from",
+        "--completed-before",
         "--graph",
     ] {
         for verb in ["purge", "list", "export"] {
@@ -340,7 +340,10 @@ fn a_local_time_in_an_unknown_time_zone_is_refused() {
         (output.status.code().unwrap(), err)
     };
     for local in ["22:00", "2026-11-24", "2026-11-24T22:00"] {
-        for arguments in [["list", "--since"], ["purge", "--finished-until"]] {
+        for arguments in [
+            ["list", "--submitted-from"],
+            ["purge", "--completed-before"],
+        ] {
             let arguments = [&arguments[..], &[local]].concat();
             let (code, err) = ran(&arguments, "Europe/Berln");
             assert_eq!(code, 2, "{arguments:?}: {err}");
@@ -352,7 +355,10 @@ fn a_local_time_in_an_unknown_time_zone_is_refused() {
     }
     // These are the same everywhere.
     for anywhere in ["2h", "2026-11-24T22:00Z", "2026-11-24T22:00+01:00"] {
-        assert_eq!(ran(&["list", "--since", anywhere], "Europe/Berln").0, 0);
+        assert_eq!(
+            ran(&["list", "--submitted-from", anywhere], "Europe/Berln").0,
+            0
+        );
     }
     let (code, err) = ran(&["show", "done"], "Europe/Berln");
     assert_eq!(code, 0, "{err}");

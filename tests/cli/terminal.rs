@@ -73,7 +73,7 @@ fn an_id_on_a_terminal_is_one_that_show_takes() {
     let place = Place::filled();
     let id = place.with(|movie| movie.submit(request("import_graph", 1)).unwrap());
     let lines = place
-        .on_terminal(&["list", "--newest", "--limit", "1"], 80)
+        .on_terminal(&["list", "--newest-first", "--limit", "1"], 80)
         .lines();
     let shown = lines[1].split_whitespace().next().unwrap();
     let line = place.run(&["show", "--format", "json", shown]).fine();

@@ -45,7 +45,7 @@ fn any_query_gets_a_page_or_a_failure() {
         "100000",
         "18446744073709551615",
         "true",
-        "newest",
+        "newest_first",
         "pending,complete",
         "failed",
         "%00",

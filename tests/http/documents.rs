@@ -165,15 +165,15 @@ fn the_numbers_as_json_are_those_of_the_stats() {
         Value::from(u64::try_from(since.as_millis()).unwrap())
     };
     assert_eq!(
-        graph["oldestPendingMs"],
-        since(stats.graphs[0].oldest_pending.unwrap())
+        graph["oldestPendingAt"],
+        since(stats.graphs[0].oldest_pending_at.unwrap())
     );
     assert_eq!(
-        graph["longestRunningMs"],
-        since(stats.graphs[0].longest_running.unwrap())
+        graph["longestRunningAt"],
+        since(stats.graphs[0].longest_running_at.unwrap())
     );
     assert_eq!(json["events"], stats.events);
-    assert_eq!(json["lastPurgeMs"], Value::Null);
+    assert_eq!(json["lastPurgeAt"], Value::Null);
     assert_eq!(json["commitWaits"]["boundsUs"][0], 10);
     assert_eq!(json["commitWaits"]["counts"].as_array().unwrap().len(), 17);
     assert_eq!(json["health"]["state"], "ok");

@@ -128,7 +128,7 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         ("limit_bytes=0", "limit_bytes"),
         ("cursor=abc", "cursor"),
         ("submitted_from=yesterday", "submitted_from"),
-        ("finished_before=-5", "finished_before"),
+        ("completed_before=-5", "completed_before"),
         ("started_from=253402300800000", "started_from"),
         ("body_pointer=%2Fa", "body_pointer"),
         ("%6Cimit=0", "limit"),
@@ -223,7 +223,7 @@ fn an_offset_past_the_end_gives_an_empty_list_however_many_digits_it_has() {
     ] {
         for more in [
             "",
-            "&order=newest",
+            "&order=newest_first",
             "&state=complete",
             "&command=import_graph",
         ] {

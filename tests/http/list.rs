@@ -142,16 +142,16 @@ fn each_addition_shows_what_the_librarys_list_shows() {
             "command=import%20graph&command=clear%26all",
             list().command("clear&all").command("import graph"),
         ),
-        ("order=newest&limit=7", list().newest_first().limit(7)),
-        ("order=oldest", list()),
+        ("order=newest_first&limit=7", list().newest_first().limit(7)),
+        ("order=oldest_first", list()),
         ("submitted_from=0", list().submitted_from(day(0))),
         (
             "submitted_before=1970-01-02T00:00:00Z",
             list().submitted_before(day(1)),
         ),
         (
-            "finished_from=1970-01-02T02:00:00%2B02:00",
-            list().finished_from(day(1)),
+            "completed_from=1970-01-02T02:00:00%2B02:00",
+            list().completed_from(day(1)),
         ),
         (
             "started_before=253402300799999",
@@ -223,12 +223,12 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
     let mut expected = Vec::new();
     for job in &graph.list(JobQuery::new()).unwrap() {
         let job = job.unwrap();
-        let mut life = format!(r#""submitTime":{}"#, ms(Some(job.submitted_at())));
+        let mut life = format!(r#""submittedAt":{}"#, ms(Some(job.submitted_at())));
         if job.started_at().is_some() {
-            life += &format!(r#","startTime":{}"#, ms(job.started_at()));
+            life += &format!(r#","startedAt":{}"#, ms(job.started_at()));
         }
-        if job.finished_at().is_some() {
-            life += &format!(r#","endTime":{}"#, ms(job.finished_at()));
+        if job.completed_at().is_some() {
+            life += &format!(r#","completedAt":{}"#, ms(job.completed_at()));
         }
         life += match job.id().as_str() {
             "good" => r#","outcome":{"kind":"succeeded","resultRef":"r/1"}"#,
@@ -252,7 +252,7 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         format!(r#"{{"jobs":[{jobs}],"result":"success","totalCount":5}}"#)
     );
 
-    let first = server.get(&format!("{LIST}?detail=true&limit=2&order=newest"));
+    let first = server.get(&format!("{LIST}?detail=true&limit=2&order=newest_first"));
     let next = first.header("x-next-cursor").unwrap();
     let (last, before) = (&expected[4], &expected[3]);
     assert_eq!(
@@ -295,7 +295,7 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
     let graph = store.create_graph("10001", "moviejx").unwrap();
     fill(&graph, 700, 400);
     let server = serve(&store);
-    for order in ["oldest", "newest"] {
+    for order in ["oldest_first", "newest_first"] {
         let plain = server.get(&format!("{LIST}?order={order}"));
         let detailed = server.get(&format!("{LIST}?order={order}&detail=true"));
         let (plain, mut more): (Value, Value) = (
@@ -303,7 +303,7 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
             serde_json::from_str(detailed.ok()).unwrap(),
         );
         for job in more["jobs"].as_array_mut().unwrap() {
-            assert!(job.as_object_mut().unwrap().remove("submitTime").is_some());
+            assert!(job.as_object_mut().unwrap().remove("submittedAt").is_some());
         }
         assert_eq!(
             more.as_object_mut().unwrap().remove("totalCount"),
@@ -359,7 +359,7 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
                 .zip(plain["jobs"].as_array().unwrap())
             {
                 let job = job.as_object_mut().unwrap();
-                assert!(job.remove("submitTime").is_some());
+                assert!(job.remove("submittedAt").is_some());
                 let redacted = job.remove("redacted");
                 assert_eq!(redacted.is_some(), job["jobId"] == "secret");
                 job.retain(|name, _| ["jobId", "status", "request"].contains(&&**name));

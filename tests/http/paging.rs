@@ -140,7 +140,7 @@ fn who_pages_by_cursor_sees_what_stays_once_while_jobs_change_and_go() {
     let (_store, graph, server, known) = with_many(BEFORE);
     for (query, list) in [
         ("", JobQuery::new()),
-        ("&order=newest", JobQuery::new().newest_first()),
+        ("&order=newest_first", JobQuery::new().newest_first()),
         ("&state=pending", JobQuery::new().state(State::Pending)),
     ] {
         let is_over = AtomicBool::new(false);

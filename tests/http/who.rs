@@ -230,7 +230,7 @@ fn no_secret_leaves_by_any_route() {
         LIST.to_owned(),
         format!("{LIST}?detail=true"),
         format!("{LIST}?job_id=a"),
-        format!("{LIST}?order=newest&detail=true&outcome=failed"),
+        format!("{LIST}?order=newest_first&detail=true&outcome=failed"),
         LIST.replace("status", "a/status"),
     ] {
         let answer = server.get(&path);

@@ -348,7 +348,7 @@ impl Test {
             boot: None,
             submitted_at,
             started_at: None,
-            finished_at: None,
+            completed_at: None,
         });
     }
 

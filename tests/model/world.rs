@@ -23,7 +23,7 @@ pub struct Fact {
     pub boot: Option<u64>,
     pub submitted_at: SystemTime,
     pub started_at: Option<SystemTime>,
-    pub finished_at: Option<SystemTime>,
+    pub completed_at: Option<SystemTime>,
 }
 
 impl Fact {
@@ -31,7 +31,7 @@ impl Fact {
         self.state = State::Complete;
         self.cancelling = false;
         self.outcome = Some(outcome);
-        self.finished_at = Some(now);
+        self.completed_at = Some(now);
     }
 
     pub fn check(&self, job: &Job, sequence: usize) {
@@ -45,7 +45,7 @@ impl Fact {
         assert_eq!(job.cancel_requested(), self.cancelling, "{job:?}");
         assert_eq!(job.submitted_at(), self.submitted_at, "{job:?}");
         assert_eq!(job.started_at(), self.started_at, "{job:?}");
-        assert_eq!(job.finished_at(), self.finished_at, "{job:?}");
+        assert_eq!(job.completed_at(), self.completed_at, "{job:?}");
         check_outcome(job.outcome(), self);
     }
 

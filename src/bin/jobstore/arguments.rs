@@ -30,7 +30,7 @@ Exit codes: 0 all is fine; 1 something wrong was found, or went wrong; 2 it
 was used wrongly.
 
 Examples:
-  jobstore list --data /var/lib/engine/jobs --newest
+  jobstore list --data /var/lib/engine/jobs --newest-first
   export JOBSTORE_DATA=/var/lib/engine/jobs
   jobstore list --state running --format jsonl
   jobstore show 4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab

@@ -31,7 +31,7 @@ Examples:
   jobstore export movie.jsonl
   jobstore export | zstd > movie.jsonl.zst
   jobstore export --reveal-secrets move.jsonl
-  jobstore export --outcome failed --finished-since 7d failed.jsonl";
+  jobstore export --outcome failed --completed-from 7d failed.jsonl";
 
 /// Writes whole jobs as lines of JSON
 #[derive(Args)]

@@ -43,22 +43,22 @@ pub(crate) struct Filters {
     /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
     /// 2026-11-24T22:00+01:00
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) since: Option<SystemTime>,
+    pub(crate) submitted_from: Option<SystemTime>,
     /// Submitted before then
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) until: Option<SystemTime>,
+    pub(crate) submitted_before: Option<SystemTime>,
     /// Started then or later
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) started_since: Option<SystemTime>,
+    pub(crate) started_from: Option<SystemTime>,
     /// Started before then
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) started_until: Option<SystemTime>,
-    /// Ended then or later
+    pub(crate) started_before: Option<SystemTime>,
+    /// Completed then or later
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) finished_since: Option<SystemTime>,
-    /// Ended before then
+    pub(crate) completed_from: Option<SystemTime>,
+    /// Completed before then
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) finished_until: Option<SystemTime>,
+    pub(crate) completed_before: Option<SystemTime>,
 }
 
 /// Refuses an empty text, such as an unset variable of a shell leaves.
@@ -129,12 +129,12 @@ impl Filters {
         }
         type By = fn(JobQuery, SystemTime) -> JobQuery;
         for (time, by) in [
-            (self.since, JobQuery::submitted_from as By),
-            (self.until, JobQuery::submitted_before),
-            (self.started_since, JobQuery::started_from),
-            (self.started_until, JobQuery::started_before),
-            (self.finished_since, JobQuery::finished_from),
-            (self.finished_until, JobQuery::finished_before),
+            (self.submitted_from, JobQuery::submitted_from as By),
+            (self.submitted_before, JobQuery::submitted_before),
+            (self.started_from, JobQuery::started_from),
+            (self.started_before, JobQuery::started_before),
+            (self.completed_from, JobQuery::completed_from),
+            (self.completed_before, JobQuery::completed_before),
         ] {
             if let Some(time) = time {
                 list = by(list, time);
@@ -166,12 +166,12 @@ impl Filters {
             pairs.extend(texts.iter().map(|text| (key, text.clone())));
         }
         for (key, time) in [
-            ("submitted_from", self.since),
-            ("submitted_before", self.until),
-            ("started_from", self.started_since),
-            ("started_before", self.started_until),
-            ("finished_from", self.finished_since),
-            ("finished_before", self.finished_until),
+            ("submitted_from", self.submitted_from),
+            ("submitted_before", self.submitted_before),
+            ("started_from", self.started_from),
+            ("started_before", self.started_before),
+            ("completed_from", self.completed_from),
+            ("completed_before", self.completed_before),
         ] {
             if let Some(time) = time {
                 pairs.push((key, when::to_ms(time).to_string()));

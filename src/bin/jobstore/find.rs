@@ -36,7 +36,7 @@ Examples:
   echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\"}' |
     jobstore find - --limit 1 --format jsonl
   jobstore find --body-contains ranking_edge.csv --limit 1
-  jobstore find --since 7d --body-pointer /parallel/edge --body-value 8";
+  jobstore find --submitted-from 7d --body-pointer /parallel/edge --body-value 8";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -27,7 +27,7 @@ const AFTER_HELP: &str = "\
 A line is a job of `jobstore export`, a bare request
 {\"command\":..,\"url\":..,\"body\":..}, or a request with what is known of it:
 {\"request\":{..}, \"jobId\"?, \"status\"?, \"outcome\"?: {\"kind\":..}, \"submittedAt\"?,
-\"startedAt\"?, \"finishedAt\"?}, times in milliseconds since 1970.
+\"startedAt\"?, \"completedAt\"?}, times in milliseconds since 1970.
 
 Jobs whose ids are there are left as they are, so lines that have a jobId can
 be imported again, such as those of an export. A line without one is a new job

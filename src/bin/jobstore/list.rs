@@ -29,11 +29,11 @@ A list by state is at once; by outcome, command and times the jobs are gone
 through.
 
 Examples:
-  jobstore list --newest
+  jobstore list --newest-first
   jobstore list --state running,pending
-  jobstore list --outcome failed --finished-since 12h --newest --count
+  jobstore list --outcome failed --completed-from 12h --newest-first --count
   jobstore list --offset 100000 --limit 100000 --format json
-  jobstore list --since 2026-11-24T22:00 --format jsonl | jq .request.command";
+  jobstore list --submitted-from 2026-11-24T22:00 --format jsonl | jq .request.command";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     limit: Option<u64>,
     /// The job first that was submitted last
     #[arg(long)]
-    newest: bool,
+    newest_first: bool,
     /// Goes on where a page ended
     #[arg(long, value_name = "TEXT", conflicts_with = "offset", value_parser = some_text())]
     cursor: Option<String>,
@@ -84,7 +84,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             Format::Table => ROWS,
             Format::Json | Format::Jsonl => JOBS,
         }),
-        newest_first: arguments.newest,
+        newest_first: arguments.newest_first,
         cursor: arguments.cursor.as_deref(),
         count: arguments.count,
     };

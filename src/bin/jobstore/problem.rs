@@ -159,7 +159,7 @@ fn remedy(name: &str) -> &'static str {
     }
 }
 
-const UNKNOWN: &str = "`jobstore list --newest` shows what there is; `jobstore find` has jobs by \
+const UNKNOWN: &str = "`jobstore list --newest-first` shows what there is; `jobstore find` has jobs by \
                        their request";
 const PURGED: &str = "its result, if the engine kept one, may still be there";
 

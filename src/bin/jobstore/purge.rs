@@ -17,8 +17,8 @@ Pending and running jobs never go. Ids of purged jobs are remembered for a
 time, so that \"purged\" is told from \"unknown\".
 
 Examples:
-  jobstore purge --finished-until 30d --dry-run
-  jobstore purge --finished-until 30d --outcome succeeded
+  jobstore purge --completed-before 30d --dry-run
+  jobstore purge --completed-before 30d --outcome succeeded
   jobstore purge --all";
 
 /// Forgets complete jobs
@@ -43,7 +43,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         (true, false) => {
             return Err(Problem::usage(
                 "no jobs were named: it would forget all that are complete",
-                "name some, as by --finished-until 30d, or say --all",
+                "name some, as by --completed-before 30d, or say --all",
             ));
         }
         (false, true) => {

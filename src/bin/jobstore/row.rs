@@ -26,7 +26,7 @@ pub(crate) struct Row<'a> {
     pub(crate) progress: Option<RowProgress>,
     pub(crate) submitted_at: Option<u64>,
     pub(crate) started_at: Option<u64>,
-    pub(crate) finished_at: Option<u64>,
+    pub(crate) completed_at: Option<u64>,
 }
 
 /// Its request.
@@ -104,7 +104,7 @@ impl<'a> Row<'a> {
     /// For how long it ran, or has run by now.
     pub(crate) fn took(&self, now_ms: u64) -> Option<Duration> {
         let started = self.started_at?;
-        let until = match (self.finished_at, &*self.status) {
+        let until = match (self.completed_at, &*self.status) {
             (Some(finished), _) => finished,
             (None, "running") => now_ms,
             (None, _) => return None,

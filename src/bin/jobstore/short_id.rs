@@ -91,7 +91,7 @@ pub(crate) fn job(
         [] => Err(missing.unwrap_or_else(|| {
             Problem::failed(
                 format!("no job of {graph} has an id like {given}"),
-                "`jobstore list --newest` lists the ids there are",
+                "`jobstore list --newest-first` lists the ids there are",
             )
         })),
         [id] => access.job(graph, id).map(|line| (id.clone(), line)),

@@ -80,14 +80,14 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     for (name, ms) in [
         ("submitted", row.submitted_at),
         ("started", row.started_at),
-        ("finished", row.finished_at),
+        ("completed", row.completed_at),
     ] {
         if let Some(ms) = ms {
             put(name, &time(ms));
         }
     }
     if let Some(took) = row.took(now_ms) {
-        let is_over = row.finished_at.is_some();
+        let is_over = row.completed_at.is_some();
         put(if is_over { "took" } else { "so far" }, &when::took(took));
     }
     if let Some(progress) = &row.progress {

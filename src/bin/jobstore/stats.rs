@@ -85,7 +85,7 @@ struct Stats {
     segments_to_pack: u64,
     index_lag: u64,
     purged: u64,
-    last_purge_ms: Option<u64>,
+    last_purge_at: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +93,7 @@ struct Stats {
 struct Health {
     state: String,
     why: Option<String>,
-    since_ms: Option<u64>,
+    since: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -105,8 +105,8 @@ struct Graph {
     running: u64,
     complete: u64,
     quarantined: u64,
-    oldest_pending_ms: Option<u64>,
-    longest_running_ms: Option<u64>,
+    oldest_pending_at: Option<u64>,
+    longest_running_at: Option<u64>,
     purge_lag_us: Option<u64>,
 }
 
@@ -173,7 +173,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         other => other,
     };
     let mut health = format!("{colour}{}{colour:#}", harmless(state));
-    if let Some(since) = stats.health.since_ms {
+    if let Some(since) = stats.health.since {
         health.push_str(&format!(", since {}", when::ago(since, now_ms)));
     }
     if let Some(why) = &stats.health.why {
@@ -237,7 +237,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     );
     if stats.purged > 0 {
         let last = stats
-            .last_purge_ms
+            .last_purge_at
             .map(|ms| format!(", last {}", when::ago(ms, now_ms)));
         let last = last.unwrap_or_default();
         put("purged", &format!("{}{last}", output::jobs(stats.purged)));
@@ -272,11 +272,11 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         for (what, ms) in [
             (
                 "the oldest pending one was submitted",
-                graph.oldest_pending_ms,
+                graph.oldest_pending_at,
             ),
             (
                 "the longest running one was started",
-                graph.longest_running_ms,
+                graph.longest_running_at,
             ),
         ] {
             if let Some(ms) = ms {

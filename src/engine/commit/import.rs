@@ -105,7 +105,7 @@ impl Committer {
             round.change(graph, Change::CancelRequested { sequence });
         }
         if let Some(outcome) = &job.outcome {
-            round.now_ms = job.finished_ms.unwrap_or(now_ms);
+            round.now_ms = job.completed_ms.unwrap_or(now_ms);
             match recovered_as(outcome) {
                 Some((action, boot)) => {
                     self.recovered(round, graph, sequence, (action, outcome, boot));
@@ -189,7 +189,7 @@ mod tests {
                     outcome: Some(outcome),
                     submitted_ms: Some(submitted_ms),
                     started_ms: None,
-                    finished_ms: None,
+                    completed_ms: None,
                     cancel_requested: false,
                 }],
                 stops: false,

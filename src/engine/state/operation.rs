@@ -168,7 +168,7 @@ pub(crate) struct Imported {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) submitted_ms: Option<u64>,
     pub(crate) started_ms: Option<u64>,
-    pub(crate) finished_ms: Option<u64>,
+    pub(crate) completed_ms: Option<u64>,
     pub(crate) cancel_requested: bool,
 }
 

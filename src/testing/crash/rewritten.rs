@@ -156,7 +156,7 @@ fn told_by(store: &Store, given: &Given) -> String {
                 job.id(),
                 job.state(),
                 job.started_at(),
-                job.finished_at()
+                job.completed_at()
             )
             .unwrap();
         }

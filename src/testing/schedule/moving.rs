@@ -130,7 +130,7 @@ fn what_is_known_of_a_life_is_known_at_every_moment() {
                             let begun = job.state() != State::Pending;
                             assert_eq!(job.started_at().is_some(), begun);
                             let ended = job.state() == State::Complete;
-                            assert_eq!(job.finished_at().is_some(), ended);
+                            assert_eq!(job.completed_at().is_some(), ended);
                             let code = job.outcome().and_then(Outcome::code);
                             let expected = format!("code-{}", job.sequence());
                             assert_eq!(code, ended.then_some(expected.as_str()));

@@ -92,7 +92,7 @@ fn query_of(wanted: &Wanted<'_>) -> Query {
     let mut query = wanted.filters.query();
     query.push(("limit", wanted.limit.to_string()));
     if wanted.newest_first {
-        query.push(("order", "newest".to_owned()));
+        query.push(("order", "newest_first".to_owned()));
     }
     if wanted.count {
         query.push(("count_total", "true".to_owned()));

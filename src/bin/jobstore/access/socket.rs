@@ -201,7 +201,9 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
     match (status.as_u16(), &*failure.error_code, name) {
         (_, _, Some(name)) => Problem::of(&name, what),
         (400, "GES.8000", None) => Problem::usage(what, ""),
-        (400, _, None) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
+        (400, _, None) => {
+            Problem::failed(what, "`jobstore list --newest-first` shows what there is")
+        }
         _ => Problem::failed(what, "look at the engine's log, and at `jobstore stats`"),
     }
 }

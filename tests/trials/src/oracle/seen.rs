@@ -91,7 +91,7 @@ impl Seen {
                 job.id(),
                 job.state()
             ));
-            let (started, finished) = (job.started_at().is_some(), job.finished_at().is_some());
+            let (started, finished) = (job.started_at().is_some(), job.completed_at().is_some());
             let ended = job.outcome().is_some();
             let fits = match job.state() {
                 State::Pending => !started && !finished && !ended,

@@ -20,7 +20,7 @@ pub struct Fact {
     pub outcome: Option<Outcome>,
     pub submitted_at: SystemTime,
     pub started_at: Option<SystemTime>,
-    pub finished_at: Option<SystemTime>,
+    pub completed_at: Option<SystemTime>,
 }
 
 impl Fact {
@@ -34,7 +34,7 @@ impl Fact {
             outcome: job.outcome().cloned(),
             submitted_at: job.submitted_at(),
             started_at: job.started_at(),
-            finished_at: job.finished_at(),
+            completed_at: job.completed_at(),
         }
     }
 

@@ -52,7 +52,7 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
         real: job.real(),
         submitted_ms: job.submitted_ms,
         started_ms: None,
-        finished_ms: job.finished_ms,
+        completed_ms: job.completed_ms,
         is_redacted: job.hidden.is_redacted,
         progress: None,
     };

@@ -23,7 +23,7 @@ pub struct Job {
     pub outcome: Option<OutcomeFact>,
     pub submitted_ms: u64,
     /// By the wall clock; `None` if it has not ended.
-    pub finished_ms: Option<u64>,
+    pub completed_ms: Option<u64>,
     /// The simulated time at which the job ended or was imported as ended.
     pub ended_true: u64,
     /// Whether it came from an import with its state and times.
@@ -42,7 +42,7 @@ impl Job {
             cancelling: false,
             outcome: None,
             submitted_ms: now.wall_ms,
-            finished_ms: None,
+            completed_ms: None,
             ended_true: 0,
             imported: false,
             key: None,
@@ -284,7 +284,7 @@ fn complete(job: &mut Job, outcome: OutcomeFact, now: Now) {
     job.state = State::Complete;
     job.cancelling = false;
     job.outcome = Some(outcome);
-    job.finished_ms = Some(now.wall_ms);
+    job.completed_ms = Some(now.wall_ms);
     job.ended_true = now.true_ms;
 }
 

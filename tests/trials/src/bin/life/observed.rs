@@ -35,7 +35,7 @@ pub struct Seen {
     pub real: String,
     pub submitted_ms: u64,
     pub started_ms: Option<u64>,
-    pub finished_ms: Option<u64>,
+    pub completed_ms: Option<u64>,
     pub is_redacted: bool,
     /// Percent and text.
     pub progress: Option<(u8, String)>,
@@ -53,7 +53,7 @@ impl Seen {
             real: job.request().as_json().to_owned(),
             submitted_ms: ms(job.submitted_at()),
             started_ms: job.started_at().map(ms),
-            finished_ms: job.finished_at().map(ms),
+            completed_ms: job.completed_at().map(ms),
             is_redacted: job.is_redacted(),
             progress: job.progress().map(|p| (p.percent, p.text.clone())),
         }
@@ -90,12 +90,12 @@ impl Seen {
                 self.submitted_ms, job.submitted_ms
             )
         } else if job.state == State::Complete
-            && job.finished_ms.is_some()
-            && self.finished_ms != job.finished_ms
+            && job.completed_ms.is_some()
+            && self.completed_ms != job.completed_ms
         {
             format!(
                 "it finished at {:?}, not {:?}",
-                self.finished_ms, job.finished_ms
+                self.completed_ms, job.completed_ms
             )
         } else {
             return None;

@@ -173,7 +173,7 @@ impl Life {
                 let counted = passed.saturating_sub(self.gaps.uncounted(job.ended_true));
                 // An imported job has its own time.
                 let imported_age = job.imported.then(|| {
-                    let at = job.finished_ms.unwrap_or(right);
+                    let at = job.completed_ms.unwrap_or(right);
                     right.saturating_sub(at)
                 });
                 if passed + SLACK_MS >= age || imported_age.is_some_and(|t| t + SLACK_MS >= age) {
@@ -353,9 +353,9 @@ impl Life {
             let others = gone.iter().filter(|s| !may.contains(s)).count();
             return Err(format!(
                 "job {early} of {name:?} was purged ({reason:?}), which was not due: it is {} \
-                 and ended {age} s ago, finished_at {:?}; {others} such jobs, policy {:?}",
+                 and ended {age} s ago, completed_at {:?}; {others} such jobs, policy {:?}",
                 job.state,
-                job.finished_ms,
+                job.completed_ms,
                 self.policies.get(&self.serial(name))
             ));
         }

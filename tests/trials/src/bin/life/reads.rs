@@ -49,7 +49,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
         5 => list.body_value("/n", n.to_string()),
         6 => list.submitted_from(at),
         7 => list.submitted_before(at),
-        8 => list.finished_before(at),
+        8 => list.completed_before(at),
         9 => list.outcome(OutcomeKind::Failed).command("import_graph"),
         _ => list,
     };
@@ -80,7 +80,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
         4 | 5 => job.content.number == n,
         6 => job.submitted_ms >= at,
         7 => job.submitted_ms < at,
-        8 => job.state == State::Complete && job.finished_ms.is_some_and(|ms| ms < at),
+        8 => job.state == State::Complete && job.completed_ms.is_some_and(|ms| ms < at),
         9 => is(OutcomeKind::Failed) && job.content.command() == "import_graph",
         _ => true,
     };

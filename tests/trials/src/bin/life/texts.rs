@@ -47,7 +47,7 @@ pub fn line(seen: &Seen, keys: Keys) -> String {
         end(seen, keys),
         number("submittedAt", Some(seen.submitted_ms)),
         number("startedAt", seen.started_ms),
-        number("finishedAt", seen.finished_ms)
+        number("completedAt", seen.completed_ms)
     )
 }
 
@@ -71,9 +71,9 @@ fn redacted(seen: &Seen) -> &'static str {
 }
 
 fn members(seen: &Seen, keys: Keys) -> String {
-    let mut text = number("submitTime", Some(seen.submitted_ms));
-    text.push_str(&number("startTime", seen.started_ms));
-    text.push_str(&number("endTime", seen.finished_ms));
+    let mut text = number("submittedAt", Some(seen.submitted_ms));
+    text.push_str(&number("startedAt", seen.started_ms));
+    text.push_str(&number("completedAt", seen.completed_ms));
     if let Some((percent, words)) = &seen.progress {
         text.push_str(&number("progress", Some(u64::from(*percent))));
         text.push_str(&string("progressText", Some(words)));

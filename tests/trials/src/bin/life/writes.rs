@@ -671,14 +671,14 @@ impl Life {
                         _ => None,
                     };
                     let finished = finished.filter(|_| kind != 3 || self.checks("import-2100"));
-                    let at = finished.map(|ms| format!(",\"finishedAt\":{ms}"));
+                    let at = finished.map(|ms| format!(",\"completedAt\":{ms}"));
                     text.push_str(&format!(
                         "{{\"request\":{request},\"status\":\"complete\"{}}}\n",
                         at.unwrap_or_default()
                     ));
                     job.state = State::Complete;
                     job.outcome = Some(OutcomeFact::plain(OutcomeKind::Succeeded, None));
-                    job.finished_ms = Some(finished.unwrap_or(now.wall_ms));
+                    job.completed_ms = Some(finished.unwrap_or(now.wall_ms));
                     job.ended_true = now.true_ms;
                 }
             }

@@ -38,7 +38,7 @@ fn read(page: &Page, tally: &Tally) -> (Vec<Job>, Vec<u8>) {
         );
         let state = job.state();
         assert_eq!(job.outcome().is_some(), state == State::Complete);
-        assert_eq!(job.finished_at().is_some(), state == State::Complete);
+        assert_eq!(job.completed_at().is_some(), state == State::Complete);
         assert_eq!(job.started_at().is_some(), state != State::Pending);
     }
     expected += r#"],"result":"success"}"#;
