@@ -61,7 +61,10 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     assert_eq!(stats.commit_waits.count() - before.commit_waits.count(), 47);
     assert!(stats.syncs.count() - before.syncs.count() >= 47);
     assert!(stats.commit_waits.sum() >= stats.syncs.sum() / 2);
-    assert_eq!((stats.queued, stats.queued_bytes, stats.busy), (0, 0, 0));
+    assert_eq!(
+        (stats.queued, stats.queued_bytes, stats.writes_refused),
+        (0, 0, 0)
+    );
     assert_eq!((stats.opens, &stats.health), (1, &Health::Ok));
     assert!(stats.segment_bytes > 0);
     assert_eq!(

@@ -114,7 +114,7 @@ impl JobStore {
             queued,
             queued_bytes,
             max_queue_bytes: engine.queue.bytes_max(),
-            busy: meters.busy.read(),
+            writes_refused: meters.busy.read(),
             segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
             index_lag: engine.index_lag.load(Ordering::Relaxed),
             purged: meters.purged.read(),

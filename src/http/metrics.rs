@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::store::JobStore;
 use crate::base::clock;
+use crate::log::format::FORMAT;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::stats::{GraphStats, Histogram, Stats};
@@ -30,8 +31,9 @@ pub const METRICS_GRAPHS_MAX: usize = 10_000;
 /// jobs: `jobstore_graphs` says how many graphs there are, `jobstore_graphs_shown` how many
 /// of them have series. [`metrics_of()`](metrics_of) shows more, or fewer.
 ///
-/// Counters begin at 0 at each open. Where the numbers cannot be had, because a file or
-/// the index does not answer, `jobstore_health` and `jobstore_stats_up` are told alone.
+/// Counters start at 0 at each open, except `jobstore_opens_total`. If the statistics cannot be
+/// had, because a file or the index does not answer, only `jobstore_build_info`,
+/// `jobstore_health`, and `jobstore_stats_up` are there.
 ///
 /// # Cost
 /// That of [`JobStore::stats_of`]; it reads, so it is for a thread that may wait.
@@ -73,6 +75,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
     let mut text = Text::default();
     match store.stats_of(graphs.min(METRICS_GRAPHS_MAX)) {
         Ok(stats) => {
+            text.build();
             text.health(&stats.health);
             text.up(true);
             text.store(&stats);
@@ -82,6 +85,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
         Err(Error::Closed) => return Err(Error::Closed),
         Err(error) => {
             tracing::warn!(%error, "the store's numbers cannot be had");
+            text.build();
             text.health(&store.health());
             text.up(false);
         }
@@ -110,9 +114,18 @@ impl Text {
         self.line(format_args!("jobstore_{name} {value}"));
     }
 
+    fn build(&mut self) {
+        let help = "1, with the version of the crate and the format that it writes.";
+        self.metric("build_info", "gauge", help);
+        let version = env!("CARGO_PKG_VERSION");
+        self.line(format_args!(
+            "jobstore_build_info{{version=\"{version}\",format=\"{FORMAT}\"}} 1"
+        ));
+    }
+
     fn health(&mut self, health: &Health) {
         self.metric("health", "gauge", "1 for the state the store is in.");
-        for state in ["ok", "degraded", "readOnly", "closed"] {
+        for state in ["ok", "degraded", "read_only", "closed"] {
             let is_it = u8::from(health.as_str() == state);
             self.line(format_args!("jobstore_health{{state=\"{state}\"}} {is_it}"));
         }
@@ -126,9 +139,9 @@ impl Text {
     fn store(&mut self, stats: &Stats) {
         for (name, kind, help, value) in [
             (
-                "boot",
-                "gauge",
-                "How often the store was opened.",
+                "opens_total",
+                "counter",
+                "Writable opens of the store.",
                 stats.opens,
             ),
             (
@@ -178,10 +191,10 @@ impl Text {
                 stats.max_queue_bytes,
             ),
             (
-                "busy_total",
+                "writes_refused_total",
                 "counter",
                 "Writes refused because the queue was full.",
-                stats.busy,
+                stats.writes_refused,
             ),
             (
                 "segments_to_pack",
@@ -199,16 +212,21 @@ impl Text {
         ] {
             self.one(name, kind, help, value);
         }
-        let last_purge_at = stats.last_purge_at.map_or(0.0, seconds_of);
-        let help = "When something was purged last, since 1970; 0 where nothing was.";
-        self.one("last_purge_timestamp_seconds", "gauge", help, last_purge_at);
+        let help = "When something was purged last, since 1970; absent until then.";
+        self.metric("last_purge_timestamp_seconds", "gauge", help);
+        if let Some(time) = stats.last_purge_at {
+            let seconds = seconds_of(time);
+            self.line(format_args!(
+                "jobstore_last_purge_timestamp_seconds {seconds}"
+            ));
+        }
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "For how long the eldest page has kept a file that was replaced.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
         let help = "How long the disk took to make commits durable.";
-        self.histogram("sync_seconds", help, &stats.syncs);
+        self.histogram("sync_duration_seconds", help, &stats.syncs);
         let help = "How long writes waited for their answer.";
-        self.histogram("commit_wait_seconds", help, &stats.commit_waits);
+        self.histogram("commit_wait_duration_seconds", help, &stats.commit_waits);
     }
 
     /// What all graphs are at together.

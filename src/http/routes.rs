@@ -154,7 +154,7 @@ impl Routes {
 
     /// How the store does: `GET /health`, `/metrics` and `/openapi.json`, and `HEAD`.
     ///
-    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `readOnly` and
+    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `read_only` and
     /// `closed`; `why` is told to who may know. `/metrics` is [`metrics()`] as Prometheus
     /// takes it; `/metrics?graphs=500` has series for as many graphs ([`metrics_of()`]),
     /// `/openapi.json` is [`openapi()`].

@@ -120,7 +120,7 @@ pub struct Stats {
     /// The bound of those bytes: [`Options::max_queue_bytes`](crate::Options::max_queue_bytes).
     pub max_queue_bytes: u64,
     /// How often a write was refused as [`Error::Busy`](crate::Error::Busy) since the open.
-    pub busy: u64,
+    pub writes_refused: u64,
     /// Full segments that wait to be packed.
     pub segments_to_pack: u64,
     /// Changes that the index does not have yet, about.
@@ -228,7 +228,7 @@ impl Stats {
             "queued": self.queued,
             "queuedBytes": self.queued_bytes,
             "maxQueueBytes": self.max_queue_bytes,
-            "busy": self.busy,
+            "writesRefused": self.writes_refused,
             "segmentsToPack": self.segments_to_pack,
             "indexLag": self.index_lag,
             "purged": self.purged,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jobstore::JobStore;
 use jobstore::http::{metrics, openapi};
+use jobstore::{JobQuery, JobStore, State};
 use serde_json::Value;
 
 use crate::{IDS, LIST, fill, with_sample};
@@ -124,6 +124,12 @@ fn metrics_are_text_that_prometheus_reads() {
         r#"jobstore_health{state="degraded"} 0"#,
         "jobstore_stats_up 1",
         "jobstore_queue_bytes 0",
+        "jobstore_opens_total 1",
+        concat!(
+            "jobstore_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\",format=\"1\"} 1"
+        ),
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
     }
@@ -131,13 +137,17 @@ fn metrics_are_text_that_prometheus_reads() {
     let stats = store.stats().unwrap();
     let buckets: Vec<u64> = text
         .lines()
-        .filter(|line| line.starts_with("jobstore_commit_wait_seconds_bucket"))
+        .filter(|line| line.starts_with("jobstore_commit_wait_duration_seconds_bucket"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
         .collect();
     assert_eq!(buckets.len(), stats.commit_waits.counts().len());
     assert!(buckets.is_sorted());
     assert_eq!(*buckets.last().unwrap(), stats.commit_waits.count());
-    assert!(text.contains("jobstore_commit_wait_seconds_bucket{le=\"0.00001\"}"));
+    assert!(text.contains("jobstore_commit_wait_duration_seconds_bucket{le=\"0.00001\"}"));
+    let last_purge = "\njobstore_last_purge_timestamp_seconds ";
+    assert!(!text.contains(last_purge), "nothing was purged");
+    movie.purge(JobQuery::new().state(State::Complete)).unwrap();
+    assert!(metrics(&store).unwrap().contains(last_purge));
     drop(odd);
     store.close().unwrap();
     assert!(metrics(&store).is_err());

@@ -81,7 +81,7 @@ struct Stats {
     commit_waits: Histogram,
     queued: u64,
     queued_bytes: u64,
-    busy: u64,
+    writes_refused: u64,
     segments_to_pack: u64,
     index_lag: u64,
     purged: u64,
@@ -169,7 +169,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     };
     let colour = Style::new().fg_color(Some(colour.into()));
     let state = match &*stats.health.state {
-        "readOnly" => "read only",
+        "read_only" => "read only",
         other => other,
     };
     let mut health = format!("{colour}{}{colour:#}", harmless(state));
@@ -224,8 +224,11 @@ fn text(stats: &Stats, now_ms: u64) -> String {
             bytes(stats.queued_bytes)
         ),
     };
-    if stats.busy > 0 {
-        queue.push_str(&format!(", {} refused as busy", grouped(stats.busy)));
+    if stats.writes_refused > 0 {
+        queue.push_str(&format!(
+            ", {} refused as busy",
+            grouped(stats.writes_refused)
+        ));
     }
     put("queue", &queue);
     put(
