@@ -104,12 +104,12 @@ fn fill(store: &JobStore, dir: &Path) {
             .unwrap();
         let only = JobQuery::new().command("c80");
         assert_eq!(movie.purge(only).unwrap().jobs, 1);
-        let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
+        let masked = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
         let imported = concat!(
             r#"{"jobId":"imported","status":"complete","request":{"command":"i","url":"/u"},"#,
             r#""outcome":{"kind":"interrupted","recoveredAtOpen":9},"submittedAt":5,"startedAt":6,"completedAt":7}"#
         );
-        let lines = format!("{redacted}\n{imported}\n");
+        let lines = format!("{masked}\n{imported}\n");
         movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         if half == 0 {
             pack(store, dir);

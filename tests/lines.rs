@@ -154,10 +154,7 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
     let masked = request("c", r#"{"accessKey":"******"}"#)
         .as_json()
         .to_owned();
-    import(
-        &movie,
-        &format!(r#"{{"request":{masked},"redacted":true}}"#),
-    );
+    import(&movie, &format!(r#"{{"request":{masked},"masked":true}}"#));
     common::pack(&store, root.path());
     let page = movie.list(JobQuery::new()).unwrap();
     let own: String = page
@@ -166,7 +163,7 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
         .collect();
     assert!(own == exported(&movie, JobQuery::new()));
     assert!(!own.contains("canary"));
-    assert_eq!(own.matches(r#""redacted":true"#).count(), 2);
+    assert_eq!(own.matches(r#""masked":true"#).count(), 2);
 }
 
 #[test]
@@ -404,11 +401,13 @@ fn lines_with_the_keys_of_earlier_releases_are_imported() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     let line = concat!(
-        r#"{"jobId":"old","request":{"command":"c"},"outcome":{"kind":"interrupted","boot":9},"#,
+        r#"{"jobId":"old","request":{"command":"c"},"redacted":true,"#,
+        r#""outcome":{"kind":"interrupted","boot":9},"#,
         r#""submittedAt":5,"startedAt":6,"finishedAt":7}"#
     );
     assert_eq!(import(&movie, line).imported, 1);
     let shown = exported(&movie, JobQuery::new());
+    assert!(shown.contains(r#""masked":true"#), "{shown}");
     assert!(shown.contains(r#""recoveredAtOpen":9}"#), "{shown}");
     assert!(
         shown.contains(r#""startedAt":6,"completedAt":7}"#),

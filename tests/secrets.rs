@@ -108,7 +108,7 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
             assert_eq!(job.request().as_json(), request.as_json(), "{what}");
             assert!(!job.masked_request().as_json().contains(CANARY), "{what}");
             assert!(!format!("{job:?}").contains(CANARY), "{what}");
-            assert!(!job.is_redacted(), "{what}");
+            assert!(!job.secrets_lost(), "{what}");
             let one = graph.job(job.id()).unwrap().unwrap();
             assert_eq!(one.request().as_json(), request.as_json(), "{what}");
         }
@@ -226,11 +226,11 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     pack(&store, dir);
     let look = |graph: &Graph| {
         let job = graph.job(&id).unwrap().unwrap();
-        assert!(job.is_redacted());
+        assert!(job.secrets_lost());
         assert_eq!(job.request().body(), MASKED);
         let page = graph.list(JobQuery::new()).unwrap();
-        let redacted: Vec<bool> = page.jobs().map(|job| job.unwrap().is_redacted()).collect();
-        assert_eq!(redacted, [true, true, true, true, false]);
+        let lost: Vec<bool> = page.jobs().map(|job| job.unwrap().secrets_lost()).collect();
+        assert_eq!(lost, [true, true, true, true, false]);
     };
     look(&graph);
     store.close().unwrap();
@@ -331,7 +331,7 @@ fn requests_are_compared_masked() {
 }
 
 #[test]
-fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
+fn a_masked_export_makes_jobs_without_secrets_and_a_revealed_one_whole_ones() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit_as("a", secret("a")).unwrap();
@@ -347,19 +347,19 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
         to
     };
     let masked = exported(&graph, JobQuery::new(), false);
-    assert_eq!(masked.matches(r#""redacted":true"#).count(), 1);
+    assert_eq!(masked.matches(r#""masked":true"#).count(), 1);
     let copy = import("masked", &masked);
-    let redacted = |graph: &Graph| -> Vec<bool> {
+    let lost = |graph: &Graph| -> Vec<bool> {
         let page = graph.list(JobQuery::new()).unwrap();
-        page.jobs().map(|job| job.unwrap().is_redacted()).collect()
+        page.jobs().map(|job| job.unwrap().secrets_lost()).collect()
     };
-    assert_eq!(redacted(&copy), [true, false, false]);
+    assert_eq!(lost(&copy), [true, false, false]);
     // It stays so when it is exported once more, also with secrets.
-    assert!(exported(&copy, JobQuery::new(), true).contains(r#""redacted":true"#));
+    assert!(exported(&copy, JobQuery::new(), true).contains(r#""masked":true"#));
     let real = exported(&graph, JobQuery::new(), true);
-    assert!(!real.contains("redacted"));
+    assert!(!real.contains("masked"));
     let whole = import("whole", &real);
-    assert_eq!(redacted(&whole), [false; 3]);
+    assert_eq!(lost(&whole), [false; 3]);
     let job = whole.job("a").unwrap().unwrap();
     assert_eq!(job.request().as_json(), secret("a").as_json());
     // What an engine says of an end is masked, too.
@@ -375,7 +375,7 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
         more.to_string()
             .contains("1 of them with secrets that were left out")
     );
-    assert!(copy.job("a").unwrap().unwrap().is_redacted());
+    assert!(copy.job("a").unwrap().unwrap().secrets_lost());
     // Masked ones, the same secrets and jobs without any are no such news.
     for lines in [&masked, &real] {
         let more = whole.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
@@ -578,7 +578,7 @@ fn a_store_knows_its_secret_keys_whoever_opens_it() {
     graph
         .submit_as("later", request("t", r#"{"Token":"c4n4ry"}"#))
         .unwrap();
-    assert!(graph.job("later").unwrap().unwrap().is_redacted());
+    assert!(graph.job("later").unwrap().unwrap().secrets_lost());
     store.close().unwrap();
 }
 
@@ -655,7 +655,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         // The policy is believed as far as it can be read, else it is the stricter one.
         let job = graph.job(&id).unwrap().unwrap();
         let keeps = n / 2 == 0 && policy == Secrets::MaskOnOutput;
-        assert_eq!(job.is_redacted(), !keeps, "{what}");
+        assert_eq!(job.secrets_lost(), !keeps, "{what}");
         store.close().unwrap();
         let named = small_segments().secret_keys(["password"]);
         named.secrets(policy).open(&dir).unwrap().close().unwrap();

@@ -174,7 +174,7 @@ impl Graph {
         let (id, kept) = known.ok_or_else(|| Error::UnknownJob {
             id: format!("number {sequence}"),
         })?;
-        let is_redacted = kept.is_redacted();
+        let secrets_lost = kept.secrets_lost();
         let request = kept
             .revealed()
             .ok_or_else(|| missing(&self.core.path(), sequence))?;
@@ -193,7 +193,7 @@ impl Graph {
             cell.end();
         }
         drop(state);
-        let job = (id, request, sequence, is_redacted);
+        let job = (id, request, sequence, secrets_lost);
         Ok(Run::new(self.clone(), job, cell))
     }
 }

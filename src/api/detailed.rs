@@ -16,7 +16,7 @@ impl Page {
     /// The contract's success document with what is known of each job behind its request,
     /// in pieces of about 64 KiB, read when they are asked for.
     ///
-    /// Behind a job's `request` stand, where they apply: `redacted` of one whose secrets are
+    /// Behind a job's `request` stand, where they apply: `masked` of one whose secrets are
     /// not shown, `submittedAt`, `startedAt`,
     /// `completedAt` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
     /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`

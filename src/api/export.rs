@@ -7,7 +7,7 @@
 //!
 //! A line, without what does not apply:
 //! ```json
-//! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
+//! {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
 //!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
 //!  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
 //! ```
@@ -31,7 +31,7 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job_json::Life;
 use crate::model::job_query::JobQuery;
-use crate::model::secrets::{Kept, is_redacted};
+use crate::model::secrets::{Kept, secrets_lost};
 use crate::model::states::State;
 
 impl Graph {
@@ -42,7 +42,7 @@ impl Graph {
     ///
     /// A line, without what does not apply:
     /// ```json
-    /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
+    /// {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
     ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
     ///  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
     /// ```
@@ -173,8 +173,8 @@ impl Export {
     /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
     /// that is to work on them. Keep such lines as you keep the credentials in them.
     ///
-    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
-    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    /// Without it, lines of jobs with secrets say `"masked":true`, and so does a job
+    /// that is imported from one: [`Job::secrets_lost`](crate::Job::secrets_lost).
     ///
     /// # Examples
     /// ```
@@ -470,11 +470,11 @@ impl Export {
             // What follows goes inside of the job's last brace.
             splice(&text[..text.len() - 1], row, state, out)?;
         }
-        let redacted = match is_revealed {
-            true => is_redacted(secrets),
+        let masked = match is_revealed {
+            true => secrets_lost(secrets),
             false => !secrets.is_empty(),
         };
-        self.put_life(sequence, state, row, redacted, out)
+        self.put_life(sequence, state, row, masked, out)
     }
 
     fn comma(&self, out: &mut Vec<u8>) {
@@ -489,11 +489,11 @@ impl Export {
         sequence: u64,
         state: State,
         row: &Row,
-        redacted: bool,
+        masked: bool,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        if redacted {
-            out.extend_from_slice(br#","redacted":true"#);
+        if masked {
+            out.extend_from_slice(br#","masked":true"#);
         }
         let detail = match state {
             State::Pending => Detail::default(),

@@ -92,7 +92,7 @@ impl Graph {
     /// without an id make a job each time.) A job that is running in the line is running
     /// here: the next open recovers it.
     ///
-    /// Requests are compared masked, so a job that came redacted stays so when its secrets
+    /// Requests are compared masked, so a job that came masked stays so when its secrets
     /// come later; [`ImportReport::secrets_left`] counts these. Import lines with secrets
     /// first, or into another graph.
     ///
@@ -459,8 +459,8 @@ struct Line<'a> {
     completed_at: Option<u64>,
     #[serde(default)]
     cancel_requested: bool,
-    #[serde(default)]
-    redacted: bool,
+    #[serde(default, alias = "redacted")] // As earlier releases wrote it.
+    masked: bool,
     command: Option<String>,
     url: Option<String>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -509,8 +509,8 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
-        let kept = match (engine.options.secret_keys.keep(request), line.redacted) {
-            (kept, true) => kept.redacted(),
+        let kept = match (engine.options.secret_keys.keep(request), line.masked) {
+            (kept, true) => kept.lose_secrets(),
             (kept, false) => kept,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;

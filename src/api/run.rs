@@ -57,7 +57,7 @@ const SETTLED: u64 = 2;
 ///
 /// A panic is a fault of the work and not a shutdown, and a job that panics each time must
 /// not run forever, so a panic never requeues. Nor is a job requeued whose secrets are not
-/// known ([`Job::is_redacted`](crate::Job::is_redacted)): it is interrupted.
+/// known ([`Job::secrets_lost`](crate::Job::secrets_lost)): it is interrupted.
 ///
 /// Dropping waits up to a second for the record, which is made in any case while the store is
 /// open. Once the store is closed nothing is recorded, and the next open settles the job.
@@ -137,7 +137,7 @@ pub struct Run {
     id: JobId,
     request: Request,
     sequence: u64,
-    is_redacted: bool,
+    secrets_lost: bool,
     cell: Arc<RunCell>,
     /// How far it has come to its end: see [`OPEN`].
     end: AtomicU64,
@@ -157,7 +157,7 @@ pub enum Requeued {
 impl Run {
     pub(crate) fn new(
         graph: Graph,
-        (id, request, sequence, is_redacted): (JobId, Request, u64, bool),
+        (id, request, sequence, secrets_lost): (JobId, Request, u64, bool),
         cell: Arc<RunCell>,
     ) -> Run {
         Run {
@@ -165,7 +165,7 @@ impl Run {
             id,
             request,
             sequence,
-            is_redacted,
+            secrets_lost,
             cell,
             end: AtomicU64::new(OPEN),
         }
@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// What is to be done, to the letter, with the secrets it carries. (Of a job that is
-    /// [redacted](crate::Job::is_redacted), `"******"` in their place.)
+    /// [masked](crate::Job::secrets_lost), `"******"` in their place.)
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
@@ -424,7 +424,7 @@ impl Drop for Run {
         }
         let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
             (_, true) | (Recovery::Interrupt, false) => false,
-            (Recovery::Requeue, false) => !self.is_redacted,
+            (Recovery::Requeue, false) => !self.secrets_lost,
             (Recovery::Leave, false) => return,
         };
         let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));

@@ -140,7 +140,7 @@ impl JobReader {
             sequence,
             state,
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
-            is_redacted: kept.is_redacted(),
+            secrets_lost: kept.secrets_lost(),
             masked: kept.request,
             secret_keys: engine.options.secret_keys.clone(),
             outcome: None,

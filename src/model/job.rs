@@ -56,7 +56,7 @@ pub struct Job {
     pub(crate) request: Request,
     /// What may be shown of it.
     pub(crate) masked: Request,
-    pub(crate) is_redacted: bool,
+    pub(crate) secrets_lost: bool,
     /// What is masked of its outcome's detail.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) outcome: Option<Outcome>,
@@ -106,8 +106,8 @@ impl Job {
     /// here. [`Job::request`] has `"******"` in their place, and no recovery makes the job
     /// pending again.
     #[must_use]
-    pub fn is_redacted(&self) -> bool {
-        self.is_redacted
+    pub fn secrets_lost(&self) -> bool {
+        self.secrets_lost
     }
 
     /// How it ended; there if it is complete, and only then.
@@ -159,7 +159,7 @@ impl fmt::Debug for Job {
             .field("request", &self.request)
             .field("outcome", &self.outcome)
             .field("cancel_requested", &self.cancel_requested)
-            .field("is_redacted", &self.is_redacted)
+            .field("secrets_lost", &self.secrets_lost)
             .finish_non_exhaustive()
     }
 }

@@ -164,8 +164,8 @@ impl Job {
     fn line(&self, life: &Life<'_>) -> String {
         let (mut out, masked) = (Vec::new(), self.masked.as_json());
         push_open(self.id.as_str(), self.state.as_str(), masked, &mut out);
-        if self.is_redacted || masked != self.request.as_json() {
-            out.extend_from_slice(br#","redacted":true"#);
+        if self.secrets_lost || masked != self.request.as_json() {
+            out.extend_from_slice(br#","masked":true"#);
         }
         life.put_line(&mut out);
         out.push(b'}');

@@ -61,7 +61,7 @@ pub enum Recovery {
     /// most once.
     Interrupt,
     /// Makes them pending again: a job runs at least once. Those whose secrets are not known
-    /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
+    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, for nobody could work
     /// on them.
     Requeue,
     /// Leaves them running: the engine knows better.

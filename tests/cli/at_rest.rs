@@ -197,7 +197,7 @@ fn an_import_at_rest_keeps_no_secret_where_the_store_keeps_none() {
     place.fed(&arguments, line.as_bytes()).fine();
     let revealed = place.run(&["export", "--reveal-secrets"]).fine();
     assert!(!revealed.contains("hunter2"), "{revealed}");
-    assert!(revealed.contains(r#""redacted":true"#), "{revealed}");
+    assert!(revealed.contains(r#""masked":true"#), "{revealed}");
     for name in crate::common::files_ending(&place.store(), ".segment") {
         let bytes = std::fs::read(name).unwrap();
         assert!(!bytes.windows(7).any(|w| w == b"hunter2"));

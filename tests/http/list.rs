@@ -360,8 +360,8 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
             {
                 let job = job.as_object_mut().unwrap();
                 assert!(job.remove("submittedAt").is_some());
-                let redacted = job.remove("redacted");
-                assert_eq!(redacted.is_some(), job["jobId"] == "secret");
+                let masked = job.remove("masked");
+                assert_eq!(masked.is_some(), job["jobId"] == "secret");
                 job.retain(|name, _| ["jobId", "status", "request"].contains(&&**name));
                 assert!(job == plain.as_object().unwrap());
             }

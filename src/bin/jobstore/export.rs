@@ -21,7 +21,7 @@ use crate::progress::Bar;
 const AFTER_HELP: &str = "\
 All jobs at one instant, oldest first, each with its outcome and times.
 `jobstore import` is the inverse. Jobs whose secrets are left out are marked
-as redacted, and are not worked on again where they are imported. An engine can
+as masked, and are not worked on again where they are imported. An engine can
 open the store meanwhile; if it replaces files that are not read yet, the export
 fails and has to be run again. So give `export` a file rather than a reader that
 waits. Until the file is whole it is called FILE.*.unfinished; one

@@ -53,7 +53,7 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
         submitted_ms: job.submitted_ms,
         started_ms: None,
         completed_ms: job.completed_ms,
-        is_redacted: job.hidden.is_redacted,
+        secrets_lost: job.hidden.secrets_lost,
         progress: None,
     };
     Some(texts::line(&seen, keys))

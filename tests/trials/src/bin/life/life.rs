@@ -773,7 +773,7 @@ impl Life {
         let expected = match (self.setup.recovery, job.cancelling) {
             (Recovery::Leave, _) => None,
             (_, true) => Some(ended(OutcomeKind::Cancelled)),
-            (Recovery::Requeue, false) if !job.hidden.is_redacted => {
+            (Recovery::Requeue, false) if !job.hidden.secrets_lost => {
                 Some(Effect::Requeued(name, sequence))
             }
             _ => Some(ended(OutcomeKind::Interrupted)),

@@ -256,7 +256,7 @@ impl Model {
                 .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
             // One commit for each way in which they are settled.
             running.sort_by_key(|(_, job)| {
-                let is_last = recovery == Recovery::Requeue && job.hidden.is_redacted;
+                let is_last = recovery == Recovery::Requeue && job.hidden.secrets_lost;
                 (!job.cancelling, is_last)
             });
             for (&sequence, job) in running {
@@ -265,7 +265,7 @@ impl Model {
                     (_, true) => OutcomeKind::Cancelled,
                     (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
                     // Nobody could work on it.
-                    (_, false) if job.hidden.is_redacted => OutcomeKind::Interrupted,
+                    (_, false) if job.hidden.secrets_lost => OutcomeKind::Interrupted,
                     _ => {
                         job.state = State::Pending;
                         graph.feed.push((sequence, Happened::Requeued));

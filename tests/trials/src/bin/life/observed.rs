@@ -36,7 +36,7 @@ pub struct Seen {
     pub submitted_ms: u64,
     pub started_ms: Option<u64>,
     pub completed_ms: Option<u64>,
-    pub is_redacted: bool,
+    pub secrets_lost: bool,
     /// Percent and text.
     pub progress: Option<(u8, String)>,
 }
@@ -54,7 +54,7 @@ impl Seen {
             submitted_ms: ms(job.submitted_at()),
             started_ms: job.started_at().map(ms),
             completed_ms: job.completed_at().map(ms),
-            is_redacted: job.is_redacted(),
+            secrets_lost: job.secrets_lost(),
             progress: job.progress().map(|p| (p.percent, p.text.clone())),
         }
     }
@@ -82,8 +82,8 @@ impl Seen {
             "its masked request is another".to_owned()
         } else if self.real != job.real() {
             "its request is another".to_owned()
-        } else if self.is_redacted != job.hidden.is_redacted {
-            format!("is_redacted is {}", self.is_redacted)
+        } else if self.secrets_lost != job.hidden.secrets_lost {
+            format!("secrets_lost is {}", self.secrets_lost)
         } else if self.submitted_ms != job.submitted_ms {
             format!(
                 "it was submitted at {}, not {}",

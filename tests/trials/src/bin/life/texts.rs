@@ -16,7 +16,7 @@ pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
         seen.id,
         seen.state,
         seen.masked,
-        redacted(seen),
+        masked_mark(seen),
         members(seen, keys)
     )
 }
@@ -43,7 +43,7 @@ pub fn line(seen: &Seen, keys: Keys) -> String {
         seen.id,
         seen.state,
         seen.masked,
-        redacted(seen),
+        masked_mark(seen),
         end(seen, keys),
         number("submittedAt", Some(seen.submitted_ms)),
         number("startedAt", seen.started_ms),
@@ -63,9 +63,9 @@ pub fn line_with_progress(seen: &Seen, keys: Keys) -> String {
     line
 }
 
-fn redacted(seen: &Seen) -> &'static str {
-    match seen.is_redacted || seen.masked != seen.real {
-        true => r#","redacted":true"#,
+fn masked_mark(seen: &Seen) -> &'static str {
+    match seen.secrets_lost || seen.masked != seen.real {
+        true => r#","masked":true"#,
         false => "",
     }
 }
