@@ -20,38 +20,6 @@ use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
 
 impl Graph {
-    /// Starts a pending job and hands it over as a guard, with its request as it was
-    /// submitted, secrets included.
-    ///
-    /// # Errors
-    /// Those of [`Graph::start`]. Where the job is started and cannot be read
-    /// ([`Error::Damaged`], [`Error::Io`]), it is recorded as interrupted.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, JobStore, Outcome, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.claim(&id)?; // pending -> running
-    /// run.progress(50, "half of it");
-    /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    pub fn claim(&self, id: impl AsRef<str>) -> Result<Run> {
-        let _span = call_span!("claim", self, id.as_ref());
-        self.run_write(id.as_ref())?.commit(self.engine())
-    }
-
-    pub(crate) fn run_write(&self, id: &str) -> Result<Write<Run>> {
-        let (sequence, action) = self.start_action(id)?;
-        let graph = self.clone();
-        Ok(Write::small(action, move |answer| {
-            answer?;
-            graph.watch(sequence)
-        }))
-    }
-
     /// Starts the oldest pending job and hands it over as a guard; `None` when
     /// nothing is pending. Two callers never get the same job.
     ///
@@ -103,6 +71,38 @@ impl Graph {
         }
         let pending = States::NONE.with(State::Pending);
         self.core.state.read().status.total(pending) > 0
+    }
+
+    /// Starts a pending job and hands it over as a guard, with its request as it was
+    /// submitted, secrets included.
+    ///
+    /// # Errors
+    /// Those of [`Graph::start`]. Where the job is started and cannot be read
+    /// ([`Error::Damaged`], [`Error::Io`]), it is recorded as interrupted.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let run = movie.claim(&id)?; // pending -> running
+    /// run.progress(50, "half of it");
+    /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn claim(&self, id: impl AsRef<str>) -> Result<Run> {
+        let _span = call_span!("claim", self, id.as_ref());
+        self.run_write(id.as_ref())?.commit(self.engine())
+    }
+
+    pub(crate) fn run_write(&self, id: &str) -> Result<Write<Run>> {
+        let (sequence, action) = self.start_action(id)?;
+        let graph = self.clone();
+        Ok(Write::small(action, move |answer| {
+            answer?;
+            graph.watch(sequence)
+        }))
     }
 
     /// A guard for a job that is running already: one that an earlier process left

@@ -98,6 +98,23 @@ impl<'g> NonBlocking<'g> {
         self.pending(write)
     }
 
+    /// Like [`Graph::claim_next`]. If the pending write is dropped after a job was claimed
+    /// for it, that job stays running until it is completed by its id or the store
+    /// is reopened. [`Run::complete_async`] shows an async worker.
+    ///
+    /// # Cost
+    /// As for [`Graph::claim_next`]: without a pending job, and with no other write queued, it
+    /// is answered without a commit.
+    pub fn claim_next(&self) -> PendingWrite<Option<Run>> {
+        self.pending(self.graph.claim_write())
+    }
+
+    /// Like [`Graph::claim`]. If the pending write is dropped, the job stays running until it
+    /// is completed by its id or the store is reopened.
+    pub fn claim(&self, id: impl AsRef<str>) -> PendingWrite<Run> {
+        self.pending(self.graph.run_write(id.as_ref()))
+    }
+
     /// Like [`Graph::start`].
     pub fn start(&self, id: impl AsRef<str>) -> PendingWrite<()> {
         self.pending(self.graph.start_write(id.as_ref()))
@@ -112,22 +129,5 @@ impl<'g> NonBlocking<'g> {
     /// Like [`Graph::cancel`].
     pub fn cancel(&self, id: impl AsRef<str>) -> PendingWrite<Cancellation> {
         self.pending(self.graph.cancel_write(id.as_ref()))
-    }
-
-    /// Like [`Graph::claim`]. If the pending write is dropped, the job stays running until it
-    /// is completed by its id or the store is reopened.
-    pub fn claim(&self, id: impl AsRef<str>) -> PendingWrite<Run> {
-        self.pending(self.graph.run_write(id.as_ref()))
-    }
-
-    /// Like [`Graph::claim_next`]. If the pending write is dropped after a job was claimed
-    /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened. [`Run::complete_async`] shows an async worker.
-    ///
-    /// # Cost
-    /// As for [`Graph::claim_next`]: without a pending job, and with no other write queued, it
-    /// is answered without a commit.
-    pub fn claim_next(&self) -> PendingWrite<Option<Run>> {
-        self.pending(self.graph.claim_write())
     }
 }

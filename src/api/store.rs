@@ -125,177 +125,6 @@ impl JobStore {
         JobStore::options().in_memory()
     }
 
-    /// Looks over the store in `dir`, which must not be open: reads and checks every
-    /// byte of its log, and whether an open would succeed. Changes nothing. What the
-    /// index holds is not looked at: an open makes it anew where it is not right. (An
-    /// open, and a repair, ask it one thing: whether it has seen more than the log
-    /// of a store that was not closed still has, whose end is lost then.)
-    ///
-    /// It takes no lock, so an engine can open the store meanwhile; then it ends with
-    /// [`Error::StoreInUse`].
-    ///
-    /// # Cost
-    /// Everything is read once; memory for the states and directories, and for a
-    /// segment.
-    ///
-    /// # Errors
-    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::StoreInUse`] (use
-    /// [`JobStore::scrub`] then), [`Error::StoreMissing`], [`Error::NotAStore`],
-    /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and
-    /// [`Error::Damaged`] where not even the store's identity can be found out.
-    ///
-    /// # Examples
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let dir = dir.path();
-    /// # jobstore::JobStore::open(dir)?.close()?;
-    /// let report = jobstore::JobStore::verify(dir)?;
-    /// print!("{report}");
-    /// assert!(report.is_sound());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-        JobStore::verify_with_progress(dir, |_| {})
-    }
-
-    /// The same, and `progress` is told of it at the beginning, after each block and
-    /// segment, and at the end.
-    ///
-    /// # Errors
-    /// Those of [`JobStore::verify`].
-    ///
-    /// # Examples
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let dir = dir.path();
-    /// # jobstore::JobStore::open(dir)?.close()?;
-    /// let report = jobstore::JobStore::verify_with_progress(dir, |seen| {
-    ///     eprintln!("{} of {} bytes", seen.bytes, seen.of);
-    /// })?;
-    /// assert!(report.is_sound());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn verify_with_progress(
-        dir: impl AsRef<Path>,
-        progress: impl FnMut(VerifyProgress),
-    ) -> Result<VerifyReport> {
-        let dir = dir.as_ref();
-        let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
-        check::verify_folder(dir, progress)
-    }
-
-    /// Quarantines what is damaged in the store in `dir`, which must not be open, so
-    /// that the rest is served again. A sound store is left as it is.
-    ///
-    /// Damaged blocks are taken out of the list: their jobs are counted by
-    /// [`Page::quarantined`](crate::Page::quarantined) and
-    /// [`Graph::quarantined`](crate::Graph::quarantined). Where events were lost, jobs
-    /// that were not complete before them, and of which nothing later tells, are
-    /// completed as interrupted by the next open, whatever [`Recovery`] it is told:
-    /// nobody works twice on a job whose end was lost. A graph whose name was lost,
-    /// also in the index, is called `graph-N` in the project `lost`. The index is
-    /// made anew by the next open.
-    ///
-    /// Each file that held damage stays beside the store as it was found, under its
-    /// name with `.damaged` behind; [`RepairReport`] lists them. Remove them when they
-    /// are of no more use. A repair that was interrupted can be done again.
-    ///
-    /// A pack whose directory (its last bytes) is damaged is quarantined as a whole, and
-    /// so are all its jobs, because nothing else says where they lie. Until the jobs in
-    /// doubt are settled, the next open keeps what it reads after the first lost
-    /// event in memory, about 100 bytes for each change of a job.
-    ///
-    /// If the very end of the log is lost, numbers of jobs that were recorded there
-    /// may be given again; their ids are not.
-    ///
-    /// An open fails with [`Error::Damaged`] if the part of the log that it reads is
-    /// damaged. Other damage, such as that of a block of jobs, does not prevent an open:
-    /// [`JobStore::verify`] and [`JobStore::scrub`] find it, and reading such a job
-    /// returns [`Error::Damaged`].
-    ///
-    /// # Errors
-    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: what is sound of a damaged
-    /// file is written anew beside it.
-    ///
-    /// [`Recovery`]: crate::Recovery
-    ///
-    /// # Examples
-    /// An engine that prefers serving the rest to not starting:
-    /// ```
-    /// use jobstore::{Error, JobStore};
-    /// # let dir = tempfile::tempdir()?;
-    /// # let dir = dir.path();
-    /// # JobStore::open(dir)?.close()?;
-    /// # std::fs::remove_file(dir.join("STORE"))?;
-    /// let store = match JobStore::open(dir) {
-    ///     Err(Error::Damaged { .. }) => {
-    ///         // Copy the directory first, or restore a backup instead.
-    ///         let repaired = JobStore::repair(dir)?;
-    ///         eprint!("the store was damaged: {repaired}");
-    /// #       assert!(repaired.changed());
-    ///         JobStore::open(dir)?
-    ///     }
-    ///     opened => opened?,
-    /// };
-    /// # store.close()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport> {
-        let dir = dir.as_ref();
-        let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
-        check::repair_folder(dir)
-    }
-
-    /// Looks this store over while it is at work: reads and checks every byte of its
-    /// log and every row of its index, as they are now, at low priority: it rests as
-    /// long as it reads. Blocks until it is through; closing the store ends it. While
-    /// the last scrub found damage, [`JobStore::health`] says so.
-    ///
-    /// # Errors
-    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::Closed`],
-    /// [`Error::Io`].
-    ///
-    /// # Examples
-    /// ```
-    /// # let store = jobstore::JobStore::in_memory()?;
-    /// // Once a night, say, in a thread of its own.
-    /// let scrubbing = store.clone();
-    /// let report = std::thread::spawn(move || scrubbing.scrub());
-    /// # let report = report.join().map_err(|_| "it panicked")?;
-    /// # assert!(report?.is_sound());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn scrub(&self) -> Result<VerifyReport> {
-        let _span = tracing::info_span!("scrub", dir = %self.path().display()).entered();
-        self.engine().scrub()
-    }
-
-    pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
-        let shown = dir.unwrap_or(Path::new("memory"));
-        let _span = tracing::info_span!("open", dir = %shown.display()).entered();
-        let engine = match dir {
-            Some(dir) => folder::open_folder(options, dir)?,
-            None => open::open_memory(options)?,
-        };
-        tracing::info!(opens = engine.opening.boot, "the store is open");
-        Ok(JobStore {
-            handle: Arc::new(Handle { engine }),
-        })
-    }
-
-    #[cfg(all(test, not(jobstore_shuttle)))]
-    pub(crate) fn of(handle: Arc<Handle>) -> JobStore {
-        JobStore { handle }
-    }
-
-    pub(crate) fn handle(&self) -> &Arc<Handle> {
-        &self.handle
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.handle.engine
-    }
-
     /// Makes a graph: `name` in the project with the id `project_id`, each 1 to 255
     /// bytes without control characters or `/`. It starts empty, also under the
     /// name of one that was dropped.
@@ -458,6 +287,31 @@ impl JobStore {
         self.engine().disk.path("")
     }
 
+    /// How often the store was opened, this time included: 1 for a new one.
+    #[must_use]
+    pub fn opens(&self) -> u64 {
+        self.engine().opening.boot
+    }
+
+    /// Whether the store can do all it should. Cheap enough to be asked every second.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::Health;
+    /// # let store = jobstore::JobStore::in_memory()?;
+    /// match store.health() {
+    ///     Health::Ok => {}
+    ///     Health::Degraded { why, .. } => eprintln!("look after it: {why}"),
+    ///     Health::ReadOnly { why, .. } => eprintln!("restart the engine: {why}"),
+    ///     other => eprintln!("{}", other.as_str()),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.engine().health()
+    }
+
     /// Confirms that the system's clock is right, so that all jobs age by what it advanced.
     ///
     /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced
@@ -511,29 +365,54 @@ impl JobStore {
         self.engine().confirm_clock()
     }
 
-    /// Whether the store can do all it should. Cheap enough to be asked every second.
+    /// Looks this store over while it is at work: reads and checks every byte of its
+    /// log and every row of its index, as they are now, at low priority: it rests as
+    /// long as it reads. Blocks until it is through; closing the store ends it. While
+    /// the last scrub found damage, [`JobStore::health`] says so.
+    ///
+    /// # Errors
+    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::Closed`],
+    /// [`Error::Io`].
     ///
     /// # Examples
     /// ```
-    /// use jobstore::Health;
     /// # let store = jobstore::JobStore::in_memory()?;
-    /// match store.health() {
-    ///     Health::Ok => {}
-    ///     Health::Degraded { why, .. } => eprintln!("look after it: {why}"),
-    ///     Health::ReadOnly { why, .. } => eprintln!("restart the engine: {why}"),
-    ///     other => eprintln!("{}", other.as_str()),
-    /// }
-    /// # Ok::<(), jobstore::Error>(())
+    /// // Once a night, say, in a thread of its own.
+    /// let scrubbing = store.clone();
+    /// let report = std::thread::spawn(move || scrubbing.scrub());
+    /// # let report = report.join().map_err(|_| "it panicked")?;
+    /// # assert!(report?.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.engine().health()
+    pub fn scrub(&self) -> Result<VerifyReport> {
+        let _span = tracing::info_span!("scrub", dir = %self.path().display()).entered();
+        self.engine().scrub()
     }
 
-    /// How often the store was opened, this time included: 1 for a new one.
-    #[must_use]
-    pub fn opens(&self) -> u64 {
-        self.engine().opening.boot
+    pub(crate) fn open_with(options: Options, dir: Option<&Path>) -> Result<JobStore> {
+        let shown = dir.unwrap_or(Path::new("memory"));
+        let _span = tracing::info_span!("open", dir = %shown.display()).entered();
+        let engine = match dir {
+            Some(dir) => folder::open_folder(options, dir)?,
+            None => open::open_memory(options)?,
+        };
+        tracing::info!(opens = engine.opening.boot, "the store is open");
+        Ok(JobStore {
+            handle: Arc::new(Handle { engine }),
+        })
+    }
+
+    #[cfg(all(test, not(jobstore_shuttle)))]
+    pub(crate) fn of(handle: Arc<Handle>) -> JobStore {
+        JobStore { handle }
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.handle.engine
     }
 
     /// Closes the store: carries out what is queued, makes it durable, brings the
@@ -573,6 +452,127 @@ impl JobStore {
         self.engine().guest.end();
         let _span = tracing::info_span!("close", dir = %self.path().display()).entered();
         self.engine().close()
+    }
+
+    /// Looks over the store in `dir`, which must not be open: reads and checks every
+    /// byte of its log, and whether an open would succeed. Changes nothing. What the
+    /// index holds is not looked at: an open makes it anew where it is not right. (An
+    /// open, and a repair, ask it one thing: whether it has seen more than the log
+    /// of a store that was not closed still has, whose end is lost then.)
+    ///
+    /// It takes no lock, so an engine can open the store meanwhile; then it ends with
+    /// [`Error::StoreInUse`].
+    ///
+    /// # Cost
+    /// Everything is read once; memory for the states and directories, and for a
+    /// segment.
+    ///
+    /// # Errors
+    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::StoreInUse`] (use
+    /// [`JobStore::scrub`] then), [`Error::StoreMissing`], [`Error::NotAStore`],
+    /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and
+    /// [`Error::Damaged`] where not even the store's identity can be found out.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # jobstore::JobStore::open(dir)?.close()?;
+    /// let report = jobstore::JobStore::verify(dir)?;
+    /// print!("{report}");
+    /// assert!(report.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
+        JobStore::verify_with_progress(dir, |_| {})
+    }
+
+    /// The same, and `progress` is told of it at the beginning, after each block and
+    /// segment, and at the end.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::verify`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # jobstore::JobStore::open(dir)?.close()?;
+    /// let report = jobstore::JobStore::verify_with_progress(dir, |seen| {
+    ///     eprintln!("{} of {} bytes", seen.bytes, seen.of);
+    /// })?;
+    /// assert!(report.is_sound());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify_with_progress(
+        dir: impl AsRef<Path>,
+        progress: impl FnMut(VerifyProgress),
+    ) -> Result<VerifyReport> {
+        let dir = dir.as_ref();
+        let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
+        check::verify_folder(dir, progress)
+    }
+
+    /// Quarantines what is damaged in the store in `dir`, which must not be open, so
+    /// that the rest is served again. A sound store is left as it is.
+    ///
+    /// Damaged blocks are taken out of the list: their jobs are counted by
+    /// [`Page::quarantined`](crate::Page::quarantined) and
+    /// [`Graph::quarantined`](crate::Graph::quarantined). Where events were lost, jobs
+    /// that were not complete before them, and of which nothing later tells, are
+    /// completed as interrupted by the next open, whatever [`Recovery`] it is told:
+    /// nobody works twice on a job whose end was lost. A graph whose name was lost,
+    /// also in the index, is called `graph-N` in the project `lost`. The index is
+    /// made anew by the next open.
+    ///
+    /// Each file that held damage stays beside the store as it was found, under its
+    /// name with `.damaged` behind; [`RepairReport`] lists them. Remove them when they
+    /// are of no more use. A repair that was interrupted can be done again.
+    ///
+    /// A pack whose directory (its last bytes) is damaged is quarantined as a whole, and
+    /// so are all its jobs, because nothing else says where they lie. Until the jobs in
+    /// doubt are settled, the next open keeps what it reads after the first lost
+    /// event in memory, about 100 bytes for each change of a job.
+    ///
+    /// If the very end of the log is lost, numbers of jobs that were recorded there
+    /// may be given again; their ids are not.
+    ///
+    /// An open fails with [`Error::Damaged`] if the part of the log that it reads is
+    /// damaged. Other damage, such as that of a block of jobs, does not prevent an open:
+    /// [`JobStore::verify`] and [`JobStore::scrub`] find it, and reading such a job
+    /// returns [`Error::Damaged`].
+    ///
+    /// # Errors
+    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: what is sound of a damaged
+    /// file is written anew beside it.
+    ///
+    /// [`Recovery`]: crate::Recovery
+    ///
+    /// # Examples
+    /// An engine that prefers serving the rest to not starting:
+    /// ```
+    /// use jobstore::{Error, JobStore};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// # JobStore::open(dir)?.close()?;
+    /// # std::fs::remove_file(dir.join("STORE"))?;
+    /// let store = match JobStore::open(dir) {
+    ///     Err(Error::Damaged { .. }) => {
+    ///         // Copy the directory first, or restore a backup instead.
+    ///         let repaired = JobStore::repair(dir)?;
+    ///         eprint!("the store was damaged: {repaired}");
+    /// #       assert!(repaired.changed());
+    ///         JobStore::open(dir)?
+    ///     }
+    ///     opened => opened?,
+    /// };
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport> {
+        let dir = dir.as_ref();
+        let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
+        check::repair_folder(dir)
     }
 }
 

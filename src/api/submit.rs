@@ -79,38 +79,6 @@ impl Graph {
         Ok(id)
     }
 
-    /// Queues a request like [`NonBlocking::submit`](crate::NonBlocking::submit), but refuses it when
-    /// the queue is full.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
-    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
-    /// [`Error::Closed`]. Those of the commit come from the pending write.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, Error, JobStore, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
-    ///     Ok(write) => println!("accepted as {}", write.wait()?),
-    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
-    ///     Err(error) => return Err(error),
-    /// }
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    pub fn try_submit(&self, request: Request) -> Result<PendingWrite<JobId>> {
-        PendingWrite::try_new(&self.handle, self.submit_write(request)?)
-    }
-
-    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
-        self.check_writable()?;
-        let (submission, bytes) = self.submission(request)?;
-        let graph = self.core.clone();
-        let action = Action::Submit { graph, submission };
-        Ok(Write::new(Operation { action, bytes }, created))
-    }
-
     /// Records several requests in one commit: all of them, in their order and next
     /// to each other, or none. At most 100000 requests and 256 MiB; of none nothing is
     /// recorded.
@@ -248,6 +216,38 @@ impl Graph {
         let given_bytes = check(kept.bytes())?;
         let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
+    }
+
+    /// Queues a request like [`NonBlocking::submit`](crate::NonBlocking::submit), but refuses it when
+    /// the queue is full.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
+    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
+    /// [`Error::Closed`]. Those of the commit come from the pending write.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
+    ///     Ok(write) => println!("accepted as {}", write.wait()?),
+    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn try_submit(&self, request: Request) -> Result<PendingWrite<JobId>> {
+        PendingWrite::try_new(&self.handle, self.submit_write(request)?)
+    }
+
+    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
+        self.check_writable()?;
+        let (submission, bytes) = self.submission(request)?;
+        let graph = self.core.clone();
+        let action = Action::Submit { graph, submission };
+        Ok(Write::new(Operation { action, bytes }, created))
     }
 }
 

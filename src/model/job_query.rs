@@ -103,36 +103,6 @@ impl JobQuery {
         JobQuery::default()
     }
 
-    /// Skips this many jobs of the list; 0 by default. Past its end the page is empty.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{JobStore, JobQuery};
-    /// # use jobstore::{Body, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// # for _ in 0..120 {
-    /// #     movie.submit(Request::new("vertex_query", "/ges", Body::empty())?)?;
-    /// # }
-    /// // The third page of 50, of 120 jobs; any page costs the same.
-    /// let page = movie.list(JobQuery::new().offset(100).limit(50))?;
-    /// assert_eq!((page.len(), page.total()), (20, Some(120)));
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    #[must_use]
-    pub fn offset(mut self, jobs: u64) -> JobQuery {
-        self.offset = jobs;
-        self
-    }
-
-    /// Shows at most this many jobs: 1 to 100000, by default 100000. A call with any other
-    /// limit returns [`Error::PageLimit`].
-    #[must_use]
-    pub fn limit(mut self, jobs: u64) -> JobQuery {
-        self.limit = Some(jobs);
-        self
-    }
-
     /// Shows jobs in this state only; said several times, in any of these states.
     ///
     /// # Examples
@@ -150,62 +120,6 @@ impl JobQuery {
     #[must_use]
     pub fn state(mut self, state: State) -> JobQuery {
         self.states = self.states.with(state);
-        self
-    }
-
-    /// Ends the page before it has more bytes of JSON than this ([`Page::to_json`]), or
-    /// behind its first job; with the limit in jobs, whichever comes first. It costs
-    /// reading the page's blocks once more.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// for n in 0..100 {
-    ///     movie.submit(Request::new("vertex_query", "/ges", Body::from_value(&n)?)?)?;
-    /// }
-    /// let page = movie.list(JobQuery::new().limit_bytes(4096))?;
-    /// assert!(page.to_json()?.len() <= 4096);
-    /// assert!(page.next().is_some(), "the others come on the next pages");
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    ///
-    /// [`Page::to_json`]: crate::Page::to_json
-    #[must_use]
-    pub fn limit_bytes(mut self, bytes: u64) -> JobQuery {
-        self.limit_bytes = Some(bytes);
-        self
-    }
-
-    /// Shows the job first that was submitted last, and so on; offsets and cursors count
-    /// from there. Jobs that are submitted while somebody walks the list are not shown.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, OutcomeKind, Request};
-    /// use std::time::{Duration, SystemTime};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// for command in ["import_graph", "clear_graph", "import_graph"] {
-    ///     let id = movie.submit(Request::new(command, "/ges", Body::empty())?)?;
-    ///     movie.cancel(&id)?;
-    /// }
-    /// // What was cancelled in the last hour, the last first?
-    /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    /// let list = JobQuery::new()
-    ///     .newest_first()
-    ///     .outcome(OutcomeKind::Cancelled)
-    ///     .completed_from(hour_ago)
-    ///     .command("import_graph");
-    /// let page = movie.list(list.clone().limit(1))?;
-    /// assert_eq!((page.len(), page.total()), (1, None));
-    /// assert_eq!(movie.list(list.count_total())?.total(), Some(2));
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    #[must_use]
-    pub fn newest_first(mut self) -> JobQuery {
-        self.newest_first = true;
         self
     }
 
@@ -356,60 +270,6 @@ impl JobQuery {
         self
     }
 
-    /// Has this called while a list scans, by the thread that asked for it, every thousand
-    /// jobs or so: often enough to show how far it is, and to stop it. A list by state and
-    /// order alone does not scan, and calls nothing.
-    ///
-    /// When it returns [`ControlFlow::Break`], the list ends there: the page has what was
-    /// found, [`Page::is_stopped`](crate::Page::is_stopped) says so, and
-    /// [`Page::next`](crate::Page::next) goes on where it was stopped. The same holds for
-    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge),
-    /// which then write and purge what was found.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{JobStore, JobQuery};
-    /// use std::ops::ControlFlow;
-    /// use std::time::{Duration, Instant};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// # let body = jobstore::Body::from_json(r#"{"path": "a.csv"}"#)?;
-    /// # movie.submit(jobstore::Request::new("import_graph", "/ges", body)?)?;
-    /// let list = || JobQuery::new().body_value("/path", r#""a.csv""#);
-    /// let mut found = 0;
-    /// let mut cursor = None;
-    /// loop {
-    ///     // At most a second at once.
-    ///     let end = Instant::now() + Duration::from_secs(1);
-    ///     let list = list().on_progress(move |searched| {
-    ///         eprintln!("{} of {} jobs", searched.looked_at, searched.of);
-    ///         match Instant::now() < end {
-    ///             true => ControlFlow::Continue(()),
-    ///             false => ControlFlow::Break(()),
-    ///         }
-    ///     });
-    ///     let page = movie.list(match &cursor {
-    ///         None => list,
-    ///         Some(cursor) => list.cursor(cursor),
-    ///     })?;
-    ///     found += page.len();
-    ///     cursor = page.next();
-    ///     if cursor.is_none() {
-    ///         break;
-    ///     }
-    /// }
-    /// assert_eq!(found, 1);
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    #[must_use]
-    pub fn on_progress(
-        mut self,
-        call: impl Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync + 'static,
-    ) -> JobQuery {
-        self.on_progress = Some(OnProgress(Arc::new(call)));
-        self
-    }
-
     /// Shows jobs that were submitted then or later, by the clock, to the millisecond; said
     /// again, it is the last time that counts, as for all six of these.
     ///
@@ -500,25 +360,89 @@ impl JobQuery {
         self
     }
 
-    /// Has the whole list counted where only a scan can tell: it goes through all jobs,
-    /// whatever the limit. The page comes first: where [`JobQuery::on_progress`] stops the count,
-    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
-    /// there without it.
+    /// Shows the job first that was submitted last, and so on; offsets and cursors count
+    /// from there. Jobs that are submitted while somebody walks the list are not shown.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, JobQuery, OutcomeKind, Request};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// for command in ["import_graph", "clear_graph", "import_graph"] {
+    ///     let id = movie.submit(Request::new(command, "/ges", Body::empty())?)?;
+    ///     movie.cancel(&id)?;
+    /// }
+    /// // What was cancelled in the last hour, the last first?
+    /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    /// let list = JobQuery::new()
+    ///     .newest_first()
+    ///     .outcome(OutcomeKind::Cancelled)
+    ///     .completed_from(hour_ago)
+    ///     .command("import_graph");
+    /// let page = movie.list(list.clone().limit(1))?;
+    /// assert_eq!((page.len(), page.total()), (1, None));
+    /// assert_eq!(movie.list(list.count_total())?.total(), Some(2));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn newest_first(mut self) -> JobQuery {
+        self.newest_first = true;
+        self
+    }
+
+    /// Skips this many jobs of the list; 0 by default. Past its end the page is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, JobQuery};
+    /// # use jobstore::{Body, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # for _ in 0..120 {
+    /// #     movie.submit(Request::new("vertex_query", "/ges", Body::empty())?)?;
+    /// # }
+    /// // The third page of 50, of 120 jobs; any page costs the same.
+    /// let page = movie.list(JobQuery::new().offset(100).limit(50))?;
+    /// assert_eq!((page.len(), page.total()), (20, Some(120)));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn offset(mut self, jobs: u64) -> JobQuery {
+        self.offset = jobs;
+        self
+    }
+
+    /// Shows at most this many jobs: 1 to 100000, by default 100000. A call with any other
+    /// limit returns [`Error::PageLimit`].
+    #[must_use]
+    pub fn limit(mut self, jobs: u64) -> JobQuery {
+        self.limit = Some(jobs);
+        self
+    }
+
+    /// Ends the page before it has more bytes of JSON than this ([`Page::to_json`]), or
+    /// behind its first job; with the limit in jobs, whichever comes first. It costs
+    /// reading the page's blocks once more.
     ///
     /// # Examples
     /// ```
     /// use jobstore::{Body, JobStore, JobQuery, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let list = JobQuery::new().command("clear_graph").limit(1);
-    /// assert_eq!(movie.list(list.clone())?.total(), None);
-    /// assert_eq!(movie.list(list.count_total())?.total(), Some(1));
+    /// for n in 0..100 {
+    ///     movie.submit(Request::new("vertex_query", "/ges", Body::from_value(&n)?)?)?;
+    /// }
+    /// let page = movie.list(JobQuery::new().limit_bytes(4096))?;
+    /// assert!(page.to_json()?.len() <= 4096);
+    /// assert!(page.next().is_some(), "the others come on the next pages");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
+    ///
+    /// [`Page::to_json`]: crate::Page::to_json
     #[must_use]
-    pub fn count_total(mut self) -> JobQuery {
-        self.count_total = true;
+    pub fn limit_bytes(mut self, bytes: u64) -> JobQuery {
+        self.limit_bytes = Some(bytes);
         self
     }
 
@@ -639,6 +563,82 @@ impl JobQuery {
     /// What it asks for is not valid.
     pub(crate) fn matcher(&self) -> Result<Matcher> {
         Matcher::new(&self.filter.texts)
+    }
+
+    /// Has the whole list counted where only a scan can tell: it goes through all jobs,
+    /// whatever the limit. The page comes first: where [`JobQuery::on_progress`] stops the count,
+    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
+    /// there without it.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let list = JobQuery::new().command("clear_graph").limit(1);
+    /// assert_eq!(movie.list(list.clone())?.total(), None);
+    /// assert_eq!(movie.list(list.count_total())?.total(), Some(1));
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn count_total(mut self) -> JobQuery {
+        self.count_total = true;
+        self
+    }
+
+    /// Has this called while a list scans, by the thread that asked for it, every thousand
+    /// jobs or so: often enough to show how far it is, and to stop it. A list by state and
+    /// order alone does not scan, and calls nothing.
+    ///
+    /// When it returns [`ControlFlow::Break`], the list ends there: the page has what was
+    /// found, [`Page::is_stopped`](crate::Page::is_stopped) says so, and
+    /// [`Page::next`](crate::Page::next) goes on where it was stopped. The same holds for
+    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge),
+    /// which then write and purge what was found.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobStore, JobQuery};
+    /// use std::ops::ControlFlow;
+    /// use std::time::{Duration, Instant};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let body = jobstore::Body::from_json(r#"{"path": "a.csv"}"#)?;
+    /// # movie.submit(jobstore::Request::new("import_graph", "/ges", body)?)?;
+    /// let list = || JobQuery::new().body_value("/path", r#""a.csv""#);
+    /// let mut found = 0;
+    /// let mut cursor = None;
+    /// loop {
+    ///     // At most a second at once.
+    ///     let end = Instant::now() + Duration::from_secs(1);
+    ///     let list = list().on_progress(move |searched| {
+    ///         eprintln!("{} of {} jobs", searched.looked_at, searched.of);
+    ///         match Instant::now() < end {
+    ///             true => ControlFlow::Continue(()),
+    ///             false => ControlFlow::Break(()),
+    ///         }
+    ///     });
+    ///     let page = movie.list(match &cursor {
+    ///         None => list,
+    ///         Some(cursor) => list.cursor(cursor),
+    ///     })?;
+    ///     found += page.len();
+    ///     cursor = page.next();
+    ///     if cursor.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(found, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_progress(
+        mut self,
+        call: impl Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> JobQuery {
+        self.on_progress = Some(OnProgress(Arc::new(call)));
+        self
     }
 }
 

@@ -132,17 +132,6 @@ impl Retention {
         self
     }
 
-    /// Remembers the id of a purged job for this long; 30 days by default. Until then, calls
-    /// with the id return [`Error::JobPurged`](crate::Error::JobPurged), and it cannot be used
-    /// again.
-    /// Time counts as for [`Retention::max_age`]. In graphs without a policy the defaults
-    /// hold, too, from an hour after the open on.
-    #[must_use]
-    pub fn tombstone_age(mut self, age: Duration) -> Retention {
-        self.tombstone_age = age;
-        self
-    }
-
     /// Remembers the ids of about this many purged jobs; 1 million by default. Each takes
     /// about 19 bytes in packs and 54 in the files of the index.
     ///
@@ -160,6 +149,17 @@ impl Retention {
     #[must_use]
     pub fn max_tombstones(mut self, jobs: u64) -> Retention {
         self.tombstones = jobs;
+        self
+    }
+
+    /// Remembers the id of a purged job for this long; 30 days by default. Until then, calls
+    /// with the id return [`Error::JobPurged`](crate::Error::JobPurged), and it cannot be used
+    /// again.
+    /// Time counts as for [`Retention::max_age`]. In graphs without a policy the defaults
+    /// hold, too, from an hour after the open on.
+    #[must_use]
+    pub fn tombstone_age(mut self, age: Duration) -> Retention {
+        self.tombstone_age = age;
         self
     }
 
