@@ -78,14 +78,14 @@ impl Graph {
     /// assert_eq!(export.jobs(), 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn export(&self, list: JobQuery) -> Result<Export> {
+    pub fn export(&self, query: JobQuery) -> Result<Export> {
         let _span = call_span!("export", self);
-        list.check_export()?;
+        query.check_export()?;
         self.check()?;
-        let page = Page::of(self, listing::whole((self.engine(), &self.core), &list)?);
+        let page = Page::of(self, listing::whole((self.engine(), &self.core), &query)?);
         let mut export = Export::new(&page, Form::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);
-        export.list = list;
+        export.query = query;
         Ok(export)
     }
 }
@@ -119,7 +119,7 @@ struct Begun {
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
-    list: JobQuery,
+    query: JobQuery,
     form: Form,
     reader: Reader,
     /// Up to where lines were written: the next job is at or behind it, or where newest
@@ -155,7 +155,7 @@ impl Export {
             of: page.snapshot.selection.len,
             snapshot: page.snapshot.clone(),
             stopped_at: None,
-            list: JobQuery::new(),
+            query: JobQuery::new(),
             form,
             reader: Reader::default(),
             place: None,
@@ -308,7 +308,7 @@ impl Export {
         Some(
             self.graph
                 .engine()
-                .cursor(&self.graph.core, &self.list, (place, 0)),
+                .cursor(&self.graph.core, &self.query, (place, 0)),
         )
     }
 

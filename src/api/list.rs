@@ -45,11 +45,11 @@ impl Graph {
     /// # assert_eq!(page.total(), Some(1));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn list(&self, list: JobQuery) -> Result<Page> {
+    pub fn list(&self, query: JobQuery) -> Result<Page> {
         let _span = call_span!("list", self);
         self.check()?;
-        list.check()?;
-        let listing = listing::page((self.engine(), &self.core), &list)?;
+        query.check()?;
+        let listing = listing::page((self.engine(), &self.core), &query)?;
         Ok(Page::of(self, listing))
     }
 

@@ -110,8 +110,8 @@ impl Graph {
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
-    pub fn purge(&self, list: JobQuery) -> Result<PurgeReport> {
-        self.purge_with_progress(list, |_| {})
+    pub fn purge(&self, query: JobQuery) -> Result<PurgeReport> {
+        self.purge_with_progress(query, |_| {})
     }
 
     /// Like [`Graph::purge`], but calls `progress` after each commit of at most 1024 jobs, on
@@ -132,13 +132,13 @@ impl Graph {
     /// ```
     pub fn purge_with_progress(
         &self,
-        list: JobQuery,
+        query: JobQuery,
         mut progress: impl FnMut(PurgeReport),
     ) -> Result<PurgeReport> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
         let mut done = PurgeReport::default();
-        done.stopped = self.each_to_purge(list, |sequences| {
+        done.stopped = self.each_to_purge(query, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
                 done.jobs += self
                     .engine()
@@ -168,9 +168,9 @@ impl Graph {
     /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_dry_run(&self, list: JobQuery) -> Result<PurgeReport> {
+    pub fn purge_dry_run(&self, query: JobQuery) -> Result<PurgeReport> {
         let mut done = PurgeReport::default();
-        done.stopped = self.each_to_purge(list, |sequences| {
+        done.stopped = self.each_to_purge(query, |sequences| {
             done.jobs += sequences.len() as u64;
             Ok(())
         })?;
@@ -180,16 +180,16 @@ impl Graph {
     /// Says whether the search was stopped.
     fn each_to_purge(
         &self,
-        mut list: JobQuery,
+        mut query: JobQuery,
         mut each: impl FnMut(&[u64]) -> Result<()>,
     ) -> Result<bool> {
-        list.check_purge()?;
-        if list.states != States::NONE && !list.states.has(State::Complete) {
+        query.check_purge()?;
+        if query.states != States::NONE && !query.states.has(State::Complete) {
             return Ok(false);
         }
-        list.states = States::NONE.with(State::Complete);
+        query.states = States::NONE.with(State::Complete);
         self.check()?;
-        let page = listing::whole((self.engine(), &self.core), &list)?;
+        let page = listing::whole((self.engine(), &self.core), &query)?;
         let mut sequences = page.snapshot.selection.sequences().peekable();
         while sequences.peek().is_some() {
             let some: Vec<u64> = sequences.by_ref().take(PURGED_AT_ONCE).collect();
