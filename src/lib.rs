@@ -6,7 +6,7 @@
 //! millions, at memory speed.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, JobQuery, Outcome, Request};
+//! use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir)?;
@@ -51,7 +51,7 @@
 //! is given and whatever the files hold.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, JobQuery, Request, Retention, State};
+//! use jobstore::{Body, JobQuery, JobStore, Request, Retention, State};
 //! use std::time::Duration;
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();

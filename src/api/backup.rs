@@ -62,7 +62,7 @@ impl JobStore {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let dir = tempfile::tempdir()?;
     /// let store = JobStore::open(dir.path().join("store"))?;
     /// let movie = store.create_graph("10001", "movie")?;

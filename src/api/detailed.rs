@@ -34,7 +34,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;

@@ -64,7 +64,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
@@ -178,7 +178,7 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, OnBadLine, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, OnBadLine, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"secretKey": "hunter2"}"#)?;
@@ -208,7 +208,7 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -265,7 +265,7 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery, OutcomeKind};
+    /// use jobstore::{JobQuery, JobStore, OutcomeKind};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let mut export = movie.export(JobQuery::new().outcome(OutcomeKind::Failed))?;
@@ -283,7 +283,7 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;

@@ -31,7 +31,7 @@ use crate::model::states::{State, States};
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Body, JobStore, JobQuery, Outcome, Request, State};
+/// use jobstore::{Body, JobQuery, JobStore, Outcome, Request, State};
 /// # let store = JobStore::in_memory()?;
 /// let movie = store.create_graph("10001", "movie")?;
 /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;

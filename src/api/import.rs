@@ -117,7 +117,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery, OnBadLine};
+    /// use jobstore::{JobQuery, JobStore, OnBadLine};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let lines = concat!(

@@ -32,7 +32,7 @@ const GATHERED_BYTES: usize = 16 << 10;
 ///
 /// # Examples
 /// ```
-/// # use jobstore::{Body, JobStore, JobQuery, Request};
+/// # use jobstore::{Body, JobQuery, JobStore, Request};
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -90,7 +90,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request, State};
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -118,7 +118,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// // All jobs, 1000 at a time, and those that come meanwhile.
@@ -162,7 +162,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery, State};
+    /// use jobstore::{JobQuery, JobStore, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let page = movie.list(JobQuery::new().state(State::Complete))?;
@@ -195,7 +195,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("clear_graph", "/ges", Body::empty())?;
@@ -228,7 +228,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let json = movie.list(JobQuery::new())?.to_json()?;
@@ -264,7 +264,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let page = movie.list(JobQuery::new())?;

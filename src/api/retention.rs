@@ -88,7 +88,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Outcome, Request, Submitted};
+    /// use jobstore::{Body, JobQuery, JobStore, Outcome, Request, Submitted};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("import_graph", "/ges/v1.0/10001/graphs", Body::empty())?;
@@ -122,7 +122,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let list = JobQuery::new().command("vertex_query");
@@ -159,7 +159,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;

@@ -44,7 +44,7 @@ const NAME_BYTES_MAX: usize = 255;
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Body, JobStore, JobQuery, Outcome, Request};
+/// use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 /// let store = JobStore::open(dir)?;

@@ -36,7 +36,7 @@ pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 ///
 /// # Examples
 /// ```
-/// use jobstore::{JobStore, JobQuery, State};
+/// use jobstore::{JobQuery, JobStore, State};
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// let page = movie.list(JobQuery::new().state(State::Pending).offset(20).limit(10))?;
@@ -107,7 +107,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request, State};
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -127,7 +127,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Outcome, OutcomeKind, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Outcome, OutcomeKind, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -150,7 +150,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -170,7 +170,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
@@ -199,7 +199,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let url = "/ges/v1.0/10001/graphs/movie/action?action_id=import-graph";
@@ -222,7 +222,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{ "path": "obs/edges.csv" }"#)?;
@@ -251,7 +251,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"parallel": {"edge": 8}, "files": ["a.csv", "b.csv"]}"#)?;
@@ -275,7 +275,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
@@ -314,7 +314,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request, State};
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
@@ -344,7 +344,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery, OutcomeKind};
+    /// use jobstore::{JobQuery, JobStore, OutcomeKind};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
@@ -365,7 +365,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, OutcomeKind, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, OutcomeKind, Request};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
@@ -395,7 +395,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// # use jobstore::{Body, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
@@ -427,7 +427,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// for n in 0..100 {
@@ -572,7 +572,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
@@ -599,7 +599,7 @@ impl JobQuery {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, JobQuery};
+    /// use jobstore::{JobQuery, JobStore};
     /// use std::ops::ControlFlow;
     /// use std::time::{Duration, Instant};
     /// # let store = JobStore::in_memory()?;

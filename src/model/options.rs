@@ -308,7 +308,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::options().secret_keys(["accessKey", "password"]).in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"from": {"Password": "hunter2"}}"#)?;
@@ -368,7 +368,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Error, JobStore, JobQuery};
+    /// use jobstore::{Error, JobQuery, JobStore};
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # let store = JobStore::open(dir)?;

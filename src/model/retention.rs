@@ -192,7 +192,7 @@ impl Retention {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, JobQuery, OnBadLine, Request, Retention};
+    /// use jobstore::{Body, JobQuery, JobStore, OnBadLine, Request, Retention};
     /// use std::time::Duration;
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();

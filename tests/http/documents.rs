@@ -144,10 +144,10 @@ fn metrics_are_text_that_prometheus_reads() {
     assert!(buckets.is_sorted());
     assert_eq!(*buckets.last().unwrap(), stats.commit_waits.count());
     assert!(text.contains("jobstore_commit_wait_duration_seconds_bucket{le=\"0.00001\"}"));
-    let last_purge = "\njobstore_last_purge_timestamp_seconds ";
-    assert!(!text.contains(last_purge), "nothing was purged");
+    let last_purge_at = "\njobstore_last_purge_timestamp_seconds ";
+    assert!(!text.contains(last_purge_at), "nothing was purged");
     movie.purge(JobQuery::new().state(State::Complete)).unwrap();
-    assert!(metrics(&store).unwrap().contains(last_purge));
+    assert!(metrics(&store).unwrap().contains(last_purge_at));
     drop(odd);
     store.close().unwrap();
     assert!(metrics(&store).is_err());
