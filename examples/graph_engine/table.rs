@@ -15,7 +15,7 @@ const RESULT_CHARS_MAX: usize = 80;
 
 /// What this open found running, because the run before it did not end by itself.
 pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
-    let mut text = format!("boot {}: ", store.opens());
+    let mut text = format!("open {}: ", store.opens());
     let recovered = store.recovered();
     if recovered.is_empty() {
         text.push_str("nothing was running when the store was last closed\n");

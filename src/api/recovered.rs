@@ -43,7 +43,7 @@ pub enum RecoveryAction {
 /// ```
 /// # let store = jobstore::JobStore::in_memory()?;
 /// let recovered = store.recovered();
-/// println!("boot {} found {} jobs running", recovered.opens(), recovered.len());
+/// println!("open {} found {} jobs running", recovered.opens(), recovered.len());
 /// for found in recovered.jobs() {
 ///     let found = found?;
 ///     println!("{} was {:?}", found.job.id(), found.action);
@@ -71,8 +71,8 @@ impl<'s> Recovered<'s> {
         &self.store.engine().recovered
     }
 
-    /// The number of this boot, from 1; outcomes of jobs that it ended carry it
-    /// ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
+    /// The number of this open, from 1: [`JobStore::opens`]. The outcomes of the jobs that it
+    /// completed have it ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.store.opens()

@@ -93,7 +93,7 @@ impl JobStore {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir)?;
-    /// println!("opened for the {}. time", store.opens());
+    /// println!("opens so far: {}", store.opens());
     /// // One process, and one handle of it, has a store open at a time.
     /// assert!(matches!(JobStore::open(dir), Err(Error::StoreInUse { .. })));
     /// store.close()?;
@@ -287,7 +287,8 @@ impl JobStore {
         self.engine().disk.path("")
     }
 
-    /// How often the store was opened, this time included: 1 for a new one.
+    /// The number of writable opens of the store so far, this one included: 1 for a new store.
+    /// A read-only open does not count.
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.engine().opening.boot

@@ -321,8 +321,9 @@ impl Outcome {
         self.extra.as_ref()?.result_ref.as_deref()
     }
 
-    /// For a job that recovery ended: the number of the boot that found it
-    /// running, so that this restart's losses are told apart from older ones.
+    /// For a job that a recovery completed: the number of the open that found it running
+    /// ([`JobStore::opens`](crate::JobStore::opens)), which distinguishes the losses of one
+    /// restart from those of others.
     #[must_use]
     pub fn recovered_at_open(&self) -> Option<u64> {
         self.boot

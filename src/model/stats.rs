@@ -84,7 +84,7 @@ impl Histogram {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How often the store was opened, this time included.
+    /// The number of writable opens of the store so far, this one included.
     pub opens: u64,
     /// Whether it can do all it should.
     pub health: Health,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use jobstore::State;
 
 use crate::fill::Filled;
-use crate::store::{Kind, JobQuery, Store};
+use crate::store::{Kind, List, Store};
 
 pub struct Column {
     pub kind: &'static Kind,
@@ -63,7 +63,7 @@ impl Columns {
         let (mut expected, mut given) = (Vec::new(), Vec::new());
         let mut page_bytes = 0;
         for (offset, limit, state) in lists {
-            let list = JobQuery {
+            let list = List {
                 offset,
                 limit,
                 state,

@@ -12,7 +12,7 @@ use jobstore::State;
 use crate::batch::Batch;
 use crate::ids::Ids;
 use crate::requests::Parts;
-use crate::store::{Job, JobQuery, Store};
+use crate::store::{Job, List, Store};
 
 /// A write of one caller.
 pub enum Write<R> {
@@ -44,7 +44,7 @@ pub trait Engine: Send + Sync {
     /// is refused ends the run: the work asks for nothing that could be.
     fn commit(&self, writes: &[Write<Self::Record>]) -> Result<()>;
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()>;
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
 
     fn count(&self, state: State) -> Result<u64>;
 
@@ -119,7 +119,7 @@ impl<E: Engine> Store for Peer<E> {
         self.engine.rest()
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         self.engine.page(list, out)
     }
 

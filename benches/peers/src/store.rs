@@ -11,7 +11,7 @@ use crate::requests::Parts;
 
 /// Some of the jobs, oldest first: those after the first `offset` of the list.
 #[derive(Clone, Copy, Debug)]
-pub struct JobQuery {
+pub struct List {
     pub offset: u64,
     pub limit: u64,
     /// Only jobs in this state.
@@ -35,7 +35,7 @@ pub trait Store: Send + Sync {
     fn rest(&self) -> Result<()>;
 
     /// Puts the contract's document into `out`, in place of what is there.
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()>;
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()>;
 
     /// How many jobs are in this state.
     fn count(&self, state: State) -> Result<u64>;

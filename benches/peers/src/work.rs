@@ -13,7 +13,7 @@ use crate::columns::{Column, Columns};
 use crate::fill::Filled;
 use crate::measure::{in_rotation, over_and_over, seconds};
 use crate::requests::{self, Parts, Seeded};
-use crate::store::JobQuery;
+use crate::store::List;
 
 /// Gets and small pages in one measurement.
 const GETS: u64 = 2000;
@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
 
     fn states(&mut self) -> Result<()> {
         let pending = self.columns.all[0].store.count(State::Pending)?;
-        let list = JobQuery {
+        let list = List {
             offset: 0,
             limit: self.page_jobs,
             state: Some(State::Pending),
@@ -290,8 +290,8 @@ pub fn opens(filled: &Filled, rounds: usize) -> Result<Row> {
     Ok(Row::new(what, Unit::Seconds, medians))
 }
 
-fn all(offset: u64, limit: u64) -> JobQuery {
-    JobQuery {
+fn all(offset: u64, limit: u64) -> List {
+    List {
         offset,
         limit,
         state: None,

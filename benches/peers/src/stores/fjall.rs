@@ -17,7 +17,7 @@ use crate::batch::lock;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
 use crate::row::{self, Document};
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 struct Fjall {
     db: Database,
@@ -109,7 +109,7 @@ impl Engine for Fjall {
         Ok(())
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let snapshot = self.db.snapshot();
         let mut document = Document::new(out);
         match list.state {

@@ -9,7 +9,7 @@ use jobstore::{Body, Graph, JobStore, Outcome, Request, State};
 
 use crate::requests::Parts;
 use crate::row;
-use crate::store::{Job, JobQuery, Store};
+use crate::store::{Job, List, Store};
 
 struct Jobstore {
     dir: PathBuf,
@@ -73,7 +73,7 @@ impl Store for Jobstore {
         bail!("jobstore did not come to rest within ten minutes")
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         let mut asked = jobstore::JobQuery::new().offset(list.offset).limit(list.limit);
         if let Some(state) = list.state {

@@ -17,7 +17,7 @@ use super::environment;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
 use crate::row::{self, Document};
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 type Seq = U64<BigEndian>;
 
@@ -90,7 +90,7 @@ impl Engine for Lmdb {
         Ok(transaction.commit()?)
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let transaction = self.environment.read_txn()?;
         let mut document = Document::new(out);
         match list.state {

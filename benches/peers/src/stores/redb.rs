@@ -16,7 +16,7 @@ use redb::{
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
 use crate::row::{self, Document};
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 /// By sequence number, which begins at 1.
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
@@ -89,7 +89,7 @@ impl Engine for Redb {
         Ok(transaction.commit()?)
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let transaction = self.0.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
         let mut document = Document::new(out);

@@ -19,7 +19,7 @@ use crate::batch::lock;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
 use crate::row::{self, Document};
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 /// Rows by sequence number, which begins at 1.
 const JOBS: u8 = b'j';
@@ -134,7 +134,7 @@ impl Engine for Sled {
         Ok(())
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let mut document = Document::new(out);
         match list.state {
             None => {

@@ -19,7 +19,7 @@ use crate::batch::lock;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
 use crate::row::{self, Document};
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS jobs (
@@ -123,7 +123,7 @@ impl Engine for Sqlite {
         Ok(transaction.commit()?)
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let db = lock(&self.reader);
         let mut document = Document::new(out);
         let mut statement = db.prepare_cached(list.state.map_or(self.list, |_| BY_STATE))?;

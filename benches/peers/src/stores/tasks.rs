@@ -29,7 +29,7 @@ use serde_json::value::RawValue;
 use super::environment;
 use crate::peer::{Engine, Peer, Write};
 use crate::requests::Parts;
-use crate::store::{JobQuery, Store};
+use crate::store::{List, Store};
 
 type Uid = U32<BigEndian>;
 
@@ -49,7 +49,7 @@ struct Task {
     request: Request,
     enqueued_at: u64,
     started_at: Option<u64>,
-    completed_at: Option<u64>,
+    finished_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl Engine for Tasks {
                             request: job.record.clone(),
                             enqueued_at: now(),
                             started_at: None,
-                            completed_at: None,
+                            finished_at: None,
                         };
                         self.all.put(&mut transaction, &uid, &task)?;
                         self.ids.put(&mut transaction, &job.id, &uid)?;
@@ -207,7 +207,7 @@ impl Engine for Tasks {
                     ensure!(is_from, "a job that is not {from} cannot become {to}");
                     task.status = to.into();
                     match to {
-                        State::Complete => task.completed_at = Some(now()),
+                        State::Complete => task.finished_at = Some(now()),
                         _ => task.started_at = Some(now()),
                     }
                     self.all.put(&mut transaction, &uid, &task)?;
@@ -232,7 +232,7 @@ impl Engine for Tasks {
         Ok(transaction.commit()?)
     }
 
-    fn page(&self, list: &JobQuery, out: &mut Vec<u8>) -> Result<()> {
+    fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         let transaction = self.environment.read_txn()?;
         let mut wanted = RoaringBitmap::new();
         for state in State::ALL {
