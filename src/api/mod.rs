@@ -3,7 +3,8 @@
 //! Names every layer below, and none of `http`.
 //!
 //! `graph` has the handle of a graph; each call stands with what it gives. `submit`,
-//! `lifecycle`, `claim` and `idempotent` have what a blocking call and its twin in `nonblocking` share.
+//! `lifecycle`, `claim` and `idempotent` have what a blocking call and its twin in
+//! `nonblocking` share.
 //! No two files name each other.
 //!
 //! rustdoc shows the methods of a type in the order of these modules: that of a job's life.

@@ -1,7 +1,7 @@
 //! The writes of stores for engines that must not block.
 //!
-//! Owns: [`NonBlockingStore`]: making and dropping graphs by pending writes. Must not know: what the
-//! writes do.
+//! Owns: [`NonBlockingStore`]: making and dropping graphs by pending writes. Must not know:
+//! what the writes do.
 //! Promise: what is queued is carried out in the order of one thread's calls.
 
 use crate::api::graph::Graph;

@@ -118,7 +118,8 @@ impl Routes {
     /// between commas), `command`, `url_prefix`, `url_contains`, `body_contains` (each
     /// several times), `body_pointer` with `body_value` (pairs, in their order),
     /// `submitted_from`, `submitted_before`, `started_from`, `started_before`,
-    /// `completed_from`, `completed_before` (milliseconds since 1970 or RFC 3339), `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
+    /// `completed_from`, `completed_before` (milliseconds since 1970 or RFC 3339),
+    /// `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
     /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
     /// Any other key, or one with a value it does not take, is a 400 that names it.
     ///

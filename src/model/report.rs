@@ -1,7 +1,7 @@
 //! What a look at every byte of a store has found.
 //!
-//! Owns: [`VerifyReport`], [`VerifyProgress`], [`RepairReport`] and how they are shown. Must not know: how the
-//! files are read.
+//! Owns: [`VerifyReport`], [`VerifyProgress`], [`RepairReport`] and how they are shown.
+//! Must not know: how the files are read.
 //! Promise: whatever is not sound is listed with its file and place; no report
 //! carries a request's text.
 
