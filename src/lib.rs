@@ -112,7 +112,9 @@ mod model;
 mod testing;
 
 pub use crate::api::backup::BackedUp;
+pub use crate::api::cancelled::Cancelled;
 pub use crate::api::changes::{Change, Changes, Position};
+pub use crate::api::claim_next::ClaimNext;
 pub use crate::api::detailed::DetailedChunks;
 pub use crate::api::export::Export;
 pub use crate::api::find::Matches;

@@ -14,10 +14,11 @@ use crate::api::write::{Write, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
 use crate::engine::state::calls::Answer;
+use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::{Error, Result};
-use crate::model::states::{State, States};
+use crate::model::states::State;
 
 impl Graph {
     /// Starts a pending job and hands it over as a guard, with its request as it was
@@ -77,19 +78,20 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn run_next(&self) -> Result<Option<Run>> {
-        let write = self.claim_write()?;
+        let write = self.claim_write(None)?;
         let operation = write.operation.as_ref();
         let _span = operation.map(|_| call_span!("start_next", self));
         write.commit(self.engine())
     }
 
-    pub(crate) fn claim_write(&self) -> Result<Write<Option<Run>>> {
+    pub(crate) fn claim_write(&self, claim: Option<Arc<Claim>>) -> Result<Write<Option<Run>>> {
         self.check_writable()?;
         if !self.may_have_pending() {
             return Ok(Write::answered(Ok(None)));
         }
         let action = Action::Claim {
             graph: self.core.clone(),
+            claim,
         };
         let graph = self.clone();
         Ok(Write::small(action, move |answer| graph.claimed(answer)))
@@ -101,8 +103,7 @@ impl Graph {
         if !self.engine().queue.is_idle() {
             return true;
         }
-        let pending = States::NONE.with(State::Pending);
-        self.core.state.read().status.total(pending) > 0
+        self.core.state.read().has_pending()
     }
 
     /// A guard for a job that is running already: one that an earlier process left

@@ -7,8 +7,10 @@
 //! No two files name each other.
 
 pub(crate) mod backup;
+pub(crate) mod cancelled;
 pub(crate) mod changes;
 pub(crate) mod claim;
+pub(crate) mod claim_next;
 pub(crate) mod detailed;
 pub(crate) mod export;
 pub(crate) mod find;

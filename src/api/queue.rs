@@ -119,12 +119,13 @@ impl<'g> Queue<'g> {
 
     /// Like [`Graph::run_next`]. If the ticket is dropped after a job was claimed
     /// for it, that job stays running until it is completed by its id or the store
-    /// is reopened. [`Run::complete_async`] shows an async worker.
+    /// is reopened. A future that waits for a job, and hands the job back if it is dropped, is
+    /// [`Graph::claim_next_async`].
     ///
     /// # Cost
     /// As for [`Graph::run_next`]: without a pending job, and with no other write queued, it
     /// is answered without a commit.
     pub fn run_next(&self) -> Ticket<Option<Run>> {
-        self.ticket(self.graph.claim_write())
+        self.ticket(self.graph.claim_write(None))
     }
 }

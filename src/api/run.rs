@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::cancelled::Cancelled;
 use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::spans::call_span;
@@ -16,6 +17,7 @@ use crate::api::ticket::Ticket;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::thread;
+use crate::base::sync::time::Instant;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
@@ -184,8 +186,9 @@ impl Run {
         &self.request
     }
 
-    /// Says how far the work is: 0 to 100 (more counts as 100) and a few words, cut
-    /// to 256 bytes. Not durable and cheap; readers see the latest.
+    /// Reports how far the work is: 0 to 100 (more counts as 100) and a short text, truncated
+    /// to 256 bytes. Readers see the latest. It is kept in memory only, so it is cheap, and
+    /// async code can call it directly.
     ///
     /// # Examples
     /// ```
@@ -217,6 +220,66 @@ impl Run {
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         self.cell.cancel.load(Ordering::Acquire) || self.is_over()
+    }
+
+    /// A future that resolves when the run should stop. It works in any async runtime, for
+    /// example in a `select!` beside the work. [`Run::wait_cancelled`] blocks instead.
+    ///
+    /// It resolves when [`Run::cancel_requested`] becomes true: a cancellation is requested,
+    /// or the run [is over](Run::is_over). It also resolves when no outcome can be recorded any
+    /// more: the graph is dropped, the store is closed, or a failed write has made the store
+    /// read-only. If any of that is so already, it resolves immediately.
+    ///
+    /// Dropping it has no effect on the run.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::future::{Either, pending, select};
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// # futures::executor::block_on(async {
+    /// let run = movie.claim_next_async().await?;
+    /// movie.cancel(&id)?; // somewhere else
+    /// let work = pending::<()>(); // does not complete
+    /// let outcome = match select(run.cancelled(), work).await {
+    ///     Either::Left(_) => Outcome::cancelled(),
+    ///     Either::Right(_) => Outcome::succeeded(),
+    /// };
+    /// run.complete_async(outcome).await?;
+    /// # jobstore::Result::Ok(())
+    /// # })?;
+    /// let job = movie.job(&id)?.ok_or("it is complete")?;
+    /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancelled(&self) -> Cancelled {
+        Cancelled::new(self.graph.clone(), self.sequence, self.cell.clone())
+    }
+
+    /// Blocks until the run should stop, for the reasons of [`Run::cancelled`], and returns
+    /// true; false if there is none within the timeout. Work that has to pause can wait here
+    /// instead of sleeping.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// let run = movie.run(&id)?;
+    /// assert!(!run.wait_cancelled(Duration::from_millis(10)));
+    /// movie.cancel(&id)?; // somewhere else
+    /// assert!(run.wait_cancelled(Duration::from_secs(60)));
+    /// run.complete(Outcome::cancelled())?;
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn wait_cancelled(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        self.cancelled().wait(deadline)
     }
 
     /// Whether the run no longer holds its job: the job was completed by its id, perhaps by an
@@ -280,8 +343,14 @@ impl Run {
         self.graph.complete_write(found, outcome, run)
     }
 
-    /// [`Run::complete`] without blocking. From this call on, dropping the run records
-    /// nothing. If the ticket fails, call it again, or complete the job by its id.
+    /// [`Run::complete`] without blocking: `run.complete_async(outcome).await?`. From this call
+    /// on, dropping the run records nothing. If the ticket fails, call it again, or complete the
+    /// job by its id.
+    ///
+    /// # Cancel safety
+    /// The outcome is recorded whether or not the ticket is awaited, and also if the ticket or
+    /// the run is dropped. (Dropping a ticket that found the commit queue full blocks until
+    /// there is room; see [`Ticket`].)
     ///
     /// # Errors
     /// Those of [`Run::complete`], from the ticket.
@@ -293,9 +362,8 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # futures::executor::block_on(async {
-    /// if let Some(run) = movie.queue().run_next().await? {
-    ///     run.complete_async(Outcome::succeeded()).await?;
-    /// }
+    /// let run = movie.claim_next_async().await?;
+    /// run.complete_async(Outcome::succeeded()).await?;
     /// # jobstore::Result::Ok(())
     /// # })?;
     /// assert_eq!(movie.count(State::Complete)?, 1);
@@ -339,6 +407,11 @@ impl Run {
     }
 
     /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
+    /// Async code that gives up a job calls this instead of dropping the run, which may block
+    /// for up to a second.
+    ///
+    /// # Cancel safety
+    /// As for [`Run::complete_async`].
     ///
     /// # Errors
     /// Those of [`Run::requeue`], from the ticket.

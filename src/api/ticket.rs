@@ -193,6 +193,15 @@ impl<T> Ticket<T> {
         }
     }
 
+    /// Drops the ticket without waiting for room. `true` if its write was queued, so that it
+    /// may be carried out; otherwise it is not.
+    pub(crate) fn withdraw(mut self) -> bool {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Queued(_) => true,
+            State::Outside(..) | State::Known | State::Done => false,
+        }
+    }
+
     /// Gets the write into the queue, waiting for room until the deadline: the
     /// calling thread blocks anyway. `false` when there was none.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {

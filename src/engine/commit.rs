@@ -23,6 +23,7 @@ use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::calls::{Answer, Answers, Call, Queued};
 use crate::engine::state::change::Change;
+use crate::engine::state::claim::Claim;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Action, Looked, Operation, Submission};
@@ -97,6 +98,8 @@ struct Round {
     cancelling: HashSet<(u32, u64)>,
     /// Jobs that became pending again in this round.
     requeued: BTreeSet<(u32, u64)>,
+    /// Claims that can be withdrawn, by the jobs that are started for them in this round.
+    claims: HashMap<(u32, u64), Arc<Claim>>,
     /// Whether what the age clock did not count is confirmed.
     confirms_clock: bool,
     /// Jobs that are purged in this round.
@@ -328,13 +331,21 @@ impl Committer {
             let graph = changes[0].0.clone();
             let mut state = graph.state.write();
             self.backlog.note(&graph, &mut state);
-            for (_, change) in changes {
+            for (_, change) in &mut *changes {
                 if let Change::Submitted { place, .. } = change {
                     place.shift(appended.at as u32);
                 }
                 state.apply(change, &appended.segment);
                 state.take_waiters(change, &mut self.called);
+                if let Change::Started { sequence, .. } = *change {
+                    if let Some(claim) = round.claims.remove(&(graph.number, sequence)) {
+                        state.watched.insert(sequence, claim.run.clone());
+                        claim.set_started(sequence);
+                    }
+                }
             }
+            let pending = changes.iter().filter(|(_, change)| change.is_pending());
+            state.take_claimers(pending.count() as u64, &mut self.called);
         }
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
@@ -461,7 +472,7 @@ impl Committer {
                 requeue,
             } => {
                 round.check_graph(graph)?;
-                self.give_up(engine, round, graph, (*sequence, id, run), *requeue)
+                self.give_up(engine, round, graph, (*sequence, Some(id), run), *requeue)
             }
             Action::Abandon { graph, sequence } => {
                 round.check_graph(graph)?;
@@ -470,13 +481,31 @@ impl Committer {
                 }
                 Ok(Answer::Done)
             }
-            Action::Claim { graph } => {
+            Action::Claim { graph, claim } => {
                 round.check_graph(graph)?;
+                if claim.as_ref().is_some_and(|claim| claim.is_withdrawn()) {
+                    return Ok(Answer::Claimed(None));
+                }
                 let claimed = round.oldest_pending(graph);
                 if let Some(sequence) = claimed {
                     self.start(round, graph, sequence);
+                    if let Some(claim) = claim {
+                        let job = (graph.number, sequence);
+                        round.claims.insert(job, claim.clone());
+                    }
                 }
                 Ok(Answer::Claimed(claimed))
+            }
+            Action::HandBack { graph, claim } => {
+                round.check_graph(graph)?;
+                match claim.started() {
+                    // Its id is not known here, and nobody waits for the answer.
+                    Some(sequence) => {
+                        let run = (sequence, None, &*claim.run);
+                        self.give_up(engine, round, graph, run, true)
+                    }
+                    None => Ok(Answer::Done),
+                }
             }
             Action::Import { graph, jobs, stops } => {
                 round.check_graph(graph)?;

@@ -25,7 +25,7 @@ impl Committer {
         engine: &Engine,
         round: &mut Round,
         graph: &Arc<GraphCore>,
-        (sequence, id, run): (u64, &JobId, &RunCell),
+        (sequence, id, run): (u64, Option<&JobId>, &RunCell),
         requeue: bool,
     ) -> Result<Answer> {
         if round.state(graph, sequence)? == State::Complete {
@@ -61,7 +61,9 @@ impl Committer {
                 Answer::Requeued
             }
         };
-        round.note_id(id);
+        if let Some(id) = id {
+            round.note_id(id);
+        }
         Ok(answer)
     }
 }

@@ -17,12 +17,12 @@ use crate::engine::state::flush_batch::{RoundNumber, Taken};
 use crate::engine::state::run_cell::RunCell;
 use crate::engine::state::status::StatusColumn;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
-use crate::engine::state::waiters::{Waiter, Waiters};
+use crate::engine::state::waiters::{PENDING, Waiter, Waiters};
 use crate::index::rows::Detail;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Part;
 use crate::log::segment::Segment;
-use crate::model::states::State;
+use crate::model::states::{State, States};
 
 #[derive(Default)]
 pub(crate) struct GraphState {
@@ -39,7 +39,7 @@ pub(crate) struct GraphState {
     pub(crate) cancelling: BTreeSet<u64>,
     /// Running jobs that have a guard.
     pub(crate) watched: BTreeMap<u64, Arc<RunCell>>,
-    /// Who waits for a job's end.
+    /// Who waits for a job's end, or for a pending job.
     pub(crate) waiters: Waiters,
     /// What vouches for the rows of details in the index.
     pub(crate) details: DetailHashes,
@@ -69,8 +69,31 @@ impl GraphState {
 
     /// Takes out who waited for a change that was made.
     pub(crate) fn take_waiters(&mut self, change: &Change, called: &mut Vec<Arc<Waiter>>) {
-        if let Change::Completed { sequence, .. } | Change::Purged { sequence, .. } = *change {
-            self.waiters.take(sequence, called);
+        match *change {
+            Change::Completed { sequence, .. }
+            | Change::Purged { sequence, .. }
+            // Those ask a run to stop, or end it.
+            | Change::CancelRequested { sequence }
+            | Change::Requeued { sequence } => self.waiters.take(sequence, called),
+            Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
+        }
+    }
+
+    /// Whether any job is pending.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending() > 0
+    }
+
+    fn pending(&self) -> u64 {
+        self.status.total(States::NONE.with(State::Pending))
+    }
+
+    /// Takes out who waits for a pending job: one for each of `jobs`, as far as they are
+    /// still pending.
+    pub(crate) fn take_claimers(&mut self, jobs: u64, called: &mut Vec<Arc<Waiter>>) {
+        if self.waiters.has(PENDING) {
+            let jobs = jobs.min(self.pending());
+            self.waiters.take_first(PENDING, jobs, called);
         }
     }
 
