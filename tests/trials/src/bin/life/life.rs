@@ -725,7 +725,7 @@ impl Life {
         }
     }
 
-    fn look(
+    pub fn look(
         &self,
         name: Name,
         sequence: u64,

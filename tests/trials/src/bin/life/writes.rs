@@ -342,7 +342,7 @@ impl Life {
         self.cancel_one(name, &graph, sequence, &job)
     }
 
-    fn cancel_one(&mut self, name: Name, graph: &Graph, sequence: u64, job: &Job) -> Ran {
+    pub fn cancel_one(&mut self, name: Name, graph: &Graph, sequence: u64, job: &Job) -> Ran {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
@@ -391,28 +391,13 @@ impl Life {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let jobs = self.model.graphs[&name].jobs.iter();
-        let oldest = jobs.clone().find(|(_, job)| job.state == State::Pending);
-        let oldest = oldest.map(|(&s, job)| (s, job.clone()));
-        match (graph.run_next(), oldest) {
-            (Ok(Some(run)), Some((sequence, job))) => {
-                if job.id.as_deref().is_some_and(|id| id != run.id().as_str()) {
-                    return Err(format!("{} was claimed, not {:?}", run.id(), job.id));
-                }
-                self.started(name, sequence, run, &job, after)
-            }
-            (Ok(None), None) => Ok(true),
-            (Ok(run), oldest) => Err(format!("{run:?} was claimed, not {oldest:?}")),
-            (Err(error), Some((sequence, _))) => {
-                self.refused("run_next", &error, Effect::Start(name, sequence))?;
-                self.abandoned(name, sequence)
-            }
-            (Err(error), None) => self.excuse("run_next", &error),
-        }
+        let oldest = self.oldest_pending(name);
+        let claimed = graph.run_next();
+        self.claimed(name, claimed, oldest, after)
     }
 
     /// A job that was claimed and could not be read is interrupted, or the claim was not made.
-    fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
+    pub fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
         }
@@ -457,7 +442,7 @@ impl Life {
         Ok(true)
     }
 
-    fn started(
+    pub fn started(
         &mut self,
         name: Name,
         sequence: u64,
