@@ -36,6 +36,7 @@
 //! |---|---|
 //! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
 //! | work | [`run_next`](Graph::run_next) and [`run`](Graph::run) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
+//! | wait for work | [`claim_next_timeout`](Graph::claim_next_timeout), or the future [`claim_next_async`](Graph::claim_next_async); for a cancellation, [`Run::wait_cancelled`] and the future [`Run::cancelled`] |
 //! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
 //! | list | [`list`](Graph::list) with a [`List`] gives a [`Page`]: jobs, or the contract's JSON |
 //! | find | [`find`](Graph::find) by the request; [`List`] by state, outcome, command, time, url and body |
@@ -46,7 +47,8 @@
 //! | look after | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
 //! Writes block until they are durable. In an async engine, [`Graph::queue`] has the same
-//! writes as futures, each a [`Ticket`]; no runtime is named. What goes wrong is an
+//! writes as futures, each a [`Ticket`]; no runtime is named. `examples/async_service.rs` is a
+//! service with async workers. What goes wrong is an
 //! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
 //! is given and whatever the files hold.
 //!

@@ -41,7 +41,9 @@ const FAILED: u64 = 1;
 const SETTLED: u64 = 2;
 
 /// A running job in the hands of whoever works on it: from
-/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
+/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next),
+/// [`Graph::claim_next_timeout`](crate::Graph::claim_next_timeout),
+/// [`Graph::claim_next_async`](crate::Graph::claim_next_async) and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
 /// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
@@ -79,7 +81,8 @@ const SETTLED: u64 = 2;
 /// handed to one worker, and the runs that held it before can no longer complete it.
 ///
 /// # Graceful shutdown
-/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more.
+/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more, and drop the futures of
+///    [`claim_next_async`](crate::Graph::claim_next_async).
 /// 2. Let the work in hand finish, up to a deadline.
 /// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
 ///    and [`Run::complete`] for the rest.
@@ -248,7 +251,7 @@ impl Run {
     ///     Either::Right(_) => Outcome::succeeded(),
     /// };
     /// run.complete_async(outcome).await?;
-    /// # jobstore::Result::Ok(())
+    /// # Ok::<(), jobstore::Error>(())
     /// # })?;
     /// let job = movie.job(&id)?.ok_or("it is complete")?;
     /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
