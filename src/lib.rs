@@ -131,7 +131,7 @@ pub use crate::api::wait::Waiting;
 pub use crate::base::clock::Clock;
 pub use crate::model::change::ChangeKind;
 pub use crate::model::cursor::Cursor;
-pub use crate::model::error::{Error, Result};
+pub use crate::model::error::{Error, JsonProblem, Result};
 pub use crate::model::failure::Failure;
 pub use crate::model::health::Health;
 pub use crate::model::id::JobId;

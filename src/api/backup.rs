@@ -144,12 +144,13 @@ impl JobStore {
         engine.check_sound()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
-                what: "a store in memory has no files to back up; export its graphs",
+                what: "an in-memory store has no files to back up; export its graphs instead",
             });
         }
         if engine.is_within(dir) {
             return Err(Error::InvalidUse {
-                what: "the copy would be within the store's own directory; choose one beside it",
+                what: "the backup would be inside the store's own directory; choose a directory \
+                     outside it",
             });
         }
         let is_new = make_folder(dir)?;

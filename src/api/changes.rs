@@ -461,7 +461,7 @@ impl FromStr for Position {
             })
         };
         parse().ok_or(Error::InvalidPosition {
-            problem: "it is not the text of a position",
+            problem: "it is not a position",
         })
     }
 }

@@ -156,7 +156,7 @@ impl Graph {
             return Ok(None);
         }
         let purge = purge.ok_or_else(|| Error::IndexUnavailable {
-            what: "it knows a purge that the log does not".into(),
+            what: "it contains a purge that is not in the log".into(),
         })?;
         Ok(Some(Tombstone {
             purged_at: clock::from_ms(purge.time_ms),

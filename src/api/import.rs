@@ -287,7 +287,7 @@ fn import(
         let parsed = match read {
             Read::TooLong => Err(Error::BadLine {
                 line: report.lines,
-                problem: format!("it has more than {longest} bytes"),
+                problem: format!("the line is longer than {longest} bytes"),
             }),
             _ if line.iter().all(u8::is_ascii_whitespace) => continue,
             _ => parse(report.lines, &line, engine),
@@ -328,7 +328,7 @@ fn import(
 
 /// A line's job; what is wrong with it is said without its text.
 fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+    let text = std::str::from_utf8(bytes).map_err(|_| "the line is not valid UTF-8".to_owned());
     let job = text.and_then(|text| Line::job(text, engine));
     let job = job.map_err(|problem| Error::BadLine { line, problem })?;
     let given_bytes = job.submission.kept.bytes();
@@ -483,17 +483,18 @@ impl<'a> Line<'a> {
         let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
             // serde's words quote what they do not know.
             let what = if e.is_data() {
-                "it has other fields or types than a job"
+                "unexpected field or type"
             } else {
-                "it is not JSON"
+                "invalid JSON"
             };
-            format!("{what}, at column {}", e.column())
+            format!("{what} at column {}", e.column())
         })?;
         let said = |error: Error| error.to_string();
         let is_bare = line.command.is_some() || line.url.is_some() || line.body.is_some();
         let request = match (line.request, line.command) {
             (Some(_), _) if is_bare => {
-                let problem = "it has a request, and a command, url or body beside it";
+                let problem = "it has both a request and a command, url, or body; use one or the \
+                     other";
                 return Err(problem.to_owned());
             }
             (Some(request), _) => {
@@ -502,7 +503,7 @@ impl<'a> Line<'a> {
                 (command, url.unwrap_or_default(), request.body)
             }
             (None, Some(command)) => (command, line.url.unwrap_or_default(), line.body),
-            (None, None) => return Err("it has no request, and no command".to_owned()),
+            (None, None) => return Err("it has neither a request nor a command".to_owned()),
         };
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
@@ -520,7 +521,9 @@ impl<'a> Line<'a> {
             states.into_iter().find(|state| state.as_str() == given)
         });
         let status = match status {
-            Some(None) => return Err("its status is none that there is".to_owned()),
+            Some(None) => {
+                return Err("invalid status; use pending, running, or complete".to_owned());
+            }
             Some(status) => status,
             None => None,
         };
@@ -528,7 +531,7 @@ impl<'a> Line<'a> {
             (None, None) => State::Pending,
             (None | Some(State::Complete), _) => State::Complete,
             (Some(open), None) => open,
-            (Some(_), Some(_)) => return Err("it has an outcome and is not complete".to_owned()),
+            (Some(_), Some(_)) => return Err("only a complete job can have an outcome".to_owned()),
         };
         let outcome = match (state, outcome) {
             (State::Complete, None) => Some(Outcome::succeeded()),
@@ -554,7 +557,8 @@ impl<'a> Line<'a> {
 fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
     match given {
         Some(given) if given > TIME_MS_MAX => Err(format!(
-            "its {name} is {given}, at most {TIME_MS_MAX} is allowed (milliseconds since 1970, to the end of 9999)"
+            "invalid {name}: {given}; use at most {TIME_MS_MAX} (milliseconds since 1970, up to \
+             the end of the year 9999)"
         )),
         given => Ok(given),
     }
@@ -563,7 +567,10 @@ fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
 impl WireOutcome<'_> {
     fn outcome(self) -> Result<Outcome, String> {
         let kind = OutcomeKind::from_word(&self.kind);
-        let kind = kind.ok_or("its outcome is of no kind that there is")?;
+        let kind = kind.ok_or(
+            "invalid kind of outcome; use succeeded, partially_failed, failed, \
+             cancelled, or interrupted",
+        )?;
         let said = |error: Error| error.to_string();
         let mut outcome = Outcome::new(kind, self.code, self.message).map_err(said)?;
         if let Some(detail) = self.detail {
@@ -576,13 +583,14 @@ impl WireOutcome<'_> {
             if !(1..NUMBER_MAX).contains(&boot) {
                 let max = NUMBER_MAX - 1;
                 return Err(format!(
-                    "its outcome's boot is {boot}, it must be in 1..={max}"
+                    "invalid boot of the outcome: {boot}; use 1 to {max}"
                 ));
             }
             // A recovery says nothing else of an end, and there is no room for it.
             let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
             if !is_cut_short || outcome.extra.is_some() {
-                let problem = "its outcome has a boot, and is not just interrupted or cancelled";
+                let problem = "only an interrupted or cancelled outcome without other details can \
+                     have a boot";
                 return Err(problem.to_owned());
             }
             outcome.boot = Some(boot);
@@ -600,13 +608,13 @@ impl fmt::Display for ImportReport {
             bad,
             ..
         } = self;
-        write!(f, "{imported} imported, {there} there already")?;
+        write!(f, "{imported} imported, {there} already present")?;
         if *secrets_left > 0 {
             write!(
                 f,
-                " ({secrets_left} of them with secrets that were left out)"
+                " ({secrets_left} of them without the secrets in their lines)"
             )?;
         }
-        write!(f, ", {bad} passed over")
+        write!(f, ", {bad} skipped")
     }
 }

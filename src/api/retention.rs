@@ -55,7 +55,8 @@ impl Graph {
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
             if self.engine().is_within(folder) {
                 return Err(Error::InvalidUse {
-                    what: "the archive is within the store's own directory; choose one beside it",
+                    what: "the archive would be inside the store's own directory; choose a \
+                         directory outside it",
                 });
             }
         }

@@ -434,7 +434,7 @@ impl Drop for Run {
             Some(Err(error)) => tracing::warn!(
                 job = %self.id,
                 %error,
-                "a dropped run could not be recorded; the job stays running"
+                "cannot record that a run was dropped; the job stays running"
             ),
             Some(Ok(())) | None => {}
         }

@@ -86,7 +86,7 @@ impl JobStore {
             let truth = engine.truth.read();
             (truth.segments.clone(), truth.packs.clone())
         };
-        let failed = |segment: &str, e| crate::Error::io("look at", engine.disk.path(segment), &e);
+        let failed = |segment: &str, e| crate::Error::io("inspect", engine.disk.path(segment), &e);
         let mut segment_bytes = 0;
         for segment in &segments {
             let len = segment.file.len();

@@ -274,7 +274,7 @@ impl JobStore {
             Some(dir) => folder::open_folder(options, dir)?,
             None => open::open_memory(options)?,
         };
-        tracing::info!(boot = engine.opening.boot, "the store is open");
+        tracing::info!(boot = engine.opening.boot, "store opened");
         Ok(JobStore {
             handle: Arc::new(Handle { engine }),
         })
@@ -586,7 +586,7 @@ fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
         Err(other) => Err(other),
         Ok(_) => {
             let (project, graph) = (&*graph.project, &*graph.name);
-            tracing::info!(project, graph, "a graph was dropped");
+            tracing::info!(project, graph, "graph dropped");
             Ok(())
         }
     }
@@ -634,7 +634,7 @@ impl Options {
         self.check()?;
         if self.read_only {
             return Err(Error::InvalidUse {
-                what: "a new store in memory holds nothing to read; leave `read_only` out",
+                what: "a new in-memory store contains nothing to read; omit `read_only`",
             });
         }
         JobStore::open_with(self, None)

@@ -50,7 +50,7 @@ use crate::model::error::{Error, Result};
 /// assert!(movie.job(&id)?.is_some());
 /// # Ok::<(), jobstore::Error>(())
 /// ```
-#[must_use = "the write is carried out anyway, but its answer may be an error"]
+#[must_use = "the write completes anyway, but it may fail with an error"]
 pub struct Ticket<T> {
     handle: Arc<Handle>,
     state: State,
@@ -222,7 +222,7 @@ impl<T> Ticket<T> {
 /// What a ticket says whose answer was taken already.
 fn answered() -> Error {
     Error::InvalidUse {
-        what: "the answer of this ticket was taken before",
+        what: "the result of this ticket has already been returned",
     }
 }
 

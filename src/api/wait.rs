@@ -98,7 +98,7 @@ impl Graph {
 /// A wait for a job's end: from [`Graph::ended`].
 ///
 /// It keeps the store open.
-#[must_use = "it does nothing unless it is awaited or waited for"]
+#[must_use = "does nothing unless awaited or waited for"]
 pub struct Waiting {
     graph: Graph,
     sequence: u64,

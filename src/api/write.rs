@@ -64,6 +64,7 @@ pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
 /// The committer answers each write in its own way; anything else is our mistake.
 pub(crate) fn unexpected() -> Error {
     Error::InvalidUse {
-        what: "the store gave an answer to another question; please report this",
+        what: "the store returned a result of an unexpected type; this is a bug in jobstore, \
+             please report it",
     }
 }

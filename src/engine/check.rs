@@ -208,7 +208,7 @@ impl Engine {
             ..Report::default()
         };
         if let Some(Error::Removed { path, .. }) = removed {
-            let what = "it was deleted, moved or replaced while the store was open";
+            let what = "it was deleted, moved, or replaced while the store was open";
             let removed = Error::damaged(path, 0, what);
             report.damage.push(Damage::of(&removed, 0, 0)?);
         }
@@ -278,10 +278,10 @@ impl Engine {
         report.index_fault = self.scrub_index(&mut pace)?;
         let first = report.damage.first().map(|damage| {
             let (file, at) = (damage.file.display(), damage.offset);
-            format!("{file} is damaged at byte {at}: {}", damage.what)
+            format!("{file} is corrupt at byte {at}: {}", damage.what)
         });
         if let Some(first) = &first {
-            tracing::error!(damage = %first, places = report.damage.len(), "a scrub found damage");
+            tracing::error!(damage = %first, places = report.damage.len(), "scrub found damage");
         }
         *self.damage.lock() = first.map(Arc::from);
         Ok(report)
@@ -291,7 +291,7 @@ impl Engine {
         let mut closed = None;
         let scanned = self.index()?.scan(&[], &mut |key, value| {
             if rows::open(key, value).is_none() {
-                return Err(Fault("a row is not valid".to_owned()));
+                return Err(Fault("invalid row".to_owned()));
             }
             if let Err(error) = pace.read((key.len() + value.len()) as u64) {
                 closed = Some(error);
@@ -396,7 +396,7 @@ pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> 
 
 /// Bytes of the log's files.
 fn log_bytes(disk: &dyn Disk) -> Result<u64> {
-    let failed = |name: &str, e| Error::io("look at", disk.path(name), &e);
+    let failed = |name: &str, e| Error::io("inspect", disk.path(name), &e);
     let mut bytes = 0;
     for name in disk.names().map_err(|e| failed("", e))? {
         if file_names::pack_range(&name).is_some() || file_names::segment_epoch(&name).is_some() {

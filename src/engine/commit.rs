@@ -60,7 +60,7 @@ impl Drop for FailOnUnwind<'_> {
         if thread::panicking() {
             self.0.fail(&Error::CommitUnknown {
                 ids: Arc::new([]),
-                why: "a commit ended by a panic".into(),
+                why: "a commit panicked".into(),
             });
         }
     }
@@ -750,7 +750,7 @@ fn ending_groups(taken: &[Queued], bytes_max: u64) -> Vec<Vec<usize>> {
 
 fn no_longer_held() -> Error {
     Error::InvalidUse {
-        what: "this run no longer holds its job, which was requeued; claim a job again",
+        what: "the job of this run was requeued; claim a job again",
     }
 }
 

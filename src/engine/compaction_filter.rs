@@ -289,7 +289,7 @@ impl<'e> Kept<'e> {
     /// of: as an open without an index would, from where its graphs stood before it.
     pub(crate) fn check(&self, pack: &Pack) -> Result<()> {
         let refused = |why: &str| {
-            let what = format!("the pack as rewritten would not be accepted at open: {why}");
+            let what = format!("the rewritten pack would fail verification at open: {why}");
             Error::damaged(&pack.path, 0, what)
         };
         let mut graphs = Graphs::after(self.engine.graphs.read().created);
@@ -313,7 +313,7 @@ impl<'e> Kept<'e> {
             let written = written.map(|part| part.first_sequence..part.end_sequence);
             if before != written {
                 return Err(refused(&format!(
-                    "it has jobs {written:?} of graph {number}, not {before:?}"
+                    "it contains jobs {written:?} of graph {number} instead of {before:?}"
                 )));
             }
         }

@@ -36,9 +36,9 @@ impl Engine {
         } else if let Some(problem) = self.problem_of(cursor.given(), is_sealed)? {
             problem
         } else if next > graph.state.read().status.len() {
-            "it lies behind the end of the list"
+            "it is past the end of the list"
         } else if !cursor.is_of_list(list) {
-            "it belongs to a list with another filter"
+            "it belongs to a list with a different filter"
         } else {
             return Ok((next, pass));
         };

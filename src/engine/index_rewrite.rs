@@ -51,7 +51,7 @@ impl Engine {
                 let done = self.rewrite_index(rewrites, folder, index)?;
                 if done {
                     let after = folder.bytes().unwrap_or(size.file_bytes);
-                    tracing::info!(before = size.file_bytes, after, "the index was rewritten");
+                    tracing::info!(before = size.file_bytes, after, "index rewritten");
                     rewrites.rewritten = Some(Size {
                         file_bytes: after,
                         ..size
@@ -64,7 +64,7 @@ impl Engine {
             Ok(true) => rewrites.looked_lsn = applied_lsn,
             // It is tried again, even if nothing is written meanwhile.
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the index could not be rewritten"),
+            Err(error) => tracing::warn!(%error, "cannot rewrite the index"),
         }
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
@@ -204,7 +204,7 @@ impl Engine {
                 .index_watch
                 .during("remove", || folder.remove_rewrite())
             {
-                tracing::warn!(%error, "a replaced index could not be removed");
+                tracing::warn!(%error, "cannot remove a replaced index");
             }
         }
         true

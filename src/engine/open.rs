@@ -95,10 +95,13 @@ impl IndexHome<'_> {
         read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
     ) -> Result<ReadOn> {
         let in_memory = |why: String| {
-            tracing::warn!(why, "there is no room for the index; it is kept in memory");
+            tracing::warn!(
+                why,
+                "not enough disk space for the index; keeping it in memory"
+            );
             if let IndexHome::Folder(folder) = self {
                 if let Err(error) = folder.discard() {
-                    tracing::warn!(%error, "the index could not be removed");
+                    tracing::warn!(%error, "cannot remove the index");
                 }
             }
             let index = Arc::new(MemoryIndex::default());
@@ -116,7 +119,7 @@ impl IndexHome<'_> {
             };
             match read(index) {
                 Err(Problem::Index(fault)) if !rebuild => {
-                    tracing::warn!(fault = %fault.0, "the index does not fit the log");
+                    tracing::warn!(fault = %fault.0, "the index does not match the log");
                     rebuild = true;
                 }
                 Err(Problem::Index(fault)) => return in_memory(fault.0),
@@ -153,10 +156,7 @@ impl IndexHome<'_> {
         let bound = INDEX_BYTES_FREE + 2 * files.bytes();
         let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
         if overgrown {
-            tracing::info!(
-                bound,
-                "the index is larger than its bound, so it is rebuilt"
-            );
+            tracing::info!(bound, "the index exceeds its maximum size; rebuilding it");
         }
         overgrown
     }
@@ -226,7 +226,10 @@ pub(crate) fn assemble(
         }
     }
     if options.secret_keys.keys == Keys::Every {
-        tracing::warn!("every key is secret until some are named: the record of them was damaged");
+        tracing::warn!(
+            "the record of the secret keys was corrupt, so every value is masked; set \
+             the secret keys again"
+        );
     }
     let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
     // Before anything is recorded that they hold for.
@@ -239,7 +242,7 @@ pub(crate) fn assemble(
     let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
     let needs_reserve = !truth.segments.last().is_some_and(can_resume);
     if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
-        tracing::warn!(%error, "there is no reserve for a full disk; it is tried again");
+        tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }
     let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
@@ -486,7 +489,7 @@ pub(crate) fn read_log(
             Some(next) if next.previous_epoch == header.epoch => Some(next.previous_end),
             Some(next) => {
                 let missing = disk.path(&file_names::segment(next.previous_epoch));
-                let what = "the segment is missing, though a later one is there";
+                let what = "the segment is missing, but a later one exists";
                 return Err(Error::damaged(missing, 0, what).into());
             }
             None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
@@ -505,13 +508,13 @@ pub(crate) fn read_log(
     if let Some(closed) = closed {
         if closed.lsn >= replay.next_lsn && closed.epoch != end.epoch {
             let missing = disk.path(&file_names::segment(closed.epoch));
-            let what = "the segment that the log was closed with is missing";
+            let what = "the last segment of the log is missing";
             return Err(Error::damaged(missing, 0, what).into());
         }
         if closed.lsn != replay.next_lsn - 1 {
             let what = format!(
-                "the log ends at log sequence number {}, but was closed at {}: \
-                 a file of the log is missing or cut",
+                "the log ends at log sequence number {}, but was closed at {}: a file of the log \
+                 is missing or truncated",
                 replay.next_lsn - 1,
                 closed.lsn
             );
@@ -574,20 +577,20 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
             Ok(())
         })?;
         if !empty {
-            return Err(Fault("it has rows but no head".to_owned()).into());
+            return Err(Fault("it has rows but no header".to_owned()).into());
         }
         let ids = ForeignIds::new(Runs::default());
         return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
     };
-    let head: Head = rows::open_value(rows::HEAD, &value)
-        .ok_or_else(|| Fault("its head is not valid".to_owned()))?;
+    let head: Head =
+        rows::open_value(rows::HEAD, &value).ok_or_else(|| Fault("invalid header".to_owned()))?;
     let is_possible =
         head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX && head.gaps.is_possible();
     if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
-        return Err(Fault("it is of another store or release".to_owned()).into());
+        return Err(Fault("it belongs to another store or release".to_owned()).into());
     }
     let mut graphs = Graphs::after(head.graphs);
-    let damaged = |what: &str| Fault(format!("a row of {what} is not valid"));
+    let damaged = |what: &str| Fault(format!("invalid row of {what}"));
     index.scan(rows::GRAPHS, &mut |key, value| {
         let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
         let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
@@ -647,7 +650,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         Ok(())
     })?;
     if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {
-        return Err(Fault("it is not whole".to_owned()).into());
+        return Err(Fault("it is incomplete".to_owned()).into());
     }
     indexer.applied_lsn = head.applied_lsn;
     indexer.lost_ids = head.lost_ids;

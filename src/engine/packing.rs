@@ -52,7 +52,7 @@ pub(crate) fn work_noted(engine: &Engine) {
     let problem = work(engine).err();
     if let Some(error) = &problem {
         // What could not be packed is served from its segment.
-        tracing::warn!(%error, "packing did not succeed; it is tried again");
+        tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());

@@ -374,7 +374,7 @@ impl Reader {
             Error::damaged(
                 &run.segment.path,
                 u64::from(at),
-                "a request is not valid any more",
+                "a request that was valid before is now invalid",
             )
         };
         self.text.resize(end.saturating_sub(start) as usize, 0);

@@ -116,7 +116,7 @@ pub(crate) fn repair(
     match repair.created.front() {
         None => Ok(repair.done),
         Some((graph, _)) => {
-            let what = format!("it tells of graph {graph}, which was never created");
+            let what = format!("it refers to graph {graph}, which was never created");
             Err(Error::damaged(disk.path(""), 0, what))
         }
     }
@@ -374,7 +374,7 @@ impl<'r> Repair<'r> {
     /// Gives a file another name, which the store does not look at, durably. The file
     /// itself is never written to again: what takes its place is another.
     fn keep(&mut self, name: &str) -> Result<()> {
-        let failed = |e| Error::io("set aside", self.disk.path(name), &e);
+        let failed = |e| Error::io("quarantine", self.disk.path(name), &e);
         let there = self.disk.names().map_err(failed)?;
         if !there.iter().any(|found| found == name) {
             return Ok(());

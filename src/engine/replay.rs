@@ -366,7 +366,7 @@ impl Replay {
             // An index that ends within the pack was made before it was rewritten: it
             // knows some of what was erased, and nothing tells how much.
             if self.began_in_pack {
-                let what = "it ends within a stretch of the log that was rewritten since";
+                let what = "it ends inside a part of the log that has been rewritten since";
                 return Err(Fault(what.to_owned()).into());
             }
             self.pack_has_erased = true;
@@ -554,7 +554,7 @@ impl Replay {
             | Event::Submits { .. }
             | Event::Lost { .. }
             | Event::Erased { .. } => {
-                let what = "a submission stands where there can be none";
+                let what = "unexpected submission";
                 return Err(Error::damaged(path, 0, what).into());
             }
             Event::Keyed {
@@ -610,14 +610,14 @@ impl Replay {
                 sequences,
             } => {
                 let sequences = unpack_sequences(sequences)
-                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                    .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
                 let age_ms = shifted(time_ms, age_shift_ms);
                 let change = |sequence| recovered(sequence, action, boot, (time_ms, age_ms));
                 (graph, sequences.into_iter().map(change).collect())
             }
             Event::Purged { graph, jobs, .. } => {
                 let jobs = purged_jobs::unpack(jobs)
-                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                    .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
                 let change = |job: PurgedJob| Change::Purged {
                     sequence: job.sequence,
                     tombstone: job.id.map(|id| Tombstone::new(&id, lsn)),
@@ -630,7 +630,7 @@ impl Replay {
                 sequences,
             } => {
                 let sequences = unpack_sequences(sequences)
-                    .ok_or_else(|| Error::damaged(path, 0, "a list of jobs is not valid"))?;
+                    .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
                 if let Some(graph) = self.graph_or_dropped(graph, path)? {
                     let mut state = graph.state.write();
                     state.forgotten_lsn = state.forgotten_lsn.max(through_lsn);
@@ -684,7 +684,7 @@ impl Replay {
         path: &std::path::Path,
     ) -> Result<Option<Arc<GraphCore>>, Error> {
         if number >= self.graphs.created {
-            let what = format!("it tells of graph {number}, which was never created");
+            let what = format!("it refers to graph {number}, which was never created");
             return Err(Error::damaged(path, 0, what));
         }
         if self.broken.contains_key(&number) {
@@ -720,7 +720,8 @@ impl Replay {
     pub(crate) fn check_whole(&self, last: &std::path::Path) -> Result<(), Problem> {
         if self.indexer.applied_lsn >= self.next_lsn {
             let what = format!(
-                "the log ends at log sequence number {}, but more was in it: the index has seen {}",
+                "the log ends at log sequence number {}, but the index contains events up to {}: \
+                 a file of the log is missing or truncated",
                 self.next_lsn - 1,
                 self.indexer.applied_lsn
             );
@@ -735,7 +736,7 @@ impl Replay {
             };
             if end != state.status.len() {
                 let what = format!(
-                    "it knows {} jobs of graph {}, the log {end}",
+                    "it contains {} jobs of graph {}, but the log contains {end}",
                     state.status.len(),
                     graph.number
                 );
@@ -759,7 +760,7 @@ fn purged_in(pack: &Pack) -> HashMap<u32, Vec<std::ops::Range<u64>>> {
 
 fn out_of_order(path: &std::path::Path, graph: &GraphCore, sequence: u64) -> Error {
     let what = format!(
-        "job {sequence} of graph {} is not the one that follows",
+        "unexpected job {sequence} of graph {}: jobs are missing or out of order",
         graph.number
     );
     Error::damaged(path, 0, what)

@@ -161,7 +161,7 @@ impl Engine {
             work.defaults_at = now.checked_add(DEFAULTS_RETRY);
         }
         if let Err(error) = self.look_up_tombstones() {
-            tracing::warn!(%error, "tombstones cannot be looked up; it is tried again");
+            tracing::warn!(%error, "cannot look up tombstones; retrying later");
             return;
         }
         let mut work = self.retention.lock();
@@ -480,8 +480,11 @@ impl Engine {
     fn note_problem(&self, graph: &GraphCore, purged: &Result<bool>, forgotten: &Result<bool>) {
         let name = &graph.name;
         let problem = match (purged, forgotten) {
-            (Err(error), _) => format!("jobs of graph {name:?} are due and not purged: {error}"),
-            (_, Err(error)) => format!("tombstones of graph {name:?} are not forgotten: {error}"),
+            (Err(error), _) => format!("jobs of graph {name:?} are overdue for purging: {error}"),
+            (_, Err(error)) => format!(
+                "expired tombstones of graph {name:?} are not removed: \
+                 {error}"
+            ),
             (Ok(_), Ok(_)) => {
                 self.retention.lock().problems.remove(&graph.number);
                 return;

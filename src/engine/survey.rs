@@ -172,7 +172,7 @@ impl Survey {
             .map(|(&number, found)| (number, found.damaged))
             .collect();
         for (number, jobs) in missing {
-            let what = format!("it tells of jobs of graph {number} that no file holds");
+            let what = format!("it refers to jobs of graph {number} that no file contains");
             self.damaged(&Error::damaged(disk.path(""), 0, what), jobs, 0)?;
         }
         Ok(())
@@ -339,7 +339,7 @@ impl Survey {
     /// Notes that no file holds what lies up to this LSN.
     pub(crate) fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
-        let what = format!("no file holds log sequence numbers {first_lsn} to {last_lsn}");
+        let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");
         let error = Error::damaged(disk.path(&file_names::pack(first_lsn, last_lsn)), 0, what);
         self.damaged(&error, 0, last_lsn - first_lsn + 1)?;
         self.stretches.push(Stretch {
@@ -450,7 +450,7 @@ impl Survey {
             if let (Some((_, before, end)), Some(previous)) = (segment.header, previous) {
                 if previous != (before, end) {
                     joins = false;
-                    let what = "the segment before it is missing or cut";
+                    let what = "the previous segment is missing or truncated";
                     self.damaged(&Error::damaged(&segment.path, 0, what), 0, 0)?;
                 }
             }
@@ -469,7 +469,7 @@ impl Survey {
             if next > self.next_lsn() {
                 self.nothing(disk, next - 1)?;
             } else if next < self.next_lsn() {
-                let what = "the log goes on behind where it was closed";
+                let what = "the log continues past the point where it was closed";
                 self.closed_is_damaged = true;
                 let error = Error::damaged(disk.path(file_names::CLOSED), 0, what);
                 self.damaged(&error, 0, 0)?;
@@ -571,10 +571,7 @@ impl Survey {
             .last()
             .map_or(last_lsn, |hole| last_lsn.max(hole.last_lsn));
         for hole in holes.drain(..) {
-            let what = format!(
-                "the frame of log sequence number {} is not valid",
-                hole.first_lsn
-            );
+            let what = format!("invalid frame at log sequence number {}", hole.first_lsn);
             let error = Error::damaged(&segment.path, hole.at, what);
             let events = hole.last_lsn + 1 - hole.first_lsn;
             tally.damage.push((error, 0, events));
@@ -686,7 +683,7 @@ fn store_of_files(disk: &dyn Disk, names: &[String]) -> Result<StoreId> {
     }
     let most = votes.into_iter().max_by_key(|&(_, count)| count);
     let unknown = || {
-        let what = "it is damaged or missing, and no other file says which store this is";
+        let what = "the file is corrupt or missing, and no other file identifies the store";
         Error::damaged(disk.path(file_names::STORE), 0, what)
     };
     most.map(|(id, _)| StoreId(id)).ok_or_else(unknown)

@@ -73,7 +73,7 @@ impl Runs {
             let count: Option<u64> = rows::open_value(key, value);
             match (parse_run(key), count) {
                 (Some(run), Some(count)) => counts.push((run, count)),
-                _ => return Err(Fault("a run's row is not valid".to_owned())),
+                _ => return Err(Fault("invalid row of a run".to_owned())),
             }
             Ok(())
         })?;
@@ -88,7 +88,7 @@ impl Runs {
             .collect();
         let mut orphans = Vec::new();
         index.scan(rows::RUN_PAGES, &mut |key, value| {
-            let damaged = || Fault("a page of lookups is not valid".to_owned());
+            let damaged = || Fault("invalid page of lookups".to_owned());
             let number = parse_run(key).ok_or_else(damaged)?;
             let Ok(n) = loaded.binary_search_by_key(&number, |run| run.number) else {
                 orphans.push(key.to_vec());
@@ -103,7 +103,7 @@ impl Runs {
             .zip(&counts)
             .any(|(run, &(_, count))| run.count != count)
         {
-            return Err(Fault("a run of lookups is not whole".to_owned()));
+            return Err(Fault("incomplete run of lookups".to_owned()));
         }
         let mut batch = Batch::default();
         for key in orphans {
@@ -348,7 +348,7 @@ impl Run {
 fn after(number: u64) -> Result<u64, Fault> {
     number
         .checked_add(1)
-        .ok_or_else(|| Fault("the numbers of runs are used up".to_owned()))
+        .ok_or_else(|| Fault("run numbers are exhausted".to_owned()))
 }
 
 fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<Owner>, Fault> {
@@ -376,7 +376,7 @@ fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault>
     value
         .as_deref()
         .and_then(|value| decode_page(open(&key, value)?))
-        .ok_or_else(|| Fault("a page of lookups is missing or not valid".to_owned()))
+        .ok_or_else(|| Fault("a page of lookups is missing or invalid".to_owned()))
 }
 
 fn decode_page(bytes: &[u8]) -> Option<Vec<Pair>> {

@@ -62,7 +62,7 @@ impl Archive {
     /// Opens the archive of a graph in this folder, which is made where it is missing. What
     /// a crash left of its files gets its final name.
     pub(crate) fn open(folder: &Path, graph: (&str, u64), file_bytes_max: u64) -> Result<Archive> {
-        let failed = |e: io::Error| Error::io("archive jobs in", folder, &e);
+        let failed = |e: io::Error| Error::io("write the archive in", folder, &e);
         #[cfg(feature = "simulation")]
         if let Some(disk) = crate::log::disk::simulated::archive_at(folder) {
             return Archive::open_on(disk.map_err(failed)?, graph, file_bytes_max);
@@ -99,7 +99,7 @@ impl Archive {
     }
 
     fn failed(&self, name: &str, error: &io::Error) -> Error {
-        Error::io("archive jobs in", self.disk.path(name), error)
+        Error::io("write the archive in", self.disk.path(name), error)
     }
 
     /// The file that is written, where somebody has removed or renamed it: then it is
@@ -117,7 +117,7 @@ impl Archive {
         let path = self.disk.path(&part);
         tracing::error!(
             path = %path.display(),
-            "a file of the archive was removed or renamed while it was written"
+            "a file of the archive was removed or renamed while it was being written"
         );
         Ok(Some(path))
     }
@@ -153,7 +153,7 @@ impl Archive {
         let current = self.current.insert(current);
         let part = format!("{}{PART}", current.name);
         let path = self.disk.path(&part);
-        let failed = |e: io::Error| Error::io("archive jobs in", &path, &e);
+        let failed = |e: io::Error| Error::io("write the archive in", &path, &e);
         let to = At {
             file: &*current.file,
             at: current.len,
@@ -294,7 +294,8 @@ impl Drop for Archive {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
             // Whoever opens it next does it.
-            tracing::warn!(%error, "a file of the archive did not get its final name");
+            tracing::warn!(%error, "cannot rename a finished archive file to its final name; \
+                 retrying later");
         }
     }
 }

@@ -219,11 +219,7 @@ impl Part {
     }
 
     pub(crate) fn not_valid(&self, place: &BlockPlace) -> Error {
-        Error::damaged(
-            &self.pack.path,
-            place.offset,
-            "a block of jobs is not valid",
-        )
+        Error::damaged(&self.pack.path, place.offset, "invalid block of jobs")
     }
 }
 
@@ -273,7 +269,7 @@ impl Pack {
         let file = Arc::new(Revocable::new(disk.open(file).map_err(failed)?));
         let bytes = file.len().map_err(failed)?;
         if bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
-            return Err(damaged(bytes, "it is too short for a pack"));
+            return Err(damaged(bytes, "the file is too short to be a pack"));
         }
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(failed)?;
@@ -288,7 +284,7 @@ impl Pack {
         if header != encode_header(store) {
             return Err(damaged(
                 0,
-                "its header is not valid, or it is of another store",
+                "invalid header, or the file belongs to another store",
             ));
         }
         let trailer_at = bytes - TRAILER_BYTES as u64;
@@ -300,21 +296,21 @@ impl Pack {
             && footer_at.checked_add(footer_len) == Some(trailer_at)
             && trailer[16..] == MAGIC[..];
         if !fits {
-            return Err(damaged(trailer_at, "its trailer is not valid"));
+            return Err(damaged(trailer_at, "invalid trailer"));
         }
         let mut encoded = vec![0; footer_len as usize];
         file.read_exact_at(&mut encoded, footer_at)
             .map_err(failed)?;
         if footer_crc(store, footer_at, &encoded) != u32_at(&trailer, 12) {
-            return Err(damaged(footer_at, "its footer's checksum does not match"));
+            return Err(damaged(footer_at, "footer checksum mismatch"));
         }
         let footer: Footer = codec::decode(&encoded)
             .filter(|footer| is_sound(footer, footer_at))
-            .ok_or_else(|| damaged(footer_at, "its footer is not valid"))?;
+            .ok_or_else(|| damaged(footer_at, "invalid footer"))?;
         if file_names::pack_range(name) != Some((footer.first_lsn, footer.last_lsn)) {
             return Err(damaged(
                 footer_at,
-                "it holds other log sequence numbers than its name says",
+                "the log sequence numbers do not match the file name",
             ));
         }
         let path = disk.path(name);
@@ -391,7 +387,7 @@ impl Pack {
         mut each: impl FnMut(u64, &Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let place = &self.chunks[n];
-        let damaged = || Error::damaged(&self.path, place.offset, "an event chunk is not valid");
+        let damaged = || Error::damaged(&self.path, place.offset, "invalid event chunk");
         let mut piece = vec![0; place.len as usize];
         self.file
             .read_exact_at(&mut piece, place.offset)

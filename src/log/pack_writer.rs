@@ -487,7 +487,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
         if self.next.replace(end).is_some_and(|next| next != from) {
             let path = self.writer.disk.path(&self.writer.aside);
             let what = format!(
-                "job {from} of graph {} is not the one that follows",
+                "unexpected job {from} of graph {}: jobs are missing or out of order",
                 self.graph
             );
             return Err(Error::damaged(path, 0, what));

@@ -190,7 +190,8 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         if frame.is_unreadable() {
             return Err(AppendError::Refused(Error::InvalidUse {
-                what: "the write could not be read back and was refused; please report this",
+                what: "the encoded write could not be decoded and was rejected; this is a bug in \
+                     jobstore, please report it",
             }));
         }
         let len = frame.len() as u64;

@@ -150,7 +150,7 @@ impl FromStr for Cursor {
             })
         };
         parse().ok_or(Error::InvalidCursor {
-            problem: "it is not the text of a cursor",
+            problem: "it is not a cursor",
         })
     }
 }

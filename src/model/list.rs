@@ -574,30 +574,33 @@ impl List {
         refuse(&[
             (
                 self.filter.texts.has_empty(),
-                "a purge takes no empty text: every job contains it; leave out the empty \
-                 List::url_prefix, url_contains or body_contains",
+                "a purge does not accept an empty text, because every job contains it; omit the \
+                 empty List::url_prefix, url_contains, or body_contains",
             ),
             (
                 self.limit.is_some(),
-                "a purge takes no limit: it purges all jobs that match; leave out List::limit",
+                "a purge does not accept a limit, because it purges all matching jobs; omit \
+                 List::limit",
             ),
             (
                 self.limit_bytes.is_some(),
-                "a purge takes no limit_bytes: it purges all jobs that match; leave out \
+                "a purge does not accept limit_bytes, because it purges all matching jobs; omit \
                  List::limit_bytes",
             ),
             (
                 self.offset > 0,
-                "a purge takes no offset: it purges all jobs that match; leave out List::offset",
+                "a purge does not accept an offset, because it purges all matching jobs; omit \
+                 List::offset",
             ),
             (
                 self.cursor.is_some(),
-                "a purge takes no cursor: it purges all jobs that match; leave out List::cursor",
+                "a purge does not accept a cursor, because it purges all matching jobs; omit \
+                 List::cursor",
             ),
             (
                 self.count_total,
-                "a purge takes no count_total: it returns how many jobs it purged; leave out \
-                 List::count_total",
+                "a purge does not accept count_total, because it always returns the number of \
+                 purged jobs; omit List::count_total",
             ),
         ])
     }
@@ -608,18 +611,18 @@ impl List {
         refuse(&[
             (
                 self.limit.is_some(),
-                "an export takes no limit: it writes all jobs that match; leave out List::limit, \
-                 and stop writing where you want",
+                "an export does not accept a limit, because it covers all matching jobs; omit \
+                 List::limit, and stop reading early",
             ),
             (
                 self.limit_bytes.is_some(),
-                "an export takes no limit_bytes: it writes all jobs that match; leave out \
-                 List::limit_bytes, and stop writing where you want",
+                "an export does not accept limit_bytes, because it covers all matching jobs; omit \
+                 List::limit_bytes, and stop reading early",
             ),
             (
                 self.count_total,
-                "an export takes no count_total: Export::of returns it; leave out \
-                 List::count_total",
+                "an export does not accept count_total, because Export::of returns the total; \
+                 omit List::count_total",
             ),
         ])
     }

@@ -332,7 +332,7 @@ impl Outcome {
 /// Cuts a text that is too long, and appends how long it was.
 fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
-        let marker = format!("... [cut, {} bytes in all]", text.len());
+        let marker = format!("... [truncated, {} bytes in total]", text.len());
         let mut end = max_bytes.saturating_sub(marker.len());
         while !text.is_char_boundary(end) {
             end -= 1;

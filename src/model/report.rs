@@ -153,12 +153,12 @@ impl fmt::Display for Report {
             write!(f, "  {damage}")?;
         }
         if let Some(fault) = &self.index_fault {
-            writeln!(f, "  index: {fault}; the next open makes it anew")?;
+            writeln!(f, "  index: {fault}; the next open rebuilds it")?;
         }
         match (self.is_sound(), self.damage.len()) {
-            (true, _) => writeln!(f, "sound"),
-            (false, 1) => writeln!(f, "DAMAGED in 1 place"),
-            (false, places) => writeln!(f, "DAMAGED in {places} places"),
+            (true, _) => writeln!(f, "no damage found"),
+            (false, 1) => writeln!(f, "CORRUPT in 1 place"),
+            (false, places) => writeln!(f, "CORRUPT in {places} places"),
         }
     }
 }
@@ -166,12 +166,12 @@ impl fmt::Display for Report {
 impl fmt::Display for GraphReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "graph {}/{}: ", self.project_id, self.name)?;
-        write!(f, "{} sound", counted(self.sound, "job"))?;
+        write!(f, "{} intact", counted(self.sound, "job"))?;
         if self.damaged > 0 {
-            write!(f, ", {} DAMAGED", self.damaged)?;
+            write!(f, ", {} CORRUPT", self.damaged)?;
         }
         if self.set_aside > 0 {
-            write!(f, ", {} set aside before", self.set_aside)?;
+            write!(f, ", {} quarantined earlier", self.set_aside)?;
         }
         writeln!(f)
     }
@@ -226,12 +226,12 @@ impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.found)?;
         for path in &self.set_aside {
-            writeln!(f, "  set aside: {}", path.display())?;
+            writeln!(f, "  quarantined: {}", path.display())?;
         }
         match self.changed() {
             true => writeln!(
                 f,
-                "repaired: {} jobs are listed no more, {} events are lost",
+                "repaired: {} jobs quarantined, {} events lost",
                 self.jobs, self.events
             ),
             false => writeln!(f, "nothing to repair"),
@@ -241,5 +241,6 @@ impl fmt::Display for Repaired {
 
 fn to_json(value: &impl Serialize) -> String {
     // A path that is no text cannot be said in JSON.
-    serde_json::to_string(value).unwrap_or_else(|_| r#"{"error":"a path is no text"}"#.to_owned())
+    serde_json::to_string(value)
+        .unwrap_or_else(|_| r#"{"error":"a path is not valid UTF-8"}"#.to_owned())
 }

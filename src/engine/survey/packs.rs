@@ -215,7 +215,7 @@ fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Res
     }
     if requests.is_some_and(|requests| requests != sum) {
         let at = part.fingerprints.first().map_or(0, |place| place.offset);
-        let what = "its fingerprints are not those of its requests";
+        let what = "the fingerprints do not match the requests";
         return Err(Error::damaged(&part.pack.path, at, what));
     }
     Ok(())
@@ -229,7 +229,7 @@ fn entry_hash((Fingerprint(fingerprint), sequence): Entry) -> u64 {
 pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     match error {
         Error::Io { path, message, .. } => {
-            Error::damaged(path, offset, format!("it cannot be read: {message}"))
+            Error::damaged(path, offset, format!("cannot read the file: {message}"))
         }
         other => other,
     }

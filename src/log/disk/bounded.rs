@@ -191,7 +191,7 @@ impl OnDemand {
             }
             return Ok(file.clone());
         }
-        let gone = || io::Error::other("its directory is no longer open");
+        let gone = || io::Error::other("the directory is no longer open");
         let shared = self.shared.upgrade().ok_or_else(gone)?;
         let mut pool = shared.pool.lock();
         self.open_again(&shared, &mut pool)
@@ -244,7 +244,7 @@ impl Shared {
         match self.access {
             Access::ReadOnly => io::Error::other(Revoked),
             Access::ReadWrite => error.unwrap_or_else(|| {
-                let what = "another file has its name; it was replaced from outside";
+                let what = "the file was replaced by another process";
                 io::Error::new(io::ErrorKind::NotFound, what)
             }),
         }

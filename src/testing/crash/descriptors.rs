@@ -194,7 +194,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
             assert!(matches!(error, Error::TooManyOpenFiles { .. }), "{error:?}");
             let words = error.to_string();
             assert!(
-                words.contains("too many files are open; raise the limit"),
+                words.contains("too many open files; raise the limit"),
                 "{words}"
             );
         }
