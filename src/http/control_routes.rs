@@ -178,10 +178,11 @@ struct Backup {
 
 async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
     Query::parse(query.as_deref())?.end()?;
-    let Backup { to, link } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    let Backup { to, link } = document(body, r#"{"to":"/absolute/path"}"#).await?;
     if !to.is_absolute() {
         let given = to.display().to_string();
-        let remedy = "write it from / on: this process has another current folder";
+        let remedy = "start the path with /, because this process has a different working \
+             directory";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
     let backed_up = blocking(move || -> Answer<_> {
@@ -341,11 +342,11 @@ async fn complete(
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let allowed =
-        r#"{"outcome":"failed","message":"..","code":".."}, message and code where wanted"#;
+        r#"{"outcome":"failed","message":"..","code":".."}; message and code are optional"#;
     let ended: Ended = document(body, allowed).await?;
     let Some(kind) = OutcomeKind::from_word(&ended.outcome) else {
-        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
-        let remedy = "say how the job ended";
+        let allowed = "succeeded, partially_failed, failed, cancelled, or interrupted";
+        let remedy = "set the outcome of the job";
         return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
     };
     let outcome = Outcome::new(kind, ended.code, ended.message)?;
@@ -396,11 +397,11 @@ async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, F
     let text = request_body::text(body, BODY_BYTES_MAX).await?;
     serde_json::from_str(&text).map_err(|error| {
         let what = match error.is_data() {
-            true => "has other fields or types than it takes",
-            false => "is not JSON",
+            true => "unexpected field or type",
+            false => "invalid JSON",
         };
         let message = format!(
-            "the body {what}, at column {}; it takes {allowed}",
+            "invalid body: {what} at column {}; expected {allowed}",
             error.column()
         );
         Failure::new(400, "GES.8000", message)

@@ -76,13 +76,13 @@ impl JobStore {
         engine.check_not_read_only()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
-                what: "a store in memory has no folder for a control socket; merge \
-                       `http::Routes` into a server of your own",
+                what: "an in-memory store has no directory for a control socket; add \
+                     `http::Routes` to a server of your own instead",
             });
         }
         if slot.as_ref().is_some_and(|open| !open.is_over()) {
             return Err(Error::InvalidUse {
-                what: "the control socket is open already; close it first",
+                what: "the control socket is already open; close it first",
             });
         }
         let open = Arc::new(Open::start(self)?);
@@ -189,7 +189,7 @@ impl Open {
         }
         let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the control socket ended by a panic");
+            tracing::error!("the thread of the control socket panicked");
         }
     }
 }
@@ -246,7 +246,7 @@ fn run(
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => OwnUserOnly(listener),
             Err(error) => {
-                tracing::error!(%error, "the control socket cannot be served");
+                tracing::error!(%error, "cannot serve the control socket");
                 return;
             }
         };
@@ -276,8 +276,13 @@ impl Listener for OwnUserOnly {
                 Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
                     return (stream, By::process(&peer));
                 }
-                Ok(peer) => tracing::warn!(user = peer.uid(), "another user was turned away"),
-                Err(error) => tracing::warn!(%error, "a nameless user was turned away"),
+                Ok(peer) => tracing::warn!(
+                    user = peer.uid(),
+                    "refused a control connection from \
+                     another user"
+                ),
+                Err(error) => tracing::warn!(%error, "refused a control connection: cannot \
+                     determine its user"),
             }
         }
     }

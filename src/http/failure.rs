@@ -84,7 +84,10 @@ impl Failure {
     #[must_use]
     pub fn parameter(name: &str, given: &str, allowed: &str, remedy: &str) -> Failure {
         let (name, given) = (excerpt(name), excerpt(given));
-        let message = format!("parameter {name} is {given:?}, it must be {allowed}; {remedy}");
+        let message = format!(
+            "invalid value {given:?} for parameter {name}: it must be \
+             {allowed}; {remedy}"
+        );
         Failure::new(400, "GES.8000", message)
     }
 
@@ -108,8 +111,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let failure = error.failure();
         match failure.status {
-            500 => tracing::error!(%error, "a request could not be answered"),
-            503 => tracing::warn!(%error, "a request could not be answered"),
+            500 => tracing::error!(%error, "request failed"),
+            503 => tracing::warn!(%error, "request failed"),
             _ => {}
         }
         failure
@@ -149,6 +152,6 @@ pub async fn no_such_resource(headers: HeaderMap) -> Response {
 /// The contract has no word for a method that a path does not take; axum says which ones
 /// it does.
 pub(crate) async fn wrong_method() -> Response {
-    let message = "the method is not allowed here; the header Allow names those that are";
+    let message = "method not allowed; the Allow header lists the allowed methods";
     Failure::new(405, "GES.8000", message).into_response()
 }

@@ -53,10 +53,11 @@ pub(crate) async fn find(
             by_request(&shared, graph, text, limit, encoding).await
         }
         (false, _) => Err(refused(
-            "a request is found as a whole; leave out the body, or all parameters but limit",
+            "a request body and filters cannot be combined; omit the body, or all parameters \
+             except limit",
         )),
         (true, true) => Err(refused(
-            "it is not said what to find; send a request, or name parts of it as parameters",
+            "nothing to search for; send a request as the body, or filters as parameters",
         )),
         (true, false) => {
             let parts = parts.limit(limit.unwrap_or(PAGE_JOBS_MAX)).newest_first();

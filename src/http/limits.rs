@@ -105,8 +105,8 @@ pub(crate) struct Gates {
 impl Gates {
     pub(crate) fn new(limits: &Limits) -> Gates {
         Gates {
-            long_pages: Arc::new(Places::new("a long page", limits.long_pages)),
-            scans: Arc::new(Places::new("a scan", limits.scans)),
+            long_pages: Arc::new(Places::new("long page", limits.long_pages)),
+            scans: Arc::new(Places::new("scan", limits.scans)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Places {
                 what,
                 of_all,
                 own,
-                "a request was turned away: there is no place left"
+                "refused a request: too many of this kind are in progress"
             );
             return Err(Failure::unavailable());
         }

@@ -218,7 +218,7 @@ pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
         by,
     };
     match done {
-        Cancellation::CancelledBeforeStart => act.log("cancelled before its start"),
+        Cancellation::CancelledBeforeStart => act.log("cancelled before it started"),
         Cancellation::Requested => act.log("requested"),
         Cancellation::AlreadyComplete(_) => {}
     }

@@ -81,7 +81,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
         }
         Err(Error::Closed) => return Err(Error::Closed),
         Err(error) => {
-            tracing::warn!(%error, "the store's numbers cannot be had");
+            tracing::warn!(%error, "cannot read the store's statistics");
             text.health(&store.health());
             text.up(false);
         }
@@ -111,7 +111,12 @@ impl Text {
     }
 
     fn health(&mut self, health: &Health) {
-        self.metric("health", "gauge", "1 for the state the store is in.");
+        self.metric(
+            "health",
+            "gauge",
+            "State of the store: 1 for the current state, 0 for the \
+             others.",
+        );
         for state in ["ok", "degraded", "readOnly", "closed"] {
             let is_it = u8::from(health.as_str() == state);
             self.line(format_args!("jobstore_health{{state=\"{state}\"}} {is_it}"));
@@ -119,7 +124,7 @@ impl Text {
     }
 
     fn up(&mut self, is_up: bool) {
-        let help = "Whether the numbers could be had.";
+        let help = "Whether the statistics could be read (1) or not (0).";
         self.one("stats_up", "gauge", help, u8::from(is_up));
     }
 
@@ -128,96 +133,120 @@ impl Text {
             (
                 "boot",
                 "gauge",
-                "How often the store was opened.",
+                "Number of times the store was opened.",
                 stats.boot,
             ),
             (
                 "segment_bytes",
                 "gauge",
-                "Bytes of the log that is not packed.",
+                "Size of the segments, the part of the log that is not packed yet.",
                 stats.segment_bytes,
             ),
-            ("pack_bytes", "gauge", "Bytes of packs.", stats.pack_bytes),
-            ("packs", "gauge", "Packs.", stats.packs),
+            (
+                "pack_bytes",
+                "gauge",
+                "Size of the packs.",
+                stats.pack_bytes,
+            ),
+            ("packs", "gauge", "Number of packs.", stats.packs),
             (
                 "index_bytes",
                 "gauge",
-                "Bytes of the index's files.",
+                "Size of the index.",
                 stats.index_bytes,
             ),
             (
                 "spare_bytes",
                 "gauge",
-                "Bytes made ahead: the log's next file and the reserve.",
+                "Size of preallocated files: the next log file and the reserve for a full disk.",
                 stats.spare_bytes,
             ),
-            ("commits_total", "counter", "Commits.", stats.frames),
+            (
+                "commits_total",
+                "counter",
+                "Number of commits.",
+                stats.frames,
+            ),
             (
                 "commit_bytes_total",
                 "counter",
-                "Bytes of commits.",
+                "Bytes written by commits.",
                 stats.frame_bytes,
             ),
-            ("events_total", "counter", "Events committed.", stats.events),
+            (
+                "events_total",
+                "counter",
+                "Number of committed events.",
+                stats.events,
+            ),
             (
                 "queue_writes",
                 "gauge",
-                "Writes that wait in the commit queue.",
+                "Number of writes in the commit queue.",
                 stats.queued,
             ),
             (
                 "queue_bytes",
                 "gauge",
-                "Bytes of those writes.",
+                "Bytes of the writes in the commit queue.",
                 stats.queued_bytes,
             ),
             (
                 "queue_bytes_max",
                 "gauge",
-                "Bound of those bytes.",
+                "Maximum bytes in the commit queue.",
                 stats.queue_bytes_max,
             ),
             (
                 "busy_total",
                 "counter",
-                "Writes refused because the queue was full.",
+                "Number of writes refused because the commit queue was full.",
                 stats.busy,
             ),
             (
                 "segments_to_pack",
                 "gauge",
-                "Full segments that wait to be packed.",
+                "Number of full segments waiting to be packed.",
                 stats.segments_to_pack,
             ),
             (
                 "index_lag_events",
                 "gauge",
-                "Changes that the index does not have yet.",
+                "Number of events that are not in the index yet.",
                 stats.index_lag,
             ),
-            ("purged_jobs_total", "counter", "Jobs purged.", stats.purged),
+            (
+                "purged_jobs_total",
+                "counter",
+                "Number of purged jobs.",
+                stats.purged,
+            ),
         ] {
             self.one(name, kind, help, value);
         }
         let last_purge = stats.last_purge.map_or(0.0, seconds_of);
-        let help = "When something was purged last, since 1970; 0 where nothing was.";
+        let help = "Unix time of the last purge; 0 if nothing was purged.";
         self.one("last_purge_timestamp_seconds", "gauge", help, last_purge);
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
-        let help = "For how long the eldest page has kept a file that was replaced.";
+        let help = "Time for which the oldest page has kept a replaced file.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
-        let help = "How long the disk took to make commits durable.";
+        let help = "Time taken to sync commits to disk.";
         self.histogram("sync_seconds", help, &stats.syncs);
-        let help = "How long writes waited for their answer.";
+        let help = "Time from queueing a write to its completion.";
         self.histogram("commit_wait_seconds", help, &stats.commit_waits);
     }
 
     /// What all graphs are at together.
     fn totals(&mut self, stats: &Stats) {
         let totals = &stats.totals;
-        self.one("graphs", "gauge", "Graphs.", totals.graphs);
-        let help = "Graphs with series of their own: those with the most jobs.";
+        self.one("graphs", "gauge", "Number of graphs.", totals.graphs);
+        let help = "Number of graphs with series of their own, those with the most jobs.";
         self.one("graphs_shown", "gauge", help, stats.graphs.len());
-        self.metric("store_jobs", "gauge", "Jobs of all graphs by state.");
+        self.metric(
+            "store_jobs",
+            "gauge",
+            "Number of jobs in all graphs by state.",
+        );
         for (state, jobs) in [
             ("pending", totals.pending),
             ("running", totals.running),
@@ -227,20 +256,22 @@ impl Text {
                 "jobstore_store_jobs{{state=\"{state}\"}} {jobs}"
             ));
         }
-        let help = "Jobs of all graphs that a repair set aside.";
+        let help = "Number of jobs in all graphs that a repair quarantined.";
         self.one("store_jobs_set_aside", "gauge", help, totals.set_aside);
         let lag = totals.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
-        let help = "The longest that jobs of any graph have been due and are not purged.";
+        let help = "Longest time for which jobs of any graph have been overdue for purging.";
         self.one("store_purge_lag_seconds", "gauge", help, lag);
         for (name, help, time) in [
             (
                 "store_oldest_pending_timestamp_seconds",
-                "When the oldest pending job of all was submitted, since 1970; absent if none is.",
+                "Unix time at which the oldest pending job in all graphs was submitted; absent if \
+                 no job is pending.",
                 totals.oldest_pending,
             ),
             (
                 "store_longest_running_timestamp_seconds",
-                "When the job was started that has run longest, since 1970; absent if none runs.",
+                "Unix time at which the longest-running job in all graphs was started; absent if \
+                 no job is running.",
                 totals.longest_running,
             ),
         ] {
@@ -272,7 +303,7 @@ impl Text {
 
     fn graphs(&mut self, graphs: &[GraphStats]) {
         let labels: Vec<String> = graphs.iter().map(labels).collect();
-        self.metric("jobs", "gauge", "Jobs by graph and state.");
+        self.metric("jobs", "gauge", "Number of jobs by graph and state.");
         for (graph, labels) in graphs.iter().zip(&labels) {
             let (pending, running, complete) = (graph.pending, graph.running, graph.complete);
             for (state, jobs) in [
@@ -285,12 +316,16 @@ impl Text {
                 ));
             }
         }
-        self.metric("jobs_set_aside", "gauge", "Jobs that a repair set aside.");
+        self.metric(
+            "jobs_set_aside",
+            "gauge",
+            "Number of jobs that a repair quarantined.",
+        );
         for (graph, labels) in graphs.iter().zip(&labels) {
             let jobs = graph.set_aside;
             self.line(format_args!("jobstore_jobs_set_aside{{{labels}}} {jobs}"));
         }
-        let help = "For how long jobs have been due that are not purged; 0 where none is.";
+        let help = "Time for which jobs have been overdue for purging; 0 if none are.";
         self.metric("purge_lag_seconds", "gauge", help);
         for (graph, labels) in graphs.iter().zip(&labels) {
             let lag = graph.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
@@ -300,12 +335,14 @@ impl Text {
         let times: [(&str, &str, Time); 2] = [
             (
                 "oldest_pending_timestamp_seconds",
-                "When the oldest pending job was submitted, since 1970; absent where none is.",
+                "Unix time at which the oldest pending job was submitted; absent if no job is \
+                 pending.",
                 |graph| graph.oldest_pending,
             ),
             (
                 "longest_running_timestamp_seconds",
-                "When the job was started that has run longest, since 1970; absent where none runs.",
+                "Unix time at which the longest-running job was started; absent if no job is \
+                 running.",
                 |graph| graph.longest_running,
             ),
         ];

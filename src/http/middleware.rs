@@ -46,11 +46,11 @@ pub(crate) async fn around(
     let mut response = match answered {
         Some(Ok(response)) => response,
         Some(Err(_)) => {
-            tracing::warn!("the answer took too long to begin");
+            tracing::warn!("the response took too long to begin");
             Failure::unavailable().into_response()
         }
         None => {
-            tracing::error!("a request could not be answered: what answers it panicked");
+            tracing::error!("request failed: the handler panicked");
             Failure::fault().into_response()
         }
     };

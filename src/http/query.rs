@@ -59,8 +59,8 @@ impl Query {
             Some(second) => Err(Failure::parameter(
                 key,
                 &second,
-                "given once",
-                "leave the second one out",
+                "given only once",
+                "omit the second one",
             )),
         }
     }
@@ -74,7 +74,7 @@ impl Query {
         let Some(given) = self.one(key)? else {
             return Ok(None);
         };
-        let refused = || Failure::parameter(key, &given, allowed, "correct it or leave it out");
+        let refused = || Failure::parameter(key, &given, allowed, "correct or omit it");
         parse(&given).map(Some).ok_or_else(refused)
     }
 
@@ -84,8 +84,8 @@ impl Query {
         allowed: std::ops::RangeInclusive<u64>,
     ) -> Result<Option<u64>, Failure> {
         let words = match *allowed.end() {
-            u64::MAX => format!("a whole number of {} or more", allowed.start()),
-            end => format!("a whole number in {}..={end}", allowed.start()),
+            u64::MAX => format!("an integer of at least {}", allowed.start()),
+            end => format!("an integer from {} to {end}", allowed.start()),
         };
         self.parsed(key, &words, |given| {
             number(given).filter(|n| allowed.contains(n))
@@ -102,8 +102,8 @@ impl Query {
     }
 
     fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, Failure> {
-        let allowed = "milliseconds since 1970, or a time with its offset such as \
-                       2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
+        let allowed = "milliseconds since 1970, or a time with an offset such as \
+             2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
         self.parsed(key, allowed, time)
     }
 
@@ -117,8 +117,7 @@ impl Query {
         let mut words = Vec::new();
         for value in self.all(key) {
             for given in value.split(',') {
-                let refused =
-                    || Failure::parameter(key, given, allowed, "correct it or leave it out");
+                let refused = || Failure::parameter(key, given, allowed, "correct or omit it");
                 words.push(word(given).ok_or_else(refused)?);
             }
         }
@@ -128,13 +127,13 @@ impl Query {
     /// Which jobs.
     pub(crate) fn filter(&mut self) -> Result<List, Failure> {
         let mut list = List::new();
-        let states = self.words("state", "pending, running or complete", |given| {
+        let states = self.words("state", "pending, running, or complete", |given| {
             State::ALL.into_iter().find(|state| state.as_str() == given)
         })?;
         for state in states {
             list = list.state(state);
         }
-        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
+        let allowed = "succeeded, partially_failed, failed, cancelled, or interrupted";
         for kind in self.words("outcome", allowed, OutcomeKind::from_word)? {
             list = list.outcome(kind);
         }
@@ -153,8 +152,8 @@ impl Query {
         let (pointers, values) = (self.all("body_pointer"), self.all("body_value"));
         if pointers.len() != values.len() {
             let message = format!(
-                "parameter body_pointer is there {}, body_value {}; they go in pairs: name the \
-                 place and the JSON value that is to be there",
+                "parameter body_pointer is given {}, but body_value {}; give them in pairs, a \
+                 JSON pointer and the JSON value there",
                 times(pointers.len()),
                 times(values.len())
             );
@@ -162,11 +161,7 @@ impl Query {
         }
         for (pointer, value) in pointers.into_iter().zip(values) {
             let of = |key: &str, error: Error| {
-                Failure::new(
-                    400,
-                    "GES.8000",
-                    format!("parameter {key} is not usable: {error}"),
-                )
+                Failure::new(400, "GES.8000", format!("parameter {key}: {error}"))
             };
             Pointer::parse(&pointer).map_err(|error| of("body_pointer", error))?;
             json::compact("value", &value).map_err(|error| of("body_value", error))?;
@@ -223,11 +218,11 @@ impl Query {
             return Ok(());
         };
         let known = match self.known.as_slice() {
-            [] => "this path takes none".to_owned(),
-            known => format!("those that are known are {}", known.join(", ")),
+            [] => "this route has no parameters".to_owned(),
+            known => format!("known parameters: {}", known.join(", ")),
         };
         let key = crate::model::error::excerpt(&key);
-        let message = format!("parameter {key:?} is not known; {known}");
+        let message = format!("unknown parameter {key:?}; {known}");
         Err(Failure::new(400, "GES.8000", message))
     }
 }
@@ -255,8 +250,8 @@ impl Asked {
             list = list.count_total();
         }
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
-            let allowed = "given without a filter and a cursor";
-            let remedy = "leave out those, or job_id";
+            let allowed = "given without filters and without a cursor";
+            let remedy = "omit them, or job_id";
             return Err(Failure::parameter("job_id", id, allowed, remedy));
         }
         Ok(Asked {
@@ -278,8 +273,8 @@ fn times(count: usize) -> String {
 /// The text that was percent-encoded, `+` for a space.
 fn decoded(text: &str) -> Result<String, Failure> {
     let refused = || {
-        let allowed = "UTF-8, percent-encoded";
-        Failure::parameter("query", text, allowed, "encode it again")
+        let allowed = "percent-encoded UTF-8";
+        Failure::parameter("query", text, allowed, "correct the encoding")
     };
     let is_escape = |rest: &str| {
         let mut digits = rest.bytes();

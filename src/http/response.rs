@@ -97,7 +97,7 @@ where
     let done = off_thread(&Handle::current(), move || span.in_scope(work)).await;
     done.unwrap_or_else(|_| {
         // What it panicked with may be of a body.
-        tracing::error!("a request could not be answered: what answers it panicked");
+        tracing::error!("request failed: the handler panicked");
         Err(Failure::fault().into())
     })
 }

@@ -13,7 +13,7 @@ use crate::{
     show, stats, verify,
 };
 
-const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, moves, checks jobs";
+const ABOUT: &str = "Inspect and maintain a job store";
 
 const LONG_ABOUT: &str = "\
 Looks into a job store, and after it: lists, finds, ends, moves, checks jobs.
@@ -45,8 +45,8 @@ Examples:
     long_about = LONG_ABOUT,
     after_help = AFTER_HELP,
     max_term_width = 90,
-    subcommand_value_name = "VERB",
-    subcommand_help_heading = "Verbs"
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands"
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -101,9 +101,9 @@ impl Arguments {
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Delete { .. } => Err(Problem::usage(
-                "jobs are not deleted one by one",
-                "`jobstore cancel ID` stops a job; `jobstore purge` removes complete jobs, by \
-                 filter",
+                "a single job cannot be deleted",
+                "to stop a job, use `jobstore cancel ID`; to remove complete jobs by filter, use \
+                 `jobstore purge`",
             )),
         }
     }

@@ -36,13 +36,13 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let done = access.cancel(&graph, &id)?;
     access.close()?;
     let (said, verdict) = match done {
-        Cancelled::BeforeStart => ("is complete, as cancelled", Verdict::Fine),
+        Cancelled::BeforeStart => ("was cancelled", Verdict::Fine),
         Cancelled::Requested => (
-            "is running and is asked to stop; it ends when its worker sees that, \
-             or by `jobstore complete --cancelled`",
+            "is running and was asked to stop; if its worker does not respond, use `jobstore \
+             complete --cancelled`",
             Verdict::Fine,
         ),
-        Cancelled::AlreadyComplete => ("was complete before; nothing was changed", Verdict::Wrong),
+        Cancelled::AlreadyComplete => ("is already complete; nothing was changed", Verdict::Wrong),
     };
     output::note(&format!("job {id} {said}"));
     Ok(verdict)

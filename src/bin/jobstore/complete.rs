@@ -81,8 +81,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             reason: Some(_), ..
         } => {
             return Err(Problem::usage(
-                "a reason was given, but the job is to end as succeeded",
-                "say --failed or --partially-failed with --reason",
+                "--reason cannot be used for a job that succeeded",
+                "add --failed or --partially-failed",
             ));
         }
         _ => OutcomeKind::Succeeded,
@@ -93,18 +93,18 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let ending = Ending {
         kind,
         code: &arguments.code,
-        message: arguments.reason.as_deref().unwrap_or("ended by hand"),
+        message: arguments.reason.as_deref().unwrap_or("completed manually"),
     };
     let before = access.complete(&graph, &id, &ending)?;
     access.close()?;
     Ok(match before {
         None => {
-            output::note(&format!("job {id} is complete: {kind}"));
+            output::note(&format!("job {id} was completed as {kind}"));
             Verdict::Fine
         }
         Some(known) => {
             output::note(&format!(
-                "job {id} was complete before: {known}; nothing was changed"
+                "job {id} is already complete: {known}; nothing was changed"
             ));
             Verdict::Wrong
         }

@@ -81,8 +81,8 @@ fn into(
     }
     let there = || {
         Problem::usage(
-            format!("{} is there already", path.display()),
-            "name another file, or remove it",
+            format!("{} already exists", path.display()),
+            "choose another file, or remove this one",
         )
     };
     if fs::symlink_metadata(path).is_ok() {
@@ -96,11 +96,12 @@ fn into(
     if let Some(store) = store_around(folder) {
         return Err(Problem::usage(
             format!(
-                "{} is within the directory of a store, {}",
+                "{} is inside the directory of a store, {}",
                 path.display(),
                 store.display()
             ),
-            "name a file outside: an engine may delete files there that are not its own",
+            "choose a file elsewhere: an engine may delete unknown files in the directory of its \
+             store",
         ));
     }
     let mut file = Kept {

@@ -14,7 +14,7 @@ use crate::when;
 
 /// The jobs that are meant; all that is said holds together.
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = "Which jobs")]
+#[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
     /// In this state; several mean any of them
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
@@ -71,9 +71,9 @@ pub(crate) fn text_up_to(
     max_bytes: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
     move |text| match text.len() {
-        0 => Err("it is empty".to_owned()),
+        0 => Err("the text is empty".to_owned()),
         bytes if bytes > max_bytes => Err(format!(
-            "it has {bytes} bytes; it can have at most {max_bytes} bytes"
+            "the text has {bytes} bytes; at most {max_bytes} are allowed"
         )),
         _ => Ok(text.to_owned()),
     }

@@ -82,14 +82,14 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         (None, false) => None,
         (Some(_), false) => {
             return Err(Problem::usage(
-                "a request and parts contradict each other: it is found as a whole",
-                "leave the file out, or the parts",
+                "a request file and filters cannot be combined",
+                "omit either the file or the filters",
             ));
         }
         (None, true) => {
             return Err(Problem::usage(
-                "it was not said what to find",
-                "name a file with the request, or parts of it, as by --body-contains",
+                "nothing to search for",
+                "give a file that contains the request, or filters such as --body-contains",
             ));
         }
     };
@@ -99,7 +99,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
             let is_full = jobs == arguments.limit;
-            let more = is_full.then(|| "there may be more: --limit shows more".to_owned());
+            let more = is_full.then(|| "there may be more; increase --limit to show them".to_owned());
             Ok(Found { jobs, more })
         }
         None => search(&*access, &graph, arguments, each),
@@ -139,8 +139,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     if jobs == 0 {
         output::note(match (&request, &arguments.cursor) {
             (Some(_), _) => "no job has this request",
-            (None, None) => "no job has these parts",
-            (None, Some(_)) => "no other job has these parts",
+            (None, None) => "no job matches the filters",
+            (None, Some(_)) => "no more jobs match the filters",
         });
         return Ok(Verdict::Wrong);
     }
@@ -167,7 +167,7 @@ fn search(
         bar.at(looked_at, Some(looked_at + stretch.left));
         cursor = stretch.next;
         if cursor.is_none() || jobs >= arguments.limit {
-            let more = cursor.map(|next| format!("go on with --cursor {next}"));
+            let more = cursor.map(|next| format!("continue with --cursor {next}"));
             return Ok(Found { jobs, more });
         }
     }
@@ -182,8 +182,8 @@ fn read(path: &Path) -> Result<String, Problem> {
     };
     bounded::read_to_string(from, REQUEST_BYTES_MAX).map_err(|e| match e.kind() {
         std::io::ErrorKind::FileTooLarge => Problem::usage(
-            format!("{} has {e}", path.display()),
-            "no store has such a request",
+            format!("{} is {e}", path.display()),
+            "no store accepts a request of this size",
         ),
         _ => failed(&e),
     })

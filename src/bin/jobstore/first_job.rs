@@ -81,14 +81,14 @@ fn first_job(
 
 fn nothing_created(error: &Error) -> Problem {
     Problem::failed(
-        format!("{error}, and no other line is one"),
+        format!("{error}; no other line contains a valid job either"),
         "no graph was created",
     )
 }
 
 fn unreadable(error: &io::Error) -> Problem {
     Problem::failed(
-        format!("the lines could not be read: {error}"),
+        format!("cannot read the input: {error}"),
         "nothing was imported",
     )
 }

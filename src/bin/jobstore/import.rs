@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     skip_bad: bool,
     /// The graph; it is created if it does not exist
-    #[arg(long, value_name = "PROJECT/NAME", help_heading = "Which store")]
+    #[arg(long, value_name = "PROJECT/NAME", help_heading = "Store")]
     graph: Option<GraphName>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let graph = arguments
         .graph
         .as_ref()
-        .ok_or_else(|| Problem::usage("no graph was named", "use --graph PROJECT/NAME"))?;
+        .ok_or_else(|| Problem::usage("no graph was given", "use --graph PROJECT/NAME"))?;
     let from = &arguments.from;
     let (lines, bytes): (Box<dyn Read + Send>, Option<u64>) = match from == Path::new("-") {
         true => (Box::new(io::stdin()), None),
@@ -91,7 +91,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         None => access::open_to_write(place, Create::IfMissing)?,
     };
     if is_new {
-        output::note(&format!("made the store {}", place.data()?.display()));
+        output::note(&format!("created store {}", place.data()?.display()));
     }
     let bar = Bar::bytes("importing");
     let read = Arc::new(AtomicU64::new(0));
@@ -105,21 +105,21 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     drop(bar);
     access.close()?;
     for (line, problem) in done.bad_lines.iter().take(BAD_LINES_NAMED) {
-        output::note(&format!("line {line} was passed over: {problem}"));
+        output::note(&format!("skipped line {line}: {problem}"));
     }
     let unnamed = done.bad.saturating_sub(BAD_LINES_NAMED as u64);
     if unnamed > 0 {
-        output::note(&format!("and {} more bad lines", output::grouped(unnamed)));
+        output::note(&format!("and {} more invalid lines", output::grouped(unnamed)));
     }
     if done.secrets_left > 0 {
         output::note(&format!(
-            "{} stayed without the secrets of their lines: import them into a graph that has not \
-             got them",
+            "{} already existed without the secrets in their lines; to get the secrets, import \
+             the lines into a graph that does not contain these jobs",
             output::jobs(done.secrets_left)
         ));
     }
     output::note(&format!(
-        "imported {}; {} there already, {} passed over",
+        "imported {}; {} already present, {} skipped",
         output::jobs(done.imported),
         output::grouped(done.there),
         output::grouped(done.bad)

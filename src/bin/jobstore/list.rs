@@ -140,7 +140,7 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     let mut text = match (shown.jobs, shown.total) {
         (0, Some(0)) => table::aside("no jobs"),
         (0, Some(total)) => {
-            table::aside(&format!("none there: the list has {}", output::jobs(total)))
+            table::aside(&format!("no jobs at this offset; the list has {}", output::jobs(total)))
         }
         (0, None) => table::aside("no jobs"),
         (jobs, _) if wanted.cursor.is_some() => {
@@ -155,7 +155,7 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     if shown.set_aside > 0 {
         let jobs = output::jobs(shown.set_aside);
         text.push_str(&table::warning(&format!(
-            "{jobs} not shown: a repair set them aside"
+            "{jobs} not shown because a repair quarantined them"
         )));
     }
     if let Some(next) = &shown.next {
@@ -164,7 +164,7 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
             (None, Some(_)) if !wanted.count => format!("--offset {}", wanted.offset + shown.jobs),
             _ => format!("--cursor {next}"),
         };
-        text.push_str(&table::aside(&format!("go on with {on}")));
+        text.push_str(&table::aside(&format!("continue with {on}")));
     }
     text
 }

@@ -32,8 +32,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Problem> {
             let found = command.find_subcommand(verb).cloned();
             let found = found.ok_or_else(|| {
                 Problem::usage(
-                    format!("there is no verb {verb:?}"),
-                    "`jobstore --help` lists them",
+                    format!("unknown command {verb:?}"),
+                    "`jobstore --help` lists all commands",
                 )
             })?;
             Man::new(found).title(format!("jobstore-{verb}"))

@@ -42,14 +42,14 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     match (filters.is_empty(), arguments.all) {
         (true, false) => {
             return Err(Problem::usage(
-                "no jobs were named: it would forget all that are complete",
-                "name some, as by --finished-until 30d, or say --all",
+                "no filter was given: this would purge all complete jobs",
+                "add a filter such as --finished-until 30d, or use --all",
             ));
         }
         (false, true) => {
             return Err(Problem::usage(
-                "--all and filters contradict each other",
-                "leave one of them out",
+                "--all and filters cannot be combined",
+                "omit one of them",
             ));
         }
         _ => {}

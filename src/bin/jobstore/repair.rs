@@ -47,9 +47,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let question = match report.is_sound() {
         // Its end may be missing, which only the index can tell.
         true => {
-            "It was not closed, and may lack its end. Compare it with its index, and repair it?"
+            "The store was not closed cleanly, and the end of its log may be missing. Compare it \
+             with the index, and repair it?"
         }
-        false => "Set aside what is damaged?",
+        false => "Quarantine the damage?",
     };
     if !arguments.yes && !is_agreed(question)? {
         let verdict = match report.is_sound() {
@@ -65,11 +66,11 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     };
     let mut text = String::new();
     for path in &repaired.set_aside {
-        text.push_str(&format!("set aside: {}\n", path.display()));
+        text.push_str(&format!("quarantined: {}\n", path.display()));
     }
     text.push_str(&match repaired.changed() {
         true => format!(
-            "repaired: {} no more listed, {} events lost\n",
+            "repaired: {} quarantined, {} events lost\n",
             output::jobs(repaired.jobs),
             output::grouped(repaired.events)
         ),
@@ -83,8 +84,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 fn is_agreed(question: &str) -> Result<bool, Problem> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Problem::usage(
-            "there is no terminal to ask on, and nothing was changed",
-            "say --yes to repair without being asked",
+            "cannot ask for confirmation without a terminal; nothing was changed",
+            "use --yes to repair without confirmation",
         ));
     }
     use std::io::Write as _;

@@ -65,10 +65,10 @@ impl<'a> Row<'a> {
         serde_json::from_str(line).map_err(|e| {
             Problem::failed(
                 format!(
-                    "the store gave a job that this program cannot read, at column {}",
+                    "cannot read a job that the store returned: error at column {}",
                     e.column()
                 ),
-                "it may be of another release: use the one of the engine",
+                "use the same release as the engine",
             )
         })
     }

@@ -91,7 +91,7 @@ impl Doorkeeper {
         match Tokens::read(&self.file) {
             Ok(tokens) => {
                 *self.tokens.write() = tokens;
-                output::note(&format!("{} was read again", self.file.display()));
+                output::note(&format!("reloaded {}", self.file.display()));
             }
             Err(
                 Problem::Usage { what, .. }
@@ -99,7 +99,7 @@ impl Doorkeeper {
                 | Problem::NoJob { what, .. },
             ) => problem::say(
                 &what,
-                "those of before are good; mend it, and send SIGHUP again",
+                "the previous tokens remain valid; fix the file, and send SIGHUP again",
             ),
             Err(Problem::ReaderGone) => {}
         }
@@ -115,8 +115,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(path) => Some(Doorkeeper::new(path)?),
         None if !arguments.listen.ip().is_loopback() => {
             return Err(Problem::usage(
-                format!("{} can be reached from other machines", arguments.listen),
-                "say --tokens FILE, or listen on 127.0.0.1",
+                format!("address {} can be reached from other machines, which requires tokens", arguments.listen),
+                "use --tokens FILE, or listen on 127.0.0.1",
             ));
         }
         None => None,
@@ -127,7 +127,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|e| {
-            Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
+            Problem::failed(format!("cannot start threads: {e}"), "check the process limits \
+                 (`ulimit -u`)")
         })?;
     // Before the store is opened, which records the secret keys that were named.
     let listener = runtime.block_on(bind(arguments.listen))?;
@@ -157,7 +158,8 @@ fn begin_log(log: Log) {
 async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
     TcpListener::bind(address).await.map_err(|e| {
         let what = format!("cannot listen on {address}: {e}");
-        Problem::usage(what, "choose another --listen, or end what listens there")
+        Problem::usage(what, "choose another address with --listen, or stop the process that uses \
+             this one")
     })
 }
 
@@ -166,10 +168,10 @@ async fn listen(
     listener: TcpListener,
     tokens: Option<Doorkeeper>,
 ) -> Result<(), Problem> {
-    let failed = |e: std::io::Error| Problem::failed(format!("signals: {e}"), "");
+    let failed = |e: std::io::Error| Problem::failed(format!("cannot install a signal handler: {e}"), "");
     let address = listener
         .local_addr()
-        .map_err(|e| Problem::failed(format!("the address is not known: {e}"), ""))?;
+        .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     // `nohup` has it ignored; without tokens there is nothing else to do on it.
@@ -180,7 +182,7 @@ async fn listen(
     // Too long a path, for one, is no reason not to serve.
     let control = store.control();
     if let Err(error) = &control {
-        output::note(&format!("without a control socket: {error}"));
+        output::note(&format!("continuing without a control socket: {error}"));
     }
     let (mut out, told) = (std::io::stdout(), format!("listening on http://{address}"));
     let written = writeln!(out, "{told}").and_then(|()| out.flush());
@@ -205,7 +207,7 @@ async fn listen(
                 _ = terminated.recv() => {}
                 _ = interrupted.recv() => {}
             }
-            output::note("ended at once; the next open reads the log again");
+            output::note("stopped immediately; the next open replays the log");
             std::process::exit(1);
         });
     };

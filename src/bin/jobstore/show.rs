@@ -107,7 +107,7 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
             }
         }
         if let Some(boot) = outcome.boot {
-            put("boot", &format!("{boot} found it running"));
+            put("boot", &format!("interrupted by open {boot}"));
         }
     }
     put("command", &harmless(&row.request.command));
@@ -130,7 +130,7 @@ fn spread(json: &str) -> String {
     for (at, c) in json.char_indices() {
         if text.len() > BODY_BYTES_SHOWN {
             let left = output::grouped((json.len() - at) as u64);
-            writeln!(text, "\n... {left} bytes more: --format json has all").ok();
+            writeln!(text, "\n... {left} more bytes; use --format json to show everything").ok();
             return text;
         }
         if in_string {
@@ -200,7 +200,7 @@ mod tests {
         let spread = spread(&long);
         assert!(spread.len() < BODY_BYTES_SHOWN + 100);
         assert!(
-            spread.ends_with("bytes more: --format json has all\n"),
+            spread.ends_with("more bytes; use --format json to show everything\n"),
             "{}",
             &spread[16300..]
         );

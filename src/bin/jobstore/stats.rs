@@ -49,8 +49,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     access.close()?;
     let stats: Stats = serde_json::from_str(&json).map_err(|e| {
         Problem::failed(
-            format!("the numbers cannot be read, at column {}", e.column()),
-            "the engine may be of another release than this program",
+            format!("cannot read the statistics: error at column {}", e.column()),
+            "the engine may use a different release than this command",
         )
     })?;
     output::coloured(&match arguments.format {
@@ -130,10 +130,10 @@ impl Histogram {
             seen += count;
             if seen >= wanted {
                 return match self.bounds_us.get(n) {
-                    Some(us) => format!("within {}", duration(*us)),
+                    Some(us) => format!("<= {}", duration(*us)),
                     None => {
                         let last = self.bounds_us.last().copied().unwrap_or_default();
-                        format!("in more than {}", duration(last))
+                        format!("> {}", duration(last))
                     }
                 };
             }
@@ -169,7 +169,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     };
     let colour = Style::new().fg_color(Some(colour.into()));
     let state = match &*stats.health.state {
-        "readOnly" => "read only",
+        "readOnly" => "read-only",
         other => other,
     };
     let mut health = format!("{colour}{}{colour:#}", harmless(state));
@@ -192,19 +192,19 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     put("", &format!("{packs} in {}", counted(stats.packs, "pack")));
     let waiting = match stats.segments_to_pack {
         0 => String::new(),
-        some => format!(", {} to be packed", counted(some, "full file")),
+        some => format!(", {} waiting to be packed", counted(some, "full segment")),
     };
     put("", &format!("{log} in the log{waiting}"));
     put("", &format!("{index} in the index"));
     put(
         "",
-        &format!("{spare} spare, for what comes next and a full disk"),
+        &format!("{spare} preallocated, for new data and as a reserve for a full disk"),
     );
     if stats.frames > 0 {
         put(
             "commits",
             &format!(
-                "{} with {}",
+                "{} containing {}",
                 grouped(stats.frames),
                 counted(stats.events, "event")
             ),
@@ -213,7 +213,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     for (name, histogram) in [("syncs", &stats.syncs), ("waits", &stats.commit_waits)] {
         if histogram.count() > 0 {
             let (half, most) = (histogram.percentile(50), histogram.percentile(99));
-            put(name, &format!("half {half}, 99 in 100 {most}"));
+            put(name, &format!("p50 {half}, p99 {most}"));
         }
     }
     let mut queue = match stats.queued {
@@ -225,7 +225,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         ),
     };
     if stats.busy > 0 {
-        queue.push_str(&format!(", {} refused as busy", grouped(stats.busy)));
+        queue.push_str(&format!(", {} refused because it was full", grouped(stats.busy)));
     }
     put("queue", &queue);
     put(
@@ -259,20 +259,20 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         if graph.set_aside > 0 {
             put(
                 "",
-                &format!("{} set aside by a repair", output::jobs(graph.set_aside)),
+                &format!("{} quarantined by a repair", output::jobs(graph.set_aside)),
             );
         }
         if let Some(us) = graph.purge_lag_us {
             let lag = when::took(Duration::from_micros(us));
-            put("", &format!("some should have been purged {lag} ago"));
+            put("", &format!("some jobs are overdue for purging by {lag}"));
         }
         for (what, ms) in [
             (
-                "the oldest pending one was submitted",
+                "oldest pending job was submitted",
                 graph.oldest_pending_ms,
             ),
             (
-                "the longest running one was started",
+                "longest-running job was started",
                 graph.longest_running_ms,
             ),
         ] {
@@ -297,7 +297,7 @@ mod tests {
         let of = |percent| histogram.percentile(percent);
         assert_eq!(
             [of(50), of(99), of(100)],
-            ["within 10 us", "within 2 ms", "in more than 1 s"]
+            ["<= 10 us", "<= 2 ms", "> 1 s"]
         );
     }
 }

@@ -25,7 +25,7 @@ const HEADING: [&str; 6] = [
     "command",
     "submitted",
     "took",
-    "failure or url",
+    "failure or URL",
 ];
 const JOB: usize = 0;
 const STATE: usize = 1;

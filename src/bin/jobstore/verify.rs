@@ -50,7 +50,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     if report.is_sound() {
         return Ok(Verdict::Fine);
     }
-    output::note("`jobstore repair` sets aside what is damaged, so that the rest is served");
+    output::note("`jobstore repair` quarantines the damage, so that the rest can be used");
     Ok(Verdict::Wrong)
 }
 

@@ -131,9 +131,9 @@ fn secret_keys(place: &Place, what: For) -> Result<Option<Vec<String>>, Problem>
 pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     let identity = dir.join("STORE");
     let (what, found) = match fs::symlink_metadata(&identity) {
-        Ok(found) => ("the files of the store", found),
+        Ok(found) => ("the files of store", found),
         Err(_) => match fs::metadata(dir) {
-            Ok(found) => ("the directory", found),
+            Ok(found) => ("directory", found),
             Err(_) => return Ok(()),
         },
     };
@@ -152,17 +152,16 @@ pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
         format!(
             "{what} {dir} belong{} to user {owner}, not to you ({me})",
             match what {
-                "the directory" => "s",
+                "directory" => "s",
                 _ => "",
             }
         ),
         match owner {
-            0 => "run the command as the user that the engine runs as, \
-                  which needs write permission for the directory"
+            0 => "run the command as the engine's user, which needs write permission for the \
+                 directory"
                 .to_owned(),
             _ => format!(
-                "run the command as the user that the engine runs as: \
-                 sudo -u '#{owner}' jobstore ..."
+                "run the command as the engine's user: sudo -u '#{owner}' jobstore ..."
             ),
         },
     ))
@@ -352,7 +351,7 @@ impl Access for Folder {
     ) -> Result<Imported, Problem> {
         if !self.graphs()?.contains(graph) {
             self.store.graph_or_create(&graph.project, &graph.name)?;
-            output::note(&format!("made the graph {graph}"));
+            output::note(&format!("created graph {graph}"));
         }
         let on_bad_line = match how.skip_bad {
             true => OnBadLine::Skip,

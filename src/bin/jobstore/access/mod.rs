@@ -232,9 +232,9 @@ fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
         },
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if has_keys => Err(Problem::usage(
-                "an engine has the store open, and which keys are secret is up to it",
-                "leave --secret-keys and JOBSTORE_SECRET_KEYS out: the store has recorded \
-                 the engine's keys",
+                "secret keys cannot be set while an engine has the store open",
+                "omit --secret-keys and unset JOBSTORE_SECRET_KEYS: the engine's own secret keys \
+                 apply",
             )),
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
@@ -280,15 +280,15 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     }
 }
 
-const NO_SOCKET: &str = "it has no control socket to ask: have the engine open one \
-                         (`JobStore::control`)";
-const AT_REST: &str = "this needs a store that no process has open";
+const NO_SOCKET: &str = "the process has no control socket; let the engine open one \
+     (`JobStore::control`)";
+const AT_REST: &str = "this command needs a store that no process has open";
 /// What to do about a process that certainly has the store open.
 const KNOWN: &str =
-    "end that process first; a `jobstore` command other than `serve` ends by itself";
+    "or stop that process; a `jobstore` command other than `serve` exits by itself";
 /// Which process it is may be hidden: it may run in another container.
-const UNKNOWN: &str = "`lslocks` and `lsof`, run as root on this host, show which process has \
-                       the directory open";
+const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
+     as root on this host";
 
 fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
     let next = match pid {
@@ -297,7 +297,7 @@ fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
     };
     let remedy = format!("{remedy}; {next}");
     let what = format!(
-        "the store {} is in use {}",
+        "store {} is in use {}",
         dir.display(),
         holder::said(pid)
     );

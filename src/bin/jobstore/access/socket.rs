@@ -100,10 +100,10 @@ impl Socket {
     /// Connects, to see whether somebody listens.
     pub(super) fn connect(path: PathBuf) -> Result<Socket, Problem> {
         let refused = |e: io::Error| {
-            let what = format!("the control socket {} does not answer: {e}", path.display());
+            let what = format!("cannot connect to the control socket {}: {e}", path.display());
             Problem::failed(
                 what,
-                "see whether the engine still runs, and runs as your user",
+                "check that the engine is running, and that it runs as your user",
             )
         };
         std::os::unix::net::UnixStream::connect(&path).map_err(refused)?;
@@ -126,8 +126,8 @@ impl Socket {
             .body(question.body);
         let request = request.map_err(|e| {
             Problem::usage(
-                format!("the engine cannot be asked so: {e}"),
-                "look at the graph's name",
+                format!("cannot send this request to the engine: {e}"),
+                "check the name of the graph",
             )
         })?;
         let asked = self.runtime.block_on(async {
@@ -174,8 +174,8 @@ impl Socket {
 /// The socket, or an answer on it, came to an end.
 pub(super) fn broken(error: &io::Error) -> Problem {
     Problem::failed(
-        format!("the engine ended the connection: {error}"),
-        "look at its log; what was answered up to then is not whole",
+        format!("the connection to the engine was lost: {error}"),
+        "the output is incomplete; check the engine's log",
     )
 }
 
@@ -194,15 +194,15 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         .read_to_string(&mut text)
         .ok();
     let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
-        let what = format!("the engine said {status}");
-        return Problem::failed(what, "it may be of another release than this program");
+        let what = format!("the engine responded with {status}");
+        return Problem::failed(what, "the engine may use a different release than this command");
     };
     let what = crate::output::harmless(&failure.error_message);
     match (status.as_u16(), &*failure.error_code, name) {
         (_, _, Some(name)) => Problem::of(&name, what),
         (400, "GES.8000", None) => Problem::usage(what, ""),
-        (400, _, None) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
-        _ => Problem::failed(what, "look at the engine's log, and at `jobstore stats`"),
+        (400, _, None) => Problem::failed(what, "`jobstore list --newest` lists the newest jobs"),
+        _ => Problem::failed(what, "check the engine's log and `jobstore stats`"),
     }
 }
 
