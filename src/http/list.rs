@@ -218,7 +218,7 @@ pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
         by,
     };
     match done {
-        Cancellation::CancelledBeforeStart => act.log("cancelled before it started"),
+        Cancellation::CancelledBeforeStart => act.log("canceled before it started"),
         Cancellation::Requested => act.log("requested"),
         Cancellation::AlreadyComplete(_) => {}
     }

@@ -16,18 +16,19 @@ use crate::{
 const ABOUT: &str = "Inspect and maintain a job store";
 
 const LONG_ABOUT: &str = "\
-Looks into a job store, and after it: lists, finds, ends, moves, checks jobs.
+Inspect and maintain a job store.
 
-A store is a directory (--data, or JOBSTORE_DATA) of graphs (--graph). If no
-process has it open, this program opens it and leaves jobs that were running
-as they are. Commands that only read keep no engine from opening it; cancel,
-complete, import, purge, repair and serve lock it until they are done. If an
-engine has it open, the engine is asked through the control socket in the
-directory, if it opened one, and keeps working.";
+A store is a directory (--data, or JOBSTORE_DATA) that contains graphs
+(--graph). If no process has the store open, jobstore opens it and leaves
+running jobs as they are. Commands that only read do not keep an engine from
+opening the store; cancel, complete, import, purge, repair, and serve lock it
+until they finish. If an engine has the store open, jobstore asks the engine
+through the control socket in the directory, provided that the engine opened
+one. The engine keeps running.";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 all is fine; 1 something wrong was found, or went wrong; 2 it
-was used wrongly.
+Exit codes: 0, success; 1, an error occurred, damage was found, or nothing was
+found; 2, incorrect usage.
 
 Examples:
   jobstore list --data /var/lib/engine/jobs --newest
@@ -73,7 +74,7 @@ enum Verb {
     Serve(serve::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
-    /// Not a command: explains what to use instead
+    /// Explain what to use instead
     #[command(hide = true, aliases = ["remove", "rm"], after_help = "See: jobstore cancel, jobstore purge")]
     Delete {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -16,47 +16,47 @@ use crate::when;
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
-    /// In this state; several mean any of them
+    /// Jobs in this state; if repeated or comma-separated, any of them
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
     pub(crate) states: Vec<State>,
-    /// That ended in this way; several mean any of them
+    /// Jobs with this outcome; if repeated or comma-separated, any of them
     #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
     pub(crate) outcomes: Vec<OutcomeKind>,
-    /// With this command; repeated, with any of them
+    /// Jobs with this command; if repeated, any of them
     #[arg(long = "command", value_name = "COMMAND", value_parser = some_text())]
     pub(crate) commands: Vec<String>,
-    /// Whose url begins like this
+    /// Jobs whose URL starts with this text
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_prefix: Option<String>,
-    /// Whose url has this in it; several mean all of them
+    /// Jobs whose URL contains this text; if repeated, all of them
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_contains: Vec<String>,
-    /// Whose body has this in it, as it is listed; several mean all of them
+    /// Jobs whose body, as it is listed, contains this text; if repeated, all of them
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) body_contains: Vec<String>,
-    /// With --body-value: where in the body, as a JSON pointer such as /list/0/name
+    /// JSON pointer into the body, such as /list/0/name; use with --body-value
     #[arg(long, value_name = "POINTER", requires = "body_value")]
     pub(crate) body_pointer: Option<String>,
-    /// With --body-pointer: the value there, as JSON
+    /// JSON value at the place given by --body-pointer
     #[arg(long, value_name = "JSON", requires = "body_pointer", value_parser = some_text())]
     pub(crate) body_value: Option<String>,
-    /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
+    /// Jobs submitted at or after this time: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
     /// 2026-11-24T22:00+01:00
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) since: Option<SystemTime>,
-    /// Submitted before then
+    /// Jobs submitted before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) until: Option<SystemTime>,
-    /// Started then or later
+    /// Jobs started at or after this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) started_since: Option<SystemTime>,
-    /// Started before then
+    /// Jobs started before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) started_until: Option<SystemTime>,
-    /// Ended then or later
+    /// Jobs completed at or after this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) finished_since: Option<SystemTime>,
-    /// Ended before then
+    /// Jobs completed before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) finished_until: Option<SystemTime>,
 }

@@ -26,10 +26,10 @@ use crate::when;
 const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
-By a request, command and url must be equal, and bodies be the same JSON
-value: white space and the order of keys do not matter. That is at once.
-Without one, the jobs are gone through for the parts that are named. Exit code
-1 means that there is no such job.
+With a request, jobs match if they have the same command and URL, and their
+bodies are the same JSON value: white space and the order of keys do not matter.
+This search is fast. With filters, all jobs are scanned. Exit code 1 means that
+no job was found.
 
 Examples:
   jobstore find request.json
@@ -41,26 +41,26 @@ Examples:
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable table
     Table,
-    /// Whole jobs, one a line
+    /// Whole jobs, one JSON object per line
     Jsonl,
 }
 
-/// Finds jobs by their request or by parts of it, newest first
+/// Find jobs by their request or by filters, newest first
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The request, {"command":..,"url":..,"body":..}; - is standard input
+    /// File that contains the request, {"command":..,"url":..,"body":..}; - is standard input
     #[arg(value_name = "FILE|-")]
     request: Option<PathBuf>,
-    /// Shows at most so many
+    /// Maximum number of jobs to show
     #[arg(long, value_name = "JOBS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
-    /// Goes on where a search by parts ended
+    /// Continue where a previous search by filters ended
     #[arg(long, value_name = "TEXT", conflicts_with = "request", value_parser = some_text())]
     cursor: Option<String>,
-    /// How jobs are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -99,7 +99,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
             let is_full = jobs == arguments.limit;
-            let more = is_full.then(|| "there may be more; increase --limit to show them".to_owned());
+            let more =
+                is_full.then(|| "there may be more; increase --limit to show them".to_owned());
             Ok(Found { jobs, more })
         }
         None => search(&*access, &graph, arguments, each),

@@ -25,8 +25,7 @@ const ROWS: u64 = 50;
 pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
-A list by state is at once; by outcome, command and times the jobs are gone
-through.
+Filters by state are fast; all other filters scan the jobs.
 
 Examples:
   jobstore list --newest
@@ -38,34 +37,34 @@ Examples:
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For eyes: state, command and age, as wide as the terminal
+    /// Human-readable table, as wide as the terminal
     Table,
-    /// The contract's document: {"jobs":[...],"result":"success"}
+    /// Document of the GES job-list API: {"jobs":[...],"result":"success"}
     Json,
-    /// Whole jobs, one a line: with outcome and times
+    /// Whole jobs, one JSON object per line, with outcomes and times
     Jsonl,
 }
 
-/// Lists jobs
+/// List jobs
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Passes over so many jobs
+    /// Number of jobs to skip
     #[arg(long, value_name = "JOBS", default_value_t = 0)]
     offset: u64,
-    /// Shows at most so many: 1 to 100000 [default: 50 in a table, else 100000]
+    /// Maximum number of jobs to show, 1 to 100000 [default: 50 in a table, otherwise 100000]
     #[arg(long, value_name = "JOBS", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit: Option<u64>,
-    /// The job first that was submitted last
+    /// Show the newest jobs first
     #[arg(long)]
     newest: bool,
-    /// Goes on where a page ended
+    /// Continue where the previous page ended
     #[arg(long, value_name = "TEXT", conflicts_with = "offset", value_parser = some_text())]
     cursor: Option<String>,
-    /// Counts the whole list, also where all jobs have to be gone through for it
+    /// Count all matching jobs, even if that takes a scan
     #[arg(long)]
     count: bool,
-    /// How jobs are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -139,9 +138,10 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     };
     let mut text = match (shown.jobs, shown.total) {
         (0, Some(0)) => table::aside("no jobs"),
-        (0, Some(total)) => {
-            table::aside(&format!("no jobs at this offset; the list has {}", output::jobs(total)))
-        }
+        (0, Some(total)) => table::aside(&format!(
+            "no jobs at this offset; the list has {}",
+            output::jobs(total)
+        )),
         (0, None) => table::aside("no jobs"),
         (jobs, _) if wanted.cursor.is_some() => {
             table::aside(&format!("{} more{of}", output::grouped(jobs)))

@@ -23,15 +23,15 @@ const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct Place {
-    /// The store's directory [env: JOBSTORE_DATA]
+    /// Directory of the store [env: JOBSTORE_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The keys whose values are secret, separated by commas, instead of those that the store
-    /// has recorded [env: JOBSTORE_SECRET_KEYS]
+    /// Comma-separated keys whose values are secret, instead of the keys recorded in the store
+    /// [env: JOBSTORE_SECRET_KEYS]
     ///
-    /// Commands that only read mask the values of these keys in their output and record
-    /// nothing. `serve` records them in the store, and so does `import` in a store that it
-    /// creates. Other commands that write use the recorded keys: they refuse the option and
+    /// Commands that only read mask the values of these keys in their output, and record
+    /// nothing. `serve` records the keys in the store, as does an `import` that creates the
+    /// store. Other commands that write use the recorded keys: they reject the option and
     /// ignore the variable.
     #[arg(long, global = true, value_name = "KEYS", value_parser = some_text())]
     secret_keys: Option<String>,
@@ -105,7 +105,7 @@ fn variable(name: &str) -> Option<OsString> {
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct GraphChoice {
-    /// The graph; may be left out where the store has only one
+    /// Graph to use; optional if the store has only one
     #[arg(long, value_name = "PROJECT/NAME")]
     graph: Option<GraphName>,
 }

@@ -13,22 +13,22 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-Pending and running jobs never go. Ids of purged jobs are remembered for a
-time, so that \"purged\" is told from \"unknown\".
+Pending and running jobs are never purged. The ids of purged jobs are remembered
+for a time, so that a purged job can be distinguished from an unknown one.
 
 Examples:
   jobstore purge --finished-until 30d --dry-run
   jobstore purge --finished-until 30d --outcome succeeded
   jobstore purge --all";
 
-/// Forgets complete jobs
+/// Purge complete jobs
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Only says how many would go
+    /// Only show how many jobs would be purged
     #[arg(long)]
     dry_run: bool,
-    /// All complete jobs
+    /// Purge all complete jobs
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -16,20 +16,20 @@ use crate::progress::Bar;
 use crate::verify;
 
 const AFTER_HELP: &str = "\
-Jobs whose files are damaged are listed no more; the files stay beside the
-store, named *.damaged. Take a copy of the folder first. It exits with 0 where
-the store is sound afterwards.
+Corrupt jobs are no longer listed; the damaged files are kept in the directory as
+*.damaged. Copy the directory before a repair. Exit code 0 means that the store
+has no damage afterwards.
 
 Examples:
   jobstore verify
   jobstore repair
   jobstore repair --yes";
 
-/// Sets aside what is damaged, so that the rest is served
+/// Quarantine damaged data, so that the rest of the store can be used
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Does it without asking
+    /// Repair without asking for confirmation
     #[arg(long)]
     yes: bool,
 }

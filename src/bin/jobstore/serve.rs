@@ -26,17 +26,17 @@ use crate::problem::{self, Problem, Verdict};
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
-Beside the contract's routes it has /health, /metrics and /openapi.json. With
-tokens, /metrics takes one that is good for all projects. The store is locked
-meanwhile; the other verbs ask through its control socket. Without tokens
-whoever has an account on this machine can ask.
+Serves the GES job-list API, and /health, /metrics, and /openapi.json. The store
+stays locked while it is served; other commands use its control socket.
 
-It ends on SIGTERM and SIGINT, at once on a second one. SIGHUP has the file of
-tokens read again; a file that is bad changes nothing. Without one, SIGHUP
-ends it, unless it was started by nohup.
+SIGTERM and SIGINT stop the server gracefully; a second one stops it immediately.
+SIGHUP reloads the tokens; if the file is invalid, the old tokens stay in effect.
+Without --tokens, SIGHUP stops the server, unless it was started by nohup.
 
-A file of tokens has lines of a token and a project id, or * for all projects,
-and may be open to its owner only. Clients send theirs as X-Auth-Token.
+Each line of a token file has a token and a project id, or * for all projects.
+Only the owner of the file may have access to it (mode 0600). Clients send their
+token as X-Auth-Token; /metrics requires a token for all projects. Without
+tokens, every user of this machine has access.
 
 Examples:
   jobstore serve --listen 127.0.0.1:8080
@@ -56,17 +56,17 @@ enum Log {
     Debug,
 }
 
-/// Serves the store over HTTP
+/// Serve the store over HTTP
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The address; with port 0 the system chooses one
+    /// Address to listen on; with port 0, the system chooses a port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Who may ask for what: needed beyond this machine
+    /// File that contains the access tokens; required for any address other than loopback
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// What is told on standard error
+    /// Minimum severity of log messages on standard error
     #[arg(long, value_enum, default_value_t = Log::Warn)]
     log: Log,
 }
@@ -115,7 +115,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(path) => Some(Doorkeeper::new(path)?),
         None if !arguments.listen.ip().is_loopback() => {
             return Err(Problem::usage(
-                format!("address {} can be reached from other machines, which requires tokens", arguments.listen),
+                format!(
+                    "address {} can be reached from other machines, which requires tokens",
+                    arguments.listen
+                ),
                 "use --tokens FILE, or listen on 127.0.0.1",
             ));
         }
@@ -127,8 +130,11 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|e| {
-            Problem::failed(format!("cannot start threads: {e}"), "check the process limits \
-                 (`ulimit -u`)")
+            Problem::failed(
+                format!("cannot start threads: {e}"),
+                "check the process limits \
+                 (`ulimit -u`)",
+            )
         })?;
     // Before the store is opened, which records the secret keys that were named.
     let listener = runtime.block_on(bind(arguments.listen))?;
@@ -158,8 +164,11 @@ fn begin_log(log: Log) {
 async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
     TcpListener::bind(address).await.map_err(|e| {
         let what = format!("cannot listen on {address}: {e}");
-        Problem::usage(what, "choose another address with --listen, or stop the process that uses \
-             this one")
+        Problem::usage(
+            what,
+            "choose another address with --listen, or stop the process that uses \
+             this one",
+        )
     })
 }
 
@@ -168,7 +177,8 @@ async fn listen(
     listener: TcpListener,
     tokens: Option<Doorkeeper>,
 ) -> Result<(), Problem> {
-    let failed = |e: std::io::Error| Problem::failed(format!("cannot install a signal handler: {e}"), "");
+    let failed =
+        |e: std::io::Error| Problem::failed(format!("cannot install a signal handler: {e}"), "");
     let address = listener
         .local_addr()
         .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;

@@ -18,8 +18,8 @@ use crate::problem::{Problem, Verdict};
 use crate::when;
 
 const AFTER_HELP: &str = "\
-Counters begin when the store is opened, so those of an engine at work tell
-most. Exit code 1 means that the store cannot do all it should.
+Counters start at 0 when the store is opened, so they are most useful while an
+engine is running. Exit code 1 means that the health of the store is not ok.
 
 Examples:
   jobstore stats
@@ -28,17 +28,17 @@ Examples:
 /// How the numbers are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable text
     Table,
-    /// All numbers, as one object
+    /// All statistics as one JSON object
     Json,
 }
 
-/// Says what the store has done and is at
+/// Show statistics and health
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How the numbers are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -225,7 +225,10 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         ),
     };
     if stats.busy > 0 {
-        queue.push_str(&format!(", {} refused because it was full", grouped(stats.busy)));
+        queue.push_str(&format!(
+            ", {} refused because it was full",
+            grouped(stats.busy)
+        ));
     }
     put("queue", &queue);
     put(
@@ -267,14 +270,8 @@ fn text(stats: &Stats, now_ms: u64) -> String {
             put("", &format!("some jobs are overdue for purging by {lag}"));
         }
         for (what, ms) in [
-            (
-                "oldest pending job was submitted",
-                graph.oldest_pending_ms,
-            ),
-            (
-                "longest-running job was started",
-                graph.longest_running_ms,
-            ),
+            ("oldest pending job was submitted", graph.oldest_pending_ms),
+            ("longest-running job was started", graph.longest_running_ms),
         ] {
             if let Some(ms) = ms {
                 put("", &format!("{what} {}", when::ago(ms, now_ms)));
@@ -295,9 +292,6 @@ mod tests {
             bounds_us: vec![10, 2_000, 1_000_000],
         };
         let of = |percent| histogram.percentile(percent);
-        assert_eq!(
-            [of(50), of(99), of(100)],
-            ["<= 10 us", "<= 2 ms", "> 1 s"]
-        );
+        assert_eq!([of(50), of(99), of(100)], ["<= 10 us", "<= 2 ms", "> 1 s"]);
     }
 }

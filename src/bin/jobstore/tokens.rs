@@ -68,8 +68,10 @@ impl Tokens {
             let name = path.display();
             return Err(Problem::usage(
                 format!("{name} contains tokens, but other users can access it"),
-                format!("run `chmod 600 {name}`, and replace the tokens if others may have read \
-                     them"),
+                format!(
+                    "run `chmod 600 {name}`, and replace the tokens if others may have read \
+                     them"
+                ),
             ));
         }
         let read = bounded::read_to_string(file, FILE_BYTES_MAX);

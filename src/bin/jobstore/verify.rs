@@ -15,7 +15,7 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-A store that an engine has open is checked by the engine, at low priority.
+If an engine has the store open, the engine verifies it, at low priority.
 
 Examples:
   jobstore verify
@@ -24,17 +24,17 @@ Examples:
 /// How a report is shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,
 }
 
-/// Reads and checks every byte of the store
+/// Verify every byte of the store
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How the report is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

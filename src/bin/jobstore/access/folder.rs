@@ -160,9 +160,7 @@ pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
             0 => "run the command as the engine's user, which needs write permission for the \
                  directory"
                 .to_owned(),
-            _ => format!(
-                "run the command as the engine's user: sudo -u '#{owner}' jobstore ..."
-            ),
+            _ => format!("run the command as the engine's user: sudo -u '#{owner}' jobstore ..."),
         },
     ))
 }

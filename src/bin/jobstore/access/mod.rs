@@ -280,12 +280,12 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     }
 }
 
-const NO_SOCKET: &str = "the process has no control socket; let the engine open one \
+const NO_SOCKET: &str = "it has no control socket, which the engine can open \
      (`JobStore::control`)";
 const AT_REST: &str = "this command needs a store that no process has open";
 /// What to do about a process that certainly has the store open.
 const KNOWN: &str =
-    "or stop that process; a `jobstore` command other than `serve` exits by itself";
+    "stop that process first; a `jobstore` command other than `serve` exits by itself";
 /// Which process it is may be hidden: it may run in another container.
 const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
      as root on this host";
@@ -296,10 +296,6 @@ fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
         None => UNKNOWN,
     };
     let remedy = format!("{remedy}; {next}");
-    let what = format!(
-        "store {} is in use {}",
-        dir.display(),
-        holder::said(pid)
-    );
+    let what = format!("store {} is in use {}", dir.display(), holder::said(pid));
     Problem::failed(what, remedy)
 }

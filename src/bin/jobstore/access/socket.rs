@@ -100,7 +100,10 @@ impl Socket {
     /// Connects, to see whether somebody listens.
     pub(super) fn connect(path: PathBuf) -> Result<Socket, Problem> {
         let refused = |e: io::Error| {
-            let what = format!("cannot connect to the control socket {}: {e}", path.display());
+            let what = format!(
+                "cannot connect to the control socket {}: {e}",
+                path.display()
+            );
             Problem::failed(
                 what,
                 "check that the engine is running, and that it runs as your user",
@@ -195,7 +198,10 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         .ok();
     let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
         let what = format!("the engine responded with {status}");
-        return Problem::failed(what, "the engine may use a different release than this command");
+        return Problem::failed(
+            what,
+            "the engine may use a different release than this command",
+        );
     };
     let what = crate::output::harmless(&failure.error_message);
     match (status.as_u16(), &*failure.error_code, name) {
