@@ -440,7 +440,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             limit(0),
             400,
             "GES.8000",
-            "parameter limit is 0, it must be in 1..=100000",
+            "invalid value 0 for parameter limit: it must be 1 to 100000",
         ),
         (
             limit(100_001),

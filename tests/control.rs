@@ -381,7 +381,10 @@ fn jobs_go_out_and_come_in_as_lines() {
         "{\"command\":\"c\",\"url\":\"/\"}\nsecret words\n\n{\"jobId\":\"x\",\"command\":\"c\"}\n";
     let stopped = into("", bad);
     assert_eq!(stopped.status, 400);
-    assert!(stopped.text().contains("line 2 is no job"), "{stopped:?}");
+    assert!(
+        stopped.text().contains("line 2 is not a valid job"),
+        "{stopped:?}"
+    );
     assert!(!stopped.text().contains("secret words"), "{stopped:?}");
     let skipped = value(&into("?skip_bad=true", bad));
     assert_eq!(
@@ -409,7 +412,10 @@ fn many_jobs_go_through_in_pieces_and_what_breaks_off_is_no_end() {
     // A bad line at the beginning: the client sends all the same, and is told.
     let bad = format!("nonsense\n{lines}");
     let told = live.ask("POST", path, &bad);
-    assert!(told.text().contains("line 1 is no job"), "{told:?}");
+    assert!(
+        told.text().contains("line 1 is not a valid job"),
+        "{told:?}"
+    );
 
     // A body that breaks off behind a line has not ended: nothing of it is recorded.
     let broken = live.store.create_graph("10001", "broken").unwrap();
@@ -472,7 +478,7 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
     );
     let again = live.ask("POST", "/control/backup", &body);
     assert!(
-        again.status == 400 && again.text().contains("is not empty: it holds "),
+        again.status == 400 && again.text().contains("is not empty: it contains "),
         "{again:?}"
     );
     // What is wrong is told to who runs the engine.
@@ -520,7 +526,7 @@ fn damage_is_told_with_its_place() {
     for path in ["export", "jobs/first"] {
         let path = format!("/control/graphs/10001/movie/{path}");
         let answer = control(&socket, "GET", &path, b"");
-        let told = answer.text().contains("is damaged at byte") && answer.text().contains(".pack");
+        let told = answer.text().contains("is corrupt at byte") && answer.text().contains(".pack");
         assert!(answer.status == 500 && told, "{answer:?}");
     }
 }
@@ -549,7 +555,7 @@ fn what_is_not_known_is_refused_in_the_contracts_form() {
     }
     for path in ["graphs", "stats"] {
         let answer = live.ask("GET", &format!("/control/{path}?x=1"), "");
-        assert!(answer.status == 400 && answer.text().contains("this path takes none"));
+        assert!(answer.status == 400 && answer.text().contains("this route has no parameters"));
     }
 }
 

@@ -138,7 +138,7 @@ fn a_body_that_is_not_json_is_refused_with_the_place() {
         );
         let column: String = column.map_or_else(String::new, |column: u32| column.to_string());
         let place = format!("line {line} column {column}");
-        assert_says(&error, &["body is not JSON", &place]);
+        assert_says(&error, &["invalid JSON in the body", &place]);
     }
 }
 
@@ -169,10 +169,10 @@ fn a_request_that_is_no_object_of_command_url_and_body_is_refused() {
         );
         let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok();
         let why = match (is_json, text) {
-            (true, "{}" | r#"{"url":"/"}"#) => "is not a request: it has no command",
-            (true, r#"{"command":"c"}"#) => "is not a request: it has no url",
-            (true, _) => "is not a request: it is no object of command, url and body",
-            (false, _) => "is not JSON: ",
+            (true, "{}" | r#"{"url":"/"}"#) => "invalid request: missing field \"command\"",
+            (true, r#"{"command":"c"}"#) => "invalid request: missing field \"url\"",
+            (true, _) => "invalid request: expected an object with command, url, and body",
+            (false, _) => "invalid JSON in the request: ",
         };
         assert_says(&error, &["request", why, " at line "]);
     }
@@ -658,7 +658,7 @@ fn a_store_that_is_open_in_this_process_is_refused_and_goes_on() {
             "{error:?}"
         );
         let (path, pid) = (path.to_str().unwrap(), std::process::id().to_string());
-        assert_says(&error, &[path, &pid, "close it there", "another folder"]);
+        assert_says(&error, &[path, &pid, "close it there", "another directory"]);
         graph.submit(request("c", "1")).unwrap();
     }
     // The path does not matter, the folder does.
@@ -770,7 +770,7 @@ fn a_folder_that_holds_something_else_is_refused_and_left_alone() {
             ),
             "{error:?}"
         );
-        assert_says(&error, &[path.to_str().unwrap(), name, "empty folder"]);
+        assert_says(&error, &[path.to_str().unwrap(), name, "empty directory"]);
         assert_eq!(content(&path), before, "not even a lock");
     }
     let with_folder = dir.join("with-folder");
@@ -869,7 +869,10 @@ fn a_store_of_a_later_format_is_refused_with_both_formats_and_left_alone() {
             );
             let (path, found) = (dir.to_str().unwrap(), found.to_string());
             let reads = format!("reads up to {supported}");
-            assert_says(&error, &[path, &found, &reads, "the release that wrote it"]);
+            assert_says(
+                &error,
+                &[path, &found, &reads, "the release that wrote the store"],
+            );
         }
     }
     fs::write(dir.join("STORE"), original).unwrap();
@@ -905,7 +908,10 @@ fn a_store_from_before_the_first_release_is_refused_and_left_alone() {
         ),
         "{error:?}"
     );
-    assert_says(&error, &[dir.to_str().unwrap(), "format 0", "export it"]);
+    assert_says(
+        &error,
+        &[dir.to_str().unwrap(), "format 0", "export the jobs"],
+    );
     fs::write(dir.join("STORE"), original).unwrap();
     assert_whole(dir, &list);
 }
@@ -928,7 +934,11 @@ fn what_a_later_release_added_is_passed_over_where_it_says_so_and_refused_otherw
         let said = format!("0x{bits}");
         assert_says(
             &error,
-            &[dir.to_str().unwrap(), &said, "the release that wrote it"],
+            &[
+                dir.to_str().unwrap(),
+                &said,
+                "the release that wrote the store",
+            ],
         );
     }
     let later = with("compatible", "c0000001");
@@ -1026,7 +1036,10 @@ fn assert_no_permission(error: &Error, below: &Path) {
         ),
         "{error:?}"
     );
-    assert_says(error, &["no permission to", below.to_str().unwrap(), "own"]);
+    assert_says(
+        error,
+        &["permission denied", below.to_str().unwrap(), "own"],
+    );
 }
 
 #[test]
@@ -1155,7 +1168,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
         let named = path.to_str().unwrap();
         assert_says(
             &error,
-            &["no space left", named, "this write was not recorded"],
+            &["no space left", named, "the write was not recorded"],
         );
     }
     println!("the disk was full");

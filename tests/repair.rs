@@ -176,7 +176,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     assert_eq!(damaged, found.jobs);
     let text = report.to_string();
     for part in [
-        "DAMAGED",
+        "CORRUPT",
         &*file.display().to_string(),
         "10001/one",
         "10001/two",
@@ -203,7 +203,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     let repaired = JobStore::repair(dir.path()).unwrap();
     assert_eq!((repaired.jobs, repaired.events), (damaged, 0), "{repaired}");
     assert_eq!(repaired.set_aside.len(), 1);
-    assert!(repaired.set_aside[0].exists() && repaired.to_string().contains("set aside"));
+    assert!(repaired.set_aside[0].exists() && repaired.to_string().contains("quarantined"));
     let again = JobStore::verify(dir.path()).unwrap();
     assert!(again.is_sound(), "{again}");
 

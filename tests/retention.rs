@@ -445,14 +445,14 @@ fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
         other.count(State::Complete).unwrap() == 5
     });
     wait("it is told", || match store.health() {
-        Health::Degraded { why, .. } => why.contains("\"movie\" are due and not purged"),
+        Health::Degraded { why, .. } => why.contains("\"movie\" are overdue for purging"),
         _ => false,
     });
     assert_eq!(movie.count(State::Complete).unwrap(), 200);
     wait("room is back", || packed() < before);
     movie.set_retention(None).unwrap();
     wait("it is told no more", || match store.health() {
-        Health::Degraded { why, .. } => !why.contains("not purged"),
+        Health::Degraded { why, .. } => !why.contains("overdue for purging"),
         _ => true,
     });
 }

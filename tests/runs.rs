@@ -49,12 +49,12 @@ fn a_long_stack_trace_is_cut_and_the_job_stays_failed() {
     assert_eq!(outcome.kind(), OutcomeKind::Failed);
     let (code, message) = (outcome.code().unwrap(), outcome.message().unwrap());
     assert!(message.len() <= 8192 && message.len() > 8100);
-    let marker = format!("... [cut, {} bytes in all]", trace.len());
+    let marker = format!("... [truncated, {} bytes in total]", trace.len());
     let kept = message
         .strip_suffix(&marker)
         .expect("it says that it is cut");
     assert!(trace.starts_with(kept));
-    assert!(code.len() <= 256 && code.starts_with("EEE") && code.ends_with(" bytes in all]"));
+    assert!(code.len() <= 256 && code.starts_with("EEE") && code.ends_with(" bytes in total]"));
 }
 
 /// A detail can grow beyond its bound when it is masked.

@@ -150,8 +150,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     assert!(!told.contains(CANARY), "{told}");
     assert!(!told.contains("dropped run"), "a false alarm: {told}");
     let acts = |action: &str| {
-        let what =
-            format!("event message=a job or graph was changed on request action=\"{action}\"");
+        let what = format!("event message=job or graph changed by a client action=\"{action}\"");
         told.lines()
             .filter(|line| line.starts_with(&what))
             .collect::<Vec<_>>()
@@ -174,7 +173,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
         acts("cancel")[0].ends_with(&format!("{job} {by} done=requested")),
         "{told}"
     );
-    let waits = r#"job="waits" by=an HTTP client done=cancelled before its start"#;
+    let waits = r#"job="waits" by=an HTTP client done=canceled before it started"#;
     assert!(acts("cancel")[1].ends_with(waits), "{told}");
     assert!(
         acts("purge")[0].contains(&format!(r#"graph="movie" {by} done="#)),
@@ -182,7 +181,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     );
     let dropped = r#"project="10001" graph="roads""#;
     assert!(
-        told.contains(&format!("event message=a graph was dropped {dropped}")),
+        told.contains(&format!("event message=graph dropped {dropped}")),
         "{told}"
     );
     for expected in [
@@ -205,7 +204,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
         &format!(r#"http id="request-7" method=GET path={list}"#),
         "http id=\"request-7\" method=DELETE",
         "event message=answered status=200",
-        "event message=a request could not be answered: what answers it panicked",
+        "event message=request failed: the handler panicked",
         "event message=a request could not be answered error=the store is closed",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");

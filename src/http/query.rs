@@ -264,7 +264,7 @@ impl Asked {
 
 fn times(count: usize) -> String {
     match count {
-        0 => "not at all".to_owned(),
+        0 => "0 times".to_owned(),
         1 => "once".to_owned(),
         _ => format!("{count} times"),
     }

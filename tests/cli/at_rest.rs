@@ -29,7 +29,7 @@ fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
             said.contains(&format!("is in use by process {pid} (")),
             "{said}"
         );
-        assert!(said.contains("end that process first"), "{said}");
+        assert!(said.contains("stop that process first"), "{said}");
     }
     store.close().unwrap();
     place.run(&["list"]).fine();
@@ -80,8 +80,8 @@ fn what_makes_no_sense_is_exit_code_2() {
 fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
     let place = Place::filled();
     let said = place.run(&["list", "--data", "."]).said(2);
-    assert!(said.contains("is not a store"), "{said}");
-    assert!(said.contains("there is one in ./store"), "{said}");
+    assert!(said.contains("is not a jobstore directory"), "{said}");
+    assert!(said.contains("did you mean ./store"), "{said}");
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn a_table_in_a_pipe_has_whole_ids_and_no_colours() {
     assert!(!table.contains('\u{1b}'), "{table:?}");
     // What reads the pipe gets the heading and rows, and nothing else.
     assert_eq!(table.lines().count(), 2, "{table}");
-    assert_eq!(ran.err, "1-1 of 206\ngo on with --offset 1\n");
+    assert_eq!(ran.err, "1-1 of 206\ncontinue with --offset 1\n");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
             let Some(hint) = table
                 .err
                 .lines()
-                .find_map(|line| line.strip_prefix("go on with "))
+                .find_map(|line| line.strip_prefix("continue with "))
             else {
                 break;
             };
@@ -244,7 +244,7 @@ fn the_part_of_an_id_that_a_table_shows_is_enough() {
     let said = place.run(&["show", other]).said(1);
     assert!(said.contains("can not find job"), "{said}");
     let said = place.run(&["show", "no such id"]).said(2);
-    assert!(said.contains("is no job id"), "{said}");
+    assert!(said.contains("invalid job id"), "{said}");
 }
 
 /// Imported jobs keep their ids, and an engine can bring ids of the service's form: their
@@ -337,21 +337,21 @@ fn a_job_is_found_by_parts_of_its_request() {
     let table = find(&["--limit", "1"]);
     assert!(table.out.contains(ids[0].as_str()), "{table:?}");
     let hint = table.err.lines().last().unwrap();
-    let cursor = hint.strip_prefix("go on with --cursor ").unwrap();
+    let cursor = hint.strip_prefix("continue with --cursor ").unwrap();
     let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
     assert!(on(&[]).fine().contains(ids[1].as_str()));
     let line = find(&["--limit", "1", "--format", "jsonl"]);
     // Which cursor depends on how far a stretch of the search came.
-    let says_how = line.err.starts_with("go on with --cursor ");
+    let says_how = line.err.starts_with("continue with --cursor ");
     assert!(line.out.lines().count() == 1 && says_how, "{line:?}");
     let said = on(&["--state", "complete"]).said(2);
-    assert!(said.contains("another filter"), "{said}");
+    assert!(said.contains("a different filter"), "{said}");
     // What is known of a job beside its request counts, too.
     let outcome = ["find", "--outcome", "failed", "--url-contains", "import"];
     assert!(place.run(&outcome).fine().contains("failed"));
     assert_eq!(
         find(&["--state", "running"]).said(1),
-        "no job has these parts\n"
+        "no job matches the filters\n"
     );
     for (arguments, word) in [
         (&["find"][..], "not said what to find"),
@@ -385,7 +385,7 @@ fn looking_makes_no_store_and_leaves_what_runs_running() {
     let nowhere = Place::new();
     for arguments in [&["list"][..], &["verify"], &["export"], &["backup", "copy"]] {
         let said = nowhere.run(arguments).said(2);
-        assert!(said.contains("there is no store at"), "{said}");
+        assert!(said.contains("no store found at"), "{said}");
     }
     assert!(!nowhere.store().exists());
 }
@@ -401,7 +401,7 @@ fn the_graph_is_named_where_there_are_several() {
     let empty = place.run(&["list", "--graph", "10002/other"]);
     assert_eq!((empty.out.as_str(), empty.err.as_str()), ("", "no jobs\n"));
     let said = place.run(&["list", "--graph", "10002/movie"]).said(2);
-    assert!(said.contains("graph : movie not exist"), "{said}");
+    assert!(said.contains("graph movie does not exist"), "{said}");
 }
 
 /// A guess at a command's name must not lead to one that changes other things.

@@ -127,12 +127,12 @@ fn a_long_verb_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
             "searching",
             "job ",
         ),
-        (&["verify"], "verifying", "sound"),
+        (&["verify"], "verifying", "no damage found"),
         (&["backup", "copy"], "copying", "copied to"),
         (
             &["import", "--data", "new", "--graph", "1/g", "movie.jsonl"],
             "importing",
-            "imported 10,200 jobs; 0 there already, 0 passed over",
+            "imported 10,200 jobs; 0 already present, 0 skipped",
         ),
         (&["purge", "--all"], "purging", "purged 2 jobs"),
     ] {

@@ -185,6 +185,6 @@ fn a_cursor_is_good_for_its_own_graph() {
     foreign.is_failure(
         400,
         "GES.8000",
-        "parameter cursor is not usable: it belongs to another graph; start again without a cursor",
+        "invalid value for parameter cursor: it belongs to another graph; start again without a cursor",
     );
 }

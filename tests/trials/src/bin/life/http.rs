@@ -487,12 +487,12 @@ impl Life {
             false => no_graph.clone(),
         };
         let limit = failure(
-            "parameter limit is \"0\", it must be a whole number in 1..=100000; correct it or \
-             leave it out",
+            "invalid value \"0\" for parameter limit: it must be an integer from 1 to 100000; \
+             correct or omit it",
             "GES.8000",
         );
         let method = failure(
-            "the method is not allowed here; the header Allow names those that are",
+            "method not allowed; the Allow header lists the allowed methods",
             "GES.8000",
         );
         let path = failure("no such resource", "GES.8000");

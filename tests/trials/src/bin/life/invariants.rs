@@ -161,7 +161,7 @@ impl Life {
             Err(why)
                 if with_index
                     && self.index_is_corrupt
-                    && why.contains("the index cannot answer") =>
+                    && why.contains("the index is unavailable") =>
             {
                 // The damage shows when the row is read; a rebuilt index answers.
                 self.check_copy(what, &self.disk.image(), &Index::new())?;

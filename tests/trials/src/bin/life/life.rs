@@ -424,7 +424,7 @@ impl Life {
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
         match Observed::read_opened(self.store()) {
             Ok(observed) => self.settle_as(opening, &observed),
-            Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
+            Err(what) if self.index_is_corrupt && what.contains("the index is unavailable") => {
                 // The damage shows when the row is read; the next open rebuilds the index.
                 // This open has settled what was in doubt all the same: its log files show it.
                 self.index_is_corrupt = false;
