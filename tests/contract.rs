@@ -446,7 +446,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             limit(100_001),
             400,
             "GES.8000",
-            "parameter limit is 100001, it must be in 1..=100000",
+            "invalid value 100001 for parameter limit: it must be 1 to 100000",
         ),
         (in_use, 503, "GES.8602", unavailable),
         (not_a_store, 500, "GES.8302", fault),

@@ -418,7 +418,7 @@ pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
     }
     getrandom::fill(&mut bytes).map_err(|e| {
         let e = io::Error::other(e.to_string());
-        Error::io("draw random numbers for", disk.path(""), &e)
+        Error::io("generate random numbers for", disk.path(""), &e)
     })?;
     Ok(bytes)
 }

@@ -181,8 +181,8 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
     let Backup { to, link } = document(body, r#"{"to":"/absolute/path"}"#).await?;
     if !to.is_absolute() {
         let given = to.display().to_string();
-        let remedy = "start the path with /, because this process has a different working \
-             directory";
+        let remedy = "start it with /, because the working directory of this process may differ \
+             from yours";
         return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
     }
     let backed_up = blocking(move || -> Answer<_> {
@@ -346,7 +346,7 @@ async fn complete(
     let ended: Ended = document(body, allowed).await?;
     let Some(kind) = OutcomeKind::from_word(&ended.outcome) else {
         let allowed = "succeeded, partially_failed, failed, cancelled, or interrupted";
-        let remedy = "set the outcome of the job";
+        let remedy = "correct it";
         return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
     };
     let outcome = Outcome::new(kind, ended.code, ended.message)?;

@@ -84,10 +84,8 @@ impl Failure {
     #[must_use]
     pub fn parameter(name: &str, given: &str, allowed: &str, remedy: &str) -> Failure {
         let (name, given) = (excerpt(name), excerpt(given));
-        let message = format!(
-            "invalid value {given:?} for parameter {name}: it must be \
-             {allowed}; {remedy}"
-        );
+        let message =
+            format!("invalid value {given:?} for parameter {name}: it must be {allowed}; {remedy}");
         Failure::new(400, "GES.8000", message)
     }
 

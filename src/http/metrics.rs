@@ -228,7 +228,7 @@ impl Text {
         let help = "Unix time of the last purge; 0 if nothing was purged.";
         self.one("last_purge_timestamp_seconds", "gauge", help, last_purge);
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
-        let help = "Time for which the oldest page has kept a replaced file.";
+        let help = "Longest time for which a page has kept a replaced file.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
         let help = "Time taken to sync commits to disk.";
         self.histogram("sync_seconds", help, &stats.syncs);

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use crate::base::clock::TIME_MS_MAX;
 use crate::base::timestamp;
 use crate::model::cursor::Cursor;
-use crate::model::error::Error;
+use crate::model::error::{Error, excerpt, excerpt_id};
 use crate::model::failure::Failure;
 use crate::model::json;
 use crate::model::json_pointer::Pointer;
@@ -56,12 +56,13 @@ impl Query {
         let first = values.next();
         match values.next() {
             None => Ok(first),
-            Some(second) => Err(Failure::parameter(
-                key,
-                &second,
-                "given only once",
-                "omit the second one",
-            )),
+            Some(second) => {
+                let second = excerpt(&second);
+                let message = format!(
+                    "parameter {key} is given more than once, again as {second:?}; give it once"
+                );
+                Err(Failure::new(400, "GES.8000", message))
+            }
         }
     }
 
@@ -221,7 +222,7 @@ impl Query {
             [] => "this route has no parameters".to_owned(),
             known => format!("known parameters: {}", known.join(", ")),
         };
-        let key = crate::model::error::excerpt(&key);
+        let key = excerpt(&key);
         let message = format!("unknown parameter {key:?}; {known}");
         Err(Failure::new(400, "GES.8000", message))
     }
@@ -250,9 +251,12 @@ impl Asked {
             list = list.count_total();
         }
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
-            let allowed = "given without filters and without a cursor";
-            let remedy = "omit them, or job_id";
-            return Err(Failure::parameter("job_id", id, allowed, remedy));
+            let id = excerpt_id(id);
+            let message = format!(
+                "parameter job_id is {id:?}, which cannot be combined with a filter or a cursor; \
+                 omit job_id, or the others"
+            );
+            return Err(Failure::new(400, "GES.8000", message));
         }
         Ok(Asked {
             list,

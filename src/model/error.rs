@@ -248,7 +248,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// An option outside its range.
-    #[error("invalid value {given} for option {option}: it must be {allowed}")]
+    #[error("invalid value {given} for option {option}; allowed: {allowed}")]
     InvalidOption {
         /// The option's name.
         option: &'static str,
@@ -386,7 +386,7 @@ pub enum Error {
     /// The store's directory, or a file in it, is not where it was when the store was
     /// opened: what is written from then on would not be found again. The store takes
     /// no more writes: see [`Error::ReadOnly`].
-    #[error("the {what} {} was deleted, moved, or replaced while the store was open; restore it, \
+    #[error("the {what} {} was deleted, moved, or replaced while the store was open; put it back, \
          close the store, and run `verify` before opening the store again",
         path.display())]
     Removed {

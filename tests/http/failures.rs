@@ -141,13 +141,13 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         assert_eq!(answer.status, 400, "{query}");
         let begin = r#"{"errorMessage":"invalid value "#;
         let invalid = format!(" for parameter {name}: ");
-        let in_pairs = format!(r#"{{"errorMessage":"parameter {name} is given "#);
+        let combined = format!(r#"{{"errorMessage":"parameter {name} is "#);
         let unknown = format!(r#"{{"errorMessage":"unknown parameter \"{name}\"; "#);
         let nameless = r#"{"errorMessage":"unknown parameter \"\"; "#;
         let text = answer.text();
         assert!(
             (text.starts_with(begin) && text.contains(&invalid))
-                || text.starts_with(&in_pairs)
+                || text.starts_with(&combined)
                 || text.starts_with(&unknown)
                 || text.starts_with(nameless),
             "{query}: {text}"

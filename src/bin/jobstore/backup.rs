@@ -40,8 +40,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     // The engine that may do it stands in another folder.
-    let to =
-        std::path::absolute(&arguments.to).map_err(|e| Problem::file("find", &arguments.to, &e))?;
+    let to = std::path::absolute(&arguments.to)
+        .map_err(|e| Problem::file("resolve", &arguments.to, &e))?;
     let access = access::open(place)?;
     let bar = Bar::bytes("copying");
     let (bytes, shared) =

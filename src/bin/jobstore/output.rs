@@ -66,7 +66,7 @@ impl Write for Aside {
             Aside::Put(aside) => aside.write(bytes).map_err(|e| {
                 let folder = std::env::temp_dir();
                 let words = format!(
-                    "{e} (while spooling the output to {}, set by TMPDIR)",
+                    "{e}, while spooling the output in {} (TMPDIR)",
                     folder.display()
                 );
                 io::Error::new(e.kind(), words)

@@ -148,7 +148,7 @@ fn remedy(name: &str) -> &'static str {
             "a job that has not started can only be canceled: use `jobstore cancel`"
         }
         "BadLine" => {
-            "the lines before it are imported; fix it and continue from this line, or use \
+            "the lines before it were imported; fix it and continue from this line, or use \
              --skip-bad; if every line has a jobId, the whole import can be repeated"
         }
         "NewerFormat" => "this command is from an older release than the engine",

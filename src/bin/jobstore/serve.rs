@@ -116,7 +116,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         None if !arguments.listen.ip().is_loopback() => {
             return Err(Problem::usage(
                 format!(
-                    "address {} can be reached from other machines, which requires tokens",
+                    "refusing to listen on {} without tokens, because other machines can reach \
+                     this address",
                     arguments.listen
                 ),
                 "use --tokens FILE, or listen on 127.0.0.1",

@@ -107,7 +107,10 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
             }
         }
         if let Some(boot) = outcome.boot {
-            put("boot", &format!("interrupted by open {boot}"));
+            put(
+                "boot",
+                &format!("{boot} (completed when the store was opened)"),
+            );
         }
     }
     put("command", &harmless(&row.request.command));

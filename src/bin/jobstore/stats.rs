@@ -50,7 +50,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let stats: Stats = serde_json::from_str(&json).map_err(|e| {
         Problem::failed(
             format!("cannot read the statistics: error at column {}", e.column()),
-            "the engine may use a different release than this command",
+            "the engine may use a different release of jobstore",
         )
     })?;
     output::coloured(&match arguments.format {
@@ -267,7 +267,10 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         }
         if let Some(us) = graph.purge_lag_us {
             let lag = when::took(Duration::from_micros(us));
-            put("", &format!("some jobs are overdue for purging by {lag}"));
+            put(
+                "",
+                &format!("some jobs have been overdue for purging for {lag}"),
+            );
         }
         for (what, ms) in [
             ("oldest pending job was submitted", graph.oldest_pending_ms),

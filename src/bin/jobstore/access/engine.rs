@@ -62,14 +62,14 @@ impl Engine {
                     "cannot read the response of the engine: error at column {}",
                     e.column()
                 ),
-                "the engine may use a different release than this command",
+                "the engine may use a different release of jobstore",
             )
         })
     }
 
     /// Looks the store over, at low priority.
     pub(super) fn verify(&self) -> Result<Report, Problem> {
-        let _bar = Bar::busy("verifying in the engine");
+        let _bar = Bar::busy("the engine is verifying");
         self.object(Question::post(&["control", "verify"], ""))
     }
 
@@ -368,7 +368,7 @@ impl Access for Engine {
         filters: &Filters,
         _: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem> {
-        let _bar = Bar::busy("purging in the engine");
+        let _bar = Bar::busy("the engine is purging");
         self.purged(graph, filters, false)
     }
 
@@ -385,7 +385,7 @@ impl Access for Engine {
             #[serde(default)]
             linked_bytes: u64,
         }
-        let _bar = Bar::busy("copying in the engine");
+        let _bar = Bar::busy("the engine is copying");
         let Some(text) = to.to_str() else {
             return Err(Problem::usage(
                 format!(

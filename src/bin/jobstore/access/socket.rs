@@ -198,10 +198,7 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         .ok();
     let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
         let what = format!("the engine responded with {status}");
-        return Problem::failed(
-            what,
-            "the engine may use a different release than this command",
-        );
+        return Problem::failed(what, "the engine may use a different release of jobstore");
     };
     let what = crate::output::harmless(&failure.error_message);
     match (status.as_u16(), &*failure.error_code, name) {
