@@ -81,7 +81,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     let workers = Workers::start(&graph, &engine, WORKERS)?;
     batch.wait_until_running(&graph)?;
     if die {
-        tell("dying in the middle of the work, as asked; run again without --die\n");
+        tell("aborting in the middle of the work because of --die; run again without it\n");
         process::abort();
     }
     for cancellation in batch.cancel_running(&graph)? {
@@ -104,11 +104,11 @@ fn csv_folder() -> PathBuf {
 
 fn tell_cancelled(what: &str, cancellation: &Cancellation) {
     let how = match cancellation {
-        Cancellation::CancelledBeforeStart => "it had not started and never will",
-        Cancellation::Requested => "its worker has been told",
-        _ => "it was complete before",
+        Cancellation::CancelledBeforeStart => "it had not started",
+        Cancellation::Requested => "its worker was asked to stop",
+        _ => "it was already complete",
     };
-    tell(&format!("cancelled {what}: {how}\n"));
+    tell(&format!("canceled {what}: {how}\n"));
 }
 
 fn failed(error: &impl Display) -> ExitCode {

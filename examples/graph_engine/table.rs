@@ -18,7 +18,7 @@ pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
     let mut text = format!("boot {}: ", store.boot());
     let recovered = store.recovered();
     if recovered.is_empty() {
-        text.push_str("nothing was running when the store was last closed\n");
+        text.push_str("no job was running when the store was last closed\n");
         return Ok(text);
     }
     writeln!(text, "recovered {}", recovered.len())?;
@@ -30,7 +30,7 @@ pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
         };
         writeln!(
             text,
-            "  {} {} of graph {}: was running, is {now}",
+            "  {} {} of graph {}: was running, is now {now}",
             short_id(&found.job),
             what(&found.job),
             found.graph.name(),
@@ -62,7 +62,7 @@ pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
 
     let mut text = String::new();
     if skipped > 0 {
-        writeln!(text, "... {skipped} older jobs are in the JSON only")?;
+        writeln!(text, "... {skipped} older jobs are only in the JSON")?;
     }
     text.push_str(&aligned(&rows));
     writeln!(
@@ -73,7 +73,7 @@ pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
         graph.count(State::Running)?,
         graph.count(State::Complete)?,
     )?;
-    writeln!(text, "ended: {}", by_outcome.text())?;
+    writeln!(text, "outcomes: {}", by_outcome.text())?;
     Ok(text)
 }
 
