@@ -207,10 +207,10 @@ fn jobs_are_ended_as_the_librarys_calls_end_them() {
         (
             "waits",
             r#"{"outcome":"failed","why":"secret words"}"#,
-            "has other fields",
+            "unexpected field or type",
         ),
-        ("waits", "secret words", "is not JSON"),
-        ("waits", "", "is not JSON"),
+        ("waits", "secret words", "invalid JSON"),
+        ("waits", "", "invalid JSON"),
     ] {
         let answer = complete(id, body);
         assert_eq!(answer.status, 400, "{body}");

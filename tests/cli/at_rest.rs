@@ -305,7 +305,7 @@ fn help_fits_a_terminal() {
         String::from_utf8(output.stdout).unwrap()
     };
     let all = help(&["--help"]);
-    let verbs = all.split("Verbs:").nth(1).unwrap().lines().skip(1);
+    let verbs = all.split("Commands:").nth(1).unwrap().lines().skip(1);
     let verbs = verbs.map_while(|line| line.split_whitespace().next());
     let helps: Vec<String> = verbs.map(|verb| help(&[verb, "--help"])).collect();
     assert!(helps.len() > 10, "{all}");

@@ -106,9 +106,9 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
     std::fs::write(place.path("bad.json"), "{\"command\":\"canary").unwrap();
     std::fs::write(place.path("other.json"), "[\"canary\"]").unwrap();
     let cases: [(&[&str], i32, &str); 12] = [
-        (&["show", "a b"], 2, "is no job id"),
-        (&["complete", "a b"], 2, "is no job id"),
-        (&["cancel", "a b"], 2, "is no job id"),
+        (&["show", "a b"], 2, "invalid job id"),
+        (&["complete", "a b"], 2, "invalid job id"),
+        (&["cancel", "a b"], 2, "invalid job id"),
         (&["show", "none-such"], 1, "list --newest"),
         (&["show", "failed"], 1, "was purged"),
         (&["complete", "waits"], 1, "jobstore cancel"),
@@ -118,8 +118,16 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
             1,
             "--skip-bad",
         ),
-        (&["find", "bad.json"], 2, "is not JSON: it ends too early"),
-        (&["find", "other.json"], 2, "no object of command, url"),
+        (
+            &["find", "bad.json"],
+            2,
+            "invalid JSON in the request: unexpected end of input",
+        ),
+        (
+            &["find", "other.json"],
+            2,
+            "expected an object with command, url",
+        ),
         (&["list", "--cursor", "ab"], 2, "cursor"),
         (&["list", "--graph", "10001/lost"], 2, "not exist"),
     ];
@@ -154,7 +162,7 @@ fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
     let _control = store.control().unwrap();
     let said = place.run(&["list", "--secret-keys", "n"]).said(2);
     assert!(said.contains("secret keys cannot be set"), "{said}");
-    assert!(said.contains("leave --secret-keys"), "{said}");
+    assert!(said.contains("omit --secret-keys"), "{said}");
     let mut command = place.command(&["show", "done"]);
     let told = command.env("JOBSTORE_SECRET_KEYS", "n").output().unwrap();
     assert_eq!(told.status.code(), Some(2));

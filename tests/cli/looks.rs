@@ -354,8 +354,8 @@ fn a_job_is_found_by_parts_of_its_request() {
         "no job matches the filters\n"
     );
     for (arguments, word) in [
-        (&["find"][..], "not said what to find"),
-        (&["find", "-", "--command", "c"], "contradict each other"),
+        (&["find"][..], "nothing to search for"),
+        (&["find", "-", "--command", "c"], "cannot be combined"),
         (&["find", "-", "--cursor", cursor], "cannot be used with"),
         (&["find", "--command", "c", "--limit", "0"], "--limit"),
         (

@@ -319,7 +319,7 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
         let said = place.run(&import).said(1);
         let is_skipped = said.contains("imported 0 jobs; 0 already present, 1 skipped");
         assert_eq!(is_skipped, graph == "10001/movie", "{said}");
-        assert!(said.contains("line 2 "), "{said}");
+        assert!(said.contains("line 2"), "{said}");
         assert!(!said.contains("--skip-bad"), "{said}");
     }
     // A bad line after a good one keeps what is before it.
@@ -451,16 +451,16 @@ fn what_a_file_or_a_text_is_not_is_named() {
     for (text, words) in [
         (
             r#"{"command":"c"}"#,
-            "the JSON is not a request: it has no url",
+            "invalid request: missing field \"url\"",
         ),
         (
             r#"{"url":"/"}"#,
-            "the JSON is not a request: it has no command",
+            "invalid request: missing field \"command\"",
         ),
-        ("[1]", "the JSON is not a request: it is no object"),
+        ("[1]", "invalid request: expected an object"),
         (
             r#"{"command":"c""#,
-            "the request is not JSON: it ends too early",
+            "invalid JSON in the request: unexpected end of input",
         ),
     ] {
         let said = place.fed(&["find", "-"], text.as_bytes()).said(2);

@@ -16,7 +16,7 @@ fn a_table_fits_the_terminal_and_shows_states_in_colours() {
         assert_eq!(lines.len(), 13, "{columns}: {lines:#?}");
         assert!(lines[0].starts_with("job "), "{lines:#?}");
         assert_eq!(lines[11], "1-10 of 205");
-        assert_eq!(lines[12], "go on with --offset 10");
+        assert_eq!(lines[12], "continue with --offset 10");
         assert!(
             lines
                 .iter()
@@ -128,7 +128,7 @@ fn a_long_verb_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
             "job ",
         ),
         (&["verify"], "verifying", "no damage found"),
-        (&["backup", "copy"], "copying", "copied to"),
+        (&["backup", "copy"], "copying", "copied "),
         (
             &["import", "--data", "new", "--graph", "1/g", "movie.jsonl"],
             "importing",

@@ -15,12 +15,13 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-An engine can keep working on the store. The copy is a closed store that shares
-no files with the original and needs as much disk space.
+An engine can keep working on the store. The copy is a closed store that
+shares no files with the original and needs as much disk space.
 
 With --link, files that are never written again are shared through hard links,
 if both directories are on the same file system. This takes little time and
-space, but damage to such a file, or a change of its mode, affects both stores.
+space, but damage to such a file, or a change of its mode, affects both
+stores.
 
 Examples:
   jobstore backup /backup/jobs-2026-11-24

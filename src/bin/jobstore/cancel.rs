@@ -13,8 +13,8 @@ use crate::short_id;
 
 const AFTER_HELP: &str = "\
 A pending job completes immediately with the outcome cancelled. A running job
-receives a cancellation request, which its worker can see. To complete a running
-job that has no worker any more, use `jobstore complete`.
+receives a cancellation request, which its worker can see. To complete a
+running job that has no worker any more, use `jobstore complete`.
 
 Example:
   jobstore cancel 018f2c1a-7b1e-7c3d-9a4f-0123456789ab";

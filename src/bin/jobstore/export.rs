@@ -19,13 +19,13 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-Writes all jobs as of one instant, oldest first, with their outcomes and times.
-`jobstore import` reads this format. Jobs whose secrets are masked are marked as
-redacted; after an import, no recovery requeues them.
+Writes all jobs as of one instant, oldest first, with their outcomes and
+times. `jobstore import` reads this format. Jobs whose secrets are masked are
+marked as redacted; after an import, no recovery requeues them.
 
 An engine can open the store during an export. If it replaces files that the
-export has not read yet, the export fails and must be repeated. Therefore, write
-to a file rather than to a slow reader.
+export has not read yet, the export fails and must be repeated. Therefore,
+write to a file rather than to a slow reader.
 
 Until the export is complete, the file is named FILE.*.unfinished and only you
 can read it. If an export is killed, remove this file.

@@ -27,9 +27,9 @@ const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
 With a request, jobs match if they have the same command and URL, and their
-bodies are the same JSON value: white space and the order of keys do not matter.
-This search is fast. With filters, all jobs are scanned. Exit code 1 means that
-no job was found.
+bodies are the same JSON value: white space and the order of keys do not
+matter. This search is fast. With filters, all jobs are scanned. Exit code 1
+means that no job was found.
 
 Examples:
   jobstore find request.json

@@ -195,14 +195,17 @@ mod tests {
         };
         assert_eq!(
             below(0, None, &shown),
-            "1-50 of 1,234,567\ngo on with --offset 50\n"
+            "1-50 of 1,234,567\ncontinue with --offset 50\n"
         );
-        let on = "1,001-1,050 of 1,234,567\ngo on with --offset 1050\n";
+        let on = "1,001-1,050 of 1,234,567\ncontinue with --offset 1050\n";
         assert_eq!(below(1000, None, &shown), on);
-        let by_cursor = "50 more of 1,234,567\ngo on with --cursor 02ab\n";
+        let by_cursor = "50 more of 1,234,567\ncontinue with --cursor 02ab\n";
         assert_eq!(below(0, Some("02aa"), &shown), by_cursor);
         shown.total = None;
-        assert_eq!(below(0, None, &shown), "1-50\ngo on with --cursor 02ab\n");
+        assert_eq!(
+            below(0, None, &shown),
+            "1-50\ncontinue with --cursor 02ab\n"
+        );
         (shown.next, shown.set_aside) = (None, 3);
         let aside = "1-50\n3 jobs not shown: a repair set them aside\n";
         assert_eq!(below(0, None, &shown), aside);

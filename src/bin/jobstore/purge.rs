@@ -13,8 +13,9 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-Pending and running jobs are never purged. The ids of purged jobs are remembered
-for a time, so that a purged job can be distinguished from an unknown one.
+Pending and running jobs are never purged. The ids of purged jobs are
+remembered for a time, so that a purged job can be distinguished from an
+unknown one.
 
 Examples:
   jobstore purge --finished-until 30d --dry-run

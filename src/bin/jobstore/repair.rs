@@ -16,9 +16,9 @@ use crate::progress::Bar;
 use crate::verify;
 
 const AFTER_HELP: &str = "\
-Corrupt jobs are no longer listed; the damaged files are kept in the directory as
-*.damaged. Copy the directory before a repair. Exit code 0 means that the store
-has no damage afterwards.
+Corrupt jobs are no longer listed; the damaged files are kept in the directory
+as *.damaged. Copy the directory before a repair. Exit code 0 means that the
+store has no damage afterwards.
 
 Examples:
   jobstore verify

@@ -26,17 +26,18 @@ use crate::problem::{self, Problem, Verdict};
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
-Serves the GES job-list API, and /health, /metrics, and /openapi.json. The store
-stays locked while it is served; other commands use its control socket.
+Serves the GES job-list API, and /health, /metrics, and /openapi.json. The
+store stays locked while it is served; other commands use its control socket.
 
-SIGTERM and SIGINT stop the server gracefully; a second one stops it immediately.
-SIGHUP reloads the tokens; if the file is invalid, the old tokens stay in effect.
-Without --tokens, SIGHUP stops the server, unless it was started by nohup.
+SIGTERM and SIGINT stop the server gracefully; a second one stops it
+immediately. SIGHUP reloads the tokens; if the file is invalid, the old tokens
+stay in effect. Without --tokens, SIGHUP stops the server, unless it was
+started by nohup.
 
 Each line of a token file has a token and a project id, or * for all projects.
-Only the owner of the file may have access to it (mode 0600). Clients send their
-token as X-Auth-Token; /metrics requires a token for all projects. Without
-tokens, every user of this machine has access.
+Only the owner of the file may have access to it (mode 0600). Clients send
+their token as X-Auth-Token; /metrics requires a token for all projects.
+Without tokens, every user of this machine has access.
 
 Examples:
   jobstore serve --listen 127.0.0.1:8080

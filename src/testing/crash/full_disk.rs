@@ -850,7 +850,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             submit_with_room(submitting, &store, &disk, room, packs_go_on);
             disk.leave_room(room - taken);
         }
-        let what = format!("no space left to {operation} ");
+        let what = format!("being retried: cannot {operation} ");
         wait_for(&store, "the packer's word", || {
             match store.engine.health() {
                 Health::Degraded { why } => why.contains(&what),
