@@ -203,9 +203,9 @@ fn ids_are_told_and_never_what_a_request_carries() {
         "close dir=",
         &format!(r#"http id="request-7" method=GET path={list}"#),
         "http id=\"request-7\" method=DELETE",
-        "event message=answered status=200",
+        "event message=response sent status=200",
         "event message=request failed: the handler panicked",
-        "event message=a request could not be answered error=the store is closed",
+        "event message=request failed error=the store is closed",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
     }

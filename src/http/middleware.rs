@@ -55,7 +55,7 @@ pub(crate) async fn around(
         }
     };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    tracing::debug!(status, ?took, "answered");
+    tracing::debug!(status, ?took, "response sent");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

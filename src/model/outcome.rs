@@ -194,7 +194,7 @@ impl Outcome {
     /// let outcome = Outcome::failed("GES.8012", "at step\n".repeat(2000));
     /// let message = outcome.message().unwrap_or_default();
     /// assert_eq!(message.len(), 8192);
-    /// assert!(message.ends_with("... [cut, 16000 bytes in all]"));
+    /// assert!(message.ends_with("... [truncated, 16000 bytes in total]"));
     /// ```
     #[must_use]
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {

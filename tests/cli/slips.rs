@@ -333,7 +333,7 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
     let import = ["import", "--graph", "1/h", "--skip-bad", "-"];
     let said = place.fed(&import, lines).said(1);
     assert!(said.contains("created graph 1/h"), "{said}");
-    assert!(said.contains("line 1 was "), "{said}");
+    assert!(said.contains("skipped line 1: "), "{said}");
     assert!(said.contains("imported 1 job"), "{said}");
 }
 

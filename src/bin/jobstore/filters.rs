@@ -73,7 +73,7 @@ pub(crate) fn text_up_to(
     move |text| match text.len() {
         0 => Err("the text is empty".to_owned()),
         bytes if bytes > max_bytes => Err(format!(
-            "the text has {bytes} bytes; at most {max_bytes} are allowed"
+            "the text has {bytes} bytes; at most {max_bytes} bytes are allowed"
         )),
         _ => Ok(text.to_owned()),
     }

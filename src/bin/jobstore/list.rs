@@ -207,11 +207,14 @@ mod tests {
             "1-50\ncontinue with --cursor 02ab\n"
         );
         (shown.next, shown.set_aside) = (None, 3);
-        let aside = "1-50\n3 jobs not shown: a repair set them aside\n";
+        let aside = "1-50\n3 jobs not shown because a repair quarantined them\n";
         assert_eq!(below(0, None, &shown), aside);
         let mut none = Shown::default();
         assert_eq!(below(0, None, &none), "no jobs\n");
         none.total = Some(7);
-        assert_eq!(below(10, None, &none), "none there: the list has 7 jobs\n");
+        assert_eq!(
+            below(10, None, &none),
+            "no jobs at this offset; the list has 7 jobs\n"
+        );
     }
 }
