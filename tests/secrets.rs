@@ -366,7 +366,7 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
     assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
     assert!(
         more.to_string()
-            .contains("1 of them without the secrets in their lines")
+            .contains("1 of them left without the secrets in their lines")
     );
     assert!(copy.job("a").unwrap().unwrap().is_redacted());
     // Masked ones, the same secrets and jobs without any are no such news.

@@ -612,7 +612,7 @@ impl fmt::Display for ImportReport {
         if *secrets_left > 0 {
             write!(
                 f,
-                " ({secrets_left} of them without the secrets in their lines)"
+                " ({secrets_left} of them left without the secrets in their lines)"
             )?;
         }
         write!(f, ", {bad} skipped")

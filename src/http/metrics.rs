@@ -194,7 +194,7 @@ impl Text {
             (
                 "queue_bytes_max",
                 "gauge",
-                "Maximum bytes in the commit queue.",
+                "Maximum number of bytes in the commit queue.",
                 stats.queue_bytes_max,
             ),
             (
@@ -256,7 +256,7 @@ impl Text {
                 "jobstore_store_jobs{{state=\"{state}\"}} {jobs}"
             ));
         }
-        let help = "Number of jobs in all graphs that a repair quarantined.";
+        let help = "Number of jobs in all graphs that were quarantined by a repair.";
         self.one("store_jobs_set_aside", "gauge", help, totals.set_aside);
         let lag = totals.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
         let help = "Longest time for which jobs of any graph have been overdue for purging.";
@@ -319,7 +319,7 @@ impl Text {
         self.metric(
             "jobs_set_aside",
             "gauge",
-            "Number of jobs that a repair quarantined.",
+            "Number of jobs that were quarantined by a repair.",
         );
         for (graph, labels) in graphs.iter().zip(&labels) {
             let jobs = graph.set_aside;

@@ -59,7 +59,8 @@ impl Query {
             Some(second) => {
                 let second = excerpt(&second);
                 let message = format!(
-                    "parameter {key} is given more than once, again as {second:?}; give it once"
+                    "parameter {key} is given more than once (second value: {second:?}); omit one \
+                     of them"
                 );
                 Err(Failure::new(400, "GES.8000", message))
             }
@@ -254,7 +255,7 @@ impl Asked {
             let id = excerpt_id(id);
             let message = format!(
                 "parameter job_id is {id:?}, which cannot be combined with a filter or a cursor; \
-                 omit job_id, or the others"
+                 omit one or the other"
             );
             return Err(Failure::new(400, "GES.8000", message));
         }

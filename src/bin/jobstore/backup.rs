@@ -51,7 +51,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     access.close()?;
     let shared = match shared {
         0 => String::new(),
-        some => format!(", of which {} are shared with the store", BinaryBytes(some)),
+        some => format!(" ({} of it shared with the store)", BinaryBytes(some)),
     };
     output::note(&format!(
         "copied {} to {}{shared}",

@@ -116,8 +116,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     }
     if done.secrets_left > 0 {
         output::note(&format!(
-            "{} already existed without the secrets in their lines; to get the secrets, import \
-             the lines into a graph that does not contain these jobs",
+            "{} already existed and were left without the secrets in their lines; to keep the \
+             secrets, import the lines into a graph that does not contain these jobs",
             output::jobs(done.secrets_left)
         ));
     }
