@@ -55,8 +55,7 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
         unwritten = unwritten.or_else(|| {
             why.map(|why| {
                 format!(
-                    "jobs of graph {name:?} are not purged because they cannot be archived: \
-                     {why}"
+                    "jobs of graph {name:?} are not purged because they cannot be archived: {why}"
                 )
             })
         });

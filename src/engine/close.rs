@@ -108,8 +108,7 @@ impl Engine {
         } else if log.is_some() {
             self.ending.change().index_is_left_behind = true;
             tracing::error!(
-                "the index does not respond and is abandoned; the next open rebuilds \
-                 it"
+                "the index does not respond and is abandoned; the next open rebuilds it"
             );
             self.mark_index();
         }

@@ -390,10 +390,8 @@ impl Engine {
                 return Error::PageExpired;
             }
             let number = graph.number;
-            let what = format!(
-                "it does not contain the outcome of job {sequence} of graph \
-                 {number}"
-            );
+            let what =
+                format!("it does not contain the outcome of job {sequence} of graph {number}");
             self.index_failed(Fault(what))
         };
         let finished = detail.finished.ok_or_else(stale)?;

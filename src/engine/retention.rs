@@ -481,10 +481,9 @@ impl Engine {
         let name = &graph.name;
         let problem = match (purged, forgotten) {
             (Err(error), _) => format!("jobs of graph {name:?} are overdue for purging: {error}"),
-            (_, Err(error)) => format!(
-                "expired tombstones of graph {name:?} are not removed: \
-                 {error}"
-            ),
+            (_, Err(error)) => {
+                format!("expired tombstones of graph {name:?} are not removed: {error}")
+            }
             (Ok(_), Ok(_)) => {
                 self.retention.lock().problems.remove(&graph.number);
                 return;

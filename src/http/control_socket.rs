@@ -278,8 +278,7 @@ impl Listener for OwnUserOnly {
                 }
                 Ok(peer) => tracing::warn!(
                     user = peer.uid(),
-                    "refused a control connection from \
-                     another user"
+                    "refused a control connection from another user"
                 ),
                 Err(error) => tracing::warn!(%error, "refused a control connection: cannot \
                      determine its user"),

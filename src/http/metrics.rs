@@ -114,8 +114,7 @@ impl Text {
         self.metric(
             "health",
             "gauge",
-            "State of the store: 1 for the current state, 0 for the \
-             others.",
+            "State of the store: 1 for the current state, 0 for the others.",
         );
         for state in ["ok", "degraded", "readOnly", "closed"] {
             let is_it = u8::from(health.as_str() == state);

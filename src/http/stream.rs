@@ -209,8 +209,7 @@ impl Waiting {
                     let _in_span = span.enter();
                     match until <= now {
                         true => tracing::warn!(
-                            "disconnected the client: the whole response took \
-                             too long"
+                            "disconnected the client: the whole response took too long"
                         ),
                         false => tracing::warn!("disconnected the client: it stalled"),
                     }

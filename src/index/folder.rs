@@ -190,8 +190,7 @@ impl IndexFolder {
             why = Some("it is unusable");
         } else if self.is_marked() {
             why = Some(
-                "the last open of the index did not complete, or the index failed while in \
-                 use",
+                "the last open of the index did not complete, or the index failed while in use",
             );
         } else if !self.is_free(OPEN_WAIT) {
             why = Some("it is still open elsewhere");

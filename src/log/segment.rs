@@ -448,8 +448,7 @@ impl Segment {
             Error::damaged(
                 &self.path,
                 at,
-                "a frame that was valid before is now \
-                 invalid",
+                "a frame that was valid before is now invalid",
             )
         })?;
         let whole = frame.events(|lsn, event, _| {

@@ -110,8 +110,7 @@ pub enum Error {
     KeyPurged,
     /// Text that cannot be a key.
     #[error(
-        "invalid idempotency key: its length is {given_bytes} bytes; use 1 to {max_bytes} \
-         bytes"
+        "invalid idempotency key: its length is {given_bytes} bytes; use 1 to {max_bytes} bytes"
     )]
     InvalidKey {
         /// Its length in bytes.
@@ -196,8 +195,7 @@ pub enum Error {
     },
     /// A part of an outcome over its bound.
     #[error(
-        "the outcome's {what} is too large: {given_bytes} bytes, at most {max_bytes} are \
-         allowed"
+        "the outcome's {what} is too large: {given_bytes} bytes, at most {max_bytes} are allowed"
     )]
     OutcomeTooLarge {
         /// "detail", "result_ref", "code" or "message".

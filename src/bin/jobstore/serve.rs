@@ -134,8 +134,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         .map_err(|e| {
             Problem::failed(
                 format!("cannot start threads: {e}"),
-                "check the process limits \
-                 (`ulimit -u`)",
+                "check the process limits (`ulimit -u`)",
             )
         })?;
     // Before the store is opened, which records the secret keys that were named.
@@ -168,8 +167,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
         let what = format!("cannot listen on {address}: {e}");
         Problem::usage(
             what,
-            "choose another address with --listen, or stop the process that uses \
-             this one",
+            "choose another address with --listen, or stop the process that uses this one",
         )
     })
 }

@@ -69,8 +69,7 @@ impl Tokens {
             return Err(Problem::usage(
                 format!("{name} contains tokens, but other users can access it"),
                 format!(
-                    "run `chmod 600 {name}`, and replace the tokens if others may have read \
-                     them"
+                    "run `chmod 600 {name}`, and replace the tokens if others may have read them"
                 ),
             ));
         }

@@ -64,14 +64,8 @@ impl SegmentFound {
         frame: &FrameFound,
         bytes: &'b [u8],
     ) -> Result<Vec<(u64, Event<'b>)>> {
-        let changed = || {
-            Error::damaged(
-                &self.path,
-                frame.at,
-                "the file changed during \
-             verification",
-            )
-        };
+        let changed =
+            || Error::damaged(&self.path, frame.at, "the file changed during verification");
         let bytes = bytes.get(frame.at as usize..).ok_or_else(changed)?;
         let frame = Frame::parse(bytes, self.binding).ok_or_else(changed)?;
         frame_events(&frame).ok_or_else(changed)
