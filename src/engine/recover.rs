@@ -31,8 +31,6 @@ use crate::model::states::{State, States};
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
-static NONE: BTreeSet<u64> = BTreeSet::new();
-
 /// Finds the running jobs of all graphs and fills in which of them were asked to
 /// stop.
 pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Problem> {
@@ -40,7 +38,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
         let selection = graph.state.read().status.select(running, 0, 0, u64::MAX);
-        let in_doubt = replay.in_doubt.get(&graph.number).unwrap_or(&NONE);
+        let in_doubt = replay.in_doubt.of(graph.number);
         let (mut at, mut from, mut sequences) = (0, 0, Vec::new());
         while let Some((sequence, _)) = selection.next(from, &mut at) {
             if !in_doubt.contains(&sequence) {
