@@ -16,6 +16,7 @@ use crate::engine::state::calls::Answer;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
 use crate::engine::{check, folder, open};
+use crate::log::random;
 use crate::model::error::{Error, Result, excerpt, excerpt_over};
 use crate::model::health::Health;
 use crate::model::options::Options;
@@ -432,7 +433,7 @@ impl JobStore {
         check_name("graph name", name)?;
         self.engine().check_writable()?;
         let disk = &*self.engine().disk;
-        let key: [u8; 16] = open::random(disk)?;
+        let key: [u8; 16] = random::random(disk)?;
         let (low, high) = (
             u128::from_le_bytes(key) as u64,
             u128::from_le_bytes(key) >> 64,
@@ -440,7 +441,7 @@ impl JobStore {
         let action = Action::CreateGraph {
             project: project_id.to_owned(),
             name: name.to_owned(),
-            id_number: open::random_id_number(disk)?,
+            id_number: random::random_id_number(disk)?,
             key: [low, high as u64],
         };
         let handle = self.handle.clone();

@@ -25,6 +25,7 @@ use crate::index::{Fault, Index};
 use crate::log::disk::{Disk, File as _};
 use crate::log::file_names;
 use crate::log::pack::Pack;
+use crate::log::random::random_id_number;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
@@ -149,7 +150,7 @@ fn creations(
                 name: graph.name.to_string(),
                 created_ms: graph.created_ms,
             },
-            None => nameless(number, crate::engine::open::random_id_number(disk)?),
+            None => nameless(number, random_id_number(disk)?),
         };
         created.push((number, row));
     }
