@@ -13,6 +13,7 @@
 //! values of them; [`packing`], [`compaction`], [`retention`] and [`indexing`] work
 //! behind; [`close`] ends all of it, and [`open`] puts it together again.
 
+pub(crate) mod age_clock;
 #[cfg(feature = "archive")]
 pub(crate) mod archiver;
 #[cfg(feature = "archive")]
