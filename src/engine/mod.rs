@@ -45,6 +45,7 @@ pub(crate) mod lookup;
 pub(crate) mod missing_job;
 pub(crate) mod open;
 pub(crate) mod pack_files;
+pub(crate) mod packed_events;
 pub(crate) mod packing;
 pub(crate) mod read;
 pub(crate) mod recover;

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use crate::engine::pack_files::put_submits;
+use crate::engine::packed_events::{Jobs, packed_events};
 use crate::engine::survey::{SegmentFound, Source, Stretch, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;
@@ -273,27 +273,16 @@ impl<'r> Repair<'r> {
             if frame.first_lsn > lsn {
                 self.lost(writer, frame.first_lsn - lsn)?;
             }
-            for (at, event) in segment.events(frame, bytes)? {
-                if let Event::Submitted {
-                    graph,
-                    sequence,
-                    time_ms,
-                    texts,
-                    ..
-                } = event
-                {
-                    jobs.entry(graph).or_default().push(PackedJob {
-                        sequence,
-                        texts,
-                        time_ms,
-                        fingerprint: Fingerprint::of_json(store, texts.request),
-                    });
-                    put_submits(writer, Some((graph, sequence, 1)))?;
-                } else {
-                    self.event(writer, &event)?;
-                }
-                lsn = at + 1;
+            let events = segment.events(frame, bytes)?;
+            let submitted = packed_events(&events, |_, event| self.event(writer, event))?;
+            for (graph, submitted) in submitted {
+                let anew = submitted.into_iter().map(|job| PackedJob {
+                    fingerprint: Fingerprint::of_json(store, job.texts.request),
+                    ..job
+                });
+                jobs.entry(graph).or_default().extend(anew);
             }
+            lsn = events.last().map_or(lsn, |(at, _)| at + 1);
         }
         if lsn <= stretch.last_lsn {
             self.lost(writer, stretch.last_lsn + 1 - lsn)?;
@@ -420,6 +409,3 @@ impl<'r> Repair<'r> {
         identity::write_closed(self.disk, self.survey.store, &closed)
     }
 }
-
-/// Jobs by graph.
-type Jobs<'b> = BTreeMap<u32, Vec<PackedJob<'b>>>;
