@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
 use crate::api::submit::Submitted;
-use crate::engine::state::indexer::LOST_IDS_MIN;
+use crate::engine::state::indexer::removal::LOST_IDS_MIN;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::{Index as _, rows};
 use crate::log::event::Event;
