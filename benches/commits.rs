@@ -1,4 +1,4 @@
-//! Durable writes a second, absolutely: by threads that block and by tickets that one
+//! Durable writes a second, absolutely: by threads that block and by pending writes that one
 //! thread awaits, in one graph and in many, one by one and in bulk.
 //!
 //! `cargo bench --bench commits`. One iteration is one call of every caller. Each figure
@@ -37,7 +37,7 @@ fn main() {
             for callers in CALLERS {
                 group.throughput(Throughput::Elements(callers));
                 threads(&mut group, work, graphs, callers);
-                tickets(&mut group, work, graphs, callers);
+                writes(&mut group, work, graphs, callers);
             }
         }
     }
@@ -94,10 +94,10 @@ fn threads(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
     });
 }
 
-fn tickets(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
+fn writes(group: &mut Group<'_>, work: Work, graphs: usize, callers: u64) {
     let fresh = Fresh::new(graphs);
     let mut numbers = 0..;
-    group.bench_function(BenchmarkId::new("tickets of one thread", callers), |b| {
+    group.bench_function(BenchmarkId::new("writes of one thread", callers), |b| {
         b.iter_custom(|calls| in_flight(&fresh, work, callers, &mut numbers, calls * callers));
     });
 }

@@ -59,19 +59,19 @@ fn fill(graph: &Graph, jobs: usize, group: usize) {
         writes.drain(..).for_each(|wait| wait());
     };
     for n in 0..jobs {
-        let ticket = graph.queue().submit(some[n % 1_000].clone());
+        let write = graph.nonblocking().submit(some[n % 1_000].clone());
         if group == 1 {
-            open.push_back(Ok(ticket.wait().expect("submit")));
+            open.push_back(Ok(write.wait().expect("submit")));
         } else {
-            open.push_back(Err(ticket));
+            open.push_back(Err(write));
         }
         if open.len() > OPEN * group {
             let id = match open.pop_front().expect("a job") {
                 Ok(id) => id,
-                Err(ticket) => ticket.wait().expect("submit"),
+                Err(write) => write.wait().expect("submit"),
             };
-            let started = graph.queue().start(&id);
-            let completed = graph.queue().complete(&id, Outcome::succeeded());
+            let started = graph.nonblocking().start(&id);
+            let completed = graph.nonblocking().complete(&id, Outcome::succeeded());
             writes.push(Box::new(|| started.wait().expect("start")));
             writes.push(Box::new(|| drop(completed.wait().expect("complete"))));
         }

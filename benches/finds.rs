@@ -13,7 +13,7 @@ use common::settings::{self, sized};
 use common::stores::{Filled, Shape};
 use common::table;
 use common::work::PROJECT;
-use jobstore::{Body, Graph, JobStore, List, OnBadLine, Request};
+use jobstore::{Body, Graph, JobQuery, JobStore, OnBadLine, Request};
 
 fn main() {
     let jobs = settings::jobs();
@@ -23,7 +23,7 @@ fn main() {
     let mut random = Seeded(9);
     let there: Vec<Request> = (0..sized(50, 2000))
         .map(|_| {
-            let list = List::new().offset(random.below(jobs)).limit(1);
+            let list = JobQuery::new().offset(random.below(jobs)).limit(1);
             let page = graph.list(list).expect("a page");
             let job = page.jobs().next().expect("a job").expect("a job");
             job.request().clone()
@@ -41,7 +41,7 @@ fn main() {
     println!();
     table::head(&["whole jobs", "jobs a second"]);
     let count = jobs.min(sized(5_000, 1_000_000));
-    let list = List::new().offset(jobs - count);
+    let list = JobQuery::new().offset(jobs - count);
     let mut lines = Vec::new();
     let start = Instant::now();
     let export = graph.export(list).expect("an export");

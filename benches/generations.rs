@@ -21,7 +21,7 @@ fn main() {
     let dir = root.path().join("store");
     let store = JobStore::open(&dir).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");
-    let policy = Retention::new().keep_jobs(jobs).keep_tombstones(jobs / 10);
+    let policy = Retention::new().max_jobs(jobs).max_tombstones(jobs / 10);
     graph.set_retention(Some(policy)).expect("a policy");
     table::head(&["generation", "bytes a job that is kept", "jobs a second"]);
     for generation in 1..=generations {

@@ -14,7 +14,7 @@ use common::requests::Seeded;
 use common::took::{Begun, cpu};
 use common::work::{PROJECT, requests};
 use common::{settings, table};
-use jobstore::{Graph, Histogram, JobStore, Ticket};
+use jobstore::{Graph, Histogram, JobStore, PendingWrite};
 
 /// Jobs submitted to each graph; one of them is cancelled.
 const JOBS: usize = 3;
@@ -53,7 +53,11 @@ fn measure(size: u64) {
     let store = JobStore::open(&dir).expect("open");
 
     let begun = Begun::now();
-    let made = (0..size).map(|n| store.queue().create_graph(PROJECT, &format!("graph-{n}")));
+    let made = (0..size).map(|n| {
+        store
+            .nonblocking()
+            .create_graph(PROJECT, &format!("graph-{n}"))
+    });
     let graphs: Vec<Graph> = in_groups(made);
     took("create all", begun);
     let begun = Begun::now();
@@ -110,7 +114,11 @@ fn measure(size: u64) {
     );
     let store = JobStore::open(&dir).expect("open");
     let begun = Begun::now();
-    let dropped = (0..size / 2).map(|n| store.queue().drop_graph(PROJECT, &format!("graph-{n}")));
+    let dropped = (0..size / 2).map(|n| {
+        store
+            .nonblocking()
+            .drop_graph(PROJECT, &format!("graph-{n}"))
+    });
     let _: Vec<()> = in_groups(dropped);
     took("drop half", begun);
     let graphs = store.graphs().expect("graphs");
@@ -128,24 +136,24 @@ fn fill(graphs: &[Graph]) {
     let some = requests(7, 1_000);
     let submits = graphs.iter().enumerate().flat_map(|(n, graph)| {
         let of_graph = (0..JOBS).map(move |k| (n * JOBS + k) % 1_000);
-        of_graph.map(|n| graph.queue().submit(some[n].clone()))
+        of_graph.map(|n| graph.nonblocking().submit(some[n].clone()))
     });
     let ids: Vec<_> = in_groups(submits);
     let cancels = graphs.iter().zip(ids.chunks(JOBS));
-    let _: Vec<_> = in_groups(cancels.map(|(graph, ids)| graph.queue().cancel(&ids[0])));
+    let _: Vec<_> = in_groups(cancels.map(|(graph, ids)| graph.nonblocking().cancel(&ids[0])));
 }
 
-/// Waits for tickets in their order, with some of them queued ahead.
-fn in_groups<T: Send + 'static>(tickets: impl Iterator<Item = Ticket<T>>) -> Vec<T> {
+/// Waits for pending writes in their order, with some of them queued ahead.
+fn in_groups<T: Send + 'static>(writes: impl Iterator<Item = PendingWrite<T>>) -> Vec<T> {
     let mut waiting = std::collections::VecDeque::new();
     let mut done = Vec::new();
-    for ticket in tickets {
-        waiting.push_back(ticket);
+    for write in writes {
+        waiting.push_back(write);
         if waiting.len() == QUEUED {
             done.extend(
                 waiting
                     .drain(..QUEUED / 2)
-                    .map(|t: Ticket<T>| t.wait().expect("done")),
+                    .map(|t: PendingWrite<T>| t.wait().expect("done")),
             );
         }
     }

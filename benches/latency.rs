@@ -17,7 +17,7 @@ use common::stores::fill;
 use common::table;
 use common::turns::{ratios, spread, turned};
 use common::work::{PROJECT, Work, requests};
-use jobstore::{Graph, JobStore, List, Request};
+use jobstore::{Graph, JobQuery, JobStore, Request};
 
 const CALLERS: usize = 8;
 const PAGE_JOBS: u64 = 100_000;
@@ -141,7 +141,7 @@ fn submit(graph: &Graph, requests: &[Request], time: Duration) -> Latencies {
 /// Reads the first page again and again.
 fn read_pages(graph: &Graph, jobs: u64, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
-        let page = graph.list(List::new().limit(jobs)).expect("a page");
+        let page = graph.list(JobQuery::new().limit(jobs)).expect("a page");
         page.write_json(std::io::sink()).expect("JSON");
     }
 }

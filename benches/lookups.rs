@@ -16,7 +16,7 @@ use common::stores::{Filled, SCATTERED_ONE_IN, Shape};
 use common::table;
 use common::work::{PROJECT, foreign_id, requests};
 use criterion::{Criterion, Throughput};
-use jobstore::{Graph, JobStore, List, State};
+use jobstore::{Graph, JobQuery, JobStore, State};
 
 /// So many ids are asked for in turn, from all over the graph.
 const IDS: u64 = 10_000;
@@ -30,7 +30,7 @@ fn main() {
     {
         let finished = Filled::new(Shape::Finished, jobs);
         let (store, graph) = finished.open();
-        let own = drawn(|random| id_at(&graph, List::new().offset(random.below(jobs))));
+        let own = drawn(|random| id_at(&graph, JobQuery::new().offset(random.below(jobs))));
         lookups.measure("own id", &graph, &own, true);
         let unknown: Vec<String> = own.iter().map(|id| with_other_digits(id, 43)).collect();
         lookups.measure("like an own id, of no job", &graph, &unknown, false);
@@ -55,7 +55,7 @@ fn main() {
         let scattered = jobs / SCATTERED_ONE_IN;
         let pending = drawn(|random| {
             let offset = random.below(scattered);
-            id_at(&graph, List::new().state(State::Pending).offset(offset))
+            id_at(&graph, JobQuery::new().state(State::Pending).offset(offset))
         });
         lookups.measure("pending job", &graph, &pending, true);
         store.close().expect("close");
@@ -72,7 +72,7 @@ fn drawn(mut draw: impl FnMut(&mut Seeded) -> String) -> Vec<String> {
 }
 
 /// The id of the first job of a list.
-fn id_at(graph: &Graph, list: List) -> String {
+fn id_at(graph: &Graph, list: JobQuery) -> String {
     let page = graph.list(list.limit(1)).expect("a page");
     let job = page.jobs().next().expect("a job").expect("a job");
     job.id().to_string()
@@ -129,9 +129,9 @@ impl Lookups {
         let graph = store.create_graph(PROJECT, "movie").expect("create");
         let count = sized(100, IDS as usize);
         let ids = graph.submit_all(requests(6, count)).expect("submit");
-        let started = ids.iter().map(|id| graph.queue().start(id));
-        for ticket in started.collect::<Vec<_>>() {
-            ticket.wait().expect("start");
+        let started = ids.iter().map(|id| graph.nonblocking().start(id));
+        for write in started.collect::<Vec<_>>() {
+            write.wait().expect("start");
         }
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         self.measure("running job", &graph, &ids, true);

@@ -20,7 +20,7 @@ use common::table;
 use common::turns::{Spread, spread, timed};
 use common::work::{PROJECT, Work, requests};
 use criterion::{Criterion, SamplingMode, Throughput};
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 
 const CALLERS: u64 = 64;
 const BATCH: u64 = 10_000;
@@ -152,7 +152,7 @@ fn read_pages(dir: &Path) {
     let jobs = settings::jobs();
     let page_jobs = jobs.min(100_000);
     for offset in [0, jobs - page_jobs] {
-        let list = List::new().offset(offset).limit(page_jobs);
+        let list = JobQuery::new().offset(offset).limit(page_jobs);
         let page = graph(&store).list(list).expect("a page");
         page.write_json(std::io::sink()).expect("JSON");
     }

@@ -16,7 +16,7 @@ use common::stores::{Filled, SCATTERED_ONE_IN, Shape, open_jobs};
 use common::turns::timed;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
-use jobstore::{Graph, List, Page, State};
+use jobstore::{Graph, JobQuery, Page, State};
 
 const SIZES: [u64; 4] = [1, 100, 10_000, 100_000];
 /// Pages of a walk.
@@ -60,7 +60,7 @@ fn group<'c>(criterion: &'c mut Criterion, what: &str, jobs: u64) -> BenchmarkGr
     group
 }
 
-fn page(graph: &Graph, list: List) -> Page {
+fn page(graph: &Graph, list: JobQuery) -> Page {
     graph.list(list).expect("a page")
 }
 
@@ -91,7 +91,7 @@ fn by_offset(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
         let mut group = group(criterion, what, jobs);
         for size in sizes(jobs) {
             for (place, offset) in offsets(jobs, size) {
-                let list = List::new().offset(offset).limit(size);
+                let list = JobQuery::new().offset(offset).limit(size);
                 group.throughput(throughput(&page(graph, list.clone())));
                 group.bench_function(BenchmarkId::new(place, size), |b| {
                     b.iter(|| {
@@ -113,11 +113,11 @@ fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let mut out = Vec::new();
     for size in sizes(jobs) {
         let walk = |each: &mut dyn FnMut(&Page)| {
-            let mut shown = page(graph, List::new().offset((jobs - size) / 2).limit(size));
+            let mut shown = page(graph, JobQuery::new().offset((jobs - size) / 2).limit(size));
             for _ in 1..WALK_PAGES {
                 each(&shown);
                 let Some(next) = shown.next() else { return };
-                shown = page(graph, List::new().limit(size).cursor(&next));
+                shown = page(graph, JobQuery::new().limit(size).cursor(&next));
             }
             each(&shown);
         };
@@ -143,7 +143,7 @@ fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
         let mut group = group(criterion, what, jobs);
         for size in sizes(jobs) {
             for (place, offset) in offsets(jobs, size) {
-                let list = List::new().offset(offset).limit(size);
+                let list = JobQuery::new().offset(offset).limit(size);
                 group.throughput(throughput(&page(graph, list.clone())));
                 let mut once = || {
                     drop_cache(dir).expect("a cold file cache");
@@ -173,7 +173,7 @@ fn by_state(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
         let mut out = Vec::new();
         for size in sizes(matches) {
             for (place, offset) in offsets(matches, size) {
-                let list = List::new().state(State::Pending);
+                let list = JobQuery::new().state(State::Pending);
                 let list = list.offset(before + offset).limit(size);
                 group.throughput(throughput(&page(graph, list.clone())));
                 group.bench_function(BenchmarkId::new(place, size), |b| {

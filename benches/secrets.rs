@@ -13,7 +13,7 @@ use common::settings;
 use common::table;
 use common::turns::{Measured, in_turns, ratios, spread, timed};
 use common::work::PROJECT;
-use jobstore::{Body, Graph, JobStore, List, Options, Request};
+use jobstore::{Body, Graph, JobQuery, JobStore, Options, Request};
 
 /// Requests of one batch that is submitted.
 const BATCH: u64 = 10_000;
@@ -106,7 +106,7 @@ fn main() {
         let mut out = Vec::new();
         pages.push(Box::new(move || {
             out.clear();
-            let page = graph.list(List::new().limit(PAGE)).expect("a page");
+            let page = graph.list(JobQuery::new().limit(PAGE)).expect("a page");
             timed(|| {
                 page.write_json(&mut out).expect("JSON");
                 black_box(&out);
@@ -118,7 +118,7 @@ fn main() {
     let mut typed: Vec<Measured<'_>> = Vec::new();
     for (_, graph) in &graphs {
         typed.push(Box::new(move || {
-            let page = graph.list(List::new().limit(PAGE)).expect("a page");
+            let page = graph.list(JobQuery::new().limit(PAGE)).expect("a page");
             timed(|| {
                 for job in page.jobs() {
                     black_box(job.expect("a job"));

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::io::Read;
 
 use axum::Router;
-use jobstore::http::{Access, Action, Bounds, Caller, Routes, no_such_resource, serve};
+use jobstore::http::{Access, Bounds, Caller, Permission, Routes, no_such_resource, serve};
 use jobstore::{Body, Graph, JobStore, Outcome, Request};
 use tokio::net::TcpListener;
 
@@ -46,10 +46,10 @@ fn app(store: &JobStore) -> Router {
 
 async fn who(caller: Caller) -> Access {
     match caller.token.as_ref().map(|token| token.as_str()) {
-        Some("demo") if caller.action == Action::Observe => Access::Granted,
+        Some("demo") if caller.permission == Permission::Observe => Access::Granted,
         Some("demo") if caller.project_id == "10001" => Access::Granted,
-        Some("demo") => Access::Refused,
-        _ => Access::Unknown,
+        Some("demo") => Access::Forbidden,
+        _ => Access::Unauthenticated,
     }
 }
 
@@ -78,7 +78,7 @@ fn fill(movie: &Graph) -> Result<(), jobstore::Error> {
     for (n, outcome) in outcomes.into_iter().enumerate() {
         let id = format!("job-{n}");
         movie.submit_as(&id, request()?)?;
-        movie.run(&id)?.complete(outcome)?;
+        movie.claim(&id)?.complete(outcome)?;
     }
     movie.submit_as("running", request()?)?;
     movie.start("running")?;

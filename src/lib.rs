@@ -6,21 +6,21 @@
 //! millions, at memory speed.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, List, Outcome, Request};
+//! use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir)?;
-//! let movie = store.graph_or_create("10001", "movie")?;
+//! let movie = store.get_or_create_graph("10001", "movie")?;
 //!
 //! let url = "/ges/v1.0/10001/graphs/movie/action?action_id=execute-algorithm";
 //! let body = Body::from_json(r#"{"algorithmName": "pagerank", "alpha": 0.85}"#)?;
 //! let id = movie.submit(Request::new("execute_algorithm", url, body)?)?;
 //!
-//! let run = movie.run(&id)?; // pending -> running
+//! let run = movie.claim(&id)?; // pending -> running
 //! run.progress(50, "iterating");
 //! run.complete(Outcome::succeeded())?; // running -> complete
 //!
-//! let page = movie.list(List::new().offset(0).limit(100_000))?;
+//! let page = movie.list(JobQuery::new().offset(0).limit(100_000))?;
 //! page.write_json(std::io::stdout().lock())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -35,34 +35,36 @@
 //! | what | calls |
 //! |---|---|
 //! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
-//! | work | [`run_next`](Graph::run_next) and [`run`](Graph::run) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
+//! | work | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
+//! | wait for work | [`claim_next_timeout`](Graph::claim_next_timeout), or the future [`claim_next_async`](Graph::claim_next_async); for a cancellation, [`Run::wait_cancelled`] and the future [`Run::cancelled`] |
 //! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
-//! | list | [`list`](Graph::list) with a [`List`] gives a [`Page`]: jobs, or the contract's JSON |
-//! | find | [`find`](Graph::find) by the request; [`List`] by state, outcome, command, time, url and body |
-//! | follow | [`wait`](Graph::wait) and [`ended`](Graph::ended) for one job's end; [`changes`](Graph::changes) for all that happens |
+//! | list | [`list`](Graph::list) with a [`JobQuery`] gives a [`Page`]: jobs, or the contract's JSON |
+//! | find | [`find`](Graph::find) by the request; [`JobQuery`] by state, outcome, command, time, url and body |
+//! | follow | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for one job's end; [`changes`](Graph::changes) for all that happens |
 //! | forget | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand [`purge`](Graph::purge) |
 //! | move | [`export`](Graph::export) and [`import`](Graph::import), lines of JSON |
 //! | back up | [`JobStore::backup`], of a store at work |
 //! | look after | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
-//! Writes block until they are durable. In an async engine, [`Graph::queue`] has the same
-//! writes as futures, each a [`Ticket`]; no runtime is named. What goes wrong is an
-//! [`Error`], and [`Error::failure`] is what a client is told. No call panics, whatever it
+//! Writes block until they are durable. In an async engine, [`Graph::nonblocking`] has the same
+//! writes as futures, each a [`PendingWrite`]; no runtime is named. `examples/async_service.rs` is a
+//! service with async workers. What goes wrong is an
+//! [`Error`], and [`Error::api_error`] is what a client is told. No call panics, whatever it
 //! is given and whatever the files hold.
 //!
 //! ```
-//! use jobstore::{Body, JobStore, List, Request, Retention, State};
+//! use jobstore::{Body, JobQuery, JobStore, Request, Retention, State};
 //! use std::time::Duration;
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = JobStore::open(dir.join("jobs"))?;
-//! let movie = store.graph_or_create("10001", "movie")?;
+//! let movie = store.get_or_create_graph("10001", "movie")?;
 //! let month = Duration::from_secs(30 * 24 * 3600);
-//! movie.set_retention(Some(Retention::new().keep_for(month)))?; // else all is kept
+//! movie.set_retention(Some(Retention::new().max_age(month)))?; // else all is kept
 //! let request = || Request::new("clear_graph", "/ges", Body::empty());
 //! let id = movie.submit_once("click 17", request()?)?.id().clone(); // however often
 //!
-//! let page = movie.list(List::new().state(State::Pending).newest_first().limit(20))?;
+//! let page = movie.list(JobQuery::new().state(State::Pending).newest_first().limit(20))?;
 //! println!("{} of {:?}", page.len(), page.total());
 //! if let Some(job) = movie.find(&request()?)?.next().transpose()? {
 //!     assert_eq!(*job.id(), id); // the newest job of that request
@@ -112,37 +114,39 @@ mod model;
 #[cfg(any(test, fuzzing, feature = "simulation"))]
 mod testing;
 
-pub use crate::api::backup::BackedUp;
+pub use crate::api::backup::BackupReport;
+pub use crate::api::cancelled::Cancelled;
 pub use crate::api::changes::{Change, Changes, Position};
+pub use crate::api::claim_next::ClaimNext;
 pub use crate::api::detailed::DetailedChunks;
 pub use crate::api::export::Export;
 pub use crate::api::find::Matches;
 pub use crate::api::graph::Graph;
 pub use crate::api::import::{ImportReport, OnBadLine};
 pub use crate::api::lifecycle::{Cancellation, Completion};
+pub use crate::api::nonblocking::NonBlocking;
+pub use crate::api::nonblocking_store::NonBlockingStore;
 pub use crate::api::page::{Chunks, Jobs, Page};
-pub use crate::api::queue::Queue;
+pub use crate::api::pending_write::PendingWrite;
 pub use crate::api::recovered::{Recovered, RecoveredJob, RecoveryAction};
 pub use crate::api::run::{Requeued, Run};
 pub use crate::api::store::JobStore;
-pub use crate::api::store_queue::StoreQueue;
 pub use crate::api::submit::Submitted;
-pub use crate::api::ticket::Ticket;
-pub use crate::api::wait::Waiting;
+pub use crate::api::wait::JobCompletion;
 pub use crate::base::clock::Clock;
+pub use crate::model::api_error::ApiError;
 pub use crate::model::change::ChangeKind;
 pub use crate::model::cursor::Cursor;
-pub use crate::model::error::{Error, Result};
-pub use crate::model::failure::Failure;
+pub use crate::model::error::{Error, JsonProblem, Result};
 pub use crate::model::health::Health;
 pub use crate::model::id::JobId;
 pub use crate::model::job::{Job, Progress};
-pub use crate::model::list::{List, Searched};
-pub use crate::model::options::{Durability, Options, Recovery, Replayed};
+pub use crate::model::job_query::{JobQuery, ScanProgress};
+pub use crate::model::options::{Durability, Options, Recovery, ReplayProgress};
 pub use crate::model::outcome::{Outcome, OutcomeKind};
-pub use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+pub use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
 pub use crate::model::request::{Body, Request};
-pub use crate::model::retention::{PurgeReason, Purged, Retention, Tombstone};
+pub use crate::model::retention::{PurgeReason, PurgeReport, Retention, Tombstone};
 pub use crate::model::secrets::Secrets;
 pub use crate::model::states::State;
 pub use crate::model::stats::{GraphStats, Histogram, Stats, Totals};

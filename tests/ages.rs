@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Random, lose_index, request, small_segments};
-use jobstore::{Clock, Graph, Health, JobStore, List, OnBadLine, Outcome, Retention, State};
+use jobstore::{Clock, Graph, Health, JobQuery, JobStore, OnBadLine, Outcome, Retention, State};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -68,16 +68,16 @@ fn finish(movie: &Graph, ids: std::ops::Range<u64>) {
         let id = format!("job-{n}");
         movie.submit_as(&id, request("c", "{}")).unwrap();
         movie
-            .run(&id)
+            .claim(&id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();
     }
 }
 
-fn import(movie: &Graph, id: &str, finished_ms: u64) {
+fn import(movie: &Graph, id: &str, completed_ms: u64) {
     let line = format!(
-        r#"{{"jobId":"{id}","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{YEAR_2020},"finishedAt":{finished_ms}}}"#
+        r#"{{"jobId":"{id}","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{YEAR_2020},"completedAt":{completed_ms}}}"#
     );
     let done = movie.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!(done.imported, 1);
@@ -103,7 +103,7 @@ fn apply(store: &JobStore, movie: &Graph, age: Duration) {
         Err(_) => store.create_graph("1", "probe").unwrap(),
     };
     movie
-        .set_retention(Some(Retention::new().keep_for(age)))
+        .set_retention(Some(Retention::new().max_age(age)))
         .unwrap();
     // Graphs are visited in order, and the probe comes after the others: the second job is
     // purged by a round that began after the policy was set.
@@ -111,7 +111,7 @@ fn apply(store: &JobStore, movie: &Graph, age: Duration) {
         let id = probe.submit(request("probe", "{}")).unwrap();
         probe.cancel(&id).unwrap();
         probe
-            .set_retention(Some(Retention::new().keep_jobs(0)))
+            .set_retention(Some(Retention::new().max_jobs(0)))
             .unwrap();
         wait("the probe is purged", || {
             probe.count(State::Complete).unwrap() == 0
@@ -430,7 +430,7 @@ fn a_confirmed_gap_outlives_compaction() {
     let other = store.graph("1", "other").unwrap();
     finish(&other, 10..400);
     pack(&store, &dir);
-    other.purge(List::new()).unwrap();
+    other.purge(JobQuery::new()).unwrap();
     store.drop_graph("1", "other").unwrap();
     finish(&movie, 400..405);
     pack(&store, &dir);
@@ -571,7 +571,7 @@ fn life(seed: u64) {
             }
         }
         let found: Vec<String> = {
-            let page = movie.list(List::new()).unwrap();
+            let page = movie.list(JobQuery::new()).unwrap();
             let ids = page.jobs().map(|job| job.unwrap().id().to_string());
             let mut ids: Vec<String> = ids.collect();
             ids.sort();

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 use common::{copy_folder, files_ending, names_in, small_segments};
 use flate2::read::MultiGzDecoder;
 use jobstore::{
-    Body, Clock, Error, Graph, Health, JobStore, List, OnBadLine, Outcome, OutcomeKind, Request,
-    Retention, State,
+    Body, Clock, Error, Graph, Health, JobQuery, JobStore, OnBadLine, Outcome, OutcomeKind,
+    Request, Retention, State,
 };
 
 /// A clock that stands.
@@ -31,7 +31,7 @@ impl Clock for At {
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir.join("store")).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -51,19 +51,19 @@ fn fill(movie: &Graph, jobs: u64) {
                 continue;
             }
         };
-        movie.run(&id).unwrap().complete(outcome).unwrap();
+        movie.claim(&id).unwrap().complete(outcome).unwrap();
     }
 }
 
-fn lines(movie: &Graph, list: List) -> Vec<String> {
+fn lines(movie: &Graph, list: JobQuery) -> Vec<String> {
     let mut out = Vec::new();
     movie.export(list).unwrap().write_all(&mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-fn complete() -> List {
-    List::new().state(State::Complete)
+fn complete() -> JobQuery {
+    JobQuery::new().state(State::Complete)
 }
 
 /// What files with this end hold, one after the other in their order.
@@ -109,13 +109,13 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
             common::pack(&store, &dir.path().join("store"));
         }
         exported.extend(lines(&movie, complete()));
-        let failed = List::new().outcome(OutcomeKind::Failed);
+        let failed = JobQuery::new().outcome(OutcomeKind::Failed);
         assert_eq!(movie.purge(failed).unwrap().jobs, 100);
         // Whoever purges what others purge, too, does it once.
-        movie.set_retention(Some(policy.keep_jobs(100))).unwrap();
+        movie.set_retention(Some(policy.max_jobs(100))).unwrap();
         thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| movie.purge(List::new().command("import")).unwrap());
+                scope.spawn(|| movie.purge(JobQuery::new().command("import")).unwrap());
             }
         });
         wait("all are purged", || {
@@ -159,8 +159,8 @@ fn what_was_archived_is_imported_as_it_was() {
         .set_retention(Some(Retention::new().archive_to(&folder)))
         .unwrap();
     fill(&movie, 120);
-    let before = lines(&movie, List::new());
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 120);
+    let before = lines(&movie, JobQuery::new());
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 120);
     // What is still being written can be read.
     assert_eq!(archived(&folder, ".part"), before);
     store.close().unwrap();
@@ -171,7 +171,7 @@ fn what_was_archived_is_imported_as_it_was() {
             let file = MultiGzDecoder::new(fs::File::open(file).unwrap());
             back.import(file, OnBadLine::Stop).unwrap();
         }
-        assert_eq!(lines(&back, List::new()), before);
+        assert_eq!(lines(&back, JobQuery::new()), before);
     }
 }
 
@@ -186,13 +186,13 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
     let other = store.create_graph("1", "other").unwrap();
     fill(&movie, 50);
     fill(&other, 50);
-    let before = lines(&movie, List::new());
-    let policy = Retention::new().keep_jobs(10).archive_to(&folder);
+    let before = lines(&movie, JobQuery::new());
+    let policy = Retention::new().max_jobs(10).archive_to(&folder);
     movie.set_retention(Some(policy)).unwrap();
     other
-        .set_retention(Some(Retention::new().keep_jobs(5)))
+        .set_retention(Some(Retention::new().max_jobs(5)))
         .unwrap();
-    let error = movie.purge(List::new()).unwrap_err();
+    let error = movie.purge(JobQuery::new()).unwrap_err();
     assert!(
         matches!(&error, Error::Io { path, .. } if path.starts_with(&place)),
         "{error}"
@@ -204,7 +204,7 @@ fn while_the_archive_cannot_be_written_nothing_is_purged_and_it_is_said_so() {
         Health::Degraded { why, .. } => why.contains("cannot be archived") && why.contains("movie"),
         _ => false,
     });
-    assert_eq!(lines(&movie, List::new()), before);
+    assert_eq!(lines(&movie, JobQuery::new()), before);
     let lag = || store.stats().unwrap().graphs[0].purge_lag;
     let late = lag();
     wait("it is late, and ever later", || {
@@ -239,11 +239,11 @@ fn purging_by_age_is_late_since_the_first_job_was_due() {
     fs::write(dir.path().join("place"), "").unwrap();
     let policy = Retention::new().archive_to(dir.path().join("place"));
     movie
-        .set_retention(Some(policy.clone().keep_for(21 * HOUR)))
+        .set_retention(Some(policy.clone().max_age(21 * HOUR)))
         .unwrap();
     assert_eq!(store.stats().unwrap().graphs[0].purge_lag, None);
     movie
-        .set_retention(Some(policy.keep_for(15 * HOUR)))
+        .set_retention(Some(policy.max_age(15 * HOUR)))
         .unwrap();
     let lag = || store.stats().unwrap().graphs[0].purge_lag;
     wait("it is late", || lag().is_some());
@@ -263,14 +263,14 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     let policy = || Retention::new().archive_to(&folder);
     let (store, movie) = open(dir.path());
     fill(&movie, 90);
-    let before = lines(&movie, List::new());
+    let before = lines(&movie, JobQuery::new());
     store.close().unwrap();
     // The store as it is when the process dies between the archive's sync and the commit.
     let undone = dir.path().join("undone");
     copy_folder(&dir.path().join("store"), &undone);
     let (store, movie) = open(dir.path());
     movie.set_retention(Some(policy())).unwrap();
-    movie.purge(List::new().command("import")).unwrap();
+    movie.purge(JobQuery::new().command("import")).unwrap();
     let part = files_ending(&folder, ".part").remove(0);
     let mut content = fs::read(&part).unwrap();
     store.close().unwrap();
@@ -286,7 +286,7 @@ fn a_purge_that_a_crash_undid_is_archived_twice_at_most() {
     movie.set_retention(Some(policy())).unwrap();
     wait("the part has its name", || !part.exists());
     assert_eq!(archived(&folder, ".gz"), before);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 90);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 90);
     store.close().unwrap();
     let found = archived(&folder, ".gz");
     let counts = counted(&found);
@@ -307,7 +307,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
         })
         .collect();
     movie.import(jobs.as_bytes(), OnBadLine::Stop).unwrap();
-    let policy = Retention::new().keep_jobs(0).archive_to(&folder);
+    let policy = Retention::new().max_jobs(0).archive_to(&folder);
     movie.set_retention(Some(policy)).unwrap();
     let left = || movie.count(State::Complete).unwrap();
     wait("some are purged", || left() < 20_000);
@@ -317,7 +317,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     let other = store.create_graph("1", "other").unwrap();
     fill(&other, 3);
     other
-        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .set_retention(Some(Retention::new().max_jobs(0)))
         .unwrap();
     wait("another round", || {
         other.count(State::Complete).unwrap() == 0
@@ -328,7 +328,7 @@ fn a_policy_that_is_withdrawn_purges_no_more_and_what_went_is_archived() {
     });
     let gone = 20_000 - usize::try_from(withdrawn).unwrap();
     assert_eq!(archived(&folder, ".gz").len(), gone);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, withdrawn);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, withdrawn);
 }
 
 #[test]
@@ -358,11 +358,11 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
         let policy = || Some(Retention::new().archive_to(&folder));
         movie.set_retention(policy()).unwrap();
         fill(&movie, 3);
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
         take(&folder);
         fill(&movie, 5);
-        let kept = lines(&movie, List::new());
-        assert_eq!(movie.purge(List::new()).unwrap().jobs, 5, "{what}");
+        let kept = lines(&movie, JobQuery::new());
+        assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 5, "{what}");
         match store.health() {
             Health::Degraded { why, .. } => assert!(why.contains("has lost"), "{what}: {why}"),
             other => panic!("{what}: {other:?}"),
@@ -373,11 +373,11 @@ fn a_file_that_is_taken_away_is_said_to_be_lost_and_a_new_one_begins() {
         fs::remove_dir_all(&folder).unwrap();
         movie.set_retention(None).unwrap();
         fill(&movie, 2);
-        assert_eq!(movie.purge(List::new()).unwrap().jobs, 2, "{what}");
+        assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 2, "{what}");
         movie.set_retention(policy()).unwrap();
         fill(&movie, 2);
-        let rest = lines(&movie, List::new());
-        movie.purge(List::new()).unwrap();
+        let rest = lines(&movie, JobQuery::new());
+        movie.purge(JobQuery::new()).unwrap();
         store.close().unwrap();
         assert_eq!(archived(&folder, ".gz"), rest, "{what}");
         assert_eq!(kept.len(), 5);
@@ -392,17 +392,17 @@ fn a_copy_of_the_store_leaves_the_file_alone_that_the_store_writes() {
     let (store, movie) = open(dir.path());
     movie.set_retention(policy()).unwrap();
     fill(&movie, 9);
-    let all = lines(&movie, List::new());
+    let all = lines(&movie, JobQuery::new());
     store.backup(dir.path().join("copy")).unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     let copy = small_segments().open(dir.path().join("copy")).unwrap();
     let same = copy.graph("1", "movie").unwrap();
     same.set_retention(policy()).unwrap();
-    same.purge(List::new()).unwrap();
+    same.purge(JobQuery::new()).unwrap();
     assert_eq!(files_ending(&folder, ".part").len(), 2);
     fill(&movie, 4);
-    let more = lines(&movie, List::new());
-    movie.purge(List::new()).unwrap();
+    let more = lines(&movie, JobQuery::new());
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(archived(&folder, ".part"), [&*all, &*more, &*all].concat());
     copy.close().unwrap();
     store.close().unwrap();
@@ -418,13 +418,13 @@ fn files_are_in_the_order_of_the_purges_when_the_clock_goes_back() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + hours * 3600);
         let store = small_segments().clock(At(at));
         let store = store.open(dir.path().join("store")).unwrap();
-        let movie = store.graph_or_create("1", "movie").unwrap();
+        let movie = store.get_or_create_graph("1", "movie").unwrap();
         let policy = Retention::new().archive_to(&folder).archive_file_bytes(0);
         movie.set_retention(Some(policy)).unwrap();
         for _ in 0..2 {
             fill(&movie, 1);
-            all.extend(lines(&movie, List::new()));
-            movie.purge(List::new()).unwrap();
+            all.extend(lines(&movie, JobQuery::new()));
+            movie.purge(JobQuery::new()).unwrap();
         }
         store.close().unwrap();
     }
@@ -456,7 +456,7 @@ fn an_archive_within_the_store_is_refused_and_another_policy_ends_its_file() {
     for folder in ["a", "b"] {
         fill(&movie, 3);
         movie.set_retention(Some(policy(folder))).unwrap();
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
     }
     // The archiver's thread ends the file of the policy before.
     common::wait_until("the first archive's file is ended", || {

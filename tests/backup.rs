@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{listed, names_in, request, small_segments};
-use jobstore::{Error, Graph, JobStore, List, Outcome, Recovery, State};
+use jobstore::{Error, Graph, JobQuery, JobStore, Outcome, Recovery, State};
 
 fn open(dir: &Path) -> JobStore {
     small_segments()
@@ -25,7 +25,7 @@ fn body(n: u64) -> String {
 fn a_backup_may_take_longer_than_pages_live() {
     let root = tempfile::tempdir().unwrap();
     let (dir, copy) = (root.path().join("store"), root.path().join("copy"));
-    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let options = small_segments().snapshot_timeout(Duration::from_secs(1));
     let store = options.open(&dir).unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     let submit = |graph: &Graph, from: u64| {
@@ -39,10 +39,10 @@ fn a_backup_may_take_longer_than_pages_live() {
     common::pack(&store, &dir);
     submit(&movie, 500);
     let mut is_first = true;
-    let copied = store.backup_with(&copy, |_| {
+    let copied = store.backup_with_progress(&copy, |_| {
         if std::mem::take(&mut is_first) {
             // All files are replaced meanwhile, and pages that read them expire.
-            movie.purge(List::new()).unwrap();
+            movie.purge(JobQuery::new()).unwrap();
             submit(&movie, 1000);
             common::pack(&store, &dir);
             std::thread::sleep(Duration::from_secs(2));
@@ -70,13 +70,15 @@ fn a_backup_is_what_the_store_was_and_both_go_on_alone() {
             _ => {}
         }
     }
-    movie.purge(List::new().offset(0)).unwrap();
+    movie.purge(JobQuery::new().offset(0)).unwrap();
     movie.submit_once("key", request("once", "1")).unwrap();
     common::pack(&store, &dir);
     let (list, copy) = (listed(&movie), root.path().join("copy"));
     let position = movie.position().unwrap();
     let mut told = Vec::new();
-    let done = store.backup_with(&copy, |done| told.push(done)).unwrap();
+    let done = store
+        .backup_with_progress(&copy, |done| told.push(done))
+        .unwrap();
     assert_eq!(told.last(), Some(&done));
     assert!(done.bytes == done.of && done.linked_bytes == 0, "{done:?}");
     assert!(told.is_sorted_by_key(|done| done.bytes));
@@ -113,8 +115,11 @@ struct GivenOut {
     cursors: [String; 2],
 }
 
-fn lists() -> [List; 2] {
-    [List::new().limit(4), List::new().limit(4).newest_first()]
+fn lists() -> [JobQuery; 2] {
+    [
+        JobQuery::new().limit(4),
+        JobQuery::new().limit(4).newest_first(),
+    ]
 }
 
 fn give_out(movie: &Graph) -> GivenOut {
@@ -231,7 +236,7 @@ fn what_was_acknowledged_before_is_in_it_while_others_write() {
                 movie.cancel(&id).unwrap();
                 acknowledged.store(n + 1, Ordering::SeqCst);
                 if n % 200 == 199 {
-                    movie.purge(List::new().command("none")).unwrap();
+                    movie.purge(JobQuery::new().command("none")).unwrap();
                 }
             }
         });
@@ -244,7 +249,7 @@ fn what_was_acknowledged_before_is_in_it_while_others_write() {
             assert!(report.is_sound(), "{report}");
             let copied = open(&copy);
             let movie = copied.graph("1", "movie").unwrap();
-            let ids = common::ids(&movie.list(List::new()).unwrap());
+            let ids = common::ids(&movie.list(JobQuery::new()).unwrap());
             let expected: Vec<String> = (0..ids.len()).map(|n| format!("job-{n}")).collect();
             assert_eq!(ids, expected);
             let complete = movie.count(State::Complete).unwrap();
@@ -373,8 +378,8 @@ fn verify_counts_the_jobs_that_exist() {
             movie.cancel(&id).unwrap();
         }
     }
-    let jobs = |report: &jobstore::Report| report.graphs[0].sound;
-    movie.purge(List::new()).unwrap();
+    let jobs = |report: &jobstore::VerifyReport| report.graphs[0].sound;
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(jobs(&store.scrub().unwrap()), 200);
     common::pack(&store, &dir);
     assert_eq!(jobs(&store.scrub().unwrap()), 200);

@@ -8,7 +8,7 @@
 mod common;
 
 use common::{listed, lose_index, pack, request, small_segments};
-use jobstore::{Body, Error, Graph, JobStore, List, Options, Outcome, Request, State};
+use jobstore::{Body, Error, Graph, JobQuery, JobStore, Options, Outcome, Request, State};
 use proptest::prelude::*;
 
 /// Bytes of text up to which jobs share a block.
@@ -67,7 +67,7 @@ fn look(stage: &str, graph: &Graph, expected: &[Expected]) {
             document.len()
         );
     }
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.len(), expected.len());
     for (job, expected) in page.jobs().zip(expected) {
         let job = job.unwrap();
@@ -97,7 +97,7 @@ fn look(stage: &str, graph: &Graph, expected: &[Expected]) {
     // A page from the middle begins and ends there.
     let middle = expected.len() / 3;
     let page = graph
-        .list(List::new().offset(middle as u64).limit(2))
+        .list(JobQuery::new().offset(middle as u64).limit(2))
         .unwrap();
     let part = format!(
         r#"{{"jobs":[{}],"result":"success"}}"#,
@@ -232,7 +232,7 @@ fn half_a_surrogate_pair_is_refused_wherever_json_comes_in() {
             .unwrap_err();
         assert!(refused.to_string().contains("surrogate"), "{refused}");
     }
-    assert_eq!(movie.list(List::new()).unwrap().len(), 0);
+    assert_eq!(movie.list(JobQuery::new()).unwrap().len(), 0);
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn a_request_of_16_mib_comes_back_and_a_byte_more_is_refused() {
         request("c", "2").as_json()
     );
     let look = |stage: &str, graph: &Graph| {
-        let json = graph.list(List::new()).unwrap().to_json().unwrap();
+        let json = graph.list(JobQuery::new()).unwrap().to_json().unwrap();
         assert!(json == expected.as_bytes(), "{stage}");
         let job = graph.job("largest").unwrap().unwrap();
         assert!(job.request().as_json() == largest.as_json(), "{stage}");
@@ -479,7 +479,7 @@ fn a_request_of_16_mib_comes_back_and_a_byte_more_is_refused() {
 #[test]
 fn the_size_limit_is_the_one_of_the_option() {
     let store = JobStore::options()
-        .request_bytes_max(2000)
+        .max_request_bytes(2000)
         .in_memory()
         .unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -493,7 +493,7 @@ fn the_size_limit_is_the_one_of_the_option() {
             .submit_as("x", request_of(2001, Stuff::Same))
             .unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
             .submit(request_of(2001, Stuff::Same))
             .wait()
             .unwrap_err(),
@@ -511,9 +511,9 @@ fn the_size_limit_is_the_one_of_the_option() {
         );
         assert!(error.to_string().contains("2001"), "{error}");
         assert!(error.to_string().contains("2000"), "{error}");
-        assert!(error.to_string().contains("request_bytes_max"), "{error}");
+        assert!(error.to_string().contains("max_request_bytes"), "{error}");
     }
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 1);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 1);
     assert_eq!(graph.job("x").unwrap().map(|job| job.sequence()), None);
 }
 
@@ -532,12 +532,12 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     ];
     let taken = graph.submit_as("taken", with(&secret)).unwrap();
     shown.push(format!("{taken:?}"));
-    let run = graph.run("taken").unwrap();
+    let run = graph.claim("taken").unwrap();
     run.progress(1, CANARY);
     shown.push(format!("{run:?}"));
     let job = graph.job("taken").unwrap().unwrap();
     shown.push(format!("{job:?}"));
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     shown.push(format!(
         "{page:?} {:?} {:?} {graph:?} {store:?}",
         page.jobs(),
@@ -565,7 +565,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
         }
     }
     let small = JobStore::options()
-        .request_bytes_max(1024)
+        .max_request_bytes(1024)
         .in_memory()
         .unwrap();
     let small = small.create_graph("10001", "movie").unwrap();
@@ -573,7 +573,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
     let errors = [
         graph.submit_as("taken", with(&other)).unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
             .submit_as("taken", with(&other))
             .wait()
             .unwrap_err(),
@@ -594,7 +594,7 @@ fn nothing_but_the_list_and_the_job_shows_a_body() {
         graph.start("taken").unwrap_err(),
     ];
     for error in errors {
-        shown.push(format!("{error} {error:?} {}", error.failure().to_json()));
+        shown.push(format!("{error} {error:?} {}", error.api_error().to_json()));
     }
     for text in shown {
         assert!(!text.contains(CANARY), "{text}");
@@ -684,7 +684,7 @@ proptest! {
             listed(&graph),
             format!(r#"{{"jobs":[{}],"result":"success"}}"#, jobs.join(","))
         );
-        for ((tokens, _), job) in bodies.iter().zip(&graph.list(List::new()).unwrap()) {
+        for ((tokens, _), job) in bodies.iter().zip(&graph.list(JobQuery::new()).unwrap()) {
             let job = job.unwrap();
             prop_assert_eq!(job.request().body(), tokens.concat());
         }

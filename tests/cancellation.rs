@@ -10,7 +10,7 @@ use std::sync::Barrier;
 use std::sync::Mutex;
 
 use jobstore::{
-    Cancellation, Completion, Error, Graph, Job, JobId, JobStore, List, Outcome, OutcomeKind,
+    Cancellation, Completion, Error, Graph, Job, JobId, JobQuery, JobStore, Outcome, OutcomeKind,
     Recovery, State,
 };
 
@@ -45,8 +45,8 @@ fn a_pending_job_that_is_cancelled_is_complete_without_having_started() {
     let cancelled = job(&graph, &id);
     assert_eq!(cancelled.state(), State::Complete);
     assert_eq!(cancelled.outcome(), Some(&Outcome::cancelled()));
-    assert!(cancelled.started_at().is_none() && cancelled.finished_at().is_some());
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(cancelled.started_at().is_none() && cancelled.completed_at().is_some());
+    assert!(graph.claim_next().unwrap().is_none());
     let refused = graph.start(&id).unwrap_err();
     let expected = matches!(&refused, Error::IllegalTransition { id: i, from: State::Complete, to: State::Running } if *i == id);
     assert!(expected, "{refused:?}");
@@ -58,7 +58,7 @@ fn a_pending_job_that_is_cancelled_is_complete_without_having_started() {
 fn a_running_job_sees_the_request_and_decides_itself() {
     let (_store, graph) = store_in_memory();
     let (id, other) = (submit(&graph), submit(&graph));
-    let (run, bystander) = (graph.run(&id).unwrap(), graph.run(&other).unwrap());
+    let (run, bystander) = (graph.claim(&id).unwrap(), graph.claim(&other).unwrap());
     assert!(!run.cancel_requested());
     assert!(!job(&graph, &id).cancel_requested());
     for _ in 0..2 {
@@ -84,8 +84,8 @@ fn a_running_job_sees_the_request_and_decides_itself() {
 fn a_cancelled_job_that_is_asked_for_by_ticket_answers_alike() {
     let (_store, graph) = store_in_memory();
     let (pending, running) = (submit(&graph), submit(&graph));
-    let run = graph.run(&running).unwrap();
-    let cancel = |id: &JobId| graph.queue().cancel(id).wait().unwrap();
+    let run = graph.claim(&running).unwrap();
+    let cancel = |id: &JobId| graph.nonblocking().cancel(id).wait().unwrap();
     assert_eq!(cancel(&pending), Cancellation::CancelledBeforeStart);
     assert_eq!(cancel(&running), Cancellation::Requested);
     assert!(run.cancel_requested());
@@ -102,9 +102,9 @@ fn unknown_jobs_cannot_be_cancelled_completed_or_run() {
         for refused in [
             graph.cancel(id).unwrap_err(),
             graph.complete(id, Outcome::succeeded()).unwrap_err(),
-            graph.run(id).unwrap_err(),
-            graph.queue().cancel(id).wait().unwrap_err(),
-            graph.queue().start(id).wait().unwrap_err(),
+            graph.claim(id).unwrap_err(),
+            graph.nonblocking().cancel(id).wait().unwrap_err(),
+            graph.nonblocking().start(id).wait().unwrap_err(),
         ] {
             let unknown = matches!(&refused, Error::UnknownJob { id: i } if i == id);
             assert!(unknown, "{refused:?}");
@@ -121,7 +121,7 @@ fn progress_is_seen_by_readers_and_is_not_durable() {
     let store = store.unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submit(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     assert_eq!(job(&graph, &id).progress(), None);
     let progress = |percent: u8, text: &str| (percent, text.to_owned());
     let seen = |job: &Job| {
@@ -136,7 +136,7 @@ fn progress_is_seen_by_readers_and_is_not_durable() {
     ] {
         run.progress(percent, text);
         assert_eq!(seen(&job(&graph, &id)), shown);
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         let listed = page.jobs().next().unwrap().unwrap();
         assert_eq!(seen(&listed), shown);
     }
@@ -154,22 +154,22 @@ fn progress_is_seen_by_readers_and_is_not_durable() {
 fn a_guard_that_is_dropped_unfinished_records_interrupted() {
     let (_store, graph) = store_in_memory();
     let id = submit(&graph);
-    drop(graph.run(&id).unwrap());
+    drop(graph.claim(&id).unwrap());
     let interrupted = job(&graph, &id);
     assert_eq!(interrupted.state(), State::Complete);
     assert_eq!(interrupted.outcome(), Some(&Outcome::interrupted()));
     assert_eq!(
-        interrupted.outcome().unwrap().boot(),
+        interrupted.outcome().unwrap().recovered_at_open(),
         None,
         "no restart did it"
     );
 
     // One that was finished or left records nothing more.
     let (finished, left) = (submit(&graph), submit(&graph));
-    let run = graph.run(&finished).unwrap();
+    let run = graph.claim(&finished).unwrap();
     run.complete(Outcome::failed("c", "m")).unwrap();
     assert_eq!(kind(&graph, &finished), Some(OutcomeKind::Failed));
-    graph.run(&left).unwrap().detach();
+    graph.claim(&left).unwrap().detach();
     assert_eq!(job(&graph, &left).state(), State::Running);
     let done = graph.complete(&left, Outcome::succeeded()).unwrap();
     assert_eq!(done, Completion::Done);
@@ -182,14 +182,14 @@ fn a_guard_that_a_panic_takes_records_interrupted() {
     let graph = store.create_graph("p", "g").unwrap();
     let (caught, in_thread) = (submit(&graph), submit(&graph));
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _run = graph.run(&caught).unwrap();
+        let _run = graph.claim(&caught).unwrap();
         std::panic::resume_unwind(Box::new("the work went wrong"));
     }));
     assert!(panicked.is_err());
     let worker = std::thread::spawn({
         let (graph, id) = (graph.clone(), in_thread.clone());
         move || {
-            let run = graph.run(&id).unwrap();
+            let run = graph.claim(&id).unwrap();
             run.progress(10, "soon to fail");
             std::panic::resume_unwind(Box::new("the work went wrong"));
         }
@@ -211,12 +211,12 @@ fn a_guard_that_a_panic_takes_records_interrupted() {
 fn a_guard_does_not_overwrite_how_its_job_was_ended_by_others() {
     let (_store, graph) = store_in_memory();
     let id = submit(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     graph.complete(&id, Outcome::failed("c", "m")).unwrap();
     drop(run);
     assert_eq!(kind(&graph, &id), Some(OutcomeKind::Failed));
     let other = submit(&graph);
-    let run = graph.run(&other).unwrap();
+    let run = graph.claim(&other).unwrap();
     graph.complete(&other, Outcome::failed("c", "m")).unwrap();
     let answer = run.complete(Outcome::succeeded()).unwrap();
     let first = Outcome::failed("c", "m");
@@ -232,8 +232,8 @@ fn guards_that_are_dropped_after_the_close_or_the_drop_of_the_graph_do_no_harm()
         store.create_graph("p", "gone").unwrap(),
     );
     let id = submit(&graph);
-    let run = graph.run(&id).unwrap();
-    let lost = gone.run(submit(&gone)).unwrap();
+    let run = graph.claim(&id).unwrap();
+    let lost = gone.claim(submit(&gone)).unwrap();
     store.drop_graph("p", "gone").unwrap();
     lost.progress(50, "for nobody");
     drop(lost);
@@ -248,7 +248,7 @@ fn guards_that_are_dropped_after_the_close_or_the_drop_of_the_graph_do_no_harm()
 #[test]
 fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
     let (_store, graph) = store_in_memory();
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
     let ids: Vec<JobId> = (0..5)
         .map(|n| graph.submit(request("c", &n.to_string())).unwrap())
         .collect();
@@ -256,16 +256,16 @@ fn run_next_claims_the_oldest_and_gives_what_is_to_be_done() {
     graph.start(&ids[2]).unwrap();
     for n in [1, 3, 4] {
         let run = match n {
-            3 => graph.queue().run_next().wait().unwrap().unwrap(),
-            _ => graph.run_next().unwrap().unwrap(),
+            3 => graph.nonblocking().claim_next().wait().unwrap().unwrap(),
+            _ => graph.claim_next().unwrap().unwrap(),
         };
         assert_eq!(run.id(), &ids[n]);
         assert_eq!(run.request(), &request("c", &n.to_string()));
         assert_eq!(job(&graph, &ids[n]).state(), State::Running);
         run.detach();
     }
-    assert!(graph.run_next().unwrap().is_none());
-    assert!(graph.queue().run_next().wait().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
+    assert!(graph.nonblocking().claim_next().wait().unwrap().is_none());
 }
 
 #[test]
@@ -286,8 +286,8 @@ fn sixteen_threads_never_claim_the_same_job() {
                 let mut ours = Vec::new();
                 while graph.count(State::Complete).unwrap() < JOBS as u64 {
                     let run = match thread % 2 {
-                        0 => graph.run_next().unwrap(),
-                        _ => graph.queue().run_next().wait().unwrap(),
+                        0 => graph.claim_next().unwrap(),
+                        _ => graph.nonblocking().claim_next().wait().unwrap(),
                     };
                     let Some(run) = run else { continue };
                     ours.push(job(graph, run.id()).sequence());
@@ -324,7 +324,7 @@ fn the_first_outcome_stays_and_is_told_to_whoever_comes_later() {
         .unwrap();
     let done = graph.complete(&id, first.clone()).unwrap();
     assert_eq!(done, Completion::Done);
-    let finished = job(&graph, &id).finished_at();
+    let finished = job(&graph, &id).completed_at();
     for later in [
         Outcome::succeeded(),
         first.clone(),
@@ -333,12 +333,12 @@ fn the_first_outcome_stays_and_is_told_to_whoever_comes_later() {
     ] {
         let answer = graph.complete(&id, later.clone()).unwrap();
         assert_eq!(answer, Completion::AlreadyComplete(first.clone()));
-        let answer = graph.queue().complete(&id, later).wait().unwrap();
+        let answer = graph.nonblocking().complete(&id, later).wait().unwrap();
         assert_eq!(answer, Completion::AlreadyComplete(first.clone()));
     }
     let after = job(&graph, &id);
     assert_eq!(after.outcome(), Some(&first));
-    assert_eq!(after.finished_at(), finished);
+    assert_eq!(after.completed_at(), finished);
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn outcomes_come_back_to_the_letter_from_memory_packs_and_a_new_index() {
         ids.push(id);
     }
     let check = |graph: &Graph, when: &str| {
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         for ((listed, id), outcome) in page.jobs().zip(&ids).zip(&outcomes) {
             let (listed, found) = (listed.unwrap(), job(graph, id));
             assert_eq!(listed.outcome(), Some(outcome), "listed, {when}");

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use common::{Random, lose_index, request, small_segments};
 use jobstore::{
-    Change, ChangeKind, Changes, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
+    Change, ChangeKind, Changes, Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind,
     Position, PurgeReason, Recovery, Retention,
 };
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let options = small_segments().recovery(Recovery::Requeue);
     let store = options.open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -43,7 +43,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
     let mut position: Option<Position> = None;
     let mut seen = Vec::new();
     for step in 0..200 {
-        let roads = store.graph_or_create("1", "roads").unwrap();
+        let roads = store.get_or_create_graph("1", "roads").unwrap();
         roads.submit(request("another", "1")).unwrap();
         match random.below(8) {
             0..=2 => {
@@ -54,7 +54,7 @@ fn the_feed_is_what_was_done_wherever_it_is_read_from() {
                 submitted += count;
             }
             3..=5 => {
-                if let Some(run) = movie.run_next().unwrap() {
+                if let Some(run) = movie.claim_next().unwrap() {
                     let job = movie.job(run.id()).unwrap().unwrap();
                     done.push((Some(job.sequence()), ChangeKind::Started));
                     running.push((job.sequence(), run.id().to_string()));
@@ -134,7 +134,7 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
         let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
         let id = movie.submit(request("c", &format!("{body:?}"))).unwrap();
         if n % 10 > 0 {
-            let run = movie.run(&id).unwrap();
+            let run = movie.claim(&id).unwrap();
             run.complete(
                 Outcome::succeeded()
                     .with_result_ref(format!("r/{n}"))
@@ -147,7 +147,7 @@ fn a_purge_is_in_the_feed_and_what_it_erased_is_said() {
     let before = all(movie.changes(None).unwrap());
     let (middle, end) = (before[400].position.clone(), movie.position().unwrap());
     let packed = store.stats().unwrap().pack_bytes;
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 270);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 270);
     let check = |movie: &Graph, what: &str| {
         let purges = all(movie.changes(Some(&end)).unwrap());
         let expected: Vec<_> = (0..300)
@@ -205,7 +205,7 @@ fn submit(movie: &Graph, command: &str, random: &mut Random) -> JobId {
 /// Purges the jobs with this command, and waits until the pack is rewritten that began
 /// behind this change.
 fn purge_and_rewrite(movie: &Graph, command: &str, behind: &Change) {
-    assert!(movie.purge(List::new().command(command)).unwrap().jobs > 0);
+    assert!(movie.purge(JobQuery::new().command(command)).unwrap().jobs > 0);
     common::wait_until("the pack is rewritten", || {
         let next = movie.changes(Some(&behind.position)).unwrap().next();
         matches!(next.unwrap().unwrap().kind, ChangeKind::Gone { .. })
@@ -232,7 +232,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     for command in ["first", "last"] {
         for _ in 0..200 {
             let id = submit(&movie, command, &mut random);
-            movie.run(&id).unwrap().detach();
+            movie.claim(&id).unwrap().detach();
         }
     }
     store.close().unwrap();
@@ -283,7 +283,7 @@ fn a_reader_within_an_event_of_many_jobs_misses_none_when_some_are_purged() {
     check(&movie);
     let behind = |n: usize| movie.changes(Some(&ended[n].position)).unwrap();
     // Once none of its jobs is there, it is a gap to whoever had not read all of it.
-    assert!(movie.purge(List::new().command("last")).unwrap().jobs > 0);
+    assert!(movie.purge(JobQuery::new().command("last")).unwrap().jobs > 0);
     common::wait_until("the event is gone", || ends_and_gaps(behind(199)).0 == 0);
     let first = |n: usize| all(behind(n)).remove(0);
     let Change { position, kind, .. } = first(199);
@@ -306,7 +306,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
         for n in 0..jobs {
             let id = submit(&movie, command, &mut random);
             let outcome = Outcome::succeeded().with_result_ref(format!("r/{n}"));
-            let run = movie.run(&id).unwrap();
+            let run = movie.claim(&id).unwrap();
             run.complete(outcome.unwrap()).unwrap();
             ids.push(id);
         }
@@ -314,7 +314,7 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
     };
     let first = finish("first", 30);
     let before = movie.position().unwrap();
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 30);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 30);
     let purges = all(movie.changes(Some(&before)).unwrap());
     finish("second", 100);
     let end = movie.position().unwrap();
@@ -341,12 +341,12 @@ fn a_purge_is_told_with_its_references_or_as_a_gap() {
     assert_eq!(told(&purges[9].position), (20, 0, 0));
     common::pack(&store, dir.path());
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(0)))
+        .set_retention(Some(Retention::new().max_tombstones(0)))
         .unwrap();
     common::wait_until("its tombstones are forgotten", || {
         movie.tombstone(&first[0]).unwrap().is_none()
     });
-    movie.purge(List::new().command("second")).unwrap();
+    movie.purge(JobQuery::new().command("second")).unwrap();
     common::wait_until("the purge is told no more", || {
         let (with, without, _) = told(&before);
         assert_eq!(without, 0, "it looks like one of jobs without results");

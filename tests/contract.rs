@@ -9,7 +9,7 @@ mod common;
 use std::io;
 
 use common::{listed, lose_index, pack, request, shared, small_segments};
-use jobstore::{Body, Error, Graph, JobStore, List, Outcome, Request, State};
+use jobstore::{Body, Error, Graph, JobQuery, JobStore, Outcome, Request, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -222,7 +222,7 @@ fn an_offset_past_the_end_is_a_success_with_no_jobs() {
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit(request("c", "1")).unwrap();
     for offset in [1, 2, 100_000, u64::MAX] {
-        let page = graph.list(List::new().offset(offset)).unwrap();
+        let page = graph.list(JobQuery::new().offset(offset)).unwrap();
         let json = String::from_utf8(page.to_json().unwrap()).unwrap();
         assert_eq!(json, r#"{"jobs":[],"result":"success"}"#, "offset {offset}");
         assert_eq!(page.total().unwrap(), 1);
@@ -341,7 +341,7 @@ fn come_out_as_they_went_in(lines: &[String]) {
             .collect();
         let expected = format!(r#"{{"jobs":[{}],"result":"success"}}"#, jobs.join(","));
         assert_eq!(listed(graph), expected, "{stage}");
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         for (line, job) in lines.iter().zip(&page) {
             assert_eq!(job.unwrap().request().as_json(), line, "{stage}");
         }
@@ -378,7 +378,7 @@ fn an_unknown_graph_is_the_documented_failure_to_the_letter() {
     let store = JobStore::in_memory().unwrap();
     store.create_graph("10001", "movie").unwrap();
     let error = store.graph("10001", "movidde").unwrap_err();
-    let failure = error.failure();
+    let failure = error.api_error();
     assert_eq!((failure.status, failure.code), (400, "GES.8000"));
     assert_eq!(failure.message, "graph : movidde not exist");
     assert_eq!(failure.to_json(), FAILURE);
@@ -388,7 +388,7 @@ fn an_unknown_graph_is_the_documented_failure_to_the_letter() {
 fn a_failure_is_json_whatever_was_asked_for() {
     let store = JobStore::in_memory().unwrap();
     for name in ["a\"b", "a\\", "a\nb\u{1}", "\u{2028}", "", "電影"] {
-        let failure = store.graph("10001", name).unwrap_err().failure();
+        let failure = store.graph("10001", name).unwrap_err().api_error();
         let value: serde_json::Value = serde_json::from_str(&failure.to_json()).unwrap();
         assert_eq!(value["errorMessage"], format!("graph : {name} not exist"));
         assert_eq!(value["errorCode"], "GES.8000");
@@ -417,10 +417,10 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             Ok(())
         }
     }
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let output = page.write_json(Full).unwrap_err();
     drop(page);
-    let limit = |limit| graph.list(List::new().limit(limit)).unwrap_err();
+    let limit = |limit| graph.list(JobQuery::new().limit(limit)).unwrap_err();
     let unavailable = "engine service unavailable";
     let fault = "job query error";
     let mut cases: Vec<(Error, u16, &str, &str)> = vec![
@@ -431,7 +431,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             "can not find job, jobId is lost",
         ),
         (
-            dropped.list(List::new()).unwrap_err(),
+            dropped.list(JobQuery::new()).unwrap_err(),
             400,
             "GES.8000",
             "graph : gone not exist",
@@ -440,13 +440,13 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             limit(0),
             400,
             "GES.8000",
-            "parameter limit is 0, it must be in 1..=100000",
+            "invalid value 0 for parameter limit: it must be 1 to 100000",
         ),
         (
             limit(100_001),
             400,
             "GES.8000",
-            "parameter limit is 100001, it must be in 1..=100000",
+            "invalid value 100001 for parameter limit: it must be 1 to 100000",
         ),
         (in_use, 503, "GES.8602", unavailable),
         (not_a_store, 500, "GES.8302", fault),
@@ -469,7 +469,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
             .unwrap_err(),
         store.backup(dir.path()).unwrap_err(),
     ] {
-        let failure = error.failure();
+        let failure = error.api_error();
         assert_eq!(
             (failure.status, failure.code),
             (400, "GES.8000"),
@@ -479,7 +479,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
     }
     store.close().unwrap();
     cases.push((
-        graph.list(List::new()).unwrap_err(),
+        graph.list(JobQuery::new()).unwrap_err(),
         503,
         "GES.8602",
         unavailable,
@@ -491,7 +491,7 @@ fn each_kind_of_error_has_the_contracts_status_code_and_message() {
         unavailable,
     ));
     for (error, status, code, message) in cases {
-        let failure = error.failure();
+        let failure = error.api_error();
         assert_eq!(failure.status, status, "{error:?}");
         assert_eq!(failure.code, code, "{error:?}");
         assert_eq!(failure.message, message, "{error:?}");
@@ -521,7 +521,7 @@ fn a_document_that_was_cut_off_is_no_json() {
     let graph = store.create_graph("10001", "movie").unwrap();
     let body = format!("\"{}\"", "y".repeat(10_000));
     graph.submit_all(vec![request("c", &body); 60]).unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let mut short = Short(Vec::new(), 400_000);
     let error = page.write_json(&mut short).unwrap_err();
     assert!(

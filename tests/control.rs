@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use common::{Random, files_ending, names_in, pack, request, small_segments};
 use http::{Answer, ask, control};
 use jobstore::http::Control;
-use jobstore::{Error, Graph, JobStore, List, Outcome, OutcomeKind, Request};
+use jobstore::{Error, Graph, JobQuery, JobStore, Outcome, OutcomeKind, Request};
 use serde_json::{Value, json};
 
 const CANARY: &str = "c4n4ry";
@@ -45,9 +45,9 @@ impl Live {
             movie.submit_as(id, request("c", &body)).unwrap();
         }
         movie.start("runs").unwrap();
-        let good = movie.run("good").unwrap();
+        let good = movie.claim("good").unwrap();
         good.complete(Outcome::succeeded()).unwrap();
-        let bad = movie.run("bad").unwrap();
+        let bad = movie.claim("bad").unwrap();
         bad.complete(Outcome::failed("E1", "no file")).unwrap();
         let control = Some(store.control().unwrap());
         Live {
@@ -71,7 +71,7 @@ impl Live {
         self.ask(method, &format!("/control/graphs/10001/movie/{path}"), body)
     }
 
-    fn lines(&self, graph: &Graph, list: List) -> String {
+    fn lines(&self, graph: &Graph, list: JobQuery) -> String {
         let mut lines = Vec::new();
         let mut export = graph.export(list).unwrap();
         export.write_all(&mut lines).unwrap();
@@ -86,7 +86,7 @@ fn value(answer: &Answer) -> Value {
 #[test]
 fn the_contracts_routes_and_the_lists_own_give_the_librarys_pages() {
     let live = Live::new();
-    let page = live.movie.list(List::new()).unwrap().to_json().unwrap();
+    let page = live.movie.list(JobQuery::new()).unwrap().to_json().unwrap();
     let page = String::from_utf8(page).unwrap();
     assert!(!page.contains(CANARY));
     let list = "/ges/v1.0/10001/graphs/movie/jobs/status";
@@ -94,10 +94,10 @@ fn the_contracts_routes_and_the_lists_own_give_the_librarys_pages() {
     assert_eq!(live.of_movie("GET", "list", "").ok(), page);
     let newest = live
         .movie
-        .list(List::new().newest_first().limit(2))
+        .list(JobQuery::new().newest_first().limit(2))
         .unwrap();
     let newest = String::from_utf8(newest.to_json().unwrap()).unwrap();
-    let answer = live.of_movie("GET", "list?order=newest&limit=2", "");
+    let answer = live.of_movie("GET", "list?order=newest_first&limit=2", "");
     assert_eq!(answer.ok(), newest);
     assert_eq!(answer.header("x-total-count"), Some("5"));
     let state = live.ask("GET", &list.replace("status", "bad/status"), "");
@@ -132,7 +132,7 @@ fn graphs_and_numbers_are_told() {
 #[test]
 fn a_job_comes_as_the_line_that_an_export_has_for_it() {
     let live = Live::new();
-    let lines = live.lines(&live.movie, List::new());
+    let lines = live.lines(&live.movie, JobQuery::new());
     for line in lines.lines() {
         let id = serde_json::from_str::<Value>(line).unwrap()["jobId"].clone();
         let path = format!("jobs/{}", id.as_str().unwrap());
@@ -150,16 +150,16 @@ fn a_page_comes_as_the_lines_that_an_export_has_and_the_progress_of_what_runs() 
     let live = Live::new();
     let page = |query: &str| live.of_movie("GET", &format!("jobs?{query}"), "");
     let all = page("");
-    assert_eq!(all.ok(), live.lines(&live.movie, List::new()));
+    assert_eq!(all.ok(), live.lines(&live.movie, JobQuery::new()));
     assert!(all.ok().contains("******") && !all.ok().contains(CANARY));
     assert_eq!(all.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(all.header("x-total-count"), Some("5"));
     assert_eq!(all.header("x-next-cursor"), None);
-    assert_eq!(all.header("x-set-aside"), None);
-    let first = page("order=newest&limit=2");
+    assert_eq!(all.header("x-quarantined"), None);
+    let first = page("order=newest_first&limit=2");
     let next = first.header("x-next-cursor").unwrap();
-    let rest = page(&format!("order=newest&cursor={next}"));
-    let newest = live.lines(&live.movie, List::new().newest_first());
+    let rest = page(&format!("order=newest_first&cursor={next}"));
+    let newest = live.lines(&live.movie, JobQuery::new().newest_first());
     assert_eq!(first.ok().to_owned() + rest.ok(), newest);
     let run = live.movie.attach("runs").unwrap();
     run.progress(40, "iter\"ating");
@@ -207,10 +207,10 @@ fn jobs_are_ended_as_the_librarys_calls_end_them() {
         (
             "waits",
             r#"{"outcome":"failed","why":"secret words"}"#,
-            "has other fields",
+            "unexpected field or type",
         ),
-        ("waits", "secret words", "is not JSON"),
-        ("waits", "", "is not JSON"),
+        ("waits", "secret words", "invalid JSON"),
+        ("waits", "", "invalid JSON"),
     ] {
         let answer = complete(id, body);
         assert_eq!(answer.status, 400, "{body}");
@@ -303,7 +303,7 @@ fn jobs_are_found_by_parts_newest_first_and_where_that_goes_on() {
         "limit=0&command=c",
         "limit=100001&command=c",
         "stop_after_ms=0&command=c",
-        "order=oldest&command=c",
+        "order=oldest_first&command=c",
         "body_pointer=n&body_value=1",
         &format!("command=other{cursor}"),
         &cursor[1..],
@@ -344,15 +344,17 @@ fn a_search_that_is_stopped_goes_on_to_the_same_end() {
 #[test]
 fn jobs_go_out_and_come_in_as_lines() {
     let live = Live::new();
-    let lines = live.lines(&live.movie, List::new());
+    let lines = live.lines(&live.movie, JobQuery::new());
     let out = live.of_movie("GET", "export", "");
     assert_eq!(out.ok(), lines);
     assert_eq!(out.header("content-type"), Some("application/x-ndjson"));
     assert!(!lines.contains(CANARY) && lines.contains("******"));
     let revealed = live.of_movie("GET", "export?reveal_secrets=true", "");
     assert!(revealed.ok().contains(CANARY));
-    let some = live.of_movie("GET", "export?state=complete&order=newest", "");
-    let list = List::new().state(jobstore::State::Complete).newest_first();
+    let some = live.of_movie("GET", "export?state=complete&order=newest_first", "");
+    let list = JobQuery::new()
+        .state(jobstore::State::Complete)
+        .newest_first();
     assert_eq!(some.ok(), live.lines(&live.movie, list));
     assert_eq!(live.of_movie("GET", "export?limit=5", "").status, 400);
 
@@ -370,7 +372,7 @@ fn jobs_go_out_and_come_in_as_lines() {
         (&json!(5), &json!(0))
     );
     let copy = live.store.graph("10001", "copy").unwrap();
-    assert_eq!(live.lines(&copy, List::new()), lines);
+    assert_eq!(live.lines(&copy, JobQuery::new()), lines);
     let again = value(&into("", revealed.text()));
     assert_eq!(
         (&again["imported"], &again["there"]),
@@ -381,7 +383,10 @@ fn jobs_go_out_and_come_in_as_lines() {
         "{\"command\":\"c\",\"url\":\"/\"}\nsecret words\n\n{\"jobId\":\"x\",\"command\":\"c\"}\n";
     let stopped = into("", bad);
     assert_eq!(stopped.status, 400);
-    assert!(stopped.text().contains("line 2 is no job"), "{stopped:?}");
+    assert!(
+        stopped.text().contains("line 2 is not a valid job"),
+        "{stopped:?}"
+    );
     assert!(!stopped.text().contains("secret words"), "{stopped:?}");
     let skipped = value(&into("?skip_bad=true", bad));
     assert_eq!(
@@ -404,12 +409,15 @@ fn many_jobs_go_through_in_pieces_and_what_breaks_off_is_no_end() {
     assert_eq!(value(&live.ask("POST", path, &lines))["imported"], 20_000);
     let many = live.store.graph("10001", "many").unwrap();
     let out = live.ask("GET", "/control/graphs/10001/many/export", "");
-    assert!(out.ok() == live.lines(&many, List::new()));
+    assert!(out.ok() == live.lines(&many, JobQuery::new()));
     assert_eq!(out.header("content-length"), None);
     // A bad line at the beginning: the client sends all the same, and is told.
     let bad = format!("nonsense\n{lines}");
     let told = live.ask("POST", path, &bad);
-    assert!(told.text().contains("line 1 is no job"), "{told:?}");
+    assert!(
+        told.text().contains("line 1 is not a valid job"),
+        "{told:?}"
+    );
 
     // A body that breaks off behind a line has not ended: nothing of it is recorded.
     let broken = live.store.create_graph("10001", "broken").unwrap();
@@ -423,7 +431,7 @@ fn many_jobs_go_through_in_pieces_and_what_breaks_off_is_no_end() {
     stream.read_to_end(&mut Vec::new()).ok();
     let end = Instant::now() + Duration::from_millis(300);
     while Instant::now() < end {
-        assert!(broken.list(List::new()).unwrap().is_empty());
+        assert!(broken.list(JobQuery::new()).unwrap().is_empty());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -447,7 +455,7 @@ fn jobs_are_purged_by_what_a_list_shows() {
     ] {
         assert_eq!(purge(wrong).status, 400, "{wrong}");
     }
-    assert_eq!(live.movie.list(List::new()).unwrap().len(), 5);
+    assert_eq!(live.movie.list(JobQuery::new()).unwrap().len(), 5);
     assert_eq!(value(&purge("?outcome=failed")), json!({"jobs": 1}));
     assert!(live.movie.tombstone("bad").unwrap().is_some());
     assert!(live.movie.job("good").unwrap().is_some());
@@ -465,14 +473,14 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
     assert_eq!(
         copy.graph("10001", "movie")
             .unwrap()
-            .list(List::new())
+            .list(JobQuery::new())
             .unwrap()
             .len(),
         5
     );
     let again = live.ask("POST", "/control/backup", &body);
     assert!(
-        again.status == 400 && again.text().contains("is not empty: it holds "),
+        again.status == 400 && again.text().contains("is not empty: it contains "),
         "{again:?}"
     );
     // What is wrong is told to who runs the engine.
@@ -482,7 +490,7 @@ fn a_store_is_backed_up_and_looked_over_while_it_is_open() {
         failed.status == 500 && failed.text().contains("cannot create "),
         "{failed:?}"
     );
-    assert_eq!(failed.header("x-error-name"), Some("Io"));
+    assert_eq!(failed.header("x-error-code"), Some("Io"));
     for wrong in [r#"{"to":"copy2"}"#, "{}", ""] {
         assert_eq!(
             live.ask("POST", "/control/backup", wrong).status,
@@ -520,7 +528,7 @@ fn damage_is_told_with_its_place() {
     for path in ["export", "jobs/first"] {
         let path = format!("/control/graphs/10001/movie/{path}");
         let answer = control(&socket, "GET", &path, b"");
-        let told = answer.text().contains("is damaged at byte") && answer.text().contains(".pack");
+        let told = answer.text().contains("is corrupt at byte") && answer.text().contains(".pack");
         assert!(answer.status == 500 && told, "{answer:?}");
     }
 }
@@ -549,7 +557,7 @@ fn what_is_not_known_is_refused_in_the_contracts_form() {
     }
     for path in ["graphs", "stats"] {
         let answer = live.ask("GET", &format!("/control/{path}?x=1"), "");
-        assert!(answer.status == 400 && answer.text().contains("this path takes none"));
+        assert!(answer.status == 400 && answer.text().contains("this route has no parameters"));
     }
 }
 

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Durability, Error, Graph, Health, JobStore, List, Outcome};
+use jobstore::{Durability, Error, Graph, Health, JobQuery, JobStore, Outcome};
 
 use common::{files_ending, names_in, pack, request, small_segments};
 
 fn total(graph: &Graph) -> u64 {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     page.total().unwrap()
 }
 
 fn name_of(error: &Error) -> String {
-    error.name().to_string()
+    error.code().to_owned()
 }
 
 /// Submits until the store refuses; returns how many jobs were acknowledged.
@@ -100,7 +100,7 @@ fn a_directory_that_is_moved_away_ends_the_writes_until_it_is_back() {
     ] {
         let options = small_segments().durability(durability);
         let store = options.open(&dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         graph.submit(request("c", "1")).unwrap();
         fs::rename(&dir, &moved).unwrap();
         common::wait_until("writes are refused", || {
@@ -396,7 +396,7 @@ fn files_that_only_look_like_the_stores_own_are_left_alone() {
     fs::remove_file(dir.join("RESERVE")).unwrap();
     for _ in 0..2 {
         let store = small_segments().open(dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         graph.submit(request("c", "1")).unwrap();
         assert!(dir.join("RESERVE").is_file());
         store.close().unwrap();
@@ -423,7 +423,7 @@ fn a_fresh_volume_is_as_good_as_an_empty_directory() {
     fs::write(dir.join(".DS_Store"), "desktop").unwrap();
     for _ in 0..2 {
         let store = small_segments().open(dir).unwrap();
-        store.graph_or_create("p", "g").unwrap();
+        store.get_or_create_graph("p", "g").unwrap();
         store.close().unwrap();
     }
     assert!(dir.join("lost+found").is_dir() && dir.join(".DS_Store").is_file());
@@ -447,7 +447,7 @@ fn nothing_in_the_directory_is_for_others() {
     let dir = base.path().join("store");
     for round in 0..3 {
         let store = small_segments().open(&dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         let id = graph.submit(request("c", "1")).unwrap();
         graph.start(&id).unwrap();
         graph.complete(&id, Outcome::succeeded()).unwrap();
@@ -493,7 +493,7 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = graph.submit(request("c", "1")).unwrap();
-    let run = std::sync::Mutex::new(Some(graph.run(&id).unwrap()));
+    let run = std::sync::Mutex::new(Some(graph.claim(&id).unwrap()));
     // Something is always under way, so that locks are taken when it forks.
     let over = Arc::new(AtomicBool::new(false));
     let (busy, is_over) = (graph.clone(), over.clone());
@@ -511,12 +511,12 @@ fn a_fork_is_refused_and_leaves_the_store_to_its_parent() {
         let run = run.lock().unwrap().take();
         let handles = std::sync::Mutex::new(Some((store.clone(), run)));
         let said = in_a_fork(move || {
-            let is_refused = |error: Option<Error>| error.is_some_and(|e| e.name() == "Forked");
+            let is_refused = |error: Option<Error>| error.is_some_and(|e| e.code() == "Forked");
             let calls = [
                 is_refused(graph.submit(request("c", "1")).err()),
-                is_refused(graph.list(List::new()).err()),
+                is_refused(graph.list(JobQuery::new()).err()),
                 is_refused(graph.job(&id).err()),
-                is_refused(graph.queue().submit(request("c", "1")).wait().err()),
+                is_refused(graph.nonblocking().submit(request("c", "1")).wait().err()),
                 is_refused(store.create_graph("p", "h").err()),
                 is_refused(store.graphs().err()),
                 is_refused(store.stats().err()),

@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Durability, Error, Graph, Job, JobStore, List, Options, Outcome, Recovery, State};
+use jobstore::{
+    Durability, Error, Graph, Job, JobQuery, JobStore, Options, Outcome, Recovery, State,
+};
 
 use common::{Random, copy_folder, files_ending, lose_index, pack, request, small_segments};
 
@@ -28,7 +30,7 @@ fn dump(store: &JobStore) -> Vec<String> {
     let mut out = Vec::new();
     for graph in store.graphs().unwrap() {
         out.push(format!("{graph:?} {}", graph.number()));
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         out.push(String::from_utf8(page.to_json().unwrap()).unwrap());
         for job in &page {
             let job = job.unwrap();
@@ -41,7 +43,7 @@ fn dump(store: &JobStore) -> Vec<String> {
 }
 
 fn life(job: &Job) -> String {
-    let times = (job.submitted_at(), job.started_at(), job.finished_at());
+    let times = (job.submitted_at(), job.started_at(), job.completed_at());
     let details = job.outcome().map(|outcome| {
         (
             outcome.message(),
@@ -135,19 +137,19 @@ fn everything_is_there_after_the_last_handle_was_dropped() {
     let graph = store.create_graph("p", "g").unwrap();
     drop(store);
     let id = graph.submit(request("c", "1")).unwrap();
-    let ticket = graph.queue().submit(request("c", "2"));
-    let page = graph.list(List::new()).unwrap();
-    let (clone, run) = (graph.clone(), graph.run(&id).unwrap());
+    let write = graph.nonblocking().submit(request("c", "2"));
+    let page = graph.list(JobQuery::new()).unwrap();
+    let (clone, run) = (graph.clone(), graph.claim(&id).unwrap());
     run.detach();
     drop(graph);
     let in_use = leave().open(dir.path()).unwrap_err();
     assert!(matches!(in_use, Error::StoreInUse { .. }), "{in_use:?}");
     drop(clone);
     drop(page);
-    drop(ticket);
+    drop(write);
     let store = leave().open(dir.path()).unwrap();
     let graph = store.graph("p", "g").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
     assert_eq!(graph.job(&id).unwrap().unwrap().state(), State::Running);
 }
 
@@ -367,7 +369,7 @@ fn a_dropped_graph_does_not_come_back_though_handles_and_pages_of_it_were_held()
         }
         // The index takes the graph in, and has to let go of it again.
         std::thread::sleep(Duration::from_millis(1_500));
-        let page = gone.list(List::new()).unwrap();
+        let page = gone.list(JobQuery::new()).unwrap();
         store.drop_graph("p", "gone").unwrap();
         if packed {
             pack(&store, dir.path());
@@ -566,7 +568,7 @@ fn a_segment_cut_within_its_header_is_damage_in_a_store_that_was_killed() {
 fn make_store_with_segments(dir: &Path) -> usize {
     for _ in 0..20 {
         let store = leave().open(dir).unwrap();
-        let graph = store.graph_or_create("p", "g").unwrap();
+        let graph = store.get_or_create_graph("p", "g").unwrap();
         let body = format!("\"{}\"", "b".repeat(30_000));
         // Each segment holds more than the test leaves of it.
         graph.submit(request("c", &body)).unwrap();

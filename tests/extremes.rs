@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{request, small_segments};
 use jobstore::{
-    Clock, Durability, Error, JobStore, List, OnBadLine, Options, Outcome, OutcomeKind, Retention,
+    Clock, Durability, Error, JobQuery, JobStore, OnBadLine, Options, Outcome, OutcomeKind,
+    Retention,
 };
 
 /// The earliest and the latest time that the system can tell, and some between.
@@ -38,22 +39,22 @@ impl Clock for At {
 
 fn live(options: Options, dir: &std::path::Path) {
     let store = options.open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     for n in 0..3 {
         let id = movie.submit(request("c", &n.to_string())).unwrap();
         movie
-            .run(&id)
+            .claim(&id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();
     }
-    movie.list(List::new()).unwrap();
+    movie.list(JobQuery::new()).unwrap();
     movie
         .changes(None)
         .unwrap()
         .for_each(|change| drop(change.unwrap()));
-    let ticket = &mut movie.queue().submit(request("c", "{}"));
-    assert!(ticket.wait_timeout(Duration::MAX).unwrap().is_ok());
+    let write = &mut movie.nonblocking().submit(request("c", "{}"));
+    assert!(write.wait_timeout(Duration::MAX).unwrap().is_ok());
     let _ = store.health();
     store.close().unwrap();
 }
@@ -67,7 +68,7 @@ fn options_take_any_duration() {
     ] {
         let options = [
             small_segments().durability(Durability::Interval(time)),
-            small_segments().page_lifetime(time),
+            small_segments().snapshot_timeout(time),
             small_segments().close_timeout(time),
         ];
         for options in options {
@@ -99,18 +100,18 @@ fn policies_take_any_duration() {
     let id = movie.submit(request("c", "{}")).unwrap();
     movie.cancel(&id).unwrap();
     let policy = Retention::new()
-        .keep_for(Duration::MAX)
-        .keep_outcome_for(OutcomeKind::Failed, Duration::MAX)
-        .keep_tombstones_for(Duration::MAX);
+        .max_age(Duration::MAX)
+        .max_age_of(OutcomeKind::Failed, Duration::MAX)
+        .tombstone_age(Duration::MAX);
     movie.set_retention(Some(policy)).unwrap();
     let stone = movie.submit(request("c", "{}")).unwrap();
     movie.cancel(&stone).unwrap();
-    movie.purge(List::new().command("none")).unwrap();
+    movie.purge(JobQuery::new().command("none")).unwrap();
     let other = store.create_graph("1", "other").unwrap();
     let probe = other.submit(request("c", "{}")).unwrap();
     other.cancel(&probe).unwrap();
     other
-        .set_retention(Some(Retention::new().keep_for(Duration::ZERO)))
+        .set_retention(Some(Retention::new().max_age(Duration::ZERO)))
         .unwrap();
     common::wait_until("the probe is purged", || {
         other.job(&probe).unwrap().is_none()
@@ -144,14 +145,14 @@ fn lists_take_any_time() {
     movie.cancel(&id).unwrap();
     for from in times() {
         for before in times() {
-            type By = fn(List, SystemTime) -> List;
+            type By = fn(JobQuery, SystemTime) -> JobQuery;
             let by: [(By, By); 3] = [
-                (List::submitted_from, List::submitted_before),
-                (List::started_from, List::started_before),
-                (List::finished_from, List::finished_before),
+                (JobQuery::submitted_from, JobQuery::submitted_before),
+                (JobQuery::started_from, JobQuery::started_before),
+                (JobQuery::completed_from, JobQuery::completed_before),
             ];
             for (by_from, by_before) in by {
-                let list = by_before(by_from(List::new(), from), before);
+                let list = by_before(by_from(JobQuery::new(), from), before);
                 movie.list(list.clone()).unwrap();
                 movie.purge_dry_run(list).unwrap();
             }
@@ -159,7 +160,7 @@ fn lists_take_any_time() {
     }
     for ms in [0, 253_402_300_799_999_u64] {
         let line = format!(
-            r#"{{"request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{ms},"startedAt":{ms},"finishedAt":{ms}}}"#
+            r#"{{"request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"succeeded"}},"submittedAt":{ms},"startedAt":{ms},"completedAt":{ms}}}"#
         );
         let done = movie.import(line.as_bytes(), OnBadLine::Stop).unwrap();
         assert_eq!(done.imported, 1);

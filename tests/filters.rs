@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{Random, request, small_segments};
 use jobstore::{
-    Clock, Cursor, Error, Graph, Job, JobStore, List, Outcome, OutcomeKind, Recovery, State,
+    Clock, Cursor, Error, Graph, Job, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, State,
 };
 
 /// A clock that is set, also backward.
@@ -31,7 +31,7 @@ fn at(ms: u64) -> SystemTime {
 fn open(dir: &Path, hands: &Hands) -> (JobStore, Graph) {
     let options = small_segments().recovery(Recovery::Leave);
     let store = options.clock(hands.clone()).open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -84,8 +84,8 @@ impl Asked {
         asked
     }
 
-    fn list(&self) -> List {
-        let mut list = List::new();
+    fn list(&self) -> JobQuery {
+        let mut list = JobQuery::new();
         list = self
             .states
             .iter()
@@ -97,12 +97,12 @@ impl Asked {
         list = self.commands.iter().fold(list, |list, c| list.command(*c));
         let [submitted, started, finished] = self.times.map(|times| times.map(|ms| ms.map(at)));
         let steps: [Step; 6] = [
-            (submitted[0], List::submitted_from),
-            (submitted[1], List::submitted_before),
-            (started[0], List::started_from),
-            (started[1], List::started_before),
-            (finished[0], List::finished_from),
-            (finished[1], List::finished_before),
+            (submitted[0], JobQuery::submitted_from),
+            (submitted[1], JobQuery::submitted_before),
+            (started[0], JobQuery::started_from),
+            (started[1], JobQuery::started_before),
+            (finished[0], JobQuery::completed_from),
+            (finished[1], JobQuery::completed_before),
         ];
         for (time, step) in steps {
             list = time.into_iter().fold(list, step);
@@ -130,12 +130,12 @@ impl Asked {
             && (self.commands.is_empty() || self.commands.contains(&job.request().command()))
             && is_in(self.times[0], Some(job.submitted_at()))
             && is_in(self.times[1], job.started_at())
-            && is_in(self.times[2], job.finished_at())
+            && is_in(self.times[2], job.completed_at())
     }
 }
 
 /// A time, if there is one, and what asks for it.
-type Step = (Option<SystemTime>, fn(List, SystemTime) -> List);
+type Step = (Option<SystemTime>, fn(JobQuery, SystemTime) -> JobQuery);
 
 const START: u64 = 1_700_000_000_000;
 
@@ -160,7 +160,7 @@ fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
             .unwrap();
         match random.below(4) {
             0 | 1 => {
-                let run = movie.run_next().unwrap().unwrap();
+                let run = movie.claim_next().unwrap().unwrap();
                 hands.0.fetch_add(random.below(500), Ordering::Relaxed);
                 match random.below(5) {
                     0 => run.detach(),
@@ -171,7 +171,7 @@ fn fill(movie: &Graph, hands: &Hands, random: &mut Random, jobs: u64) {
             }
             2 => {
                 let pending = movie
-                    .list(List::new().state(State::Pending).limit(3))
+                    .list(JobQuery::new().state(State::Pending).limit(3))
                     .unwrap();
                 if let Some(job) = pending.jobs().last() {
                     movie.cancel(job.unwrap().id()).unwrap();
@@ -205,7 +205,7 @@ fn shown(page: &jobstore::Page) -> Vec<u64> {
 
 fn check(movie: &Graph, random: &mut Random, span: u64, rounds: u32) {
     let all: Vec<Job> = movie
-        .list(List::new())
+        .list(JobQuery::new())
         .unwrap()
         .jobs()
         .map(|j| j.unwrap())
@@ -290,7 +290,7 @@ fn a_list_is_what_filtering_a_plain_one_gives() {
         check(&movie, &mut random, span, 12);
         if round == 1 {
             // Some are purged, some files written anew.
-            let failed = List::new().outcome(OutcomeKind::Failed).newest_first();
+            let failed = JobQuery::new().outcome(OutcomeKind::Failed).newest_first();
             let there = movie.list(failed.clone().count_total()).unwrap().total();
             assert_eq!(
                 Some(movie.purge_dry_run(failed.clone()).unwrap().jobs),
@@ -321,7 +321,7 @@ fn a_cursor_goes_on_whatever_others_write_and_purge() {
     (0..100).for_each(submit);
     for newest_first in [true, false] {
         let list = || {
-            let list = List::new().command(COMMANDS[0]).limit(7);
+            let list = JobQuery::new().command(COMMANDS[0]).limit(7);
             if newest_first {
                 list.newest_first()
             } else {
@@ -329,7 +329,7 @@ fn a_cursor_goes_on_whatever_others_write_and_purge() {
             }
         };
         let mut expected: Vec<u64> = {
-            let all = movie.list(List::new().command(COMMANDS[0])).unwrap();
+            let all = movie.list(JobQuery::new().command(COMMANDS[0])).unwrap();
             shown(&all)
         };
         if newest_first {
@@ -369,13 +369,13 @@ fn a_cursor_of_another_order_or_filter_is_refused() {
             .unwrap();
     }
     let lists = [
-        List::new(),
-        List::new().newest_first(),
-        List::new().command(COMMANDS[0]),
-        List::new().command(COMMANDS[0]).command(COMMANDS[1]),
-        List::new().submitted_from(at(1)),
-        List::new().submitted_before(at(u64::MAX >> 20)),
-        List::new().state(State::Pending),
+        JobQuery::new(),
+        JobQuery::new().newest_first(),
+        JobQuery::new().command(COMMANDS[0]),
+        JobQuery::new().command(COMMANDS[0]).command(COMMANDS[1]),
+        JobQuery::new().submitted_from(at(1)),
+        JobQuery::new().submitted_before(at(u64::MAX >> 20)),
+        JobQuery::new().state(State::Pending),
     ];
     for (n, list) in lists.iter().enumerate() {
         let page = movie.list(list.clone().limit(2)).unwrap();

@@ -149,8 +149,8 @@ fn jobs_are_found_however_their_request_is_spelled_and_wherever_they_lie() {
         let mut jobs: Vec<Value> = Vec::new();
         for stage in 0..6 {
             let store = small_segments().open(dir).unwrap();
-            let graph = store.graph_or_create("10001", "movie").unwrap();
-            let other = store.graph_or_create("10001", "other").unwrap();
+            let graph = store.get_or_create_graph("10001", "movie").unwrap();
+            let other = store.get_or_create_graph("10001", "other").unwrap();
             for _ in 0..50 {
                 let value = values[random.below(40) as usize].clone();
                 graph.submit(spelled(&value, &mut random)).unwrap();
@@ -359,7 +359,7 @@ fn damaged_fingerprints_are_an_error_and_repaired_without_loss() {
             }
         }
         assert_eq!(
-            found + graph.set_aside().unwrap(),
+            found + graph.quarantined().unwrap(),
             300,
             "byte {at}: {repaired}"
         );

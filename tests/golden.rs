@@ -5,7 +5,8 @@
 //!
 //! `format-N/NAME/` is a store, `format-N/NAME.jsonl` all that its graphs held then, a
 //! line for each answer. They are written once, by the release that brings a format
-//! (`JOBSTORE_WRITE_GOLDEN=1 cargo test --test golden`), and never changed.
+//! (`JOBSTORE_WRITE_GOLDEN=1 cargo test --test golden`). The stores never change; if a release
+//! renames a key of an export, the lines get the new key.
 
 mod common;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{copy_folder, names_in, pack, request, small_segments};
 use jobstore::{
-    Body, Clock, Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, State,
+    Body, Clock, Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, State,
     Submitted,
 };
 
@@ -83,7 +84,7 @@ fn fill(store: &JobStore, dir: &Path) {
             Outcome::interrupted(),
         ];
         for outcome in outcomes {
-            let run = movie.run_next().unwrap().unwrap();
+            let run = movie.claim_next().unwrap().unwrap();
             run.complete(outcome).unwrap();
         }
         movie.submit_as(name("brought"), secret()).unwrap();
@@ -96,15 +97,19 @@ fn fill(store: &JobStore, dir: &Path) {
         movie.cancel(name("cancelling")).unwrap();
         movie.submit_as(name("purged"), of(80)).unwrap();
         let failed = Outcome::failed("E", "no").with_result_ref("r").unwrap();
-        movie.run(name("purged")).unwrap().complete(failed).unwrap();
-        let only = List::new().command("c80");
+        movie
+            .claim(name("purged"))
+            .unwrap()
+            .complete(failed)
+            .unwrap();
+        let only = JobQuery::new().command("c80");
         assert_eq!(movie.purge(only).unwrap().jobs, 1);
-        let redacted = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
+        let masked = r#"{"request":{"command":"c","url":"","body":{"accessKey":"******"}}}"#;
         let imported = concat!(
             r#"{"jobId":"imported","status":"complete","request":{"command":"i","url":"/u"},"#,
-            r#""outcome":{"kind":"interrupted","boot":9},"submittedAt":5,"startedAt":6,"finishedAt":7}"#
+            r#""outcome":{"kind":"interrupted","recoveredAtOpen":9},"submittedAt":5,"startedAt":6,"completedAt":7}"#
         );
-        let lines = format!("{redacted}\n{imported}\n");
+        let lines = format!("{masked}\n{imported}\n");
         movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
         if half == 0 {
             pack(store, dir);
@@ -124,9 +129,9 @@ fn answers(store: &JobStore) -> String {
             );
             continue;
         }
-        let export = graph.export(List::new()).unwrap();
+        let export = graph.export(JobQuery::new()).unwrap();
         export.reveal_secrets().write_all(&mut lines).unwrap();
-        let page = graph.list(List::new().newest_first()).unwrap();
+        let page = graph.list(JobQuery::new().newest_first()).unwrap();
         page.write_json(&mut lines).unwrap();
         lines.push(b'\n');
         for change in graph.changes(None).unwrap() {
@@ -189,7 +194,7 @@ fn goes_on(movie: &Graph) {
     let last = movie
         .submit(Request::new("new", "", Body::empty()).unwrap())
         .unwrap();
-    let newest = movie.list(List::new().newest_first().limit(1)).unwrap();
+    let newest = movie.list(JobQuery::new().newest_first().limit(1)).unwrap();
     assert_eq!(newest.jobs().next().unwrap().unwrap().id(), &last);
 }
 

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{listed, lose_index, pack, request, small_segments};
-use jobstore::{Cursor, Error, Graph, JobStore, List, Outcome, Result, State, Submitted};
+use jobstore::{Cursor, Error, Graph, JobQuery, JobStore, Outcome, Result, State, Submitted};
 
 fn names(store: &JobStore) -> Vec<(String, String, u64)> {
     let graphs = store.graphs().unwrap();
@@ -93,7 +93,7 @@ fn projects_can_have_graphs_of_one_name_that_share_nothing() {
                 let body = format!("\"{}\"", graph.project_id());
                 assert_eq!(job.request().body(), body, "{stage}");
                 assert_eq!(
-                    graph.list(List::new()).unwrap().total().unwrap(),
+                    graph.list(JobQuery::new()).unwrap().total().unwrap(),
                     1,
                     "{stage}"
                 );
@@ -124,7 +124,7 @@ fn a_name_is_given_once() {
                 assert!(error.to_string().contains(part), "{error}");
             }
             assert_eq!(names(store), before, "{stage}");
-            let movie = store.graph_or_create("10001", "movie").unwrap();
+            let movie = store.get_or_create_graph("10001", "movie").unwrap();
             assert!(movie.job("mine").unwrap().is_some(), "{stage}");
             assert_eq!(names(store), before, "{stage}");
         },
@@ -219,8 +219,8 @@ fn names_that_cannot_be_names_are_refused_and_nothing_is_made() {
         for (what, result) in [
             ("project id", store.create_graph(given, "movie")),
             ("graph name", store.create_graph("10001", given)),
-            ("project id", store.graph_or_create(given, "movie")),
-            ("graph name", store.graph_or_create("10001", given)),
+            ("project id", store.get_or_create_graph(given, "movie")),
+            ("graph name", store.get_or_create_graph("10001", given)),
         ] {
             let error = result.unwrap_err();
             let Error::InvalidName {
@@ -269,8 +269,8 @@ fn names_of_every_other_kind_are_kept_to_the_letter() {
 fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
     let asked = || request("c", "1");
     let done = Outcome::succeeded;
-    let queue = graph.queue();
-    let list = |list: List| graph.list(list).map(|_| ());
+    let nonblocking = graph.nonblocking();
+    let list = |list: JobQuery| graph.list(list).map(|_| ());
     vec![
         ("submit", graph.submit(asked()).map(|_| ())),
         ("submit_all", graph.submit_all([asked()]).map(|_| ())),
@@ -283,28 +283,37 @@ fn every_call(graph: &Graph, id: &str) -> Vec<(&'static str, Result<()>)> {
         ("start", graph.start(id)),
         ("complete", graph.complete(id, done()).map(|_| ())),
         ("cancel", graph.cancel(id).map(|_| ())),
-        ("run", graph.run(id).map(|_| ())),
-        ("run_next", graph.run_next().map(|_| ())),
+        ("claim", graph.claim(id).map(|_| ())),
+        ("claim_next", graph.claim_next().map(|_| ())),
         ("job", graph.job(id).map(|_| ())),
-        ("list", list(List::new())),
-        ("list of a state", list(List::new().state(State::Pending))),
+        ("list", list(JobQuery::new())),
+        (
+            "list of a state",
+            list(JobQuery::new().state(State::Pending)),
+        ),
         ("count", graph.count(State::Complete).map(|_| ())),
-        ("queue submit", queue.submit(asked()).wait().map(|_| ())),
+        (
+            "queue submit",
+            nonblocking.submit(asked()).wait().map(|_| ()),
+        ),
         (
             "queue submit_all",
-            queue.submit_all([asked()]).wait().map(|_| ()),
+            nonblocking.submit_all([asked()]).wait().map(|_| ()),
         ),
         (
             "queue submit_as",
-            queue.submit_as("new", asked()).wait().map(|_| ()),
+            nonblocking.submit_as("new", asked()).wait().map(|_| ()),
         ),
-        ("queue start", queue.start(id).wait()),
+        ("queue start", nonblocking.start(id).wait()),
         (
             "queue complete",
-            queue.complete(id, done()).wait().map(|_| ()),
+            nonblocking.complete(id, done()).wait().map(|_| ()),
         ),
-        ("queue cancel", queue.cancel(id).wait().map(|_| ())),
-        ("queue run_next", queue.run_next().wait().map(|_| ())),
+        ("queue cancel", nonblocking.cancel(id).wait().map(|_| ())),
+        (
+            "queue claim_next",
+            nonblocking.claim_next().wait().map(|_| ()),
+        ),
     ]
 }
 
@@ -367,7 +376,7 @@ fn a_dropped_graph_stays_dropped() {
             assert_unknown(store.graph("10001", "movie"), "movie");
             for name in ["stays", "stays-too"] {
                 let graph = store.graph("10001", name).unwrap();
-                let page = graph.list(List::new()).unwrap();
+                let page = graph.list(JobQuery::new()).unwrap();
                 assert_eq!(page.total().unwrap(), 101, "{stage}");
                 assert_eq!(page.jobs().filter(Result::is_ok).count(), 101, "{stage}");
                 assert!(graph.job("brought").unwrap().is_some(), "{stage}");
@@ -417,7 +426,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
                 let request = request("c", "\"old\"");
                 first.submit_as(format!("brought-{n}"), request).unwrap();
             }
-            let page = first.list(List::new().limit(1)).unwrap();
+            let page = first.list(JobQuery::new().limit(1)).unwrap();
             let cursor: Cursor = page.next().unwrap();
             store.drop_graph("10001", "movie").unwrap();
             let anew = store.create_graph("10001", "movie").unwrap();
@@ -426,7 +435,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
             for state in State::ALL {
                 assert_eq!(anew.count(state).unwrap(), 0);
             }
-            assert!(anew.run_next().unwrap().is_none());
+            assert!(anew.claim_next().unwrap().is_none());
             assert!(anew.job("brought-1").unwrap().is_none());
             let created = anew
                 .submit_as("brought-0", request("c", "\"new\""))
@@ -446,7 +455,7 @@ fn a_graph_made_anew_starts_empty_and_takes_the_old_ids() {
             assert_eq!(graph.job("brought-0").unwrap().unwrap().sequence(), 0);
             assert!(graph.job(id).unwrap().is_none(), "{stage}");
             assert!(graph.job("brought-1").unwrap().is_none(), "{stage}");
-            let continued = graph.list(List::new().cursor(cursor)).unwrap_err();
+            let continued = graph.list(JobQuery::new().cursor(cursor)).unwrap_err();
             assert!(
                 matches!(continued, Error::InvalidCursor { .. }),
                 "{stage}: {continued:?}"
@@ -461,7 +470,7 @@ fn a_graph_can_be_made_and_dropped_many_times() {
         |store| {
             for n in 0..40 {
                 let graph = store.create_graph("10001", "movie").unwrap();
-                assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 0);
+                assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 0);
                 graph
                     .submit_as("same", request("c", &n.to_string()))
                     .unwrap();
@@ -473,7 +482,7 @@ fn a_graph_can_be_made_and_dropped_many_times() {
         |stage, store| {
             let graph = store.graph("10001", "movie").unwrap();
             assert_eq!(
-                graph.list(List::new()).unwrap().total().unwrap(),
+                graph.list(JobQuery::new()).unwrap().total().unwrap(),
                 1,
                 "{stage}"
             );
@@ -513,7 +522,7 @@ fn of_many_threads_that_make_or_drop_a_graph_one_does() {
         assert_eq!(dropped, 1, "{name} was dropped {dropped} times");
         let numbers = std::sync::Mutex::new(std::collections::HashSet::new());
         together(&|| {
-            let graph = store.graph_or_create("10001", &name).unwrap();
+            let graph = store.get_or_create_graph("10001", &name).unwrap();
             numbers.lock().unwrap().insert(graph.number())
         });
         assert_eq!(numbers.lock().unwrap().len(), 1, "{name}");

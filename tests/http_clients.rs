@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{Random, files_ending, pack, request, small_segments};
 use http::{Answer, Server, ask, chunks, head, send};
 use jobstore::http::{Bounds, Limits, Routes};
-use jobstore::{Graph, JobId, JobStore, List, Outcome, State};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, State};
 
 const LIST: &str = "/ges/v1.0/10001/graphs/movie/jobs/status";
 const NEVER: Duration = Duration::from_secs(3600);
@@ -77,7 +77,7 @@ fn rest(reader: &mut BufReader<std::net::TcpStream>) -> (Vec<u8>, bool) {
 #[test]
 fn a_slow_client_keeps_nobody_from_a_short_page_and_sees_one_instant() {
     let (store, graph) = long_list();
-    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let expected = graph.list(JobQuery::new()).unwrap().to_json().unwrap();
     let server = serve(&store, one_at_a_time());
     let mut slow = begin(&server);
     for _ in 0..5 {
@@ -86,7 +86,7 @@ fn a_slow_client_keeps_nobody_from_a_short_page_and_sees_one_instant() {
         let refused = server.get(LIST);
         refused.is_failure(503, "GES.8602", "engine service unavailable");
         // Writers go on.
-        let run = graph.run_next().unwrap().unwrap();
+        let run = graph.claim_next().unwrap().unwrap();
         run.complete(Outcome::succeeded()).unwrap();
     }
     let (body, is_whole) = rest(&mut slow);
@@ -160,7 +160,7 @@ fn a_client_that_goes_away_lets_go_of_its_place_at_once() {
 #[test]
 fn a_store_closes_while_clients_read_and_they_read_to_the_end() {
     let (store, graph) = long_list();
-    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let expected = graph.list(JobQuery::new()).unwrap().to_json().unwrap();
     let server = serve(&store, one_at_a_time());
     let mut slow = begin(&server);
     store.close().unwrap();
@@ -184,7 +184,11 @@ fn places_for_scans_come_back_and_other_lists_need_none() {
     let none = serve(&store, Limits::new().scans(0));
     none.get(&scan)
         .is_failure(503, "GES.8602", "engine service unavailable");
-    for query in ["state=pending&limit=1", "limit=1", "order=newest&limit=1"] {
+    for query in [
+        "state=pending&limit=1",
+        "limit=1",
+        "order=newest_first&limit=1",
+    ] {
         assert_eq!(none.get(&format!("{LIST}?{query}")).status, 200, "{query}");
     }
     // One that nobody waits for any more ends, and its place comes back.
@@ -250,7 +254,7 @@ fn who_sends_no_request_is_hung_up_on() {
 #[test]
 fn a_shutdown_lets_answers_end_and_cuts_off_what_stalls() {
     let (store, graph) = long_list();
-    let expected = graph.list(List::new()).unwrap().to_json().unwrap();
+    let expected = graph.list(JobQuery::new()).unwrap().to_json().unwrap();
     let patient = Bounds::new().stall(NEVER).grace(Duration::from_secs(60));
     let routes = Routes::new(&store).limits(one_at_a_time());
     let mut server = Server::bounded(routes.all(), patient);
@@ -297,7 +301,7 @@ fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
         std::fs::write(&path, bytes).unwrap();
         if let Ok(store) = small_segments().open(dir) {
             let graph = store.graph("10001", "movie").unwrap();
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             let good: usize = page.chunks().map_while(Result::ok).map(|c| c.len()).sum();
             if page.to_json().is_err() && good > 100_000 {
                 return (store, graph, ids);
@@ -313,7 +317,7 @@ fn damaged(dir: &Path) -> (JobStore, Graph, Vec<JobId>) {
 fn a_fault_behind_the_first_bytes_aborts_the_answer() {
     let dir = tempfile::tempdir().unwrap();
     let (store, graph, _) = damaged(dir.path());
-    let list = graph.list(List::new()).unwrap();
+    let list = graph.list(JobQuery::new()).unwrap();
     let good: usize = list.chunks().map_while(Result::ok).map(|c| c.len()).sum();
     let server = serve(&store, Limits::new());
     for encoding in ["identity", "gzip", "zstd"] {
@@ -350,7 +354,7 @@ fn a_fault_before_the_first_byte_is_told_as_the_contract_says() {
     let (store, graph, ids) = damaged(dir.path());
     // The first job that cannot be read.
     let mut jobs = 0;
-    for job in &graph.list(List::new()).unwrap() {
+    for job in &graph.list(JobQuery::new()).unwrap() {
         if job.is_err() {
             break;
         }
@@ -392,7 +396,7 @@ fn many_clients_read_long_pages_in_little_memory_while_others_write() {
     for _ in 0..10 {
         graph.submit_all(vec![request("c", &body); 2000]).unwrap();
     }
-    let page_bytes = graph.list(List::new().limit(20_000)).unwrap();
+    let page_bytes = graph.list(JobQuery::new().limit(20_000)).unwrap();
     let page_bytes = page_bytes.to_json().unwrap().len();
     let server = serve(&store, Limits::new().long_pages(2 * CLIENTS).stall(NEVER));
     let (is_over, reading) = (AtomicBool::new(false), AtomicUsize::new(CLIENTS));
@@ -402,7 +406,7 @@ fn many_clients_read_long_pages_in_little_memory_while_others_write() {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     graph.submit(request("more", "{}")).unwrap();
-                    let run = graph.run_next().unwrap().unwrap();
+                    let run = graph.claim_next().unwrap().unwrap();
                     run.complete(Outcome::succeeded()).unwrap();
                 }
             });

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{lose_index, pack, request, small_segments};
 use jobstore::{
-    Body, Cancellation, Clock, Completion, Error, Graph, JobId, JobStore, List, Outcome, Request,
-    Submitted,
+    Body, Cancellation, Clock, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome,
+    Request, Submitted,
 };
 
 /// The documented forms, and the shortest and longest ids there can be.
@@ -76,7 +76,7 @@ fn assert_unknown(graph: &Graph, id: &str) {
         graph.start(id).unwrap_err(),
         graph.complete(id, Outcome::succeeded()).unwrap_err(),
         graph.cancel(id).unwrap_err(),
-        graph.run(id).unwrap_err(),
+        graph.claim(id).unwrap_err(),
     ];
     for error in refused {
         assert!(
@@ -180,16 +180,16 @@ fn made_ids_are_unique_across_reopening_and_a_clock_that_runs_backwards() {
             .clock(Backwards(AtomicI64::new(start)))
             .open(dir.path())
             .unwrap();
-        let graph = store.graph_or_create("10001", "movie").unwrap();
+        let graph = store.get_or_create_graph("10001", "movie").unwrap();
         numbers.insert(graph.number());
         for _ in 0..5 {
             made.push(graph.submit(request("c", "1")).unwrap());
         }
         made.extend(graph.submit_all(vec![request("c", "2"); 500]).unwrap());
-        let tickets: Vec<_> = (0..100)
-            .map(|_| graph.queue().submit(request("c", "3")))
+        let writes: Vec<_> = (0..100)
+            .map(|_| graph.nonblocking().submit(request("c", "3")))
             .collect();
-        made.extend(tickets.into_iter().map(|ticket| ticket.wait().unwrap()));
+        made.extend(writes.into_iter().map(|write| write.wait().unwrap()));
         store.close().unwrap();
     }
     assert_eq!(numbers.len(), 1, "the graph kept its number");
@@ -203,7 +203,7 @@ fn made_ids_are_unique_across_reopening_and_a_clock_that_runs_backwards() {
     lose_index(dir.path());
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let listed: Vec<JobId> = page.jobs().map(|job| job.unwrap().id().clone()).collect();
     assert_eq!(listed, made);
     for (sequence, id) in made.iter().enumerate().step_by(17) {
@@ -362,7 +362,7 @@ fn a_known_id_with_the_same_request_already_exists_however_it_is_written() {
             for body in same {
                 let again = graph.submit_as("mine", request("c", body)).unwrap();
                 assert_eq!(again, exists, "{stage}: {body}");
-                let queued = graph.queue().submit_as("mine", request("c", body));
+                let queued = graph.nonblocking().submit_as("mine", request("c", body));
                 assert_eq!(queued.wait().unwrap(), exists, "{stage}: {body}");
             }
             let mut different: Vec<Request> = others.map(|body| request("c", body)).into();
@@ -372,7 +372,11 @@ fn a_known_id_with_the_same_request_already_exists_however_it_is_written() {
             for request in different {
                 let refused = [
                     graph.submit_as("mine", request.clone()).unwrap_err(),
-                    graph.queue().submit_as("mine", request).wait().unwrap_err(),
+                    graph
+                        .nonblocking()
+                        .submit_as("mine", request)
+                        .wait()
+                        .unwrap_err(),
                 ];
                 for error in refused {
                     assert!(
@@ -399,12 +403,12 @@ fn calls_that_wait_together_with_the_same_id_create_one_job() {
     for round in 0..50 {
         let id = format!("id-{round}");
         let body = |n: usize| if n % 3 == 2 { "\"other\"" } else { "\"one\"" };
-        let tickets: Vec<_> = (0..6)
-            .map(|n| graph.queue().submit_as(&id, request("c", body(n))))
+        let writes: Vec<_> = (0..6)
+            .map(|n| graph.nonblocking().submit_as(&id, request("c", body(n))))
             .collect();
         let job_id = JobId::new(&id).unwrap();
-        for (n, ticket) in tickets.into_iter().enumerate() {
-            match (n, ticket.wait()) {
+        for (n, write) in writes.into_iter().enumerate() {
+            match (n, write.wait()) {
                 (0, answer) => assert_eq!(answer.unwrap(), Submitted::Created(job_id.clone())),
                 (2 | 5, answer) => assert!(
                     matches!(&answer, Err(Error::JobIdTaken { id }) if *id == job_id),
@@ -416,7 +420,7 @@ fn calls_that_wait_together_with_the_same_id_create_one_job() {
             }
         }
     }
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 50);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 50);
 }
 
 #[test]
@@ -458,7 +462,7 @@ fn of_16_threads_that_bring_the_same_id_exactly_one_creates_it() {
     }
     let look = |graph: &Graph| {
         assert_eq!(
-            graph.list(List::new()).unwrap().total().unwrap(),
+            graph.list(JobQuery::new()).unwrap().total().unwrap(),
             IDS as u64
         );
         for (n, creator) in creators.iter().enumerate().filter(|(n, _)| n % 2 == 1) {
@@ -509,12 +513,12 @@ fn twenty_thousand_foreign_ids_are_found_and_others_are_not() {
     };
     at_every_stage(
         |graph| {
-            let queue = graph.queue();
-            let tickets: Vec<_> = (0..IDS)
-                .map(|n| queue.submit_as(id(n), request("c", &n.to_string())))
+            let nonblocking = graph.nonblocking();
+            let writes: Vec<_> = (0..IDS)
+                .map(|n| nonblocking.submit_as(id(n), request("c", &n.to_string())))
                 .collect();
-            for (n, ticket) in tickets.into_iter().enumerate() {
-                let created = ticket.wait().unwrap();
+            for (n, write) in writes.into_iter().enumerate() {
+                let created = write.wait().unwrap();
                 assert_eq!(created, Submitted::Created(JobId::new(id(n)).unwrap()));
             }
         },
@@ -537,7 +541,7 @@ fn twenty_thousand_foreign_ids_are_found_and_others_are_not() {
                 matches!(taken, Err(Error::JobIdTaken { .. })),
                 "{stage}: {taken:?}"
             );
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             assert_eq!(page.total().unwrap(), IDS as u64, "{stage}");
             for (n, job) in page.jobs().enumerate() {
                 assert_eq!(job.unwrap().id().as_str(), id(n), "{stage}");

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use common::{listed, names_in, pack, request, small_segments};
 use jobstore::{
-    Body, Cursor, Durability, Error, Graph, JobId, JobStore, List, Options, Outcome, Request, State,
+    Body, Cursor, Durability, Error, Graph, JobId, JobQuery, JobStore, Options, Outcome, Request,
+    State,
 };
 
 const EMPTY_LIST: &str = r#"{"jobs":[],"result":"success"}"#;
@@ -37,7 +38,7 @@ fn assert_nothing_recorded(graph: &Graph) {
     for state in State::ALL {
         assert_eq!(graph.count(state).unwrap(), 0);
     }
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
     let id = graph.submit(request("c", "1")).unwrap();
     assert_eq!(graph.job(&id).unwrap().unwrap().sequence(), 0);
 }
@@ -138,7 +139,7 @@ fn a_body_that_is_not_json_is_refused_with_the_place() {
         );
         let column: String = column.map_or_else(String::new, |column: u32| column.to_string());
         let place = format!("line {line} column {column}");
-        assert_says(&error, &["body is not JSON", &place]);
+        assert_says(&error, &["invalid JSON in the body", &place]);
     }
 }
 
@@ -169,10 +170,10 @@ fn a_request_that_is_no_object_of_command_url_and_body_is_refused() {
         );
         let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok();
         let why = match (is_json, text) {
-            (true, "{}" | r#"{"url":"/"}"#) => "is not a request: it has no command",
-            (true, r#"{"command":"c"}"#) => "is not a request: it has no url",
-            (true, _) => "is not a request: it is no object of command, url and body",
-            (false, _) => "is not JSON: ",
+            (true, "{}" | r#"{"url":"/"}"#) => "invalid request: missing field \"command\"",
+            (true, r#"{"command":"c"}"#) => "invalid request: missing field \"url\"",
+            (true, _) => "invalid request: expected an object with command, url, and body",
+            (false, _) => "invalid JSON in the request: ",
         };
         assert_says(&error, &["request", why, " at line "]);
     }
@@ -228,7 +229,7 @@ fn nesting_over_the_bound_is_refused_wherever_json_goes_in() {
 #[test]
 fn a_request_over_the_size_limit_is_refused_by_every_call() {
     let store = JobStore::options()
-        .request_bytes_max(1024)
+        .max_request_bytes(1024)
         .in_memory()
         .unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
@@ -244,13 +245,17 @@ fn a_request_over_the_size_limit_is_refused_by_every_call() {
             .submit_all([small.clone(), large.clone(), small])
             .unwrap_err(),
         graph.try_submit(large.clone()).unwrap_err(),
-        graph.queue().submit(large.clone()).wait().unwrap_err(),
         graph
-            .queue()
+            .nonblocking()
+            .submit(large.clone())
+            .wait()
+            .unwrap_err(),
+        graph
+            .nonblocking()
             .submit_as("id", large.clone())
             .wait()
             .unwrap_err(),
-        graph.queue().submit_all([large]).wait().unwrap_err(),
+        graph.nonblocking().submit_all([large]).wait().unwrap_err(),
     ] {
         assert!(
             matches!(
@@ -262,7 +267,7 @@ fn a_request_over_the_size_limit_is_refused_by_every_call() {
             ),
             "{error:?}"
         );
-        assert_says(&error, &["1025", "1024", "request_bytes_max"]);
+        assert_says(&error, &["1025", "1024", "max_request_bytes"]);
     }
     assert_nothing_recorded(&graph);
 }
@@ -277,7 +282,7 @@ fn a_batch_over_its_cap_is_refused_whole() {
     let too_many = || std::iter::repeat_n(small.clone(), 100_001);
     let large = request("c", &format!("\"{}\"", "x".repeat((16 << 20) - 100)));
     let too_large = || std::iter::repeat_n(large.clone(), 17);
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     for (error, max, unit) in [
         (
             graph.submit_all(too_many()).unwrap_err(),
@@ -285,7 +290,7 @@ fn a_batch_over_its_cap_is_refused_whole() {
             "requests",
         ),
         (
-            queue.submit_all(too_many()).wait().unwrap_err(),
+            nonblocking.submit_all(too_many()).wait().unwrap_err(),
             100_000,
             "requests",
         ),
@@ -314,12 +319,15 @@ fn a_batch_over_its_cap_is_refused_whole() {
     store.close().unwrap();
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 1);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 1);
     let ids = graph
         .submit_all(std::iter::repeat_n(small, 100_000))
         .unwrap();
     assert_eq!(ids.len(), 100_000);
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 100_001);
+    assert_eq!(
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
+        100_001
+    );
 }
 
 // Ids.
@@ -327,18 +335,18 @@ fn a_batch_over_its_cap_is_refused_whole() {
 /// Every call that takes an id, with the error it gives.
 fn with_id(graph: &Graph, id: &str) -> Vec<(&'static str, Error)> {
     let done = Outcome::succeeded;
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     vec![
         ("start", graph.start(id).unwrap_err()),
         ("complete", graph.complete(id, done()).unwrap_err()),
         ("cancel", graph.cancel(id).unwrap_err()),
-        ("run", graph.run(id).unwrap_err()),
-        ("queue start", queue.start(id).wait().unwrap_err()),
+        ("claim", graph.claim(id).unwrap_err()),
+        ("queue start", nonblocking.start(id).wait().unwrap_err()),
         (
             "queue complete",
-            queue.complete(id, done()).wait().unwrap_err(),
+            nonblocking.complete(id, done()).wait().unwrap_err(),
         ),
-        ("queue cancel", queue.cancel(id).wait().unwrap_err()),
+        ("queue cancel", nonblocking.cancel(id).wait().unwrap_err()),
     ]
 }
 
@@ -357,7 +365,7 @@ fn text_that_cannot_be_an_id_is_refused_by_every_call() {
         errors.push(("parse", id.parse::<JobId>().unwrap_err()));
         let brought = graph.submit_as(id, request("c", "1"));
         errors.push(("submit_as", brought.unwrap_err()));
-        let queued = graph.queue().submit_as(id, request("c", "1"));
+        let queued = graph.nonblocking().submit_as(id, request("c", "1"));
         errors.push(("queue submit_as", queued.wait().unwrap_err()));
         let start: String = id.chars().take(10).collect();
         for (call, error) in errors {
@@ -368,7 +376,7 @@ fn text_that_cannot_be_an_id_is_refused_by_every_call() {
                 ),
                 "{call} {start:?}: {error:?}"
             );
-            assert_says(&error, &["1 to 128", "0-9, A-Z, a-z, '_' and '-'"]);
+            assert_says(&error, &["1 to 128", "0-9, A-Z, a-z, '_', and '-'"]);
         }
     }
     assert_nothing_recorded(&graph);
@@ -418,15 +426,15 @@ fn a_limit_outside_1_to_100000_is_refused_and_never_clamped() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     for limit in [1, 2, 99_999, 100_000] {
-        graph.list(List::new().limit(limit)).unwrap();
+        graph.list(JobQuery::new().limit(limit)).unwrap();
     }
     for limit in [0, 100_001, 1 << 32, u64::MAX] {
-        let error = graph.list(List::new().limit(limit)).unwrap_err();
+        let error = graph.list(JobQuery::new().limit(limit)).unwrap_err();
         assert!(
             matches!(error, Error::PageLimit { given, max: 100_000 } if given == limit),
             "{error:?}"
         );
-        assert_says(&error, &["limit", &limit.to_string(), "1..=100000"]);
+        assert_says(&error, &["limit", &limit.to_string(), "1 to 100000"]);
     }
 }
 
@@ -435,7 +443,7 @@ fn text_that_is_no_cursor_is_refused() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit_all(vec![request("c", "1"); 3]).unwrap();
-    let page = graph.list(List::new().limit(1)).unwrap();
+    let page = graph.list(JobQuery::new().limit(1)).unwrap();
     let good = page.next().unwrap().to_string();
     assert_eq!(good.parse::<Cursor>().unwrap(), page.next().unwrap());
     let (shorter, longer, upper) = (&good[1..], format!("{good}0"), good.to_uppercase());
@@ -456,7 +464,7 @@ fn text_that_is_no_cursor_is_refused() {
         text.replace_range(at..=at, other);
         let listed = text
             .parse::<Cursor>()
-            .and_then(|cursor| graph.list(List::new().cursor(&cursor)));
+            .and_then(|cursor| graph.list(JobQuery::new().cursor(&cursor)));
         assert!(
             matches!(listed, Err(Error::InvalidCursor { .. })),
             "{text}: {listed:?}"
@@ -544,15 +552,15 @@ fn an_option_outside_its_range_is_refused_and_makes_nothing() {
             "64 KiB to 1 GiB",
         ),
         (
-            "request_bytes_max",
-            Options::request_bytes_max,
+            "max_request_bytes",
+            Options::max_request_bytes,
             1024,
             256 * MIB,
             "1 KiB to 256 MiB",
         ),
         (
-            "queue_bytes_max",
-            Options::queue_bytes_max,
+            "max_queue_bytes",
+            Options::max_queue_bytes,
             64 << 10,
             16 * 1024 * MIB,
             "64 KiB to 16 GiB",
@@ -658,19 +666,19 @@ fn a_store_that_is_open_in_this_process_is_refused_and_goes_on() {
             "{error:?}"
         );
         let (path, pid) = (path.to_str().unwrap(), std::process::id().to_string());
-        assert_says(&error, &[path, &pid, "close it there", "another folder"]);
+        assert_says(&error, &[path, &pid, "close it there", "another directory"]);
         graph.submit(request("c", "1")).unwrap();
     }
     // The path does not matter, the folder does.
     let around = path.join("..").join(path.file_name().unwrap());
     let error = small_segments().open(around).unwrap_err();
     assert!(matches!(error, Error::StoreInUse { .. }), "{error:?}");
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
     drop(graph);
     store.close().unwrap();
     let store = small_segments().open(path).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
 }
 
 /// Names the folder to a test that runs as a child of itself.
@@ -770,7 +778,7 @@ fn a_folder_that_holds_something_else_is_refused_and_left_alone() {
             ),
             "{error:?}"
         );
-        assert_says(&error, &[path.to_str().unwrap(), name, "empty folder"]);
+        assert_says(&error, &[path.to_str().unwrap(), name, "empty directory"]);
         assert_eq!(content(&path), before, "not even a lock");
     }
     let with_folder = dir.join("with-folder");
@@ -868,8 +876,11 @@ fn a_store_of_a_later_format_is_refused_with_both_formats_and_left_alone() {
                 "{error:?}"
             );
             let (path, found) = (dir.to_str().unwrap(), found.to_string());
-            let reads = format!("reads up to {supported}");
-            assert_says(&error, &[path, &found, &reads, "the release that wrote it"]);
+            let reads = format!("supports formats up to {supported}");
+            assert_says(
+                &error,
+                &[path, &found, &reads, "the release that wrote the store"],
+            );
         }
     }
     fs::write(dir.join("STORE"), original).unwrap();
@@ -905,7 +916,10 @@ fn a_store_from_before_the_first_release_is_refused_and_left_alone() {
         ),
         "{error:?}"
     );
-    assert_says(&error, &[dir.to_str().unwrap(), "format 0", "export it"]);
+    assert_says(
+        &error,
+        &[dir.to_str().unwrap(), "format 0", "export the jobs"],
+    );
     fs::write(dir.join("STORE"), original).unwrap();
     assert_whole(dir, &list);
 }
@@ -928,7 +942,11 @@ fn what_a_later_release_added_is_passed_over_where_it_says_so_and_refused_otherw
         let said = format!("0x{bits}");
         assert_says(
             &error,
-            &[dir.to_str().unwrap(), &said, "the release that wrote it"],
+            &[
+                dir.to_str().unwrap(),
+                &said,
+                "the release that wrote the store",
+            ],
         );
     }
     let later = with("compatible", "c0000001");
@@ -983,7 +1001,7 @@ fn a_damaged_store_file_is_named_and_nothing_is_lost() {
             "{error:?} for {:?}",
             String::from_utf8_lossy(&bytes)
         );
-        assert_says(&error, &[path.to_str().unwrap(), "damaged", "backup"]);
+        assert_says(&error, &[path.to_str().unwrap(), "corrupt", "backup"]);
     }
     // Without it, the other files of the store are not taken for nothing.
     fs::remove_file(&path).unwrap();
@@ -1026,7 +1044,10 @@ fn assert_no_permission(error: &Error, below: &Path) {
         ),
         "{error:?}"
     );
-    assert_says(error, &["no permission to", below.to_str().unwrap(), "own"]);
+    assert_says(
+        error,
+        &["permission denied", below.to_str().unwrap(), "must belong"],
+    );
 }
 
 #[test]
@@ -1155,11 +1176,11 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
         let named = path.to_str().unwrap();
         assert_says(
             &error,
-            &["no space left", named, "this write was not recorded"],
+            &["no space left", named, "the write was not recorded"],
         );
     }
     println!("the disk was full");
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.total().unwrap(), acknowledged);
     assert_eq!(
         page.jobs().filter(|job| job.is_ok()).count() as u64,
@@ -1180,7 +1201,7 @@ fn a_full_disk_is_said_and_loses_nothing_and_space_that_comes_back_is_used() {
     let graph = store.graph("10001", "movie").unwrap();
     assert!(listed(&graph) == list, "reopened");
     assert_eq!(
-        graph.list(List::new()).unwrap().total().unwrap(),
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
         acknowledged
     );
     assert!(full > 100 && acknowledged == full + 20);
@@ -1209,11 +1230,14 @@ fn a_closed_store_refuses_every_call() {
     closed("submit_all", graph.submit_all([asked()]).map(drop));
     closed("submit_as", graph.submit_as("id", asked()).map(drop));
     closed("try_submit", graph.try_submit(asked()).map(drop));
-    closed("run_next", graph.run_next().map(drop));
+    closed("claim_next", graph.claim_next().map(drop));
     closed("job", graph.job("id").map(drop));
-    closed("list", graph.list(List::new()).map(drop));
+    closed("list", graph.list(JobQuery::new()).map(drop));
     closed("count", graph.count(State::Pending).map(drop));
-    closed("queue", graph.queue().submit(asked()).wait().map(drop));
+    closed(
+        "queue",
+        graph.nonblocking().submit(asked()).wait().map(drop),
+    );
     for (call, error) in with_id(&graph, "id") {
         closed(call, Err(error));
     }

@@ -11,7 +11,7 @@ mod common;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jobstore::{Graph, JobId, JobStore, List, Outcome, Page, State};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, Page, State};
 
 use common::{Random, files_ending, pack, request, small_segments};
 
@@ -71,7 +71,7 @@ fn shown(page: &Page) -> Vec<(JobId, State)> {
         assert_eq!(written["request"], request);
         // What is known of a life is what that state knows.
         assert_eq!(job.outcome().is_some(), job.state() == State::Complete);
-        assert_eq!(job.finished_at().is_some(), job.state() == State::Complete);
+        assert_eq!(job.completed_at().is_some(), job.state() == State::Complete);
         assert!(job.started_at().is_none() || job.state() != State::Pending);
         assert!(job.started_at().is_some() || job.state() != State::Running);
     }
@@ -101,7 +101,7 @@ fn a_page_shows_whole_batches_next_to_each_other() {
                 if batch % 2 == 0 {
                     graph.submit_all(requests).unwrap();
                 } else {
-                    graph.queue().submit_all(requests).wait().unwrap();
+                    graph.nonblocking().submit_all(requests).wait().unwrap();
                 }
             }
         })
@@ -112,7 +112,7 @@ fn a_page_shows_whole_batches_next_to_each_other() {
         Box::new(move || {
             // All of the list would be much to parse; this page ends where the list
             // does at its instant, and begins within the batches seen before.
-            let page = graph.list(List::new().offset(from)).unwrap();
+            let page = graph.list(JobQuery::new().offset(from)).unwrap();
             assert_eq!(page.total().unwrap(), from + page.len() as u64);
             let mut expected: Option<(u64, u64, u64, u64)> = None;
             for job in &page {
@@ -160,14 +160,14 @@ fn a_total_counts_what_all_pages_of_its_instant_would_show() {
         let graph = graph.clone();
         let mut before = 0;
         Box::new(move || {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             assert_eq!(page.total().unwrap(), page.len() as u64);
             assert_eq!(page.total().unwrap() % 3, 0);
             assert!(page.total().unwrap() >= before);
             before = page.total().unwrap();
-            let running_or_complete = List::new().state(State::Running).state(State::Complete);
+            let running_or_complete = JobQuery::new().state(State::Running).state(State::Complete);
             for (list, states) in [
-                (List::new().state(State::Pending), &[State::Pending][..]),
+                (JobQuery::new().state(State::Pending), &[State::Pending][..]),
                 (running_or_complete, &[State::Running, State::Complete]),
             ] {
                 let page = graph.list(list).unwrap();
@@ -211,7 +211,7 @@ fn states_never_go_backward_and_no_page_shows_an_effect_without_its_cause() {
         let graph = graph.clone();
         let mut before: HashMap<JobId, State> = HashMap::new();
         Box::new(move || {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             let jobs = shown(&page);
             for (id, state) in &jobs {
                 let before = before.insert(id.clone(), *state);
@@ -258,10 +258,10 @@ fn a_page_gives_the_same_bytes_again_after_all_its_jobs_have_changed() {
         }
     }
     let lists = [
-        List::new(),
-        List::new().offset(50).limit(100),
-        List::new().state(State::Running),
-        List::new().state(State::Pending).offset(7).limit(20),
+        JobQuery::new(),
+        JobQuery::new().offset(50).limit(100),
+        JobQuery::new().state(State::Running),
+        JobQuery::new().state(State::Pending).offset(7).limit(20),
     ];
     let pages = lists.map(|list| graph.list(list).unwrap());
     let read = |page: &Page| {

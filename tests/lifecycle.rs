@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::request;
 use jobstore::{
-    Body, Completion, Error, Health, JobStore, List, Outcome, Recovery, Request, State,
+    Body, Completion, Error, Health, JobQuery, JobStore, Outcome, Recovery, Request, State,
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn a_closed_store_reopens_under_old_handles_with_the_index_it_had() {
     old_graph
         .complete(&id, Outcome::failed("E", "why"))
         .unwrap();
-    let old_page = old_graph.list(List::new()).unwrap();
+    let old_page = old_graph.list(JobQuery::new()).unwrap();
     let before = old_page.to_json().unwrap();
     old_store.close().unwrap();
     let index_file = fs::metadata(dir.join("index").join("conf")).unwrap().ino();
@@ -68,7 +68,7 @@ fn reading_a_page_of_a_dropped_graph_harms_nobody() {
     graph.complete(&id, Outcome::succeeded()).unwrap();
     // Until the index has it, and then has forgotten it.
     std::thread::sleep(Duration::from_millis(1500));
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     store.drop_graph("p", "g").unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     let read = page.jobs().next().unwrap();
@@ -98,7 +98,7 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
     let store = open();
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "1"); 2]).unwrap();
-    graph.run(&ids[0]).unwrap().detach();
+    graph.claim(&ids[0]).unwrap().detach();
     store.close().unwrap();
     drop((graph, store));
 
@@ -135,25 +135,25 @@ fn a_job_that_was_left_running_can_be_taken_up_again() {
 #[test]
 fn graphs_are_made_and_dropped_and_jobs_run_without_blocking() {
     let store = JobStore::in_memory().unwrap();
-    let graph = store.queue().create_graph("p", "g").wait().unwrap();
+    let graph = store.nonblocking().create_graph("p", "g").wait().unwrap();
     assert!(matches!(
-        store.queue().create_graph("p", "g").wait(),
+        store.nonblocking().create_graph("p", "g").wait(),
         Err(Error::GraphExists { .. })
     ));
     assert!(matches!(
-        store.queue().create_graph("", "g").wait(),
+        store.nonblocking().create_graph("", "g").wait(),
         Err(Error::InvalidName { .. })
     ));
     let id = graph
         .submit(Request::new("c", "", Body::empty()).unwrap())
         .unwrap();
-    let run = graph.queue().run(&id).wait().unwrap();
+    let run = graph.nonblocking().claim(&id).wait().unwrap();
     assert_eq!(run.id(), &id);
     drop(run);
     assert_eq!(graph.count(State::Complete).unwrap(), 1);
-    store.queue().drop_graph("p", "g").wait().unwrap();
+    store.nonblocking().drop_graph("p", "g").wait().unwrap();
     assert!(matches!(
-        store.queue().drop_graph("p", "g").wait(),
+        store.nonblocking().drop_graph("p", "g").wait(),
         Err(Error::UnknownGraph { .. })
     ));
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Random, listed, request, small_segments};
 use jobstore::{
-    Body, Error, Graph, Job, JobStore, List, OnBadLine, Outcome, Recovery, Request, State,
+    Body, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome, Recovery, Request, State,
 };
 
 fn open(dir: &std::path::Path) -> (JobStore, Graph) {
@@ -14,11 +14,11 @@ fn open(dir: &std::path::Path) -> (JobStore, Graph) {
         .recovery(Recovery::Leave)
         .open(dir)
         .unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
-fn exported(graph: &Graph, list: List) -> String {
+fn exported(graph: &Graph, list: JobQuery) -> String {
     let mut lines = Vec::new();
     let mut export = graph.export(list).unwrap();
     export.write_all(&mut lines).unwrap();
@@ -36,14 +36,14 @@ fn facts(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
         let texts = [o.code(), o.message(), o.detail(), o.result_ref()];
         (
             o.kind(),
-            o.boot(),
+            o.recovered_at_open(),
             texts.map(|text| text.map(str::to_owned)),
         )
     });
     let times = [
         Some(job.submitted_at()),
         job.started_at(),
-        job.finished_at(),
+        job.completed_at(),
     ];
     let request = job.request().as_json().to_owned();
     (
@@ -80,15 +80,15 @@ fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
                 movie.start(&id).unwrap();
                 movie.cancel(&id).unwrap();
             }
-            4 => drop(movie.run(&id).unwrap()),
+            4 => drop(movie.claim(&id).unwrap()),
             5 => {
                 let outcome = Outcome::failed("GES.1", "no \"such\"\n vertex");
                 let outcome = outcome.with_detail_json(r#"{"a":[1.0,"é"]}"#).unwrap();
-                movie.run(&id).unwrap().complete(outcome).unwrap();
+                movie.claim(&id).unwrap().complete(outcome).unwrap();
             }
             _ => {
                 let outcome = Outcome::succeeded().with_result_ref("obs://r/1").unwrap();
-                movie.run(&id).unwrap().complete(outcome).unwrap();
+                movie.claim(&id).unwrap().complete(outcome).unwrap();
             }
         }
     }
@@ -102,7 +102,7 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
     fill(&movie, &mut random, 300);
     common::pack(&store, &root.path().join("from"));
     fill(&movie, &mut Random(4), 0);
-    let lines = exported(&movie, List::new());
+    let lines = exported(&movie, JobQuery::new());
     assert_eq!(lines.lines().count(), 300);
     let (to, copy) = open(&root.path().join("to"));
     let done = import(&copy, &lines);
@@ -113,12 +113,12 @@ fn what_went_out_comes_back_byte_for_byte_and_only_once() {
     let check = |copy: &Graph, what: &str| {
         assert!(listed(copy) == listed(&movie), "{what}");
         let all = |graph: &Graph| -> Vec<_> {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             page.jobs().map(|job| facts(&job.unwrap())).collect()
         };
         assert_eq!(all(copy), all(&movie), "{what}");
-        assert_eq!(exported(copy, List::new()), lines, "{what}");
-        for job in &copy.list(List::new()).unwrap() {
+        assert_eq!(exported(copy, JobQuery::new()), lines, "{what}");
+        for job in &copy.list(JobQuery::new()).unwrap() {
             let job = job.unwrap();
             let found = copy.job(job.id()).unwrap().unwrap();
             assert_eq!(facts(&found), facts(&job));
@@ -149,24 +149,21 @@ fn a_jobs_own_line_is_the_one_that_an_export_has_for_it() {
     let secret = request("c", r#"{"a":{"SecretKey":"canary"}}"#);
     movie.submit_as("secret", secret).unwrap();
     let outcome = Outcome::failed("", "").with_detail_json(r#"{"accessKey":"canary"}"#);
-    let run = movie.run("secret").unwrap();
+    let run = movie.claim("secret").unwrap();
     run.complete(outcome.unwrap()).unwrap();
     let masked = request("c", r#"{"accessKey":"******"}"#)
         .as_json()
         .to_owned();
-    import(
-        &movie,
-        &format!(r#"{{"request":{masked},"redacted":true}}"#),
-    );
+    import(&movie, &format!(r#"{{"request":{masked},"masked":true}}"#));
     common::pack(&store, root.path());
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     let own: String = page
         .jobs()
         .map(|job| job.unwrap().to_json() + "\n")
         .collect();
-    assert!(own == exported(&movie, List::new()));
+    assert!(own == exported(&movie, JobQuery::new()));
     assert!(!own.contains("canary"));
-    assert_eq!(own.matches(r#""redacted":true"#).count(), 2);
+    assert_eq!(own.matches(r#""masked":true"#).count(), 2);
 }
 
 #[test]
@@ -175,10 +172,12 @@ fn an_export_goes_on_where_another_ended_and_keeps_the_lists_order_and_filter() 
     let movie = store.create_graph("1", "movie").unwrap();
     fill(&movie, &mut Random(9), 400);
     for list in [
-        List::new(),
-        List::new().newest_first(),
-        List::new().state(State::Complete).newest_first(),
-        List::new().command("import \"all\"").state(State::Pending),
+        JobQuery::new(),
+        JobQuery::new().newest_first(),
+        JobQuery::new().state(State::Complete).newest_first(),
+        JobQuery::new()
+            .command("import \"all\"")
+            .state(State::Pending),
     ] {
         let whole = exported(&movie, list.clone());
         let mut ids: Vec<String> = Vec::new();
@@ -223,12 +222,12 @@ fn bare_requests_and_lines_that_leave_things_out_are_taken() {
         "\r\n",
         r#"{"jobId":"b","status":"running","startedAt":7,"request":{"command":"c","url":""}}"#,
         "\n",
-        r#"{"outcome":{"kind":"failed","code":"x"},"finishedAt":9,"request":{"command":"c","url":"/"}}"#,
+        r#"{"outcome":{"kind":"failed","code":"x"},"completedAt":9,"request":{"command":"c","url":"/"}}"#,
     );
     let done = import(&movie, lines);
     assert_eq!((done.imported, done.lines), (4, 5));
     let jobs: Vec<Job> = movie
-        .list(List::new())
+        .list(JobQuery::new())
         .unwrap()
         .jobs()
         .map(|j| j.unwrap())
@@ -248,7 +247,7 @@ fn bare_requests_and_lines_that_leave_things_out_are_taken() {
     assert_eq!(jobs[3].outcome().unwrap().code(), Some("x"));
     let at = |ms| std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
     assert_eq!(
-        (jobs[2].started_at(), jobs[3].finished_at()),
+        (jobs[2].started_at(), jobs[3].completed_at()),
         (Some(at(7)), Some(at(9)))
     );
     let again = import(&movie, lines);
@@ -283,10 +282,10 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","url":"/secret","body":1}"#.to_owned(),
         // A boot is of what a recovery ended, which says nothing more.
-        r#"{"jobId":"x","outcome":{"kind":"failed","boot":3},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"cancelled","boot":3,"code":"secret"},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":3,"detail":null},"command":"c"}"#.to_owned(),
-        r#"{"jobId":"x","outcome":{"kind":"interrupted","boot":0},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"failed","recoveredAtOpen":3},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"cancelled","recoveredAtOpen":3,"code":"secret"},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","recoveredAtOpen":3,"detail":null},"command":"c"}"#.to_owned(),
+        r#"{"jobId":"x","outcome":{"kind":"interrupted","recoveredAtOpen":0},"command":"c"}"#.to_owned(),
     ];
     for bad in bad {
         let store = JobStore::in_memory().unwrap();
@@ -301,7 +300,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
             "{problem}"
         );
         assert_eq!(
-            common::ids(&movie.list(List::new()).unwrap()),
+            common::ids(&movie.list(JobQuery::new()).unwrap()),
             ["first"],
             "{bad:.60}"
         );
@@ -313,7 +312,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         );
         assert_eq!(done.bad_lines, [(2, problem)]);
         assert_eq!(
-            common::ids(&movie.list(List::new()).unwrap()),
+            common::ids(&movie.list(JobQuery::new()).unwrap()),
             ["first", "last"]
         );
     }
@@ -323,7 +322,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
     let done = import(&movie, &twice);
     assert_eq!((done.imported, done.there), (1, 1));
     movie.cancel("a").unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     let purged = movie.import(twice.as_bytes(), OnBadLine::Stop);
     assert!(
         matches!(purged, Err(Error::BadLine { line: 1, .. })),
@@ -340,7 +339,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
     movie.submit_as("before", request("c", "1")).unwrap();
     let line = |at: [u64; 3], boot: u64| {
         format!(
-            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","boot":{boot}}},"submittedAt":{},"startedAt":{},"finishedAt":{}}}"#,
+            r#"{{"jobId":"x","status":"complete","request":{{"command":"c","url":"/","body":{{}}}},"outcome":{{"kind":"interrupted","recoveredAtOpen":{boot}}},"submittedAt":{},"startedAt":{},"completedAt":{}}}"#,
             at[0], at[1], at[2]
         )
     };
@@ -352,7 +351,7 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
             let Err(Error::BadLine { line: 1, problem }) = refused else {
                 panic!("{at:?}: {refused:?}");
             };
-            let name = ["submittedAt", "startedAt", "finishedAt"][n];
+            let name = ["submittedAt", "startedAt", "completedAt"][n];
             for said in [name, &over.to_string(), &TIME_MAX.to_string()] {
                 assert!(problem.contains(said), "{problem}");
             }
@@ -363,21 +362,21 @@ fn numbers_that_no_store_has_are_refused_and_the_greatest_come_back() {
         let Err(Error::BadLine { line: 1, problem }) = refused else {
             panic!("{over}: {refused:?}");
         };
-        for said in ["boot", &over.to_string(), &BOOT_MAX.to_string()] {
+        for said in ["recoveredAtOpen", &over.to_string(), &BOOT_MAX.to_string()] {
             assert!(problem.contains(said), "{problem}");
         }
     }
     let greatest = line([TIME_MAX; 3], BOOT_MAX);
     assert_eq!(import(&movie, &greatest).imported, 1);
     let look = |movie: &Graph, what: &str| {
-        assert_eq!(common::ids(&movie.list(List::new()).unwrap()).len(), 2);
-        let lines = exported(movie, List::new());
+        assert_eq!(common::ids(&movie.list(JobQuery::new()).unwrap()).len(), 2);
+        let lines = exported(movie, JobQuery::new());
         assert_eq!(lines.lines().nth(1), Some(&*greatest), "{what}");
         // The time that is shown is the one that is filtered by.
         let shown = movie.job("x").unwrap().unwrap().submitted_at();
         for (list, found) in [
-            (List::new().submitted_from(shown), 1),
-            (List::new().submitted_before(shown), 1),
+            (JobQuery::new().submitted_from(shown), 1),
+            (JobQuery::new().submitted_before(shown), 1),
         ] {
             assert_eq!(movie.list(list).unwrap().len(), found, "{what}");
         }
@@ -406,8 +405,8 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
         r#"{"kind":"succeeded","detail":null}"#,
         r#"{"kind":"partially_failed","code":"","message":"","resultRef":"","detail":""}"#,
         r#"{"kind":"failed","message":"\"","resultRef":"r","detail":{"a":[1.0,null]}}"#,
-        r#"{"kind":"cancelled","boot":1}"#,
-        r#"{"kind":"interrupted","boot":4294967296}"#,
+        r#"{"kind":"cancelled","recoveredAtOpen":1}"#,
+        r#"{"kind":"interrupted","recoveredAtOpen":4294967296}"#,
         r#"{"kind":"cancelled","code":"c"}"#,
         r#"{"kind":"interrupted"}"#,
     ];
@@ -417,12 +416,12 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
         .map(|(n, end)| {
             let request = r#"{"command":"c","url":"/","body":null}"#;
             format!(
-                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"finishedAt":3}}"#
+                r#"{{"jobId":"j{n}","status":"complete","request":{request},"outcome":{end},"submittedAt":1,"startedAt":2,"completedAt":3}}"#
             ) + "\n"
         })
         .collect();
     assert_eq!(import(&movie, &lines).imported, ends.len() as u64);
-    assert_eq!(exported(&movie, List::new()), lines);
+    assert_eq!(exported(&movie, JobQuery::new()), lines);
 }
 
 #[test]
@@ -444,7 +443,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
         .map(|n| format!("{{\"jobId\":\"j{n}\",\"command\":\"c\"}}\n"))
         .collect();
     let (late, mut imported) = (Late(&movie, lines.as_bytes(), "j5"), 0);
-    let stopped = movie.import_with(late, OnBadLine::Stop, |so_far| {
+    let stopped = movie.import_with_progress(late, OnBadLine::Stop, |so_far| {
         imported = so_far.imported;
     });
     assert!(
@@ -452,7 +451,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
         "{stopped:?}"
     );
     assert_eq!(imported, 5, "it reports what it imported before");
-    let there = common::ids(&movie.list(List::new()).unwrap());
+    let there = common::ids(&movie.list(JobQuery::new()).unwrap());
     assert_eq!(there, ["j5", "j0", "j1", "j2", "j3", "j4"]);
     let lines = lines.replace(":\"j", ":\"k");
     let done = movie
@@ -502,7 +501,7 @@ fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
     let store = JobStore::in_memory().unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     fill(&movie, &mut Random(5), 100);
-    let stops = |list: List| {
+    let stops = |list: JobQuery| {
         let looks = std::sync::atomic::AtomicU64::new(0);
         list.body_contains("1").on_progress(move |_| {
             match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
@@ -511,8 +510,13 @@ fn an_export_counts_what_it_wrote_and_goes_on_after_a_writer_failed() {
             }
         })
     };
-    for make in [&|list| list as List, &stops as &dyn Fn(List) -> List] {
-        for list in [List::new as fn() -> List, || List::new().newest_first()] {
+    for make in [
+        &|list| list as JobQuery,
+        &stops as &dyn Fn(JobQuery) -> JobQuery,
+    ] {
+        for list in [JobQuery::new as fn() -> JobQuery, || {
+            JobQuery::new().newest_first()
+        }] {
             let whole = {
                 let mut lines = Vec::new();
                 movie
@@ -549,6 +553,9 @@ fn a_reader_that_fails_is_said() {
     assert!(matches!(failed, Err(Error::Input { .. })), "{failed:?}");
     movie.submit(request("c", "1")).unwrap();
     let mut small = [0u8; 8];
-    let full = movie.export(List::new()).unwrap().write_all(&mut small[..]);
+    let full = movie
+        .export(JobQuery::new())
+        .unwrap()
+        .write_all(&mut small[..]);
     assert!(matches!(full, Err(Error::Output { .. })), "{full:?}");
 }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jobstore::{Error, Graph, JobStore, List, Options, Outcome, Page, State};
+use jobstore::{Error, Graph, JobQuery, JobStore, Options, Outcome, Page, State};
 
 use common::{Random, files_ending, pack, request, small_segments};
 
@@ -38,13 +38,13 @@ fn fill(dir: &Path) {
             request("fill", &format!("\"{}\"", "\u{e9}".repeat(bytes / 2)))
         });
         let ids = graph.submit_all(requests.collect::<Vec<_>>()).unwrap();
-        let queue = graph.queue();
+        let nonblocking = graph.nonblocking();
         let mut last = None;
         for id in &ids {
             // Runs of complete jobs and single ones.
             if random.below(if batch % 3 == 0 { 2 } else { 100 }) > 0 {
-                drop(queue.start(id));
-                last = Some(queue.complete(id, Outcome::succeeded()));
+                drop(nonblocking.start(id));
+                last = Some(nonblocking.complete(id, Outcome::succeeded()));
             }
         }
         last.unwrap().wait().unwrap();
@@ -71,12 +71,12 @@ fn a_long_page_is_the_same_by_however_many_threads_it_is_made() {
     for threads in [1, 2, 3, 16] {
         let (store, graph) = open(dir.path(), threads);
         let lists = [
-            List::new(),
-            List::new().offset(1).limit(jobs - 2),
-            List::new().offset(jobs / 3).limit(9_999),
-            List::new().state(State::Complete),
-            List::new().state(State::Pending),
-            List::new().state(State::Pending).offset(77),
+            JobQuery::new(),
+            JobQuery::new().offset(1).limit(jobs - 2),
+            JobQuery::new().offset(jobs / 3).limit(9_999),
+            JobQuery::new().state(State::Complete),
+            JobQuery::new().state(State::Pending),
+            JobQuery::new().state(State::Pending).offset(77),
         ];
         for list in lists {
             let page = graph.list(list.clone()).unwrap();
@@ -117,7 +117,7 @@ fn a_writer_that_fails_and_a_block_that_is_damaged_end_a_long_page_where_they_ar
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let (store, graph) = open(dir.path(), 3);
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let whole = by_chunks(&page);
     for room in [0, 5, 1 << 20, whole.len() / 2, whole.len() - 1] {
         let taken = Vec::new();
@@ -140,7 +140,10 @@ fn a_writer_that_fails_and_a_block_that_is_damaged_end_a_long_page_where_they_ar
     for threads in [1, 3] {
         let (store, graph) = open(dir.path(), threads);
         let mut written = Vec::new();
-        let ended = graph.list(List::new()).unwrap().write_json(&mut written);
+        let ended = graph
+            .list(JobQuery::new())
+            .unwrap()
+            .write_json(&mut written);
         assert!(matches!(ended, Err(Error::Damaged { .. })), "{ended:?}");
         assert!(whole.starts_with(&written), "{threads}");
         ends.push(written.len());
@@ -156,12 +159,12 @@ fn a_long_page_is_one_instant_though_its_jobs_end_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let (store, graph) = open(dir.path(), 3);
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let before = by_chunks(&page);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while let Ok(Some(run)) = graph.run_next() {
+            while let Ok(Some(run)) = graph.claim_next() {
                 run.complete(Outcome::succeeded()).unwrap();
                 if over.load(Ordering::Acquire) {
                     break;
@@ -173,7 +176,7 @@ fn a_long_page_is_one_instant_though_its_jobs_end_meanwhile() {
         }
         over.store(true, Ordering::Release);
     });
-    let after = graph.list(List::new()).unwrap().to_json().unwrap();
+    let after = graph.list(JobQuery::new()).unwrap().to_json().unwrap();
     assert!(after != before, "jobs ended meanwhile");
     drop(page);
     store.close().unwrap();

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use common::{lose_index, request, small_segments};
-use jobstore::{Error, Graph, JobStore, List, Retention, Submitted};
+use jobstore::{Error, Graph, JobQuery, JobStore, Retention, Submitted};
 
 fn open(dir: &Path) -> (JobStore, Graph) {
     let store = small_segments().open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -21,7 +21,7 @@ fn check_taken(movie: &Graph, key: &str, body: &str, made: &Submitted, what: &st
     let exists = Submitted::AlreadyExists(made.id().clone());
     let again = movie.submit_once(key, request("c", body)).unwrap();
     assert_eq!(again, exists, "{what} {key}");
-    let queued = movie.queue().submit_once(key, request("c", body));
+    let queued = movie.nonblocking().submit_once(key, request("c", body));
     assert_eq!(queued.wait().unwrap(), exists, "{what} {key}");
     let other = movie.submit_once(key, request("other", body));
     let is_named = matches!(&other, Err(Error::KeyTaken { id }) if id == made.id());
@@ -44,7 +44,11 @@ fn many_threads_with_one_key_make_one_job() {
                         let request = request("c", &format!("[{round}]"));
                         match n % 2 {
                             0 => movie.submit_once(key, request).unwrap(),
-                            _ => movie.queue().submit_once(key, request).wait().unwrap(),
+                            _ => movie
+                                .nonblocking()
+                                .submit_once(key, request)
+                                .wait()
+                                .unwrap(),
                         }
                     })
                 })
@@ -58,7 +62,7 @@ fn many_threads_with_one_key_make_one_job() {
             .filter(|a| matches!(a, Submitted::Created(_)));
         assert_eq!(created.count(), 1);
     }
-    assert_eq!(movie.list(List::new()).unwrap().total().unwrap(), 20);
+    assert_eq!(movie.list(JobQuery::new()).unwrap().total().unwrap(), 20);
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn a_key_stays_taken_however_the_store_comes_back() {
             check_taken(movie, key, r#"{"b": 2, "a": 1}"#, made, what);
         }
         assert_eq!(
-            movie.list(List::new()).unwrap().total().unwrap(),
+            movie.list(JobQuery::new()).unwrap().total().unwrap(),
             60,
             "{what}"
         );
@@ -126,7 +130,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
     common::pack(&store, &dir);
     let packed = || store.stats().unwrap().pack_bytes;
     let before = packed();
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 400);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 400);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while packed() > before * 2 / 3 {
         assert!(std::time::Instant::now() < deadline, "room is not back");
@@ -147,7 +151,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
     let (store, movie) = open(&dir);
     check(&movie, "without its index");
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(0)))
+        .set_retention(Some(Retention::new().max_tombstones(0)))
         .unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let free = loop {
@@ -176,10 +180,13 @@ fn what_cannot_be_a_key_is_refused_and_changes_nothing() {
         assert!(
             matches!(refused, Err(Error::InvalidKey { given_bytes, max_bytes: 256 }) if given_bytes == bytes)
         );
-        let refused = movie.queue().submit_once(&key, request("c", "1")).wait();
+        let refused = movie
+            .nonblocking()
+            .submit_once(&key, request("c", "1"))
+            .wait();
         assert!(matches!(refused, Err(Error::InvalidKey { .. })));
     }
-    assert_eq!(movie.list(List::new()).unwrap().total().unwrap(), 0);
+    assert_eq!(movie.list(JobQuery::new()).unwrap().total().unwrap(), 0);
     movie
         .submit_once("x".repeat(256), request("c", "1"))
         .unwrap();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{closed_folder, listed, names_in, pack, request, small_segments};
-use jobstore::{Error, Health, JobStore, List, OnBadLine, Outcome, Retention, State};
+use jobstore::{Error, Health, JobQuery, JobStore, OnBadLine, Outcome, Retention, State};
 
 /// The environment variable that names the store for a process that opens it and dies.
 const DIE: &str = "JOBSTORE_TEST_OPEN_AND_DIE";
@@ -51,9 +51,9 @@ fn an_idle_cycle_of_open_and_close_leaves_nothing_behind() {
     // Numbers in texts have more digits by now.
     assert!(after.1 - before.1 < 64, "{after:?}, was {before:?}");
     let store = JobStore::open(dir.path()).unwrap();
-    assert_eq!(store.boot(), cycles + 3, "each writable open is counted");
+    assert_eq!(store.opens(), cycles + 3, "each writable open is counted");
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total(), Some(1));
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
 }
 
 /// Is started as a process of its own by the test below; does nothing otherwise.
@@ -91,9 +91,9 @@ fn processes_that_die_right_after_opening_leave_nothing_behind() {
     assert!(files() <= 3, "{:?}", names_in(dir.path()));
     assert!(JobStore::verify(dir.path()).unwrap().is_sound());
     let store = JobStore::open(dir.path()).unwrap();
-    assert_eq!(store.boot(), 33);
+    assert_eq!(store.opens(), 33);
     let graph = store.graph("10001", "movie").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total(), Some(1));
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1));
 }
 
 fn read_only(dir: &Path) -> Result<JobStore, Error> {
@@ -163,7 +163,7 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
     let before = everything(dir.path());
     for _ in 0..3 {
         let store = read_only(&path).unwrap();
-        assert_eq!((store.boot(), store.health()), (1, Health::Ok));
+        assert_eq!((store.opens(), store.health()), (1, Health::Ok));
         let movie = store.graph("10001", "movie").unwrap();
         assert_eq!(listed(&movie), seen);
         assert_eq!(
@@ -171,12 +171,12 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
             10,
             "they are not recovered"
         );
-        let failed = movie.list(List::new().limit(1)).unwrap();
+        let failed = movie.list(JobQuery::new().limit(1)).unwrap();
         let failed = (&failed).into_iter().next().unwrap().unwrap();
         assert_eq!(failed.outcome().unwrap().message(), Some("words"));
         let brought = movie.job("brought-1").unwrap().unwrap();
         assert_eq!(brought.state(), State::Pending);
-        let cancelling = movie.list(List::new().offset(25).limit(1)).unwrap();
+        let cancelling = movie.list(JobQuery::new().offset(25).limit(1)).unwrap();
         assert!(
             (&cancelling)
                 .into_iter()
@@ -188,7 +188,7 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
         assert_eq!(movie.find(&request("import", "3")).unwrap().count(), 1);
         let mut lines = Vec::new();
         movie
-            .export(List::new())
+            .export(JobQuery::new())
             .unwrap()
             .write_all(&mut lines)
             .unwrap();
@@ -197,12 +197,12 @@ fn a_read_only_open_shows_everything_and_changes_nothing() {
         assert!(store.scrub().unwrap().is_sound());
         assert!(store.recovered().is_empty());
         store.close().unwrap();
-        assert!(matches!(movie.list(List::new()), Err(Error::Closed)));
+        assert!(matches!(movie.list(JobQuery::new()), Err(Error::Closed)));
     }
     assert!(JobStore::verify(&path).unwrap().is_sound());
     assert!(everything(dir.path()) == before, "something was changed");
     let store = JobStore::open(&path).unwrap();
-    assert_eq!(store.boot(), 2);
+    assert_eq!(store.opens(), 2);
 }
 
 #[test]
@@ -212,14 +212,14 @@ fn every_write_to_a_read_only_store_is_refused() {
     let before = everything(dir.path());
     let store = read_only(dir.path()).unwrap();
     let movie = store.graph("10001", "movie").unwrap();
-    let id = movie.list(List::new().offset(25).limit(1)).unwrap();
+    let id = movie.list(JobQuery::new().offset(25).limit(1)).unwrap();
     let id = (&id).into_iter().next().unwrap().unwrap().id().clone();
     let done = Outcome::succeeded;
     let refused: Vec<(&str, Error)> = vec![
         ("create", store.create_graph("1", "g").unwrap_err()),
         (
             "get or create",
-            store.graph_or_create("1", "g").unwrap_err(),
+            store.get_or_create_graph("1", "g").unwrap_err(),
         ),
         ("drop", store.drop_graph("10001", "movie").unwrap_err()),
         ("submit", movie.submit(request("a", "1")).unwrap_err()),
@@ -238,9 +238,9 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("start", movie.start("brought-1").unwrap_err()),
         ("complete", movie.complete(&id, done()).unwrap_err()),
         ("cancel", movie.cancel(&id).unwrap_err()),
-        ("run", movie.run("brought-1").unwrap_err()),
-        ("run next", movie.run_next().unwrap_err()),
-        ("purge", movie.purge(List::new()).unwrap_err()),
+        ("claim", movie.claim("brought-1").unwrap_err()),
+        ("run next", movie.claim_next().unwrap_err()),
+        ("purge", movie.purge(JobQuery::new()).unwrap_err()),
         (
             "import",
             movie.import(&b"{}\n"[..], OnBadLine::Stop).unwrap_err(),
@@ -252,28 +252,40 @@ fn every_write_to_a_read_only_store_is_refused() {
         ("wait", movie.wait(&id, Duration::from_secs(9)).unwrap_err()),
         (
             "queued submit",
-            movie.queue().submit(request("a", "1")).wait().unwrap_err(),
+            movie
+                .nonblocking()
+                .submit(request("a", "1"))
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued complete",
-            movie.queue().complete(&id, done()).wait().unwrap_err(),
+            movie
+                .nonblocking()
+                .complete(&id, done())
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued cancel",
-            movie.queue().cancel(&id).wait().unwrap_err(),
+            movie.nonblocking().cancel(&id).wait().unwrap_err(),
         ),
         (
             "queued run next",
-            movie.queue().run_next().wait().unwrap_err(),
+            movie.nonblocking().claim_next().wait().unwrap_err(),
         ),
         (
             "queued create",
-            store.queue().create_graph("1", "g").wait().unwrap_err(),
+            store
+                .nonblocking()
+                .create_graph("1", "g")
+                .wait()
+                .unwrap_err(),
         ),
         (
             "queued drop",
             store
-                .queue()
+                .nonblocking()
                 .drop_graph("10001", "movie")
                 .wait()
                 .unwrap_err(),
@@ -282,7 +294,7 @@ fn every_write_to_a_read_only_store_is_refused() {
     for (what, error) in refused {
         assert!(matches!(error, Error::OpenedReadOnly), "{what}: {error:?}");
     }
-    assert_eq!(movie.purge_dry_run(List::new()).unwrap().jobs, 20);
+    assert_eq!(movie.purge_dry_run(JobQuery::new()).unwrap().jobs, 20);
     drop((movie, store));
     assert!(everything(dir.path()) == before, "something was changed");
     let in_memory = JobStore::options().read_only(true).in_memory();
@@ -342,7 +354,7 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
         Err(Error::StoreInUse { .. })
     ));
     let movie = store.graph("10001", "movie").unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     movie.submit(request("later", "{}")).unwrap();
     store.drop_graph("filler", "filler").unwrap();
     pack(&store, path);
@@ -352,7 +364,7 @@ fn an_engine_works_beside_a_reader_and_keeps_others_from_opening() {
         assert_eq!(listed(&read), seen);
         assert!(reader.scrub().unwrap().is_sound());
         let wait = read
-            .ended("brought-1")
+            .wait_async("brought-1")
             .unwrap()
             .wait_timeout(Duration::from_secs(9));
         assert!(matches!(wait, Err(Error::OpenedReadOnly)));
@@ -394,16 +406,24 @@ fn cursors_of_a_reader_are_good_for_the_engine_and_the_other_way_round() {
     let of_reader = {
         let store = read_only(dir.path()).unwrap();
         let movie = store.graph("10001", "movie").unwrap();
-        movie.list(List::new().limit(10)).unwrap().next().unwrap()
+        movie
+            .list(JobQuery::new().limit(10))
+            .unwrap()
+            .next()
+            .unwrap()
     };
     let rest = |store: &JobStore, cursor| {
         let movie = store.graph("10001", "movie").unwrap();
-        movie.list(List::new().cursor(cursor)).unwrap().len()
+        movie.list(JobQuery::new().cursor(cursor)).unwrap().len()
     };
     let store = JobStore::open(dir.path()).unwrap();
     assert_eq!(rest(&store, &of_reader), 32);
     let movie = store.graph("10001", "movie").unwrap();
-    let of_engine = movie.list(List::new().limit(12)).unwrap().next().unwrap();
+    let of_engine = movie
+        .list(JobQuery::new().limit(12))
+        .unwrap()
+        .next()
+        .unwrap();
     store.close().unwrap();
     assert_eq!(rest(&read_only(dir.path()).unwrap(), &of_engine), 30);
 }
@@ -421,7 +441,7 @@ fn a_reader_of_a_closed_store_does_not_read_the_whole_log_again() {
         });
         let store = options.open(dir.path()).unwrap();
         let movie = store.graph("10001", "movie").unwrap();
-        let cursor = movie.list(List::new().limit(10)).unwrap().next();
+        let cursor = movie.list(JobQuery::new().limit(10)).unwrap().next();
         (events.load(Ordering::Relaxed), listed(&movie), cursor)
     };
     let (events, list, cursor) = read();

@@ -10,13 +10,13 @@ mod common;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use jobstore::{Cursor, Error, Graph, Job, JobStore, List, Outcome, Page, State};
+use jobstore::{Cursor, Error, Graph, Job, JobQuery, JobStore, Outcome, Page, State};
 
 use common::{Random, files_ending, ids, pack, request, small_segments};
 
 /// A filter for each set of states, and whether a state is in it.
-fn filters() -> Vec<(List, Vec<State>)> {
-    let mut all = vec![(List::new(), State::ALL.to_vec())];
+fn filters() -> Vec<(JobQuery, Vec<State>)> {
+    let mut all = vec![(JobQuery::new(), State::ALL.to_vec())];
     for set in 1..8 {
         let states: Vec<State> = (0..3)
             .filter(|n| set & (1 << n) != 0)
@@ -24,7 +24,7 @@ fn filters() -> Vec<(List, Vec<State>)> {
             .collect();
         let list = states
             .iter()
-            .fold(List::new(), |list, &state| list.state(state));
+            .fold(JobQuery::new(), |list, &state| list.state(state));
         all.push((list, states));
     }
     all
@@ -74,17 +74,17 @@ fn a_limit_outside_1_to_100000_is_refused_with_both_numbers() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     for given in [0, 100_001, u64::MAX] {
-        let refused = graph.list(List::new().limit(given)).unwrap_err();
+        let refused = graph.list(JobQuery::new().limit(given)).unwrap_err();
         assert!(
             matches!(refused, Error::PageLimit { given: g, max: 100_000 } if g == given),
             "{refused:?}"
         );
-        assert_eq!(refused.failure().status, 400);
-        assert_eq!(refused.failure().code, "GES.8000");
+        assert_eq!(refused.api_error().status, 400);
+        assert_eq!(refused.api_error().code, "GES.8000");
         assert!(refused.to_string().contains(&given.to_string()));
     }
     for allowed in [1, 2, 99_999, 100_000] {
-        let page = graph.list(List::new().limit(allowed)).unwrap();
+        let page = graph.list(JobQuery::new().limit(allowed)).unwrap();
         assert!(page.is_empty());
         assert!(page.next().is_none());
     }
@@ -97,18 +97,18 @@ fn the_greatest_page_has_100000_jobs_and_a_cursor_to_the_rest() {
     let one = request("c", "{}");
     let mut all = graph.submit_all(vec![one.clone(); 100_000]).unwrap();
     all.extend(graph.submit_all(vec![one; 7]).unwrap());
-    let page = graph.list(List::new().limit(100_000)).unwrap();
+    let page = graph.list(JobQuery::new().limit(100_000)).unwrap();
     assert_eq!((page.len(), page.total().unwrap()), (100_000, 100_007));
-    let unlimited = graph.list(List::new()).unwrap();
+    let unlimited = graph.list(JobQuery::new()).unwrap();
     assert_eq!(unlimited.len(), 100_000, "the default is the greatest page");
     let rest = graph
-        .list(List::new().cursor(&page.next().unwrap()))
+        .list(JobQuery::new().cursor(&page.next().unwrap()))
         .unwrap();
     assert_eq!(rest.total().unwrap(), 100_007);
     assert!(rest.next().is_none());
     let expected: Vec<&str> = all[100_000..].iter().map(|id| id.as_str()).collect();
     assert_eq!(ids(&rest), expected);
-    let at_the_end = graph.list(List::new().offset(99_998).limit(4)).unwrap();
+    let at_the_end = graph.list(JobQuery::new().offset(99_998).limit(4)).unwrap();
     let expected: Vec<&str> = all[99_998..100_002].iter().map(|id| id.as_str()).collect();
     assert_eq!(ids(&at_the_end), expected);
 }
@@ -122,7 +122,7 @@ fn an_offset_past_the_end_gives_an_empty_page() {
             graph.submit(request("c", "{}")).unwrap();
         }
         for offset in [jobs, jobs + 1, 100_000, u64::MAX] {
-            let page = graph.list(List::new().offset(offset)).unwrap();
+            let page = graph.list(JobQuery::new().offset(offset)).unwrap();
             assert!(page.is_empty(), "offset {offset}");
             assert_eq!(page.total().unwrap(), jobs);
             assert!(page.next().is_none());
@@ -183,7 +183,7 @@ fn every_window_in_every_filter_shows_its_slice_across_blocks_packs_and_segments
 }
 
 /// Walks a list by cursors, each of them taken through its text.
-fn walk(graph: &Graph, list: &List, limit: u64) -> Vec<String> {
+fn walk(graph: &Graph, list: &JobQuery, limit: u64) -> Vec<String> {
     let mut seen = Vec::new();
     let mut list = list.clone().limit(limit);
     loop {
@@ -234,7 +234,7 @@ fn cursors_walk_every_list_once_also_across_reopening() {
     // Each page by another process's life, as it were; the cursor is kept as text.
     let (mut store, mut graph) = (store, graph);
     for state in [None, Some(State::Complete)] {
-        let list = state.map_or(List::new(), |state| List::new().state(state));
+        let list = state.map_or(JobQuery::new(), |state| JobQuery::new().state(state));
         let mut list = list.limit(60);
         let mut seen = Vec::new();
         loop {
@@ -265,9 +265,13 @@ fn an_offset_next_to_a_cursor_counts_from_the_cursor() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let all = graph.submit_all(vec![request("c", "{}"); 20]).unwrap();
-    let next = graph.list(List::new().limit(5)).unwrap().next().unwrap();
+    let next = graph
+        .list(JobQuery::new().limit(5))
+        .unwrap()
+        .next()
+        .unwrap();
     let page = graph
-        .list(List::new().cursor(&next).offset(3).limit(2))
+        .list(JobQuery::new().cursor(&next).offset(3).limit(2))
         .unwrap();
     assert_eq!(ids(&page), [all[8].as_str(), all[9].as_str()]);
 }
@@ -303,9 +307,9 @@ fn cursors_neither_skip_nor_repeat_while_others_write() {
         }
         let _stop = Stop(&stop);
         for limit in [1, 17, 64, 200] {
-            let mut list = List::new().limit(limit);
+            let mut list = JobQuery::new().limit(limit);
             let mut sequence = 0;
-            let before = graph.list(List::new()).unwrap().total().unwrap();
+            let before = graph.list(JobQuery::new()).unwrap().total().unwrap();
             while let Some(next) = {
                 let page = graph.list(list.clone()).unwrap();
                 for job in &page {
@@ -319,7 +323,7 @@ fn cursors_neither_skip_nor_repeat_while_others_write() {
             assert!(sequence >= before);
         }
         for limit in [3, 50] {
-            let mut list = List::new().state(State::Pending).limit(limit);
+            let mut list = JobQuery::new().state(State::Pending).limit(limit);
             let mut seen = Vec::new();
             while let Some(next) = {
                 let page = graph.list(list.clone()).unwrap();
@@ -349,17 +353,17 @@ fn foreign_altered_and_otherwise_filtered_cursors_are_errors() {
     }
     let is_invalid = |error: Error| {
         assert!(matches!(error, Error::InvalidCursor { .. }), "{error:?}");
-        assert_eq!(error.failure().status, 400);
+        assert_eq!(error.api_error().status, 400);
         assert!(error.to_string().contains("cursor"), "{error}");
     };
-    let next = |list: List| graph.list(list.limit(4)).unwrap().next().unwrap();
-    let of_all = next(List::new());
-    is_invalid(other.list(List::new().cursor(&of_all)).unwrap_err());
+    let next = |list: JobQuery| graph.list(list.limit(4)).unwrap().next().unwrap();
+    let of_all = next(JobQuery::new());
+    is_invalid(other.list(JobQuery::new().cursor(&of_all)).unwrap_err());
 
-    let pending = List::new().state(State::Pending);
+    let pending = JobQuery::new().state(State::Pending);
     is_invalid(graph.list(pending.clone().cursor(&of_all)).unwrap_err());
     let of_pending = next(pending.clone());
-    is_invalid(graph.list(List::new().cursor(&of_pending)).unwrap_err());
+    is_invalid(graph.list(JobQuery::new().cursor(&of_pending)).unwrap_err());
     let wider = pending.clone().state(State::Running);
     is_invalid(graph.list(wider.cursor(&of_pending)).unwrap_err());
     assert_eq!(graph.list(pending.cursor(&of_pending)).unwrap().len(), 6);
@@ -374,7 +378,7 @@ fn foreign_altered_and_otherwise_filtered_cursors_are_errors() {
             }
             match altered.parse::<Cursor>() {
                 Err(error) => is_invalid(error),
-                Ok(cursor) => is_invalid(graph.list(List::new().cursor(&cursor)).unwrap_err()),
+                Ok(cursor) => is_invalid(graph.list(JobQuery::new().cursor(&cursor)).unwrap_err()),
             }
         }
     }
@@ -399,7 +403,7 @@ fn foreign_altered_and_otherwise_filtered_cursors_are_errors() {
     store.drop_graph("p", "g").unwrap();
     let anew = store.create_graph("p", "g").unwrap();
     anew.submit_all(vec![request("c", "{}"); 10]).unwrap();
-    is_invalid(anew.list(List::new().cursor(&of_all)).unwrap_err());
+    is_invalid(anew.list(JobQuery::new().cursor(&of_all)).unwrap_err());
 }
 
 #[test]
@@ -416,7 +420,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
     let large = graph.submit(large).unwrap().to_string();
     expected.push((large, State::Pending));
 
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
     let files = |end| files_ending(dir.path(), end);
     let before: Vec<_> = files(".pack")
@@ -453,7 +457,7 @@ fn a_page_read_slowly_is_right_though_packing_and_merging_replace_its_files() {
     assert!(in_json(&page) == expected);
     // And one that is taken now lies in the new files only.
     let now = graph
-        .list(List::new().limit(expected.len() as u64))
+        .list(JobQuery::new().limit(expected.len() as u64))
         .unwrap();
     let all: Vec<&String> = expected.iter().map(|(id, _)| id).collect();
     assert!(ids(&now).iter().eq(all));
@@ -471,9 +475,9 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
     // The index takes in what happened.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
 
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
-    let life = |job: &Job| format!("{job:?} {:?}", (job.started_at(), job.finished_at()));
+    let life = |job: &Job| format!("{job:?} {:?}", (job.started_at(), job.completed_at()));
     let lives: Vec<String> = page.jobs().map(|job| life(&job.unwrap())).collect();
     let check = || {
         assert!(page.to_json().unwrap() == whole);
@@ -481,7 +485,7 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
         assert!(told.eq(lives.iter().cloned()));
     };
     store.drop_graph("p", "g").unwrap();
-    let refused = graph.list(List::new()).unwrap_err();
+    let refused = graph.list(JobQuery::new()).unwrap_err();
     assert!(matches!(refused, Error::GraphDropped { .. }), "{refused:?}");
     check();
 
@@ -492,7 +496,7 @@ fn pages_of_a_dropped_graph_can_still_be_read() {
     pack(&store, dir.path());
     std::thread::sleep(std::time::Duration::from_millis(1_500));
     check();
-    let page_of_new = anew.list(List::new()).unwrap();
+    let page_of_new = anew.list(JobQuery::new()).unwrap();
     assert_eq!(page_of_new.jobs().filter(|job| job.is_ok()).count(), 100);
     let names = common::names_in(dir.path());
     assert!(!names.contains(&"INDEX-OPENING".to_owned()), "{names:?}");
@@ -521,7 +525,7 @@ fn the_order_is_that_of_submission_for_8_writing_threads_and_has_no_gaps() {
                             graph.submit_as(&own, request).unwrap().id().clone()
                         }
                         1 => graph.submit(request).unwrap(),
-                        _ => graph.queue().submit(request).wait().unwrap(),
+                        _ => graph.nonblocking().submit(request).wait().unwrap(),
                     };
                     (id.to_string(), (called, tick()))
                 });
@@ -537,7 +541,7 @@ fn the_order_is_that_of_submission_for_8_writing_threads_and_has_no_gaps() {
     assert_eq!(calls.len() as u64, THREADS * JOBS);
 
     let check = |graph: &Graph| {
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         assert_eq!(page.total().unwrap(), THREADS * JOBS);
         let (mut latest_call, mut next) = (0, vec![0; THREADS as usize]);
         for (n, job) in page.jobs().enumerate() {

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use common::request;
-use jobstore::{Clock, Health, JobStore, List};
+use jobstore::{Clock, Health, JobQuery, JobStore};
 
 /// How long a test waits for what must not hang.
 const WAIT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ fn a_panicking_clock_harms_no_write() {
         clock.0.store(false, Ordering::Relaxed);
         graph.submit(request("c", "2")).unwrap();
         assert_eq!(store.health(), Health::Ok);
-        let page = graph.list(List::new()).unwrap();
+        let page = graph.list(JobQuery::new()).unwrap();
         assert_eq!(page.total(), Some(202));
         // Without its clock the store went on from what the clock last said.
         let times: Vec<_> = page.jobs().map(|job| job.unwrap().submitted_at()).collect();
@@ -117,31 +117,31 @@ fn a_panicking_waker_leaves_the_others_their_answers() {
         let graph = store.create_graph("p", "g").unwrap();
         let (mut durable, mut bombs) = (0, 0);
         for round in 0..20 {
-            let tickets: Vec<_> = (0..50)
+            let writes: Vec<_> = (0..50)
                 .map(|n| {
                     graph
-                        .queue()
+                        .nonblocking()
                         .submit(request("c", &format!("[{round},{n}]")))
                 })
                 .collect();
             let mut others = Vec::new();
-            for (n, mut ticket) in tickets.into_iter().enumerate() {
+            for (n, mut write) in writes.into_iter().enumerate() {
                 // Several of one commit: a second panic while the first one unwinds aborts.
                 if n % 5 == 0 {
                     let bomb = Waker::from(Arc::new(Bomb));
-                    bombs += usize::from(poll_with(&mut ticket, &bomb).is_pending());
+                    bombs += usize::from(poll_with(&mut write, &bomb).is_pending());
                 }
-                others.push(ticket);
+                others.push(write);
             }
-            for ticket in others {
-                match ticket.wait_timeout_or_answered() {
+            for write in others {
+                match write.wait_timeout_or_answered() {
                     Ok(()) => durable += 1,
                     Err(error) => panic!("a durable write is answered with {error}"),
                 }
             }
         }
         assert!(bombs > 0, "no waker was called");
-        assert_eq!(graph.list(List::new()).unwrap().total(), Some(1000));
+        assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(1000));
         assert!(durable > 0);
         assert_eq!(store.health(), Health::Ok);
         store.close().unwrap();
@@ -152,7 +152,7 @@ trait Answered {
     fn wait_timeout_or_answered(self) -> jobstore::Result<()>;
 }
 
-impl<T> Answered for jobstore::Ticket<T> {
+impl<T> Answered for jobstore::PendingWrite<T> {
     /// Its answer; one that its poll took already was the true one.
     fn wait_timeout_or_answered(self) -> jobstore::Result<()> {
         match self.wait() {
@@ -171,7 +171,7 @@ fn a_panicking_waker_of_a_wait_leaves_the_other_waiters_called() {
         let counter = Arc::new(Counter::default());
         let mut waits = Vec::new();
         for n in 0..8 {
-            let mut wait = graph.ended(&id).unwrap();
+            let mut wait = graph.wait_async(&id).unwrap();
             let waker = match n % 2 {
                 0 => Waker::from(Arc::new(Bomb)),
                 _ => Waker::from(counter.clone()),

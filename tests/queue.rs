@@ -1,5 +1,5 @@
-//! Writes without blocking: tickets are futures of no runtime and can be waited
-//! for; a full queue says so or waits, never in a `poll`; no ticket that is dropped
+//! Writes without blocking: pending writes are futures of no runtime and can be waited
+//! for; a full queue says so or waits, never in a `poll`; no pending write that is dropped
 //! withdraws its write, and a close answers all of them.
 //!
 //! The store reads its clock before each commit, so a clock that blocks stops the
@@ -17,7 +17,7 @@ use std::thread::Thread;
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind,
+    Cancellation, Clock, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind,
     Request, State, Submitted,
 };
 
@@ -157,7 +157,7 @@ struct SmallQueue {
 fn small_queue() -> SmallQueue {
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::default();
-    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let options = small_segments().max_queue_bytes(QUEUE_BYTES);
     let store = options.clock(gate.clone()).open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     SmallQueue {
@@ -172,14 +172,14 @@ impl SmallQueue {
     /// Holds the committer with one write in its hands, and an empty queue.
     fn hold(&self) {
         self.gate.0.shut();
-        drop(self.graph.queue().submit(request("held", "{}")));
+        drop(self.graph.nonblocking().submit(request("held", "{}")));
         self.gate.0.wait_for_committer();
     }
 }
 
 /// The numbers in the bodies of the big requests, in the list's order.
 fn numbers(graph: &Graph) -> Vec<usize> {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let jobs = page.jobs().map(|job| job.unwrap());
     let big = jobs.filter(|job| job.request().command() == "big");
     big.map(|job| {
@@ -195,7 +195,7 @@ fn numbers(graph: &Graph) -> Vec<usize> {
 fn no_write_is_dated_before_it_was_queued() {
     let queue = small_queue();
     queue.gate.0.shut();
-    let early = queue.graph.queue().submit(request("early", "{}"));
+    let early = queue.graph.nonblocking().submit(request("early", "{}"));
     queue.gate.0.wait_for_committer();
     // The committer has read the clock; what comes now must not get that time.
     queue.gate.0.advance(100);
@@ -214,13 +214,13 @@ fn a_clock_that_blocks_holds_nobody_who_does_not_wait_for_a_commit() {
     let (graph, store) = (queue.graph.clone(), queue.store.clone());
     std::thread::spawn(move || {
         let says = |what: &str| done.send(what.to_owned()).unwrap();
-        let mut ticket = graph.try_submit(request("c", "1")).unwrap();
+        let mut write = graph.try_submit(request("c", "1")).unwrap();
         says("try_submit");
-        assert!(poll_once(&mut ticket, &Arc::default()).is_pending());
+        assert!(poll_once(&mut write, &Arc::default()).is_pending());
         says("poll");
-        drop(graph.queue().submit(request("c", "2")));
+        drop(graph.nonblocking().submit(request("c", "2")));
         says("submit, and drop");
-        assert_eq!(graph.list(List::new()).unwrap().len(), 0);
+        assert_eq!(graph.list(JobQuery::new()).unwrap().len(), 0);
         says("list");
         assert!(graph.job("none").unwrap().is_none());
         says("job");
@@ -234,35 +234,35 @@ fn a_clock_that_blocks_holds_nobody_who_does_not_wait_for_a_commit() {
     }
 }
 
-// ---- Tickets ----
+// ---- Pending writes ----
 
 #[test]
 fn every_write_can_be_awaited_and_answers_like_the_blocking_call() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = block_on(async {
-        let queue = graph.queue();
-        let id = queue.submit(request("c", "1")).await?;
-        let more = queue.submit_all(vec![request("c", "2"); 3]).await?;
+        let nonblocking = graph.nonblocking();
+        let id = nonblocking.submit(request("c", "1")).await?;
+        let more = nonblocking.submit_all(vec![request("c", "2"); 3]).await?;
         assert_eq!(more.len(), 3);
-        assert_eq!(queue.submit_all([]).await?, []);
+        assert_eq!(nonblocking.submit_all([]).await?, []);
         let own = JobId::new("own")?;
-        let created = queue.submit_as("own", request("c", "3")).await?;
+        let created = nonblocking.submit_as("own", request("c", "3")).await?;
         assert_eq!(created, Submitted::Created(own.clone()));
-        let exists = queue.submit_as("own", request("c", "3")).await?;
+        let exists = nonblocking.submit_as("own", request("c", "3")).await?;
         assert_eq!(exists, Submitted::AlreadyExists(own));
-        let taken = queue.submit_as("own", request("c", "4")).await;
+        let taken = nonblocking.submit_as("own", request("c", "4")).await;
         assert!(matches!(taken, Err(Error::JobIdTaken { .. })), "{taken:?}");
-        queue.start(&id).await?;
-        let refused = queue.start(&id).await;
+        nonblocking.start(&id).await?;
+        let refused = nonblocking.start(&id).await;
         assert!(matches!(refused, Err(Error::IllegalTransition { .. })));
-        let done = queue.complete(&id, Outcome::succeeded()).await?;
+        let done = nonblocking.complete(&id, Outcome::succeeded()).await?;
         assert_eq!(done, Completion::Done);
-        let again = queue.complete(&id, Outcome::cancelled()).await?;
+        let again = nonblocking.complete(&id, Outcome::cancelled()).await?;
         assert_eq!(again, Completion::AlreadyComplete(Outcome::succeeded()));
-        let cancelled = queue.cancel(&more[0]).await?;
+        let cancelled = nonblocking.cancel(&more[0]).await?;
         assert_eq!(cancelled, Cancellation::CancelledBeforeStart);
-        let run = queue.run_next().await?.unwrap();
+        let run = nonblocking.claim_next().await?.unwrap();
         assert_eq!(run.id(), &more[1]);
         run.complete(Outcome::succeeded())?;
         let tried = graph.try_submit(request("c", "5"))?.await?;
@@ -271,22 +271,22 @@ fn every_write_can_be_awaited_and_answers_like_the_blocking_call() {
     });
     let id = id.unwrap();
     assert_eq!(graph.job(&id).unwrap().unwrap().state(), State::Complete);
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 6);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 6);
 }
 
 #[test]
 fn a_ticket_can_be_sent_to_another_thread_and_polled_with_another_waker() {
     let all = small_queue();
     all.hold();
-    let mut ticket = all.graph.queue().submit(request("c", "{}"));
+    let mut write = all.graph.nonblocking().submit(request("c", "{}"));
     let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
-    assert!(poll_once(&mut ticket, &first).is_pending());
-    assert!(poll_once(&mut ticket, &second).is_pending());
+    assert!(poll_once(&mut write, &first).is_pending());
+    assert!(poll_once(&mut write, &second).is_pending());
     all.gate.0.open();
     eventually("the last waker is woken", || {
         second.0.load(Ordering::SeqCst) > 0
     });
-    let id = std::thread::spawn(move || block_on(ticket)).join().unwrap();
+    let id = std::thread::spawn(move || block_on(write)).join().unwrap();
     assert!(all.graph.job(id.unwrap()).unwrap().is_some());
 }
 
@@ -294,18 +294,18 @@ fn a_ticket_can_be_sent_to_another_thread_and_polled_with_another_waker() {
 fn wait_timeout_gives_nothing_before_the_answer_and_the_answer_once() {
     let all = small_queue();
     all.hold();
-    let mut ticket = all.graph.queue().submit(request("c", "{}"));
+    let mut write = all.graph.nonblocking().submit(request("c", "{}"));
     for _ in 0..3 {
-        assert!(ticket.wait_timeout(Duration::from_millis(1)).is_none());
+        assert!(write.wait_timeout(Duration::from_millis(1)).is_none());
     }
-    assert!(ticket.wait_timeout(Duration::ZERO).is_none());
+    assert!(write.wait_timeout(Duration::ZERO).is_none());
     all.gate.0.open();
-    let id = ticket.wait_timeout(PATIENCE).unwrap().unwrap();
+    let id = write.wait_timeout(PATIENCE).unwrap().unwrap();
     assert!(all.graph.job(&id).unwrap().is_some());
-    let after = ticket.wait_timeout(Duration::MAX);
+    let after = write.wait_timeout(Duration::MAX);
     let used_up = matches!(after, Some(Err(Error::InvalidUse { .. })));
     assert!(used_up, "{after:?}");
-    let mut refused = all.graph.queue().start("nobody");
+    let mut refused = all.graph.nonblocking().start("nobody");
     let answer = refused.wait_timeout(Duration::ZERO);
     assert!(matches!(answer, Some(Err(Error::UnknownJob { .. }))));
 }
@@ -318,17 +318,17 @@ fn writes_of_one_thread_are_carried_out_in_their_order() {
     let submitted: Vec<Vec<JobId>> = std::thread::scope(|scope| {
         let threads = (0..4).map(|_| {
             scope.spawn(|| {
-                let tickets: Vec<_> = (0..200)
-                    .map(|n| graph.queue().submit(request("c", &n.to_string())))
+                let writes: Vec<_> = (0..200)
+                    .map(|n| graph.nonblocking().submit(request("c", &n.to_string())))
                     .collect();
-                let ids = tickets.into_iter().map(|ticket| ticket.wait().unwrap());
+                let ids = writes.into_iter().map(|write| write.wait().unwrap());
                 ids.collect::<Vec<_>>()
             })
         });
         let threads: Vec<_> = threads.collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let listed = ids(&graph.list(List::new()).unwrap());
+    let listed = ids(&graph.list(JobQuery::new()).unwrap());
     assert_eq!(listed.len(), 800);
     for ours in submitted {
         let mut rest = listed.iter();
@@ -338,8 +338,8 @@ fn writes_of_one_thread_are_carried_out_in_their_order() {
     }
     // Steps of one job, too, without waiting between them.
     let id = graph.submit(request("c", "{}")).unwrap();
-    let started = graph.queue().start(&id);
-    let completed = graph.queue().complete(&id, Outcome::succeeded());
+    let started = graph.nonblocking().start(&id);
+    let completed = graph.nonblocking().complete(&id, Outcome::succeeded());
     assert_eq!(completed.wait().unwrap(), Completion::Done);
     started.wait().unwrap();
 }
@@ -350,15 +350,15 @@ fn writes_of_one_thread_are_carried_out_in_their_order() {
 fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
     let all = small_queue();
     all.hold();
-    let mut tickets = Vec::new();
+    let mut writes = Vec::new();
     let busy = loop {
-        match all.graph.try_submit(big(tickets.len())) {
-            Ok(ticket) => tickets.push(ticket),
+        match all.graph.try_submit(big(writes.len())) {
+            Ok(write) => writes.push(write),
             Err(error) => break error,
         }
-        assert!(tickets.len() < 10, "the queue has no bound");
+        assert!(writes.len() < 10, "the queue has no bound");
     };
-    assert_eq!(tickets.len(), 3);
+    assert_eq!(writes.len(), 3);
     let Error::Busy {
         queued_bytes,
         max_bytes,
@@ -368,10 +368,10 @@ fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
     };
     assert_eq!(max_bytes, QUEUE_BYTES);
     assert!((3 * 20_000..=QUEUE_BYTES).contains(&queued_bytes));
-    assert_eq!(busy.failure().status, 503);
+    assert_eq!(busy.api_error().status, 503);
     all.gate.0.open();
-    for ticket in tickets {
-        ticket.wait().unwrap();
+    for write in writes {
+        write.wait().unwrap();
     }
     // There is room again.
     all.graph.try_submit(big(3)).unwrap().wait().unwrap();
@@ -381,24 +381,24 @@ fn a_full_queue_says_busy_with_its_numbers_and_takes_nothing() {
 #[test]
 fn try_submit_is_busy_at_some_point_while_big_writes_are_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let options = small_segments().queue_bytes_max(QUEUE_BYTES);
+    let options = small_segments().max_queue_bytes(QUEUE_BYTES);
     let store = options.open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let request = big(0);
-    let (mut tickets, mut busy) = (Vec::new(), 0);
-    while busy < 100 && tickets.len() < 20_000 {
+    let (mut writes, mut busy) = (Vec::new(), 0);
+    while busy < 100 && writes.len() < 20_000 {
         match graph.try_submit(request.clone()) {
-            Ok(ticket) => tickets.push(ticket),
+            Ok(write) => writes.push(write),
             Err(Error::Busy { .. }) => busy += 1,
             Err(other) => panic!("{other:?}"),
         }
     }
     assert!(busy > 0, "the queue was never full");
-    let taken = tickets.len() as u64;
-    for ticket in tickets {
-        block_on(ticket).unwrap();
+    let taken = writes.len() as u64;
+    for write in writes {
+        block_on(write).unwrap();
     }
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), taken);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), taken);
 }
 
 #[test]
@@ -408,14 +408,14 @@ fn a_write_larger_than_the_queue_goes_in_when_it_is_empty() {
     all.graph.submit(large.clone()).unwrap();
     all.graph.try_submit(large.clone()).unwrap().wait().unwrap();
     all.hold();
-    let small = all.graph.queue().submit(request("c", "{}"));
+    let small = all.graph.nonblocking().submit(request("c", "{}"));
     let refused = all.graph.try_submit(large.clone()).unwrap_err();
     assert!(matches!(refused, Error::Busy { .. }), "{refused:?}");
-    let ticket = all.graph.queue().submit(large.clone());
+    let write = all.graph.nonblocking().submit(large.clone());
     all.gate.0.open();
-    block_on(ticket).unwrap();
+    block_on(write).unwrap();
     small.wait().unwrap();
-    assert_eq!(all.graph.list(List::new()).unwrap().total().unwrap(), 5);
+    assert_eq!(all.graph.list(JobQuery::new()).unwrap().total().unwrap(), 5);
 }
 
 #[test]
@@ -428,25 +428,27 @@ fn polling_never_blocks_and_all_writes_are_done_in_the_end() {
     let (send, polled) = std::sync::mpsc::channel();
     let (graph, waker) = (all.graph.clone(), woken.clone());
     std::thread::spawn(move || {
-        let mut tickets: Vec<_> = (0..WRITES).map(|n| graph.queue().submit(big(n))).collect();
+        let mut writes: Vec<_> = (0..WRITES)
+            .map(|n| graph.nonblocking().submit(big(n)))
+            .collect();
         for _ in 0..3 {
-            for ticket in &mut tickets {
-                assert!(poll_once(ticket, &waker).is_pending());
+            for write in &mut writes {
+                assert!(poll_once(write, &waker).is_pending());
             }
         }
-        send.send(tickets).unwrap();
+        send.send(writes).unwrap();
     });
-    let mut tickets = polled.recv_timeout(PATIENCE).expect("a poll has blocked");
+    let mut writes = polled.recv_timeout(PATIENCE).expect("a poll has blocked");
     assert_eq!(woken.0.load(Ordering::SeqCst), 0);
     all.gate.0.open();
     // Polled only after having been woken: no wake may be lost.
     let mut seen = 0;
-    while !tickets.is_empty() {
+    while !writes.is_empty() {
         eventually("somebody is woken", || {
             woken.0.load(Ordering::SeqCst) > seen
         });
         seen = woken.0.load(Ordering::SeqCst);
-        tickets.retain_mut(|ticket| match poll_once(ticket, &woken) {
+        writes.retain_mut(|write| match poll_once(write, &woken) {
             Poll::Ready(answer) => answer.is_err(),
             Poll::Pending => true,
         });
@@ -467,8 +469,8 @@ fn threads_that_block_and_futures_that_wait_share_a_full_queue() {
                     let request = big(thread * 100 + n);
                     match thread % 3 {
                         0 => graph.submit(request).map(|_| ()),
-                        1 => graph.queue().submit(request).wait().map(|_| ()),
-                        _ => block_on(graph.queue().submit(request)).map(|_| ()),
+                        1 => graph.nonblocking().submit(request).wait().map(|_| ()),
+                        _ => block_on(graph.nonblocking().submit(request)).map(|_| ()),
                     }
                     .unwrap();
                 }
@@ -494,16 +496,18 @@ fn comes_back<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + '
 fn wait_timeout_comes_back_also_when_the_queue_is_full() {
     let all = small_queue();
     all.hold();
-    let mut tickets: Vec<_> = (0..5).map(|n| all.graph.queue().submit(big(n))).collect();
-    let mut outside = tickets.pop().unwrap();
+    let mut writes: Vec<_> = (0..5)
+        .map(|n| all.graph.nonblocking().submit(big(n)))
+        .collect();
+    let mut outside = writes.pop().unwrap();
     let outside = comes_back("wait_timeout", move || {
         let early = outside.wait_timeout(Duration::from_millis(20));
         assert!(early.is_none());
         outside
     });
     all.gate.0.open();
-    for ticket in tickets.into_iter().chain([outside]) {
-        ticket.wait().unwrap();
+    for write in writes.into_iter().chain([outside]) {
+        write.wait().unwrap();
     }
     assert_eq!(numbers(&all.graph), [0, 1, 2, 3, 4]);
 }
@@ -513,11 +517,11 @@ fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
     for full in [false, true] {
         let all = small_queue();
         let id = all.graph.submit(request("c", "{}")).unwrap();
-        let run = all.graph.run(&id).unwrap();
+        let run = all.graph.claim(&id).unwrap();
         all.hold();
         let count = if full { 3 } else { 0 };
-        let tickets: Vec<_> = (0..count)
-            .map(|n| all.graph.queue().submit(big(n)))
+        let writes: Vec<_> = (0..count)
+            .map(|n| all.graph.nonblocking().submit(big(n)))
             .collect();
         if full {
             let more = all.graph.try_submit(big(3));
@@ -529,9 +533,9 @@ fn a_guard_that_is_dropped_while_nothing_is_committed_is_recorded_later() {
         let before = all.graph.job(&id).unwrap().unwrap();
         assert_eq!(before.state(), State::Running);
         all.gate.0.open();
-        tickets
+        writes
             .into_iter()
-            .for_each(|ticket| drop(ticket.wait().unwrap()));
+            .for_each(|write| drop(write.wait().unwrap()));
         eventually("the guard's end is recorded", || {
             let job = all.graph.job(&id).unwrap().unwrap();
             job.outcome().map(Outcome::kind) == Some(OutcomeKind::Interrupted)
@@ -548,9 +552,9 @@ fn dropping_tickets_withdraws_nothing() {
     let dropping = std::thread::spawn(move || {
         let woken = Arc::new(Count::default());
         for n in 0..30 {
-            let mut ticket = graph.queue().submit(big(n));
+            let mut write = graph.nonblocking().submit(big(n));
             if n % 2 == 0 {
-                let polled = poll_once(&mut ticket, &woken);
+                let polled = poll_once(&mut write, &woken);
                 assert!(n >= 4 || polled.is_pending());
             }
         }
@@ -580,8 +584,10 @@ fn close_carries_out_what_is_queued_and_answers_every_ticket() {
         all
     };
     let woken = Arc::new(Count::default());
-    let mut tickets: Vec<_> = (0..10).map(|n| graph.queue().submit(big(n))).collect();
-    assert!(poll_once(&mut tickets[9], &woken).is_pending());
+    let mut writes: Vec<_> = (0..10)
+        .map(|n| graph.nonblocking().submit(big(n)))
+        .collect();
+    assert!(poll_once(&mut writes[9], &woken).is_pending());
     let closing = std::thread::spawn({
         let store = store.clone();
         move || store.close()
@@ -597,11 +603,11 @@ fn close_carries_out_what_is_queued_and_answers_every_ticket() {
         "one that waited for room"
     );
     let mut done = Vec::new();
-    for (n, ticket) in tickets.into_iter().enumerate() {
+    for (n, write) in writes.into_iter().enumerate() {
         match if n % 2 == 0 {
-            ticket.wait()
+            write.wait()
         } else {
-            block_on(ticket)
+            block_on(write)
         } {
             Ok(_) => done.push(n),
             Err(error) => assert!(matches!(error, Error::Closed), "{error:?}"),
@@ -622,9 +628,11 @@ fn a_ticket_outlives_the_store_and_keeps_its_answer() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments().open(dir.path()).unwrap();
     let graph = store.create_graph("p", "g").unwrap();
-    let tickets: Vec<_> = (0..20).map(|n| graph.queue().submit(big(n))).collect();
+    let writes: Vec<_> = (0..20)
+        .map(|n| graph.nonblocking().submit(big(n)))
+        .collect();
     store.close().unwrap();
-    let ids: Vec<JobId> = tickets.into_iter().map(|t| t.wait().unwrap()).collect();
+    let ids: Vec<JobId> = writes.into_iter().map(|t| t.wait().unwrap()).collect();
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("p", "g").unwrap();
     for id in &ids {
@@ -639,16 +647,19 @@ fn after_the_close_every_call_says_closed() {
     let graph = store.create_graph("p", "g").unwrap();
     let id = graph.submit(request("c", "{}")).unwrap();
     let run = graph
-        .run(graph.submit(request("c", "{}")).unwrap())
+        .claim(graph.submit(request("c", "{}")).unwrap())
         .unwrap();
     store.close().unwrap();
     store.close().unwrap();
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     let c = || request("c", "{}");
     let answers: Vec<(&str, Option<Error>)> = vec![
         ("create_graph", store.create_graph("p", "h").err()),
         ("graph", store.graph("p", "g").err()),
-        ("graph_or_create", store.graph_or_create("p", "g").err()),
+        (
+            "get_or_create_graph",
+            store.get_or_create_graph("p", "g").err(),
+        ),
         ("graphs", store.graphs().err()),
         ("drop_graph", store.drop_graph("p", "g").err()),
         ("submit", graph.submit(c()).err()),
@@ -657,30 +668,39 @@ fn after_the_close_every_call_says_closed() {
         ("start", graph.start(&id).err()),
         ("complete", graph.complete(&id, Outcome::succeeded()).err()),
         ("cancel", graph.cancel(&id).err()),
-        ("run", graph.run(&id).err()),
-        ("run_next", graph.run_next().err()),
+        ("claim", graph.claim(&id).err()),
+        ("claim_next", graph.claim_next().err()),
         ("job", graph.job(&id).err()),
-        ("list", graph.list(List::new()).err()),
+        ("list", graph.list(JobQuery::new()).err()),
         ("count", graph.count(State::Pending).err()),
         ("try_submit", graph.try_submit(c()).err()),
         ("Run::complete", run.complete(Outcome::succeeded()).err()),
-        ("queued submit", queue.submit(c()).wait().err()),
-        ("queued submit_all", queue.submit_all([c()]).wait().err()),
-        ("queued submit_as", queue.submit_as("own", c()).wait().err()),
-        ("queued start", queue.start(&id).wait().err()),
-        ("queued cancel", block_on(queue.cancel(&id)).err()),
-        ("queued run_next", block_on(queue.run_next()).err()),
+        ("queued submit", nonblocking.submit(c()).wait().err()),
+        (
+            "queued submit_all",
+            nonblocking.submit_all([c()]).wait().err(),
+        ),
+        (
+            "queued submit_as",
+            nonblocking.submit_as("own", c()).wait().err(),
+        ),
+        ("queued start", nonblocking.start(&id).wait().err()),
+        ("queued cancel", block_on(nonblocking.cancel(&id)).err()),
+        (
+            "queued claim_next",
+            block_on(nonblocking.claim_next()).err(),
+        ),
     ];
     for (call, error) in answers {
         assert!(matches!(error, Some(Error::Closed)), "{call}: {error:?}");
-        assert_eq!(error.unwrap().failure().status, 503);
+        assert_eq!(error.unwrap().api_error().status, 503);
     }
     let store = JobStore::open(dir.path()).unwrap();
     assert_eq!(
         store
             .graph("p", "g")
             .unwrap()
-            .list(List::new())
+            .list(JobQuery::new())
             .unwrap()
             .total()
             .unwrap(),

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Durability, Error, Graph, Job, JobId, JobStore, List, Outcome,
-    OutcomeKind, Recovery, RecoveryAction, State,
+    Cancellation, Clock, Completion, Durability, Error, Graph, Job, JobId, JobQuery, JobStore,
+    Outcome, OutcomeKind, Recovery, RecoveryAction, State,
 };
 
 use common::{lose_index, pack, request, small_segments};
@@ -58,7 +58,7 @@ fn kind(job: &Job) -> Option<OutcomeKind> {
 }
 
 fn boot(job: &Job) -> Option<u64> {
-    job.outcome().and_then(Outcome::boot)
+    job.outcome().and_then(Outcome::recovered_at_open)
 }
 
 /// What the open found: ids and what was done.
@@ -75,14 +75,14 @@ fn recovered(store: &JobStore) -> Vec<(String, RecoveryAction)> {
     let jobs: Vec<_> = jobs.collect();
     assert_eq!(recovered.len(), jobs.len());
     assert_eq!(recovered.is_empty(), jobs.is_empty());
-    assert_eq!(recovered.boot(), store.boot());
+    assert_eq!(recovered.opens(), store.opens());
     jobs
 }
 
 fn open(dir: &Path, recovery: Recovery) -> (JobStore, Graph) {
     let store = small_segments().recovery(recovery).open(dir).unwrap();
     assert_eq!(store.recovered().policy(), recovery);
-    let graph = store.graph_or_create("p", "g").unwrap();
+    let graph = store.get_or_create_graph("p", "g").unwrap();
     (store, graph)
 }
 
@@ -123,8 +123,8 @@ fn by_default_what_was_running_is_complete_as_interrupted_or_cancelled() {
         let job = job(&graph, id);
         assert_eq!(job.state(), State::Complete);
         assert_eq!(kind(&job), Some(expected));
-        assert_eq!(boot(&job), Some(store.boot()));
-        assert!(job.started_at().is_some() && job.finished_at().is_some());
+        assert_eq!(boot(&job), Some(store.opens()));
+        assert!(job.started_at().is_some() && job.completed_at().is_some());
         assert!(!job.cancel_requested(), "it is not running any more");
         let again = graph.complete(id, Outcome::succeeded()).unwrap();
         assert_eq!(
@@ -159,9 +159,9 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
     check_the_others(&graph, &standing);
 
     // Its place in the order is the old one: only the pending one stands before it.
-    let first = graph.run_next().unwrap().unwrap();
+    let first = graph.claim_next().unwrap().unwrap();
     assert_eq!(first.id(), &standing.pending);
-    let run = graph.run_next().unwrap().unwrap();
+    let run = graph.claim_next().unwrap().unwrap();
     assert_eq!(run.id(), &standing.running);
     assert!(!run.cancel_requested());
     assert_eq!(
@@ -173,7 +173,7 @@ fn requeued_jobs_are_pending_again_as_if_they_had_not_started() {
         (kind(&job), boot(&job)),
         (Some(OutcomeKind::Succeeded), None)
     );
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
 }
 
 #[test]
@@ -227,12 +227,12 @@ fn each_open_reports_its_own_jobs_and_older_outcomes_keep_their_boot() {
     let mut running: Option<JobId> = None;
     for open_number in 0..6 {
         let (store, graph) = open(dir.path(), Recovery::Interrupt);
-        boots.push(store.boot());
+        boots.push(store.opens());
         let found: Vec<String> = recovered(&store).into_iter().map(|(id, _)| id).collect();
         let expected: Vec<String> = running.iter().map(JobId::to_string).collect();
         assert_eq!(found, expected, "open {open_number}");
         if let Some(id) = running.take() {
-            interrupted.push((id, store.boot()));
+            interrupted.push((id, store.opens()));
         }
         for (id, expected) in &interrupted {
             let job = job(&graph, id);
@@ -283,7 +283,7 @@ fn recovery_ends_jobs_at_the_time_of_the_open() {
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     assert_eq!(job.submitted_at(), at(1_000));
     assert_eq!(job.started_at(), Some(at(2_000)));
-    assert_eq!(job.finished_at(), Some(at(500)));
+    assert_eq!(job.completed_at(), Some(at(500)));
 }
 
 #[test]
@@ -348,13 +348,11 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "{}"); JOBS]).unwrap();
     for ids in ids.chunks(10_000) {
-        let tickets: Vec<_> = ids.iter().map(|id| graph.queue().start(id)).collect();
-        tickets
-            .into_iter()
-            .for_each(|ticket| ticket.wait().unwrap());
+        let writes: Vec<_> = ids.iter().map(|id| graph.nonblocking().start(id)).collect();
+        writes.into_iter().for_each(|write| write.wait().unwrap());
     }
     for id in ids.iter().step_by(10) {
-        graph.queue().cancel(id).wait().unwrap();
+        graph.nonblocking().cancel(id).wait().unwrap();
     }
     store.close().unwrap();
 
@@ -362,7 +360,9 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
     assert_eq!(store.recovered().len(), JOBS);
     let graph = store.graph("p", "g").unwrap();
     assert_eq!(graph.count(State::Complete).unwrap(), JOBS as u64);
-    let page = graph.list(List::new().offset(50_000).limit(1_000)).unwrap();
+    let page = graph
+        .list(JobQuery::new().offset(50_000).limit(1_000))
+        .unwrap();
     for (n, job) in page.jobs().enumerate() {
         let job = job.unwrap();
         let expected = match n % 10 {
@@ -370,7 +370,7 @@ fn a_hundred_thousand_running_jobs_are_recovered_in_one_open() {
             _ => OutcomeKind::Interrupted,
         };
         assert_eq!(kind(&job), Some(expected));
-        assert_eq!(boot(&job), Some(store.boot()));
+        assert_eq!(boot(&job), Some(store.opens()));
     }
     store.close().unwrap();
     let store = JobStore::open(dir.path()).unwrap();

@@ -1,5 +1,5 @@
 //! Looking a store over, and repairing it: reports that name file, place and graph;
-//! what is damaged is set aside and counted, the rest is served.
+//! what is damaged is quarantined and counted, the rest is served.
 //!
 //! Proves promise 6 (nothing is lost in silence) for the calls `verify`, `scrub` and
 //! `repair`, and for the open that follows a repair. What a repair leaves of stores with
@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobstore::{
-    Error, Health, JobStore, List, Outcome, OutcomeKind, Recovery, RecoveryAction, Replayed, State,
+    Error, Health, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, RecoveryAction,
+    ReplayProgress, State,
 };
 
 use common::{
@@ -123,7 +124,8 @@ fn who_verifies_is_told_how_far_it_has_come() {
     make_store(dir.path());
     damage_a_block(dir.path());
     let mut told = Vec::new();
-    let report = JobStore::verify_with(dir.path(), |seen| told.push((seen.bytes, seen.of)));
+    let report =
+        JobStore::verify_with_progress(dir.path(), |seen| told.push((seen.bytes, seen.of)));
     let bytes = report.unwrap().bytes;
     assert!(told.len() > 3, "{told:?}");
     assert!(told.is_sorted(), "{told:?}");
@@ -159,7 +161,7 @@ fn what_is_not_a_store_at_rest_is_refused() {
 }
 
 #[test]
-fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
+fn a_damaged_block_is_named_quarantined_and_counted_and_the_rest_is_served() {
     let dir = tempfile::tempdir().unwrap();
     make_store(dir.path());
     let file = damage_a_block(dir.path());
@@ -176,7 +178,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     assert_eq!(damaged, found.jobs);
     let text = report.to_string();
     for part in [
-        "DAMAGED",
+        "CORRUPT",
         &*file.display().to_string(),
         "10001/one",
         "10001/two",
@@ -191,7 +193,7 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     let page = store
         .graph("10001", graph)
         .unwrap()
-        .list(List::new())
+        .list(JobQuery::new())
         .unwrap();
     let error = page.to_json().unwrap_err();
     assert!(
@@ -202,23 +204,23 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
 
     let repaired = JobStore::repair(dir.path()).unwrap();
     assert_eq!((repaired.jobs, repaired.events), (damaged, 0), "{repaired}");
-    assert_eq!(repaired.set_aside.len(), 1);
-    assert!(repaired.set_aside[0].exists() && repaired.to_string().contains("set aside"));
+    assert_eq!(repaired.quarantined.len(), 1);
+    assert!(repaired.quarantined[0].exists() && repaired.to_string().contains("quarantined"));
     let again = JobStore::verify(dir.path()).unwrap();
     assert!(again.is_sound(), "{again}");
 
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", graph).unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let there = again
         .graphs
         .iter()
         .find(|g| g.name == graph.name())
         .unwrap();
-    assert_eq!(there.set_aside, damaged);
+    assert_eq!(there.quarantined, damaged);
     assert_eq!(page.total().unwrap(), there.sound);
     assert_eq!(
-        (page.set_aside(), graph.set_aside().unwrap()),
+        (page.quarantined(), graph.quarantined().unwrap()),
         (damaged, damaged)
     );
     assert_eq!(
@@ -232,20 +234,20 @@ fn a_damaged_block_is_named_set_aside_and_counted_and_the_rest_is_served() {
     // It takes writes, and numbers are not given again.
     let new = graph.submit(request("new", "{}")).unwrap();
     let new = graph.job(&new).unwrap().unwrap();
-    assert_eq!(new.sequence(), there.sound + there.set_aside);
+    assert_eq!(new.sequence(), there.sound + there.quarantined);
     for _ in 0..12 {
         pack(&store, dir.path());
     }
-    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().quarantined(), damaged);
     let scrubbed = store.scrub().unwrap();
     assert!(scrubbed.is_sound(), "{scrubbed}");
     store.close().unwrap();
     lose_index(dir.path());
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", graph.name()).unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().set_aside(), damaged);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().quarantined(), damaged);
     assert_eq!(
-        graph.list(List::new()).unwrap().total().unwrap(),
+        graph.list(JobQuery::new()).unwrap().total().unwrap(),
         there.sound + 1
     );
 }
@@ -268,7 +270,7 @@ fn a_store_without_its_identity_is_named_by_its_other_files() {
         assert_eq!((repaired.jobs, repaired.events), (0, 0), "{repaired}");
         let store = small_segments().open(dir.path()).unwrap();
         let graph = store.graph("10001", "one").unwrap();
-        assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 201);
+        assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 201);
         store.close().unwrap();
     }
     // A store that is just being made holds nothing to be repaired.
@@ -303,7 +305,7 @@ fn an_end_of_the_log_that_only_the_index_has_seen_is_missed_and_can_be_given_up(
     assert_eq!(repaired.events, 1, "{repaired}");
     let store = small_segments().open(&left).unwrap();
     let graph = store.graph("10001", "g").unwrap();
-    assert_eq!(graph.list(List::new()).unwrap().total().unwrap(), 2);
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total().unwrap(), 2);
     store.close().unwrap();
     assert!(JobStore::verify(&left).unwrap().is_sound());
     small_segments().open(&left).unwrap().close().unwrap();
@@ -333,7 +335,7 @@ fn a_job_whose_end_was_lost_is_interrupted_and_given_to_nobody_again() {
     let store = options().open(dir.path()).unwrap();
     let graph = store.graphs().unwrap().remove(0);
     assert_eq!((graph.project_id(), graph.name()), ("lost", "graph-0"));
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
     for id in waiting.iter().chain([&done]) {
         let job = graph.job(id).unwrap().unwrap();
         assert_eq!(job.state(), State::Complete);
@@ -363,7 +365,7 @@ fn a_graph_whose_creation_was_lost_keeps_its_name_where_the_index_knows_it() {
     assert!(repaired.events > 0, "{repaired}");
     let store = JobStore::open(dir.path()).unwrap();
     let graph = store.graph("10001", "one").unwrap();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.total().unwrap(), 201);
     for job in &page {
         let id = job.unwrap().id().clone();
@@ -455,7 +457,7 @@ fn who_opens_is_told_how_far_it_has_come() {
     pack(&store, dir.path());
     store.close().unwrap();
     lose_index(dir.path());
-    let told = Arc::new(Mutex::new(Vec::<Replayed>::new()));
+    let told = Arc::new(Mutex::new(Vec::<ReplayProgress>::new()));
     let telling = told.clone();
     let options =
         JobStore::options().on_replay(move |replayed| telling.lock().unwrap().push(*replayed));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Random, files_ending, listed, lose_index, request, small_segments};
 use jobstore::{
-    Clock, Error, Graph, Health, JobStore, List, Outcome, OutcomeKind, PurgeReason, Retention,
+    Clock, Error, Graph, Health, JobQuery, JobStore, Outcome, OutcomeKind, PurgeReason, Retention,
     State, Submitted,
 };
 
@@ -46,7 +46,7 @@ fn open(dir: &Path, hands: &Hands) -> JobStore {
 }
 
 fn finish(graph: &Graph, id: &str, outcome: Outcome) {
-    graph.run(id).unwrap().complete(outcome).unwrap();
+    graph.claim(id).unwrap().complete(outcome).unwrap();
 }
 
 fn submit(graph: &Graph, ids: std::ops::Range<u64>) {
@@ -77,7 +77,7 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn ids(graph: &Graph) -> Vec<String> {
-    common::ids(&graph.list(List::new()).unwrap())
+    common::ids(&graph.list(JobQuery::new()).unwrap())
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_policy_of_count_keeps_the_youngest_complete_jobs_and_all_open_ones() {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
     }
     movie.start("job-150").unwrap();
-    let policy = Retention::new().keep_jobs(30);
+    let policy = Retention::new().max_jobs(30);
     movie.set_retention(Some(policy.clone())).unwrap();
     assert_eq!(movie.retention(), Some(policy));
     wait("30 are left", || {
@@ -127,17 +127,17 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
             .sum()
     };
     let bytes_before = bytes(&before);
-    assert_eq!(movie.purge_dry_run(List::new()).unwrap().jobs, 901);
+    assert_eq!(movie.purge_dry_run(JobQuery::new()).unwrap().jobs, 901);
     assert_eq!(movie.count(State::Complete).unwrap(), 901);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 901);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 0);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 901);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 0);
     let left: Vec<String> = (0..1000)
         .filter(|n| n % 10 == 3)
         .map(|n| format!("job-{n}"))
         .collect();
     let check = |movie: &Graph, what: &str| {
         assert_eq!(ids(movie), left, "{what}");
-        assert_eq!(movie.set_aside().unwrap(), 0, "{what}");
+        assert_eq!(movie.quarantined().unwrap(), 0, "{what}");
         // Its form leads to the same job, but it is another id.
         let mut other = own.to_string().into_bytes();
         let last = other.len() - 37 + 1;
@@ -184,7 +184,7 @@ fn what_is_left_is_listed_as_before_however_the_store_comes_back() {
             "after"
         );
         movie.cancel(&after).unwrap();
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
         assert!(movie.tombstone(&after).unwrap().is_some());
         store.close().unwrap();
     }
@@ -204,8 +204,8 @@ fn age_counts_from_the_end_and_by_outcome() {
         finish(&movie, &format!("job-{n}"), Outcome::failed("c", "m"));
     }
     let policy = Retention::new()
-        .keep_for(2 * DAY)
-        .keep_outcome_for(OutcomeKind::Failed, 5 * DAY);
+        .max_age(2 * DAY)
+        .max_age_of(OutcomeKind::Failed, 5 * DAY);
     movie.set_retention(Some(policy)).unwrap();
     let later = |days: u32| {
         hands.step(days * DAY);
@@ -239,7 +239,7 @@ fn a_clock_that_leaps_purges_nothing() {
     // Made by the store, so that it is for nobody else.
     let home = dir.path().join("store");
     let hands = Hands::new();
-    let policy = Retention::new().keep_for(10 * DAY).keep_jobs(25);
+    let policy = Retention::new().max_age(10 * DAY).max_jobs(25);
     let store = open(&home, &hands);
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..30);
@@ -261,14 +261,14 @@ fn a_clock_that_leaps_purges_nothing() {
     let store = open(&home, &hands);
     let movie = store.graph("1", "movie").unwrap();
     movie
-        .set_retention(Some(policy.clone().keep_jobs(20)))
+        .set_retention(Some(policy.clone().max_jobs(20)))
         .unwrap();
     // The count needs no clock: once it was kept, ages were looked at, too.
     wait("the count is kept", || {
         movie.count(State::Complete).unwrap() == 20
     });
     assert!(matches!(store.health(), Health::Degraded { .. }));
-    movie.set_retention(Some(policy.keep_jobs(15))).unwrap();
+    movie.set_retention(Some(policy.max_jobs(15))).unwrap();
     wait("the count is kept", || {
         movie.count(State::Complete).unwrap() == 15
     });
@@ -286,10 +286,10 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
     submit(&movie, 0..30);
     for n in 0..30 {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
-        movie.purge(List::new()).unwrap();
+        movie.purge(JobQuery::new()).unwrap();
     }
     movie
-        .set_retention(Some(Retention::new().keep_tombstones(10)))
+        .set_retention(Some(Retention::new().max_tombstones(10)))
         .unwrap();
     wait("10 are left", || {
         movie.tombstone("job-19").unwrap().is_none()
@@ -317,7 +317,7 @@ fn tombstones_are_bounded_and_an_id_is_free_again_behind_them() {
     }
     let store = open(dir.path(), &hands);
     let movie = store.graph("1", "movie").unwrap();
-    let policy = Retention::new().keep_tombstones_for(DAY);
+    let policy = Retention::new().tombstone_age(DAY);
     movie.set_retention(Some(policy)).unwrap();
     hands.step(2 * DAY);
     store.confirm_clock().unwrap();
@@ -338,7 +338,7 @@ fn another_policy_of_age_looks_at_all_jobs_again() {
         };
         finish(&movie, &format!("job-{n}"), outcome);
     }
-    let policy = Retention::new().keep_outcome_for(OutcomeKind::Failed, Duration::ZERO);
+    let policy = Retention::new().max_age_of(OutcomeKind::Failed, Duration::ZERO);
     movie.set_retention(Some(policy)).unwrap();
     wait("the failed ones are purged", || {
         movie.count(State::Complete).unwrap() == 10
@@ -349,7 +349,7 @@ fn another_policy_of_age_looks_at_all_jobs_again() {
     wait("another failed one is purged", || {
         movie.count(State::Complete).unwrap() == 10
     });
-    let policy = Retention::new().keep_for(Duration::ZERO);
+    let policy = Retention::new().max_age(Duration::ZERO);
     movie.set_retention(Some(policy)).unwrap();
     wait("all are", || movie.count(State::Complete).unwrap() == 0);
 }
@@ -371,7 +371,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
         }
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
         if n % 2 == 0 {
-            let only = List::new().command(format!("c{n}"));
+            let only = JobQuery::new().command(format!("c{n}"));
             assert_eq!(movie.purge(only).unwrap().jobs, 1);
         }
     }
@@ -379,7 +379,7 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
     for way in ["open", "reopened"] {
         let movie = store.graph("1", "movie").unwrap();
         if way == "open" {
-            let policy = Retention::new().keep_for(DAY).keep_tombstones_for(DAY);
+            let policy = Retention::new().max_age(DAY).tombstone_age(DAY);
             movie.set_retention(Some(policy)).unwrap();
             submit(&movie, 6..7);
             assert_eq!(movie.count(State::Complete).unwrap(), 3);
@@ -391,8 +391,8 @@ fn what_a_clock_that_had_leapt_wrote_grows_old_like_all_else() {
         }
         assert_eq!(movie.count(State::Complete).unwrap(), 3, "nobody is older");
         let policy = Retention::new()
-            .keep_for(Duration::ZERO)
-            .keep_tombstones_for(Duration::ZERO);
+            .max_age(Duration::ZERO)
+            .tombstone_age(Duration::ZERO);
         movie.set_retention(Some(policy)).unwrap();
         wait("all are old", || movie.count(State::Complete).unwrap() == 0);
         wait("all are forgotten", || {
@@ -438,21 +438,21 @@ fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
             .sum()
     };
     let before = packed();
-    let policy = || Some(Retention::new().keep_jobs(5));
+    let policy = || Some(Retention::new().max_jobs(5));
     movie.set_retention(policy()).unwrap();
     other.set_retention(policy()).unwrap();
     wait("the other is purged", || {
         other.count(State::Complete).unwrap() == 5
     });
     wait("it is told", || match store.health() {
-        Health::Degraded { why, .. } => why.contains("\"movie\" are due and not purged"),
+        Health::Degraded { why, .. } => why.contains("\"movie\" are overdue for purging"),
         _ => false,
     });
     assert_eq!(movie.count(State::Complete).unwrap(), 200);
     wait("room is back", || packed() < before);
     movie.set_retention(None).unwrap();
     wait("it is told no more", || match store.health() {
-        Health::Degraded { why, .. } => !why.contains("not purged"),
+        Health::Degraded { why, .. } => !why.contains("overdue for purging"),
         _ => true,
     });
 }
@@ -461,7 +461,7 @@ fn damage_in_one_graph_keeps_no_other_from_being_purged_and_is_told() {
 fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
     let dir = tempfile::tempdir().unwrap();
     let store = small_segments()
-        .page_lifetime(Duration::from_secs(1))
+        .snapshot_timeout(Duration::from_secs(1))
         .open(dir.path())
         .unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
@@ -470,12 +470,12 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
         finish(&movie, &format!("job-{n}"), Outcome::succeeded());
     }
     common::pack(&store, dir.path());
-    let page = movie.list(List::new().limit(150)).unwrap();
+    let page = movie.list(JobQuery::new().limit(150)).unwrap();
     let text = page.to_json().unwrap();
     let cursor = page.next().unwrap().clone();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(page.to_json().unwrap(), text, "it shows its instant");
-    let next = movie.list(List::new().cursor(&cursor)).unwrap();
+    let next = movie.list(JobQuery::new().cursor(&cursor)).unwrap();
     let left: Vec<String> = (300..400).map(|n| format!("job-{n}")).collect();
     assert_eq!(common::ids(&next), left);
     wait("the page has expired", || match page.to_json() {
@@ -494,12 +494,12 @@ fn a_cursor_goes_on_behind_purged_jobs_and_an_old_page_expires_at_last() {
 fn an_expired_page_keeps_no_replaced_file_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
-    let options = small_segments().page_lifetime(Duration::from_secs(1));
+    let options = small_segments().snapshot_timeout(Duration::from_secs(1));
     let store = options.open(&path).unwrap();
     let movie = store.create_graph("1", "movie").unwrap();
     submit(&movie, 0..400);
     // Some of its jobs are not packed yet.
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     submit(&movie, 400..800);
     common::pack(&store, &path);
     wait("the files are closed", || {
@@ -536,24 +536,24 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
             (
                 job.id().clone(),
                 job.started_at(),
-                job.finished_at(),
+                job.completed_at(),
                 job.outcome().cloned(),
             )
         })
         .collect()
     };
-    let page = movie.list(List::new()).unwrap();
+    let page = movie.list(JobQuery::new()).unwrap();
     let before = facts(&page);
     let lines = |export: &mut jobstore::Export| {
         let mut lines = Vec::new();
         export.write_all(&mut lines).unwrap();
         lines
     };
-    let exported = lines(&mut movie.export(List::new()).unwrap());
-    let mut late = movie.export(List::new()).unwrap();
+    let exported = lines(&mut movie.export(JobQuery::new()).unwrap());
+    let mut late = movie.export(JobQuery::new()).unwrap();
     common::pack(&store, &dir.path().join("store"));
     let packed = store.stats().unwrap().pack_bytes;
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert_eq!(facts(&page), before);
     // Nor when the log has forgotten the jobs.
     wait("the packs are rewritten", || {
@@ -563,7 +563,7 @@ fn what_was_listed_before_a_purge_is_read_after_it_with_its_times_and_outcomes()
     assert!(lines(&mut late) == exported);
     assert!(
         movie
-            .list(List::new().outcome(OutcomeKind::Failed))
+            .list(JobQuery::new().outcome(OutcomeKind::Failed))
             .unwrap()
             .is_empty()
     );
@@ -574,7 +574,7 @@ fn a_store_of_constant_size_stays_so() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &Hands::new());
     let movie = store.create_graph("1", "movie").unwrap();
-    let policy = Retention::new().keep_jobs(500).keep_tombstones(500);
+    let policy = Retention::new().max_jobs(500).max_tombstones(500);
     movie.set_retention(Some(policy)).unwrap();
     let (mut sizes, mut n, mut random) = (Vec::new(), 0u64, Random(1));
     for _ in 0..8 {
@@ -665,7 +665,7 @@ fn life(seed: u64) {
                     .filter(|(_, s)| **s == State::Complete)
                     .map(|(&n, _)| n)
                     .collect();
-                let done = movie.purge(List::new()).unwrap();
+                let done = movie.purge(JobQuery::new()).unwrap();
                 assert_eq!(done.jobs, complete.len() as u64, "{seed} {step}");
                 for n in complete {
                     model.remove(&n);
@@ -679,7 +679,7 @@ fn life(seed: u64) {
                     .filter(|(_, s)| **s == State::Complete)
                     .map(|(&n, _)| n)
                     .collect();
-                let policy = Retention::new().keep_jobs(kept).keep_for(DAY);
+                let policy = Retention::new().max_jobs(kept).max_age(DAY);
                 movie.set_retention(Some(policy)).unwrap();
                 let over = (complete.len() as u64).saturating_sub(kept);
                 wait("the count is kept", || {
@@ -710,7 +710,7 @@ fn life(seed: u64) {
             }
         }
         let movie = store.graph("1", "movie").unwrap();
-        let jobs = movie.list(List::new()).unwrap();
+        let jobs = movie.list(JobQuery::new()).unwrap();
         let found: Vec<(String, State)> = jobs
             .jobs()
             .map(|job| job.map(|job| (job.id().to_string(), job.state())).unwrap())
@@ -735,18 +735,22 @@ fn a_purge_refuses_what_it_would_ignore() {
     for n in 0..30 {
         movie.cancel(format!("job-{n}")).unwrap();
     }
-    let cursor = movie.list(List::new().limit(5)).unwrap().next().unwrap();
+    let cursor = movie
+        .list(JobQuery::new().limit(5))
+        .unwrap()
+        .next()
+        .unwrap();
     for (what, list) in [
-        ("limit", List::new().limit(10)),
-        ("limit", List::new().limit(100_000)),
-        ("limit_bytes", List::new().limit_bytes(10)),
-        ("offset", List::new().offset(10)),
-        ("cursor", List::new().cursor(&cursor)),
-        ("count_total", List::new().count_total()),
-        ("empty", List::new().url_prefix("")),
-        ("empty", List::new().url_prefix("/").url_prefix("")),
-        ("empty", List::new().command("c").url_contains("")),
-        ("empty", List::new().body_contains("")),
+        ("limit", JobQuery::new().limit(10)),
+        ("limit", JobQuery::new().limit(100_000)),
+        ("limit_bytes", JobQuery::new().limit_bytes(10)),
+        ("offset", JobQuery::new().offset(10)),
+        ("cursor", JobQuery::new().cursor(&cursor)),
+        ("count_total", JobQuery::new().count_total()),
+        ("empty", JobQuery::new().url_prefix("")),
+        ("empty", JobQuery::new().url_prefix("/").url_prefix("")),
+        ("empty", JobQuery::new().command("c").url_contains("")),
+        ("empty", JobQuery::new().body_contains("")),
     ] {
         for error in [
             movie.purge(list.clone()).unwrap_err(),
@@ -758,16 +762,16 @@ fn a_purge_refuses_what_it_would_ignore() {
         assert_eq!(movie.count(State::Complete).unwrap(), 30);
     }
     for (what, list) in [
-        ("limit", List::new().limit(10)),
-        ("limit_bytes", List::new().limit_bytes(10)),
-        ("count_total", List::new().count_total()),
+        ("limit", JobQuery::new().limit(10)),
+        ("limit_bytes", JobQuery::new().limit_bytes(10)),
+        ("count_total", JobQuery::new().count_total()),
     ] {
         let error = movie.export(list).unwrap_err();
         assert!(matches!(error, Error::InvalidUse { .. }), "{error:?}");
         assert!(error.to_string().contains(what), "{error}");
     }
-    assert_eq!(movie.export(List::new().offset(10)).unwrap().of(), 20);
-    assert_eq!(movie.purge(List::new()).unwrap().jobs, 30);
+    assert_eq!(movie.export(JobQuery::new().offset(10)).unwrap().of(), 20);
+    assert_eq!(movie.purge(JobQuery::new()).unwrap().jobs, 30);
 }
 
 #[test]
@@ -775,11 +779,11 @@ fn who_purges_by_hand_is_told_how_far_it_has_come() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("1", "g").unwrap();
     graph.submit_all(vec![request("c", "{}"); 2500]).unwrap();
-    while let Some(run) = graph.run_next().unwrap() {
+    while let Some(run) = graph.claim_next().unwrap() {
         run.complete(Outcome::succeeded()).unwrap();
     }
     let mut told = Vec::new();
-    let done = graph.purge_with(List::new(), |purged| told.push(purged.jobs));
+    let done = graph.purge_with_progress(JobQuery::new(), |purged| told.push(purged.jobs));
     assert_eq!(done.unwrap().jobs, 2500);
     assert_eq!(told, [1024, 2048, 2500]);
 }

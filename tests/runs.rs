@@ -10,8 +10,8 @@ use std::path::Path;
 
 use common::{request, small_segments};
 use jobstore::{
-    Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind, Recovery, Request, Requeued, Run,
-    Secrets, State,
+    Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind, Recovery, Request, Requeued,
+    Run, Secrets, State,
 };
 
 fn open(dir: &Path, recovery: Recovery) -> JobStore {
@@ -41,7 +41,7 @@ fn a_long_stack_trace_is_cut_and_the_job_stays_failed() {
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
     let trace = "at engine::step (ü)\n".repeat(1000);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     run.complete(Outcome::failed("E".repeat(300), trace.as_str()))
         .unwrap();
     let job = graph.job(&id).unwrap().unwrap();
@@ -49,12 +49,12 @@ fn a_long_stack_trace_is_cut_and_the_job_stays_failed() {
     assert_eq!(outcome.kind(), OutcomeKind::Failed);
     let (code, message) = (outcome.code().unwrap(), outcome.message().unwrap());
     assert!(message.len() <= 8192 && message.len() > 8100);
-    let marker = format!("... [cut, {} bytes in all]", trace.len());
+    let marker = format!("... [truncated, {} bytes in total]", trace.len());
     let kept = message
         .strip_suffix(&marker)
         .expect("it says that it is cut");
     assert!(trace.starts_with(kept));
-    assert!(code.len() <= 256 && code.starts_with("EEE") && code.ends_with(" bytes in all]"));
+    assert!(code.len() <= 256 && code.starts_with("EEE") && code.ends_with(" bytes in total]"));
 }
 
 /// A detail can grow beyond its bound when it is masked.
@@ -71,7 +71,7 @@ fn an_outcome_that_is_refused_is_not_replaced_by_another() {
         .unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     assert!(run.complete(growing()).is_err());
     assert_eq!(end_of(&graph, &id), RUNNING);
     let run = graph.attach(&id).unwrap();
@@ -97,7 +97,7 @@ fn a_graceful_stop_keeps_what_a_crash_would_have_kept() {
             let store = open(dir.path(), recovery);
             let graph = store.create_graph("p", "g").unwrap();
             let id = submitted(&graph);
-            let run = graph.run_next().unwrap().unwrap();
+            let run = graph.claim_next().unwrap().unwrap();
             if is_cancelled {
                 graph.cancel(&id).unwrap();
             }
@@ -124,7 +124,7 @@ fn a_panic_under_a_run_interrupts_its_job_whatever_the_recovery() {
         let graph = store.create_graph("p", "g").unwrap();
         let id = submitted(&graph);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let _run = graph.run(&id).unwrap();
+            let _run = graph.claim(&id).unwrap();
             panic!("a bug in a worker");
         }));
         assert!(panicked.is_err());
@@ -143,7 +143,7 @@ fn a_job_whose_secrets_are_lost_is_not_made_pending_by_a_drop() {
     let graph = store.create_graph("p", "g").unwrap();
     let request: Request = request("c", r#"{"secretKey":"s3cret"}"#);
     let id = graph.submit(request).unwrap();
-    drop(graph.run(&id).unwrap());
+    drop(graph.claim(&id).unwrap());
     assert_eq!(end_of(&graph, &id), complete(OutcomeKind::Interrupted));
 }
 
@@ -153,7 +153,7 @@ fn an_async_worker_that_finds_no_job_does_not_commit() {
     let graph = store.create_graph("p", "g").unwrap();
     let before = store.stats().unwrap().commit_waits.count();
     for _ in 0..100 {
-        assert!(graph.queue().run_next().wait().unwrap().is_none());
+        assert!(graph.nonblocking().claim_next().wait().unwrap().is_none());
     }
     assert_eq!(store.stats().unwrap().commit_waits.count(), before);
 }
@@ -163,10 +163,10 @@ fn a_job_queued_before_is_found_by_the_next_call_of_its_thread() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     for n in 0..200 {
-        let queue = graph.queue();
-        let submitted = queue.submit(request("c", &n.to_string()));
-        let run = queue
-            .run_next()
+        let nonblocking = graph.nonblocking();
+        let submitted = nonblocking.submit(request("c", &n.to_string()));
+        let run = nonblocking
+            .claim_next()
             .wait()
             .unwrap()
             .expect("it was queued before");
@@ -193,7 +193,7 @@ fn a_requeued_job_is_pending_in_its_place_however_the_store_is_opened() {
         .map(|n| graph.submit(request("c", &format!("[{n}]"))).unwrap())
         .collect();
     for id in &ids[..200] {
-        let run = graph.run_next().unwrap().unwrap();
+        let run = graph.claim_next().unwrap().unwrap();
         assert_eq!(run.id(), id);
         run.progress(50, "half");
         run.detach();
@@ -217,7 +217,7 @@ fn a_requeued_job_is_pending_in_its_place_however_the_store_is_opened() {
             assert_eq!(job.state(), expected, "{when}: {n}");
             assert_eq!(job.started_at().is_some(), !is_pending, "{when}: {n}");
         }
-        let pending = graph.list(List::new().state(State::Pending)).unwrap();
+        let pending = graph.list(JobQuery::new().state(State::Pending)).unwrap();
         let expected: Vec<_> = (0..300).filter(|&n| n >= 200 || n % 3 == 0).collect();
         let found: Vec<_> = pending
             .jobs()
@@ -248,14 +248,14 @@ fn a_requeued_job_is_pending_in_its_place_however_the_store_is_opened() {
     // Claimed again in the old order.
     let graph = store.graph("p", "g").unwrap();
     for &n in &requeued {
-        let run = graph.run_next().unwrap().unwrap();
+        let run = graph.claim_next().unwrap().unwrap();
         assert_eq!(run.id(), &ids[n]);
         assert_eq!(graph.job(run.id()).unwrap().unwrap().progress(), None);
         run.complete(Outcome::succeeded()).unwrap();
     }
     let changes = happened(&graph, &ids[0]);
     assert_eq!(changes.len(), 5, "{changes:?}");
-    assert_eq!(graph.run_next().unwrap().unwrap().id(), &ids[200]);
+    assert_eq!(graph.claim_next().unwrap().unwrap().id(), &ids[200]);
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn a_page_from_before_a_requeue_shows_the_job_as_it_was() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     let started = graph.job(&id).unwrap().unwrap().started_at();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     run.requeue().unwrap();
     let job = page.jobs().next().unwrap().unwrap();
     assert_eq!((job.state(), job.started_at()), (State::Running, started));
@@ -277,7 +277,7 @@ fn a_run_that_lost_its_job_cannot_complete_that_of_another() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let first = graph.run(&id).unwrap();
+    let first = graph.claim(&id).unwrap();
     let second = graph.attach(&id).unwrap();
     first.requeue().unwrap();
     let lost = |run: &Run| {
@@ -289,7 +289,7 @@ fn a_run_that_lost_its_job_cannot_complete_that_of_another() {
         assert!(run.is_over());
     };
     lost(&second);
-    let third = graph.run_next().unwrap().unwrap();
+    let third = graph.claim_next().unwrap().unwrap();
     lost(&first);
     lost(&second);
     drop((first, second));
@@ -305,11 +305,11 @@ fn writes_of_one_commit_see_a_requeue_before_them() {
     let graph = store.create_graph("p", "g").unwrap();
     let ids = graph.submit_all(vec![request("c", "1"); 2]).unwrap();
     for _ in 0..100 {
-        let run = graph.run(&ids[0]).unwrap();
+        let run = graph.claim(&ids[0]).unwrap();
         let stale = graph.attach(&ids[0]).unwrap();
         let requeued = run.requeue_async();
         let late = stale.complete_async(Outcome::succeeded());
-        let claimed = graph.queue().run_next();
+        let claimed = graph.nonblocking().claim_next();
         assert_eq!(requeued.wait().unwrap(), Requeued::Pending);
         assert!(matches!(late.wait(), Err(Error::InvalidUse { .. })));
         let run = claimed.wait().unwrap().expect("it is pending");
@@ -323,12 +323,12 @@ fn a_job_that_was_asked_to_stop_is_cancelled_and_not_requeued() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     graph.cancel(&id).unwrap();
     assert_eq!(run.requeue().unwrap(), Requeued::Cancelled);
     assert_eq!(run.requeue().unwrap(), Requeued::AlreadyComplete);
     assert_eq!(end_of(&graph, &id), complete(OutcomeKind::Cancelled));
-    assert!(graph.run_next().unwrap().is_none());
+    assert!(graph.claim_next().unwrap().is_none());
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_run_learns_that_its_job_was_completed_or_dropped() {
         .unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     assert!(!run.is_over() && !run.cancel_requested());
     graph
         .complete(&id, Outcome::failed("by_hand", "it hung"))
@@ -348,7 +348,7 @@ fn a_run_learns_that_its_job_was_completed_or_dropped() {
     drop(run);
     assert_eq!(end_of(&graph, &id), complete(OutcomeKind::Failed));
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     store.drop_graph("p", "g").unwrap();
     assert!(run.is_over() && run.cancel_requested());
 }
@@ -358,7 +358,7 @@ fn an_async_worker_whose_ticket_is_dropped_loses_no_outcome() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("p", "g").unwrap();
     let id = submitted(&graph);
-    let run = graph.run(&id).unwrap();
+    let run = graph.claim(&id).unwrap();
     drop(run.complete_async(Outcome::succeeded()));
     drop(run);
     graph.submit(request("c", "2")).unwrap();

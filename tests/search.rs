@@ -13,8 +13,8 @@ use std::thread;
 
 use common::{Random, small_segments};
 use jobstore::{
-    Body, Cursor, Error, Graph, Job, JobStore, List, OnBadLine, Outcome, Page, Request, Searched,
-    State,
+    Body, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome, Page, Request,
+    ScanProgress, State,
 };
 
 const COMMANDS: [&str; 3] = ["import_graph", "say \"it\"\n", "ü"];
@@ -58,7 +58,7 @@ fn fill(movie: &Graph, random: &mut Random, jobs: u64) {
         let body = Body::from_json(body(random, n)).unwrap();
         let id = movie.submit(Request::new(command, url, body).unwrap());
         if random.below(2) == 0 {
-            let run = movie.run(id.unwrap()).unwrap();
+            let run = movie.claim(id.unwrap()).unwrap();
             run.complete(Outcome::succeeded()).unwrap();
         }
     }
@@ -124,8 +124,8 @@ impl Asked {
         asked
     }
 
-    fn list(&self) -> List {
-        let mut list = List::new();
+    fn list(&self) -> JobQuery {
+        let mut list = JobQuery::new();
         list = self
             .state
             .iter()
@@ -269,7 +269,7 @@ fn numbers(page: &Page) -> Vec<u64> {
 }
 
 /// Walks a list by cursors, whose text goes through the hands of others.
-fn walk(movie: &Graph, list: &List) -> Vec<u64> {
+fn walk(movie: &Graph, list: &JobQuery) -> Vec<u64> {
     let (mut walked, mut cursor) = (Vec::new(), None::<Cursor>);
     loop {
         let next = cursor.iter().fold(list.clone(), |list, c| list.cursor(c));
@@ -283,7 +283,7 @@ fn walk(movie: &Graph, list: &List) -> Vec<u64> {
 }
 
 fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
-    let all = movie.list(List::new()).unwrap();
+    let all = movie.list(JobQuery::new()).unwrap();
     let all: Vec<Job> = all.jobs().map(|job| job.unwrap()).collect();
     let mut found = 0;
     for _ in 0..rounds {
@@ -303,7 +303,7 @@ fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
         assert_eq!(numbers(&page), shown, "{asked:?}");
         assert!(!page.is_stopped());
         let counted = movie.list(asked.list().limit(limit).count_total()).unwrap();
-        let is_scan = format!("{:?}", asked.list()) != format!("{:?}", List::new());
+        let is_scan = format!("{:?}", asked.list()) != format!("{:?}", JobQuery::new());
         assert!(
             !is_scan || counted.total() == Some(expected.len() as u64),
             "{asked:?}"
@@ -351,7 +351,7 @@ fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
 }
 
 /// Stops whenever so many further jobs were looked at.
-fn stopped_now_and_then(list: &List, jobs: u64) -> List {
+fn stopped_now_and_then(list: &JobQuery, jobs: u64) -> JobQuery {
     list.clone().on_progress(move |searched| {
         assert!(searched.matched <= searched.looked_at && searched.looked_at <= searched.of);
         match searched.looked_at > jobs {
@@ -363,7 +363,7 @@ fn stopped_now_and_then(list: &List, jobs: u64) -> List {
 
 fn open(dir: &Path, threads: usize) -> (JobStore, Graph) {
     let store = small_segments().page_threads(threads).open(dir).unwrap();
-    let movie = store.graph_or_create("1", "movie").unwrap();
+    let movie = store.get_or_create_graph("1", "movie").unwrap();
     (store, movie)
 }
 
@@ -409,13 +409,13 @@ fn several_threads_find_the_same_in_the_same_order() {
     let expected: Vec<u64> = (0..20_000).filter(|n| n % 100 == 42).collect();
     for threads in [1, 2, 8] {
         let (store, movie) = thousands(&dir.path().join(threads.to_string()), threads);
-        let list = || List::new().body_value("/part", "42");
+        let list = || JobQuery::new().body_value("/part", "42");
         assert_eq!(numbers(&movie.list(list()).unwrap()), expected);
         assert_eq!(walk(&movie, &list().limit(7)), expected);
         let mut newest = numbers(&movie.list(list().newest_first()).unwrap());
         newest.reverse();
         assert_eq!(newest, expected);
-        let one = List::new()
+        let one = JobQuery::new()
             .newest_first()
             .body_value("/path", r#""obs/17777.csv""#);
         assert_eq!(numbers(&movie.list(one.limit(1)).unwrap()), [17_777]);
@@ -429,7 +429,7 @@ fn a_page_that_is_full_ends_the_search() {
     let (_store, movie) = thousands(dir.path(), 2);
     let looked_at = Arc::new(AtomicU64::new(0));
     let seen = looked_at.clone();
-    let list = List::new()
+    let list = JobQuery::new()
         .newest_first()
         .body_contains("csv")
         .on_progress(move |searched| {
@@ -441,7 +441,7 @@ fn a_page_that_is_full_ends_the_search() {
     assert!(page.next().is_some());
     assert!(looked_at.load(Ordering::Relaxed) < 2000);
     // Nothing more is there behind the last one.
-    let last = List::new()
+    let last = JobQuery::new()
         .body_value("/path", r#""obs/19999.csv""#)
         .limit(1);
     let page = movie.list(last).unwrap();
@@ -452,9 +452,9 @@ fn a_page_that_is_full_ends_the_search() {
 fn a_search_says_how_far_it_is_and_stops_where_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, movie) = thousands(dir.path(), 2);
-    let told = Arc::new(Mutex::new(Vec::<Searched>::new()));
+    let told = Arc::new(Mutex::new(Vec::<ScanProgress>::new()));
     let note = told.clone();
-    let list = List::new()
+    let list = JobQuery::new()
         .body_value("/part", "42")
         .on_progress(move |searched| {
             let mut told = note.lock().unwrap();
@@ -501,11 +501,11 @@ fn what_is_stopped_early_exports_and_purges_what_was_found() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, movie) = thousands(dir.path(), 1);
     for n in 0..300 {
-        let job = movie.list(List::new().offset(n * 60).limit(1)).unwrap();
+        let job = movie.list(JobQuery::new().offset(n * 60).limit(1)).unwrap();
         let id = job.jobs().next().unwrap().unwrap().id().clone();
         movie.cancel(&id).unwrap();
     }
-    let list = || List::new().body_contains("csv");
+    let list = || JobQuery::new().body_contains("csv");
     let stopping = || stopped_now_and_then(&list(), 600);
     // Export by export, each goes on where the last one was stopped.
     let (mut lines, mut cursor, mut exports) = (Vec::new(), None, 0);
@@ -524,7 +524,7 @@ fn what_is_stopped_early_exports_and_purges_what_was_found() {
     assert!(exports > 5, "{exports}");
     let mut whole = Vec::new();
     movie
-        .export(List::new())
+        .export(JobQuery::new())
         .unwrap()
         .write_all(&mut whole)
         .unwrap();
@@ -563,18 +563,18 @@ fn a_walk_neither_skips_nor_repeats_while_others_write_and_purge() {
             while !is_over.load(Ordering::Relaxed) {
                 movie.submit_all((n..n + 50).map(request)).unwrap();
                 n += 50;
-                let some = List::new().body_value("/kind", r#""go""#).limit(20);
+                let some = JobQuery::new().body_value("/kind", r#""go""#).limit(20);
                 for job in &movie.list(some.state(State::Pending)).unwrap() {
                     movie.cancel(job.unwrap().id()).unwrap();
                 }
                 movie
-                    .purge(List::new().body_value("/kind", r#""go""#))
+                    .purge(JobQuery::new().body_value("/kind", r#""go""#))
                     .unwrap();
             }
         });
         for newest_first in [false, true] {
             let mut expected: Vec<u64> = (0..kept).map(|n| 2 * n).collect();
-            let mut list = List::new().body_value("/kind", r#""keep""#).limit(150);
+            let mut list = JobQuery::new().body_value("/kind", r#""keep""#).limit(150);
             if newest_first {
                 expected.reverse();
                 list = list.newest_first();
@@ -605,14 +605,14 @@ fn a_cursor_of_another_search_is_refused_and_of_the_same_is_not() {
     let lines = "{\"command\":\"c\",\"url\":\"/a\",\"body\":{\"a\":1,\"b\":2}}\n".repeat(5);
     movie.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
     let lists = [
-        List::new(),
-        List::new().url_prefix("/a"),
-        List::new().url_contains("/a"),
-        List::new().url_prefix("/a").url_prefix("/b"),
-        List::new().body_contains("1"),
-        List::new().body_contains("1").body_contains("2"),
-        List::new().body_value("/a", "1"),
-        List::new().body_value("", r#"{"a":1,"b":2}"#),
+        JobQuery::new(),
+        JobQuery::new().url_prefix("/a"),
+        JobQuery::new().url_contains("/a"),
+        JobQuery::new().url_prefix("/a").url_prefix("/b"),
+        JobQuery::new().body_contains("1"),
+        JobQuery::new().body_contains("1").body_contains("2"),
+        JobQuery::new().body_value("/a", "1"),
+        JobQuery::new().body_value("", r#"{"a":1,"b":2}"#),
     ];
     for (n, list) in lists.iter().enumerate() {
         let cursor = movie.list(list.clone().limit(2)).unwrap().next().unwrap();
@@ -630,7 +630,7 @@ fn a_cursor_of_another_search_is_refused_and_of_the_same_is_not() {
         .unwrap()
         .next()
         .unwrap();
-    let same = List::new()
+    let same = JobQuery::new()
         .body_value("", "{\"b\": 2, \"a\": 1}")
         .cursor(&cursor);
     let same = same.on_progress(|_| ControlFlow::Continue(()));
@@ -648,7 +648,7 @@ fn a_question_that_is_none_is_refused_and_quotes_no_secret() {
         ("/a", ""),
         ("/a", "1 2"),
     ] {
-        let list = List::new()
+        let list = JobQuery::new()
             .body_value(pointer, value)
             .body_contains("hunter2");
         assert!(!format!("{list:?}").contains("hunter2"));
@@ -660,7 +660,7 @@ fn a_question_that_is_none_is_refused_and_quotes_no_secret() {
         ];
         for error in asked {
             let error = error.unwrap();
-            assert_eq!(error.failure().status, 400);
+            assert_eq!(error.api_error().status, 400);
             assert!(!error.to_string().contains("hunter2"), "{error}");
             match error {
                 Error::InvalidPointer { .. } => assert!(value == "1"),
@@ -670,7 +670,9 @@ fn a_question_that_is_none_is_refused_and_quotes_no_secret() {
         }
     }
     let deep = format!("{}{}", "[".repeat(121), "]".repeat(121));
-    let error = movie.list(List::new().body_value("", deep)).unwrap_err();
+    let error = movie
+        .list(JobQuery::new().body_value("", deep))
+        .unwrap_err();
     assert!(matches!(error, Error::TooDeep { what: "value", .. }));
 }
 
@@ -682,7 +684,7 @@ fn a_search_that_is_stopped_at_any_word_comes_to_its_end_and_repeats_nothing() {
         let [newest_first, counts] = [walk & 1 == 1, walk & 2 == 2];
         // At the first word, each time, or at a later one.
         let words = [0, 1, 2, 5, 9, 40][walk >> 2];
-        let mut list = List::new().body_value("/part", "42").limit(70);
+        let mut list = JobQuery::new().body_value("/part", "42").limit(70);
         if newest_first {
             list = list.newest_first();
         }

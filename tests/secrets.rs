@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{copy_folder, listed, lose_index, names_in, pack, request, shared, small_segments};
 use jobstore::{
-    Graph, JobStore, List, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
+    Graph, JobQuery, JobStore, OnBadLine, Options, Outcome, Recovery, Request, Retention, Secrets,
     State, Submitted,
 };
 
@@ -68,7 +68,7 @@ fn holds_canary(bytes: &[u8]) -> bool {
     bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes())
 }
 
-fn exported(graph: &Graph, list: List, reveals: bool) -> String {
+fn exported(graph: &Graph, list: JobQuery, reveals: bool) -> String {
     let mut export = graph.export(list).unwrap();
     if reveals {
         export = export.reveal_secrets();
@@ -83,9 +83,12 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
     let list = listed(graph);
     assert!(!list.contains(CANARY), "{what}");
     assert!(list.contains(MASKED), "{what}");
-    let newest = graph.list(List::new().newest_first()).unwrap().to_json();
+    let newest = graph
+        .list(JobQuery::new().newest_first())
+        .unwrap()
+        .to_json();
     assert!(!holds_canary(&newest.unwrap()), "{what}");
-    for list in [List::new(), List::new().newest_first()] {
+    for list in [JobQuery::new(), JobQuery::new().newest_first()] {
         assert!(
             !exported(graph, list.clone(), false).contains(CANARY),
             "{what}"
@@ -96,7 +99,7 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
             assert!(real.contains(&given), "{what}");
         }
     }
-    for list in [List::new(), List::new().newest_first()] {
+    for list in [JobQuery::new(), JobQuery::new().newest_first()] {
         let page = graph.list(list).unwrap();
         let mut jobs: Vec<_> = page.jobs().map(|job| job.unwrap()).collect();
         jobs.sort_by_key(|job| job.sequence());
@@ -105,7 +108,7 @@ fn look(graph: &Graph, requests: &[Request], what: &str) {
             assert_eq!(job.request().as_json(), request.as_json(), "{what}");
             assert!(!job.masked_request().as_json().contains(CANARY), "{what}");
             assert!(!format!("{job:?}").contains(CANARY), "{what}");
-            assert!(!job.is_redacted(), "{what}");
+            assert!(!job.secrets_lost(), "{what}");
             let one = graph.job(job.id()).unwrap().unwrap();
             assert_eq!(one.request().as_json(), request.as_json(), "{what}");
         }
@@ -128,7 +131,7 @@ fn lists_and_exports_are_masked_and_workers_have_the_request_to_the_letter() {
     ];
     graph.submit_all(requests.to_vec()).unwrap();
     look(&graph, &requests, "as submitted");
-    let run = graph.run_next().unwrap().unwrap();
+    let run = graph.claim_next().unwrap().unwrap();
     assert_eq!(run.request().as_json(), requests[0].as_json());
     assert!(!format!("{run:?}").contains(CANARY));
     run.complete(Outcome::succeeded()).unwrap();
@@ -162,14 +165,14 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
         let id = graph.submit(secret(&format!("c{n}"))).unwrap();
         if n % 4 != 0 {
             graph
-                .run(&id)
+                .claim(&id)
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();
         }
     }
     pack(&store, dir);
-    assert_eq!(graph.purge(List::new()).unwrap().jobs, 75);
+    assert_eq!(graph.purge(JobQuery::new()).unwrap().jobs, 75);
     let kept: Vec<Request> = (0..100)
         .step_by(4)
         .map(|n| secret(&format!("c{n}")))
@@ -199,7 +202,7 @@ fn secrets_survive_a_repair_and_a_pack_that_is_rewritten() {
     let store = small_segments().open(dir).unwrap();
     let graph = store.graph("10001", "movie").unwrap();
     let requests: Vec<Request> = kept.into_iter().chain([added]).collect();
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     assert_eq!(page.len(), requests.len());
     for (job, request) in page.jobs().zip(&requests) {
         assert_eq!(job.unwrap().request().as_json(), request.as_json());
@@ -223,11 +226,11 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     pack(&store, dir);
     let look = |graph: &Graph| {
         let job = graph.job(&id).unwrap().unwrap();
-        assert!(job.is_redacted());
+        assert!(job.secrets_lost());
         assert_eq!(job.request().body(), MASKED);
-        let page = graph.list(List::new()).unwrap();
-        let redacted: Vec<bool> = page.jobs().map(|job| job.unwrap().is_redacted()).collect();
-        assert_eq!(redacted, [true, true, true, true, false]);
+        let page = graph.list(JobQuery::new()).unwrap();
+        let lost: Vec<bool> = page.jobs().map(|job| job.unwrap().secrets_lost()).collect();
+        assert_eq!(lost, [true, true, true, true, false]);
     };
     look(&graph);
     store.close().unwrap();
@@ -251,14 +254,18 @@ fn details_of_outcomes_are_masked_at_submit_too() {
     }
     graph.attach("by-run").unwrap().complete(ended()).unwrap();
     graph.complete("by-id", ended()).unwrap();
-    graph.queue().complete("queued", ended()).wait().unwrap();
+    graph
+        .nonblocking()
+        .complete("queued", ended())
+        .wait()
+        .unwrap();
     let line = format!(
         r#"{{"jobId":"imported","request":{{"command":"c","url":""}},"outcome":{{"kind":"failed","detail":{}}}}}"#,
         body()
     );
     graph.import(line.as_bytes(), OnBadLine::Stop).unwrap();
     assert_clean_folder(&dir, "at work");
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     for job in page.jobs() {
         let job = job.unwrap();
         let outcome = job.outcome().unwrap();
@@ -324,7 +331,7 @@ fn requests_are_compared_masked() {
 }
 
 #[test]
-fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
+fn a_masked_export_makes_jobs_without_secrets_and_a_revealed_one_whole_ones() {
     let store = JobStore::in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     graph.submit_as("a", secret("a")).unwrap();
@@ -339,36 +346,36 @@ fn a_masked_export_makes_redacted_jobs_and_a_revealed_one_whole_ones() {
         assert_eq!(listed(&to), listed(&graph));
         to
     };
-    let masked = exported(&graph, List::new(), false);
-    assert_eq!(masked.matches(r#""redacted":true"#).count(), 1);
+    let masked = exported(&graph, JobQuery::new(), false);
+    assert_eq!(masked.matches(r#""masked":true"#).count(), 1);
     let copy = import("masked", &masked);
-    let redacted = |graph: &Graph| -> Vec<bool> {
-        let page = graph.list(List::new()).unwrap();
-        page.jobs().map(|job| job.unwrap().is_redacted()).collect()
+    let lost = |graph: &Graph| -> Vec<bool> {
+        let page = graph.list(JobQuery::new()).unwrap();
+        page.jobs().map(|job| job.unwrap().secrets_lost()).collect()
     };
-    assert_eq!(redacted(&copy), [true, false, false]);
+    assert_eq!(lost(&copy), [true, false, false]);
     // It stays so when it is exported once more, also with secrets.
-    assert!(exported(&copy, List::new(), true).contains(r#""redacted":true"#));
-    let real = exported(&graph, List::new(), true);
-    assert!(!real.contains("redacted"));
+    assert!(exported(&copy, JobQuery::new(), true).contains(r#""masked":true"#));
+    let real = exported(&graph, JobQuery::new(), true);
+    assert!(!real.contains("masked"));
     let whole = import("whole", &real);
-    assert_eq!(redacted(&whole), [false; 3]);
+    assert_eq!(lost(&whole), [false; 3]);
     let job = whole.job("a").unwrap().unwrap();
     assert_eq!(job.request().as_json(), secret("a").as_json());
     // What an engine says of an end is masked, too.
     let outcome = Outcome::failed("E", "no").with_detail_json(body()).unwrap();
-    graph.run("a").unwrap().complete(outcome).unwrap();
-    let lines = exported(&graph, List::new(), false);
+    graph.claim("a").unwrap().complete(outcome).unwrap();
+    let lines = exported(&graph, JobQuery::new(), false);
     assert!(lines.contains(&format!(r#""detail":{MASKED}"#)) && !lines.contains(CANARY));
-    assert!(exported(&graph, List::new(), true).contains(&format!(r#""detail":{}"#, body())));
+    assert!(exported(&graph, JobQuery::new(), true).contains(&format!(r#""detail":{}"#, body())));
     // Into what was masked, the whole ones are no news; it is said that they are lost.
     let more = copy.import(real.as_bytes(), OnBadLine::Stop).unwrap();
     assert_eq!((more.imported, more.there, more.secrets_left), (0, 3, 1));
     assert!(
         more.to_string()
-            .contains("1 of them with secrets that were left out")
+            .contains("1 of them left without the secrets in their lines")
     );
-    assert!(copy.job("a").unwrap().unwrap().is_redacted());
+    assert!(copy.job("a").unwrap().unwrap().secrets_lost());
     // Masked ones, the same secrets and jobs without any are no such news.
     for lines in [&masked, &real] {
         let more = whole.import(lines.as_bytes(), OnBadLine::Stop).unwrap();
@@ -429,7 +436,7 @@ fn a_job_whose_secrets_are_not_known_is_never_requeued() {
 #[test]
 fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
     let options = JobStore::options().secret_keys(["k"]);
-    let store = options.request_bytes_max(4096).in_memory().unwrap();
+    let store = options.max_request_bytes(4096).in_memory().unwrap();
     let graph = store.create_graph("10001", "movie").unwrap();
     let short = vec![r#"{"k":1}"#; 400].join(",");
     let request = request("c", &format!("[{short}]"));
@@ -439,7 +446,7 @@ fn a_request_that_grows_beyond_its_bound_as_it_is_masked_is_refused() {
         refused,
         jobstore::Error::RequestTooLarge { given_bytes, max_bytes: 4096 } if given_bytes > 4096
     ));
-    assert_eq!(graph.list(List::new()).unwrap().total(), Some(0));
+    assert_eq!(graph.list(JobQuery::new()).unwrap().total(), Some(0));
 }
 
 #[test]
@@ -506,7 +513,7 @@ const MASKED_PASSWORD: &str = r#"{"password":"******"}"#;
 /// Asserts that what goes out of a graph is masked, and that its job is found by its real
 /// request.
 fn assert_knows_passwords(graph: &Graph, what: &str) {
-    let lines = exported(graph, List::new(), false);
+    let lines = exported(graph, JobQuery::new(), false);
     assert!(!lines.contains(CANARY), "{what}: {lines}");
     for masked in [
         format!(r#""body":{MASKED_PASSWORD}"#),
@@ -525,7 +532,7 @@ fn make_with_password(dir: &Path, options: Options) {
     let graph = store.create_graph("10001", "movie").unwrap();
     let id = graph.submit(request("c", PASSWORD)).unwrap();
     let outcome = Outcome::succeeded().with_detail_json(PASSWORD).unwrap();
-    graph.run(&id).unwrap().complete(outcome).unwrap();
+    graph.claim(&id).unwrap().complete(outcome).unwrap();
     assert_knows_passwords(&graph, "as made");
     store.close().unwrap();
 }
@@ -571,7 +578,7 @@ fn a_store_knows_its_secret_keys_whoever_opens_it() {
     graph
         .submit_as("later", request("t", r#"{"Token":"c4n4ry"}"#))
         .unwrap();
-    assert!(graph.job("later").unwrap().unwrap().is_redacted());
+    assert!(graph.job("later").unwrap().unwrap().secrets_lost());
     store.close().unwrap();
 }
 
@@ -634,13 +641,13 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         let repaired = JobStore::repair(&dir).unwrap();
         assert_eq!((repaired.jobs, repaired.events), (0, 0), "{what}");
         let aside = format!("{RECORD}.1.damaged");
-        assert_eq!(repaired.set_aside, [dir.join(aside)], "{what}");
+        assert_eq!(repaired.quarantined, [dir.join(aside)], "{what}");
         assert!(JobStore::verify(&dir).unwrap().is_sound(), "{what}");
 
         // Until somebody names them again, every key is one.
         let store = small_segments().open(&dir).unwrap();
         let graph = store.graph("10001", "movie").unwrap();
-        let lines = exported(&graph, List::new(), false);
+        let lines = exported(&graph, JobQuery::new(), false);
         assert!(!lines.contains(CANARY), "{what}: {lines}");
         let body = r#"{"a":"c4n4ry","b":["c4n4ry"]}"#;
         let id = graph.submit(request("c", body)).unwrap();
@@ -648,7 +655,7 @@ fn a_record_of_secret_keys_that_was_altered_is_damage_and_unmasks_nothing() {
         // The policy is believed as far as it can be read, else it is the stricter one.
         let job = graph.job(&id).unwrap().unwrap();
         let keeps = n / 2 == 0 && policy == Secrets::MaskOnOutput;
-        assert_eq!(job.is_redacted(), !keeps, "{what}");
+        assert_eq!(job.secrets_lost(), !keeps, "{what}");
         store.close().unwrap();
         let named = small_segments().secret_keys(["password"]);
         named.secrets(policy).open(&dir).unwrap().close().unwrap();
@@ -768,7 +775,7 @@ fn purged_jobs_leave_no_secret_behind_once_their_room_comes_back() {
     }
     pack(&store, dir);
     graph
-        .set_retention(Some(Retention::new().keep_jobs(0)))
+        .set_retention(Some(Retention::new().max_jobs(0)))
         .unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let holds = || {
@@ -829,7 +836,7 @@ fn no_secret_of_the_shared_corpus_is_listed() {
         let as_value = format!("Key\":{quoted}");
         assert!(!list.contains(&as_value));
     }
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     for (job, line) in page.jobs().zip(&lines) {
         let real = Request::from_json(line).unwrap();
         assert_eq!(job.unwrap().request().as_json(), real.as_json());

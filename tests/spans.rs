@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::request;
 use http::{Server, control};
 use jobstore::http::{Access, Routes, no_such_resource};
-use jobstore::{JobStore, List, OnBadLine, Outcome};
+use jobstore::{JobQuery, JobStore, OnBadLine, Outcome};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -75,7 +75,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     submit("job-1");
     let made = movie.submit(request("c", &body)).unwrap();
     movie.submit_once(CANARY, request("c", &body)).unwrap();
-    let run = movie.run("job-1").unwrap();
+    let run = movie.claim("job-1").unwrap();
     run.progress(50, CANARY);
     let detail = format!(r#"{{"of":"{CANARY}"}}"#);
     let failed = Outcome::failed("E1", CANARY).with_detail_json(detail);
@@ -83,9 +83,9 @@ fn ids_are_told_and_never_what_a_request_carries() {
     movie.cancel(&made).unwrap();
     assert!(movie.start("job-1").is_err());
     movie.find(&request("c", &body)).unwrap().for_each(drop);
-    movie.list(List::new().body_contains(CANARY)).unwrap();
+    movie.list(JobQuery::new().body_contains(CANARY)).unwrap();
     let mut lines = Vec::new();
-    let mut export = movie.export(List::new()).unwrap().reveal_secrets();
+    let mut export = movie.export(JobQuery::new()).unwrap().reveal_secrets();
     export.write_all(&mut lines).unwrap();
     let bad = format!("{CANARY}\n");
     assert!(movie.import(bad.as_bytes(), OnBadLine::Stop).is_err());
@@ -123,7 +123,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     );
     movie.submit_as("hangs", request("c", &body)).unwrap();
     movie.submit_as("waits", request("c", &body)).unwrap();
-    let run = movie.run("hangs").unwrap();
+    let run = movie.claim("hangs").unwrap();
     let post = |path: &str, body: &str| {
         let path = format!("{graph}/{path}");
         control(opened.path(), "POST", &path, body.as_bytes());
@@ -150,8 +150,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     assert!(!told.contains(CANARY), "{told}");
     assert!(!told.contains("dropped run"), "a false alarm: {told}");
     let acts = |action: &str| {
-        let what =
-            format!("event message=a job or graph was changed on request action=\"{action}\"");
+        let what = format!("event message=job or graph changed by a client action=\"{action}\"");
         told.lines()
             .filter(|line| line.starts_with(&what))
             .collect::<Vec<_>>()
@@ -174,7 +173,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
         acts("cancel")[0].ends_with(&format!("{job} {by} done=requested")),
         "{told}"
     );
-    let waits = r#"job="waits" by=an HTTP client done=cancelled before its start"#;
+    let waits = r#"job="waits" by=an HTTP client done=canceled before it started"#;
     assert!(acts("cancel")[1].ends_with(waits), "{told}");
     assert!(
         acts("purge")[0].contains(&format!(r#"graph="movie" {by} done="#)),
@@ -182,7 +181,7 @@ fn ids_are_told_and_never_what_a_request_carries() {
     );
     let dropped = r#"project="10001" graph="roads""#;
     assert!(
-        told.contains(&format!("event message=a graph was dropped {dropped}")),
+        told.contains(&format!("event message=graph dropped {dropped}")),
         "{told}"
     );
     for expected in [
@@ -204,9 +203,9 @@ fn ids_are_told_and_never_what_a_request_carries() {
         "close dir=",
         &format!(r#"http id="request-7" method=GET path={list}"#),
         "http id=\"request-7\" method=DELETE",
-        "event message=answered status=200",
-        "event message=a request could not be answered: what answers it panicked",
-        "event message=a request could not be answered error=the store is closed",
+        "event message=response sent status=200",
+        "event message=request failed: the handler panicked",
+        "event message=request failed error=the store is closed",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
     }

@@ -4,10 +4,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{request, small_segments};
-use jobstore::{Health, Histogram, List, Outcome, State};
+use jobstore::{Health, Histogram, JobQuery, Outcome, State};
 
 #[test]
 fn counts_are_those_of_lists_and_commits_are_counted_once() {
@@ -21,7 +21,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         movie.submit(request("c", &format!("[{n}]"))).unwrap();
     }
     for n in 0..10 {
-        let run = movie.run_next().unwrap().unwrap();
+        let run = movie.claim_next().unwrap().unwrap();
         match n % 2 {
             0 => run.detach(),
             _ => {
@@ -41,7 +41,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     ] {
         assert_eq!(
             movie
-                .list(List::new().state(state))
+                .list(JobQuery::new().state(state))
                 .unwrap()
                 .total()
                 .unwrap(),
@@ -49,8 +49,11 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         );
     }
     assert_eq!((one.pending, one.running, one.complete), (20, 5, 5));
-    assert!(one.oldest_pending > Some(begun) && one.longest_running > Some(begun));
-    assert_eq!((two.oldest_pending, two.longest_running), (None, None));
+    assert!(one.oldest_pending_at > Some(begun) && one.longest_running_at > Some(begun));
+    assert_eq!(
+        (two.oldest_pending_at, two.longest_running_at),
+        (None, None)
+    );
     // 2 graphs, 30 jobs, 10 starts, 5 ends: nobody shared a commit.
     assert_eq!(stats.frames - before.frames, 47);
     assert_eq!(stats.events - before.events, 47);
@@ -58,21 +61,30 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
     assert_eq!(stats.commit_waits.count() - before.commit_waits.count(), 47);
     assert!(stats.syncs.count() - before.syncs.count() >= 47);
     assert!(stats.commit_waits.sum() >= stats.syncs.sum() / 2);
-    assert_eq!((stats.queued, stats.queued_bytes, stats.busy), (0, 0, 0));
-    assert_eq!((stats.boot, &stats.health), (1, &Health::Ok));
+    assert_eq!(
+        (stats.queued, stats.queued_bytes, stats.writes_refused),
+        (0, 0, 0)
+    );
+    assert_eq!((stats.opens, &stats.health), (1, &Health::Ok));
     assert!(stats.segment_bytes > 0);
     assert_eq!(
         stats.index_bytes,
         common::bytes_in(&dir.path().join("index"))
     );
     assert!(stats.spare_bytes > 0);
-    assert_eq!((stats.purged, stats.last_purge), (0, None));
+    assert_eq!((stats.purged, stats.last_purge_at), (0, None));
 
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     common::pack(&store, dir.path());
     let stats = store.stats().unwrap();
     assert_eq!((stats.purged, stats.graphs[0].complete), (5, 0));
-    assert!(stats.last_purge > Some(begun) && stats.oldest_pin.is_none());
+    assert!(stats.last_purge_at > Some(begun));
+    // The packer closes what it has replaced a moment later.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.stats().unwrap().oldest_pin.is_some() {
+        assert!(Instant::now() < deadline, "a replaced file is still open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert!(stats.packs > 0 && stats.pack_bytes > 0);
     store.close().unwrap();
     assert!(store.stats().is_err());
@@ -103,7 +115,7 @@ fn who_asks_all_the_time_stops_nobody() {
         for n in 0..500 {
             let id = movie.submit(request("c", &format!("[{n}]"))).unwrap();
             movie
-                .run(&id)
+                .claim(&id)
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{listed, lose_index, pack, request, small_segments};
 use jobstore::{
-    Cancellation, Clock, Completion, Error, Graph, JobStore, List, Options, Outcome, OutcomeKind,
-    Recovery, State,
+    Cancellation, Clock, Completion, Error, Graph, JobQuery, JobStore, Options, Outcome,
+    OutcomeKind, Recovery, State,
 };
 
 /// Where a job is before the call.
@@ -40,7 +40,7 @@ enum Call {
 #[derive(Debug, PartialEq)]
 enum Answer {
     Started,
-    /// `run_next` found nothing pending.
+    /// `claim_next` found nothing pending.
     Nothing,
     Completed,
     AlreadyComplete(OutcomeKind),
@@ -137,7 +137,7 @@ struct Life {
     cancel_requested: bool,
     submitted_at: SystemTime,
     started_at: Option<SystemTime>,
-    finished_at: Option<SystemTime>,
+    completed_at: Option<SystemTime>,
 }
 
 fn life(job: &jobstore::Job) -> Life {
@@ -149,7 +149,7 @@ fn life(job: &jobstore::Job) -> Life {
         cancel_requested: job.cancel_requested(),
         submitted_at: job.submitted_at(),
         started_at: job.started_at(),
-        finished_at: job.finished_at(),
+        completed_at: job.completed_at(),
     }
 }
 
@@ -163,14 +163,14 @@ struct Facts {
 }
 
 fn facts(graph: &Graph) -> Facts {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let lives: Vec<Life> = page.jobs().map(|job| life(&job.unwrap())).collect();
     for one in &lives {
         assert_eq!(life(&graph.job(&one.id).unwrap().unwrap()), *one);
     }
     let totals = State::ALL.map(|state| {
         let total = graph
-            .list(List::new().state(state))
+            .list(JobQuery::new().state(state))
             .unwrap()
             .total()
             .unwrap();
@@ -216,7 +216,7 @@ fn prepare(graph: &Graph, before: Before) {
 
 /// Makes the call in its blocking form, or through the queue where there is one.
 fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
-    let queue = graph.queue();
+    let nonblocking = graph.nonblocking();
     let kind_of = |outcome: Outcome| {
         // The outcome that was there comes back whole.
         let first = self::outcome(outcome.kind(), true);
@@ -224,9 +224,9 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         outcome.kind()
     };
     match call {
-        Call::Start if queued => queue.start(SUBJECT).wait().map(|()| Answer::Started),
+        Call::Start if queued => nonblocking.start(SUBJECT).wait().map(|()| Answer::Started),
         Call::Start => graph.start(SUBJECT).map(|()| Answer::Started),
-        Call::Run => graph.run(SUBJECT).map(|run| {
+        Call::Run => graph.claim(SUBJECT).map(|run| {
             assert_eq!(run.id().as_str(), SUBJECT);
             assert!(!run.cancel_requested());
             run.detach();
@@ -234,9 +234,9 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         }),
         Call::RunNext => {
             let run = if queued {
-                queue.run_next().wait()?
+                nonblocking.claim_next().wait()?
             } else {
-                graph.run_next()?
+                graph.claim_next()?
             };
             Ok(run.map_or(Answer::Nothing, |run| {
                 assert_eq!(run.id().as_str(), SUBJECT);
@@ -247,7 +247,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         Call::Complete(kind) => {
             let second = outcome(kind, false);
             let completion = if queued {
-                queue.complete(SUBJECT, second).wait()?
+                nonblocking.complete(SUBJECT, second).wait()?
             } else {
                 graph.complete(SUBJECT, second)?
             };
@@ -258,7 +258,7 @@ fn make(graph: &Graph, call: Call, queued: bool) -> Result<Answer, Error> {
         }
         Call::Cancel => {
             let cancellation = if queued {
-                queue.cancel(SUBJECT).wait()?
+                nonblocking.cancel(SUBJECT).wait()?
             } else {
                 graph.cancel(SUBJECT)?
             };
@@ -301,12 +301,12 @@ fn check_change(before: &Life, call: Call, answer: &Answer, after: &Life) {
         Answer::Started => {
             assert_eq!(after.state, State::Running);
             assert!(after.started_at > Some(before.submitted_at));
-            assert_eq!((after.finished_at, after.outcome.clone()), (None, None));
+            assert_eq!((after.completed_at, after.outcome.clone()), (None, None));
             assert!(!after.cancel_requested);
         }
         Answer::Completed | Answer::CancelledBeforeStart => {
             assert_eq!(after.state, State::Complete);
-            assert!(after.finished_at > before.started_at.max(Some(before.submitted_at)));
+            assert!(after.completed_at > before.started_at.max(Some(before.submitted_at)));
             assert_eq!(after.started_at, before.started_at);
             assert!(!after.cancel_requested);
             let recorded = match call {
@@ -428,15 +428,15 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
     for round in 0..50 {
         let id = format!("id-{round}");
         graph.submit_as(&id, request("c", "0")).unwrap();
-        let queue = graph.queue();
-        let too_early = queue.complete(&id, Outcome::succeeded());
-        let starts = [queue.start(&id), queue.start(&id)];
-        let cancel = queue.cancel(&id);
+        let nonblocking = graph.nonblocking();
+        let too_early = nonblocking.complete(&id, Outcome::succeeded());
+        let starts = [nonblocking.start(&id), nonblocking.start(&id)];
+        let cancel = nonblocking.cancel(&id);
         let ends = [
-            queue.complete(&id, Outcome::failed("GES.1", "first")),
-            queue.complete(&id, Outcome::succeeded()),
+            nonblocking.complete(&id, Outcome::failed("GES.1", "first")),
+            nonblocking.complete(&id, Outcome::succeeded()),
         ];
-        let too_late = (queue.start(&id), queue.cancel(&id));
+        let too_late = (nonblocking.start(&id), nonblocking.cancel(&id));
         let error = too_early.wait().unwrap_err();
         assert!(
             matches!(
@@ -449,7 +449,7 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
             ),
             "{error:?}"
         );
-        let [first, second] = starts.map(|ticket| ticket.wait());
+        let [first, second] = starts.map(|write| write.wait());
         assert!(first.is_ok(), "{first:?}");
         assert!(
             matches!(
@@ -464,7 +464,7 @@ fn calls_that_wait_together_are_carried_out_one_after_the_other() {
         );
         assert_eq!(cancel.wait().unwrap(), Cancellation::Requested);
         let failed = Outcome::failed("GES.1", "first");
-        let [first, second] = ends.map(|ticket| ticket.wait().unwrap());
+        let [first, second] = ends.map(|write| write.wait().unwrap());
         assert_eq!(first, Completion::Done);
         assert_eq!(second, Completion::AlreadyComplete(failed.clone()));
         let (start, cancel) = (too_late.0.wait(), too_late.1.wait());

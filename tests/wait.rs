@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::request;
-use jobstore::{Error, JobStore, List, Outcome, State};
+use jobstore::{Error, JobQuery, JobStore, Outcome, State};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -23,14 +23,14 @@ fn a_wait_ends_with_the_job_in_every_way_it_can_end() {
             let (movie, id) = (movie.clone(), id.clone());
             std::thread::spawn(move || movie.wait(&id, LONG))
         };
-        let awaited = movie.ended(&id).unwrap();
+        let awaited = movie.wait_async(&id).unwrap();
         match way {
-            0 => drop(movie.run(&id).unwrap()),
+            0 => drop(movie.claim(&id).unwrap()),
             1 => {
                 movie.cancel(&id).unwrap();
             }
             2 => {
-                let run = movie.run_next().unwrap().unwrap();
+                let run = movie.claim_next().unwrap().unwrap();
                 run.complete(Outcome::failed("c", "m")).unwrap();
             }
             _ => {
@@ -51,7 +51,7 @@ fn a_wait_ends_with_the_job_in_every_way_it_can_end() {
 fn what_ends_the_graph_or_the_store_ends_the_wait() {
     let wait = |graph: &jobstore::Graph, id: &jobstore::JobId| {
         let (graph, id) = (graph.clone(), id.clone());
-        let mut awaited = graph.ended(&id).unwrap();
+        let mut awaited = graph.wait_async(&id).unwrap();
         assert!(
             awaited
                 .wait_timeout(Duration::from_millis(5))
@@ -99,9 +99,9 @@ fn a_job_that_is_not_there_is_not_waited_for() {
         Err(Error::InvalidJobId { .. })
     ));
     movie.submit_as("job-1", request("c", "{}")).unwrap();
-    let late = movie.ended("job-1").unwrap();
+    let late = movie.wait_async("job-1").unwrap();
     movie.cancel("job-1").unwrap();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     assert!(matches!(
         movie.wait("job-1", LONG),
         Err(Error::JobPurged { .. })
@@ -125,7 +125,7 @@ fn no_wait_is_forgotten_however_soon_its_end_comes() {
                 scope.spawn(move || {
                     start.wait();
                     let job = match n {
-                        0 => futures::executor::block_on(movie.ended(id).unwrap()).unwrap(),
+                        0 => futures::executor::block_on(movie.wait_async(id).unwrap()).unwrap(),
                         _ => movie.wait(id, LONG).unwrap().unwrap(),
                     };
                     assert_eq!(job.state(), State::Complete);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 
 use crate::common::child;
 use crate::common::folder::wait_until_packed;
@@ -44,7 +44,7 @@ pub fn read(dir: &Path, what: &str) {
     let (_, took) = took(|| match what {
         "list" => drop(
             jobs::graph(&open())
-                .list(List::new().limit(100))
+                .list(JobQuery::new().limit(100))
                 .expect("a page"),
         ),
         "stats" => drop(open().stats().expect("statistics")),

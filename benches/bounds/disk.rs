@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jobstore::{JobStore, List, Retention, State, Stats};
+use jobstore::{JobQuery, JobStore, Retention, State, Stats};
 
 use crate::common::folder::{disk_bytes, wait_until_packed};
 use crate::common::requests::Seeded;
@@ -87,16 +87,18 @@ fn measure_with(tombstones: u64) {
 /// with their graph. `kept` jobs are left in one of them.
 fn run_generation(store: &JobStore, n: u64, jobs: u64, (kept, tombstones): (u64, u64)) {
     let random = &mut Seeded(n);
-    let policy = Retention::new().keep_tombstones(tombstones);
+    let policy = Retention::new().max_tombstones(tombstones);
     let movie = jobs::graph(store);
     movie
-        .set_retention(Some(policy.clone().keep_jobs(kept)))
+        .set_retention(Some(policy.clone().max_jobs(kept)))
         .expect("a policy");
     jobs::complete(&movie, random, jobs / 2);
-    let by_hand = store.graph_or_create(PROJECT, "by hand").expect("a graph");
+    let by_hand = store
+        .get_or_create_graph(PROJECT, "by hand")
+        .expect("a graph");
     by_hand.set_retention(Some(policy)).expect("a policy");
     jobs::complete(&by_hand, random, jobs / 4);
-    by_hand.purge(List::new()).expect("purge");
+    by_hand.purge(JobQuery::new()).expect("purge");
     let name = format!("dropped-{n}");
     let dropped = store.create_graph(PROJECT, &name).expect("a graph");
     jobs::complete(&dropped, random, jobs / 4);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jobstore::{Graph, JobId, JobStore, List, Outcome, Request};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, Request};
 
 use crate::common::child;
 use crate::common::requests::{Seeded, import_graph};
@@ -13,7 +13,7 @@ const BATCH: u64 = 10_000;
 
 /// Creates a store's graph, or finds it.
 pub fn graph(store: &JobStore) -> Graph {
-    store.graph_or_create(PROJECT, GRAPH).expect("a graph")
+    store.get_or_create_graph(PROJECT, GRAPH).expect("a graph")
 }
 
 /// Submits this many jobs.
@@ -27,8 +27,8 @@ pub fn complete(graph: &Graph, random: &mut Seeded, jobs: u64) {
         let ids = submit_batch(graph, random, count);
         let mut last = None;
         for id in &ids {
-            drop(graph.queue().start(id));
-            last = Some(graph.queue().complete(id, outcome(random)));
+            drop(graph.nonblocking().start(id));
+            last = Some(graph.nonblocking().complete(id, outcome(random)));
         }
         if let Some(last) = last {
             last.wait().expect("complete");
@@ -62,7 +62,7 @@ fn outcome(random: &mut Seeded) -> Outcome {
 pub fn list_all(graph: &Graph) -> u64 {
     let (mut listed, mut cursor) = (0, None);
     loop {
-        let list = List::new().limit(100_000);
+        let list = JobQuery::new().limit(100_000);
         let list = match &cursor {
             Some(cursor) => list.cursor(cursor),
             None => list,

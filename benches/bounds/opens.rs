@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 
 use crate::common::child;
 use crate::common::folder::{copy, wait_until_packed};
@@ -47,7 +47,7 @@ fn purge_all(dir: &Path, jobs: u64) {
     let random = &mut Seeded(5);
     for first in (0..jobs).step_by(STEP as usize) {
         jobs::complete(&graph, random, STEP.min(jobs - first));
-        graph.purge(List::new()).expect("purge");
+        graph.purge(JobQuery::new()).expect("purge");
     }
     wait_until_packed(dir);
     // The index is rewritten, too, once nothing happens.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-use jobstore::{Graph, JobId, JobStore, List, Outcome, State};
+use jobstore::{Graph, JobId, JobQuery, JobStore, Outcome, State};
 use tempfile::TempDir;
 
 use super::folder::wait_until_packed;
@@ -111,9 +111,13 @@ pub fn fill(graph: &Graph, jobs: u64, stays_open: impl Fn(u64) -> bool + Sync) {
 /// The same with ids that the engine brings; all are complete.
 pub fn fill_brought(graph: &Graph, jobs: u64) {
     submit_and_end(graph, jobs, &|_| false, |random, batch| {
-        let submit = |n| graph.queue().submit_as(foreign_id(n), request(random));
-        let tickets: Vec<_> = batch.map(submit).collect();
-        let submitted = tickets.into_iter().map(|ticket| ticket.wait());
+        let submit = |n| {
+            graph
+                .nonblocking()
+                .submit_as(foreign_id(n), request(random))
+        };
+        let writes: Vec<_> = batch.map(submit).collect();
+        let submitted = writes.into_iter().map(|write| write.wait());
         submitted.map(|s| s.expect("submit").id().clone()).collect()
     });
 }
@@ -157,12 +161,12 @@ fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
     let (mut ended, mut last) = (0, None);
     for id in ids {
         // Carried out in this order; whoever counts sees that it was.
-        drop(graph.queue().start(id));
-        last = Some(graph.queue().complete(id, Outcome::succeeded()));
+        drop(graph.nonblocking().start(id));
+        last = Some(graph.nonblocking().complete(id, Outcome::succeeded()));
         ended += 1;
     }
-    if let Some(ticket) = last {
-        ticket.wait().expect("complete");
+    if let Some(write) = last {
+        write.wait().expect("complete");
     }
     ended
 }
@@ -170,7 +174,7 @@ fn end<'i>(graph: &Graph, ids: impl Iterator<Item = &'i JobId>) -> u64 {
 /// Starts and completes all pending jobs.
 pub fn end_all(graph: &Graph) {
     while graph.count(State::Pending).expect("count") > 0 {
-        let pending = graph.list(List::new().state(State::Pending).limit(BATCH));
+        let pending = graph.list(JobQuery::new().state(State::Pending).limit(BATCH));
         let pending = pending.expect("a page");
         let ids = pending.jobs().map(|job| job.expect("a job").id().clone());
         end(graph, ids.collect::<Vec<_>>().iter());

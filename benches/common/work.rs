@@ -40,10 +40,10 @@ impl Work {
     }
 
     pub async fn carry_out_queued(self, graph: &Graph, request: Request) {
-        let id = graph.queue().submit(request).await.expect("submit");
+        let id = graph.nonblocking().submit(request).await.expect("submit");
         if self == Work::LifeCycle {
-            graph.queue().start(&id).await.expect("start");
-            let completed = graph.queue().complete(&id, Outcome::succeeded());
+            graph.nonblocking().start(&id).await.expect("start");
+            let completed = graph.nonblocking().complete(&id, Outcome::succeeded());
             completed.await.expect("complete");
         }
     }

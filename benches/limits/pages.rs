@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use jobstore::{Graph, List, Page, State};
+use jobstore::{Graph, JobQuery, Page, State};
 
 use crate::common::settings::sized;
 use crate::common::stores::{Filled, SCATTERED_ONE_IN, Shape, open_jobs};
@@ -13,12 +13,12 @@ fn page_jobs() -> u64 {
     sized(1_000, 100_000)
 }
 
-fn page(graph: &Graph, list: &List) -> Page {
+fn page(graph: &Graph, list: &JobQuery) -> Page {
     graph.list(list.clone()).expect("a page")
 }
 
 /// Writes a page's JSON into memory that was written to before.
-fn writing<'a>(graph: &'a Graph, list: &'a List) -> Measured<'a> {
+fn writing<'a>(graph: &'a Graph, list: &'a JobQuery) -> Measured<'a> {
     let mut out = page(graph, list).to_json().expect("JSON");
     Box::new(move || {
         timed(|| {
@@ -49,7 +49,7 @@ pub fn by_offset(jobs: u64, rounds: u64) {
     let size = page_jobs().min(jobs);
     let last = jobs - size;
     let places = [("first", 0), ("middle", last / 2), ("last", last)];
-    let lists = places.map(|(_, offset)| List::new().offset(offset).limit(size));
+    let lists = places.map(|(_, offset)| JobQuery::new().offset(offset).limit(size));
     let texts = lists.each_ref().map(|list| page(&graph, list).to_json());
     let texts = texts.map(|text| text.expect("JSON"));
     let mut things: Vec<Measured<'_>> = Vec::new();
@@ -89,9 +89,9 @@ pub fn by_state(jobs: u64, rounds: u64) {
     let states = Filled::new(Shape::States, jobs);
     let (store, graph) = states.open();
     let scattered = jobs / SCATTERED_ONE_IN;
-    let pending = || List::new().state(State::Pending);
+    let pending = || JobQuery::new().state(State::Pending);
     let kinds = [
-        ("all states", List::new(), page_jobs().min(jobs)),
+        ("all states", JobQuery::new(), page_jobs().min(jobs)),
         (
             "pending, in a row",
             pending().offset(scattered),

@@ -9,11 +9,11 @@ A small graph engine that keeps its asynchronous requests in a job store.
 
 usage: graph_engine [--data DIR] [--die]
 
-  --data DIR  folder that persists between runs (default: target/graph_engine)
+  --data DIR  directory that persists between runs (default: target/graph_engine)
   --die       abort in the middle of the work; the next run shows what was recovered
-  --help      this text
+  --help      print this help
 
-The job list goes to standard output as JSON, a table for people to standard error.
+The job list goes to standard output as JSON, a human-readable table to standard error.
 ";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Arguments, String>
             Some("--help" | "-h") => return Ok(Arguments::Help),
             Some("--die") => die = true,
             Some("--data") => {
-                data_folder = given.next().ok_or("--data needs a folder")?.into();
+                data_folder = given.next().ok_or("--data needs a directory")?.into();
             }
             _ => {
                 return Err(format!(

@@ -342,7 +342,7 @@ mod tests {
 
     fn movie_graph() -> Graph {
         let store = JobStore::in_memory().unwrap();
-        store.graph_or_create("10001", "movie").unwrap()
+        store.get_or_create_graph("10001", "movie").unwrap()
     }
 
     fn engine(data_folder: &Path) -> Engine {
@@ -353,7 +353,7 @@ mod tests {
         let body = Body::from_json(body).unwrap();
         let request = Request::new(command, "/ges/v1.0/10001/graphs/movie/action", body).unwrap();
         let id = graph.submit(request).unwrap();
-        engine.execute(graph.run(&id).unwrap()).unwrap();
+        engine.execute(graph.claim(&id).unwrap()).unwrap();
         let job = graph.job(&id).unwrap().unwrap();
         job.outcome().unwrap().clone()
     }

@@ -105,11 +105,11 @@ pub enum LoadError {
         file: &'static str,
         source: csv::Error,
     },
-    #[error("{file}: vertex {id} stands there twice")]
+    #[error("{file}: duplicate vertex {id}")]
     DuplicateVertex { file: &'static str, id: String },
-    #[error("ratings: row {row} names vertex {id}, which is neither a user nor a movie")]
+    #[error("ratings: row {row} refers to vertex {id}, which is neither a user nor a movie")]
     UnknownVertex { row: usize, id: String },
-    #[error("ratings: row {row} has score {score}; allowed is 1 to {SCORE_MAX}")]
+    #[error("ratings: row {row} has score {score}; allowed: 1 to {SCORE_MAX}")]
     Score { row: usize, score: u8 },
 }
 
@@ -141,7 +141,7 @@ impl MovieGraph {
             // Row 1 is the header, as a person sees it who opens the file.
             loaded.rate(index + 2, row?)?;
         }
-        progress(100, "graph is loaded");
+        progress(100, "graph loaded");
         Ok(loaded)
     }
 
@@ -236,7 +236,7 @@ pub mod tests {
         let error = read("user_id,movie_id,score,rated_at\nu1,m9,5,2000-01-01\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ratings: row 2 names vertex m9, which is neither a user nor a movie"
+            "ratings: row 2 refers to vertex m9, which is neither a user nor a movie"
         );
     }
 

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 
-use jobstore::{Cancellation, JobStore, List};
+use jobstore::{Cancellation, JobQuery, JobStore};
 
 use crate::arguments::Arguments;
 use crate::client::Batch;
@@ -67,12 +67,12 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     // A folder of its own for the store: nothing else is to write there.
     let store = JobStore::open(data_folder.join("jobs"))?;
     tell(&table::recovery(&store)?);
-    let graph = store.graph_or_create(PROJECT_ID, GRAPH_NAME)?;
+    let graph = store.get_or_create_graph(PROJECT_ID, GRAPH_NAME)?;
     let engine = Arc::new(Engine::new(csv_folder(), data_folder.to_owned()));
 
     // The import goes first and alone. Whatever a run that died has left pending is older, and needs a graph.
     let import = client::submit_import(&graph)?;
-    engine.execute(graph.run(&import)?)?;
+    engine.execute(graph.claim(&import)?)?;
 
     // To die with work in every worker's hands, there has to be enough that does not end.
     let batch = Batch::submit(&graph, if die { WORKERS } else { 1 })?;
@@ -81,7 +81,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     let workers = Workers::start(&graph, &engine, WORKERS)?;
     batch.wait_until_running(&graph)?;
     if die {
-        tell("dying in the middle of the work, as asked; run again without --die\n");
+        tell("aborting in the middle of the work because of --die; run again without it\n");
         process::abort();
     }
     for cancellation in batch.cancel_running(&graph)? {
@@ -90,7 +90,7 @@ fn run(data_folder: &Path, die: bool) -> Result<(), Box<dyn Error>> {
     batch.wait_until_complete(&graph)?;
     workers.stop()?;
 
-    let page = graph.list(List::new())?;
+    let page = graph.list(JobQuery::new())?;
     listing::print(&page)?;
     tell(&table::jobs(&graph, &page)?);
     store.close()?;
@@ -104,11 +104,11 @@ fn csv_folder() -> PathBuf {
 
 fn tell_cancelled(what: &str, cancellation: &Cancellation) {
     let how = match cancellation {
-        Cancellation::CancelledBeforeStart => "it had not started and never will",
-        Cancellation::Requested => "its worker has been told",
-        _ => "it was complete before",
+        Cancellation::CancelledBeforeStart => "it had not started",
+        Cancellation::Requested => "its worker was asked to stop",
+        _ => "it was already complete",
     };
-    tell(&format!("cancelled {what}: {how}\n"));
+    tell(&format!("canceled {what}: {how}\n"));
 }
 
 fn failed(error: &impl Display) -> ExitCode {

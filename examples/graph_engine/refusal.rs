@@ -11,11 +11,11 @@ use crate::graph::LoadError;
 /// Why a request cannot be carried out. Its text becomes the message of a failed outcome.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    #[error("command {0} is not known")]
+    #[error("unknown command {0}")]
     UnknownCommand(String),
-    #[error("the body cannot be read: {0}")]
+    #[error("invalid body: {0}")]
     Body(#[from] serde_json::Error),
-    #[error("{name} is {given}; allowed is {allowed}")]
+    #[error("invalid value {given} for {name}; allowed: {allowed}")]
     Parameter {
         name: &'static str,
         given: String,
@@ -31,7 +31,7 @@ pub enum Refusal {
     Load(#[from] LoadError),
     #[error("{path}: {source}")]
     File { path: String, source: io::Error },
-    #[error("the result cannot be recorded: {0}")]
+    #[error("cannot record the result: {0}")]
     Result(#[from] jobstore::Error),
 }
 

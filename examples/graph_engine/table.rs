@@ -15,10 +15,10 @@ const RESULT_CHARS_MAX: usize = 80;
 
 /// What this open found running, because the run before it did not end by itself.
 pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
-    let mut text = format!("boot {}: ", store.boot());
+    let mut text = format!("open {}: ", store.opens());
     let recovered = store.recovered();
     if recovered.is_empty() {
-        text.push_str("nothing was running when the store was last closed\n");
+        text.push_str("no job was running when the store was last closed\n");
         return Ok(text);
     }
     writeln!(text, "recovered {}", recovered.len())?;
@@ -30,7 +30,7 @@ pub fn recovery(store: &JobStore) -> Result<String, Box<dyn Error>> {
         };
         writeln!(
             text,
-            "  {} {} of graph {}: was running, is {now}",
+            "  {} {} of graph {}: was running, is now {now}",
             short_id(&found.job),
             what(&found.job),
             found.graph.name(),
@@ -62,7 +62,7 @@ pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
 
     let mut text = String::new();
     if skipped > 0 {
-        writeln!(text, "... {skipped} older jobs are in the JSON only")?;
+        writeln!(text, "... {skipped} older jobs are only in the JSON")?;
     }
     text.push_str(&aligned(&rows));
     writeln!(
@@ -73,7 +73,7 @@ pub fn jobs(graph: &Graph, page: &Page) -> Result<String, Box<dyn Error>> {
         graph.count(State::Running)?,
         graph.count(State::Complete)?,
     )?;
-    writeln!(text, "ended: {}", by_outcome.text())?;
+    writeln!(text, "outcomes: {}", by_outcome.text())?;
     Ok(text)
 }
 
@@ -164,10 +164,10 @@ fn progress(job: &Job) -> String {
 
 fn took(job: &Job) -> String {
     // A job that was cancelled before its start took no time at all.
-    let (Some(started_at), Some(finished_at)) = (job.started_at(), job.finished_at()) else {
+    let (Some(started_at), Some(completed_at)) = (job.started_at(), job.completed_at()) else {
         return "-".to_owned();
     };
-    match finished_at.duration_since(started_at) {
+    match completed_at.duration_since(started_at) {
         Ok(took) => format!("{:.1} ms", took.as_secs_f64() * 1000.0),
         Err(_) => "-".to_owned(),
     }

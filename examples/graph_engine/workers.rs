@@ -1,4 +1,4 @@
-//! The worker threads: each takes the oldest pending job with `run_next`, executes it, takes the next.
+//! The worker threads: each takes the oldest pending job with `claim_next`, executes it, takes the next.
 //! They know no command: what a request means is the engine's.
 //! Told to stop, a worker ends the job it is at and takes no other.
 
@@ -66,7 +66,7 @@ impl Drop for Workers {
 
 fn work(graph: &Graph, engine: &Engine, stop: &AtomicBool) -> Result<(), jobstore::Error> {
     while !stop.load(Ordering::Acquire) {
-        match graph.run_next()? {
+        match graph.claim_next()? {
             Some(run) => engine.execute(run)?,
             None => thread::park_timeout(IDLE_PAUSE),
         }

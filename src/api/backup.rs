@@ -19,10 +19,10 @@ use crate::model::error::{Error, Result};
 /// Bytes copied at once.
 const COPY_BYTES: u64 = 1 << 20;
 
-/// How far a backup has come: see [`JobStore::backup_with`].
+/// How far a backup has come: see [`JobStore::backup_with_progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BackedUp {
+pub struct BackupReport {
     /// Bytes of files that are in the copy.
     pub bytes: u64,
     /// Of those, in files that it shares with the store, by hard links: only with
@@ -62,7 +62,7 @@ impl JobStore {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let dir = tempfile::tempdir()?;
     /// let store = JobStore::open(dir.path().join("store"))?;
     /// let movie = store.create_graph("10001", "movie")?;
@@ -71,11 +71,11 @@ impl JobStore {
     /// store.backup(&copy)?;
     ///
     /// let copy = JobStore::open(&copy)?;
-    /// assert_eq!(copy.graph("10001", "movie")?.list(List::new())?.total(), Some(1));
+    /// assert_eq!(copy.graph("10001", "movie")?.list(JobQuery::new())?.total(), Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackedUp> {
-        self.backup_with(dir, |_| {})
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport> {
+        self.backup_with_progress(dir, |_| {})
     }
 
     /// [`JobStore::backup`] that calls `progress` after each file and each MiB, on this
@@ -90,21 +90,21 @@ impl JobStore {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir.join("store"))?;
-    /// let copied = store.backup_with(dir.join("copy"), |copied| {
+    /// let copied = store.backup_with_progress(dir.join("copy"), |copied| {
     ///     eprintln!("{} of {} bytes", copied.bytes, copied.of);
     /// })?;
     /// assert_eq!(copied.bytes, copied.of);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn backup_with(
+    pub fn backup_with_progress(
         &self,
         dir: impl AsRef<Path>,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         self.backup_by(dir.as_ref(), false, progress)
     }
 
-    /// [`JobStore::backup_with`] that shares packs with the store by hard links, if both are
+    /// [`JobStore::backup_with_progress`] that shares packs with the store by hard links, if both are
     /// on the same file system: it takes no space and little time.
     ///
     /// A store never writes to a pack again, but each of them is one file with two names:
@@ -127,8 +127,8 @@ impl JobStore {
     pub fn backup_linked(
         &self,
         dir: impl AsRef<Path>,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         self.backup_by(dir.as_ref(), true, progress)
     }
 
@@ -136,20 +136,21 @@ impl JobStore {
         &self,
         dir: &Path,
         links: bool,
-        progress: impl FnMut(BackedUp),
-    ) -> Result<BackedUp> {
+        progress: impl FnMut(BackupReport),
+    ) -> Result<BackupReport> {
         let _span = tracing::info_span!("backup", dir = %dir.display()).entered();
         let engine = self.engine();
         engine.check_open()?;
         engine.check_sound()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
-                what: "a store in memory has no files to back up; export its graphs",
+                what: "an in-memory store has no files to back up; export its graphs instead",
             });
         }
         if engine.is_within(dir) {
             return Err(Error::InvalidUse {
-                what: "the copy would be within the store's own directory; choose one beside it",
+                what: "the backup would be inside the store's own directory; choose a directory \
+                     outside it",
             });
         }
         let is_new = make_folder(dir)?;
@@ -158,7 +159,7 @@ impl JobStore {
             dir,
             links,
             made: Vec::new(),
-            done: BackedUp::default(),
+            done: BackupReport::default(),
             progress,
         };
         let copied = backup.run();
@@ -207,11 +208,11 @@ struct Backup<'b, P> {
     links: bool,
     /// Files of the copy.
     made: Vec<PathBuf>,
-    done: BackedUp,
+    done: BackupReport,
     progress: P,
 }
 
-impl<P: FnMut(BackedUp)> Backup<'_, P> {
+impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         let _to_the_end = self.engine.keep_retired();
         // Packs keep their names as long as this is held.

@@ -115,7 +115,7 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// movie.run(&id)?.complete(Outcome::succeeded())?;
+    /// movie.claim(&id)?.complete(Outcome::succeeded())?;
     /// let mut kinds = Vec::new();
     /// for change in movie.job_changes(&id, None)? {
     ///     kinds.push(change?.kind);
@@ -461,7 +461,7 @@ impl FromStr for Position {
             })
         };
         parse().ok_or(Error::InvalidPosition {
-            problem: "it is not the text of a position",
+            problem: "it is not a position",
         })
     }
 }

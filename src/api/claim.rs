@@ -7,19 +7,73 @@
 use std::sync::Arc;
 
 use crate::api::graph::Graph;
+use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
 use crate::engine::state::calls::Answer;
+use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::{Error, Result};
-use crate::model::states::{State, States};
+use crate::model::states::State;
 
 impl Graph {
+    /// Starts the oldest pending job and hands it over as a guard; `None` when
+    /// nothing is pending. Two callers never get the same job.
+    ///
+    /// # Cost
+    /// Without a pending job a look at a number in memory; otherwise a commit, and one
+    /// block is read.
+    ///
+    /// # Errors
+    /// Those of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
+    /// cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// while let Some(run) = movie.claim_next()? {
+    ///     println!("{} is to {}", run.id(), run.request().command());
+    ///     run.complete(Outcome::succeeded())?;
+    /// }
+    /// assert!(movie.claim_next()?.is_none(), "all is done");
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn claim_next(&self) -> Result<Option<Run>> {
+        let write = self.claim_write(None)?;
+        let operation = write.operation.as_ref();
+        let _span = operation.map(|_| call_span!("claim_next", self));
+        write.commit(self.engine())
+    }
+
+    pub(crate) fn claim_write(&self, claim: Option<Arc<Claim>>) -> Result<Write<Option<Run>>> {
+        self.check_writable()?;
+        if !self.may_have_pending() {
+            return Ok(Write::answered(Ok(None)));
+        }
+        let action = Action::Claim {
+            graph: self.core.clone(),
+            claim,
+        };
+        let graph = self.clone();
+        Ok(Write::small(action, move |answer| graph.claimed(answer)))
+    }
+
+    /// Whether a claim may find a job: an idle worker is answered without a commit.
+    fn may_have_pending(&self) -> bool {
+        // In this order: what was queued before is visible once the queue is idle.
+        if !self.engine().queue.is_idle() {
+            return true;
+        }
+        self.core.state.read().has_pending()
+    }
+
     /// Starts a pending job and hands it over as a guard, with its request as it was
     /// submitted, secrets included.
     ///
@@ -33,13 +87,13 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?; // pending -> running
+    /// let run = movie.claim(&id)?; // pending -> running
     /// run.progress(50, "half of it");
     /// run.complete(Outcome::succeeded().with_result_ref("results/42.csv")?)?; // running -> complete
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn run(&self, id: impl AsRef<str>) -> Result<Run> {
-        let _span = call_span!("start", self, id.as_ref());
+    pub fn claim(&self, id: impl AsRef<str>) -> Result<Run> {
+        let _span = call_span!("claim", self, id.as_ref());
         self.run_write(id.as_ref())?.commit(self.engine())
     }
 
@@ -50,59 +104,6 @@ impl Graph {
             answer?;
             graph.watch(sequence)
         }))
-    }
-
-    /// Starts the oldest pending job and hands it over as a guard; `None` when
-    /// nothing is pending. Two callers never get the same job.
-    ///
-    /// # Cost
-    /// Without a pending job a look at a number in memory; otherwise a commit, and one
-    /// block is read.
-    ///
-    /// # Errors
-    /// Those of every write ([`Graph::submit`]), and those of [`Graph::run`] for a job that
-    /// cannot be read.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, JobStore, Outcome, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// while let Some(run) = movie.run_next()? {
-    ///     println!("{} is to {}", run.id(), run.request().command());
-    ///     run.complete(Outcome::succeeded())?;
-    /// }
-    /// assert!(movie.run_next()?.is_none(), "all is done");
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    pub fn run_next(&self) -> Result<Option<Run>> {
-        let write = self.claim_write()?;
-        let operation = write.operation.as_ref();
-        let _span = operation.map(|_| call_span!("start_next", self));
-        write.commit(self.engine())
-    }
-
-    pub(crate) fn claim_write(&self) -> Result<Write<Option<Run>>> {
-        self.check_writable()?;
-        if !self.may_have_pending() {
-            return Ok(Write::answered(Ok(None)));
-        }
-        let action = Action::Claim {
-            graph: self.core.clone(),
-        };
-        let graph = self.clone();
-        Ok(Write::small(action, move |answer| graph.claimed(answer)))
-    }
-
-    /// Whether a claim may find a job: an idle worker is answered without a commit.
-    fn may_have_pending(&self) -> bool {
-        // In this order: what was queued before is visible once the queue is idle.
-        if !self.engine().queue.is_idle() {
-            return true;
-        }
-        let pending = States::NONE.with(State::Pending);
-        self.core.state.read().status.total(pending) > 0
     }
 
     /// A guard for a job that is running already: one that an earlier process left
@@ -161,8 +162,11 @@ impl Graph {
                 graph: self.core.clone(),
                 sequence,
             };
-            // Dropping the ticket leaves the write queued.
-            drop(Ticket::new(&self.handle, Ok(Write::small(action, done))));
+            // Dropping the pending write leaves the write queued.
+            drop(PendingWrite::new(
+                &self.handle,
+                Ok(Write::small(action, done)),
+            ));
         })
     }
 
@@ -171,7 +175,7 @@ impl Graph {
         let (id, kept) = known.ok_or_else(|| Error::UnknownJob {
             id: format!("number {sequence}"),
         })?;
-        let is_redacted = kept.is_redacted();
+        let secrets_lost = kept.secrets_lost();
         let request = kept
             .revealed()
             .ok_or_else(|| missing(&self.core.path(), sequence))?;
@@ -190,7 +194,7 @@ impl Graph {
             cell.end();
         }
         drop(state);
-        let job = (id, request, sequence, is_redacted);
+        let job = (id, request, sequence, secrets_lost);
         Ok(Run::new(self.clone(), job, cell))
     }
 }

@@ -16,13 +16,13 @@ impl Page {
     /// The contract's success document with what is known of each job behind its request,
     /// in pieces of about 64 KiB, read when they are asked for.
     ///
-    /// Behind a job's `request` stand, where they apply: `redacted` of one whose secrets are
-    /// not shown, `submitTime`, `startTime`,
-    /// `endTime` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
+    /// Behind a job's `request` stand, where they apply: `masked` of one whose secrets are
+    /// not shown, `submittedAt`, `startedAt`,
+    /// `completedAt` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
     /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
     /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
     /// `totalCount`, if it is known ([`Page::total`]); `nextCursor`, where the list goes on
-    /// ([`Page::next`]); `setAside`, if it is not 0 ([`Page::set_aside`]).
+    /// ([`Page::next`]); `quarantined`, if it is not 0 ([`Page::quarantined`]).
     ///
     /// # Cost
     /// Beside that of [`Page::chunks`] a row of the index for each 128 jobs.
@@ -34,17 +34,17 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let mut document = Vec::new();
-    /// for piece in movie.list(List::new())?.detailed_chunks() {
+    /// for piece in movie.list(JobQuery::new())?.detailed_chunks() {
     ///     document.extend_from_slice(&piece?);
     /// }
     /// let text = String::from_utf8_lossy(&document);
     /// assert!(text.contains(r#""status":"pending","request":{"#));
-    /// assert!(text.contains(r#""submitTime":"#));
+    /// assert!(text.contains(r#""submittedAt":"#));
     /// assert!(text.ends_with(r#"],"result":"success","totalCount":1}"#));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -67,8 +67,8 @@ impl Page {
         if let Some(next) = self.next() {
             end.extend_from_slice(format!(r#","nextCursor":"{next}""#).as_bytes());
         }
-        if self.set_aside() > 0 {
-            end.extend_from_slice(format!(r#","setAside":{}"#, self.set_aside()).as_bytes());
+        if self.quarantined() > 0 {
+            end.extend_from_slice(format!(r#","quarantined":{}"#, self.quarantined()).as_bytes());
         }
         end.push(b'}');
         end

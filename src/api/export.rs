@@ -7,10 +7,12 @@
 //!
 //! A line, without what does not apply:
 //! ```json
-//! {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
-//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
-//!  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+//! {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
+//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
+//!  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
 //! ```
+
+mod lines;
 
 use std::fmt;
 use std::io::Write;
@@ -19,19 +21,14 @@ use std::sync::Arc;
 use crate::api::graph::Graph;
 use crate::api::page::Page;
 use crate::api::spans::call_span;
-use crate::engine::document::splice;
 use crate::engine::jobs::ExtraCache;
 use crate::engine::large::Large;
 use crate::engine::listing;
-use crate::engine::missing_job::missing;
-use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
-use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
+use crate::engine::read::{Reader, Snapshot};
+use crate::index::rows::DetailRow;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
-use crate::model::job_json::Life;
-use crate::model::list::List;
-use crate::model::secrets::{Kept, is_redacted};
+use crate::model::job_query::JobQuery;
 use crate::model::states::State;
 
 impl Graph {
@@ -42,9 +39,9 @@ impl Graph {
     ///
     /// A line, without what does not apply:
     /// ```json
-    /// {"jobId":"..","status":"complete","request":{..},"redacted":true,"cancelRequested":true,
-    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"boot":2},
-    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"finishedAt":1700000000002}
+    /// {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
+    ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
+    ///  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
     /// ```
     ///
     /// Values under secret keys are written as `"******"`, unless
@@ -60,16 +57,16 @@ impl Graph {
     ///
     /// # Errors
     /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with a limit or with
-    /// [`List::count_total`], which an export would ignore.
+    /// [`JobQuery::count_total`], which an export would ignore.
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// movie.submit_as("import-1", Request::new("import_graph", "/ges", Body::empty())?)?;
     /// let mut lines = Vec::new();
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// while export.write_some(&mut lines)? {
     ///     // Kept beside the lines, this is where another export goes on.
     ///     let _behind = export.cursor();
@@ -78,14 +75,14 @@ impl Graph {
     /// assert_eq!(export.jobs(), 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn export(&self, list: List) -> Result<Export> {
+    pub fn export(&self, query: JobQuery) -> Result<Export> {
         let _span = call_span!("export", self);
-        list.check_export()?;
+        query.check_export()?;
         self.check()?;
-        let page = Page::of(self, listing::whole((self.engine(), &self.core), &list)?);
+        let page = Page::of(self, listing::whole((self.engine(), &self.core), &query)?);
         let mut export = Export::new(&page, Form::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);
-        export.list = list;
+        export.query = query;
         Ok(export)
     }
 }
@@ -115,11 +112,11 @@ struct Begun {
 ///
 /// It keeps the store open and the files it needs, so let go of it when all is written; one
 /// that is kept too long expires as a page does
-/// ([`Options::page_lifetime`](crate::Options::page_lifetime)).
+/// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
-    list: List,
+    query: JobQuery,
     form: Form,
     reader: Reader,
     /// Up to where lines were written: the next job is at or behind it, or where newest
@@ -155,7 +152,7 @@ impl Export {
             of: page.snapshot.selection.len,
             snapshot: page.snapshot.clone(),
             stopped_at: None,
-            list: List::new(),
+            query: JobQuery::new(),
             form,
             reader: Reader::default(),
             place: None,
@@ -173,18 +170,18 @@ impl Export {
     /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
     /// that is to work on them. Keep such lines as you keep the credentials in them.
     ///
-    /// Without it, lines of jobs with secrets say `"redacted":true`, and so does a job
-    /// that is imported from one: [`Job::is_redacted`](crate::Job::is_redacted).
+    /// Without it, lines of jobs with secrets say `"masked":true`, and so does a job
+    /// that is imported from one: [`Job::secrets_lost`](crate::Job::secrets_lost).
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, OnBadLine, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, OnBadLine, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"secretKey": "hunter2"}"#)?;
     /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
     /// let mut lines = Vec::new();
-    /// movie.export(List::new())?.reveal_secrets().write_all(&mut lines)?;
+    /// movie.export(JobQuery::new())?.reveal_secrets().write_all(&mut lines)?;
     ///
     /// let elsewhere = JobStore::in_memory()?.create_graph("10001", "movie")?;
     /// elsewhere.import(&lines[..], OnBadLine::Stop)?;
@@ -208,11 +205,11 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// let mut file = Vec::new();
     /// while export.write_some(&mut file)? {
     ///     eprintln!("{} of {} jobs", export.jobs(), export.of());
@@ -265,10 +262,10 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List, OutcomeKind};
+    /// use jobstore::{JobQuery, JobStore, OutcomeKind};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let mut export = movie.export(List::new().outcome(OutcomeKind::Failed))?;
+    /// let mut export = movie.export(JobQuery::new().outcome(OutcomeKind::Failed))?;
     /// export.write_all(std::io::stdout().lock())?;
     /// eprintln!("{} jobs failed", export.jobs());
     /// # Ok::<(), jobstore::Error>(())
@@ -283,17 +280,17 @@ impl Export {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let mut lines = Vec::new();
-    /// let mut export = movie.export(List::new())?;
+    /// let mut export = movie.export(JobQuery::new())?;
     /// export.write_all(&mut lines)?;
     ///
     /// // Tomorrow: only what came since. The cursor can be kept as text.
     /// movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
-    /// let rest = export.cursor().map_or(List::new(), |cursor| List::new().cursor(&cursor));
+    /// let rest = export.cursor().map_or(JobQuery::new(), |cursor| JobQuery::new().cursor(&cursor));
     /// let mut export = movie.export(rest)?;
     /// export.write_all(&mut lines)?;
     /// assert_eq!(export.jobs(), 1);
@@ -308,11 +305,11 @@ impl Export {
         Some(
             self.graph
                 .engine()
-                .cursor(&self.graph.core, &self.list, (place, 0)),
+                .cursor(&self.graph.core, &self.query, (place, 0)),
         )
     }
 
-    /// Whether [`List::on_progress`] stopped the search for the jobs to be written: those
+    /// Whether [`JobQuery::on_progress`] stopped the search for the jobs to be written: those
     /// found are not all there are, and [`Export::cursor`] goes on there, once they are
     /// written.
     #[must_use]
@@ -330,224 +327,6 @@ impl Export {
     #[must_use]
     pub fn of(&self) -> u64 {
         self.of
-    }
-
-    /// Adds the next jobs, or the beginning of a large one; says where it goes on behind
-    /// them. `None` where there are no more.
-    fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
-        let snapshot = self.snapshot.clone();
-        let newest_first = snapshot.newest_first;
-        let next = match newest_first {
-            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
-            false => {
-                let from = self.place.unwrap_or(0);
-                let mut at = snapshot.selection.place(from);
-                snapshot.selection.next(from, &mut at)
-            }
-        };
-        let Some((sequence, state)) = next else {
-            return Ok(None);
-        };
-        let unit = match newest_first {
-            true => snapshot.unit_back(sequence),
-            false => sequence..u64::MAX,
-        };
-        self.reader.turn_to(unit.clone(), &snapshot);
-        let behind = |sequence| match newest_first {
-            true => sequence,
-            false => sequence + 1,
-        };
-        match self.reader.read(&self.graph.core, &snapshot)? {
-            None => Ok(None),
-            Some(Unit::Large(large)) if self.reveals && large.row.secrets_end > 0 => {
-                let row = large.row;
-                let (text, secrets) = large.whole()?;
-                self.put(sequence, state, (&text, &row, &secrets), out)?;
-                Ok(Some(behind(sequence)))
-            }
-            Some(Unit::Large(large)) => {
-                let begun = Begun {
-                    left: large.row.end as usize,
-                    behind: behind(sequence),
-                    large,
-                    state,
-                };
-                self.put_piece(begun, out).map(Some)
-            }
-            Some(Unit::Block) => {
-                let block = std::mem::take(&mut self.reader.block);
-                let first = block.first_sequence;
-                let end = first + block.rows.len() as u64;
-                let mut sequences = Vec::new();
-                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
-                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
-                    if found >= end.min(unit.end) {
-                        break;
-                    }
-                    sequences.push((found, state));
-                    from = found + 1;
-                }
-                if newest_first {
-                    sequences.reverse();
-                }
-                let mut goes_on = if newest_first { unit.start } else { end };
-                let mut last = None;
-                let put = sequences.iter().try_for_each(|&(sequence, state)| {
-                    // Outcomes can be more than their jobs: the rest is read again.
-                    if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
-                        goes_on = behind(last);
-                        return Ok(());
-                    }
-                    last = Some(sequence);
-                    let n = (sequence - first) as usize;
-                    let row = &block.rows[n];
-                    let text = block.row_text(row);
-                    let row = Row {
-                        start: 0,
-                        end: row.end - row.start,
-                        ..*row
-                    };
-                    let secrets = block.secrets(n);
-                    self.put(sequence, state, (text, &row, secrets), out)
-                });
-                self.reader.block = block;
-                put?;
-                Ok(Some(goes_on))
-            }
-        }
-    }
-
-    /// Adds the next piece of a large job, which is begun no more once it is whole.
-    fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
-        let (sequence, row) = (begun.large.sequence, begun.large.row);
-        let is_first = begun.left == row.end as usize;
-        let mut piece = std::mem::take(&mut self.piece);
-        let left = match begun.large.next_piece(&mut piece)? {
-            true => begun.left.checked_sub(piece.len()),
-            false => None,
-        };
-        begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
-        // What follows goes inside of the job's last brace.
-        let text = &piece[..piece.len() - usize::from(begun.left == 0)];
-        match is_first {
-            true => {
-                self.comma(out);
-                splice(text, &row, begun.state, out)?;
-            }
-            false => out.extend_from_slice(text),
-        }
-        self.piece = piece;
-        let behind = begun.behind;
-        match begun.left {
-            // It is masked where it has secrets at all.
-            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
-            _ => self.begun = Some(begun),
-        }
-        Ok(behind)
-    }
-
-    /// Adds a job: a line, or a member of an array.
-    fn put(
-        &mut self,
-        sequence: u64,
-        state: State,
-        (text, row, secrets): (&[u8], &Row, &[u8]),
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        self.comma(out);
-        let is_revealed = self.reveals && !secrets.is_empty();
-        if is_revealed {
-            let (at, request) = (row.status_at(), row.request_range());
-            out.extend_from_slice(&text[..at]);
-            out.extend_from_slice(state.as_str().as_bytes());
-            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
-            let stored = std::str::from_utf8(&text[request]).ok();
-            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
-            let real = kept.and_then(|kept| kept.revealed());
-            let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
-            out.extend_from_slice(real.as_json().as_bytes());
-        } else {
-            // What follows goes inside of the job's last brace.
-            splice(&text[..text.len() - 1], row, state, out)?;
-        }
-        let redacted = match is_revealed {
-            true => is_redacted(secrets),
-            false => !secrets.is_empty(),
-        };
-        self.put_life(sequence, state, row, redacted, out)
-    }
-
-    fn comma(&self, out: &mut Vec<u8>) {
-        if self.form == Form::Members && self.jobs > 0 {
-            out.push(b',');
-        }
-    }
-
-    /// Adds what is known of a job beside its request, and its end.
-    fn put_life(
-        &mut self,
-        sequence: u64,
-        state: State,
-        row: &Row,
-        redacted: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        if redacted {
-            out.extend_from_slice(br#","redacted":true"#);
-        }
-        let detail = match state {
-            State::Pending => Detail::default(),
-            State::Running | State::Complete => self.detail(sequence)?,
-        };
-        let finished = detail.finished.filter(|_| state == State::Complete);
-        let (engine, core) = (self.graph.engine(), &self.graph.core);
-        let outcome = match state {
-            State::Complete => {
-                let known = (self.snapshot.log(), &mut self.extras);
-                Some(engine.outcome(core, sequence, &detail, known)?)
-            }
-            State::Pending | State::Running => None,
-        };
-        let progress = || {
-            let cell = core.state.read().watched.get(&sequence).cloned();
-            cell.and_then(|cell| cell.progress.lock().clone())
-        };
-        let life = Life {
-            cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
-            outcome: outcome.as_ref(),
-            masked: (!self.reveals).then_some(&engine.options.secret_keys),
-            submitted_ms: row.submitted_ms,
-            started_ms: detail.started_ms,
-            finished_ms: finished.map(|end| end.at_ms),
-            progress: match self.form {
-                Form::Lines => None,
-                _ if state == State::Running => progress(),
-                _ => None,
-            },
-        };
-        match self.form {
-            Form::Members => {
-                life.put_member(out);
-                out.push(b'}');
-            }
-            _ => {
-                life.put_line(out);
-                out.extend_from_slice(b"}\n");
-            }
-        }
-        self.jobs += 1;
-        Ok(())
-    }
-
-    fn detail(&mut self, sequence: u64) -> Result<Detail> {
-        let group = sequence / DETAIL_JOBS;
-        let row = match self.details.take() {
-            Some((known, row)) if known == group => row,
-            _ => Box::new(self.graph.engine().details(&self.graph.core, group)?),
-        };
-        let detail = row.0[(sequence % DETAIL_JOBS) as usize];
-        self.details = Some((group, row));
-        Ok(detail)
     }
 }
 

@@ -25,20 +25,20 @@ use crate::model::states::{State, States};
 /// Cheap to clone, `Send + Sync`; it keeps the store open. Ids go in as
 /// [`&JobId`](JobId) or `&str`.
 ///
-/// Every write here blocks until it is durable; [`Graph::queue`] has the same
+/// Every write here blocks until it is durable; [`Graph::nonblocking`] has the same
 /// writes without blocking. What the calls are for, in the order of a job's life, is in the
 /// [crate's documentation](crate#from-a-request-to-its-end).
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Body, JobStore, List, Outcome, Request, State};
+/// use jobstore::{Body, JobQuery, JobStore, Outcome, Request, State};
 /// # let store = JobStore::in_memory()?;
 /// let movie = store.create_graph("10001", "movie")?;
 /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
 /// movie.start(&id)?;
 /// movie.complete(&id, Outcome::succeeded())?;
 /// assert_eq!(movie.count(State::Complete)?, 1);
-/// for job in &movie.list(List::new().newest_first().limit(10))? {
+/// for job in &movie.list(JobQuery::new().newest_first().limit(10))? {
 ///     println!("{:?}", job?.outcome());
 /// }
 /// # Ok::<(), jobstore::Error>(())
@@ -125,7 +125,7 @@ impl Graph {
     }
 
     /// What is left of the job that had this id, if it was purged and its tombstone is
-    /// still kept ([`Retention::keep_tombstones`](crate::Retention::keep_tombstones));
+    /// still kept ([`Retention::max_tombstones`](crate::Retention::max_tombstones));
     /// `None` for a job that is there and for an id that is not known.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ impl Graph {
             return Ok(None);
         }
         let purge = purge.ok_or_else(|| Error::IndexUnavailable {
-            what: "it knows a purge that the log does not".into(),
+            what: "it contains a purge that is not in the log".into(),
         })?;
         Ok(Some(Tombstone {
             purged_at: clock::from_ms(purge.time_ms),
@@ -194,9 +194,9 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
-    pub fn set_aside(&self) -> Result<u64> {
+    pub fn quarantined(&self) -> Result<u64> {
         self.check()?;
-        Ok(self.core.state.read().set_aside_in(|| 0..u64::MAX))
+        Ok(self.core.state.read().quarantined_in(|| 0..u64::MAX))
     }
 
     /// A request as it may be shown, to be compared with what is stored.

@@ -6,10 +6,10 @@
 //! between.
 
 use crate::api::graph::Graph;
-use crate::api::queue::Queue;
+use crate::api::nonblocking::NonBlocking;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::Answer;
@@ -26,7 +26,7 @@ impl Graph {
     /// is any text of 1 to 256 bytes, and belongs to this graph.
     ///
     /// A key stays taken as long as its job is there, and after a purge as long as the
-    /// job's tombstone ([`Retention::keep_tombstones`](crate::Retention::keep_tombstones)).
+    /// job's tombstone ([`Retention::max_tombstones`](crate::Retention::max_tombstones)).
     /// It does not go with its job through [`Graph::export`] and [`Graph::import`]; a
     /// [`JobStore::backup`](crate::JobStore::backup) has it.
     ///
@@ -99,11 +99,11 @@ impl Graph {
     }
 }
 
-impl Queue<'_> {
+impl NonBlocking<'_> {
     /// Like [`Graph::submit_once`]. The key is looked up by this call; where its job is
     /// there, the answer is, too.
-    pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> Ticket<Submitted> {
-        self.ticket(self.graph().submit_once_write(key.as_ref(), request))
+    pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> PendingWrite<Submitted> {
+        self.pending(self.graph().submit_once_write(key.as_ref(), request))
     }
 }
 

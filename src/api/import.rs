@@ -5,94 +5,45 @@
 //! Promise: lines become jobs in their order, wholly and durably or not at all, and once,
 //! however often they are imported; a bad line is named by its number, never by its text.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::io::{self, BufRead};
+mod batch;
+mod line;
+mod reader;
+mod report;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::io;
 
+use self::batch::Batch;
+use self::line::{of_line, parse};
+use self::reader::{Read, read_line};
+pub use self::report::{ImportReport, OnBadLine};
 use crate::api::graph::Graph;
 use crate::api::spans::call_span;
 #[cfg(feature = "http")]
 use crate::api::store::JobStore;
 use crate::api::write::unexpected;
-use crate::base::clock::TIME_MS_MAX;
-use crate::base::codec::NUMBER_MAX;
 use crate::engine::core::Engine;
 use crate::engine::state::calls::Answer;
-use crate::engine::state::operation::{Action, Imported, Operation, SMALL_WRITE_BYTES, Submission};
+use crate::engine::state::operation::{Action, Imported, Operation};
 use crate::model::error::{Error, Result};
-use crate::model::id::JobId;
-use crate::model::outcome::{Outcome, OutcomeKind};
-use crate::model::request::{BESIDE_REQUEST_BYTES, Body, Request, WireRequest, present};
-use crate::model::states::State;
-
-/// Jobs of one commit.
-const BATCH_JOBS: usize = 4096;
-/// Bytes of requests of one commit, about.
-const BATCH_BYTES: u64 = 4 << 20;
-/// Bad lines whose numbers are kept.
-const BAD_LINES_KEPT: usize = 1000;
-
-/// What becomes of a line that is no job: see [`Graph::import`].
-///
-/// # Examples
-/// ```
-/// use jobstore::{Error, JobStore, OnBadLine};
-/// # let store = JobStore::in_memory()?;
-/// # let movie = store.create_graph("10001", "movie")?;
-/// let stopped = movie.import(&b"no job\n"[..], OnBadLine::Stop);
-/// assert!(matches!(stopped, Err(Error::BadLine { line: 1, .. })));
-/// assert_eq!(movie.import(&b"no job\n"[..], OnBadLine::Skip)?.bad, 1);
-/// # Ok::<(), jobstore::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnBadLine {
-    /// The import ends there with [`Error::BadLine`]; the lines before are imported.
-    #[default]
-    Stop,
-    /// It is passed over and counted.
-    Skip,
-}
-
-/// What an import did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImportReport {
-    /// Jobs that were recorded.
-    pub imported: u64,
-    /// Jobs that were there already, with the same id and request.
-    pub there: u64,
-    /// Those of them whose line has secrets that the job does not: it was recorded masked,
-    /// or with others. It stays so.
-    pub secrets_left: u64,
-    /// Lines that were passed over.
-    pub bad: u64,
-    /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
-    pub bad_lines: Vec<(u64, String)>,
-    /// Lines read, empty ones included.
-    pub lines: u64,
-}
+use crate::model::request::BESIDE_REQUEST_BYTES;
 
 impl Graph {
     /// Records the jobs of lines of JSON, in their order: those of [`Graph::export`], bare
     /// requests (`{"command":..,"url":..,"body":..}`), or a request with what is known of
     /// it: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
-    /// "finishedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
+    /// "completedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
     /// status the job is pending, or complete where there is an outcome; without times it
     /// is now. Empty lines are passed over.
     ///
     /// Times are milliseconds since 1970, up to the end of the year 9999. Only an outcome
-    /// that a recovery made has a `boot`: interrupted or cancelled, and nothing else.
+    /// that a recovery made has a `recoveredAtOpen`: interrupted or cancelled, and nothing else.
     ///
     /// A job whose id is there with the same request is left as it is; so an import can be
     /// repeated, and one that was interrupted is completed by doing it again. (Lines
     /// without an id make a job each time.) A job that is running in the line is running
     /// here: the next open recovers it.
     ///
-    /// Requests are compared masked, so a job that came redacted stays so when its secrets
+    /// Requests are compared masked, so a job that came masked stays so when its secrets
     /// come later; [`ImportReport::secrets_left`] counts these. Import lines with secrets
     /// first, or into another graph.
     ///
@@ -102,7 +53,7 @@ impl Graph {
     /// # Durability
     /// As [`Graph::submit_all`]: each commit of up to 4096 lines, some 4 MiB, wholly or not
     /// at all. An import that returns an error keeps the jobs of the lines before; how many
-    /// it imported, [`Graph::import_with`] reports.
+    /// it imported, [`Graph::import_with_progress`] reports.
     ///
     /// # Cost
     /// Memory for the lines of one commit. An id that is new costs nothing on the disk,
@@ -117,7 +68,7 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List, OnBadLine};
+    /// use jobstore::{JobQuery, JobStore, OnBadLine};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let lines = concat!(
@@ -130,7 +81,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn import(&self, reader: impl io::Read, on_bad_line: OnBadLine) -> Result<ImportReport> {
-        self.import_with(reader, on_bad_line, |_| {})
+        self.import_with_progress(reader, on_bad_line, |_| {})
     }
 
     /// [`Graph::import`] that calls `progress` after each commit with what was done up to
@@ -146,7 +97,7 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let lines = concat!(r#"{"command":"clear_graph","url":"/ges"}"#, "\n", "no job\n");
-    /// let done = movie.import_with(lines.as_bytes(), OnBadLine::Skip, |so_far| {
+    /// let done = movie.import_with_progress(lines.as_bytes(), OnBadLine::Skip, |so_far| {
     ///     eprintln!("{} lines, {} jobs", so_far.lines, so_far.imported);
     /// })?;
     /// for (line, problem) in &done.bad_lines {
@@ -155,7 +106,7 @@ impl Graph {
     /// assert_eq!((done.imported, done.bad), (1, 1));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn import_with(
+    pub fn import_with_progress(
         &self,
         reader: impl io::Read,
         on_bad_line: OnBadLine,
@@ -249,7 +200,7 @@ impl JobStore {
         self.engine().check_writable()?;
         let mut span = None;
         let create = || {
-            let graph = self.graph_or_create(project_id, name)?;
+            let graph = self.get_or_create_graph(project_id, name)?;
             span = Some(call_span!("import", graph));
             Ok(graph)
         };
@@ -271,7 +222,7 @@ fn import(
     let mut report = ImportReport::default();
     let (mut graph, mut batch) = (None::<Graph>, Batch::default());
     let mut line = Vec::new();
-    let longest = engine.options.request_bytes_max + BESIDE_REQUEST_BYTES;
+    let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
     let mut record = |graph: Option<&Graph>, batch: &mut Batch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
         // A line may be refused after others were recorded.
@@ -287,7 +238,7 @@ fn import(
         let parsed = match read {
             Read::TooLong => Err(Error::BadLine {
                 line: report.lines,
-                problem: format!("it has more than {longest} bytes"),
+                problem: format!("the line is longer than {longest} bytes"),
             }),
             _ if line.iter().all(u8::is_ascii_whitespace) => continue,
             _ => parse(report.lines, &line, engine),
@@ -326,287 +277,8 @@ fn import(
     Ok(report)
 }
 
-/// A line's job; what is wrong with it is said without its text.
-fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
-    let job = text.and_then(|text| Line::job(text, engine));
-    let job = job.map_err(|problem| Error::BadLine { line, problem })?;
-    let given_bytes = job.submission.kept.bytes();
-    let max_bytes = engine.options.request_bytes_max;
-    if given_bytes > max_bytes {
-        let error = Error::RequestTooLarge {
-            given_bytes,
-            max_bytes,
-        };
-        return Err(of_line(line, error));
-    }
-    Ok(job)
-}
-
-impl ImportReport {
-    /// Notes a bad line. One that the import stops at is an error, and so is what is wrong
-    /// with the store: no line is passed over for that.
-    fn pass_over(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
-        match error {
-            Error::BadLine { line, problem } if on_bad_line == OnBadLine::Skip => {
-                self.bad += 1;
-                if self.bad_lines.len() < BAD_LINES_KEPT {
-                    self.bad_lines.push((line, problem));
-                }
-                Ok(())
-            }
-            error => Err(error),
-        }
-    }
-}
-
-/// An error that a line has led to: the line's own, or the store's.
-fn of_line(line: u64, error: Error) -> Error {
-    match error {
-        Error::JobIdTaken { .. } | Error::JobIdPurged { .. } | Error::RequestTooLarge { .. } => {
-            let problem = error.to_string();
-            Error::BadLine { line, problem }
-        }
-        error => error,
-    }
-}
-
 /// Whether a job is new to its graph.
 enum Placed {
     There { is_secret_left: bool },
     New(Box<Imported>),
-}
-
-/// Jobs of the next commit, and their lines.
-#[derive(Default)]
-struct Batch {
-    jobs: Vec<Imported>,
-    /// Where those with an id stand.
-    ids: HashMap<JobId, usize>,
-    lines: Vec<u64>,
-    bytes: u64,
-}
-
-impl Batch {
-    fn add(&mut self, line: u64, job: Imported) {
-        self.bytes += job.submission.kept.bytes() + SMALL_WRITE_BYTES;
-        if let Some(id) = &job.id {
-            self.ids.insert(id.clone(), self.jobs.len());
-        }
-        self.jobs.push(job);
-        self.lines.push(line);
-    }
-
-    fn is_full(&self) -> bool {
-        self.jobs.len() >= BATCH_JOBS || self.bytes >= BATCH_BYTES
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum Read {
-    Line,
-    TooLong,
-    End,
-}
-
-/// Reads up to the next line feed; of a line that is too long no more is kept.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, longest: u64) -> Result<Read> {
-    line.clear();
-    let mut is_too_long = false;
-    loop {
-        let there = reader.fill_buf().map_err(|e| Error::input(&e))?;
-        if there.is_empty() {
-            let is_end = line.is_empty() && !is_too_long;
-            return Ok(match (is_end, is_too_long) {
-                (true, _) => Read::End,
-                (false, true) => Read::TooLong,
-                (false, false) => Read::Line,
-            });
-        }
-        let end = there.iter().position(|&byte| byte == b'\n');
-        let (part, taken) = match end {
-            Some(end) => (&there[..end], end + 1),
-            None => (there, there.len()),
-        };
-        is_too_long |= (line.len() + part.len()) as u64 > longest;
-        if !is_too_long {
-            line.extend_from_slice(part);
-        }
-        reader.consume(taken);
-        if end.is_some() {
-            return Ok(if is_too_long {
-                Read::TooLong
-            } else {
-                Read::Line
-            });
-        }
-    }
-}
-
-/// A line as it may be given.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Line<'a> {
-    job_id: Option<String>,
-    status: Option<String>,
-    #[serde(borrow)]
-    request: Option<WireRequest<'a>>,
-    #[serde(borrow)]
-    outcome: Option<WireOutcome<'a>>,
-    submitted_at: Option<u64>,
-    started_at: Option<u64>,
-    finished_at: Option<u64>,
-    #[serde(default)]
-    cancel_requested: bool,
-    #[serde(default)]
-    redacted: bool,
-    command: Option<String>,
-    url: Option<String>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    body: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WireOutcome<'a> {
-    kind: String,
-    code: Option<String>,
-    message: Option<String>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    detail: Option<&'a RawValue>,
-    result_ref: Option<String>,
-    boot: Option<u64>,
-}
-
-impl<'a> Line<'a> {
-    fn job(text: &'a str, engine: &Engine) -> Result<Imported, String> {
-        let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
-            // serde's words quote what they do not know.
-            let what = if e.is_data() {
-                "it has other fields or types than a job"
-            } else {
-                "it is not JSON"
-            };
-            format!("{what}, at column {}", e.column())
-        })?;
-        let said = |error: Error| error.to_string();
-        let is_bare = line.command.is_some() || line.url.is_some() || line.body.is_some();
-        let request = match (line.request, line.command) {
-            (Some(_), _) if is_bare => {
-                let problem = "it has a request, and a command, url or body beside it";
-                return Err(problem.to_owned());
-            }
-            (Some(request), _) => {
-                let url = request.url.map(|url| url.0.into_owned());
-                let command = request.command.into_owned();
-                (command, url.unwrap_or_default(), request.body)
-            }
-            (None, Some(command)) => (command, line.url.unwrap_or_default(), line.body),
-            (None, None) => return Err("it has no request, and no command".to_owned()),
-        };
-        let (command, url, body) = request;
-        let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
-        let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
-        let kept = match (engine.options.secret_keys.keep(request), line.redacted) {
-            (kept, true) => kept.redacted(),
-            (kept, false) => kept,
-        };
-        let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
-        let keys = &engine.options.secret_keys;
-        let outcome = line.outcome.map(WireOutcome::outcome).transpose()?;
-        let outcome = outcome.map(|o| o.kept(keys)).transpose().map_err(said)?;
-        let status = line.status.map(|given| {
-            let states = State::ALL.into_iter();
-            states.into_iter().find(|state| state.as_str() == given)
-        });
-        let status = match status {
-            Some(None) => return Err("its status is none that there is".to_owned()),
-            Some(status) => status,
-            None => None,
-        };
-        let state = match (status, &outcome) {
-            (None, None) => State::Pending,
-            (None | Some(State::Complete), _) => State::Complete,
-            (Some(open), None) => open,
-            (Some(_), Some(_)) => return Err("it has an outcome and is not complete".to_owned()),
-        };
-        let outcome = match (state, outcome) {
-            (State::Complete, None) => Some(Outcome::succeeded()),
-            (_, outcome) => outcome,
-        };
-        let submitted_ms = time("submittedAt", line.submitted_at)?;
-        let started_ms = time("startedAt", line.started_at)?;
-        let finished_ms = time("finishedAt", line.finished_at)?;
-        Ok(Imported {
-            id,
-            submission: Submission::new(engine.store, kept),
-            state,
-            outcome,
-            submitted_ms,
-            started_ms: started_ms.filter(|_| state != State::Pending),
-            finished_ms: finished_ms.filter(|_| state == State::Complete),
-            cancel_requested: line.cancel_requested && state == State::Running,
-        })
-    }
-}
-
-/// A time that can be shown, so that it is filtered by as it is shown.
-fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
-    match given {
-        Some(given) if given > TIME_MS_MAX => Err(format!(
-            "its {name} is {given}, at most {TIME_MS_MAX} is allowed (milliseconds since 1970, to the end of 9999)"
-        )),
-        given => Ok(given),
-    }
-}
-
-impl WireOutcome<'_> {
-    fn outcome(self) -> Result<Outcome, String> {
-        let kind = OutcomeKind::from_word(&self.kind);
-        let kind = kind.ok_or("its outcome is of no kind that there is")?;
-        let said = |error: Error| error.to_string();
-        let mut outcome = Outcome::new(kind, self.code, self.message).map_err(said)?;
-        if let Some(detail) = self.detail {
-            outcome = outcome.with_detail_json(detail.get()).map_err(said)?;
-        }
-        if let Some(text) = self.result_ref {
-            outcome = outcome.with_result_ref(text).map_err(said)?;
-        }
-        if let Some(boot) = self.boot {
-            if !(1..NUMBER_MAX).contains(&boot) {
-                let max = NUMBER_MAX - 1;
-                return Err(format!(
-                    "its outcome's boot is {boot}, it must be in 1..={max}"
-                ));
-            }
-            // A recovery says nothing else of an end, and there is no room for it.
-            let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
-            if !is_cut_short || outcome.extra.is_some() {
-                let problem = "its outcome has a boot, and is not just interrupted or cancelled";
-                return Err(problem.to_owned());
-            }
-            outcome.boot = Some(boot);
-        }
-        Ok(outcome)
-    }
-}
-
-impl fmt::Display for ImportReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ImportReport {
-            imported,
-            there,
-            secrets_left,
-            bad,
-            ..
-        } = self;
-        write!(f, "{imported} imported, {there} there already")?;
-        if *secrets_left > 0 {
-            write!(
-                f,
-                " ({secrets_left} of them with secrets that were left out)"
-            )?;
-        }
-        write!(f, ", {bad} passed over")
-    }
 }

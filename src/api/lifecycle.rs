@@ -37,7 +37,7 @@ pub enum Cancellation {
 }
 
 impl Graph {
-    /// Marks a pending job as running. [`Graph::run`] does the same and gives a guard,
+    /// Marks a pending job as running. [`Graph::claim`] does the same and gives a guard,
     /// which records the end of work that ends without a word.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Graph {
     /// assert_eq!(movie.cancel(&waiting)?, Cancellation::CancelledBeforeStart);
     ///
     /// movie.submit(request()?)?;
-    /// if let Some(run) = movie.run_next()? {
+    /// if let Some(run) = movie.claim_next()? {
     ///     assert_eq!(movie.cancel(run.id())?, Cancellation::Requested);
     ///     assert!(run.cancel_requested()); // the worker asks now and then
     ///     run.complete(Outcome::cancelled())?;

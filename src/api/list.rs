@@ -11,45 +11,45 @@ use crate::engine::read::Snapshot;
 #[cfg(doc)]
 use crate::model::error::Error;
 use crate::model::error::Result;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 
 impl Graph {
     /// Some of the graph's jobs at one instant.
     ///
     /// # Ordering
-    /// By the order of their commits: oldest first, or [`List::newest_first`].
+    /// By the order of their commits: oldest first, or [`JobQuery::newest_first`].
     ///
     /// # Cost
     /// By state and order alone, a copy of the states of the jobs shown, under a lock that
     /// writers wait for: microseconds, whatever the offset. What other filters cost, says
-    /// [`List`]. The jobs are read as the page is.
+    /// [`JobQuery`]. The jobs are read as the page is.
     ///
     /// # Errors
     /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
     /// [`Error::Closed`]. Of a list that scans or has a limit in bytes also
     /// [`Error::Damaged`], [`Error::Io`] and [`Error::IndexUnavailable`]; of one by
-    /// [`List::body_value`] [`Error::InvalidPointer`], [`Error::InvalidJson`] and
+    /// [`JobQuery::body_value`] [`Error::InvalidPointer`], [`Error::InvalidJson`] and
     /// [`Error::TooDeep`].
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// // What is still to be done, and how much of it there is.
-    /// let list = List::new().state(State::Pending).state(State::Running);
+    /// let list = JobQuery::new().state(State::Pending).state(State::Running);
     /// let page = movie.list(list.limit(10))?;
     /// println!("{} of {:?}", page.len(), page.total());
     /// page.write_json(std::io::stdout().lock())?; // {"jobs":[...],"result":"success"}
     /// # assert_eq!(page.total(), Some(1));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn list(&self, list: List) -> Result<Page> {
+    pub fn list(&self, query: JobQuery) -> Result<Page> {
         let _span = call_span!("list", self);
         self.check()?;
-        list.check()?;
-        let listing = listing::page((self.engine(), &self.core), &list)?;
+        query.check()?;
+        let listing = listing::page((self.engine(), &self.core), &query)?;
         Ok(Page::of(self, listing))
     }
 
@@ -80,7 +80,7 @@ impl Graph {
         let listing = Listing {
             snapshot,
             total: Some(1),
-            set_aside: 0,
+            quarantined: 0,
             next: None,
             is_stopped: false,
         };

@@ -32,11 +32,11 @@ const GATHERED_BYTES: usize = 16 << 10;
 ///
 /// # Examples
 /// ```
-/// # use jobstore::{Body, JobStore, List, Request};
+/// # use jobstore::{Body, JobQuery, JobStore, Request};
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-/// let page = movie.list(List::new())?;
+/// let page = movie.list(JobQuery::new())?;
 /// for job in &page {
 ///     let job = job?;
 ///     println!("{} {} {}", job.id(), job.state(), job.request().command());
@@ -48,7 +48,7 @@ pub struct Page {
     pub(crate) graph: Graph,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) total: Option<u64>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
     pub(crate) next: Option<Cursor>,
     pub(crate) is_stopped: bool,
 }
@@ -58,7 +58,7 @@ impl Page {
         let Listing {
             snapshot,
             total,
-            set_aside,
+            quarantined,
             next,
             is_stopped,
         } = listing;
@@ -66,7 +66,7 @@ impl Page {
             graph: graph.clone(),
             snapshot: Arc::new(snapshot),
             total,
-            set_aside,
+            quarantined,
             next,
             is_stopped,
         }
@@ -85,16 +85,16 @@ impl Page {
     }
 
     /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
-    /// where only a scan could tell and [`List::count_total`](crate::List::count_total)
+    /// where only a scan could tell and [`JobQuery::count_total`](crate::JobQuery::count_total)
     /// did not ask for it, or was stopped while it counted.
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request, State};
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let page = movie.list(List::new().state(State::Pending).offset(40).limit(20))?;
+    /// let page = movie.list(JobQuery::new().state(State::Pending).offset(40).limit(20))?;
     /// assert_eq!(page.total(), Some(1)); // of the list, not of this page
     /// assert_eq!(page.len(), 0);
     /// # Ok::<(), jobstore::Error>(())
@@ -104,13 +104,13 @@ impl Page {
         self.total
     }
 
-    /// How many jobs this page passes over because a repair set them aside: those
+    /// How many jobs this page passes over because a repair quarantined them: those
     /// from where it begins up to its last job, or to the end of the list. Whoever
     /// walks the list by cursor or by offset is told of each once. 0 in a store that
     /// was never repaired.
     #[must_use]
-    pub fn set_aside(&self) -> u64 {
-        self.set_aside
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined
     }
 
     /// Where the list goes on, if it did at that instant. A list that scans ends its page
@@ -118,11 +118,11 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// // All jobs, 1000 at a time, and those that come meanwhile.
-    /// let mut list = List::new().limit(1000);
+    /// let mut list = JobQuery::new().limit(1000);
     /// loop {
     ///     let page = movie.list(list.clone())?;
     ///     for job in &page {
@@ -140,7 +140,7 @@ impl Page {
         self.next.clone()
     }
 
-    /// Whether [`List::on_progress`](crate::List::on_progress) stopped the search before
+    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search before
     /// the page was full: [`Page::next`] goes on there.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -162,13 +162,13 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List, State};
+    /// use jobstore::{JobQuery, JobStore, State};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let page = movie.list(List::new().state(State::Complete))?;
+    /// let page = movie.list(JobQuery::new().state(State::Complete))?;
     /// for job in page.jobs() {
     ///     let job = job?;
-    ///     println!("{} {:?} {:?}", job.id(), job.finished_at(), job.outcome());
+    ///     println!("{} {:?} {:?}", job.id(), job.completed_at(), job.outcome());
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -195,13 +195,13 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("clear_graph", "/ges", Body::empty())?;
     /// movie.submit_as("clear-1", request)?;
     /// let mut out = Vec::new(); // a file, a socket
-    /// movie.list(List::new())?.write_json(&mut out)?;
+    /// movie.list(JobQuery::new())?.write_json(&mut out)?;
     /// let expected = concat!(
     ///     r#"{"jobs":[{"jobId":"clear-1","status":"pending","#,
     ///     r#""request":{"command":"clear_graph","url":"/ges","body":{}}}],"result":"success"}"#,
@@ -228,10 +228,10 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobQuery, JobStore};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
-    /// let json = movie.list(List::new())?.to_json()?;
+    /// let json = movie.list(JobQuery::new())?.to_json()?;
     /// assert_eq!(json, br#"{"jobs":[],"result":"success"}"#);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -264,10 +264,10 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let page = movie.list(List::new())?;
+    /// let page = movie.list(JobQuery::new())?;
     /// let mut sent = Vec::new();
     /// for chunk in page.chunks() {
     ///     sent.extend(chunk?); // as fast as the client takes it
@@ -290,7 +290,7 @@ impl fmt::Debug for Page {
         f.debug_struct("Page")
             .field("len", &self.len())
             .field("total", &self.total)
-            .field("set_aside", &self.set_aside)
+            .field("quarantined", &self.quarantined)
             .field("next", &self.next)
             .field("is_stopped", &self.is_stopped)
             .finish_non_exhaustive()

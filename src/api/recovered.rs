@@ -43,7 +43,7 @@ pub enum RecoveryAction {
 /// ```
 /// # let store = jobstore::JobStore::in_memory()?;
 /// let recovered = store.recovered();
-/// println!("boot {} found {} jobs running", recovered.boot(), recovered.len());
+/// println!("open {} found {} jobs running", recovered.opens(), recovered.len());
 /// for found in recovered.jobs() {
 ///     let found = found?;
 ///     println!("{} was {:?}", found.job.id(), found.action);
@@ -71,11 +71,11 @@ impl<'s> Recovered<'s> {
         &self.store.engine().recovered
     }
 
-    /// The number of this boot, from 1; outcomes of jobs that it ended carry it
-    /// ([`Outcome::boot`](crate::Outcome::boot)).
+    /// The number of this open, from 1: [`JobStore::opens`]. The outcomes of the jobs that it
+    /// completed have it ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
     #[must_use]
-    pub fn boot(&self) -> u64 {
-        self.store.boot()
+    pub fn opens(&self) -> u64 {
+        self.store.opens()
     }
 
     /// What was to be done about them.
@@ -137,7 +137,7 @@ impl<'s> Recovered<'s> {
 impl fmt::Debug for Recovered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recovered")
-            .field("boot", &self.boot())
+            .field("opens", &self.opens())
             .field("policy", &self.policy())
             .field("len", &self.len())
             .finish()

@@ -12,10 +12,10 @@ use crate::engine::retention::STEP_JOBS;
 #[cfg(any(doc, feature = "archive"))]
 use crate::model::error::Error;
 use crate::model::error::Result;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 #[cfg(feature = "archive")]
 use crate::model::retention::ArchiveTo;
-use crate::model::retention::{PurgeReason, Purged, Retention};
+use crate::model::retention::{PurgeReason, PurgeReport, Retention};
 use crate::model::states::{State, States};
 
 /// Jobs that `Graph::purge` handles together.
@@ -43,7 +43,7 @@ impl Graph {
     /// use jobstore::{JobStore, Retention};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let policy = Retention::new().keep_jobs(10_000_000);
+    /// let policy = Retention::new().max_jobs(10_000_000);
     /// movie.set_retention(Some(policy.clone()))?; // at each open
     /// assert_eq!(movie.retention(), Some(policy));
     /// # Ok::<(), jobstore::Error>(())
@@ -55,7 +55,8 @@ impl Graph {
         if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
             if self.engine().is_within(folder) {
                 return Err(Error::InvalidUse {
-                    what: "the archive is within the store's own directory; choose one beside it",
+                    what: "the archive would be inside the store's own directory; choose a \
+                         directory outside it",
                 });
             }
         }
@@ -88,15 +89,15 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Outcome, Request, Submitted};
+    /// use jobstore::{Body, JobQuery, JobStore, Outcome, Request, Submitted};
     /// let store = JobStore::in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let request = Request::new("import_graph", "/ges/v1.0/10001/graphs", Body::empty())?;
     /// movie.submit_as("import-1", request.clone())?;
-    /// movie.run("import-1")?.complete(Outcome::succeeded())?;
+    /// movie.claim("import-1")?.complete(Outcome::succeeded())?;
     ///
-    /// assert_eq!(movie.purge_dry_run(List::new())?.jobs, 1);
-    /// assert_eq!(movie.purge(List::new())?.jobs, 1);
+    /// assert_eq!(movie.purge_dry_run(JobQuery::new())?.jobs, 1);
+    /// assert_eq!(movie.purge(JobQuery::new())?.jobs, 1);
     /// assert!(movie.job("import-1")?.is_none());
     /// assert!(movie.tombstone("import-1")?.is_some());
     /// assert!(movie.tombstone("import-2")?.is_none());
@@ -110,8 +111,8 @@ impl Graph {
     /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
     /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
     /// [`Error::PermissionDenied`]. What was purged before an error stays so.
-    pub fn purge(&self, list: List) -> Result<Purged> {
-        self.purge_with(list, |_| {})
+    pub fn purge(&self, query: JobQuery) -> Result<PurgeReport> {
+        self.purge_with_progress(query, |_| {})
     }
 
     /// Like [`Graph::purge`], but calls `progress` after each commit of at most 1024 jobs, on
@@ -122,19 +123,23 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let list = List::new().command("vertex_query");
+    /// let list = JobQuery::new().command("vertex_query");
     /// let all = movie.purge_dry_run(list.clone())?.jobs;
-    /// movie.purge_with(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
+    /// movie.purge_with_progress(list, |so_far| eprintln!("{} of {all}", so_far.jobs))?;
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_with(&self, list: List, mut progress: impl FnMut(Purged)) -> Result<Purged> {
+    pub fn purge_with_progress(
+        &self,
+        query: JobQuery,
+        mut progress: impl FnMut(PurgeReport),
+    ) -> Result<PurgeReport> {
         let _span = call_span!("purge", self);
         self.check_writable()?;
-        let mut done = Purged::default();
-        done.stopped = self.each_to_purge(list, |sequences| {
+        let mut done = PurgeReport::default();
+        done.stopped = self.each_to_purge(query, |sequences| {
             for some in sequences.chunks(STEP_JOBS) {
                 done.jobs += self
                     .engine()
@@ -155,18 +160,18 @@ impl Graph {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, List};
+    /// use jobstore::{JobQuery, JobStore};
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let year_ago = SystemTime::now() - Duration::from_secs(365 * 24 * 3600);
-    /// let old = List::new().finished_before(year_ago);
+    /// let old = JobQuery::new().completed_before(year_ago);
     /// println!("{} jobs would be purged", movie.purge_dry_run(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn purge_dry_run(&self, list: List) -> Result<Purged> {
-        let mut done = Purged::default();
-        done.stopped = self.each_to_purge(list, |sequences| {
+    pub fn purge_dry_run(&self, query: JobQuery) -> Result<PurgeReport> {
+        let mut done = PurgeReport::default();
+        done.stopped = self.each_to_purge(query, |sequences| {
             done.jobs += sequences.len() as u64;
             Ok(())
         })?;
@@ -176,16 +181,16 @@ impl Graph {
     /// Says whether the search was stopped.
     fn each_to_purge(
         &self,
-        mut list: List,
+        mut query: JobQuery,
         mut each: impl FnMut(&[u64]) -> Result<()>,
     ) -> Result<bool> {
-        list.check_purge()?;
-        if list.states != States::NONE && !list.states.has(State::Complete) {
+        query.check_purge()?;
+        if query.states != States::NONE && !query.states.has(State::Complete) {
             return Ok(false);
         }
-        list.states = States::NONE.with(State::Complete);
+        query.states = States::NONE.with(State::Complete);
         self.check()?;
-        let page = listing::whole((self.engine(), &self.core), &list)?;
+        let page = listing::whole((self.engine(), &self.core), &query)?;
         let mut sequences = page.snapshot.selection.sequences().peekable();
         while sequences.peek().is_some() {
             let some: Vec<u64> = sequences.by_ref().take(PURGED_AT_ONCE).collect();

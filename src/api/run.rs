@@ -9,13 +9,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::cancelled::Cancelled;
 use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::thread;
+use crate::base::sync::time::Instant;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
@@ -39,7 +41,9 @@ const FAILED: u64 = 1;
 const SETTLED: u64 = 2;
 
 /// A running job in the hands of whoever works on it: from
-/// [`Graph::run`](crate::Graph::run), [`Graph::run_next`](crate::Graph::run_next) and
+/// [`Graph::claim`](crate::Graph::claim), [`Graph::claim_next`](crate::Graph::claim_next),
+/// [`Graph::claim_next_timeout`](crate::Graph::claim_next_timeout),
+/// [`Graph::claim_next_async`](crate::Graph::claim_next_async) and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
 /// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
@@ -57,7 +61,7 @@ const SETTLED: u64 = 2;
 ///
 /// A panic is a fault of the work and not a shutdown, and a job that panics each time must
 /// not run forever, so a panic never requeues. Nor is a job requeued whose secrets are not
-/// known ([`Job::is_redacted`](crate::Job::is_redacted)): it is interrupted.
+/// known ([`Job::secrets_lost`](crate::Job::secrets_lost)): it is interrupted.
 ///
 /// Dropping waits up to a second for the record, which is made in any case while the store is
 /// open. Once the store is closed nothing is recorded, and the next open settles the job.
@@ -77,7 +81,8 @@ const SETTLED: u64 = 2;
 /// handed to one worker, and the runs that held it before can no longer complete it.
 ///
 /// # Graceful shutdown
-/// 1. Stop claiming: call [`run_next`](crate::Graph::run_next) no more.
+/// 1. Stop claiming: call [`claim_next`](crate::Graph::claim_next) no more, and drop the futures of
+///    [`claim_next_async`](crate::Graph::claim_next_async).
 /// 2. Let the work in hand finish, up to a deadline.
 /// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
 ///    and [`Run::complete`] for the rest.
@@ -88,12 +93,12 @@ const SETTLED: u64 = 2;
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 /// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
-/// let movie = store.graph_or_create("10001", "movie")?;
+/// let movie = store.get_or_create_graph("10001", "movie")?;
 /// # let request = jobstore::Request::new("pagerank", "/ges", jobstore::Body::empty())?;
 /// # let id = movie.submit(request)?;
 /// # let is_stopping = || true; // set by the handler of SIGTERM
 /// # let step = || false;
-/// if let Some(run) = movie.run_next()? {
+/// if let Some(run) = movie.claim_next()? {
 ///     loop {
 ///         if run.cancel_requested() {
 ///             run.complete(Outcome::cancelled())?;
@@ -119,7 +124,7 @@ const SETTLED: u64 = 2;
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
-/// while let Some(run) = movie.run_next()? {
+/// while let Some(run) = movie.claim_next()? {
 ///     for step in 0..10 {
 ///         if run.cancel_requested() {
 ///             break;
@@ -137,7 +142,7 @@ pub struct Run {
     id: JobId,
     request: Request,
     sequence: u64,
-    is_redacted: bool,
+    secrets_lost: bool,
     cell: Arc<RunCell>,
     /// How far it has come to its end: see [`OPEN`].
     end: AtomicU64,
@@ -157,7 +162,7 @@ pub enum Requeued {
 impl Run {
     pub(crate) fn new(
         graph: Graph,
-        (id, request, sequence, is_redacted): (JobId, Request, u64, bool),
+        (id, request, sequence, secrets_lost): (JobId, Request, u64, bool),
         cell: Arc<RunCell>,
     ) -> Run {
         Run {
@@ -165,7 +170,7 @@ impl Run {
             id,
             request,
             sequence,
-            is_redacted,
+            secrets_lost,
             cell,
             end: AtomicU64::new(OPEN),
         }
@@ -178,14 +183,15 @@ impl Run {
     }
 
     /// What is to be done, to the letter, with the secrets it carries. (Of a job that is
-    /// [redacted](crate::Job::is_redacted), `"******"` in their place.)
+    /// [masked](crate::Job::secrets_lost), `"******"` in their place.)
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// Says how far the work is: 0 to 100 (more counts as 100) and a few words, cut
-    /// to 256 bytes. Not durable and cheap; readers see the latest.
+    /// Reports how far the work is: 0 to 100 (more counts as 100) and a short text, truncated
+    /// to 256 bytes. Readers see the latest. It is kept in memory only, so it is cheap, and
+    /// async code can call it directly.
     ///
     /// # Examples
     /// ```
@@ -193,7 +199,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// run.progress(40, "iteration 8 of 20");
     /// let job = movie.job(&id)?.ok_or("it is running")?;
     /// assert_eq!(job.progress().map(|progress| progress.percent), Some(40));
@@ -219,6 +225,66 @@ impl Run {
         self.cell.cancel.load(Ordering::Acquire) || self.is_over()
     }
 
+    /// A future that resolves when the run should stop. It works in any async runtime, for
+    /// example in a `select!` beside the work. [`Run::wait_cancelled`] blocks instead.
+    ///
+    /// It resolves when [`Run::cancel_requested`] becomes true: a cancellation is requested,
+    /// or the run [is over](Run::is_over). It also resolves when no outcome can be recorded any
+    /// more: the graph is dropped, the store is closed, or a failed write has made the store
+    /// read-only. If any of that is so already, it resolves immediately.
+    ///
+    /// Dropping it has no effect on the run.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::future::{Either, pending, select};
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// let id = movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// # futures::executor::block_on(async {
+    /// let run = movie.claim_next_async().await?;
+    /// movie.cancel(&id)?; // somewhere else
+    /// let work = pending::<()>(); // does not complete
+    /// let outcome = match select(run.cancelled(), work).await {
+    ///     Either::Left(_) => Outcome::cancelled(),
+    ///     Either::Right(_) => Outcome::succeeded(),
+    /// };
+    /// run.complete_async(outcome).await?;
+    /// # Ok::<(), jobstore::Error>(())
+    /// # })?;
+    /// let job = movie.job(&id)?.ok_or("it is complete")?;
+    /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancelled(&self) -> Cancelled {
+        Cancelled::new(self.graph.clone(), self.sequence, self.cell.clone())
+    }
+
+    /// Blocks until the run should stop, for the reasons of [`Run::cancelled`], and returns
+    /// true; false if there is none within the timeout. Work that has to pause can wait here
+    /// instead of sleeping.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
+    /// let run = movie.claim(&id)?;
+    /// assert!(!run.wait_cancelled(Duration::from_millis(10)));
+    /// movie.cancel(&id)?; // somewhere else
+    /// assert!(run.wait_cancelled(Duration::from_secs(60)));
+    /// run.complete(Outcome::cancelled())?;
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn wait_cancelled(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        self.cancelled().wait(deadline)
+    }
+
     /// Whether the run no longer holds its job: the job was completed by its id, perhaps by an
     /// operator, or requeued by another run of it, or its graph was dropped. Nobody waits
     /// for the work any more.
@@ -229,7 +295,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// movie.complete(&id, Outcome::interrupted())?; // an operator gives the job up
     /// assert!(run.is_over() && run.cancel_requested());
     /// // The first outcome stays.
@@ -259,7 +325,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// if let Some(run) = movie.run_next()? {
+    /// if let Some(run) = movie.claim_next()? {
     ///     let outcome = match clear() {
     ///         Ok(vertices) => Outcome::succeeded().with_detail(&vertices)?,
     ///         Err(error) => Outcome::failed("GES.8012", error.to_string()),
@@ -280,11 +346,17 @@ impl Run {
         self.graph.complete_write(found, outcome, run)
     }
 
-    /// [`Run::complete`] without blocking. From this call on, dropping the run records
-    /// nothing. If the ticket fails, call it again, or complete the job by its id.
+    /// [`Run::complete`] without blocking: `run.complete_async(outcome).await?`. From this call
+    /// on, dropping the run records nothing. If the pending write fails, call it again, or complete the
+    /// job by its id.
+    ///
+    /// # Cancel safety
+    /// The outcome is recorded whether or not the pending write is awaited, and also if the pending write or
+    /// the run is dropped. (Dropping a pending write that found the commit queue full blocks until
+    /// there is room; see [`PendingWrite`].)
     ///
     /// # Errors
-    /// Those of [`Run::complete`], from the ticket.
+    /// Those of [`Run::complete`], from the pending write.
     ///
     /// # Examples
     /// ```
@@ -293,21 +365,20 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// # futures::executor::block_on(async {
-    /// if let Some(run) = movie.queue().run_next().await? {
-    ///     run.complete_async(Outcome::succeeded()).await?;
-    /// }
+    /// let run = movie.claim_next_async().await?;
+    /// run.complete_async(Outcome::succeeded()).await?;
     /// # jobstore::Result::Ok(())
     /// # })?;
     /// assert_eq!(movie.count(State::Complete)?, 1);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn complete_async(&self, outcome: Outcome) -> Ticket<Completion> {
+    pub fn complete_async(&self, outcome: Outcome) -> PendingWrite<Completion> {
         self.end.store(SETTLED, Ordering::Relaxed);
-        Ticket::new(&self.graph.handle, self.complete_write(outcome))
+        PendingWrite::new(&self.graph.handle, self.complete_write(outcome))
     }
 
     /// Makes the job pending again, in its old place in the order, and blocks until that is
-    /// durable: the next [`Graph::run_next`](crate::Graph::run_next) that reaches it runs it
+    /// durable: the next [`Graph::claim_next`](crate::Graph::claim_next) that reaches it runs it
     /// from its start. A job that was asked to stop is completed as cancelled instead.
     ///
     /// The [changes](crate::Graph::changes) show it as
@@ -325,11 +396,11 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// movie.submit(Request::new("pagerank", "/ges", Body::empty())?)?;
-    /// let run = movie.run(&id)?;
+    /// let run = movie.claim(&id)?;
     /// assert_eq!(run.requeue()?, Requeued::Pending);
     /// assert_eq!(movie.count(State::Pending)?, 2);
     /// // It is the oldest still.
-    /// assert_eq!(movie.run_next()?.map(|run| run.id().clone()), Some(id));
+    /// assert_eq!(movie.claim_next()?.map(|run| run.id().clone()), Some(id));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn requeue(&self) -> Result<Requeued> {
@@ -339,12 +410,17 @@ impl Run {
     }
 
     /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
+    /// Async code that gives up a job calls this instead of dropping the run, which may block
+    /// for up to a second.
+    ///
+    /// # Cancel safety
+    /// As for [`Run::complete_async`].
     ///
     /// # Errors
-    /// Those of [`Run::requeue`], from the ticket.
-    pub fn requeue_async(&self) -> Ticket<Requeued> {
+    /// Those of [`Run::requeue`], from the pending write.
+    pub fn requeue_async(&self) -> PendingWrite<Requeued> {
         self.end.store(SETTLED, Ordering::Relaxed);
-        Ticket::new(&self.graph.handle, self.give_up(true, requeued))
+        PendingWrite::new(&self.graph.handle, self.give_up(true, requeued))
     }
 
     /// Releases the job without a record: it is left running, for whoever completes it by its
@@ -357,7 +433,7 @@ impl Run {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
-    /// if let Some(run) = movie.run_next()? {
+    /// if let Some(run) = movie.claim_next()? {
     ///     let id = run.id().clone();
     ///     run.detach(); // something outside of this process works on it
     ///     assert_eq!(movie.count(State::Running)?, 1);
@@ -424,21 +500,21 @@ impl Drop for Run {
         }
         let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
             (_, true) | (Recovery::Interrupt, false) => false,
-            (Recovery::Requeue, false) => !self.is_redacted,
+            (Recovery::Requeue, false) => !self.secrets_lost,
             (Recovery::Leave, false) => return,
         };
-        let mut ticket = Ticket::new(&self.graph.handle, self.give_up(requeue, done));
-        match ticket.wait_timeout(DROP_WAIT) {
+        let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
+        match write.wait_timeout(DROP_WAIT) {
             // The next open settles it; or it is settled, and nobody is to be told.
             Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
             Some(Err(error)) => tracing::warn!(
                 job = %self.id,
                 %error,
-                "a dropped run could not be recorded; the job stays running"
+                "cannot record that a run was dropped; the job stays running"
             ),
             Some(Ok(())) | None => {}
         }
-        ticket.detach();
+        write.detach();
     }
 }
 

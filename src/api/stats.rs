@@ -39,7 +39,7 @@ impl JobStore {
     /// movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let stats = store.stats()?;
     /// assert_eq!(stats.graphs[0].pending, 1);
-    /// assert!(stats.graphs[0].oldest_pending.is_some());
+    /// assert!(stats.graphs[0].oldest_pending_at.is_some());
     /// assert_eq!(stats.commit_waits.count(), 2);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -86,7 +86,7 @@ impl JobStore {
             let truth = engine.truth.read();
             (truth.segments.clone(), truth.packs.clone())
         };
-        let failed = |segment: &str, e| crate::Error::io("look at", engine.disk.path(segment), &e);
+        let failed = |segment: &str, e| crate::Error::io("inspect", engine.disk.path(segment), &e);
         let mut segment_bytes = 0;
         for segment in &segments {
             let len = segment.file.len();
@@ -95,9 +95,9 @@ impl JobStore {
         }
         let (queued, queued_bytes) = engine.queue.depth();
         let meters = &engine.meters;
-        let last_purge = engine.retention.lock().last_purge_ms;
+        let last_purge_at = engine.retention.lock().last_purge_ms;
         Ok(Stats {
-            boot: engine.opening.boot,
+            opens: engine.opening.boot,
             health: engine.health(),
             totals,
             graphs,
@@ -113,12 +113,12 @@ impl JobStore {
             commit_waits: meters.waits.read(),
             queued,
             queued_bytes,
-            queue_bytes_max: engine.queue.bytes_max(),
-            busy: meters.busy.read(),
+            max_queue_bytes: engine.queue.bytes_max(),
+            writes_refused: meters.busy.read(),
             segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
             index_lag: engine.index_lag.load(Ordering::Relaxed),
             purged: meters.purged.read(),
-            last_purge: last_purge.map(clock::from_ms),
+            last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
         })
     }
@@ -126,19 +126,19 @@ impl JobStore {
 
 fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<GraphStats> {
     let of = |state| States::NONE.with(state);
-    let (counts, set_aside, oldest) = {
+    let (counts, quarantined, oldest) = {
         let state = core.state.read();
         let status = &state.status;
         let counts = State::ALL.map(|state| status.total(of(state)));
         let oldest = status.select(of(State::Pending), 0, 0, 1).first();
-        let set_aside = state.set_aside_in(|| 0..u64::MAX);
-        (counts, set_aside, oldest)
+        let quarantined = state.quarantined_in(|| 0..u64::MAX);
+        (counts, quarantined, oldest)
     };
-    let oldest_pending = match oldest {
+    let oldest_pending_at = match oldest {
         None => None,
         Some(sequence) => engine.job(core, sequence)?.map(|job| job.submitted_at()),
     };
-    let (_, longest_running) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
+    let (_, longest_running_at) = totals::longest_running(engine, core, RUNNING_LOOKED_AT)?;
     let [pending, running, complete] = counts;
     Ok(GraphStats {
         project_id: core.project.to_string(),
@@ -146,9 +146,9 @@ fn graph_stats(engine: &Engine, core: &std::sync::Arc<GraphCore>) -> Result<Grap
         pending,
         running,
         complete,
-        set_aside,
-        oldest_pending,
-        longest_running: longest_running.map(clock::from_ms),
+        quarantined,
+        oldest_pending_at,
+        longest_running_at: longest_running_at.map(clock::from_ms),
         purge_lag: engine.purge_lag(core),
     })
 }

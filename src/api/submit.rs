@@ -5,8 +5,8 @@
 //! Promise: a job that was answered is recorded; what is refused changed nothing.
 
 use crate::api::graph::Graph;
+use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::ticket::Ticket;
 use crate::api::write::{Write, unexpected};
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
@@ -77,38 +77,6 @@ impl Graph {
         let id = self.submit_write(request)?.commit(self.engine())?;
         tracing::debug!(job = id.as_str(), "recorded");
         Ok(id)
-    }
-
-    /// Queues a request like [`Queue::submit`](crate::Queue::submit), but refuses it when
-    /// the queue is full.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
-    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
-    /// [`Error::Closed`]. Those of the commit come from the ticket.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, Error, JobStore, Request};
-    /// # let store = JobStore::in_memory()?;
-    /// # let movie = store.create_graph("10001", "movie")?;
-    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
-    ///     Ok(ticket) => println!("accepted as {}", ticket.wait()?),
-    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
-    ///     Err(error) => return Err(error),
-    /// }
-    /// # Ok::<(), jobstore::Error>(())
-    /// ```
-    pub fn try_submit(&self, request: Request) -> Result<Ticket<JobId>> {
-        Ticket::try_new(&self.handle, self.submit_write(request)?)
-    }
-
-    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
-        self.check_writable()?;
-        let (submission, bytes) = self.submission(request)?;
-        let graph = self.core.clone();
-        let action = Action::Submit { graph, submission };
-        Ok(Write::new(Operation { action, bytes }, created))
     }
 
     /// Records several requests in one commit: all of them, in their order and next
@@ -234,7 +202,7 @@ impl Graph {
     /// A request as it is queued, and what it weighs there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
-        let max_bytes = self.engine().options.request_bytes_max;
+        let max_bytes = self.engine().options.max_request_bytes;
         let check = |given_bytes: u64| match given_bytes > max_bytes {
             true => Err(Error::RequestTooLarge {
                 given_bytes,
@@ -248,6 +216,38 @@ impl Graph {
         let given_bytes = check(kept.bytes())?;
         let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
+    }
+
+    /// Queues a request like [`NonBlocking::submit`](crate::NonBlocking::submit), but refuses it when
+    /// the queue is full.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
+    /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
+    /// [`Error::Closed`]. Those of the commit come from the pending write.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, JobStore, Request};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
+    ///     Ok(write) => println!("accepted as {}", write.wait()?),
+    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    pub fn try_submit(&self, request: Request) -> Result<PendingWrite<JobId>> {
+        PendingWrite::try_new(&self.handle, self.submit_write(request)?)
+    }
+
+    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
+        self.check_writable()?;
+        let (submission, bytes) = self.submission(request)?;
+        let graph = self.core.clone();
+        let action = Action::Submit { graph, submission };
+        Ok(Write::new(Operation { action, bytes }, created))
     }
 }
 

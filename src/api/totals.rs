@@ -37,7 +37,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         totals.pending += waiting;
         totals.running += working;
         totals.complete += complete;
-        totals.set_aside += state.set_aside_in(|| 0..u64::MAX);
+        totals.quarantined += state.quarantined_in(|| 0..u64::MAX);
         jobs.push(waiting + working + complete);
         if waiting > 0 {
             let first = status.select(States::NONE.with(State::Pending), 0, 0, 1);
@@ -65,7 +65,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         };
         oldest = oldest.into_iter().chain(found).min();
     }
-    totals.oldest_pending = oldest.map(clock::from_ms);
+    totals.oldest_pending_at = oldest.map(clock::from_ms);
     let (mut left, mut longest) = (RUNNING_LOOKED_AT, None);
     for n in running {
         let (looked_at, started_ms) = longest_running(engine, &cores[n], left)?;
@@ -75,7 +75,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
             break;
         }
     }
-    totals.longest_running = longest.map(clock::from_ms);
+    totals.longest_running_at = longest.map(clock::from_ms);
     totals.purge_lag = engine.retention.lock().late.longest(Instant::now());
     Ok((totals, jobs))
 }
@@ -116,7 +116,7 @@ mod tests {
                 graph.submit(request()).unwrap();
             }
             if n % 3 == 0 && n > 0 {
-                graph.run_next().unwrap().unwrap().detach();
+                graph.claim_next().unwrap().unwrap().detach();
             }
         }
         let all = store.stats().unwrap();
@@ -124,10 +124,16 @@ mod tests {
         assert_eq!(all.totals.graphs, 30);
         assert_eq!(all.totals.pending, sum(|graph| graph.pending));
         assert_eq!(all.totals.running, sum(|graph| graph.running));
-        let oldest = all.graphs.iter().filter_map(|graph| graph.oldest_pending);
-        assert_eq!(all.totals.oldest_pending, oldest.min());
-        let longest = all.graphs.iter().filter_map(|graph| graph.longest_running);
-        assert_eq!(all.totals.longest_running, longest.min());
+        let oldest = all
+            .graphs
+            .iter()
+            .filter_map(|graph| graph.oldest_pending_at);
+        assert_eq!(all.totals.oldest_pending_at, oldest.min());
+        let longest = all
+            .graphs
+            .iter()
+            .filter_map(|graph| graph.longest_running_at);
+        assert_eq!(all.totals.longest_running_at, longest.min());
 
         let few = store.stats_of(5).unwrap();
         assert_eq!(few.totals, all.totals);

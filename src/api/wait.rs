@@ -1,6 +1,6 @@
 //! Waiting for a job's end.
 //!
-//! Owns: [`Graph::wait`], [`Graph::ended`], [`Waiting`]. Must not know: how waiters are
+//! Owns: [`Graph::wait`], [`Graph::wait_async`], [`JobCompletion`]. Must not know: how waiters are
 //! called.
 //! Promise: whoever waits sees the end once it is durable, however soon it came; one
 //! that goes away leaves nothing behind.
@@ -52,7 +52,7 @@ impl Graph {
     ///
     /// let worker = movie.clone();
     /// std::thread::spawn(move || {
-    ///     let run = worker.run_next()?.ok_or(jobstore::Error::Closed)?;
+    ///     let run = worker.claim_next()?.ok_or(jobstore::Error::Closed)?;
     ///     run.complete(Outcome::succeeded())
     /// });
     /// let job = movie.wait(&id, Duration::from_secs(60))?;
@@ -60,7 +60,7 @@ impl Graph {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn wait(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Option<Job>> {
-        self.ended(id)?.wait_timeout(timeout)
+        self.wait_async(id)?.wait_timeout(timeout)
     }
 
     /// The end of a job as a future, which gives the job once it is complete: that of
@@ -77,16 +77,16 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let ended = movie.ended(&id)?;
+    /// let completion = movie.wait_async(&id)?;
     /// movie.cancel(&id)?; // somewhere else
-    /// let job = futures::executor::block_on(ended)?; // in an async engine: `ended.await?`
+    /// let job = futures::executor::block_on(completion)?; // in an async engine: `completion.await?`
     /// assert_eq!(job.outcome(), Some(&Outcome::cancelled()));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    pub fn ended(&self, id: impl AsRef<str>) -> Result<Waiting> {
+    pub fn wait_async(&self, id: impl AsRef<str>) -> Result<JobCompletion> {
         self.check()?;
         let (sequence, id) = self.resolve_to_read(id.as_ref())?;
-        Ok(Waiting {
+        Ok(JobCompletion {
             graph: self.clone(),
             sequence,
             id,
@@ -95,18 +95,18 @@ impl Graph {
     }
 }
 
-/// A wait for a job's end: from [`Graph::ended`].
+/// A wait for a job's end: from [`Graph::wait_async`].
 ///
 /// It keeps the store open.
-#[must_use = "it does nothing unless it is awaited or waited for"]
-pub struct Waiting {
+#[must_use = "does nothing unless awaited or waited for"]
+pub struct JobCompletion {
     graph: Graph,
     sequence: u64,
     id: JobId,
     waiter: Option<Arc<Waiter>>,
 }
 
-impl Waiting {
+impl JobCompletion {
     /// Blocks until the job is complete, at most so long; `None` when it is not. It can
     /// be waited for again.
     ///
@@ -120,9 +120,9 @@ impl Waiting {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// let mut ended = movie.ended(&id)?;
+    /// let mut completion = movie.wait_async(&id)?;
     /// let job = loop {
-    ///     match ended.wait_timeout(Duration::from_millis(10))? {
+    ///     match completion.wait_timeout(Duration::from_millis(10))? {
     ///         Some(job) => break job,
     ///         None => println!("still at work"),
     ///     }
@@ -184,7 +184,7 @@ impl Waiting {
     }
 }
 
-impl Future for Waiting {
+impl Future for JobCompletion {
     type Output = Result<Job>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Job>> {
@@ -204,15 +204,15 @@ impl Future for Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for JobCompletion {
     fn drop(&mut self) {
         self.unlist();
     }
 }
 
-impl fmt::Debug for Waiting {
+impl fmt::Debug for JobCompletion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting")
+        f.debug_struct("JobCompletion")
             .field("graph", &self.graph)
             .field("id", &self.id)
             .finish_non_exhaustive()

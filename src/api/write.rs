@@ -1,6 +1,6 @@
 //! A write before it is queued.
 //!
-//! Owns: [`Write`], which a call that blocks and one that gives a ticket share: what is
+//! Owns: [`Write`], which a call that blocks and one that gives a pending write share: what is
 //! queued, and how its answer is read. Must not know: what the writes do.
 //! Promise: what is answered without a write never reaches the queue.
 
@@ -64,6 +64,7 @@ pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
 /// The committer answers each write in its own way; anything else is our mistake.
 pub(crate) fn unexpected() -> Error {
     Error::InvalidUse {
-        what: "the store gave an answer to another question; please report this",
+        what: "the store returned a result of an unexpected type; this is a bug in jobstore, \
+             please report it",
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The store calls it on its own threads, and before each commit in calls that write and wait
 /// until the write is durable. It is never called by what must not wait:
 /// [`Graph::try_submit`](crate::Graph::try_submit), creating and polling a
-/// [`Ticket`](crate::Ticket), pages, lookups and [`JobStore::health`](crate::JobStore::health);
+/// [`PendingWrite`](crate::PendingWrite), pages, lookups and [`JobStore::health`](crate::JobStore::health);
 /// nor under a lock that one of them takes. A clock that blocks delays all commits, and with
 /// them the calls that wait for one; the queue fills up meanwhile.
 ///

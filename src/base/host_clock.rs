@@ -41,8 +41,8 @@ impl HostClock {
                 std::mem::forget(panic);
                 if !self.panics.swap(true, Ordering::Relaxed) {
                     tracing::error!(
-                        "the host's clock panicked; until it answers again, times continue from \
-                         what it last said"
+                        "the host's clock panicked; times continue from its last value until it \
+                         responds again"
                     );
                 }
                 self.estimate()

@@ -48,22 +48,24 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
             let time = busy.filter(|time| *time > PATIENCE)?;
             let seconds = time.as_secs();
             Some(format!(
-                "the archive of graph {name:?} has not answered for {seconds} s, so its jobs are \
-                 not purged; check the file system it is on"
+                "the archive of graph {name:?} has not responded for {seconds} s, so its jobs are \
+                 not purged; check the file system of the archive"
             ))
         });
         unwritten = unwritten.or_else(|| {
             why.map(|why| {
-                format!("no job of graph {name:?} is purged, because it cannot be archived: {why}")
+                format!(
+                    "jobs of graph {name:?} are not purged because they cannot be archived: {why}"
+                )
             })
         });
         lost = lost.or_else(|| {
             let path = path?;
             let path = path.display();
             Some(format!(
-                "the archive of graph {name:?} has lost {path}, which was removed or renamed \
-                 while it was written, with purged jobs in it; set the graph's policy again \
-                 to end this report"
+                "the archive of graph {name:?} has lost {path}, which contained purged jobs: it \
+                 was removed or renamed while it was being written; set the graph's retention \
+                 policy again to clear this message"
             ))
         });
     }
@@ -109,7 +111,8 @@ pub(crate) fn finish(graph: &GraphCore) {
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
         // The next open does it.
-        tracing::warn!(%error, "a file of the archive did not get its final name");
+        tracing::warn!(%error, "cannot rename a finished archive file to its final name; retrying \
+             later");
     }
 }
 
@@ -187,7 +190,7 @@ impl Home {
         match &done {
             Ok(_) => *self.problem.lock() = None,
             Err(error) => {
-                tracing::warn!(%error, "jobs cannot be archived, so they are not purged");
+                tracing::warn!(%error, "jobs are not purged because they cannot be archived");
                 *self.problem.lock() = Some((error.to_string().into(), Instant::now()));
                 engine.archive_trouble.lock().insert(number);
             }

@@ -25,18 +25,19 @@ use crate::index::{Fault, Index};
 use crate::log::disk::{Disk, File as _};
 use crate::log::file_names;
 use crate::log::pack::Pack;
+use crate::log::random::random_id_number;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
-use crate::model::report::{Damage, GraphReport, Repaired, Report, Verified};
+use crate::model::report::{Damage, GraphReport, RepairReport, VerifyProgress, VerifyReport};
 use crate::model::states::States;
 
 /// Looks a store over that is not open.
-pub(crate) fn verify(disk: &dyn Disk) -> Result<Report> {
+pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
     look(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
+fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
     let survey = Survey::take(disk, pace)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
@@ -65,8 +66,8 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, Report)> {
     Ok((survey, report))
 }
 
-fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
-    Report {
+fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
+    VerifyReport {
         path: disk.path(""),
         closed: Some(survey.closed.is_some()),
         files: survey.files,
@@ -81,8 +82,8 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> Report {
 /// The index of a store that is not open.
 pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
 
-/// Sets aside what is damaged in a store that is not open.
-pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
+/// Quarantines what is damaged in a store that is not open.
+pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
     let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
@@ -90,9 +91,9 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
         survey.nothing(disk, seen)?;
         found = report_of(disk, &survey);
     }
-    let mut repaired = Repaired {
+    let mut repaired = RepairReport {
         found,
-        ..Repaired::default()
+        ..RepairReport::default()
     };
     if repaired.found.is_sound() {
         return Ok(repaired);
@@ -101,7 +102,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<Repaired> {
     survey.note_lost_drops(&created);
     let done = repair::repair(disk, &survey, created)?;
     index(Wanted::Nothing)?;
-    repaired.set_aside = done.set_aside;
+    repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
     // What was just written is believed as little as anything else.
@@ -149,7 +150,7 @@ fn creations(
                 name: graph.name.to_string(),
                 created_ms: graph.created_ms,
             },
-            None => nameless(number, crate::engine::open::random_id_number(disk)?),
+            None => nameless(number, random_id_number(disk)?),
         };
         created.push((number, row));
     }
@@ -183,7 +184,7 @@ impl Pace<'_> {
 
 impl Engine {
     /// Looks an open store over, as it is now.
-    pub(crate) fn scrub(&self) -> Result<Report> {
+    pub(crate) fn scrub(&self) -> Result<VerifyReport> {
         self.check_open()?;
         let _to_the_end = self.keep_retired();
         let removed = self.check_files().err();
@@ -201,14 +202,14 @@ impl Engine {
             bytes: 0,
             since: Instant::now(),
         };
-        let mut report = Report {
+        let mut report = VerifyReport {
             path: self.disk.path(""),
             events: next_lsn - 1,
             files: (packs.len() + segments.len()) as u64,
-            ..Report::default()
+            ..VerifyReport::default()
         };
         if let Some(Error::Removed { path, .. }) = removed {
-            let what = "it was deleted, moved or replaced while the store was open";
+            let what = "it was deleted, moved, or replaced while the store was open";
             let removed = Error::damaged(path, 0, what);
             report.damage.push(Damage::of(&removed, 0, 0)?);
         }
@@ -247,13 +248,13 @@ impl Engine {
             }
         }
         for graph in self.all_graphs() {
-            let (tail, there, set_aside) = {
+            let (tail, there, quarantined) = {
                 let state = graph.state.read();
-                let set_aside = state.set_aside_in(|| 0..u64::MAX);
+                let quarantined = state.quarantined_in(|| 0..u64::MAX);
                 (
                     state.tail.clone(),
                     state.status.total(States::ALL),
-                    set_aside,
+                    quarantined,
                 )
             };
             let mut damaged = damaged.remove(&graph.number).unwrap_or(0);
@@ -272,16 +273,16 @@ impl Engine {
                 name: graph.name.to_string(),
                 sound: there.saturating_sub(damaged),
                 damaged,
-                set_aside,
+                quarantined,
             });
         }
         report.index_fault = self.scrub_index(&mut pace)?;
         let first = report.damage.first().map(|damage| {
             let (file, at) = (damage.file.display(), damage.offset);
-            format!("{file} is damaged at byte {at}: {}", damage.what)
+            format!("{file} is corrupt at byte {at}: {}", damage.what)
         });
         if let Some(first) = &first {
-            tracing::error!(damage = %first, places = report.damage.len(), "a scrub found damage");
+            tracing::error!(damage = %first, places = report.damage.len(), "scrub found damage");
         }
         *self.damage.lock() = first.map(Arc::from);
         Ok(report)
@@ -291,7 +292,7 @@ impl Engine {
         let mut closed = None;
         let scanned = self.index()?.scan(&[], &mut |key, value| {
             if rows::open(key, value).is_none() {
-                return Err(Fault("a row is not valid".to_owned()));
+                return Err(Fault("invalid row".to_owned()));
             }
             if let Err(error) = pace.read((key.len() + value.len()) as u64) {
                 closed = Some(error);
@@ -377,10 +378,13 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
 }
 
 /// Looks over the store in a folder, and tells how far it has come.
-pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> Result<Report> {
+pub(crate) fn verify_folder(
+    path: &Path,
+    mut progress: impl FnMut(VerifyProgress),
+) -> Result<VerifyReport> {
     folder::read_at_rest(path, |_, disk| {
         let of = log_bytes(&disk)?;
-        let mut done = Verified { bytes: 0, of };
+        let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
         let (_, report) = look(&disk, &mut |bytes| {
             // What is damaged may be read twice.
@@ -396,7 +400,7 @@ pub(crate) fn verify_folder(path: &Path, mut progress: impl FnMut(Verified)) -> 
 
 /// Bytes of the log's files.
 fn log_bytes(disk: &dyn Disk) -> Result<u64> {
-    let failed = |name: &str, e| Error::io("look at", disk.path(name), &e);
+    let failed = |name: &str, e| Error::io("inspect", disk.path(name), &e);
     let mut bytes = 0;
     for name in disk.names().map_err(|e| failed("", e))? {
         if file_names::pack_range(&name).is_some() || file_names::segment_epoch(&name).is_some() {
@@ -408,7 +412,7 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 }
 
 /// Repairs the store in a folder.
-pub(crate) fn repair_folder(path: &Path) -> Result<Repaired> {
+pub(crate) fn repair_folder(path: &Path) -> Result<RepairReport> {
     let (disk, folder, _lock) = folder::folder_at_rest(path)?;
     repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
 }

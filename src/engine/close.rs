@@ -36,7 +36,7 @@ impl Engine {
                     let is_over = |state: &State| !matches!(state.close, Close::Begun(_));
                     return match self.ending.wait(Some(deadline), is_over) {
                         true => self.ending.state.lock().ended.clone().unwrap_or(Ok(())),
-                        false => Err(close_stuck("another call that closes it")),
+                        false => Err(close_stuck("another call to close")),
                     };
                 }
                 Close::Done => return Ok(()),
@@ -97,8 +97,8 @@ impl Engine {
         if !is_this(Worker::Archiver) && !self.ending.wait_ended(Worker::Archiver, deadline) {
             // It writes to the store by commits alone, and those are refused by now.
             tracing::error!(
-                "an archive does not answer; its thread is left behind, and the next open \
-                 finishes its file"
+                "an archive does not respond; its thread is abandoned, and the next open finishes \
+                 the archive file"
             );
         }
         let log = self.ending.log();
@@ -107,7 +107,9 @@ impl Engine {
             self.end_index();
         } else if log.is_some() {
             self.ending.change().index_is_left_behind = true;
-            tracing::error!("the index is stuck and is left behind; the next open makes it anew");
+            tracing::error!(
+                "the index does not respond and is abandoned; the next open rebuilds it"
+            );
             self.mark_index();
         }
         let index_is_stuck = self.ending.is_running(Worker::Indexer);
@@ -130,8 +132,8 @@ impl Engine {
         files?;
         if index_is_stuck {
             let what = match self.index_watch.busy(Instant::now()) {
-                Some((call, time)) => format!("in a {call} since {} ms", time.as_millis()),
-                None => "at its end".to_owned(),
+                Some((call, time)) => format!("in a {call} for {} ms", time.as_millis()),
+                None => "while closing".to_owned(),
             };
             return Err(Error::IndexStuck { what: what.into() });
         }
@@ -206,7 +208,7 @@ impl Engine {
             return;
         };
         if let Err(fault) = self.index_watch.during("flush", || index.flush()) {
-            tracing::warn!(fault = %fault.0, "the index could not be written out");
+            tracing::warn!(fault = %fault.0, "cannot flush the index");
         }
         self.index_watch.during("release", || drop(index));
         if let Some(Ok(end)) = self.ending.log() {
@@ -224,7 +226,7 @@ impl Engine {
         }
         let sealed = self.index_watch.during("seal", || folder.seal());
         let index = sealed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the index could not be sealed");
+            tracing::warn!(%error, "cannot seal the index");
             None
         });
         if index.is_none() {
@@ -238,7 +240,7 @@ impl Engine {
         }
         let closed = Closed { end, clock, index };
         if let Err(error) = identity::write_closed(&*self.disk, self.store, &closed) {
-            tracing::warn!(%error, "the index could not be sealed");
+            tracing::warn!(%error, "cannot seal the index");
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::model::error::{Error, Result};
 
 /// On a full disk, pages keep files that were replaced no longer than this: what is purged
 /// must give room back although pages are being read.
-const LIFETIME_ON_FULL_DISK: Duration = Duration::from_secs(5);
+const SNAPSHOT_TIMEOUT_ON_FULL_DISK: Duration = Duration::from_secs(5);
 
 /// While it is there, no file expires that was replaced.
 pub(crate) struct Unexpiring<'e>(&'e Engine);
@@ -44,13 +44,16 @@ impl Engine {
 
     /// Takes retired files away from pages that were not released in time.
     pub(crate) fn expire_retired(&self, now: Instant) {
-        self.expire_retired_after(self.options.page_lifetime, now);
+        self.expire_retired_after(self.options.snapshot_timeout, now);
     }
 
     /// The same on a full disk, on which they have less time. Returns whether a file was taken
     /// away.
     pub(crate) fn expire_retired_on_full_disk(&self, now: Instant) -> bool {
-        let lifetime = self.options.page_lifetime.min(LIFETIME_ON_FULL_DISK);
+        let lifetime = self
+            .options
+            .snapshot_timeout
+            .min(SNAPSHOT_TIMEOUT_ON_FULL_DISK);
         self.expire_retired_after(lifetime, now)
     }
 

@@ -157,7 +157,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
-        let queue = Queue::new(parts.options.queue_bytes_max);
+        let queue = Queue::new(parts.options.max_queue_bytes);
         if parts.read_only {
             queue.refuse(Error::OpenedReadOnly);
         }
@@ -265,7 +265,7 @@ impl Engine {
     /// Stops all writes: a write or sync failed, and nobody knows what the disk
     /// holds of it.
     pub(crate) fn fail(&self, why: &Error) -> Arc<str> {
-        tracing::error!(error = %why, "the store takes no more writes until it is reopened");
+        tracing::error!(error = %why, "write failed; the store is read-only until it is reopened");
         // The committer is held, so the host's clock is not read.
         let failure = (why.to_string().into(), self.options.clock.estimate());
         self.failure.get_or_init(|| failure).0.clone()
@@ -284,7 +284,7 @@ impl Engine {
             return Ok(());
         }
         Err(Error::IndexUnavailable {
-            what: known.unwrap_or_else(|| "it is too far behind".into()),
+            what: known.unwrap_or_else(|| "it has fallen too far behind".into()),
         })
     }
 
@@ -303,7 +303,7 @@ impl Engine {
             return Ok(0);
         };
         let bytes = folder.bytes();
-        bytes.map_err(|e| Error::io("look at", folder.path(), &e))
+        bytes.map_err(|e| Error::io("inspect", folder.path(), &e))
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -319,7 +319,7 @@ impl Engine {
         }
         let is_new = self.index_fault.lock().replace(what.clone()).is_none();
         if is_new {
-            tracing::error!(fault = %what, "the index cannot answer; the next open rebuilds it");
+            tracing::error!(fault = %what, "index unavailable; the next open rebuilds it");
             // After a close the folder may be another's.
             if !self.ending.is_over() {
                 self.mark_index();

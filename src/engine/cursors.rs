@@ -4,14 +4,14 @@ use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 
 impl Engine {
     /// A cursor at `next`, from where on `pass` matches are skipped first.
     pub(crate) fn cursor(
         &self,
         graph: &GraphCore,
-        list: &List,
+        list: &JobQuery,
         (next, pass): (u64, u64),
     ) -> Cursor {
         Cursor::new(
@@ -26,7 +26,7 @@ impl Engine {
     pub(crate) fn cursor_place(
         &self,
         graph: &GraphCore,
-        list: &List,
+        list: &JobQuery,
         cursor: &Cursor,
     ) -> Result<(u64, u64)> {
         let (next, pass) = cursor.place();
@@ -36,9 +36,9 @@ impl Engine {
         } else if let Some(problem) = self.problem_of(cursor.given(), is_sealed)? {
             problem
         } else if next > graph.state.read().status.len() {
-            "it lies behind the end of the list"
+            "it is past the end of the list"
         } else if !cursor.is_of_list(list) {
-            "it belongs to a list with another filter"
+            "it belongs to a list with a different filter"
         } else {
             return Ok((next, pass));
         };

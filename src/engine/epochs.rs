@@ -60,12 +60,13 @@ impl Engine {
         moment: Moment,
         is_sealed: impl FnOnce(Opening) -> bool,
     ) -> Result<Option<&'static str>> {
-        const ELSEWHERE: &str = "it was given out by a copy of the store, or what it knew is lost";
+        const ELSEWHERE: &str = "it was issued by a copy of the store, or before the last commits \
+             were lost in a crash";
         let Some(opening) = self.opening_of(moment)? else {
             return Ok(Some(ELSEWHERE));
         };
         if !is_sealed(opening) {
-            return Ok(Some("it was altered, or given out by a copy of the store"));
+            return Ok(Some("it was altered, or issued by a copy of the store"));
         }
         Ok((!self.has_been(moment, opening)?).then_some(ELSEWHERE))
     }

@@ -145,7 +145,7 @@ impl Feed {
             }
         })?;
         if next == from {
-            let what = format!("no file holds log sequence number {from}");
+            let what = format!("no file contains log sequence number {from}");
             return Err(Error::damaged(engine.disk.path(""), 0, what));
         }
         self.next_lsn = next;

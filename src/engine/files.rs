@@ -154,8 +154,8 @@ fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
 
 pub(super) fn gap(path: &Path, expected: u64, found: u64) -> Error {
     let what = format!(
-        "it begins with log sequence number {found} where {expected} follows: \
-         a file of the log is missing or foreign"
+        "it starts with log sequence number {found} instead of {expected}: a file of the log is \
+         missing, or belongs to another store"
     );
     Error::damaged(path, 0, what)
 }

@@ -65,7 +65,7 @@ pub(crate) fn open_folder(options: Options, path: &Path) -> Result<Arc<Engine>> 
 fn note_place(engine: &Engine, place: &Path) {
     engine.place.set(place.to_path_buf()).ok();
     if let Some(what) = permissions::find(place) {
-        tracing::warn!(%what, "others can read what the store keeps");
+        tracing::warn!(%what, "other users can access the store's files");
         *engine.exposure.lock() = Some(what);
     }
 }
@@ -90,7 +90,7 @@ fn sealed_index(
     match read_only_copy::read(directory, seal, &std::env::temp_dir(), cache_bytes) {
         Ok(index) => Some(Arc::new(index?)),
         Err(error) => {
-            tracing::debug!(%error, "the index cannot be copied; it is rebuilt in memory");
+            tracing::debug!(%error, "cannot copy the index; rebuilding it in memory");
             None
         }
     }
@@ -216,7 +216,7 @@ fn check_kind(path: &Path, kind: Kind) -> Result<()> {
     match kind {
         Kind::Store | Kind::Empty => Ok(()),
         Kind::Nameless => {
-            let what = "the file is missing, but the directory holds a store's files";
+            let what = "the file is missing, but the directory contains other files of a store";
             Err(Error::damaged(path.join(file_names::STORE), 0, what))
         }
         Kind::Foreign(found) => Err(Error::NotAStore {

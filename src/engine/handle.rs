@@ -17,7 +17,7 @@ impl Drop for Handle {
             return;
         }
         if let Err(error) = self.engine.close() {
-            tracing::error!(%error, "the store did not close well");
+            tracing::error!(%error, "the store did not close cleanly");
         }
     }
 }

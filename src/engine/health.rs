@@ -26,38 +26,38 @@ impl Engine {
             let (why, since) = (why.clone(), *since);
             return Health::ReadOnly { why, since };
         }
-        let index = self
-            .index_fault
-            .lock()
-            .as_ref()
-            .map(|why| format!("the index cannot answer: {why}"));
+        let index =
+            self.index_fault.lock().as_ref().map(|why| {
+                format!("the index is unavailable: {why}; reopen the store to rebuild it")
+            });
         let in_memory = self.index_in_memory.lock().as_ref().map(|why| {
-            format!("the index is kept in memory until there is room for it on disk: {why}")
+            format!("the index is kept in memory until there is enough disk space: {why}")
         });
         let busy = self.index_watch.busy(now);
         let stuck = busy
             .filter(|(_, time)| *time > PATIENCE)
             .map(|(call, time)| {
                 format!(
-                    "the index is stuck in a {call} since {} s; close the store and end the \
-                 process, the next open makes the index anew",
+                    "the index does not respond: it has been in a {call} for {} s; close the \
+                     store and end the process; the next open rebuilds the index",
                     time.as_secs()
                 )
             });
         let packing = self.packing_problem.lock().clone();
-        let packing = packing.map(|why| format!("packing does not succeed: {why}"));
+        let packing = packing.map(|why| format!("packing failed and is being retried: {why}"));
         let archive = self.archive_problem(now);
         let damage = self.damage.lock().clone();
-        let damage = damage.map(|what| format!("{what}; close the store and repair it"));
+        let damage = damage.map(|what| format!("{what}; close the store and run `repair`"));
         let clock = self.waits_for_clock().then(|| {
-            "the store was closed for more than a day, or its clock jumped, so that time does not \
-             count for purging by age; call confirm_clock once the clock is right"
+            "the store was closed for more than a day, or the clock jumped; this time does not \
+             count toward the age of jobs; call confirm_clock once the clock is correct"
                 .to_owned()
         });
         let clock = clock.or_else(|| {
-            self.options.clock.panics().then(|| {
-                "the host's clock panics; times continue from what it last said".to_owned()
-            })
+            self.options
+                .clock
+                .panics()
+                .then(|| "the host's clock panics; times continue from its last value".to_owned())
         });
         match damage
             .or(index)

@@ -37,7 +37,7 @@ impl Engine {
         indexer: &mut Indexer,
         why: Arc<str>,
     ) -> Result<Option<Arc<dyn Index>>> {
-        tracing::warn!(%why, "there is no room for the index; it is rebuilt in memory");
+        tracing::warn!(%why, "not enough disk space for the index; rebuilding it in memory");
         let mut committer = self.hold_committer();
         committer.sync(self)?;
         self.check_sound()?;
@@ -128,7 +128,7 @@ impl Engine {
         let old = match moved {
             Ok(old) => old,
             Err(error) => {
-                tracing::error!(%error, "the index could not be rebuilt in memory");
+                tracing::error!(%error, "cannot rebuild the index in memory");
                 self.index_failed(Fault(error.to_string()));
                 return;
             }
@@ -136,7 +136,7 @@ impl Engine {
         self.index_watch.during("release", || drop(old));
         if let Some(folder) = &self.index_folder {
             if let Err(error) = self.index_watch.during("remove", || folder.discard()) {
-                tracing::warn!(%error, "the index could not be removed");
+                tracing::warn!(%error, "cannot remove the index");
             }
         }
         self.wake_packer();
@@ -172,10 +172,10 @@ impl Engine {
             Ok(Some(index)) => {
                 *self.index.write() = Some(index);
                 *self.index_in_memory.lock() = None;
-                tracing::info!("there is room again: the index is back on disk");
+                tracing::info!("enough disk space again; the index is back on disk");
             }
             Err(error) => {
-                tracing::warn!(%error, "the index stays in memory");
+                tracing::warn!(%error, "cannot move the index back to disk; it stays in memory");
                 folder.discard().ok();
             }
         }

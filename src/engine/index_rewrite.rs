@@ -51,7 +51,7 @@ impl Engine {
                 let done = self.rewrite_index(rewrites, folder, index)?;
                 if done {
                     let after = folder.bytes().unwrap_or(size.file_bytes);
-                    tracing::info!(before = size.file_bytes, after, "the index was rewritten");
+                    tracing::info!(before = size.file_bytes, after, "index rewritten");
                     rewrites.rewritten = Some(Size {
                         file_bytes: after,
                         ..size
@@ -64,7 +64,7 @@ impl Engine {
             Ok(true) => rewrites.looked_lsn = applied_lsn,
             // It is tried again, even if nothing is written meanwhile.
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the index could not be rewritten"),
+            Err(error) => tracing::warn!(%error, "cannot rewrite the index"),
         }
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
@@ -204,7 +204,7 @@ impl Engine {
                 .index_watch
                 .during("remove", || folder.remove_rewrite())
             {
-                tracing::warn!(%error, "a replaced index could not be removed");
+                tracing::warn!(%error, "cannot remove a replaced index");
             }
         }
         true
@@ -225,7 +225,7 @@ mod tests {
     use crate::engine::state::rewrites::GARBAGE_FREE;
     use crate::index::Batch;
     use crate::log::file_names;
-    use crate::{Body, JobStore, List, Outcome, Request};
+    use crate::{Body, JobQuery, JobStore, Outcome, Request};
 
     /// Writes rows until the files have more than these bytes, and removes the rows. (While
     /// rows are overwritten, the engine truncates its file again and again, and it may wait
@@ -266,15 +266,15 @@ mod tests {
         let request = || Request::new("c", "/g", Body::empty()).unwrap();
         let ids = movie.submit_all((0..1000).map(|_| request())).unwrap();
         for id in &ids[..500] {
-            drop(movie.queue().start(id));
+            drop(movie.nonblocking().start(id));
         }
         let failed = || Outcome::failed("code", "why");
         movie.start(&ids[500]).unwrap();
         movie.complete(&ids[7], failed()).unwrap();
         let seen = |movie: &crate::Graph| {
-            let list = movie.list(List::new()).unwrap().to_json().unwrap();
+            let list = movie.list(JobQuery::new()).unwrap().to_json().unwrap();
             let job = movie.job(&ids[7]).unwrap().unwrap();
-            (list, job.started_at(), job.finished_at())
+            (list, job.started_at(), job.completed_at())
         };
         let engine = store.engine();
         let folder = engine.index_folder.as_ref().unwrap();
@@ -297,7 +297,7 @@ mod tests {
         assert!(is_rewritten, "{} bytes", folder.bytes().unwrap());
         assert_eq!(seen(&movie), before);
         for id in &ids[..500] {
-            drop(movie.queue().complete(id, failed()));
+            drop(movie.nonblocking().complete(id, failed()));
         }
         movie.complete(&ids[500], failed()).unwrap();
         let before = seen(&movie);

@@ -140,7 +140,7 @@ impl JobReader {
             sequence,
             state,
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
-            is_redacted: kept.is_redacted(),
+            secrets_lost: kept.secrets_lost(),
             masked: kept.request,
             secret_keys: engine.options.secret_keys.clone(),
             outcome: None,
@@ -148,7 +148,7 @@ impl JobReader {
             cancel_requested: state == State::Running && snapshot.is_cancelling(sequence),
             submitted_at: crate::base::clock::from_ms(submitted_ms),
             started_at: None,
-            finished_at: None,
+            completed_at: None,
         };
         if state == State::Pending {
             return Ok(job);
@@ -162,7 +162,7 @@ impl JobReader {
         }
         let known = (snapshot.log(), &mut self.outcomes);
         let outcome = engine.outcome(graph, sequence, &detail, known)?;
-        job.finished_at = detail
+        job.completed_at = detail
             .finished
             .map(|end| crate::base::clock::from_ms(end.at_ms));
         job.outcome = Some(outcome);
@@ -390,7 +390,8 @@ impl Engine {
                 return Error::PageExpired;
             }
             let number = graph.number;
-            let what = format!("it knows no end of job {sequence} of graph {number}");
+            let what =
+                format!("it does not contain the outcome of job {sequence} of graph {number}");
             self.index_failed(Fault(what))
         };
         let finished = detail.finished.ok_or_else(stale)?;

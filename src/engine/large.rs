@@ -46,7 +46,7 @@ enum Source {
 
 impl Large {
     pub(crate) fn in_pack(part: &Part, place: BlockPlace) -> Result<Large> {
-        let damaged = || Error::damaged(&part.pack.path, place.offset, "a large job is not valid");
+        let damaged = || Error::damaged(&part.pack.path, place.offset, "invalid large job");
         let failed = |e| Error::io("read", &part.pack.path, &e);
         let first = read_piece(&*part.pack.file, place.offset, u64::from(place.len))
             .map_err(failed)?
@@ -114,13 +114,8 @@ impl Large {
                 if *done == place.request_len {
                     return Ok(false);
                 }
-                let damaged = || {
-                    Error::damaged(
-                        &self.path,
-                        u64::from(place.id_at()),
-                        "a large job is not valid",
-                    )
-                };
+                let damaged =
+                    || Error::damaged(&self.path, u64::from(place.id_at()), "invalid large job");
                 let failed = |e| Error::io("read", &self.path, &e);
                 if *done == 0 {
                     secrets.resize(place.secrets_len as usize, 0);
@@ -218,7 +213,7 @@ impl Large {
             piece.clear();
             return Ok(false);
         }
-        let damaged = || Error::damaged(&self.path, *offset, "a large job is not valid");
+        let damaged = || Error::damaged(&self.path, *offset, "invalid large job");
         let sealed = read_piece(&*self.file, *offset, *left)
             .map_err(|e| Error::io("read", &self.path, &e))?
             .ok_or_else(damaged)?;
@@ -234,7 +229,7 @@ impl Large {
 }
 
 fn not_whole(path: &Path) -> Error {
-    Error::damaged(path, 0, "a large job is not whole")
+    Error::damaged(path, 0, "incomplete large job")
 }
 
 /// The id of a job that is packed in pieces.
@@ -244,7 +239,7 @@ pub(crate) fn large_id(part: &Part, place: BlockPlace) -> Result<String> {
     large.next_piece(&mut piece)?;
     let id = piece.get(BEFORE_ID.len()..BEFORE_ID.len() + usize::from(large.row.id_len));
     id.and_then(|id| String::from_utf8(id.to_vec()).ok())
-        .ok_or_else(|| Error::damaged(&part.pack.path, place.offset, "a large job is not valid"))
+        .ok_or_else(|| Error::damaged(&part.pack.path, place.offset, "invalid large job"))
 }
 
 /// The id of a large job, wherever it lies.

@@ -16,7 +16,7 @@ use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
 use crate::model::cursor::Cursor;
 use crate::model::error::Result;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::states::States;
 
 /// Where a list is read.
@@ -26,13 +26,13 @@ type Place<'p> = (&'p Engine, &'p Arc<GraphCore>);
 pub(crate) struct Listing {
     pub(crate) snapshot: Snapshot,
     pub(crate) total: Option<u64>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
     pub(crate) next: Option<Cursor>,
     pub(crate) is_stopped: bool,
 }
 
 /// The page of this list as it is now.
-pub(crate) fn page(place: Place<'_>, list: &List) -> Result<Listing> {
+pub(crate) fn page(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
     let (engine, graph) = place;
     let (from, pass) = match &list.cursor {
         Some(cursor) => {
@@ -52,8 +52,8 @@ pub(crate) fn page(place: Place<'_>, list: &List) -> Result<Listing> {
 }
 
 /// All jobs of this list as it is now, however many.
-pub(crate) fn whole(place: Place<'_>, list: &List) -> Result<Listing> {
-    let list = List {
+pub(crate) fn whole(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
+    let list = JobQuery {
         limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
@@ -97,7 +97,7 @@ impl Order<'_> {
     }
 }
 
-fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listing {
+fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
     let state = graph.state.read();
     let order = Order {
         state: &state,
@@ -108,7 +108,7 @@ fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listi
     let total = state.status.total(order.states);
     let behind = order.behind(&selection);
     let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
-    let set_aside = state.set_aside_in(|| {
+    let quarantined = state.quarantined_in(|| {
         // From where the page begins to its last job, or to the list's end.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
@@ -126,7 +126,7 @@ fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listi
     Listing {
         snapshot,
         total: Some(total),
-        set_aside,
+        quarantined,
         next: more.map(|next| engine.cursor(graph, list, (next, 0))),
         is_stopped: false,
     }
@@ -134,7 +134,7 @@ fn by_state((engine, graph): Place<'_>, list: &List, from: Option<u64>) -> Listi
 
 fn by_scan(
     (engine, graph): Place<'_>,
-    list: &List,
+    list: &JobQuery,
     from: Option<u64>,
     pass: u64,
 ) -> Result<Listing> {
@@ -192,21 +192,21 @@ fn by_scan(
     let is_whole = ended == Ended::AtEnd;
     let total = (list.count_total && is_whole).then_some(finds.matched);
     // That changes only at open.
-    let set_aside = {
+    let quarantined = {
         let state = graph.state.read();
         let order = Order {
             state: &state,
             states: list.wanted(),
             newest_first: list.newest_first,
         };
-        state.set_aside_in(|| order.between(from, next))
+        state.quarantined_in(|| order.between(from, next))
     };
     let mut snapshot = shown.of(ahead);
     snapshot.newest_first = list.newest_first;
     Ok(Listing {
         snapshot,
         total,
-        set_aside,
+        quarantined,
         next: next.map(|next| engine.cursor(graph, list, (next, pass))),
         is_stopped,
     })
@@ -216,7 +216,7 @@ fn by_scan(
 fn limit_bytes(
     (engine, graph): Place<'_>,
     page: &mut Listing,
-    list: &List,
+    list: &JobQuery,
     bytes: u64,
 ) -> Result<()> {
     let lengths = page.snapshot.text_lengths(graph)?;

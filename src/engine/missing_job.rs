@@ -10,7 +10,7 @@ pub(crate) fn missing(path: &Path, sequence: u64) -> Error {
     Error::damaged(
         path,
         0,
-        format!("no file holds the job with sequence number {sequence}"),
+        format!("no file contains the job with sequence number {sequence}"),
     )
 }
 

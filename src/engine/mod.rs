@@ -13,6 +13,7 @@
 //! values of them; [`packing`], [`compaction`], [`retention`] and [`indexing`] work
 //! behind; [`close`] ends all of it, and [`open`] puts it together again.
 
+pub(crate) mod age_clock;
 #[cfg(feature = "archive")]
 pub(crate) mod archiver;
 #[cfg(feature = "archive")]
@@ -44,6 +45,7 @@ pub(crate) mod lookup;
 pub(crate) mod missing_job;
 pub(crate) mod open;
 pub(crate) mod pack_files;
+pub(crate) mod packed_events;
 pub(crate) mod packing;
 pub(crate) mod read;
 pub(crate) mod recover;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::core::Engine;
 use crate::log::disk;
-use crate::log::event::Event;
 use crate::log::pack::Pack;
-use crate::log::pack_writer::PackWriter;
 use crate::model::error::Result;
 
 /// Refuses to begin a file that there may be no room for: others need the disk too.
@@ -17,18 +15,6 @@ pub(crate) fn check_room(
     name: &str,
 ) -> Result<()> {
     disk::check_room(&*engine.disk, bytes, operation, name)
-}
-
-/// Puts the submissions of a row of jobs, if there is one: graph, first job and count.
-pub(crate) fn put_submits(writer: &mut PackWriter<'_>, row: Option<(u32, u64, u64)>) -> Result<()> {
-    match row {
-        None => Ok(()),
-        Some((graph, first_sequence, count)) => writer.event(&Event::Submits {
-            graph,
-            first_sequence,
-            count,
-        }),
-    }
 }
 
 /// Whether a pack is one of these.

@@ -4,7 +4,7 @@
 //! Promise: the log's files hold every event at each moment; what replaces a file
 //! is durable before that file goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::base::sync::time::Instant;
 
 use crate::engine::core::Engine;
-use crate::engine::pack_files::{check_room, is_among, put_submits};
+use crate::engine::pack_files::{check_room, is_among};
+use crate::engine::packed_events::packed_events;
 use crate::engine::state::retired::Retired;
 use crate::engine::{compaction, retention};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{self, File as _};
 use crate::log::event::Event;
 use crate::log::pack::Pack;
-use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
+use crate::log::pack_writer::{JobsWriter, PackWriter};
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 
@@ -52,7 +53,7 @@ pub(crate) fn work_noted(engine: &Engine) {
     let problem = work(engine).err();
     if let Some(error) = &problem {
         // What could not be packed is served from its segment.
-        tracing::warn!(%error, "packing did not succeed; it is tried again");
+        tracing::warn!(%error, "packing failed; retrying later");
     }
     engine.expire_retired(Instant::now());
     *engine.packing_problem.lock() = problem.map(|error| error.to_string().into());
@@ -236,38 +237,7 @@ fn write_pack(
 ) -> Result<Pack> {
     let writer = PackWriter::begin(&*engine.disk, engine.store, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
-    let mut jobs: BTreeMap<u32, Vec<PackedJob<'_>>> = BTreeMap::new();
-    let mut row: Option<(u32, u64, u64)> = None;
-    for (_, event) in events {
-        if let &Event::Submitted {
-            graph,
-            sequence,
-            time_ms,
-            fingerprint,
-            texts,
-        } = event
-        {
-            jobs.entry(graph).or_default().push(PackedJob {
-                sequence,
-                texts,
-                time_ms,
-                fingerprint,
-            });
-            row = match row {
-                Some((g, first, count)) if g == graph && first + count == sequence => {
-                    Some((g, first, count + 1))
-                }
-                before => {
-                    put_submits(&mut writer, before)?;
-                    Some((graph, sequence, 1))
-                }
-            };
-        } else {
-            put_submits(&mut writer, row.take())?;
-            writer.event(event)?;
-        }
-    }
-    put_submits(&mut writer, row)?;
+    let jobs = packed_events(events, |_, event| writer.event(event))?;
     for (number, jobs) in jobs {
         let Some(graph) = engine.graph(number) else {
             // Dropped: nobody asks for its requests any more.

@@ -186,6 +186,24 @@ impl Snapshot {
     pub(crate) fn is_cancelling(&self, sequence: u64) -> bool {
         self.cancelling.binary_search(&sequence).is_ok()
     }
+
+    /// What is read at once that ends with this job.
+    pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
+        if let Some(part) = self.part_of(sequence) {
+            let block = part.block_of(sequence).map(|n| part.blocks[n]);
+            return block.map_or(sequence, |block| block.first_sequence)..sequence + 1;
+        }
+        let bound = self.run_of(sequence).map(|run| run.back_from(sequence));
+        // Of what is not packed, only jobs without a gap are read at once.
+        let mut first = sequence;
+        while bound.is_some_and(|bound| bound < first) {
+            match self.selection.before(first) {
+                Some((before, _)) if before + 1 == first => first = before,
+                _ => break,
+            }
+        }
+        first..sequence + 1
+    }
 }
 
 /// The part of a run between two jobs, both inclusive.
@@ -374,7 +392,7 @@ impl Reader {
             Error::damaged(
                 &run.segment.path,
                 u64::from(at),
-                "a request is not valid any more",
+                "a request that was valid before is now invalid",
             )
         };
         self.text.resize(end.saturating_sub(start) as usize, 0);

@@ -31,8 +31,6 @@ use crate::model::states::{State, States};
 /// Jobs named by one event, at most.
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
-static NONE: BTreeSet<u64> = BTreeSet::new();
-
 /// Finds the running jobs of all graphs and fills in which of them were asked to
 /// stop.
 pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Problem> {
@@ -40,7 +38,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
         let selection = graph.state.read().status.select(running, 0, 0, u64::MAX);
-        let in_doubt = replay.in_doubt.get(&graph.number).unwrap_or(&NONE);
+        let in_doubt = replay.in_doubt.of(graph.number);
         let (mut at, mut from, mut sequences) = (0, 0, Vec::new());
         while let Some((sequence, _)) = selection.next(from, &mut at) {
             if !in_doubt.contains(&sequence) {
@@ -60,15 +58,15 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
         };
         drop(state);
         // Nobody can work on a job whose secrets are not known.
-        let (redacted, others) = match recovery {
-            Recovery::Requeue => redacted_among(graph, others)?,
+        let (lost, others) = match recovery {
+            Recovery::Requeue => secrets_lost_among(graph, others)?,
             Recovery::Interrupt | Recovery::Leave => (Vec::new(), others),
         };
         let in_doubt = in_doubt.iter().copied().collect();
         for (action, sequences) in [
             (for_cancelling, cancelling),
             (for_others, others),
-            (Some(RecoveredAs::Interrupted), redacted),
+            (Some(RecoveredAs::Interrupted), lost),
             (Some(RecoveredAs::Interrupted), in_doubt),
         ] {
             if !sequences.is_empty() {
@@ -84,7 +82,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
 }
 
 /// Those of these jobs whose secrets are not known, and the others.
-fn redacted_among(
+fn secrets_lost_among(
     graph: &Arc<GraphCore>,
     sequences: Vec<u64>,
 ) -> Result<(Vec<u64>, Vec<u64>), Problem> {
@@ -95,25 +93,25 @@ fn redacted_among(
         let is_asked = |sequence| sequences.binary_search(&sequence).is_ok();
         Snapshot::take(&state, selection.only(is_asked))
     };
-    let (mut reader, mut redacted) = (Reader::default(), BTreeSet::new());
+    let (mut reader, mut lost) = (Reader::default(), BTreeSet::new());
     while let Some(unit) = reader.read(graph, &snapshot)? {
         match unit {
             Unit::Large(large) => {
                 let sequence = large.sequence;
-                if secrets::is_redacted(&large.whole()?.1) {
-                    redacted.insert(sequence);
+                if secrets::secrets_lost(&large.whole()?.1) {
+                    lost.insert(sequence);
                 }
             }
             Unit::Block => {
                 let block = &reader.block;
                 let rows = 0..block.rows.len();
-                let found = rows.filter(|&n| secrets::is_redacted(block.secrets(n)));
-                redacted.extend(found.map(|n| block.first_sequence + n as u64));
+                let found = rows.filter(|&n| secrets::secrets_lost(block.secrets(n)));
+                lost.extend(found.map(|n| block.first_sequence + n as u64));
             }
         }
     }
-    let is_redacted = |sequence: &u64| redacted.contains(sequence);
-    Ok(sequences.into_iter().partition(is_redacted))
+    let secrets_lost = |sequence: &u64| lost.contains(sequence);
+    Ok(sequences.into_iter().partition(secrets_lost))
 }
 
 /// Cancel requests that the index has taken are not replayed: ask it.

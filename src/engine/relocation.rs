@@ -93,7 +93,7 @@ mod tests {
     use std::fs;
 
     use crate::api::store::JobStore;
-    use crate::log::disk::bounded::OPEN_MAX;
+    use crate::log::disk::bounded::pool::OPEN_MAX;
     use crate::log::file_names;
 
     #[test]

@@ -1,8 +1,8 @@
-//! From a damaged store to one that opens: what is damaged is set aside.
+//! From a damaged store to one that opens: what is damaged is quarantined.
 //!
 //! Owns: which files are written anew, and the order in which that happens. Must
 //! not know: how damage is found.
-//! Promise: nothing that is sound is lost; what is set aside stays beside the store
+//! Promise: nothing that is sound is lost; what is quarantined stays beside the store
 //! as it was found; a repair that was interrupted can be done again.
 //!
 //! A stretch of the log that is not sound becomes a pack: its sound events and
@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use crate::engine::pack_files::put_submits;
+use crate::engine::packed_events::{Jobs, packed_events};
 use crate::engine::survey::{SegmentFound, Source, Stretch, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;
@@ -29,7 +29,7 @@ use crate::model::error::{Error, Result};
 /// What a repair did.
 #[derive(Default)]
 pub(crate) struct Done {
-    pub(crate) set_aside: Vec<PathBuf>,
+    pub(crate) quarantined: Vec<PathBuf>,
     pub(crate) jobs: u64,
     pub(crate) events: u64,
 }
@@ -116,7 +116,7 @@ pub(crate) fn repair(
     match repair.created.front() {
         None => Ok(repair.done),
         Some((graph, _)) => {
-            let what = format!("it tells of graph {graph}, which was never created");
+            let what = format!("it refers to graph {graph}, which was never created");
             Err(Error::damaged(disk.path(""), 0, what))
         }
     }
@@ -273,27 +273,16 @@ impl<'r> Repair<'r> {
             if frame.first_lsn > lsn {
                 self.lost(writer, frame.first_lsn - lsn)?;
             }
-            for (at, event) in segment.events(frame, bytes)? {
-                if let Event::Submitted {
-                    graph,
-                    sequence,
-                    time_ms,
-                    texts,
-                    ..
-                } = event
-                {
-                    jobs.entry(graph).or_default().push(PackedJob {
-                        sequence,
-                        texts,
-                        time_ms,
-                        fingerprint: Fingerprint::of_json(store, texts.request),
-                    });
-                    put_submits(writer, Some((graph, sequence, 1)))?;
-                } else {
-                    self.event(writer, &event)?;
-                }
-                lsn = at + 1;
+            let events = segment.events(frame, bytes)?;
+            let submitted = packed_events(&events, |_, event| self.event(writer, event))?;
+            for (graph, submitted) in submitted {
+                let anew = submitted.into_iter().map(|job| PackedJob {
+                    fingerprint: Fingerprint::of_json(store, job.texts.request),
+                    ..job
+                });
+                jobs.entry(graph).or_default().extend(anew);
             }
+            lsn = events.last().map_or(lsn, |(at, _)| at + 1);
         }
         if lsn <= stretch.last_lsn {
             self.lost(writer, stretch.last_lsn + 1 - lsn)?;
@@ -322,7 +311,7 @@ impl<'r> Repair<'r> {
         if jobs.is_empty() && end == at {
             return Ok(());
         }
-        let mut set_aside = 0;
+        let mut quarantined = 0;
         if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &stretch.source) {
             writer.begin_graph(graph);
             // They are made anew: those of jobs that are not sound must not stay.
@@ -333,16 +322,16 @@ impl<'r> Repair<'r> {
                 if bad_blocks.contains(&(graph, n)) {
                     continue;
                 }
-                set_aside += place.first_sequence.saturating_sub(at);
-                writer.set_aside(at, place.first_sequence);
+                quarantined += place.first_sequence.saturating_sub(at);
+                writer.quarantine(at, place.first_sequence);
                 writer.copy_block(part, place)?;
                 each_request(part, n, (&mut block, &mut piece), |sequence, request| {
                     fingerprints.push((Fingerprint::of_json(store, request), sequence));
                 })?;
                 at = place.end_sequence();
             }
-            set_aside += end - at;
-            writer.set_aside(at, end);
+            quarantined += end - at;
+            writer.quarantine(at, end);
             writer.fingerprints(fingerprints)?;
         } else {
             let mut written = JobsWriter::begin(writer, graph);
@@ -352,9 +341,9 @@ impl<'r> Repair<'r> {
                 if sequence < at {
                     continue;
                 }
-                set_aside += sequence.saturating_sub(at);
+                quarantined += sequence.saturating_sub(at);
                 if sequence > at {
-                    written.set_aside(at, sequence)?;
+                    written.quarantine(at, sequence)?;
                 }
                 // Whether the graph made it is not asked here: a lookup too many
                 // costs little.
@@ -362,19 +351,19 @@ impl<'r> Repair<'r> {
                 at = sequence + 1;
             }
             end = end.max(at);
-            set_aside += end - at;
-            written.set_aside(at, end)?;
+            quarantined += end - at;
+            written.quarantine(at, end)?;
             written.finish()?;
         }
         self.ends.insert(graph, end);
-        self.done.jobs += set_aside;
+        self.done.jobs += quarantined;
         Ok(())
     }
 
     /// Gives a file another name, which the store does not look at, durably. The file
     /// itself is never written to again: what takes its place is another.
     fn keep(&mut self, name: &str) -> Result<()> {
-        let failed = |e| Error::io("set aside", self.disk.path(name), &e);
+        let failed = |e| Error::io("quarantine", self.disk.path(name), &e);
         let there = self.disk.names().map_err(failed)?;
         if !there.iter().any(|found| found == name) {
             return Ok(());
@@ -387,7 +376,7 @@ impl<'r> Repair<'r> {
             .link(name, &kept)
             .and_then(|()| self.disk.sync_names())
             .map_err(failed)?;
-        self.done.set_aside.push(self.disk.path(&kept));
+        self.done.quarantined.push(self.disk.path(&kept));
         Ok(())
     }
 
@@ -420,6 +409,3 @@ impl<'r> Repair<'r> {
         identity::write_closed(self.disk, self.survey.store, &closed)
     }
 }
-
-/// Jobs by graph.
-type Jobs<'b> = BTreeMap<u32, Vec<PackedJob<'b>>>;

@@ -11,116 +11,42 @@
 //! lock and ask no index: they give way to everything else, and whoever waits for them
 //! would, too.
 
+mod finds;
+mod life_filter;
+mod progress;
+mod times;
+
 use std::borrow::Cow;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use self::finds::Finds;
+use self::life_filter::{asks_details, matches_life};
+pub(crate) use self::progress::Progress;
 use crate::base::parallel::in_order;
 use crate::engine::core::Engine;
 use crate::engine::missing_job::missing;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::Selection;
-use crate::index::rows::{DETAIL_JOBS, Detail};
+use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::{Error, Result};
-use crate::model::filter::{Filter, Span, outcome_bit};
-use crate::model::list::{OnProgress, Searched};
+use crate::model::filter::Filter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
 /// Rows of details, of so many jobs each, that a window of texts begins with: a page of
 /// what is common is full after a few.
 const WINDOW_ROWS_MIN: usize = 8;
+
 /// The most rows of a window: enough for some threads to be worth having.
 const WINDOW_ROWS_MAX: usize = 128;
+
 /// Jobs that are looked at between two words to who waits, where no text is read.
 const TOLD_JOBS: u64 = 1024;
+
 /// Stretches of text that a thread is to have, at least.
 const STRETCHES_A_THREAD: usize = 2;
-
-/// Whether a filter asks for what the index keeps of a job.
-fn asks_details(filter: &Filter) -> bool {
-    filter.outcomes != 0 || !filter.started.is_any() || !filter.finished.is_any()
-}
-
-/// What is known of a job's life, as it was in this state.
-fn matches_life(filter: &Filter, state: State, detail: &Detail) -> bool {
-    let started = detail.started_ms.filter(|_| state != State::Pending);
-    let finished = detail.finished.filter(|_| state == State::Complete);
-    let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {
-        true => true,
-        false => ms.is_some_and(|ms| span.has(ms)),
-    };
-    let outcome = match filter.outcomes {
-        0 => true,
-        kinds => finished.is_some_and(|end| kinds & outcome_bit(end.kind) != 0),
-    };
-    outcome
-        && is_in(&filter.started, started)
-        && is_in(&filter.finished, finished.map(|end| end.at_ms))
-}
-
-/// What a scan is to find, and what it has found.
-#[derive(Default)]
-pub(crate) struct Finds {
-    /// Matches that are still to be passed over.
-    pub(crate) pass: u64,
-    /// Matches to be shown, at most.
-    pub(crate) show: u64,
-    /// Whether it goes on to the end, so that all of them are counted.
-    pub(crate) count_all: bool,
-    pub(crate) shown: Shown,
-    /// The next one behind those, if it was come across.
-    pub(crate) next: Option<u64>,
-    /// All matches that were come across.
-    pub(crate) matched: u64,
-}
-
-/// Some jobs. They are kept by the word, so that any number of them takes at most half a
-/// byte for each job of the graph.
-#[derive(Default)]
-pub(crate) struct Shown {
-    /// In the order of the list: 32 neighbours, and a bit for each that is shown.
-    words: Vec<(u64, u32)>,
-    pub(crate) len: u64,
-}
-
-impl Shown {
-    fn push(&mut self, sequence: u64) {
-        let (place, bit) = (sequence / 32, 1 << (sequence % 32));
-        self.len += 1;
-        match self.words.last_mut() {
-            Some((last, bits)) if *last == place => *bits |= bit,
-            _ => self.words.push((place, bit)),
-        }
-    }
-
-    /// Those of a snapshot that are among them.
-    pub(crate) fn of(mut self, all: Snapshot) -> Snapshot {
-        self.words.sort_unstable();
-        all.only(|sequence| {
-            let found = self.words.binary_search_by_key(&(sequence / 32), |w| w.0);
-            found.is_ok_and(|n| self.words[n].1 >> (sequence % 32) & 1 == 1)
-        })
-    }
-}
-
-impl Finds {
-    fn take(&mut self, sequence: u64) {
-        self.matched += 1;
-        if self.pass > 0 {
-            self.pass -= 1;
-        } else if self.shown.len < self.show {
-            self.shown.push(sequence);
-        } else {
-            self.next.get_or_insert(sequence);
-        }
-    }
-
-    fn are_enough(&self) -> bool {
-        !self.count_all && self.shown.len >= self.show
-    }
-}
 
 /// How a scan ended; not at the end of the list: where another goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,44 +68,6 @@ pub(crate) struct Scan<'s> {
     /// Of the states asked for.
     pub(crate) snapshot: &'s Snapshot,
     pub(crate) newest_first: bool,
-}
-
-/// What who waits is told, and when.
-pub(crate) struct Progress<'s> {
-    call: Option<&'s OnProgress>,
-    of: u64,
-    looked_at: u64,
-    told: u64,
-}
-
-impl<'s> Progress<'s> {
-    /// Of so many jobs.
-    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> Progress<'s> {
-        Progress {
-            call,
-            of,
-            looked_at: 0,
-            told: 0,
-        }
-    }
-
-    /// Says how far the scan is; whether it is to end there. Each word is of jobs that were
-    /// looked at since the last, so that who ends it at any word comes on.
-    fn tell(&mut self, finds: &Finds, after: u64) -> bool {
-        let Some(call) = self.call.filter(|_| self.looked_at > self.told) else {
-            return false;
-        };
-        if self.looked_at - self.told < after && self.looked_at < self.of {
-            return false;
-        }
-        self.told = self.looked_at;
-        let searched = Searched {
-            looked_at: self.looked_at,
-            matched: finds.matched,
-            of: self.of,
-        };
-        (call.0)(&searched) == ControlFlow::Break(())
-    }
 }
 
 /// Why the reading of texts ends early.
@@ -468,83 +356,5 @@ impl Scan<'_> {
             true => Some(true),
             false => self.matcher.matches(std::str::from_utf8(request).ok()?),
         }
-    }
-}
-
-impl Snapshot {
-    /// All but the jobs of which memory knows that they were submitted at other times. A
-    /// block has two times: some milliseconds for 10 million jobs.
-    fn not_ruled_out(&self, span: &Span) -> Vec<Range<u64>> {
-        let (mut ranges, mut from) = (Vec::new(), 0);
-        let mut rule_out = |range: Range<u64>| {
-            if from < range.start {
-                ranges.push(from..range.start);
-            }
-            from = range.end;
-        };
-        for part in self.parts() {
-            for place in &part.blocks {
-                let last_ms = place.first_ms.saturating_add(place.span_ms);
-                if !span.meets(place.first_ms, last_ms) {
-                    rule_out(place.first_sequence..place.end_sequence());
-                }
-            }
-        }
-        for run in self.runs() {
-            for (sequence, job) in (run.first_sequence..).zip(&run.jobs) {
-                if !span.has(job.submitted_ms) {
-                    rule_out(sequence..sequence + 1);
-                }
-            }
-        }
-        ranges.push(from..u64::MAX);
-        ranges
-    }
-
-    /// Those of these jobs, in number's order, of which memory does not know that they
-    /// were submitted within this span.
-    fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
-        let mut known = 0..0;
-        let mut unsure: Vec<u64> = sequences
-            .iter()
-            .copied()
-            .filter(|&sequence| {
-                if known.contains(&sequence) {
-                    return false;
-                }
-                let Some(part) = self.part_of(sequence) else {
-                    // What is not packed has its own time, by which it was not ruled out.
-                    return self.run_of(sequence).is_none();
-                };
-                let Some(place) = part.block_of(sequence).map(|n| part.blocks[n]) else {
-                    return true;
-                };
-                let last_ms = place.first_ms.saturating_add(place.span_ms);
-                let is_sure = span.holds(place.first_ms, last_ms);
-                if is_sure {
-                    known = place.first_sequence..place.end_sequence();
-                }
-                !is_sure
-            })
-            .collect();
-        unsure.sort_unstable();
-        unsure
-    }
-    /// What is read at once that ends with this job.
-    pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
-        if let Some(part) = self.part_of(sequence) {
-            let block = part.block_of(sequence).map(|n| part.blocks[n]);
-            return block.map_or(sequence, |block| block.first_sequence)..sequence + 1;
-        }
-        let bound = self.run_of(sequence).map(|run| run.back_from(sequence));
-        // Of what is not packed, only jobs without a gap are read at once.
-        let mut first = sequence;
-        while bound.is_some_and(|bound| bound < first) {
-            match self.selection.before(first) {
-                Some((before, _)) if before + 1 == first => first = before,
-                _ => break,
-            }
-        }
-        first..sequence + 1
     }
 }

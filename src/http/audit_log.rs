@@ -58,7 +58,7 @@ impl Act<'_> {
             job = self.job,
             by = %self.by,
             done = %done,
-            "a job or graph was changed on request"
+            "job or graph changed by a client"
         );
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method};
 
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// The header that carries the token.
 const TOKEN_HEADER: &str = "x-auth-token";
@@ -24,16 +24,16 @@ const TOKEN_HEADER: &str = "x-auth-token";
 /// # Examples
 /// A hook's own test:
 /// ```
-/// use jobstore::http::{Access, Action, Caller, Token};
+/// use jobstore::http::{Access, Permission, Caller, Token};
 /// async fn hook(caller: Caller) -> Access {
 ///     match caller.headers.get("authorization") {
 ///         Some(value) if value == "Bearer s3cret" => Access::Granted,
-///         _ => Access::Unknown,
+///         _ => Access::Unauthenticated,
 ///     }
 /// }
 /// # futures::executor::block_on(async {
-/// let mut caller = Caller::new(Action::Read, "10001");
-/// assert_eq!(hook(caller.clone()).await, Access::Unknown);
+/// let mut caller = Caller::new(Permission::Read, "10001");
+/// assert_eq!(hook(caller.clone()).await, Access::Unauthenticated);
 /// caller.headers.insert("authorization", "Bearer s3cret".parse()?);
 /// assert_eq!(hook(caller.clone()).await, Access::Granted);
 /// caller.token = Some(Token::new("of another header"));
@@ -48,14 +48,14 @@ pub struct Caller {
     /// one, or one that is no visible ASCII.
     pub token: Option<Token>,
     /// The project whose graph is asked for; empty where no one project's is
-    /// ([`Action::Observe`]).
+    /// ([`Permission::Observe`]).
     pub project_id: String,
     /// The graph that is asked for, where one is.
     pub graph_name: Option<String>,
     /// The job in the path, where there is one.
     pub job_id: Option<String>,
     /// What is to be done.
-    pub action: Action,
+    pub permission: Permission,
     /// The request's method.
     pub method: Method,
     /// All headers of the request.
@@ -67,29 +67,29 @@ pub struct Caller {
 impl Caller {
     /// One that has nothing but these, for a hook's test.
     #[must_use]
-    pub fn new(action: Action, project_id: impl Into<String>) -> Caller {
+    pub fn new(permission: Permission, project_id: impl Into<String>) -> Caller {
         Caller {
             token: None,
             project_id: project_id.into(),
             graph_name: None,
             job_id: None,
-            action,
-            method: match action {
-                Action::Cancel => Method::DELETE,
-                Action::Read | Action::Observe => Method::GET,
+            permission,
+            method: match permission {
+                Permission::Cancel => Method::DELETE,
+                Permission::Read | Permission::Observe => Method::GET,
             },
             headers: HeaderMap::new(),
             extensions: Extensions::new(),
         }
     }
 
-    pub(crate) fn of(parts: &Parts, action: Action, project_id: &str) -> Caller {
+    pub(crate) fn of(parts: &Parts, permission: Permission, project_id: &str) -> Caller {
         Caller {
             token: token(&parts.headers),
             method: parts.method.clone(),
             headers: parts.headers.clone(),
             extensions: parts.extensions.clone(),
-            ..Caller::new(action, project_id)
+            ..Caller::new(permission, project_id)
         }
     }
 }
@@ -101,7 +101,7 @@ impl fmt::Debug for Caller {
             .field("project_id", &self.project_id)
             .field("graph_name", &self.graph_name)
             .field("job_id", &self.job_id)
-            .field("action", &self.action)
+            .field("permission", &self.permission)
             .field("method", &self.method)
             .finish_non_exhaustive()
     }
@@ -110,7 +110,7 @@ impl fmt::Debug for Caller {
 /// What a caller wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Action {
+pub enum Permission {
     /// To see jobs: the list, or one job's state.
     Read,
     /// To call a job off.
@@ -152,9 +152,9 @@ pub enum Access {
     /// Go on.
     Granted,
     /// The token is missing, or not known: 401 `invalid or missing token`.
-    Unknown,
+    Unauthenticated,
     /// The token is another project's: 403 `no permission`.
-    Refused,
+    Forbidden,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Access> + Send>>;
@@ -172,11 +172,11 @@ impl Hook {
         Hook(Arc::new(move |caller| Box::pin(hook(caller))))
     }
 
-    pub(crate) async fn ask(&self, caller: Caller) -> Result<(), Failure> {
+    pub(crate) async fn ask(&self, caller: Caller) -> Result<(), ApiError> {
         match (self.0)(caller).await {
             Access::Granted => Ok(()),
-            Access::Unknown => Err(Failure::unknown_token()),
-            Access::Refused => Err(Failure::no_permission()),
+            Access::Unauthenticated => Err(ApiError::unauthenticated()),
+            Access::Forbidden => Err(ApiError::forbidden()),
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::http::connection_slots::{BusyBody, Seat};
 use crate::http::middleware::{REQUEST_ID, request_id};
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// Bytes that wait for a client at most, beside those that the system holds; and bytes of
 /// a request's head.
@@ -57,7 +57,7 @@ where
         async move {
             let mut response: Response<Body> = match answered {
                 Some(answered) => answered.await?,
-                None => Failure::new(431, "GES.8000", head_too_long()).into_response(),
+                None => ApiError::new(431, "GES.8000", head_too_long()).into_response(),
             };
             let headers: &mut HeaderMap = response.headers_mut();
             headers.entry(REQUEST_ID).or_insert(id);
@@ -130,7 +130,7 @@ impl<I: AsyncWrite + Unpin> Patient<I> {
         let stall = self.stall;
         let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(stall)));
         waits.as_mut().poll(context).map(|()| {
-            tracing::warn!("a client was cut off: it stalled");
+            tracing::warn!("disconnected a client that stalled");
             Err(io::ErrorKind::TimedOut.into())
         })
     }
@@ -202,8 +202,8 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 
 fn head_too_long() -> String {
     format!(
-        "the head of the request has more than {BUFFER_BYTES} bytes or 100 fields; send fewer \
-         or shorter ones"
+        "the request line and headers exceed {BUFFER_BYTES} bytes or 100 fields; send fewer or \
+         shorter headers"
     )
 }
 
@@ -214,13 +214,10 @@ impl Refusal {
         let text = std::str::from_utf8(head).ok()?;
         let lines = text.strip_prefix("HTTP/1.")?.strip_suffix("\r\n\r\n")?;
         let (status, message) = match lines.get(2..5)? {
-            "400" => (
-                400,
-                "the request is not valid HTTP/1.1; correct it".to_owned(),
-            ),
+            "400" => (400, "malformed HTTP/1.1 request; correct it".to_owned()),
             "414" => (
                 414,
-                "the path and query have more than 65534 bytes; shorten them".to_owned(),
+                "the path and query exceed 65534 bytes; shorten them".to_owned(),
             ),
             "431" => (431, head_too_long()),
             _ => return None,
@@ -236,7 +233,7 @@ impl Refusal {
             return None;
         }
         kept.retain(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
-        let document = Failure::new(status, "GES.8000", message).to_json();
+        let document = ApiError::new(status, "GES.8000", message).to_json();
         let id = request_id(&HeaderMap::new());
         let text = format!(
             "{}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n{REQUEST_ID}: {}\r\n\

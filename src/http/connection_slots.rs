@@ -95,7 +95,7 @@ impl Seats {
         if let Some((_, state)) = idle.min_by_key(|&(since, _)| since) {
             *state.idle_since.lock() = None;
             state.leave.notify_one();
-            tracing::debug!("an idle connection is closed: another client waits for its place");
+            tracing::debug!("closed an idle connection to make room for a new client");
         }
     }
 }

@@ -21,8 +21,8 @@ use serde_json::json;
 use crate::api::import::OnBadLine;
 use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::store::JobStore;
+use crate::http::api_error::{InvalidParameter, no_such_resource, wrong_method};
 use crate::http::audit_log::{Act, By};
-use crate::http::failure::{no_such_resource, wrong_method};
 use crate::http::find::find;
 use crate::http::limits::Limits;
 use crate::http::list::{cancelled, not_found, one};
@@ -31,8 +31,8 @@ use crate::http::request_body;
 use crate::http::response::{Shared, blocking, encoding, json as answer};
 use crate::http::routes::{Routes, place};
 use crate::http::stream::{LINES, Source, lines};
+use crate::model::api_error::ApiError;
 use crate::model::error::Error;
-use crate::model::failure::Failure;
 use crate::model::outcome::{Outcome, OutcomeKind};
 
 /// Bytes of a body that is no request.
@@ -106,38 +106,38 @@ pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// A failure that tells of a fault inside: whoever runs the engine is to mend it.
 pub(crate) struct Told {
-    failure: Failure,
+    failure: ApiError,
     /// Which [`Error`] it was, where it was one.
-    name: Option<HeaderValue>,
+    code: Option<HeaderValue>,
 }
 
-/// Where that name stands.
-const ERROR_NAME: HeaderName = HeaderName::from_static("x-error-name");
+/// The header that has that code.
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
-impl From<Failure> for Told {
-    fn from(failure: Failure) -> Told {
-        let name = None;
-        Told { failure, name }
+impl From<ApiError> for Told {
+    fn from(failure: ApiError) -> Told {
+        let code = None;
+        Told { failure, code }
     }
 }
 
 impl From<Error> for Told {
     fn from(error: Error) -> Told {
         let message = error.to_string();
-        let name = HeaderValue::from_str(&error.name()).ok();
-        let mut failure = Failure::from(error);
+        let code = Some(HeaderValue::from_static(error.code()));
+        let mut failure = ApiError::from(error);
         if failure.status >= 500 {
             failure.message = message;
         }
-        Told { failure, name }
+        Told { failure, code }
     }
 }
 
 impl IntoResponse for Told {
     fn into_response(self) -> Response {
         let mut response = self.failure.into_response();
-        if let Some(name) = self.name {
-            response.headers_mut().insert(ERROR_NAME, name);
+        if let Some(code) = self.code {
+            response.headers_mut().insert(ERROR_CODE, code);
         }
         response
     }
@@ -178,11 +178,18 @@ struct Backup {
 
 async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
     Query::parse(query.as_deref())?.end()?;
-    let Backup { to, link } = document(body, r#"{"to":"/a/folder"}"#).await?;
+    let Backup { to, link } = document(body, r#"{"to":"/absolute/path"}"#).await?;
     if !to.is_absolute() {
         let given = to.display().to_string();
-        let remedy = "write it from / on: this process has another current folder";
-        return Err(Failure::parameter("to", &given, "an absolute path", remedy).into());
+        let remedy = "start it with /, because the working directory of this process may differ \
+             from yours";
+        return Err(ApiError::from(InvalidParameter {
+            name: "to",
+            given: &given,
+            allowed: "an absolute path",
+            remedy,
+        })
+        .into());
     }
     let backed_up = blocking(move || -> Answer<_> {
         Ok(match link {
@@ -341,12 +348,18 @@ async fn complete(
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let allowed =
-        r#"{"outcome":"failed","message":"..","code":".."}, message and code where wanted"#;
+        r#"{"outcome":"failed","message":"..","code":".."}; message and code are optional"#;
     let ended: Ended = document(body, allowed).await?;
     let Some(kind) = OutcomeKind::from_word(&ended.outcome) else {
-        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
-        let remedy = "say how the job ended";
-        return Err(Failure::parameter("outcome", &ended.outcome, allowed, remedy).into());
+        let allowed = "succeeded, partially_failed, failed, cancelled, or interrupted";
+        let remedy = "correct it";
+        return Err(ApiError::from(InvalidParameter {
+            name: "outcome",
+            given: &ended.outcome,
+            allowed,
+            remedy,
+        })
+        .into());
     };
     let outcome = Outcome::new(kind, ended.code, ended.message)?;
     let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
@@ -392,18 +405,18 @@ async fn cancel(
 }
 
 /// The JSON of a body, which is not quoted where it is not what it should be.
-async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, Failure> {
+async fn document<T: DeserializeOwned>(body: Body, allowed: &str) -> Result<T, ApiError> {
     let text = request_body::text(body, BODY_BYTES_MAX).await?;
     serde_json::from_str(&text).map_err(|error| {
         let what = match error.is_data() {
-            true => "has other fields or types than it takes",
-            false => "is not JSON",
+            true => "unexpected field or type",
+            false => "invalid JSON",
         };
         let message = format!(
-            "the body {what}, at column {}; it takes {allowed}",
+            "invalid body: {what} at column {}; expected {allowed}",
             error.column()
         );
-        Failure::new(400, "GES.8000", message)
+        ApiError::new(400, "GES.8000", message)
     })
 }
 

@@ -48,7 +48,7 @@ impl JobStore {
     /// (mode 0600), and whoever else connects than that user and root is turned away. It
     /// can do what the store's user could do with the folder: list and export all jobs of
     /// all projects, cancel and complete, import, purge, back up and verify. A failure names
-    /// its [`Error`] in the header `X-Error-Name`.
+    /// its [`Error`] in the header `X-Error-Code`.
     ///
     /// A thread named `jobstore-control` serves it, so an engine without an async runtime
     /// can have it. It keeps the store open; closing the store ends it.
@@ -76,13 +76,13 @@ impl JobStore {
         engine.check_not_read_only()?;
         if !engine.is_on_disk() {
             return Err(Error::InvalidUse {
-                what: "a store in memory has no folder for a control socket; merge \
-                       `http::Routes` into a server of your own",
+                what: "an in-memory store has no directory for a control socket; add \
+                     `http::Routes` to a server of your own instead",
             });
         }
         if slot.as_ref().is_some_and(|open| !open.is_over()) {
             return Err(Error::InvalidUse {
-                what: "the control socket is open already; close it first",
+                what: "the control socket is already open; close it first",
             });
         }
         let open = Arc::new(Open::start(self)?);
@@ -189,7 +189,7 @@ impl Open {
         }
         let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the control socket ended by a panic");
+            tracing::error!("the thread of the control socket panicked");
         }
     }
 }
@@ -246,7 +246,7 @@ fn run(
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => OwnUserOnly(listener),
             Err(error) => {
-                tracing::error!(%error, "the control socket cannot be served");
+                tracing::error!(%error, "cannot serve the control socket");
                 return;
             }
         };
@@ -276,8 +276,12 @@ impl Listener for OwnUserOnly {
                 Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
                     return (stream, By::process(&peer));
                 }
-                Ok(peer) => tracing::warn!(user = peer.uid(), "another user was turned away"),
-                Err(error) => tracing::warn!(%error, "a nameless user was turned away"),
+                Ok(peer) => tracing::warn!(
+                    user = peer.uid(),
+                    "refused a control connection from another user"
+                ),
+                Err(error) => tracing::warn!(%error, "refused a control connection: cannot \
+                     determine its user"),
             }
         }
     }

@@ -22,8 +22,8 @@ use crate::http::request_body;
 use crate::http::response::{Shared, encoding};
 use crate::http::routes::place;
 use crate::http::stream::{LINES, Source, lines};
-use crate::model::failure::Failure;
-use crate::model::list::{List, PAGE_JOBS_MAX, Searched};
+use crate::model::api_error::ApiError;
+use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
 
 /// How many jobs a search has looked at, and of how many: `500/12000`.
@@ -44,19 +44,20 @@ pub(crate) async fn find(
     let parts = query.cursor(parts)?;
     let stop_after = query.number("stop_after_ms", 1..=u64::MAX)?;
     query.end()?;
-    let max_bytes = shared.store.engine().options.request_bytes_max;
+    let max_bytes = shared.store.engine().options.max_request_bytes;
     let text = request_body::text(body, max_bytes.saturating_add(BESIDE_REQUEST_BYTES)).await?;
     let encoding = encoding(&headers);
-    let refused = |message| Failure::new(400, "GES.8000", message).into();
+    let refused = |message| ApiError::new(400, "GES.8000", message).into();
     match (text.is_empty(), parts.is_any()) {
         (false, true) if parts.cursor.is_none() && stop_after.is_none() => {
             by_request(&shared, graph, text, limit, encoding).await
         }
         (false, _) => Err(refused(
-            "a request is found as a whole; leave out the body, or all parameters but limit",
+            "a request body and filters cannot be combined; omit the body, or all parameters \
+             except limit",
         )),
         (true, true) => Err(refused(
-            "it is not said what to find; send a request, or name parts of it as parameters",
+            "nothing to search for; send a request as the body, or filters as parameters",
         )),
         (true, false) => {
             let parts = parts.limit(limit.unwrap_or(PAGE_JOBS_MAX)).newest_first();
@@ -93,7 +94,7 @@ async fn by_request(
 async fn by_parts(
     shared: &Shared,
     graph: (String, String),
-    parts: List,
+    parts: JobQuery,
     stop_after_ms: Option<u64>,
     encoding: Encoding,
 ) -> Answer {
@@ -130,7 +131,7 @@ async fn by_parts(
     let mut response = shared.respond(&project_id, begun, LINES)?;
     let headers = response.headers_mut();
     put_next(headers, next);
-    if let Some(Searched { looked_at, of, .. }) = searched {
+    if let Some(ScanProgress { looked_at, of, .. }) = searched {
         if let Ok(searched) = HeaderValue::from_str(&format!("{looked_at}/{of}")) {
             headers.insert(SEARCHED, searched);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::clock::bounded;
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// What answering may take, of [`Routes::limits`](crate::http::Routes::limits). Whoever
 /// is over a limit gets 503 `engine service unavailable` and a `Retry-After`.
@@ -67,7 +67,7 @@ impl Limits {
     }
 
     /// How many lists are looked for at once whose filter goes through the jobs: any but
-    /// by state ([`List`](crate::List) says what each costs). One project has at most half.
+    /// by state ([`JobQuery`](crate::JobQuery) says what each costs). One project has at most half.
     pub fn scans(mut self, scans: usize) -> Limits {
         self.scans = scans;
         self
@@ -105,16 +105,16 @@ pub(crate) struct Gates {
 impl Gates {
     pub(crate) fn new(limits: &Limits) -> Gates {
         Gates {
-            long_pages: Arc::new(Places::new("a long page", limits.long_pages)),
-            scans: Arc::new(Places::new("a scan", limits.scans)),
+            long_pages: Arc::new(Places::new("long page", limits.long_pages)),
+            scans: Arc::new(Places::new("scan", limits.scans)),
         }
     }
 
-    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, Failure> {
+    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, ApiError> {
         self.long_pages.take(project_id)
     }
 
-    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, Failure> {
+    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, ApiError> {
         self.scans.take(project_id)
     }
 }
@@ -137,7 +137,7 @@ impl Places {
         }
     }
 
-    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, Failure> {
+    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, ApiError> {
         let mut taken = self.taken.lock();
         let of_all: usize = taken.values().sum();
         let own = taken.get(project_id).copied().unwrap_or(0);
@@ -147,9 +147,9 @@ impl Places {
                 what,
                 of_all,
                 own,
-                "a request was turned away: there is no place left"
+                "refused a request: too many of this kind are in progress"
             );
-            return Err(Failure::unavailable());
+            return Err(ApiError::unavailable());
         }
         taken.insert(project_id.to_owned(), own + 1);
         Ok(Place {

@@ -14,14 +14,14 @@ use crate::api::export::Export;
 use crate::api::graph::Graph;
 use crate::api::lifecycle::Cancellation;
 use crate::api::page::Page;
+use crate::http::api_error::JSON;
 use crate::http::audit_log::{Act, By};
-use crate::http::failure::JSON;
 use crate::http::query::{Asked, Query};
 use crate::http::response::{Shared, encoding, json};
 use crate::http::stream::{LINES, Source, Text, lines};
+use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
-use crate::model::failure::Failure;
 use crate::model::job::Job;
 use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, Life};
 use crate::model::outcome::OutcomeKind;
@@ -29,8 +29,8 @@ use crate::model::states::State;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
-/// How many jobs a page of lines passes over because a repair set them aside.
-const SET_ASIDE: HeaderName = HeaderName::from_static("x-set-aside");
+/// How many jobs a page of lines passes over because a repair quarantined them.
+const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// How a page goes out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Shared {
         graph: (String, String),
         query: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
         let asked = Asked::take(&mut query)?;
         let form = match query.flag("detail")? {
@@ -84,7 +84,7 @@ impl Shared {
         graph: (String, String),
         query: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
         let asked = Asked::take(&mut query)?;
         query.end()?;
@@ -97,7 +97,7 @@ impl Shared {
         asked: Asked,
         form: Form,
         headers: &HeaderMap,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         let project_id = graph.0.clone();
         let place = match asked.list.scans() {
             true => Some(self.gates.scan(&project_id)?),
@@ -108,21 +108,21 @@ impl Shared {
             .list
             .on_progress(move |_| ends_if(watched.is_closed()));
         let encoding = encoding(headers);
-        let found = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+        let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             let _place = place;
             let page = match &asked.job_id {
                 None => graph.list(list)?,
                 Some(id) => {
                     let page = graph
                         .list_one(id)
-                        .map_err(|e| not_found::<Failure>(e, id))?;
+                        .map_err(|e| not_found::<ApiError>(e, id))?;
                     page.past(asked.offset)
                 }
             };
             let begun = Source::begin(form.text(&page), encoding)?;
-            Ok((begun, page.total(), page.next(), page.set_aside()))
+            Ok((begun, page.total(), page.next(), page.quarantined()))
         });
-        let (begun, total, next, set_aside) = found.await?;
+        let (begun, total, next, quarantined) = found.await?;
         // Dropped before, when the client goes away or the time is over: a scan ends then.
         drop(client);
         let mut response = self.respond(&project_id, begun, form.content_type())?;
@@ -130,8 +130,8 @@ impl Shared {
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
         }
-        if form == Form::Lines && set_aside > 0 {
-            headers.insert(SET_ASIDE, set_aside.into());
+        if form == Form::Lines && quarantined > 0 {
+            headers.insert(QUARANTINED, quarantined.into());
         }
         put_next(headers, next);
         Ok(response)
@@ -143,13 +143,13 @@ impl Shared {
         graph: (String, String),
         id: String,
         query: Option<&str>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
         // The service documents them for this path, too, where they select nothing.
         query.page()?;
         query.end()?;
-        let state = self.with_graph(graph, move |graph| -> Result<_, Failure> {
-            Ok(state_document(&one::<Failure>(&graph, &id)?))
+        let state = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
+            Ok(state_document(&one::<ApiError>(&graph, &id)?))
         });
         Ok(json(state.await?))
     }
@@ -160,9 +160,9 @@ impl Shared {
         graph: (String, String),
         id: String,
         query: Option<&str>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         Query::parse(query)?.end()?;
-        let done = self.with_graph(graph, move |graph| -> Result<_, Failure> {
+        let done = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
             cancelled(&graph, &id, By::HttpClient)
         });
         done.await.map(|_| json("{}"))
@@ -186,15 +186,15 @@ pub(crate) fn put_next(headers: &mut HeaderMap, next: Option<Cursor>) {
 }
 
 /// What cannot be an id is no job's.
-pub(crate) fn not_found<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+pub(crate) fn not_found<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     match error {
-        Error::InvalidJobId { .. } => Failure::unknown_job(id).into(),
+        Error::InvalidJobId { .. } => ApiError::unknown_job(id).into(),
         other => other.into(),
     }
 }
 
 /// The job with this id.
-pub(crate) fn one<E: From<Error> + From<Failure>>(graph: &Graph, id: &str) -> Result<Job, E> {
+pub(crate) fn one<E: From<Error> + From<ApiError>>(graph: &Graph, id: &str) -> Result<Job, E> {
     match graph.job(id) {
         Ok(Some(job)) => Ok(job),
         Ok(None) => Err(not_found(graph.not_there_by_text(id), id)),
@@ -203,7 +203,7 @@ pub(crate) fn one<E: From<Error> + From<Failure>>(graph: &Graph, id: &str) -> Re
 }
 
 /// Cancels a job, and logs it.
-pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
+pub(crate) fn cancelled<E: From<Error> + From<ApiError>>(
     graph: &Graph,
     id: &str,
     by: By,
@@ -218,7 +218,7 @@ pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
         by,
     };
     match done {
-        Cancellation::CancelledBeforeStart => act.log("cancelled before its start"),
+        Cancellation::CancelledBeforeStart => act.log("canceled before it started"),
         Cancellation::Requested => act.log("requested"),
         Cancellation::AlreadyComplete(_) => {}
     }
@@ -226,10 +226,10 @@ pub(crate) fn cancelled<E: From<Error> + From<Failure>>(
 }
 
 /// No job can be called off that is not there, for whatever reason.
-fn to_cancel<E: From<Error> + From<Failure>>(error: Error, id: &str) -> E {
+fn to_cancel<E: From<Error> + From<ApiError>>(error: Error, id: &str) -> E {
     match error {
         Error::UnknownJob { .. } | Error::InvalidJobId { .. } | Error::JobPurged { .. } => {
-            Failure::unknown_job_to_cancel(id).into()
+            ApiError::unknown_job_to_cancel(id).into()
         }
         other => other.into(),
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::store::JobStore;
 use crate::base::clock;
+use crate::log::format::FORMAT;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::stats::{GraphStats, Histogram, Stats};
@@ -30,8 +31,9 @@ pub const METRICS_GRAPHS_MAX: usize = 10_000;
 /// jobs: `jobstore_graphs` says how many graphs there are, `jobstore_graphs_shown` how many
 /// of them have series. [`metrics_of()`](metrics_of) shows more, or fewer.
 ///
-/// Counters begin at 0 at each open. Where the numbers cannot be had, because a file or
-/// the index does not answer, `jobstore_health` and `jobstore_stats_up` are told alone.
+/// Counters start at 0 at each open, except `jobstore_opens_total`. If the statistics cannot be
+/// had, because a file or the index does not answer, only `jobstore_build_info`,
+/// `jobstore_health`, and `jobstore_stats_up` are there.
 ///
 /// # Cost
 /// That of [`JobStore::stats_of`]; it reads, so it is for a thread that may wait.
@@ -73,6 +75,7 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
     let mut text = Text::default();
     match store.stats_of(graphs.min(METRICS_GRAPHS_MAX)) {
         Ok(stats) => {
+            text.build();
             text.health(&stats.health);
             text.up(true);
             text.store(&stats);
@@ -81,7 +84,8 @@ pub fn metrics_of(store: &JobStore, graphs: usize) -> Result<String> {
         }
         Err(Error::Closed) => return Err(Error::Closed),
         Err(error) => {
-            tracing::warn!(%error, "the store's numbers cannot be had");
+            tracing::warn!(%error, "cannot read the store's statistics");
+            text.build();
             text.health(&store.health());
             text.up(false);
         }
@@ -110,16 +114,29 @@ impl Text {
         self.line(format_args!("jobstore_{name} {value}"));
     }
 
+    fn build(&mut self) {
+        let help = "Always 1; labeled with the crate version and the file format version.";
+        self.metric("build_info", "gauge", help);
+        let version = env!("CARGO_PKG_VERSION");
+        self.line(format_args!(
+            "jobstore_build_info{{version=\"{version}\",format=\"{FORMAT}\"}} 1"
+        ));
+    }
+
     fn health(&mut self, health: &Health) {
-        self.metric("health", "gauge", "1 for the state the store is in.");
-        for state in ["ok", "degraded", "readOnly", "closed"] {
+        self.metric(
+            "health",
+            "gauge",
+            "State of the store: 1 for the current state, 0 for the others.",
+        );
+        for state in ["ok", "degraded", "read_only", "closed"] {
             let is_it = u8::from(health.as_str() == state);
             self.line(format_args!("jobstore_health{{state=\"{state}\"}} {is_it}"));
         }
     }
 
     fn up(&mut self, is_up: bool) {
-        let help = "Whether the numbers could be had.";
+        let help = "Whether the statistics could be read (1) or not (0).";
         self.one("stats_up", "gauge", help, u8::from(is_up));
     }
 
@@ -128,96 +145,125 @@ impl Text {
             (
                 "boot",
                 "gauge",
-                "How often the store was opened.",
-                stats.boot,
+                "Number of times the store was opened.",
+                stats.opens,
             ),
             (
                 "segment_bytes",
                 "gauge",
-                "Bytes of the log that is not packed.",
+                "Size of the segments, the part of the log that is not packed yet.",
                 stats.segment_bytes,
             ),
-            ("pack_bytes", "gauge", "Bytes of packs.", stats.pack_bytes),
-            ("packs", "gauge", "Packs.", stats.packs),
+            (
+                "pack_bytes",
+                "gauge",
+                "Size of the packs.",
+                stats.pack_bytes,
+            ),
+            ("packs", "gauge", "Number of packs.", stats.packs),
             (
                 "index_bytes",
                 "gauge",
-                "Bytes of the index's files.",
+                "Size of the index.",
                 stats.index_bytes,
             ),
             (
                 "spare_bytes",
                 "gauge",
-                "Bytes made ahead: the log's next file and the reserve.",
+                "Size of preallocated files: the next log file and the reserve for a full disk.",
                 stats.spare_bytes,
             ),
-            ("commits_total", "counter", "Commits.", stats.frames),
+            (
+                "commits_total",
+                "counter",
+                "Number of commits.",
+                stats.frames,
+            ),
             (
                 "commit_bytes_total",
                 "counter",
-                "Bytes of commits.",
+                "Bytes written by commits.",
                 stats.frame_bytes,
             ),
-            ("events_total", "counter", "Events committed.", stats.events),
+            (
+                "events_total",
+                "counter",
+                "Number of committed events.",
+                stats.events,
+            ),
             (
                 "queue_writes",
                 "gauge",
-                "Writes that wait in the commit queue.",
+                "Number of writes in the commit queue.",
                 stats.queued,
             ),
             (
                 "queue_bytes",
                 "gauge",
-                "Bytes of those writes.",
+                "Bytes of the writes in the commit queue.",
                 stats.queued_bytes,
             ),
             (
-                "queue_bytes_max",
+                "max_queue_bytes",
                 "gauge",
-                "Bound of those bytes.",
-                stats.queue_bytes_max,
+                "Maximum number of bytes in the commit queue.",
+                stats.max_queue_bytes,
             ),
             (
-                "busy_total",
+                "writes_refused_total",
                 "counter",
-                "Writes refused because the queue was full.",
-                stats.busy,
+                "Number of writes refused because the commit queue was full.",
+                stats.writes_refused,
             ),
             (
                 "segments_to_pack",
                 "gauge",
-                "Full segments that wait to be packed.",
+                "Number of full segments waiting to be packed.",
                 stats.segments_to_pack,
             ),
             (
                 "index_lag_events",
                 "gauge",
-                "Changes that the index does not have yet.",
+                "Number of events that are not in the index yet.",
                 stats.index_lag,
             ),
-            ("purged_jobs_total", "counter", "Jobs purged.", stats.purged),
+            (
+                "purged_jobs_total",
+                "counter",
+                "Number of purged jobs.",
+                stats.purged,
+            ),
         ] {
             self.one(name, kind, help, value);
         }
-        let last_purge = stats.last_purge.map_or(0.0, seconds_of);
-        let help = "When something was purged last, since 1970; 0 where nothing was.";
-        self.one("last_purge_timestamp_seconds", "gauge", help, last_purge);
+        let help = "Unix time of the last purge; absent if nothing was purged.";
+        self.metric("last_purge_timestamp_seconds", "gauge", help);
+        if let Some(time) = stats.last_purge_at {
+            let seconds = seconds_of(time);
+            self.line(format_args!(
+                "jobstore_last_purge_timestamp_seconds {seconds}"
+            ));
+        }
         let pin = stats.oldest_pin.unwrap_or(Duration::ZERO).as_secs_f64();
-        let help = "For how long the eldest page has kept a file that was replaced.";
+        let help = "Longest time for which a page has kept a replaced file.";
         self.one("oldest_pin_seconds", "gauge", help, pin);
-        let help = "How long the disk took to make commits durable.";
-        self.histogram("sync_seconds", help, &stats.syncs);
-        let help = "How long writes waited for their answer.";
-        self.histogram("commit_wait_seconds", help, &stats.commit_waits);
+        let help = "Time taken to sync commits to disk.";
+        self.histogram("sync_duration_seconds", help, &stats.syncs);
+        let help = "Time from queueing a write to its completion.";
+        self.histogram("commit_wait_duration_seconds", help, &stats.commit_waits);
     }
 
     /// What all graphs are at together.
     fn totals(&mut self, stats: &Stats) {
         let totals = &stats.totals;
-        self.one("graphs", "gauge", "Graphs.", totals.graphs);
-        let help = "Graphs with series of their own: those with the most jobs.";
+        self.one("graphs", "gauge", "Number of graphs.", totals.graphs);
+        let help = "Number of graphs with series of their own, those with the most jobs.";
         self.one("graphs_shown", "gauge", help, stats.graphs.len());
-        self.metric("store_jobs", "gauge", "Jobs of all graphs by state.");
+        self.metric(
+            "store_jobs",
+            "gauge",
+            "Number of jobs in all graphs by state.",
+        );
         for (state, jobs) in [
             ("pending", totals.pending),
             ("running", totals.running),
@@ -227,21 +273,23 @@ impl Text {
                 "jobstore_store_jobs{{state=\"{state}\"}} {jobs}"
             ));
         }
-        let help = "Jobs of all graphs that a repair set aside.";
-        self.one("store_jobs_set_aside", "gauge", help, totals.set_aside);
+        let help = "Number of jobs in all graphs that were quarantined by a repair.";
+        self.one("store_jobs_quarantined", "gauge", help, totals.quarantined);
         let lag = totals.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
-        let help = "The longest that jobs of any graph have been due and are not purged.";
+        let help = "Longest time for which jobs of any graph have been overdue for purging.";
         self.one("store_purge_lag_seconds", "gauge", help, lag);
         for (name, help, time) in [
             (
                 "store_oldest_pending_timestamp_seconds",
-                "When the oldest pending job of all was submitted, since 1970; absent if none is.",
-                totals.oldest_pending,
+                "Unix time at which the oldest pending job in all graphs was submitted; absent if \
+                 no job is pending.",
+                totals.oldest_pending_at,
             ),
             (
                 "store_longest_running_timestamp_seconds",
-                "When the job was started that has run longest, since 1970; absent if none runs.",
-                totals.longest_running,
+                "Unix time at which the longest-running job in all graphs was started; absent if \
+                 no job is running.",
+                totals.longest_running_at,
             ),
         ] {
             self.metric(name, "gauge", help);
@@ -272,7 +320,7 @@ impl Text {
 
     fn graphs(&mut self, graphs: &[GraphStats]) {
         let labels: Vec<String> = graphs.iter().map(labels).collect();
-        self.metric("jobs", "gauge", "Jobs by graph and state.");
+        self.metric("jobs", "gauge", "Number of jobs by graph and state.");
         for (graph, labels) in graphs.iter().zip(&labels) {
             let (pending, running, complete) = (graph.pending, graph.running, graph.complete);
             for (state, jobs) in [
@@ -285,12 +333,16 @@ impl Text {
                 ));
             }
         }
-        self.metric("jobs_set_aside", "gauge", "Jobs that a repair set aside.");
+        self.metric(
+            "jobs_quarantined",
+            "gauge",
+            "Number of jobs that were quarantined by a repair.",
+        );
         for (graph, labels) in graphs.iter().zip(&labels) {
-            let jobs = graph.set_aside;
-            self.line(format_args!("jobstore_jobs_set_aside{{{labels}}} {jobs}"));
+            let jobs = graph.quarantined;
+            self.line(format_args!("jobstore_jobs_quarantined{{{labels}}} {jobs}"));
         }
-        let help = "For how long jobs have been due that are not purged; 0 where none is.";
+        let help = "Time for which jobs have been overdue for purging; 0 if none are.";
         self.metric("purge_lag_seconds", "gauge", help);
         for (graph, labels) in graphs.iter().zip(&labels) {
             let lag = graph.purge_lag.unwrap_or(Duration::ZERO).as_secs_f64();
@@ -300,13 +352,15 @@ impl Text {
         let times: [(&str, &str, Time); 2] = [
             (
                 "oldest_pending_timestamp_seconds",
-                "When the oldest pending job was submitted, since 1970; absent where none is.",
-                |graph| graph.oldest_pending,
+                "Unix time at which the oldest pending job was submitted; absent if no job is \
+                 pending.",
+                |graph| graph.oldest_pending_at,
             ),
             (
                 "longest_running_timestamp_seconds",
-                "When the job was started that has run longest, since 1970; absent where none runs.",
-                |graph| graph.longest_running,
+                "Unix time at which the longest-running job was started; absent if no job is \
+                 running.",
+                |graph| graph.longest_running_at,
             ),
         ];
         for (name, help, time) in times {
@@ -344,7 +398,7 @@ mod tests {
     #[test]
     fn the_text_is_bounded_however_many_graphs_there_are() {
         let store = JobStore::in_memory().unwrap();
-        let series = |text: &str| text.matches("jobstore_jobs_set_aside{").count();
+        let series = |text: &str| text.matches("jobstore_jobs_quarantined{").count();
         for n in 0..METRICS_GRAPHS + 50 {
             store.create_graph("10001", &format!("graph-{n}")).unwrap();
         }

@@ -17,8 +17,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use crate::model::api_error::ApiError;
 use crate::model::error::excerpt_over;
-use crate::model::failure::Failure;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is taken up to this length.
@@ -46,16 +46,16 @@ pub(crate) async fn around(
     let mut response = match answered {
         Some(Ok(response)) => response,
         Some(Err(_)) => {
-            tracing::warn!("the answer took too long to begin");
-            Failure::unavailable().into_response()
+            tracing::warn!("the response took too long to begin");
+            ApiError::unavailable().into_response()
         }
         None => {
-            tracing::error!("a request could not be answered: what answers it panicked");
-            Failure::fault().into_response()
+            tracing::error!("request failed: the handler panicked");
+            ApiError::internal().into_response()
         }
     };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    tracing::debug!(status, ?took, "answered");
+    tracing::debug!(status, ?took, "response sent");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -32,9 +32,9 @@
 //! let store = jobstore::JobStore::open(dir)?;
 //! let routes = Routes::new(&store).authorize(|caller| async move {
 //!     match (caller.token.as_ref().map(|token| token.as_str()), caller.project_id.as_str()) {
-//!         (None, _) => Access::Unknown,
+//!         (None, _) => Access::Unauthenticated,
 //!         (Some("s3cret"), "10001") => Access::Granted,
-//!         (Some(_), _) => Access::Refused,
+//!         (Some(_), _) => Access::Forbidden,
 //!     }
 //! });
 //! let app: axum::Router = axum::Router::new()
@@ -47,6 +47,7 @@
 //!
 //! [axum]: https://docs.rs/axum
 
+mod api_error;
 mod audit_log;
 mod auth;
 mod connection;
@@ -54,7 +55,6 @@ mod connection_slots;
 mod control_routes;
 pub(crate) mod control_socket;
 mod encoding;
-mod failure;
 mod find;
 mod limits;
 mod list;
@@ -69,11 +69,11 @@ mod routes;
 mod serve;
 mod stream;
 
-pub use self::auth::{Access, Action, Caller, Token};
+pub use self::api_error::{InvalidParameter, no_such_resource};
+pub use self::auth::{Access, Caller, Permission, Token};
 #[cfg(feature = "simulation")]
 pub(crate) use self::control_routes::routes_alone as control_routes;
 pub use self::control_socket::Control;
-pub use self::failure::no_such_resource;
 pub use self::limits::Limits;
 pub use self::metrics::{
     METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics, metrics_of,

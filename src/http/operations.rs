@@ -13,14 +13,14 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
-use crate::http::auth::{Action, Caller};
-use crate::http::failure::wrong_method;
+use crate::http::api_error::wrong_method;
+use crate::http::auth::{Caller, Permission};
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
 use crate::http::query::Query;
 use crate::http::response::{Shared, blocking, json as answer};
 use crate::http::routes::Routes;
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 use crate::model::health::Health;
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Router<S> {
@@ -36,14 +36,14 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: &Routes) -> Route
 }
 
 /// Whether somebody may know of all projects.
-async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), Failure> {
-    let caller = || Caller::of(parts, Action::Observe, "");
+async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), ApiError> {
+    let caller = || Caller::of(parts, Permission::Observe, "");
     shared.authorize(caller).await
 }
 
-async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, Failure> {
+async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
     let store = shared.store.clone();
-    let health = blocking(move || Ok::<_, Failure>(store.health())).await?;
+    let health = blocking(move || Ok::<_, ApiError>(store.health())).await?;
     let mut told = json!({ "state": health.as_str() });
     if let Health::Degraded { why } | Health::ReadOnly { why, .. } = &health {
         if may_know(&shared, &parts).await.is_ok() {
@@ -57,13 +57,13 @@ async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, 
     Ok(response)
 }
 
-async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response, Failure> {
+async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
     may_know(&shared, &parts).await?;
     let mut query = Query::parse(parts.uri.query())?;
     let graphs = query.number("graphs", 0..=METRICS_GRAPHS_MAX as u64)?;
     query.end()?;
     let graphs = graphs.map_or(METRICS_GRAPHS, |graphs| graphs as usize);
-    let text = blocking(move || Ok::<_, Failure>(metrics_of(&shared.store, graphs)?)).await?;
+    let text = blocking(move || Ok::<_, ApiError>(metrics_of(&shared.store, graphs)?)).await?;
     let mut response = answer(text);
     let kind = HeaderValue::from_static(METRICS_CONTENT_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -12,12 +12,13 @@ use percent_encoding::percent_decode_str;
 
 use crate::base::clock::TIME_MS_MAX;
 use crate::base::timestamp;
+use crate::http::api_error::InvalidParameter;
+use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
-use crate::model::error::Error;
-use crate::model::failure::Failure;
+use crate::model::error::{Error, excerpt, excerpt_id};
+use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX};
 use crate::model::json;
 use crate::model::json_pointer::Pointer;
-use crate::model::list::{List, PAGE_JOBS_MAX};
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
@@ -29,14 +30,14 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Query, Failure> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Query, ApiError> {
         let pairs = query.unwrap_or_default().split('&');
         let pairs = pairs.filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decoded(key)?, decoded(value)?))
         });
         Ok(Query {
-            pairs: pairs.collect::<Result<_, Failure>>()?,
+            pairs: pairs.collect::<Result<_, ApiError>>()?,
             known: Vec::new(),
         })
     }
@@ -51,17 +52,19 @@ impl Query {
     }
 
     /// The value of a key that has one.
-    pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, Failure> {
+    pub(crate) fn one(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(key).into_iter();
         let first = values.next();
         match values.next() {
             None => Ok(first),
-            Some(second) => Err(Failure::parameter(
-                key,
-                &second,
-                "given once",
-                "leave the second one out",
-            )),
+            Some(second) => {
+                let second = excerpt(&second);
+                let message = format!(
+                    "parameter {key} is given more than once (second value: {second:?}); omit one \
+                     of them"
+                );
+                Err(ApiError::new(400, "GES.8000", message))
+            }
         }
     }
 
@@ -70,11 +73,18 @@ impl Query {
         key: &'static str,
         allowed: &str,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Failure> {
+    ) -> Result<Option<T>, ApiError> {
         let Some(given) = self.one(key)? else {
             return Ok(None);
         };
-        let refused = || Failure::parameter(key, &given, allowed, "correct it or leave it out");
+        let refused = || {
+            ApiError::from(InvalidParameter {
+                name: key,
+                given: &given,
+                allowed,
+                remedy: "correct or omit it",
+            })
+        };
         parse(&given).map(Some).ok_or_else(refused)
     }
 
@@ -82,17 +92,17 @@ impl Query {
         &mut self,
         key: &'static str,
         allowed: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<u64>, ApiError> {
         let words = match *allowed.end() {
-            u64::MAX => format!("a whole number of {} or more", allowed.start()),
-            end => format!("a whole number in {}..={end}", allowed.start()),
+            u64::MAX => format!("an integer of at least {}", allowed.start()),
+            end => format!("an integer from {} to {end}", allowed.start()),
         };
         self.parsed(key, &words, |given| {
             number(given).filter(|n| allowed.contains(n))
         })
     }
 
-    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Failure> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ApiError> {
         let flag = self.parsed(key, "true or false", |given| match given {
             "true" => Some(true),
             "false" => Some(false),
@@ -101,9 +111,9 @@ impl Query {
         Ok(flag.unwrap_or(false))
     }
 
-    fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, Failure> {
-        let allowed = "milliseconds since 1970, or a time with its offset such as \
-                       2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
+    fn time(&mut self, key: &'static str) -> Result<Option<SystemTime>, ApiError> {
+        let allowed = "milliseconds since 1970, or a time with an offset such as \
+             2026-01-31T08:00:00Z or 2026-01-31T08:00:00.250%2B01:00, up to the year 9999";
         self.parsed(key, allowed, time)
     }
 
@@ -113,12 +123,18 @@ impl Query {
         key: &'static str,
         allowed: &str,
         word: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>, Failure> {
+    ) -> Result<Vec<T>, ApiError> {
         let mut words = Vec::new();
         for value in self.all(key) {
             for given in value.split(',') {
-                let refused =
-                    || Failure::parameter(key, given, allowed, "correct it or leave it out");
+                let refused = || {
+                    ApiError::from(InvalidParameter {
+                        name: key,
+                        given,
+                        allowed,
+                        remedy: "correct or omit it",
+                    })
+                };
                 words.push(word(given).ok_or_else(refused)?);
             }
         }
@@ -126,26 +142,26 @@ impl Query {
     }
 
     /// Which jobs.
-    pub(crate) fn filter(&mut self) -> Result<List, Failure> {
-        let mut list = List::new();
-        let states = self.words("state", "pending, running or complete", |given| {
+    pub(crate) fn filter(&mut self) -> Result<JobQuery, ApiError> {
+        let mut list = JobQuery::new();
+        let states = self.words("state", "pending, running, or complete", |given| {
             State::ALL.into_iter().find(|state| state.as_str() == given)
         })?;
         for state in states {
             list = list.state(state);
         }
-        let allowed = "succeeded, partially_failed, failed, cancelled or interrupted";
+        let allowed = "succeeded, partially_failed, failed, cancelled, or interrupted";
         for kind in self.words("outcome", allowed, OutcomeKind::from_word)? {
             list = list.outcome(kind);
         }
         for command in self.all("command") {
             list = list.command(command);
         }
-        type Text = fn(List, String) -> List;
+        type Text = fn(JobQuery, String) -> JobQuery;
         let texts: [(&'static str, Text); 3] = [
-            ("url_prefix", List::url_prefix),
-            ("url_contains", List::url_contains),
-            ("body_contains", List::body_contains),
+            ("url_prefix", JobQuery::url_prefix),
+            ("url_contains", JobQuery::url_contains),
+            ("body_contains", JobQuery::body_contains),
         ];
         for (key, add) in texts {
             list = self.all(key).into_iter().fold(list, add);
@@ -153,33 +169,29 @@ impl Query {
         let (pointers, values) = (self.all("body_pointer"), self.all("body_value"));
         if pointers.len() != values.len() {
             let message = format!(
-                "parameter body_pointer is there {}, body_value {}; they go in pairs: name the \
-                 place and the JSON value that is to be there",
+                "parameter body_pointer is given {}, but body_value {}; give them in pairs, a \
+                 JSON pointer and the JSON value there",
                 times(pointers.len()),
                 times(values.len())
             );
-            return Err(Failure::new(400, "GES.8000", message));
+            return Err(ApiError::new(400, "GES.8000", message));
         }
         for (pointer, value) in pointers.into_iter().zip(values) {
             let of = |key: &str, error: Error| {
-                Failure::new(
-                    400,
-                    "GES.8000",
-                    format!("parameter {key} is not usable: {error}"),
-                )
+                ApiError::new(400, "GES.8000", format!("parameter {key}: {error}"))
             };
             Pointer::parse(&pointer).map_err(|error| of("body_pointer", error))?;
             json::compact("value", &value).map_err(|error| of("body_value", error))?;
             list = list.body_value(pointer, value);
         }
-        type Add = fn(List, SystemTime) -> List;
+        type Add = fn(JobQuery, SystemTime) -> JobQuery;
         let times: [(&'static str, Add); 6] = [
-            ("submitted_from", List::submitted_from),
-            ("submitted_before", List::submitted_before),
-            ("started_from", List::started_from),
-            ("started_before", List::started_before),
-            ("finished_from", List::finished_from),
-            ("finished_before", List::finished_before),
+            ("submitted_from", JobQuery::submitted_from),
+            ("submitted_before", JobQuery::submitted_before),
+            ("started_from", JobQuery::started_from),
+            ("started_before", JobQuery::started_before),
+            ("completed_from", JobQuery::completed_from),
+            ("completed_before", JobQuery::completed_before),
         ];
         for (key, add) in times {
             if let Some(time) = self.time(key)? {
@@ -190,12 +202,16 @@ impl Query {
     }
 
     /// In which order, and from where on.
-    pub(crate) fn order(&mut self, mut list: List) -> Result<List, Failure> {
-        let newest = self.parsed("order", "oldest or newest", |given| match given {
-            "oldest" => Some(false),
-            "newest" => Some(true),
-            _ => None,
-        })?;
+    pub(crate) fn order(&mut self, mut list: JobQuery) -> Result<JobQuery, ApiError> {
+        let newest = self.parsed(
+            "order",
+            "oldest_first or newest_first",
+            |given| match given {
+                "oldest_first" => Some(false),
+                "newest_first" => Some(true),
+                _ => None,
+            },
+        )?;
         if newest == Some(true) {
             list = list.newest_first();
         }
@@ -203,7 +219,7 @@ impl Query {
     }
 
     /// From where on.
-    pub(crate) fn cursor(&mut self, list: List) -> Result<List, Failure> {
+    pub(crate) fn cursor(&mut self, list: JobQuery) -> Result<JobQuery, ApiError> {
         Ok(match self.one("cursor")? {
             Some(cursor) => list.cursor(&cursor.parse::<Cursor>()?),
             None => list,
@@ -211,37 +227,37 @@ impl Query {
     }
 
     /// Offset and limit.
-    pub(crate) fn page(&mut self) -> Result<(u64, u64), Failure> {
+    pub(crate) fn page(&mut self) -> Result<(u64, u64), ApiError> {
         let offset = self.number("offset", 0..=u64::MAX)?.unwrap_or(0);
         let limit = self.number("limit", 1..=PAGE_JOBS_MAX)?;
         Ok((offset, limit.unwrap_or(PAGE_JOBS_MAX)))
     }
 
     /// Refuses what nobody has asked for.
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
+    pub(crate) fn end(mut self) -> Result<(), ApiError> {
         let Some((key, _)) = self.pairs.pop_front() else {
             return Ok(());
         };
         let known = match self.known.as_slice() {
-            [] => "this path takes none".to_owned(),
-            known => format!("those that are known are {}", known.join(", ")),
+            [] => "this route has no parameters".to_owned(),
+            known => format!("known parameters: {}", known.join(", ")),
         };
-        let key = crate::model::error::excerpt(&key);
-        let message = format!("parameter {key:?} is not known; {known}");
-        Err(Failure::new(400, "GES.8000", message))
+        let key = excerpt(&key);
+        let message = format!("unknown parameter {key:?}; {known}");
+        Err(ApiError::new(400, "GES.8000", message))
     }
 }
 
 /// A list that was asked for.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) list: List,
+    pub(crate) list: JobQuery,
     pub(crate) job_id: Option<String>,
     pub(crate) offset: u64,
 }
 
 impl Asked {
-    pub(crate) fn take(query: &mut Query) -> Result<Asked, Failure> {
+    pub(crate) fn take(query: &mut Query) -> Result<Asked, ApiError> {
         let (offset, limit) = query.page()?;
         let job_id = query.one("job_id")?;
         let filter = query.filter()?;
@@ -255,9 +271,12 @@ impl Asked {
             list = list.count_total();
         }
         if let Some(id) = job_id.as_deref().filter(|_| !is_any) {
-            let allowed = "given without a filter and a cursor";
-            let remedy = "leave out those, or job_id";
-            return Err(Failure::parameter("job_id", id, allowed, remedy));
+            let id = excerpt_id(id);
+            let message = format!(
+                "parameter job_id is {id:?}, which cannot be combined with a filter or a cursor; \
+                 omit one or the other"
+            );
+            return Err(ApiError::new(400, "GES.8000", message));
         }
         Ok(Asked {
             list,
@@ -269,17 +288,22 @@ impl Asked {
 
 fn times(count: usize) -> String {
     match count {
-        0 => "not at all".to_owned(),
+        0 => "0 times".to_owned(),
         1 => "once".to_owned(),
         _ => format!("{count} times"),
     }
 }
 
 /// The text that was percent-encoded, `+` for a space.
-fn decoded(text: &str) -> Result<String, Failure> {
+fn decoded(text: &str) -> Result<String, ApiError> {
     let refused = || {
-        let allowed = "UTF-8, percent-encoded";
-        Failure::parameter("query", text, allowed, "encode it again")
+        let allowed = "percent-encoded UTF-8";
+        ApiError::from(InvalidParameter {
+            name: "query",
+            given: text,
+            allowed,
+            remedy: "correct the encoding",
+        })
     };
     let is_escape = |rest: &str| {
         let mut digits = rest.bytes();

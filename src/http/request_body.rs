@@ -15,25 +15,27 @@ use http_body::Body as _;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::timeout;
 
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 /// How long a short body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The whole of a body that has at most so many bytes.
-pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, Failure> {
-    let refused = |message: String| Failure::new(400, "GES.8000", message);
+pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError> {
+    let refused = |message: String| ApiError::new(400, "GES.8000", message);
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let read = timeout(PATIENCE, axum::body::to_bytes(body, max)).await;
     let bytes = read
-        .map_err(|_| refused("the body took too long to come; send it again".to_owned()))?
+        .map_err(|_| refused("the request body took too long to arrive; retry".to_owned()))?
         .map_err(|_| {
             refused(format!(
-                "the body broke off or has more than {max_bytes} bytes; shorten it or send it again"
+                "the request body is incomplete or longer than {max_bytes} bytes; shorten it or \
+                 retry"
             ))
         })?;
-    String::from_utf8(bytes.into())
-        .map_err(|_| refused("the body is not UTF-8; encode it so".to_owned()))
+    String::from_utf8(bytes.into()).map_err(|_| {
+        refused("the request body is not valid UTF-8; correct the encoding".to_owned())
+    })
 }
 
 /// A body to be read by a thread, and the work of bringing it there, which ends with the

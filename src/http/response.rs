@@ -19,8 +19,8 @@ use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
 use crate::http::limits::{Gates, Limits};
 use crate::http::stream::{Begun, Streamed};
+use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
-use crate::model::failure::Failure;
 
 /// What all handlers share.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Whether the caller may do it; nothing was looked up before.
-    pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), Failure> {
+    pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), ApiError> {
         match &self.hook {
             Some(hook) => hook.ask(caller()).await,
             None => Ok(()),
@@ -48,7 +48,7 @@ impl Shared {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Error> + From<Failure> + Send + 'static,
+        E: From<Error> + From<ApiError> + Send + 'static,
     {
         let store = self.store.clone();
         blocking(move || work(store.graph(&project_id, &name)?)).await
@@ -60,7 +60,7 @@ impl Shared {
         project_id: &str,
         begun: Begun,
         kind: HeaderValue,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ApiError> {
         let (body, encoding) = match begun {
             Begun::Whole(text, encoding) => (Body::from(text), encoding),
             Begun::Long(first, encoding, source) => {
@@ -91,14 +91,14 @@ pub(crate) async fn blocking<T, E>(
 ) -> Result<T, E>
 where
     T: Send + 'static,
-    E: From<Failure> + Send + 'static,
+    E: From<ApiError> + Send + 'static,
 {
     let span = tracing::Span::current();
     let done = off_thread(&Handle::current(), move || span.in_scope(work)).await;
     done.unwrap_or_else(|_| {
         // What it panicked with may be of a body.
-        tracing::error!("a request could not be answered: what answers it panicked");
-        Err(Failure::fault().into())
+        tracing::error!("request failed: the handler panicked");
+        Err(ApiError::internal().into())
     })
 }
 
@@ -119,6 +119,6 @@ pub(crate) fn off_thread<T: Send + 'static>(
 pub(crate) fn json(text: impl Into<Body>) -> Response {
     let mut response = Response::new(text.into());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, crate::http::failure::JSON);
+    headers.insert(header::CONTENT_TYPE, crate::http::api_error::JSON);
     response
 }

@@ -17,13 +17,13 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get};
 
 use crate::api::store::JobStore;
-use crate::http::auth::{Access, Action, Caller, Hook};
-use crate::http::failure::wrong_method;
+use crate::http::api_error::wrong_method;
+use crate::http::auth::{Access, Caller, Hook, Permission};
 use crate::http::limits::{Gates, Limits};
 use crate::http::middleware::around;
 use crate::http::operations;
 use crate::http::response::Shared;
-use crate::model::failure::Failure;
+use crate::model::api_error::ApiError;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
 const JOB: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}/status";
@@ -75,7 +75,7 @@ impl Routes {
     ///
     /// The hook is asked before anything is looked up: whoever is refused cannot tell
     /// whether a graph or a job exists. A token that is good for one project must be
-    /// [`Access::Refused`] for all others. Its time counts to [`Limits::first_byte`].
+    /// [`Access::Forbidden`] for all others. Its time counts to [`Limits::first_byte`].
     ///
     /// # Examples
     /// ```
@@ -84,12 +84,12 @@ impl Routes {
     /// # async fn project_of(token: &str) -> Option<String> { None }
     /// let routes = Routes::new(&store).authorize(|caller| async move {
     ///     let Some(token) = &caller.token else {
-    ///         return Access::Unknown;
+    ///         return Access::Unauthenticated;
     ///     };
     ///     match project_of(token.as_str()).await {
-    ///         None => Access::Unknown,
+    ///         None => Access::Unauthenticated,
     ///         Some(project) if project == caller.project_id => Access::Granted,
-    ///         Some(_) => Access::Refused,
+    ///         Some(_) => Access::Forbidden,
     ///     }
     /// });
     /// # drop(routes);
@@ -118,7 +118,8 @@ impl Routes {
     /// between commas), `command`, `url_prefix`, `url_contains`, `body_contains` (each
     /// several times), `body_pointer` with `body_value` (pairs, in their order),
     /// `submitted_from`, `submitted_before`, `started_from`, `started_before`,
-    /// `finished_from`, `finished_before` (milliseconds since 1970 or RFC 3339), `order=oldest|newest`, `cursor`, `limit_bytes`,
+    /// `completed_from`, `completed_before` (milliseconds since 1970 or RFC 3339),
+    /// `order=oldest_first|newest_first`, `cursor`, `limit_bytes`,
     /// `count_total=true`, `detail=true` ([`Page::detailed_chunks`] says what it adds).
     /// Any other key, or one with a value it does not take, is a 400 that names it.
     ///
@@ -133,7 +134,7 @@ impl Routes {
 
     /// `GET .../jobs/{job_id}/status`: one job's state, and `HEAD`.
     ///
-    /// `{"jobId":"..","status":"..","submitTime":..}` with the members that a detailed list
+    /// `{"jobId":"..","status":"..","submittedAt":..}` with the members that a detailed list
     /// has behind a request. `status` is `pending`, `running`, `success` for a job that
     /// succeeded, or `failed` for every other end, one that failed in part included:
     /// `outcome.kind` tells them apart. The service documents `offset` and `limit` for this
@@ -154,12 +155,12 @@ impl Routes {
 
     /// How the store does: `GET /health`, `/metrics` and `/openapi.json`, and `HEAD`.
     ///
-    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `readOnly` and
+    /// `/health` is `{"state":".."}`: 200 for `ok` and `degraded`, 503 for `read_only` and
     /// `closed`; `why` is told to who may know. `/metrics` is [`metrics()`] as Prometheus
     /// takes it; `/metrics?graphs=500` has series for as many graphs ([`metrics_of()`]),
     /// `/openapi.json` is [`openapi()`].
     ///
-    /// Numbers and reasons are of all projects: the hook is asked with [`Action::Observe`]
+    /// Numbers and reasons are of all projects: the hook is asked with [`Permission::Observe`]
     /// and an empty [`Caller::project_id`] before they are told. The state and the document
     /// are told to everybody.
     ///
@@ -201,27 +202,27 @@ type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 
 /// A path that is no text names nothing.
-pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Failure> {
+pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(place)| place)
-        .map_err(|_| Failure::no_such_resource())
+        .map_err(|_| ApiError::no_such_resource())
 }
 
 async fn list(
     State(shared): State<Shared>,
     path: Graph,
     parts: Parts,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let graph = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.1.clone()),
-        ..Caller::of(&parts, Action::Read, &graph.0)
+        ..Caller::of(&parts, Permission::Read, &graph.0)
     };
     shared.authorize(caller).await?;
     shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
-async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, Failure> {
-    let (graph, id) = may(&shared, path, &parts, Action::Read).await?;
+async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, ApiError> {
+    let (graph, id) = may(&shared, path, &parts, Permission::Read).await?;
     shared.job(graph, id, parts.uri.query()).await
 }
 
@@ -229,8 +230,8 @@ async fn cancel(
     State(shared): State<Shared>,
     path: Job,
     parts: Parts,
-) -> Result<Response, Failure> {
-    let (graph, id) = may(&shared, path, &parts, Action::Cancel).await?;
+) -> Result<Response, ApiError> {
+    let (graph, id) = may(&shared, path, &parts, Permission::Cancel).await?;
     shared.cancel(graph, id, parts.uri.query()).await
 }
 
@@ -239,13 +240,13 @@ async fn may(
     shared: &Shared,
     path: Job,
     parts: &Parts,
-    action: Action,
-) -> Result<((String, String), String), Failure> {
+    permission: Permission,
+) -> Result<((String, String), String), ApiError> {
     let (project_id, graph, id) = place(path)?;
     let caller = || Caller {
         graph_name: Some(graph.clone()),
         job_id: Some(id.clone()),
-        ..Caller::of(parts, action, &project_id)
+        ..Caller::of(parts, permission, &project_id)
     };
     shared.authorize(caller).await?;
     Ok(((project_id, graph), id))

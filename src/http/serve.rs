@@ -121,12 +121,12 @@ pub(crate) async fn serve_each<L>(
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        tracing::trace!(?from, "a client has come");
+        tracing::trace!(?from, "accepted a connection");
         let (app, ending) = (app(&from), ending.clone());
         connections.spawn(async move {
             let times = (bounds.head, bounds.stall);
             if let Err(error) = connection::serve(io, app, times, seat, ending).await {
-                tracing::debug!(%error, "a connection has failed");
+                tracing::debug!(%error, "a connection failed");
             }
         });
         while connections.try_join_next().is_some() {}
@@ -137,7 +137,7 @@ pub(crate) async fn serve_each<L>(
     if timeout(bounds.grace, all).await.is_err() {
         tracing::warn!(
             left = connections.len(),
-            "connections were cut off at the end"
+            "disconnected clients that did not finish before the shutdown deadline"
         );
         connections.shutdown().await;
     }

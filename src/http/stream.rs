@@ -176,9 +176,9 @@ impl Streamed {
 
     fn fault(&mut self, context: &Context<'_>, why: &dyn Display) -> Polled {
         let in_span = self.span.enter();
-        tracing::error!(%why, "an answer failed on its way and was aborted");
+        tracing::error!(%why, "a response failed after it had begun and was aborted");
         drop(in_span);
-        self.fail(context, "the rest of the answer could not be made")
+        self.fail(context, "the rest of the response could not be produced")
     }
 }
 
@@ -208,8 +208,10 @@ impl Waiting {
                     drop(source);
                     let _in_span = span.enter();
                     match until <= now {
-                        true => tracing::warn!("the client was cut off: it took too long in all"),
-                        false => tracing::warn!("the client was cut off: it stalled"),
+                        true => tracing::warn!(
+                            "disconnected the client: the whole response took too long"
+                        ),
+                        false => tracing::warn!("disconnected the client: it stalled"),
                     }
                     return;
                 }
@@ -238,7 +240,7 @@ impl Body for Streamed {
         if self.making.is_none() {
             let source = self.waiting.0.lock().0.take();
             let Some(mut source) = source else {
-                return self.fail(context, "the client took too long");
+                return self.fail(context, "the client stalled");
             };
             let made = off_thread(&self.runtime, move || {
                 let piece = source.next();
@@ -247,7 +249,7 @@ impl Body for Streamed {
             self.making = Some(made);
         }
         let Some(making) = &mut self.making else {
-            return self.fail(context, "nothing is being made");
+            return self.fail(context, "nothing is being produced");
         };
         let made = ready!(Pin::new(making).poll(context));
         self.making = None;
@@ -263,7 +265,7 @@ impl Body for Streamed {
             Ok((source, Ok((piece, false)))) => {
                 let now = Instant::now();
                 if self.until <= now {
-                    return self.fail(context, "the client took too long in all");
+                    return self.fail(context, "the whole response took too long");
                 }
                 let by = later(now, self.stall).min(self.until);
                 *self.waiting.0.lock() = (Some(source), by);
@@ -271,7 +273,7 @@ impl Body for Streamed {
             }
             Ok((_, Err(error))) => self.fault(context, &error),
             // What it panicked with may be of a body.
-            Err(_) => self.fault(context, &"it panicked"),
+            Err(_) => self.fault(context, &"the handler panicked"),
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
         for entry in fs::read_dir(root.join(&folder))? {
             let entry = entry?;
             let plain = entry.file_name().into_string();
-            let plain = plain.map_err(|_| io::Error::other("a name is no text"))?;
+            let plain = plain.map_err(|_| io::Error::other("a file name is not valid UTF-8"))?;
             let name = match folder.as_str() {
                 "" => plain,
                 folder => format!("{folder}/{plain}"),
@@ -40,7 +40,9 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
             if known.is_dir() {
                 folders.push(name.clone());
             } else if !known.is_file() {
-                return Err(io::Error::other("it is neither file nor folder"));
+                return Err(io::Error::other(
+                    "it is neither a regular file nor a directory",
+                ));
             }
             found.push(Entry {
                 name,

@@ -67,7 +67,7 @@ struct Held {
 impl Held {
     fn index(&self) -> Result<&dyn Index, Fault> {
         let index = self.index.as_deref();
-        index.ok_or_else(|| Fault("it was let go of".to_owned()))
+        index.ok_or_else(|| Fault("it has been released".to_owned()))
     }
 }
 
@@ -187,30 +187,32 @@ impl IndexFolder {
         let path = self.inner_path();
         let mut why = None;
         if anew {
-            why = Some("it cannot be used");
+            why = Some("it is unusable");
         } else if self.is_marked() {
-            why = Some("the last open of the index did not end, or it failed at work");
+            why = Some(
+                "the last open of the index did not complete, or the index failed while in use",
+            );
         } else if !self.is_free(OPEN_WAIT) {
-            why = Some("somebody still has it open");
+            why = Some("it is still open elsewhere");
         } else if let Some(seal) = seal {
             if seal.engine != sled_index::NAME {
-                why = Some("another engine kept it");
+                why = Some("it was written by another index engine");
             } else {
                 match self.compute_seal() {
                     Err(error) if is_out_of_descriptors(&error) => return Err(error),
                     // Whatever cannot be read is different.
                     found if found.as_ref().ok() != Some(seal) => {
-                        why = Some("it is not as it was when the store was closed");
+                        why = Some("it was changed while the store was closed");
                     }
                     _ => {}
                 }
             }
         } else if is_folder(&path) && files(&path).is_err() {
             // An engine would follow a link.
-            why = Some("there are links or unreadable files in it");
+            why = Some("it contains links or unreadable files");
         }
         if let Some(why) = why {
-            tracing::warn!(why, "the index is made anew");
+            tracing::warn!(why, "rebuilding the index");
             remove(&path)?;
         }
         remove(&self.store.join(file_names::INDEX_OPENING))?;
@@ -222,7 +224,7 @@ impl IndexFolder {
                 return Err(error);
             }
             Err(error) => {
-                tracing::warn!(%error, "the index does not open; it is made anew");
+                tracing::warn!(%error, "cannot open the index; rebuilding it");
                 remove(&path)?;
                 self.open_once()?
             }

@@ -37,7 +37,8 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "a copy of the index is left behind");
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove a temporary copy of \
+                 the index");
         }
     }
 }

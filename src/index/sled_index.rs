@@ -55,7 +55,7 @@ fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
 impl SledIndex {
     fn tree(&self) -> Result<&sled::Db, Fault> {
         let tree = self.tree.as_ref();
-        tree.ok_or_else(|| Fault("it was let go of".to_owned()))
+        tree.ok_or_else(|| Fault("it has been released".to_owned()))
     }
 }
 
@@ -100,7 +100,7 @@ impl Drop for SledIndex {
             Ok::<(), Fault>(())
         });
         if ended.is_err() {
-            tracing::warn!("the index did not end well");
+            tracing::warn!("the index did not close cleanly");
         }
     }
 }

@@ -6,46 +6,28 @@
 //! always refused without touching the index. Who looks up compares what it finds:
 //! two things may have one hash.
 
+mod filter;
+mod merge;
+mod page;
+mod run;
+
 use std::sync::Arc;
 
+use self::filter::Filter;
+use self::merge::{All, Merged};
+pub(crate) use self::page::{Owner, Pair};
+use self::page::{PAGE_BYTES, decode_page};
+use self::run::{Run, RunPairs, after, lookup_in};
 use crate::base::sync::{Mutex, RwLock};
 
-use super::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
-use super::{Batch, Fault, Index};
-use crate::base::codec::{VarReader, put_var};
+use crate::base::codec::put_var;
+use crate::index::rows::{self, open, parse_run, run_key, run_page_key, seal, seal_value};
+use crate::index::{Batch, Fault, Index};
 
 /// What is called with key and value of each run row that is put, or key only of
 /// each that is removed.
 type Named<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
 
-/// Whose hash it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Owner {
-    pub(crate) graph: u32,
-    /// The job.
-    pub(crate) sequence: u64,
-    /// The event that gave a key to the job; 0 for an id.
-    pub(crate) lsn: u64,
-}
-
-impl Owner {
-    pub(crate) const MIN: Owner = Owner {
-        graph: 0,
-        sequence: 0,
-        lsn: 0,
-    };
-    pub(crate) const MAX: Owner = Owner {
-        graph: u32::MAX,
-        sequence: u64::MAX,
-        lsn: u64::MAX,
-    };
-}
-
-/// A hash and whose it is.
-pub(crate) type Pair = (u64, Owner);
-
-/// Bytes of pairs in a page, about; below what a row may hold.
-const PAGE_BYTES: usize = 5 << 10;
 /// A run is merged with its elder while that has less than so many times its
 /// pairs.
 const GROWTH: u64 = 4;
@@ -54,14 +36,6 @@ const GROWTH: u64 = 4;
 pub(crate) struct Runs {
     runs: RwLock<Vec<Arc<Run>>>,
     next: Mutex<u64>,
-}
-
-struct Run {
-    number: u64,
-    count: u64,
-    /// The first hash of each page.
-    fences: Vec<u64>,
-    filter: Filter,
 }
 
 impl Runs {
@@ -73,7 +47,7 @@ impl Runs {
             let count: Option<u64> = rows::open_value(key, value);
             match (parse_run(key), count) {
                 (Some(run), Some(count)) => counts.push((run, count)),
-                _ => return Err(Fault("a run's row is not valid".to_owned())),
+                _ => return Err(Fault("invalid row of a run".to_owned())),
             }
             Ok(())
         })?;
@@ -88,7 +62,7 @@ impl Runs {
             .collect();
         let mut orphans = Vec::new();
         index.scan(rows::RUN_PAGES, &mut |key, value| {
-            let damaged = || Fault("a page of lookups is not valid".to_owned());
+            let damaged = || Fault("invalid page of lookups".to_owned());
             let number = parse_run(key).ok_or_else(damaged)?;
             let Ok(n) = loaded.binary_search_by_key(&number, |run| run.number) else {
                 orphans.push(key.to_vec());
@@ -103,7 +77,7 @@ impl Runs {
             .zip(&counts)
             .any(|(run, &(_, count))| run.count != count)
         {
-            return Err(Fault("a run of lookups is not whole".to_owned()));
+            return Err(Fault("incomplete run of lookups".to_owned()));
         }
         let mut batch = Batch::default();
         for key in orphans {
@@ -328,198 +302,6 @@ impl Runs {
             }
         }
         index.write(&batch)
-    }
-}
-
-impl Run {
-    fn add_page(&mut self, pairs: &[Pair]) {
-        if let Some(&(first, _)) = pairs.first() {
-            self.fences.push(first);
-        }
-        self.count += pairs.len() as u64;
-        for &(hash, _) in pairs {
-            self.filter.insert(hash);
-        }
-    }
-}
-
-/// The number of the run that comes after this one. A row may name the last number
-/// that there is, and its checksum may be right.
-fn after(number: u64) -> Result<u64, Fault> {
-    number
-        .checked_add(1)
-        .ok_or_else(|| Fault("the numbers of runs are used up".to_owned()))
-}
-
-fn lookup_in(index: &dyn Index, runs: &[Arc<Run>], hash: u64) -> Result<Vec<Owner>, Fault> {
-    let mut found = Vec::new();
-    for run in runs.iter().filter(|run| run.filter.may_contain(hash)) {
-        // Equal hashes may begin on the page before the first that begins so.
-        let mut page = run
-            .fences
-            .partition_point(|&first| first < hash)
-            .saturating_sub(1);
-        while run.fences.get(page).is_some_and(|&first| first <= hash) {
-            let pairs = read_page(index, run.number, page as u32)?;
-            found.extend(pairs.iter().filter(|p| p.0 == hash).map(|p| p.1));
-            page += 1;
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
-}
-
-fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {
-    let key = run_page_key(run, page);
-    let value = index.get(&key)?;
-    value
-        .as_deref()
-        .and_then(|value| decode_page(open(&key, value)?))
-        .ok_or_else(|| Fault("a page of lookups is missing or not valid".to_owned()))
-}
-
-fn decode_page(bytes: &[u8]) -> Option<Vec<Pair>> {
-    let mut reader = VarReader(bytes);
-    let mut pairs = Vec::new();
-    let mut hash = 0u64;
-    while !reader.0.is_empty() {
-        hash = hash.checked_add(reader.next()?)?;
-        let owner = Owner {
-            graph: u32::try_from(reader.next()?).ok()?,
-            sequence: reader.next()?,
-            lsn: reader.next()?,
-        };
-        pairs.push((hash, owner));
-    }
-    Some(pairs)
-}
-
-/// The pairs of a run in order, a page in memory at a time.
-struct RunPairs<'a> {
-    index: &'a dyn Index,
-    run: &'a Run,
-    page: usize,
-    pairs: std::vec::IntoIter<Pair>,
-}
-
-impl<'a> RunPairs<'a> {
-    fn new(index: &'a dyn Index, run: &'a Run) -> std::iter::Peekable<RunPairs<'a>> {
-        RunPairs {
-            index,
-            run,
-            page: 0,
-            pairs: Vec::new().into_iter(),
-        }
-        .peekable()
-    }
-}
-
-impl Iterator for RunPairs<'_> {
-    type Item = Result<Pair, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(pair) = self.pairs.next() {
-                return Some(Ok(pair));
-            }
-            if self.page == self.run.fences.len() {
-                return None;
-            }
-            match read_page(self.index, self.run.number, self.page as u32) {
-                Ok(pairs) => self.pairs = pairs.into_iter(),
-                Err(fault) => return Some(Err(fault)),
-            }
-            self.page += 1;
-        }
-    }
-}
-
-/// Two sorted sequences as one.
-struct Merged<'a> {
-    left: std::iter::Peekable<RunPairs<'a>>,
-    right: std::iter::Peekable<RunPairs<'a>>,
-}
-
-impl Iterator for Merged<'_> {
-    type Item = Result<Pair, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let left_first = match (self.left.peek(), self.right.peek()) {
-            (Some(Ok(left)), Some(Ok(right))) => left <= right,
-            (Some(_), _) => true,
-            (None, _) => false,
-        };
-        if left_first {
-            self.left.next()
-        } else {
-            self.right.next()
-        }
-    }
-}
-
-/// Any number of sorted sequences as one.
-struct All<'a>(Vec<std::iter::Peekable<RunPairs<'a>>>);
-
-impl Iterator for All<'_> {
-    type Item = Result<Pair, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut least: Option<(usize, Pair)> = None;
-        for (n, pairs) in self.0.iter_mut().enumerate() {
-            match pairs.peek() {
-                None => {}
-                Some(Err(_)) => return pairs.next(),
-                Some(Ok(pair)) if least.is_none_or(|(_, found)| *pair < found) => {
-                    least = Some((n, *pair));
-                }
-                Some(Ok(_)) => {}
-            }
-        }
-        self.0[least?.0].next()
-    }
-}
-
-/// A Bloom filter (Bloom 1970): 10 bits a key and 6 probes, all in one block of 512
-/// bits, so that a probe touches one cache line; about 1 in 80 keys that were not
-/// added is let through.
-struct Filter {
-    blocks: Vec<[u64; 8]>,
-}
-
-const FILTER_BITS_PER_KEY: u64 = 10;
-const FILTER_PROBES: u32 = 6;
-
-impl Filter {
-    fn for_keys(keys: u64) -> Filter {
-        // A count comes from a checked row, yet what it may allocate is bounded.
-        let bits = keys.min(1 << 32) * FILTER_BITS_PER_KEY;
-        let blocks = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
-        Filter {
-            blocks: vec![[0; 8]; blocks],
-        }
-    }
-
-    fn block(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.blocks.len() as u128) >> 64) as usize
-    }
-
-    fn bits(hash: u64) -> impl Iterator<Item = usize> {
-        // The high bits chose the block; spread the low ones.
-        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (0..FILTER_PROBES).map(move |n| ((spread >> (9 * n)) & 511) as usize)
-    }
-
-    fn insert(&mut self, hash: u64) {
-        let block = self.block(hash);
-        for bit in Filter::bits(hash) {
-            self.blocks[block][bit / 64] |= 1 << (bit % 64);
-        }
-    }
-
-    fn may_contain(&self, hash: u64) -> bool {
-        let block = &self.blocks[self.block(hash)];
-        Filter::bits(hash).all(|bit| block[bit / 64] >> (bit % 64) & 1 == 1)
     }
 }
 

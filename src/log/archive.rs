@@ -13,14 +13,15 @@
 //! final name, and a new file begins. Who writes a file has it locked, so that a copy of the
 //! store does not take it for one that was left.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+mod members;
+
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
+use self::members::{At, LEVEL, STEP_BYTES, whole_len};
 use crate::log::disk::os::Folder;
 use crate::log::disk::{Disk, File, leads_to};
 use crate::log::file_names;
@@ -28,12 +29,9 @@ use crate::model::error::{Error, Result};
 
 /// What a file is called once it is whole.
 const END: &str = ".jsonl.gz";
+
 /// What stands behind that while it is written.
 const PART: &str = ".part";
-/// Bytes that are written and read at once.
-const STEP_BYTES: usize = 64 << 10;
-/// About half of the time of the usual level, and some percent more bytes.
-const LEVEL: Compression = Compression::new(3);
 
 /// The archive of a graph, open to be added to.
 pub(crate) struct Archive {
@@ -62,7 +60,7 @@ impl Archive {
     /// Opens the archive of a graph in this folder, which is made where it is missing. What
     /// a crash left of its files gets its final name.
     pub(crate) fn open(folder: &Path, graph: (&str, u64), file_bytes_max: u64) -> Result<Archive> {
-        let failed = |e: io::Error| Error::io("archive jobs in", folder, &e);
+        let failed = |e: io::Error| Error::io("write the archive in", folder, &e);
         #[cfg(feature = "simulation")]
         if let Some(disk) = crate::log::disk::simulated::archive_at(folder) {
             return Archive::open_on(disk.map_err(failed)?, graph, file_bytes_max);
@@ -99,7 +97,7 @@ impl Archive {
     }
 
     fn failed(&self, name: &str, error: &io::Error) -> Error {
-        Error::io("archive jobs in", self.disk.path(name), error)
+        Error::io("write the archive in", self.disk.path(name), error)
     }
 
     /// The file that is written, where somebody has removed or renamed it: then it is
@@ -117,7 +115,7 @@ impl Archive {
         let path = self.disk.path(&part);
         tracing::error!(
             path = %path.display(),
-            "a file of the archive was removed or renamed while it was written"
+            "a file of the archive was removed or renamed while it was being written"
         );
         Ok(Some(path))
     }
@@ -153,7 +151,7 @@ impl Archive {
         let current = self.current.insert(current);
         let part = format!("{}{PART}", current.name);
         let path = self.disk.path(&part);
-        let failed = |e: io::Error| Error::io("archive jobs in", &path, &e);
+        let failed = |e: io::Error| Error::io("write the archive in", &path, &e);
         let to = At {
             file: &*current.file,
             at: current.len,
@@ -294,63 +292,10 @@ impl Drop for Archive {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
             // Whoever opens it next does it.
-            tracing::warn!(%error, "a file of the archive did not get its final name");
+            tracing::warn!(%error, "cannot rename a finished archive file to its final name; \
+                 retrying later");
         }
     }
-}
-
-/// A file from a place on.
-struct At<'f> {
-    file: &'f dyn File,
-    /// `u64::MAX` where nothing more is to be written.
-    at: u64,
-}
-
-impl Write for At<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.at != u64::MAX {
-            self.file.write_all_at(bytes, self.at)?;
-            self.at += bytes.len() as u64;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.file.len()?.saturating_sub(self.at);
-        let step = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.file.read_exact_at(&mut bytes[..step], self.at)?;
-        self.at += step as u64;
-        Ok(step)
-    }
-}
-
-/// How many of a file's bytes are whole members.
-fn whole_len(file: &dyn File) -> io::Result<u64> {
-    let mut reader = BufReader::with_capacity(STEP_BYTES, At { file, at: 0 });
-    let mut whole = 0;
-    while !reader.fill_buf()?.is_empty() {
-        let mut member = GzDecoder::new(reader);
-        let read = io::copy(&mut member, &mut io::sink());
-        reader = member.into_inner();
-        match read.map_err(|e| e.kind()) {
-            Ok(_) => whole = reader.get_ref().at - reader.buffer().len() as u64,
-            // What else is no member is a torn one.
-            Err(
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::InvalidData
-                | io::ErrorKind::Other,
-            ) => break,
-            Err(kind) => return Err(kind.into()),
-        }
-    }
-    Ok(whole)
 }
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -359,6 +304,7 @@ mod tests {
     use crate::log::disk::memory::Memory;
     use crate::log::disk::memory::trial::{Call, Fault};
     use flate2::read::MultiGzDecoder;
+    use std::io::Read as _;
 
     const EIO: i32 = 5;
     const MS: u64 = 1_700_000_000_000;

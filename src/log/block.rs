@@ -9,76 +9,23 @@
 //! page of complete jobs is the block's text as it lies there; other states cost
 //! one splice a job.
 
-use crate::base::codec::{VarReader, put_var, u32_at};
-use crate::log::event::Texts;
-use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, push_open};
+mod columns;
+mod large;
+mod piece;
+mod row;
 
-/// Jobs in a block, at most.
-pub(crate) const BLOCK_JOBS_MAX: usize = 64;
+pub(crate) use self::columns::BLOCK_JOBS_MAX;
+use self::columns::{put_columns, read_columns};
+pub(crate) use self::large::{PIECE_BYTES, open_large, seal_large};
+pub(crate) use self::piece::{
+    PIECE_HEADER_BYTES, Scratch, Seed, open_piece, piece_len, seal_piece,
+};
+pub(crate) use self::row::{BLOCK_STATUS, Row, push_text, stored_len, text_len};
+use crate::base::codec::VarReader;
+use crate::log::event::Texts;
+
 /// Bytes of text in a block, at most, unless its one job alone is larger.
 pub(crate) const BLOCK_TEXT_BYTES: usize = 32 << 10;
-/// A job with more text than this stands alone and is cut into pieces.
-pub(crate) const PIECE_BYTES: usize = 256 << 10;
-/// compressed length 4, length 4, crc 4.
-pub(crate) const PIECE_HEADER_BYTES: usize = 12;
-/// LZ4 makes no more than this of one byte.
-const RATIO_MAX: usize = 255;
-
-/// The state that a block's text shows.
-pub(crate) const BLOCK_STATUS: &str = "complete";
-
-/// Appends a job's text as a block holds it.
-pub(crate) fn push_text(id: &str, request: &str, out: &mut Vec<u8>) {
-    push_open(id, BLOCK_STATUS, request, out);
-    out.extend_from_slice(AFTER_REQUEST.as_bytes());
-}
-
-/// How long that text is.
-pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
-    BEFORE_ID.len()
-        + id_len
-        + BEFORE_STATUS.len()
-        + BLOCK_STATUS.len()
-        + BEFORE_REQUEST.len()
-        + request_len
-        + AFTER_REQUEST.len()
-}
-
-/// How long all is that a job brings.
-pub(crate) fn stored_len(texts: &Texts<'_>) -> usize {
-    text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
-}
-
-/// One job's place in a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    /// Where what is masked in it ends, behind that of the jobs before.
-    pub(crate) secrets_end: u32,
-    pub(crate) id_len: u8,
-    pub(crate) submitted_ms: u64,
-}
-
-impl Row {
-    /// Where the status word begins.
-    pub(crate) fn status_at(&self) -> usize {
-        self.start as usize + BEFORE_ID.len() + usize::from(self.id_len) + BEFORE_STATUS.len()
-    }
-
-    fn id_at(&self) -> usize {
-        self.start as usize + BEFORE_ID.len()
-    }
-
-    fn request_at(&self) -> usize {
-        self.status_at() + BLOCK_STATUS.len() + BEFORE_REQUEST.len()
-    }
-
-    /// Where the request stands.
-    pub(crate) fn request_range(&self) -> std::ops::Range<usize> {
-        self.request_at()..self.end as usize - AFTER_REQUEST.len()
-    }
-}
 
 /// Jobs being put together as a block, or one that was opened. Reused from block
 /// to block.
@@ -215,211 +162,6 @@ impl Block {
         self.decode(first_sequence, len)?;
         (taken == piece.len()).then_some(())
     }
-}
-
-/// The number of jobs; of each the length of its text, the length of its id and whether
-/// anything is masked in it, in one number, how long that is where there is any, and how
-/// far its time is from the one before (zigzag).
-fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
-    put_var(rows.len() as u64, out);
-    let (mut time, mut secrets_at) = (0i64, 0);
-    for row in rows {
-        put_var(u64::from(row.end - row.start), out);
-        let secrets = row.secrets_end - secrets_at;
-        put_var(u64::from(row.id_len) << 1 | u64::from(secrets > 0), out);
-        if secrets > 0 {
-            put_var(u64::from(secrets), out);
-            secrets_at = row.secrets_end;
-        }
-        let distance = row.submitted_ms as i64 - time;
-        put_var(((distance << 1) ^ (distance >> 63)) as u64, out);
-        time = row.submitted_ms as i64;
-    }
-}
-
-fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> Option<()> {
-    rows.clear();
-    let count = usize::try_from(reader.next()?).ok()?;
-    if !(1..=BLOCK_JOBS_MAX).contains(&count) {
-        return None;
-    }
-    let (mut start, mut time, mut secrets_end) = (0u32, 0i64, 0u32);
-    for _ in 0..count {
-        let len = u32::try_from(reader.next()?).ok()?;
-        let id_len = reader.next()?;
-        if id_len & 1 == 1 {
-            let secrets = u32::try_from(reader.next()?).ok()?;
-            secrets_end = secrets_end.checked_add(secrets)?;
-        }
-        let id_len = u8::try_from(id_len >> 1).ok()?;
-        let zigzag = reader.next()?;
-        time = time.checked_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))?;
-        let row = Row {
-            start,
-            end: start.checked_add(len)?,
-            secrets_end,
-            id_len,
-            submitted_ms: u64::try_from(time).ok()?,
-        };
-        // Room for all that a row's accessors will cut out of its text.
-        if row.request_at() + AFTER_REQUEST.len() > row.end as usize {
-            return None;
-        }
-        rows.push(row);
-        start = row.end.checked_add(1)?;
-    }
-    Some(())
-}
-
-/// A job that is too large for a block: its columns, then its text in pieces, then what
-/// is masked in it likewise.
-pub(crate) fn seal_large(
-    graph: u32,
-    sequence: u64,
-    (texts, submitted_ms): (&Texts<'_>, u64),
-    scratch: &mut Scratch,
-    mut emit: impl FnMut(&[u8]) -> crate::model::error::Result<()>,
-) -> crate::model::error::Result<()> {
-    let Texts { id, request, .. } = *texts;
-    let mut text = Vec::with_capacity(text_len(id.len(), request.len()));
-    push_text(id, request, &mut text);
-    let mut columns = Vec::new();
-    let row = Row {
-        start: 0,
-        end: text.len() as u32,
-        secrets_end: texts.secrets.len() as u32,
-        id_len: id.len() as u8,
-        submitted_ms,
-    };
-    put_columns(&[row], &mut columns);
-    let mut sealed = Vec::new();
-    for (n, raw) in std::iter::once(&columns[..])
-        .chain(text.chunks(PIECE_BYTES))
-        .chain(texts.secrets.chunks(PIECE_BYTES))
-        .enumerate()
-    {
-        sealed.clear();
-        seal_piece(
-            Seed::block(graph, sequence, n as u32),
-            raw,
-            scratch,
-            &mut sealed,
-        );
-        emit(&sealed)?;
-    }
-    Ok(())
-}
-
-/// The columns of a large job, from its first piece, and that piece's length.
-pub(crate) fn open_large(
-    graph: u32,
-    sequence: u64,
-    pieces: &[u8],
-    buffer: &mut Vec<u8>,
-) -> Option<(Row, usize)> {
-    let (len, taken) = open_piece(Seed::block(graph, sequence, 0), pieces, buffer)?;
-    let mut rows = Vec::new();
-    let mut reader = VarReader(&buffer[..len]);
-    read_columns(&mut reader, &mut rows)?;
-    match rows[..] {
-        [row] if reader.0.is_empty() => Some((row, taken)),
-        _ => None,
-    }
-}
-
-/// What a piece is bound to: it opens nowhere else.
-#[derive(Clone, Copy)]
-pub(crate) struct Seed([u8; 17]);
-
-impl Seed {
-    pub(crate) fn block(graph: u32, sequence: u64, piece: u32) -> Seed {
-        Seed::of(0, graph, sequence, piece)
-    }
-
-    pub(crate) fn events(first_lsn: u64) -> Seed {
-        Seed::of(1, 0, first_lsn, 0)
-    }
-
-    /// The `n`-th page of the fingerprints of a graph's jobs from this one on.
-    pub(crate) fn fingerprints(graph: u32, first_sequence: u64, n: u32) -> Seed {
-        Seed::of(2, graph, first_sequence, n)
-    }
-
-    fn of(kind: u8, graph: u32, number: u64, piece: u32) -> Seed {
-        let mut seed = [kind; 17];
-        seed[1..5].copy_from_slice(&graph.to_le_bytes());
-        seed[5..13].copy_from_slice(&number.to_le_bytes());
-        seed[13..17].copy_from_slice(&piece.to_le_bytes());
-        Seed(seed)
-    }
-
-    pub(super) fn crc(self, lengths: &[u8], data: &[u8]) -> u32 {
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&self.0);
-        crc.update(lengths);
-        crc.update(data);
-        crc.finalize()
-    }
-}
-
-/// Buffers that sealing reuses.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    raw: Vec<u8>,
-    compressed: Vec<u8>,
-}
-
-/// Appends `raw`, compressed where that makes it shorter, with its checksum.
-pub(crate) fn seal_piece(seed: Seed, raw: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
-    let bound = lz4_flex::block::get_maximum_output_size(raw.len());
-    if scratch.compressed.len() < bound {
-        scratch.compressed.resize(bound, 0);
-    }
-    let data = match lz4_flex::block::compress_into(raw, &mut scratch.compressed) {
-        Ok(len) if len < raw.len() => &scratch.compressed[..len],
-        _ => raw,
-    };
-    let mut lengths = [0; 8];
-    lengths[..4].copy_from_slice(&(data.len() as u32).to_le_bytes());
-    lengths[4..].copy_from_slice(&(raw.len() as u32).to_le_bytes());
-    out.extend_from_slice(&lengths);
-    out.extend_from_slice(&seed.crc(&lengths, data).to_le_bytes());
-    out.extend_from_slice(data);
-}
-
-/// Decompresses the piece at the start of `bytes` into `buffer`, which only grows.
-/// Returns the length of the content and of the piece; `None` when it is not the
-/// piece that was sealed with this seed.
-pub(crate) fn open_piece(seed: Seed, bytes: &[u8], buffer: &mut Vec<u8>) -> Option<(usize, usize)> {
-    let header = bytes.get(..PIECE_HEADER_BYTES)?;
-    let (packed_len, raw_len) = (u32_at(header, 0) as usize, u32_at(header, 4) as usize);
-    let taken = PIECE_HEADER_BYTES.checked_add(packed_len)?;
-    let data = bytes.get(PIECE_HEADER_BYTES..taken)?;
-    if seed.crc(&header[..8], data) != u32_at(header, 8) {
-        return None;
-    }
-    // The lengths are believed only behind the checksum, and no further than the
-    // compression can go.
-    if raw_len > packed_len.saturating_mul(RATIO_MAX) {
-        return None;
-    }
-    if buffer.len() < raw_len {
-        buffer.resize(raw_len, 0);
-    }
-    if packed_len == raw_len {
-        buffer[..raw_len].copy_from_slice(data);
-    } else {
-        let written = lz4_flex::block::decompress_into(data, &mut buffer[..raw_len]).ok()?;
-        if written != raw_len {
-            return None;
-        }
-    }
-    Some((raw_len, taken))
-}
-
-/// How long the piece is that begins with these bytes.
-pub(crate) fn piece_len(header: &[u8]) -> Option<usize> {
-    (header.len() >= PIECE_HEADER_BYTES).then(|| PIECE_HEADER_BYTES + u32_at(header, 0) as usize)
 }
 
 #[cfg(test)]

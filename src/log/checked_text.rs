@@ -63,7 +63,7 @@ pub(super) fn read(disk: &dyn Disk, name: &str, bytes_max: u64) -> Result<Option
         Ok(content) => content,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            return Err(Error::damaged(path, bytes_max, "it is too long"));
+            return Err(Error::damaged(path, bytes_max, "the file is too long"));
         }
         Err(e) => return Err(Error::io("read", path, &e)),
     };
@@ -75,7 +75,7 @@ pub(super) fn read(disk: &dyn Disk, name: &str, bytes_max: u64) -> Result<Option
     });
     match checked {
         Some(text) => Ok(Some(text)),
-        None => Err(Error::damaged(path, 0, "the checksum does not match")),
+        None => Err(Error::damaged(path, 0, "checksum mismatch")),
     }
 }
 

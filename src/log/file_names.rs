@@ -27,7 +27,7 @@ pub(crate) const INDEX_REWRITE: &str = "index-rewrite";
 pub(crate) const INDEX_OPENING: &str = "INDEX-OPENING";
 /// The socket of [`JobStore::control`](crate::JobStore), there while it is open.
 pub(crate) const CONTROL: &str = "control.sock";
-/// The end of the names of files that a repair has set aside.
+/// The end of the names of files that a repair has quarantined.
 pub(crate) const DAMAGED: &str = ".damaged";
 /// The end of the names of files that are not finished.
 pub(crate) const ASIDE: &str = ".aside";

@@ -67,9 +67,8 @@ impl Part {
             .file
             .read_exact_at(&mut piece, place.offset)
             .map_err(|e| Error::io("read", &self.pack.path, &e))?;
-        self.decode_page(n, &piece).ok_or_else(|| {
-            Error::damaged(&self.pack.path, place.offset, "fingerprints are not valid")
-        })
+        self.decode_page(n, &piece)
+            .ok_or_else(|| Error::damaged(&self.pack.path, place.offset, "invalid fingerprints"))
     }
 
     fn decode_page(&self, n: usize, piece: &[u8]) -> Option<Vec<Entry>> {

@@ -47,7 +47,7 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     let known = lines.next() == Some("jobstore");
     let format = field(lines.next(), "format").and_then(|text| text.parse::<u32>().ok());
     let (true, Some(found)) = (known, format) else {
-        return Err(Error::damaged(path, 0, "it is no store's identity"));
+        return Err(Error::damaged(path, 0, "not a valid STORE file"));
     };
     if found > FORMAT {
         return Err(Error::NewerFormat {
@@ -68,10 +68,10 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<StoreId>> {
     let incompatible = hex(lines.next(), "incompatible").and_then(|bits| u32::try_from(bits).ok());
     let id = hex(lines.next(), "id").map(StoreId);
     let (Some(compatible), Some(incompatible), Some(id)) = (compatible, incompatible, id) else {
-        return Err(Error::damaged(path, 0, "the store's id is not readable"));
+        return Err(Error::damaged(path, 0, "invalid store id"));
     };
     if found_text != text(found, (compatible, incompatible), id) {
-        return Err(Error::damaged(path, 0, "it is no store's identity"));
+        return Err(Error::damaged(path, 0, "not a valid STORE file"));
     }
     // What is compatible may be passed over, and stays as it is: this file is never
     // written anew.
@@ -198,7 +198,7 @@ pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>
         None => Err(Error::damaged(
             disk.path(file_names::CLOSED),
             0,
-            "it is of another store or not readable",
+            "invalid contents, or the file belongs to another store",
         )),
     }
 }
@@ -223,7 +223,7 @@ pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
             len => file.write_all_at(&vec![0; (MARK_BYTES - len) as usize], len),
         });
     if let Err(error) = prepared {
-        tracing::debug!(%error, "no file is prepared for the mark of the next close");
+        tracing::debug!(%error, "cannot preallocate the CLOSED file for the next close");
     }
     Ok(())
 }

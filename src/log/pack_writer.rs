@@ -4,54 +4,41 @@
 //! events and jobs belong in it.
 //! Promise: a pack is there wholly and durably, or not at all.
 
+mod aside_file;
+mod jobs;
+
 use std::sync::Arc;
 
+use self::aside_file::{AsideFile, WRITE_BYTES};
+pub(crate) use self::jobs::{JobsWriter, PackedJob};
 use crate::base::codec;
 use crate::log::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len};
 use crate::log::clock_mark::ClockMark;
-use crate::log::disk::{Disk, File, create_aside};
+use crate::log::disk::{Disk, File as _};
 use crate::log::event::{Event, Texts};
 use crate::log::file_names;
-use crate::log::fingerprint::Fingerprint;
 use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
-use crate::log::preallocation::{Lent, Spare};
+use crate::log::preallocation::Spare;
 use crate::log::told::{Needs, Tellings};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
 /// Bytes of events in a chunk, about.
 const CHUNK_BYTES: usize = 32 << 10;
-/// Writes are gathered up to this size.
-const WRITE_BYTES: usize = 1 << 20;
-/// A file is synced whenever so much more of it was written.
-const SYNC_BYTES: u64 = 4 << 20;
 
 /// A pack being written, aside, until it is whole.
 pub(crate) struct PackWriter<'d> {
-    disk: &'d dyn Disk,
     store: StoreId,
-    aside: String,
-    name: String,
-    file: Arc<dyn File>,
-    pending: Vec<u8>,
-    written: u64,
-    synced: u64,
+    file: AsideFile<'d>,
     footer: Footer,
     scratch: Scratch,
     chunk: Vec<u8>,
     tellings: Tellings,
     chunk_lsn: u64,
     next_lsn: u64,
-    /// Whether it takes the place of a file of the same name.
-    replaces: bool,
-    /// The file is the scratch file, and where it goes back to.
-    lent: Option<(&'d Spare, Lent)>,
-    /// It is given up rather than become larger.
-    bytes_max: u64,
-    finished: bool,
 }
 
 impl<'d> PackWriter<'d> {
@@ -61,15 +48,8 @@ impl<'d> PackWriter<'d> {
         first_lsn: u64,
         last_lsn: u64,
     ) -> Result<PackWriter<'d>> {
-        let name = file_names::pack(first_lsn, last_lsn);
-        let (aside, file) =
-            create_aside(disk, &name).map_err(|e| Error::io("create", disk.path(&name), &e))?;
-        Ok(PackWriter::new(
-            (disk, file),
-            store,
-            (first_lsn, last_lsn),
-            (aside, name),
-        ))
+        let file = AsideFile::create(disk, file_names::pack(first_lsn, last_lsn))?;
+        Ok(PackWriter::new(file, store, (first_lsn, last_lsn)))
     }
 
     /// A pack that is written into the scratch file, which needs no room. It must fit in
@@ -77,40 +57,25 @@ impl<'d> PackWriter<'d> {
     /// or than there is room for beside: otherwise there would be none for the next scratch
     /// file. [`Error::DiskFull`] if there is no scratch file.
     pub(crate) fn begin_in_scratch(
-        (disk, spare): (&'d dyn Disk, &'d Spare),
+        on: (&'d dyn Disk, &'d Spare),
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
         replaced_bytes: u64,
     ) -> Result<PackWriter<'d>> {
         let name = file_names::pack(first_lsn, last_lsn);
-        let lent = spare.lend_scratch(disk, &name);
-        let lent = lent.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
-        let Some(scratch) = lent else {
-            return Err(no_room(disk, &name));
-        };
-        let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
-        let mut writer = PackWriter::new((disk, file), store, (first_lsn, last_lsn), (aside, name));
-        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
-        writer.bytes_max = scratch.bytes.min(replaced_bytes + free);
-        writer.lent = Some((spare, scratch));
-        Ok(writer)
+        let file = AsideFile::scratch(on, name, replaced_bytes)?;
+        Ok(PackWriter::new(file, store, (first_lsn, last_lsn)))
     }
 
     fn new(
-        (disk, file): (&'d dyn Disk, Arc<dyn File>),
+        mut file: AsideFile<'d>,
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
-        (aside, name): (String, String),
     ) -> PackWriter<'d> {
+        file.pending.extend_from_slice(&encode_header(store));
         PackWriter {
-            disk,
             store,
-            aside,
-            name,
             file,
-            pending: encode_header(store).to_vec(),
-            written: 0,
-            synced: 0,
             footer: Footer {
                 first_lsn,
                 last_lsn,
@@ -124,10 +89,6 @@ impl<'d> PackWriter<'d> {
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
             next_lsn: first_lsn,
-            replaces: false,
-            lent: None,
-            bytes_max: u64::MAX,
-            finished: false,
         }
     }
 
@@ -141,36 +102,8 @@ impl<'d> PackWriter<'d> {
     /// name is another one then, whatever fails afterwards, so the caller syncs the names
     /// once it reads the new one.
     pub(crate) fn replacing(mut self) -> PackWriter<'d> {
-        self.replaces = true;
+        self.file.replaces = true;
         self
-    }
-
-    fn offset(&self) -> u64 {
-        self.written + self.pending.len() as u64
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if self.offset() > self.bytes_max {
-            return Err(no_room(self.disk, &self.name));
-        }
-        let written = self.file.write_all_at(&self.pending, self.written);
-        written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;
-        self.written += self.pending.len() as u64;
-        self.pending.clear();
-        // One long sync at the end would hold up the commits' syncs behind it.
-        if self.written - self.synced >= SYNC_BYTES {
-            let synced = self.file.sync();
-            synced.map_err(|e| Error::io("sync", self.disk.path(&self.aside), &e))?;
-            self.synced = self.written;
-        }
-        Ok(())
-    }
-
-    fn flush_if_full(&mut self) -> Result<()> {
-        if self.pending.len() >= WRITE_BYTES {
-            self.flush()?;
-        }
-        Ok(())
     }
 
     /// Begins the blocks of a graph. Each graph comes once.
@@ -190,14 +123,14 @@ impl<'d> PackWriter<'d> {
 
     /// Adds a block to the graph last begun.
     pub(crate) fn block(&mut self, graph: u32, block: &Block, foreign_ids: bool) -> Result<()> {
-        let offset = self.offset();
+        let offset = self.file.offset();
         let times = || block.rows.iter().map(|row| row.submitted_ms);
         let (first_ms, last_ms) = (times().min().unwrap_or_default(), times().max());
-        block.seal(graph, &mut self.scratch, &mut self.pending);
+        block.seal(graph, &mut self.scratch, &mut self.file.pending);
         self.add_place(BlockPlace {
             first_sequence: block.first_sequence,
             offset,
-            len: (self.offset() - offset) as u32,
+            len: (self.file.offset() - offset) as u32,
             jobs: block.rows.len() as u32,
             large: false,
             foreign_ids,
@@ -205,7 +138,7 @@ impl<'d> PackWriter<'d> {
             first_ms,
             span_ms: last_ms.unwrap_or(first_ms) - first_ms,
         });
-        self.flush_if_full()
+        self.file.flush_if_full()
     }
 
     /// Whether a job of this size is stored in pieces.
@@ -221,18 +154,18 @@ impl<'d> PackWriter<'d> {
         job: (&Texts<'_>, u64),
         foreign_ids: bool,
     ) -> Result<()> {
-        let offset = self.offset();
+        let offset = self.file.offset();
         let mut scratch = std::mem::take(&mut self.scratch);
         let sealed = seal_large(graph, sequence, job, &mut scratch, |piece| {
-            self.pending.extend_from_slice(piece);
-            self.flush_if_full()
+            self.file.pending.extend_from_slice(piece);
+            self.file.flush_if_full()
         });
         self.scratch = scratch;
         sealed?;
         self.add_place(BlockPlace {
             first_sequence: sequence,
             offset,
-            len: (self.offset() - offset) as u32,
+            len: (self.file.offset() - offset) as u32,
             jobs: 1,
             large: true,
             foreign_ids,
@@ -245,25 +178,25 @@ impl<'d> PackWriter<'d> {
 
     /// Adds a block of another pack as it is, to the graph last begun.
     pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
-        let offset = self.offset();
+        let offset = self.file.offset();
         let mut left = (place.offset, place.len as usize);
         while left.1 > 0 {
             let step = left.1.min(WRITE_BYTES);
-            let start = self.pending.len();
-            self.pending.resize(start + step, 0);
+            let start = self.file.pending.len();
+            self.file.pending.resize(start + step, 0);
             part.pack
                 .file
-                .read_exact_at(&mut self.pending[start..], left.0)
+                .read_exact_at(&mut self.file.pending[start..], left.0)
                 .map_err(|e| Error::io("read", &part.pack.path, &e))?;
-            self.flush_if_full()?;
+            self.file.flush_if_full()?;
             left = (left.0 + step as u64, left.1 - step);
         }
         self.add_place(BlockPlace { offset, ..*place });
         Ok(())
     }
 
-    /// Says of these jobs of the graph last begun that they are set aside.
-    pub(crate) fn set_aside(&mut self, from: u64, end: u64) {
+    /// Says of these jobs of the graph last begun that they are quarantined.
+    pub(crate) fn quarantine(&mut self, from: u64, end: u64) {
         self.without_block(from, end, false);
     }
 
@@ -285,7 +218,7 @@ impl<'d> PackWriter<'d> {
             let jobs = u32::try_from(end - from).unwrap_or(u32::MAX);
             self.add_place(BlockPlace {
                 first_sequence: from,
-                offset: self.offset(),
+                offset: self.file.offset(),
                 len: 0,
                 jobs,
                 large: false,
@@ -299,7 +232,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Adds the fingerprints of these jobs of the graph last begun, behind its blocks.
-    /// Each of its jobs that is not set aside has one.
+    /// Each of its jobs that is not quarantined has one.
     pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) -> Result<()> {
         entries.sort_unstable();
         self.sorted_fingerprints(entries.into_iter().map(Ok))
@@ -328,21 +261,21 @@ impl<'d> PackWriter<'d> {
     }
 
     fn fingerprint_page(&mut self, page: &mut Vec<Entry>) -> Result<()> {
-        let offset = self.offset();
+        let offset = self.file.offset();
         let (Some(&(first, _)), Some(graph)) = (page.first(), self.footer.graphs.last_mut()) else {
             return Ok(());
         };
         let first_sequence = graph.blocks.first().map_or(0, |place| place.first_sequence);
         let place = (graph.graph, first_sequence, graph.fingerprints.len());
-        let before = self.pending.len();
-        seal_page(place, page, &mut self.scratch, &mut self.pending);
+        let before = self.file.pending.len();
+        seal_page(place, page, &mut self.scratch, &mut self.file.pending);
         graph.fingerprints.push(PagePlace {
             first,
             offset,
-            len: (self.pending.len() - before) as u32,
+            len: (self.file.pending.len() - before) as u32,
         });
         page.clear();
-        self.flush_if_full()
+        self.file.flush_if_full()
     }
 
     /// Adds the next event; they come in the order of their LSNs, without gap.
@@ -379,17 +312,17 @@ impl<'d> PackWriter<'d> {
         if self.chunk.is_empty() {
             return Ok(());
         }
-        let offset = self.offset();
+        let offset = self.file.offset();
         let seed = Seed::events(self.chunk_lsn);
-        seal_piece(seed, &self.chunk, &mut self.scratch, &mut self.pending);
+        seal_piece(seed, &self.chunk, &mut self.scratch, &mut self.file.pending);
         self.footer.chunks.push(ChunkPlace {
             first_lsn: self.chunk_lsn,
             offset,
-            len: (self.offset() - offset) as u32,
+            len: (self.file.offset() - offset) as u32,
         });
         self.chunk.clear();
         self.chunk_lsn = self.next_lsn;
-        self.flush_if_full()
+        self.file.flush_if_full()
     }
 
     /// Makes the pack durable under its name and opens it; see [`PackWriter::replacing`].
@@ -399,187 +332,22 @@ impl<'d> PackWriter<'d> {
 
     /// The same, if `check` accepts the pack: it sees it while it does not have its name.
     pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
-        let pack = self.write_out(check)?;
-        self.finished = true;
-        Ok(pack)
-    }
-
-    fn write_out(&mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
         if self.footer.told.is_empty() {
             self.end_events(|_, _, _| 0);
         }
-        let footer_at = self.offset();
+        let footer_at = self.file.offset();
         let encoded = codec::encode(&self.footer);
         let crc = footer_crc(self.store, footer_at, &encoded);
-        self.pending.extend_from_slice(&encoded);
-        self.pending.extend_from_slice(&footer_at.to_le_bytes());
-        self.pending
+        self.file.pending.extend_from_slice(&encoded);
+        self.file
+            .pending
+            .extend_from_slice(&footer_at.to_le_bytes());
+        self.file
+            .pending
             .extend_from_slice(&(encoded.len() as u32).to_le_bytes());
-        self.pending.extend_from_slice(&crc.to_le_bytes());
-        self.pending.extend_from_slice(MAGIC);
-        self.flush()?;
-        let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
-        if self.lent.is_some() {
-            self.file.cut(self.written).map_err(failed)?;
-        }
-        self.file.sync().map_err(failed)?;
-        // Opened before it has its name: nothing may fail once it replaced another.
-        let pack = Pack::open_as(self.disk, (&self.aside, &self.name), self.store)?;
-        check(&pack)?;
-        self.disk.rename(&self.aside, &self.name).map_err(failed)?;
-        if self.replaces {
-            return Ok(pack);
-        }
-        if let Err(e) = self.disk.sync_names() {
-            // Nobody knows of it. If it stays, open finds that it is not needed.
-            self.disk.remove(&self.name).ok();
-            return Err(failed(e));
-        }
-        Ok(pack)
-    }
-}
-
-fn no_room(disk: &dyn Disk, name: &str) -> Error {
-    Error::DiskFull {
-        operation: "rewrite",
-        path: disk.path(name),
-    }
-}
-
-/// Puts jobs of one graph together as blocks. They come in order.
-pub(crate) struct JobsWriter<'w, 'd> {
-    writer: &'w mut PackWriter<'d>,
-    graph: u32,
-    block: Block,
-    foreign_ids: bool,
-    fingerprints: Vec<Entry>,
-    /// The number of the next job, once there was one.
-    next: Option<u64>,
-}
-
-/// A job as it is packed.
-#[derive(Clone, Copy)]
-pub(crate) struct PackedJob<'a> {
-    pub(crate) sequence: u64,
-    pub(crate) texts: Texts<'a>,
-    pub(crate) time_ms: u64,
-    pub(crate) fingerprint: Fingerprint,
-}
-
-impl<'w, 'd> JobsWriter<'w, 'd> {
-    /// Begins a graph. Each comes once.
-    pub(crate) fn begin(writer: &'w mut PackWriter<'d>, graph: u32) -> JobsWriter<'w, 'd> {
-        writer.begin_graph(graph);
-        JobsWriter {
-            writer,
-            graph,
-            block: Block::default(),
-            foreign_ids: false,
-            fingerprints: Vec::new(),
-            next: None,
-        }
-    }
-
-    /// Refuses a job that is not the one that follows: in a block it would be taken for
-    /// another.
-    fn follow(&mut self, from: u64, end: u64) -> Result<()> {
-        if self.next.replace(end).is_some_and(|next| next != from) {
-            let path = self.writer.disk.path(&self.writer.aside);
-            let what = format!(
-                "job {from} of graph {} is not the one that follows",
-                self.graph
-            );
-            return Err(Error::damaged(path, 0, what));
-        }
-        Ok(())
-    }
-
-    /// Adds the next job.
-    pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_foreign: bool) -> Result<()> {
-        let &PackedJob {
-            sequence,
-            ref texts,
-            time_ms,
-            fingerprint,
-        } = job;
-        self.follow(sequence, sequence + 1)?;
-        self.fingerprints.push((fingerprint, sequence));
-        if PackWriter::is_large(texts) {
-            self.end_block()?;
-            return self
-                .writer
-                .large(self.graph, sequence, (texts, time_ms), is_foreign);
-        }
-        if !self.block.has_room_for(texts) {
-            self.end_block()?;
-        }
-        if self.block.rows.is_empty() {
-            self.block.clear(sequence);
-        }
-        self.block.push(texts, time_ms);
-        self.foreign_ids |= is_foreign;
-        Ok(())
-    }
-
-    /// Says of these jobs that they are set aside.
-    pub(crate) fn set_aside(&mut self, from: u64, end: u64) -> Result<()> {
-        if from == end {
-            return Ok(());
-        }
-        self.follow(from, end)?;
-        self.end_block()?;
-        self.writer.set_aside(from, end);
-        Ok(())
-    }
-
-    /// Says of these jobs that they were purged.
-    pub(crate) fn purged(&mut self, from: u64, end: u64) -> Result<()> {
-        self.follow(from, end)?;
-        self.end_block()?;
-        self.writer.purged(from, end);
-        Ok(())
-    }
-
-    /// Adds a block of another pack as it is; its fingerprints come otherwise.
-    pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
-        self.follow(place.first_sequence, place.end_sequence())?;
-        self.end_block()?;
-        self.writer.copy_block(part, place)
-    }
-
-    /// Writes out what is not written yet, but for the fingerprints.
-    pub(crate) fn finish_blocks(mut self) -> Result<()> {
-        self.end_block()
-    }
-
-    /// Writes out what is not written yet.
-    pub(crate) fn finish(mut self) -> Result<()> {
-        self.end_block()?;
-        self.writer.fingerprints(self.fingerprints)
-    }
-
-    fn end_block(&mut self) -> Result<()> {
-        if !self.block.rows.is_empty() {
-            self.writer
-                .block(self.graph, &self.block, self.foreign_ids)?;
-            self.block.clear(0);
-            self.foreign_ids = false;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for PackWriter<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Half a pack is of no use; if it stays, open takes it away.
-            match &self.lent {
-                Some((spare, scratch)) => {
-                    spare.return_scratch(self.disk, scratch);
-                }
-                None => drop(self.disk.remove(&self.aside)),
-            }
-        }
+        self.file.pending.extend_from_slice(&crc.to_le_bytes());
+        self.file.pending.extend_from_slice(MAGIC);
+        self.file.finish(self.store, check)
     }
 }

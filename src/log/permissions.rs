@@ -31,8 +31,7 @@ pub(crate) fn find(folder: &Path) -> Option<String> {
     };
     if let Some(mode) = exposed(&there) {
         return Some(format!(
-            "the folder {} has mode {mode:04o}, so others than its owner can look into it; \
-             run: chmod 700 {0}",
+            "directory {} has mode {mode:04o}, so other users can access it; run: chmod 700 {0}",
             folder.display()
         ));
     }
@@ -42,7 +41,7 @@ pub(crate) fn find(folder: &Path) -> Option<String> {
         };
         if let Some(mode) = exposed(&file) {
             return Some(format!(
-                "the file {} has mode {mode:04o}; run: chmod 600 {0}",
+                "file {} has mode {mode:04o}, so other users can access it; run: chmod 600 {0}",
                 entry.path().display()
             ));
         }

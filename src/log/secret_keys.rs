@@ -41,7 +41,7 @@ pub(crate) fn read(disk: &dyn Disk, store: StoreId) -> Result<Option<SecretKeys>
         None => Err(Error::damaged(
             disk.path(file_names::SECRET_KEYS),
             0,
-            "it is of another store or not readable",
+            "invalid contents, or the file belongs to another store",
         )),
     }
 }

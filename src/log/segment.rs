@@ -209,7 +209,7 @@ impl Segment {
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
             // One of another store is whole, and none that a crash leaves.
             if is_whole || holds_a_frame(&bytes, Binding { store, epoch }) {
-                let what = "its header is not valid, or it is of another store";
+                let what = "invalid header, or the file belongs to another store";
                 return Err(Error::damaged(&path, 0, what));
             }
             return Ok(Found::Unused);
@@ -285,7 +285,7 @@ impl Segment {
             let Some(frame) = frame else {
                 let synced = later_frame_vouches_for(rest, self.binding, lsn);
                 if end.is_some() || synced {
-                    let what = format!("the frame of log sequence number {lsn} is not valid");
+                    let what = format!("invalid frame at log sequence number {lsn}");
                     return Err(Error::damaged(&self.path, at as u64, what).into());
                 }
                 break;
@@ -294,7 +294,7 @@ impl Segment {
             at += frame.len();
             lsn += frame.count;
             if end.is_some_and(|end| at as u64 > end) {
-                let what = "its last frame ends elsewhere than recorded";
+                let what = "the last frame does not end where recorded";
                 return Err(Error::damaged(&self.path, at as u64, what).into());
             }
         }
@@ -330,7 +330,7 @@ impl Segment {
     }
 
     fn not_events(&self, at: u64) -> Error {
-        Error::damaged(&self.path, at, "a frame's events are not valid")
+        Error::damaged(&self.path, at, "invalid events in a frame")
     }
 
     /// Makes durable what a scan has found but no frame vouches for: it may only be
@@ -405,7 +405,7 @@ impl Segment {
             let place = at + done as u64;
             let Some(frame) = Frame::parse(&bytes[done..], self.binding) else {
                 // A reader that goes on comes to it again.
-                let what = "a frame is not valid any more";
+                let what = "a frame that was valid before is now invalid";
                 let damaged = || Err(Error::damaged(&self.path, place, what));
                 return if done > 0 { Ok(()) } else { damaged() };
             };
@@ -440,16 +440,17 @@ impl Segment {
         self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
         let len = HEADER_BYTES + u32_at(&bytes, 8) as usize;
         if at + len as u64 > self.file.len().map_err(failed)? {
-            return Err(Error::damaged(
-                &self.path,
-                at,
-                "a frame's length is not valid",
-            ));
+            return Err(Error::damaged(&self.path, at, "invalid frame length"));
         }
         bytes.resize(len, 0);
         self.file.read_exact_at(&mut bytes, at).map_err(failed)?;
-        let frame = Frame::parse(&bytes, self.binding)
-            .ok_or_else(|| Error::damaged(&self.path, at, "a frame is not valid any more"))?;
+        let frame = Frame::parse(&bytes, self.binding).ok_or_else(|| {
+            Error::damaged(
+                &self.path,
+                at,
+                "a frame that was valid before is now invalid",
+            )
+        })?;
         let whole = frame.events(|lsn, event, _| {
             each(lsn, &event);
             Ok::<(), Error>(())

@@ -196,7 +196,8 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         if frame.is_unreadable() {
             return Err(AppendError::Refused(Error::InvalidUse {
-                what: "the write could not be read back and was refused; please report this",
+                what: "the encoded write could not be decoded and was rejected; this is a bug in \
+                     jobstore, please report it",
             }));
         }
         self.remove_unbegun().map_err(AppendError::Refused)?;

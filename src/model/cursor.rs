@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::model::error::{Error, Result};
 use crate::model::id::OwnIds;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, Moment, Opening};
 
 /// Where a list goes on: opaque text of 100 characters, to be handed back as it is. It holds
@@ -18,15 +18,15 @@ use crate::model::token::{self, Fields, Moment, Opening};
 ///
 /// # Examples
 /// ```
-/// use jobstore::{Cursor, List};
+/// use jobstore::{Cursor, JobQuery};
 /// # let store = jobstore::JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// # for _ in 0..3 {
 /// #     movie.submit(jobstore::Request::new("c", "", jobstore::Body::empty())?)?;
 /// # }
-/// let first = movie.list(List::new().limit(2))?;
+/// let first = movie.list(JobQuery::new().limit(2))?;
 /// let text = first.next().map(|cursor| cursor.to_string()).unwrap_or_default();
-/// let second = movie.list(List::new().limit(2).cursor(&text.parse::<Cursor>()?))?;
+/// let second = movie.list(JobQuery::new().limit(2).cursor(&text.parse::<Cursor>()?))?;
 /// assert_eq!((second.len(), text.len()), (1, 100));
 /// assert!(second.next().is_none());
 /// # Ok::<(), jobstore::Error>(())
@@ -57,7 +57,7 @@ impl Cursor {
     /// `pass` matches are skipped.
     pub(crate) fn new(
         graph: &OwnIds,
-        list: &List,
+        list: &JobQuery,
         (next, pass): (u64, u64),
         (given, opening): (Moment, Opening),
     ) -> Cursor {
@@ -93,7 +93,7 @@ impl Cursor {
         self.graph == graph.number()
     }
 
-    pub(crate) fn is_of_list(&self, list: &List) -> bool {
+    pub(crate) fn is_of_list(&self, list: &JobQuery) -> bool {
         self.states == list.wanted().bits() && self.filter == list.filter_check()
     }
 
@@ -150,7 +150,7 @@ impl FromStr for Cursor {
             })
         };
         parse().ok_or(Error::InvalidCursor {
-            problem: "it is not the text of a cursor",
+            problem: "it is not a cursor",
         })
     }
 }

@@ -31,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     Ok(done) => println!("{done:?}"),
 ///     Err(Error::UnknownJob { id }) => println!("there is no job {id}"),
 ///     Err(Error::CommitUnknown { why, .. }) => println!("reopen the store and look: {why}"),
-///     Err(error) => println!("{error}; a client is told {}", error.failure().to_json()),
+///     Err(error) => println!("{error}; a client is told {}", error.api_error().to_json()),
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
@@ -46,7 +46,8 @@ pub enum Error {
     },
     /// A graph of that name is there already.
     #[error(
-        "graph {graph:?} exists already in project {project:?}; use `graph` to open it or drop it first"
+        "graph {graph:?} already exists in project {project:?}; open it with `graph`, or drop it \
+         first"
     )]
     GraphExists {
         /// The project's id.
@@ -62,7 +63,7 @@ pub enum Error {
     },
     /// A project id or graph name that cannot be one.
     #[error(
-        "{what} {given:?} is not usable: it takes 1 to {max_bytes} bytes without control characters or '/'"
+        "invalid {what}: {given:?}; use 1 to {max_bytes} bytes without control characters or '/'"
     )]
     InvalidName {
         /// "project id" or "graph name".
@@ -79,7 +80,9 @@ pub enum Error {
         id: String,
     },
     /// Text that cannot be a job id.
-    #[error("{given:?} is no job id: it takes 1 to {max} characters of 0-9, A-Z, a-z, '_' and '-'")]
+    #[error(
+        "invalid job id: {given:?}; use 1 to {max} characters from 0-9, A-Z, a-z, '_', and '-'"
+    )]
     InvalidJobId {
         /// What was given, cut to a readable length.
         given: String,
@@ -87,23 +90,28 @@ pub enum Error {
         max: usize,
     },
     /// The id belongs to a job with another request.
-    #[error("job id {id} is taken by a job with another request; choose another id")]
+    #[error("job id {id} is already used by a job with a different request; choose another id")]
     JobIdTaken {
         /// The id.
         id: JobId,
     },
     /// The key belongs to a job with another request.
-    #[error("the key belongs to job {id}, which has another request; choose another key")]
+    #[error(
+        "the idempotency key is already used by job {id}, which has a different request; \
+         choose another key"
+    )]
     KeyTaken {
         /// The job.
         id: JobId,
     },
     /// The key belonged to a job that was purged: it is free again once the job's
     /// tombstone is forgotten.
-    #[error("the key belonged to a job that was purged; choose another key")]
+    #[error("the idempotency key was used by a job that has been purged; choose another key")]
     KeyPurged,
     /// Text that cannot be a key.
-    #[error("the key has {given_bytes} bytes, it takes 1 to {max_bytes}")]
+    #[error(
+        "invalid idempotency key: its length is {given_bytes} bytes; use 1 to {max_bytes} bytes"
+    )]
     InvalidKey {
         /// Its length in bytes.
         given_bytes: usize,
@@ -121,10 +129,10 @@ pub enum Error {
         to: State,
     },
     /// A request without a command.
-    #[error("the command is empty; name what is to be done, such as \"import_graph\"")]
+    #[error("the command is empty; set it to the name of the operation, such as \"import_graph\"")]
     EmptyCommand,
     /// A command or url over its bound.
-    #[error("the {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    #[error("the {what} is too long: {given_bytes} bytes, at most {max_bytes} are allowed")]
     TextTooLong {
         /// "command" or "url".
         what: &'static str,
@@ -134,12 +142,12 @@ pub enum Error {
         max_bytes: usize,
     },
     /// Text that is not JSON, or JSON that is not a request.
-    #[error("the {} at line {line} column {column}", not_json(what, problem))]
+    #[error("{}", invalid_json(what, *problem, *line, *column))]
     InvalidJson {
         /// "body", "detail", "request" or "value".
         what: &'static str,
         /// What is wrong, without any of the text.
-        problem: &'static str,
+        problem: JsonProblem,
         /// Line, from 1; 0 where there is no text.
         line: usize,
         /// Column, from 1; 0 where there is no text.
@@ -147,7 +155,8 @@ pub enum Error {
     },
     /// Text that is no JSON pointer.
     #[error(
-        "{given:?} is no JSON pointer: {problem}; write it like \"/name/0\", and ~1 for a '/' in a name"
+        "invalid JSON pointer: {given:?}; {problem}; write it like \"/name/0\", with ~1 for a '/' \
+         in a name"
     )]
     InvalidPointer {
         /// What was given, cut to a readable length.
@@ -156,7 +165,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// JSON nested deeper than allowed.
-    #[error("the {what} is nested {given} deep, at most {max} levels are allowed")]
+    #[error("the {what} is nested too deeply: {given} levels, at most {max} are allowed")]
     TooDeep {
         /// "body", "detail" or "value".
         what: &'static str,
@@ -167,7 +176,8 @@ pub enum Error {
     },
     /// A request over the store's size limit.
     #[error(
-        "the request has {given_bytes} bytes, at most {max_bytes} are allowed (option request_bytes_max)"
+        "the request is too large: {given_bytes} bytes, at most {max_bytes} are allowed (option \
+         max_request_bytes)"
     )]
     RequestTooLarge {
         /// Its size in bytes.
@@ -176,7 +186,7 @@ pub enum Error {
         max_bytes: u64,
     },
     /// More requests in one batch than allowed.
-    #[error("the batch is over its bound of {max} {unit}; split it")]
+    #[error("the batch is too large: at most {max} {unit} are allowed; split it")]
     BatchTooLarge {
         /// The bound.
         max: u64,
@@ -184,7 +194,9 @@ pub enum Error {
         unit: &'static str,
     },
     /// A part of an outcome over its bound.
-    #[error("the outcome's {what} has {given_bytes} bytes, at most {max_bytes} are allowed")]
+    #[error(
+        "the outcome's {what} is too large: {given_bytes} bytes, at most {max_bytes} are allowed"
+    )]
     OutcomeTooLarge {
         /// "detail", "result_ref", "code" or "message".
         what: &'static str,
@@ -194,7 +206,7 @@ pub enum Error {
         max_bytes: usize,
     },
     /// A page limit outside 1..=max.
-    #[error("parameter limit is {given}, it must be in 1..={max}")]
+    #[error("invalid value {given} for parameter limit: it must be 1 to {max}")]
     PageLimit {
         /// The limit given.
         given: u64,
@@ -211,30 +223,30 @@ pub enum Error {
     },
     /// The id belonged to a job that was purged: it is free again once its tombstone is
     /// forgotten.
-    #[error("job id {id} belonged to a job that was purged; choose another id")]
+    #[error("job id {id} was used by a job that has been purged; choose another id")]
     JobIdPurged {
         /// The id.
         id: JobId,
     },
     /// The page is too old: what it shows was purged since, and its time is over.
-    #[error("the page has expired: jobs that it shows were purged since; list again")]
+    #[error("the page has expired: its files have been replaced or purged; list again")]
     PageExpired,
     /// A cursor of another graph or filter, an altered one, or one that was given out by a
     /// copy of the store.
-    #[error("parameter cursor is not usable: {problem}; start again without a cursor")]
+    #[error("invalid value for parameter cursor: {problem}; start again without a cursor")]
     InvalidCursor {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// A position of another graph, an altered one, or one that was given out by a copy of
     /// the store.
-    #[error("the position is not usable: {problem}; read the changes from the beginning, or list")]
+    #[error("invalid position: {problem}; read the changes from the beginning, or list the jobs")]
     InvalidPosition {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// An option outside its range.
-    #[error("option {option} is {given}, it must be {allowed}")]
+    #[error("invalid value {given} for option {option}; allowed: {allowed}")]
     InvalidOption {
         /// The option's name.
         option: &'static str,
@@ -244,7 +256,7 @@ pub enum Error {
         allowed: &'static str,
     },
     /// Another process, or another handle of this one, has the store open.
-    #[error("the store {} is already open{}; close it there, or open another folder",
+    #[error("the store {} is already open{}; close it there, or open another directory",
         path.display(), holder.map(|pid| format!(" in process {pid}")).unwrap_or_default())]
     StoreInUse {
         /// The store's folder.
@@ -253,7 +265,8 @@ pub enum Error {
         holder: Option<u32>,
     },
     /// The folder that a copy was to be made in holds something.
-    #[error("{} is not empty: it holds {found:?}; name a folder that does not exist yet, or an empty one", path.display())]
+    #[error("directory {} is not empty: it contains {found:?}; choose a directory that is empty \
+         or does not exist", path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
@@ -261,7 +274,8 @@ pub enum Error {
         found: String,
     },
     /// The folder holds something else.
-    #[error("{} is not a store: it holds {found:?} and no STORE file; choose an empty folder", path.display())]
+    #[error("{} is not a jobstore directory: it contains {found:?} but no STORE file; choose an \
+         empty directory", path.display())]
     NotAStore {
         /// The folder.
         path: PathBuf,
@@ -269,7 +283,8 @@ pub enum Error {
         found: String,
     },
     /// The folder's path is longer than that of a socket can be.
-    #[error("the path {} has {given_bytes} bytes, that of a socket takes at most {max_bytes}; open the store by a shorter path, such as a relative one or a link",
+    #[error("socket path {} is too long: {given_bytes} bytes, at most {max_bytes} are allowed; \
+         open the store by a shorter path, such as a relative path or a symbolic link",
         path.display())]
     PathTooLong {
         /// The socket's path.
@@ -280,13 +295,14 @@ pub enum Error {
         max_bytes: usize,
     },
     /// There is no store and none was to be created.
-    #[error("there is no store at {}; create it by opening it with create(true)", path.display())]
+    #[error("no store found at {}; to create one, open it with create(true)", path.display())]
     StoreMissing {
         /// The folder.
         path: PathBuf,
     },
     /// The store was written by a later release.
-    #[error("the store {} has format {found}, this release reads up to {supported}; use the release that wrote it",
+    #[error("the store {} has format {found}, but this release supports formats up to \
+         {supported}; use the release that wrote the store",
         path.display())]
     NewerFormat {
         /// The store's folder.
@@ -297,8 +313,9 @@ pub enum Error {
         supported: u32,
     },
     /// The store was written by a build from before the first release.
-    #[error("the store {} has format {found}, from before the first release; this release reads \
-        from {oldest} on: export it with the build that wrote it, and import it here",
+    #[error("the store {} has format {found}, from before the first release, but this release \
+         supports formats from {oldest} on; export the jobs with the build that wrote the store, \
+         and import them into a new store",
         path.display())]
     OlderFormat {
         /// The store's folder.
@@ -309,7 +326,8 @@ pub enum Error {
         oldest: u32,
     },
     /// The store uses what only a later release knows.
-    #[error("the store {} uses features {features:#010x} that this release does not know; use the release that wrote it",
+    #[error("the store {} uses features {features:#010x} that this release does not support; use \
+         the release that wrote the store",
         path.display())]
     UnknownFeatures {
         /// The store's folder.
@@ -318,7 +336,8 @@ pub enum Error {
         features: u32,
     },
     /// The system does not allow it.
-    #[error("no permission to {operation} {}; the store's user needs to own it", path.display())]
+    #[error("cannot {operation} {}: permission denied; it must belong to the user that this \
+         process runs as", path.display())]
     PermissionDenied {
         /// What was tried.
         operation: &'static str,
@@ -328,7 +347,8 @@ pub enum Error {
     /// There is no room on the disk; this write was not recorded, and later writes
     /// succeed once there is room again. Until then starting, completing and
     /// cancelling jobs and dropping graphs go on, as far as the reserve reaches.
-    #[error("no space left to {operation} {}; this write was not recorded; free some space and try again", path.display())]
+    #[error("cannot {operation} {}: no space left on device; the write was not recorded; free \
+         disk space and retry", path.display())]
     DiskFull {
         /// What was tried.
         operation: &'static str,
@@ -337,7 +357,8 @@ pub enum Error {
     },
     /// The commit queue is full (only from the `try_` calls).
     #[error(
-        "the commit queue is full: {queued_bytes} of {max_bytes} bytes wait; try again or wait with `queue`"
+        "the commit queue is full: {queued_bytes} of {max_bytes} bytes are in use; retry, or wait \
+         with `queue`"
     )]
     Busy {
         /// Bytes that wait.
@@ -347,7 +368,7 @@ pub enum Error {
     },
     /// The write or sync of a commit failed: after reopening it is wholly there or
     /// wholly absent. The store takes no more writes until it is reopened.
-    #[error("it is not known whether the commit is durable ({why}); reopen the store and look")]
+    #[error("it is unknown whether the commit is durable ({why}); reopen the store and check")]
     CommitUnknown {
         /// The jobs the commit was about, as far as they have ids.
         ids: Arc<[JobId]>,
@@ -355,7 +376,7 @@ pub enum Error {
         why: Arc<str>,
     },
     /// The store takes no writes until it is reopened; reads are served.
-    #[error("the store takes no writes since an earlier failure ({why}); reopen it")]
+    #[error("the store is read-only because an earlier write failed ({why}); reopen the store")]
     ReadOnly {
         /// What failed.
         why: Arc<str>,
@@ -363,8 +384,8 @@ pub enum Error {
     /// The store's directory, or a file in it, is not where it was when the store was
     /// opened: what is written from then on would not be found again. The store takes
     /// no more writes: see [`Error::ReadOnly`].
-    #[error("the {what} {} was deleted, moved or replaced while the store was open; put it back, \
-        close the store, and look at it with `verify` before it is opened again",
+    #[error("the {what} {} was deleted, moved, or replaced while the store was open; put it back, \
+         close the store, and run `verify` before opening the store again",
         path.display())]
     Removed {
         /// "directory" or "file".
@@ -376,8 +397,8 @@ pub enum Error {
     /// opened any store for writing. The store is its parent's; the fork can neither use nor
     /// close it, nor open another for writing: threads that all stores share are not there.
     #[error(
-        "process {opener} opened a store, and this process is a fork of it; use the store \
-        there, or fork before any store is opened, or start a new program"
+        "this process was forked from process {opener}, which had already opened a store; use the \
+         store in process {opener}, fork before opening a store, or start a new program"
     )]
     Forked {
         /// The process that opened the store.
@@ -385,11 +406,11 @@ pub enum Error {
     },
     /// The store was opened with [`Options::read_only`](crate::Options::read_only): nothing
     /// in it can be changed, and nothing in it changes.
-    #[error("the store is open read-only; open it without `read_only` to change it")]
+    #[error("the store was opened read-only; open it without `read_only` to change it")]
     OpenedReadOnly,
     /// The process or the system has too many files open. The store itself is sound.
-    #[error("cannot {operation} {}: too many files are open; raise the limit (`ulimit -n`, or \
-        LimitNOFILE of a systemd unit), or close some, and try again", path.display())]
+    #[error("cannot {operation} {}: too many open files; raise the limit (`ulimit -n`, or \
+         LimitNOFILE in a systemd unit) or close files, and retry", path.display())]
     TooManyOpenFiles {
         /// What was tried.
         operation: &'static str,
@@ -397,7 +418,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file does not hold what was written to it.
-    #[error("{} is damaged at byte {offset}: {what}; restore it from a backup, or set it aside with `repair`", file.display())]
+    #[error("{} is corrupt at byte {offset}: {what}; restore the store from a backup, or \
+         quarantine the damage with `repair`", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -408,7 +430,7 @@ pub enum Error {
     },
     /// The index cannot answer. It is derived from the log and is rebuilt at the
     /// next open.
-    #[error("the index cannot answer ({what}); reopen the store, which rebuilds it")]
+    #[error("the index is unavailable ({what}); reopen the store to rebuild it")]
     IndexUnavailable {
         /// What is wrong.
         what: Arc<str>,
@@ -418,8 +440,8 @@ pub enum Error {
     /// next open makes the index anew; until this process ends, the thread may hold
     /// memory and files.
     #[error(
-        "the index is stuck {what}, and was left behind; the log was closed and holds everything, \
-         end this process soon, the next open makes the index anew"
+        "the index does not respond ({what}) and was abandoned; the log is closed and complete; \
+         end this process soon; the next open rebuilds the index"
     )]
     IndexStuck {
         /// Where it is stuck.
@@ -429,8 +451,9 @@ pub enum Error {
     /// but something may still write: the folder stays locked until it has ended and the
     /// store was closed again, or this process has ended.
     #[error(
-        "the store did not close in time: {what} did not come to its end; what was acknowledged \
-         is safe, the folder stays locked; close the store again later, or end this process"
+        "the store did not close in time: still waiting for {what}; acknowledged writes are \
+         durable, but the directory stays locked; close the store again later, or end this \
+         process"
     )]
     CloseStuck {
         /// What did not end.
@@ -449,7 +472,7 @@ pub enum Error {
         message: Arc<str>,
     },
     /// The writer that a page was written to refused it.
-    #[error("the page could not be written out: {message}")]
+    #[error("cannot write the output: {message}")]
     Output {
         /// The writer's kind of error.
         kind: io::ErrorKind,
@@ -457,7 +480,7 @@ pub enum Error {
         message: Arc<str>,
     },
     /// A line of an import is no job; those before it are imported.
-    #[error("line {line} is no job: {problem}; mend it, or have bad lines skipped")]
+    #[error("line {line} is not a valid job: {problem}; fix the line, or skip bad lines")]
     BadLine {
         /// Its number, from 1.
         line: u64,
@@ -465,7 +488,7 @@ pub enum Error {
         problem: String,
     },
     /// The reader that lines were to come from failed.
-    #[error("the lines could not be read: {message}")]
+    #[error("cannot read the input: {message}")]
     Input {
         /// The reader's kind of error.
         kind: io::ErrorKind,
@@ -529,33 +552,121 @@ impl Error {
         }
     }
 
-    /// The error's name, for metrics and for who tells errors apart as text.
+    /// The error's code: the name of its variant, for metrics, logs, and callers that tell
+    /// errors apart as text. A code is stable: a later version may add codes, but neither
+    /// renames nor reuses one.
     ///
     /// # Examples
     /// ```
     /// let store = jobstore::JobStore::in_memory()?;
-    /// assert_eq!(store.graph("10001", "movidde").unwrap_err().name(), "UnknownGraph");
+    /// assert_eq!(store.graph("10001", "movidde").unwrap_err().code(), "UnknownGraph");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
-    pub fn name(&self) -> String {
-        // `Debug` begins with it.
-        let text = format!("{self:?}");
-        let is_name = |c: &char| c.is_ascii_alphanumeric();
-        text.chars().take_while(is_name).collect()
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::UnknownGraph { .. } => "UnknownGraph",
+            Error::GraphExists { .. } => "GraphExists",
+            Error::GraphDropped { .. } => "GraphDropped",
+            Error::InvalidName { .. } => "InvalidName",
+            Error::UnknownJob { .. } => "UnknownJob",
+            Error::InvalidJobId { .. } => "InvalidJobId",
+            Error::JobIdTaken { .. } => "JobIdTaken",
+            Error::KeyTaken { .. } => "KeyTaken",
+            Error::KeyPurged => "KeyPurged",
+            Error::InvalidKey { .. } => "InvalidKey",
+            Error::IllegalTransition { .. } => "IllegalTransition",
+            Error::EmptyCommand => "EmptyCommand",
+            Error::TextTooLong { .. } => "TextTooLong",
+            Error::InvalidJson { .. } => "InvalidJson",
+            Error::InvalidPointer { .. } => "InvalidPointer",
+            Error::TooDeep { .. } => "TooDeep",
+            Error::RequestTooLarge { .. } => "RequestTooLarge",
+            Error::BatchTooLarge { .. } => "BatchTooLarge",
+            Error::OutcomeTooLarge { .. } => "OutcomeTooLarge",
+            Error::PageLimit { .. } => "PageLimit",
+            Error::JobPurged { .. } => "JobPurged",
+            Error::JobIdPurged { .. } => "JobIdPurged",
+            Error::PageExpired => "PageExpired",
+            Error::InvalidCursor { .. } => "InvalidCursor",
+            Error::InvalidPosition { .. } => "InvalidPosition",
+            Error::InvalidOption { .. } => "InvalidOption",
+            Error::StoreInUse { .. } => "StoreInUse",
+            Error::NotEmpty { .. } => "NotEmpty",
+            Error::NotAStore { .. } => "NotAStore",
+            Error::PathTooLong { .. } => "PathTooLong",
+            Error::StoreMissing { .. } => "StoreMissing",
+            Error::NewerFormat { .. } => "NewerFormat",
+            Error::OlderFormat { .. } => "OlderFormat",
+            Error::UnknownFeatures { .. } => "UnknownFeatures",
+            Error::PermissionDenied { .. } => "PermissionDenied",
+            Error::DiskFull { .. } => "DiskFull",
+            Error::Busy { .. } => "Busy",
+            Error::CommitUnknown { .. } => "CommitUnknown",
+            Error::ReadOnly { .. } => "ReadOnly",
+            Error::Removed { .. } => "Removed",
+            Error::Forked { .. } => "Forked",
+            Error::OpenedReadOnly => "OpenedReadOnly",
+            Error::TooManyOpenFiles { .. } => "TooManyOpenFiles",
+            Error::Damaged { .. } => "Damaged",
+            Error::IndexUnavailable { .. } => "IndexUnavailable",
+            Error::IndexStuck { .. } => "IndexStuck",
+            Error::CloseStuck { .. } => "CloseStuck",
+            Error::Io { .. } => "Io",
+            Error::Output { .. } => "Output",
+            Error::BadLine { .. } => "BadLine",
+            Error::Input { .. } => "Input",
+            Error::InvalidUse { .. } => "InvalidUse",
+            Error::Closed => "Closed",
+        }
     }
 }
 
-/// What can be wrong with JSON that is none of the kind that was expected.
-pub(crate) const NO_COMMAND: &str = "it has no command";
-pub(crate) const NO_URL: &str = "it has no url";
-pub(crate) const OTHER_SHAPE: &str = "it is no object of command, url and body";
-const SHAPE_PROBLEMS: [&str; 3] = [NO_COMMAND, NO_URL, OTHER_SHAPE];
+/// What is wrong with the text or value of an [`Error::InvalidJson`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JsonProblem {
+    /// The text ends too early.
+    UnexpectedEnd,
+    /// A character that JSON does not allow at this place.
+    UnexpectedCharacter,
+    /// An escape that is half of a surrogate pair (`"\ud800"`). RFC 8259 leaves its meaning
+    /// open, and strict readers reject the whole document that contains it.
+    LoneSurrogate,
+    /// The value has no representation in JSON, such as a map whose keys are not strings.
+    NotRepresentable,
+    /// The JSON is valid, but a request needs a `command`.
+    MissingCommand,
+    /// The JSON is valid, but a request needs a `url`.
+    MissingUrl,
+    /// The JSON is valid, but not an object of `command`, `url`, and `body`.
+    NotARequest,
+}
 
-fn not_json(what: &str, problem: &str) -> String {
-    match SHAPE_PROBLEMS.contains(&problem) {
-        true => format!("JSON is not a {what}: {problem}"),
-        false => format!("{what} is not JSON: {problem}"),
+impl std::fmt::Display for JsonProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            JsonProblem::UnexpectedEnd => "unexpected end of input",
+            JsonProblem::UnexpectedCharacter => "unexpected character",
+            JsonProblem::LoneSurrogate => "lone surrogate (\\ud800 to \\udfff must come in pairs)",
+            JsonProblem::NotRepresentable => "the value cannot be represented as JSON",
+            JsonProblem::MissingCommand => "missing field \"command\"",
+            JsonProblem::MissingUrl => "missing field \"url\"",
+            JsonProblem::NotARequest => "expected an object with command, url, and body",
+        })
+    }
+}
+
+fn invalid_json(what: &str, problem: JsonProblem, line: usize, column: usize) -> String {
+    use JsonProblem::*;
+    match problem {
+        UnexpectedEnd | UnexpectedCharacter | LoneSurrogate => {
+            format!("invalid JSON in the {what}: {problem} at line {line} column {column}")
+        }
+        MissingCommand | MissingUrl | NotARequest => {
+            format!("invalid {what}: {problem} at line {line} column {column}")
+        }
+        NotRepresentable => format!("invalid {what}: {problem}"),
     }
 }
 
@@ -596,8 +707,211 @@ pub(crate) struct Revoked;
 
 impl std::fmt::Display for Revoked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the file was given up")
+        f.write_str("the file was replaced or purged, and is no longer available to this page")
     }
 }
 
 impl std::error::Error for Revoked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> JobId {
+        JobId::new("id").unwrap()
+    }
+
+    fn one_of_each() -> Vec<Error> {
+        vec![
+            Error::UnknownGraph {
+                graph: String::new(),
+            },
+            Error::GraphExists {
+                project: String::new(),
+                graph: String::new(),
+            },
+            Error::GraphDropped {
+                graph: String::new(),
+            },
+            Error::InvalidName {
+                what: "",
+                given: String::new(),
+                max_bytes: 0,
+            },
+            Error::UnknownJob { id: String::new() },
+            Error::InvalidJobId {
+                given: String::new(),
+                max: 0,
+            },
+            Error::JobIdTaken { id: id() },
+            Error::KeyTaken { id: id() },
+            Error::KeyPurged,
+            Error::InvalidKey {
+                given_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::IllegalTransition {
+                id: id(),
+                from: State::Pending,
+                to: State::Pending,
+            },
+            Error::EmptyCommand,
+            Error::TextTooLong {
+                what: "",
+                given_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::InvalidJson {
+                what: "",
+                problem: JsonProblem::UnexpectedEnd,
+                line: 0,
+                column: 0,
+            },
+            Error::InvalidPointer {
+                given: String::new(),
+                problem: "",
+            },
+            Error::TooDeep {
+                what: "",
+                given: 0,
+                max: 0,
+            },
+            Error::RequestTooLarge {
+                given_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::BatchTooLarge { max: 0, unit: "" },
+            Error::OutcomeTooLarge {
+                what: "",
+                given_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::PageLimit { given: 0, max: 0 },
+            Error::JobPurged {
+                id: id(),
+                at: SystemTime::UNIX_EPOCH,
+            },
+            Error::JobIdPurged { id: id() },
+            Error::PageExpired,
+            Error::InvalidCursor { problem: "" },
+            Error::InvalidPosition { problem: "" },
+            Error::InvalidOption {
+                option: "",
+                given: 0,
+                allowed: "",
+            },
+            Error::StoreInUse {
+                path: PathBuf::new(),
+                holder: Default::default(),
+            },
+            Error::NotEmpty {
+                path: PathBuf::new(),
+                found: String::new(),
+            },
+            Error::NotAStore {
+                path: PathBuf::new(),
+                found: String::new(),
+            },
+            Error::PathTooLong {
+                path: PathBuf::new(),
+                given_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::StoreMissing {
+                path: PathBuf::new(),
+            },
+            Error::NewerFormat {
+                path: PathBuf::new(),
+                found: 0,
+                supported: 0,
+            },
+            Error::OlderFormat {
+                path: PathBuf::new(),
+                found: 0,
+                oldest: 0,
+            },
+            Error::UnknownFeatures {
+                path: PathBuf::new(),
+                features: 0,
+            },
+            Error::PermissionDenied {
+                operation: "",
+                path: PathBuf::new(),
+            },
+            Error::DiskFull {
+                operation: "",
+                path: PathBuf::new(),
+            },
+            Error::Busy {
+                queued_bytes: 0,
+                max_bytes: 0,
+            },
+            Error::CommitUnknown {
+                ids: Default::default(),
+                why: "".into(),
+            },
+            Error::ReadOnly { why: "".into() },
+            Error::Removed {
+                what: "",
+                path: PathBuf::new(),
+            },
+            Error::Forked { opener: 0 },
+            Error::OpenedReadOnly,
+            Error::TooManyOpenFiles {
+                operation: "",
+                path: PathBuf::new(),
+            },
+            Error::Damaged {
+                file: PathBuf::new(),
+                offset: 0,
+                what: "".into(),
+            },
+            Error::IndexUnavailable { what: "".into() },
+            Error::IndexStuck { what: "".into() },
+            Error::CloseStuck { what: "".into() },
+            Error::Io {
+                operation: "",
+                path: PathBuf::new(),
+                kind: io::ErrorKind::Other,
+                message: "".into(),
+            },
+            Error::Output {
+                kind: io::ErrorKind::Other,
+                message: "".into(),
+            },
+            Error::BadLine {
+                line: 0,
+                problem: String::new(),
+            },
+            Error::Input {
+                kind: io::ErrorKind::Other,
+                message: "".into(),
+            },
+            Error::InvalidUse { what: "" },
+            Error::Closed,
+        ]
+    }
+
+    #[test]
+    fn every_error_has_the_name_of_its_variant_as_its_code() {
+        let source = include_str!("error.rs");
+        let arms = source
+            .split_once("pub fn code(")
+            .map(|(_, arms)| arms)
+            .unwrap();
+        let arms = arms.split_once("\n    }\n").map(|(arms, _)| arms).unwrap();
+        let all = one_of_each();
+        assert_eq!(
+            arms.matches("=> \"").count(),
+            all.len(),
+            "a variant is not tested"
+        );
+        let mut codes = std::collections::BTreeSet::new();
+        for error in all {
+            let shown = format!("{error:?}");
+            let variant = shown.split([' ', '{']).next().unwrap();
+            assert_eq!(error.code(), variant);
+            assert!(codes.insert(error.code()), "{variant} twice");
+        }
+    }
+}

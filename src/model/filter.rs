@@ -11,7 +11,7 @@ pub(crate) struct Filter {
     pub(crate) texts: Texts,
     pub(crate) submitted: Span,
     pub(crate) started: Span,
-    pub(crate) finished: Span,
+    pub(crate) completed: Span,
 }
 
 /// Milliseconds since 1970, from the first on, before the second.
@@ -59,7 +59,7 @@ impl Filter {
     /// Its bytes, for a checksum: equal filters have equal ones.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.outcomes];
-        for span in [self.submitted, self.started, self.finished] {
+        for span in [self.submitted, self.started, self.completed] {
             for end in [span.from, span.to] {
                 bytes.push(u8::from(end.is_some()));
                 bytes.extend_from_slice(&end.unwrap_or_default().to_le_bytes());

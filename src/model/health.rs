@@ -39,13 +39,13 @@ pub enum Health {
 }
 
 impl Health {
-    /// The state as one word: `ok`, `degraded`, `readOnly` or `closed`.
+    /// The state as one word: `ok`, `degraded`, `read_only` or `closed`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Health::Ok => "ok",
             Health::Degraded { .. } => "degraded",
-            Health::ReadOnly { .. } => "readOnly",
+            Health::ReadOnly { .. } => "read_only",
             Health::Closed => "closed",
         }
     }
@@ -58,7 +58,7 @@ impl Health {
             health["why"] = why.as_ref().into();
         }
         if let Health::ReadOnly { since, .. } = self {
-            health["sinceMs"] = clock::to_ms(*since).into();
+            health["since"] = clock::to_ms(*since).into();
         }
         health
     }

@@ -40,11 +40,11 @@ impl fmt::Debug for Progress {
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
 /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-/// movie.run(&id)?.complete(Outcome::succeeded())?;
+/// movie.claim(&id)?.complete(Outcome::succeeded())?;
 /// if let Some(job) = movie.job(&id)? {
 ///     assert_eq!(job.state(), State::Complete);
 ///     println!("{} {:?}", job.request().command(), job.outcome());
-///     println!("from {:?} to {:?}", job.started_at(), job.finished_at());
+///     println!("from {:?} to {:?}", job.started_at(), job.completed_at());
 /// }
 /// # Ok::<(), jobstore::Error>(())
 /// ```
@@ -56,7 +56,7 @@ pub struct Job {
     pub(crate) request: Request,
     /// What may be shown of it.
     pub(crate) masked: Request,
-    pub(crate) is_redacted: bool,
+    pub(crate) secrets_lost: bool,
     /// What is masked of its outcome's detail.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) outcome: Option<Outcome>,
@@ -64,7 +64,7 @@ pub struct Job {
     pub(crate) cancel_requested: bool,
     pub(crate) submitted_at: SystemTime,
     pub(crate) started_at: Option<SystemTime>,
-    pub(crate) finished_at: Option<SystemTime>,
+    pub(crate) completed_at: Option<SystemTime>,
 }
 
 impl Job {
@@ -106,8 +106,8 @@ impl Job {
     /// here. [`Job::request`] has `"******"` in their place, and no recovery makes the job
     /// pending again.
     #[must_use]
-    pub fn is_redacted(&self) -> bool {
-        self.is_redacted
+    pub fn secrets_lost(&self) -> bool {
+        self.secrets_lost
     }
 
     /// How it ended; there if it is complete, and only then.
@@ -145,8 +145,8 @@ impl Job {
 
     /// When it ended, to the millisecond, if it did.
     #[must_use]
-    pub fn finished_at(&self) -> Option<SystemTime> {
-        self.finished_at
+    pub fn completed_at(&self) -> Option<SystemTime> {
+        self.completed_at
     }
 }
 
@@ -159,7 +159,7 @@ impl fmt::Debug for Job {
             .field("request", &self.request)
             .field("outcome", &self.outcome)
             .field("cancel_requested", &self.cancel_requested)
-            .field("is_redacted", &self.is_redacted)
+            .field("secrets_lost", &self.secrets_lost)
             .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Life<'a> {
     pub(crate) masked: Option<&'a SecretKeys>,
     pub(crate) submitted_ms: u64,
     pub(crate) started_ms: Option<u64>,
-    pub(crate) finished_ms: Option<u64>,
+    pub(crate) completed_ms: Option<u64>,
     pub(crate) progress: Option<Progress>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Life<'a> {
             masked: Some(&job.secret_keys),
             submitted_ms: to_ms(job.submitted_at),
             started_ms: job.started_at.map(to_ms),
-            finished_ms: job.finished_at.map(to_ms),
+            completed_ms: job.completed_at.map(to_ms),
             progress: job.progress.clone(),
         }
     }
@@ -62,7 +62,7 @@ impl<'a> Life<'a> {
         self.put_end(out);
         put_ms("submittedAt", Some(self.submitted_ms), out);
         put_ms("startedAt", self.started_ms, out);
-        put_ms("finishedAt", self.finished_ms, out);
+        put_ms("completedAt", self.completed_ms, out);
         if let Some(Progress { percent, text }) = &self.progress {
             let text = json::quote(text);
             let progress = format!(r#","progress":{{"percent":{percent},"text":{text}}}"#);
@@ -72,9 +72,9 @@ impl<'a> Life<'a> {
 
     /// Adds it under the names that the list's later revisions have.
     pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
-        put_ms("submitTime", Some(self.submitted_ms), out);
-        put_ms("startTime", self.started_ms, out);
-        put_ms("endTime", self.finished_ms, out);
+        put_ms("submittedAt", Some(self.submitted_ms), out);
+        put_ms("startedAt", self.started_ms, out);
+        put_ms("completedAt", self.completed_ms, out);
         if let Some(progress) = &self.progress {
             out.extend_from_slice(format!(r#","progress":{}"#, progress.percent).as_bytes());
             put_text("progressText", &progress.text, out);
@@ -120,8 +120,8 @@ fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) 
         let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
         out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
     }
-    if let Some(boot) = outcome.boot() {
-        out.extend_from_slice(format!(r#","boot":{boot}"#).as_bytes());
+    if let Some(boot) = outcome.recovered_at_open() {
+        out.extend_from_slice(format!(r#","recoveredAtOpen":{boot}"#).as_bytes());
     }
     out.push(b'}');
 }
@@ -164,8 +164,8 @@ impl Job {
     fn line(&self, life: &Life<'_>) -> String {
         let (mut out, masked) = (Vec::new(), self.masked.as_json());
         push_open(self.id.as_str(), self.state.as_str(), masked, &mut out);
-        if self.is_redacted || masked != self.request.as_json() {
-            out.extend_from_slice(br#","redacted":true"#);
+        if self.secrets_lost || masked != self.request.as_json() {
+            out.extend_from_slice(br#","masked":true"#);
         }
         life.put_line(&mut out);
         out.push(b'}');

@@ -8,7 +8,7 @@
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, JsonProblem, Result};
 
 /// Levels of arrays and objects a text may have. A listed body stands four levels
 /// deep in its document; together they stay below 128, where common JSON readers
@@ -37,17 +37,12 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// What is wrong with text that is not JSON: serde's words may quote it.
-pub(crate) fn problem(error: &serde_json::Error) -> &'static str {
+pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     match error.is_eof() {
-        true => "it ends too early",
-        false => "unexpected character",
+        true => JsonProblem::UnexpectedEnd,
+        false => JsonProblem::UnexpectedCharacter,
     }
 }
-
-/// What is wrong with a string that contains half of a surrogate pair: RFC 8259 leaves its
-/// meaning open, and strict readers refuse the whole document that contains it.
-const LONE_SURROGATE: &str =
-    "half of a surrogate pair, which strict readers refuse (\\ud800 to \\udfff come in pairs),";
 
 /// Checks that `text` is one JSON value within the depth bound, and takes the
 /// white space out.
@@ -74,7 +69,7 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
                     let (line, column) = place(&given[..before + escape]);
                     Error::InvalidJson {
                         what,
-                        problem: LONE_SURROGATE,
+                        problem: JsonProblem::LoneSurrogate,
                         line,
                         column,
                     }

@@ -21,17 +21,17 @@ impl Pointer {
         let mut steps = Vec::new();
         let mut parts = text.split('/');
         if parts.next().is_some_and(|before| !before.is_empty()) {
-            return Err(failed("it does not begin with '/'"));
+            return Err(failed("it must start with '/'"));
         }
         for part in parts {
             let is_escape = |rest: &str| rest.starts_with(['0', '1']);
             if !part.split('~').skip(1).all(is_escape) {
-                return Err(failed("a '~' is not followed by 0 or 1"));
+                return Err(failed("each '~' must be followed by 0 or 1"));
             }
             steps.push(part.replace("~1", "/").replace("~0", "~"));
         }
         if steps.len() > DEPTH_MAX {
-            return Err(failed("it has more steps than a body has levels"));
+            return Err(failed("it has more steps than the allowed nesting depth"));
         }
         Ok(Pointer(steps))
     }

@@ -2,18 +2,18 @@
 //!
 //! No files and no threads. Names `base` only.
 
+pub(crate) mod api_error;
 pub(crate) mod change;
 pub(crate) mod cursor;
 pub(crate) mod error;
-pub(crate) mod failure;
 pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod id;
 pub(crate) mod job;
 pub(crate) mod job_json;
+pub(crate) mod job_query;
 pub(crate) mod json;
 pub(crate) mod json_pointer;
-pub(crate) mod list;
 pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod report;

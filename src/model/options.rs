@@ -61,7 +61,7 @@ pub enum Recovery {
     /// most once.
     Interrupt,
     /// Makes them pending again: a job runs at least once. Those whose secrets are not known
-    /// ([`Job::is_redacted`](crate::Job::is_redacted)) are interrupted, for nobody could work
+    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, for nobody could work
     /// on them.
     Requeue,
     /// Leaves them running: the engine knows better.
@@ -85,13 +85,13 @@ pub enum Recovery {
 pub struct Options {
     pub(crate) cache_bytes: u64,
     pub(crate) segment_bytes: u64,
-    pub(crate) request_bytes_max: u64,
-    pub(crate) queue_bytes_max: u64,
+    pub(crate) max_request_bytes: u64,
+    pub(crate) max_queue_bytes: u64,
     pub(crate) page_threads: usize,
     pub(crate) durability: Durability,
     pub(crate) recovery: Recovery,
     pub(crate) close_timeout: Duration,
-    pub(crate) page_lifetime: Duration,
+    pub(crate) snapshot_timeout: Duration,
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
@@ -103,12 +103,12 @@ pub struct Options {
 }
 
 /// What is called while the log is read again.
-pub(crate) type OnReplay = Arc<dyn Fn(&Replayed) + Send + Sync>;
+pub(crate) type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 
 /// How far an open has come with reading the log again: see [`Options::on_replay`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Replayed {
+pub struct ReplayProgress {
     /// Events that were taken in.
     pub events: u64,
     /// Events to be taken in, as far as is known: those of segments that were not
@@ -123,13 +123,13 @@ impl Default for Options {
         Options {
             cache_bytes: 64 << 20,
             segment_bytes: 16 << 20,
-            request_bytes_max: 16 << 20,
-            queue_bytes_max: 64 << 20,
+            max_request_bytes: 16 << 20,
+            max_queue_bytes: 64 << 20,
             page_threads: page_threads_there(),
             durability: Durability::Synced,
             recovery: Recovery::Interrupt,
             close_timeout: Duration::from_secs(30),
-            page_lifetime: Duration::from_secs(600),
+            snapshot_timeout: Duration::from_secs(600),
             clock: Arc::new(HostClock::new(SystemClock)),
             create: true,
             read_only: false,
@@ -170,7 +170,7 @@ impl Options {
     /// # Examples
     /// ```
     /// use jobstore::{Body, Error, JobStore, Request};
-    /// let store = JobStore::options().request_bytes_max(64 << 10).in_memory()?; // 64 KiB
+    /// let store = JobStore::options().max_request_bytes(64 << 10).in_memory()?; // 64 KiB
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_value(&"x".repeat(70_000))?;
     /// let refused = movie.submit(Request::new("import_graph", "/ges", body)?);
@@ -178,16 +178,16 @@ impl Options {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
-    pub fn request_bytes_max(mut self, bytes: u64) -> Options {
-        self.request_bytes_max = bytes;
+    pub fn max_request_bytes(mut self, bytes: u64) -> Options {
+        self.max_request_bytes = bytes;
         self
     }
 
     /// What may wait in the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by
     /// default. One write larger than this is let in when the queue is empty.
     #[must_use]
-    pub fn queue_bytes_max(mut self, bytes: u64) -> Options {
-        self.queue_bytes_max = bytes;
+    pub fn max_queue_bytes(mut self, bytes: u64) -> Options {
+        self.max_queue_bytes = bytes;
         self
     }
 
@@ -247,8 +247,8 @@ impl Options {
     /// most. Nothing expires while a [`JobStore::backup`](crate::JobStore::backup) or a
     /// [`JobStore::scrub`](crate::JobStore::scrub) runs, which may take longer.
     #[must_use]
-    pub fn page_lifetime(mut self, time: Duration) -> Options {
-        self.page_lifetime = time;
+    pub fn snapshot_timeout(mut self, time: Duration) -> Options {
+        self.snapshot_timeout = time;
         self
     }
 
@@ -308,7 +308,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, Request};
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
     /// let store = JobStore::options().secret_keys(["accessKey", "password"]).in_memory()?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let body = Body::from_json(r#"{"from": {"Password": "hunter2"}}"#)?;
@@ -317,7 +317,7 @@ impl Options {
     /// let job = movie.job(&id)?.ok_or("it is there")?;
     /// assert_eq!(job.request().body(), r#"{"from":{"Password":"hunter2"}}"#);
     /// assert_eq!(job.masked_request().body(), r#"{"from":{"Password":"******"}}"#);
-    /// let listed = movie.list(List::new())?.to_json()?;
+    /// let listed = movie.list(JobQuery::new())?.to_json()?;
     /// assert!(!String::from_utf8(listed)?.contains("hunter2"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -345,7 +345,7 @@ impl Options {
     ///
     /// It shows the store as its last process left it. No recovery is performed: a job that
     /// was running is shown as running. The open is not counted by
-    /// [`JobStore::boot`](crate::JobStore::boot) and records no secret keys;
+    /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys;
     /// [`Options::create`] has no effect. After a crash the log ends where the next ordinary
     /// open would end it. Unlike that open, this one cannot make durable what it reads there: a
     /// power failure can still take back writes that were never acknowledged and, if nobody has
@@ -368,7 +368,7 @@ impl Options {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Error, JobStore, List};
+    /// use jobstore::{Error, JobQuery, JobStore};
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # let store = JobStore::open(dir)?;
@@ -376,7 +376,7 @@ impl Options {
     /// # store.close()?;
     /// let store = JobStore::options().read_only(true).open(dir)?;
     /// let movie = store.graph("10001", "movie")?;
-    /// assert_eq!(movie.list(List::new())?.total(), Some(0));
+    /// assert_eq!(movie.list(JobQuery::new())?.total(), Some(0));
     /// let refused = store.drop_graph("10001", "movie");
     /// assert!(matches!(refused, Err(Error::OpenedReadOnly)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -404,7 +404,7 @@ impl Options {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn on_replay(mut self, call: impl Fn(&Replayed) + Send + Sync + 'static) -> Options {
+    pub fn on_replay(mut self, call: impl Fn(&ReplayProgress) + Send + Sync + 'static) -> Options {
         self.on_replay = Some(Arc::new(call));
         self
     }
@@ -435,15 +435,15 @@ impl Options {
                 "64 KiB to 1 GiB",
             ),
             (
-                "request_bytes_max",
-                self.request_bytes_max,
+                "max_request_bytes",
+                self.max_request_bytes,
                 1 << 10,
                 256 << 20,
                 "1 KiB to 256 MiB",
             ),
             (
-                "queue_bytes_max",
-                self.queue_bytes_max,
+                "max_queue_bytes",
+                self.max_queue_bytes,
                 64 << 10,
                 16 << 30,
                 "64 KiB to 16 GiB",
@@ -464,8 +464,8 @@ impl Options {
                 "1 ms to 1 h",
             ),
             (
-                "page_lifetime in ms",
-                ms(self.page_lifetime),
+                "snapshot_timeout in ms",
+                ms(self.snapshot_timeout),
                 1_000,
                 86_400_000,
                 "1 s to 1 day",
@@ -488,13 +488,13 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("cache_bytes", &self.cache_bytes)
             .field("segment_bytes", &self.segment_bytes)
-            .field("request_bytes_max", &self.request_bytes_max)
-            .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("max_request_bytes", &self.max_request_bytes)
+            .field("max_queue_bytes", &self.max_queue_bytes)
             .field("page_threads", &self.page_threads)
             .field("durability", &self.durability)
             .field("recovery", &self.recovery)
             .field("close_timeout", &self.close_timeout)
-            .field("page_lifetime", &self.page_lifetime)
+            .field("snapshot_timeout", &self.snapshot_timeout)
             .field("create", &self.create)
             .field("read_only", &self.read_only)
             .field("secret_keys", &self.named_secrets.keys)

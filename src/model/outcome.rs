@@ -194,7 +194,7 @@ impl Outcome {
     /// let outcome = Outcome::failed("GES.8012", "at step\n".repeat(2000));
     /// let message = outcome.message().unwrap_or_default();
     /// assert_eq!(message.len(), 8192);
-    /// assert!(message.ends_with("... [cut, 16000 bytes in all]"));
+    /// assert!(message.ends_with("... [truncated, 16000 bytes in total]"));
     /// ```
     #[must_use]
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
@@ -321,10 +321,11 @@ impl Outcome {
         self.extra.as_ref()?.result_ref.as_deref()
     }
 
-    /// For a job that recovery ended: the number of the boot that found it
-    /// running, so that this restart's losses are told apart from older ones.
+    /// For a job that a recovery completed: the number of the open that found it running
+    /// ([`JobStore::opens`](crate::JobStore::opens)), which distinguishes the losses of one
+    /// restart from those of others.
     #[must_use]
-    pub fn boot(&self) -> Option<u64> {
+    pub fn recovered_at_open(&self) -> Option<u64> {
         self.boot
     }
 }
@@ -332,7 +333,7 @@ impl Outcome {
 /// Cuts a text that is too long, and appends how long it was.
 fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
-        let marker = format!("... [cut, {} bytes in all]", text.len());
+        let marker = format!("... [truncated, {} bytes in total]", text.len());
         let mut end = max_bytes.saturating_sub(marker.len());
         while !text.is_char_boundary(end) {
             end -= 1;

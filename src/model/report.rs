@@ -1,7 +1,7 @@
 //! What a look at every byte of a store has found.
 //!
-//! Owns: [`Report`], [`Verified`], [`Repaired`] and how they are shown. Must not know: how the
-//! files are read.
+//! Owns: [`VerifyReport`], [`VerifyProgress`], [`RepairReport`] and how they are shown.
+//! Must not know: how the files are read.
 //! Promise: whatever is not sound is listed with its file and place; no report
 //! carries a request's text.
 
@@ -14,10 +14,10 @@ use crate::model::error::{Error, Result};
 
 /// What [`JobStore::verify`](crate::JobStore::verify) and
 /// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
-/// JSON by [`Report::to_json`], from which it can be read again.
+/// JSON by [`VerifyReport::to_json`], from which it can be read again.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
-pub struct Report {
+pub struct VerifyReport {
     /// The store's folder.
     pub path: PathBuf,
     /// Whether the store was closed cleanly; `None` for one that is open.
@@ -38,17 +38,17 @@ pub struct Report {
 }
 
 /// How far a look at a store has come: see
-/// [`JobStore::verify_with`](crate::JobStore::verify_with).
+/// [`JobStore::verify_with_progress`](crate::JobStore::verify_with_progress).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyProgress {
     /// Bytes of the log that were read.
     pub bytes: u64,
     /// Bytes of the log.
     pub of: u64,
 }
 
-/// One graph in a [`Report`].
+/// One graph in a [`VerifyReport`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GraphReport {
@@ -62,7 +62,7 @@ pub struct GraphReport {
     /// Jobs that a damaged place holds, or that no file holds.
     pub damaged: u64,
     /// Jobs that an earlier repair has quarantined.
-    pub set_aside: u64,
+    pub quarantined: u64,
 }
 
 /// A place that does not hold what was written to it.
@@ -97,7 +97,7 @@ impl Damage {
     }
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is damaged. A fault of the index is no damage: it is made anew.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -108,12 +108,12 @@ impl Report {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{JobStore, Report};
+    /// use jobstore::{JobStore, VerifyReport};
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # JobStore::open(dir)?.close()?;
     /// let kept = JobStore::verify(dir)?.to_json(); // beside a backup, say
-    /// let report: Report = serde_json::from_str(&kept)?;
+    /// let report: VerifyReport = serde_json::from_str(&kept)?;
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -131,7 +131,7 @@ fn counted(number: impl Into<u64>, what: &str) -> String {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = match self.closed {
             None => "open",
@@ -153,12 +153,12 @@ impl fmt::Display for Report {
             write!(f, "  {damage}")?;
         }
         if let Some(fault) = &self.index_fault {
-            writeln!(f, "  index: {fault}; the next open makes it anew")?;
+            writeln!(f, "  index: {fault}; the next open rebuilds it")?;
         }
         match (self.is_sound(), self.damage.len()) {
-            (true, _) => writeln!(f, "sound"),
-            (false, 1) => writeln!(f, "DAMAGED in 1 place"),
-            (false, places) => writeln!(f, "DAMAGED in {places} places"),
+            (true, _) => writeln!(f, "no damage found"),
+            (false, 1) => writeln!(f, "CORRUPT in 1 place"),
+            (false, places) => writeln!(f, "CORRUPT in {places} places"),
         }
     }
 }
@@ -166,12 +166,12 @@ impl fmt::Display for Report {
 impl fmt::Display for GraphReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "graph {}/{}: ", self.project_id, self.name)?;
-        write!(f, "{} sound", counted(self.sound, "job"))?;
+        write!(f, "{} intact", counted(self.sound, "job"))?;
         if self.damaged > 0 {
-            write!(f, ", {} DAMAGED", self.damaged)?;
+            write!(f, ", {} CORRUPT", self.damaged)?;
         }
-        if self.set_aside > 0 {
-            write!(f, ", {} set aside before", self.set_aside)?;
+        if self.quarantined > 0 {
+            write!(f, ", {} quarantined earlier", self.quarantined)?;
         }
         writeln!(f)
     }
@@ -192,15 +192,15 @@ impl fmt::Display for Damage {
 }
 
 /// What [`JobStore::repair`](crate::JobStore::repair) found and did. It prints well,
-/// and as JSON by [`Repaired::to_json`].
+/// and as JSON by [`RepairReport::to_json`].
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
-pub struct Repaired {
+pub struct RepairReport {
     /// What was found before.
-    pub found: Report,
-    /// Files that were set aside: they hold what was damaged, beside what was
+    pub found: VerifyReport,
+    /// Files that were quarantined: they hold what was damaged, beside what was
     /// sound and is served again. The store does not need them.
-    pub set_aside: Vec<PathBuf>,
+    pub quarantined: Vec<PathBuf>,
     /// Jobs that are listed no more.
     pub jobs: u64,
     /// Events that are lost. Jobs that were not complete before one of them, and of
@@ -208,7 +208,7 @@ pub struct Repaired {
     pub events: u64,
 }
 
-impl Repaired {
+impl RepairReport {
     /// Whether anything was changed.
     #[must_use]
     pub fn changed(&self) -> bool {
@@ -222,16 +222,16 @@ impl Repaired {
     }
 }
 
-impl fmt::Display for Repaired {
+impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.found)?;
-        for path in &self.set_aside {
-            writeln!(f, "  set aside: {}", path.display())?;
+        for path in &self.quarantined {
+            writeln!(f, "  quarantined: {}", path.display())?;
         }
         match self.changed() {
             true => writeln!(
                 f,
-                "repaired: {} jobs are listed no more, {} events are lost",
+                "repaired: {} jobs quarantined, {} events lost",
                 self.jobs, self.events
             ),
             false => writeln!(f, "nothing to repair"),
@@ -241,5 +241,6 @@ impl fmt::Display for Repaired {
 
 fn to_json(value: &impl Serialize) -> String {
     // A path that is no text cannot be said in JSON.
-    serde_json::to_string(value).unwrap_or_else(|_| r#"{"error":"a path is no text"}"#.to_owned())
+    serde_json::to_string(value)
+        .unwrap_or_else(|_| r#"{"error":"a path is not valid UTF-8"}"#.to_owned())
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::error::{Error, NO_COMMAND, NO_URL, OTHER_SHAPE, Result};
+use crate::model::error::{Error, JsonProblem, Result};
 use crate::model::json;
 
 /// Bytes a command may have.
@@ -101,7 +101,7 @@ pub(crate) fn value_to_json(
 ) -> Result<String> {
     let text = serde_json::to_string(value).map_err(|_| Error::InvalidJson {
         what,
-        problem: "the value has no form in JSON",
+        problem: JsonProblem::NotRepresentable,
         line: 0,
         column: 0,
     })?;
@@ -180,7 +180,7 @@ impl Request {
     /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
     ///
     /// The size of the whole is bounded by the store it is submitted to
-    /// ([`Options::request_bytes_max`](crate::Options::request_bytes_max)).
+    /// ([`Options::max_request_bytes`](crate::Options::max_request_bytes)).
     ///
     /// # Errors
     /// [`Error::EmptyCommand`], [`Error::TextTooLong`].
@@ -260,8 +260,8 @@ impl Request {
             let given = text.trim_end();
             // serde takes an array for a struct, too.
             let problem = match given.ends_with('}') {
-                true => NO_URL,
-                false => OTHER_SHAPE,
+                true => JsonProblem::MissingUrl,
+                false => JsonProblem::NotARequest,
             };
             return Err(refused(problem, json::place(&given[..given.len() - 1])));
         };
@@ -386,10 +386,10 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
 }
 
 /// serde's own words may quote the text, but not those about a missing field.
-fn shape_problem(error: &serde_json::Error) -> &'static str {
+fn shape_problem(error: &serde_json::Error) -> JsonProblem {
     match error.to_string().starts_with("missing field `command`") {
-        true => NO_COMMAND,
-        false => OTHER_SHAPE,
+        true => JsonProblem::MissingCommand,
+        false => JsonProblem::NotARequest,
     }
 }
 
@@ -445,15 +445,24 @@ mod tests {
             other => panic!("{other:?}"),
         };
         for (text, expected) in [
-            (r#"{"command":"c"}"#, (NO_URL, 1, 15)),
-            ("{\n\"command\":\"c\",\n \"body\":{} } \n", (NO_URL, 3, 12)),
-            ("{\"command\":\"c\",\"body\":{\"a\":{}}}", (NO_URL, 1, 31)),
-            (r#"{"url":""}"#, (NO_COMMAND, 1, 10)),
-            ("{\n\"url\":\"\"\n }", (NO_COMMAND, 3, 2)),
-            ("{} ", (NO_COMMAND, 1, 2)),
-            ("\n [\"c\"] ", (OTHER_SHAPE, 2, 6)),
-            ("[]", (OTHER_SHAPE, 1, 2)),
-            (r#"{"command":"c","url":null}"#, (OTHER_SHAPE, 1, 25)),
+            (r#"{"command":"c"}"#, (JsonProblem::MissingUrl, 1, 15)),
+            (
+                "{\n\"command\":\"c\",\n \"body\":{} } \n",
+                (JsonProblem::MissingUrl, 3, 12),
+            ),
+            (
+                "{\"command\":\"c\",\"body\":{\"a\":{}}}",
+                (JsonProblem::MissingUrl, 1, 31),
+            ),
+            (r#"{"url":""}"#, (JsonProblem::MissingCommand, 1, 10)),
+            ("{\n\"url\":\"\"\n }", (JsonProblem::MissingCommand, 3, 2)),
+            ("{} ", (JsonProblem::MissingCommand, 1, 2)),
+            ("\n [\"c\"] ", (JsonProblem::NotARequest, 2, 6)),
+            ("[]", (JsonProblem::NotARequest, 1, 2)),
+            (
+                r#"{"command":"c","url":null}"#,
+                (JsonProblem::NotARequest, 1, 25),
+            ),
         ] {
             assert_eq!(nothing_said(text), expected, "{text}");
         }

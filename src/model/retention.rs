@@ -1,7 +1,7 @@
 //! How long a graph keeps its jobs, and what is told of those that it no longer keeps.
 //!
 //! Owns: [`Retention`], its bounds and their defaults, [`PurgeReason`] and the numbers that
-//! reasons are stored as, [`Tombstone`], [`Purged`]. Must not know: how jobs are purged.
+//! reasons are stored as, [`Tombstone`], [`PurgeReport`]. Must not know: how jobs are purged.
 //! Promise: a policy that sets no bound keeps every job.
 
 #[cfg(feature = "archive")]
@@ -29,9 +29,9 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 /// let store = JobStore::in_memory()?;
 /// let movie = store.create_graph("10001", "movie")?;
 /// let policy = Retention::new()
-///     .keep_for(30 * DAY)
-///     .keep_outcome_for(OutcomeKind::Failed, 180 * DAY)
-///     .keep_jobs(10_000_000);
+///     .max_age(30 * DAY)
+///     .max_age_of(OutcomeKind::Failed, 180 * DAY)
+///     .max_jobs(10_000_000);
 /// movie.set_retention(Some(policy))?;
 /// # Ok::<(), jobstore::Error>(())
 /// ```
@@ -85,10 +85,10 @@ impl Retention {
     /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
     /// index and a restored backup give the same ages.
     ///
-    /// A job that was imported is as old as its `finishedAt` says, compared with the
+    /// A job that was imported is as old as its `completedAt` says, compared with the
     /// system's clock at the import; one that is dated ahead completed at the import.
     #[must_use]
-    pub fn keep_for(mut self, age: Duration) -> Retention {
+    pub fn max_age(mut self, age: Duration) -> Retention {
         self.age = Some(age);
         self
     }
@@ -102,13 +102,13 @@ impl Retention {
     /// use std::time::Duration;
     /// const DAY: Duration = Duration::from_secs(24 * 3600);
     /// let policy = Retention::new()
-    ///     .keep_for(30 * DAY)
-    ///     .keep_outcome_for(OutcomeKind::Failed, 180 * DAY)
-    ///     .keep_outcome_for(OutcomeKind::Cancelled, DAY);
+    ///     .max_age(30 * DAY)
+    ///     .max_age_of(OutcomeKind::Failed, 180 * DAY)
+    ///     .max_age_of(OutcomeKind::Cancelled, DAY);
     /// # drop(policy);
     /// ```
     #[must_use]
-    pub fn keep_outcome_for(mut self, kind: OutcomeKind, age: Duration) -> Retention {
+    pub fn max_age_of(mut self, kind: OutcomeKind, age: Duration) -> Retention {
         if let Some(of_kind) = self.outcome_ages.get_mut(usize::from(kind.to_stored())) {
             *of_kind = Some(age);
         }
@@ -118,7 +118,7 @@ impl Retention {
     /// Keeps at most this many complete jobs, whatever their outcome; those submitted first
     /// are purged first. 0 keeps none: each goes soon after its end.
     #[must_use]
-    pub fn keep_jobs(mut self, jobs: u64) -> Retention {
+    pub fn max_jobs(mut self, jobs: u64) -> Retention {
         self.jobs = Some(jobs);
         self
     }
@@ -127,19 +127,8 @@ impl Retention {
     /// (compressed, once they are packed), take no more bytes than this; the ones submitted
     /// first go first. Outcomes count once they are packed.
     #[must_use]
-    pub fn keep_bytes(mut self, bytes: u64) -> Retention {
+    pub fn max_bytes(mut self, bytes: u64) -> Retention {
         self.bytes = Some(bytes);
-        self
-    }
-
-    /// Remembers the id of a purged job for this long; 30 days by default. Until then, calls
-    /// with the id return [`Error::JobPurged`](crate::Error::JobPurged), and it cannot be used
-    /// again.
-    /// Time counts as for [`Retention::keep_for`]. In graphs without a policy the defaults
-    /// hold, too, from an hour after the open on.
-    #[must_use]
-    pub fn keep_tombstones_for(mut self, age: Duration) -> Retention {
-        self.tombstone_age = age;
         self
     }
 
@@ -152,14 +141,25 @@ impl Retention {
     /// use std::time::Duration;
     /// // Many short jobs: a million are kept, and the ids of as many more, for a day.
     /// let policy = Retention::new()
-    ///     .keep_jobs(1_000_000)
-    ///     .keep_tombstones(1_000_000)
-    ///     .keep_tombstones_for(Duration::from_secs(24 * 3600));
+    ///     .max_jobs(1_000_000)
+    ///     .max_tombstones(1_000_000)
+    ///     .tombstone_age(Duration::from_secs(24 * 3600));
     /// # drop(policy);
     /// ```
     #[must_use]
-    pub fn keep_tombstones(mut self, jobs: u64) -> Retention {
+    pub fn max_tombstones(mut self, jobs: u64) -> Retention {
         self.tombstones = jobs;
+        self
+    }
+
+    /// Remembers the id of a purged job for this long; 30 days by default. Until then, calls
+    /// with the id return [`Error::JobPurged`](crate::Error::JobPurged), and it cannot be used
+    /// again.
+    /// Time counts as for [`Retention::max_age`]. In graphs without a policy the defaults
+    /// hold, too, from an hour after the open on.
+    #[must_use]
+    pub fn tombstone_age(mut self, age: Duration) -> Retention {
+        self.tombstone_age = age;
         self
     }
 
@@ -192,20 +192,20 @@ impl Retention {
     ///
     /// # Examples
     /// ```
-    /// use jobstore::{Body, JobStore, List, OnBadLine, Request, Retention};
+    /// use jobstore::{Body, JobQuery, JobStore, OnBadLine, Request, Retention};
     /// use std::time::Duration;
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir.join("store"))?;
     /// let movie = store.create_graph("10001", "movie")?;
     /// let policy = Retention::new()
-    ///     .keep_for(Duration::from_secs(30 * 24 * 3600))
+    ///     .max_age(Duration::from_secs(30 * 24 * 3600))
     ///     .archive_to(dir.join("archive"));
     /// movie.set_retention(Some(policy))?;
     ///
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// movie.cancel(&id)?;
-    /// movie.purge(List::new())?;
+    /// movie.purge(JobQuery::new())?;
     /// store.close()?;
     ///
     /// let store = JobStore::open(dir.join("store"))?;
@@ -297,10 +297,10 @@ pub struct Tombstone {
 /// What a purge by hand did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Purged {
+pub struct PurgeReport {
     /// How many jobs, up to now.
     pub jobs: u64,
-    /// Whether [`List::on_progress`](crate::List::on_progress) stopped the search, so that
+    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, so that
     /// these are not all.
     pub stopped: bool,
 }

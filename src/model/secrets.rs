@@ -46,7 +46,7 @@ const KEYS_MAX: usize = 64;
 /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
 /// let job = movie.job(&id)?.ok_or("it was just submitted")?;
 /// assert_eq!(job.request().body(), r#"{"path":"obs/a.csv","secretKey":"******"}"#);
-/// assert!(job.is_redacted());
+/// assert!(job.secrets_lost());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub enum Secrets {
     #[default]
     MaskOnOutput,
     /// They are never written to the disk. The job is recorded with `"******"` in their
-    /// place, and so is its outcome's detail; a request that had any is marked as redacted:
-    /// [`Job::is_redacted`](crate::Job::is_redacted).
+    /// place, and so is its outcome's detail. For a job whose request had any,
+    /// [`Job::secrets_lost`](crate::Job::secrets_lost) returns `true`.
     MaskAtSubmit,
 }
 
@@ -259,7 +259,7 @@ impl Kept {
     }
 
     /// Marks it as one whose secrets were masked before it came here.
-    pub(crate) fn redacted(mut self) -> Kept {
+    pub(crate) fn lose_secrets(mut self) -> Kept {
         match self.secrets.first_mut() {
             None => self.secrets = Box::new([REDACTED]),
             Some(flags) => *flags |= REDACTED,
@@ -278,8 +278,8 @@ impl Kept {
     }
 
     /// Whether a value that it was submitted with is not known.
-    pub(crate) fn is_redacted(&self) -> bool {
-        is_redacted(&self.secrets)
+    pub(crate) fn secrets_lost(&self) -> bool {
+        secrets_lost(&self.secrets)
     }
 
     /// The request to the letter, as far as it is known. `None` where what was stored
@@ -305,7 +305,7 @@ impl Kept {
 }
 
 /// Whether a value that a request was submitted with is not known.
-pub(crate) fn is_redacted(secrets: &[u8]) -> bool {
+pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
     secrets.first().is_some_and(|flags| flags & REDACTED != 0)
 }
 
@@ -368,7 +368,7 @@ mod tests {
             let kept = SecretKeys::default().keep(real.clone());
             assert_eq!(kept.request.body(), masked);
             assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
-            assert!(!kept.is_redacted());
+            assert!(!kept.secrets_lost());
             let stored = Kept::from_stored(kept.request.as_json(), &kept.secrets).unwrap();
             assert_eq!(stored.revealed().unwrap().as_json(), real.as_json());
         }
@@ -428,16 +428,16 @@ mod tests {
         };
         let kept = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
         assert_eq!(&*kept.secrets, [REDACTED]);
-        assert!(kept.is_redacted());
+        assert!(kept.secrets_lost());
         let shown = kept.revealed().unwrap();
         assert_eq!(shown.body(), r#"{"secretKey":"******","a":1}"#);
     }
 
     #[test]
-    fn what_comes_masked_is_known_as_redacted_and_the_rest_is_kept() {
+    fn what_comes_masked_is_known_to_have_lost_secrets_and_the_rest_is_kept() {
         let body = r#"{"accessKey":"******","secretKey":"s"}"#;
         let kept = SecretKeys::default().keep(request(body));
-        assert!(kept.is_redacted());
+        assert!(kept.secrets_lost());
         assert_eq!(kept.revealed().unwrap().body(), body);
         assert!(!kept.request.body().contains("\"s\""));
     }

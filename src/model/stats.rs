@@ -84,8 +84,8 @@ impl Histogram {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How often the store was opened, this time included.
-    pub boot: u64,
+    /// The number of writable opens of the store so far, this one included.
+    pub opens: u64,
     /// Whether it can do all it should.
     pub health: Health,
     /// All graphs together.
@@ -117,10 +117,10 @@ pub struct Stats {
     pub queued: u64,
     /// Bytes of those and of the writes that are being committed.
     pub queued_bytes: u64,
-    /// The bound of those bytes: [`Options::queue_bytes_max`](crate::Options::queue_bytes_max).
-    pub queue_bytes_max: u64,
+    /// The bound of those bytes: [`Options::max_queue_bytes`](crate::Options::max_queue_bytes).
+    pub max_queue_bytes: u64,
     /// How often a write was refused as [`Error::Busy`](crate::Error::Busy) since the open.
-    pub busy: u64,
+    pub writes_refused: u64,
     /// Full segments that wait to be packed.
     pub segments_to_pack: u64,
     /// Changes that the index does not have yet, about.
@@ -128,9 +128,9 @@ pub struct Stats {
     /// Jobs purged since the open, by policies and by hand.
     pub purged: u64,
     /// When something was purged last, since the open.
-    pub last_purge: Option<SystemTime>,
+    pub last_purge_at: Option<SystemTime>,
     /// For how long the eldest page has kept a file that was replaced; none while no page
-    /// does ([`Options::page_lifetime`](crate::Options::page_lifetime)).
+    /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
 }
 
@@ -156,13 +156,13 @@ pub struct Totals {
     pub running: u64,
     /// Complete jobs.
     pub complete: u64,
-    /// Jobs that a repair set aside.
-    pub set_aside: u64,
+    /// Jobs that a repair quarantined.
+    pub quarantined: u64,
     /// When the oldest pending job was submitted; `None` if nothing is pending.
-    pub oldest_pending: Option<SystemTime>,
+    pub oldest_pending_at: Option<SystemTime>,
     /// When the job was started that has run longest, among 10,000 running jobs; `None` if
     /// nothing runs.
-    pub longest_running: Option<SystemTime>,
+    pub longest_running_at: Option<SystemTime>,
     /// The longest [`purge_lag`](GraphStats::purge_lag) of all graphs.
     pub purge_lag: Option<Duration>,
 }
@@ -181,13 +181,13 @@ pub struct GraphStats {
     pub running: u64,
     /// Complete jobs.
     pub complete: u64,
-    /// Jobs that a repair set aside.
-    pub set_aside: u64,
+    /// Jobs that a repair quarantined.
+    pub quarantined: u64,
     /// When the oldest pending job was submitted; none where nothing is pending.
-    pub oldest_pending: Option<SystemTime>,
+    pub oldest_pending_at: Option<SystemTime>,
     /// When the job was started that has run longest, among the 10000 running jobs that
     /// were submitted first; none where nothing runs.
-    pub longest_running: Option<SystemTime>,
+    pub longest_running_at: Option<SystemTime>,
     /// For how long complete jobs have been due by the graph's
     /// [`Retention`](crate::Retention) that are not purged yet: by age, since the first
     /// of them was; by count or bytes, since that was noticed. `None` where none is due,
@@ -197,21 +197,21 @@ pub struct GraphStats {
 
 impl Stats {
     /// The numbers as one JSON object: fields under their names in camel case, durations
-    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..Ms`), `null` for what
+    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..At`), `null` for what
     /// is not there; a histogram as `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
     /// ```
     /// let store = jobstore::JobStore::in_memory()?;
     /// let json = store.stats()?.to_json();
-    /// assert!(json.contains(r#""boot":1"#) && json.contains(r#""health":{"state":"ok"}"#));
+    /// assert!(json.contains(r#""opens":1"#) && json.contains(r#""health":{"state":"ok"}"#));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let graphs: Vec<Value> = self.graphs.iter().map(GraphStats::json).collect();
         let all = json!({
-            "boot": self.boot,
+            "opens": self.opens,
             "health": self.health.json(),
             "totals": self.totals.json(),
             "graphs": graphs,
@@ -227,12 +227,12 @@ impl Stats {
             "commitWaits": self.commit_waits.json(),
             "queued": self.queued,
             "queuedBytes": self.queued_bytes,
-            "queueBytesMax": self.queue_bytes_max,
-            "busy": self.busy,
+            "maxQueueBytes": self.max_queue_bytes,
+            "writesRefused": self.writes_refused,
             "segmentsToPack": self.segments_to_pack,
             "indexLag": self.index_lag,
             "purged": self.purged,
-            "lastPurgeMs": self.last_purge.map(clock::to_ms),
+            "lastPurgeAt": self.last_purge_at.map(clock::to_ms),
             "oldestPinUs": self.oldest_pin.map(to_us),
         });
         all.to_string()
@@ -246,9 +246,9 @@ impl Totals {
             "pending": self.pending,
             "running": self.running,
             "complete": self.complete,
-            "setAside": self.set_aside,
-            "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
-            "longestRunningMs": self.longest_running.map(clock::to_ms),
+            "quarantined": self.quarantined,
+            "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
+            "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
         })
     }
@@ -262,9 +262,9 @@ impl GraphStats {
             "pending": self.pending,
             "running": self.running,
             "complete": self.complete,
-            "setAside": self.set_aside,
-            "oldestPendingMs": self.oldest_pending.map(clock::to_ms),
-            "longestRunningMs": self.longest_running.map(clock::to_ms),
+            "quarantined": self.quarantined,
+            "oldestPendingAt": self.oldest_pending_at.map(clock::to_ms),
+            "longestRunningAt": self.longest_running_at.map(clock::to_ms),
             "purgeLagUs": self.purge_lag.map(to_us),
         })
     }

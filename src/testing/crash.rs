@@ -17,7 +17,7 @@
 //! - `stuck`: the index, or a thread, does not come back. Writes and lists go on, and
 //!   a close ends in time.
 //! - `damage`: bytes of a closed store change. What is read is right or an error.
-//! - `repair`: what was damaged is set aside. What is left is right and goes on.
+//! - `repair`: what was damaged is quarantined. What is left is right and goes on.
 //! - `small_disk`: the same on a file system without a free byte or inode.
 //! - `descriptors`: few files can be open. A store of many files is read, opened, packed
 //!   and repaired all the same, and the lack of descriptors is taken for nothing else.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::{compaction, retention};
-use crate::{Body, Graph, JobStore, List, Request, Retention};
+use crate::{Body, Graph, JobQuery, JobStore, Request, Retention};
 
 /// Graphs that nothing happens in.
 const GRAPHS: usize = 400;
@@ -83,8 +83,8 @@ fn retention_looks_at_graphs_that_changed_or_are_due() {
     let (store, graphs) = store();
     let engine = store.engine();
     let policy = Retention::new()
-        .keep_for(Duration::from_secs(3600))
-        .keep_jobs(5);
+        .max_age(Duration::from_secs(3600))
+        .max_jobs(5);
     for graph in &graphs {
         graph.set_retention(Some(policy.clone())).unwrap();
     }
@@ -114,11 +114,11 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
     for _ in 0..purges {
         let id = graphs[1].submit(request()).unwrap();
         graphs[1].cancel(&id).unwrap();
-        graphs[1].purge(List::new()).unwrap();
+        graphs[1].purge(JobQuery::new()).unwrap();
     }
     let before = engine.meters.events.read();
     let visited = visits(engine, || {
-        let policy = Retention::new().keep_tombstones(0);
+        let policy = Retention::new().max_tombstones(0);
         graphs[1].set_retention(Some(policy)).unwrap();
         while engine
             .retention
@@ -148,7 +148,7 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     // The store's own threads may visit graphs during one of the tries.
     let mut tries = (0..20).map(|_| visits(engine, || drop(compaction::to_compact(engine, &[]))));
     assert!(tries.any(|visited| visited == 0));
-    graphs[11].purge(List::new()).unwrap();
+    graphs[11].purge(JobQuery::new()).unwrap();
     let visited = visits(engine, || drop(compaction::to_compact(engine, &[])));
     // The index and retention may come by, too.
     assert!(visited < 20, "{visited}");
@@ -161,7 +161,7 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
     let store = JobStore::open(&dir).unwrap();
     let graphs = 4500;
     let made: Vec<_> = (0..graphs)
-        .map(|n| store.queue().create_graph("1", &format!("graph-{n}")))
+        .map(|n| store.nonblocking().create_graph("1", &format!("graph-{n}")))
         .collect();
     let last = made.into_iter().map(|t| t.wait().unwrap()).last().unwrap();
     let id = last.submit(request()).unwrap();
@@ -173,7 +173,7 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
         assert_eq!(store.graphs().unwrap().len(), graphs);
         let last = store.graph("1", &format!("graph-{}", graphs - 1)).unwrap();
         let job = last.job(&id).unwrap().unwrap();
-        assert!(job.finished_at().is_some());
+        assert!(job.completed_at().is_some());
         store.close().unwrap();
     }
 }
@@ -181,10 +181,10 @@ fn a_close_leaves_many_changed_graphs_to_the_next_open() {
 #[test]
 fn graphs_are_listed_whole_though_a_few_at_a_time() {
     let store = JobStore::in_memory().unwrap();
-    let tickets: Vec<_> = (0..2_500)
-        .map(|n| store.queue().create_graph("1", &format!("graph-{n}")))
+    let writes: Vec<_> = (0..2_500)
+        .map(|n| store.nonblocking().create_graph("1", &format!("graph-{n}")))
         .collect();
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait()));
+    writes.into_iter().for_each(|write| drop(write.wait()));
     for n in [0, 1023, 1024, 2_499] {
         store.drop_graph("1", &format!("graph-{n}")).unwrap();
     }

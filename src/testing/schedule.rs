@@ -10,9 +10,11 @@
 //! - `publication`: what readers see of commits is whole, durable and in one order.
 //! - `pins`: a page stays as it is while what it reads is packed, merged, dropped.
 //! - `waits`: who waits for an end sees it; purges take nothing from under a page.
+//! - `claims`: no job waits while workers wait, and dropped claims lose none.
 //! - `runs`: a job is held by one run at a time, and requeuing loses none.
 //! - `moving`: ids and outcomes are found at every moment of their way to the index.
 
+mod claims;
 mod committer;
 mod explore;
 mod moving;

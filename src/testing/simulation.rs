@@ -43,7 +43,7 @@ use crate::index::Index as IndexSeam;
 use crate::log::file_names;
 use crate::model::error::Result;
 use crate::model::options::Options;
-use crate::model::report::{Repaired, Report};
+use crate::model::report::{RepairReport, VerifyReport};
 
 thread_local! {
     /// The store whose queued writes this thread commits when it has to wait.
@@ -201,7 +201,7 @@ pub fn control_routes(store: &JobStore) -> axum::Router {
 ///
 /// # Errors
 /// Those of [`JobStore::verify`].
-pub fn verify(disk: &Disk) -> Result<Report> {
+pub fn verify(disk: &Disk) -> Result<VerifyReport> {
     check::verify(&*disk.mount())
 }
 
@@ -209,7 +209,7 @@ pub fn verify(disk: &Disk) -> Result<Report> {
 ///
 /// # Errors
 /// Those of [`JobStore::repair`].
-pub fn repair(disk: &Disk, index: &Index) -> Result<Repaired> {
+pub fn repair(disk: &Disk, index: &Index) -> Result<RepairReport> {
     check::repair(&*disk.mount(), &|wanted| match wanted {
         crate::index::folder::Wanted::Nothing => {
             index.lose();

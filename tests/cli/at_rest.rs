@@ -29,7 +29,7 @@ fn a_store_in_use_is_refused_with_who_holds_it_and_what_to_do() {
             said.contains(&format!("is in use by process {pid} (")),
             "{said}"
         );
-        assert!(said.contains("end that process first"), "{said}");
+        assert!(said.contains("stop that process first"), "{said}");
     }
     store.close().unwrap();
     place.run(&["list"]).fine();
@@ -46,7 +46,7 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["list", "--offset", "-1"],
         &["list", "--state", "done"],
         &["list", "--outcome", "complete"],
-        &["list", "--since", "yesterday"],
+        &["list", "--submitted-from", "yesterday"],
         &["list", "--graph", "movie"],
         &["list", "--cursor", "ab"],
         &["list", "--cursor", "ab", "--offset", "1"],
@@ -80,8 +80,8 @@ fn what_makes_no_sense_is_exit_code_2() {
 fn a_folder_that_is_no_store_is_said_to_be_none_and_where_one_is() {
     let place = Place::filled();
     let said = place.run(&["list", "--data", "."]).said(2);
-    assert!(said.contains("is not a store"), "{said}");
-    assert!(said.contains("there is one in ./store"), "{said}");
+    assert!(said.contains("is not a jobstore directory"), "{said}");
+    assert!(said.contains("did you mean ./store"), "{said}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_store_says_itself_which_keys_are_secret() {
     let movie = store.create_graph("10001", "movie").unwrap();
     movie.submit_as("job", secret.clone()).unwrap();
     let outcome = Outcome::succeeded().with_detail_json(body).unwrap();
-    movie.run("job").unwrap().complete(outcome).unwrap();
+    movie.claim("job").unwrap().complete(outcome).unwrap();
     store.close().unwrap();
     let shows = ["show", "job", "--format", "json"];
     let shown = place.run(&shows).fine();
@@ -161,7 +161,7 @@ fn commands_that_read_change_nothing() {
         for arguments in [
             &["list"][..],
             &["list", "--format", "json"],
-            &["list", "--command", "import_graph", "--newest"],
+            &["list", "--command", "import_graph", "--newest-first"],
             &["show", "hangs"],
             &["export"],
             &["stats"],
@@ -180,7 +180,7 @@ fn commands_that_read_change_nothing() {
         "something was changed"
     );
     let stats = place.run(&["stats", "--format", "json"]).fine();
-    assert!(stats.contains(r#""boot":1,"#), "{stats}");
+    assert!(stats.contains(r#""opens":1,"#), "{stats}");
     place.run(&["list", "--data", "copy"]).fine();
 }
 
@@ -197,7 +197,7 @@ fn an_import_at_rest_keeps_no_secret_where_the_store_keeps_none() {
     place.fed(&arguments, line.as_bytes()).fine();
     let revealed = place.run(&["export", "--reveal-secrets"]).fine();
     assert!(!revealed.contains("hunter2"), "{revealed}");
-    assert!(revealed.contains(r#""redacted":true"#), "{revealed}");
+    assert!(revealed.contains(r#""masked":true"#), "{revealed}");
     for name in crate::common::files_ending(&place.store(), ".segment") {
         let bytes = std::fs::read(name).unwrap();
         assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
@@ -305,7 +305,7 @@ fn help_fits_a_terminal() {
         String::from_utf8(output.stdout).unwrap()
     };
     let all = help(&["--help"]);
-    let verbs = all.split("Verbs:").nth(1).unwrap().lines().skip(1);
+    let verbs = all.split("Commands:").nth(1).unwrap().lines().skip(1);
     let verbs = verbs.map_while(|line| line.split_whitespace().next());
     let helps: Vec<String> = verbs.map(|verb| help(&[verb, "--help"])).collect();
     assert!(helps.len() > 10, "{all}");

@@ -1,7 +1,7 @@
 //! Promise: where an engine has the store open, every verb that can goes through its
 //! control socket, and says what it says over a store at rest.
 
-use jobstore::{JobStore, List, OutcomeKind, State};
+use jobstore::{JobQuery, JobStore, OutcomeKind, State};
 
 use crate::tool::Place;
 
@@ -10,7 +10,14 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     let place = Place::filled();
     let looks = [
         &["list", "--format", "json"][..],
-        &["list", "--state", "pending", "--newest", "--format", "json"],
+        &[
+            "list",
+            "--state",
+            "pending",
+            "--newest-first",
+            "--format",
+            "json",
+        ],
         &[
             "list",
             "--url-prefix",
@@ -62,7 +69,7 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     imported.fine();
     let found = place.fed(&["find", "-"], request.as_bytes()).fine();
     assert!(found.contains("new"), "{found}");
-    assert!(place.run(&["verify"]).fine().contains("sound"));
+    assert!(place.run(&["verify"]).fine().contains("no damage found"));
     let before = movie.count(State::Complete).unwrap();
     place
         .run(&["purge", "--state", "complete", "--dry-run"])
@@ -74,14 +81,14 @@ fn a_live_engine_is_asked_through_its_control_socket() {
     place.run(&["backup", to.to_str().unwrap()]).fine();
     let copy = JobStore::open(&to).unwrap();
     let copied = copy.graph("10001", "movie").unwrap();
-    let total = |graph: &jobstore::Graph| graph.list(List::new()).unwrap().total();
+    let total = |graph: &jobstore::Graph| graph.list(JobQuery::new()).unwrap().total();
     assert_eq!(total(&copied), total(&movie));
     // At rest and here alike: what makes no sense is exit code 2.
     drop((copied, copy));
     for verb in ["list", "find"] {
         let wrong = [verb, "--body-pointer", "n", "--body-value", "1"];
         let here = place.run(&wrong).said(2);
-        assert!(here.contains("is no JSON pointer"), "{here}");
+        assert!(here.contains("invalid JSON pointer"), "{here}");
         let at_rest = [&wrong[..], &["--data", to.to_str().unwrap()]].concat();
         let at_rest = place.run(&at_rest).said(2);
         // The engine's answer names the parameter, too.
@@ -106,20 +113,28 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
     std::fs::write(place.path("bad.json"), "{\"command\":\"canary").unwrap();
     std::fs::write(place.path("other.json"), "[\"canary\"]").unwrap();
     let cases: [(&[&str], i32, &str); 12] = [
-        (&["show", "a b"], 2, "is no job id"),
-        (&["complete", "a b"], 2, "is no job id"),
-        (&["cancel", "a b"], 2, "is no job id"),
-        (&["show", "none-such"], 1, "list --newest"),
+        (&["show", "a b"], 2, "invalid job id"),
+        (&["complete", "a b"], 2, "invalid job id"),
+        (&["cancel", "a b"], 2, "invalid job id"),
+        (&["show", "none-such"], 1, "list --newest-first"),
         (&["show", "failed"], 1, "was purged"),
         (&["complete", "waits"], 1, "jobstore cancel"),
-        (&["backup", "full"], 2, "is not empty: it holds \"mine\""),
+        (&["backup", "full"], 2, "is not empty: it contains \"mine\""),
         (
             &["import", "--graph", "10001/movie", "bad.jsonl"],
             1,
             "--skip-bad",
         ),
-        (&["find", "bad.json"], 2, "is not JSON: it ends too early"),
-        (&["find", "other.json"], 2, "no object of command, url"),
+        (
+            &["find", "bad.json"],
+            2,
+            "invalid JSON in the request: unexpected end of input",
+        ),
+        (
+            &["find", "other.json"],
+            2,
+            "expected an object with command, url",
+        ),
         (&["list", "--cursor", "ab"], 2, "cursor"),
         (&["list", "--graph", "10001/lost"], 2, "not exist"),
     ];
@@ -140,9 +155,9 @@ fn what_goes_wrong_is_said_as_over_a_store_at_rest() {
     let store = crate::tool::open(&place.store());
     let control = store.control().unwrap();
     assert_eq!(all(), at_rest);
-    assert!(made_at_rest.starts_with("made the graph GRAPH\n"));
+    assert!(made_at_rest.starts_with("created graph GRAPH\n"));
     assert_eq!(made(&place, "10001/second"), made_at_rest);
-    assert!(!made(&place, "10001/second").contains("made the graph"));
+    assert!(!made(&place, "10001/second").contains("created graph"));
     control.close();
     store.close().unwrap();
 }
@@ -153,8 +168,8 @@ fn which_keys_are_secret_is_up_to_an_engine_that_has_the_store_open() {
     let store = crate::tool::open(&place.store());
     let _control = store.control().unwrap();
     let said = place.run(&["list", "--secret-keys", "n"]).said(2);
-    assert!(said.contains("up to it"), "{said}");
-    assert!(said.contains("leave --secret-keys"), "{said}");
+    assert!(said.contains("secret keys cannot be set"), "{said}");
+    assert!(said.contains("omit --secret-keys"), "{said}");
     let mut command = place.command(&["show", "done"]);
     let told = command.env("JOBSTORE_SECRET_KEYS", "n").output().unwrap();
     assert_eq!(told.status.code(), Some(2));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jobstore::{JobStore, List, State};
+use jobstore::{JobQuery, JobStore, State};
 
 use crate::tool::{Place, request};
 
 /// What the library gives for a list.
-fn document(place: &Place, list: List) -> String {
+fn document(place: &Place, list: JobQuery) -> String {
     place.with(|movie| String::from_utf8(movie.list(list).unwrap().to_json().unwrap()).unwrap())
 }
 
@@ -15,15 +15,22 @@ fn document(place: &Place, list: List) -> String {
 fn json_is_the_contracts_document_to_the_byte() {
     let place = Place::filled();
     let all = place.run(&["list", "--format", "json"]).fine();
-    assert_eq!(all, document(&place, List::new()));
+    assert_eq!(all, document(&place, JobQuery::new()));
     assert!(
         all.contains(r#""alpha":0.00001"#),
         "numbers keep their text"
     );
     let some = [
-        "list", "--format", "json", "--offset", "3", "--limit", "7", "--newest",
+        "list",
+        "--format",
+        "json",
+        "--offset",
+        "3",
+        "--limit",
+        "7",
+        "--newest-first",
     ];
-    let expected = List::new().offset(3).limit(7).newest_first();
+    let expected = JobQuery::new().offset(3).limit(7).newest_first();
     assert_eq!(place.run(&some).fine(), document(&place, expected));
 }
 
@@ -48,33 +55,41 @@ fn every_filter_chooses_the_jobs_that_the_library_chooses() {
             .unwrap()
     });
     use jobstore::OutcomeKind::{Failed, Interrupted};
-    let open = List::new().state(State::Pending).state(State::Running);
-    let ended = List::new().outcome(Failed).outcome(Interrupted);
-    let cases: [(&[&str], List); 10] = [
+    let open = JobQuery::new().state(State::Pending).state(State::Running);
+    let ended = JobQuery::new().outcome(Failed).outcome(Interrupted);
+    let cases: [(&[&str], JobQuery); 10] = [
         (&["--state", "pending,running"], open.clone()),
         (&["--state", "pending", "--state", "running"], open),
         (&["--outcome", "failed,interrupted"], ended),
         (
             &["--command", "export_graph"],
-            List::new().command("export_graph"),
+            JobQuery::new().command("export_graph"),
         ),
         (
             &["--command", "a,clear_graph"],
-            List::new().command("a,clear_graph"),
+            JobQuery::new().command("a,clear_graph"),
         ),
         (
             &["--command", "a,clear_graph", "--command", "export_graph"],
-            List::new().command("a,clear_graph").command("export_graph"),
-        ),
-        (&["--since", &later], List::new().submitted_from(now)),
-        (&["--until", &later], List::new().submitted_before(now)),
-        (
-            &["--started-until", &later],
-            List::new().started_before(now),
+            JobQuery::new()
+                .command("a,clear_graph")
+                .command("export_graph"),
         ),
         (
-            &["--finished-since", &later],
-            List::new().finished_from(now),
+            &["--submitted-from", &later],
+            JobQuery::new().submitted_from(now),
+        ),
+        (
+            &["--submitted-before", &later],
+            JobQuery::new().submitted_before(now),
+        ),
+        (
+            &["--started-before", &later],
+            JobQuery::new().started_before(now),
+        ),
+        (
+            &["--completed-from", &later],
+            JobQuery::new().completed_from(now),
         ),
     ];
     for (arguments, list) in cases {
@@ -133,14 +148,14 @@ fn lines_of_a_list_are_whole_jobs_as_an_export_has_them() {
 fn a_table_in_a_pipe_has_whole_ids_and_no_colours() {
     let place = Place::filled();
     let id = place.with(|movie| movie.submit(request(&"x".repeat(200), 1)).unwrap());
-    let ran = place.run(&["list", "--newest", "--limit", "1"]);
+    let ran = place.run(&["list", "--newest-first", "--limit", "1"]);
     let table = &ran.out;
     assert!(table.contains(id.as_str()), "{table}");
     assert!(table.contains(&"x".repeat(200)), "{table}");
     assert!(!table.contains('\u{1b}'), "{table:?}");
     // What reads the pipe gets the heading and rows, and nothing else.
     assert_eq!(table.lines().count(), 2, "{table}");
-    assert_eq!(ran.err, "1-1 of 206\ngo on with --offset 1\n");
+    assert_eq!(ran.err, "1-1 of 206\ncontinue with --offset 1\n");
 }
 
 #[test]
@@ -177,7 +192,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
     for filter in [
         &[][..],
         &["--command", "clear_graph"],
-        &["--newest", "--count"],
+        &["--newest-first", "--count"],
     ] {
         let (mut seen, mut on) = (Vec::new(), Vec::new());
         for _ in 0..10 {
@@ -188,7 +203,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
             let Some(hint) = table
                 .err
                 .lines()
-                .find_map(|line| line.strip_prefix("go on with "))
+                .find_map(|line| line.strip_prefix("continue with "))
             else {
                 break;
             };
@@ -198,7 +213,7 @@ fn a_list_goes_on_as_its_table_says_until_all_jobs_were_shown_once() {
         if filter.contains(&"--command") {
             expected.drain(..5);
         }
-        if filter.contains(&"--newest") {
+        if filter.contains(&"--newest-first") {
             expected.reverse();
         }
         assert_eq!(seen, expected, "{filter:?}");
@@ -244,7 +259,7 @@ fn the_part_of_an_id_that_a_table_shows_is_enough() {
     let said = place.run(&["show", other]).said(1);
     assert!(said.contains("can not find job"), "{said}");
     let said = place.run(&["show", "no such id"]).said(2);
-    assert!(said.contains("is no job id"), "{said}");
+    assert!(said.contains("invalid job id"), "{said}");
 }
 
 /// Imported jobs keep their ids, and an engine can bring ids of the service's form: their
@@ -337,25 +352,25 @@ fn a_job_is_found_by_parts_of_its_request() {
     let table = find(&["--limit", "1"]);
     assert!(table.out.contains(ids[0].as_str()), "{table:?}");
     let hint = table.err.lines().last().unwrap();
-    let cursor = hint.strip_prefix("go on with --cursor ").unwrap();
+    let cursor = hint.strip_prefix("continue with --cursor ").unwrap();
     let on = |more: &[&str]| find(&[&["--cursor", cursor], more].concat());
     assert!(on(&[]).fine().contains(ids[1].as_str()));
     let line = find(&["--limit", "1", "--format", "jsonl"]);
     // Which cursor depends on how far a stretch of the search came.
-    let says_how = line.err.starts_with("go on with --cursor ");
+    let says_how = line.err.starts_with("continue with --cursor ");
     assert!(line.out.lines().count() == 1 && says_how, "{line:?}");
     let said = on(&["--state", "complete"]).said(2);
-    assert!(said.contains("another filter"), "{said}");
+    assert!(said.contains("a different filter"), "{said}");
     // What is known of a job beside its request counts, too.
     let outcome = ["find", "--outcome", "failed", "--url-contains", "import"];
     assert!(place.run(&outcome).fine().contains("failed"));
     assert_eq!(
         find(&["--state", "running"]).said(1),
-        "no job has these parts\n"
+        "no job matches the filters\n"
     );
     for (arguments, word) in [
-        (&["find"][..], "not said what to find"),
-        (&["find", "-", "--command", "c"], "contradict each other"),
+        (&["find"][..], "nothing to search for"),
+        (&["find", "-", "--command", "c"], "cannot be combined"),
         (&["find", "-", "--cursor", cursor], "cannot be used with"),
         (&["find", "--command", "c", "--limit", "0"], "--limit"),
         (
@@ -385,7 +400,7 @@ fn looking_makes_no_store_and_leaves_what_runs_running() {
     let nowhere = Place::new();
     for arguments in [&["list"][..], &["verify"], &["export"], &["backup", "copy"]] {
         let said = nowhere.run(arguments).said(2);
-        assert!(said.contains("there is no store at"), "{said}");
+        assert!(said.contains("no store found at"), "{said}");
     }
     assert!(!nowhere.store().exists());
 }
@@ -401,7 +416,7 @@ fn the_graph_is_named_where_there_are_several() {
     let empty = place.run(&["list", "--graph", "10002/other"]);
     assert_eq!((empty.out.as_str(), empty.err.as_str()), ("", "no jobs\n"));
     let said = place.run(&["list", "--graph", "10002/movie"]).said(2);
-    assert!(said.contains("graph : movie not exist"), "{said}");
+    assert!(said.contains("graph movie does not exist"), "{said}");
 }
 
 /// A guess at a command's name must not lead to one that changes other things.

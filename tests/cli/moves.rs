@@ -24,7 +24,7 @@ fn a_job_is_called_off() {
         place
             .run(&["cancel", "waits"])
             .said(0)
-            .contains("is complete, as cancelled")
+            .contains("was canceled")
     );
     assert_eq!(
         outcome_of(&place, "waits"),
@@ -38,7 +38,7 @@ fn a_job_is_called_off() {
     );
     place.with(|movie| assert!(movie.job("hangs").unwrap().unwrap().cancel_requested()));
     let said = place.run(&["cancel", "done"]).said(1);
-    assert!(said.contains("was complete before"), "{said}");
+    assert!(said.contains("is already complete"), "{said}");
     assert!(
         place
             .run(&["cancel", "nobody"])
@@ -55,7 +55,7 @@ fn a_job_that_hangs_is_ended_with_the_reason_given() {
     let ended = (OutcomeKind::Failed, Some("host lost".to_owned()));
     assert_eq!(outcome_of(&place, "hangs"), Some(ended.clone()));
     let said = place.run(&["complete", "hangs"]).said(1);
-    assert!(said.contains("was complete before: failed"), "{said}");
+    assert!(said.contains("is already complete: failed"), "{said}");
     assert_eq!(outcome_of(&place, "hangs"), Some(ended));
     place.run(&["complete", "--cancelled", "stopping"]).fine();
     assert_eq!(
@@ -88,10 +88,10 @@ fn what_is_exported_and_imported_is_the_same_list() {
 
     let import = ["import", "--data", "copy", "--graph", "10001/movie", "-"];
     let said = place.fed(&import, &lines).said(0);
-    assert!(said.contains("made the store"), "{said}");
-    assert!(said.contains("made the graph 10001/movie"), "{said}");
+    assert!(said.contains("created store"), "{said}");
+    assert!(said.contains("created graph 10001/movie"), "{said}");
     assert!(
-        said.contains("imported 205 jobs; 0 there already, 0 passed over"),
+        said.contains("imported 205 jobs; 0 already present, 0 skipped"),
         "{said}"
     );
     let list = ["list", "--format", "json"];
@@ -99,7 +99,7 @@ fn what_is_exported_and_imported_is_the_same_list() {
     assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
     let said = place.fed(&import, &lines).said(0);
     assert!(
-        said.contains("imported 0 jobs; 205 there already"),
+        said.contains("imported 0 jobs; 205 already present"),
         "{said}"
     );
 
@@ -116,7 +116,7 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept()
         place
             .run(&["export", "mine"])
             .said(2)
-            .contains("is there already")
+            .contains("already exists")
     );
     assert_eq!(fs::read(place.path("mine")).unwrap(), b"mine");
     let store = place.store();
@@ -125,7 +125,7 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_not_whole_not_kept()
     let said = place
         .run(&["export", "--graph", "10001/movie", "movie.jsonl"])
         .said(1);
-    assert!(said.contains("is damaged at byte"), "{said}");
+    assert!(said.contains("is corrupt at byte"), "{said}");
     assert!(said.contains("jobstore verify"), "{said}");
     let left = crate::common::names_in(store.parent().unwrap());
     assert_eq!(left, ["mine", "store"]);
@@ -147,7 +147,7 @@ fn what_others_lay_ready_gets_nothing_of_an_export() {
         assert_eq!(there.permissions().mode() & 0o777, 0o600, "{name}");
     }
     let said = place.run(&["export", "dangling"]).said(2);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("already exists"), "{said}");
     assert!(!place.path("nowhere").exists());
     assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
     let left = crate::common::names_in(theirs.parent().unwrap());
@@ -173,18 +173,18 @@ fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
         r#"{"request":{"command":"b"},"outcome":{"kind":"failed"}}"#
     );
     let said = place.run(&["import", "nothing.jsonl"]).said(2);
-    assert!(said.contains("no graph was named"), "{said}");
+    assert!(said.contains("no graph was given"), "{said}");
     let import = ["import", "--graph", "1/g", "-"];
     let said = place.fed(&import, lines.as_bytes()).said(1);
-    assert!(said.contains("line 3 is no job"), "{said}");
+    assert!(said.contains("line 3 is not a valid job"), "{said}");
     assert!(said.contains("--skip-bad"), "{said}");
-    assert!(said.contains("go on from it"), "{said}");
+    assert!(said.contains("continue from this line"), "{said}");
     assert!(!said.contains("canary"), "{said}");
     let skip = [&import[..], &["--skip-bad"]].concat();
     let said = place.fed(&skip, lines.as_bytes()).said(1);
-    assert!(said.contains("line 3 was passed over: "), "{said}");
+    assert!(said.contains("skipped line 3: "), "{said}");
     assert!(
-        said.contains("imported 2 jobs; 0 there already, 1 passed over"),
+        said.contains("imported 2 jobs; 0 already present, 1 skipped"),
         "{said}"
     );
     assert!(!said.contains("canary"), "{said}");
@@ -198,14 +198,14 @@ fn bare_requests_become_jobs_and_bad_lines_are_named_by_number() {
 fn a_backup_holds_the_same_jobs() {
     let place = Place::filled();
     let said = place.run(&["backup", "copy"]).said(0);
-    assert!(said.contains("copied to"), "{said}");
+    assert!(said.contains("copied "), "{said}");
     place.run(&["verify", "--data", "copy"]).fine();
     let list = ["list", "--format", "json"];
     let copied = [&list[..], &["--data", "copy"]].concat();
     assert_eq!(place.run(&copied).fine(), place.run(&list).fine());
     let said = place.run(&["backup", "copy"]).said(2);
-    assert!(said.contains("copy is not empty: it holds "), "{said}");
-    assert!(said.contains("does not exist yet"), "{said}");
+    assert!(said.contains("copy is not empty: it contains "), "{said}");
+    assert!(said.contains("does not exist"), "{said}");
 }
 
 #[test]
@@ -239,8 +239,8 @@ fn an_export_that_finds_no_room_names_the_file_and_what_to_do() {
     };
     let mut to_full = place.command(&["export"]);
     let said = text_of(to_full.stdout(full.try_clone().unwrap()).output().unwrap());
-    assert!(said.contains("the output could not be written"), "{said}");
-    assert!(said.contains("make room"), "{said}");
+    assert!(said.contains("cannot write the output"), "{said}");
+    assert!(said.contains("the output is incomplete"), "{said}");
     let store = open(&place.store());
     let control = store.control().unwrap();
     let mut to_full = place.command(&["export"]);
@@ -248,7 +248,7 @@ fn an_export_that_finds_no_room_names_the_file_and_what_to_do() {
     assert_eq!(said_here, said);
     let said = text_of(export("big.jsonl").output().unwrap());
     assert!(said.contains("cannot write big.jsonl: "), "{said}");
-    assert!(said.contains("make room"), "{said}");
+    assert!(said.contains("free disk space"), "{said}");
     control.close();
     store.close().unwrap();
     let left = crate::common::names_in(place.store().parent().unwrap());
@@ -266,7 +266,7 @@ fn only_complete_jobs_that_were_named_are_purged() {
     let dry = ["purge", "--dry-run", "--outcome", "failed"];
     assert_eq!(place.run(&dry).fine(), "1 job would be purged\n");
     assert_eq!(
-        place.run(&["purge", "--finished-until", "2d"]).fine(),
+        place.run(&["purge", "--completed-before", "2d"]).fine(),
         "purged 0 jobs\n"
     );
     place.with(|movie| assert!(movie.job("failed").unwrap().is_some()));
@@ -305,10 +305,10 @@ fn damage_a_block(place: &Place) {
 }
 
 #[test]
-fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
+fn damage_is_named_and_is_quarantined_only_when_that_is_wanted() {
     let place = Place::filled();
     let sound = place.run(&["verify"]).fine();
-    assert!(sound.ends_with("sound\n"), "{sound}");
+    assert!(sound.ends_with("no damage found\n"), "{sound}");
     assert!(
         place
             .run(&["repair"])
@@ -338,13 +338,13 @@ fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
     }
 
     let repaired = place.run(&["repair", "--yes"]).fine();
-    assert!(repaired.contains("set aside: "), "{repaired}");
-    assert!(repaired.contains("jobs no more listed"), "{repaired}");
+    assert!(repaired.contains("quarantined: "), "{repaired}");
+    assert!(repaired.contains("jobs quarantined"), "{repaired}");
     place.run(&["verify"]).fine();
     let aside = || {
         let ran = place.run(&["list", "--graph", "10001/movie"]);
         let mut lines = ran.err.lines();
-        let aside = lines.find(|line| line.contains("not shown: a repair set them aside"));
+        let aside = lines.find(|line| line.contains("not shown because a repair quarantined them"));
         aside.map(str::to_owned).ok_or(ran)
     };
     let at_rest = aside().unwrap();
@@ -352,7 +352,14 @@ fn damage_is_named_and_is_set_aside_only_when_that_is_wanted() {
     let control = store.control().unwrap();
     assert_eq!(aside().unwrap(), at_rest);
     control.close();
-    assert!(store.graph("10001", "movie").unwrap().set_aside().unwrap() > 0);
+    assert!(
+        store
+            .graph("10001", "movie")
+            .unwrap()
+            .quarantined()
+            .unwrap()
+            > 0
+    );
     store.close().unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::net::{Answer, ask};
@@ -78,7 +78,7 @@ impl Drop for Served {
 fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
     let place = Place::filled();
     let expected = place.with(|movie| {
-        String::from_utf8(movie.list(List::new()).unwrap().to_json().unwrap()).unwrap()
+        String::from_utf8(movie.list(JobQuery::new()).unwrap().to_json().unwrap()).unwrap()
     });
     let served = Served::start(&place, &[]);
     // To the byte, so what was running still is.
@@ -113,7 +113,10 @@ fn a_tokens_file_that_is_too_large_is_refused_and_not_cut() {
     let said = place
         .run(&["serve", "--listen", "192.0.2.1:1", "--tokens", tokens])
         .said(2);
-    assert!(said.contains("more than the 1048576 bytes"), "{said}");
+    assert!(
+        said.contains("larger than the allowed 1048576 bytes"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -206,14 +209,14 @@ fn a_hangup_has_the_tokens_read_again() {
     assert_eq!(status("first-0123456789abcd"), 200);
     write_tokens(&place, "second-0123456789abcd 10001\n");
     served.signal(Signal::HUP);
-    assert!(next_said().contains("read again"));
+    assert!(next_said().contains("reloaded "));
     assert_eq!(status("first-0123456789abcd"), 401);
     assert_eq!(status("second-0123456789abcd"), 200);
     write_tokens(&place, "canary\n");
     served.signal(Signal::HUP);
     let said = next_said() + &next_said();
-    assert!(said.contains("line 1 has 1 word, not two"), "{said}");
-    assert!(said.contains("those of before are good"), "{said}");
+    assert!(said.contains("line 1 has 1 word instead of 2"), "{said}");
+    assert!(said.contains("the previous tokens remain valid"), "{said}");
     assert!(!said.contains("canary"), "{said}");
     assert_eq!(status("second-0123456789abcd"), 200);
     assert_eq!(served.end(), Some(0));
@@ -262,7 +265,7 @@ fn who_asks_twice_need_not_wait_for_the_end() {
     served.signal(Signal::INT);
     assert_eq!(served.child.wait().unwrap().code(), Some(1));
     // Nothing is lost by that.
-    let count = place.with(|movie| movie.list(List::new()).unwrap().total());
+    let count = place.with(|movie| movie.list(JobQuery::new()).unwrap().total());
     assert_eq!(count, Some(245));
 }
 

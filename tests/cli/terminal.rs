@@ -16,7 +16,7 @@ fn a_table_fits_the_terminal_and_shows_states_in_colours() {
         assert_eq!(lines.len(), 13, "{columns}: {lines:#?}");
         assert!(lines[0].starts_with("job "), "{lines:#?}");
         assert_eq!(lines[11], "1-10 of 205");
-        assert_eq!(lines[12], "go on with --offset 10");
+        assert_eq!(lines[12], "continue with --offset 10");
         assert!(
             lines
                 .iter()
@@ -73,7 +73,7 @@ fn an_id_on_a_terminal_is_one_that_show_takes() {
     let place = Place::filled();
     let id = place.with(|movie| movie.submit(request("import_graph", 1)).unwrap());
     let lines = place
-        .on_terminal(&["list", "--newest", "--limit", "1"], 80)
+        .on_terminal(&["list", "--newest-first", "--limit", "1"], 80)
         .lines();
     let shown = lines[1].split_whitespace().next().unwrap();
     let line = place.run(&["show", "--format", "json", shown]).fine();
@@ -127,12 +127,12 @@ fn a_long_verb_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
             "searching",
             "job ",
         ),
-        (&["verify"], "verifying", "sound"),
-        (&["backup", "copy"], "copying", "copied to"),
+        (&["verify"], "verifying", "no damage found"),
+        (&["backup", "copy"], "copying", "copied "),
         (
             &["import", "--data", "new", "--graph", "1/g", "movie.jsonl"],
             "importing",
-            "imported 10,200 jobs; 0 there already, 0 passed over",
+            "imported 10,200 jobs; 0 already present, 0 skipped",
         ),
         (&["purge", "--all"], "purging", "purged 2 jobs"),
     ] {

@@ -62,7 +62,7 @@ impl Place {
     /// Opens the store here, does something with a graph of it, and closes it.
     pub fn with<T>(&self, work: impl FnOnce(&Graph) -> T) -> T {
         let store = open(&self.store());
-        let done = work(&store.graph_or_create("10001", "movie").unwrap());
+        let done = work(&store.get_or_create_graph("10001", "movie").unwrap());
         store.close().unwrap();
         done
     }
@@ -80,14 +80,14 @@ impl Place {
                     .unwrap();
             }
             movie
-                .run("done")
+                .claim("done")
                 .unwrap()
                 .complete(Outcome::succeeded())
                 .unwrap();
             let outcome = Outcome::failed("GES.8012", "no such vertex")
                 .with_detail_json(r#"{"vertex": 7}"#)
                 .unwrap();
-            movie.run("failed").unwrap().complete(outcome).unwrap();
+            movie.claim("failed").unwrap().complete(outcome).unwrap();
             movie.start("hangs").unwrap();
             movie.start("stopping").unwrap();
             movie.cancel("stopping").unwrap();

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jobstore::{Body, Graph, JobStore, List, Options, Page, Request};
+use jobstore::{Body, Graph, JobQuery, JobStore, Options, Page, Request};
 
 /// A request with this command and body, to a url that does not matter.
 pub fn request(command: &str, body: &str) -> Request {
@@ -32,7 +32,7 @@ pub fn small_segments() -> Options {
 
 /// The list of all jobs as JSON; every way out of the page gave the same.
 pub fn listed(graph: &Graph) -> String {
-    let page = graph.list(List::new()).unwrap();
+    let page = graph.list(JobQuery::new()).unwrap();
     let whole = page.to_json().unwrap();
     let mut written = Vec::new();
     page.write_json(&mut written).unwrap();
@@ -45,7 +45,7 @@ pub fn listed(graph: &Graph) -> String {
 /// Has everything packed that was submitted before. The store must have been opened
 /// with [`small_segments`]; it gets another graph, whose jobs fill the segments.
 pub fn pack(store: &JobStore, dir: &Path) {
-    let filler = store.graph_or_create("filler", "filler").unwrap();
+    let filler = store.get_or_create_graph("filler", "filler").unwrap();
     let body = format!("\"{}\"", "x".repeat(1024));
     for _ in 0..10 {
         filler.submit_all(vec![request("fill", &body); 16]).unwrap();

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use jobstore::http::{Access, Routes};
-use jobstore::{JobStore, List};
+use jobstore::{JobQuery, JobStore};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn any_query_gets_a_page_or_a_failure() {
         "100000",
         "18446744073709551615",
         "true",
-        "newest",
+        "newest_first",
         "pending,complete",
         "failed",
         "%00",
@@ -63,7 +63,7 @@ fn any_query_gets_a_page_or_a_failure() {
         "[!$'-;=?-Z_a-z~%&+]{0,12}",
     ];
     let query = prop::collection::vec((keys, values), 0..5);
-    let whole = page(&graph, List::new());
+    let whole = page(&graph, JobQuery::new());
     let checked = runner(600).run(&query, |pairs| {
         let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let query = pairs.join("&");
@@ -134,7 +134,7 @@ fn any_path_gets_what_it_names_or_a_failure_and_nothing_of_another_project() {
     let guarded = Routes::new(&store).authorize(|caller| async move {
         match caller.project_id == "10001" {
             true => Access::Granted,
-            false => Access::Refused,
+            false => Access::Forbidden,
         }
     });
     let guarded = Server::start(app(&guarded));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jobstore::JobStore;
 use jobstore::http::{metrics, openapi};
+use jobstore::{JobQuery, JobStore, State};
 use serde_json::Value;
 
 use crate::{IDS, LIST, fill, with_sample};
@@ -33,11 +33,7 @@ fn the_openapi_document_names_what_there_is_and_nothing_else() {
     // The list's keys are those that the routes know.
     let (_store, _graph, server) = with_sample();
     let refused = server.get(&format!("{LIST}?nope=1"));
-    let known = refused
-        .text()
-        .split_once("those that are known are ")
-        .unwrap()
-        .1;
+    let known = refused.text().split_once("known parameters: ").unwrap().1;
     let known: BTreeSet<&str> = known.split_once('"').unwrap().0.split(", ").collect();
     let list = "/paths/~1ges~1v1.0~1{project_id}~1graphs~1{graph_name}~1jobs~1status";
     let listed = document.pointer(&format!("{list}/parameters")).unwrap();
@@ -124,6 +120,12 @@ fn metrics_are_text_that_prometheus_reads() {
         r#"jobstore_health{state="degraded"} 0"#,
         "jobstore_stats_up 1",
         "jobstore_queue_bytes 0",
+        "jobstore_opens_total 1",
+        concat!(
+            "jobstore_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\",format=\"1\"} 1"
+        ),
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
     }
@@ -131,13 +133,17 @@ fn metrics_are_text_that_prometheus_reads() {
     let stats = store.stats().unwrap();
     let buckets: Vec<u64> = text
         .lines()
-        .filter(|line| line.starts_with("jobstore_commit_wait_seconds_bucket"))
+        .filter(|line| line.starts_with("jobstore_commit_wait_duration_seconds_bucket"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
         .collect();
     assert_eq!(buckets.len(), stats.commit_waits.counts().len());
     assert!(buckets.is_sorted());
     assert_eq!(*buckets.last().unwrap(), stats.commit_waits.count());
-    assert!(text.contains("jobstore_commit_wait_seconds_bucket{le=\"0.00001\"}"));
+    assert!(text.contains("jobstore_commit_wait_duration_seconds_bucket{le=\"0.00001\"}"));
+    let last_purge_at = "\njobstore_last_purge_timestamp_seconds ";
+    assert!(!text.contains(last_purge_at), "nothing was purged");
+    movie.purge(JobQuery::new().state(State::Complete)).unwrap();
+    assert!(metrics(&store).unwrap().contains(last_purge_at));
     drop(odd);
     store.close().unwrap();
     assert!(metrics(&store).is_err());
@@ -165,15 +171,15 @@ fn the_numbers_as_json_are_those_of_the_stats() {
         Value::from(u64::try_from(since.as_millis()).unwrap())
     };
     assert_eq!(
-        graph["oldestPendingMs"],
-        since(stats.graphs[0].oldest_pending.unwrap())
+        graph["oldestPendingAt"],
+        since(stats.graphs[0].oldest_pending_at.unwrap())
     );
     assert_eq!(
-        graph["longestRunningMs"],
-        since(stats.graphs[0].longest_running.unwrap())
+        graph["longestRunningAt"],
+        since(stats.graphs[0].longest_running_at.unwrap())
     );
     assert_eq!(json["events"], stats.events);
-    assert_eq!(json["lastPurgeMs"], Value::Null);
+    assert_eq!(json["lastPurgeAt"], Value::Null);
     assert_eq!(json["commitWaits"]["boundsUs"][0], 10);
     assert_eq!(json["commitWaits"]["counts"].as_array().unwrap().len(), 17);
     assert_eq!(json["health"]["state"], "ok");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jobstore::{Body, JobStore, List, Outcome, Request};
+use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
 use serde_json::Value;
 
 use crate::common::{closed_folder, pack, request, small_segments};
@@ -42,7 +42,7 @@ fn without_additions_the_bytes_are_the_pages_own_however_long() {
     for offset in 0..7 {
         for limit in 1..7 {
             let answer = server.get(&format!("{LIST}?offset={offset}&limit={limit}"));
-            let expected = page(&graph, List::new().offset(offset).limit(limit));
+            let expected = page(&graph, JobQuery::new().offset(offset).limit(limit));
             assert!(answer.ok() == expected, "{offset} {limit}");
             let is_long = answer.header("content-length").is_none();
             assert_eq!(is_long, expected.len() >= 65_536, "{offset} {limit}");
@@ -109,7 +109,7 @@ fn each_addition_shows_what_the_librarys_list_shows() {
             0 => {}
             1 => graph.start(&id).unwrap(),
             _ => {
-                let run = graph.run(&id).unwrap();
+                let run = graph.claim(&id).unwrap();
                 run.complete(outcomes[n % 3].clone()).unwrap();
             }
         }
@@ -117,9 +117,9 @@ fn each_addition_shows_what_the_librarys_list_shows() {
     let server = serve(&store);
     use jobstore::OutcomeKind::{Failed, PartiallyFailed};
     use jobstore::State::{Complete, Pending, Running};
-    let list = || List::new();
+    let list = || JobQuery::new();
     let day = |days: u64| std::time::UNIX_EPOCH + Duration::from_secs(days * 86_400);
-    let cases: Vec<(&str, List)> = vec![
+    let cases: Vec<(&str, JobQuery)> = vec![
         ("state=pending", list().state(Pending)),
         (
             "state=pending&state=running",
@@ -142,16 +142,16 @@ fn each_addition_shows_what_the_librarys_list_shows() {
             "command=import%20graph&command=clear%26all",
             list().command("clear&all").command("import graph"),
         ),
-        ("order=newest&limit=7", list().newest_first().limit(7)),
-        ("order=oldest", list()),
+        ("order=newest_first&limit=7", list().newest_first().limit(7)),
+        ("order=oldest_first", list()),
         ("submitted_from=0", list().submitted_from(day(0))),
         (
             "submitted_before=1970-01-02T00:00:00Z",
             list().submitted_before(day(1)),
         ),
         (
-            "finished_from=1970-01-02T02:00:00%2B02:00",
-            list().finished_from(day(1)),
+            "completed_from=1970-01-02T02:00:00%2B02:00",
+            list().completed_from(day(1)),
         ),
         (
             "started_before=253402300799999",
@@ -206,11 +206,11 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         submit(id);
     }
     let good = Outcome::succeeded().with_result_ref("r/1").unwrap();
-    graph.run("good").unwrap().complete(good).unwrap();
+    graph.claim("good").unwrap().complete(good).unwrap();
     let bad = Outcome::failed("E1", "no file").with_detail_json(r#"{"row": 1e1}"#);
-    graph.run("bad").unwrap().complete(bad.unwrap()).unwrap();
-    drop(graph.run("cut").unwrap());
-    let run = graph.run("runs").unwrap();
+    graph.claim("bad").unwrap().complete(bad.unwrap()).unwrap();
+    drop(graph.claim("cut").unwrap());
+    let run = graph.claim("runs").unwrap();
     run.progress(40, "iterating");
     graph.cancel("runs").unwrap();
     let server = serve(&store);
@@ -221,14 +221,14 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         since.as_millis()
     };
     let mut expected = Vec::new();
-    for job in &graph.list(List::new()).unwrap() {
+    for job in &graph.list(JobQuery::new()).unwrap() {
         let job = job.unwrap();
-        let mut life = format!(r#""submitTime":{}"#, ms(Some(job.submitted_at())));
+        let mut life = format!(r#""submittedAt":{}"#, ms(Some(job.submitted_at())));
         if job.started_at().is_some() {
-            life += &format!(r#","startTime":{}"#, ms(job.started_at()));
+            life += &format!(r#","startedAt":{}"#, ms(job.started_at()));
         }
-        if job.finished_at().is_some() {
-            life += &format!(r#","endTime":{}"#, ms(job.finished_at()));
+        if job.completed_at().is_some() {
+            life += &format!(r#","completedAt":{}"#, ms(job.completed_at()));
         }
         life += match job.id().as_str() {
             "good" => r#","outcome":{"kind":"succeeded","resultRef":"r/1"}"#,
@@ -252,7 +252,7 @@ fn a_detailed_list_tells_of_lives_behind_the_contracts_keys() {
         format!(r#"{{"jobs":[{jobs}],"result":"success","totalCount":5}}"#)
     );
 
-    let first = server.get(&format!("{LIST}?detail=true&limit=2&order=newest"));
+    let first = server.get(&format!("{LIST}?detail=true&limit=2&order=newest_first"));
     let next = first.header("x-next-cursor").unwrap();
     let (last, before) = (&expected[4], &expected[3]);
     assert_eq!(
@@ -295,7 +295,7 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
     let graph = store.create_graph("10001", "moviejx").unwrap();
     fill(&graph, 700, 400);
     let server = serve(&store);
-    for order in ["oldest", "newest"] {
+    for order in ["oldest_first", "newest_first"] {
         let plain = server.get(&format!("{LIST}?order={order}"));
         let detailed = server.get(&format!("{LIST}?order={order}&detail=true"));
         let (plain, mut more): (Value, Value) = (
@@ -303,7 +303,7 @@ fn a_long_detailed_list_is_the_plain_one_with_members_behind() {
             serde_json::from_str(detailed.ok()).unwrap(),
         );
         for job in more["jobs"].as_array_mut().unwrap() {
-            assert!(job.as_object_mut().unwrap().remove("submitTime").is_some());
+            assert!(job.as_object_mut().unwrap().remove("submittedAt").is_some());
         }
         assert_eq!(
             more.as_object_mut().unwrap().remove("totalCount"),
@@ -332,13 +332,17 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
     let told = graph.submit_all(vec![request("c", "{}"); 50]).unwrap();
     for id in told {
         let outcome = Outcome::failed("E", "w").with_detail_json(&*detail);
-        graph.run(&id).unwrap().complete(outcome.unwrap()).unwrap();
+        graph
+            .claim(&id)
+            .unwrap()
+            .complete(outcome.unwrap())
+            .unwrap();
     }
     for is_packed in [false, true] {
         if is_packed {
             pack(&store, &dir);
         }
-        for list in [List::new(), List::new().newest_first()] {
+        for list in [JobQuery::new(), JobQuery::new().newest_first()] {
             let page = graph.list(list.clone()).unwrap();
             let plain: Value = serde_json::from_slice(&page.to_json().unwrap()).unwrap();
             let mut detailed = Vec::new();
@@ -355,9 +359,9 @@ fn a_detailed_list_comes_in_small_pieces_however_large_jobs_and_outcomes_are() {
                 .zip(plain["jobs"].as_array().unwrap())
             {
                 let job = job.as_object_mut().unwrap();
-                assert!(job.remove("submitTime").is_some());
-                let redacted = job.remove("redacted");
-                assert_eq!(redacted.is_some(), job["jobId"] == "secret");
+                assert!(job.remove("submittedAt").is_some());
+                let masked = job.remove("masked");
+                assert_eq!(masked.is_some(), job["jobId"] == "secret");
                 job.retain(|name, _| ["jobId", "status", "request"].contains(&&**name));
                 assert!(job == plain.as_object().unwrap());
             }
@@ -385,7 +389,7 @@ fn a_client_gets_the_encoding_it_takes_and_the_same_text_in_it() {
         server.ask("GET", &format!("{LIST}?limit={limit}"), &headers)
     };
     for limit in [600, 40, 3] {
-        let plain = page(&graph, List::new().limit(limit as u64));
+        let plain = page(&graph, JobQuery::new().limit(limit as u64));
         let gzip = ask(limit, "gzip, deflate, br");
         assert_eq!(gzip.header("content-encoding"), Some("gzip"), "{limit}");
         let mut text = String::new();

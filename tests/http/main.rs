@@ -23,7 +23,7 @@ use axum::Router;
 use common::request;
 use http::Server;
 use jobstore::http::{Routes, no_such_resource};
-use jobstore::{Graph, JobStore, List, Outcome, Request};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, Request};
 
 /// The documentation's sample, compact; its four jobs have the same request.
 const IDS: [&str; 4] = [
@@ -63,7 +63,7 @@ fn with_sample() -> (JobStore, Graph, Server) {
         let request = Request::from_json(REQUEST).unwrap();
         graph.submit_as(id, request).unwrap();
         graph
-            .run(id)
+            .claim(id)
             .unwrap()
             .complete(Outcome::succeeded())
             .unwrap();
@@ -82,6 +82,6 @@ fn fill(graph: &Graph, jobs: usize, bytes: usize) {
     }
 }
 
-fn page(graph: &Graph, list: List) -> String {
+fn page(graph: &Graph, list: JobQuery) -> String {
     String::from_utf8(graph.list(list).unwrap().to_json().unwrap()).unwrap()
 }

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use jobstore::JobStore;
-use jobstore::http::{Access, Action, METRICS_CONTENT_TYPE, Routes, openapi};
+use jobstore::http::{Access, METRICS_CONTENT_TYPE, Permission, Routes, openapi};
 
 use crate::http::{Answer, Server};
 use crate::{LIST, app, with_sample};
@@ -43,7 +43,7 @@ fn health_numbers_and_the_document_are_told() {
     // These two take no keys, and ignore them.
     assert_eq!(server.get("/health?x=1").ok(), health.text());
     assert_eq!(server.get("/openapi.json?x=1").ok(), openapi());
-    let message = "the method is not allowed here; the header Allow names those that are";
+    let message = "method not allowed; the Allow header lists the allowed methods";
     for path in PATHS {
         let answers = ["GET", "HEAD"].map(|method| server.ask(method, path, &[]));
         for answer in &answers {
@@ -76,11 +76,11 @@ fn what_is_of_all_projects_is_for_who_may_know_of_all() {
     store.create_graph("10001", "moviejx").unwrap();
     let routes = Routes::new(&store).authorize(|caller| async move {
         let token = caller.token.as_ref().map(|token| token.as_str());
-        match (token, caller.action, caller.project_id.as_str()) {
-            (Some("all"), Action::Observe, "") => Access::Granted,
-            (Some("one"), Action::Read, "10001") => Access::Granted,
-            (Some("one" | "all"), _, _) => Access::Refused,
-            _ => Access::Unknown,
+        match (token, caller.permission, caller.project_id.as_str()) {
+            (Some("all"), Permission::Observe, "") => Access::Granted,
+            (Some("one"), Permission::Read, "10001") => Access::Granted,
+            (Some("one" | "all"), _, _) => Access::Forbidden,
+            _ => Access::Unauthenticated,
         }
     });
     let server = with_operations(&routes);

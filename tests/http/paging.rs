@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use jobstore::{Graph, JobStore, List, Outcome, State};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, State};
 
 use crate::common::request;
 use crate::http::Server;
@@ -71,7 +71,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn ids(graph: &Graph, list: List) -> Vec<String> {
+fn ids(graph: &Graph, list: JobQuery) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
         let list = list.clone();
@@ -100,7 +100,7 @@ impl Drop for Over<'_> {
 /// What engines do all day: jobs come, and the oldest ones go to their end.
 fn work(graph: &Graph) {
     graph.submit_all(vec![request("more", "{}"); 20]).unwrap();
-    if let Some(run) = graph.run_next().unwrap() {
+    if let Some(run) = graph.claim_next().unwrap() {
         run.complete(Outcome::succeeded()).unwrap();
     }
 }
@@ -126,7 +126,7 @@ fn who_pages_sees_each_job_once_while_others_write() {
         }
     });
     // What came meanwhile is there, too, once and in its order.
-    let all = ids(&graph, List::new());
+    let all = ids(&graph, JobQuery::new());
     assert!(all.len() > BEFORE);
     for mut walk in walks {
         walk.on(usize::MAX);
@@ -139,9 +139,9 @@ fn who_pages_by_cursor_sees_what_stays_once_while_jobs_change_and_go() {
     const BEFORE: usize = 100_000;
     let (_store, graph, server, known) = with_many(BEFORE);
     for (query, list) in [
-        ("", List::new()),
-        ("&order=newest", List::new().newest_first()),
-        ("&state=pending", List::new().state(State::Pending)),
+        ("", JobQuery::new()),
+        ("&order=newest_first", JobQuery::new().newest_first()),
+        ("&state=pending", JobQuery::new().state(State::Pending)),
     ] {
         let is_over = AtomicBool::new(false);
         let mut walk = Walk::new(&server, true, query);
@@ -149,7 +149,7 @@ fn who_pages_by_cursor_sees_what_stays_once_while_jobs_change_and_go() {
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
                     work(&graph);
-                    let complete = List::new().state(State::Complete);
+                    let complete = JobQuery::new().state(State::Complete);
                     graph.purge(complete).unwrap();
                 }
             });
@@ -185,6 +185,6 @@ fn a_cursor_is_good_for_its_own_graph() {
     foreign.is_failure(
         400,
         "GES.8000",
-        "parameter cursor is not usable: it belongs to another graph; start again without a cursor",
+        "invalid value for parameter cursor: it belongs to another graph; start again without a cursor",
     );
 }

@@ -17,9 +17,9 @@ fn a_job_is_called_off_and_asking_twice_gives_one_answer() {
     for id in ["waits", "runs", "done"] {
         graph.submit_as(id, request("c", "{}")).unwrap();
     }
-    let run = graph.run("runs").unwrap();
+    let run = graph.claim("runs").unwrap();
     graph
-        .run("done")
+        .claim("done")
         .unwrap()
         .complete(Outcome::succeeded())
         .unwrap();

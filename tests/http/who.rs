@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobstore::http::{Access, Action, Caller, Limits, Routes, Token, metrics};
+use jobstore::http::{Access, Caller, Limits, Permission, Routes, Token, metrics};
 use jobstore::{JobStore, Outcome};
 
 use crate::common::request;
@@ -13,7 +13,7 @@ use crate::http::{Answer, Server};
 use crate::{IDS, LIST, app, sample, serve, with_sample};
 
 /// What the hook was asked.
-type Asked = Arc<Mutex<Vec<(Option<String>, String, Action)>>>;
+type Asked = Arc<Mutex<Vec<(Option<String>, String, Permission)>>>;
 
 /// Token `of-P` is good for the project P; some other tokens are known.
 fn guarded(store: &JobStore) -> (Server, Asked) {
@@ -24,12 +24,12 @@ fn guarded(store: &JobStore) -> (Server, Asked) {
         async move {
             tokio::task::yield_now().await;
             let token = caller.token.as_ref().map(|token| token.as_str().to_owned());
-            let entry = (token.clone(), caller.project_id.clone(), caller.action);
+            let entry = (token.clone(), caller.project_id.clone(), caller.permission);
             log.lock().unwrap().push(entry);
             match token.as_deref().and_then(|token| token.strip_prefix("of-")) {
                 Some(project) if project == caller.project_id => Access::Granted,
-                Some(_) => Access::Refused,
-                None => Access::Unknown,
+                Some(_) => Access::Forbidden,
+                None => Access::Unauthenticated,
             }
         }
     });
@@ -83,7 +83,7 @@ fn who_has_no_good_token_learns_nothing_of_what_there_is() {
     assert!(asked.iter().all(|(_, project, _)| project == "10001"));
     let cancels = asked
         .iter()
-        .filter(|(_, _, action)| *action == Action::Cancel);
+        .filter(|(_, _, action)| *action == Permission::Cancel);
     assert_eq!(cancels.count(), 2 * 3 + 1);
 
     // Of two tokens nobody knows which one counts.
@@ -125,30 +125,36 @@ fn a_hook_is_told_all_that_the_request_says_of_its_caller() {
     let see = seen.clone();
     let routes = Routes::new(&store).authorize(move |caller| {
         see.lock().unwrap().push(caller);
-        std::future::ready(Access::Refused)
+        std::future::ready(Access::Forbidden)
     });
     let layer = axum::Extension("a peer's certificate");
     let server = Server::start(routes.all().merge(routes.operations()).layer(layer));
     let id = IDS[0];
     let headers = [("Authorization", "Bearer c4n4ry"), ("X-Auth-Token", "t")];
     for (method, path, graph, job, action) in [
-        ("GET", LIST.to_owned(), true, false, Action::Read),
-        ("HEAD", LIST.to_owned(), true, false, Action::Read),
+        ("GET", LIST.to_owned(), true, false, Permission::Read),
+        ("HEAD", LIST.to_owned(), true, false, Permission::Read),
         (
             "GET",
             LIST.replace("status", &format!("{id}/status")),
             true,
             true,
-            Action::Read,
+            Permission::Read,
         ),
         (
             "DELETE",
             LIST.replace("status", id),
             true,
             true,
-            Action::Cancel,
+            Permission::Cancel,
         ),
-        ("GET", "/metrics".to_owned(), false, false, Action::Observe),
+        (
+            "GET",
+            "/metrics".to_owned(),
+            false,
+            false,
+            Permission::Observe,
+        ),
     ] {
         assert_eq!(server.ask(method, &path, &headers).status, 403, "{path}");
         let caller = seen.lock().unwrap().pop().unwrap();
@@ -157,7 +163,10 @@ fn a_hook_is_told_all_that_the_request_says_of_its_caller() {
         let of = |text: &'static str, is_there: bool| is_there.then(|| text.to_owned());
         assert_eq!(caller.graph_name, of("moviejx", graph));
         assert_eq!(caller.job_id, of(id, job));
-        assert_eq!((caller.action, caller.method.as_str()), (action, method));
+        assert_eq!(
+            (caller.permission, caller.method.as_str()),
+            (action, method)
+        );
         assert_eq!(caller.headers["authorization"], "Bearer c4n4ry");
         let put = caller.extensions.get::<&str>();
         assert_eq!(put, Some(&"a peer's certificate"));
@@ -215,13 +224,13 @@ fn no_secret_leaves_by_any_route() {
     }
     let detail = format!(r#"{{"secretKey":"{CANARY}"}}"#);
     let outcome = Outcome::failed("E", "w").with_detail_json(detail).unwrap();
-    graph.run("a").unwrap().complete(outcome).unwrap();
+    graph.claim("a").unwrap().complete(outcome).unwrap();
     let server = serve(&store);
     for path in [
         LIST.to_owned(),
         format!("{LIST}?detail=true"),
         format!("{LIST}?job_id=a"),
-        format!("{LIST}?order=newest&detail=true&outcome=failed"),
+        format!("{LIST}?order=newest_first&detail=true&outcome=failed"),
         LIST.replace("status", "a/status"),
     ] {
         let answer = server.get(&path);

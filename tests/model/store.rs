@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jobstore::{
-    Cancellation, Clock, Completion, Cursor, Error, Graph, JobStore, List, Outcome, OutcomeKind,
-    Request, State, Submitted,
+    Cancellation, Clock, Completion, Cursor, Error, Graph, JobQuery, JobStore, Outcome,
+    OutcomeKind, Request, State, Submitted,
 };
 
 use crate::common;
@@ -104,7 +104,7 @@ impl Test {
         let now = self.now();
         let found = self.world.open(now);
         let recovered = self.store().recovered();
-        assert_eq!(recovered.boot(), self.world.boot);
+        assert_eq!(recovered.opens(), self.world.boot);
         let mut actual: Vec<_> = recovered
             .jobs()
             .map(|job| {
@@ -240,7 +240,7 @@ impl Test {
             Op::Start(job) => self.start(*job),
             Op::Complete(job, end) => self.complete(*job, end),
             Op::Cancel(job) => self.cancel(*job),
-            Op::RunNext(graph, then) => self.run_next(*graph, then),
+            Op::RunNext(graph, then) => self.claim_next(*graph, then),
             Op::List {
                 graph,
                 offset,
@@ -251,7 +251,7 @@ impl Test {
             }
             Op::PageLimit(graph, given) => {
                 if let Some((_, graph)) = self.graph(*graph) {
-                    let error = graph.list(List::new().limit(*given)).unwrap_err();
+                    let error = graph.list(JobQuery::new().limit(*given)).unwrap_err();
                     let Error::PageLimit { given: told, max } = error else {
                         panic!("{error:?}");
                     };
@@ -313,7 +313,7 @@ impl Test {
         if self.world.graphs.iter().any(|graph| graph.name == name) {
             dropped.unwrap();
             let handle = handle.unwrap();
-            let error = handle.list(List::new()).unwrap_err();
+            let error = handle.list(JobQuery::new()).unwrap_err();
             assert!(matches!(error, Error::GraphDropped { .. }), "{error:?}");
             self.dropped.push(handle);
             self.dropped_at = self.history.len();
@@ -348,7 +348,7 @@ impl Test {
             boot: None,
             submitted_at,
             started_at: None,
-            finished_at: None,
+            completed_at: None,
         });
     }
 
@@ -457,14 +457,14 @@ impl Test {
         }
     }
 
-    fn run_next(&mut self, pick: Pick, then: &AfterRun) {
+    fn claim_next(&mut self, pick: Pick, then: &AfterRun) {
         let Some((n, graph)) = self.graph(pick) else {
             return;
         };
         let now = self.now();
         let mut jobs = self.world.graphs[n].jobs.iter();
         let oldest = jobs.position(|job| job.state == State::Pending);
-        let (run, job) = match (graph.run_next().unwrap(), oldest) {
+        let (run, job) = match (graph.claim_next().unwrap(), oldest) {
             (Some(run), Some(job)) => (run, job),
             (None, None) => return,
             (run, oldest) => panic!("{run:?} was claimed, not job {oldest:?}"),
@@ -566,7 +566,7 @@ impl Test {
         let expected: Vec<&str> = self.world.graphs.iter().map(|graph| graph.name).collect();
         assert_eq!(names, expected);
         for (n, (graph, world)) in graphs.iter().zip(&self.world.graphs).enumerate() {
-            check_page(graph, List::new(), world, 0, (0, 0), 100_000);
+            check_page(graph, JobQuery::new(), world, 0, (0, 0), 100_000);
             self.count(n as Pick);
             for (sequence, job) in world.jobs.iter().enumerate().step_by(4) {
                 let found = graph.job(&job.id).unwrap();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jobstore::{Cursor, Error, Graph, Job, List, Outcome, RecoveryAction, Request, State};
+use jobstore::{Cursor, Error, Graph, Job, JobQuery, Outcome, RecoveryAction, Request, State};
 
 use crate::operations::BODIES;
 
@@ -23,7 +23,7 @@ pub struct Fact {
     pub boot: Option<u64>,
     pub submitted_at: SystemTime,
     pub started_at: Option<SystemTime>,
-    pub finished_at: Option<SystemTime>,
+    pub completed_at: Option<SystemTime>,
 }
 
 impl Fact {
@@ -31,7 +31,7 @@ impl Fact {
         self.state = State::Complete;
         self.cancelling = false;
         self.outcome = Some(outcome);
-        self.finished_at = Some(now);
+        self.completed_at = Some(now);
     }
 
     pub fn check(&self, job: &Job, sequence: usize) {
@@ -45,7 +45,7 @@ impl Fact {
         assert_eq!(job.cancel_requested(), self.cancelling, "{job:?}");
         assert_eq!(job.submitted_at(), self.submitted_at, "{job:?}");
         assert_eq!(job.started_at(), self.started_at, "{job:?}");
-        assert_eq!(job.finished_at(), self.finished_at, "{job:?}");
+        assert_eq!(job.completed_at(), self.completed_at, "{job:?}");
         check_outcome(job.outcome(), self);
     }
 
@@ -68,7 +68,7 @@ pub fn check_outcome(outcome: Option<&Outcome>, fact: &Fact) {
         (outcome.kind(), texts.map(|text| text.map(str::to_owned)))
     };
     assert_eq!(outcome.map(parts), fact.outcome.as_ref().map(parts));
-    assert_eq!(outcome.and_then(Outcome::boot), fact.boot);
+    assert_eq!(outcome.and_then(Outcome::recovered_at_open), fact.boot);
 }
 
 #[derive(Clone, Debug)]
@@ -142,19 +142,19 @@ pub fn assert_illegal(error: Error, job: &Fact, wanted: State) {
 }
 
 /// A list of the states whose bits are set; of all when none is.
-pub fn filter(states: u8) -> List {
+pub fn filter(states: u8) -> JobQuery {
     let wanted = State::ALL
         .into_iter()
         .enumerate()
         .filter(|(n, _)| states & (1 << n) != 0);
-    wanted.fold(List::new(), |list, (_, state)| list.state(state))
+    wanted.fold(JobQuery::new(), |list, (_, state)| list.state(state))
 }
 
 /// Compares a page that begins at a sequence number and an offset from there, job by
 /// job and as JSON. Returns where it goes on.
 pub fn check_page(
     graph: &Graph,
-    asked: List,
+    asked: JobQuery,
     world: &GraphWorld,
     states: u8,
     (from, offset): (usize, usize),

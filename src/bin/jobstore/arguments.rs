@@ -13,24 +13,25 @@ use crate::{
     show, stats, verify,
 };
 
-const ABOUT: &str = "Looks into a job store, and after it: lists, finds, ends, moves, checks jobs";
+const ABOUT: &str = "Inspect and maintain a job store";
 
 const LONG_ABOUT: &str = "\
-Looks into a job store, and after it: lists, finds, ends, moves, checks jobs.
+Inspect and maintain a job store.
 
-A store is a directory (--data, or JOBSTORE_DATA) of graphs (--graph). If no
-process has it open, this program opens it and leaves jobs that were running
-as they are. Commands that only read keep no engine from opening it; cancel,
-complete, import, purge, repair and serve lock it until they are done. If an
-engine has it open, the engine is asked through the control socket in the
-directory, if it opened one, and keeps working.";
+A store is a directory (--data, or JOBSTORE_DATA) that contains graphs
+(--graph). If no process has the store open, jobstore opens it and leaves
+running jobs as they are. Commands that only read do not keep an engine from
+opening the store; cancel, complete, import, purge, repair, and serve lock it
+until they finish. If an engine has the store open, jobstore asks the engine
+through the control socket in the directory, provided that the engine opened
+one. The engine keeps running.";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 all is fine; 1 something wrong was found, or went wrong; 2 it
-was used wrongly.
+Exit codes: 0, success; 1, an error occurred, damage was found, or nothing was
+found; 2, incorrect usage.
 
 Examples:
-  jobstore list --data /var/lib/engine/jobs --newest
+  jobstore list --data /var/lib/engine/jobs --newest-first
   export JOBSTORE_DATA=/var/lib/engine/jobs
   jobstore list --state running --format jsonl
   jobstore show 4611686018427387904018f2c1a-7b1e-7c3d-9a4f-0123456789ab
@@ -45,8 +46,8 @@ Examples:
     long_about = LONG_ABOUT,
     after_help = AFTER_HELP,
     max_term_width = 90,
-    subcommand_value_name = "VERB",
-    subcommand_help_heading = "Verbs"
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands"
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -73,7 +74,7 @@ enum Verb {
     Serve(serve::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
-    /// Not a command: explains what to use instead
+    /// Explain what to use instead
     #[command(hide = true, aliases = ["remove", "rm"], after_help = "See: jobstore cancel, jobstore purge")]
     Delete {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -101,9 +102,9 @@ impl Arguments {
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Delete { .. } => Err(Problem::usage(
-                "jobs are not deleted one by one",
-                "`jobstore cancel ID` stops a job; `jobstore purge` removes complete jobs, by \
-                 filter",
+                "a single job cannot be deleted",
+                "to stop a job, use `jobstore cancel ID`; to remove complete jobs by filter, use \
+                 `jobstore purge`",
             )),
         }
     }

@@ -15,33 +15,34 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-The engine keeps running. The copy is a closed store that shares no file with
-this one, and takes its size.
+An engine can keep working on the store. The copy is a closed store that
+shares no files with the original and needs as much disk space.
 
-With --link, files that are never written to again are shared by hard links if
-both directories are on one file system. That takes little time and space, but
-damage to such a file, or a chmod, is in both.
+With --link, files that are never written again are shared through hard links,
+if both directories are on the same file system. This takes little time and
+space, but damage to such a file, or a change of its mode, affects both
+stores.
 
 Examples:
   jobstore backup /backup/jobs-2026-11-24
   jobstore verify --data /backup/jobs-2026-11-24
   jobstore backup --link /var/lib/ges/jobs-before-upgrade";
 
-/// Copies the store, also one that an engine works with
+/// Copy the store, even while an engine uses it
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The folder to make: it must not exist, or be empty
+    /// Directory to create; it must not exist or must be empty
     to: PathBuf,
-    /// Share files by hard links instead of copying them
+    /// Share files through hard links instead of copying them
     #[arg(long)]
     link: bool,
 }
 
 pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
     // The engine that may do it stands in another folder.
-    let to =
-        std::path::absolute(&arguments.to).map_err(|e| Problem::file("find", &arguments.to, &e))?;
+    let to = std::path::absolute(&arguments.to)
+        .map_err(|e| Problem::file("resolve", &arguments.to, &e))?;
     let access = access::open(place)?;
     let bar = Bar::bytes("copying");
     let (bytes, shared) =
@@ -50,12 +51,12 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     access.close()?;
     let shared = match shared {
         0 => String::new(),
-        some => format!(", {} of it shared with the store", BinaryBytes(some)),
+        some => format!(" ({} of it shared with the store)", BinaryBytes(some)),
     };
     output::note(&format!(
-        "copied to {}: {}{shared}",
-        to.display(),
-        BinaryBytes(bytes)
+        "copied {} to {}{shared}",
+        BinaryBytes(bytes),
+        to.display()
     ));
     Ok(Verdict::Fine)
 }

@@ -10,10 +10,10 @@ pub(crate) fn read_to_string(from: impl Read, max_bytes: u64) -> io::Result<Stri
     let mut text = Vec::new();
     from.take(max_bytes + 1).read_to_end(&mut text)?;
     if text.len() as u64 > max_bytes {
-        let what = format!("more than the {max_bytes} bytes that are allowed");
+        let what = format!("larger than the allowed {max_bytes} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
-    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "not valid UTF-8");
     String::from_utf8(text).map_err(not_text)
 }
 

@@ -12,18 +12,18 @@ use crate::problem::{Problem, Verdict};
 use crate::short_id;
 
 const AFTER_HELP: &str = "\
-A pending job is complete at once, as cancelled. A running one gets a request
-that its worker sees; one that nobody works on any more ends by `jobstore
-complete`.
+A pending job completes immediately with the outcome cancelled. A running job
+receives a cancellation request, which its worker can see. To complete a
+running job that has no worker any more, use `jobstore complete`.
 
 Example:
   jobstore cancel 018f2c1a-7b1e-7c3d-9a4f-0123456789ab";
 
-/// Calls a job off
+/// Cancel a job
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The job's id
+    /// Id of the job
     id: String,
     #[command(flatten)]
     graph: GraphChoice,
@@ -36,13 +36,13 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let done = access.cancel(&graph, &id)?;
     access.close()?;
     let (said, verdict) = match done {
-        Cancelled::BeforeStart => ("is complete, as cancelled", Verdict::Fine),
+        Cancelled::BeforeStart => ("was canceled", Verdict::Fine),
         Cancelled::Requested => (
-            "is running and is asked to stop; it ends when its worker sees that, \
-             or by `jobstore complete --cancelled`",
+            "is running and was asked to stop; if its worker does not respond, use `jobstore \
+             complete --cancelled`",
             Verdict::Fine,
         ),
-        Cancelled::AlreadyComplete => ("was complete before; nothing was changed", Verdict::Wrong),
+        Cancelled::AlreadyComplete => ("is already complete; nothing was changed", Verdict::Wrong),
     };
     output::note(&format!("job {id} {said}"));
     Ok(verdict)

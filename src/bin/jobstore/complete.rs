@@ -14,8 +14,9 @@ use crate::problem::{Problem, Verdict};
 use crate::short_id;
 
 const AFTER_HELP: &str = "\
-For a running job that nobody works on. If a worker still does, it is told to
-stop, and the outcome that it records later is not taken: the first one stays.
+Use this for a running job that has no worker any more. If a worker is still
+running the job, it is asked to stop, and the outcome that it records later is
+ignored: the first outcome stays.
 
 Examples:
   jobstore complete 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
@@ -25,25 +26,25 @@ Examples:
 const CODE_BYTES_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
-/// Ends a running job: as succeeded, or as is said
+/// Complete a running job, as succeeded by default
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The job's id
+    /// Id of the job
     id: String,
-    /// It failed
+    /// The job failed
     #[arg(long, group = "end")]
     failed: bool,
-    /// It did a part of its work
+    /// The job succeeded in part
     #[arg(long, group = "end")]
     partially_failed: bool,
-    /// It was called off
+    /// The job was canceled
     #[arg(long, group = "end")]
     cancelled: bool,
-    /// It was cut short
+    /// The job was interrupted
     #[arg(long, group = "end")]
     interrupted: bool,
-    /// Why it failed, for who looks at it later
+    /// Message that says why the job failed
     #[arg(
         long,
         value_name = "TEXT",
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
         value_parser = text_up_to(MESSAGE_BYTES_MAX)
     )]
     reason: Option<String>,
-    /// The code of the failure
+    /// Error code of the failure
     #[arg(
         long,
         value_name = "TEXT",
@@ -81,8 +82,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             reason: Some(_), ..
         } => {
             return Err(Problem::usage(
-                "a reason was given, but the job is to end as succeeded",
-                "say --failed or --partially-failed with --reason",
+                "--reason cannot be used for a job that succeeded",
+                "add --failed or --partially-failed",
             ));
         }
         _ => OutcomeKind::Succeeded,
@@ -93,18 +94,18 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let ending = Ending {
         kind,
         code: &arguments.code,
-        message: arguments.reason.as_deref().unwrap_or("ended by hand"),
+        message: arguments.reason.as_deref().unwrap_or("completed manually"),
     };
     let before = access.complete(&graph, &id, &ending)?;
     access.close()?;
     Ok(match before {
         None => {
-            output::note(&format!("job {id} is complete: {kind}"));
+            output::note(&format!("job {id} was completed as {kind}"));
             Verdict::Fine
         }
         Some(known) => {
             output::note(&format!(
-                "job {id} was complete before: {known}; nothing was changed"
+                "job {id} is already complete: {known}; nothing was changed"
             ));
             Verdict::Wrong
         }

@@ -17,11 +17,11 @@ Examples:
   jobstore completions zsh > ~/.zfunc/_jobstore
   jobstore completions fish > ~/.config/fish/completions/jobstore.fish";
 
-/// Writes what a shell needs to complete words
+/// Write a completion script for a shell
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The shell
+    /// Shell to write the script for
     shell: Shell,
 }
 

@@ -19,29 +19,32 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-All jobs at one instant, oldest first, each with its outcome and times.
-`jobstore import` is the inverse. Jobs whose secrets are left out are marked
-as redacted, and are not worked on again where they are imported. An engine can
-open the store meanwhile; if it replaces files that are not read yet, the export
-fails and has to be run again. So give `export` a file rather than a reader that
-waits. Until the file is whole it is called FILE.*.unfinished; one
-whose export was killed stays, readable by you alone: remove it.
+Writes all jobs as of one instant, oldest first, with their outcomes and
+times. `jobstore import` reads this format. Jobs whose secrets are masked are
+marked as masked; after an import, no recovery requeues them.
+
+An engine can open the store during an export. If it replaces files that the
+export has not read yet, the export fails and must be repeated. Therefore,
+write to a file rather than to a slow reader.
+
+Until the export is complete, the file is named FILE.*.unfinished and only you
+can read it. If an export is killed, remove this file.
 
 Examples:
   jobstore export movie.jsonl
   jobstore export | zstd > movie.jsonl.zst
   jobstore export --reveal-secrets move.jsonl
-  jobstore export --outcome failed --finished-since 7d failed.jsonl";
+  jobstore export --outcome failed --completed-from 7d failed.jsonl";
 
-/// Writes whole jobs as lines of JSON
+/// Write whole jobs as lines of JSON
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The file to make; - is standard output
+    /// File to create; - is standard output
     #[arg(value_name = "FILE|-", default_value = "-")]
     to: PathBuf,
-    /// Writes the credentials that requests carry, too, where it says "******" otherwise:
-    /// for a store that is to work on these jobs
+    /// Include the credentials in requests instead of "******", for a store that is to run
+    /// these jobs
     #[arg(long)]
     reveal_secrets: bool,
     #[command(flatten)]
@@ -81,8 +84,8 @@ fn into(
     }
     let there = || {
         Problem::usage(
-            format!("{} is there already", path.display()),
-            "name another file, or remove it",
+            format!("{} already exists", path.display()),
+            "choose another file, or remove this one",
         )
     };
     if fs::symlink_metadata(path).is_ok() {
@@ -96,11 +99,12 @@ fn into(
     if let Some(store) = store_around(folder) {
         return Err(Problem::usage(
             format!(
-                "{} is within the directory of a store, {}",
+                "{} is inside the directory of a store, {}",
                 path.display(),
                 store.display()
             ),
-            "name a file outside: an engine may delete files there that are not its own",
+            "choose a file elsewhere: an engine may delete unknown files in the directory of its \
+             store",
         ));
     }
     let mut file = Kept {

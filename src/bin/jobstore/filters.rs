@@ -1,6 +1,6 @@
 //! Which jobs a verb is about.
 //!
-//! Owns: the filters that list, find, export and purge share, as a [`List`] and as a query.
+//! Owns: the filters that list, find, export and purge share, as a [`JobQuery`] and as a query.
 //! Must not know: what is done with the jobs.
 //! Promise: both forms mean the same jobs.
 
@@ -8,57 +8,57 @@ use std::time::SystemTime;
 
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use jobstore::{List, OutcomeKind, State};
+use jobstore::{JobQuery, OutcomeKind, State};
 
 use crate::when;
 
 /// The jobs that are meant; all that is said holds together.
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = "Which jobs")]
+#[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
-    /// In this state; several mean any of them
+    /// Jobs in this state; if repeated or comma-separated, any of them
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states())]
     pub(crate) states: Vec<State>,
-    /// That ended in this way; several mean any of them
+    /// Jobs with this outcome; if repeated or comma-separated, any of them
     #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
     pub(crate) outcomes: Vec<OutcomeKind>,
-    /// With this command; repeated, with any of them
+    /// Jobs with this command; if repeated, any of them
     #[arg(long = "command", value_name = "COMMAND", value_parser = some_text())]
     pub(crate) commands: Vec<String>,
-    /// Whose url begins like this
+    /// Jobs whose URL starts with this text
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_prefix: Option<String>,
-    /// Whose url has this in it; several mean all of them
+    /// Jobs whose URL contains this text; if repeated, all of them
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) url_contains: Vec<String>,
-    /// Whose body has this in it, as it is listed; several mean all of them
+    /// Jobs whose body, as it is listed, contains this text; if repeated, all of them
     #[arg(long, value_name = "TEXT", value_parser = some_text())]
     pub(crate) body_contains: Vec<String>,
-    /// With --body-value: where in the body, as a JSON pointer such as /list/0/name
+    /// JSON pointer into the body, such as /list/0/name; use with --body-value
     #[arg(long, value_name = "POINTER", requires = "body_value")]
     pub(crate) body_pointer: Option<String>,
-    /// With --body-pointer: the value there, as JSON
+    /// JSON value at the place given by --body-pointer
     #[arg(long, value_name = "JSON", requires = "body_pointer", value_parser = some_text())]
     pub(crate) body_value: Option<String>,
-    /// Submitted then or later: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
+    /// Jobs submitted at or after this time: 2h (ago), 22:00, 2026-11-24T22:00 (local), or
     /// 2026-11-24T22:00+01:00
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) since: Option<SystemTime>,
-    /// Submitted before then
+    pub(crate) submitted_from: Option<SystemTime>,
+    /// Jobs submitted before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) until: Option<SystemTime>,
-    /// Started then or later
+    pub(crate) submitted_before: Option<SystemTime>,
+    /// Jobs started at or after this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) started_since: Option<SystemTime>,
-    /// Started before then
+    pub(crate) started_from: Option<SystemTime>,
+    /// Jobs started before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) started_until: Option<SystemTime>,
-    /// Ended then or later
+    pub(crate) started_before: Option<SystemTime>,
+    /// Jobs completed at or after this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) finished_since: Option<SystemTime>,
-    /// Ended before then
+    pub(crate) completed_from: Option<SystemTime>,
+    /// Jobs completed before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) finished_until: Option<SystemTime>,
+    pub(crate) completed_before: Option<SystemTime>,
 }
 
 /// Refuses an empty text, such as an unset variable of a shell leaves.
@@ -71,9 +71,9 @@ pub(crate) fn text_up_to(
     max_bytes: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
     move |text| match text.len() {
-        0 => Err("it is empty".to_owned()),
+        0 => Err("the text is empty".to_owned()),
         bytes if bytes > max_bytes => Err(format!(
-            "it has {bytes} bytes; it can have at most {max_bytes} bytes"
+            "the text has {bytes} bytes; at most {max_bytes} bytes are allowed"
         )),
         _ => Ok(text.to_owned()),
     }
@@ -104,8 +104,8 @@ impl Filters {
     }
 
     /// As the library has it.
-    pub(crate) fn list(&self) -> List {
-        let mut list = List::new();
+    pub(crate) fn list(&self) -> JobQuery {
+        let mut list = JobQuery::new();
         for &state in &self.states {
             list = list.state(state);
         }
@@ -127,14 +127,14 @@ impl Filters {
         if let (Some(pointer), Some(value)) = (&self.body_pointer, &self.body_value) {
             list = list.body_value(pointer, value);
         }
-        type By = fn(List, SystemTime) -> List;
+        type By = fn(JobQuery, SystemTime) -> JobQuery;
         for (time, by) in [
-            (self.since, List::submitted_from as By),
-            (self.until, List::submitted_before),
-            (self.started_since, List::started_from),
-            (self.started_until, List::started_before),
-            (self.finished_since, List::finished_from),
-            (self.finished_until, List::finished_before),
+            (self.submitted_from, JobQuery::submitted_from as By),
+            (self.submitted_before, JobQuery::submitted_before),
+            (self.started_from, JobQuery::started_from),
+            (self.started_before, JobQuery::started_before),
+            (self.completed_from, JobQuery::completed_from),
+            (self.completed_before, JobQuery::completed_before),
         ] {
             if let Some(time) = time {
                 list = by(list, time);
@@ -166,12 +166,12 @@ impl Filters {
             pairs.extend(texts.iter().map(|text| (key, text.clone())));
         }
         for (key, time) in [
-            ("submitted_from", self.since),
-            ("submitted_before", self.until),
-            ("started_from", self.started_since),
-            ("started_before", self.started_until),
-            ("finished_from", self.finished_since),
-            ("finished_before", self.finished_until),
+            ("submitted_from", self.submitted_from),
+            ("submitted_before", self.submitted_before),
+            ("started_from", self.started_from),
+            ("started_before", self.started_before),
+            ("completed_from", self.completed_from),
+            ("completed_before", self.completed_before),
         ] {
             if let Some(time) = time {
                 pairs.push((key, when::to_ms(time).to_string()));

@@ -23,44 +23,44 @@ use crate::table::{self, Table};
 use crate::when;
 
 /// The largest request there can be, and some more.
-const REQUEST_BYTES_MAX: u64 = (256 << 20) + (1 << 20);
+const MAX_REQUEST_BYTES: u64 = (256 << 20) + (1 << 20);
 
 const AFTER_HELP: &str = "\
-By a request, command and url must be equal, and bodies be the same JSON
-value: white space and the order of keys do not matter. That is at once.
-Without one, the jobs are gone through for the parts that are named. Exit code
-1 means that there is no such job.
+With a request, jobs match if they have the same command and URL, and their
+bodies are the same JSON value: white space and the order of keys do not
+matter. This search is fast. With filters, all jobs are scanned. Exit code 1
+means that no job was found.
 
 Examples:
   jobstore find request.json
   echo '{\"command\":\"import_graph\",\"url\":\"/ges/v1.0/10001/graphs\"}' |
     jobstore find - --limit 1 --format jsonl
   jobstore find --body-contains ranking_edge.csv --limit 1
-  jobstore find --since 7d --body-pointer /parallel/edge --body-value 8";
+  jobstore find --submitted-from 7d --body-pointer /parallel/edge --body-value 8";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable table
     Table,
-    /// Whole jobs, one a line
+    /// Whole jobs, one JSON object per line
     Jsonl,
 }
 
-/// Finds jobs by their request or by parts of it, newest first
+/// Find jobs by their request or by filters, newest first
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The request, {"command":..,"url":..,"body":..}; - is standard input
+    /// File that contains the request, {"command":..,"url":..,"body":..}; - is standard input
     #[arg(value_name = "FILE|-")]
     request: Option<PathBuf>,
-    /// Shows at most so many
+    /// Maximum number of jobs to show
     #[arg(long, value_name = "JOBS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
-    /// Goes on where a search by parts ended
+    /// Continue where a previous search by filters ended
     #[arg(long, value_name = "TEXT", conflicts_with = "request", value_parser = some_text())]
     cursor: Option<String>,
-    /// How jobs are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -82,14 +82,14 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         (None, false) => None,
         (Some(_), false) => {
             return Err(Problem::usage(
-                "a request and parts contradict each other: it is found as a whole",
-                "leave the file out, or the parts",
+                "a request file and filters cannot be combined",
+                "omit either the file or the filters",
             ));
         }
         (None, true) => {
             return Err(Problem::usage(
-                "it was not said what to find",
-                "name a file with the request, or parts of it, as by --body-contains",
+                "nothing to search for",
+                "give a file that contains the request, or filters such as --body-contains",
             ));
         }
     };
@@ -99,7 +99,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(request) => {
             let jobs = access.find(&graph, request, arguments.limit, each)?;
             let is_full = jobs == arguments.limit;
-            let more = is_full.then(|| "there may be more: --limit shows more".to_owned());
+            let more =
+                is_full.then(|| "there may be more; increase --limit to show them".to_owned());
             Ok(Found { jobs, more })
         }
         None => search(&*access, &graph, arguments, each),
@@ -139,8 +140,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     if jobs == 0 {
         output::note(match (&request, &arguments.cursor) {
             (Some(_), _) => "no job has this request",
-            (None, None) => "no job has these parts",
-            (None, Some(_)) => "no other job has these parts",
+            (None, None) => "no job matches the filters",
+            (None, Some(_)) => "no more jobs match the filters",
         });
         return Ok(Verdict::Wrong);
     }
@@ -167,7 +168,7 @@ fn search(
         bar.at(looked_at, Some(looked_at + stretch.left));
         cursor = stretch.next;
         if cursor.is_none() || jobs >= arguments.limit {
-            let more = cursor.map(|next| format!("go on with --cursor {next}"));
+            let more = cursor.map(|next| format!("continue with --cursor {next}"));
             return Ok(Found { jobs, more });
         }
     }
@@ -180,10 +181,10 @@ fn read(path: &Path) -> Result<String, Problem> {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(File::open(path).map_err(|e| failed(&e))?),
     };
-    bounded::read_to_string(from, REQUEST_BYTES_MAX).map_err(|e| match e.kind() {
+    bounded::read_to_string(from, MAX_REQUEST_BYTES).map_err(|e| match e.kind() {
         std::io::ErrorKind::FileTooLarge => Problem::usage(
-            format!("{} has {e}", path.display()),
-            "no store has such a request",
+            format!("{} is {e}", path.display()),
+            "no store accepts a request of this size",
         ),
         _ => failed(&e),
     })

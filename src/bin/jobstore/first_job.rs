@@ -9,14 +9,14 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use jobstore::{Error, Graph, JobStore, OnBadLine};
 
-use crate::access::{Import, REQUEST_BYTES_MAX};
+use crate::access::{Import, MAX_REQUEST_BYTES};
 use crate::place::GraphName;
 use crate::problem::Problem;
 
 /// Bytes of bad lines that are skipped here; after more of them the import starts.
 const SKIPPED_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a line that are read here. The import itself refuses a longer one.
-const LINE_BYTES_MAX: u64 = REQUEST_BYTES_MAX + (2 << 20);
+const LINE_BYTES_MAX: u64 = MAX_REQUEST_BYTES + (2 << 20);
 
 /// Lines of which the first have been checked.
 pub(crate) struct Checked {
@@ -33,7 +33,7 @@ pub(crate) fn check(
     lines: Box<dyn Read + Send>,
     how: Import,
 ) -> Result<Checked, Problem> {
-    let options = JobStore::options().request_bytes_max(REQUEST_BYTES_MAX);
+    let options = JobStore::options().max_request_bytes(MAX_REQUEST_BYTES);
     let store = options.in_memory()?;
     let scratch = store.create_graph(&graph.project, &graph.name)?;
     let (mut lines, mut read) = (BufReader::new(lines), Vec::new());
@@ -81,14 +81,14 @@ fn first_job(
 
 fn nothing_created(error: &Error) -> Problem {
     Problem::failed(
-        format!("{error}, and no other line is one"),
+        format!("{error}; no other line contains a valid job either"),
         "no graph was created",
     )
 }
 
 fn unreadable(error: &io::Error) -> Problem {
     Problem::failed(
-        format!("the lines could not be read: {error}"),
+        format!("cannot read the input: {error}"),
         "nothing was imported",
     )
 }

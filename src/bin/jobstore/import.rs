@@ -24,16 +24,16 @@ use crate::progress::Bar;
 const BAD_LINES_NAMED: usize = 20;
 
 const AFTER_HELP: &str = "\
-A line is a job of `jobstore export`, a bare request
-{\"command\":..,\"url\":..,\"body\":..}, or a request with what is known of it:
+Each line is a job written by `jobstore export`, a request
+{\"command\":..,\"url\":..,\"body\":..}, or a request with what is known of its job:
 {\"request\":{..}, \"jobId\"?, \"status\"?, \"outcome\"?: {\"kind\":..}, \"submittedAt\"?,
-\"startedAt\"?, \"finishedAt\"?}, times in milliseconds since 1970.
+\"startedAt\"?, \"completedAt\"?}, times in milliseconds since 1970.
 
-Jobs whose ids are there are left as they are, so lines that have a jobId can
-be imported again, such as those of an export. A line without one is a new job
-each time: where an import ended at a line, go on from that line. The graph,
-and the store, are created if they do not exist, but not by an import that
-reads bad lines and no job.
+Jobs that already exist are left as they are, so lines that have a jobId, such
+as those of an export, can be imported repeatedly. A line without a jobId
+creates a new job each time: if an import stops at a line, continue from that
+line. The graph and the store are created if they do not exist, unless no line
+contains a valid job.
 
 Examples:
   jobstore import --graph 10001/movie movie.jsonl
@@ -41,18 +41,18 @@ Examples:
   zstd -dc movie.jsonl.zst | jobstore import --data copy --graph 10001/movie -
   jobstore import --graph 10001/movie --skip-bad old-engine.jsonl";
 
-/// Records the jobs of lines of JSON
+/// Import jobs from lines of JSON
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The lines; - is standard input
+    /// File to read; - is standard input
     #[arg(value_name = "FILE|-")]
     from: PathBuf,
-    /// Passes over bad lines and counts them, instead of ending at the first
+    /// Skip and count invalid lines instead of stopping at the first one
     #[arg(long)]
     skip_bad: bool,
-    /// The graph; it is created if it does not exist
-    #[arg(long, value_name = "PROJECT/NAME", help_heading = "Which store")]
+    /// Graph to import into; it is created if it does not exist
+    #[arg(long, value_name = "PROJECT/NAME", help_heading = "Store")]
     graph: Option<GraphName>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let graph = arguments
         .graph
         .as_ref()
-        .ok_or_else(|| Problem::usage("no graph was named", "use --graph PROJECT/NAME"))?;
+        .ok_or_else(|| Problem::usage("no graph was given", "use --graph PROJECT/NAME"))?;
     let from = &arguments.from;
     let (lines, bytes): (Box<dyn Read + Send>, Option<u64>) = match from == Path::new("-") {
         true => (Box::new(io::stdin()), None),
@@ -91,7 +91,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         None => access::open_to_write(place, Create::IfMissing)?,
     };
     if is_new {
-        output::note(&format!("made the store {}", place.data()?.display()));
+        output::note(&format!("created store {}", place.data()?.display()));
     }
     let bar = Bar::bytes("importing");
     let read = Arc::new(AtomicU64::new(0));
@@ -105,21 +105,24 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     drop(bar);
     access.close()?;
     for (line, problem) in done.bad_lines.iter().take(BAD_LINES_NAMED) {
-        output::note(&format!("line {line} was passed over: {problem}"));
+        output::note(&format!("skipped line {line}: {problem}"));
     }
     let unnamed = done.bad.saturating_sub(BAD_LINES_NAMED as u64);
     if unnamed > 0 {
-        output::note(&format!("and {} more bad lines", output::grouped(unnamed)));
+        output::note(&format!(
+            "and {} more invalid lines",
+            output::grouped(unnamed)
+        ));
     }
     if done.secrets_left > 0 {
         output::note(&format!(
-            "{} stayed without the secrets of their lines: import them into a graph that has not \
-             got them",
+            "{} already existed and were left without the secrets in their lines; to keep the \
+             secrets, import the lines into a graph that does not contain these jobs",
             output::jobs(done.secrets_left)
         ));
     }
     output::note(&format!(
-        "imported {}; {} there already, {} passed over",
+        "imported {}; {} already present, {} skipped",
         output::jobs(done.imported),
         output::grouped(done.there),
         output::grouped(done.bad)

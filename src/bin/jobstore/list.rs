@@ -25,47 +25,46 @@ const ROWS: u64 = 50;
 pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
-A list by state is at once; by outcome, command and times the jobs are gone
-through.
+Filters by state are fast; all other filters scan the jobs.
 
 Examples:
-  jobstore list --newest
+  jobstore list --newest-first
   jobstore list --state running,pending
-  jobstore list --outcome failed --finished-since 12h --newest --count
+  jobstore list --outcome failed --completed-from 12h --newest-first --count
   jobstore list --offset 100000 --limit 100000 --format json
-  jobstore list --since 2026-11-24T22:00 --format jsonl | jq .request.command";
+  jobstore list --submitted-from 2026-11-24T22:00 --format jsonl | jq .request.command";
 
 /// How jobs are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For eyes: state, command and age, as wide as the terminal
+    /// Human-readable table, as wide as the terminal
     Table,
-    /// The contract's document: {"jobs":[...],"result":"success"}
+    /// Document of the GES job-list API: {"jobs":[...],"result":"success"}
     Json,
-    /// Whole jobs, one a line: with outcome and times
+    /// Whole jobs, one JSON object per line, with outcomes and times
     Jsonl,
 }
 
-/// Lists jobs
+/// List jobs
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Passes over so many jobs
+    /// Number of jobs to skip
     #[arg(long, value_name = "JOBS", default_value_t = 0)]
     offset: u64,
-    /// Shows at most so many: 1 to 100000 [default: 50 in a table, else 100000]
+    /// Maximum number of jobs to show, 1 to 100000 [default: 50 in a table, otherwise 100000]
     #[arg(long, value_name = "JOBS", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit: Option<u64>,
-    /// The job first that was submitted last
+    /// Show the newest jobs first
     #[arg(long)]
-    newest: bool,
-    /// Goes on where a page ended
+    newest_first: bool,
+    /// Continue where the previous page ended
     #[arg(long, value_name = "TEXT", conflicts_with = "offset", value_parser = some_text())]
     cursor: Option<String>,
-    /// Counts the whole list, also where all jobs have to be gone through for it
+    /// Count all matching jobs, even if that takes a scan
     #[arg(long)]
     count: bool,
-    /// How jobs are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -84,7 +83,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             Format::Table => ROWS,
             Format::Json | Format::Jsonl => JOBS,
         }),
-        newest_first: arguments.newest,
+        newest_first: arguments.newest_first,
         cursor: arguments.cursor.as_deref(),
         count: arguments.count,
     };
@@ -139,9 +138,10 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     };
     let mut text = match (shown.jobs, shown.total) {
         (0, Some(0)) => table::aside("no jobs"),
-        (0, Some(total)) => {
-            table::aside(&format!("none there: the list has {}", output::jobs(total)))
-        }
+        (0, Some(total)) => table::aside(&format!(
+            "no jobs at this offset; the list has {}",
+            output::jobs(total)
+        )),
         (0, None) => table::aside("no jobs"),
         (jobs, _) if wanted.cursor.is_some() => {
             table::aside(&format!("{} more{of}", output::grouped(jobs)))
@@ -152,10 +152,10 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
             table::aside(&format!("{first}-{last}{of}"))
         }
     };
-    if shown.set_aside > 0 {
-        let jobs = output::jobs(shown.set_aside);
+    if shown.quarantined > 0 {
+        let jobs = output::jobs(shown.quarantined);
         text.push_str(&table::warning(&format!(
-            "{jobs} not shown: a repair set them aside"
+            "{jobs} not shown because a repair quarantined them"
         )));
     }
     if let Some(next) = &shown.next {
@@ -164,7 +164,7 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
             (None, Some(_)) if !wanted.count => format!("--offset {}", wanted.offset + shown.jobs),
             _ => format!("--cursor {next}"),
         };
-        text.push_str(&table::aside(&format!("go on with {on}")));
+        text.push_str(&table::aside(&format!("continue with {on}")));
     }
     text
 }
@@ -191,24 +191,30 @@ mod tests {
             jobs: 50,
             total: Some(1_234_567),
             next: Some("02ab".to_owned()),
-            set_aside: 0,
+            quarantined: 0,
         };
         assert_eq!(
             below(0, None, &shown),
-            "1-50 of 1,234,567\ngo on with --offset 50\n"
+            "1-50 of 1,234,567\ncontinue with --offset 50\n"
         );
-        let on = "1,001-1,050 of 1,234,567\ngo on with --offset 1050\n";
+        let on = "1,001-1,050 of 1,234,567\ncontinue with --offset 1050\n";
         assert_eq!(below(1000, None, &shown), on);
-        let by_cursor = "50 more of 1,234,567\ngo on with --cursor 02ab\n";
+        let by_cursor = "50 more of 1,234,567\ncontinue with --cursor 02ab\n";
         assert_eq!(below(0, Some("02aa"), &shown), by_cursor);
         shown.total = None;
-        assert_eq!(below(0, None, &shown), "1-50\ngo on with --cursor 02ab\n");
-        (shown.next, shown.set_aside) = (None, 3);
-        let aside = "1-50\n3 jobs not shown: a repair set them aside\n";
+        assert_eq!(
+            below(0, None, &shown),
+            "1-50\ncontinue with --cursor 02ab\n"
+        );
+        (shown.next, shown.quarantined) = (None, 3);
+        let aside = "1-50\n3 jobs not shown because a repair quarantined them\n";
         assert_eq!(below(0, None, &shown), aside);
         let mut none = Shown::default();
         assert_eq!(below(0, None, &none), "no jobs\n");
         none.total = Some(7);
-        assert_eq!(below(10, None, &none), "none there: the list has 7 jobs\n");
+        assert_eq!(
+            below(10, None, &none),
+            "no jobs at this offset; the list has 7 jobs\n"
+        );
     }
 }

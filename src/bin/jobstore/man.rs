@@ -15,11 +15,12 @@ Examples:
   jobstore man | man -l -
   jobstore man list > jobstore-list.1";
 
-/// Writes the manual's page, or that of a verb
+/// Write the manual page of jobstore, or of one command
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The verb
+    /// Command whose manual page to write
+    #[arg(value_name = "COMMAND")]
     verb: Option<String>,
 }
 
@@ -32,8 +33,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Problem> {
             let found = command.find_subcommand(verb).cloned();
             let found = found.ok_or_else(|| {
                 Problem::usage(
-                    format!("there is no verb {verb:?}"),
-                    "`jobstore --help` lists them",
+                    format!("unknown command {verb:?}"),
+                    "`jobstore --help` lists all commands",
                 )
             })?;
             Man::new(found).title(format!("jobstore-{verb}"))

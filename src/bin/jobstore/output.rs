@@ -65,7 +65,10 @@ impl Write for Aside {
             Aside::AtOnce(out) => out.write(bytes),
             Aside::Put(aside) => aside.write(bytes).map_err(|e| {
                 let folder = std::env::temp_dir();
-                let words = format!("{e}, aside in {} (TMPDIR)", folder.display());
+                let words = format!(
+                    "{e}, while spooling the output in {} (TMPDIR)",
+                    folder.display()
+                );
                 io::Error::new(e.kind(), words)
             }),
         }

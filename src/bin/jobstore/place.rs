@@ -21,17 +21,17 @@ const SECRET_KEYS: &str = "JOBSTORE_SECRET_KEYS";
 
 /// The store.
 #[derive(Args)]
-#[command(next_help_heading = "Which store")]
+#[command(next_help_heading = "Store")]
 pub(crate) struct Place {
-    /// The store's directory [env: JOBSTORE_DATA]
+    /// Directory of the store [env: JOBSTORE_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The keys whose values are secret, separated by commas, instead of those that the store
-    /// has recorded [env: JOBSTORE_SECRET_KEYS]
+    /// Comma-separated keys whose values are secret, instead of the keys recorded in the store
+    /// [env: JOBSTORE_SECRET_KEYS]
     ///
-    /// Commands that only read mask the values of these keys in their output and record
-    /// nothing. `serve` records them in the store, and so does `import` in a store that it
-    /// creates. Other commands that write use the recorded keys: they refuse the option and
+    /// Commands that only read mask the values of these keys in their output, and record
+    /// nothing. `serve` records the keys in the store, as does an `import` that creates the
+    /// store. Other commands that write use the recorded keys: they reject the option and
     /// ignore the variable.
     #[arg(long, global = true, value_name = "KEYS", value_parser = some_text())]
     secret_keys: Option<String>,
@@ -46,8 +46,8 @@ impl Place {
             .or_else(|| variable(DATA).map(PathBuf::from));
         data.ok_or_else(|| {
             Problem::usage(
-                "no store was named",
-                "use --data DIR, or set JOBSTORE_DATA to its directory",
+                "no store was given",
+                "use --data DIR, or set JOBSTORE_DATA to the store's directory",
             )
         })
     }
@@ -67,7 +67,7 @@ impl Place {
                     SECRET_KEYS,
                     keys.into_string().map_err(|_| {
                         Problem::usage(
-                            format!("{SECRET_KEYS} is not UTF-8"),
+                            format!("{SECRET_KEYS} is not valid UTF-8"),
                             "correct it or unset it",
                         )
                     })?,
@@ -77,8 +77,8 @@ impl Place {
         let keys: Vec<String> = keys.split(',').map(|key| key.trim().to_owned()).collect();
         if keys.iter().any(String::is_empty) {
             return Err(Problem::usage(
-                format!("{named_by} has an empty key"),
-                "separate keys by single commas: password,token",
+                format!("{named_by} contains an empty key"),
+                "separate the keys with single commas: password,token",
             ));
         }
         Ok(Some(keys))
@@ -91,7 +91,7 @@ impl Place {
             None => Ok(()),
             Some(_) => Err(Problem::usage(
                 "--secret-keys would change which keys the store records as secret",
-                "leave it out; `jobstore serve --secret-keys` records others",
+                "omit it; to record other keys, use `jobstore serve --secret-keys`",
             )),
         }
     }
@@ -103,9 +103,9 @@ fn variable(name: &str) -> Option<OsString> {
 
 /// The graph in it, for the verbs that are about one.
 #[derive(Args)]
-#[command(next_help_heading = "Which store")]
+#[command(next_help_heading = "Store")]
 pub(crate) struct GraphChoice {
-    /// The graph; may be left out where the store has only one
+    /// Graph to use; optional if the store has only one
     #[arg(long, value_name = "PROJECT/NAME")]
     graph: Option<GraphName>,
 }
@@ -115,23 +115,23 @@ impl GraphChoice {
     pub(crate) fn choose(&self, access: &dyn Access) -> Result<GraphName, Problem> {
         let there = access.graphs()?;
         let listed = || match there.as_slice() {
-            [] => "the store has none; `jobstore import` makes one".to_owned(),
+            [] => "the store has no graphs; `jobstore import` creates one".to_owned(),
             some => {
                 let names: Vec<String> = some.iter().take(20).map(ToString::to_string).collect();
-                format!("say --graph with one of: {}", names.join(", "))
+                format!("use --graph with one of: {}", names.join(", "))
             }
         };
         match (&self.graph, there.as_slice()) {
             (Some(named), there) if there.contains(named) => Ok(named.clone()),
             (Some(named), _) => {
                 let what = format!(
-                    "graph : {} not exist in project {}",
+                    "graph {} does not exist in project {}",
                     named.name, named.project
                 );
                 Err(Problem::usage(what, listed()))
             }
             (None, [only]) => Ok(only.clone()),
-            (None, []) => Err(Problem::usage("there is no graph to look into", listed())),
+            (None, []) => Err(Problem::usage("there is no graph", listed())),
             (None, _) => Err(Problem::usage("the store has several graphs", listed())),
         }
     }
@@ -161,7 +161,7 @@ impl FromStr for GraphName {
                     name: name.to_owned(),
                 })
             }
-            _ => Err("it takes a project id, '/', and a graph name: 10001/movie".to_owned()),
+            _ => Err("use a project id, '/', and a graph name, such as 10001/movie".to_owned()),
         }
     }
 }

@@ -58,8 +58,8 @@ impl Problem {
 
     fn output_said(words: &str) -> Problem {
         Problem::failed(
-            format!("the output could not be written: {words}"),
-            "what was written is not whole; make room, and do it again",
+            format!("cannot write the output: {words}"),
+            "the output is incomplete; fix the cause, and run the command again",
         )
     }
 
@@ -70,13 +70,13 @@ impl Problem {
         match error.kind() {
             NotFound | PermissionDenied | AlreadyExists | IsADirectory | NotADirectory
             | InvalidInput | ReadOnlyFilesystem | Unsupported => {
-                Problem::usage(what, "name a file that can be used so")
+                Problem::usage(what, "check the path, or choose another file")
             }
-            InvalidData => Problem::usage(what, "it has to be UTF-8"),
+            InvalidData => Problem::usage(what, "the file must be valid UTF-8"),
             StorageFull | QuotaExceeded | FileTooLarge => {
-                Problem::failed(what, "make room, or name a file on another disk")
+                Problem::failed(what, "free disk space, or choose a file on another disk")
             }
-            _ => Problem::failed(what, "look at the disk and at the system's log"),
+            _ => Problem::failed(what, "check the disk and the system log"),
         }
     }
 
@@ -105,17 +105,17 @@ impl From<Error> for Problem {
             } => Problem::ReaderGone,
             Error::Output { message, .. } => Problem::output_said(message),
             Error::StoreMissing { path } => Problem::usage(
-                format!("there is no store at {}", path.display()),
-                "look at --data and JOBSTORE_DATA; `jobstore import` makes a store",
+                format!("no store found at {}", path.display()),
+                "check --data and JOBSTORE_DATA; `jobstore import` creates a store",
             ),
             Error::NotAStore { path, found } => Problem::usage(
                 format!(
-                    "{} is not a store: it holds {found:?} and no STORE file",
+                    "{} is not a jobstore directory: it contains {found:?} but no STORE file",
                     path.display()
                 ),
                 match store_below(path) {
-                    Some(below) => format!("there is one in {}", below.display()),
-                    None => "name the directory that holds the file STORE".to_owned(),
+                    Some(below) => format!("did you mean {}?", below.display()),
+                    None => "use the directory that contains the file STORE".to_owned(),
                 },
             ),
             Error::Io {
@@ -124,9 +124,9 @@ impl From<Error> for Problem {
                 ..
             } => Problem::usage(
                 format!("{} is not a directory", path.display()),
-                "use --data DIR with the directory that holds the file STORE",
+                "use --data DIR with the directory that contains the file STORE",
             ),
-            error => Problem::of(&error.name(), error.to_string()),
+            error => Problem::of(error.code(), error.to_string()),
         }
     }
 }
@@ -143,25 +143,25 @@ fn store_below(path: &Path) -> Option<PathBuf> {
 /// What helps, where the error does not say so itself.
 fn remedy(name: &str) -> &'static str {
     match name {
-        "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` sets it aside",
+        "Damaged" => "`jobstore verify` lists all damage; `jobstore repair` quarantines it",
         "IllegalTransition" => {
-            "a job that was not started can only be called off: `jobstore cancel`"
+            "a job that has not started can only be canceled: use `jobstore cancel`"
         }
         "BadLine" => {
-            "--skip-bad skips them; the lines before it are imported: go on from it, or do all \
-             again where each line has a jobId"
+            "the lines before it were imported; fix it and continue from this line, or use \
+             --skip-bad; if every line has a jobId, the whole import can be repeated"
         }
-        "NewerFormat" => "this program is of an older release than the engine",
-        "IndexUnavailable" => "the next open by an engine rebuilds the index",
-        "PageExpired" => "an engine has opened the store meanwhile; run the command again",
-        "Io" => "look at the path, at the disk and at the system's log",
+        "NewerFormat" => "this command is from an older release than the engine",
+        "IndexUnavailable" => "the engine rebuilds the index when it next opens the store",
+        "PageExpired" => "an engine has opened the store in the meantime; run the command again",
+        "Io" => "check the path, the disk, and the system log",
         _ => "",
     }
 }
 
-const UNKNOWN: &str = "`jobstore list --newest` shows what there is; `jobstore find` has jobs by \
-                       their request";
-const PURGED: &str = "its result, if the engine kept one, may still be there";
+const UNKNOWN: &str = "`jobstore list --newest-first` lists the newest jobs; `jobstore find` finds a \
+     job by its request";
+const PURGED: &str = "its result may still exist, if the engine stored one";
 
 /// Says what is to be said, and gives the exit code.
 pub(crate) fn exit(ended: Result<Verdict, Problem>) -> ExitCode {

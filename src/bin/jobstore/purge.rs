@@ -13,22 +13,23 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-Pending and running jobs never go. Ids of purged jobs are remembered for a
-time, so that \"purged\" is told from \"unknown\".
+Pending and running jobs are never purged. The ids of purged jobs are
+remembered for a time, so that a purged job can be distinguished from an
+unknown one.
 
 Examples:
-  jobstore purge --finished-until 30d --dry-run
-  jobstore purge --finished-until 30d --outcome succeeded
+  jobstore purge --completed-before 30d --dry-run
+  jobstore purge --completed-before 30d --outcome succeeded
   jobstore purge --all";
 
-/// Forgets complete jobs
+/// Purge complete jobs
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Only says how many would go
+    /// Only show how many jobs would be purged
     #[arg(long)]
     dry_run: bool,
-    /// All complete jobs
+    /// Purge all complete jobs
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -42,14 +43,14 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     match (filters.is_empty(), arguments.all) {
         (true, false) => {
             return Err(Problem::usage(
-                "no jobs were named: it would forget all that are complete",
-                "name some, as by --finished-until 30d, or say --all",
+                "no filter was given: this would purge all complete jobs",
+                "add a filter such as --completed-before 30d, or use --all",
             ));
         }
         (false, true) => {
             return Err(Problem::usage(
-                "--all and filters contradict each other",
-                "leave one of them out",
+                "--all and filters cannot be combined",
+                "omit one of them",
             ));
         }
         _ => {}

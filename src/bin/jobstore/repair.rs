@@ -1,6 +1,6 @@
-//! `jobstore repair`: sets aside what is damaged, so that the rest is served.
+//! `jobstore repair`: quarantines what is damaged, so that the rest is served.
 //!
-//! Owns: that nothing is set aside unasked. Must not know: how a store is repaired.
+//! Owns: that nothing is quarantined unasked. Must not know: how a store is repaired.
 //! Promise: what is found is shown before anything is changed; without a yes nothing is.
 
 use std::io::{self, BufRead, IsTerminal};
@@ -16,20 +16,20 @@ use crate::progress::Bar;
 use crate::verify;
 
 const AFTER_HELP: &str = "\
-Jobs whose files are damaged are listed no more; the files stay beside the
-store, named *.damaged. Take a copy of the folder first. It exits with 0 where
-the store is sound afterwards.
+Corrupt jobs are no longer listed; the damaged files are kept in the directory
+as *.damaged. Copy the directory before a repair. Exit code 0 means that the
+store has no damage afterwards.
 
 Examples:
   jobstore verify
   jobstore repair
   jobstore repair --yes";
 
-/// Sets aside what is damaged, so that the rest is served
+/// Quarantine damaged data, so that the rest of the store can be used
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Does it without asking
+    /// Repair without asking for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -47,9 +47,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     let question = match report.is_sound() {
         // Its end may be missing, which only the index can tell.
         true => {
-            "It was not closed, and may lack its end. Compare it with its index, and repair it?"
+            "The store was not closed cleanly, and the end of its log may be missing. Compare it \
+             with the index, and repair it?"
         }
-        false => "Set aside what is damaged?",
+        false => "Quarantine the damage?",
     };
     if !arguments.yes && !is_agreed(question)? {
         let verdict = match report.is_sound() {
@@ -64,12 +65,12 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         JobStore::repair(dir).map_err(|error| access::at_rest(dir, error))?
     };
     let mut text = String::new();
-    for path in &repaired.set_aside {
-        text.push_str(&format!("set aside: {}\n", path.display()));
+    for path in &repaired.quarantined {
+        text.push_str(&format!("quarantined: {}\n", path.display()));
     }
     text.push_str(&match repaired.changed() {
         true => format!(
-            "repaired: {} no more listed, {} events lost\n",
+            "repaired: {} quarantined, {} events lost\n",
             output::jobs(repaired.jobs),
             output::grouped(repaired.events)
         ),
@@ -83,8 +84,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 fn is_agreed(question: &str) -> Result<bool, Problem> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Problem::usage(
-            "there is no terminal to ask on, and nothing was changed",
-            "say --yes to repair without being asked",
+            "cannot ask for confirmation without a terminal; nothing was changed",
+            "use --yes to repair without confirmation",
         ));
     }
     use std::io::Write as _;

@@ -26,7 +26,7 @@ pub(crate) struct Row<'a> {
     pub(crate) progress: Option<RowProgress>,
     pub(crate) submitted_at: Option<u64>,
     pub(crate) started_at: Option<u64>,
-    pub(crate) finished_at: Option<u64>,
+    pub(crate) completed_at: Option<u64>,
 }
 
 /// Its request.
@@ -48,7 +48,7 @@ pub(crate) struct RowOutcome<'a> {
     #[serde(borrow)]
     pub(crate) detail: Option<&'a RawValue>,
     pub(crate) result_ref: Option<String>,
-    pub(crate) boot: Option<u64>,
+    pub(crate) recovered_at_open: Option<u64>,
 }
 
 /// How far it says it is.
@@ -65,10 +65,10 @@ impl<'a> Row<'a> {
         serde_json::from_str(line).map_err(|e| {
             Problem::failed(
                 format!(
-                    "the store gave a job that this program cannot read, at column {}",
+                    "cannot read a job that the store returned: error at column {}",
                     e.column()
                 ),
-                "it may be of another release: use the one of the engine",
+                "use the same release as the engine",
             )
         })
     }
@@ -104,7 +104,7 @@ impl<'a> Row<'a> {
     /// For how long it ran, or has run by now.
     pub(crate) fn took(&self, now_ms: u64) -> Option<Duration> {
         let started = self.started_at?;
-        let until = match (self.finished_at, &*self.status) {
+        let until = match (self.completed_at, &*self.status) {
             (Some(finished), _) => finished,
             (None, "running") => now_ms,
             (None, _) => return None,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use clap::{Args, ValueEnum};
 use jobstore::JobStore;
-use jobstore::http::{Access, Action, Bounds, Routes, no_such_resource, serve};
+use jobstore::http::{Access, Bounds, Permission, Routes, no_such_resource, serve};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,17 +26,18 @@ use crate::problem::{self, Problem, Verdict};
 use crate::tokens::{ALL, Good, Tokens};
 
 const AFTER_HELP: &str = "\
-Beside the contract's routes it has /health, /metrics and /openapi.json. With
-tokens, /metrics takes one that is good for all projects. The store is locked
-meanwhile; the other verbs ask through its control socket. Without tokens
-whoever has an account on this machine can ask.
+Serves the GES job-list API, and /health, /metrics, and /openapi.json. The
+store stays locked while it is served; other commands use its control socket.
 
-It ends on SIGTERM and SIGINT, at once on a second one. SIGHUP has the file of
-tokens read again; a file that is bad changes nothing. Without one, SIGHUP
-ends it, unless it was started by nohup.
+SIGTERM and SIGINT stop the server gracefully; a second one stops it
+immediately. SIGHUP reloads the tokens; if the file is invalid, the old tokens
+stay in effect. Without --tokens, SIGHUP stops the server, unless it was
+started by nohup.
 
-A file of tokens has lines of a token and a project id, or * for all projects,
-and may be open to its owner only. Clients send theirs as X-Auth-Token.
+Each line of a token file has a token and a project id, or * for all projects.
+Only the owner of the file may have access to it (mode 0600). Clients send
+their token as X-Auth-Token; /metrics requires a token for all projects.
+Without tokens, every user of this machine has access.
 
 Examples:
   jobstore serve --listen 127.0.0.1:8080
@@ -56,17 +57,17 @@ enum Log {
     Debug,
 }
 
-/// Serves the store over HTTP
+/// Serve the store over HTTP
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The address; with port 0 the system chooses one
+    /// Address to listen on; with port 0, the system chooses a port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Who may ask for what: needed beyond this machine
+    /// File that contains the access tokens; required for any address other than loopback
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// What is told on standard error
+    /// Minimum severity of log messages on standard error
     #[arg(long, value_enum, default_value_t = Log::Warn)]
     log: Log,
 }
@@ -91,7 +92,7 @@ impl Doorkeeper {
         match Tokens::read(&self.file) {
             Ok(tokens) => {
                 *self.tokens.write() = tokens;
-                output::note(&format!("{} was read again", self.file.display()));
+                output::note(&format!("reloaded {}", self.file.display()));
             }
             Err(
                 Problem::Usage { what, .. }
@@ -99,7 +100,7 @@ impl Doorkeeper {
                 | Problem::NoJob { what, .. },
             ) => problem::say(
                 &what,
-                "those of before are good; mend it, and send SIGHUP again",
+                "the previous tokens remain valid; fix the file, and send SIGHUP again",
             ),
             Err(Problem::ReaderGone) => {}
         }
@@ -115,8 +116,12 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         Some(path) => Some(Doorkeeper::new(path)?),
         None if !arguments.listen.ip().is_loopback() => {
             return Err(Problem::usage(
-                format!("{} can be reached from other machines", arguments.listen),
-                "say --tokens FILE, or listen on 127.0.0.1",
+                format!(
+                    "refusing to listen on {} without tokens, because other machines can reach \
+                     this address",
+                    arguments.listen
+                ),
+                "use --tokens FILE, or listen on 127.0.0.1",
             ));
         }
         None => None,
@@ -127,7 +132,10 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|e| {
-            Problem::failed(format!("no threads can be had: {e}"), "look at the limits")
+            Problem::failed(
+                format!("cannot start threads: {e}"),
+                "check the process limits (`ulimit -u`)",
+            )
         })?;
     // Before the store is opened, which records the secret keys that were named.
     let listener = runtime.block_on(bind(arguments.listen))?;
@@ -157,7 +165,10 @@ fn begin_log(log: Log) {
 async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
     TcpListener::bind(address).await.map_err(|e| {
         let what = format!("cannot listen on {address}: {e}");
-        Problem::usage(what, "choose another --listen, or end what listens there")
+        Problem::usage(
+            what,
+            "choose another address with --listen, or stop the process that uses this one",
+        )
     })
 }
 
@@ -166,10 +177,11 @@ async fn listen(
     listener: TcpListener,
     tokens: Option<Doorkeeper>,
 ) -> Result<(), Problem> {
-    let failed = |e: std::io::Error| Problem::failed(format!("signals: {e}"), "");
+    let failed =
+        |e: std::io::Error| Problem::failed(format!("cannot install a signal handler: {e}"), "");
     let address = listener
         .local_addr()
-        .map_err(|e| Problem::failed(format!("the address is not known: {e}"), ""))?;
+        .map_err(|e| Problem::failed(format!("cannot determine the listening address: {e}"), ""))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     // `nohup` has it ignored; without tokens there is nothing else to do on it.
@@ -180,7 +192,7 @@ async fn listen(
     // Too long a path, for one, is no reason not to serve.
     let control = store.control();
     if let Err(error) = &control {
-        output::note(&format!("without a control socket: {error}"));
+        output::note(&format!("continuing without a control socket: {error}"));
     }
     let (mut out, told) = (std::io::stdout(), format!("listening on http://{address}"));
     let written = writeln!(out, "{told}").and_then(|()| out.flush());
@@ -205,7 +217,7 @@ async fn listen(
                 _ = terminated.recv() => {}
                 _ = interrupted.recv() => {}
             }
-            output::note("ended at once; the next open reads the log again");
+            output::note("stopped immediately; the next open replays the log");
             std::process::exit(1);
         });
     };
@@ -240,8 +252,8 @@ fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
     let mut routes = Routes::new(store);
     if let Some(tokens) = tokens {
         routes = routes.authorize(move |caller| {
-            let project = match caller.action {
-                Action::Observe => ALL,
+            let project = match caller.permission {
+                Permission::Observe => ALL,
                 _ => &caller.project_id,
             };
             let good = caller
@@ -258,7 +270,7 @@ fn app(store: &JobStore, tokens: Option<Doorkeeper>) -> Router {
 fn access_of(good: Good) -> Access {
     match good {
         Good::ThisProject => Access::Granted,
-        Good::OtherProjects => Access::Refused,
-        Good::Nothing => Access::Unknown,
+        Good::OtherProjects => Access::Forbidden,
+        Good::Nothing => Access::Unauthenticated,
     }
 }

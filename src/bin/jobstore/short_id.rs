@@ -40,7 +40,7 @@ pub(crate) fn job_to_change(
     let shown = Shown::parse(given);
     if shown.is_some_and(|shown| shown.end_chars() < CHARS_TO_CHANGE_MIN) {
         return Err(Problem::usage(
-            format!("{given} is too short to identify a job that is to be changed"),
+            format!("{given} is too short to identify a job to change"),
             format!(
                 "give at least {CHARS_TO_CHANGE_MIN} characters after the ellipsis, or the whole id"
             ),
@@ -90,14 +90,14 @@ pub(crate) fn job(
     match search(access, graph, &shown)?.as_slice() {
         [] => Err(missing.unwrap_or_else(|| {
             Problem::failed(
-                format!("no job of {graph} has an id like {given}"),
-                "`jobstore list --newest` lists the ids there are",
+                format!("no job in {graph} matches {given}"),
+                "`jobstore list --newest-first` lists the newest jobs with their ids",
             )
         })),
         [id] => access.job(graph, id).map(|line| (id.clone(), line)),
         [first, second, ..] => Err(Problem::usage(
-            format!("{given} could be {first} or {second}"),
-            "give the whole id: `jobstore list --format jsonl` shows it",
+            format!("{given} is ambiguous: it matches {first} and {second}"),
+            "give the whole id, as `jobstore list --format jsonl` shows it",
         )),
     }
 }
@@ -108,7 +108,7 @@ fn search(
     graph: &GraphName,
     shown: &Shown<'_>,
 ) -> Result<Vec<String>, Problem> {
-    let (filters, bar) = (Filters::default(), Bar::items("looking for the id"));
+    let (filters, bar) = (Filters::default(), Bar::items("searching for the id"));
     let (mut found, mut cursor, mut searched) = (Vec::new(), None::<String>, 0);
     loop {
         let wanted = Wanted {

@@ -22,7 +22,7 @@ use crate::when;
 const BODY_BYTES_SHOWN: usize = 16 << 10;
 
 const AFTER_HELP: &str = "\
-The part of an id that a table shows behind the ellipsis is enough.
+The end of an id, as a table shows it after the ellipsis, is sufficient.
 
 Examples:
   jobstore show 018f2c1a-7b1e-7c3d-9a4f-0123456789ab
@@ -31,19 +31,19 @@ Examples:
 /// How a job is shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable text
     Text,
-    /// One line: the whole job, as `export` has it
+    /// The whole job as one line of JSON, as `export` writes it
     Json,
 }
 
-/// Shows all that is known of one job
+/// Show all details of a job
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The job's id
+    /// Id of the job
     id: String,
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
@@ -80,14 +80,14 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     for (name, ms) in [
         ("submitted", row.submitted_at),
         ("started", row.started_at),
-        ("finished", row.finished_at),
+        ("completed", row.completed_at),
     ] {
         if let Some(ms) = ms {
             put(name, &time(ms));
         }
     }
     if let Some(took) = row.took(now_ms) {
-        let is_over = row.finished_at.is_some();
+        let is_over = row.completed_at.is_some();
         put(if is_over { "took" } else { "so far" }, &when::took(took));
     }
     if let Some(progress) = &row.progress {
@@ -106,8 +106,8 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
                 put(name, &harmless(value));
             }
         }
-        if let Some(boot) = outcome.boot {
-            put("boot", &format!("{boot} found it running"));
+        if let Some(open) = outcome.recovered_at_open {
+            put("recovered", &format!("at open {open} of the store"));
         }
     }
     put("command", &harmless(&row.request.command));
@@ -130,7 +130,11 @@ fn spread(json: &str) -> String {
     for (at, c) in json.char_indices() {
         if text.len() > BODY_BYTES_SHOWN {
             let left = output::grouped((json.len() - at) as u64);
-            writeln!(text, "\n... {left} bytes more: --format json has all").ok();
+            writeln!(
+                text,
+                "\n... {left} more bytes; use --format json to show everything"
+            )
+            .ok();
             return text;
         }
         if in_string {
@@ -200,7 +204,7 @@ mod tests {
         let spread = spread(&long);
         assert!(spread.len() < BODY_BYTES_SHOWN + 100);
         assert!(
-            spread.ends_with("bytes more: --format json has all\n"),
+            spread.ends_with("more bytes; use --format json to show everything\n"),
             "{}",
             &spread[16300..]
         );

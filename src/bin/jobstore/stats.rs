@@ -18,8 +18,8 @@ use crate::problem::{Problem, Verdict};
 use crate::when;
 
 const AFTER_HELP: &str = "\
-Counters begin when the store is opened, so those of an engine at work tell
-most. Exit code 1 means that the store cannot do all it should.
+Counters start at 0 when the store is opened, so they are most useful while an
+engine is running. Exit code 1 means that the health of the store is not ok.
 
 Examples:
   jobstore stats
@@ -28,17 +28,17 @@ Examples:
 /// How the numbers are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable text
     Table,
-    /// All numbers, as one object
+    /// All statistics as one JSON object
     Json,
 }
 
-/// Says what the store has done and is at
+/// Show statistics and health
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How the numbers are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -49,8 +49,8 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     access.close()?;
     let stats: Stats = serde_json::from_str(&json).map_err(|e| {
         Problem::failed(
-            format!("the numbers cannot be read, at column {}", e.column()),
-            "the engine may be of another release than this program",
+            format!("cannot read the statistics: error at column {}", e.column()),
+            "the engine may use a different release of jobstore",
         )
     })?;
     output::coloured(&match arguments.format {
@@ -67,7 +67,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
-    boot: u64,
+    opens: u64,
     health: Health,
     graphs: Vec<Graph>,
     segment_bytes: u64,
@@ -81,11 +81,11 @@ struct Stats {
     commit_waits: Histogram,
     queued: u64,
     queued_bytes: u64,
-    busy: u64,
+    writes_refused: u64,
     segments_to_pack: u64,
     index_lag: u64,
     purged: u64,
-    last_purge_ms: Option<u64>,
+    last_purge_at: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +93,7 @@ struct Stats {
 struct Health {
     state: String,
     why: Option<String>,
-    since_ms: Option<u64>,
+    since: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +104,9 @@ struct Graph {
     pending: u64,
     running: u64,
     complete: u64,
-    set_aside: u64,
-    oldest_pending_ms: Option<u64>,
-    longest_running_ms: Option<u64>,
+    quarantined: u64,
+    oldest_pending_at: Option<u64>,
+    longest_running_at: Option<u64>,
     purge_lag_us: Option<u64>,
 }
 
@@ -130,10 +130,10 @@ impl Histogram {
             seen += count;
             if seen >= wanted {
                 return match self.bounds_us.get(n) {
-                    Some(us) => format!("within {}", duration(*us)),
+                    Some(us) => format!("<= {}", duration(*us)),
                     None => {
                         let last = self.bounds_us.last().copied().unwrap_or_default();
-                        format!("in more than {}", duration(last))
+                        format!("> {}", duration(last))
                     }
                 };
             }
@@ -169,18 +169,18 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     };
     let colour = Style::new().fg_color(Some(colour.into()));
     let state = match &*stats.health.state {
-        "readOnly" => "read only",
+        "read_only" => "read-only",
         other => other,
     };
     let mut health = format!("{colour}{}{colour:#}", harmless(state));
-    if let Some(since) = stats.health.since_ms {
+    if let Some(since) = stats.health.since {
         health.push_str(&format!(", since {}", when::ago(since, now_ms)));
     }
     if let Some(why) = &stats.health.why {
         health.push_str(&format!(": {}", harmless(why)));
     }
     put("health", &health);
-    put("boot", &grouped(stats.boot));
+    put("opens", &grouped(stats.opens));
     let parts = [
         stats.pack_bytes,
         stats.segment_bytes,
@@ -192,19 +192,19 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     put("", &format!("{packs} in {}", counted(stats.packs, "pack")));
     let waiting = match stats.segments_to_pack {
         0 => String::new(),
-        some => format!(", {} to be packed", counted(some, "full file")),
+        some => format!(", {} waiting to be packed", counted(some, "full segment")),
     };
     put("", &format!("{log} in the log{waiting}"));
     put("", &format!("{index} in the index"));
     put(
         "",
-        &format!("{spare} spare, for what comes next and a full disk"),
+        &format!("{spare} preallocated, for new data and as a reserve for a full disk"),
     );
     if stats.frames > 0 {
         put(
             "commits",
             &format!(
-                "{} with {}",
+                "{} containing {}",
                 grouped(stats.frames),
                 counted(stats.events, "event")
             ),
@@ -213,7 +213,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     for (name, histogram) in [("syncs", &stats.syncs), ("waits", &stats.commit_waits)] {
         if histogram.count() > 0 {
             let (half, most) = (histogram.percentile(50), histogram.percentile(99));
-            put(name, &format!("half {half}, 99 in 100 {most}"));
+            put(name, &format!("p50 {half}, p99 {most}"));
         }
     }
     let mut queue = match stats.queued {
@@ -224,8 +224,11 @@ fn text(stats: &Stats, now_ms: u64) -> String {
             bytes(stats.queued_bytes)
         ),
     };
-    if stats.busy > 0 {
-        queue.push_str(&format!(", {} refused as busy", grouped(stats.busy)));
+    if stats.writes_refused > 0 {
+        queue.push_str(&format!(
+            ", {} refused because it was full",
+            grouped(stats.writes_refused)
+        ));
     }
     put("queue", &queue);
     put(
@@ -237,7 +240,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     );
     if stats.purged > 0 {
         let last = stats
-            .last_purge_ms
+            .last_purge_at
             .map(|ms| format!(", last {}", when::ago(ms, now_ms)));
         let last = last.unwrap_or_default();
         put("purged", &format!("{}{last}", output::jobs(stats.purged)));
@@ -256,25 +259,25 @@ fn text(stats: &Stats, now_ms: u64) -> String {
                 grouped(graph.complete)
             ),
         );
-        if graph.set_aside > 0 {
+        if graph.quarantined > 0 {
             put(
                 "",
-                &format!("{} set aside by a repair", output::jobs(graph.set_aside)),
+                &format!(
+                    "{} quarantined by a repair",
+                    output::jobs(graph.quarantined)
+                ),
             );
         }
         if let Some(us) = graph.purge_lag_us {
             let lag = when::took(Duration::from_micros(us));
-            put("", &format!("some should have been purged {lag} ago"));
+            put(
+                "",
+                &format!("some jobs have been overdue for purging for {lag}"),
+            );
         }
         for (what, ms) in [
-            (
-                "the oldest pending one was submitted",
-                graph.oldest_pending_ms,
-            ),
-            (
-                "the longest running one was started",
-                graph.longest_running_ms,
-            ),
+            ("oldest pending job was submitted", graph.oldest_pending_at),
+            ("longest-running job was started", graph.longest_running_at),
         ] {
             if let Some(ms) = ms {
                 put("", &format!("{what} {}", when::ago(ms, now_ms)));
@@ -295,9 +298,6 @@ mod tests {
             bounds_us: vec![10, 2_000, 1_000_000],
         };
         let of = |percent| histogram.percentile(percent);
-        assert_eq!(
-            [of(50), of(99), of(100)],
-            ["within 10 us", "within 2 ms", "in more than 1 s"]
-        );
+        assert_eq!([of(50), of(99), of(100)], ["<= 10 us", "<= 2 ms", "> 1 s"]);
     }
 }

@@ -25,7 +25,7 @@ const HEADING: [&str; 6] = [
     "command",
     "submitted",
     "took",
-    "failure or url",
+    "failure or URL",
 ];
 const JOB: usize = 0;
 const STATE: usize = 1;
@@ -241,7 +241,7 @@ mod tests {
             let line = format!(
                 r#"{{"jobId":"{id}","status":"complete","request":{{"command":"{command}",
                 "url":"{url}","body":1}},"outcome":{{"kind":"partially_failed"}},
-                "submittedAt":1000,"startedAt":2000,"finishedAt":3000}}"#
+                "submittedAt":1000,"startedAt":2000,"completedAt":3000}}"#
             );
             table.add(&Row::of(&line).unwrap(), 9_000_000);
         }

@@ -61,28 +61,30 @@ impl Tokens {
         if !there.is_file() && !there.file_type().is_fifo() {
             return Err(Problem::usage(
                 format!("{} is not a regular file", path.display()),
-                "name a file with lines of a token and a project id",
+                "use a file in which each line has a token and a project id",
             ));
         }
         if there.mode() & 0o077 != 0 {
             let name = path.display();
             return Err(Problem::usage(
-                format!("others than its owner may open {name}, which holds tokens"),
-                format!("chmod 600 {name}, and give out new tokens if others were there"),
+                format!("{name} contains tokens, but other users can access it"),
+                format!(
+                    "run `chmod 600 {name}`, and replace the tokens if others may have read them"
+                ),
             ));
         }
         let read = bounded::read_to_string(file, FILE_BYTES_MAX);
         let text = read.map_err(|e| match e.kind() {
             io::ErrorKind::FileTooLarge => Problem::usage(
-                format!("{} has {e}", path.display()),
-                "remove the tokens that are no longer used",
+                format!("{} is {e}", path.display()),
+                "remove tokens that are no longer used",
             ),
             _ => failed(&e),
         })?;
         Tokens::parse(&text).map_err(|what| {
             Problem::usage(
                 format!("{}: {what}", path.display()),
-                "a line is a token and a project id, or * for all projects; # begins a remark",
+                "each line has a token and a project id, or * for all projects; # starts a comment",
             )
         })
     }
@@ -97,19 +99,19 @@ impl Tokens {
             let words: Vec<&str> = line.split_whitespace().collect();
             let &[token, project] = words.as_slice() else {
                 let words = counted(words.len() as u64, "word");
-                return Err(format!("line {} has {words}, not two", n + 1));
+                return Err(format!("line {} has {words} instead of 2", n + 1));
             };
             if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
                 return Err(format!(
-                    "the token in line {} is none: it takes {TOKEN_CHARS_MIN} or more visible \
-                     characters of ASCII",
+                    "invalid token on line {}: use at least {TOKEN_CHARS_MIN} visible ASCII \
+                     characters",
                     n + 1
                 ));
             }
             all.push((tags.of(token), project.to_owned()));
         }
         match all.is_empty() {
-            true => Err("it holds no token".to_owned()),
+            true => Err("the file contains no tokens".to_owned()),
             false => Ok(Tokens { tags, all }),
         }
     }

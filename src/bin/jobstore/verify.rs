@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use jobstore::{JobStore, Report};
+use jobstore::{JobStore, VerifyReport};
 
 use crate::access;
 use crate::output;
@@ -15,7 +15,7 @@ use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
 const AFTER_HELP: &str = "\
-A store that an engine has open is checked by the engine, at low priority.
+If an engine has the store open, the engine verifies it, at low priority.
 
 Examples:
   jobstore verify
@@ -24,17 +24,17 @@ Examples:
 /// How a report is shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For eyes
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,
 }
 
-/// Reads and checks every byte of the store
+/// Verify every byte of the store
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How the report is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -50,12 +50,12 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
     if report.is_sound() {
         return Ok(Verdict::Fine);
     }
-    output::note("`jobstore repair` sets aside what is damaged, so that the rest is served");
+    output::note("`jobstore repair` quarantines the damage, so that the rest can be used");
     Ok(Verdict::Wrong)
 }
 
 /// Looks a store at rest over.
-pub(crate) fn look(dir: &Path) -> jobstore::Result<Report> {
+pub(crate) fn look(dir: &Path) -> jobstore::Result<VerifyReport> {
     let bar = Bar::bytes("verifying");
-    JobStore::verify_with(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
+    JobStore::verify_with_progress(dir, |seen| bar.at(seen.bytes, Some(seen.of)))
 }

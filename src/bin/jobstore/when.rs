@@ -17,10 +17,9 @@ mod timestamp;
 use timestamp::{TimeOfDay, Written};
 
 /// The accepted forms.
-const ALLOWED: &str = "write how long ago (90s, 30min, 2h, 7d, 2w, or 1d 12h; a day is 24 \
-                       hours), the last time that clocks here showed HH:MM or HH:MM:SS (22:00), a \
-                       local date or time (2026-11-24, 2026-11-24T22:00:30), or a time with its \
-                       offset (2026-11-24T22:00Z, 2026-11-24T22:00+01:00)";
+const ALLOWED: &str = "use a duration before now (90s, 30min, 2h, 7d, 2w, or 1d 12h; a day is 24 \
+     hours), the most recent local HH:MM or HH:MM:SS (22:00), a local date or time (2026-11-24, \
+     2026-11-24T22:00:30), or a time with an offset (2026-11-24T22:00Z, 2026-11-24T22:00+01:00)";
 
 /// A point in time that was written on the command line.
 pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
@@ -36,7 +35,7 @@ fn zone() -> Result<TimeZone, String> {
             name.to_string_lossy()
         )),
         None if Path::new(SYSTEM).exists() => {
-            Err(format!("the time zone in {SYSTEM} cannot be read"))
+            Err(format!("cannot read the time zone from {SYSTEM}"))
         }
         None => Ok(TimeZone::UTC),
     })
@@ -59,11 +58,11 @@ fn parse_at(
     now: Timestamp,
     zone: &Result<TimeZone, String>,
 ) -> Result<SystemTime, String> {
-    let refused = || format!("{text:?} is not a time: {ALLOWED}");
+    let refused = || format!("invalid time {text:?}: {ALLOWED}");
     // How long ago, and a time with its offset, are the same in any zone.
     let local_zone = || {
         let zone = zone.as_ref();
-        zone.map_err(|unknown| format!("{text:?} is a local time, but {unknown}; {ALLOWED}"))
+        zone.map_err(|unknown| format!("time {text:?} is local, but {unknown}; {ALLOWED}"))
     };
     let time = if let Some(time) = timestamp::parse_time(text) {
         let zone = local_zone()?;
@@ -87,7 +86,7 @@ fn parse_at(
 }
 
 fn before_1970(text: &str) -> String {
-    format!("{text:?} is before 1970: {ALLOWED}")
+    format!("time {text:?} is before 1970: {ALLOWED}")
 }
 
 fn instant(written: &Written) -> Option<SystemTime> {
@@ -138,19 +137,19 @@ fn local(text: &str, at: DateTime, zone: &TimeZone) -> Result<SystemTime, String
     let ambiguous = zone.to_ambiguous_timestamp(at);
     match ambiguous.offset() {
         AmbiguousOffset::Unambiguous { offset } => {
-            let refused = || format!("{text:?} is not a time: {ALLOWED}");
+            let refused = || format!("invalid time {text:?}: {ALLOWED}");
             let time = offset.to_timestamp(at).map_err(|_| refused())?;
             SystemTime::try_from(time).map_err(|_| refused())
         }
         AmbiguousOffset::Gap { before, after } => Err(format!(
-            "clocks here never showed {text:?}: they were set forward; write the time with its \
-             offset, {} or {}",
+            "local time {text:?} does not exist, because clocks were set forward; add the offset, \
+             {} or {}",
             with(before),
             with(after)
         )),
         AmbiguousOffset::Fold { before, after } => Err(format!(
-            "clocks here showed {text:?} twice: they were set back; write the time with its \
-             offset, {} or {}",
+            "local time {text:?} is ambiguous, because clocks were set back; add the offset, {} \
+             or {}",
             with(before),
             with(after)
         )),
@@ -352,15 +351,15 @@ mod tests {
     fn a_time_that_clocks_skipped_or_showed_twice_is_refused() {
         let now = "2026-11-01T12:00:00Z";
         let gap = in_berlin("2026-03-29T02:30", now).unwrap_err();
-        assert!(gap.contains("never showed"), "{gap}");
+        assert!(gap.contains("does not exist"), "{gap}");
         assert!(gap.contains("2026-03-29T02:30:00+01:00"), "{gap}");
         assert!(gap.contains("2026-03-29T02:30:00+02:00"), "{gap}");
         let fold = in_berlin("2026-10-25T02:30", now).unwrap_err();
-        assert!(fold.contains("twice"), "{fold}");
+        assert!(fold.contains("ambiguous"), "{fold}");
         assert!(fold.contains("2026-10-25T02:30:00+02:00"), "{fold}");
         assert!(fold.contains("2026-10-25T02:30:00+01:00"), "{fold}");
         let fold = in_berlin("02:30", "2026-10-25T12:00:00Z").unwrap_err();
-        assert!(fold.contains("twice"), "{fold}");
+        assert!(fold.contains("ambiguous"), "{fold}");
         for (text, means) in [
             ("2026-03-29T03:00", "2026-03-29T01:00:00Z"),
             ("2026-03-29T01:59:59", "2026-03-29T00:59:59Z"),

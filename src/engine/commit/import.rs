@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use super::Round;
-use crate::engine::core::Engine;
+use super::staging::Staging;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::change::Change;
-use crate::engine::state::committer::Committer;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Imported;
 use crate::index::rows::Finished;
@@ -19,17 +17,15 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::states::State;
 
-impl Committer {
+impl Staging<'_> {
     pub(super) fn import(
         &mut self,
-        engine: &Engine,
-        round: &mut Round,
         graph: &Arc<GraphCore>,
         (jobs, stops): (&[Imported], bool),
     ) -> Result<Answer> {
         let (mut made, mut refused) = (0, Vec::new());
         for (n, job) in jobs.iter().enumerate() {
-            match self.import_one(engine, round, graph, job) {
+            match self.import_one(graph, job) {
                 Ok(is_new) => made += u64::from(is_new),
                 Err(error) => refused.push((n, error)),
             }
@@ -41,60 +37,56 @@ impl Committer {
     }
 
     /// Whether the job is new.
-    fn import_one(
-        &mut self,
-        engine: &Engine,
-        round: &mut Round,
-        graph: &Arc<GraphCore>,
-        job: &Imported,
-    ) -> Result<bool> {
-        let now_ms = round.now_ms;
-        let sequence = round.next_sequence(graph);
+    fn import_one(&mut self, graph: &Arc<GraphCore>, job: &Imported) -> Result<bool> {
+        let now_ms = self.round.now_ms;
+        let sequence = self.round.next_sequence(graph);
         let submission = &job.submission;
-        round.now_ms = job.submitted_ms.unwrap_or(now_ms);
+        self.round.now_ms = job.submitted_ms.unwrap_or(now_ms);
         let submitted = match &job.id {
             None => {
-                self.submit(engine, round, graph, submission);
+                self.submit(graph, submission);
                 Ok(true)
             }
             Some(id) => {
-                let known = match round.brought.get(&(graph.number, id.clone())) {
+                let known = match self.round.brought.get(&(graph.number, id.clone())) {
                     Some(known) => Ok(Some(known.clone())),
                     // Whoever looked may have looked before another's import.
-                    None => engine.request_of(graph, id.as_str()),
+                    None => self.engine.request_of(graph, id.as_str()),
                 };
                 match known {
                     Err(error) => Err(error),
                     Ok(Some(known)) if known == submission.kept.request => Ok(false),
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
-                    Ok(None) => engine.check_not_purged(graph, id).map(|()| {
-                        self.record(round, graph, sequence, id, submission);
+                    Ok(None) => self.engine.check_not_purged(graph, id).map(|()| {
+                        self.record(graph, sequence, id, submission);
                         if graph.is_foreign(id.as_str(), sequence) {
                             let hash = graph.id_hash(id.as_str());
-                            round.foreign.push((hash, graph.owner(sequence)));
+                            self.round.foreign.push((hash, graph.owner(sequence)));
                         }
                         let key = (graph.number, id.clone());
-                        round.brought.insert(key, submission.kept.request.clone());
+                        self.round
+                            .brought
+                            .insert(key, submission.kept.request.clone());
                         true
                     }),
                 }
             }
         };
-        round.now_ms = now_ms;
+        self.round.now_ms = now_ms;
         let is_new = submitted?;
         if is_new {
-            self.live(round, graph, sequence, job);
+            self.live(graph, sequence, job);
         }
         Ok(is_new)
     }
 
     /// What came after its submission.
-    fn live(&mut self, round: &mut Round, graph: &Arc<GraphCore>, sequence: u64, job: &Imported) {
-        let now_ms = round.now_ms;
+    fn live(&mut self, graph: &Arc<GraphCore>, sequence: u64, job: &Imported) {
+        let now_ms = self.round.now_ms;
         let is_started = job.state == State::Running || job.started_ms.is_some();
         if is_started {
-            round.now_ms = job.started_ms.unwrap_or(now_ms);
-            self.start(round, graph, sequence);
+            self.round.now_ms = job.started_ms.unwrap_or(now_ms);
+            self.start(graph, sequence);
         }
         if job.cancel_requested {
             self.frame.push(&Event::CancelRequested {
@@ -102,24 +94,24 @@ impl Committer {
                 sequence,
                 time_ms: now_ms,
             });
-            round.change(graph, Change::CancelRequested { sequence });
+            self.round
+                .change(graph, Change::CancelRequested { sequence });
         }
         if let Some(outcome) = &job.outcome {
-            round.now_ms = job.finished_ms.unwrap_or(now_ms);
+            self.round.now_ms = job.completed_ms.unwrap_or(now_ms);
             match recovered_as(outcome) {
                 Some((action, boot)) => {
-                    self.recovered(round, graph, sequence, (action, outcome, boot));
+                    self.recovered(graph, sequence, (action, outcome, boot));
                 }
-                None => self.complete(round, graph, sequence, outcome),
+                None => self.complete(graph, sequence, outcome),
             }
         }
-        round.now_ms = now_ms;
+        self.round.now_ms = now_ms;
     }
 
     /// An end that a recovery has given it, which has the number of its boot.
     fn recovered(
         &mut self,
-        round: &mut Round,
         graph: &Arc<GraphCore>,
         sequence: u64,
         (action, outcome, boot): (RecoveredAs, &Outcome, u64),
@@ -127,27 +119,28 @@ impl Committer {
         self.frame.push(&Event::Recovered {
             graph: graph.number,
             boot,
-            time_ms: round.now_ms,
-            age_shift_ms: round.age_shift_ms(),
+            time_ms: self.round.now_ms,
+            age_shift_ms: self.round.age_shift_ms(),
             action,
             sequences: &pack_sequences(&[sequence]),
         });
         let finished = Finished {
-            at_ms: round.now_ms,
-            age_ms: round.age_ms(),
+            at_ms: self.round.now_ms,
+            age_ms: self.round.age_ms(),
             kind: outcome.kind().to_stored(),
             boot,
             extra_lsn: 0,
         };
-        round
+        self.round
             .states
             .insert((graph.number, sequence), State::Complete);
-        round.change(graph, Change::Completed { sequence, finished });
+        self.round
+            .change(graph, Change::Completed { sequence, finished });
     }
 }
 
 fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
-    let boot = outcome.boot()?;
+    let boot = outcome.recovered_at_open()?;
     let action = match outcome.kind() {
         OutcomeKind::Interrupted => RecoveredAs::Interrupted,
         OutcomeKind::Cancelled => RecoveredAs::Cancelled,
@@ -162,7 +155,7 @@ mod tests {
     use crate::api::store::JobStore;
     use crate::engine::state::calls::Call;
     use crate::engine::state::operation::{Action, Operation, Submission};
-    use crate::model::list::List;
+    use crate::model::job_query::JobQuery;
     use crate::model::request::{Body, Request};
 
     #[test]
@@ -189,7 +182,7 @@ mod tests {
                     outcome: Some(outcome),
                     submitted_ms: Some(submitted_ms),
                     started_ms: None,
-                    finished_ms: None,
+                    completed_ms: None,
                     cancel_requested: false,
                 }],
                 stops: false,
@@ -221,7 +214,7 @@ mod tests {
             .unwrap();
         assert!(graph.changes(None).unwrap().all(|change| change.is_ok()));
         let ids = |graph: &crate::api::graph::Graph| -> Vec<String> {
-            let page = graph.list(List::new()).unwrap();
+            let page = graph.list(JobQuery::new()).unwrap();
             page.jobs()
                 .map(|job| job.unwrap().id().to_string())
                 .collect()

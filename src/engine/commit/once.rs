@@ -7,32 +7,28 @@
 
 use std::sync::Arc;
 
-use super::Round;
-use crate::engine::core::Engine;
+use super::staging::Staging;
 use crate::engine::idempotency_keys::KeyOwner;
 use crate::engine::state::calls::Answer;
-use crate::engine::state::committer::Committer;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{LookedKey, Submission};
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
 
-impl Committer {
+impl Staging<'_> {
     pub(super) fn submit_once(
         &mut self,
-        engine: &Engine,
-        round: &mut Round,
         graph: &Arc<GraphCore>,
         (key, submission, looked): (&str, &Submission, &LookedKey),
     ) -> Result<Answer> {
-        let known = round.keyed.get(&(graph.number, key.to_owned()));
+        let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
             // As for ids: what came since the caller looked is in memory, or has moved on
             // to the index meanwhile.
-            None => match engine.recent_owner_of(graph, key)? {
-                KeyOwner::Nobody if engine.ids.generation() != looked.generation => {
-                    engine.owner_of(graph, key)?
+            None => match self.engine.recent_owner_of(graph, key)? {
+                KeyOwner::Nobody if self.engine.ids.generation() != looked.generation => {
+                    self.engine.owner_of(graph, key)?
                 }
                 recent => recent,
             },
@@ -45,18 +41,20 @@ impl Committer {
             KeyOwner::Purged => return Err(Error::KeyPurged),
             KeyOwner::Nobody => {}
         }
-        let sequence = round.next_sequence(graph);
-        let id = self.submit(engine, round, graph, submission);
-        let lsn = self.log.next_lsn() + self.frame.count();
+        let sequence = self.round.next_sequence(graph);
+        let id = self.submit(graph, submission);
+        let lsn = self.next_lsn();
         self.frame.push(&Event::Keyed {
             graph: graph.number,
             sequence,
             key,
         });
         let given = graph.owner_of_key(sequence, lsn);
-        round.foreign.push((graph.key_hash(key), given));
+        self.round.foreign.push((graph.key_hash(key), given));
         let owner = (id.clone(), submission.kept.request.clone());
-        round.keyed.insert((graph.number, key.to_owned()), owner);
+        self.round
+            .keyed
+            .insert((graph.number, key.to_owned()), owner);
         Ok(Answer::Created(id))
     }
 }

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use super::Round;
+use super::staging::Staging;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::change::Change;
-use crate::engine::state::committer::Committer;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::Tombstone;
 use crate::log::event::{Event, pack_sequences};
@@ -17,34 +16,33 @@ use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::Result;
 use crate::model::states::State;
 
-impl Committer {
+impl Staging<'_> {
     pub(super) fn purge(
         &mut self,
-        round: &mut Round,
         graph: &Arc<GraphCore>,
         jobs: &[PurgedJob],
         why: u8,
     ) -> Result<Answer> {
-        let lsn = self.log.next_lsn() + self.frame.count();
+        let lsn = self.next_lsn();
         let is_complete =
-            |job: &&PurgedJob| matches!(round.state(graph, job.sequence), Ok(State::Complete));
+            |job: &&PurgedJob| matches!(self.round.state(graph, job.sequence), Ok(State::Complete));
         let complete: Vec<PurgedJob> = jobs.iter().filter(is_complete).cloned().collect();
-        let fresh = |job: &PurgedJob| !round.purged.contains(&(graph.number, job.sequence));
+        let fresh = |job: &PurgedJob| !self.round.purged.contains(&(graph.number, job.sequence));
         let jobs: Vec<PurgedJob> = complete.into_iter().filter(fresh).collect();
         if !jobs.is_empty() {
             self.frame.push(&Event::Purged {
                 graph: graph.number,
-                time_ms: round.now_ms,
-                age_shift_ms: round.age_shift_ms(),
+                time_ms: self.round.now_ms,
+                age_shift_ms: self.round.age_shift_ms(),
                 why,
                 jobs: &purged_jobs::pack(&jobs),
             });
         }
         for job in &jobs {
-            round.purged.insert((graph.number, job.sequence));
+            self.round.purged.insert((graph.number, job.sequence));
             let tombstone = job.id.map(|id| Tombstone::new(&id, lsn));
             let sequence = job.sequence;
-            round.change(
+            self.round.change(
                 graph,
                 Change::Purged {
                     sequence,
@@ -58,7 +56,6 @@ impl Committer {
 
     pub(super) fn forget(
         &mut self,
-        round: &mut Round,
         graph: &Arc<GraphCore>,
         through_lsn: u64,
         sequences: &[u64],
@@ -69,7 +66,7 @@ impl Committer {
             sequences: &pack_sequences(sequences),
         });
         for &sequence in sequences {
-            round.change(
+            self.round.change(
                 graph,
                 Change::Forgotten {
                     sequence,

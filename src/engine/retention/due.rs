@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{COMPLETE, STEP_JOBS};
+use super::purge::{COMPLETE, STEP_JOBS};
 use crate::engine::core::Engine;
 use crate::engine::garbage;
 use crate::engine::state::graph::GraphCore;

@@ -156,7 +156,7 @@ impl Drop for Queued {
         if !self.is_answered {
             self.call.answer(Err(Error::CommitUnknown {
                 ids: Arc::new([]),
-                why: "the commit did not come to its end".into(),
+                why: "the commit did not finish".into(),
             }));
         }
     }

@@ -40,6 +40,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Whether it makes a job pending.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self, Change::Submitted { .. } | Change::Requeued { .. })
+    }
+
     pub(crate) fn sequence(&self) -> u64 {
         match *self {
             Change::Submitted { sequence, .. }

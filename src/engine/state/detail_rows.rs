@@ -30,14 +30,14 @@ pub(crate) fn read(index: &dyn Index, graph: &GraphCore, group: u64) -> Result<D
                 return Ok(DetailRow::default());
             };
             let row = rows::open(&key, &value).and_then(DetailRow::decode);
-            return row.ok_or_else(|| Fault("a row of details is not valid".to_owned()));
+            return row.ok_or_else(|| Fault("invalid row of details".to_owned()));
         }
         let now = look();
         reads = if now == allowed { reads + 1 } else { 0 };
         if reads == READS {
             let number = graph.number;
             return Err(Fault(format!(
-                "row {group} of the details of graph {number} is missing or an old one"
+                "row {group} of the details of graph {number} is missing or stale"
             )));
         }
         allowed = now;

@@ -17,12 +17,12 @@ use crate::engine::state::flush_batch::{RoundNumber, Taken};
 use crate::engine::state::run_cell::RunCell;
 use crate::engine::state::status::StatusColumn;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
-use crate::engine::state::waiters::{Waiter, Waiters};
+use crate::engine::state::waiters::{PENDING, Waiter, Waiters};
 use crate::index::rows::Detail;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Part;
 use crate::log::segment::Segment;
-use crate::model::states::State;
+use crate::model::states::{State, States};
 
 #[derive(Default)]
 pub(crate) struct GraphState {
@@ -39,7 +39,7 @@ pub(crate) struct GraphState {
     pub(crate) cancelling: BTreeSet<u64>,
     /// Running jobs that have a guard.
     pub(crate) watched: BTreeMap<u64, Arc<RunCell>>,
-    /// Who waits for a job's end.
+    /// Who waits for a job's end, or for a pending job.
     pub(crate) waiters: Waiters,
     /// What vouches for the rows of details in the index.
     pub(crate) details: DetailHashes,
@@ -69,8 +69,31 @@ impl GraphState {
 
     /// Takes out who waited for a change that was made.
     pub(crate) fn take_waiters(&mut self, change: &Change, called: &mut Vec<Arc<Waiter>>) {
-        if let Change::Completed { sequence, .. } | Change::Purged { sequence, .. } = *change {
-            self.waiters.take(sequence, called);
+        match *change {
+            Change::Completed { sequence, .. }
+            | Change::Purged { sequence, .. }
+            // Those ask a run to stop, or end it.
+            | Change::CancelRequested { sequence }
+            | Change::Requeued { sequence } => self.waiters.take(sequence, called),
+            Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
+        }
+    }
+
+    /// Whether any job is pending.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending() > 0
+    }
+
+    fn pending(&self) -> u64 {
+        self.status.total(States::NONE.with(State::Pending))
+    }
+
+    /// Takes out who waits for a pending job: one for each of `jobs`, as far as they are
+    /// still pending.
+    pub(crate) fn take_claimers(&mut self, jobs: u64, called: &mut Vec<Arc<Waiter>>) {
+        if self.waiters.has(PENDING) {
+            let jobs = jobs.min(self.pending());
+            self.waiters.take_first(PENDING, jobs, called);
         }
     }
 
@@ -184,7 +207,7 @@ impl GraphState {
         }
     }
 
-    /// Takes jobs out of all lists: their blocks were set aside, or they were purged.
+    /// Takes jobs out of all lists: their blocks were quarantined, or they were purged.
     pub(crate) fn set_range_aside(&mut self, range: Range<u64>) {
         let cancelling: Vec<u64> = self.cancelling.range(range.clone()).copied().collect();
         for sequence in &cancelling {
@@ -207,17 +230,17 @@ impl GraphState {
         self.status.set_range_gone(range);
     }
 
-    /// How many jobs in a range were set aside. The range is asked for only where
+    /// How many jobs in a range were quarantined. The range is asked for only where
     /// any were.
-    pub(crate) fn set_aside_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
-        if self.parts.iter().all(|part| part.set_aside == 0) {
+    pub(crate) fn quarantined_in(&self, range: impl FnOnce() -> Range<u64>) -> u64 {
+        if self.parts.iter().all(|part| part.quarantined == 0) {
             return 0;
         }
         let range = range();
-        let parts = self.parts.iter().filter(|part| part.set_aside > 0);
+        let parts = self.parts.iter().filter(|part| part.quarantined > 0);
         parts
             .flat_map(|part| &part.blocks)
-            .filter(|place| place.is_set_aside())
+            .filter(|place| place.is_quarantined())
             .map(|place| {
                 let (from, end) = (place.first_sequence, place.end_sequence());
                 end.min(range.end).saturating_sub(from.max(range.start))

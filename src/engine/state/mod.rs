@@ -9,6 +9,7 @@ pub(crate) mod backlog;
 pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod change;
+pub(crate) mod claim;
 pub(crate) mod committer;
 pub(crate) mod committer_guard;
 pub(crate) mod dates;

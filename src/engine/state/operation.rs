@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
 use crate::log::fingerprint::Fingerprint;
@@ -95,6 +96,13 @@ pub(crate) enum Action {
     },
     Claim {
         graph: Arc<GraphCore>,
+        /// If its caller may withdraw it.
+        claim: Option<Arc<Claim>>,
+    },
+    /// Gives back the job that was started for a claim, if there is one.
+    HandBack {
+        graph: Arc<GraphCore>,
+        claim: Arc<Claim>,
     },
     Import {
         graph: Arc<GraphCore>,
@@ -140,6 +148,7 @@ impl Action {
             | Action::GiveUp { .. }
             | Action::Cancel { .. }
             | Action::Claim { .. }
+            | Action::HandBack { .. }
             | Action::Abandon { .. }
             | Action::Purge { .. }
             | Action::Forget { .. }
@@ -168,7 +177,7 @@ pub(crate) struct Imported {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) submitted_ms: Option<u64>,
     pub(crate) started_ms: Option<u64>,
-    pub(crate) finished_ms: Option<u64>,
+    pub(crate) completed_ms: Option<u64>,
     pub(crate) cancel_requested: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who waits for a job's end.
+//! Who waits for a job's end, or for a pending job.
 //!
 //! Owns: [`Waiter`], the list of them by job, and when they are called. Must not know:
 //! what they do then.
@@ -76,6 +76,8 @@ impl Waiter {
 
 /// Stands for any job: no job has this number.
 pub(crate) const ANY: u64 = u64::MAX;
+/// Stands for the next pending job: no job has this number, either.
+pub(crate) const PENDING: u64 = u64::MAX - 1;
 
 /// The waiters of a graph, by their job's sequence number and their own number.
 #[derive(Default)]
@@ -96,9 +98,9 @@ impl Waiters {
         waiter
     }
 
-    /// Forgets one that waits no more.
-    pub(crate) fn remove(&mut self, sequence: u64, waiter: &Arc<Waiter>) {
-        self.waiting.remove(&(sequence, waiter.number));
+    /// Forgets one that waits no more. `false` if it was taken out before, to be called.
+    pub(crate) fn remove(&mut self, sequence: u64, waiter: &Arc<Waiter>) -> bool {
+        self.waiting.remove(&(sequence, waiter.number)).is_some()
     }
 
     pub(crate) fn has(&self, sequence: u64) -> bool {
@@ -113,6 +115,16 @@ impl Waiters {
     /// Takes those of a job out, to be called.
     pub(crate) fn take(&mut self, sequence: u64, taken: &mut Vec<Arc<Waiter>>) {
         while let Some(key) = self.first_of(sequence) {
+            taken.extend(self.waiting.remove(&key));
+        }
+    }
+
+    /// Takes out those of a job that have waited longest, at most so many, to be called.
+    pub(crate) fn take_first(&mut self, sequence: u64, max: u64, taken: &mut Vec<Arc<Waiter>>) {
+        for _ in 0..max {
+            let Some(key) = self.first_of(sequence) else {
+                return;
+            };
             taken.extend(self.waiting.remove(&key));
         }
     }

@@ -72,7 +72,7 @@ impl Drop for Running {
         if thread::panicking() {
             tracing::error!(
                 thread = self.worker.name(),
-                "a thread of the store ended by a panic"
+                "a thread of the store panicked"
             );
         }
         self.ending.change().running[self.worker as usize] = false;

@@ -5,113 +5,17 @@
 //! Promise: every byte that something rests on is read; one that cannot be read is
 //! damage, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Pace;
+use super::tally::Tally;
 use crate::engine::large::Large;
 use crate::log::block::Block;
-use crate::log::event::{Event, last_of_sequences};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::fingerprints::Entry;
 use crate::log::pack::{Pack, Part};
-use crate::log::purged_jobs;
 use crate::model::error::{Error, Result};
 use crate::model::id;
-
-/// What the sound part of a file tells of graphs, and what is not sound.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(super) created: Vec<(u32, (String, String))>,
-    pub(super) dropped: Vec<u32>,
-    /// One past the last job that events speak of, by graph.
-    pub(super) spoken: BTreeMap<u32, u64>,
-    /// The same of jobs that a pack's events submit.
-    pub(super) submitted: BTreeMap<u32, u64>,
-    pub(super) set_aside: BTreeMap<u32, u64>,
-    pub(super) damage: Vec<(Error, u64, u64)>,
-    pub(super) bytes: u64,
-}
-
-impl Tally {
-    pub(super) fn creates(&self) -> BTreeSet<u32> {
-        self.created.iter().map(|&(graph, _)| graph).collect()
-    }
-
-    pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
-        self.speak_up_to(graph, sequence.saturating_add(1));
-    }
-
-    fn speak_up_to(&mut self, graph: u32, up_to: u64) {
-        let end = self.spoken.entry(graph).or_default();
-        *end = up_to.max(*end);
-    }
-
-    fn submit(&mut self, graph: u32, up_to: u64) {
-        let end = self.submitted.entry(graph).or_default();
-        *end = up_to.max(*end);
-    }
-
-    pub(super) fn event(&mut self, event: &Event<'_>) {
-        match *event {
-            Event::GraphCreated {
-                graph,
-                project,
-                name,
-                ..
-            } => {
-                let names = (project.to_owned(), name.to_owned());
-                self.created.push((graph, names));
-            }
-            Event::GraphDropped { graph, .. } => self.dropped.push(graph),
-            Event::Submitted {
-                graph, sequence, ..
-            }
-            | Event::Started {
-                graph, sequence, ..
-            }
-            | Event::Keyed {
-                graph, sequence, ..
-            }
-            | Event::CancelRequested {
-                graph, sequence, ..
-            }
-            | Event::Completed {
-                graph, sequence, ..
-            } => self.speak(graph, sequence),
-            Event::Submits {
-                graph,
-                first_sequence,
-                count,
-            } => {
-                self.speak(graph, first_sequence + count - 1);
-                self.submit(graph, first_sequence + count);
-            }
-            Event::Recovered {
-                graph, sequences, ..
-            } => {
-                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
-            }
-            Event::Purged { graph, jobs, .. } => {
-                if let Some(last) = purged_jobs::unpack(jobs).and_then(|jobs| jobs.last().cloned())
-                {
-                    self.speak(graph, last.sequence);
-                }
-            }
-            Event::Forgotten {
-                graph, sequences, ..
-            } => {
-                // One without jobs tells of its graph all the same.
-                let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
-                self.speak_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
-            }
-            Event::Booted { .. }
-            | Event::Lost { .. }
-            | Event::Erased { .. }
-            | Event::Clock
-            | Event::Confirmed(_) => {}
-        }
-    }
-}
 
 /// What is not sound in a pack, and what its sound events tell.
 pub(crate) struct PackChecked {
@@ -215,7 +119,7 @@ fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Res
     }
     if requests.is_some_and(|requests| requests != sum) {
         let at = part.fingerprints.first().map_or(0, |place| place.offset);
-        let what = "its fingerprints are not those of its requests";
+        let what = "the fingerprints do not match the requests";
         return Err(Error::damaged(&part.pack.path, at, what));
     }
     Ok(())
@@ -229,7 +133,7 @@ fn entry_hash((Fingerprint(fingerprint), sequence): Entry) -> u64 {
 pub(super) fn unreadable(error: Error, offset: u64) -> Error {
     match error {
         Error::Io { path, message, .. } => {
-            Error::damaged(path, offset, format!("it cannot be read: {message}"))
+            Error::damaged(path, offset, format!("cannot read the file: {message}"))
         }
         other => other,
     }

@@ -64,7 +64,8 @@ impl SegmentFound {
         frame: &FrameFound,
         bytes: &'b [u8],
     ) -> Result<Vec<(u64, Event<'b>)>> {
-        let changed = || Error::damaged(&self.path, frame.at, "it has changed meanwhile");
+        let changed =
+            || Error::damaged(&self.path, frame.at, "the file changed during verification");
         let bytes = bytes.get(frame.at as usize..).ok_or_else(changed)?;
         let frame = Frame::parse(bytes, self.binding).ok_or_else(changed)?;
         frame_events(&frame).ok_or_else(changed)
@@ -94,7 +95,7 @@ pub(super) struct Hole {
 
 impl SegmentFound {
     pub(super) fn no_header(&self) -> Error {
-        let what = "its header is not valid, or it is of another store";
+        let what = "invalid header, or the file belongs to another store";
         Error::damaged(&self.path, 0, what)
     }
 

@@ -4,76 +4,29 @@
 //! closed is opened again by its name when it is needed, so a file that loses its name
 //! while somebody can still read it is kept open until the last of them is gone.
 //! Must not know: formats.
-//! Promise: descriptors are bounded by [`OPEN_MAX`], the few files that are kept open for
+//! Promise: descriptors are bounded by `OPEN_MAX`, the few files that are kept open for
 //! good, and the files without a name that are still being read; a file is never read in
 //! place of another one of the same name.
 
-use std::collections::{HashMap, VecDeque};
+pub(crate) mod pool;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use super::{Disk, File};
+pub(crate) use self::pool::Access;
+use self::pool::{OnDemand, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
-use crate::model::error::Revoked;
-
-/// Files that are open at a time.
-pub(crate) const OPEN_MAX: usize = 40;
-
-/// What may be done to the directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    ReadWrite,
-    /// Nothing is changed, while others may.
-    ReadOnly,
-}
+use crate::log::disk::{Disk, File};
 
 /// A directory whose files are closed and opened again as needed.
 pub(crate) struct Bounded {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    disk: Arc<dyn Disk>,
-    access: Access,
-    pool: Mutex<Pool>,
-}
-
-#[derive(Default)]
-struct Pool {
-    /// Those that are open and can be closed, the next to be closed first.
-    open: VecDeque<Arc<OnDemand>>,
-    /// Those that somebody can still read, by name.
-    by_name: HashMap<String, Vec<Weak<OnDemand>>>,
-    /// Entries in `by_name` after the last sweep.
-    swept: usize,
-}
-
 /// What callers hold: the pool does not keep a file alive that nobody can read any more.
 struct Handle(Arc<OnDemand>);
-
-struct OnDemand {
-    shared: Weak<Shared>,
-    state: RwLock<State>,
-    /// Whether it was used since the pool last looked.
-    is_used: AtomicBool,
-    /// Whether something was written that is not synced: an error of a later sync must
-    /// not get lost.
-    is_dirty: AtomicBool,
-}
-
-struct State {
-    name: String,
-    file: Option<Arc<dyn File>>,
-    is_writable: bool,
-    /// What it was when it was first opened.
-    identity: (u64, u64),
-    /// Its length then, if nobody writes to it.
-    len: Option<u64>,
-    /// It stays open: it has lost its name, is locked, or no other may get its identity.
-    is_pinned: bool,
-}
 
 impl Bounded {
     pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> Bounded {
@@ -121,133 +74,6 @@ impl Bounded {
         pool.open.push_back(on_demand.clone());
         pool.name(name, Arc::downgrade(&on_demand));
         Ok(Arc::new(Handle(on_demand)))
-    }
-}
-
-impl Pool {
-    fn name(&mut self, name: &str, file: Weak<OnDemand>) {
-        let there = self.by_name.entry(name.to_owned()).or_default();
-        there.retain(|file| file.strong_count() > 0);
-        there.push(file);
-        if self.by_name.len() > 2 * self.swept + OPEN_MAX {
-            self.by_name.retain(|_, files| {
-                files.retain(|file| file.strong_count() > 0);
-                !files.is_empty()
-            });
-            self.swept = self.by_name.len();
-        }
-    }
-
-    /// Closes files until one more can be opened, as far as they can be closed.
-    fn make_room(&mut self) {
-        // Each is passed over once if it was used since.
-        let mut looks = 2 * self.open.len();
-        while self.open.len() >= OPEN_MAX && looks > 0 {
-            looks -= 1;
-            let Some(next) = self.open.pop_front() else {
-                return;
-            };
-            if next.is_used.swap(false, Ordering::Relaxed) {
-                self.open.push_back(next);
-                continue;
-            }
-            let mut state = next.state.write();
-            if state.is_pinned {
-                continue;
-            }
-            // A writer says so before it looks for the file.
-            if next.is_dirty.load(Ordering::Acquire) {
-                drop(state);
-                self.open.push_back(next);
-                continue;
-            }
-            state.file = None;
-        }
-    }
-
-    /// Has the files of a name that can still be read stay open, because it leads to them
-    /// no more.
-    fn pin(&mut self, shared: &Shared, name: &str) -> io::Result<()> {
-        let files = self.by_name.get(name).into_iter().flatten();
-        let files: Vec<Arc<OnDemand>> = files.filter_map(Weak::upgrade).collect();
-        for file in files {
-            match file.open_again(shared, self) {
-                // Somebody else took it away.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                opened => drop(opened?),
-            }
-            file.state.write().is_pinned = true;
-        }
-        Ok(())
-    }
-}
-
-impl OnDemand {
-    fn file(self: &Arc<OnDemand>) -> io::Result<Arc<dyn File>> {
-        if let Some(file) = &self.state.read().file {
-            // Many readers read one file: most of them only look.
-            if !self.is_used.load(Ordering::Relaxed) {
-                self.is_used.store(true, Ordering::Relaxed);
-            }
-            return Ok(file.clone());
-        }
-        let gone = || io::Error::other("its directory is no longer open");
-        let shared = self.shared.upgrade().ok_or_else(gone)?;
-        let mut pool = shared.pool.lock();
-        self.open_again(&shared, &mut pool)
-    }
-
-    /// Opens it by its name if it is closed, unless another file has the name by now.
-    fn open_again(
-        self: &Arc<OnDemand>,
-        shared: &Shared,
-        pool: &mut Pool,
-    ) -> io::Result<Arc<dyn File>> {
-        let (name, is_writable, identity, len) = {
-            let state = self.state.read();
-            if let Some(file) = &state.file {
-                return Ok(file.clone());
-            }
-            (
-                state.name.clone(),
-                state.is_writable,
-                state.identity,
-                state.len,
-            )
-        };
-        pool.make_room();
-        let opened = match is_writable {
-            true => shared.disk.open_to_write(&name),
-            false => shared.disk.open(&name),
-        };
-        let is_other = |file: &Arc<dyn File>| -> io::Result<bool> {
-            Ok(file.identity()? != identity || len.is_some_and(|len| file.len().ok() != Some(len)))
-        };
-        let file = match opened {
-            Ok(file) if !is_other(&file)? => file,
-            Ok(_) => return Err(shared.replaced(None)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(shared.replaced(Some(e)));
-            }
-            Err(e) => return Err(e),
-        };
-        self.state.write().file = Some(file.clone());
-        self.is_used.store(true, Ordering::Relaxed);
-        pool.open.push_back(self.clone());
-        Ok(file)
-    }
-}
-
-impl Shared {
-    /// Why a file cannot be opened again: beside a reader, an engine may replace files.
-    fn replaced(&self, error: Option<io::Error>) -> io::Error {
-        match self.access {
-            Access::ReadOnly => io::Error::other(Revoked),
-            Access::ReadWrite => error.unwrap_or_else(|| {
-                let what = "another file has its name; it was replaced from outside";
-                io::Error::new(io::ErrorKind::NotFound, what)
-            }),
-        }
     }
 }
 
@@ -384,8 +210,10 @@ impl File for Handle {
 
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
+    use super::pool::OPEN_MAX;
     use super::*;
     use crate::log::disk::memory::Memory;
+    use crate::model::error::Revoked;
 
     fn content(file: &dyn File) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; file.len()? as usize];

@@ -135,7 +135,7 @@ impl Folder {
 }
 
 fn not_regular(what: &str) -> io::Error {
-    let what = format!("it is {what} where the store has a file; remove it");
+    let what = format!("it is {what}, not a regular file; remove it");
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 

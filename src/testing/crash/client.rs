@@ -20,7 +20,7 @@ use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options};
 use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
@@ -151,7 +151,7 @@ impl Store {
             }
             Act::Start { graph, id } => self.graph(graph).start(id).map(|()| Vec::new()),
             Act::RunNext { graph } => {
-                let run = self.graph(graph).run_next()?;
+                let run = self.graph(graph).claim_next()?;
                 run.expect("a job is pending").detach();
                 Ok(Vec::new())
             }
@@ -161,7 +161,7 @@ impl Store {
                 Ok(Vec::new())
             }
             Act::Cancel { graph, id } => self.graph(graph).cancel(id).map(|_| Vec::new()),
-            Act::Purge { graph } => self.graph(graph).purge(List::new()).map(|_| Vec::new()),
+            Act::Purge { graph } => self.graph(graph).purge(JobQuery::new()).map(|_| Vec::new()),
         }
     }
 }
@@ -176,7 +176,7 @@ pub(super) fn options(durability: Durability) -> Options {
 
 /// Cancels and purges all jobs of a graph, as far as there is room; says whether none is left.
 pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
-    let page = graph.list(List::new()).expect("a page");
+    let page = graph.list(JobQuery::new()).expect("a page");
     let jobs = page.jobs().map(|job| job.expect("a job"));
     for job in jobs.filter(|job| job.outcome().is_none()) {
         match graph.cancel(job.id()) {
@@ -184,11 +184,11 @@ pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
             Err(error) => panic!("a cancellation: {error}"),
         }
     }
-    match graph.purge(List::new()) {
+    match graph.purge(JobQuery::new()) {
         Ok(_) | Err(Error::DiskFull { .. }) => {}
         Err(error) => panic!("a purge: {error}"),
     }
-    let page = graph.list(List::new()).expect("a page");
+    let page = graph.list(JobQuery::new()).expect("a page");
     page.total().expect("a count") == 0
 }
 

@@ -21,7 +21,7 @@ use crate::log::identity;
 use crate::log::preallocation::{Room, Spare};
 use crate::log::writer::Log;
 use crate::model::error::Error;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
 use crate::model::request::{Body, Request};
 use crate::model::store_id::StoreId;
@@ -125,7 +125,7 @@ fn given() -> Option<(std::path::PathBuf, u64)> {
 
 fn total(store: &JobStore) -> u64 {
     let movie = store.graph("10001", "movie").expect("the graph");
-    let page = movie.list(List::new()).expect("a page");
+    let page = movie.list(JobQuery::new()).expect("a page");
     let json = page.to_json().expect("its text");
     let jobs = json.windows(8).filter(|&part| part == b"\"jobId\":");
     assert_eq!(jobs.count() as u64, page.len() as u64);
@@ -194,7 +194,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
             assert!(matches!(error, Error::TooManyOpenFiles { .. }), "{error:?}");
             let words = error.to_string();
             assert!(
-                words.contains("too many files are open; raise the limit"),
+                words.contains("too many open files; raise the limit"),
                 "{words}"
             );
         }
@@ -291,7 +291,7 @@ fn a_replaced_file_is_closed_with_the_last_page_that_reads_it() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let seen = movie
-        .list(List::new())
+        .list(JobQuery::new())
         .expect("a page")
         .to_json()
         .expect("its text");
@@ -306,7 +306,7 @@ fn a_replaced_file_is_closed_with_the_last_page_that_reads_it() {
         replace_all();
         assert_eq!(deleted(dir.path()), 0, "nobody reads what was replaced");
     }
-    let page = movie.list(List::new()).expect("a page");
+    let page = movie.list(JobQuery::new()).expect("a page");
     let read = packs().len();
     for _ in 0..10 {
         replace_all();
@@ -315,6 +315,6 @@ fn a_replaced_file_is_closed_with_the_last_page_that_reads_it() {
     assert_eq!(page.to_json().expect("its text"), seen);
     drop(page);
     assert_eq!(deleted(dir.path()), 0);
-    let again = movie.list(List::new()).expect("a page").to_json();
+    let again = movie.list(JobQuery::new()).expect("a page").to_json();
     assert_eq!(again.expect("its text"), seen);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::sync::time::Instant;
 use crate::log::disk::memory::Memory;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{Store, assert_no_thread_panicked};
@@ -27,13 +27,13 @@ fn a_scrub_reads_files_that_were_replaced_meanwhile() {
         .submit_all((0..4000).map(request))
         .expect("they are taken");
     for id in &ids {
-        drop(graph.queue().cancel(id));
+        drop(graph.nonblocking().cancel(id));
     }
     settle(&store);
     std::thread::scope(|scope| {
         let scrub = scope.spawn(|| store.engine.scrub());
         std::thread::sleep(Duration::from_millis(20));
-        graph.purge(List::new()).expect("it is purged");
+        graph.purge(JobQuery::new()).expect("it is purged");
         settle(&store);
         let later = Instant::now() + Duration::from_secs(3600);
         store.engine.expire_retired(later);

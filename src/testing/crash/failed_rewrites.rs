@@ -10,7 +10,7 @@ use crate::engine::compaction;
 use crate::log::disk::memory::Memory;
 use crate::log::disk::memory::trial::Fault;
 use crate::log::pack::Pack;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{Random, Store};
@@ -25,7 +25,7 @@ fn request(n: u64) -> Request {
 }
 
 fn jobs(store: &Store) -> Vec<u8> {
-    let page = store.graph("movie").list(List::new()).expect("a page");
+    let page = store.graph("movie").list(JobQuery::new()).expect("a page");
     page.to_json().expect("its text")
 }
 
@@ -41,7 +41,7 @@ fn begun() -> (Arc<Memory>, Store) {
             graph.cancel(&id).expect("it is cancelled");
         }
     }
-    graph.purge(List::new()).expect("a purge");
+    graph.purge(JobQuery::new()).expect("a purge");
     settle(&store);
     (disk, store)
 }

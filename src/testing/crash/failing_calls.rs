@@ -260,7 +260,7 @@ fn waiting_for_an_open_job(store: &Store, world: &World) -> JoinHandle<Result<Jo
         Some((graph, open.id.clone()))
     });
     let (graph, id) = open.expect("a job is open");
-    let mut waiting = store.graph(graph).ended(&*id).expect("it is there");
+    let mut waiting = store.graph(graph).wait_async(&*id).expect("it is there");
     let soon = waiting.wait_timeout(Duration::from_millis(1));
     assert!(soon.expect("a wait").is_none());
     std::thread::spawn(move || {

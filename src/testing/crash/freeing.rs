@@ -14,7 +14,7 @@ use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
 use crate::log::preallocation::Spare;
 use crate::model::error::Error;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::request::{Body, Request};
 use crate::testing::crash::client::{
@@ -294,7 +294,7 @@ fn pages_do_not_keep_the_disk_full() {
     until(&store, "the purge of a graph", || {
         // Of what is left of it, of what packs were merged into meanwhile.
         if pages.len() < 20 {
-            pages.push(graph.list(List::new()).expect("a page"));
+            pages.push(graph.list(JobQuery::new()).expect("a page"));
         }
         tried_to_purge_all(&graph)
     });
@@ -320,7 +320,7 @@ fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {
     store.create_graph("one");
     let graph = store.graph("one");
     graph.submit(request(&mut Random(4), 900)).expect("a job");
-    let run = graph.run_next().expect("it starts").expect("a job");
+    let run = graph.claim_next().expect("it starts").expect("a job");
     run.detach();
     drop((graph, store));
     let store = Store::open(disk, Durability::Synced).expect("it opens");

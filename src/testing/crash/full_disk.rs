@@ -160,7 +160,7 @@ fn end_jobs(client: &mut Client, store: &Store) {
     for (graph, jobs) in client.world.graphs.clone() {
         for (n, job) in jobs.iter().enumerate() {
             let (graph, id) = (graph.clone(), JobId::new(&*job.id).expect("an id"));
-            let (start, run_next, cancel, complete) = (
+            let (start, claim_next, cancel, complete) = (
                 Act::Start {
                     graph: graph.clone(),
                     id: id.clone(),
@@ -184,7 +184,7 @@ fn end_jobs(client: &mut Client, store: &Store) {
                 (State::Running, _) => vec![complete],
                 (State::Pending, 0) => vec![cancel],
                 // The oldest one that is pending is this one.
-                (State::Pending, 1) => vec![run_next, complete],
+                (State::Pending, 1) => vec![claim_next, complete],
                 (State::Pending, _) => vec![start, complete],
             };
             for act in acts {
@@ -850,7 +850,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             submit_with_room(submitting, &store, &disk, room, packs_go_on);
             disk.leave_room(room - taken);
         }
-        let what = format!("no space left to {operation} ");
+        let what = format!("being retried: cannot {operation} ");
         wait_for(&store, "the packer's word", || {
             match store.engine.health() {
                 Health::Degraded { why } => why.contains(&what),

@@ -106,7 +106,7 @@ fn started(folder: &Folder) -> (Store, JobId) {
 /// When the job started, or that the index cannot say.
 fn start_shown(graph: &Graph, id: &JobId) -> Option<SystemTime> {
     let by_page = || {
-        let page = graph.list(crate::model::list::List::new())?;
+        let page = graph.list(crate::model::job_query::JobQuery::new())?;
         page.jobs()
             .next()
             .expect("a job")

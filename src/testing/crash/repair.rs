@@ -18,7 +18,7 @@ use crate::log::file_names;
 use crate::model::error::Error;
 use crate::model::id::JobId;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
 use crate::model::outcome::OutcomeKind;
 use crate::model::request::{Body, Request};
@@ -120,13 +120,13 @@ impl Model {
 }
 
 /// Everything that is served after a repair, compared with what was there: how many jobs
-/// of those that should be there are shown, how many others, and how many are set aside.
+/// of those that should be there are shown, how many others, and how many are quarantined.
 fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
-    let (mut shown, mut again, mut set_aside) = (0, 0, 0);
+    let (mut shown, mut again, mut quarantined) = (0, 0, 0);
     let mut names = HashSet::new();
     for graph in store.graphs() {
         assert!(names.insert(graph.name().to_owned()), "{what}: twice");
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let mut last = 0;
         for job in &page {
             let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -141,23 +141,23 @@ fn check_repaired(what: &str, store: &Store, model: &Model) -> (u64, u64, u64) {
             }
         }
         assert!(page.to_json().is_ok(), "{what}");
-        assert_eq!(page.set_aside(), graph.set_aside().expect("a count"));
-        set_aside += page.set_aside();
+        assert_eq!(page.quarantined(), graph.quarantined().expect("a count"));
+        quarantined += page.quarantined();
         let mut walked = (0, 0);
         let mut cursor = None;
         loop {
-            let list = List::new().limit(3);
+            let list = JobQuery::new().limit(3);
             let list = cursor.iter().fold(list, |list, cursor| list.cursor(cursor));
             let page = graph.list(list).expect("a page");
-            walked = (walked.0 + page.len() as u64, walked.1 + page.set_aside());
+            walked = (walked.0 + page.len() as u64, walked.1 + page.quarantined());
             cursor = page.next();
             if cursor.is_none() {
                 break;
             }
         }
-        assert_eq!(walked, (page.len() as u64, page.set_aside()), "{what}");
+        assert_eq!(walked, (page.len() as u64, page.quarantined()), "{what}");
     }
-    (shown, again, set_aside)
+    (shown, again, quarantined)
 }
 
 fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &mut [u64; 4]) {
@@ -184,12 +184,12 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
     assert!(repaired.found.to_json().starts_with('{'), "{what}");
     let opened = Store::open(disk.clone(), Durability::Synced);
     let store = opened.unwrap_or_else(|e| panic!("{what}: repaired, but {e}\n{repaired}"));
-    let (shown, again, set_aside) = check_repaired(what, &store, model);
+    let (shown, again, quarantined) = check_repaired(what, &store, model);
     let there: u64 = world.graphs.iter().map(|(_, jobs)| jobs.len() as u64).sum();
     // Each job is shown or counted, unless the very end of the log is gone.
     assert!(
-        shown + set_aside >= there || repaired.events > 0,
-        "{what}: {shown} and {set_aside} of {there}\n{repaired}"
+        shown + quarantined >= there || repaired.events > 0,
+        "{what}: {shown} and {quarantined} of {there}\n{repaired}"
     );
     lost[0] += 1;
     lost[1] += there - shown;
@@ -206,7 +206,13 @@ fn check_change(what: &str, files: Files, world: &World, model: &Model, lost: &m
     let after: u64 = graphs
         .iter()
         .filter(|graph| !graph.name().starts_with("later"))
-        .map(|graph| graph.list(List::new()).expect("a page").total().unwrap())
+        .map(|graph| {
+            graph
+                .list(JobQuery::new())
+                .expect("a page")
+                .total()
+                .unwrap()
+        })
         .sum();
     assert_eq!(after, shown + again, "{what}: opened again");
 }
@@ -227,7 +233,7 @@ fn what_is_left_after_a_repair_is_right() {
         }
     }
     println!(
-        "{} repairs, {} jobs lost, {} set aside, {} there again",
+        "{} repairs, {} jobs lost, {} quarantined, {} there again",
         lost[0], lost[1], lost[2], lost[3]
     );
     assert!(lost[0] > 100, "only {} repairs", lost[0]);
@@ -330,7 +336,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
         graph: graph.clone(),
     };
     carry_out(&mut client, act);
-    let policy = Retention::new().keep_tombstones(0);
+    let policy = Retention::new().max_tombstones(0);
     let set = store.graph(&graph).set_retention(Some(policy));
     set.expect("a policy");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -542,7 +548,7 @@ fn what_a_crash_leaves_is_not_taken_for_damage() {
 /// is lost, the jobs are there again.
 fn check_repaired_loosely(what: &str, store: &Store, history: &[World]) {
     for graph in store.graphs() {
-        for job in &graph.list(List::new()).expect("a page") {
+        for job in &graph.list(JobQuery::new()).expect("a page") {
             let job = job.unwrap_or_else(|e| panic!("{what}: {e}"));
             let graphs = history.iter().rev().flat_map(|world| &world.graphs);
             let mut jobs = graphs.flat_map(|(_, jobs)| jobs);

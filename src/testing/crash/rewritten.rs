@@ -20,7 +20,7 @@ use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index};
 use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options, Recovery};
 use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
@@ -141,7 +141,7 @@ fn told_by(store: &Store, given: &Given) -> String {
     for graph in store.graphs() {
         let name = graph.name().to_owned();
         writeln!(told, "graph {name} {}", graph.core.number).unwrap();
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         told.push_str(&String::from_utf8_lossy(&page.to_json().expect("JSON")));
         for job in page.jobs() {
             let job = job.expect("a job");
@@ -156,7 +156,7 @@ fn told_by(store: &Store, given: &Given) -> String {
                 job.id(),
                 job.state(),
                 job.started_at(),
-                job.finished_at()
+                job.completed_at()
             )
             .unwrap();
         }
@@ -256,7 +256,7 @@ fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
     settle(&store);
     store
         .graph("movie")
-        .purge(List::new().state(State::Complete))
+        .purge(JobQuery::new().state(State::Complete))
         .unwrap();
     settle(&store);
     let movie = store.graph("movie").core;
@@ -310,7 +310,7 @@ fn live(seed: u64) {
         let graph = store.graph(name);
         let ids = given.ids.entry(name.to_owned()).or_default();
         let some = |random: &mut Random, state: State| -> Vec<String> {
-            let page = graph.list(List::new().state(state)).expect("a page");
+            let page = graph.list(JobQuery::new().state(state)).expect("a page");
             let share = 1 + random.below(3);
             let jobs = page.jobs().map(|job| job.expect("a job").id().to_string());
             jobs.filter(|_| random.below(share) == 0).collect()
@@ -379,18 +379,18 @@ fn live(seed: u64) {
             }
             13..=14 => {
                 let list = match random.below(3) {
-                    0 => List::new(),
-                    1 => List::new().command("import_graph"),
-                    _ => List::new().outcome(crate::OutcomeKind::Cancelled),
+                    0 => JobQuery::new(),
+                    1 => JobQuery::new().command("import_graph"),
+                    _ => JobQuery::new().outcome(crate::OutcomeKind::Cancelled),
                 };
                 graph.purge(list).unwrap();
             }
             15 => {
                 let policy = match random.below(4) {
                     0 => None,
-                    1 => Some(Retention::new().keep_jobs(10).keep_tombstones(5)),
-                    2 => Some(Retention::new().keep_tombstones(0)),
-                    _ => Some(Retention::new().keep_bytes(2000).keep_tombstones(100)),
+                    1 => Some(Retention::new().max_jobs(10).max_tombstones(5)),
+                    2 => Some(Retention::new().max_tombstones(0)),
+                    _ => Some(Retention::new().max_bytes(2000).max_tombstones(100)),
                 };
                 graph.set_retention(policy).unwrap();
             }

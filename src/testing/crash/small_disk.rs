@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::engine::folder::open_folder;
 use crate::model::error::Error;
 use crate::model::health::Health;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options};
 use crate::model::request::{Body, Request};
 use crate::model::retention::Retention;
@@ -210,7 +210,7 @@ fn retention_keeps_a_small_disk_from_filling_for_good() {
     store.create_graph("movie");
     let graph = store.graph("movie");
     graph
-        .set_retention(Some(Retention::new().keep_jobs(500)))
+        .set_retention(Some(Retention::new().max_jobs(500)))
         .expect("a policy");
     // Several times what the disk holds, and faster than retention can be.
     let mut random = Random(2);
@@ -266,7 +266,7 @@ fn without_a_byte_or_an_inode_a_store_opens_lists_purges_and_closes() {
         assert!(mount.free().0 < 64 << 10, "{:?}", mount.free());
         for round in 0..3 {
             let store = open(&mount.path()).unwrap_or_else(|e| panic!("{options} {round}: {e}"));
-            let page = store.graph("movie").list(List::new()).expect("a page");
+            let page = store.graph("movie").list(JobQuery::new()).expect("a page");
             let jobs = page.jobs().filter(|job| job.is_ok()).count();
             assert!(jobs > 0 || round > 1, "{options} {round}");
             assert!(matches!(store.engine.health(), Health::Degraded { .. }));

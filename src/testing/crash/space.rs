@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
 use crate::api::submit::Submitted;
-use crate::engine::state::indexer::LOST_IDS_MIN;
+use crate::engine::state::indexer::removal::LOST_IDS_MIN;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::{Index as _, rows};
 use crate::log::disk::File as _;
 use crate::log::event::Event;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
 use crate::model::retention::Retention;
@@ -124,7 +124,7 @@ fn outcomes_of_purged_jobs_give_their_room_back() {
     seal(&store);
     let before = pack_bytes(&store);
     assert!(before > 1_000_000, "{before}");
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     seal(&store);
     settle(&store);
     let after = pack_bytes(&store);
@@ -155,7 +155,7 @@ fn a_few_large_outcomes_among_many_jobs_give_their_room_back() {
     seal(&store);
     let before = pack_bytes(&store);
     movie
-        .purge(List::new().outcome(crate::OutcomeKind::Failed))
+        .purge(JobQuery::new().outcome(crate::OutcomeKind::Failed))
         .unwrap();
     seal(&store);
     settle(&store);
@@ -232,12 +232,12 @@ fn come_and_go(graph: &Graph, jobs: u64, kept: u64) {
             }
         }
     }
-    graph.purge(List::new().state(State::Complete)).unwrap();
+    graph.purge(JobQuery::new().state(State::Complete)).unwrap();
 }
 
 /// Has all tombstones of a graph forgotten.
 fn forget_all(store: &Store, graph: &Graph) {
-    let policy = Retention::new().keep_tombstones(0);
+    let policy = Retention::new().max_tombstones(0);
     graph.set_retention(Some(policy)).unwrap();
     let deadline = Instant::now() + WAIT;
     loop {
@@ -340,7 +340,7 @@ fn ids_and_keys_of_jobs_purged_long_ago_are_nowhere() {
     };
     (0..6000).for_each(complete);
     store.engine.apply_to_index();
-    movie.purge(List::new()).unwrap();
+    movie.purge(JobQuery::new()).unwrap();
     store.engine.apply_to_index();
     // As long as its tombstone is there, neither id nor key is free.
     assert_eq!(store.engine.ids.runs.count(), 6002);
@@ -430,7 +430,7 @@ fn a_bound_in_bytes_counts_outcomes() {
     let mut random = Random(4);
     complete_jobs(&movie, &mut random, 200, 4000);
     seal(&store);
-    let policy = Retention::new().keep_bytes(100_000);
+    let policy = Retention::new().max_bytes(100_000);
     movie.set_retention(Some(policy)).unwrap();
     let deadline = Instant::now() + WAIT;
     while movie.count(State::Complete).unwrap() > 60 {

@@ -24,7 +24,7 @@ use crate::log::disk::os::Folder;
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
 use crate::model::health::Health;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options};
 use crate::testing::crash::client::{
     Act, Client, Store, assert_no_thread_panicked, options, within_bounds,
@@ -238,7 +238,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
         let now = Instant::now();
         assert_eq!(store.engine.health_at(now), Health::Ok);
         match store.engine.health_at(now + PATIENCE + PATIENCE) {
-            Health::Degraded { why } => assert!(why.contains("stuck in a write"), "{why}"),
+            Health::Degraded { why } => assert!(why.contains("in a write for"), "{why}"),
             other => panic!("{other:?}"),
         }
         let lag = &store.engine.index_lag;
@@ -329,7 +329,7 @@ fn lists_do_not_ask_the_index() {
         std::thread::scope(|scope| {
             let reader = reader.spawn_scoped(scope, || {
                 for graph in store.graphs() {
-                    let page = graph.list(List::new()).expect("a page");
+                    let page = graph.list(JobQuery::new()).expect("a page");
                     let jobs = page.total().unwrap();
                     assert!(jobs > 5, "only {jobs} jobs");
                     page.to_json().expect("JSON");
@@ -443,7 +443,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         let archive = Archive::open_on(archive_disk.clone(), ("archived", 1), 1 << 20);
         let home = graph.core.archive.home();
         home.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
-        let policy = Retention::new().keep_jobs(0).archive_to(&to);
+        let policy = Retention::new().max_jobs(0).archive_to(&to);
         archive_disk.hold_syncs();
         graph
             .set_retention(Some(policy.archive_file_bytes(1 << 20)))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::api::graph::Graph;
 use crate::model::error::Error;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::request::Request;
 use crate::model::states::State;
@@ -39,7 +39,7 @@ impl End {
     pub(super) fn of(outcome: &Outcome) -> End {
         End {
             kind: outcome.kind(),
-            boot: outcome.boot(),
+            boot: outcome.recovered_at_open(),
             code: outcome.code().map(Arc::from),
             detail: outcome.detail().map(Arc::from),
         }
@@ -164,7 +164,7 @@ impl Seen {
 impl SeenGraph {
     fn read(graph: Graph) -> SeenGraph {
         let (mut jobs, mut jobs_error) = (Vec::new(), None);
-        let page = graph.list(List::new());
+        let page = graph.list(JobQuery::new());
         if let Ok(page) = &page {
             for job in page {
                 match job {
@@ -174,7 +174,7 @@ impl SeenGraph {
             }
         }
         let by_state = State::ALL.map(|state| {
-            let page = graph.list(List::new().state(state).limit(7));
+            let page = graph.list(JobQuery::new().state(state).limit(7));
             let jobs = page.and_then(|page| {
                 let shown = page.jobs().try_fold(0, |n, job| job.map(|_| n + 1))?;
                 assert_eq!(shown, page.total().unwrap().min(7), "a page by state");

@@ -28,7 +28,7 @@ use crate::log::purged_jobs::{self, IdHash, PurgedJob};
 use crate::log::segment::SegmentHeader;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
 use crate::model::outcome::Extra;
 use crate::model::request::{Body, Request};
@@ -114,7 +114,7 @@ fn read_all(handle: &Arc<Handle>, checksums: Checksums) -> Option<Error> {
     let cores: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
     for core in cores {
         let graph = Graph::new(handle, &core);
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let mut shown = 0;
         for job in &page {
             let job = match job {

@@ -28,18 +28,18 @@ fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
     let request = request(name);
     match way % WAYS {
         0 => graph.submit(request),
-        1 => graph.queue().submit(request).wait(),
-        2 => shuttle::future::block_on(graph.queue().submit(request)),
+        1 => graph.nonblocking().submit(request).wait(),
+        2 => shuttle::future::block_on(graph.nonblocking().submit(request)),
         3 => {
-            let mut ticket = graph.queue().submit(request);
+            let mut write = graph.nonblocking().submit(request);
             loop {
-                if let Some(answer) = ticket.wait_timeout(Duration::from_millis(1)) {
+                if let Some(answer) = write.wait_timeout(Duration::from_millis(1)) {
                     return answer;
                 }
             }
         }
         _ => match graph.try_submit(request) {
-            Ok(ticket) => ticket.wait(),
+            Ok(write) => write.wait(),
             Err(Error::Busy { .. }) => graph.submit(self::request(name)),
             Err(error) => Err(error),
         },
@@ -49,7 +49,7 @@ fn submit(graph: &Graph, name: &str, way: usize) -> Result<JobId> {
 /// Room for one request and not for two.
 fn narrow(segment_bytes: u64) -> Options {
     Options {
-        queue_bytes_max: 400,
+        max_queue_bytes: 400,
         ..options(segment_bytes)
     }
 }
@@ -116,7 +116,7 @@ fn a_schedule_can_be_replayed() {
     replay_each(100, || many_callers(narrow(TINY)));
 }
 
-/// Tickets that are dropped, polled or not, in the queue or before it.
+/// Pending writes that are dropped, polled or not, in the queue or before it.
 #[test]
 fn a_dropped_ticket_withdraws_nothing() {
     explore(3000, || {
@@ -125,18 +125,20 @@ fn a_dropped_ticket_withdraws_nothing() {
             let graph = graph.clone();
             thread::spawn(move || {
                 for k in 0..2 {
-                    let mut ticket = pin!(graph.queue().submit(request(&format!("{n}.{k}"))));
+                    let mut write = pin!(graph.nonblocking().submit(request(&format!("{n}.{k}"))));
                     if k == 1 {
                         let mut context = Context::from_waker(Waker::noop());
                         // Whatever it says.
-                        let _ = ticket.as_mut().poll(&mut context);
+                        let _ = write.as_mut().poll(&mut context);
                     }
                 }
             })
         });
         let waiter = {
             let graph = graph.clone();
-            thread::spawn(move || shuttle::future::block_on(graph.queue().submit(request("w"))))
+            thread::spawn(move || {
+                shuttle::future::block_on(graph.nonblocking().submit(request("w")))
+            })
         };
         let waited = waiter.join().expect("no panic").expect("acknowledged");
         for dropper in droppers {
@@ -243,8 +245,8 @@ fn no_two_workers_get_one_job_and_a_dropped_one_ends_interrupted() {
                 let mut done = Vec::new();
                 loop {
                     let run = match n {
-                        0 => graph.run_next(),
-                        _ => graph.queue().run_next().wait(),
+                        0 => graph.claim_next(),
+                        _ => graph.nonblocking().claim_next().wait(),
                     };
                     let Some(run) = run.expect("a claim") else {
                         return done;
@@ -296,7 +298,7 @@ fn of_a_start_and_a_cancel_both_callers_see_the_same_one_first() {
         };
         let canceller = {
             let (graph, id) = (graph.clone(), id.clone());
-            thread::spawn(move || graph.queue().cancel(&id).wait().expect("an answer"))
+            thread::spawn(move || graph.nonblocking().cancel(&id).wait().expect("an answer"))
         };
         let started = starter.join().expect("no panic");
         let cancelled = canceller.join().expect("no panic");

@@ -78,7 +78,10 @@ fn one_id_from_several_threads_makes_one_job() {
             thread::spawn(move || {
                 let made = match n {
                     0 => graph.submit_as("same", request("same")),
-                    _ => graph.queue().submit_as("same", request("same")).wait(),
+                    _ => graph
+                        .nonblocking()
+                        .submit_as("same", request("same"))
+                        .wait(),
                 };
                 match made.expect("an answer") {
                     Submitted::Created(_) => 1,
@@ -127,7 +130,7 @@ fn what_is_known_of_a_life_is_known_at_every_moment() {
                             let begun = job.state() != State::Pending;
                             assert_eq!(job.started_at().is_some(), begun);
                             let ended = job.state() == State::Complete;
-                            assert_eq!(job.finished_at().is_some(), ended);
+                            assert_eq!(job.completed_at().is_some(), ended);
                             let code = job.outcome().and_then(Outcome::code);
                             let expected = format!("code-{}", job.sequence());
                             assert_eq!(code, ended.then_some(expected.as_str()));

@@ -9,7 +9,7 @@ use shuttle::thread;
 use crate::api::graph::Graph;
 use crate::api::page::Page;
 use crate::model::error::Error;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
@@ -80,7 +80,7 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
     let schedules = explore(3000, move || {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..2);
-        let page = Arc::new(graph.list(List::new()).expect("a page"));
+        let page = Arc::new(graph.list(JobQuery::new()).expect("a page"));
         let before = read(&page);
         let writer = {
             let graph = graph.clone();
@@ -91,7 +91,7 @@ fn a_page_gives_the_same_bytes_while_its_files_are_packed_and_merged() {
             thread::spawn(move || {
                 for _ in 0..2 {
                     assert!(read(&page) == before, "the page has changed");
-                    let young = graph.list(List::new()).expect("a page");
+                    let young = graph.list(JobQuery::new()).expect("a page");
                     let (json, jobs) = read(&young);
                     assert!(jobs.len() >= before.1.len());
                     assert!(read(&young) == (json, jobs), "a page is not itself");
@@ -126,7 +126,7 @@ fn every_job_is_found_while_its_file_is_packed_and_merged() {
             let graph = graph.clone();
             thread::spawn(move || {
                 for _ in 0..4 {
-                    let page = graph.list(List::new()).expect("a page");
+                    let page = graph.list(JobQuery::new()).expect("a page");
                     for shown in page.jobs() {
                         let shown = shown.expect("a job");
                         let found = graph.job(shown.id()).expect("a read");
@@ -153,7 +153,7 @@ fn a_page_of_a_dropped_graph_is_read_to_its_end() {
         let (store, graph) = Store::with_graph(options(TINY));
         submit(&graph, 0..3);
         let other = store.create_graph("other", 2).expect("it is created");
-        let page = Arc::new(graph.list(List::new()).expect("a page"));
+        let page = Arc::new(graph.list(JobQuery::new()).expect("a page"));
         let before = page.to_json().expect("JSON");
         let dropper = {
             let (store, graph) = (store.clone(), graph.clone());

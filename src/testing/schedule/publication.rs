@@ -8,7 +8,7 @@ use shuttle::thread;
 use crate::api::graph::Graph;
 use crate::model::error::Error;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
@@ -78,8 +78,8 @@ fn a_reader_sees_all_of_a_commit_or_nothing_and_only_what_is_durable() {
                 graph
                     .submit_all(batch(&format!("{n}a")))
                     .expect("acknowledged");
-                let ticket = graph.queue().submit_all(batch(&format!("{n}b")));
-                ticket.wait().expect("acknowledged");
+                let write = graph.nonblocking().submit_all(batch(&format!("{n}b")));
+                write.wait().expect("acknowledged");
             })
         });
         let reader = {
@@ -107,7 +107,7 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
             thread::spawn(move || {
                 let id = &all[n];
                 graph.start(id).expect("it starts");
-                graph.queue().cancel(id).wait().expect("an answer");
+                graph.nonblocking().cancel(id).wait().expect("an answer");
                 let outcome = Outcome::failed(format!("code-{n}"), "m");
                 graph.complete(id, outcome).expect("it ends");
             })
@@ -119,14 +119,14 @@ fn states_go_forward_for_every_reader_and_each_page_agrees_with_itself() {
                 _ => {
                     for _ in 0..4 {
                         for state in State::ALL {
-                            let page = graph.list(List::new().state(state)).expect("a page");
+                            let page = graph.list(JobQuery::new().state(state)).expect("a page");
                             let jobs = page.jobs().map(|job| job.expect("a job"));
                             assert!(
                                 jobs.inspect(|j| assert_eq!(j.state(), state)).count() as u64
                                     == page.total().unwrap()
                             );
                         }
-                        let begun = List::new().state(State::Running).state(State::Complete);
+                        let begun = JobQuery::new().state(State::Running).state(State::Complete);
                         let shown = graph.list(begun).expect("a page").len();
                         assert!(shown <= 2, "the third was never begun");
                     }
@@ -162,7 +162,7 @@ fn a_walk_by_cursor_over_a_growing_list_neither_skips_nor_repeats() {
             thread::spawn(move || {
                 let (mut seen, mut cursor) = (Vec::new(), None);
                 loop {
-                    let list = List::new().limit(2);
+                    let list = JobQuery::new().limit(2);
                     let page = match &cursor {
                         None => graph.list(list),
                         Some(cursor) => graph.list(list.cursor(cursor)),
@@ -195,7 +195,7 @@ fn a_graph_is_dropped_and_made_anew_for_everybody_at_once() {
             thread::spawn(move || {
                 store.drop_graph(&graph).expect("it is dropped");
                 assert!(matches!(
-                    graph.list(List::new()),
+                    graph.list(JobQuery::new()),
                     Err(Error::GraphDropped { .. })
                 ));
                 let anew = store.create_graph("g", 2).expect("it is made");
@@ -263,7 +263,7 @@ fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
                     .submit(request(&format!("{n}")))
                     .expect("acknowledged");
                 if n > 0 {
-                    let run = graph.run(&id).expect("it starts");
+                    let run = graph.claim(&id).expect("it starts");
                     let outcome = Outcome::failed(format!("code-{n}"), "m");
                     run.complete(outcome).expect("it ends");
                 }
@@ -273,7 +273,7 @@ fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
             thread.join().expect("no panic");
         }
         let shown = |graph: &Graph| {
-            let page = graph.list(List::new()).expect("a page");
+            let page = graph.list(JobQuery::new()).expect("a page");
             let codes: Vec<_> = page
                 .jobs()
                 .map(|job| {

@@ -25,7 +25,7 @@ fn every_job_is_completed_once_by_the_run_that_holds_it() {
             let (graph, requeued) = (graph.clone(), requeued.clone());
             thread::spawn(move || {
                 let mut completed = 0;
-                while let Some(run) = graph.run_next().expect("it claims") {
+                while let Some(run) = graph.claim_next().expect("it claims") {
                     let is_first = {
                         let mut requeued = requeued.lock().expect("no panic");
                         let is_first = !requeued.contains(run.id());

@@ -19,7 +19,7 @@ use crate::model::error::Result;
 use crate::model::health::Health;
 use crate::model::id::JobId;
 use crate::model::job::Job;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
 use crate::model::request::{Body, Request};
 use crate::model::states::State;
@@ -136,7 +136,7 @@ pub(super) fn name_of(job: &Job) -> String {
 
 /// All jobs at one instant; their numbers are dense.
 pub(super) fn list(graph: &Graph) -> Vec<Job> {
-    let page = graph.list(List::new()).expect("a page");
+    let page = graph.list(JobQuery::new()).expect("a page");
     let jobs: Vec<Job> = page.jobs().map(|job| job.expect("a job")).collect();
     assert_eq!(jobs.len() as u64, page.total().unwrap());
     for (n, job) in jobs.iter().enumerate() {

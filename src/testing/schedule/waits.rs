@@ -8,7 +8,7 @@ use shuttle::thread;
 
 use crate::api::graph::Graph;
 use crate::model::error::Error;
-use crate::model::list::List;
+use crate::model::job_query::JobQuery;
 use crate::model::outcome::Outcome;
 use crate::model::states::State;
 use crate::testing::schedule::explore::explore;
@@ -27,7 +27,7 @@ fn wait(store: &Store, graph: &Graph, id: &crate::JobId) -> thread::JoinHandle<(
                     break ended;
                 }
             },
-            _ => graph.ended(&id).and_then(shuttle::future::block_on),
+            _ => graph.wait_async(&id).and_then(shuttle::future::block_on),
         };
         match ended {
             Ok(job) => {
@@ -83,24 +83,24 @@ fn a_purge_takes_nothing_from_under_a_page() {
             .into();
         end(&graph, &ids[0]);
         end(&graph, &ids[1]);
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let text = page.to_json().expect("it is read");
         let purging = {
             let graph = graph.clone();
-            thread::spawn(move || graph.purge(List::new()).expect("a purge").jobs)
+            thread::spawn(move || graph.purge(JobQuery::new()).expect("a purge").jobs)
         };
         assert!(
             page.to_json().expect("it is read") == text,
             "it has changed"
         );
-        let there = graph.list(List::new()).expect("a page").len();
+        let there = graph.list(JobQuery::new()).expect("a page").len();
         assert!([1, 3].contains(&there), "{there} jobs are there");
         assert_eq!(purging.join().expect("no panic"), 2);
         assert!(
             page.to_json().expect("it is read") == text,
             "it has changed"
         );
-        assert_eq!(graph.list(List::new()).expect("a page").len(), 1);
+        assert_eq!(graph.list(JobQuery::new()).expect("a page").len(), 1);
         assert!(graph.tombstone(&ids[0]).expect("a look").is_some());
         drop(page);
         store.end();

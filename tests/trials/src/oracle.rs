@@ -104,7 +104,7 @@ impl End {
                     && outcome.message().is_none()
                     && outcome.detail().is_none()
                     && outcome.result_ref().is_none();
-                outcome.kind() == *kind && outcome.boot() == Some(*boot) && bare
+                outcome.kind() == *kind && outcome.recovered_at_open() == Some(*boot) && bare
             }
         }
     }
@@ -480,7 +480,7 @@ impl Graph {
                 cancel_requested: seen.cancel_requested,
                 complete: seen.state == State::Complete,
                 end: seen.outcome.clone().map(End::Is),
-                reported: seen.outcome.as_ref().and_then(Outcome::boot),
+                reported: seen.outcome.as_ref().and_then(Outcome::recovered_at_open),
                 ..Job::default()
             };
             jobs.insert(seen.key.clone(), settled);

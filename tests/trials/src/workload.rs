@@ -12,7 +12,7 @@ mod worker;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobstore::{Error, Graph, JobId, JobStore, List, RecoveryAction, Run};
+use jobstore::{Error, Graph, JobId, JobQuery, JobStore, RecoveryAction, Run};
 
 use crate::line::{Act, Answer, Line};
 use crate::plan::{OWN, PROJECT, Plan, SHARED, letter};
@@ -42,7 +42,9 @@ pub fn run(plan: &Plan, say: Say<'_>) -> Result<(), String> {
             let left = work.say_found(&store)?;
             Ok((store, left))
         },
-        |(store, _)| Answer::Opened { boot: store.boot() },
+        |(store, _)| Answer::Opened {
+            boot: store.opens(),
+        },
     )?;
     let Some((store, left)) = opened else {
         return Ok(());
@@ -129,7 +131,7 @@ impl Work<'_> {
             let found = found?;
             let key = found.job.request().command().to_owned();
             (self.say)(&Line::Found {
-                boot: store.boot(),
+                boot: store.opens(),
                 graph: found.graph.name().to_owned(),
                 key: key.clone(),
                 action: letter(found.action),
@@ -203,8 +205,8 @@ impl Work<'_> {
                 return Ok(());
             };
             let looked = || {
-                let total = graph.list(List::new().limit(1))?.total().unwrap();
-                let latest = List::new().offset(total.saturating_sub(6)).limit(6);
+                let total = graph.list(JobQuery::new().limit(1))?.total().unwrap();
+                let latest = JobQuery::new().offset(total.saturating_sub(6)).limit(6);
                 graph.list(latest)?.jobs().collect::<Result<Vec<_>, _>>()
             };
             match looked() {

@@ -21,7 +21,7 @@ pub fn open(dir: &Path) -> Result<Box<dyn Store>> {
     let store = JobStore::open(dir)?;
     Ok(Box::new(Jobstore {
         dir: dir.to_owned(),
-        graph: store.graph_or_create("10001", "movie")?,
+        graph: store.get_or_create_graph("10001", "movie")?,
         store,
     }))
 }
@@ -42,11 +42,11 @@ impl Store for Jobstore {
             job.id = id.to_string();
             match job.state {
                 State::Pending => {}
-                State::Running => drop(self.graph.queue().start(&id)),
+                State::Running => drop(self.graph.nonblocking().start(&id)),
                 State::Complete => {
                     // Queued without waiting: the order is kept.
-                    drop(self.graph.queue().start(&id));
-                    last = Some(self.graph.queue().complete(&id, Outcome::succeeded()));
+                    drop(self.graph.nonblocking().start(&id));
+                    last = Some(self.graph.nonblocking().complete(&id, Outcome::succeeded()));
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Store for Jobstore {
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
-        let mut asked = jobstore::List::new().offset(list.offset).limit(list.limit);
+        let mut asked = jobstore::JobQuery::new().offset(list.offset).limit(list.limit);
         if let Some(state) = list.state {
             asked = asked.state(state);
         }

@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-use jobstore::Report;
+use jobstore::VerifyReport;
 use jobstore::http::Control;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -59,17 +59,17 @@ impl Engine {
         serde_json::from_str(&text).map_err(|e| {
             Problem::failed(
                 format!(
-                    "the engine's answer cannot be read, at column {}",
+                    "cannot read the response of the engine: error at column {}",
                     e.column()
                 ),
-                "it may be of another release than this program",
+                "the engine may use a different release of jobstore",
             )
         })
     }
 
     /// Looks the store over, at low priority.
-    pub(super) fn verify(&self) -> Result<Report, Problem> {
-        let _bar = Bar::busy("the engine verifies");
+    pub(super) fn verify(&self) -> Result<VerifyReport, Problem> {
+        let _bar = Bar::busy("the engine is verifying");
         self.object(Question::post(&["control", "verify"], ""))
     }
 
@@ -92,7 +92,7 @@ fn query_of(wanted: &Wanted<'_>) -> Query {
     let mut query = wanted.filters.query();
     query.push(("limit", wanted.limit.to_string()));
     if wanted.newest_first {
-        query.push(("order", "newest".to_owned()));
+        query.push(("order", "newest_first".to_owned()));
     }
     if wanted.count {
         query.push(("count_total", "true".to_owned()));
@@ -157,7 +157,7 @@ impl Access for Engine {
             jobs: 0,
             total: number("x-total-count"),
             next: answer.header("x-next-cursor").map(str::to_owned),
-            set_aside: number("x-set-aside").unwrap_or_default(),
+            quarantined: number("x-quarantined").unwrap_or_default(),
         };
         let jobs = Engine::each_line(answer, each)?;
         Ok(Shown { jobs, ..shown })
@@ -340,13 +340,13 @@ impl Access for Engine {
         let done: Result<Report, Problem> = self.object_meanwhile(question, progress);
         if let Ok(error) = failed.try_recv() {
             return Err(Problem::failed(
-                format!("the lines could not be read: {error}"),
-                "those that were read may be imported; do it again",
+                format!("cannot read the input: {error}"),
+                "some of the lines before the error may have been imported; retry",
             ));
         }
         let done = done?;
         if done.created {
-            output::note(&format!("made the graph {graph}"));
+            output::note(&format!("created graph {graph}"));
         }
         let bad_lines = done.bad_lines.into_iter();
         Ok(Imported {
@@ -368,7 +368,7 @@ impl Access for Engine {
         filters: &Filters,
         _: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem> {
-        let _bar = Bar::busy("the engine purges");
+        let _bar = Bar::busy("the engine is purging");
         self.purged(graph, filters, false)
     }
 
@@ -385,14 +385,14 @@ impl Access for Engine {
             #[serde(default)]
             linked_bytes: u64,
         }
-        let _bar = Bar::busy("the engine copies");
+        let _bar = Bar::busy("the engine is copying");
         let Some(text) = to.to_str() else {
             return Err(Problem::usage(
                 format!(
-                    "{} is no text, which it must be for the engine",
+                    "the path {} is not valid UTF-8, which the engine requires",
                     to.display()
                 ),
-                "name another folder",
+                "choose another directory",
             ));
         };
         let body = json!({ "to": text, "link": links }).to_string();

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jobstore::{
-    Cancellation, Completion, Cursor, Error, Graph, Job, JobStore, List, OnBadLine, Outcome,
-    OutcomeKind, Recovery, Replayed, Request,
+    Cancellation, Completion, Cursor, Error, Graph, Job, JobQuery, JobStore, OnBadLine, Outcome,
+    OutcomeKind, Recovery, ReplayProgress, Request,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
@@ -29,7 +29,7 @@ use crate::problem::Problem;
 use crate::progress::Bar;
 
 /// The largest request any store may have: what an engine took, this program takes too.
-pub(crate) const REQUEST_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
 /// Events that are read before anybody has looked for a bar.
 const BAR_EVENTS: u64 = 1 << 18;
@@ -87,8 +87,8 @@ impl Folder {
             .create(what == For::Writing(Create::IfMissing))
             .read_only(is_read)
             .recovery(Recovery::Leave)
-            .request_bytes_max(REQUEST_BYTES_MAX)
-            .on_replay(move |replayed: &Replayed| {
+            .max_request_bytes(MAX_REQUEST_BYTES)
+            .on_replay(move |replayed: &ReplayProgress| {
                 if replayed.of >= BAR_EVENTS {
                     seen.at(replayed.events, Some(replayed.of));
                 }
@@ -131,9 +131,9 @@ fn secret_keys(place: &Place, what: For) -> Result<Option<Vec<String>>, Problem>
 pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
     let identity = dir.join("STORE");
     let (what, found) = match fs::symlink_metadata(&identity) {
-        Ok(found) => ("the files of the store", found),
+        Ok(found) => ("the files of store", found),
         Err(_) => match fs::metadata(dir) {
-            Ok(found) => ("the directory", found),
+            Ok(found) => ("directory", found),
             Err(_) => return Ok(()),
         },
     };
@@ -152,18 +152,15 @@ pub(super) fn check_owner(dir: &Path) -> Result<(), Problem> {
         format!(
             "{what} {dir} belong{} to user {owner}, not to you ({me})",
             match what {
-                "the directory" => "s",
+                "directory" => "s",
                 _ => "",
             }
         ),
         match owner {
-            0 => "run the command as the user that the engine runs as, \
-                  which needs write permission for the directory"
+            0 => "run the command as the engine's user, which needs write permission for the \
+                 directory"
                 .to_owned(),
-            _ => format!(
-                "run the command as the user that the engine runs as: \
-                 sudo -u '#{owner}' jobstore ..."
-            ),
+            _ => format!("run the command as the engine's user: sudo -u '#{owner}' jobstore ..."),
         },
     ))
 }
@@ -173,7 +170,7 @@ fn line(job: &Job) -> String {
     job.to_json()
 }
 
-fn list_of(wanted: &Wanted<'_>) -> Result<List, Problem> {
+fn list_of(wanted: &Wanted<'_>) -> Result<JobQuery, Problem> {
     let mut list = wanted
         .filters
         .list()
@@ -225,7 +222,7 @@ impl Access for Folder {
             jobs: page.len() as u64,
             total: page.total(),
             next: page.next().map(|cursor| cursor.to_string()),
-            set_aside: page.set_aside(),
+            quarantined: page.quarantined(),
         })
     }
 
@@ -351,15 +348,16 @@ impl Access for Folder {
         progress: &mut dyn FnMut(),
     ) -> Result<Imported, Problem> {
         if !self.graphs()?.contains(graph) {
-            self.store.graph_or_create(&graph.project, &graph.name)?;
-            output::note(&format!("made the graph {graph}"));
+            self.store
+                .get_or_create_graph(&graph.project, &graph.name)?;
+            output::note(&format!("created graph {graph}"));
         }
         let on_bad_line = match how.skip_bad {
             true => OnBadLine::Skip,
             false => OnBadLine::Stop,
         };
         let graph = self.graph(graph)?;
-        let report = graph.import_with(lines, on_bad_line, |_| progress())?;
+        let report = graph.import_with_progress(lines, on_bad_line, |_| progress())?;
         Ok(Imported {
             imported: report.imported,
             there: report.there,
@@ -380,7 +378,7 @@ impl Access for Folder {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, Problem> {
         let graph = self.graph(graph)?;
-        let done = graph.purge_with(filters.list(), |purged| progress(purged.jobs))?;
+        let done = graph.purge_with_progress(filters.list(), |purged| progress(purged.jobs))?;
         Ok(done.jobs)
     }
 
@@ -390,10 +388,10 @@ impl Access for Folder {
         links: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(u64, u64), Problem> {
-        let progress = |done: jobstore::BackedUp| progress(done.bytes, done.of);
+        let progress = |done: jobstore::BackupReport| progress(done.bytes, done.of);
         let done = match links {
             true => self.store.backup_linked(to, progress)?,
-            false => self.store.backup_with(to, progress)?,
+            false => self.store.backup_with_progress(to, progress)?,
         };
         Ok((done.bytes, done.linked_bytes))
     }

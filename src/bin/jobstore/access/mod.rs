@@ -14,10 +14,10 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use jobstore::{Error, JobStore, OutcomeKind, Report};
+use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
 
 use folder::For;
-pub(crate) use folder::{Create, REQUEST_BYTES_MAX};
+pub(crate) use folder::{Create, MAX_REQUEST_BYTES};
 
 use crate::filters::Filters;
 use crate::place::{GraphName, Place};
@@ -40,7 +40,7 @@ pub(crate) struct Shown {
     pub(crate) jobs: u64,
     pub(crate) total: Option<u64>,
     pub(crate) next: Option<String>,
-    pub(crate) set_aside: u64,
+    pub(crate) quarantined: u64,
 }
 
 /// What is known of jobs whose ids are lost.
@@ -232,9 +232,9 @@ fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
         },
         Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if has_keys => Err(Problem::usage(
-                "an engine has the store open, and which keys are secret is up to it",
-                "leave --secret-keys and JOBSTORE_SECRET_KEYS out: the store has recorded \
-                 the engine's keys",
+                "secret keys cannot be set while an engine has the store open",
+                "omit --secret-keys and unset JOBSTORE_SECRET_KEYS: the engine's own secret keys \
+                 apply",
             )),
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
@@ -255,8 +255,8 @@ pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
 /// Looks a store over: at rest with `look`, else by its engine.
 pub(crate) fn verify(
     dir: &Path,
-    look: impl FnOnce() -> Result<Report, Error>,
-) -> Result<Report, Problem> {
+    look: impl FnOnce() -> Result<VerifyReport, Error>,
+) -> Result<VerifyReport, Problem> {
     match look() {
         Ok(report) => Ok(report),
         Err(Error::StoreInUse { holder: pid, .. }) => match engine::Engine::of(dir)? {
@@ -280,15 +280,15 @@ pub(crate) fn at_rest(dir: &Path, error: Error) -> Problem {
     }
 }
 
-const NO_SOCKET: &str = "it has no control socket to ask: have the engine open one \
-                         (`JobStore::control`)";
-const AT_REST: &str = "this needs a store that no process has open";
+const NO_SOCKET: &str = "it has no control socket, which the engine can open \
+     (`JobStore::control`)";
+const AT_REST: &str = "this command needs a store that no process has open";
 /// What to do about a process that certainly has the store open.
 const KNOWN: &str =
-    "end that process first; a `jobstore` command other than `serve` ends by itself";
+    "stop that process first; a `jobstore` command other than `serve` exits by itself";
 /// Which process it is may be hidden: it may run in another container.
-const UNKNOWN: &str = "`lslocks` and `lsof`, run as root on this host, show which process has \
-                       the directory open";
+const UNKNOWN: &str = "to find the process that has the directory open, run `lslocks` or `lsof` \
+     as root on this host";
 
 fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
     let next = match pid {
@@ -296,10 +296,6 @@ fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
         None => UNKNOWN,
     };
     let remedy = format!("{remedy}; {next}");
-    let what = format!(
-        "the store {} is in use {}",
-        dir.display(),
-        holder::said(pid)
-    );
+    let what = format!("store {} is in use {}", dir.display(), holder::said(pid));
     Problem::failed(what, remedy)
 }

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a failure that are looked at.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
 /// Which of the library's errors a failure tells of.
-const ERROR_NAME: &str = "x-error-name";
+const ERROR_CODE: &str = "x-error-code";
 /// How often who waits is told that work goes on.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// What stands in paths and queries as it is.
@@ -100,10 +100,13 @@ impl Socket {
     /// Connects, to see whether somebody listens.
     pub(super) fn connect(path: PathBuf) -> Result<Socket, Problem> {
         let refused = |e: io::Error| {
-            let what = format!("the control socket {} does not answer: {e}", path.display());
+            let what = format!(
+                "cannot connect to the control socket {}: {e}",
+                path.display()
+            );
             Problem::failed(
                 what,
-                "see whether the engine still runs, and runs as your user",
+                "check that the engine is running, and that it runs as your user",
             )
         };
         std::os::unix::net::UnixStream::connect(&path).map_err(refused)?;
@@ -126,8 +129,8 @@ impl Socket {
             .body(question.body);
         let request = request.map_err(|e| {
             Problem::usage(
-                format!("the engine cannot be asked so: {e}"),
-                "look at the graph's name",
+                format!("cannot send this request to the engine: {e}"),
+                "check the name of the graph",
             )
         })?;
         let asked = self.runtime.block_on(async {
@@ -174,8 +177,8 @@ impl Socket {
 /// The socket, or an answer on it, came to an end.
 pub(super) fn broken(error: &io::Error) -> Problem {
     Problem::failed(
-        format!("the engine ended the connection: {error}"),
-        "look at its log; what was answered up to then is not whole",
+        format!("the connection to the engine was lost: {error}"),
+        "the output is incomplete; check the engine's log",
     )
 }
 
@@ -187,22 +190,24 @@ fn failure(status: StatusCode, answer: Answer<'_>) -> Problem {
         error_message: String,
         error_code: String,
     }
-    let name = answer.header(ERROR_NAME).map(str::to_owned);
+    let name = answer.header(ERROR_CODE).map(str::to_owned);
     let mut text = String::new();
     answer
         .take(FAILURE_BYTES_MAX)
         .read_to_string(&mut text)
         .ok();
     let Ok(failure) = serde_json::from_str::<Failure>(&text) else {
-        let what = format!("the engine said {status}");
-        return Problem::failed(what, "it may be of another release than this program");
+        let what = format!("the engine responded with {status}");
+        return Problem::failed(what, "the engine may use a different release of jobstore");
     };
     let what = crate::output::harmless(&failure.error_message);
     match (status.as_u16(), &*failure.error_code, name) {
         (_, _, Some(name)) => Problem::of(&name, what),
         (400, "GES.8000", None) => Problem::usage(what, ""),
-        (400, _, None) => Problem::failed(what, "`jobstore list --newest` shows what there is"),
-        _ => Problem::failed(what, "look at the engine's log, and at `jobstore stats`"),
+        (400, _, None) => {
+            Problem::failed(what, "`jobstore list --newest-first` lists the newest jobs")
+        }
+        _ => Problem::failed(what, "check the engine's log and `jobstore stats`"),
     }
 }
 

@@ -105,7 +105,7 @@ mod tests {
         agenda.plan(6, Some(99_000), false);
         agenda.note_ages();
         assert_eq!(round(&mut agenda, 9_000), [6]);
-        let policy = Retention::new().keep_for(std::time::Duration::from_secs(1));
+        let policy = Retention::new().max_age(std::time::Duration::from_secs(1));
         agenda.note_policy(5, Some(&policy));
         assert_eq!(round(&mut agenda, 9_000), [5]);
         assert!(agenda.is_any_of_age());

@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::{ALL_COMPLETE, WORD_JOBS, state_of};
-use crate::model::states::State;
+use super::word::{ALL_COMPLETE, WORD_JOBS};
+use crate::model::states::{State, state_of};
 
 /// Jobs and their states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -451,10 +451,10 @@ fn go_on(store: &JobStore) -> Result<(), jobstore::Error> {
     for _ in 0..3 {
         graph.submit(Request::new("later", "/ges", Body::empty())?)?;
     }
-    if let Some(run) = graph.run_next()? {
+    if let Some(run) = graph.claim_next()? {
         run.complete(Outcome::succeeded())?;
     }
-    if let Some(run) = graph.run_next()? {
+    if let Some(run) = graph.claim_next()? {
         run.detach();
     }
     Ok(())

@@ -187,11 +187,11 @@ impl Compare<'_> {
         };
         if let Some(end) = &job.end {
             return match end.is(outcome) {
-                true if outcome.boot() == job.reported => Ok(Claim::None),
+                true if outcome.recovered_at_open() == job.reported => Ok(Claim::None),
                 _ => wrong("ended otherwise"),
             };
         }
-        if let Some(boot) = outcome.boot() {
+        if let Some(boot) = outcome.recovered_at_open() {
             let kinds: &[OutcomeKind] = match (job.cancel_requested, job.cancel_tried) {
                 (true, _) => &[OutcomeKind::Cancelled],
                 (_, true) => &[OutcomeKind::Cancelled, OutcomeKind::Interrupted],
@@ -238,7 +238,7 @@ impl Compare<'_> {
             _ => false,
         };
         let outcome = seen.outcome.as_ref();
-        let ended = outcome.map(|o| (o.kind(), o.boot()));
+        let ended = outcome.map(|o| (o.kind(), o.recovered_at_open()));
         let boot = Some(self.seen.boot);
         let fits = match (action, self.policy) {
             ('I', Recovery::Interrupt) => ended == Some((OutcomeKind::Interrupted, boot)),

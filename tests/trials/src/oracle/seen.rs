@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use jobstore::{Graph, JobStore, List, Outcome, Page, State};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, Page, State};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::plan::letter;
@@ -52,7 +52,7 @@ impl Seen {
     /// What cannot be read, or is not the same in every way of reading.
     pub fn read(store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs: Vec::new(),
             recovered: HashMap::new(),
             facts: 0,
@@ -81,7 +81,7 @@ impl Seen {
 
     fn read_graph(&mut self, graph: &Graph, lookups: u64) -> Result<SeenGraph, String> {
         let failed = |what: &'static str| move |e: jobstore::Error| format!("{what}: {e}");
-        let page = graph.list(List::new()).map_err(failed("its list"))?;
+        let page = graph.list(JobQuery::new()).map_err(failed("its list"))?;
         let (mut jobs, mut texts) = (Vec::new(), Vec::new());
         for job in &page {
             let job = job.map_err(failed("a job"))?;
@@ -91,7 +91,7 @@ impl Seen {
                 job.id(),
                 job.state()
             ));
-            let (started, finished) = (job.started_at().is_some(), job.finished_at().is_some());
+            let (started, finished) = (job.started_at().is_some(), job.completed_at().is_some());
             let ended = job.outcome().is_some();
             let fits = match job.state() {
                 State::Pending => !started && !finished && !ended,
@@ -123,7 +123,7 @@ impl Seen {
             let of_state = of_state.filter(|(_, job)| job.state == state);
             let of_state: Vec<usize> = of_state.map(|(n, _)| n).collect();
             let offset = random.below(of_state.len() as u64 + 1);
-            let list = List::new().state(state).offset(offset).limit(7);
+            let list = JobQuery::new().state(state).offset(offset).limit(7);
             let page = graph.list(list).map_err(failed("a list of a state"))?;
             let count = graph.count(state).map_err(failed("a count"))?;
             let there = of_state.len() as u64;

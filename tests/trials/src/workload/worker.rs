@@ -148,10 +148,10 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Some tickets at once, waited for one after the other.
+    /// Some pending writes at once, waited for one after the other.
     fn submit_queued(&mut self) -> Result<(), String> {
         let graph = self.any_graph();
-        let mut tickets = Vec::new();
+        let mut writes = Vec::new();
         for _ in 0..1 + self.random.below(4) {
             let (key, seed) = self.next_job();
             let act = Act::Submit {
@@ -160,11 +160,11 @@ impl<'a> Worker<'a> {
                 jobs: vec![(key.clone(), seed)],
             };
             let call = self.work.try_call(act.clone());
-            let ticket = graph.queue().submit(made::request(&key, seed));
-            tickets.push((key, act, call, ticket));
+            let write = graph.nonblocking().submit(made::request(&key, seed));
+            writes.push((key, act, call, write));
         }
-        for (key, act, call, ticket) in tickets {
-            let waited = ticket.wait();
+        for (key, act, call, write) in writes {
+            let waited = write.wait();
             let id = self
                 .work
                 .end_call(call, &act, waited, |id| ids(from_ref(id)))?;
@@ -186,7 +186,7 @@ impl<'a> Worker<'a> {
         let key = |run: &Run| run.request().command().to_owned();
         let claimed = self.work.call(
             act,
-            || graph.run_next(),
+            || graph.claim_next(),
             |run| Answer::Claimed {
                 key: run.as_ref().map(key),
             },
@@ -217,7 +217,7 @@ impl<'a> Worker<'a> {
         };
         let guarded = self.random.one_in(2) && !self.work.plan.errors_expected;
         let start = || match guarded {
-            true => graph.run(&id).map(Some),
+            true => graph.claim(&id).map(Some),
             false => graph.start(&id).map(|()| None),
         };
         if let Some(guard) = self.work.call(act, start, |_| Answer::Done)? {
@@ -354,7 +354,7 @@ impl<'a> Worker<'a> {
                 let key = |run: &Run| run.request().command().to_owned();
                 let run = self.work.call(
                     act,
-                    || graph.run_next(),
+                    || graph.claim_next(),
                     |run| Answer::Claimed {
                         key: run.as_ref().map(key),
                     },

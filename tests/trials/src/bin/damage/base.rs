@@ -105,13 +105,13 @@ impl Work<'_> {
     fn begin(&mut self) -> Result<(), Failed> {
         for session in 0..10 {
             let store = self.open()?;
-            let first = store.graph_or_create("p", "first")?;
-            let second = store.graph_or_create("p", "second")?;
+            let first = store.get_or_create_graph("p", "first")?;
+            let second = store.get_or_create_graph("p", "second")?;
             self.jobs(&first, 6)?;
             self.jobs(&second, 3)?;
             self.fill_segment(&first)?;
             if session == 2 {
-                let dropped = store.graph_or_create("p", DROPPED)?;
+                let dropped = store.get_or_create_graph("p", DROPPED)?;
                 dropped.submit(self.request(40)?)?;
                 dropped.submit_as("brought-x", self.request(40)?)?;
             }

@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             Err(_) => Err("a panic reached the caller".to_owned()),
             Ok(Err(wrong)) => Err(wrong),
             Ok(Ok(_)) if ours.is_some() => Err(format!("a panic: {ours:?}")),
-            Ok(Ok(_)) if seen.ended > 0 => Err("a thread of the store ended by a panic".to_owned()),
+            Ok(Ok(_)) if seen.ended > 0 => Err("a thread of the store panicked".to_owned()),
             Ok(Ok(Ended::Right)) if seen.rebuilds > 0 => Ok(Ended::Rebuilt),
             Ok(Ok(ended)) => Ok(ended),
         };

@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use jobstore::{Error, Graph, Job, JobStore, List, Outcome, OutcomeKind, Page, State};
+use jobstore::{Error, Graph, Job, JobQuery, JobStore, Outcome, OutcomeKind, Page, State};
 
 /// A job with all that can be asked of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Fact {
     pub outcome: Option<Outcome>,
     pub submitted_at: SystemTime,
     pub started_at: Option<SystemTime>,
-    pub finished_at: Option<SystemTime>,
+    pub completed_at: Option<SystemTime>,
 }
 
 impl Fact {
@@ -34,7 +34,7 @@ impl Fact {
             outcome: job.outcome().cloned(),
             submitted_at: job.submitted_at(),
             started_at: job.started_at(),
-            finished_at: job.finished_at(),
+            completed_at: job.completed_at(),
         }
     }
 
@@ -55,7 +55,10 @@ impl Fact {
                 &later.request,
                 later.submitted_at,
             );
-        let ended_by_open = self.outcome.as_ref().is_some_and(|o| o.boot().is_some());
+        let ended_by_open = self
+            .outcome
+            .as_ref()
+            .is_some_and(|o| o.recovered_at_open().is_some());
         let rank = |state: State| state as u8;
         let earlier = ended_by_open || rank(self.state) < rank(later.state);
         same && (self == later || earlier)
@@ -106,13 +109,13 @@ impl Truth {
     /// Reads all jobs one by one, and compares all other ways with that.
     pub fn read(store: &JobStore) -> Result<Truth, Error> {
         let mut truth = Truth {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs: Vec::new(),
             recovered: Vec::new(),
         };
         for graph in store.graphs()? {
             let mut read = GraphTruth::new(&graph);
-            for job in &graph.list(List::new())? {
+            for job in &graph.list(JobQuery::new())? {
                 read.push(Fact::of(&job?));
             }
             truth.graphs.push(read);
@@ -169,8 +172,8 @@ pub type Looked = Result<Vec<Error>, String>;
 /// Asks the store everything. `gone` are names of graphs that must not be there.
 pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
     let mut errors = Vec::new();
-    if store.boot() != truth.boot {
-        return Err(format!("boot {}, not {}", store.boot(), truth.boot));
+    if store.opens() != truth.boot {
+        return Err(format!("boot {}, not {}", store.opens(), truth.boot));
     }
     let graphs = store.graphs().map_err(|e| format!("graphs(): {e}"))?;
     let names: Vec<&str> = graphs.iter().map(Graph::name).collect();
@@ -223,12 +226,12 @@ macro_rules! get {
 
 fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result<(), String> {
     let all: Vec<usize> = (0..truth.jobs.len()).collect();
-    if let Some(page) = get!(graph.list(List::new()), errors) {
+    if let Some(page) = get!(graph.list(JobQuery::new()), errors) {
         same_page(&page, truth, &all, all.len(), errors)?;
         same_json(&page, truth, &all, errors)?;
     }
     for (offset, limit) in [(1, 5), (all.len() / 2, 20), (all.len().max(1) - 1, 9)] {
-        let list = List::new().offset(offset as u64).limit(limit as u64);
+        let list = JobQuery::new().offset(offset as u64).limit(limit as u64);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &all[offset.min(all.len())..(offset + limit).min(all.len())];
             same_page(&page, truth, shown, all.len(), errors)?;
@@ -242,7 +245,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
                 return Err(format!("{count} jobs are {state}, not {}", these.len()));
             }
         }
-        let list = List::new().state(state).offset(2).limit(30);
+        let list = JobQuery::new().state(state).offset(2).limit(30);
         if let Some(page) = get!(graph.list(list), errors) {
             let shown = &these[2.min(these.len())..32.min(these.len())];
             same_page(&page, truth, shown, these.len(), errors)?;
@@ -250,7 +253,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
     }
     let (mut cursor, mut at) = (None, 0);
     loop {
-        let mut list = List::new().limit(17);
+        let mut list = JobQuery::new().limit(17);
         if let Some(cursor) = &cursor {
             list = list.cursor(cursor);
         }
@@ -366,5 +369,5 @@ pub fn is_recovered(outcome: &Outcome) -> bool {
     matches!(
         outcome.kind(),
         OutcomeKind::Interrupted | OutcomeKind::Cancelled
-    ) && outcome.boot().is_some()
+    ) && outcome.recovered_at_open().is_some()
 }

@@ -9,7 +9,7 @@
 use std::io::{IoSlice, Write};
 use std::time::{Duration, Instant};
 
-use jobstore::{Cancellation, Completion, Error, Graph, JobId, JobStore, List, State};
+use jobstore::{Cancellation, Completion, Error, Graph, JobId, JobQuery, JobStore, State};
 use jobstore_trials::line::{Act, Answer, Line};
 use jobstore_trials::made;
 use jobstore_trials::plan::{OWN, PROJECT, SCRAP, letter, options};
@@ -181,7 +181,9 @@ impl Driver {
                 Ok(store)
             }) {
                 Ok(store) => {
-                    let answer = Answer::Opened { boot: store.boot() };
+                    let answer = Answer::Opened {
+                        boot: store.opens(),
+                    };
                     say(&Line::Done { call, answer });
                     for known in &mut self.known {
                         known.state = known.state.map(|state| match state {
@@ -391,7 +393,7 @@ impl Driver {
             graph: graph.name().to_owned(),
         };
         let claim = || {
-            let run = graph.run_next()?;
+            let run = graph.claim_next()?;
             Ok(run.map(|run| {
                 let claimed = (run.request().command().to_owned(), run.id().clone());
                 run.detach();
@@ -423,7 +425,7 @@ impl Driver {
         for graph in graphs {
             let failed = |e: Error| format!("a list of {} failed: {e}", graph.name());
             let json = graph
-                .list(List::new())
+                .list(JobQuery::new())
                 .map_err(failed)?
                 .to_json()
                 .map_err(failed)?;
@@ -469,7 +471,7 @@ fn say_found(store: &JobStore) -> Result<(), Error> {
     for found in store.recovered().jobs() {
         let found = found?;
         say(&Line::Found {
-            boot: store.boot(),
+            boot: store.opens(),
             graph: found.graph.name().to_owned(),
             key: found.job.request().command().to_owned(),
             action: letter(found.action),

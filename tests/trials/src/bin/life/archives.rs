@@ -52,8 +52,8 @@ fn line_of(sequence: u64, job: &Job, keys: Keys) -> Option<String> {
         real: job.real(),
         submitted_ms: job.submitted_ms,
         started_ms: None,
-        finished_ms: job.finished_ms,
-        is_redacted: job.hidden.is_redacted,
+        completed_ms: job.completed_ms,
+        secrets_lost: job.hidden.secrets_lost,
         progress: None,
     };
     Some(texts::line(&seen, keys))

@@ -57,7 +57,7 @@ pub fn filter_query(look: &Look, right_ms: u64) -> String {
         }
         6 => add("submitted_from", &at),
         7 => add("submitted_before", &at),
-        8 => add("finished_before", &at),
+        8 => add("completed_before", &at),
         9 => {
             add("outcome", "failed");
             add("command", "import_graph");
@@ -191,7 +191,7 @@ impl Life {
             filter_query(look, right)
         );
         for (wanted, parameter) in [
-            (look.newest, "&order=newest"),
+            (look.newest, "&order=newest_first"),
             (look.number % 2 == 0, "&count_total=true"),
             (is_detailed, "&detail=true"),
         ] {
@@ -274,7 +274,11 @@ impl Life {
         let model = &self.model.graphs[&name];
         let all = expected(model, look, right);
         let limit = usize::from(look.limit).max(20);
-        let order = if look.newest { "&order=newest" } else { "" };
+        let order = if look.newest {
+            "&order=newest_first"
+        } else {
+            ""
+        };
         let path = format!(
             "{}/jobs/status?limit={limit}{order}{}",
             of_graph(API, name),
@@ -356,7 +360,11 @@ impl Life {
         if all.len() > 300 {
             return Ok(false);
         }
-        let order = if look.newest { "&order=newest" } else { "" };
+        let order = if look.newest {
+            "&order=newest_first"
+        } else {
+            ""
+        };
         let path = format!(
             "{}/export?{}{order}",
             of_graph("/control", name),
@@ -487,12 +495,12 @@ impl Life {
             false => no_graph.clone(),
         };
         let limit = failure(
-            "parameter limit is \"0\", it must be a whole number in 1..=100000; correct it or \
-             leave it out",
+            "invalid value \"0\" for parameter limit: it must be an integer from 1 to 100000; \
+             correct or omit it",
             "GES.8000",
         );
         let method = failure(
-            "the method is not allowed here; the header Allow names those that are",
+            "method not allowed; the Allow header lists the allowed methods",
             "GES.8000",
         );
         let path = failure("no such resource", "GES.8000");

@@ -1,6 +1,6 @@
 //! The writes of a life over HTTP, and what each should answer.
 
-use jobstore::{Health, List, OutcomeKind, State};
+use jobstore::{Health, JobQuery, OutcomeKind, State};
 
 use crate::http::{API, filter_query, of_graph};
 use crate::life::{Life, Ran, Refusal};
@@ -157,7 +157,7 @@ impl Life {
     }
 
     /// Purges by the library's call.
-    pub fn purge_by_call(&self, name: Name, list: List) -> Result<u64, Refusal> {
+    pub fn purge_by_call(&self, name: Name, list: JobQuery) -> Result<u64, Refusal> {
         let Some(graph) = self.handle(name) else {
             return Ok(0);
         };

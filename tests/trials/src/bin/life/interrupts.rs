@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use jobstore::simulation::{self, Step};
-use jobstore::{Cancellation, Error, Graph, List, OutcomeKind, State};
+use jobstore::{Cancellation, Error, Graph, JobQuery, OutcomeKind, State};
 use jobstore_trials::random::Random;
 
 use crate::life::{Finding, Life, Ran, Refusal, rc};
@@ -77,7 +77,7 @@ fn carry_out(graph: &Graph, call: &Call, id: Option<&str>) -> jobstore::Result<F
         },
         Call::List => {
             let seen = read_graph(graph)?;
-            Found::Listed(seen, graph.list(List::new())?.to_json()?)
+            Found::Listed(seen, graph.list(JobQuery::new())?.to_json()?)
         }
         Call::JobById => Found::Job(graph.job(id)?.map(|job| Box::new(Seen::of(&job)))),
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jobstore::simulation::{self, Disk, Index, Step};
-use jobstore::{Error, List};
+use jobstore::{Error, JobQuery};
 
 use crate::life::{Finding, Life, Ran};
 use crate::model::{Effect, GraphModel, Model};
@@ -161,7 +161,7 @@ impl Life {
             Err(why)
                 if with_index
                     && self.index_is_corrupt
-                    && why.contains("the index cannot answer") =>
+                    && why.contains("the index is unavailable") =>
             {
                 // The damage shows when the row is read; a rebuilt index answers.
                 self.check_copy(what, &self.disk.image(), &Index::new())?;
@@ -256,7 +256,7 @@ impl Life {
                 continue;
             };
             let page = graph
-                .list(List::new())
+                .list(JobQuery::new())
                 .map_err(|e| format!("{what}: {e}"))?;
             for job in page.jobs() {
                 let job = match job {

@@ -65,7 +65,7 @@ pub struct Refusal {
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Refusal {
         Refusal {
-            name: error.name(),
+            name: error.code().to_owned(),
             text: error.to_string(),
         }
     }
@@ -368,7 +368,7 @@ impl Life {
                         _ => self.is_excused(),
                     };
                     if !excused {
-                        return Err(format!("it does not open: {error} ({})", error.name()));
+                        return Err(format!("it does not open: {error} ({})", error.code()));
                     }
                     if self.limited
                         && !self.disk.is_dead()
@@ -379,7 +379,7 @@ impl Life {
                             "with {} files of {} bytes on a full disk it does not open: {error} ({})",
                             self.disk.files(),
                             self.disk.used_bytes(),
-                            error.name()
+                            error.code()
                         ));
                     }
                     self.failed_opens.push(opening);
@@ -424,7 +424,7 @@ impl Life {
     fn settle_doubt(&mut self, opening: Effect) -> Result<(), Finding> {
         match Observed::read_opened(self.store()) {
             Ok(observed) => self.settle_as(opening, &observed),
-            Err(what) if self.index_is_corrupt && what.contains("the index cannot answer") => {
+            Err(what) if self.index_is_corrupt && what.contains("the index is unavailable") => {
                 // The damage shows when the row is read; the next open rebuilds the index.
                 // This open has settled what was in doubt all the same: its log files show it.
                 self.index_is_corrupt = false;
@@ -584,7 +584,7 @@ impl Life {
         let died = self.disk.is_dead();
         if let Err(error) = &closed {
             if !died && !self.is_excused() && !self.failed {
-                return Err(format!("close: {error} ({})", error.name()));
+                return Err(format!("close: {error} ({})", error.code()));
             }
             self.epoch += 1;
         }
@@ -725,7 +725,7 @@ impl Life {
         }
     }
 
-    fn look(
+    pub fn look(
         &self,
         name: Name,
         sequence: u64,
@@ -773,7 +773,7 @@ impl Life {
         let expected = match (self.setup.recovery, job.cancelling) {
             (Recovery::Leave, _) => None,
             (_, true) => Some(ended(OutcomeKind::Cancelled)),
-            (Recovery::Requeue, false) if !job.hidden.is_redacted => {
+            (Recovery::Requeue, false) if !job.hidden.secrets_lost => {
                 Some(Effect::Requeued(name, sequence))
             }
             _ => Some(ended(OutcomeKind::Interrupted)),

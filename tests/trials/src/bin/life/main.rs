@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod archives;
+mod claims;
 mod gaps;
 mod http;
 mod http_writes;

@@ -23,7 +23,7 @@ pub struct Job {
     pub outcome: Option<OutcomeFact>,
     pub submitted_ms: u64,
     /// By the wall clock; `None` if it has not ended.
-    pub finished_ms: Option<u64>,
+    pub completed_ms: Option<u64>,
     /// The simulated time at which the job ended or was imported as ended.
     pub ended_true: u64,
     /// Whether it came from an import with its state and times.
@@ -42,7 +42,7 @@ impl Job {
             cancelling: false,
             outcome: None,
             submitted_ms: now.wall_ms,
-            finished_ms: None,
+            completed_ms: None,
             ended_true: 0,
             imported: false,
             key: None,
@@ -256,7 +256,7 @@ impl Model {
                 .extend(running.iter().map(|(sequence, _)| (name, **sequence)));
             // One commit for each way in which they are settled.
             running.sort_by_key(|(_, job)| {
-                let is_last = recovery == Recovery::Requeue && job.hidden.is_redacted;
+                let is_last = recovery == Recovery::Requeue && job.hidden.secrets_lost;
                 (!job.cancelling, is_last)
             });
             for (&sequence, job) in running {
@@ -265,7 +265,7 @@ impl Model {
                     (_, true) => OutcomeKind::Cancelled,
                     (Recovery::Interrupt, false) => OutcomeKind::Interrupted,
                     // Nobody could work on it.
-                    (_, false) if job.hidden.is_redacted => OutcomeKind::Interrupted,
+                    (_, false) if job.hidden.secrets_lost => OutcomeKind::Interrupted,
                     _ => {
                         job.state = State::Pending;
                         graph.feed.push((sequence, Happened::Requeued));
@@ -284,7 +284,7 @@ fn complete(job: &mut Job, outcome: OutcomeFact, now: Now) {
     job.state = State::Complete;
     job.cancelling = false;
     job.outcome = Some(outcome);
-    job.finished_ms = Some(now.wall_ms);
+    job.completed_ms = Some(now.wall_ms);
     job.ended_true = now.true_ms;
 }
 

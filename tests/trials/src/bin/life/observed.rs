@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jobstore::{Graph, Job, JobStore, List, State};
+use jobstore::{Graph, Job, JobQuery, JobStore, State};
 
 use crate::model::{self, GraphModel, Model, Name};
 use crate::requests::OutcomeFact;
@@ -35,8 +35,8 @@ pub struct Seen {
     pub real: String,
     pub submitted_ms: u64,
     pub started_ms: Option<u64>,
-    pub finished_ms: Option<u64>,
-    pub is_redacted: bool,
+    pub completed_ms: Option<u64>,
+    pub secrets_lost: bool,
     /// Percent and text.
     pub progress: Option<(u8, String)>,
 }
@@ -53,8 +53,8 @@ impl Seen {
             real: job.request().as_json().to_owned(),
             submitted_ms: ms(job.submitted_at()),
             started_ms: job.started_at().map(ms),
-            finished_ms: job.finished_at().map(ms),
-            is_redacted: job.is_redacted(),
+            completed_ms: job.completed_at().map(ms),
+            secrets_lost: job.secrets_lost(),
             progress: job.progress().map(|p| (p.percent, p.text.clone())),
         }
     }
@@ -82,20 +82,20 @@ impl Seen {
             "its masked request is another".to_owned()
         } else if self.real != job.real() {
             "its request is another".to_owned()
-        } else if self.is_redacted != job.hidden.is_redacted {
-            format!("is_redacted is {}", self.is_redacted)
+        } else if self.secrets_lost != job.hidden.secrets_lost {
+            format!("secrets_lost is {}", self.secrets_lost)
         } else if self.submitted_ms != job.submitted_ms {
             format!(
                 "it was submitted at {}, not {}",
                 self.submitted_ms, job.submitted_ms
             )
         } else if job.state == State::Complete
-            && job.finished_ms.is_some()
-            && self.finished_ms != job.finished_ms
+            && job.completed_ms.is_some()
+            && self.completed_ms != job.completed_ms
         {
             format!(
                 "it finished at {:?}, not {:?}",
-                self.finished_ms, job.finished_ms
+                self.completed_ms, job.completed_ms
             )
         } else {
             return None;
@@ -136,7 +136,7 @@ impl Observed {
             }
         }
         Ok(Observed {
-            boot: store.boot(),
+            boot: store.opens(),
             graphs,
             recovered: None,
         })
@@ -206,7 +206,7 @@ pub fn learn_ids(graph: &mut GraphModel, seen: &[Seen]) {
 }
 
 pub fn read_graph(graph: &Graph) -> jobstore::Result<Vec<Seen>> {
-    let page = graph.list(List::new())?;
+    let page = graph.list(JobQuery::new())?;
     page.jobs()
         .map(|job| job.map(|job| Seen::of(&job)))
         .collect()

@@ -6,6 +6,7 @@
 
 use jobstore_trials::random::Random;
 
+use crate::claims::Polls;
 use crate::interrupts::Call;
 use crate::policies::Policy;
 use crate::requests::{Content, End};
@@ -52,6 +53,9 @@ pub enum Op {
     Cancel(Pick),
     CancelMany(Pick, u16),
     RunNext(Pick, After),
+    ClaimTimeout(Pick, After),
+    ClaimAsync(Pick, Polls, Content, After),
+    Cancelled(Pick, bool),
     Run(Pick, After),
     Attach(Pick, After),
     Kept(Pick, After),
@@ -157,6 +161,9 @@ named!(
     Cancel,
     CancelMany,
     RunNext,
+    ClaimTimeout,
+    ClaimAsync,
+    Cancelled,
     Run,
     Attach,
     Kept,
@@ -417,7 +424,16 @@ impl Op {
 
     fn ending(r: &mut Random) -> Op {
         let job = pick(r);
-        match r.below(20) {
+        match r.below(26) {
+            20 => Op::ClaimTimeout(job, after(r)),
+            21..=23 => {
+                let polls = Polls {
+                    count: r.below(5) as u8,
+                    commits: r.below(16) as u8,
+                };
+                Op::ClaimAsync(job, polls, Content::draw(r), after(r))
+            }
+            24..=25 => Op::Cancelled(job, r.one_in(2)),
             18 => Op::HttpCancel(job),
             19 => Op::HttpComplete(job, End::draw(r)),
             14..=17 => Op::RunNext(job, After::Keep),

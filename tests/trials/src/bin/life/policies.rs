@@ -76,22 +76,22 @@ impl Policy {
         let days = |n: u64| Duration::from_millis(n * DAY_MS);
         let mut set = Retention::new();
         if let Some(jobs) = self.jobs {
-            set = set.keep_jobs(jobs);
+            set = set.max_jobs(jobs);
         }
         if let Some(bytes) = self.bytes {
-            set = set.keep_bytes(bytes);
+            set = set.max_bytes(bytes);
         }
         if let Some(n) = self.days {
-            set = set.keep_for(days(n));
+            set = set.max_age(days(n));
         }
         for &(kind, n) in &self.outcome_days {
-            set = set.keep_outcome_for(KINDS[usize::from(kind)], days(n));
+            set = set.max_age_of(KINDS[usize::from(kind)], days(n));
         }
         if let Some(tombstones) = self.tombstones {
-            set = set.keep_tombstones(tombstones);
+            set = set.max_tombstones(tombstones);
         }
         if let Some(n) = self.tombstone_days {
-            set = set.keep_tombstones_for(days(n));
+            set = set.tombstone_age(days(n));
         }
         match self.archive {
             Some(bytes) => set.archive_to(ARCHIVE).archive_file_bytes(bytes),
@@ -173,7 +173,7 @@ impl Life {
                 let counted = passed.saturating_sub(self.gaps.uncounted(job.ended_true));
                 // An imported job has its own time.
                 let imported_age = job.imported.then(|| {
-                    let at = job.finished_ms.unwrap_or(right);
+                    let at = job.completed_ms.unwrap_or(right);
                     right.saturating_sub(at)
                 });
                 if passed + SLACK_MS >= age || imported_age.is_some_and(|t| t + SLACK_MS >= age) {
@@ -353,9 +353,9 @@ impl Life {
             let others = gone.iter().filter(|s| !may.contains(s)).count();
             return Err(format!(
                 "job {early} of {name:?} was purged ({reason:?}), which was not due: it is {} \
-                 and ended {age} s ago, finished_at {:?}; {others} such jobs, policy {:?}",
+                 and ended {age} s ago, completed_at {:?}; {others} such jobs, policy {:?}",
                 job.state,
-                job.finished_ms,
+                job.completed_ms,
                 self.policies.get(&self.serial(name))
             ));
         }

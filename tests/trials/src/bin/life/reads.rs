@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use jobstore::{ChangeKind, Error, List, OutcomeKind, State};
+use jobstore::{ChangeKind, Error, JobQuery, OutcomeKind, State};
 
 use crate::life::{Finding, Follower, KeptPage, Life, Ran};
 use crate::model::{Gone, GraphModel, Happened, Job, Name};
@@ -24,8 +24,8 @@ fn has(states: u8, state: State) -> bool {
 }
 
 /// The list that a look asks for.
-pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> List {
-    let mut list = List::new();
+pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
+    let mut list = JobQuery::new();
     for (bit, state) in [
         (1, State::Pending),
         (2, State::Running),
@@ -49,7 +49,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> List {
         5 => list.body_value("/n", n.to_string()),
         6 => list.submitted_from(at),
         7 => list.submitted_before(at),
-        8 => list.finished_before(at),
+        8 => list.completed_before(at),
         9 => list.outcome(OutcomeKind::Failed).command("import_graph"),
         _ => list,
     };
@@ -80,7 +80,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
         4 | 5 => job.content.number == n,
         6 => job.submitted_ms >= at,
         7 => job.submitted_ms < at,
-        8 => job.state == State::Complete && job.finished_ms.is_some_and(|ms| ms < at),
+        8 => job.state == State::Complete && job.completed_ms.is_some_and(|ms| ms < at),
         9 => is(OutcomeKind::Failed) && job.content.command() == "import_graph",
         _ => true,
     };
@@ -524,7 +524,7 @@ impl Life {
     pub fn old_handles(&mut self) -> Ran {
         let ran = !self.old.is_empty() || !self.pages.is_empty();
         for graph in &self.old {
-            match graph.list(List::new()) {
+            match graph.list(JobQuery::new()) {
                 Err(Error::GraphDropped { .. }) => {}
                 Err(error) => drop(self.excuse("list a dropped graph", &error)?),
                 Ok(_) => return Err("a dropped graph is listed".to_owned()),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use jobstore::{Error, Graph, JobStore, List, Options, Retention, State, simulation};
+use jobstore::{Error, Graph, JobQuery, JobStore, Options, Retention, State, simulation};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -67,7 +67,7 @@ pub fn be_child() -> bool {
         Some(OPEN) => {
             match options().open(&args[1]) {
                 Ok(_) => println!("opened"),
-                Err(error) => println!("refused {}", error.name()),
+                Err(error) => println!("refused {}", error.code()),
             }
             true
         }
@@ -82,15 +82,15 @@ pub fn options() -> Options {
 }
 
 pub fn failed_to(what: &str) -> impl Fn(Error) -> Finding + '_ {
-    move |error| format!("{what}: {error} ({})", error.name())
+    move |error| format!("{what}: {error} ({})", error.code())
 }
 
 /// Submits and ends jobs, and prints each once it is acknowledged, while the index is
 /// rewritten again and again.
 fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
     let store = options().open(dir)?;
-    let graph = store.graph_or_create("10001", "movie")?;
-    let other = store.graph_or_create("10001", "roads")?;
+    let graph = store.get_or_create_graph("10001", "movie")?;
+    let other = store.get_or_create_graph("10001", "roads")?;
     let mut random = Random(seed);
     let mut out = std::io::stdout();
     let (own, mut moments) = (store.clone(), Random(random.any()));
@@ -110,7 +110,7 @@ fn work_on(dir: &Path, seed: u64) -> jobstore::Result<()> {
         if random.one_in(200) {
             // Said before, so that nobody misses what it takes away.
             writeln!(out, "purge {}", other.name()).ok();
-            other.purge(List::new())?;
+            other.purge(JobQuery::new())?;
         }
     }
 }
@@ -162,7 +162,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn ids(graph: &Graph) -> Result<BTreeSet<String>, Finding> {
-    let page = graph.list(List::new()).map_err(failed_to("list"))?;
+    let page = graph.list(JobQuery::new()).map_err(failed_to("list"))?;
     let ids = page.jobs().map(|job| job.map(|job| job.id().to_string()));
     ids.collect::<jobstore::Result<_>>()
         .map_err(failed_to("read a page"))
@@ -282,7 +282,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     let dir = dir.join("store");
     let store = options().open(&dir).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 20);
     drop((graph, store));
@@ -291,7 +291,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
         let store = options().open(&dir).map_err(failed_to("open"))?;
         let graph = store.graph("1", "g").map_err(failed_to("graph"))?;
         graph
-            .list(List::new().limit(1))
+            .list(JobQuery::new().limit(1))
             .map_err(failed_to("list"))?;
         if random.one_in(2) {
             simulation::rewrite_index(&store);
@@ -340,7 +340,7 @@ fn replaced_directory(random: &mut Random, dir: &Path) -> Checked {
     let (place, moved, copy) = (dir.join("store"), dir.join("moved"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (mut acknowledged, _) = submit_some(&graph, random, 300);
     store.backup(&copy).map_err(failed_to("backup"))?;
@@ -390,7 +390,7 @@ fn deleted_directory(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 100);
     fs::remove_dir_all(&place).map_err(|e| e.to_string())?;
@@ -401,7 +401,7 @@ fn deleted_file(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 30);
     let names = fs::read_dir(&place).map_err(|e| e.to_string())?.flatten();
@@ -416,7 +416,7 @@ fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 50);
     fs::remove_file(place.join("LOCK")).ok();
@@ -499,13 +499,13 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
 /// Cancels and purges all jobs. The reserve takes some thousand of those writes; then it is
 /// made again by packing, which may take a moment.
 fn free(graph: &Graph) -> Checked {
-    let pending = List::new().state(State::Pending);
+    let pending = JobQuery::new().state(State::Pending);
     let page = graph.list(pending).map_err(failed_to("list"))?;
     let ids: jobstore::Result<Vec<_>> = page.jobs().map(|j| j.map(|j| j.id().clone())).collect();
     for id in ids.map_err(failed_to("read a page"))? {
         with_patience(|| graph.cancel(&id)).map_err(failed_to("cancel on a full disk"))?;
     }
-    with_patience(|| graph.purge(List::new())).map_err(failed_to("purge on a full disk"))?;
+    with_patience(|| graph.purge(JobQuery::new())).map_err(failed_to("purge on a full disk"))?;
     Ok(())
 }
 
@@ -532,10 +532,10 @@ fn small_file_system(_random: &mut Random, dir: &Path) -> Checked {
     let options = || JobStore::options().cache_bytes(4 << 20);
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     graph
-        .set_retention(Some(Retention::new().keep_jobs(1_000_000)))
+        .set_retention(Some(Retention::new().max_jobs(1_000_000)))
         .map_err(failed_to("set_retention"))?;
     let filled = fill(&graph)?;
     store.close().map_err(failed_to("close on a full disk"))?;
@@ -577,7 +577,7 @@ fn few_inodes(random: &mut Random, dir: &Path) -> Checked {
     let place = mounted.0.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let (acknowledged, _) = submit_some(&graph, random, 200);
     store.close().map_err(failed_to("close"))?;
@@ -601,7 +601,7 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     let place = dir.join("store");
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     submit_some(&graph, random, 2_000);
     drop((graph, store));
@@ -632,10 +632,10 @@ fn restore(random: &mut Random, dir: &Path) -> Checked {
     let (place, copy) = (dir.join("store"), dir.join("copy"));
     let store = options().open(&place).map_err(failed_to("open"))?;
     let graph = store
-        .graph_or_create("1", "g")
+        .get_or_create_graph("1", "g")
         .map_err(failed_to("create"))?;
     let gone = store
-        .graph_or_create("1", "gone")
+        .get_or_create_graph("1", "gone")
         .map_err(failed_to("create"))?;
     submit_some(&gone, random, 300);
     let (acknowledged, _) = submit_some(&graph, random, 300);

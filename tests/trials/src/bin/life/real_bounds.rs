@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jobstore::{Graph, JobStore, List, Outcome, Retention};
+use jobstore::{Graph, JobQuery, JobStore, Outcome, Retention};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -84,7 +84,7 @@ fn fill(graph: &Graph, random: &mut Random) -> Result<(), Finding> {
     }
     let mut left = JOBS / GRAPHS / 2;
     while left > 0 {
-        let Some(run) = graph.run_next().map_err(failed_to("run_next"))? else {
+        let Some(run) = graph.claim_next().map_err(failed_to("claim_next"))? else {
             break;
         };
         run.complete(Outcome::failed("GES.2", "no"))
@@ -101,7 +101,7 @@ fn list_all(graphs: &[Graph]) -> Result<(), Finding> {
         let listing = listing.map(|graphs| {
             scope.spawn(move || {
                 for graph in graphs {
-                    for list in [List::new(), List::new().url_contains("?n=3")] {
+                    for list in [JobQuery::new(), JobQuery::new().url_contains("?n=3")] {
                         let page = graph.list(list).map_err(failed_to("list"))?;
                         page.to_json().map_err(failed_to("to_json"))?;
                     }
@@ -128,7 +128,7 @@ pub fn bounds(random: &mut Random, dir: &Path) -> Result<(), Finding> {
         let store = options.open(dir.join("store")).map_err(failed_to("open"))?;
         let mut graphs = Vec::new();
         for n in 0..GRAPHS {
-            let graph = store.graph_or_create("1", &format!("g{n}"));
+            let graph = store.get_or_create_graph("1", &format!("g{n}"));
             graphs.push(graph.map_err(failed_to("create"))?);
         }
         if round < 2 {
@@ -139,7 +139,7 @@ pub fn bounds(random: &mut Random, dir: &Path) -> Result<(), Finding> {
         list_all(&graphs)?;
         if round == 1 {
             for graph in &graphs {
-                let keeps = Retention::new().keep_jobs(100);
+                let keeps = Retention::new().max_jobs(100);
                 let archive = dir.join("archive");
                 graph
                     .set_retention(Some(keeps.archive_to(archive)))

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobstore::{Error, Graph, JobStore, List, Outcome, OutcomeKind, Submitted, simulation};
+use jobstore::{Error, Graph, JobQuery, JobStore, Outcome, OutcomeKind, Submitted, simulation};
 use jobstore_trials::random::Random;
 
 use crate::life::Finding;
@@ -30,20 +30,20 @@ pub fn lost_index(random: &mut Random, dir: &Path) -> Checked {
     for round in 0..6 {
         let store = options().open(&place).map_err(failed_to("open"))?;
         let graph = store
-            .graph_or_create("1", "g")
+            .get_or_create_graph("1", "g")
             .map_err(failed_to("create"))?;
         all_there(&graph, &acknowledged, "after the index was lost")?;
         let gone = store
-            .graph_or_create("1", "gone")
+            .get_or_create_graph("1", "gone")
             .map_err(failed_to("create"))?;
         submit_some(&gone, random, 60);
         let (more, _) = submit_some(&graph, random, 60);
         acknowledged.extend(more);
-        while let Some(run) = gone.run_next().map_err(failed_to("run_next"))? {
+        while let Some(run) = gone.claim_next().map_err(failed_to("claim_next"))? {
             run.complete(Outcome::succeeded())
                 .map_err(failed_to("complete"))?;
         }
-        gone.purge(List::new()).map_err(failed_to("purge"))?;
+        gone.purge(JobQuery::new()).map_err(failed_to("purge"))?;
         if round % 2 == 1 {
             store.drop_graph("1", "gone").map_err(failed_to("drop"))?;
         }
@@ -93,7 +93,7 @@ impl Known {
     }
 
     fn check(&self, graph: &Graph) -> Checked {
-        let page = graph.list(List::new()).map_err(failed_to("list"))?;
+        let page = graph.list(JobQuery::new()).map_err(failed_to("list"))?;
         let mut listed = BTreeMap::new();
         for job in page.jobs() {
             let job = job.map_err(failed_to("read a page"))?;
@@ -155,7 +155,7 @@ impl Known {
                 Ok(())
             }
             11..=13 => {
-                let Some(run) = graph.run_next().map_err(failed_to("run_next"))? else {
+                let Some(run) = graph.claim_next().map_err(failed_to("claim_next"))? else {
                     return Ok(());
                 };
                 let outcome = Outcome::failed("GES.2", format!("for reason {}", random.any()));
@@ -165,7 +165,7 @@ impl Known {
                 Ok(())
             }
             14 if random.one_in(10) => {
-                graph.purge(List::new()).map_err(failed_to("purge"))?;
+                graph.purge(JobQuery::new()).map_err(failed_to("purge"))?;
                 let jobs = std::mem::take(&mut self.jobs).into_iter();
                 let (open, purged) = jobs.partition::<BTreeMap<_, _>, _>(|(_, end)| end.is_none());
                 self.jobs = open;
@@ -209,7 +209,7 @@ fn work(
             let mut random = Random(random.any());
             workers.push(scope.spawn(move || {
                 let graph = store
-                    .graph_or_create("1", name)
+                    .get_or_create_graph("1", name)
                     .map_err(failed_to("create"))?;
                 known.check(&graph)?;
                 (0..STEPS).try_for_each(|_| known.step(&graph, &mut random))?;

@@ -191,7 +191,7 @@ impl OutcomeFact {
             message: outcome.message().map(str::to_owned),
             detail: outcome.detail().map(str::to_owned),
             result_ref: outcome.result_ref().map(str::to_owned),
-            boot: outcome.boot(),
+            boot: outcome.recovered_at_open(),
         }
     }
 

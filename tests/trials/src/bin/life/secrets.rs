@@ -80,7 +80,7 @@ pub struct Hidden {
     /// Masked in the request that a worker gets, too.
     pub lost: Keys,
     /// A value that it was submitted with is not known.
-    pub is_redacted: bool,
+    pub secrets_lost: bool,
 }
 
 impl Hidden {
@@ -89,7 +89,7 @@ impl Hidden {
         Hidden {
             masked: secrets.keys,
             lost: secrets.lost(),
-            is_redacted: secrets.at_submit && content.has_any(secrets.keys),
+            secrets_lost: secrets.at_submit && content.has_any(secrets.keys),
         }
     }
 
@@ -98,7 +98,7 @@ impl Hidden {
         Hidden {
             masked: secrets.keys.and(self.lost),
             lost: secrets.lost().and(self.lost),
-            is_redacted: self.is_redacted || secrets.at_submit && content.has_any(secrets.keys),
+            secrets_lost: self.secrets_lost || secrets.at_submit && content.has_any(secrets.keys),
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn detailed_entry(seen: &Seen, keys: Keys) -> String {
         seen.id,
         seen.state,
         seen.masked,
-        redacted(seen),
+        masked_mark(seen),
         members(seen, keys)
     )
 }
@@ -43,11 +43,11 @@ pub fn line(seen: &Seen, keys: Keys) -> String {
         seen.id,
         seen.state,
         seen.masked,
-        redacted(seen),
+        masked_mark(seen),
         end(seen, keys),
         number("submittedAt", Some(seen.submitted_ms)),
         number("startedAt", seen.started_ms),
-        number("finishedAt", seen.finished_ms)
+        number("completedAt", seen.completed_ms)
     )
 }
 
@@ -63,17 +63,17 @@ pub fn line_with_progress(seen: &Seen, keys: Keys) -> String {
     line
 }
 
-fn redacted(seen: &Seen) -> &'static str {
-    match seen.is_redacted || seen.masked != seen.real {
-        true => r#","redacted":true"#,
+fn masked_mark(seen: &Seen) -> &'static str {
+    match seen.secrets_lost || seen.masked != seen.real {
+        true => r#","masked":true"#,
         false => "",
     }
 }
 
 fn members(seen: &Seen, keys: Keys) -> String {
-    let mut text = number("submitTime", Some(seen.submitted_ms));
-    text.push_str(&number("startTime", seen.started_ms));
-    text.push_str(&number("endTime", seen.finished_ms));
+    let mut text = number("submittedAt", Some(seen.submitted_ms));
+    text.push_str(&number("startedAt", seen.started_ms));
+    text.push_str(&number("completedAt", seen.completed_ms));
     if let Some((percent, words)) = &seen.progress {
         text.push_str(&number("progress", Some(u64::from(*percent))));
         text.push_str(&string("progressText", Some(words)));

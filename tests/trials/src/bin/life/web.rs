@@ -65,7 +65,7 @@ impl Answer {
     /// The error, if it is not a success.
     pub fn refusal(&self) -> Refusal {
         Refusal {
-            name: match (self.header("x-error-name"), self.status, &self.body) {
+            name: match (self.header("x-error-code"), self.status, &self.body) {
                 (Some(name), ..) => name.to_owned(),
                 (None, 200, None) => "Io".to_owned(),
                 (None, 500 | 503, _) => "Unavailable".to_owned(),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use jobstore::{
-    Cancellation, Completion, Error, Graph, List, OnBadLine, OutcomeKind, PurgeReason, State,
+    Cancellation, Completion, Error, Graph, JobQuery, OnBadLine, OutcomeKind, PurgeReason, State,
     Submitted,
 };
 
@@ -100,30 +100,33 @@ impl Life {
         }
     }
 
-    /// Tickets that are queued together; some are dropped unread.
+    /// Pending writes that are queued together; some are dropped unread.
     pub fn queue_burst(&mut self, pick: Pick, contents: &[Content], drops: bool) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let queue = graph.queue();
-        let tickets: Vec<_> = contents.iter().map(|c| queue.submit(c.request())).collect();
+        let nonblocking = graph.nonblocking();
+        let writes: Vec<_> = contents
+            .iter()
+            .map(|c| nonblocking.submit(c.request()))
+            .collect();
         self.step(jobstore::simulation::Step::Commit);
-        for (n, (ticket, &content)) in tickets.into_iter().zip(contents).enumerate() {
+        for (n, (write, &content)) in writes.into_iter().zip(contents).enumerate() {
             if drops && n % 3 == 0 && !self.is_excused() {
-                drop(ticket);
+                drop(write);
                 // Recorded all the same; its id shows in the next list.
                 let job = self.new_job(None, content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
                 continue;
             }
-            match ticket.wait() {
+            match write.wait() {
                 Ok(id) => {
                     let job = self.new_job(Some(rc(id.as_str())), content);
                     self.acknowledge(Effect::Submit(name, vec![job]));
                 }
                 Err(error) => {
                     let job = self.new_job(None, content);
-                    self.refused("a ticket", &error, Effect::Submit(name, vec![job]))?;
+                    self.refused("a write", &error, Effect::Submit(name, vec![job]))?;
                 }
             }
         }
@@ -131,7 +134,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Reads the ids of jobs whose tickets were dropped.
+    /// Reads the ids of jobs whose pending writes were dropped.
     fn learn_ids(&mut self, name: Name) -> Result<(), Finding> {
         let unknown = |job: &Job| job.id.is_none();
         if !self.model.graphs[&name].jobs.values().any(unknown) || self.disk.is_dead() {
@@ -342,7 +345,7 @@ impl Life {
         self.cancel_one(name, &graph, sequence, &job)
     }
 
-    fn cancel_one(&mut self, name: Name, graph: &Graph, sequence: u64, job: &Job) -> Ran {
+    pub fn cancel_one(&mut self, name: Name, graph: &Graph, sequence: u64, job: &Job) -> Ran {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
@@ -387,32 +390,17 @@ impl Life {
 
     // Runs.
 
-    pub fn run_next(&mut self, pick: Pick, after: &After) -> Ran {
+    pub fn claim_next(&mut self, pick: Pick, after: &After) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
         };
-        let jobs = self.model.graphs[&name].jobs.iter();
-        let oldest = jobs.clone().find(|(_, job)| job.state == State::Pending);
-        let oldest = oldest.map(|(&s, job)| (s, job.clone()));
-        match (graph.run_next(), oldest) {
-            (Ok(Some(run)), Some((sequence, job))) => {
-                if job.id.as_deref().is_some_and(|id| id != run.id().as_str()) {
-                    return Err(format!("{} was claimed, not {:?}", run.id(), job.id));
-                }
-                self.started(name, sequence, run, &job, after)
-            }
-            (Ok(None), None) => Ok(true),
-            (Ok(run), oldest) => Err(format!("{run:?} was claimed, not {oldest:?}")),
-            (Err(error), Some((sequence, _))) => {
-                self.refused("run_next", &error, Effect::Start(name, sequence))?;
-                self.abandoned(name, sequence)
-            }
-            (Err(error), None) => self.excuse("run_next", &error),
-        }
+        let oldest = self.oldest_pending(name);
+        let claimed = graph.claim_next();
+        self.claimed(name, claimed, oldest, after)
     }
 
     /// A job that was claimed and could not be read is interrupted, or the claim was not made.
-    fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
+    pub fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
         }
@@ -457,7 +445,7 @@ impl Life {
         Ok(true)
     }
 
-    fn started(
+    pub fn started(
         &mut self,
         name: Name,
         sequence: u64,
@@ -502,7 +490,7 @@ impl Life {
         let Some(id) = job.id.clone() else {
             return Ok(false);
         };
-        match (graph.run(&*id), job.state) {
+        match (graph.claim(&*id), job.state) {
             (Ok(run), State::Pending) => self.started(name, sequence, run, &job, after),
             (Err(Error::IllegalTransition { .. }), State::Running | State::Complete) => Ok(true),
             (Err(error), State::Pending) => {
@@ -668,14 +656,14 @@ impl Life {
                         _ => None,
                     };
                     let finished = finished.filter(|_| kind != 3 || self.checks("import-2100"));
-                    let at = finished.map(|ms| format!(",\"finishedAt\":{ms}"));
+                    let at = finished.map(|ms| format!(",\"completedAt\":{ms}"));
                     text.push_str(&format!(
                         "{{\"request\":{request},\"status\":\"complete\"{}}}\n",
                         at.unwrap_or_default()
                     ));
                     job.state = State::Complete;
                     job.outcome = Some(OutcomeFact::plain(OutcomeKind::Succeeded, None));
-                    job.finished_ms = Some(finished.unwrap_or(now.wall_ms));
+                    job.completed_ms = Some(finished.unwrap_or(now.wall_ms));
                     job.ended_true = now.true_ms;
                 }
             }
@@ -692,7 +680,7 @@ impl Life {
         mut jobs: Vec<Job>,
     ) -> Ran {
         let (count, mut imported) = (jobs.len() as u64, 0);
-        let done = graph.import_with(lines, OnBadLine::Stop, |so_far| {
+        let done = graph.import_with_progress(lines, OnBadLine::Stop, |so_far| {
             imported = so_far.imported;
         });
         let rest = jobs.split_off(jobs.len().min(imported as usize));
@@ -715,7 +703,7 @@ impl Life {
             return Ok(false);
         };
         let mut lines = Vec::new();
-        let export = from.export(List::new());
+        let export = from.export(JobQuery::new());
         let written = export.and_then(|export| export.reveal_secrets().write_all(&mut lines));
         if let Err(error) = written {
             return self.excuse("export", &error);

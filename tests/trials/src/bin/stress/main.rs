@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jobstore::{Health, JobStore, List, Options};
+use jobstore::{Health, JobQuery, JobStore, Options};
 
 use tally::{Graphs, Random, Tally};
 
@@ -130,7 +130,7 @@ fn everything(store: &JobStore) -> Vec<String> {
     for graph in store.graphs().expect("the graphs") {
         let mut offset = 0;
         loop {
-            let page = graph.list(List::new().offset(offset)).expect("a page");
+            let page = graph.list(JobQuery::new().offset(offset)).expect("a page");
             documents.push(String::from_utf8(page.to_json().expect("JSON")).expect("UTF-8"));
             offset += page.len() as u64;
             if page.next().is_none() {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
-use jobstore::{Graph, Job, JobStore, List, Page, State};
+use jobstore::{Graph, Job, JobQuery, JobStore, Page, State};
 
 use crate::tally::{Graphs, Random, Tally};
 
@@ -38,7 +38,7 @@ fn read(page: &Page, tally: &Tally) -> (Vec<Job>, Vec<u8>) {
         );
         let state = job.state();
         assert_eq!(job.outcome().is_some(), state == State::Complete);
-        assert_eq!(job.finished_at().is_some(), state == State::Complete);
+        assert_eq!(job.completed_at().is_some(), state == State::Complete);
         assert_eq!(job.started_at().is_some(), state != State::Pending);
     }
     expected += r#"],"result":"success"}"#;
@@ -81,7 +81,7 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         check_counts(graph, tally);
         // An even offset begins with a pair. Often the end, where things happen.
         let total = graph
-            .list(List::new().limit(1))
+            .list(JobQuery::new().limit(1))
             .expect("a page")
             .total()
             .unwrap();
@@ -92,7 +92,7 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         let offset = total.saturating_sub(back) / 2 * 2;
         let limit = 2 * (1 + random.below(PAGE / 2));
         let least = tally.submits.least();
-        let page = graph.list(List::new().offset(offset).limit(limit));
+        let page = graph.list(JobQuery::new().offset(offset).limit(limit));
         let page = page.expect("a page");
         let most = tally.submits.most();
         assert!(
@@ -145,7 +145,7 @@ fn check_pairs(jobs: &[Job], offset: u64) {
 /// What is counted, by state, lies between what was acknowledged and attempted.
 fn check_counts(graph: &Graph, tally: &Tally) {
     let least = (tally.starts.least(), tally.ends.least());
-    let begun = List::new().state(State::Running).state(State::Complete);
+    let begun = JobQuery::new().state(State::Running).state(State::Complete);
     let begun = graph.list(begun.limit(1)).expect("a page").total().unwrap();
     let ended = graph.count(State::Complete).expect("a count");
     let most = (tally.starts.most(), tally.ends.most());
@@ -173,11 +173,13 @@ fn look_up(graph: &Graph, jobs: &[Job], tally: &Tally, random: &mut Random) {
 /// Each id that was brought made one job.
 fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
     let least = tally.created.load(Ordering::SeqCst);
-    let total = graphs.brought.list(List::new().limit(1));
+    let total = graphs.brought.list(JobQuery::new().limit(1));
     let total = total.expect("a page").total().unwrap();
     assert!(total >= least, "{least} were made, {total} are there");
     let offset = random.below(total.max(1));
-    let page = graphs.brought.list(List::new().offset(offset).limit(PAGE));
+    let page = graphs
+        .brought
+        .list(JobQuery::new().offset(offset).limit(PAGE));
     let page = page.expect("a page");
     let (jobs, _) = read(&page, tally);
     let ids: HashSet<_> = jobs.iter().map(Job::id).collect();
@@ -189,7 +191,7 @@ fn check_brought(graphs: &Graphs, tally: &Tally, random: &mut Random) {
 pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Random, _: u64) {
     let graph = &graphs.pairs;
     while tally.goes_on() {
-        let complete = || List::new().state(State::Complete);
+        let complete = || JobQuery::new().state(State::Complete);
         let total = graph.count(State::Complete).expect("a count");
         let from = total.saturating_sub(20 * PAGE);
         let start = graph.list(complete().offset(from)).expect("a page");

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jobstore::{
-    Body, Completion, Error, Graph, JobId, JobStore, List, Outcome, OutcomeKind, Request, Submitted,
+    Body, Completion, Error, Graph, JobId, JobQuery, JobStore, Outcome, OutcomeKind, Request,
+    Submitted,
 };
 
 use crate::tally::{Graphs, Random, Tally};
@@ -44,7 +45,7 @@ pub(crate) fn pairs(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         tally.submits.attempt(2);
         let ids = match random.below(2) {
             0 => graph.submit_all([first, second]),
-            _ => graph.queue().submit_all([first, second]).wait(),
+            _ => graph.nonblocking().submit_all([first, second]).wait(),
         };
         let ids = ids.expect("it is acknowledged");
         tally.submits.acknowledge(2);
@@ -93,7 +94,7 @@ pub(crate) fn bring(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         let same = || request(&format!("[\"{id}\"]"));
         let submitted = match random.below(2) {
             0 => graph.submit_as(&id, same()),
-            _ => graph.queue().submit_as(&id, same()).wait(),
+            _ => graph.nonblocking().submit_as(&id, same()).wait(),
         };
         if let Submitted::Created(_) = submitted.expect("an answer") {
             tally.created.fetch_add(1, Ordering::SeqCst);
@@ -123,8 +124,8 @@ pub(crate) fn work(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ran
     let graph = &graphs.work;
     while tally.goes_on() {
         let run = match random.below(2) {
-            0 => graph.run_next(),
-            _ => graph.queue().run_next().wait(),
+            0 => graph.claim_next(),
+            _ => graph.nonblocking().claim_next().wait(),
         };
         let Some(run) = run.expect("a claim") else {
             std::thread::sleep(PAUSE);
@@ -161,14 +162,21 @@ pub(crate) fn drop_and_create(
 ) {
     while tally.goes_on() {
         let graph = store.create_graph("p", "moody").expect("it is created");
-        assert_eq!(graph.list(List::new()).expect("a page").total().unwrap(), 0);
+        assert_eq!(
+            graph
+                .list(JobQuery::new())
+                .expect("a page")
+                .total()
+                .unwrap(),
+            0
+        );
         let mut last = None;
         for n in 0..1 + random.below(30) {
             let body = format!("[{n},\"{}\"]", padding(&mut random));
             last = Some(graph.submit(request(&body)).expect("it is acknowledged"));
             tally.wrote();
         }
-        let page = graph.list(List::new()).expect("a page");
+        let page = graph.list(JobQuery::new()).expect("a page");
         let before = page.to_json().expect("JSON");
         store.drop_graph("p", "moody").expect("it is dropped");
         tally.wrote();

@@ -1,8 +1,8 @@
 //! A write that was handed over and whose answer is waited for later.
 //!
-//! Owns: [`Ticket`]: a future and a thing to block on, without naming a runtime.
+//! Owns: [`PendingWrite`]: a future and a thing to block on, without naming a runtime.
 //! Must not know: what the write does.
-//! Promise: dropping a ticket never withdraws its write, and never exceeds the queue's
+//! Promise: dropping a pending write never withdraws its write, and never exceeds the queue's
 //! bound; polling never waits, for room, for a sync or for anybody.
 
 use std::fmt;
@@ -21,22 +21,22 @@ use crate::model::error::{Error, Result};
 
 /// The answer to a queued write: wait for it, or await it.
 ///
-/// The write is carried out whether or not anybody waits. A ticket that found the
+/// The write is carried out whether or not anybody waits. A pending write that found the
 /// queue full gets its place when it is first polled or waited for and there is
 /// room. If it is dropped before, the drop blocks until there is room: the write is not
 /// lost, and the queue keeps its bound. Async code that must not block uses
 /// [`Graph::try_submit`](crate::Graph::try_submit), which refuses instead, or awaits the
-/// ticket.
+/// pending write.
 ///
 /// Polling never waits for room, a sync or a lock held over one. Where the answer
 /// carries a job or an outcome, the poll that takes it reads that from the files,
 /// which are nearly always in the system's cache.
 ///
-/// A ticket keeps the request it carries in memory until its answer is taken or it is
+/// A pending write keeps the request it carries in memory until its answer is taken or it is
 /// dropped, also when the commit is done: the queue's bound is for what waits in it or
 /// is being committed.
 ///
-/// As a future it gives what [`Ticket::wait`] does; it is not to be polled after that
+/// As a future it gives what [`PendingWrite::wait`] does; it is not to be polled after that
 /// ([`Error::InvalidUse`]).
 ///
 /// # Examples
@@ -44,14 +44,14 @@ use crate::model::error::{Error, Result};
 /// use jobstore::{Body, JobStore, Request};
 /// # let store = JobStore::in_memory()?;
 /// # let movie = store.create_graph("10001", "movie")?;
-/// let ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
-/// // In an async engine: `let id = ticket.await?;`
-/// let id = ticket.wait()?;
+/// let write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+/// // In an async engine: `let id = write.await?;`
+/// let id = write.wait()?;
 /// assert!(movie.job(&id)?.is_some());
 /// # Ok::<(), jobstore::Error>(())
 /// ```
-#[must_use = "the write is carried out anyway, but its answer may be an error"]
-pub struct Ticket<T> {
+#[must_use = "the write completes anyway, but it may fail with an error"]
+pub struct PendingWrite<T> {
     handle: Arc<Handle>,
     state: State,
     finish: Option<Finish<T>>,
@@ -68,10 +68,10 @@ enum State {
     Done,
 }
 
-impl<T> Ticket<T> {
-    /// Queues a write if there is room; otherwise the ticket does when it is waited
+impl<T> PendingWrite<T> {
+    /// Queues a write if there is room; otherwise the pending write does when it is waited
     /// for.
-    pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> Ticket<T>
+    pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> PendingWrite<T>
     where
         T: Send + 'static,
     {
@@ -83,7 +83,7 @@ impl<T> Ticket<T> {
                 Err(Full(queued, _)) => State::Outside(Some(*queued), call),
             }
         });
-        Ticket {
+        PendingWrite {
             handle: handle.clone(),
             state,
             finish: Some(finish),
@@ -91,7 +91,7 @@ impl<T> Ticket<T> {
     }
 
     /// Queues a write if there is room; otherwise refuses it.
-    pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<Ticket<T>> {
+    pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<PendingWrite<T>> {
         let mut state = State::Known;
         if let Some(operation) = write.operation {
             let (call, queued) = Call::new(operation);
@@ -107,7 +107,7 @@ impl<T> Ticket<T> {
             }
             state = State::Queued(call);
         }
-        Ok(Ticket {
+        Ok(PendingWrite {
             handle: handle.clone(),
             state,
             finish: Some(write.finish),
@@ -126,7 +126,7 @@ impl<T> Ticket<T> {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// // Both are on their way, and share a sync.
     /// let request = || Request::new("vertex_query", "/ges", Body::empty());
-    /// let (one, two) = (movie.queue().submit(request()?), movie.queue().submit(request()?));
+    /// let (one, two) = (movie.nonblocking().submit(request()?), movie.nonblocking().submit(request()?));
     /// assert_ne!(one.wait()?, two.wait()?);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -153,9 +153,9 @@ impl<T> Ticket<T> {
     /// use std::time::Duration;
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// let mut ticket = movie.queue().submit(Request::new("clear_graph", "/ges", Body::empty())?);
+    /// let mut write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
     /// let id = loop {
-    ///     match ticket.wait_timeout(Duration::from_secs(1)) {
+    ///     match write.wait_timeout(Duration::from_secs(1)) {
     ///         Some(answer) => break answer?,
     ///         None => eprintln!("the disk is slow"),
     ///     }
@@ -193,6 +193,15 @@ impl<T> Ticket<T> {
         }
     }
 
+    /// Drops the pending write without waiting for room. `true` if its write was queued, so that it
+    /// may be carried out; otherwise it is not.
+    pub(crate) fn withdraw(mut self) -> bool {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Queued(_) => true,
+            State::Outside(..) | State::Known | State::Done => false,
+        }
+    }
+
     /// Gets the write into the queue, waiting for room until the deadline: the
     /// calling thread blocks anyway. `false` when there was none.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
@@ -219,35 +228,35 @@ impl<T> Ticket<T> {
     }
 }
 
-/// What a ticket says whose answer was taken already.
+/// What a pending write says whose answer was taken already.
 fn answered() -> Error {
     Error::InvalidUse {
-        what: "the answer of this ticket was taken before",
+        what: "the result of this write has already been returned",
     }
 }
 
-/// Nothing in a ticket is pinned to its place.
-impl<T> Unpin for Ticket<T> {}
+/// Nothing in a pending write is pinned to its place.
+impl<T> Unpin for PendingWrite<T> {}
 
-impl<T> Future for Ticket<T> {
+impl<T> Future for PendingWrite<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let ticket = &mut *self;
-        if let Err(error) = ticket.handle.engine.check_process() {
+        let write = &mut *self;
+        if let Err(error) = write.handle.engine.check_process() {
             return Poll::Ready(Err(error));
         }
-        if let State::Outside(queued, call) = &mut ticket.state {
+        if let State::Outside(queued, call) = &mut write.state {
             let call = call.clone();
             if let Some(waiting) = queued.take() {
-                *queued = ticket.handle.engine.queue.poll_push(waiting, context);
+                *queued = write.handle.engine.queue.poll_push(waiting, context);
                 if queued.is_some() {
                     return Poll::Pending;
                 }
             }
-            ticket.state = State::Queued(call);
+            write.state = State::Queued(call);
         }
-        let answer = match &mut ticket.state {
+        let answer = match &mut write.state {
             State::Known => Ok(Answer::Done),
             State::Queued(call) => match call.poll(context) {
                 Poll::Ready(answer) => answer,
@@ -255,12 +264,12 @@ impl<T> Future for Ticket<T> {
             },
             State::Outside(..) | State::Done => Err(answered()),
         };
-        ticket.state = State::Done;
-        Poll::Ready(ticket.finished(answer))
+        write.state = State::Done;
+        Poll::Ready(write.finished(answer))
     }
 }
 
-impl<T> Drop for Ticket<T> {
+impl<T> Drop for PendingWrite<T> {
     fn drop(&mut self) {
         if self.handle.engine.check_process().is_err() {
             return;
@@ -274,13 +283,13 @@ impl<T> Drop for Ticket<T> {
     }
 }
 
-impl<T> fmt::Debug for Ticket<T> {
+impl<T> fmt::Debug for PendingWrite<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::Known => "Ticket(refused)",
-            State::Outside(..) => "Ticket(waiting for room)",
-            State::Queued(_) => "Ticket(queued)",
-            State::Done => "Ticket(answered)",
+            State::Known => "PendingWrite(refused)",
+            State::Outside(..) => "PendingWrite(waiting for room)",
+            State::Queued(_) => "PendingWrite(queued)",
+            State::Done => "PendingWrite(answered)",
         })
     }
 }
@@ -295,13 +304,13 @@ mod tests {
     use crate::engine::open::open_disk;
     use crate::log::disk::memory::Memory;
     use crate::model::options::Options;
-    use crate::{Body, Graph, JobStore, List, Request};
+    use crate::{Body, Graph, JobQuery, JobStore, Request};
 
     const QUEUE_BYTES: u64 = 16 << 10;
 
     fn store() -> (Arc<Memory>, JobStore, Graph) {
         let disk = Arc::new(Memory::default());
-        let options = Options::default().queue_bytes_max(QUEUE_BYTES);
+        let options = Options::default().max_queue_bytes(QUEUE_BYTES);
         let engine = open_disk(options, disk.clone()).unwrap();
         let store = JobStore::of(Arc::new(Handle { engine }));
         let graph = store.create_graph("1", "movie").unwrap();
@@ -322,7 +331,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..WRITES {
-                    drop(graph.queue().submit(request(1000)));
+                    drop(graph.nonblocking().submit(request(1000)));
                 }
                 done.store(true, Ordering::SeqCst);
             });
@@ -341,7 +350,7 @@ mod tests {
             assert!(most > QUEUE_BYTES / 2, "the queue was never full");
         });
         let deadline = Instant::now() + Duration::from_secs(60);
-        let total = || graph.list(List::new()).unwrap().total().unwrap();
+        let total = || graph.list(JobQuery::new()).unwrap().total().unwrap();
         while total() < WRITES {
             assert!(Instant::now() < deadline, "{} of {WRITES} came", total());
         }

@@ -6,7 +6,7 @@ use crate::model::json;
 /// The contract's failure: what a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Failure {
+pub struct ApiError {
     /// HTTP status.
     pub status: u16,
     /// The contract's `errorCode`.
@@ -17,7 +17,7 @@ pub struct Failure {
     pub retry: bool,
 }
 
-impl Failure {
+impl ApiError {
     /// The contract's failure document, compact, keys in its order.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -38,16 +38,16 @@ impl Error {
     /// # Examples
     /// ```
     /// let store = jobstore::JobStore::in_memory()?;
-    /// let failure = store.graph("10001", "movidde").unwrap_err().failure();
-    /// assert_eq!(failure.status, 400);
+    /// let error = store.graph("10001", "movidde").unwrap_err().api_error();
+    /// assert_eq!(error.status, 400);
     /// assert_eq!(
-    ///     failure.to_json(),
+    ///     error.to_json(),
     ///     r#"{"errorMessage":"graph : movidde not exist","errorCode":"GES.8000","result":"failed"}"#
     /// );
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]
-    pub fn failure(&self) -> Failure {
+    pub fn api_error(&self) -> ApiError {
         let (status, code, message) = match self {
             Error::GraphDropped { graph } => {
                 (400, "GES.8000", format!("graph : {graph} not exist"))
@@ -108,7 +108,7 @@ impl Error {
             | Error::Output { .. }
             | Error::Input { .. } => (500, "GES.8302", "job query error".to_owned()),
         };
-        Failure {
+        ApiError {
             status,
             code,
             message,

@@ -1,6 +1,6 @@
 //! The contract's failures as HTTP answers.
 //!
-//! Owns: how a [`Failure`] goes out, and the failures that only HTTP has. Must not know:
+//! Owns: how an [`ApiError`] goes out, and the failures that only HTTP has. Must not know:
 //! what fails.
 //! Promise: every failure is the contract's document; a client that is turned away for
 //! the moment is told when to come again.
@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::middleware::{REQUEST_ID, request_id};
+use crate::model::api_error::ApiError;
 use crate::model::error::{Error, excerpt, excerpt_id};
-use crate::model::failure::Failure;
 
 /// What every answer of this module is, if it is not said otherwise.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -24,22 +24,22 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// # Examples
 /// ```
 /// use axum::http::HeaderMap;
-/// use jobstore::Failure;
+/// use jobstore::ApiError;
 ///
-/// async fn tasks(headers: HeaderMap) -> Result<String, Failure> {
+/// async fn tasks(headers: HeaderMap) -> Result<String, ApiError> {
 ///     match headers.get("x-auth-token") {
-///         None => Err(Failure::unknown_token()),
+///         None => Err(ApiError::unauthenticated()),
 ///         Some(_) => Ok("[]".to_owned()),
 ///     }
 /// }
 /// let app: axum::Router = axum::Router::new().route("/tasks", axum::routing::get(tasks));
 /// # drop(app);
 /// ```
-impl Failure {
+impl ApiError {
     /// One of the contract's other errors, or of the engine's own.
     #[must_use]
-    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Failure {
-        Failure {
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError {
             status,
             code,
             message: message.into(),
@@ -49,74 +49,107 @@ impl Failure {
 
     /// 401 `GES.8007`: the token is missing or not known.
     #[must_use]
-    pub fn unknown_token() -> Failure {
-        Failure::new(401, "GES.8007", "invalid or missing token")
+    pub fn unauthenticated() -> ApiError {
+        ApiError::new(401, "GES.8007", "invalid or missing token")
     }
 
     /// 403 `GES.8020`: the token is another project's.
     #[must_use]
-    pub fn no_permission() -> Failure {
-        Failure::new(403, "GES.8020", "no permission")
+    pub fn forbidden() -> ApiError {
+        ApiError::new(403, "GES.8020", "no permission")
     }
 
     /// 404 `GES.8000`: the path is none.
     #[must_use]
-    pub fn no_such_resource() -> Failure {
-        Failure::new(404, "GES.8000", "no such resource")
+    pub fn no_such_resource() -> ApiError {
+        ApiError::new(404, "GES.8000", "no such resource")
     }
 
     /// 500 `GES.8302`: a fault inside, whose details are for the log.
     #[must_use]
-    pub fn fault() -> Failure {
-        Failure::new(500, "GES.8302", "job query error")
+    pub fn internal() -> ApiError {
+        ApiError::new(500, "GES.8302", "job query error")
     }
 
     /// 503 `GES.8602`: more is asked for than the engine takes at once, or it takes too long.
     #[must_use]
-    pub fn unavailable() -> Failure {
-        Failure {
+    pub fn unavailable() -> ApiError {
+        ApiError {
             retry: true,
-            ..Failure::new(503, "GES.8602", "engine service unavailable")
+            ..ApiError::new(503, "GES.8602", "engine service unavailable")
         }
-    }
-
-    /// 400 `GES.8000`: a parameter that cannot be taken. What was given is shown short.
-    #[must_use]
-    pub fn parameter(name: &str, given: &str, allowed: &str, remedy: &str) -> Failure {
-        let (name, given) = (excerpt(name), excerpt(given));
-        let message = format!("parameter {name} is {given:?}, it must be {allowed}; {remedy}");
-        Failure::new(400, "GES.8000", message)
     }
 
     /// 400 `GES.8301`: there is no job with this id.
     #[must_use]
-    pub fn unknown_job(id: &str) -> Failure {
+    pub fn unknown_job(id: &str) -> ApiError {
         let message = format!("can not find job, jobId is {}", excerpt_id(id));
-        Failure::new(400, "GES.8301", message)
+        ApiError::new(400, "GES.8301", message)
     }
 
     /// 400 `GES.8303`: there is no job with this id that could be called off.
     #[must_use]
-    pub fn unknown_job_to_cancel(id: &str) -> Failure {
+    pub fn unknown_job_to_cancel(id: &str) -> ApiError {
         let message = format!("can not find job to cancel, id is {}", excerpt_id(id));
-        Failure::new(400, "GES.8303", message)
+        ApiError::new(400, "GES.8303", message)
     }
 }
 
-impl From<Error> for Failure {
+/// 400 `GES.8000`: a parameter that cannot be taken. It becomes an [`ApiError`], whose
+/// message shows at most the beginning of what was given.
+///
+/// # Examples
+/// ```
+/// use jobstore::ApiError;
+/// use jobstore::http::InvalidParameter;
+///
+/// let error = ApiError::from(InvalidParameter {
+///     name: "depth",
+///     given: "many",
+///     allowed: "a whole number in 1..=9",
+///     remedy: "correct it or leave it out",
+/// });
+/// assert_eq!((error.status, error.code), (400, "GES.8000"));
+/// assert_eq!(
+///     error.message,
+///     r#"parameter depth is "many", it must be a whole number in 1..=9; correct it or leave it out"#
+/// );
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct InvalidParameter<'a> {
+    /// The parameter's name.
+    pub name: &'a str,
+    /// The value that the request has.
+    pub given: &'a str,
+    /// What is allowed: a phrase that continues "it must be".
+    pub allowed: &'a str,
+    /// What the client can do about it, as an imperative.
+    pub remedy: &'a str,
+}
+
+impl From<InvalidParameter<'_>> for ApiError {
+    fn from(parameter: InvalidParameter<'_>) -> ApiError {
+        let (name, given) = (excerpt(parameter.name), excerpt(parameter.given));
+        let (allowed, remedy) = (parameter.allowed, parameter.remedy);
+        let message = format!("parameter {name} is {given:?}, it must be {allowed}; {remedy}");
+        ApiError::new(400, "GES.8000", message)
+    }
+}
+
+impl From<Error> for ApiError {
     /// What the client is told; a fault's details are for the log.
-    fn from(error: Error) -> Failure {
-        let failure = error.failure();
+    fn from(error: Error) -> ApiError {
+        let failure = error.api_error();
         match failure.status {
-            500 => tracing::error!(%error, "a request could not be answered"),
-            503 => tracing::warn!(%error, "a request could not be answered"),
+            500 => tracing::error!(%error, "request failed"),
+            503 => tracing::warn!(%error, "request failed"),
             _ => {}
         }
         failure
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.to_json()));
         *response.status_mut() =
@@ -140,7 +173,7 @@ impl IntoResponse for Failure {
 /// # drop(app);
 /// ```
 pub async fn no_such_resource(headers: HeaderMap) -> Response {
-    let mut response = Failure::no_such_resource().into_response();
+    let mut response = ApiError::no_such_resource().into_response();
     let id = request_id(&headers);
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -149,6 +182,6 @@ pub async fn no_such_resource(headers: HeaderMap) -> Response {
 /// The contract has no word for a method that a path does not take; axum says which ones
 /// it does.
 pub(crate) async fn wrong_method() -> Response {
-    let message = "the method is not allowed here; the header Allow names those that are";
-    Failure::new(405, "GES.8000", message).into_response()
+    let message = "method not allowed; the Allow header lists the allowed methods";
+    ApiError::new(405, "GES.8000", message).into_response()
 }

@@ -1,0 +1,325 @@
+//! Waiting for the next job.
+// Owns: `Graph::claim_next_timeout`, `Graph::claim_next_async`, `ClaimNext`. Must not know: how
+// waiters are called, what a run does.
+// Promise: while a job is pending and somebody waits, somebody is awake to claim it. Whoever
+// was called for a job and does not claim it calls the next one.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::api::graph::Graph;
+use crate::api::pending_write::PendingWrite;
+use crate::api::run::Run;
+use crate::base::sync::time::Instant;
+use crate::engine::state::calls::Call;
+use crate::engine::state::claim::Claim;
+use crate::engine::state::operation::{Action, Operation};
+use crate::engine::state::waiters::{PENDING, Waiter};
+use crate::model::error::{Error, Result};
+
+impl Graph {
+    /// Claims the oldest pending job, and waits for one if there is none. Returns `None` if no
+    /// job could be claimed within the timeout.
+    ///
+    /// The timeout limits the wait for a job. A claim that has begun by then completes. A zero
+    /// timeout does not wait, and a timeout too long for the clock waits forever.
+    ///
+    /// A wait ends when a job is submitted, imported as pending, or requeued. Each such job
+    /// wakes one waiter, the one that has waited longest. Callers that were not waiting may
+    /// claim the job before it; then it waits again.
+    ///
+    /// # Cost
+    /// That of [`Graph::claim_next`]. While it waits: no thread, no polling, and some hundred
+    /// bytes. A job wakes one waiter, however many there are.
+    ///
+    /// # Errors
+    /// Those of [`Graph::claim_next`]. They also end a wait: [`Error::GraphDropped`],
+    /// [`Error::Closed`], and, if a failed write means that the store must be reopened,
+    /// [`Error::ReadOnly`]. In a store that was opened read-only, [`Error::OpenedReadOnly`] is
+    /// returned immediately.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobStore, Outcome, Request};
+    /// use std::time::Duration;
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// assert!(movie.claim_next_timeout(Duration::from_millis(1))?.is_none());
+    ///
+    /// let engine = movie.clone();
+    /// std::thread::spawn(move || {
+    ///     engine.submit(Request::new("clear_graph", "/ges", Body::empty())?)
+    /// });
+    /// let run = movie.claim_next_timeout(Duration::from_secs(60))?;
+    /// run.ok_or("no job within a minute")?.complete(Outcome::succeeded())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn claim_next_timeout(&self, timeout: Duration) -> Result<Option<Run>> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut claimer = Claimer::new(self);
+        loop {
+            claimer.owes = true;
+            if let Some(run) = self.claim_next()? {
+                claimer.owes = false;
+                return Ok(Some(run));
+            }
+            claimer.owes = false;
+            if !claimer.wait(deadline)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Claims the oldest pending job, and waits for one if there is none: a future, which works
+    /// in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
+    ///
+    /// Nothing happens before the future is first polled. Waiters are woken in the order of
+    /// their first poll, one for each job. A woken future must be polled or dropped, or its job
+    /// waits as well: do not keep it unpolled across other work.
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time, for example in a `select!`, and no job is lost.
+    /// If a claim is in flight, it is withdrawn; if its job is running already, the job is
+    /// handed back: it is pending again, in its old place in the order, under any
+    /// [`Recovery`](crate::Recovery). The [changes](Graph::changes) then show it as started and
+    /// requeued. If the future was woken for a job, another waiter is woken in its place.
+    /// Dropping does not block.
+    ///
+    /// The hand-back is queued when the future is dropped, so drop the future before you close
+    /// the store. A claimed job whose future is dropped after the close is settled by the next
+    /// open, as the job of any run.
+    ///
+    /// # Errors
+    /// Those of [`Graph::claim_next_timeout`], from the future. Polled again after it has
+    /// completed, it returns [`Error::InvalidUse`].
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, Error, Graph, JobStore, Outcome, Request};
+    ///
+    /// async fn work(movie: Graph) -> Result<(), Error> {
+    ///     loop {
+    ///         let run = match movie.claim_next_async().await {
+    ///             Ok(run) => run,
+    ///             Err(Error::Closed) => return Ok(()),
+    ///             Err(error) => return Err(error),
+    ///         };
+    ///         run.complete_async(Outcome::succeeded()).await?;
+    /// #       return Ok(());
+    ///     }
+    /// }
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// # futures::executor::block_on(work(movie))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn claim_next_async(&self) -> ClaimNext {
+        ClaimNext {
+            claimer: Claimer::new(self),
+            step: Step::First,
+        }
+    }
+}
+
+/// One who waits for a pending job.
+struct Claimer {
+    graph: Graph,
+    waiter: Option<Arc<Waiter>>,
+    /// It was called for a job, or is claiming one: if it leaves without, it calls the next.
+    owes: bool,
+}
+
+impl Claimer {
+    fn new(graph: &Graph) -> Claimer {
+        Claimer {
+            graph: graph.clone(),
+            waiter: None,
+            owes: false,
+        }
+    }
+
+    /// The waiter, which is called from now on.
+    fn listed(&mut self) -> Arc<Waiter> {
+        let core = &self.graph.core;
+        let add = || core.state.write().waiters.add(PENDING);
+        self.waiter.get_or_insert_with(add).clone()
+    }
+
+    fn unlist(&mut self) {
+        if self.graph.engine().check_process().is_err() {
+            return;
+        }
+        if let Some(waiter) = self.waiter.take() {
+            let mut state = self.graph.core.state.write();
+            self.owes |= !state.waiters.remove(PENDING, &waiter);
+        }
+    }
+
+    /// Whether a job is pending. To be asked after the waiter was listed.
+    fn sees_job(&self) -> Result<bool> {
+        self.graph.check_writable()?;
+        Ok(self.graph.core.state.read().has_pending())
+    }
+
+    /// Blocks until a job is pending; `false` if none is before the deadline.
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        loop {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(false);
+            }
+            self.graph.engine().check_process()?;
+            let waiter = self.listed();
+            let sees_job = self.sees_job()?;
+            if !sees_job && !waiter.wait(deadline) {
+                return Ok(false);
+            }
+            self.unlist();
+            if sees_job {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Calls the next one, if a job is left for it.
+    fn leave(&mut self) {
+        self.unlist();
+        if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
+            return;
+        }
+        let mut called = Vec::new();
+        self.graph.core.state.write().take_claimers(1, &mut called);
+        called.iter().for_each(|waiter| waiter.call());
+    }
+}
+
+impl Drop for Claimer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A wait for the next pending job: from [`Graph::claim_next_async`].
+///
+/// It keeps the store open.
+#[must_use = "it does nothing unless it is awaited"]
+pub struct ClaimNext {
+    claimer: Claimer,
+    step: Step,
+}
+
+enum Step {
+    First,
+    JobCompletion,
+    Claiming(PendingWrite<Option<Run>>, Arc<Claim>),
+    Done,
+}
+
+impl ClaimNext {
+    fn claim(&mut self) {
+        let claim = Arc::new(Claim::default());
+        let graph = &self.claimer.graph;
+        let write = graph.claim_write(Some(claim.clone()));
+        self.step = Step::Claiming(PendingWrite::new(&graph.handle, write), claim);
+        self.claimer.owes = true;
+    }
+
+    fn poll_claim(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Run>>> {
+        let claimer = &mut self.claimer;
+        if let Err(error) = claimer.graph.engine().check_process() {
+            return Poll::Ready(Err(error));
+        }
+        match &mut self.step {
+            Step::Done => Poll::Ready(Err(Error::InvalidUse {
+                what: "this future has returned its job; ask for another one",
+            })),
+            Step::First => {
+                self.claim();
+                Poll::Ready(Ok(None))
+            }
+            Step::Claiming(write, _) => match Pin::new(write).poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(claimed) => {
+                    self.step = Step::JobCompletion;
+                    // On an error, the job may be there still.
+                    claimer.owes = claimed.is_err();
+                    Poll::Ready(claimed)
+                }
+            },
+            Step::JobCompletion => {
+                let waiter = claimer.listed();
+                if claimer.sees_job()? {
+                    claimer.unlist();
+                    self.claim();
+                } else if waiter.poll(context.waker()) {
+                    claimer.unlist();
+                } else {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(None))
+            }
+        }
+    }
+
+    /// Gives back what a claim in flight comes to.
+    fn withdraw(&mut self) {
+        let Step::Claiming(write, claim) = std::mem::replace(&mut self.step, Step::Done) else {
+            return;
+        };
+        let graph = &self.claimer.graph;
+        if graph.engine().check_process().is_err() {
+            return;
+        }
+        claim.withdraw();
+        if write.withdraw() {
+            // Behind the claim in the queue. There is one for each claim, so the queue stays
+            // bounded.
+            let graph_core = graph.core.clone();
+            let action = Action::HandBack {
+                graph: graph_core,
+                claim,
+            };
+            let (_, queued) = Call::new(Operation::small(action));
+            graph.engine().queue.force_push(queued);
+        }
+    }
+}
+
+/// Nothing in it is pinned to its place.
+impl Unpin for ClaimNext {}
+
+impl Future for ClaimNext {
+    type Output = Result<Run>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Run>> {
+        loop {
+            let claimed = match self.poll_claim(context) {
+                Poll::Ready(claimed) => claimed.transpose(),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Some(claimed) = claimed {
+                self.step = Step::Done;
+                self.claimer.leave();
+                return Poll::Ready(claimed);
+            }
+        }
+    }
+}
+
+impl Drop for ClaimNext {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+impl fmt::Debug for ClaimNext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimNext")
+            .field("graph", &self.claimer.graph)
+            .finish_non_exhaustive()
+    }
+}

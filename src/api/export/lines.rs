@@ -1,0 +1,232 @@
+//! Puts jobs together as lines, or as members of the list's array.
+
+use super::{Begun, Export, Form};
+use crate::engine::document::splice;
+use crate::engine::missing_job::missing;
+use crate::engine::read::Unit;
+use crate::index::rows::{DETAIL_JOBS, Detail};
+use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
+use crate::model::error::Result;
+use crate::model::job_json::Life;
+use crate::model::secrets::{Kept, secrets_lost};
+use crate::model::states::State;
+
+impl Export {
+    /// Adds the next jobs, or the beginning of a large one; says where it goes on behind
+    /// them. `None` where there are no more.
+    pub(super) fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
+        let snapshot = self.snapshot.clone();
+        let newest_first = snapshot.newest_first;
+        let next = match newest_first {
+            true => snapshot.selection.before(self.place.unwrap_or(u64::MAX)),
+            false => {
+                let from = self.place.unwrap_or(0);
+                let mut at = snapshot.selection.place(from);
+                snapshot.selection.next(from, &mut at)
+            }
+        };
+        let Some((sequence, state)) = next else {
+            return Ok(None);
+        };
+        let unit = match newest_first {
+            true => snapshot.unit_back(sequence),
+            false => sequence..u64::MAX,
+        };
+        self.reader.turn_to(unit.clone(), &snapshot);
+        let behind = |sequence| match newest_first {
+            true => sequence,
+            false => sequence + 1,
+        };
+        match self.reader.read(&self.graph.core, &snapshot)? {
+            None => Ok(None),
+            Some(Unit::Large(large)) if self.reveals && large.row.secrets_end > 0 => {
+                let row = large.row;
+                let (text, secrets) = large.whole()?;
+                self.put(sequence, state, (&text, &row, &secrets), out)?;
+                Ok(Some(behind(sequence)))
+            }
+            Some(Unit::Large(large)) => {
+                let begun = Begun {
+                    left: large.row.end as usize,
+                    behind: behind(sequence),
+                    large,
+                    state,
+                };
+                self.put_piece(begun, out).map(Some)
+            }
+            Some(Unit::Block) => {
+                let block = std::mem::take(&mut self.reader.block);
+                let first = block.first_sequence;
+                let end = first + block.rows.len() as u64;
+                let mut sequences = Vec::new();
+                let (mut at, mut from) = (snapshot.selection.place(first), first.max(unit.start));
+                while let Some((found, state)) = snapshot.selection.next(from, &mut at) {
+                    if found >= end.min(unit.end) {
+                        break;
+                    }
+                    sequences.push((found, state));
+                    from = found + 1;
+                }
+                if newest_first {
+                    sequences.reverse();
+                }
+                let mut goes_on = if newest_first { unit.start } else { end };
+                let mut last = None;
+                let put = sequences.iter().try_for_each(|&(sequence, state)| {
+                    // Outcomes can be more than their jobs: the rest is read again.
+                    if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
+                        goes_on = behind(last);
+                        return Ok(());
+                    }
+                    last = Some(sequence);
+                    let n = (sequence - first) as usize;
+                    let row = &block.rows[n];
+                    let text = block.row_text(row);
+                    let row = Row {
+                        start: 0,
+                        end: row.end - row.start,
+                        ..*row
+                    };
+                    let secrets = block.secrets(n);
+                    self.put(sequence, state, (text, &row, secrets), out)
+                });
+                self.reader.block = block;
+                put?;
+                Ok(Some(goes_on))
+            }
+        }
+    }
+
+    /// Adds the next piece of a large job, which is begun no more once it is whole.
+    pub(super) fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
+        let (sequence, row) = (begun.large.sequence, begun.large.row);
+        let is_first = begun.left == row.end as usize;
+        let mut piece = std::mem::take(&mut self.piece);
+        let left = match begun.large.next_piece(&mut piece)? {
+            true => begun.left.checked_sub(piece.len()),
+            false => None,
+        };
+        begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+        // What follows goes inside of the job's last brace.
+        let text = &piece[..piece.len() - usize::from(begun.left == 0)];
+        match is_first {
+            true => {
+                self.comma(out);
+                splice(text, &row, begun.state, out)?;
+            }
+            false => out.extend_from_slice(text),
+        }
+        self.piece = piece;
+        let behind = begun.behind;
+        match begun.left {
+            // It is masked where it has secrets at all.
+            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            _ => self.begun = Some(begun),
+        }
+        Ok(behind)
+    }
+
+    /// Adds a job: a line, or a member of an array.
+    fn put(
+        &mut self,
+        sequence: u64,
+        state: State,
+        (text, row, secrets): (&[u8], &Row, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.comma(out);
+        let is_revealed = self.reveals && !secrets.is_empty();
+        if is_revealed {
+            let (at, request) = (row.status_at(), row.request_range());
+            out.extend_from_slice(&text[..at]);
+            out.extend_from_slice(state.as_str().as_bytes());
+            out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
+            let stored = std::str::from_utf8(&text[request]).ok();
+            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
+            let real = kept.and_then(|kept| kept.revealed());
+            let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
+            out.extend_from_slice(real.as_json().as_bytes());
+        } else {
+            // What follows goes inside of the job's last brace.
+            splice(&text[..text.len() - 1], row, state, out)?;
+        }
+        let masked = match is_revealed {
+            true => secrets_lost(secrets),
+            false => !secrets.is_empty(),
+        };
+        self.put_life(sequence, state, row, masked, out)
+    }
+
+    fn comma(&self, out: &mut Vec<u8>) {
+        if self.form == Form::Members && self.jobs > 0 {
+            out.push(b',');
+        }
+    }
+
+    /// Adds what is known of a job beside its request, and its end.
+    fn put_life(
+        &mut self,
+        sequence: u64,
+        state: State,
+        row: &Row,
+        masked: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if masked {
+            out.extend_from_slice(br#","masked":true"#);
+        }
+        let detail = match state {
+            State::Pending => Detail::default(),
+            State::Running | State::Complete => self.detail(sequence)?,
+        };
+        let finished = detail.finished.filter(|_| state == State::Complete);
+        let (engine, core) = (self.graph.engine(), &self.graph.core);
+        let outcome = match state {
+            State::Complete => {
+                let known = (self.snapshot.log(), &mut self.extras);
+                Some(engine.outcome(core, sequence, &detail, known)?)
+            }
+            State::Pending | State::Running => None,
+        };
+        let progress = || {
+            let cell = core.state.read().watched.get(&sequence).cloned();
+            cell.and_then(|cell| cell.progress.lock().clone())
+        };
+        let life = Life {
+            cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
+            outcome: outcome.as_ref(),
+            masked: (!self.reveals).then_some(&engine.options.secret_keys),
+            submitted_ms: row.submitted_ms,
+            started_ms: detail.started_ms,
+            completed_ms: finished.map(|end| end.at_ms),
+            progress: match self.form {
+                Form::Lines => None,
+                _ if state == State::Running => progress(),
+                _ => None,
+            },
+        };
+        match self.form {
+            Form::Members => {
+                life.put_member(out);
+                out.push(b'}');
+            }
+            _ => {
+                life.put_line(out);
+                out.extend_from_slice(b"}\n");
+            }
+        }
+        self.jobs += 1;
+        Ok(())
+    }
+
+    fn detail(&mut self, sequence: u64) -> Result<Detail> {
+        let group = sequence / DETAIL_JOBS;
+        let row = match self.details.take() {
+            Some((known, row)) if known == group => row,
+            _ => Box::new(self.graph.engine().details(&self.graph.core, group)?),
+        };
+        let detail = row.0[(sequence % DETAIL_JOBS) as usize];
+        self.details = Some((group, row));
+        Ok(detail)
+    }
+}

@@ -1,0 +1,80 @@
+//! The age clock of an open store: read, recorded, and confirmed after a jump.
+
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::operation::{Action, Operation};
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::ClockMark;
+use crate::model::error::Result;
+
+/// An idle store records its clocks this often.
+const RECORD_EVERY_MS: u64 = 3_600_000;
+
+impl Engine {
+    /// The clocks now.
+    pub(crate) fn clock_mark(&self) -> ClockMark {
+        self.clock_mark_at(self.now_ms())
+    }
+
+    /// The same with what the system's clock said a moment ago: for holders of locks.
+    pub(crate) fn clock_mark_at(&self, wall_ms: u64) -> ClockMark {
+        self.clock.lock().read(Instant::now(), wall_ms)
+    }
+
+    /// What was confirmed that the age clock did not count.
+    pub(crate) fn gaps(&self) -> Gaps {
+        self.clock.lock().gaps().clone()
+    }
+
+    /// Trusts the system's clock, durably.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
+        self.clock_mark();
+        self.commit(Operation::small(Action::ConfirmClock))?;
+        self.retention.lock().agenda.note_ages();
+        self.wake_packer();
+        Ok(())
+    }
+
+    /// Records the clocks of a store that is open and idle: what is lost of its time by a
+    /// crash is bounded.
+    pub(super) fn record_clock_if_due(&self) {
+        let recorded_ms = self.recorded_age_ms.load(Ordering::Relaxed);
+        let idle_ms = self.clock_mark().age_ms.saturating_sub(recorded_ms);
+        if idle_ms >= RECORD_EVERY_MS {
+            // If it fails, it is tried again.
+            self.commit(Operation::small(Action::Clock)).ok();
+        }
+    }
+
+    /// Whether policies wait for the clock to be confirmed.
+    pub(crate) fn waits_for_clock(&self) -> bool {
+        // Health must not wait for the host's clock; commits and the background read it.
+        let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
+        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
+    }
+}
+
+#[cfg(all(test, not(jobstore_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::JobStore;
+
+    #[test]
+    fn an_idle_store_records_its_clocks_once_an_hour() {
+        let store = JobStore::in_memory().unwrap();
+        let graph = store.create_graph("1", "movie").unwrap();
+        let engine = graph.engine();
+        let next_lsn = || engine.hold_committer().log.next_lsn();
+        let before = next_lsn();
+        engine.record_clock_if_due();
+        assert_eq!(next_lsn(), before);
+        let now_ms = engine.clock_mark().age_ms;
+        let recorded = &engine.recorded_age_ms;
+        recorded.store(now_ms - RECORD_EVERY_MS, Ordering::Relaxed);
+        for _ in 0..2 {
+            engine.record_clock_if_due();
+            assert_eq!(next_lsn(), before + 1);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The threads that commit: a caller's own, or the committer's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::base::clock::bounded;
+use crate::base::sync::time::Instant;
+use crate::engine::core::Engine;
+use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::operation::Operation;
+use crate::model::error::Result;
+use crate::model::options::Durability;
+
+/// How long a write that nobody waits for waits for room before its thread commits.
+const DETACHED_WAIT: Duration = Duration::from_millis(5);
+
+impl Engine {
+    /// Carries out a write and waits for its answer.
+    pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
+        let (call, queued) = Call::new(operation);
+        self.queue.push(queued);
+        // Nobody commits: do it here and save two changes of thread.
+        while !call.is_answered() {
+            self.date_queued();
+            let Some(mut committer) = self.try_hold_committer() else {
+                break;
+            };
+            let answers = committer.round(self);
+            drop(committer);
+            match answers {
+                Some(answers) => answers.give(&self.meters),
+                None => break,
+            }
+        }
+        call.wait()
+    }
+
+    /// Queues a write that nobody waits for, once there is room. This may be the
+    /// committer's own thread, in a waker, so it commits if nobody else does.
+    pub(crate) fn queue_detached(&self, queued: Queued) {
+        let mut outside = Some(queued);
+        while let Some(queued) = outside.take() {
+            let deadline = Instant::now() + DETACHED_WAIT;
+            outside = self.queue.push_until(queued, Some(deadline));
+            if outside.is_none() {
+                break;
+            }
+            self.date_queued();
+            if let Some(mut committer) = self.try_hold_committer() {
+                let answers = committer.round(self);
+                drop(committer);
+                if let Some(answers) = answers {
+                    answers.give(&self.meters);
+                }
+            }
+        }
+        self.queue.wake_committer();
+    }
+}
+
+/// The committer's thread: commits for those that do not wait in a call of their
+/// own, and syncs in interval mode.
+pub(crate) fn run(engine: &Engine) {
+    // A panic is noted in the store's health; what is queued is still answered.
+    while catch_unwind(AssertUnwindSafe(|| serve(engine))).is_err() {}
+    engine.end_log();
+}
+
+fn serve(engine: &Engine) {
+    loop {
+        engine.date_queued();
+        let mut committer = engine.hold_committer();
+        if let Some(answers) = committer.round(engine) {
+            drop(committer);
+            answers.give(&engine.meters);
+            continue;
+        }
+        let mut due = committer.sync_due(engine);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            // A failure is noted in the store's health.
+            committer.sync(engine).ok();
+            due = None;
+        }
+        drop(committer);
+        if engine.has_failed() {
+            engine.call_all_waiters();
+        }
+        // In interval mode a commit made by a caller sets a new time to sync, so
+        // this thread looks at least that often.
+        let deadline = match engine.options.durability {
+            Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
+                Instant::now() + bounded(interval).max(Duration::from_millis(1))
+            })),
+            Durability::Synced => None,
+        };
+        if !engine.queue.wait_filled(deadline) {
+            return;
+        }
+    }
+}

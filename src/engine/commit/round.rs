@@ -1,0 +1,160 @@
+//! The staged changes of a commit, and the states as they will be after them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::claim::Claim;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::run_cell::RunCell;
+use crate::index::sorted_runs::Pair;
+use crate::log::clock_gaps::Gaps;
+use crate::log::clock_mark::ClockMark;
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::request::Request;
+use crate::model::states::{State, States};
+
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) now_ms: u64,
+    /// The clocks at this commit. Imports set `now_ms` to their own times.
+    pub(super) clock: ClockMark,
+    /// What was confirmed before this commit.
+    pub(super) gaps: Gaps,
+    pub(super) answers: Vec<Result<Answer>>,
+    /// Jobs that writes are about, with the place of the write, for when the commit
+    /// fails.
+    pub(super) ids: Vec<(usize, JobId)>,
+    pub(super) changes: Vec<(Arc<GraphCore>, Change)>,
+    pub(super) created: Vec<Arc<GraphCore>>,
+    pub(super) dropped: Vec<Arc<GraphCore>>,
+    /// Names of the graphs that are created in this round.
+    pub(super) created_names: HashSet<(String, String)>,
+    /// Numbers of the graphs that are dropped in this round.
+    pub(super) dropped_numbers: HashSet<u32>,
+    pub(super) foreign: Vec<Pair>,
+    /// Jobs added to each graph in this round.
+    pub(super) added: HashMap<u32, u64>,
+    /// States that differ from the published ones.
+    pub(super) states: HashMap<(u32, u64), State>,
+    /// Ids that engines brought in this round.
+    pub(super) brought: HashMap<(u32, JobId), Request>,
+    /// Keys that were given away in this round.
+    pub(super) keyed: HashMap<(u32, String), (JobId, Request)>,
+    pub(super) cancelling: HashSet<(u32, u64)>,
+    /// Jobs that became pending again in this round.
+    pub(super) requeued: BTreeSet<(u32, u64)>,
+    /// Claims that can be withdrawn, by the jobs that are started for them in this round.
+    pub(super) claims: HashMap<(u32, u64), Arc<Claim>>,
+    /// Whether what the age clock did not count is confirmed.
+    pub(super) confirms_clock: bool,
+    /// Jobs that are purged in this round.
+    pub(super) purged: HashSet<(u32, u64)>,
+}
+
+impl Round {
+    /// The age clock at `now_ms`.
+    pub(super) fn age_ms(&self) -> i64 {
+        self.clock.age_at(self.now_ms, &self.gaps)
+    }
+
+    /// The same as an event stores it.
+    pub(super) fn age_shift_ms(&self) -> i64 {
+        self.clock.shift(self.now_ms, &self.gaps)
+    }
+
+    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: Change) {
+        self.changes.push((graph.clone(), change));
+    }
+
+    pub(super) fn is_dropped(&self, graph: &GraphCore) -> bool {
+        self.dropped_numbers.contains(&graph.number)
+    }
+
+    pub(super) fn check_graph(&self, graph: &GraphCore) -> Result<()> {
+        if graph.is_dropped() || self.is_dropped(graph) {
+            return Err(Error::GraphDropped {
+                graph: graph.name.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that the write being staged is about this job.
+    pub(super) fn note_id(&mut self, id: &JobId) {
+        self.ids.push((self.answers.len(), id.clone()));
+    }
+
+    pub(super) fn next_sequence(&self, graph: &GraphCore) -> u64 {
+        let added = self.added.get(&graph.number).copied().unwrap_or(0);
+        graph.state.read().status.len() + added
+    }
+
+    pub(super) fn state(&self, graph: &GraphCore, sequence: u64) -> Result<State> {
+        match self.states.get(&(graph.number, sequence)) {
+            Some(&state) => Ok(state),
+            None => graph
+                .state
+                .read()
+                .status
+                .get(sequence)
+                .ok_or_else(|| Error::UnknownJob {
+                    id: format!("number {sequence}"),
+                }),
+        }
+    }
+
+    /// Whether a run still holds its job, as it will be after the writes before this one.
+    pub(super) fn holds(&self, graph: &GraphCore, sequence: u64, run: &RunCell) -> bool {
+        !run.is_over() && !self.requeued.contains(&(graph.number, sequence))
+    }
+
+    pub(super) fn oldest_pending(&self, graph: &GraphCore) -> Option<u64> {
+        let number = graph.number;
+        let is_pending = |sequence: u64| match self.states.get(&(number, sequence)) {
+            Some(&state) => state == State::Pending,
+            None => true,
+        };
+        let published = {
+            let state = graph.state.read();
+            let pending = States::NONE.with(State::Pending);
+            // Those that this round has taken already are still pending there.
+            let taken = self.states.len() as u64 + 1;
+            let selection = state.status.select(pending, 0, 0, taken);
+            let (mut at, mut from, mut found) = (0, 0, None);
+            while let Some((sequence, _)) = selection.next(from, &mut at) {
+                if is_pending(sequence) {
+                    found = Some(sequence);
+                    break;
+                }
+                from = sequence + 1;
+            }
+            found
+        };
+        let mut requeued = self.requeued.range((number, 0)..=(number, u64::MAX));
+        let requeued = requeued.find(|&&(_, sequence)| is_pending(sequence));
+        let next = self.next_sequence(graph);
+        let added = self.added.get(&number).copied().unwrap_or(0);
+        let submitted = || (next - added..next).find(|&sequence| is_pending(sequence));
+        let requeued = requeued.map(|&(_, sequence)| sequence);
+        published
+            .into_iter()
+            .chain(requeued)
+            .min()
+            .or_else(submitted)
+    }
+
+    /// Answers every write with "unknown": the log may hold their frame or not.
+    pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
+        let mut ids = self.ids.drain(..).peekable();
+        for (n, answer) in self.answers.iter_mut().enumerate() {
+            let of_write = std::iter::from_fn(|| ids.next_if(|(of, _)| *of == n));
+            *answer = Err(Error::CommitUnknown {
+                ids: of_write.map(|(_, id)| id).collect(),
+                why: why.clone(),
+            });
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Submissions: jobs with ids of their graph, and jobs with ids that callers bring.
+
+use std::sync::Arc;
+
+use super::staging::Staging;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::operation::{Looked, Submission};
+use crate::engine::state::unpacked::TailPlace;
+use crate::log::event::{Event, Texts};
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+
+impl Staging<'_> {
+    pub(super) fn submit(&mut self, graph: &Arc<GraphCore>, submission: &Submission) -> JobId {
+        let sequence = self.round.next_sequence(graph);
+        let mut id = graph.ids.make(sequence, self.round.now_ms);
+        // An engine may have brought this very id before; the time in it is free.
+        for later_ms in 1.. {
+            let taken = self.engine.ids.may_contain(graph.id_hash(id.as_str()))
+                || (!self.round.brought.is_empty()
+                    && self.round.brought.contains_key(&(graph.number, id.clone())));
+            if !taken {
+                break;
+            }
+            id = graph.ids.make(sequence, self.round.now_ms + later_ms);
+        }
+        self.record(graph, sequence, &id, submission);
+        self.round.note_id(&id);
+        id
+    }
+
+    pub(super) fn submit_as(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        (id, submission, looked): (&JobId, &Submission, &Looked),
+    ) -> Result<Answer> {
+        let key = (graph.number, id.clone());
+        let existing = match (self.round.brought.get(&key), &looked.found) {
+            (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
+            // The caller asked the index; only what came since can be new, and that
+            // is in memory, unless it has moved on to the index meanwhile: asked
+            // after the look, because it may move between the two.
+            (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
+                None if self.engine.ids.generation() != looked.generation => {
+                    self.engine.request_of(graph, id.as_str())?
+                }
+                recent => recent,
+            },
+        };
+        if let Some(existing) = existing {
+            return if existing == submission.kept.request {
+                Ok(Answer::Exists)
+            } else {
+                Err(Error::JobIdTaken { id: id.clone() })
+            };
+        }
+        // One that came and went since the caller looked.
+        if !self
+            .engine
+            .ids
+            .recent(graph.id_hash(id.as_str()))
+            .is_empty()
+        {
+            self.engine.check_not_purged(graph, id)?;
+        }
+        let sequence = self.round.next_sequence(graph);
+        self.record(graph, sequence, id, submission);
+        self.round
+            .foreign
+            .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
+        self.round
+            .brought
+            .insert(key, submission.kept.request.clone());
+        self.round.note_id(id);
+        Ok(Answer::Created(id.clone()))
+    }
+
+    pub(super) fn record(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        id: &JobId,
+        submission: &Submission,
+    ) {
+        let texts = Texts {
+            id: id.as_str(),
+            request: submission.kept.request.as_json(),
+            secrets: &submission.kept.secrets,
+        };
+        let fingerprint = submission.fingerprint;
+        let end = self.frame.push(&Event::Submitted {
+            graph: graph.number,
+            sequence,
+            time_ms: self.round.now_ms,
+            fingerprint,
+            texts,
+        });
+        let place = TailPlace::new(end as u64, &texts, self.round.now_ms);
+        *self.round.added.entry(graph.number).or_default() += 1;
+        let submitted = Change::Submitted {
+            sequence,
+            place,
+            fingerprint,
+        };
+        self.round.change(graph, submitted);
+    }
+}

@@ -1,0 +1,161 @@
+//! The transitions of a job: started, completed, cancelled, abandoned.
+
+use std::sync::Arc;
+
+use super::staging::Staging;
+use crate::engine::state::calls::Answer;
+use crate::engine::state::change::Change;
+use crate::engine::state::claim::Claim;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::run_cell::RunCell;
+use crate::index::rows::Finished;
+use crate::log::event::Event;
+use crate::model::error::{Error, Result};
+use crate::model::id::JobId;
+use crate::model::outcome::{Outcome, OutcomeKind};
+use crate::model::states::State;
+
+impl Staging<'_> {
+    pub(super) fn start_if_pending(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        id: &JobId,
+    ) -> Result<Answer> {
+        match self.round.state(graph, sequence)? {
+            State::Pending => self.start(graph, sequence),
+            from => return Err(illegal(id, from, State::Running)),
+        }
+        self.round.note_id(id);
+        Ok(Answer::Done)
+    }
+
+    /// Starts the oldest pending job, if there is one.
+    /// Starts the oldest pending job, unless the claim was withdrawn.
+    pub(super) fn claim(&mut self, graph: &Arc<GraphCore>, claim: Option<&Arc<Claim>>) -> Answer {
+        if claim.is_some_and(|claim| claim.is_withdrawn()) {
+            return Answer::Claimed(None);
+        }
+        let claimed = self.round.oldest_pending(graph);
+        if let Some(sequence) = claimed {
+            self.start(graph, sequence);
+            if let Some(claim) = claim {
+                let job = (graph.number, sequence);
+                self.round.claims.insert(job, claim.clone());
+            }
+        }
+        Answer::Claimed(claimed)
+    }
+
+    pub(super) fn complete_if_open(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        (sequence, id): (u64, &JobId),
+        outcome: &Outcome,
+        run: Option<&RunCell>,
+    ) -> Result<Answer> {
+        match self.round.state(graph, sequence)? {
+            State::Complete => return Ok(Answer::AlreadyComplete),
+            _ if !run.is_none_or(|run| self.round.holds(graph, sequence, run)) => {
+                return Err(no_longer_held());
+            }
+            State::Pending if outcome.kind() != OutcomeKind::Cancelled => {
+                return Err(illegal(id, State::Pending, State::Complete));
+            }
+            _ => self.complete(graph, sequence, outcome),
+        }
+        self.round.note_id(id);
+        Ok(Answer::Done)
+    }
+
+    /// Interrupts a job that nobody runs any more.
+    pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Answer> {
+        if self.round.state(graph, sequence)? == State::Running {
+            self.complete(graph, sequence, &Outcome::interrupted());
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn start(&mut self, graph: &Arc<GraphCore>, sequence: u64) {
+        self.frame.push(&Event::Started {
+            graph: graph.number,
+            sequence,
+            time_ms: self.round.now_ms,
+        });
+        self.round
+            .states
+            .insert((graph.number, sequence), State::Running);
+        let at_ms = self.round.now_ms;
+        self.round
+            .change(graph, Change::Started { sequence, at_ms });
+    }
+
+    pub(super) fn complete(&mut self, graph: &Arc<GraphCore>, sequence: u64, outcome: &Outcome) {
+        let lsn = self.next_lsn();
+        let kind = outcome.kind().to_stored();
+        self.frame.push(&Event::Completed {
+            graph: graph.number,
+            sequence,
+            time_ms: self.round.now_ms,
+            age_shift_ms: self.round.age_shift_ms(),
+            kind,
+            extra: outcome.extra.clone(),
+        });
+        let finished = Finished {
+            at_ms: self.round.now_ms,
+            age_ms: self.round.age_ms(),
+            kind,
+            boot: 0,
+            extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
+        };
+        self.round
+            .states
+            .insert((graph.number, sequence), State::Complete);
+        self.round
+            .change(graph, Change::Completed { sequence, finished });
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        sequence: u64,
+        id: &JobId,
+    ) -> Result<Answer> {
+        match self.round.state(graph, sequence)? {
+            State::Complete => Ok(Answer::AlreadyComplete),
+            State::Pending => {
+                self.complete(graph, sequence, &Outcome::cancelled());
+                self.round.note_id(id);
+                Ok(Answer::CancelledBeforeStart)
+            }
+            State::Running => {
+                let known = graph.state.read().cancelling.contains(&sequence);
+                if !known && self.round.cancelling.insert((graph.number, sequence)) {
+                    self.frame.push(&Event::CancelRequested {
+                        graph: graph.number,
+                        sequence,
+                        time_ms: self.round.now_ms,
+                    });
+                    self.round
+                        .change(graph, Change::CancelRequested { sequence });
+                }
+                self.round.note_id(id);
+                Ok(Answer::CancelRequested)
+            }
+        }
+    }
+}
+
+pub(super) fn no_longer_held() -> Error {
+    Error::InvalidUse {
+        what: "the job of this run was requeued; claim a job again",
+    }
+}
+
+fn illegal(id: &JobId, from: State, to: State) -> Error {
+    Error::IllegalTransition {
+        id: id.clone(),
+        from,
+        to,
+    }
+}

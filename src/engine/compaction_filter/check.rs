@@ -1,0 +1,81 @@
+//! The check that a replay accepts a rewritten pack.
+
+use std::sync::Arc;
+
+use super::Kept;
+use crate::engine::replay::{Problem, Replay};
+use crate::engine::state::catalog::Graphs;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::status::StatusColumn;
+use crate::log::pack::{Pack, Part};
+use crate::model::error::{Error, Result};
+
+impl Kept<'_> {
+    /// Replays a pack that was written by this rule, before it replaces what it was made
+    /// of: as an open without an index would, from where its graphs stood before it.
+    pub(crate) fn check(&self, pack: &Pack) -> Result<()> {
+        let refused = |why: &str| {
+            let what = format!("the rewritten pack would fail verification at open: {why}");
+            Error::damaged(&pack.path, 0, what)
+        };
+        let mut graphs = Graphs::after(self.engine.graphs.read().created);
+        let known = self.graphs.borrow();
+        let live = || known.iter().filter_map(|(&n, g)| Some((n, &g.as_ref()?.0)));
+        for (number, graph) in live() {
+            let part = pack.part_of(number);
+            graphs.insert(Arc::new(graph.as_before(part)));
+        }
+        let mut replay = Replay::of_one(graphs, pack);
+        replay.pack(pack).map_err(|problem| match problem {
+            Problem::Truth(error) => refused(&error.to_string()),
+            Problem::Index(fault) => refused(&fault.0),
+        })?;
+        for (number, _) in live() {
+            if let Err(error) = replay.check_graph(number) {
+                return Err(refused(&error.to_string()));
+            }
+            let before = self.jobs.get(&number).cloned();
+            let written = pack.part_of(number);
+            let written = written.map(|part| part.first_sequence..part.end_sequence);
+            if before != written {
+                return Err(refused(&format!(
+                    "it contains jobs {written:?} of graph {number} instead of {before:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl GraphCore {
+    /// The graph as a replay finds it in front of a pack that holds this part of it: its
+    /// earlier jobs are of no concern. Where there is none, all its jobs are earlier.
+    fn as_before(&self, part: Option<&Arc<Part>>) -> GraphCore {
+        let names = (self.project.clone(), &*self.name);
+        let ids = (self.ids.number(), self.ids.key());
+        let graph = GraphCore::new(self.number, names, ids, self.created_ms);
+        {
+            let mut state = graph.state.write();
+            let first = match part {
+                Some(part) => part.first_sequence,
+                None => self.state.read().status.len(),
+            };
+            state.status = StatusColumn::all_gone(first);
+            if let Some(part) = part.filter(|_| first > 0) {
+                let before = Part {
+                    graph: self.number,
+                    first_sequence: 0,
+                    end_sequence: first,
+                    quarantined: 0,
+                    purged: 0,
+                    blocks: Box::default(),
+                    fingerprints: Box::default(),
+                    pack: part.pack.clone(),
+                    gone: Default::default(),
+                };
+                state.add_part(Arc::new(before));
+            }
+        }
+        graph
+    }
+}

@@ -1,0 +1,207 @@
+//! Which events of rewritten packs are kept.
+
+use std::ops::Range;
+
+use super::Kept;
+use crate::engine::state::gone::Gone;
+use crate::log::event::{Event, pack_sequences, unpack_sequences};
+use crate::log::pack_writer::PackWriter;
+use crate::log::purged_jobs::{self, PurgedJob};
+use crate::log::told::Needs;
+use crate::model::error::Result;
+
+/// The events of packs that are rewritten.
+pub(super) struct Events<'k, 'e, 'w, 'd> {
+    kept: &'k Kept<'e>,
+    writer: &'w mut PackWriter<'d>,
+    /// Events left out since the last one that was kept.
+    erased: u64,
+}
+
+impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
+    pub(super) fn new(
+        kept: &'k Kept<'e>,
+        writer: &'w mut PackWriter<'d>,
+    ) -> Events<'k, 'e, 'w, 'd> {
+        Events {
+            kept,
+            writer,
+            erased: 0,
+        }
+    }
+
+    pub(super) fn event(&mut self, lsn: u64, event: &Event<'_>) -> Result<()> {
+        let kept = self.kept;
+        if !kept.leaves_out {
+            return self.keep(event);
+        }
+        let of_dropped = event.of_graph().is_some_and(|graph| kept.is_dropped(graph));
+        if of_dropped {
+            return match event {
+                // That the number was used.
+                Event::GraphCreated { .. } | Event::GraphDropped { .. } => self.keep(event),
+                _ => self.erase(event.lsns()),
+            };
+        }
+        match *event {
+            Event::Started {
+                graph, sequence, ..
+            }
+            | Event::CancelRequested {
+                graph, sequence, ..
+            }
+            | Event::Completed {
+                graph, sequence, ..
+            } if kept.is_gone(graph, sequence) => self.erase(1),
+            // A key stays taken as long as its job has a tombstone.
+            Event::Keyed {
+                graph, sequence, ..
+            } if kept.is_gone(graph, sequence) => {
+                let core = kept.graph(graph);
+                let tombstone = core.map(|core| kept.tombstone_of(&core, sequence));
+                match tombstone.transpose()?.flatten() {
+                    Some(lsn) => {
+                        self.end()?;
+                        let needs = Some((graph, Needs::Tombstones(lsn)));
+                        self.writer.event_that(event, needs)
+                    }
+                    None => self.erase(1),
+                }
+            }
+            Event::Submits {
+                graph,
+                first_sequence,
+                count,
+            } => self.submits(graph, first_sequence..first_sequence + count),
+            // Kept whole as long as any of its jobs is there: a list that lacks some does
+            // not say so, and a follower would miss them without notice.
+            Event::Recovered {
+                graph, sequences, ..
+            } => {
+                let all = unpack_sequences(sequences).unwrap_or_default();
+                match all.into_iter().all(|job| kept.is_gone(graph, job)) {
+                    true => self.erase(1),
+                    false => self.keep(event),
+                }
+            }
+            Event::Purged {
+                graph,
+                time_ms,
+                age_shift_ms,
+                why,
+                jobs,
+            } => self.purged(lsn, (graph, time_ms, age_shift_ms, why), jobs),
+            Event::Forgotten {
+                graph,
+                through_lsn,
+                sequences,
+            } => self.forgotten((graph, through_lsn), sequences),
+            Event::Erased { count } => self.erase(count),
+            // A pack has the clocks in its footer.
+            Event::Clock => self.erase(1),
+            _ => self.keep(event),
+        }
+    }
+
+    fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
+        let nothing = Gone::default();
+        let gone = self.kept.gone.get(&graph).unwrap_or(&nothing);
+        let mut from = range.start;
+        while from < range.end {
+            let is_gone = gone.contains(from);
+            let run = (from..range.end).take_while(|&s| gone.contains(s) == is_gone);
+            let count = run.count() as u64;
+            if is_gone {
+                self.erase(count)?;
+            } else {
+                self.keep(&Event::Submits {
+                    graph,
+                    first_sequence: from,
+                    count,
+                })?;
+            }
+            from += count;
+        }
+        Ok(())
+    }
+
+    /// A purge whose tombstones are forgotten says only which jobs are gone, and not
+    /// even that where blocks say it. References to results go with the tombstones:
+    /// their bounds are how late whoever deletes results may be, and what they cost
+    /// stays bounded.
+    fn purged(&mut self, lsn: u64, head: (u32, u64, i64, u8), jobs: &[u8]) -> Result<()> {
+        let (graph, time_ms, age_shift_ms, why) = head;
+        let whole = Event::Purged {
+            graph,
+            time_ms,
+            age_shift_ms,
+            why,
+            jobs,
+        };
+        let (Some(core), Some(gone)) = (self.kept.graph(graph), purged_jobs::unpack(jobs)) else {
+            return self.keep(&whole);
+        };
+        if core.state.read().forgotten_lsn < lsn {
+            return self.keep(&whole);
+        }
+        let left: Vec<PurgedJob> = gone
+            .into_iter()
+            .filter(|job| !self.kept.is_purged_in_blocks(&core, job.sequence))
+            .map(|job| PurgedJob {
+                id: None,
+                result_ref: None,
+                ..job
+            })
+            .collect();
+        match left.is_empty() {
+            true => self.erase(1),
+            false => self.keep(&Event::Purged {
+                graph,
+                time_ms,
+                age_shift_ms,
+                why,
+                jobs: &purged_jobs::pack(&left),
+            }),
+        }
+    }
+
+    /// The index has forgotten the jobs that are named. They stay named as long as no
+    /// block says that they were purged: the event of the purge may be lost.
+    fn forgotten(&mut self, head: (u32, u64), sequences: &[u8]) -> Result<()> {
+        let (graph, through_lsn) = head;
+        let mut left = Vec::new();
+        let mut is_last = true;
+        if let Some(core) = self.kept.graph(graph) {
+            left = unpack_sequences(sequences).unwrap_or_default();
+            left.retain(|&job| !self.kept.is_purged_in_blocks(&core, job));
+            is_last = core.state.read().forgotten_lsn <= through_lsn;
+        }
+        if left.is_empty() && !is_last {
+            return self.erase(1);
+        }
+        self.end()?;
+        let event = Event::Forgotten {
+            graph,
+            through_lsn,
+            sequences: &pack_sequences(&left),
+        };
+        self.writer.event_that(&event, Some((graph, Needs::Graph)))
+    }
+
+    fn erase(&mut self, count: u64) -> Result<()> {
+        self.erased += count;
+        Ok(())
+    }
+
+    fn keep(&mut self, event: &Event<'_>) -> Result<()> {
+        self.end()?;
+        self.writer.event(event)
+    }
+
+    pub(super) fn end(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.erased) {
+            0 => Ok(()),
+            count => self.writer.event(&Event::Erased { count }),
+        }
+    }
+}

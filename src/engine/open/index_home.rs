@@ -1,0 +1,113 @@
+//! Where the index is kept: on disk, or in memory if there is no room for it.
+
+use std::sync::Arc;
+
+use super::read_log::ReadLog;
+use crate::engine::files::Files;
+use crate::engine::replay::Problem;
+use crate::index::Index;
+use crate::index::folder::IndexFolder;
+use crate::index::memory::MemoryIndex;
+use crate::log::disk;
+use crate::log::identity::IndexSeal;
+use crate::model::error::{Error, Result};
+
+/// What was read of the log, and why its index is in memory, if it is.
+pub(super) type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
+
+/// An index may have so many bytes, and twice those of the log.
+const INDEX_BYTES_FREE: u64 = 32 << 20;
+
+/// Where the index is.
+pub(crate) enum IndexHome<'a> {
+    Folder(IndexFolder),
+    /// Elsewhere; called with whether it is to be made anew.
+    Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
+}
+
+impl IndexHome<'_> {
+    /// Opens the index and reads the log on top of it; rebuilds the index if it does not
+    /// fit, or as asked; and keeps it in memory if there is no room for it on disk: says why.
+    pub(super) fn read(
+        &self,
+        mut rebuild: bool,
+        seal: Option<&IndexSeal>,
+        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
+    ) -> Result<ReadOn> {
+        let in_memory = |why: String| {
+            tracing::warn!(
+                why,
+                "not enough disk space for the index; keeping it in memory"
+            );
+            if let IndexHome::Folder(folder) = self {
+                if let Err(error) = folder.discard() {
+                    tracing::warn!(%error, "cannot remove the index");
+                }
+            }
+            let index = Arc::new(MemoryIndex::default());
+            Ok((read(index), Some(why.into())))
+        };
+        if !self.has_room() {
+            return in_memory("the disk is nearly full".to_owned());
+        }
+        loop {
+            let index = match self.open(rebuild, seal.filter(|_| !rebuild)) {
+                Err(error) if disk::is_full(&error) || !self.has_room() => {
+                    return in_memory(error.to_string());
+                }
+                index => index?,
+            };
+            match read(index) {
+                Err(Problem::Index(fault)) if !rebuild => {
+                    tracing::warn!(fault = %fault.0, "the index does not match the log");
+                    rebuild = true;
+                }
+                Err(Problem::Index(fault)) => return in_memory(fault.0),
+                read => {
+                    self.opened()?;
+                    return Ok((read, None));
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            IndexHome::Folder(folder) => folder.has_room(),
+            IndexHome::Memory(_) => true,
+        }
+    }
+
+    fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
+        match self {
+            IndexHome::Folder(folder) => folder
+                .open(anew, seal)
+                .map_err(|e| Error::io("open", folder.path(), &e)),
+            IndexHome::Memory(open) => Ok(open(anew)),
+        }
+    }
+
+    /// Whether its files have grown far beyond what an index of this log needs: its engine
+    /// keeps garbage for a while, and a rebuilt index has none.
+    pub(super) fn is_overgrown(&self, files: &Files) -> bool {
+        let IndexHome::Folder(folder) = self else {
+            return false;
+        };
+        let bound = INDEX_BYTES_FREE + 2 * files.bytes();
+        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        if overgrown {
+            tracing::info!(bound, "the index exceeds its maximum size; rebuilding it");
+        }
+        overgrown
+    }
+
+    /// To be called once the index was read, well or not.
+    fn opened(&self) -> Result<()> {
+        match self {
+            IndexHome::Folder(folder) => folder
+                .opened()
+                .map_err(|e| Error::io("open", folder.path(), &e)),
+            IndexHome::Memory(_) => Ok(()),
+        }
+    }
+}

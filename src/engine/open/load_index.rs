@@ -1,0 +1,110 @@
+//! Loads the states of jobs from the index, if all of it is sound.
+
+use std::sync::{Arc, Weak};
+
+use crate::base::codec::NUMBER_MAX;
+use crate::engine::replay::{Problem, Replay};
+use crate::engine::state::catalog::Graphs;
+use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::indexer::{Indexer, Known, NAMED_KEY_BYTES_MAX};
+use crate::engine::state::status;
+use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::sorted_runs::Runs;
+use crate::index::{Fault, Index};
+use crate::model::error::Result;
+use crate::model::store_id::StoreId;
+
+/// What the index holds, where all of it is sound.
+pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
+    let mut indexer = Indexer::new(store);
+    let Some(value) = index.get(rows::HEAD)? else {
+        // Rows without a head are left over from a crash at the very beginning.
+        let mut empty = true;
+        index.scan(&[], &mut |_, _| {
+            empty = false;
+            Ok(())
+        })?;
+        if !empty {
+            return Err(Fault("it has rows but no header".to_owned()).into());
+        }
+        let ids = ForeignIds::new(Runs::default());
+        return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
+    };
+    let head: Head =
+        rows::open_value(rows::HEAD, &value).ok_or_else(|| Fault("invalid header".to_owned()))?;
+    let is_possible =
+        head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX && head.gaps.is_possible();
+    if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
+        return Err(Fault("it belongs to another store or release".to_owned()).into());
+    }
+    let mut graphs = Graphs::after(head.graphs);
+    let damaged = |what: &str| Fault(format!("invalid row of {what}"));
+    index.scan(rows::GRAPHS, &mut |key, value| {
+        let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
+        let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
+        indexer.name(key, Some(value));
+        let names = (graphs.project(&row.project), row.name.as_str());
+        let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
+        graph.state.write().forgotten_lsn = row.forgotten_lsn;
+        let graph = Arc::new(graph);
+        let known = Known {
+            graph: Arc::downgrade(&graph),
+            forgotten_lsn: row.forgotten_lsn,
+        };
+        indexer.graphs.insert(number, known);
+        graphs.insert(graph);
+        Ok(())
+    })?;
+    index.scan(rows::STATUS, &mut |key, value| {
+        let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
+        let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
+        indexer.name(key, Some(value));
+        // Rows of a graph that is being removed from the index may be left over.
+        if let Some(graph) = graphs.by_number.get(&number) {
+            let mut state = graph.state.write();
+            if let Some(chunks) = status::run_of(bytes) {
+                let restored = state.status.restore_gone(chunk, chunks);
+                restored.ok_or_else(|| damaged("states"))?;
+                let runs = indexer.gone_runs.entry(number).or_default();
+                runs.restore(chunk, chunks);
+                return Ok(());
+            }
+            let bytes = rows::unpack_words(bytes, status::SAVED_WORDS_MAX);
+            let bytes = bytes.ok_or_else(|| damaged("states"))?;
+            let restored = state
+                .status
+                .restore(chunk, &bytes)
+                .and_then(|(jobs, rest)| {
+                    let details = &mut state.details;
+                    details.restore(chunk, jobs, rest)
+                });
+            restored.ok_or_else(|| damaged("states"))?;
+        }
+        Ok(())
+    })?;
+    // The last process may have ended while somebody still read a dropped graph.
+    index.scan(rows::DROPPED, &mut |key, _| {
+        let number = rows::parse_dropped_key(key).ok_or_else(|| damaged("a dropped graph"))?;
+        if !graphs.by_number.contains_key(&number) {
+            indexer.dropped.push((number, Weak::new()));
+        }
+        Ok(())
+    })?;
+    index.scan(rows::RUNS, &mut |key, value| {
+        if key.len() > NAMED_KEY_BYTES_MAX {
+            return Err(damaged("lookups"));
+        }
+        indexer.name(key, Some(value));
+        Ok(())
+    })?;
+    if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {
+        return Err(Fault("it is incomplete".to_owned()).into());
+    }
+    indexer.applied_lsn = head.applied_lsn;
+    indexer.lost_ids = head.lost_ids;
+    let ids = ForeignIds::new(Runs::open(&*index)?);
+    let mut replay = Replay::new(graphs, ids, indexer, index, head.boot);
+    replay.gaps = head.gaps;
+    Ok(replay)
+}

@@ -1,0 +1,162 @@
+//! Reads the log from its first file to its last frame, on top of what the index holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::load_index::load_index;
+use crate::engine::files::{Files, gap};
+use crate::engine::recover;
+use crate::engine::replay::{Problem, Replay};
+use crate::engine::state::log_files::Truth;
+use crate::engine::state::recovered::Found;
+use crate::index::Index;
+use crate::log::disk::Disk;
+use crate::log::file_names;
+use crate::log::segment::Segment;
+use crate::model::error::{Error, Result};
+use crate::model::options::Options;
+use crate::model::states::States;
+use crate::model::store_id::StoreId;
+
+/// Whether what is looked at may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Only,
+    AndChange,
+}
+
+/// Where a log ends that was read.
+#[derive(Clone, Copy)]
+pub(super) struct ReadEnd {
+    /// The last segment's epoch; 0 if there is none.
+    pub(super) epoch: u64,
+    /// The byte behind its last frame.
+    pub(super) at: u64,
+    /// Whether all behind that is known to be zeros, durably.
+    pub(super) is_blank: bool,
+}
+
+/// What the log and the index make together.
+pub(crate) struct ReadLog {
+    pub(crate) replay: Replay,
+    pub(super) truth: Truth,
+    pub(super) end: ReadEnd,
+    pub(super) found: Vec<Found>,
+}
+
+impl ReadLog {
+    /// How many jobs each graph has.
+    pub(crate) fn jobs(&self) -> BTreeMap<u32, u64> {
+        let graphs = self.replay.graphs.by_number.iter();
+        graphs
+            .map(|(&number, graph)| (number, graph.state.read().status.total(States::ALL)))
+            .collect()
+    }
+}
+
+/// Reads the whole log, on top of what the index holds.
+pub(crate) fn read_log(
+    disk: &dyn Disk,
+    store: StoreId,
+    files: &Files,
+    options: &Options,
+    index: Arc<dyn Index>,
+    look: Look,
+) -> Result<ReadLog, Problem> {
+    let closed = files.closed.as_ref().map(|closed| closed.end);
+    let mut replay = load_index(index, store)?;
+    replay.follow(options.on_replay.clone(), files.known_lsn());
+    for pack in &files.packs {
+        replay.pack(pack)?;
+    }
+    let mut end = ReadEnd {
+        epoch: 0,
+        at: 0,
+        is_blank: false,
+    };
+    let mut last = disk.path(file_names::STORE);
+    for (n, segment) in files.segments.iter().enumerate() {
+        let header = segment.header;
+        if header.first_lsn != replay.next_lsn {
+            return Err(gap(&segment.path, replay.next_lsn, header.first_lsn).into());
+        }
+        let known_end = match files.segments.get(n + 1).map(|next| next.header) {
+            Some(next) if next.previous_epoch == header.epoch => Some(next.previous_end),
+            Some(next) => {
+                let missing = disk.path(&file_names::segment(next.previous_epoch));
+                let what = "the segment is missing, but a later one exists";
+                return Err(Error::damaged(missing, 0, what).into());
+            }
+            None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
+        };
+        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, look)?;
+        if n + 1 < files.segments.len() {
+            segment.seal(end_at);
+        }
+        end = ReadEnd {
+            epoch: header.epoch,
+            at: end_at,
+            is_blank,
+        };
+        last = segment.path.clone();
+    }
+    if let Some(closed) = closed {
+        if closed.lsn >= replay.next_lsn && closed.epoch != end.epoch {
+            let missing = disk.path(&file_names::segment(closed.epoch));
+            let what = "the last segment of the log is missing";
+            return Err(Error::damaged(missing, 0, what).into());
+        }
+        if closed.lsn != replay.next_lsn - 1 {
+            let what = format!(
+                "the log ends at log sequence number {}, but was closed at {}: a file of the log \
+                 is missing or truncated",
+                replay.next_lsn - 1,
+                closed.lsn
+            );
+            return Err(Error::damaged(last, 0, what).into());
+        }
+    }
+    // A store may have been open for long after its last write.
+    let at_close = files.closed.as_ref().map(|closed| closed.clock);
+    replay.clock = at_close.or(replay.clock);
+    replay.check_whole(&last)?;
+    replay.followed();
+    let found = recover::find(&replay, options.recovery)?;
+    let truth = Truth {
+        packs: files.packs.clone(),
+        segments: files.segments.clone(),
+    };
+    Ok(ReadLog {
+        replay,
+        truth,
+        end,
+        found,
+    })
+}
+
+/// Takes in a segment and returns where it ends, and whether all behind that is known to
+/// be zeros.
+fn read_segment(
+    disk: &dyn Disk,
+    replay: &mut Replay,
+    segment: &Arc<Segment>,
+    known_end: Option<u64>,
+    look: Look,
+) -> Result<(u64, bool), Problem> {
+    // What a later segment or a clean close speaks of was synced before.
+    let is_synced = known_end.is_some();
+    let bytes = segment.read_all()?;
+    if !is_synced && look == Look::AndChange {
+        segment.make_durable(disk, &bytes)?;
+    }
+    let scanned = segment.scan_events(&bytes, known_end, |lsn, event, end| {
+        replay.segment_event(lsn, &event, segment, end)
+    })?;
+    segment.note_frames(scanned.frames);
+    replay.clock = scanned.clock.or(replay.clock);
+    replay.next_lsn = scanned.next_lsn;
+    // After a crash, zeros that are read need not be on the disk.
+    let rest = bytes.get(scanned.end as usize..).unwrap_or_default();
+    let is_blank = is_synced && rest.iter().all(|&byte| byte == 0);
+    Ok((scanned.end, is_blank))
+}

@@ -1,0 +1,88 @@
+//! Opens a store to be read as it is: no byte of it changes.
+
+use std::sync::Arc;
+
+use super::read_log::{Look, ReadLog, read_log};
+use crate::base::sync::time::Instant;
+use crate::engine::core::{Engine, Parts};
+use crate::engine::epochs;
+use crate::engine::files::read_files;
+use crate::engine::replay::Problem;
+use crate::engine::state::backlog::Backlog;
+use crate::engine::state::committer::Committer;
+use crate::engine::state::retention::ages::AgeClock;
+use crate::index::Index;
+use crate::index::memory::MemoryIndex;
+use crate::log::disk::Disk;
+use crate::log::identity::{self, IndexSeal};
+use crate::log::preallocation::Spare;
+use crate::log::secret_keys;
+use crate::log::writer::Log;
+use crate::model::error::{Error, Result};
+use crate::model::options::{Options, Recovery};
+use crate::model::token::Opening;
+
+/// Opens a store to be read as it is: nothing is written, not even what is recovered. The
+/// index is in memory: `sealed` brings that of a clean close, if it can be used; otherwise it
+/// is rebuilt from the log.
+pub(crate) fn open_read_only(
+    mut options: Options,
+    disk: Arc<dyn Disk>,
+    sealed: impl FnOnce(&IndexSeal) -> Option<Arc<dyn Index>>,
+) -> Result<Arc<Engine>> {
+    options.recovery = Recovery::Leave;
+    let store = identity::read(&*disk)?.ok_or_else(|| Error::StoreMissing {
+        path: disk.path(""),
+    })?;
+    let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
+    options.secret_keys = options.named_secrets.over(&recorded);
+    let files = read_files(&*disk, store)?;
+    let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
+    let read = |index| read_log(&*disk, store, &files, &options, index, Look::Only);
+    let rebuilt = || read(Arc::new(MemoryIndex::default()));
+    let read = match seal.and_then(sealed) {
+        Some(index) => match read(index) {
+            Err(Problem::Index(_)) => rebuilt(),
+            read => read,
+        },
+        None => rebuilt(),
+    };
+    let ReadLog {
+        replay, truth, end, ..
+    } = read.map_err(Problem::into_error)?;
+    if let Some(last) = truth.segments.last() {
+        last.seal(end.at);
+    }
+    let log = Log::detached(store, replay.next_lsn)?;
+    let now_ms = crate::base::clock::to_ms(options.clock.now());
+    let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
+    // An index that is whole leaves nothing to be replayed.
+    let opening = match replay.opening {
+        None => epochs::last_opening(&truth.packs)?,
+        opening => opening,
+    };
+    let opening = opening.unwrap_or(Opening {
+        lsn: 0,
+        boot: replay.boot,
+        time_ms: 0,
+    });
+    Ok(Arc::new(Engine::new(Parts {
+        read_only: true,
+        store,
+        opening,
+        clock,
+        recovered: Vec::new(),
+        graphs: replay.graphs,
+        committer: Committer::new(log, Backlog::default()),
+        truth,
+        ids: replay.ids,
+        indexer: replay.indexer,
+        index: replay.index,
+        index_folder: None,
+        index_in_memory: None,
+        spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
+        lock: None,
+        options,
+        disk,
+    })))
+}

@@ -1,0 +1,66 @@
+//! Continues the log in its last segment, or begins a fresh one.
+
+use std::sync::Arc;
+
+use super::read_log::ReadEnd;
+use crate::engine::state::log_files::Truth;
+use crate::log::disk::Disk;
+use crate::log::identity;
+use crate::log::preallocation::{Room, Spare};
+use crate::log::writer::{Log, Resume};
+use crate::model::error::{Error, Result};
+use crate::model::store_id::StoreId;
+
+/// What an open zeroes at most behind the log's end rather than begin a fresh segment.
+const ZEROS_MAX: u64 = 1 << 20;
+
+/// Continues the log that was read: in its last segment, so that opens leave no files
+/// behind, unless it is full. After a crash all that lies behind the log's end has to be
+/// zeroed first; if that is much, or if there is no segment, a fresh one is begun. If there
+/// is no room for that, the last segment is continued however much it is. The mark of a
+/// clean close stays until it is clear that the log can be continued.
+pub(super) fn begin_log(
+    disk: &Arc<dyn Disk>,
+    store: StoreId,
+    spare: &Arc<Spare>,
+    next_lsn: u64,
+    (truth, end): (&Truth, &ReadEnd),
+) -> Result<Log> {
+    let last = truth.segments.last();
+    let resume = |zeros_max, capacity_max| match last.cloned() {
+        Some(last) => {
+            let place = Resume {
+                next_lsn,
+                end: end.at,
+                is_blank: end.is_blank,
+                zeros_max,
+                capacity_max,
+            };
+            Log::resume(disk.clone(), store, spare.clone(), last, place)
+        }
+        None => Ok(None),
+    };
+    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
+        // Where overwriting takes new room, there may be none.
+        Err(Error::DiskFull { .. }) => None,
+        resumed => resumed?,
+    };
+    let log = match resumed {
+        Some(log) => log,
+        None => match spare.take(&**disk, 0, Room::Freeing) {
+            Ok(prepared) => {
+                identity::remove_closed(&**disk)?;
+                if let Some(last) = last {
+                    last.seal(end.at);
+                }
+                let previous = (end.epoch, end.at);
+                let (disk, spare) = (disk.clone(), spare.clone());
+                return Log::begin(disk, store, spare, prepared, next_lsn, previous);
+            }
+            Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
+            Err(error) => return Err(error),
+        },
+    };
+    identity::remove_closed(&**disk)?;
+    Ok(log)
+}

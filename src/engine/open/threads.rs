@@ -1,0 +1,65 @@
+//! Starts the threads of an open store.
+
+use std::sync::{Arc, Weak};
+
+use crate::base::sync::{channel, thread};
+use crate::engine::commit;
+use crate::engine::core::{Background, Engine};
+use crate::engine::indexing;
+use crate::engine::packing;
+use crate::engine::state::workers::Worker;
+use crate::model::error::{Error, Result};
+
+pub(super) fn start_threads(engine: &Arc<Engine>) -> Result<()> {
+    let (call_packer, packer_calls) = channel::bounded(1);
+    let (call_indexer, indexer_calls) = channel::bounded(1);
+    // The first call packs what was sealed before this open.
+    let spawn = |worker: Worker, work: Box<dyn FnOnce(&Engine) + Send>| {
+        let running = engine.ending.start(worker);
+        let engine: Weak<Engine> = Arc::downgrade(engine);
+        let name = worker.name();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // Dropped last: by then nothing of the engine is held.
+                let _running = running;
+                if let Some(engine) = engine.upgrade() {
+                    work(&engine);
+                }
+            })
+            .map(|thread| (worker, thread))
+            .map_err(|e| Error::io("start a thread for", engine_path(name), &e))
+    };
+    #[cfg_attr(not(feature = "archive"), allow(unused_mut))]
+    let mut threads = vec![
+        spawn(Worker::Committer, Box::new(commit::run))?,
+        spawn(
+            Worker::Packer,
+            Box::new(move |engine| packing::run(engine, &packer_calls)),
+        )?,
+        spawn(
+            Worker::Indexer,
+            Box::new(move |engine| indexing::run(engine, &indexer_calls)),
+        )?,
+    ];
+    #[cfg(feature = "archive")]
+    let archiver = {
+        let (call, calls) = channel::bounded(1);
+        let run = move |engine: &Engine| crate::engine::archiver::run(engine, &calls);
+        threads.push(spawn(Worker::Archiver, Box::new(run))?);
+        Some(call)
+    };
+    #[cfg(not(feature = "archive"))]
+    let archiver = None;
+    engine.set_background(Background {
+        archiver,
+        packer: Some(call_packer),
+        indexer: Some(call_indexer),
+        threads,
+    });
+    Ok(())
+}
+
+fn engine_path(name: &str) -> std::path::PathBuf {
+    std::path::PathBuf::from(name)
+}

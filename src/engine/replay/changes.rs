@@ -1,0 +1,118 @@
+//! The changes of states that an event of the log stands for.
+
+use std::path::Path;
+
+use crate::engine::state::change::Change;
+use crate::index::rows::{Finished, Tombstone};
+use crate::log::clock_mark::shifted;
+use crate::log::event::{Event, RecoveredAs, unpack_sequences};
+use crate::log::purged_jobs::{self, PurgedJob};
+use crate::model::error::{Error, Result};
+use crate::model::outcome::OutcomeKind;
+
+/// The graph and its changes; `None` for an event that changes no job that is there.
+pub(super) fn changes_of(
+    event: &Event<'_>,
+    lsn: u64,
+    path: &Path,
+) -> Result<Option<(u32, Vec<Change>)>, Error> {
+    let changes = match *event {
+        Event::Started {
+            graph,
+            sequence,
+            time_ms,
+        } => (
+            graph,
+            vec![Change::Started {
+                sequence,
+                at_ms: time_ms,
+            }],
+        ),
+        Event::CancelRequested {
+            graph, sequence, ..
+        } => (graph, vec![Change::CancelRequested { sequence }]),
+        Event::Completed {
+            graph,
+            sequence,
+            time_ms,
+            age_shift_ms,
+            kind,
+            ref extra,
+        } => {
+            let finished = Finished {
+                at_ms: time_ms,
+                age_ms: shifted(time_ms, age_shift_ms),
+                kind,
+                boot: 0,
+                extra_lsn: if extra.is_some() { lsn } else { 0 },
+            };
+            (graph, vec![Change::Completed { sequence, finished }])
+        }
+        Event::Recovered {
+            graph,
+            boot,
+            time_ms,
+            age_shift_ms,
+            action,
+            sequences,
+        } => {
+            let sequences = unpack_sequences(sequences)
+                .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
+            let age_ms = shifted(time_ms, age_shift_ms);
+            let change = |sequence| recovered(sequence, action, boot, (time_ms, age_ms));
+            (graph, sequences.into_iter().map(change).collect())
+        }
+        Event::Purged { graph, jobs, .. } => {
+            let jobs = purged_jobs::unpack(jobs)
+                .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
+            let change = |job: PurgedJob| Change::Purged {
+                sequence: job.sequence,
+                tombstone: job.id.map(|id| Tombstone::new(&id, lsn)),
+            };
+            (graph, jobs.into_iter().map(change).collect())
+        }
+        Event::Forgotten {
+            graph,
+            through_lsn,
+            sequences,
+        } => {
+            let sequences = unpack_sequences(sequences)
+                .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
+            let change = |sequence| Change::Forgotten {
+                sequence,
+                through_lsn,
+            };
+            (graph, sequences.into_iter().map(change).collect())
+        }
+        Event::Booted { .. }
+        | Event::Clock
+        | Event::Confirmed(_)
+        | Event::GraphCreated { .. }
+        | Event::GraphDropped { .. }
+        | Event::Submitted { .. }
+        | Event::Submits { .. }
+        | Event::Lost { .. }
+        | Event::Erased { .. }
+        | Event::Keyed { .. } => return Ok(None),
+    };
+    Ok(Some(changes))
+}
+
+/// What recovery did to one job.
+fn recovered(sequence: u64, action: RecoveredAs, boot: u64, (at_ms, age_ms): (u64, i64)) -> Change {
+    let kind = match action {
+        RecoveredAs::Requeued => return Change::Requeued { sequence },
+        RecoveredAs::Interrupted => OutcomeKind::Interrupted,
+        RecoveredAs::Cancelled => OutcomeKind::Cancelled,
+    };
+    Change::Completed {
+        sequence,
+        finished: Finished {
+            at_ms,
+            age_ms,
+            kind: kind.to_stored(),
+            boot,
+            extra_lsn: 0,
+        },
+    }
+}

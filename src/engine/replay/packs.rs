@@ -1,0 +1,208 @@
+//! Replaying a pack: its events as far as the index lacks them, and where its requests lie.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::problem::Problem;
+use super::{Replay, out_of_order};
+use crate::engine::state::graph::GraphCore;
+use crate::index::Fault;
+use crate::log::block::Block;
+use crate::log::event::Event;
+use crate::log::pack::{BlockPlace, Pack, Part};
+use crate::model::error::Result;
+
+/// What is known of the pack that is being taken in.
+#[derive(Default)]
+pub(super) struct InPack {
+    /// The last LSN of the pack that is being taken in.
+    pub(super) end: Option<u64>,
+    /// Whether the pack that is being taken in has lost events.
+    pub(super) has_lost: bool,
+    /// The same of events that were erased.
+    has_erased: bool,
+    /// Whether the index has the first events of that pack.
+    began_in: bool,
+    /// Where that pack says of jobs that they were purged, by graph.
+    purged: HashMap<u32, Vec<Range<u64>>>,
+}
+
+impl Replay {
+    /// Takes a pack in: its events as far as the index lacks them, and where its
+    /// requests lie.
+    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
+        let from = self.indexer.applied_lsn + 1;
+        self.pack.end = Some(pack.last_lsn);
+        self.pack.has_erased = false;
+        self.pack.began_in = from > pack.first_lsn;
+        self.pack.purged = purged_in(pack);
+        if pack.last_lsn >= from {
+            pack.events(from.max(pack.first_lsn), |lsn, event| {
+                self.packed_event(lsn, event, &pack.path)
+            })?;
+        }
+        for part in &pack.parts {
+            let Some(graph) = self.graph_or_dropped(part.graph, &pack.path)? else {
+                continue;
+            };
+            if pack.last_lsn >= from && self.index.keeps_rows() {
+                self.foreign_ids(&graph, part)?;
+            }
+            if graph.state.read().packed_end() != part.first_sequence {
+                let error = out_of_order(&pack.path, &graph, part.first_sequence);
+                self.note_broken(error, part.graph);
+                continue;
+            }
+            self.known_by_blocks(&graph, part);
+            graph.state.write().add_part(part.clone());
+        }
+        self.next_lsn = pack.last_lsn + 1;
+        self.clock = pack.clock.or(self.clock);
+        self.pack.end = None;
+        self.pack.has_lost = false;
+        if pack.last_lsn >= from {
+            self.write_index_if_due()?;
+        }
+        Ok(())
+    }
+
+    /// Jobs whose submission was lost are known by their blocks; those whose block
+    /// was quarantined, or that were purged, are listed no more.
+    fn known_by_blocks(&mut self, graph: &Arc<GraphCore>, part: &Part) {
+        if self.pack.has_lost && part.end_sequence > 0 {
+            self.submitted_up_to(graph, part.end_sequence - 1);
+        }
+        if part.quarantined == 0 && part.purged == 0 {
+            return;
+        }
+        for place in part.blocks.iter().filter(|place| place.is_empty()) {
+            // Their submission may be erased, or lost, too.
+            self.erased_up_to(graph, place.end_sequence() - 1);
+            self.submitted_up_to(graph, place.end_sequence() - 1);
+            let range = place.first_sequence..place.end_sequence();
+            self.in_doubt.remove_range(graph.number, range.clone());
+            graph.state.write().set_range_aside(range);
+        }
+    }
+
+    /// Adds jobs up to this one whose submission was lost.
+    pub(super) fn submitted_up_to(&mut self, graph: &GraphCore, last: u64) {
+        let mut state = graph.state.write();
+        let in_doubt = self.in_doubt.of_mut(graph.number);
+        for sequence in state.status.len()..=last {
+            state.add_pending(sequence);
+            in_doubt.insert(sequence);
+        }
+    }
+
+    /// Adds jobs up to this one whose submission was erased: the pack says that they
+    /// were purged. Where it does not, they are missing.
+    pub(super) fn erased_up_to(&mut self, graph: &GraphCore, last: u64) {
+        let mut state = graph.state.write();
+        if !self.pack.has_erased || state.status.len() > last {
+            return;
+        }
+        let purged = self.pack.purged.get(&graph.number);
+        let ranges = purged.map(Vec::as_slice).unwrap_or_default();
+        let near = ranges.partition_point(|range| range.end <= state.status.len());
+        for range in &ranges[near..] {
+            let len = state.status.len();
+            if len > last || !range.contains(&len) {
+                break;
+            }
+            state.status.extend_gone(range.end.min(last + 1));
+        }
+    }
+
+    fn packed_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+        if let &Event::Submits {
+            graph: number,
+            first_sequence,
+            count,
+        } = event
+        {
+            let known = (self.indexer.applied_lsn + 1)
+                .saturating_sub(lsn)
+                .min(count);
+            if let Some(graph) = self.graph_or_dropped(number, path)? {
+                if self.pack.has_lost && first_sequence > 0 {
+                    self.submitted_up_to(&graph, first_sequence - 1);
+                }
+                if first_sequence > 0 {
+                    self.erased_up_to(&graph, first_sequence - 1);
+                }
+                let mut state = graph.state.write();
+                let first = first_sequence + known;
+                if first > state.status.len() && known < count {
+                    let error = out_of_order(path, &graph, first);
+                    self.note_broken(error, number);
+                } else {
+                    (first..first_sequence + count).for_each(|s| state.add_pending(s));
+                }
+            }
+            self.come_to(lsn + count);
+            return Ok(());
+        }
+        if let &Event::Erased { count } = event {
+            // An index that ends within the pack was made before it was rewritten: it
+            // knows some of what was erased, and nothing tells how much.
+            if self.pack.began_in {
+                let what = "it ends inside a part of the log that has been rewritten since";
+                return Err(Fault(what.to_owned()).into());
+            }
+            self.pack.has_erased = true;
+            self.come_to(lsn + count);
+            return Ok(());
+        }
+        if let &Event::Lost { count } = event {
+            if lsn > self.indexer.applied_lsn {
+                self.pack.has_lost = true;
+                self.in_doubt.add_open(&self.graphs);
+            }
+            self.come_to(lsn + count);
+            return Ok(());
+        }
+        self.event(lsn, event, path, None)
+    }
+
+    /// Takes the ids of a part's jobs that were not made by their graph.
+    fn foreign_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
+        let is_looked_up = |place: &BlockPlace| {
+            !place.is_empty() && (place.foreign_ids || graph.has_lost_its_key())
+        };
+        let mut block = Block::default();
+        let mut piece = Vec::new();
+        for place in part.blocks.iter().filter(|place| is_looked_up(place)) {
+            let sequence = place.first_sequence;
+            if place.large {
+                let id = crate::engine::large::large_id(part, *place)?;
+                self.ids.add(graph.id_hash(&id), graph.owner(sequence));
+                self.changes += 1;
+                continue;
+            }
+            part.read_block(place, (&mut block, &mut piece))?;
+            for (n, row) in block.rows.iter().enumerate() {
+                let sequence = sequence + n as u64;
+                let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
+                if graph.is_foreign(id, sequence) {
+                    self.ids.add(graph.id_hash(id), graph.owner(sequence));
+                    self.changes += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a pack says of jobs that they were purged.
+fn purged_in(pack: &Pack) -> HashMap<u32, Vec<std::ops::Range<u64>>> {
+    let mut found = HashMap::new();
+    for part in pack.parts.iter().filter(|part| part.purged > 0) {
+        let purged = part.blocks.iter().filter(|place| place.purged);
+        let ranges = purged.map(|place| place.first_sequence..place.end_sequence());
+        found.insert(part.graph, ranges.collect());
+    }
+    found
+}

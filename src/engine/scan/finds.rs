@@ -1,0 +1,65 @@
+//! What a scan is to find, and what it has found.
+
+use crate::engine::read::Snapshot;
+
+/// What a scan is to find, and what it has found.
+#[derive(Default)]
+pub(crate) struct Finds {
+    /// Matches that are still to be passed over.
+    pub(crate) pass: u64,
+    /// Matches to be shown, at most.
+    pub(crate) show: u64,
+    /// Whether it goes on to the end, so that all of them are counted.
+    pub(crate) count_all: bool,
+    pub(crate) shown: Shown,
+    /// The next one behind those, if it was come across.
+    pub(crate) next: Option<u64>,
+    /// All matches that were come across.
+    pub(crate) matched: u64,
+}
+
+/// Some jobs. They are kept by the word, so that any number of them takes at most half a
+/// byte for each job of the graph.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// In the order of the list: 32 neighbours, and a bit for each that is shown.
+    words: Vec<(u64, u32)>,
+    pub(crate) len: u64,
+}
+
+impl Shown {
+    fn push(&mut self, sequence: u64) {
+        let (place, bit) = (sequence / 32, 1 << (sequence % 32));
+        self.len += 1;
+        match self.words.last_mut() {
+            Some((last, bits)) if *last == place => *bits |= bit,
+            _ => self.words.push((place, bit)),
+        }
+    }
+
+    /// Those of a snapshot that are among them.
+    pub(crate) fn of(mut self, all: Snapshot) -> Snapshot {
+        self.words.sort_unstable();
+        all.only(|sequence| {
+            let found = self.words.binary_search_by_key(&(sequence / 32), |w| w.0);
+            found.is_ok_and(|n| self.words[n].1 >> (sequence % 32) & 1 == 1)
+        })
+    }
+}
+
+impl Finds {
+    pub(super) fn take(&mut self, sequence: u64) {
+        self.matched += 1;
+        if self.pass > 0 {
+            self.pass -= 1;
+        } else if self.shown.len < self.show {
+            self.shown.push(sequence);
+        } else {
+            self.next.get_or_insert(sequence);
+        }
+    }
+
+    pub(super) fn are_enough(&self) -> bool {
+        !self.count_all && self.shown.len >= self.show
+    }
+}

@@ -1,0 +1,27 @@
+//! The filters for what the index keeps of a job: outcome, start and completion.
+
+use crate::index::rows::Detail;
+use crate::model::filter::{Filter, Span, outcome_bit};
+use crate::model::states::State;
+
+/// Whether a filter asks for what the index keeps of a job.
+pub(super) fn asks_details(filter: &Filter) -> bool {
+    filter.outcomes != 0 || !filter.started.is_any() || !filter.completed.is_any()
+}
+
+/// What is known of a job's life, as it was in this state.
+pub(super) fn matches_life(filter: &Filter, state: State, detail: &Detail) -> bool {
+    let started = detail.started_ms.filter(|_| state != State::Pending);
+    let finished = detail.finished.filter(|_| state == State::Complete);
+    let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {
+        true => true,
+        false => ms.is_some_and(|ms| span.has(ms)),
+    };
+    let outcome = match filter.outcomes {
+        0 => true,
+        kinds => finished.is_some_and(|end| kinds & outcome_bit(end.kind) != 0),
+    };
+    outcome
+        && is_in(&filter.started, started)
+        && is_in(&filter.completed, finished.map(|end| end.at_ms))
+}

@@ -1,0 +1,67 @@
+//! Which jobs memory rules out by the time of their submission.
+
+use std::ops::Range;
+
+use crate::engine::read::Snapshot;
+use crate::model::filter::Span;
+
+impl Snapshot {
+    /// All but the jobs of which memory knows that they were submitted at other times. A
+    /// block has two times: some milliseconds for 10 million jobs.
+    pub(super) fn not_ruled_out(&self, span: &Span) -> Vec<Range<u64>> {
+        let (mut ranges, mut from) = (Vec::new(), 0);
+        let mut rule_out = |range: Range<u64>| {
+            if from < range.start {
+                ranges.push(from..range.start);
+            }
+            from = range.end;
+        };
+        for part in self.parts() {
+            for place in &part.blocks {
+                let last_ms = place.first_ms.saturating_add(place.span_ms);
+                if !span.meets(place.first_ms, last_ms) {
+                    rule_out(place.first_sequence..place.end_sequence());
+                }
+            }
+        }
+        for run in self.runs() {
+            for (sequence, job) in (run.first_sequence..).zip(&run.jobs) {
+                if !span.has(job.submitted_ms) {
+                    rule_out(sequence..sequence + 1);
+                }
+            }
+        }
+        ranges.push(from..u64::MAX);
+        ranges
+    }
+
+    /// Those of these jobs, in number's order, of which memory does not know that they
+    /// were submitted within this span.
+    pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
+        let mut known = 0..0;
+        let mut unsure: Vec<u64> = sequences
+            .iter()
+            .copied()
+            .filter(|&sequence| {
+                if known.contains(&sequence) {
+                    return false;
+                }
+                let Some(part) = self.part_of(sequence) else {
+                    // What is not packed has its own time, by which it was not ruled out.
+                    return self.run_of(sequence).is_none();
+                };
+                let Some(place) = part.block_of(sequence).map(|n| part.blocks[n]) else {
+                    return true;
+                };
+                let last_ms = place.first_ms.saturating_add(place.span_ms);
+                let is_sure = span.holds(place.first_ms, last_ms);
+                if is_sure {
+                    known = place.first_sequence..place.end_sequence();
+                }
+                !is_sure
+            })
+            .collect();
+        unsure.sort_unstable();
+        unsure
+    }
+}

@@ -1,0 +1,87 @@
+//! The rows of a chunk: the states of its jobs, and what is known of each.
+
+use std::collections::HashMap;
+
+use crate::engine::state::detail_changes::DetailChanges;
+use crate::engine::state::detail_rows;
+use crate::engine::state::details::{self, ChunkHashes};
+use crate::engine::state::graph::GraphCore;
+use crate::engine::state::purged_ranges::GoneRuns;
+use crate::engine::state::status::{self, CHUNK_ROWS, SavedChunk};
+use crate::index::rows::{self, DETAIL_JOBS, Detail, Tombstone};
+use crate::index::{Fault, Index};
+
+/// The rows of a chunk that go to the index together.
+pub(super) struct ChunkRows {
+    /// The status row, then rows of details.
+    pub(super) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Group and hash of the rows of details.
+    pub(super) hashes: Vec<(u64, u64)>,
+    /// Whether nothing is known of any of its jobs, but that it is gone.
+    is_gone: bool,
+}
+
+impl ChunkRows {
+    /// Merges changes of details, of these jobs of the chunk, into the rows that the
+    /// index has, and vouches for what comes out.
+    pub(super) fn make(
+        index: &dyn Index,
+        graph: &GraphCore,
+        chunk: &SavedChunk,
+        (sequences, changes, forgotten_lsn): (&[u64], &DetailChanges, u64),
+    ) -> Result<ChunkRows, Fault> {
+        let mut made = ChunkRows {
+            rows: vec![Default::default()],
+            hashes: Vec::new(),
+            is_gone: false,
+        };
+        let mut hashes = graph.state.read().details.chunk(chunk.number);
+        for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
+            let group = sequences[0] / DETAIL_JOBS;
+            let mut row = detail_rows::read(index, graph, group)?;
+            for sequence in sequences {
+                let detail = &mut row.0[(sequence % DETAIL_JOBS) as usize];
+                if let Some(change) = changes.get(*sequence) {
+                    detail.merge(change);
+                }
+                detail.reset = false;
+                let is_forgotten = |t: &Tombstone| t.lsn <= forgotten_lsn;
+                if detail.tombstone.as_ref().is_some_and(is_forgotten) {
+                    *detail = Detail::default();
+                }
+            }
+            let key = rows::detail_key(graph.number, group);
+            // Nothing is known any more of jobs whose tombstones are forgotten.
+            let is_empty = row.0.iter().all(|detail| *detail == Detail::default());
+            let value = (!is_empty).then(|| rows::seal(&key, row.encode()));
+            let hash = value.as_ref().map_or(0, |value| details::hash(&key, value));
+            hashes[(group % CHUNK_ROWS) as usize] = hash;
+            made.hashes.push((group, hash));
+            made.rows.push((key, value));
+        }
+        let key = rows::status_key(graph.number, chunk.number);
+        let mut content = chunk.bytes.clone();
+        details::put_hashes(&hashes, chunk.jobs, &mut content);
+        let value = rows::seal(&key, rows::pack_words(&content));
+        made.rows[0] = (key, Some(value));
+        made.is_gone = chunk.is_gone && hashes == ChunkHashes::default();
+        Ok(made)
+    }
+
+    /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
+    pub(super) fn share(&mut self, graph: u32, chunk: u64, runs: &mut HashMap<u32, GoneRuns>) {
+        let changes = match (self.is_gone, runs.get_mut(&graph)) {
+            (true, _) => {
+                self.rows.remove(0);
+                runs.entry(graph).or_default().insert(chunk)
+            }
+            (false, Some(runs)) => runs.remove(chunk),
+            (false, None) => return,
+        };
+        for (first, chunks) in changes {
+            let key = rows::status_key(graph, first);
+            let row = chunks.map(|chunks| rows::seal(&key, status::saved_run(chunks)));
+            self.rows.push((key, row));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Batches of rows on their way to the index.
+
+use std::sync::Arc;
+
+use super::chunk_rows::ChunkRows;
+use crate::engine::state::graph::GraphCore;
+use crate::index::rows;
+use crate::index::{Batch, Fault, Index};
+
+/// Batches on their way to the index. When there is more than one, the head says
+/// meanwhile that rows may be newer than it.
+pub(super) struct Writer<'i> {
+    pub(super) index: &'i dyn Index,
+    pub(super) batch: Batch,
+    partial_head: Option<Vec<u8>>,
+    /// The rows of details in the batch: graph, group and hash.
+    details: Vec<(Arc<GraphCore>, u64, u64)>,
+}
+
+impl<'i> Writer<'i> {
+    pub(super) fn new(index: &'i dyn Index, partial_head: Vec<u8>) -> Writer<'i> {
+        Writer {
+            index,
+            batch: Batch::default(),
+            partial_head: Some(partial_head),
+            details: Vec::new(),
+        }
+    }
+
+    /// Puts rows that must be in one batch: a status row and the rows of details
+    /// that it vouches for.
+    pub(super) fn put_chunk(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        chunk: ChunkRows,
+    ) -> Result<(), Fault> {
+        if !self.batch.has_room_for(&chunk.rows) {
+            self.write_out()?;
+        }
+        for (key, value) in chunk.rows {
+            match value {
+                Some(value) => self.batch.put(key, value),
+                None => self.batch.remove(key),
+            }
+        }
+        let hashes = chunk.hashes.into_iter();
+        self.details
+            .extend(hashes.map(|(group, hash)| (graph.clone(), group, hash)));
+        self.write_if_full()
+    }
+
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Fault> {
+        self.batch.put(key, value);
+        self.write_if_full()
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) -> Result<(), Fault> {
+        self.batch.remove(key);
+        self.write_if_full()
+    }
+
+    fn write_if_full(&mut self) -> Result<(), Fault> {
+        if self.batch.is_full() {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_out(&mut self) -> Result<(), Fault> {
+        self.say_partial()?;
+        self.write_batch()
+    }
+
+    /// Writes the batch. Meanwhile the rows of details in it may be read as they were
+    /// or as they are now.
+    pub(super) fn write_batch(&mut self) -> Result<(), Fault> {
+        for (graph, group, hash) in &self.details {
+            graph.state.write().details.write(*group, *hash);
+        }
+        self.index.write(&self.batch)?;
+        for (graph, group, hash) in self.details.drain(..) {
+            graph.state.write().details.written(group, hash);
+        }
+        self.batch.clear();
+        Ok(())
+    }
+
+    pub(super) fn say_partial(&mut self) -> Result<(), Fault> {
+        if let Some(head) = self.partial_head.take() {
+            let mut batch = Batch::default();
+            batch.put(rows::HEAD.to_vec(), head);
+            self.index.write(&batch)?;
+        }
+        Ok(())
+    }
+}

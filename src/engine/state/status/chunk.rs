@@ -1,0 +1,85 @@
+//! A chunk: the states of 4,096 jobs, and how many are in each.
+
+use super::word::WORD_JOBS;
+use crate::model::states::States;
+
+/// Words in a chunk.
+pub(super) const CHUNK_WORDS: usize = 128;
+
+/// Jobs whose states share a chunk, the unit that is counted and saved.
+pub(crate) const CHUNK_JOBS: u64 = WORD_JOBS * CHUNK_WORDS as u64;
+
+/// The code of jobs that are listed no more.
+pub(super) const GONE: u64 = 3;
+
+#[derive(Clone)]
+pub(super) struct Chunk {
+    /// As many as its jobs need; none once all of them are gone.
+    pub(super) words: Option<Vec<u64>>,
+    pub(super) counts: [u32; 4],
+    /// Changed since it was last saved.
+    pub(super) dirty: bool,
+}
+
+impl Chunk {
+    pub(super) fn empty() -> Chunk {
+        Chunk {
+            words: Some(Vec::new()),
+            counts: [0; 4],
+            dirty: false,
+        }
+    }
+
+    /// A full chunk of jobs that are gone.
+    pub(super) fn all_gone() -> Chunk {
+        let mut counts = [0; 4];
+        counts[GONE as usize] = CHUNK_JOBS as u32;
+        Chunk {
+            words: None,
+            counts,
+            dirty: false,
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.words.is_none()
+    }
+
+    /// Takes the words of so many jobs from what was saved, and gives what follows.
+    pub(super) fn restore<'a>(&mut self, jobs: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let (saved, rest) = bytes.split_at_checked(jobs.div_ceil(WORD_JOBS) as usize * 8)?;
+        let words = self.words.as_mut()?;
+        words.reserve_exact(saved.len() / 8);
+        words.extend(saved.chunks_exact(8).map(|bytes| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            u64::from_le_bytes(eight)
+        }));
+        // Jobs that are still to come find their place empty.
+        let (_, last, shift) = place(jobs - 1);
+        if words[last].checked_shr(shift + 2).unwrap_or(0) != 0 {
+            return None;
+        }
+        for job in 0..jobs {
+            let (_, word, shift) = place(job);
+            self.counts[((words[word] >> shift) & 3) as usize] += 1;
+        }
+        Some(rest)
+    }
+}
+
+pub(super) fn count(states: States, counts: &[u32; 4]) -> u64 {
+    (0..3)
+        .filter(|code| states.bits() & (1 << code) != 0)
+        .map(|code| u64::from(counts[code]))
+        .sum()
+}
+
+/// Chunk, word and shift of a job's two bits.
+pub(super) fn place(sequence: u64) -> (usize, usize, u32) {
+    (
+        (sequence / CHUNK_JOBS) as usize,
+        (sequence % CHUNK_JOBS / WORD_JOBS) as usize,
+        (sequence % WORD_JOBS) as u32 * 2,
+    )
+}

@@ -1,0 +1,123 @@
+//! Saved chunks: what changed since it was last written to the index, and back.
+
+use super::StatusColumn;
+use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, GONE};
+use super::word::WORD_JOBS;
+use crate::index::rows::DETAIL_JOBS;
+
+/// Rows of details whose hashes share a status row.
+pub(crate) const CHUNK_ROWS: u64 = CHUNK_JOBS / DETAIL_JOBS;
+
+/// In front of a saved chunk whose jobs are all gone: no words follow.
+const ALL_GONE: u16 = 1 << 15;
+
+/// A row that says more jobs are gone is taken for a damaged one: its memory would not be
+/// bounded.
+const RESTORED_JOBS_MAX: u64 = 1 << 34;
+
+/// A chunk as it is saved.
+#[derive(Clone)]
+pub(crate) struct SavedChunk {
+    pub(crate) number: u64,
+    pub(crate) jobs: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether all jobs that it can have are there, and gone.
+    pub(crate) is_gone: bool,
+}
+
+/// A saved chunk has at most so many words, with the hashes that follow.
+pub(crate) const SAVED_WORDS_MAX: u64 = CHUNK_WORDS as u64 + CHUNK_ROWS;
+
+impl StatusColumn {
+    /// Whether any chunk has changed since it was last taken.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes the chunks that changed since they were last taken.
+    pub(crate) fn take_dirty(&mut self) -> Vec<SavedChunk> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        let mut taken = Vec::with_capacity(dirty.len());
+        for n in dirty {
+            let chunk = self.chunks.get_mut(n as usize);
+            if let Some(chunk) = chunk {
+                chunk.dirty = false;
+                let jobs = (self.len - u64::from(n) * CHUNK_JOBS).min(CHUNK_JOBS);
+                let used = jobs.div_ceil(WORD_JOBS) as usize;
+                let mut bytes = Vec::with_capacity(2 + used * 8);
+                let gone = if chunk.is_gone() { ALL_GONE } else { 0 };
+                bytes.extend_from_slice(&(jobs as u16 | gone).to_le_bytes());
+                for word in chunk.words.iter().flat_map(|words| &words[..used]) {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                taken.push(SavedChunk {
+                    number: u64::from(n),
+                    jobs,
+                    bytes,
+                    is_gone: chunk.is_gone(),
+                });
+            }
+        }
+        taken
+    }
+
+    /// Adds a saved chunk behind those that are there, and gives the number of its
+    /// jobs and the bytes that follow. `None` when it is not the next one.
+    pub(crate) fn restore<'a>(&mut self, number: u64, bytes: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        let (head, words) = bytes.split_at_checked(2)?;
+        let head = u16::from_le_bytes([head[0], head[1]]);
+        let jobs = u64::from(head & !ALL_GONE);
+        let fits =
+            number.checked_mul(CHUNK_JOBS) == Some(self.len) && (1..=CHUNK_JOBS).contains(&jobs);
+        if !fits {
+            return None;
+        }
+        let mut chunk = Chunk::empty();
+        let rest = match head & ALL_GONE {
+            0 => chunk.restore(jobs, words)?,
+            _ if jobs != CHUNK_JOBS => return None,
+            _ => {
+                chunk.words = None;
+                chunk.counts[GONE as usize] = jobs as u32;
+                if self.gone == self.chunks.len() {
+                    self.gone += 1;
+                }
+                words
+            }
+        };
+        for (total, count) in self.totals.iter_mut().zip(chunk.counts) {
+            *total += u64::from(count);
+        }
+        self.push_chunk(chunk);
+        self.len += jobs;
+        Some((jobs, rest))
+    }
+
+    /// Adds a run of saved chunks whose jobs are all gone. `None` when it is not the next
+    /// one.
+    pub(crate) fn restore_gone(&mut self, number: u64, chunks: u64) -> Option<()> {
+        let end = number.checked_add(chunks)?.checked_mul(CHUNK_JOBS)?;
+        let fits = number.checked_mul(CHUNK_JOBS) == Some(self.len);
+        if !fits || chunks == 0 || end > RESTORED_JOBS_MAX {
+            return None;
+        }
+        let (first, dirty) = (self.chunks.len(), self.dirty.len());
+        self.extend_gone(end);
+        let restored = self.chunks.iter_mut().skip(first);
+        restored.for_each(|chunk| chunk.dirty = false);
+        self.dirty.truncate(dirty);
+        Some(())
+    }
+}
+
+/// A run of chunks that are all gone, as it is saved.
+pub(crate) fn saved_run(chunks: u64) -> Vec<u8> {
+    [&ALL_GONE.to_le_bytes()[..], &chunks.to_le_bytes()].concat()
+}
+
+/// How many chunks a saved run has; `None` when it is another row.
+pub(crate) fn run_of(saved: &[u8]) -> Option<u64> {
+    let chunks = saved.strip_prefix(&ALL_GONE.to_le_bytes())?;
+    Some(u64::from_le_bytes(chunks.try_into().ok()?))
+}

@@ -1,0 +1,139 @@
+//! The way from an offset in a list to its jobs.
+
+use super::StatusColumn;
+use super::chunk::{CHUNK_JOBS, count};
+use super::selection::{SelectedWord, Selection};
+use super::word::{WORD_JOBS, matches};
+use crate::model::states::States;
+
+impl StatusColumn {
+    /// The jobs in these states from number `from` on: `offset` of them are passed
+    /// over, then at most `limit` selected.
+    pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
+        let mut selection = Selection::default();
+        let mut skip = offset;
+        let first_chunk = ((from / CHUNK_JOBS) as usize).max(self.gone);
+        for (n, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
+            let chunk_first = n as u64 * CHUNK_JOBS;
+            let in_chunk = count(states, &chunk.counts);
+            if in_chunk == 0 || (chunk_first >= from && in_chunk <= skip) {
+                skip -= in_chunk.min(skip);
+                continue;
+            }
+            for (w, &word) in chunk
+                .words
+                .iter()
+                .flat_map(|words| words.iter())
+                .enumerate()
+            {
+                let first = chunk_first + w as u64 * WORD_JOBS;
+                if first >= self.len || first + WORD_JOBS <= from {
+                    continue;
+                }
+                let mut selected = matches(states, word) & self.existing(first);
+                if first < from {
+                    selected &= u32::MAX << (from - first);
+                }
+                let matches = u64::from(selected.count_ones());
+                if matches <= skip {
+                    skip -= matches;
+                    continue;
+                }
+                for _ in 0..std::mem::take(&mut skip) {
+                    selected &= selected - 1;
+                }
+                let left = limit - selection.len;
+                while u64::from(selected.count_ones()) > left {
+                    selected ^= 1 << (31 - selected.leading_zeros());
+                }
+                if selected != 0 {
+                    selection.len += u64::from(selected.count_ones());
+                    selection.words.push(SelectedWord {
+                        first,
+                        states: word,
+                        selected,
+                    });
+                }
+                if selection.len == limit {
+                    return selection;
+                }
+            }
+        }
+        selection
+    }
+
+    /// The same from the end: of the jobs in these states before number `until`, the
+    /// last `offset` are passed over, then at most `limit` selected.
+    pub(crate) fn select_back(
+        &self,
+        states: States,
+        until: u64,
+        offset: u64,
+        limit: u64,
+    ) -> Selection {
+        let mut words = Vec::new();
+        let (mut skip, mut left) = (offset, limit);
+        let chunks = self.chunks.iter().enumerate().rev();
+        for (n, chunk) in chunks {
+            let chunk_first = n as u64 * CHUNK_JOBS;
+            let in_chunk = count(states, &chunk.counts);
+            let is_before = chunk_first + CHUNK_JOBS <= until;
+            if in_chunk == 0 || chunk_first >= until || (is_before && in_chunk <= skip) {
+                skip -= if is_before { in_chunk.min(skip) } else { 0 };
+                continue;
+            }
+            let chunk_words = chunk
+                .words
+                .iter()
+                .flat_map(|words| words.iter().enumerate());
+            for (w, &word) in chunk_words.rev() {
+                let first = chunk_first + w as u64 * WORD_JOBS;
+                if first >= self.len || first >= until {
+                    continue;
+                }
+                let mut selected = matches(states, word) & self.existing(first);
+                if until - first < WORD_JOBS {
+                    selected &= (1 << (until - first)) - 1;
+                }
+                let matches = u64::from(selected.count_ones());
+                if matches <= skip {
+                    skip -= matches;
+                    continue;
+                }
+                for _ in 0..std::mem::take(&mut skip) {
+                    selected ^= 1 << (31 - selected.leading_zeros());
+                }
+                while u64::from(selected.count_ones()) > left {
+                    selected &= selected - 1;
+                }
+                if selected != 0 {
+                    left -= u64::from(selected.count_ones());
+                    words.push(SelectedWord {
+                        first,
+                        states: word,
+                        selected,
+                    });
+                }
+                if left == 0 {
+                    break;
+                }
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        words.reverse();
+        Selection {
+            words,
+            len: limit - left,
+        }
+    }
+
+    /// A bit for each job of this word that exists.
+    fn existing(&self, first: u64) -> u32 {
+        match self.len.saturating_sub(first) {
+            n if n >= WORD_JOBS => u32::MAX,
+            n => (1u32 << n) - 1,
+        }
+    }
+}

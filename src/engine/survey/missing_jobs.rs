@@ -1,0 +1,60 @@
+//! Jobs that no sound place holds.
+
+use std::collections::BTreeMap;
+
+use super::Survey;
+use super::stretch::Source;
+use crate::log::disk::Disk;
+use crate::model::error::{Error, Result};
+
+impl Survey {
+    /// Finds the jobs that no sound place holds.
+    pub(super) fn join_jobs(&mut self) {
+        let mut spoken: BTreeMap<u32, u64> = BTreeMap::new();
+        for stretch in &self.stretches {
+            for (number, runs) in &stretch.spans {
+                let found = self.graphs.entry(*number).or_default();
+                for &(from, end) in runs {
+                    found.damaged += from.saturating_sub(found.end);
+                    found.end = found.end.max(end);
+                }
+            }
+            for (&number, &end) in &stretch.spoken {
+                spoken.insert(number, end.max(spoken.get(&number).copied().unwrap_or(0)));
+            }
+            // Bad blocks at a pack's end belong to it too.
+            if let Source::Pack { pack, .. } = &stretch.source {
+                for part in &pack.parts {
+                    let found = self.graphs.entry(part.graph).or_default();
+                    found.damaged += part.end_sequence.saturating_sub(found.end);
+                    found.end = found.end.max(part.end_sequence);
+                }
+            }
+        }
+        // Jobs of which there are events and no request.
+        for (number, end) in spoken {
+            let found = self.graphs.entry(number).or_default();
+            found.damaged += end.saturating_sub(found.end);
+            found.end = found.end.max(end);
+        }
+    }
+
+    /// Names jobs that are missing where all files are sound: events that no store
+    /// would write speak of them.
+    pub(super) fn unexplained(&mut self, disk: &dyn Disk) -> Result<()> {
+        if !self.damage.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<(u32, u64)> = self
+            .graphs
+            .iter()
+            .filter(|(_, found)| !found.is_dropped && found.damaged > 0)
+            .map(|(&number, found)| (number, found.damaged))
+            .collect();
+        for (number, jobs) in missing {
+            let what = format!("it refers to jobs of graph {number} that no file contains");
+            self.damaged(&Error::damaged(disk.path(""), 0, what), jobs, 0)?;
+        }
+        Ok(())
+    }
+}

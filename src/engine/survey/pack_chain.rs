@@ -1,0 +1,177 @@
+//! The packs that hold the first part of the log, each read whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::packs::{check_pack, unreadable};
+use super::stretch::{Source, Stretch, extend};
+use super::tally::Tally;
+use super::{Pace, Survey};
+use crate::log::disk::Disk;
+use crate::log::file_names;
+use crate::log::pack::Pack;
+use crate::model::error::{Error, Result};
+
+impl Survey {
+    pub(super) fn packs(
+        &mut self,
+        disk: &dyn Disk,
+        names: &[String],
+        pace: Pace<'_>,
+    ) -> Result<()> {
+        let mut packs: BTreeMap<(u64, u64), Arc<Pack>> = BTreeMap::new();
+        let mut unreadable: BTreeMap<(u64, u64), (String, Error)> = BTreeMap::new();
+        for name in names {
+            let Some(range) = file_names::pack_range(name) else {
+                continue;
+            };
+            match Pack::open(disk, name, self.store) {
+                Ok(pack) => {
+                    packs.insert(range, Arc::new(pack));
+                }
+                Err(error @ (Error::Damaged { .. } | Error::Io { .. })) => {
+                    let error = self::unreadable(error, 0);
+                    unreadable.insert(range, (name.clone(), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        while let Some((&(start, _), _)) = packs.range((self.next_lsn(), 0)..).next() {
+            if start > self.next_lsn() {
+                self.nothing(disk, start - 1)?;
+            }
+            // The longest that begins here; a merge may have left what it replaced,
+            // which counts where all of it is sound and the longest is not.
+            let longest = packs.range((start, 0)..=(start, u64::MAX)).next_back();
+            let Some((&(_, end), longest)) = longest else {
+                break;
+            };
+            let (stretch, tally) = self.check_pack(longest, pace)?;
+            let replaced = match stretch.is_sound {
+                true => None,
+                false => self.sound_chain(&packs, (start, end), pace)?,
+            };
+            match replaced {
+                None => self.take_pack(stretch, tally)?,
+                Some(chain) => {
+                    for (error, ..) in tally.damage {
+                        self.damaged(&error, 0, 0)?;
+                    }
+                    self.unreadable.push(longest.name.clone());
+                    for (stretch, tally) in chain {
+                        self.take_pack(stretch, tally)?;
+                    }
+                }
+            }
+        }
+        // Beside what is not sound, nothing is taken for useless.
+        for pack in packs.values() {
+            let is_bad = |s: &Stretch| {
+                !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
+            };
+            let is_taken = |s: &Stretch| s.is_of(pack);
+            let beside = self.stretches.iter().any(is_bad);
+            if beside && !self.stretches.iter().any(is_taken) {
+                self.unreadable.push(pack.name.clone());
+            }
+        }
+        for ((first_lsn, last_lsn), (name, error)) in unreadable {
+            // Not damage if others hold what it held.
+            let covered = |lsn| self.holds(lsn);
+            let is_needed =
+                last_lsn >= self.next_lsn() || !covered(first_lsn) || !covered(last_lsn);
+            if is_needed {
+                self.damaged(
+                    &error,
+                    0,
+                    last_lsn.saturating_sub(first_lsn).saturating_add(1),
+                )?;
+            } else {
+                self.damaged(&error, 0, 0)?;
+            }
+            self.unreadable.push(name);
+        }
+        Ok(())
+    }
+
+    fn take_pack(&mut self, stretch: Stretch, tally: Tally) -> Result<()> {
+        self.bytes += tally.bytes;
+        self.files += 1;
+        self.take_tally(tally)?;
+        self.stretches.push(stretch);
+        Ok(())
+    }
+
+    /// Sound packs that join from one LSN to another, if there are.
+    fn sound_chain(
+        &self,
+        packs: &BTreeMap<(u64, u64), Arc<Pack>>,
+        (start, end): (u64, u64),
+        pace: Pace<'_>,
+    ) -> Result<Option<Vec<(Stretch, Tally)>>> {
+        let (mut chain, mut next) = (Vec::new(), start);
+        while next <= end {
+            let last = if next == start { end - 1 } else { end };
+            let here: Vec<_> = packs.range((next, 0)..=(next, last)).rev().collect();
+            let mut found = None;
+            for (_, pack) in here {
+                let checked = self.check_pack(pack, pace)?;
+                if checked.0.is_sound {
+                    found = Some(checked);
+                    break;
+                }
+            }
+            let Some(checked) = found else {
+                return Ok(None);
+            };
+            next = checked.0.last_lsn + 1;
+            chain.push(checked);
+        }
+        Ok(Some(chain))
+    }
+
+    /// Whether a file holds this LSN.
+    fn holds(&self, lsn: u64) -> bool {
+        let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
+        let found = self.stretches.get(at);
+        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Nothing))
+    }
+
+    /// Reads all of a pack.
+    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(Stretch, Tally)> {
+        let checked = check_pack(pack, pace)?;
+        let is_sound = checked.is_sound();
+        let mut tally = checked.tally;
+        tally.bytes = pack.bytes;
+        let mut spans: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
+        for part in &pack.parts {
+            for (n, place) in part.blocks.iter().enumerate() {
+                if place.is_quarantined() {
+                    let jobs = u64::from(place.jobs);
+                    *tally.quarantined.entry(part.graph).or_default() += jobs;
+                }
+                // What was quarantined before is accounted for.
+                if !checked.bad_blocks.contains(&(part.graph, n)) {
+                    let runs = spans.entry(part.graph).or_default();
+                    extend(runs, place.first_sequence, place.end_sequence());
+                }
+            }
+        }
+        let stretch = Stretch {
+            first_lsn: pack.first_lsn,
+            last_lsn: pack.last_lsn,
+            is_sound,
+            source: Source::Pack {
+                pack: pack.clone(),
+                bad_chunks: checked.bad_chunks,
+                bad_blocks: checked.bad_blocks,
+            },
+            spans,
+            spoken: std::mem::take(&mut tally.spoken),
+            submitted: std::mem::take(&mut tally.submitted),
+            presupposed: BTreeMap::new(),
+            created: tally.creates(),
+        };
+        Ok((stretch, tally))
+    }
+}

@@ -1,0 +1,55 @@
+//! What lies between two log sequence numbers, and the file that holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::segments::SegmentFound;
+use crate::log::pack::Pack;
+
+/// What lies between two log sequence numbers, both inclusive.
+pub(crate) struct Stretch {
+    pub(crate) first_lsn: u64,
+    pub(crate) last_lsn: u64,
+    pub(crate) source: Source,
+    pub(crate) is_sound: bool,
+    /// Jobs whose requests are readable in it, by graph: first and one past last of
+    /// each run.
+    pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
+    /// One past the last job that its events speak of, by graph.
+    pub(crate) spoken: BTreeMap<u32, u64>,
+    /// One past the last job whose place must be in it, by graph: a pack's events submit
+    /// it.
+    pub(super) submitted: BTreeMap<u32, u64>,
+    /// How many jobs earlier stretches must hold, by graph: a segment's events in front of
+    /// the first that is lost presuppose them.
+    pub(super) presupposed: BTreeMap<u32, u64>,
+    /// Graphs that its events create.
+    pub(crate) created: BTreeSet<u32>,
+}
+
+impl Stretch {
+    pub(super) fn is_of(&self, other: &Arc<Pack>) -> bool {
+        matches!(&self.source, Source::Pack { pack, .. } if Arc::ptr_eq(pack, other))
+    }
+}
+
+pub(crate) enum Source {
+    Pack {
+        pack: Arc<Pack>,
+        /// By their places among the pack's chunks.
+        bad_chunks: BTreeSet<usize>,
+        /// By graph and place among its blocks.
+        bad_blocks: BTreeSet<(u32, usize)>,
+    },
+    Segment(SegmentFound),
+    /// No file holds it.
+    Nothing,
+}
+
+/// Adds a range behind or after the others.
+pub(super) fn extend(runs: &mut Vec<(u64, u64)>, from: u64, end: u64) {
+    match runs.last_mut() {
+        Some(last) if last.1 == from => last.1 = end,
+        _ => runs.push((from, end)),
+    }
+}

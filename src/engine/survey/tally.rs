@@ -1,0 +1,102 @@
+//! What the sound part of a file tells of graphs, and what is not sound.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::log::event::{Event, last_of_sequences};
+use crate::log::purged_jobs;
+use crate::model::error::Error;
+
+/// What the sound part of a file tells of graphs, and what is not sound.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(super) created: Vec<(u32, (String, String))>,
+    pub(super) dropped: Vec<u32>,
+    /// One past the last job that events speak of, by graph.
+    pub(super) spoken: BTreeMap<u32, u64>,
+    /// The same of jobs that a pack's events submit.
+    pub(super) submitted: BTreeMap<u32, u64>,
+    pub(super) quarantined: BTreeMap<u32, u64>,
+    pub(super) damage: Vec<(Error, u64, u64)>,
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn creates(&self) -> BTreeSet<u32> {
+        self.created.iter().map(|&(graph, _)| graph).collect()
+    }
+
+    pub(super) fn speak(&mut self, graph: u32, sequence: u64) {
+        self.speak_up_to(graph, sequence.saturating_add(1));
+    }
+
+    pub(super) fn speak_up_to(&mut self, graph: u32, up_to: u64) {
+        let end = self.spoken.entry(graph).or_default();
+        *end = up_to.max(*end);
+    }
+
+    pub(super) fn submit(&mut self, graph: u32, up_to: u64) {
+        let end = self.submitted.entry(graph).or_default();
+        *end = up_to.max(*end);
+    }
+
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::GraphCreated {
+                graph,
+                project,
+                name,
+                ..
+            } => {
+                let names = (project.to_owned(), name.to_owned());
+                self.created.push((graph, names));
+            }
+            Event::GraphDropped { graph, .. } => self.dropped.push(graph),
+            Event::Submitted {
+                graph, sequence, ..
+            }
+            | Event::Started {
+                graph, sequence, ..
+            }
+            | Event::Keyed {
+                graph, sequence, ..
+            }
+            | Event::CancelRequested {
+                graph, sequence, ..
+            }
+            | Event::Completed {
+                graph, sequence, ..
+            } => self.speak(graph, sequence),
+            Event::Submits {
+                graph,
+                first_sequence,
+                count,
+            } => {
+                self.speak(graph, first_sequence + count - 1);
+                self.submit(graph, first_sequence + count);
+            }
+            Event::Recovered {
+                graph, sequences, ..
+            } => {
+                self.speak(graph, last_of_sequences(sequences).unwrap_or(0));
+            }
+            Event::Purged { graph, jobs, .. } => {
+                if let Some(last) = purged_jobs::unpack(jobs).and_then(|jobs| jobs.last().cloned())
+                {
+                    self.speak(graph, last.sequence);
+                }
+            }
+            Event::Forgotten {
+                graph, sequences, ..
+            } => {
+                // One without jobs tells of its graph all the same.
+                let last = last_of_sequences(sequences).filter(|_| !sequences.is_empty());
+                self.speak_up_to(graph, last.map_or(0, |last| last.saturating_add(1)));
+            }
+            Event::Booted { .. }
+            | Event::Lost { .. }
+            | Event::Erased { .. }
+            | Event::Clock
+            | Event::Confirmed(_) => {}
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A page of a run: pairs of a hash and its owner, sorted, as a row of the index.
+
+use crate::base::codec::VarReader;
+use crate::index::rows::{open, run_page_key};
+use crate::index::{Fault, Index};
+
+/// Whose hash it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) graph: u32,
+    /// The job.
+    pub(crate) sequence: u64,
+    /// The event that gave a key to the job; 0 for an id.
+    pub(crate) lsn: u64,
+}
+
+impl Owner {
+    pub(crate) const MIN: Owner = Owner {
+        graph: 0,
+        sequence: 0,
+        lsn: 0,
+    };
+    pub(crate) const MAX: Owner = Owner {
+        graph: u32::MAX,
+        sequence: u64::MAX,
+        lsn: u64::MAX,
+    };
+}
+
+/// A hash and whose it is.
+pub(crate) type Pair = (u64, Owner);
+
+/// Bytes of pairs in a page, about; below what a row may hold.
+pub(super) const PAGE_BYTES: usize = 5 << 10;
+
+pub(super) fn read_page(index: &dyn Index, run: u64, page: u32) -> Result<Vec<Pair>, Fault> {
+    let key = run_page_key(run, page);
+    let value = index.get(&key)?;
+    value
+        .as_deref()
+        .and_then(|value| decode_page(open(&key, value)?))
+        .ok_or_else(|| Fault("a page of lookups is missing or invalid".to_owned()))
+}
+
+pub(super) fn decode_page(bytes: &[u8]) -> Option<Vec<Pair>> {
+    let mut reader = VarReader(bytes);
+    let mut pairs = Vec::new();
+    let mut hash = 0u64;
+    while !reader.0.is_empty() {
+        hash = hash.checked_add(reader.next()?)?;
+        let owner = Owner {
+            graph: u32::try_from(reader.next()?).ok()?,
+            sequence: reader.next()?,
+            lsn: reader.next()?,
+        };
+        pairs.push((hash, owner));
+    }
+    Some(pairs)
+}

@@ -1,0 +1,62 @@
+//! The columns of a block: lengths, ids, and times of its jobs.
+
+use super::row::Row;
+use crate::base::codec::{VarReader, put_var};
+use crate::model::job_json::AFTER_REQUEST;
+
+/// Jobs in a block, at most.
+pub(crate) const BLOCK_JOBS_MAX: usize = 64;
+
+/// The number of jobs; of each the length of its text, the length of its id and whether
+/// anything is masked in it, in one number, how long that is where there is any, and how
+/// far its time is from the one before (zigzag).
+pub(super) fn put_columns(rows: &[Row], out: &mut Vec<u8>) {
+    put_var(rows.len() as u64, out);
+    let (mut time, mut secrets_at) = (0i64, 0);
+    for row in rows {
+        put_var(u64::from(row.end - row.start), out);
+        let secrets = row.secrets_end - secrets_at;
+        put_var(u64::from(row.id_len) << 1 | u64::from(secrets > 0), out);
+        if secrets > 0 {
+            put_var(u64::from(secrets), out);
+            secrets_at = row.secrets_end;
+        }
+        let distance = row.submitted_ms as i64 - time;
+        put_var(((distance << 1) ^ (distance >> 63)) as u64, out);
+        time = row.submitted_ms as i64;
+    }
+}
+
+pub(super) fn read_columns(reader: &mut VarReader<'_>, rows: &mut Vec<Row>) -> Option<()> {
+    rows.clear();
+    let count = usize::try_from(reader.next()?).ok()?;
+    if !(1..=BLOCK_JOBS_MAX).contains(&count) {
+        return None;
+    }
+    let (mut start, mut time, mut secrets_end) = (0u32, 0i64, 0u32);
+    for _ in 0..count {
+        let len = u32::try_from(reader.next()?).ok()?;
+        let id_len = reader.next()?;
+        if id_len & 1 == 1 {
+            let secrets = u32::try_from(reader.next()?).ok()?;
+            secrets_end = secrets_end.checked_add(secrets)?;
+        }
+        let id_len = u8::try_from(id_len >> 1).ok()?;
+        let zigzag = reader.next()?;
+        time = time.checked_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))?;
+        let row = Row {
+            start,
+            end: start.checked_add(len)?,
+            secrets_end,
+            id_len,
+            submitted_ms: u64::try_from(time).ok()?,
+        };
+        // Room for all that a row's accessors will cut out of its text.
+        if row.request_at() + AFTER_REQUEST.len() > row.end as usize {
+            return None;
+        }
+        rows.push(row);
+        start = row.end.checked_add(1)?;
+    }
+    Some(())
+}

@@ -1,0 +1,186 @@
+//! Which files are open, and closing those that were not read lately.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Weak};
+
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::{Mutex, RwLock};
+use crate::log::disk::{Disk, File};
+use crate::model::error::Revoked;
+
+/// Files that are open at a time.
+pub(crate) const OPEN_MAX: usize = 40;
+
+/// What may be done to the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    /// Nothing is changed, while others may.
+    ReadOnly,
+}
+
+pub(super) struct Shared {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) access: Access,
+    pub(super) pool: Mutex<Pool>,
+}
+
+#[derive(Default)]
+pub(super) struct Pool {
+    /// Those that are open and can be closed, the next to be closed first.
+    pub(super) open: VecDeque<Arc<OnDemand>>,
+    /// Those that somebody can still read, by name.
+    pub(super) by_name: HashMap<String, Vec<Weak<OnDemand>>>,
+    /// Entries in `by_name` after the last sweep.
+    swept: usize,
+}
+
+pub(super) struct OnDemand {
+    pub(super) shared: Weak<Shared>,
+    pub(super) state: RwLock<State>,
+    /// Whether it was used since the pool last looked.
+    pub(super) is_used: AtomicBool,
+    /// Whether something was written that is not synced: an error of a later sync must
+    /// not get lost.
+    pub(super) is_dirty: AtomicBool,
+}
+
+pub(super) struct State {
+    pub(super) name: String,
+    pub(super) file: Option<Arc<dyn File>>,
+    pub(super) is_writable: bool,
+    /// What it was when it was first opened.
+    pub(super) identity: (u64, u64),
+    /// Its length then, if nobody writes to it.
+    pub(super) len: Option<u64>,
+    /// It stays open: it has lost its name, is locked, or no other may get its identity.
+    pub(super) is_pinned: bool,
+}
+
+impl Pool {
+    pub(super) fn name(&mut self, name: &str, file: Weak<OnDemand>) {
+        let there = self.by_name.entry(name.to_owned()).or_default();
+        there.retain(|file| file.strong_count() > 0);
+        there.push(file);
+        if self.by_name.len() > 2 * self.swept + OPEN_MAX {
+            self.by_name.retain(|_, files| {
+                files.retain(|file| file.strong_count() > 0);
+                !files.is_empty()
+            });
+            self.swept = self.by_name.len();
+        }
+    }
+
+    /// Closes files until one more can be opened, as far as they can be closed.
+    pub(super) fn make_room(&mut self) {
+        // Each is passed over once if it was used since.
+        let mut looks = 2 * self.open.len();
+        while self.open.len() >= OPEN_MAX && looks > 0 {
+            looks -= 1;
+            let Some(next) = self.open.pop_front() else {
+                return;
+            };
+            if next.is_used.swap(false, Ordering::Relaxed) {
+                self.open.push_back(next);
+                continue;
+            }
+            let mut state = next.state.write();
+            if state.is_pinned {
+                continue;
+            }
+            // A writer says so before it looks for the file.
+            if next.is_dirty.load(Ordering::Acquire) {
+                drop(state);
+                self.open.push_back(next);
+                continue;
+            }
+            state.file = None;
+        }
+    }
+
+    /// Has the files of a name that can still be read stay open, because it leads to them
+    /// no more.
+    pub(super) fn pin(&mut self, shared: &Shared, name: &str) -> io::Result<()> {
+        let files = self.by_name.get(name).into_iter().flatten();
+        let files: Vec<Arc<OnDemand>> = files.filter_map(Weak::upgrade).collect();
+        for file in files {
+            match file.open_again(shared, self) {
+                // Somebody else took it away.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                opened => drop(opened?),
+            }
+            file.state.write().is_pinned = true;
+        }
+        Ok(())
+    }
+}
+
+impl OnDemand {
+    pub(super) fn file(self: &Arc<OnDemand>) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = &self.state.read().file {
+            // Many readers read one file: most of them only look.
+            if !self.is_used.load(Ordering::Relaxed) {
+                self.is_used.store(true, Ordering::Relaxed);
+            }
+            return Ok(file.clone());
+        }
+        let gone = || io::Error::other("the directory is no longer open");
+        let shared = self.shared.upgrade().ok_or_else(gone)?;
+        let mut pool = shared.pool.lock();
+        self.open_again(&shared, &mut pool)
+    }
+
+    /// Opens it by its name if it is closed, unless another file has the name by now.
+    fn open_again(
+        self: &Arc<OnDemand>,
+        shared: &Shared,
+        pool: &mut Pool,
+    ) -> io::Result<Arc<dyn File>> {
+        let (name, is_writable, identity, len) = {
+            let state = self.state.read();
+            if let Some(file) = &state.file {
+                return Ok(file.clone());
+            }
+            (
+                state.name.clone(),
+                state.is_writable,
+                state.identity,
+                state.len,
+            )
+        };
+        pool.make_room();
+        let opened = match is_writable {
+            true => shared.disk.open_to_write(&name),
+            false => shared.disk.open(&name),
+        };
+        let is_other = |file: &Arc<dyn File>| -> io::Result<bool> {
+            Ok(file.identity()? != identity || len.is_some_and(|len| file.len().ok() != Some(len)))
+        };
+        let file = match opened {
+            Ok(file) if !is_other(&file)? => file,
+            Ok(_) => return Err(shared.replaced(None)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(shared.replaced(Some(e)));
+            }
+            Err(e) => return Err(e),
+        };
+        self.state.write().file = Some(file.clone());
+        self.is_used.store(true, Ordering::Relaxed);
+        pool.open.push_back(self.clone());
+        Ok(file)
+    }
+}
+
+impl Shared {
+    /// Why a file cannot be opened again: beside a reader, an engine may replace files.
+    fn replaced(&self, error: Option<io::Error>) -> io::Error {
+        match self.access {
+            Access::ReadOnly => io::Error::other(Revoked),
+            Access::ReadWrite => error.unwrap_or_else(|| {
+                let what = "the file was replaced by another process";
+                io::Error::new(io::ErrorKind::NotFound, what)
+            }),
+        }
+    }
+}

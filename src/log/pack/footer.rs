@@ -1,0 +1,119 @@
+//! The header and the footer of a pack, and the checks of both.
+
+use serde::{Deserialize, Serialize};
+
+use super::part::BlockPlace;
+use crate::base::codec::NUMBER_MAX;
+use crate::log::clock_mark::ClockMark;
+use crate::log::fingerprints::PagePlace;
+use crate::log::format::FORMAT;
+use crate::log::told::Told;
+use crate::model::store_id::StoreId;
+
+/// magic 8, format 4, crc 4, store id 16.
+pub(super) const HEADER_BYTES: usize = 32;
+
+/// footer's place 8, length 4, crc 4, magic 8.
+pub(super) const TRAILER_BYTES: usize = 24;
+
+pub(in crate::log) const MAGIC: &[u8; 8] = b"JOBSPACK";
+
+/// An event chunk's place in its pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChunkPlace {
+    pub(crate) first_lsn: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::log) struct GraphBlocks {
+    pub(in crate::log) graph: u32,
+    pub(in crate::log) blocks: Vec<BlockPlace>,
+    pub(in crate::log) fingerprints: Vec<PagePlace>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::log) struct Footer {
+    pub(in crate::log) first_lsn: u64,
+    pub(in crate::log) last_lsn: u64,
+    pub(in crate::log) graphs: Vec<GraphBlocks>,
+    pub(in crate::log) chunks: Vec<ChunkPlace>,
+    pub(in crate::log) told: Vec<Told>,
+    /// The clocks at its last event, if known.
+    pub(in crate::log) clock: Option<ClockMark>,
+}
+
+/// Whether all places lie inside of the file and join as they must.
+pub(super) fn is_sound(footer: &Footer, footer_at: u64) -> bool {
+    let inside = |offset: u64, len: u32| {
+        offset >= HEADER_BYTES as u64
+            && offset
+                .checked_add(u64::from(len))
+                .is_some_and(|end| end <= footer_at)
+    };
+    let blocks_join = footer.graphs.iter().all(|graph| {
+        let all_inside = graph.blocks.iter().all(|b| {
+            let joins = b.jobs > 0 && b.first_sequence < NUMBER_MAX;
+            joins && inside(b.offset, b.len) && (b.is_empty() || !b.purged)
+        });
+        all_inside
+            && graph
+                .blocks
+                .windows(2)
+                .all(|w| w[0].end_sequence() == w[1].first_sequence)
+    });
+    let pages_join = footer.graphs.iter().all(|graph| {
+        let mut pages = graph.fingerprints.iter();
+        let in_order = graph
+            .fingerprints
+            .windows(2)
+            .all(|w| w[0].first <= w[1].first);
+        in_order && pages.all(|p| inside(p.offset, p.len) && p.first.is_possible())
+    });
+    let chunks_join = footer.chunks.iter().all(|c| inside(c.offset, c.len))
+        && footer
+            .chunks
+            .windows(2)
+            .all(|w| w[0].first_lsn < w[1].first_lsn)
+        && footer
+            .chunks
+            .first()
+            .is_some_and(|c| c.first_lsn == footer.first_lsn);
+    let in_range = footer
+        .chunks
+        .last()
+        .is_some_and(|c| c.first_lsn <= footer.last_lsn)
+        && (1..NUMBER_MAX).contains(&footer.first_lsn)
+        && footer.last_lsn < NUMBER_MAX;
+    let clock = footer.clock.is_none_or(|clock| clock.is_possible());
+    let told = footer.told.iter().all(Told::is_possible)
+        && footer.told.windows(2).all(|w| w[0].graph < w[1].graph);
+    blocks_join && pages_join && chunks_join && in_range && told && clock
+}
+
+/// The checksum of all of a header but itself.
+pub(super) fn header_crc(header: &[u8; HEADER_BYTES]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&header[..12]);
+    crc.update(&header[16..]);
+    crc.finalize()
+}
+
+pub(in crate::log) fn encode_header(store: StoreId) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[0..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    header[16..32].copy_from_slice(&store.0.to_le_bytes());
+    let crc = header_crc(&header);
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+pub(in crate::log) fn footer_crc(store: StoreId, footer_at: u64, encoded: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&store.0.to_le_bytes());
+    crc.update(&footer_at.to_le_bytes());
+    crc.update(encoded);
+    crc.finalize()
+}

@@ -1,0 +1,174 @@
+//! The file of a pack on the disk: written aside, and named once it is whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::log::disk::{Disk, File, create_aside};
+use crate::log::file_names;
+use crate::log::pack::Pack;
+use crate::log::preallocation::{Lent, Spare};
+use crate::model::error::{Error, Result};
+use crate::model::store_id::StoreId;
+
+/// Writes are gathered up to this size.
+pub(super) const WRITE_BYTES: usize = 1 << 20;
+/// A file is synced whenever so much more of it was written.
+const SYNC_BYTES: u64 = 4 << 20;
+
+/// The file of a pack that is being written: aside, until it has its name.
+pub(super) struct AsideFile<'d> {
+    disk: &'d dyn Disk,
+    aside: String,
+    name: String,
+    file: Arc<dyn File>,
+    /// What is to be written next.
+    pub(super) pending: Vec<u8>,
+    written: u64,
+    synced: u64,
+    /// Whether it takes the place of a file of the same name.
+    pub(super) replaces: bool,
+    /// The file is the scratch file, and where it goes back to.
+    lent: Option<(&'d Spare, Lent)>,
+    /// It is given up rather than become larger.
+    bytes_max: u64,
+    finished: bool,
+}
+
+impl<'d> AsideFile<'d> {
+    pub(super) fn create(disk: &'d dyn Disk, name: String) -> Result<AsideFile<'d>> {
+        let (aside, file) =
+            create_aside(disk, &name).map_err(|e| Error::io("create", disk.path(&name), &e))?;
+        Ok(AsideFile::new(disk, file, (aside, name)))
+    }
+
+    /// The scratch file: see [`PackWriter::begin_in_scratch`](super::PackWriter::begin_in_scratch).
+    pub(super) fn scratch(
+        (disk, spare): (&'d dyn Disk, &'d Spare),
+        name: String,
+        replaced_bytes: u64,
+    ) -> Result<AsideFile<'d>> {
+        let lent = spare.lend_scratch(disk, &name);
+        let lent = lent.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
+        let Some(scratch) = lent else {
+            return Err(no_room(disk, &name));
+        };
+        let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
+        let mut out = AsideFile::new(disk, file, (aside, name));
+        let free = disk.free_bytes().ok().flatten().unwrap_or_default();
+        out.bytes_max = scratch.bytes.min(replaced_bytes + free);
+        out.lent = Some((spare, scratch));
+        Ok(out)
+    }
+
+    fn new(
+        disk: &'d dyn Disk,
+        file: Arc<dyn File>,
+        (aside, name): (String, String),
+    ) -> AsideFile<'d> {
+        AsideFile {
+            disk,
+            aside,
+            name,
+            file,
+            pending: Vec::new(),
+            written: 0,
+            synced: 0,
+            replaces: false,
+            lent: None,
+            bytes_max: u64::MAX,
+            finished: false,
+        }
+    }
+
+    /// Where it is as long as it is not whole.
+    pub(super) fn path(&self) -> PathBuf {
+        self.disk.path(&self.aside)
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.written + self.pending.len() as u64
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.offset() > self.bytes_max {
+            return Err(no_room(self.disk, &self.name));
+        }
+        let written = self.file.write_all_at(&self.pending, self.written);
+        written.map_err(|e| Error::io("write", self.disk.path(&self.aside), &e))?;
+        self.written += self.pending.len() as u64;
+        self.pending.clear();
+        // One long sync at the end would hold up the commits' syncs behind it.
+        if self.written - self.synced >= SYNC_BYTES {
+            let synced = self.file.sync();
+            synced.map_err(|e| Error::io("sync", self.disk.path(&self.aside), &e))?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush_if_full(&mut self) -> Result<()> {
+        if self.pending.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the file its name, durably, once all of it is written and durable, if `check`
+    /// accepts the pack in it.
+    pub(super) fn finish(
+        &mut self,
+        store: StoreId,
+        check: impl FnOnce(&Pack) -> Result<()>,
+    ) -> Result<Pack> {
+        let pack = self.give_name(store, check)?;
+        self.finished = true;
+        Ok(pack)
+    }
+
+    fn give_name(
+        &mut self,
+        store: StoreId,
+        check: impl FnOnce(&Pack) -> Result<()>,
+    ) -> Result<Pack> {
+        self.flush()?;
+        let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
+        if self.lent.is_some() {
+            self.file.cut(self.written).map_err(failed)?;
+        }
+        self.file.sync().map_err(failed)?;
+        // Opened before it has its name: nothing may fail once it replaced another.
+        let pack = Pack::open_as(self.disk, (&self.aside, &self.name), store)?;
+        check(&pack)?;
+        self.disk.rename(&self.aside, &self.name).map_err(failed)?;
+        if self.replaces {
+            return Ok(pack);
+        }
+        if let Err(e) = self.disk.sync_names() {
+            // Nobody knows of it. If it stays, open finds that it is not needed.
+            self.disk.remove(&self.name).ok();
+            return Err(failed(e));
+        }
+        Ok(pack)
+    }
+}
+
+fn no_room(disk: &dyn Disk, name: &str) -> Error {
+    Error::DiskFull {
+        operation: "rewrite",
+        path: disk.path(name),
+    }
+}
+
+impl Drop for AsideFile<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Half a pack is of no use; if it stays, open takes it away.
+            match &self.lent {
+                Some((spare, scratch)) => {
+                    spare.return_scratch(self.disk, scratch);
+                }
+                None => drop(self.disk.remove(&self.aside)),
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Puts the jobs of a graph together as the blocks of a pack.
+
+use super::PackWriter;
+use crate::log::block::Block;
+use crate::log::event::Texts;
+use crate::log::fingerprint::Fingerprint;
+use crate::log::fingerprints::Entry;
+use crate::log::pack::{BlockPlace, Part};
+use crate::model::error::{Error, Result};
+
+/// Puts jobs of one graph together as blocks. They come in order.
+pub(crate) struct JobsWriter<'w, 'd> {
+    writer: &'w mut PackWriter<'d>,
+    graph: u32,
+    block: Block,
+    foreign_ids: bool,
+    fingerprints: Vec<Entry>,
+    /// The number of the next job, once there was one.
+    next: Option<u64>,
+}
+
+/// A job as it is packed.
+#[derive(Clone, Copy)]
+pub(crate) struct PackedJob<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) texts: Texts<'a>,
+    pub(crate) time_ms: u64,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl<'w, 'd> JobsWriter<'w, 'd> {
+    /// Begins a graph. Each comes once.
+    pub(crate) fn begin(writer: &'w mut PackWriter<'d>, graph: u32) -> JobsWriter<'w, 'd> {
+        writer.begin_graph(graph);
+        JobsWriter {
+            writer,
+            graph,
+            block: Block::default(),
+            foreign_ids: false,
+            fingerprints: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Refuses a job that is not the one that follows: in a block it would be taken for
+    /// another.
+    fn follow(&mut self, from: u64, end: u64) -> Result<()> {
+        if self.next.replace(end).is_some_and(|next| next != from) {
+            let path = self.writer.file.path();
+            let what = format!(
+                "unexpected job {from} of graph {}: jobs are missing or out of order",
+                self.graph
+            );
+            return Err(Error::damaged(path, 0, what));
+        }
+        Ok(())
+    }
+
+    /// Adds the next job.
+    pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_foreign: bool) -> Result<()> {
+        let &PackedJob {
+            sequence,
+            ref texts,
+            time_ms,
+            fingerprint,
+        } = job;
+        self.follow(sequence, sequence + 1)?;
+        self.fingerprints.push((fingerprint, sequence));
+        if PackWriter::is_large(texts) {
+            self.end_block()?;
+            return self
+                .writer
+                .large(self.graph, sequence, (texts, time_ms), is_foreign);
+        }
+        if !self.block.has_room_for(texts) {
+            self.end_block()?;
+        }
+        if self.block.rows.is_empty() {
+            self.block.clear(sequence);
+        }
+        self.block.push(texts, time_ms);
+        self.foreign_ids |= is_foreign;
+        Ok(())
+    }
+
+    /// Says of these jobs that they are quarantined.
+    pub(crate) fn quarantine(&mut self, from: u64, end: u64) -> Result<()> {
+        if from == end {
+            return Ok(());
+        }
+        self.follow(from, end)?;
+        self.end_block()?;
+        self.writer.quarantine(from, end);
+        Ok(())
+    }
+
+    /// Says of these jobs that they were purged.
+    pub(crate) fn purged(&mut self, from: u64, end: u64) -> Result<()> {
+        self.follow(from, end)?;
+        self.end_block()?;
+        self.writer.purged(from, end);
+        Ok(())
+    }
+
+    /// Adds a block of another pack as it is; its fingerprints come otherwise.
+    pub(crate) fn copy_block(&mut self, part: &Part, place: &BlockPlace) -> Result<()> {
+        self.follow(place.first_sequence, place.end_sequence())?;
+        self.end_block()?;
+        self.writer.copy_block(part, place)
+    }
+
+    /// Writes out what is not written yet, but for the fingerprints.
+    pub(crate) fn finish_blocks(mut self) -> Result<()> {
+        self.end_block()
+    }
+
+    /// Writes out what is not written yet.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.end_block()?;
+        self.writer.fingerprints(self.fingerprints)
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        if !self.block.rows.is_empty() {
+            self.writer
+                .block(self.graph, &self.block, self.foreign_ids)?;
+            self.block.clear(0);
+            self.foreign_ids = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Random numbers from the system.
+
+use std::io;
+
+use crate::log::disk::Disk;
+use crate::model::error::{Error, Result};
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::base::simulated::fill(&mut bytes) {
+        return Ok(bytes);
+    }
+    getrandom::fill(&mut bytes).map_err(|e| {
+        let e = io::Error::other(e.to_string());
+        Error::io("generate random numbers for", disk.path(""), &e)
+    })?;
+    Ok(bytes)
+}
+
+/// The digits that a graph's ids begin with: 19, the first of them no zero.
+pub(crate) fn random_id_number(disk: &dyn Disk) -> Result<u64> {
+    const SMALLEST: u64 = 1_000_000_000_000_000_000;
+    let random = u64::from_le_bytes(random(disk)?);
+    Ok(SMALLEST + random % (9 * SMALLEST))
+}
