@@ -232,6 +232,26 @@ fn dropped_futures_lose_no_job() {
     assert_eq!(completed, submitted);
 }
 
+#[test]
+fn a_dropped_pending_claim_hands_its_job_back() {
+    let (_store, movie) = movie();
+    let id = submit(&movie);
+    for round in 0..200 {
+        let wait = Duration::from_micros(round % 5 * 20);
+        if round % 2 == 0 {
+            let _claim = movie.nonblocking().claim_next();
+            std::thread::sleep(wait);
+        } else {
+            let _claim = movie.nonblocking().claim(&id);
+            std::thread::sleep(wait);
+        }
+        wait_for(&movie, State::Running, 0);
+    }
+    let run = movie.nonblocking().claim_next().wait().unwrap().unwrap();
+    assert_eq!(*run.id(), id);
+    run.complete(Outcome::succeeded()).unwrap();
+}
+
 /// The claim is in flight: the store is on disk, so a commit takes its time.
 #[test]
 fn a_claim_in_flight_hands_its_job_back_even_if_the_store_is_closed_right_after() {

@@ -86,7 +86,7 @@ impl Staging<'_> {
         let is_started = job.state == State::Running || job.started_ms.is_some();
         if is_started {
             self.round.now_ms = job.started_ms.unwrap_or(now_ms);
-            self.start(graph, sequence);
+            self.start(graph, sequence, None);
         }
         if job.cancel_requested {
             self.frame.push(&Event::CancelRequested {

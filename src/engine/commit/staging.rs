@@ -104,9 +104,10 @@ impl<'c> Staging<'c> {
                 graph,
                 sequence,
                 id,
+                claim,
             } => {
                 self.round.check_graph(graph)?;
-                self.start_if_pending(graph, *sequence, id)
+                self.start_if_pending(graph, (*sequence, id), claim.as_ref())
             }
             Action::Complete {
                 graph,

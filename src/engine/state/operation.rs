@@ -71,6 +71,7 @@ pub(crate) enum Action {
         graph: Arc<GraphCore>,
         sequence: u64,
         id: JobId,
+        claim: Option<Arc<Claim>>,
     },
     Complete {
         graph: Arc<GraphCore>,
