@@ -30,8 +30,7 @@ impl Staging<'_> {
         Ok(Answer::Done)
     }
 
-    /// Starts the oldest pending job, if there is one.
-    /// Starts the oldest pending job, unless the claim was withdrawn.
+    /// Starts the oldest pending job, if there is one, unless the claim was withdrawn.
     pub(super) fn claim(&mut self, graph: &Arc<GraphCore>, claim: Option<&Arc<Claim>>) -> Answer {
         if claim.is_some_and(|claim| claim.is_withdrawn()) {
             return Answer::Claimed(None);
@@ -68,7 +67,7 @@ impl Staging<'_> {
         Ok(Answer::Done)
     }
 
-    /// Interrupts a job that nobody runs any more.
+    /// Interrupts a job whose run was abandoned.
     pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Answer> {
         if self.round.state(graph, sequence)? == State::Running {
             self.complete(graph, sequence, &Outcome::interrupted());
