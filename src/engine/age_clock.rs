@@ -12,7 +12,7 @@ use crate::model::error::Result;
 const RECORD_EVERY_MS: u64 = 3_600_000;
 
 impl Engine {
-    /// Reads the clocks now.
+    /// Reads the clocks.
     pub(crate) fn clock_mark(&self) -> ClockMark {
         self.clock_mark_at(self.now_ms())
     }

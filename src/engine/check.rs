@@ -112,7 +112,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
 }
 
 /// Facts in the index that the log may have lost: names of graphs, and the last LSN, which a
-/// clean close records itself. The index of a sound store is not read.
+/// clean close records itself. The index of a sound, closed store is not read.
 fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
     let is_asked = survey.closed.is_none() || survey.graphs.values().any(|g| g.names.is_none());
     let seal = survey

@@ -1,7 +1,7 @@
 //! Closes a store: the order of the steps, and the deadline.
 //!
-//! A close returns in time. The log is closed cleanly whatever happens to the index, and the
-//! directory is unlocked only when nothing writes to it anymore.
+//! A close returns by its deadline. The log is closed cleanly whatever happens to the index,
+//! and the directory is unlocked only when nothing writes to it anymore.
 
 use std::time::Duration;
 
@@ -194,7 +194,7 @@ impl Engine {
     pub(crate) fn end_index(&self) {
         let deadline = self.ending.deadline();
         self.ending.wait(deadline, |state| state.log.is_some());
-        // If abandoned, it would write to a directory that another process may own by now.
+        // An abandoned thread must not write: another process may own the directory by now.
         let is_whole = matches!(self.ending.log(), Some(Ok(_))) && !self.ending.is_over();
         if is_whole && self.index().is_ok() {
             self.apply_to_index();

@@ -38,7 +38,7 @@ const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// About how many bytes one commit takes from the queue; a larger write is committed alone.
 const GROUP_BYTES: u64 = 1 << 20;
 
-/// Stops all writes if it is dropped by a panic.
+/// Stops all writes if a panic drops it.
 struct FailOnUnwind<'e>(&'e Engine);
 
 impl Drop for FailOnUnwind<'_> {
@@ -53,7 +53,7 @@ impl Drop for FailOnUnwind<'_> {
 }
 
 impl Committer {
-    /// Commits the queued writes that have a time, up to one group; returns `None` if there are
+    /// Commits the queued writes that are dated, up to one group; returns `None` if there are
     /// none.
     pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
         let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
@@ -80,7 +80,7 @@ impl Committer {
     }
 
     /// Commits all writes together. If no segment can be created for them, those that complete
-    /// or remove something continue alone: a reserve is kept for them.
+    /// or remove something are committed separately: a reserve is kept for them.
     fn carry_out(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<Answer>> {
         let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
         let room = room_for(&all);
@@ -138,7 +138,7 @@ impl Committer {
         if self.frame.count() > 0 {
             match self.write(engine, &round, room) {
                 Ok(appended) => self.publish(engine, &mut round, &appended),
-                // Completed results may depend on a change that is not made now.
+                // The results staged so far may depend on changes that are not made now.
                 Err(AppendError::Refused(error)) => return Err(error),
                 Err(AppendError::Unknown(error)) => {
                     let why = engine.fail(&error);
@@ -224,7 +224,7 @@ impl Committer {
         Ok(())
     }
 
-    /// When the written frames have to be synced, in interval mode.
+    /// When the written frames must be synced, in interval mode.
     pub(super) fn sync_due(&self, engine: &Engine) -> Option<Instant> {
         match engine.options.durability {
             Durability::Interval(interval) => Some(self.unsynced_since? + bounded(interval)),

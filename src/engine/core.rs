@@ -54,7 +54,7 @@ pub(crate) struct Engine {
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
-    /// Maps the LSN of an earlier open that was looked up to the LSN of the next open.
+    /// For each earlier open that was looked up, by LSN: the LSN of the open after it.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// The jobs that this open found running.
     pub(crate) recovered: Vec<Found>,
@@ -336,8 +336,8 @@ impl Engine {
     pub(crate) fn mark_index(&self) {
         let made = self.disk.create(file_names::INDEX_OPENING);
         if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
-            // On a full disk, use the file that is prepared for a clean close; another file can
-            // take its place.
+            // On a full disk, rename the file that is prepared for a clean close; that one can
+            // be replaced.
             let marked = self
                 .disk
                 .rename(file_names::CLOSING, file_names::INDEX_OPENING);
@@ -381,7 +381,7 @@ impl Engine {
     pub(crate) fn wake_packer(&self) {
         let background = self.background.lock();
         for called in background.packer.iter().chain(&background.archiver) {
-            // A full channel means that the thread is woken already.
+            // A full channel means that the thread has been woken already.
             called.try_send(()).ok();
         }
     }
@@ -417,8 +417,8 @@ impl Engine {
         self.graphs.read().by_number.get(&number).cloned()
     }
 
-    /// Removes all waiters so that they can be woken: no job completes anymore in this open
-    /// store.
+    /// Removes all waiters so that they can be woken: no job will complete in this open store
+    /// anymore.
     pub(crate) fn take_all_waiters(&self) -> Vec<Arc<Waiter>> {
         let graphs = self.all_graphs();
         let of = |graph: Arc<GraphCore>| graph.state.write().waiters.take_all();

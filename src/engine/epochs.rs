@@ -52,8 +52,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with something issued at a moment; `is_sealed` is whether its checksum is
-    /// valid, which also covers the open.
+    /// What is wrong with something issued at a moment. `is_sealed` verifies its checksum,
+    /// which also covers the open.
     pub(crate) fn problem_of(
         &self,
         moment: Moment,

@@ -16,8 +16,8 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::retention::PurgeReason;
 
-/// How far the log was returned: up to this job of the event with this LSN. It names the job
-/// rather than its index in the event's list, because the list shrinks when an event is
+/// How far the feed has returned the log: up to this job of the event with this LSN. It names
+/// the job rather than its index in the event's list, because the list shrinks when an event is
 /// rewritten.
 pub(crate) type Place = (u64, u64);
 
@@ -260,7 +260,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         _ => {}
     }
-    // The last change of an event completes the event.
+    // Once the last change of an event is returned, the whole event is.
     if let Some(Ahead::One(last)) = ahead.back_mut() {
         if last.at.0 == lsn {
             last.at.1 = WHOLE;

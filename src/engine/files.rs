@@ -118,7 +118,7 @@ fn check_replacement(pack: &Pack) -> Result<()> {
 /// may leave a pack that overlaps others.
 fn chain(mut packs: Vec<Pack>) -> Result<(Vec<Arc<Pack>>, Vec<Pack>)> {
     packs.sort_by_key(|pack| (pack.first_lsn, Reverse(pack.last_lsn)));
-    // For each LSN that can be reached: with how many packs, and the last of them.
+    // For each LSN that can be reached: the number of packs needed, and the last of them.
     let mut reached: BTreeMap<u64, (usize, Option<usize>)> = BTreeMap::from([(1, (0, None))]);
     for (n, pack) in packs.iter().enumerate() {
         let Some(&(count, _)) = reached.get(&pack.first_lsn) else {

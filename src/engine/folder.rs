@@ -1,7 +1,7 @@
 //! A store's directory: what it contains, and who may open it.
 //!
-//! Contains the parts of a store that need a real directory. No byte is changed before the
-//! directory is locked and is known to be a store or empty.
+//! This module has the parts of a store that need a real directory. No byte is changed before
+//! the directory is locked and is known to be a store or empty.
 
 use std::fs::File;
 use std::io;
@@ -28,8 +28,8 @@ use crate::log::permissions;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 
-/// The share of the cache budget that is set for the index engine. The engine uses about as
-/// much again in addition, and the filters for lookups need some.
+/// The index engine gets one part in this many of the cache budget. It uses about as much again
+/// in addition, and the filters for lookups need some.
 const INDEX_CACHE_SHARE: u64 = 4;
 
 /// Opens the store in a directory.
@@ -137,7 +137,7 @@ fn check_not_in_use(disk: &Folder) -> Result<()> {
             path: disk.path(""),
             holder: holder::find(&[file]),
         }),
-        // Directories cannot be locked here, or the file cannot be locked by another process.
+        // Directories cannot be locked here, or no process can have locked the file.
         Err(_) => Ok(()),
     };
     free(disk.handle())?;

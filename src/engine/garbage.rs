@@ -138,11 +138,12 @@ fn in_events(graph: &GraphCore, told: &Told) -> u64 {
         + forgotten.map(|&(_, bytes)| bytes).sum::<u64>()
 }
 
-/// How many jobs at a time the small events of a run are spread over evenly.
+/// The small events of a run are spread evenly over this many jobs at a time.
 const SPREAD_JOBS: u64 = 1024;
 
-/// Calls `each` with the events in a pack of listed jobs of a graph: the sequence number after
-/// the job, or after the last of some neighbors, and about how many bytes their events take.
+/// Calls `each` for the events that a pack has of a graph's listed jobs: with the sequence
+/// number after the job, or after the last of several neighbors, and with about how many bytes
+/// their events take.
 pub(crate) fn live_events(
     state: &GraphState,
     graph: u32,

@@ -383,7 +383,7 @@ mod tests {
         for index in [&reader, &engine.index().unwrap()] {
             assert!(index.get(b"zz-100").unwrap().is_some());
         }
-        // A second one would need its place.
+        // A second replaced index would need the same place.
         assert!(!engine.release_replaced(rewrites));
         assert!(has_leftovers(&path));
         drop(reader);

@@ -86,7 +86,7 @@ fn serve(engine: &Engine) {
             engine.call_all_waiters();
         }
         // In interval mode, a commit by a caller sets a new time to sync, so this thread checks
-        // at least that often.
+        // at least once per interval.
         let deadline = match engine.options.durability {
             Durability::Interval(interval) => Some(due.unwrap_or_else(|| {
                 Instant::now() + bounded(interval).max(Duration::from_millis(1))

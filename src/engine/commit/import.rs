@@ -79,7 +79,7 @@ impl Staging<'_> {
         Ok(is_new)
     }
 
-    /// Replays what happened to the job after its submission.
+    /// Adds the events of the job's life cycle after its submission.
     fn live(&mut self, graph: &Arc<GraphCore>, sequence: u64, job: &Imported) {
         let now_ms = self.round.now_ms;
         let is_started = job.state == State::Running || job.started_ms.is_some();

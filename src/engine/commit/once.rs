@@ -22,8 +22,8 @@ impl Staging<'_> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
-            // As for ids: what was added after the caller checked is in memory, or has moved to
-            // the index meanwhile.
+            // As with ids: what was added after the caller checked is in memory, or has moved
+            // to the index meanwhile.
             None => match self.engine.recent_owner_of(graph, key)? {
                 KeyOwner::Nobody if self.engine.ids.generation() != looked.generation => {
                     self.engine.owner_of(graph, key)?

@@ -74,7 +74,7 @@ impl Committer {
         }
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
-        // Wake them after the changes are readable.
+        // Waiters are woken only after they can read the changes.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
             let is_smaller = |(_, change): &(_, Change)| {

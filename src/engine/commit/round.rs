@@ -24,7 +24,7 @@ pub(super) struct Round {
     /// The gaps confirmed before this commit.
     pub(super) gaps: Gaps,
     pub(super) answers: Vec<Result<Answer>>,
-    /// The jobs that writes refer to, with the index of the write, for when the commit fails.
+    /// The jobs that writes refer to, with the index of the write, in case the commit fails.
     pub(super) ids: Vec<(usize, JobId)>,
     pub(super) changes: Vec<(Arc<GraphCore>, Change)>,
     pub(super) created: Vec<Arc<GraphCore>>,
@@ -145,7 +145,7 @@ impl Round {
             .or_else(submitted)
     }
 
-    /// Completes every write as unknown: the log may or may not contain their frame.
+    /// Completes every write with "unknown": the log may or may not contain their frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
         for (n, answer) in self.answers.iter_mut().enumerate() {

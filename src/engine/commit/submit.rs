@@ -16,7 +16,8 @@ impl Staging<'_> {
     pub(super) fn submit(&mut self, graph: &Arc<GraphCore>, submission: &Submission) -> JobId {
         let sequence = self.round.next_sequence(graph);
         let mut id = graph.ids.make(sequence, self.round.now_ms);
-        // A caller may have used this very id before; the time in the id can be chosen freely.
+        // A caller may have used this very id already; if so, the generated id gets a later
+        // time.
         for later_ms in 1.. {
             let taken = self.engine.ids.may_contain(graph.id_hash(id.as_str()))
                 || (!self.round.brought.is_empty()
