@@ -9,7 +9,7 @@ use crate::engine::core::Engine;
 use crate::engine::state::indexer::{Applied, Indexer, Leaving};
 use crate::engine::state::watchdog::Watched;
 
-/// About how far the index lags behind at most when there are few writes.
+/// About the most that the index lags behind when there are few writes.
 const LAG: Duration = Duration::from_secs(1);
 
 /// Runs the indexer thread: writes to the index whenever it is woken or enough time has passed,

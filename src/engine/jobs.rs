@@ -211,8 +211,8 @@ fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, Kept)> {
     Some((id, Kept::from_stored(request, secrets)?))
 }
 
-/// Caches the event extras of recent outcomes: jobs that completed one after another find
-/// theirs in one read.
+/// Caches the extra parts of outcomes that were read last: jobs that completed one after
+/// another find theirs in one read.
 #[derive(Default)]
 pub(crate) struct ExtraCache {
     extras: HashMap<u64, Box<Extra>>,

@@ -1,6 +1,6 @@
 //! Reads jobs that are too large for a block, piece by piece.
 //!
-//! A reader of a job of any size needs memory for one piece. Each piece, or the whole text at
+//! Reading a job of any size takes the memory of one piece. Each piece, or the whole text at
 //! its last piece, is verified.
 
 use std::path::{Path, PathBuf};

@@ -59,7 +59,7 @@ pub(crate) fn whole(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
     page(place, &list)
 }
 
-/// The order of a list: where it starts, how many matches are skipped, and how many are shown.
+/// The order of a list, for selecting jobs: from a place, after skipping some, up to a limit.
 struct Order<'s> {
     state: &'s GraphState,
     states: States,

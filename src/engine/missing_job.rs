@@ -1,4 +1,4 @@
-//! Jobs that no file contains, although their graph has them.
+//! Jobs that no file contains, although they are in their graph's state.
 
 use std::path::{Path, PathBuf};
 

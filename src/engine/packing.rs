@@ -258,8 +258,8 @@ fn to_merge(packs: &[Arc<Pack>], beside: &[Arc<Pack>]) -> Option<Vec<Arc<Pack>>>
     runs.find_map(of_one_size)
 }
 
-/// At least two neighboring packs that fit into the scratch file together: on a full disk, each
-/// removed file frees an inode and the unused part of its last block.
+/// Finds at least two neighboring packs that fit into the scratch file together: on a full
+/// disk, each removed file frees an inode and the unused part of its last block.
 fn to_gather(packs: &[Arc<Pack>], beside: &[Arc<Pack>], bytes_max: u64) -> Option<Vec<Arc<Pack>>> {
     let mut runs = packs.split(|pack| is_among(beside, pack));
     runs.find_map(|run| {

@@ -186,7 +186,7 @@ impl Snapshot {
         self.cancelling.binary_search(&sequence).is_ok()
     }
 
-    /// The jobs that are read in one operation ending with this job.
+    /// The jobs that are read in one operation that ends with this job.
     pub(crate) fn unit_back(&self, sequence: u64) -> Range<u64> {
         if let Some(part) = self.part_of(sequence) {
             let block = part.block_of(sequence).map(|n| part.blocks[n]);
@@ -218,7 +218,7 @@ fn slice(run: &TailRun, first: u64, last: u64) -> Option<TailRun> {
 }
 
 impl TailRun {
-    /// The first of the jobs that can be read in one operation ending with this one.
+    /// The first of the jobs that can be read in one operation that ends with this one.
     pub(crate) fn back_from(&self, sequence: u64) -> u64 {
         let last = (sequence - self.first_sequence) as usize;
         let end = self.jobs.get(last).map_or(0, |job| {

@@ -4,9 +4,9 @@
 //! found. An interrupted repair can be repeated.
 //!
 //! A stretch of the log that is not sound becomes a pack: it keeps the sound events and blocks,
-//! one event that counts the lost events, and places without a block for the lost jobs.
-//! Required events come first: those that created graphs that other events refer to, and those
-//! that dropped graphs that are omitted.
+//! one event that counts the lost events, and places without a block for the lost jobs. Lost
+//! events that the log cannot do without are written again first: the creation of each graph
+//! that other events refer to, and the drop of each graph that files omit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -127,11 +127,11 @@ struct Repair<'r> {
     ends: BTreeMap<u32, u64>,
     /// Graphs created so far: only they have places.
     known: BTreeSet<u32>,
-    /// Graphs whose creation still has to be written where one was lost.
+    /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
     /// Those of them whose creation was written or found.
     begun: BTreeSet<u32>,
-    /// Graphs whose drop still has to be written where one was lost.
+    /// Graphs whose drop still has to be written in place of a lost event.
     dropped: BTreeSet<u32>,
     /// The number of lost events that remain.
     lost_left: u64,
@@ -190,8 +190,8 @@ impl<'r> Repair<'r> {
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
         graphs.retain(|graph| self.known.contains(graph) && !self.survey.graphs[graph].is_dropped);
         for graph in graphs {
-            // Where the graph continues: the jobs before that have to exist before events refer
-            // to them again.
+            // Where the graph continues: jobs before that place must exist before later events
+            // refer to them.
             let stretches = &self.survey.stretches;
             let mut later = stretches[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));

@@ -211,7 +211,7 @@ mod tests {
             ]
         };
         {
-            // Without a pause, because the background thread checks, too.
+            // Under one lock, because the background thread checks, too.
             let mut work = engine.retention.lock();
             work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
             work.late.note(number, Found::Over(Duration::ZERO), now);

@@ -15,7 +15,7 @@ use crate::model::error::{Error, Result};
 /// The result of reading the log, and why its index is in memory, if it is.
 pub(super) type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
 
-/// An index may have this many bytes, plus twice those of the log.
+/// The size limit of an index: this many bytes, plus twice the size of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
 /// Where the index is.

@@ -1,6 +1,6 @@
 //! Finds the jobs that are due for purging.
 //!
-//! [`Due`] contains jobs by count, bytes, and age; no more is read than may be due. Only
+//! [`Due`] lists them by count, bytes, and age, without reading more jobs than may be due. Only
 //! complete jobs are due; by count and bytes, those submitted first.
 
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl Engine {
         if policy.shortest_age_ms().is_none() {
             return in_all(due, late_ms, next);
         }
-        // A gap that is confirmed from here on records the graph again.
+        // If a gap is confirmed after this, the graph is recorded again.
         let gaps = self.gaps();
         let now_ms = self.clock_mark().age_ms as i64;
         let jobs = graph.state.read().status.len();
@@ -190,7 +190,7 @@ impl Engine {
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // The age of a job that completed ahead of the clock.
+                        // A job that completed ahead of the clock has the age 0, too.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };

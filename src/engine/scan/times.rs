@@ -47,8 +47,8 @@ impl Snapshot {
                     return false;
                 }
                 let Some(part) = self.part_of(sequence) else {
-                    // A job that is not packed has its exact time in memory, by which it was
-                    // not excluded.
+                    // A job that is not packed has its exact time in memory, so it was excluded
+                    // already if it did not match.
                     return self.run_of(sequence).is_none();
                 };
                 let Some(place) = part.block_of(sequence).map(|n| part.blocks[n]) else {

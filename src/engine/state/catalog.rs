@@ -18,7 +18,7 @@ pub(crate) struct Graphs {
 }
 
 impl Graphs {
-    /// No graphs, after `created` graphs were created before.
+    /// No graphs; `created` graphs were created earlier.
     pub(crate) fn after(created: u32) -> Graphs {
         Graphs {
             created,

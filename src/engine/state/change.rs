@@ -1,4 +1,4 @@
-//! The changes of a graph by a commit or an open.
+//! Changes that a commit or an open makes to a graph.
 
 use crate::engine::state::unpacked::TailPlace;
 use crate::index::rows::{Finished, Tombstone};

@@ -1,4 +1,4 @@
-//! The guard of the locked committer, the only access to it.
+//! The guard through which the committer is accessed.
 //!
 //! A write that is queued while the committer is locked does not wait forever: dropping the
 //! guard wakes the committer thread, also after an early return or a panic.

@@ -23,7 +23,7 @@ pub(crate) struct DetailHashes {
 }
 
 impl DetailHashes {
-    /// The index of a chunk's hashes, or where to insert them.
+    /// The position of a chunk's hashes, or where to insert them.
     fn place(&self, chunk: u64) -> Result<usize, usize> {
         self.chunks.binary_search_by_key(&chunk, |known| known.0)
     }

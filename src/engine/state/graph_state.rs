@@ -70,7 +70,7 @@ impl GraphState {
         match *change {
             Change::Completed { sequence, .. }
             | Change::Purged { sequence, .. }
-            // These request the cancellation of a run, or complete it.
+            // These ask a run to stop, or end it.
             | Change::CancelRequested { sequence }
             | Change::Requeued { sequence } => self.waiters.take(sequence, called),
             Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
@@ -280,7 +280,7 @@ impl GraphState {
         self.tail_fingerprints.drain(..packed);
         self.tail.retain(|run| !Arc::ptr_eq(&run.segment, segment));
         if self.tail.is_empty() {
-            // Do not keep the memory of a segment's jobs for future ones.
+            // Free the capacity that a segment's jobs needed.
             self.tail = Vec::new();
             self.tail_fingerprints = Vec::new();
         }
