@@ -1,4 +1,4 @@
-//! Full verification of a store's log, in any condition.
+//! Fully verifies a store's log, whatever its condition.
 //!
 //! Determines which stretches of the log are sound. Nothing is changed. Every byte that matters
 //! is read, and damage is reported with file and place.

@@ -12,8 +12,8 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
         .iter()
         .filter_map(|file| Some(identity(&file.metadata().ok()?)))
         .collect();
-    // Of processes in other containers, this shows only the visible ones, with their ids in
-    // this container.
+    // For other containers, this lists only visible processes, with their ids in this
+    // container.
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks
         .lines()
@@ -23,8 +23,8 @@ pub(crate) fn find(files: &[&File]) -> Option<u32> {
     holders.find(|&pid| has_open(pid, &identities))
 }
 
-/// Process and inode of a line of `/proc/locks`, if it is an exclusive lock: `1: FLOCK
-/// ADVISORY  WRITE 7 fe:00:5497389 0 EOF`.
+/// Process and inode of a line of `/proc/locks`, if it is an exclusive lock:
+/// `1: FLOCK  ADVISORY  WRITE 7 fe:00:5497389 0 EOF`.
 fn parse(line: &str) -> Option<(u32, u64)> {
     let mut words = line.split_whitespace().skip(1);
     // A waiting lock has an arrow here.

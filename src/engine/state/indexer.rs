@@ -51,8 +51,8 @@ pub(crate) struct Indexer {
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
     pub(crate) gone_runs: HashMap<u32, GoneRuns>,
-    /// About how many jobs' ids and keys may be dead since dead ones were last removed from the
-    /// runs.
+    /// About how many jobs' ids and keys may have become dead since dead ones were last removed
+    /// from the runs.
     pub(crate) lost_ids: u64,
     /// Whether it was interrupted by a close.
     pub(crate) is_interrupted: bool,
@@ -133,7 +133,7 @@ impl Indexer {
         }
     }
 
-    /// Records a row, or with no value that a row was removed.
+    /// Records a row; without a value, records that the row was removed.
     pub(crate) fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
         let named = named_key(key);
         let before = match value {

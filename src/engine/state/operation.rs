@@ -14,13 +14,13 @@ use crate::model::secrets::Kept;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
-/// The weight of a write without a request.
+/// The size of a write without a request in the queue, in bytes.
 pub(crate) const SMALL_WRITE_BYTES: u64 = 256;
 
 /// A write in the form that the committer takes.
 pub(crate) struct Operation {
     pub(crate) action: Action,
-    /// Its weight in the queue.
+    /// Its size in the queue.
     pub(crate) bytes: u64,
 }
 
@@ -104,7 +104,7 @@ pub(crate) enum Action {
     Import {
         graph: Arc<GraphCore>,
         jobs: Vec<Imported>,
-        /// Whether a refused job skips those after it.
+        /// Whether to stop at the first refused job.
         stops: bool,
     },
     Purge {

@@ -1,7 +1,7 @@
 //! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one.
 //!
-//! [`GoneRuns`] records which chunks of a graph share such rows. The amount that an open reads
-//! for purged jobs without other facts does not grow with their number.
+//! [`GoneRuns`] records which chunks of a graph share such rows. An open does not read more
+//! rows as the number of such jobs grows.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The state of retention, apart from the states of jobs.
+//! The state of retention, except for the states of jobs.
 //!
 //! [`Work`] is that state; [`Noted`] is what commits record for it.
 
@@ -22,7 +22,7 @@ use crate::engine::state::retention::tombstones::Stones;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
 
-/// The state of retention, apart from the states of jobs.
+/// The state of retention, except for the states of jobs.
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) opened: Option<Instant>,
@@ -30,7 +30,7 @@ pub(crate) struct Work {
     /// Graphs that have or may have an archive.
     #[cfg(feature = "archive")]
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
-    /// By graph; valid for one policy and for the confirmed gaps.
+    /// Ages by graph; each is valid for one policy and one set of confirmed gaps.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges that have tombstones, by graph.
     pub(crate) tombstones: BTreeMap<u32, Stones>,

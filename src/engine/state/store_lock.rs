@@ -16,9 +16,9 @@ use crate::model::error::{Error, Result};
 
 /// The store's lock, held until it is dropped.
 ///
-/// Two files are locked: the directory itself, which cannot be deleted or replaced without
-/// everything in it; and the file `LOCK`, which can, for file systems that cannot lock
-/// directories (NFS), and for programs that check this file.
+/// Two files are locked. The directory itself cannot be deleted or replaced without everything
+/// in it. The file `LOCK` can, but it works on file systems that cannot lock directories (NFS),
+/// and other programs can check it.
 pub(crate) struct StoreLock {
     directory: Option<Arc<File>>,
     file: Option<File>,

@@ -1,6 +1,6 @@
 //! Finds graphs that were dropped by a lost event.
 //!
-//! A graph is considered dropped only if it was dropped. If the drop leaves no trace in the
+//! Only graphs that were dropped are reported as such. If the drop leaves no trace in the
 //! files, all of the graph still exists, so it becomes available again.
 //!
 //! A pack may omit jobs without leaving places only for a dropped graph, and only a dropped

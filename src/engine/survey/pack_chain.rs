@@ -64,7 +64,7 @@ impl Survey {
                 }
             }
         }
-        // If anything nearby is damaged, no pack is considered unnecessary.
+        // A pack that overlaps a damaged stretch is never considered unnecessary.
         for pack in packs.values() {
             let is_bad = |s: &Stretch| {
                 !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn

@@ -104,9 +104,10 @@ impl SegmentFound {
         header.or(first_frame).unwrap_or(u64::MAX)
     }
 
-    /// Keeps the frames that count, starting at `lsn`: those that follow each other, up to the
-    /// LSN `limit`, if known; otherwise, as far as they are contiguous or a later frame
-    /// confirms the missing ones. Returns where frames are missing.
+    /// Keeps the frames that count, starting at `lsn`, and returns where frames are missing. If
+    /// the LSN `limit` is known, these are the frames before it. Otherwise, they are the
+    /// contiguous frames, and those for which a later frame confirms that the missing ones were
+    /// synced.
     pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut kept: Vec<FrameFound> = Vec::new();

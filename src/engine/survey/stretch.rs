@@ -21,7 +21,7 @@ pub(crate) struct Stretch {
     /// events submit it.
     pub(super) submitted: BTreeMap<u32, u64>,
     /// How many jobs earlier stretches must contain, by graph: a segment's events before the
-    /// first lost one presuppose them.
+    /// first lost one require them.
     pub(super) presupposed: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,

@@ -85,8 +85,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Whether the last handle or page of a dropped graph was dropped, so that its details can
-    /// be removed, even if nothing else has changed.
+    /// Whether the last handle or page of a dropped graph is gone, so that its details can be
+    /// removed, even if nothing else has changed.
     pub(crate) fn can_forget_dropped(&self) -> bool {
         let mut dropped = self.dropped.iter();
         dropped.any(|(_, graph)| graph.strong_count() == 0)

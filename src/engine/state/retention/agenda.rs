@@ -17,7 +17,7 @@ pub(crate) struct Agenda {
     due_of: HashMap<u32, i64>,
     /// Graphs to check in each round: something prevents them from being purged.
     each: BTreeSet<u32>,
-    /// Graphs with a policy by age.
+    /// Graphs whose policy has a maximum age.
     of_age: BTreeSet<u32>,
 }
 
@@ -36,13 +36,12 @@ impl Agenda {
         };
     }
 
-    /// Records all graphs in which something becomes due at some time, because ages have
-    /// changed.
+    /// Marks all graphs that have a due time for the next round, because ages have changed.
     pub(crate) fn note_ages(&mut self) {
         self.next.extend(self.due_of.keys());
     }
 
-    /// Whether any policy is by age.
+    /// Whether any policy has a maximum age.
     pub(crate) fn is_any_of_age(&self) -> bool {
         !self.of_age.is_empty()
     }

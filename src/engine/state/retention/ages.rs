@@ -121,8 +121,8 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
         (false, false) => is_even(before.drift_ms),
     };
     if begins {
-        // This way, the age clock also orders what was recorded before a jump forward before
-        // it.
+        // Ensures that what was recorded before a forward jump is also earlier by the age
+        // clock.
         mark.age_ms += u64::from(by_ms > 0);
         mark.jumped_at_ms = mark.age_ms;
     }
@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(self.clock.mark(), staged.confirmed());
         }
 
-        /// The age clock's time for an event at `at_ms`.
+        /// The age of an event at `at_ms`.
         fn age_of(&mut self, at_ms: u64) -> i64 {
             self.read().age_ms as i64 - self.clock.gaps().since(at_ms as i64)
         }

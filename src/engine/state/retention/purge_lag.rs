@@ -1,4 +1,4 @@
-//! How long purging is overdue.
+//! How long purges have been overdue.
 //!
 //! [`Late`] records for each graph how long jobs have been due. Jobs that are due and not
 //! purged count, whatever prevents the purge; a graph without such jobs is not overdue.

@@ -16,7 +16,7 @@ pub(crate) struct Stones {
     purges: VecDeque<Stone>,
     jobs: u64,
     /// LSN and time of each purge that is older than all later ones. Purges before an old one
-    /// count as older still, whatever their recorded times.
+    /// count as even older, whatever their recorded times are.
     times: VecDeque<(u64, i64)>,
 }
 
@@ -128,7 +128,7 @@ mod tests {
         stones.forget(2);
         assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
         stones.forget(3);
-        // In the future: counts from now on.
+        // A time in the future counts from now on.
         assert_eq!(stones.oldest_ms(60, &Gaps::default()), Some(60));
         assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(60));
         stones.forget(9);
