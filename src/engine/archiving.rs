@@ -76,7 +76,7 @@ pub(crate) fn has_problem(graph: &GraphCore) -> bool {
 }
 
 /// Opens the archive of a graph if its policy has one, and finishes an archive that the policy
-/// no longer has. Returns whether jobs can be purged, as far as is known.
+/// no longer has. Returns whether jobs can be purged, as far as known.
 pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
     let home = graph.archive.home();
     let known = home.problem.lock().clone();

@@ -39,7 +39,7 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport
     let survey = Survey::take(disk, pace)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
-        // Each file is sound by itself; check that an open would accept them together.
+        // Each file is sound by itself; check that an open would accept all of them together.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
         let files = read_files(disk, survey.store).map_err(Problem::Truth);
         let read = files.and_then(|files| {
@@ -236,7 +236,7 @@ impl Engine {
             }
         }
         if report.is_sound() {
-            // Each file is sound by itself; check that a replay accepts them together.
+            // Each file is sound by itself; check that a replay accepts all of them together.
             let end_of = |segment: &Arc<Segment>| {
                 let is_active = Arc::ptr_eq(segment, &active);
                 segment.end().or(is_active.then_some(end))

@@ -179,8 +179,8 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     synced.map_err(|e| Error::io("finish", &rewritten.path, &e))
 }
 
-/// The LSN up to which packs may be rewritten without purged jobs: as far as the index is, or
-/// unlimited if the next open rebuilds the index anyway. `None` while the index is being
+/// The LSN up to which packs may be rewritten without purged jobs: the last LSN of the index,
+/// or unlimited if the next open rebuilds the index anyway. `None` while the index is being
 /// written.
 fn erasable_lsn(engine: &Engine) -> Option<u64> {
     match engine.index_is_sound() {

@@ -40,7 +40,7 @@ pub(crate) fn last_opening(packs: &[Arc<Pack>]) -> Result<Option<Opening>> {
 }
 
 impl Engine {
-    /// The current moment, later than anything read before.
+    /// The current moment, which is later than anything read before.
     pub(crate) fn moment(&self) -> Moment {
         self.moment_at(self.visible_lsn.load(Ordering::Acquire))
     }

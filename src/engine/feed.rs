@@ -47,7 +47,7 @@ pub(crate) struct Feed {
     next_lsn: u64,
     /// Changes that were read and not returned yet.
     ahead: VecDeque<Ahead>,
-    /// Everything up to here was returned before.
+    /// Everything up to this place was returned before.
     seen: Place,
 }
 
@@ -62,7 +62,7 @@ impl Feed {
         }
     }
 
-    /// Up to where everything was returned.
+    /// The place up to which everything was returned.
     pub(crate) fn seen(&self) -> Place {
         self.seen
     }

@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// Releases a replaced index, and removes its files, once it has no readers. Returns
-    /// whether there is none left.
+    /// whether no replaced index remains.
     pub(crate) fn release_replaced(&self, rewrites: &mut Rewrites) -> bool {
         let Some(replaced) = rewrites.replaced.take() else {
             return true;

@@ -148,7 +148,7 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     left
 }
 
-/// Whether nothing is left to pack, merge, or rewrite, given how far the index is.
+/// Whether nothing is left to pack, merge, or rewrite, as far as the index's progress permits.
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {

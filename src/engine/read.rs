@@ -146,7 +146,7 @@ impl Snapshot {
         cuts
     }
 
-    /// The first job of the block that is this many blocks after that of a packed job, or the
+    /// The first job of the block that is `blocks` blocks after that of a packed job, or the
     /// first job after its pack.
     fn block_after(&self, sequence: u64, blocks: usize) -> Option<u64> {
         let part = self.part_of(sequence)?;

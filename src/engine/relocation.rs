@@ -78,7 +78,7 @@ impl Engine {
         };
         match check_packs() {
             Ok(()) => Ok(()),
-            // A pack may be being replaced; if not, the next check finds it.
+            // Another thread may be replacing a pack; if not, the next check finds the problem.
             Err(_) => match self.files.try_lock() {
                 Some(_nobody_replaces) => check_packs(),
                 None => Ok(()),

@@ -129,7 +129,7 @@ struct Repair<'r> {
     known: BTreeSet<u32>,
     /// Graphs whose creation still has to be written in place of a lost event.
     created: VecDeque<(u32, GraphRow)>,
-    /// Those of them whose creation was written or found.
+    /// Graphs whose creation was written or found so far.
     begun: BTreeSet<u32>,
     /// Graphs whose drop still has to be written in place of a lost event.
     dropped: BTreeSet<u32>,

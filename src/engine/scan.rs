@@ -46,7 +46,7 @@ const TOLD_JOBS: u64 = 1024;
 /// The fewest stretches of text per thread.
 const STRETCHES_A_THREAD: usize = 2;
 
-/// How a scan ended; before the end of the list, with the place where the next scan continues.
+/// How a scan ended. If it ended early, this contains the place where the next scan continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     AtEnd,

@@ -1,4 +1,4 @@
-//! Where the index is kept: on disk, or in memory if there is no room for it.
+//! Where the index is kept: on disk, or in memory if there is no space for it.
 
 use std::sync::Arc;
 

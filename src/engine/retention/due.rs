@@ -190,7 +190,7 @@ impl Engine {
                     };
                     let since_ms = gaps.since(end.age_ms);
                     let due_ms = match age_ms {
-                        // A job that completed ahead of the clock has the age 0, too.
+                        // A job that completed ahead of the clock counts as having the age 0.
                         0 => since_ms.min(now_ms),
                         _ => since_ms.saturating_add_unsigned(age_ms),
                     };

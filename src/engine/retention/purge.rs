@@ -27,8 +27,8 @@ const STEP_BYTES_MAX: u64 = 64 << 10;
 pub(super) const COMPLETE: States = States::NONE.with(State::Complete);
 
 impl Engine {
-    /// Purges those of these jobs that are complete, and returns how many there were. Jobs that
-    /// a policy made due are kept if the graph has a different policy by now.
+    /// Purges the complete jobs among these, and returns how many there were. Jobs that a
+    /// policy made due are kept if the graph has a different policy by now.
     pub(crate) fn purge(
         &self,
         graph: &Arc<GraphCore>,

@@ -35,7 +35,7 @@ impl Snapshot {
         ranges
     }
 
-    /// Those of these jobs, in ascending order, that are not known from memory to have been
+    /// The jobs among these, in ascending order, that are not known from memory to have been
     /// submitted within this span.
     pub(super) fn unsure(&self, span: &Span, sequences: &[u64]) -> Vec<u64> {
         let mut known = 0..0;

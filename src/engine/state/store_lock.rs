@@ -17,8 +17,8 @@ use crate::model::error::{Error, Result};
 /// The store's lock, held until it is dropped.
 ///
 /// Two files are locked. The directory itself cannot be deleted or replaced without everything
-/// in it. The file `LOCK` can, but it works on file systems that cannot lock directories (NFS),
-/// and other programs can check it.
+/// in it. The file `LOCK` can be deleted alone, but it works on file systems that cannot lock
+/// directories (NFS), and other programs can check it.
 pub(crate) struct StoreLock {
     directory: Option<Arc<File>>,
     file: Option<File>,

@@ -1,4 +1,4 @@
-//! Determines which store the files belong to, if `STORE` does not show it.
+//! Determines which store the files belong to, if `STORE` does not identify it.
 
 use std::collections::BTreeMap;
 

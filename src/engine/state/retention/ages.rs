@@ -128,8 +128,7 @@ fn jump(mark: &mut ClockMark, by_ms: i64, doubted_ms: u64) {
     }
 }
 
-/// Whether the system clock is where it should be, or behind by so little that it was not
-/// wrong.
+/// Whether the system clock is right, or so little behind that it counts as right.
 fn is_even(drift_ms: i64) -> bool {
     (-(SLACK_MS as i64)..=0).contains(&drift_ms)
 }
@@ -338,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_wrong_jump_that_is_taken_back_leaves_no_doubt_about_earlier_ones() {
-        // The clock is set after the store was created in 1970, by its clock.
+        // The clock is set after the store was created, in 1970 by its clock.
         let mut trial = Trial::new(0);
         trial.wall_ms = NOW;
         let before = trial.read().age_ms;
