@@ -66,7 +66,7 @@ impl Staging<'_> {
         Ok(Answer::Done)
     }
 
-    /// Interrupts a job that nobody runs any more.
+    /// Interrupts a job whose run was abandoned.
     pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Answer> {
         if self.round.state(graph, sequence)? == State::Running {
             self.complete(graph, sequence, &Outcome::interrupted());
