@@ -34,7 +34,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> SystemTime;
 }
 
-/// The system's clock.
+/// The system clock.
 #[derive(Debug)]
 pub(crate) struct SystemClock;
 
@@ -82,7 +82,7 @@ pub(crate) fn bounded(time: Duration) -> Duration {
     time.min(FAR)
 }
 
-/// The end of the year 9999, which every system's clock can represent.
+/// The end of the year 9999, which every system clock can represent.
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ impl HostClock {
         }
     }
 
-    /// Returns the current time. Must not be called under a lock, because the clock may do
-    /// anything.
+    /// Returns the current time. Must not be called while holding a lock, because the host's clock
+    /// may block.
     pub(crate) fn now(&self) -> SystemTime {
         let asked = Instant::now();
         match catch_unwind(AssertUnwindSafe(|| self.clock.now())) {

@@ -21,8 +21,8 @@ fn scan_while(
     }
 }
 
-/// Returns the bytes of all rows, or `None` if `is_wanted` returns `false`. `is_wanted` is called
-/// with the bytes so far, once for about every full batch.
+/// Returns the total size of all rows, or `None` if `is_wanted` returns `false`. `is_wanted` is
+/// called with the size so far, about once per full batch.
 pub(crate) fn size_while(
     index: &dyn Index,
     is_wanted: &dyn Fn(u64) -> bool,

@@ -249,13 +249,13 @@ impl IndexFolder {
     pub(crate) fn exchange_rewrite(&self) -> io::Result<()> {
         self.disk
             .exchange(file_names::INDEX_REWRITE, file_names::INDEX)?;
-        // The exchange has happened even if it is not durable. If it is not, a power failure leaves
-        // the former index or what remains of it, which the next open detects.
+        // The exchange takes effect even if it is not durable. In that case, a power failure leaves
+        // the former index, complete or not. The next open detects that.
         self.disk.sync_names().ok();
         Ok(())
     }
 
-    /// Removes what remains of a rewrite. A reader that has its files open can still read them.
+    /// Removes any remains of a rewrite. Readers that have its files open can still read them.
     pub(crate) fn remove_rewrite(&self) -> io::Result<()> {
         remove(&self.store.join(file_names::INDEX_REWRITE))
     }
@@ -298,7 +298,7 @@ impl IndexFolder {
         }))
     }
 
-    /// Returns the bytes of its files, some of which may appear or disappear meanwhile.
+    /// Returns the total size of its files. Files may be created or removed during the scan.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         let mut folders = vec![self.inner_path()];
@@ -347,7 +347,7 @@ impl IndexFolder {
 }
 
 /// Waits until no process has the index open, judged by the file that its engine locks. Returns
-/// whether that is so. An engine releases its files shortly after it was dropped, when its last
+/// `false` on a timeout. An engine releases its files shortly after it was dropped, when its last
 /// thread has finished.
 fn is_free(locked: &Path, wait: Duration) -> bool {
     let Ok(file) = File::open(locked) else {

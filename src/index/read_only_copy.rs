@@ -1,8 +1,8 @@
 //! The index of a closed store, for a store that is opened for reading only.
 //!
-//! An engine may write when it opens an index, so it opens a private copy. Nothing is written to
-//! the store. The copy, not the original, is compared with the seal, so what is read is what was
-//! sealed.
+//! An engine may write when it opens an index, so it opens a private copy, and nothing is written
+//! to the store. The seal is verified on the copy, so changes to the original during the copy
+//! cannot go unnoticed.
 
 use std::fs::{self, DirBuilder};
 use std::io;

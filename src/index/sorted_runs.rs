@@ -2,8 +2,8 @@
 //! each run in memory.
 //!
 //! Every pair that was added is found. A hash that was not added is nearly always rejected without
-//! reading the index. Callers compare what a lookup finds, because different things may have the
-//! same hash.
+//! reading the index. Callers must compare the owners that a lookup returns, because hashes may
+//! collide.
 
 mod filter;
 mod merge;

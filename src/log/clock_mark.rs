@@ -1,7 +1,7 @@
 //! The clocks at the time of a write.
 //!
 //! The log records the age clock, so the age of a job does not depend on a single reading of the
-//! system's clock.
+//! system clock.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ use crate::log::clock_gaps::{Gap, Gaps};
 /// The clocks at one instant. It is recorded in each frame, in each pack, and at a clean close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClockMark {
-    /// The age clock. It never goes back and never jumps, not even when jumps of the system's clock
+    /// The age clock. It never goes back and never jumps, not even when jumps of the system clock
     /// are confirmed.
     pub(crate) age_ms: u64,
-    /// The system's clock, in milliseconds since 1970.
+    /// The system clock, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
-    /// The sum of all jumps of the system's clock that the age clock did not follow.
+    /// The sum of all jumps of the system clock that the age clock did not follow.
     pub(crate) drift_ms: i64,
     /// The part of jumps ahead, while the store was closed, that waits to be confirmed.
     pub(crate) doubted_ms: u64,
@@ -58,12 +58,12 @@ impl ClockMark {
         }
     }
 
-    /// The system's clock, less all unexplained jumps ahead.
+    /// The system clock, less all unexplained jumps ahead.
     fn plausible_wall_ms(&self) -> i64 {
         self.wall_ms as i64 - self.drift_ms.max(0)
     }
 
-    /// Converts a time by the system's clock to the age clock. A time in the future is treated as
+    /// Converts a time by the system clock to the age clock. A time in the future is treated as
     /// now.
     pub(crate) fn age_at(&self, time_ms: u64, gaps: &Gaps) -> i64 {
         let ago_ms = self.plausible_wall_ms().saturating_sub_unsigned(time_ms);

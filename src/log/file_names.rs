@@ -12,7 +12,7 @@ pub(crate) const CLOSING: &str = "CLOSING";
 pub(crate) const SECRET_KEYS: &str = "SECRET-KEYS";
 /// Locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
-/// Zeros: space in the log for what must still be possible when the disk is full.
+/// Zeros: space in the log for the writes that must still be possible when the disk is full.
 pub(crate) const RESERVE: &str = "RESERVE";
 /// Space in which packs are rewritten when the disk is full.
 pub(crate) const SCRATCH: &str = "SCRATCH";
@@ -34,7 +34,7 @@ pub(crate) const CONTROL_ASIDE: &str = "c.aside";
 /// How many other names are tried for an unfinished file.
 pub(crate) const ASIDE_NUMBER_MAX: u32 = 9;
 
-/// The `n`-th name of an unfinished file. It is used if something else has the names before it.
+/// The `n`-th name of an unfinished file, used if the previous ones are taken.
 pub(crate) fn aside(name: &str, n: u32) -> String {
     match n {
         0 => format!("{name}{ASIDE}"),

@@ -169,7 +169,7 @@ pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Res
     checked_text::write(disk, file_names::CLOSED, &closed.text(id))
 }
 
-/// Writes `CLOSED` in the file that was created when the store was opened. If there is none, and
+/// Writes `CLOSED` to the file that was created when the store was opened. If there is none, and
 /// the disk is full, uses the scratch file.
 pub(crate) fn write_closed_in(
     (disk, spare): (&dyn Disk, &Spare),
@@ -180,7 +180,8 @@ pub(crate) fn write_closed_in(
     checked_text::write_in(disk, place, file_names::CLOSED, &closed.text(id))
 }
 
-/// Reads where the log must end, and with which index. `None` if the store was not closed cleanly.
+/// Reads the recorded end of the log and the seal of the index. `None` if the store was not closed
+/// cleanly.
 pub(crate) fn read_closed(disk: &dyn Disk, id: StoreId) -> Result<Option<Closed>> {
     let Some(text) = checked_text::read(disk, file_names::CLOSED, FILE_BYTES_MAX)? else {
         return Ok(None);

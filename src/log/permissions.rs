@@ -9,9 +9,8 @@ use std::path::Path;
 const OTHERS: u32 = 0o077;
 const GROUP: u32 = 0o070;
 
-/// Returns a description of the directory or the first file that users other than the owner can
-/// read or modify, addressed to the operator. What cannot be checked is skipped; an open reports
-/// it.
+/// Returns a message to the operator about the directory, or the first file, that users other than
+/// the owner can read or modify. Files that cannot be checked are skipped; an open reports them.
 ///
 /// A directory that belongs to another user and is accessible to a group is treated as a volume
 /// that its administrator shares with that group, as Kubernetes does for an `fsGroup`. This process

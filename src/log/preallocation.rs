@@ -365,7 +365,7 @@ impl Slot {
         self.reserve_bytes.saturating_sub(bytes)
     }
 
-    /// Space that nothing else may use: what the reserves lack.
+    /// Space that is kept free for the reserves: the bytes that they lack.
     fn kept_bytes(&self) -> u64 {
         self.lacking(&self.reserve) + self.lacking(&self.scratch)
     }

@@ -331,9 +331,9 @@ impl Segment {
         Error::damaged(&self.path, at, "invalid events in a frame")
     }
 
-    /// Makes durable what a scan has found but the synced LSN of no frame covers, because it may
-    /// only be in the system's cache. The data is written again, because an earlier failed sync may
-    /// have left it in the cache as clean.
+    /// Writes and syncs the frames again that are not covered by any synced LSN, because they may
+    /// only be in the system's cache. They are written again because an earlier failed sync may
+    /// have left them in the cache as clean.
     pub(crate) fn make_durable(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
         let mut synced_lsn = 0;
         let mut frames = Vec::new();

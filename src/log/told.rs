@@ -1,8 +1,8 @@
-//! The size of a pack's events, by what must be removed before they can be: [`Told`] in a pack's
-//! footer, and [`Tellings`], which collects it.
+//! The size of a pack's events, grouped by what must be removed before the events can be removed.
+//! [`Told`] is part of a pack's footer, and [`Tellings`] collects it.
 //!
-//! Directly after a rewrite, nothing that was kept counts as garbage, so a pack is not rewritten
-//! again for events that a rewrite does not remove.
+//! Directly after a rewrite, none of the remaining events counts as garbage, so a pack is not
+//! rewritten again for events that a rewrite does not remove.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! A directory in memory, for stores without a disk and for crash tests.
 //!
-//! It behaves like a directory of the operating system. What a crash leaves of it is up to `trial`.
+//! It behaves like a directory of the operating system. `trial` simulates crashes.
 
 use std::collections::BTreeMap;
 use std::io;

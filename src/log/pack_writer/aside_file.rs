@@ -114,7 +114,8 @@ impl<'d> AsideFile<'d> {
         Ok(())
     }
 
-    /// If `check` accepts the pack, durably gives the file its name after all of it is durable.
+    /// Makes the file durable and renames it to the name of the pack, if `check` accepts the pack
+    /// in it.
     pub(super) fn finish(
         &mut self,
         store: StoreId,

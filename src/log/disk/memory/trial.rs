@@ -593,7 +593,7 @@ impl Memory {
         state.files_max = Some(state.disk.live_names().len() + files);
     }
 
-    /// The bytes of all files, including open ones without a name.
+    /// The total size of all files, including open files without a name.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.trial.state.lock().used_bytes()
     }
