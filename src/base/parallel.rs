@@ -3,7 +3,7 @@
 //! The caller's thread consumes every piece once, in order. However slowly it does so, only a few
 //! pieces are in memory. No thread outlives the call.
 
-// Scoped threads are not scheduled by shuttle. The pages of its tests are too small to use them.
+// These threads are not scheduled by shuttle. The pages in its tests are too small to start any.
 use std::thread;
 use std::time::Duration;
 

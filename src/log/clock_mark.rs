@@ -76,7 +76,7 @@ impl ClockMark {
     }
 }
 
-/// The age clock at an event, from the event's time and age shift.
+/// Computes the age clock at an event from the event's time and age shift.
 pub(crate) fn shifted(time_ms: u64, age_shift_ms: i64) -> i64 {
     age_shift_ms.saturating_add_unsigned(time_ms)
 }

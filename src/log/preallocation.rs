@@ -1,6 +1,6 @@
 //! Preallocation: the next segment, created in advance, and the reserves for a full disk.
 //!
-//! Epochs grow in the order in which segments are used. Only writes that complete jobs or free
+//! Segments are used in ascending order of their epochs. Only writes that complete jobs or free
 //! space use the reserves. Other writes never use the space that the reserves need, nor do their
 //! segments use the space that is needed to pack the segments in use. Packing must always be
 //! possible, because it frees the space of purged jobs.

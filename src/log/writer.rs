@@ -186,7 +186,7 @@ impl Log {
         self.end
     }
 
-    /// Writes a frame. It becomes durable by the next [`Log::sync`].
+    /// Writes a frame. It becomes durable with the next [`Log::sync`].
     pub(crate) fn append(
         &mut self,
         frame: &mut Builder,
