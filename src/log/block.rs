@@ -20,7 +20,7 @@ pub(crate) use self::row::{BLOCK_STATUS, Row, push_text, stored_len, text_len};
 use crate::base::codec::VarReader;
 use crate::log::event::Texts;
 
-/// The maximum text in a block, unless its only job is larger.
+/// The maximum size of the text in a block, unless its only job is larger.
 pub(crate) const BLOCK_TEXT_BYTES: usize = 32 << 10;
 
 /// A block that is being filled, or one that was opened. Reused from block to block.
