@@ -1,7 +1,7 @@
-//! What can happen to a store's folder between two looks at it.
+//! Changes to a store's directory between two opens.
 //!
-//! Owns: copies of folders, the loss of an index, where trials put their stores.
-//! Promise: a trial leaves nothing behind unless it failed.
+//! Contains the copying of directories, the loss of an index, and the location of trial stores. A
+//! trial leaves nothing behind unless it failed.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// The derived part of a store, which may be lost at any time.
 pub const INDEX: &str = "index";
 
-/// A folder of its own, in memory where the system has room for that.
+/// A new directory, in memory if the system has space for it.
 ///
 /// # Errors
 /// Those of the system.
@@ -24,7 +24,7 @@ pub fn fast() -> io::Result<TempDir> {
     made.or_else(|_| on_disk())
 }
 
-/// A folder of its own, where temporary files are.
+/// A new directory in the location for temporary files.
 ///
 /// # Errors
 /// Those of the system.
@@ -32,7 +32,7 @@ pub fn on_disk() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("jobstore-trial-").tempdir()
 }
 
-/// Copies a folder with all that is in it. What goes away meanwhile is left out.
+/// Copies a directory recursively. Files that are removed meanwhile are omitted.
 ///
 /// # Errors
 /// Those of the system.
@@ -53,7 +53,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the whole index away from a store that is closed.
+/// Deletes the whole index of a closed store.
 ///
 /// # Errors
 /// Those of the system.

@@ -1,8 +1,7 @@
-//! A store against what was said.
+//! A store compared with the lines.
 //!
-//! Owns: which of a store's facts contradict the lines. Promise: a job that must be
-//! there is, in a state it may have; none is there that nobody submitted, none by
-//! half; the order is that of the calls.
+//! Contains which facts of a store contradict the lines. A job that must exist does, in a possible
+//! state; no job exists that nobody submitted, and none partially; the order is that of the calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +11,12 @@ use super::{Graph, Job, Oracle, Seen, SeenGraph, SeenJob};
 use crate::plan::PROJECT;
 
 impl Oracle {
-    /// Compares a store that was just opened and not written to since. Of each
-    /// graph, about so many jobs are looked up by their ids. What was heard stays
-    /// as it is, so that other stores can be compared, too.
+    /// Compares a store that was just opened and not written to since. In each graph, about
+    /// `lookups` jobs are looked up by their ids. The oracle is unchanged, so that other stores can
+    /// be compared, too.
     ///
     /// # Errors
-    /// The first thing that contradicts what was said.
+    /// The first contradiction to the lines.
     pub fn check(&self, store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen::read(store, lookups)?;
         if seen.boot <= self.boot {
@@ -80,7 +79,7 @@ impl Compare<'_> {
         let mut there: HashMap<&str, u64> = HashMap::new();
         let mut latest: HashMap<&str, u64> = HashMap::new();
         let mut batches: HashMap<&str, u64> = HashMap::new();
-        // Jobs that must have been taken by a claim that nobody acknowledged.
+        // Jobs that must have been claimed by an unacknowledged call.
         let (mut claimed, mut claimed_before) = (0, 0);
         for seen in &self.found.jobs {
             let key = seen.key.as_str();
@@ -123,7 +122,7 @@ impl Compare<'_> {
                 return Err(format!("half of the jobs of call {batch} are there"));
             }
         }
-        // What did not get there cannot be found by its id either.
+        // A graph that was not created cannot be found by its name either.
         if let Ok(graph) = store.graph(PROJECT, &self.found.name) {
             let lost = |(key, _): &(&String, &Job)| !there.contains_key(key.as_str());
             for (key, job) in self.graph.jobs.iter().filter(lost) {
@@ -155,7 +154,7 @@ impl Compare<'_> {
         Ok(there.len() as u64)
     }
 
-    /// Compares what the job was before this open with what it can have been.
+    /// Compares the job's state before this open with the possible ones.
     fn job(&self, seen: &SeenJob, job: &Job) -> Result<Claim, String> {
         let key = &seen.key;
         let is_id = job.id.as_ref().is_none_or(|id| *id == seen.id);
@@ -197,7 +196,7 @@ impl Compare<'_> {
                 (_, true) => &[OutcomeKind::Cancelled, OutcomeKind::Interrupted],
                 _ => &[OutcomeKind::Interrupted],
             };
-            // An open that returned has told what it ended.
+            // An open that returned has reported the jobs it completed.
             let untold = !self.told.contains(&boot) && boot > job.boot && boot < self.seen.boot;
             if !untold || !kinds.contains(&outcome.kind()) {
                 return wrong("was ended by an open that did not");
@@ -219,7 +218,7 @@ impl Compare<'_> {
         }
     }
 
-    /// Whether it can have been running, and by what.
+    /// Whether it can have been running, and because of which claim.
     fn running(&self, job: &Job) -> Option<Claim> {
         if job.end.is_some() || job.complete {
             None
@@ -230,7 +229,7 @@ impl Compare<'_> {
         }
     }
 
-    /// What this open did to a job that it found running.
+    /// The effect of this open on a job that it found running.
     fn recovered(&self, action: char, seen: &SeenJob, job: &Job) -> Result<(), String> {
         let was_to_stop = match action {
             'C' => true,
@@ -263,11 +262,11 @@ impl Compare<'_> {
     }
 }
 
-/// Whether a job needs a claim that nobody acknowledged.
+/// Whether a job needs an unacknowledged claim.
 enum Claim {
     None,
-    /// To be running when this open came.
+    /// It was running at this open.
     Running,
-    /// To have been running when an earlier one came.
+    /// It was running at an earlier open.
     Ended,
 }

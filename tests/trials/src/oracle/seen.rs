@@ -1,8 +1,7 @@
 //! Everything that can be read from a store.
 //!
-//! Owns: [`Seen`]. Must not know: what should be there.
-//! Promise: all ways to read agree: page, JSON, filter, count, offset, id; or an
-//! error says which do not.
+//! Contains [`Seen`]. All ways of reading agree: page, JSON, filter, count, offset, id; or an error
+//! says which do not.
 
 use std::collections::HashMap;
 
@@ -12,27 +11,27 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::plan::letter;
 use crate::random::Random;
 
-/// What a store holds.
+/// The content of a store.
 #[derive(Debug)]
 pub struct Seen {
     pub boot: u64,
     pub graphs: Vec<SeenGraph>,
-    /// What the open found running, by graph and key: the letter of its action.
+    /// The jobs that the open found running, by graph and key: the letter of the action.
     pub recovered: HashMap<(String, String), char>,
-    /// How many comparisons were made.
+    /// The number of comparisons.
     pub facts: u64,
 }
 
-/// A graph of it.
+/// A graph of the store.
 #[derive(Debug, PartialEq)]
 pub struct SeenGraph {
     pub name: String,
     pub number: u64,
-    /// In the list's order.
+    /// In the order of the list.
     pub jobs: Vec<SeenJob>,
 }
 
-/// A job of that.
+/// A job of the graph.
 #[derive(Debug, PartialEq)]
 pub struct SeenJob {
     pub key: String,
@@ -41,15 +40,15 @@ pub struct SeenJob {
     pub state: State,
     pub cancel_requested: bool,
     pub outcome: Option<Outcome>,
-    /// Of the request as it is listed.
+    /// Of the request as listed.
     pub digest: u64,
 }
 
 impl Seen {
-    /// Reads everything; of each graph, looks about so many jobs up by their ids.
+    /// Reads everything; in each graph, looks up about `lookups` jobs by their ids.
     ///
     /// # Errors
-    /// What cannot be read, or is not the same in every way of reading.
+    /// What cannot be read, or differs between ways of reading.
     pub fn read(store: &JobStore, lookups: u64) -> Result<Seen, String> {
         let mut seen = Seen {
             boot: store.opens(),

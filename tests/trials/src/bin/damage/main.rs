@@ -1,12 +1,10 @@
-//! Damages closed stores on a real folder, one case after another, and asks them
-//! everything.
+//! Damages closed stores in a real directory, one case after another, and reads everything from
+//! them.
 //!
-//! Owns: the command line, the children that try the cases, the table at the end.
-//! Must not know: what is altered, how answers are judged.
-//! Promise checked: nothing is lost in silence. Whatever happens to the files, each
-//! answer is the right data or an error that names the file; never a wrong record,
-//! a shorter list, a panic, an abort, a hang, memory out of proportion. Damage to
-//! the index costs a rebuild and nothing else.
+//! Contains the command line, the child processes that run the cases, and the final table.
+//! Guarantee: no data is lost silently. Whatever happens to the files, each result is correct or an
+//! error that names the file; never a wrong record, a shortened list, a panic, an abort, a hang, or
+//! excessive memory. Damage to the index costs only a rebuild.
 
 mod alter;
 mod base;

@@ -1,11 +1,11 @@
-//! Lets the calls of a store to the system fail, one after the other, in a real
-//! process on a real folder.
+//! Makes the system calls of a store fail, one after the other, in a real process on a real
+//! directory.
 //!
-//! Owns: the command line, and what is done with it. Must not know: what the store
-//! makes of a failure ([`driver`]), how calls are made to fail ([`sweep`], [`room`]).
-//! Promise checked: what failed is known. Nothing is acknowledged that is not there
-//! after reopening, nothing is there that was not tried, reads go on, nothing hangs,
-//! panics or aborts; a failure in the index costs nothing that was acknowledged.
+//! Contains the command line. The modules: the operations on the store ([`driver`]), and the ways
+//! in which calls fail ([`sweep`], [`room`]). Guarantee: the result of a failed call is known.
+//! Nothing is acknowledged that is not present after reopening, nothing is present that was not
+//! attempted, reads continue, nothing hangs, panics, or aborts; a failure of the index loses
+//! nothing that was acknowledged.
 
 mod driver;
 mod room;

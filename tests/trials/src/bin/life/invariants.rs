@@ -1,4 +1,4 @@
-//! What holds at any point of a life: of copies, of repairs, of sizes.
+//! Invariants at any point of a life: of copies, of repairs, of sizes.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use crate::observed::{Observed, name_of};
 use crate::reads::FEED_MAX;
 use crate::setup::CACHE_BYTES;
 
-/// A bound of 40 MiB beside twice the live bytes holds for segments of 16 MiB. Here it
-/// shrinks with the segment: five of two segments each, and a fixed part for headers,
-/// directories of packs and tables of identities.
+/// With segments of 16 MiB, the bound is 40 MiB more than twice the live bytes. Here it shrinks
+/// with the segment: five files of two segments each, and a fixed part for headers, directories of
+/// packs, and tables of identities.
 fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
 }
 
-/// What an idle store may hold in memory: the budget of its cache; a fixed part; and a
-/// little for each open job, each job and each graph.
+/// The most memory of an idle store: the limit of its cache, a fixed part, and a little for each
+/// open job, each job, and each graph.
 fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
     CACHE_BYTES + (1 << 20) + 256 * open + 32 * jobs + (8 << 10) * graphs
 }
@@ -27,8 +27,8 @@ fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
 pub const DESCRIPTORS_MAX: u64 = 64;
 
 impl Life {
-    /// Opens a copy and compares all its answers; then once more, after its background
-    /// has worked and with its index deleted again.
+    /// Opens a copy and compares everything read from it; then once more, after its background work
+    /// and with its index deleted again.
     fn check_copy(&mut self, what: &str, disk: &Disk, index: &Index) -> Result<(), Finding> {
         self.check_sound(what, disk)?;
         let mut model = self.model.clone();
@@ -59,7 +59,7 @@ impl Life {
         self.check_sound(what, disk)
     }
 
-    /// Ids and feeds of a copy.
+    /// The ids and change feeds of a copy.
     fn check_details(&self, what: &str, store: &jobstore::JobStore) -> Result<(), Finding> {
         let graphs = store.graphs().map_err(|e| format!("{what}: {e}"))?;
         for graph in graphs {
@@ -74,7 +74,7 @@ impl Life {
                 }
                 if let Some(key) = &job.key {
                     let again = graph.submit_once(&**key, job.content.request());
-                    // Other keys are secret since: then it is another request.
+                    // Other keys have become secret since: then it is a different request.
                     let is_same = job.masked() == job.content.text(self.setup.secrets.keys);
                     match again {
                         Err(Error::KeyTaken { .. }) if !is_same => {}
@@ -122,7 +122,7 @@ impl Life {
         }
     }
 
-    /// The files of a backup made now.
+    /// The files of a new backup.
     fn backed_up(&mut self) -> Result<Option<Disk>, Finding> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let to = dir.path().join("backup");
@@ -143,7 +143,7 @@ impl Life {
         }
     }
 
-    /// A copy of the files as they are now, as after a kill.
+    /// A copy of the current files, as after a kill.
     pub fn image(&mut self, with_index: bool) -> Ran {
         if self.failed || self.disk.is_dead() {
             return Ok(false);
@@ -163,7 +163,7 @@ impl Life {
                     && self.index_is_corrupt
                     && why.contains("the index is unavailable") =>
             {
-                // The damage shows when the row is read; a rebuilt index answers.
+                // The damage is detected when the row is read; a rebuilt index is correct.
                 self.check_copy(what, &self.disk.image(), &Index::new())?;
             }
             checked => checked?,
@@ -191,7 +191,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Puts a backup in the place of the store, and continues with it.
+    /// Replaces the store by a backup, and continues with it.
     pub fn restore(&mut self) -> Ran {
         let Some(copy) = self.backed_up()? else {
             return Ok(true);
@@ -204,8 +204,8 @@ impl Life {
         Ok(true)
     }
 
-    /// A byte changes in a copy: what is read is right or an error, and after a repair
-    /// what is left is right.
+    /// A byte changes in a copy: every read is correct or an error, and after a repair the rest is
+    /// correct.
     pub fn corrupt_image(&mut self, seed: u32) -> Ran {
         if self.failed || self.disk.is_dead() {
             return Ok(false);
@@ -269,7 +269,7 @@ impl Life {
                     known.masked() == job.masked_request().as_json()
                         && known.id.as_deref().is_none_or(|id| id == job.id().as_str())
                 });
-                // The event of its purge may be what was lost.
+                // The event of its purge may have been lost.
                 let was_purged = expected.gone.contains_key(&job.sequence());
                 if !same && !was_purged {
                     return Err(format!("{what}: job {} is another", job.sequence()));
@@ -279,7 +279,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Sizes after a while of idleness, whatever was there before.
+    /// Sizes after some idle time, whatever the store contained before.
     pub fn bounds(&mut self) -> Ran {
         if self.limited || self.failed || self.index_troubled {
             return Ok(false);
@@ -348,7 +348,7 @@ impl Life {
         Ok(true)
     }
 
-    /// What an open reads after a clean close.
+    /// How much an open reads after a clean close.
     fn open_cost(&mut self, live: u64) -> Result<(), Finding> {
         self.close()?;
         let open: u64 = self.model.graphs.values().map(GraphModel::open).sum();

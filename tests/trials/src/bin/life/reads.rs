@@ -1,4 +1,4 @@
-//! The reads of a life, and what each should answer.
+//! Reads in a life, and their expected results.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,10 +10,10 @@ use crate::observed::{Observed, Seen};
 use crate::operations::{Look, Pick};
 use crate::requests::{Content, OutcomeFact};
 
-/// No feed of a life has more changes; one that does not end does.
+/// More changes than any feed of a life; only an endless feed has more.
 pub const FEED_MAX: usize = 200_000;
 
-/// Filters are by these.
+/// The states of a filter.
 fn has(states: u8, state: State) -> bool {
     let bit = match state {
         State::Pending => 1,
@@ -23,7 +23,7 @@ fn has(states: u8, state: State) -> bool {
     states == 0 || states & bit != 0
 }
 
-/// The list that a look asks for.
+/// The list for a look.
 pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     let mut list = JobQuery::new();
     for (bit, state) in [
@@ -64,7 +64,7 @@ pub fn list_of(look: &Look, with_page: bool, right_ms: u64) -> JobQuery {
     list
 }
 
-/// Whether a job is in the list that a look asks for.
+/// Whether a job is in the list for a look.
 pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     let at = right_ms.saturating_sub(3_600_000);
     let n = look.number;
@@ -87,7 +87,7 @@ pub fn matching(job: &Job, look: &Look, right_ms: u64) -> bool {
     filtered && has(look.states, job.state)
 }
 
-/// The jobs of a look, in its order.
+/// The jobs of a look, in order.
 pub fn expected<'m>(graph: &'m GraphModel, look: &Look, right_ms: u64) -> Vec<(u64, &'m Job)> {
     let jobs = graph.jobs.iter().map(|(&s, job)| (s, job));
     let mut jobs: Vec<_> = jobs
@@ -176,7 +176,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Walks a list by cursor to its end.
+    /// Walks a list by cursors to its end.
     pub fn walk(&mut self, look: &Look) -> Ran {
         let Some((name, graph)) = self.pick_graph(look.graph) else {
             return Ok(false);
@@ -199,7 +199,7 @@ impl Life {
                 }
             }
             match page.next() {
-                // Through its text, as clients hand it back.
+                // Converted to text and back, as by clients.
                 Some(cursor) => match cursor.to_string().parse() {
                     Ok(cursor) => list = list_of(look, false, right).limit(limit).cursor(&cursor),
                     Err(error) => return Err(format!("a cursor does not parse: {error}")),
@@ -287,7 +287,7 @@ impl Life {
     pub fn must_have_tombstone(&self, name: Name, gone: &Gone) -> bool {
         let age = self.now().true_ms - gone.at_true;
         let graph = &self.model.graphs[&name];
-        // Policies of earlier opens count, too: only what is young is certain.
+        // Policies of earlier opens count, too: only recent ones are certain.
         !gone.forgotten
             && !self.clock_was_wrong
             && !self.forgot_by_policy.contains(&graph.serial)
@@ -337,7 +337,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Reads the feed on from where a follower is, or from the beginning.
+    /// Reads the change feed from a follower's position, or from the beginning.
     pub fn changes(&mut self, pick: Pick) -> Ran {
         let Some((name, graph)) = self.pick_graph(pick) else {
             return Ok(false);
@@ -356,7 +356,7 @@ impl Life {
         let (from, seen, epoch) = match at {
             Some(n) => {
                 let f = &self.followers[n];
-                // Through its text, as it is kept.
+                // As text, as readers store it.
                 let text = f.position.to_string();
                 let position = text.parse().map_err(|e| format!("a position: {e}"))?;
                 (Some(position), f.seen, f.epoch)
@@ -365,7 +365,7 @@ impl Life {
         };
         let mut changes = match graph.changes(from.as_ref()) {
             Ok(changes) => changes,
-            // It may be of what a crash took back.
+            // Its changes may have been reverted by a crash.
             Err(Error::InvalidPosition { .. }) if epoch != self.epoch => {
                 self.followers.retain(|f| f.serial != serial);
                 return Ok(true);
@@ -383,8 +383,8 @@ impl Life {
                 return Err(format!("the feed gives over {most} changes"));
             }
         }
-        // A position of another opening may be of what a crash took back; then how much
-        // of the model's events it has seen is not known.
+        // The changes of a position from another open may have been reverted by a crash; then it is
+        // unknown how many of the model's events it includes.
         if from.is_none() || epoch == self.epoch {
             compare_feed(&self.model.graphs[&name], seen, &found)?;
         }
@@ -485,7 +485,7 @@ impl Life {
         }
     }
 
-    /// A look as a purge takes it, without offset and order, and the jobs that it purges.
+    /// A look for a purge, without offset and order, and the jobs that it purges.
     pub fn jobs_to_purge(&self, name: Name, look: &Look) -> (Look, Vec<u64>) {
         let look = Look {
             states: if look.states % 2 == 0 { 0 } else { 4 },
@@ -546,7 +546,7 @@ impl Life {
         Ok(ran)
     }
 
-    /// Everything that lists show.
+    /// Everything shown in lists.
     pub fn check_all(&mut self) -> Ran {
         let read = Observed::read(self.store());
         match read {
@@ -557,13 +557,13 @@ impl Life {
     }
 }
 
-/// Says where a feed differs from what happened in a graph.
+/// Describes where a change feed differs from the history of a graph.
 pub fn compare_feed(
     graph: &GraphModel,
     seen: usize,
     found: &[jobstore::Change],
 ) -> Result<(), Finding> {
-    // What an imported job went through before is known to its lines alone.
+    // The earlier history of an imported job is not in the feed.
     let is_live = |sequence: u64| {
         let job = graph.jobs.get(&sequence);
         job.is_some_and(|job| !job.imported)

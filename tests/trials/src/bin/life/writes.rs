@@ -1,4 +1,4 @@
-//! The writes of a life, and what each should answer.
+//! Writes in a life, and their expected results.
 
 use std::rc::Rc;
 
@@ -114,7 +114,7 @@ impl Life {
         for (n, (write, &content)) in writes.into_iter().zip(contents).enumerate() {
             if drops && n % 3 == 0 && !self.is_excused() {
                 drop(write);
-                // Recorded all the same; its id shows in the next list.
+                // Recorded nevertheless; its id appears in the next list.
                 let job = self.new_job(None, content);
                 self.acknowledge(Effect::Submit(name, vec![job]));
                 continue;
@@ -158,7 +158,7 @@ impl Life {
             return Ok(false);
         };
         let model = &self.model.graphs[&name];
-        // Sometimes that of a job which the graph made.
+        // Sometimes that of a job with a generated id.
         let own = model
             .jobs
             .values()
@@ -399,7 +399,7 @@ impl Life {
         self.claimed(name, claimed, oldest, after)
     }
 
-    /// A job that was claimed and could not be read is interrupted, or the claim was not made.
+    /// A job that was claimed but could not be read is interrupted, or the claim was not recorded.
     pub fn abandoned(&mut self, name: Name, sequence: u64) -> Ran {
         if self.disk.is_dead() || self.failed {
             return Ok(true);
@@ -408,7 +408,7 @@ impl Life {
         self.resync(name, sequence)
     }
 
-    /// Takes over the state of a job after a fault left it in one of several.
+    /// Copies the state of a job after a fault left it in one of several.
     fn resync(&mut self, name: Name, sequence: u64) -> Ran {
         let job = &self.model.graphs[&name].jobs[&sequence];
         let (Some(graph), Some(id)) = (self.handle(name), job.id.clone()) else {
@@ -609,7 +609,7 @@ impl Life {
                 if self.disk.is_dead() || self.failed {
                     return Ok(true);
                 }
-                // Some steps of it may have succeeded.
+                // Some of its steps may have succeeded.
                 let due = Due {
                     may: due,
                     reason: by_hand,
@@ -672,7 +672,7 @@ impl Life {
         self.import_lines((&name, &graph), text.as_bytes(), jobs)
     }
 
-    /// Imports lines that make these jobs. An error keeps those that were imported before.
+    /// Imports lines that create these jobs. After an error, jobs imported before it remain.
     fn import_lines(
         &mut self,
         (name, graph): (&Name, &Graph),
@@ -723,7 +723,7 @@ impl Life {
                 continue;
             }
             if target_model.gone.values().any(|gone| gone.id == id) {
-                // Whether its tombstone is there decides: not tried here.
+                // This depends on whether its tombstone exists: not tested here.
                 return Ok(false);
             }
             let mut job = job.clone();
