@@ -1,7 +1,7 @@
-//! Jobs by their request, and whole jobs out and in.
+//! Finding jobs by their request, and exporting and importing whole jobs.
 //!
-//! `cargo bench --bench finds`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. Of single
-//! searches the middle and the tail are told.
+//! `cargo bench --bench finds`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. For single searches,
+//! the median and the tail are printed.
 
 mod common;
 

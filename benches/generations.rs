@@ -1,4 +1,5 @@
-//! Whether a store of constant size stays so: jobs are purged as fast as they come.
+//! Whether a store with a constant number of jobs keeps a constant size: jobs are purged as fast as
+//! they are submitted.
 //!
 //! `cargo bench --bench generations`; `JOBSTORE_BENCH_JOBS=10000000` for more jobs. A
 //! generation is as many new jobs as the graph keeps.
@@ -42,7 +43,7 @@ fn main() {
     store.close().expect("close");
 }
 
-/// Bytes on the disk, once they have stopped to change.
+/// The disk space, once it no longer changes.
 fn at_rest(dir: &std::path::Path) -> u64 {
     let mut before = 0;
     loop {

@@ -1,4 +1,5 @@
-//! Pages beside a copy of the same bytes, and pages by state beside those of all jobs.
+//! Pages compared with a copy of the same bytes, and pages by state compared with those of all
+//! jobs.
 
 use std::hint::black_box;
 
@@ -17,7 +18,7 @@ fn page(graph: &Graph, list: &JobQuery) -> Page {
     graph.list(list.clone()).expect("a page")
 }
 
-/// Writes a page's JSON into memory that was written to before.
+/// Writes a page's JSON to memory that was already written to.
 fn writing<'a>(graph: &'a Graph, list: &'a JobQuery) -> Measured<'a> {
     let mut out = page(graph, list).to_json().expect("JSON");
     Box::new(move || {

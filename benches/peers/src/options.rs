@@ -1,4 +1,4 @@
-//! The command line.
+//! The command-line options.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,12 +31,12 @@ pub struct Options {
     pub kinds: Vec<&'static Kind>,
     pub dir: PathBuf,
     pub keep: bool,
-    /// None: nowhere that lasts.
+    /// `None`: in a temporary directory.
     pub chart: Option<PathBuf>,
 }
 
 impl Options {
-    /// None: asked for help, and was given it.
+    /// `None` if help was requested, which has been printed.
     pub fn from_arguments() -> Result<Option<Options>> {
         let (mut jobs, mut rounds, mut seconds, mut chart) = (None, None, None, None);
         let mut kinds = KINDS.iter().collect();
@@ -76,7 +76,7 @@ impl Options {
     }
 }
 
-/// jobstore, and the peers of these names.
+/// jobstore, and the peers with these names.
 fn only(names: &str) -> Result<Vec<&'static Kind>> {
     let names: Vec<_> = names.split(',').collect();
     for name in &names {

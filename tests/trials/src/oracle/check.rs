@@ -122,7 +122,7 @@ impl Compare<'_> {
                 return Err(format!("half of the jobs of call {batch} are there"));
             }
         }
-        // A graph that was not created cannot be found by its name either.
+        // A job that is not listed cannot be found by its id either.
         if let Ok(graph) = store.graph(PROJECT, &self.found.name) {
             let lost = |(key, _): &(&String, &Job)| !there.contains_key(key.as_str());
             for (key, job) in self.graph.jobs.iter().filter(lost) {
