@@ -21,8 +21,8 @@ fn main() {
         "where",
         "commits",
         "changes",
-        "us a change",
-        "jobs a second",
+        "us per change",
+        "jobs per second",
     ]);
     for (commits, group) in [("single", 1), ("of 100 writes", 100)] {
         let jobs = if group == 1 { jobs / 10 } else { jobs };

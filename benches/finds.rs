@@ -36,10 +36,10 @@ fn main() {
             Request::new("import_graph", "/ges", body).expect("a request")
         })
         .collect();
-    search("a request of no job", &graph, &none, false);
+    search("a request without jobs", &graph, &none, false);
 
     println!();
-    table::head(&["whole jobs", "jobs a second"]);
+    table::head(&["whole jobs", "jobs per second"]);
     let count = jobs.min(sized(5_000, 1_000_000));
     let list = JobQuery::new().offset(jobs - count);
     let mut lines = Vec::new();

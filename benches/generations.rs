@@ -24,7 +24,7 @@ fn main() {
     let graph = store.create_graph(PROJECT, "movie").expect("create");
     let policy = Retention::new().max_jobs(jobs).max_tombstones(jobs / 10);
     graph.set_retention(Some(policy)).expect("a policy");
-    table::head(&["generation", "bytes a job that is kept", "jobs a second"]);
+    table::head(&["generation", "bytes per kept job", "jobs per second"]);
     for generation in 1..=generations {
         let start = Instant::now();
         fill(&graph, jobs, |_| false);

@@ -80,7 +80,7 @@ fn measure(size: u64) {
     took("stats()", begun);
     drop(stats);
     told(
-        "writes beside stats()",
+        "writes during stats()",
         beside(&store, &graphs, || drop(store.stats())),
     );
     #[cfg(feature = "http")]

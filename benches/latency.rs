@@ -64,7 +64,7 @@ fn main() {
     };
     let settings: [(&str, &dyn Fn() -> Latencies); 3] = [
         ("alone", &alone),
-        ("beside a reader of full pages", &beside_reader),
+        ("with a reader of full pages", &beside_reader),
         ("while packs are written", &while_packing),
     ];
     let mut found: [Vec<Latencies>; 3] = Default::default();
@@ -75,8 +75,8 @@ fn main() {
     }
 
     println!(
-        "{CALLERS} callers submit for {time:?}, {rounds} rounds in turns: median \
-         (least..most); ratios to the same round alone"
+        "{CALLERS} callers submit for {time:?}, {rounds} alternating rounds: median (min..max); \
+         ratios to the same round alone"
     );
     table::head(&[
         "", "calls/s", "p50, us", "ratio", "p99, us", "ratio", "max, us", "ratio",
@@ -103,7 +103,7 @@ fn quietly(quiet: &Quiet, measure: impl FnOnce() -> Latencies) -> Latencies {
     let before = quiet.mark();
     let latencies = measure();
     if quiet.mark().segment != before.segment {
-        eprintln!("a segment was full within a run: a pack was written");
+        eprintln!("a segment filled up during a run: a pack was written");
     }
     latencies
 }

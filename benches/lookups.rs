@@ -31,9 +31,9 @@ fn main() {
         let own = drawn(|random| id_at(&graph, JobQuery::new().offset(random.below(jobs))));
         lookups.measure("own id", &graph, &own, true);
         let unknown: Vec<String> = own.iter().map(|id| with_other_digits(id, 43)).collect();
-        lookups.measure("like an own id, of no job", &graph, &unknown, false);
+        lookups.measure("like a generated id, unknown", &graph, &unknown, false);
         let moved: Vec<String> = own.iter().map(|id| with_other_digits(id, 20)).collect();
-        lookups.measure("an own id with another time", &graph, &moved, false);
+        lookups.measure("a generated id with another time", &graph, &moved, false);
         store.close().expect("close");
     }
     {
@@ -44,7 +44,7 @@ fn main() {
         let foreign = drawn(|random| foreign_id(random.below(jobs)));
         lookups.measure("foreign id", &graph, &foreign, true);
         let unknown = drawn(|random| foreign_id(jobs + random.below(jobs)));
-        lookups.measure("foreign id, of no job", &graph, &unknown, false);
+        lookups.measure("external id, unknown", &graph, &unknown, false);
         store.close().expect("close");
     }
     {

@@ -52,20 +52,20 @@ fn main() {
     let rebuilds: Vec<[f64; 2]> = (0..rounds).map(|_| without_index(&dir)).collect();
     let packing = spread((0..rounds).map(|_| packing(jobs)));
     let open_job = bytes_per_open_job(jobs.min(OPEN_JOBS_MAX));
-    println!("\n{jobs} finished jobs; of {rounds} rounds the median (least..most)");
+    println!("\n{jobs} complete jobs; {rounds} rounds: median (min..max)");
     table::head(&["what", "figure"]);
     let one = |figure| spread([figure]);
     let of = |n: usize| spread(rebuilds.iter().map(|figures| figures[n]));
     say("open with the index lost, s", of(0));
-    say("memory at most while it is made anew, MiB", of(1));
-    say("log packed in a second, MB", packing);
+    say("peak memory during the rebuild, MiB", of(1));
+    say("log packed per second, MB", packing);
     say(
         "memory after an open and two full pages, MiB",
         one(pages[0]),
     );
-    say("memory at most until then, MiB", one(pages[1]));
-    say("on the disk, bytes a job", one(on_disk));
-    say("memory of an open job, bytes", one(open_job));
+    say("peak memory until then, MiB", one(pages[1]));
+    say("disk space per job, bytes", one(on_disk));
+    say("memory per open job, bytes", one(open_job));
 }
 
 fn say(what: &str, figure: Spread) {

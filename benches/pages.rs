@@ -133,8 +133,10 @@ fn by_cursor(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
 fn cold(criterion: &mut Criterion, graph: &Graph, jobs: u64, dir: &Path) {
     match drop_cache(dir).and_then(|()| is_cold(dir)) {
         Ok(true) => {}
-        Ok(false) => return eprintln!("cold pages: left out, this file system keeps its files"),
-        Err(error) => return eprintln!("cold pages: left out, {error}"),
+        Ok(false) => {
+            return eprintln!("cold pages: skipped, this file system keeps its files in memory");
+        }
+        Err(error) => return eprintln!("cold pages: skipped, {error}"),
     }
     let mut out = Vec::new();
     for (what, as_json) in [("json, cold", true), ("typed, cold", false)] {
@@ -165,7 +167,7 @@ fn by_state(criterion: &mut Criterion, graph: &Graph, jobs: u64) {
     let scattered = jobs / SCATTERED_ONE_IN;
     for (what, before, matches) in [
         ("by state, json, one in a hundred", 0, scattered),
-        ("by state, json, in a row", scattered, open_jobs(jobs)),
+        ("by state, json, adjacent", scattered, open_jobs(jobs)),
     ] {
         let mut group = group(criterion, what, jobs);
         let mut out = Vec::new();

@@ -35,7 +35,7 @@ const DEFAULT_KEYS: &[&str] = &["accessKey", "secretKey"];
 
 const CASES: [Case; 4] = [
     Case {
-        name: "no keys are looked for",
+        name: "no secret keys",
         one_in: 0,
         keys: &[],
     },
@@ -45,12 +45,12 @@ const CASES: [Case; 4] = [
         keys: DEFAULT_KEYS,
     },
     Case {
-        name: "one in 6 has two",
+        name: "one in 6 requests has two secrets",
         one_in: DOCUMENTED_ONE_IN,
         keys: DEFAULT_KEYS,
     },
     Case {
-        name: "each has two",
+        name: "each request has two secrets",
         one_in: 1,
         keys: DEFAULT_KEYS,
     },
@@ -100,7 +100,7 @@ fn main() {
         })
         .collect();
 
-    println!("{jobs} jobs; {rounds} rounds in turns: median (least..most)\n");
+    println!("{jobs} jobs; {rounds} alternating rounds: median (min..max)\n");
     let mut pages: Vec<Measured<'_>> = Vec::new();
     for (_, graph) in &graphs {
         let mut out = Vec::new();
@@ -140,7 +140,7 @@ fn main() {
 }
 
 fn report(what: &str, times: &[Vec<f64>]) {
-    table::head(&[what, "ms", "against the first"]);
+    table::head(&[what, "ms", "relative to the first"]);
     for (case, times_of) in CASES.iter().zip(times) {
         table::row(&[
             case.name.to_owned(),

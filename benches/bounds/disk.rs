@@ -43,7 +43,7 @@ fn measure_with(tombstones: u64) {
     });
     let title = format!(
         "{generations} generations of {generation} jobs, {kept} kept, at most {tombstones} \
-         tombstones a graph"
+         tombstones per graph"
     );
     row(
         &format!("{title}: descriptors at most"),
@@ -69,7 +69,7 @@ fn measure_with(tombstones: u64) {
     row(
         &format!("{title}: disk after {} s idle", idle_max.as_secs()),
         format!(
-            "{} (as at the end after {} s)",
+            "{} (final value reached after {} s)",
             mib(bytes),
             rest.map_or(0, |rest| rest.0.as_secs())
         ),
@@ -79,7 +79,11 @@ fn measure_with(tombstones: u64) {
             mib(live)
         ),
     );
-    row("of it packs, segments, index, spare", parts(&stats), "");
+    row(
+        "of which packs, segments, index, preallocated",
+        parts(&stats),
+        "",
+    );
     opens::memory_of_open("that store", &dir);
 }
 

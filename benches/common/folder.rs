@@ -113,7 +113,7 @@ pub fn wait_until_packed(dir: &Path) -> Instant {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{} is not packed after ten minutes", dir.display());
+    panic!("{} is not fully packed after ten minutes", dir.display());
 }
 
 /// Evicts a store's files from the system's cache, or returns why it cannot.

@@ -78,7 +78,11 @@ impl Quiet {
     /// The frames written since. Panics if they continue in another segment.
     pub fn frames_since(&self, mark: &Mark) -> Frames {
         let segment = segments(self.dir.path()).pop();
-        assert_eq!(segment.as_ref(), Some(&mark.segment), "there was no room");
+        assert_eq!(
+            segment.as_ref(),
+            Some(&mark.segment),
+            "the segment was full"
+        );
         Frames::read(&mark.segment, mark.end)
     }
 }

@@ -31,16 +31,15 @@ pub fn measure(rounds: u64) {
         }
     }
     println!(
-        "\nDurable writes, beside the very frames they became: written once more by one \
-         thread, to the same places of a file that was zeros before, with an `fdatasync` \
-         after each. Nothing is packed meanwhile. 1.00 is as fast as the disk takes these \
-         frames.\n"
+        "\nDurable writes, compared with their frames: rewritten by one thread at the same \
+         offsets of a file of zeros, with an `fdatasync` after each. Nothing is packed meanwhile. \
+         1.00 is the speed at which the disk accepts these frames.\n"
     );
     table::head(&[
         "writes",
-        "requests a second",
-        "requests a frame",
-        "frames a second, plain file",
+        "requests per second",
+        "requests per frame",
+        "frames per second, plain file",
         "plain file's time / store's",
     ]);
     for case in cases {

@@ -16,8 +16,8 @@ use common::settings;
 fn main() {
     let (jobs, rounds) = (settings::jobs(), settings::rounds(9));
     println!(
-        "{jobs} jobs; {rounds} rounds in turns, the order turned round each time: median \
-         (least..most)"
+        "{jobs} jobs; {rounds} alternating rounds, the order reversed each time: median \
+         (min..max)"
     );
     pages::by_offset(jobs, rounds);
     commits::measure(rounds);

@@ -54,7 +54,7 @@ impl Filled {
             filled = end;
             if filled * 10 / jobs > told {
                 told = filled * 10 / jobs;
-                eprintln!("{filled} jobs filled in");
+                eprintln!("{filled} jobs added");
             }
         }
         for ((kind, store), spent) in stores.into_iter().zip(spent) {
@@ -63,7 +63,7 @@ impl Filled {
             store.close().context(kind.name)?;
             let rest = start.elapsed().as_secs_f64();
             eprintln!(
-                "{}: filled in {spent:.1} s, at rest after {rest:.1} s",
+                "{}: filled in {spent:.1} s, idle after {rest:.1} s",
                 kind.name
             );
         }

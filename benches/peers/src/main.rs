@@ -95,7 +95,7 @@ fn main() -> Result<()> {
         .prefix("jobstore-peers-")
         .disable_cleanup(options.keep)
         .tempdir_in(&options.dir)
-        .with_context(|| format!("no folder can be made in {}", options.dir.display()))?;
+        .with_context(|| format!("cannot create a directory in {}", options.dir.display()))?;
     run(&options, folder.path())?;
     if options.keep {
         eprintln!("the stores are in {}", folder.path().display());
@@ -111,7 +111,7 @@ fn run(options: &Options, dir: &Path) -> Result<()> {
     let filled = Filled::fill(kinds.clone(), dir, options.jobs)?;
     let opens = work::opens(&filled, options.rounds)?;
     let mut columns = Columns::open(&filled)?;
-    eprintln!("comparing what the stores answer");
+    eprintln!("comparing the results of the stores");
     let page_bytes = columns.compare(page_jobs)?;
     let work = Work::new(&mut columns, options.rounds, options.time, page_jobs);
     let mut rows = work.all()?;
@@ -130,16 +130,16 @@ fn run(options: &Options, dir: &Path) -> Result<()> {
         .clone()
         .unwrap_or_else(|| dir.join("chart.svg"));
     std::fs::write(&at, chart).with_context(|| format!("{} was not written", at.display()))?;
-    eprintln!("the chart is at {}", at.display());
+    eprintln!("the chart was written to {}", at.display());
     let megabytes = page_bytes as f64 / 1e6;
     println!(
         "{about}. {} jobs; a page of {page_jobs} is {megabytes:.1} MB of JSON; medians of {} \
          rounds; durable writes for {:?} each. {versions}.\n",
         options.jobs, options.rounds, options.time,
     );
-    println!("Next to jobstore: more than 1 is how many times better jobstore did.\n");
+    println!("Ratios to jobstore: above 1, jobstore is better by this factor.\n");
     println!("{}", table::ratios(kinds, &rows));
-    println!("What was measured:\n");
+    println!("Measured values:\n");
     print!("{}", table::absolute(kinds, &rows));
     Ok(())
 }

@@ -161,7 +161,7 @@ impl<'a> Work<'a> {
     }
 
     fn gets(&mut self) -> Result<()> {
-        let what = "get by id, at random";
+        let what = "get by random id";
         let ids = self.columns.ids.clone();
         let (mut measured, columns) = (0, self.columns.all.len() as u64);
         let medians = self.reads(what, |column, out| {
@@ -266,7 +266,7 @@ impl<'a> Work<'a> {
 /// The disk space after a fill.
 pub fn bytes(filled: &Filled) -> Row {
     let bytes = filled.bytes.iter().map(|bytes| bytes.map(|n| n as f64));
-    Row::new("on the disk, after the fill", Unit::Bytes, bytes.collect())
+    Row::new("disk space after the fill", Unit::Bytes, bytes.collect())
 }
 
 /// Opens each store, as the fill left it, and gets a job: some stores do at their first read what

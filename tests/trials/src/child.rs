@@ -86,7 +86,7 @@ impl Working {
         self.child.kill().ok();
         self.child.wait().map_err(|e| e.to_string())?;
         if let Some(status) = early {
-            return Err(format!("the child ended by itself: {status}"));
+            return Err(format!("the child exited by itself: {status}"));
         }
         self.said()
     }
@@ -99,7 +99,7 @@ impl Working {
         let status = wait(&mut self.child, most)?;
         match status.success() {
             true => self.said(),
-            false => Err(format!("the child ended with {status}")),
+            false => Err(format!("the child exited with {status}")),
         }
     }
 
@@ -122,7 +122,7 @@ pub fn wait(child: &mut Child, most: Duration) -> Result<std::process::ExitStatu
         if Instant::now() > deadline {
             child.kill().ok();
             child.wait().ok();
-            return Err(format!("a process hangs: it has not ended within {most:?}"));
+            return Err(format!("a process hangs: it did not exit within {most:?}"));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -150,7 +150,7 @@ pub fn within<T>(what: &str, most: Duration, act: impl FnOnce() -> T) -> T {
     let watch = std::thread::spawn(move || {
         let waited = ended.recv_timeout(most);
         if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            println!("FAILED: {said} hangs: it has not ended within {most:?}");
+            println!("FAILED: {said} hangs: it did not finish within {most:?}");
             std::process::exit(1);
         }
     });

@@ -166,7 +166,7 @@ impl Disk {
             Event::Ended(number, value) => {
                 let call = &trace.calls[number];
                 let taken = self.ended(number, call, value);
-                taken.ok_or_else(|| format!("it cannot be that {call:?} returned {value}"))?;
+                taken.ok_or_else(|| format!("{call:?} cannot have returned {value}"))?;
             }
         }
         Ok(())

@@ -118,7 +118,7 @@ impl Job {
 
     fn ended(&mut self, key: &str, end: End) -> Result<(), String> {
         if let Some(before) = &self.end {
-            return Err(format!("{key} ended twice: {before:?} and {end:?}"));
+            return Err(format!("{key} completed twice: {before:?} and {end:?}"));
         }
         self.there = true;
         self.complete = true;
@@ -184,7 +184,7 @@ impl Oracle {
 
     fn graph(&mut self, name: &str) -> Result<&mut Graph, String> {
         let graph = self.graphs.get_mut(name);
-        graph.ok_or_else(|| format!("nobody made the graph {name}"))
+        graph.ok_or_else(|| format!("no call created the graph {name}"))
     }
 
     fn tried(&mut self, call: &str, act: &Act) -> Result<(), String> {
@@ -194,7 +194,7 @@ impl Oracle {
             Act::Create { graph } => {
                 let before = self.graphs.insert(graph.clone(), Graph::default());
                 if before.is_some_and(|g| g.created && !g.drop_tried) {
-                    return Err(format!("graph {graph} was lost while nobody looked"));
+                    return Err(format!("graph {graph} was lost"));
                 }
             }
             Act::Drop { graph } => self.graph(graph)?.drop_tried = true,
@@ -274,7 +274,7 @@ impl Oracle {
                     let job = graph.job(key)?;
                     job.there = true;
                     if job.id.get_or_insert_with(|| id.clone()) != id {
-                        return Err(format!("{key} got the id {id}"));
+                        return Err(format!("{key} has the id {id}"));
                     }
                     graph.acknowledged.push(key.clone());
                 }
@@ -313,7 +313,7 @@ impl Oracle {
                 (job.cancel_requested, job.started) = (true, true);
             }
             (Act::Close, Answer::Done) => {}
-            _ => return Err(format!("{act} was answered with {answer}")),
+            _ => return Err(format!("{act} returned {answer}")),
         }
         Ok(())
     }
@@ -360,7 +360,7 @@ impl Oracle {
             'R' => {
                 (job.started, job.start_tried, job.taken) = (false, false, false);
                 if job.cancel_requested {
-                    return Err(format!("{key} was to stop, but is pending again"));
+                    return Err(format!("{key} was to be canceled, but is pending again"));
                 }
             }
             _ => {
@@ -491,7 +491,7 @@ impl Job {
     fn start(&mut self, key: &str) -> Result<(), String> {
         // An open that nobody saw return may have requeued it.
         if self.end.is_some() || (self.taken && !self.may_be_requeued) {
-            return Err(format!("{key} was started twice, or after its end"));
+            return Err(format!("{key} was started twice, or after its completion"));
         }
         (self.there, self.started, self.taken) = (true, true, true);
         self.may_be_requeued = false;

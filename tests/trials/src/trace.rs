@@ -95,11 +95,11 @@ pub fn available() -> Result<(), String> {
         .output();
     match tried {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err("strace is not installed".to_owned()),
-        Err(e) => Err(format!("strace does not start: {e}")),
+        Err(e) => Err(format!("cannot start strace: {e}")),
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let why = String::from_utf8_lossy(&output.stderr);
-            Err(format!("strace may not trace here: {}", why.trim()))
+            Err(format!("strace is not permitted here: {}", why.trim()))
         }
     }
 }
@@ -119,7 +119,7 @@ pub enum Fate {
 /// # Errors
 /// The workload failed or hung, or its trace cannot be read.
 pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
-    let failed = |e: io::Error| format!("the workload does not start: {e}");
+    let failed = |e: io::Error| format!("cannot start the workload: {e}");
     let workload = child::command(plan).map_err(failed)?;
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qq", "-xx"]);
@@ -139,7 +139,7 @@ pub fn record(plan: &Plan, into: &Path, fate: Fate) -> Result<Trace, String> {
     let status = child::wait(&mut traced, RUN_MOST)?;
     let killed = matches!(fate, Fate::KilledAt(..)) && status.signal() == Some(KILL);
     if !status.success() && !killed {
-        return Err(format!("the workload ended with {status}"));
+        return Err(format!("the workload exited with {status}"));
     }
     let text = fs::read(into).map_err(|e| format!("the trace: {e}"))?;
     Trace::parse(&text)
@@ -153,7 +153,7 @@ impl Trace {
         for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             trace
                 .line(line, &mut unfinished)
-                .ok_or_else(|| format!("a line of the trace is strange: {}", excerpt(line)))?;
+                .ok_or_else(|| format!("unexpected line in the trace: {}", excerpt(line)))?;
         }
         trace.ended = vec![false; trace.calls.len()];
         for event in &trace.events {

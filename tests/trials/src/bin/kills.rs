@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         let mut trial = match Trial::new(Random(random.any()), interval) {
             Ok(trial) => trial,
             Err(e) => {
-                println!("FAILED: no folder for a store: {e}");
+                println!("FAILED: cannot create a directory for a store: {e}");
                 return ExitCode::FAILURE;
             }
         };
@@ -68,13 +68,13 @@ fn main() -> ExitCode {
         if interval { ", interval mode" } else { "" }
     );
     println!(
-        "before anything was written: {}; within an open: {}; at work: {}",
+        "before anything was written: {}; during an open: {}; during operation: {}",
         sum.kills - sum.in_open - sum.at_work,
         sum.in_open,
         sum.at_work
     );
     println!(
-        "stores checked: {}; without their index: {}; with an older one: {}; rebuilt for a fault: {}",
+        "stores checked: {}; without their index: {}; with an older one: {}; rebuilt because of a fault: {}",
         sum.checks,
         sum.lost,
         sum.older,

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let seed = args.number("--seed").unwrap_or(1);
     args.end();
     if let Err(why) = trace::available() {
-        println!("SKIPPED: power cuts: {why}");
+        println!("SKIPPED: power failures: {why}");
         return match require {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
@@ -84,18 +84,18 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "power cuts survived: {} images of {} runs, in {:.0?} (the same again, left out: {})",
+        "power failures survived: {} images of {} runs, in {:.0?} (duplicates omitted: {})",
         sum.images,
         sum.runs,
         began.elapsed(),
         sum.same
     );
     println!(
-        "sync points: {}, cut at: {}; runs with a failing sync: {}; went on working: {}",
+        "sync points: {}, power failures at: {}; runs with a failing sync: {}; continued afterward: {}",
         sum.syncs, sum.cuts, sum.failing, sum.went_on
     );
     println!(
-        "index lost: {}, of an earlier moment: {}, torn: {}; rebuilt for a fault: {}",
+        "index lost: {}, older: {}, torn: {}; rebuilt because of a fault: {}",
         sum.index[0],
         sum.index[1],
         sum.index[2],
@@ -184,7 +184,7 @@ type Place = (usize, usize);
 
 impl Run {
     fn record(seed: u64, sum: &mut Sum) -> Result<Run, String> {
-        let failed = |e: std::io::Error| format!("no folder for a run: {e}");
+        let failed = |e: std::io::Error| format!("cannot create a directory for a run: {e}");
         let mut random = Random(seed);
         let folder = folder::fast().map_err(failed)?;
         let root = folder.path().join("disk");
@@ -310,7 +310,7 @@ impl<'r> Cutter<'r> {
             if let Step::Says(words) = step {
                 let words = String::from_utf8_lossy(words);
                 let line = words.strip_suffix('\n').and_then(Line::parse);
-                let line = line.ok_or_else(|| format!("{words:?} is no line"))?;
+                let line = line.ok_or_else(|| format!("{words:?} is not a valid line"))?;
                 self.oracle.hear(&line)?;
                 self.said.push(line);
             }
@@ -421,14 +421,14 @@ impl<'r> Cutter<'r> {
 fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64, String> {
     let open = |recovery| {
         let opened = options(recovery).open(dir);
-        opened.map_err(|e| format!("the store does not open: {e}"))
+        opened.map_err(|e| format!("the store cannot be opened: {e}"))
     };
     let store = open(recovery)?;
     let seen = oracle.check(&store, LOOKUPS)?;
     if !works {
         return Ok(seen.facts);
     }
-    let failed = |e: jobstore::Error| format!("the store does not go on: {e}");
+    let failed = |e: jobstore::Error| format!("the store does not work: {e}");
     go_on(&store).map_err(failed)?;
     store.close().map_err(failed)?;
     drop(store);
@@ -440,7 +440,7 @@ fn check(dir: &Path, recovery: char, works: bool, oracle: &Oracle) -> Result<u64
         states.collect::<Vec<_>>().join(" ")
     });
     if states.as_deref() != Some("complete running pending") || later.graphs != seen.graphs {
-        return Err("after some more writes and a reopening it is another".to_owned());
+        return Err("after some more writes and a reopen, the store differs".to_owned());
     }
     Ok(seen.facts + later.facts)
 }

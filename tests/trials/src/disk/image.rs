@@ -107,7 +107,7 @@ impl Disk {
                 continue;
             }
             let Some(Node::File(file)) = self.node(path) else {
-                return Err(format!("{path} is there, but no call made it"));
+                return Err(format!("{path} exists, but no call created it"));
             };
             let changes = at_work.values().filter(|(of, _)| *of == file);
             let changes: Vec<&Change> = changes.map(|(_, change)| change).collect();
@@ -115,7 +115,7 @@ impl Disk {
                 let (now, at_work) = (self.files[file].now(), changes.len());
                 let first = now.iter().zip(&**bytes).position(|(a, b)| a != b);
                 return Err(format!(
-                    "{path} is not what calls have made of it: it has {} bytes, not {}, and \
+                    "{path} differs from the result of the calls: it has {} bytes, not {}, and \
                      differs from {first:?} on; {at_work} writes did not end",
                     bytes.len(),
                     now.len()
@@ -127,7 +127,7 @@ impl Disk {
             .keys()
             .find(|path| !real.files.contains_key(*path))
         {
-            Some(path) => Err(format!("{path} is gone, but no call took it away")),
+            Some(path) => Err(format!("{path} is missing, but no call removed it")),
             None => Ok(()),
         }
     }

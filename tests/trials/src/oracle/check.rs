@@ -35,12 +35,15 @@ impl Oracle {
         }
         for found in &seen.graphs {
             let graph = self.graphs.get(&found.name);
-            let graph = graph.ok_or_else(|| format!("nobody made the graph {}", found.name))?;
+            let graph = graph.ok_or_else(|| format!("no call created the graph {}", found.name))?;
             if graph.dropped {
-                return Err(format!("graph {} was dropped and is there", found.name));
+                return Err(format!("graph {} was dropped, but exists", found.name));
             }
             if graph.number.is_some_and(|number| number != found.number) {
-                return Err(format!("graph {} is another of its name", found.name));
+                return Err(format!(
+                    "graph {} is a different graph with its name",
+                    found.name
+                ));
             }
             let compare = Compare {
                 graph,
@@ -91,7 +94,7 @@ impl Compare<'_> {
                 Claim::Ended => claimed_before += 1,
             }
             if there.insert(key, seen.sequence).is_some() {
-                return Err(format!("{key} is there twice"));
+                return Err(format!("{key} exists twice"));
             }
             *batches.entry(&*job.batch).or_default() += 1;
             // A thread's jobs are in the order of its calls.
@@ -104,8 +107,8 @@ impl Compare<'_> {
         let (claims, old_claims) = (self.graph.claims, self.graph.old_claims);
         if claimed > claims || claimed + claimed_before > claims + old_claims {
             return Err(format!(
-                "{claimed} and {claimed_before} jobs were started by nobody; {claims} and \
-                 {old_claims} calls may have"
+                "{claimed} and {claimed_before} jobs were started by unknown calls; {claims} and \
+                 {old_claims} calls may have done so"
             ));
         }
         facts += self.order(&there)?;
@@ -119,7 +122,7 @@ impl Compare<'_> {
         }
         for (batch, count) in batches {
             if submitted.get(batch) != Some(&count) {
-                return Err(format!("half of the jobs of call {batch} are there"));
+                return Err(format!("only some of the jobs of call {batch} exist"));
             }
         }
         // A job that is not listed cannot be found by its id either.
@@ -148,7 +151,7 @@ impl Compare<'_> {
         for (key, &sequence) in there {
             let after = self.graph.jobs.get(*key).map_or(0, |job| job.after);
             if reached[after] >= Some(sequence) {
-                return Err(format!("{key} stands before one that came before it"));
+                return Err(format!("{key} is listed before an earlier job"));
             }
         }
         Ok(there.len() as u64)

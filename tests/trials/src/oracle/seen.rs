@@ -67,7 +67,7 @@ impl Seen {
             }
         }
         if recovered.len() != seen.recovered.len() {
-            return Err("not all that was recovered is told".to_owned());
+            return Err("not all recovered jobs are reported".to_owned());
         }
         let graphs = store.graphs().map_err(|e| format!("the graphs: {e}"))?;
         for graph in graphs {
@@ -164,7 +164,7 @@ impl Seen {
         let json = page.to_json().map_err(|e| format!("{what}: {e}"))?;
         let document = format!(r#"{{"jobs":[{}],"result":"success"}}"#, texts.join(","));
         if json != document.as_bytes() {
-            return Err(format!("the JSON of {what} is not what its jobs are"));
+            return Err(format!("the JSON of {what} differs from its jobs"));
         }
         self.facts += 1;
         Ok(())

@@ -63,7 +63,7 @@ pub fn make(dir: &Path) -> Result<(), Failed> {
             match check(&made, &work.done, large) {
                 Ok(()) => break,
                 Err(e) if attempt < 50 => {
-                    eprintln!("the base is made again: {e}");
+                    eprintln!("recreating the base: {e}");
                     crate::tree::clear(&made)?;
                 }
                 Err(e) => return Err(e),
@@ -247,7 +247,7 @@ fn wait_until_packed(dir: &Path) -> Result<(), Failed> {
                 .flatten()
                 .map(|e| e.file_name())
                 .collect();
-            return Err(format!("the store does not pack: {names:?}").into());
+            return Err(format!("the store is not packed: {names:?}").into());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -320,7 +320,7 @@ fn check(dir: &Path, done: &Done, large: bool) -> Result<(), Failed> {
         && truth.graphs.len() == 3;
     match right {
         true => Ok(()),
-        false => Err("the base does not hold what was done".into()),
+        false => Err("the base does not contain what was recorded".into()),
     }
 }
 

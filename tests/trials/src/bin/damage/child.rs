@@ -259,7 +259,7 @@ impl Case<'_> {
         };
         match truth {
             true => Ok(Ended::Error(kind)),
-            false => Err(format!("nothing but the index was altered: {error}")),
+            false => Err(format!("only the index was altered: {error}")),
         }
     }
 
@@ -271,7 +271,7 @@ impl Case<'_> {
         let mut changed = names.filter(|name| now.0.get(*name) != before.0.get(*name));
         match changed.next() {
             None => Ok(()),
-            Some(name) => Err(format!("an open that failed changed {name}")),
+            Some(name) => Err(format!("a failed open changed {name}")),
         }
     }
 }

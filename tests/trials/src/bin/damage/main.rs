@@ -19,17 +19,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-damage: damages closed stores and asks them everything
+damage: damages closed stores and reads everything from them
 
-  --cases N                how many cases (20000)
-  --seconds N              begin no more cases after so long
-  --seed N                 which (1)
-  --only N                 this case alone, with its words
+  --cases N                number of cases (20000)
+  --seconds N              start no more cases after this time
+  --seed N                 seed of the cases (1)
+  --only N                 run only this case, and print what it does
   --shard I/N              every N-th case, from the I-th (0/1)
-  --jobs N                 children at a time (2)
-  --base DIR               keep the undamaged stores there, or take them from there
+  --jobs N                 concurrent child processes (2)
+  --base DIR               keep the undamaged stores there, or reuse them
   --index-may-abort-once   accept an abort in the open of a damaged index, if the
-                           next open gives everything (for panic = \"abort\")
+                           next open returns everything (for panic = \"abort\")
 ";
 
 type Failed = Box<dyn std::error::Error>;

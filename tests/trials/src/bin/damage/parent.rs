@@ -205,7 +205,7 @@ impl Worker<'_> {
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = child.wait()?;
                     if !current.running {
-                        return Err(format!("a child ended outside of a case: {status}").into());
+                        return Err(format!("a child exited outside of a case: {status}").into());
                     }
                     use std::os::unix::process::ExitStatusExt;
                     let how = match status.signal() {
@@ -303,8 +303,8 @@ fn report(sum: &Sum, took: Duration) {
     }
     let rate = sum.cases as f64 / took.as_secs_f64().max(0.001);
     println!(
-        "{} cases in {:.1} s, {rate:.0}/s; {} wrong; {} deaths; {} aborts in the open of a \
-         damaged index, each followed by an open with everything; slowest {} ms (case {})",
+        "{} cases in {:.1} s, {rate:.0}/s; {} wrong; {} deaths; {} aborts while opening a damaged \
+         index, each followed by a complete open; slowest {} ms (case {})",
         sum.cases,
         took.as_secs_f64(),
         sum.wrong.len(),

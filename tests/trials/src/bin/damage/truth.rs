@@ -152,7 +152,7 @@ impl Truth {
             let same = (&graph.project, &graph.name, graph.number)
                 == (&then.project, &then.name, then.number);
             if !same || graph.jobs.len() > then.jobs.len() {
-                return Err(format!("graph {} is no earlier one", graph.name));
+                return Err(format!("graph {} is not an earlier one", graph.name));
             }
             let mut pairs = graph.jobs.iter().zip(&then.jobs);
             if let Some((a, b)) = pairs.find(|(a, b)| !a.may_become(b)) {
@@ -186,7 +186,7 @@ pub fn look(store: &JobStore, truth: &Truth, gone: &[&str]) -> Looked {
     }
     for (graph, truth) in graphs.iter().zip(&truth.graphs) {
         if (graph.project_id(), graph.number()) != (truth.project.as_str(), truth.number) {
-            return Err(format!("graph {} is another one", truth.name));
+            return Err(format!("graph {} differs", truth.name));
         }
         look_at(graph, truth, &mut errors).map_err(|e| format!("graph {}: {e}", truth.name))?;
     }
@@ -261,7 +261,7 @@ fn look_at(graph: &Graph, truth: &GraphTruth, errors: &mut Vec<Error>) -> Result
         let written = get!(page.to_json(), errors);
         let expected = document(&shown.iter().map(|&n| &truth.json[n]).collect::<Vec<_>>());
         if written.is_some_and(|written| written != expected) {
-            return Err(format!("the page by cursor at {at} is another"));
+            return Err(format!("the page by cursor at {at} differs"));
         }
         at += shown.len();
         cursor = page.next();
@@ -315,7 +315,7 @@ fn same_page(
                 errors.push(error);
                 return match jobs.next() {
                     None => Ok(()),
-                    Some(_) => Err("a page goes on after an error".to_owned()),
+                    Some(_) => Err("a page continues after an error".to_owned()),
                 };
             }
             None => return Err(format!("the page ends before job {n}")),
@@ -323,7 +323,7 @@ fn same_page(
     }
     match jobs.next() {
         None => Ok(()),
-        Some(_) => Err("the page has a job too many".to_owned()),
+        Some(_) => Err("the page has an additional job".to_owned()),
     }
 }
 
@@ -342,22 +342,22 @@ fn same_json(
         false => expected.starts_with(&written) && written.len() < expected.len(),
     };
     if !fits {
-        return Err("write_json gives another document".to_owned());
+        return Err("write_json returns a different document".to_owned());
     }
     if get!(page.to_json(), errors).is_some_and(|json| json != expected) {
-        return Err("to_json gives another document".to_owned());
+        return Err("to_json returns a different document".to_owned());
     }
     let mut pieces = Vec::new();
     for chunk in page.chunks() {
         match get!(chunk, errors) {
             Some(chunk) => pieces.extend(chunk),
             None if expected.starts_with(&pieces) => return Ok(()),
-            None => return Err("chunks begin another document".to_owned()),
+            None => return Err("chunks begin a different document".to_owned()),
         }
     }
     match pieces == expected {
         true => Ok(()),
-        false => Err("chunks give another document".to_owned()),
+        false => Err("chunks return a different document".to_owned()),
     }
 }
 

@@ -111,7 +111,9 @@ impl Driver {
             let was_unknown = self.unknown;
             match call() {
                 Ok(_) if was_unknown => {
-                    return Err(format!("{act} succeeded after a commit of unknown end"));
+                    return Err(format!(
+                        "{act} succeeded after a commit with an unknown outcome"
+                    ));
                 }
                 Ok(value) => {
                     let answer = answer(&value);
@@ -133,7 +135,9 @@ impl Driver {
                 }
             }
         }
-        Err(format!("{act} does not succeed, though the fault is over"))
+        Err(format!(
+            "{act} does not succeed, although the fault is over"
+        ))
     }
 
     /// Checks whether an error is acceptable here.
@@ -207,14 +211,16 @@ impl Driver {
             }
         }
         Err(format!(
-            "the store does not open, though the fault is over: {errors:?}"
+            "the store cannot be opened, although the fault is over: {errors:?}"
         ))
     }
 
     fn close(&mut self, store: &JobStore) -> Result<(), String> {
         let call = self.tried(&Act::Close);
         match store.close() {
-            Ok(()) if self.unknown => Err("a clean close after a commit of unknown end".to_owned()),
+            Ok(()) if self.unknown => {
+                Err("a clean close after a commit with an unknown outcome".to_owned())
+            }
             Ok(()) => {
                 say(&Line::Done {
                     call,

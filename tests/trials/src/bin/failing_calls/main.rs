@@ -19,12 +19,12 @@ use std::time::Instant;
 use jobstore_trials::args::Args;
 
 const USAGE: &str = "failing_calls [--ci] [--full] [--sizes] [--sweep] [--jobs N] [--require]
-  without --full, --sizes or --sweep: all three
-  --sweep    each call fails once (needs strace)
+  without --full, --sizes, or --sweep: all three
+  --sweep    each system call fails once (needs strace)
   --full     a full file system (needs unshare with a user namespace)
   --sizes    no file can grow beyond a size
-  --ci       a part of it, within two minutes
-  --require  what is missing is a failure, not a skip";
+  --ci       a subset that takes at most two minutes
+  --require  fail, instead of skipping, if a tool is missing";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -45,7 +45,7 @@ pub fn full(ci: bool, sum: &mut Sum) {
         .stderr(Stdio::piped())
         .output();
     let why = match mounted {
-        Err(e) => Some(format!("unshare does not start: {e}")),
+        Err(e) => Some(format!("cannot start unshare: {e}")),
         Ok(output) if !output.status.success() => {
             Some(String::from_utf8_lossy(&output.stderr).trim().to_owned())
         }
@@ -164,5 +164,5 @@ pub fn sizes(ci: bool, sum: &mut Sum) {
             errors += sum.errors - before;
         }
     }
-    println!("limits of files' sizes: {runs} runs; {errors} errors; {deaths} deaths by SIGXFSZ");
+    println!("file size limits: {runs} runs; {errors} errors; {deaths} deaths by SIGXFSZ");
 }

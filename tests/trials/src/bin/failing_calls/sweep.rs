@@ -80,7 +80,7 @@ fn missing() -> Option<String> {
         "true",
     ]);
     match tried.stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Err(e) => Some(format!("strace does not start: {e}")),
+        Err(e) => Some(format!("cannot start strace: {e}")),
         Ok(status) if !status.success() => Some(format!("strace is not allowed here: {status}")),
         Ok(_) => None,
     }
@@ -182,13 +182,13 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
     }
     if ci {
         println!(
-            "left out by --ci: all but one or two errors of each call, a store made anew, two of three \
+            "omitted by --ci: all but one or two errors of each call, a new store, two of three \
              calls after the first {CI_DENSE}"
         );
     }
     let hits: u64 = table.values().map(|swept| swept.in_truth).sum();
     match hits {
-        0 => Err("no call to the truth was ever made to fail".to_owned()),
+        0 => Err("no call on a log file ever failed".to_owned()),
         _ => Ok(()),
     }
 }
@@ -294,7 +294,7 @@ impl Sweep<'_> {
         };
         let untold = |line: &&&str| own(line) && !needless(line);
         match truth.iter().find(untold) {
-            Some(line) if !told => Err(format!("nobody was told of {line}")),
+            Some(line) if !told => Err(format!("no caller got an error for {line}")),
             _ => Ok(()),
         }
     }

@@ -149,12 +149,12 @@ pub fn check(
     for _ in 0..2 {
         let checked = within("a check of the store", RUN_BOUND, || {
             let store = options('I').open(dir);
-            let store = store.map_err(|e| format!("the store does not open again: {e}"))?;
+            let store = store.map_err(|e| format!("the store cannot be reopened: {e}"))?;
             let seen = oracle.check(&store, LOOKUPS)?;
             oracle.settle(&seen);
             store
                 .close()
-                .map_err(|e| format!("it does not close: {e}"))?;
+                .map_err(|e| format!("it cannot be closed: {e}"))?;
             Ok::<u64, String>(seen.facts)
         });
         sum.facts += checked?;

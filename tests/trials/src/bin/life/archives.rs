@@ -150,7 +150,7 @@ impl Life {
                 }
                 let (lines, is_whole) = lines(&disk.read(&name).unwrap_or_default());
                 if name.ends_with(".gz") && !is_whole {
-                    return Err(format!("{name} of the archive is not whole"));
+                    return Err(format!("{name} in the archive is incomplete"));
                 }
                 for line in lines {
                     *all.entry(line).or_default() += 1;
@@ -175,7 +175,7 @@ impl Life {
                 is_all_known = false;
                 if !ids.contains(&**id) && !lost.contains(&**id) {
                     return Err(format!(
-                        "job {id} was purged, and the archive has no line of it"
+                        "job {id} was purged, but has no line in the archive"
                     ));
                 }
                 continue;
@@ -185,7 +185,7 @@ impl Life {
                 let of_id = there.keys().find(|line| id_in(line) == Some(&**id));
                 let of_id: Option<String> = of_id.map(|line| line.chars().take(600).collect());
                 return Err(format!(
-                    "job {id} was purged, and the archive has {of_id:?}, not {line}"
+                    "job {id} was purged, but the archive contains {of_id:?}, not {line}"
                 ));
             }
             *known.entry(line).or_default() += 1;

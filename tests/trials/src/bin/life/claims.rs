@@ -123,13 +123,13 @@ impl Life {
                     return Ok(true);
                 }
                 if !task.is_woken() {
-                    return Err("a claim that waits is not woken by a job".to_owned());
+                    return Err("a waiting claim is not woken by a job".to_owned());
                 }
             } else if polls.commits >> n & 1 == 1 {
                 self.step(Step::Commit);
                 is_committed = true;
                 if !task.is_woken() {
-                    return Err("a claim is committed, and its future is not woken".to_owned());
+                    return Err("a claim is committed, but its future is not woken".to_owned());
                 }
             }
             if self.is_excused() {
@@ -193,7 +193,7 @@ impl Life {
             Some((State::Running, _)) if self.is_excused() => {}
             Some((state, outcome)) => {
                 return Err(format!(
-                    "the job of a claim that was dropped is {state} with {outcome:?}"
+                    "the job of a dropped claim is {state} with {outcome:?}"
                 ));
             }
         }
@@ -214,7 +214,7 @@ impl Life {
         let graph = graph.filter(|graph| graph.serial == serial);
         let job = graph.and_then(|graph| graph.jobs.get(&sequence)).cloned();
         let Some(job) = job else {
-            return expect(is_ready, true, "a run whose job is gone");
+            return expect(is_ready, true, "a run without a job");
         };
         if self.is_read_only() || self.is_excused() {
             return Ok(true);
@@ -229,8 +229,8 @@ impl Life {
         self.cancel_one(name, &handle, sequence, &job)?;
         let job = &self.model.graphs[&name].jobs[&sequence];
         if job.cancelling && !self.disk.is_dead() {
-            expect(task.is_woken(), true, "the task of a run that is cancelled")?;
-            expect(task.poll().is_ready(), true, "a run that is cancelled")?;
+            expect(task.is_woken(), true, "the task of a canceled run")?;
+            expect(task.poll().is_ready(), true, "a canceled run")?;
         }
         Ok(true)
     }

@@ -210,7 +210,7 @@ impl Life {
             return Err(format!("GET {path}: the total is {found:?}, not {total}"));
         }
         if found.is_none() && look.number % 2 == 0 {
-            return Err(format!("GET {path}: there is no total"));
+            return Err(format!("GET {path}: no total"));
         }
         let content_type = match has_lines {
             true => "application/x-ndjson",
@@ -302,7 +302,7 @@ impl Life {
                 None => return Err(format!("GET {asked}: {at} jobs, not {}", all.len())),
             }
         }
-        Err(format!("GET {path}: its cursors do not end"))
+        Err(format!("GET {path}: the cursors never end"))
     }
 
     /// Some jobs, in every document about each.

@@ -208,7 +208,7 @@ impl Life {
         }
         let is_shown = |s: &u64| shown.binary_search_by_key(s, |(s, _)| *s).is_ok();
         if let Some(lost) = jobs.keys().find(|s| !is_shown(s) && !may.contains(s)) {
-            return Err(format!("job {lost} is not listed, and is not due"));
+            return Err(format!("job {lost} is not listed, although it is not due"));
         }
         match json == document(&shown).as_bytes() {
             true => Ok(()),

@@ -36,7 +36,7 @@ impl Life {
             let options = self.setup.options(&self.clock);
             let segment_bytes = self.setup.segment_bytes;
             let store = simulation::open(options, disk, index, segment_bytes)
-                .map_err(|e| format!("{what} does not open ({round}): {e}"))?;
+                .map_err(|e| format!("{what} cannot be opened ({round}): {e}"))?;
             model.apply(&Effect::Opened(self.setup.recovery, self.now()));
             let compare = |when: &str, model: &Model| {
                 Observed::read(&store)
@@ -52,7 +52,7 @@ impl Life {
             compare("packed", &model)?;
             store
                 .close()
-                .map_err(|e| format!("{what} does not close ({round}): {e}"))?;
+                .map_err(|e| format!("{what} cannot be closed ({round}): {e}"))?;
             drop(store);
             index.lose();
         }
@@ -95,7 +95,7 @@ impl Life {
                 }
                 match graph.tombstone(&*gone.id) {
                     Ok(Some(_)) if gone.forgotten => {
-                        return Err(format!("{what}: the tombstone of {} came back", gone.id));
+                        return Err(format!("{what}: the tombstone of {} reappeared", gone.id));
                     }
                     Ok(_) => {}
                     Err(error) => return Err(format!("{what}: tombstone: {error}")),
@@ -107,7 +107,7 @@ impl Life {
                 change.map_err(|e| format!("{what}: changes: {e}"))?;
                 changes += 1;
                 if changes > FEED_MAX {
-                    return Err(format!("{what}: the feed does not end"));
+                    return Err(format!("{what}: the feed never ends"));
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Life {
         let report = simulation::verify(disk).map_err(|e| format!("verify of {what}: {e}"))?;
         match report.is_sound() {
             true => Ok(()),
-            false => Err(format!("verify says of {what}: {report}")),
+            false => Err(format!("verification of {what}: {report}")),
         }
     }
 
@@ -179,13 +179,13 @@ impl Life {
         let before: Vec<_> = copy.names();
         self.check_sound("an image", &copy)?;
         let repaired = simulation::repair(&copy, &self.index.image())
-            .map_err(|e| format!("repair of a sound image: {e}"))?;
+            .map_err(|e| format!("repair of an intact image: {e}"))?;
         if repaired.changed() || copy.names() != before {
-            return Err(format!("repair changed a sound image: {repaired}"));
+            return Err(format!("repair changed an intact image: {repaired}"));
         }
         for (name, _) in before {
             if copy.read(&name) != self.disk.read(&name) {
-                return Err(format!("repair changed {name} of a sound image"));
+                return Err(format!("repair changed {name} of an intact image"));
             }
         }
         Ok(true)
@@ -249,7 +249,7 @@ impl Life {
                 | Error::OlderFormat { .. }
                 | Error::UnknownFeatures { .. },
             ) => return Ok(true),
-            Err(error) => return Err(format!("{what} does not open: {error}")),
+            Err(error) => return Err(format!("{what} cannot be opened: {error}")),
         };
         for graph in store.graphs().map_err(|e| e.to_string())? {
             let Some(expected) = name_of(&graph).and_then(|n| self.model.graphs.get(&n)) else {
@@ -272,7 +272,7 @@ impl Life {
                 // The event of its purge may have been lost.
                 let was_purged = expected.gone.contains_key(&job.sequence());
                 if !same && !was_purged {
-                    return Err(format!("{what}: job {} is another", job.sequence()));
+                    return Err(format!("{what}: job {} differs", job.sequence()));
                 }
             }
         }
@@ -306,8 +306,8 @@ impl Life {
                 .map(|(name, len)| format!("{name} {len}"))
                 .collect();
             return Err(format!(
-                "after a while of idleness {used} bytes are in use for {live} live ones ({} jobs, \
-                 {} graphs), over the bound of {max}: {}",
+                "after some idle time, {used} bytes are in use for {live} live ones ({} jobs, {} \
+                 graphs), over the bound of {max}: {}",
                 self.model.jobs(),
                 self.model.graphs.len(),
                 names.join(", ")

@@ -367,7 +367,7 @@ impl Life {
                         _ => self.is_excused(),
                     };
                     if !excused {
-                        return Err(format!("it does not open: {error} ({})", error.code()));
+                        return Err(format!("it cannot be opened: {error} ({})", error.code()));
                     }
                     if self.limited
                         && !self.disk.is_dead()
@@ -375,7 +375,7 @@ impl Life {
                         && self.checks("open-on-full-disk")
                     {
                         return Err(format!(
-                            "with {} files of {} bytes on a full disk it does not open: {error} ({})",
+                            "with {} files of {} bytes on a full disk it cannot be opened: {error} ({})",
                             self.disk.files(),
                             self.disk.used_bytes(),
                             error.code()
@@ -391,7 +391,9 @@ impl Life {
                     }
                     tries += 1;
                     if tries > 3 {
-                        return Err(format!("it does not open after {tries} tries: {error}"));
+                        return Err(format!(
+                            "it cannot be opened after {tries} attempts: {error}"
+                        ));
                     }
                 }
             }
@@ -509,8 +511,8 @@ impl Life {
             return Ok(());
         }
         Err(format!(
-            "after an open, the store holds no prefix of what was written ({} writes in doubt, \
-             {} failed opens): {last_difference}; without them: {}",
+            "after an open, the store does not contain a prefix of what was written ({} writes in\
+              doubt, {} failed opens): {last_difference}; without them: {}",
             writes.len(),
             failed_opens.len(),
             first_difference.unwrap_or_default()
@@ -733,7 +735,7 @@ impl Life {
         };
         match graph.job(&*id) {
             Ok(Some(job)) => Ok(Some((job.state(), job.outcome().map(OutcomeFact::of)))),
-            Ok(None) => Err(format!("job {id} is gone")),
+            Ok(None) => Err(format!("job {id} is missing")),
             Err(error) => self.excuse("look at a job", &error).map(|_| None),
         }
     }

@@ -283,7 +283,7 @@ impl Life {
         };
         match report.is_sound() {
             true => Ok(()),
-            false => Err(format!("verify says of a closed store: {report}")),
+            false => Err(format!("verification of a closed store: {report}")),
         }
     }
 
@@ -309,7 +309,7 @@ impl Life {
         let grew = after.0 > before.0 + FILES_PER_OPENS || after.1 > bytes_max;
         if grew && !self.limited && self.checks("open-growth") {
             return Err(format!(
-                "{count} opens of an unchanged store made {} files of {} bytes to {} of {}",
+                "{count} opens of an unchanged store turned {} files of {} bytes into {} of {}",
                 before.0, before.1, after.0, after.1
             ));
         }
@@ -329,12 +329,12 @@ impl Life {
         if !was_troubled && !self.is_in_doubt() {
             Observed::read(&reader)
                 .and_then(|seen| seen.compare(&self.model))
-                .map_err(|e| format!("a store that is open read-only differs: {e}"))?;
+                .map_err(|e| format!("a read-only store differs: {e}"))?;
         }
         for graph in reader.graphs().map_err(|e| e.to_string())? {
             match graph.submit(Content::draw(&mut self.random).request()) {
                 Err(Error::OpenedReadOnly) => {}
-                other => return Err(format!("a submit to a read-only store: {other:?}")),
+                other => return Err(format!("a submit to a read-only store returned {other:?}")),
             }
         }
         if before != (self.disk.names(), self.disk.counters().bytes_written) {

@@ -128,7 +128,7 @@ fn live(
         let seconds = begun_at.elapsed().as_secs();
         if seconds >= SLOW_SECONDS {
             eprintln!(
-                "slow: seed {seed} step {step} took {seconds} s: {}",
+                "slow: seed {seed}, step {step} took {seconds} s: {}",
                 op.name()
             );
         }
@@ -189,7 +189,7 @@ impl Beat {
             let since = *beat.since.lock().expect("no panic");
             if since.is_some_and(|since| since.elapsed() > Duration::from_secs(STEP_SECONDS)) {
                 println!(
-                    "FINDING seed {} step {}: it hangs for {STEP_SECONDS} s",
+                    "FINDING seed {} step {}: no progress for {STEP_SECONDS} s",
                     beat.seed.load(Ordering::Relaxed),
                     beat.step.load(Ordering::Relaxed)
                 );
@@ -217,7 +217,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
         Err(failure) => failure,
     };
     let mut text = format!(
-        "FINDING seed {seed} step {}: {}\n  again: life --seed {seed} --steps {}{}",
+        "FINDING seed {seed} step {}: {}\n  to repeat: life --seed {seed} --steps {}{}",
         failure.step,
         failure.what,
         asked.steps,
@@ -254,7 +254,7 @@ fn run(asked: &Asked, seed: u64, beat: &Beat) -> (Report, Option<String>) {
         }
         if asked.only.is_none() {
             let numbers: Vec<String> = fewest.iter().map(|(n, _)| n.to_string()).collect();
-            text.push_str(&format!("\n  these alone: --only {}", numbers.join(",")));
+            text.push_str(&format!("\n  minimal: --only {}", numbers.join(",")));
         }
         text.push_str(&format!("\n  -> {last}"));
     }
@@ -346,7 +346,7 @@ fn live_for_real(asked: &Asked) {
                 println!("FINDING seed {seed}, on a real directory: {what}");
                 let scenario = scenario.map(|name| format!(" --scenario {name:?}"));
                 println!(
-                    "  again: life --real --seed {seed}{}",
+                    "  to repeat: life --real --seed {seed}{}",
                     scenario.unwrap_or_default()
                 );
             }
@@ -390,7 +390,7 @@ fn parse() -> Asked {
         let one_of = |name: String, names: &[&str]| match names.contains(&&*name) {
             true => name,
             false => {
-                eprintln!("{name:?} is none of {names:?}");
+                eprintln!("{name:?} is not one of {names:?}");
                 refuse()
             }
         };

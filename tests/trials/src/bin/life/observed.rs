@@ -132,7 +132,7 @@ impl Observed {
             let name = name_of(&graph).ok_or_else(|| format!("a graph {:?}", graph.name()))?;
             let jobs = read_graph(&graph).map_err(|e| format!("graph {:?}: {e}", graph.name()))?;
             if graphs.insert(name, jobs).is_some() {
-                return Err(format!("graph {:?} is there twice", graph.name()));
+                return Err(format!("graph {:?} exists twice", graph.name()));
             }
         }
         Ok(Observed {

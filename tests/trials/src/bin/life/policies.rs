@@ -309,7 +309,7 @@ impl Life {
     pub fn observe_purge(&mut self, name: Name, due: &Due) -> Result<(), Finding> {
         let (may, must, reason) = (&due.may, &due.must, due.reason);
         let Some(graph) = self.handle(name) else {
-            return Err(format!("graph {name:?} is gone"));
+            return Err(format!("graph {name:?} is missing"));
         };
         let seen = match read_graph(&graph) {
             Ok(seen) => seen,

@@ -152,7 +152,7 @@ impl Life {
             ));
         }
         if page.total().is_none() && look.number % 2 == 0 {
-            return Err(format!("{}: there is no total", what()));
+            return Err(format!("{}: no total", what()));
         }
         let jobs: jobstore::Result<Vec<Seen>> = page
             .jobs()
@@ -167,7 +167,7 @@ impl Life {
         let text = document(&shown);
         match page.to_json() {
             Ok(json) if json == text.as_bytes() => {}
-            Ok(_) => return Err(format!("{}: its JSON is another", what())),
+            Ok(_) => return Err(format!("{}: the JSON differs", what())),
             Err(error) => return self.excuse("write a page", &error),
         }
         if look.offset % 3 == 0 && self.pages.len() < 4 {
@@ -212,7 +212,7 @@ impl Life {
                 }
             }
         }
-        Err(format!("walk {look:?} of {name:?} does not end"))
+        Err(format!("walk {look:?} of {name:?} never ends"))
     }
 
     pub fn job_by_id(&mut self, pick: Pick) -> Ran {
@@ -229,7 +229,7 @@ impl Life {
         let text = document(&[(sequence, &job)]);
         match graph.list_one(&*id).and_then(|page| page.to_json()) {
             Ok(json) if json == text.as_bytes() => Ok(true),
-            Ok(_) => Err(format!("list_one {id}: its JSON is another")),
+            Ok(_) => Err(format!("list_one {id}: the JSON differs")),
             Err(error) => self.excuse("list_one", &error),
         }
     }
@@ -263,7 +263,7 @@ impl Life {
             .and_then(|found| found.map(|job| job.map(|job| job.sequence())).collect());
         match found {
             Ok(found) if found == expected => Ok(true),
-            Ok(found) => Err(format!("find gives jobs {found:?}, not {expected:?}")),
+            Ok(found) => Err(format!("find returns jobs {found:?}, not {expected:?}")),
             Err(error) => self.excuse("find", &error),
         }
     }
@@ -308,13 +308,13 @@ impl Life {
         }
         match graph.job(&*gone.id) {
             Ok(None) => {}
-            Ok(Some(_)) => return Err(format!("the purged job {} is there", gone.id)),
+            Ok(Some(_)) => return Err(format!("the purged job {} still exists", gone.id)),
             Err(error) => return self.excuse("job", &error),
         }
         let must = self.must_have_tombstone(name, gone);
         match graph.tombstone(&*gone.id) {
             Ok(Some(_)) if gone.forgotten => {
-                return Err(format!("the tombstone of {} came back", gone.id));
+                return Err(format!("the tombstone of {} reappeared", gone.id));
             }
             Ok(Some(found)) => {
                 if gone.reason.is_some_and(|reason| reason != found.reason) {
@@ -380,7 +380,7 @@ impl Life {
                 Err(error) => return self.excuse("changes", &error),
             }
             if found.len() > most {
-                return Err(format!("the feed gives over {most} changes"));
+                return Err(format!("the feed returns more than {most} changes"));
             }
         }
         // The changes of a position from another open may have been reverted by a crash; then it is
@@ -440,7 +440,7 @@ impl Life {
         match (graph.wait(&*id, Duration::ZERO), job.state) {
             (Ok(Some(seen)), State::Complete) if seen.state() == State::Complete => Ok(true),
             (Ok(None), State::Pending | State::Running) => Ok(true),
-            (Ok(seen), state) => Err(format!("a wait for a job that is {state} gives {seen:?}")),
+            (Ok(seen), state) => Err(format!("a wait for a job that is {state} returns {seen:?}")),
             (Err(error), _) => self.excuse("wait", &error),
         }
     }
@@ -464,7 +464,7 @@ impl Life {
             ));
         }
         if stats.to_json().is_empty() {
-            return Err("stats have no JSON".to_owned());
+            return Err("the statistics have no JSON".to_owned());
         }
         Ok(true)
     }
@@ -478,7 +478,7 @@ impl Life {
                 }
                 match report.is_sound() && fault.is_none() {
                     true => Ok(true),
-                    false => Err(format!("a scrub says {report}; index: {fault:?}")),
+                    false => Err(format!("a scrub reports {report}; index: {fault:?}")),
                 }
             }
             Err(error) => self.excuse("scrub", &error),
@@ -532,13 +532,13 @@ impl Life {
             match graph.submit(Content::draw(&mut self.random).request()) {
                 Err(Error::GraphDropped { .. }) => {}
                 Err(error) => drop(self.excuse("submit to a dropped graph", &error)?),
-                Ok(_) => return Err("a dropped graph takes jobs".to_owned()),
+                Ok(_) => return Err("a dropped graph accepts jobs".to_owned()),
             }
         }
         for kept in std::mem::take(&mut self.pages) {
             match kept.page.to_json() {
                 Ok(json) if json == kept.json.as_bytes() => {}
-                Ok(_) => return Err("a page that was kept shows something else".to_owned()),
+                Ok(_) => return Err("an earlier page has changed".to_owned()),
                 Err(Error::PageExpired | Error::GraphDropped { .. }) => {}
                 Err(error) => drop(self.excuse("a kept page", &error)?),
             }
@@ -576,13 +576,15 @@ pub fn compare_feed(
         };
         if let ChangeKind::Purged { .. } = change.kind {
             if is_live(sequence) {
-                return Err(format!("the feed says that job {sequence} was purged"));
+                return Err(format!("the feed reports that job {sequence} was purged"));
             }
             continue;
         }
         if !is_live(sequence) {
             if sequence >= graph.next {
-                return Err(format!("the feed has a job {sequence} that never was"));
+                return Err(format!(
+                    "the feed contains job {sequence}, which never existed"
+                ));
             }
             continue;
         }

@@ -300,7 +300,7 @@ fn many_opens(random: &mut Random, dir: &Path) -> Checked {
     let after = size(&dir);
     if after.0 > before.0 + 8 || after.1 > before.1 + (1 << 20) {
         return Err(format!(
-            "40 opens that only read made {before:?} files and bytes to {after:?}"
+            "40 read-only opens changed files and bytes from {before:?} to {after:?}"
         ));
     }
     let store = options().open(&dir).map_err(failed_to("open"))?;
@@ -328,7 +328,7 @@ fn dying_at_open(_random: &mut Random, dir: &Path) -> Checked {
     // The children's jobs take a little space.
     if after.0 > before.0 + 8 {
         return Err(format!(
-            "12 such opens made {} files to {}",
+            "12 such opens turned {} files into {}",
             before.0, after.0
         ));
     }
@@ -421,7 +421,7 @@ fn deleted_lock(random: &mut Random, dir: &Path) -> Checked {
     fs::remove_file(place.join("LOCK")).ok();
     let other = open_elsewhere(&place)?;
     if other == "opened" {
-        return Err("LOCK was deleted, and a second process opens the store".to_owned());
+        return Err("LOCK was deleted, but a second process can open the store".to_owned());
     }
     let (more, _) = submit_some(&graph, random, 50);
     drop((graph, store));
@@ -492,7 +492,7 @@ fn fill(graph: &Graph) -> Result<u64, Finding> {
             Err(error) => return Err(failed_to("submit on a full disk")(error)),
         }
     }
-    Err("a small disk does not fill".to_owned())
+    Err("a small disk does not become full".to_owned())
 }
 
 /// Cancels and purges all jobs. The reserve has space for some thousand of those writes; then
@@ -622,7 +622,7 @@ fn few_descriptors(random: &mut Random, dir: &Path) -> Checked {
     let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match answer.as_str() {
         "opened" => Ok(()),
-        answer => Err(format!("with 128 descriptors an open prints {answer:?}")),
+        answer => Err(format!("with 128 descriptors, an open prints {answer:?}")),
     }
 }
 

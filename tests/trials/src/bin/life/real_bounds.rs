@@ -63,7 +63,7 @@ fn at_rest(what: &str, now: impl Fn() -> Result<u64, Finding>, max: u64) -> Resu
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(format!("{there} {what} at rest, over {max}"));
+            return Err(format!("{there} {what} when idle, more than {max}"));
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -102,7 +102,7 @@ impl Known {
             let differs = |(id, end): &(&String, &_)| listed.get(*id) != Some(*end);
             let differ = self.jobs.iter().filter(differs).count();
             return Err(format!(
-                "{} jobs of {} are listed, not {}, of which {differ} are missing or another",
+                "{} jobs of {} are listed, not {}, of which {differ} are missing or differ",
                 listed.len(),
                 graph.name(),
                 self.jobs.len()
@@ -131,7 +131,7 @@ impl Known {
                 Ok(())
             }
             (Err(Error::KeyPurged), Some(known)) if self.purged.contains(known) => Ok(()),
-            (answer, known) => Err(format!("key {key} of {known:?} answers {answer:?}")),
+            (answer, known) => Err(format!("key {key} of {known:?} returned {answer:?}")),
         }
     }
 

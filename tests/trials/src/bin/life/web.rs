@@ -132,7 +132,7 @@ pub fn ask(routes: Router, ask: &Ask) -> Result<Answer, Finding> {
     })?;
     drop(runtime);
     if PANICS.get() != panics {
-        return Err(format!("{}: what answers it panicked", what()));
+        return Err(format!("{}: the handler panicked", what()));
     }
     for (name, value) in [("x-request-id", REQUEST_ID), ("cache-control", "no-store")] {
         if answer.header(name) != Some(value) {
@@ -160,7 +160,7 @@ fn decoded(mut answer: Answer) -> Result<Answer, Finding> {
         Some("zstd") => zstd::decode_all(&*body),
         Some(other) => return Err(format!("the encoding is {other}")),
     };
-    answer.body = Some(body.map_err(|e| format!("the body does not decode: {e}"))?);
+    answer.body = Some(body.map_err(|e| format!("the body cannot be decoded: {e}"))?);
     Ok(answer)
 }
 

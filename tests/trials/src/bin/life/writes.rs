@@ -189,7 +189,7 @@ impl Life {
             }
             (Ok(answer), there) => {
                 return Err(format!(
-                    "submit_as {id} answered {answer:?}; there: {there:?}, purged: {gone:?}"
+                    "submit_as {id} returned {answer:?}; existing: {there:?}, purged: {gone:?}"
                 ));
             }
         }
@@ -238,7 +238,7 @@ impl Life {
             }
             (Ok(answer), owner) => {
                 return Err(format!(
-                    "submit_once {key:?} answered {answer:?}; owner: {owner:?}, purged: {gone:?}"
+                    "submit_once {key:?} returned {answer:?}; owner: {owner:?}, purged: {gone:?}"
                 ));
             }
         }
@@ -432,7 +432,7 @@ impl Life {
                 }
                 _ => {}
             },
-            Ok(None) => return Err(format!("job {id} is gone")),
+            Ok(None) => return Err(format!("job {id} is missing")),
             Err(error) => {
                 self.excuse("look at a job", &error)?;
                 if before == State::Pending {
@@ -455,7 +455,7 @@ impl Life {
     ) -> Ran {
         self.acknowledge(Effect::Start(name, sequence));
         if run.request().as_json() != job.real() {
-            return Err(format!("the request of run {} is another", run.id()));
+            return Err(format!("the request of run {} differs", run.id()));
         }
         self.go_on(name, sequence, run, after)
     }

@@ -48,7 +48,7 @@ fn main() {
     let tally = Tally::default();
     let before = run(&dir, seconds, &tally);
     // All of it again after the close.
-    let store = options().open(&dir).expect("it opens again");
+    let store = options().open(&dir).expect("a reopen");
     assert!(before == everything(&store), "another list after the close");
     store.close().expect("it closes");
     tally.print();

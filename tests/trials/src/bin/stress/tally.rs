@@ -82,9 +82,9 @@ impl Tally {
         [
             ("writes acknowledged", read(&self.writes)),
             ("jobs of pairs", read(&self.submits.acknowledged)),
-            ("ids brought, of which others again", read(&self.created)),
+            ("jobs with external ids", read(&self.created)),
             ("jobs claimed", claimed as u64),
-            ("graphs dropped and made anew", read(&self.dropped)),
+            ("graphs dropped and recreated", read(&self.dropped)),
             ("pages checked", read(&self.pages)),
             ("jobs seen", read(&self.jobs)),
             ("ids looked up", read(&self.looked_up)),
@@ -107,7 +107,7 @@ impl Tally {
     /// required.
     pub(crate) fn assert_all_was_done(&self) {
         for (what, count) in self.lines() {
-            assert!(count > 0, "not done at all: {what}");
+            assert!(count > 0, "never done: {what}");
         }
     }
 }
