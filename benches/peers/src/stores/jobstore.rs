@@ -75,7 +75,9 @@ impl Store for Jobstore {
 
     fn page(&self, list: &List, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
-        let mut asked = jobstore::JobQuery::new().offset(list.offset).limit(list.limit);
+        let mut asked = jobstore::JobQuery::new()
+            .offset(list.offset)
+            .limit(list.limit);
         if let Some(state) = list.state {
             asked = asked.state(state);
         }
