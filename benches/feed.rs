@@ -50,7 +50,7 @@ fn packed(dir: &Path, commits: &str, jobs: usize) {
     store.close().expect("close");
 }
 
-/// Submits, starts and completes jobs, with this number of writes in each commit.
+/// Submits, starts, and completes jobs, with this number of writes in each commit.
 fn fill(graph: &Graph, jobs: usize, group: usize) {
     let some = requests(5, 1_000);
     let mut open = std::collections::VecDeque::new();

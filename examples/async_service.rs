@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(run(&store, movie, address.parse()?, token.into()));
-    // All tasks have ended by now, and nothing claims jobs any more.
+    // All tasks have ended by now, so no more jobs are claimed.
     store.close()?;
     println!("closed");
     served

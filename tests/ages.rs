@@ -186,7 +186,7 @@ fn a_rebuilt_index_gives_the_same_ages() {
     let (_root, dir) = home();
     let wall = Wall::at(NOW);
     let mut jobs = 0;
-    // Closed for a day less an hour between each ten jobs.
+    // After every ten jobs, the store is closed for a day less an hour.
     for day in 0..5 {
         wall.set(NOW + day * (DAY - HOUR));
         let (store, movie) = open(&dir, &wall);

@@ -111,7 +111,7 @@ fn every_purged_job_is_archived_once_as_it_was_exported() {
         exported.extend(lines(&movie, complete()));
         let failed = JobQuery::new().outcome(OutcomeKind::Failed);
         assert_eq!(movie.purge(failed).unwrap().jobs, 100);
-        // A job that several policies purge is archived once.
+        // A job that is due under several policies is archived once.
         movie.set_retention(Some(policy.max_jobs(100))).unwrap();
         thread::scope(|scope| {
             for _ in 0..3 {

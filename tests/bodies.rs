@@ -410,7 +410,7 @@ fn bodies_around_the_size_of_a_piece_come_back_among_small_ones() {
     for (n, length) in lengths.enumerate() {
         let stuff = [Stuff::Noise, Stuff::Wide, Stuff::Same][n % 3];
         bodies.push(long_body(length, stuff));
-        // Large ones, adjacent as well as among small ones.
+        // Large bodies, both adjacent and among small ones.
         bodies.extend(vec![format!("{{\"n\":{n}}}"); n % 3]);
     }
     let bodies: Vec<_> = bodies.into_iter().map(|b| (b.clone(), b)).collect();

@@ -459,7 +459,7 @@ fn a_feed_that_fails_says_so_again_and_goes_on_once_it_can() {
     let expected = all(movie.changes(None).unwrap());
     let mut changes = movie.changes(None).unwrap();
     let mut seen = vec![changes.next().unwrap().unwrap()];
-    // The disk temporarily cannot return its data.
+    // Reads from the disk fail temporarily.
     let packs = common::files_ending(dir.path(), ".pack");
     let was: Vec<Vec<u8>> = packs.iter().map(|path| fs::read(path).unwrap()).collect();
     let write = |path: &Path, bytes: &[u8]| {

@@ -332,7 +332,7 @@ fn no_link_in_the_directory_is_followed() {
                 submit_until_refused(&store.graph("p", "g").unwrap());
                 store.close().unwrap();
             }
-            // An invalid lock is refused; anything else there is in the way.
+            // Only a link in place of the lock is refused; other links do not prevent the open.
             assert_eq!(
                 opened.is_err(),
                 name == "LOCK",

@@ -174,7 +174,7 @@ fn ms(time: SystemTime) -> u128 {
         .as_millis()
 }
 
-/// It is not only readable, but also writable.
+/// The store also accepts new writes.
 fn goes_on(movie: &Graph) {
     for half in 0..2 {
         let key = format!("key-{half}");

@@ -33,7 +33,7 @@ fn long_list() -> (JobStore, Graph) {
     (store, graph)
 }
 
-/// No client times out, and one long page is allowed at a time.
+/// Clients never time out, and one long page is allowed at a time.
 fn one_at_a_time() -> Limits {
     Limits::new().long_pages(1).stall(NEVER).whole(NEVER)
 }

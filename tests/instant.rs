@@ -300,7 +300,7 @@ fn a_page_gives_the_same_bytes_again_after_all_its_jobs_have_changed() {
         let chunks: Vec<u8> = page.chunks().flat_map(|chunk| chunk.unwrap()).collect();
         assert!(chunks == before.0);
     }
-    // From several threads concurrently.
+    // Concurrently from several threads.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert!(pages.each_ref().map(read) == before));

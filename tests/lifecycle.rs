@@ -170,7 +170,7 @@ fn two_closes_at_once_both_wait_for_the_end() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     store.close().unwrap();
-                    // The caller of a finished close may open the directory.
+                    // After the close has returned, the caller may open the directory.
                     assert!(dir.join("CLOSED").exists());
                 });
             }

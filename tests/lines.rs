@@ -276,7 +276,7 @@ fn a_bad_line_is_named_and_the_lines_before_it_are_kept() {
         r#"{"jobId":"x","request":{"command":"c","url":"/","body":"#.to_owned(),
         format!(r#"{{"command":"c","url":"/","body":"{}"}}"#, "x".repeat(20 << 20)),
         format!(r#"{{"command":"c","url":"/","body":{}1{}}}"#, "[".repeat(200), "]".repeat(200)),
-        // Two requests, or one and a half.
+        // A line with two requests, or with one and a half.
         r#"{"jobId":"x","url":"/secret","request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","body":"secret","request":{"command":"c","url":"/"}}"#.to_owned(),
         r#"{"jobId":"x","body":null,"request":{"command":"c","url":"/"}}"#.to_owned(),
@@ -426,7 +426,7 @@ fn what_a_line_says_of_an_end_goes_out_as_it_came() {
 
 #[test]
 fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
-    /// Lines, at whose end another caller takes one of their ids.
+    /// A reader of lines that, at its end, submits a job with one of their ids.
     struct Late<'a>(&'a Graph, &'a [u8], &'a str);
     impl std::io::Read for Late<'_> {
         fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
@@ -463,7 +463,7 @@ fn nothing_behind_a_bad_line_is_imported_also_where_the_commit_finds_it() {
 
 #[test]
 fn no_line_is_passed_over_for_what_is_wrong_with_the_store() {
-    /// Lines; the graph is dropped when the first of them is read.
+    /// A reader of lines that drops the graph when the first one is read.
     struct Drops<'a>(&'a JobStore, &'a [u8]);
     impl std::io::Read for Drops<'_> {
         fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {

@@ -149,7 +149,7 @@ fn a_writer_that_fails_and_a_block_that_is_damaged_end_a_long_page_where_they_ar
         ends.push(written.len());
         store.close().unwrap();
     }
-    // Everything intact before it, except for what was still buffered.
+    // All intact bytes before it are written, except for those that were still buffered.
     assert!(ends[0].abs_diff(ends[1]) < 64 << 10, "{ends:?}");
     assert!(ends[0] > 0 && ends[0] < whole.len());
 }

@@ -1,5 +1,5 @@
-//! Guarantee: whatever is done to a store, and however it ends in between, its content is that of a
-//! plain list in memory, and every way of reading returns it.
+//! Guarantee: after any operations, and any way in which the store ends in between, its content
+//! equals that of a plain list in memory, in every way of reading.
 //!
 //! Random operations are applied to a store in a real directory and to a [`world::World`] of plain
 //! values; each result is compared. Between them the store is closed, dropped, killed (its

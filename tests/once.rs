@@ -122,7 +122,7 @@ fn a_key_is_free_again_only_behind_the_tombstone() {
             .submit_once(format!("{n}"), request("c", "1"))
             .unwrap();
         movie.cancel(made.id()).unwrap();
-        // Incompressible text, so that files shrink when it is purged.
+        // Incompressible text, so that purging it shrinks the files.
         let body: Vec<u64> = (0..20).map(|_| random.below(u64::MAX)).collect();
         let other = movie.submit(request("c", &format!("{body:?}"))).unwrap();
         movie.cancel(&other).unwrap();

@@ -149,7 +149,7 @@ fn worked(dir: &Path, close: bool) -> String {
     let seen = listed(&movie);
     match close {
         true => store.close().unwrap(),
-        // The process seems to die; the copy below has no lock.
+        // Simulates a killed process; the copy below has no lock.
         false => std::mem::forget(store),
     }
     seen

@@ -546,7 +546,7 @@ fn dropping_tickets_withdraws_nothing() {
     let all = small_queue();
     all.hold();
     let graph = all.graph.clone();
-    // Three fit in the queue; the fourth drop waits. Half of all are polled.
+    // Three fit in the queue; the fourth drop waits. Half of the writes are polled.
     let dropping = std::thread::spawn(move || {
         let woken = Arc::new(Count::default());
         for n in 0..30 {

@@ -474,7 +474,7 @@ fn who_opens_is_told_how_far_it_has_come() {
     );
     let last = heard.last().unwrap();
     assert!(last.events == last.of && last.events > 150_000, "{last:?}");
-    // Nothing that must be read again.
+    // Nothing has to be read again.
     options.open(dir.path()).unwrap().close().unwrap();
     assert_eq!(*told.lock().unwrap(), []);
 }

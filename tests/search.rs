@@ -313,7 +313,7 @@ fn check(movie: &Graph, random: &mut Random, rounds: u32) -> u64 {
             expected,
             "{asked:?}"
         );
-        // Stopped repeatedly after some jobs, even within the offset.
+        // Stopped repeatedly after a number of jobs, even within the offset.
         let stopping = stopped_now_and_then(&asked.list(), random.below(400));
         let (mut walked, mut cursor) = (Vec::new(), None);
         loop {
@@ -682,7 +682,7 @@ fn a_search_that_is_stopped_at_any_word_comes_to_its_end_and_repeats_nothing() {
     let (_store, movie) = thousands(dir.path(), 2);
     for walk in 0..24 {
         let [newest_first, counts] = [walk & 1 == 1, walk & 2 == 2];
-        // At the first report, each time, or at a later one.
+        // Stops at the first report each time, or at a later one.
         let words = [0, 1, 2, 5, 9, 40][walk >> 2];
         let mut list = JobQuery::new().body_value("/part", "42").limit(70);
         if newest_first {

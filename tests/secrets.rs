@@ -235,7 +235,7 @@ fn what_is_masked_at_submit_is_on_no_disk_and_is_marked() {
     look(&graph);
     store.close().unwrap();
     assert_clean_folder(dir, "closed");
-    // Whatever the next open specifies.
+    // Regardless of the settings of the next open.
     let store = small_segments().open(dir).unwrap();
     look(&store.graph("10001", "movie").unwrap());
 }

@@ -20,7 +20,7 @@ use jobstore::{
 enum Before {
     Pending,
     Running,
-    /// Running, and asked to cancel.
+    /// Running, with a cancellation requested.
     Stopping,
     Complete(OutcomeKind),
 }

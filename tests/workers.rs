@@ -414,7 +414,7 @@ fn a_cancellation_wakes_the_run_whatever_ends_it() {
         woken.wait();
         block_on(cancelled);
         assert!(blocking.join().unwrap());
-        // From now on immediately.
+        // From now on, it completes immediately.
         assert!(poll(&mut run.cancelled(), &Arc::default()).is_ready());
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use tokio::net::unix::UCred;
 
-/// Who made a change, as far as known.
+/// Who made a change, if known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum By {
     /// A client of the routes; the span around the line has the request's id.

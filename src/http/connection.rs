@@ -25,12 +25,13 @@ use crate::http::connection_slots::{BusyBody, Seat};
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 
-/// The most bytes buffered for a client, in addition to the system's buffers; also the limit for a
-/// request's head.
+/// The maximum number of bytes buffered for a client, in addition to the system's buffers; also the
+/// limit for a request's head.
 const BUFFER_BYTES: usize = 64 << 10;
 /// How long a connection that was asked to close may take to finish the request in progress.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
-/// The most bytes that are read from a client after it was refused, so that it sees the response.
+/// The maximum number of bytes read from a client after it was refused, so that it sees the
+/// response.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// The time limit for reading them.
 const DISCARD_TIME: Duration = Duration::from_secs(1);

@@ -34,14 +34,14 @@ use crate::model::api_error::ApiError;
 use crate::model::error::Error;
 use crate::model::outcome::{Outcome, OutcomeKind};
 
-/// The most bytes in a body that is not a job's request.
+/// The maximum size of a body that is not a job's request.
 const BODY_BYTES_MAX: u64 = 128 << 10;
 
 /// Long, because an operator waits for a verification, reads in a pager, or sends data as it is
 /// produced; none of this competes with the engine's clients.
 pub(crate) const PATIENT: Duration = Duration::from_secs(24 * 3600);
 
-/// Half of each limit, the share of one project, is more than the number of connections.
+/// One project may use half of each limit, which is more than the number of connections.
 fn limits() -> Limits {
     Limits::new()
         .long_pages(256)

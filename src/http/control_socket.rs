@@ -203,7 +203,7 @@ impl Guest for Open {
         if self.is_in_fork() {
             return;
         }
-        // Only once: afterwards the name may belong to another socket.
+        // Only once: afterward the name may belong to another socket.
         if self.end.lock().take().is_some() {
             self.disk.remove(file_names::CONTROL).ok();
         }

@@ -1,8 +1,8 @@
 //! Search for jobs whose ids are lost: by the whole request, or by parts of it.
 //!
-//! Contains the route `find` of the control socket. Results are in order of submission, newest
-//! first, one job per line. A search that is stopped or reaches its limit returns where it
-//! continues; a search whose client disconnects ends.
+//! Contains the route `find` of the control socket. Results are listed newest first, one job per
+//! line. A search that is stopped or reaches its limit returns where it continues; a search whose
+//! client disconnects ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

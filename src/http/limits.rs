@@ -52,7 +52,7 @@ impl Default for Limits {
 
 impl Limits {
     /// The defaults: 128 long pages, 4 scans, 30 s to the first byte, 30 s for each block, 15 min
-    /// in all.
+    /// in total.
     pub fn new() -> Limits {
         Limits::default()
     }

@@ -1,7 +1,7 @@
 //! The three responses of the GES API: the list, the state of one job, a cancellation.
 //!
-//! Contains everything in them except the page's own bytes. Each response is a success document of
-//! the GES API or one of its errors.
+//! Builds the documents, except for the bytes of the page itself. Each response is a success
+//! document of the GES API or one of its errors.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! From a result to an HTTP response.
+//! Converts results to HTTP responses.
 //!
 //! Contains [`Shared`], the state that all handlers share, the move of work off the server's
 //! threads, and the sending of texts. A short text is sent whole, with its length; a long one needs
@@ -108,7 +108,7 @@ pub(crate) fn off_thread<T: Send + 'static>(
 ) -> JoinHandle<T> {
     #[cfg(feature = "simulation")]
     if crate::base::simulated::is_here() {
-        // The effects of another thread would not depend on the seed.
+        // On another thread, the order of operations would not depend on the seed.
         return runtime.spawn(std::future::ready(work()));
     }
     runtime.spawn_blocking(work)

@@ -74,8 +74,8 @@ impl Bounds {
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` completes. Then no connection is accepted any more, responses
-/// in progress have [`Bounds::grace`] to finish, and the remaining connections are aborted.
+/// Serves HTTP/1.1 until `shutdown` completes. Then no more connections are accepted, responses in
+/// progress have [`Bounds::grace`] to finish, and the remaining connections are aborted.
 ///
 /// A client that stalls loses its connection; `axum::serve` does not do this.
 ///

@@ -1,7 +1,7 @@
 //! Long bodies, produced as the client reads them.
 //!
 //! Contains [`Source`], a text in pieces, and [`Streamed`], the body that pulls them. A piece is
-//! produced when it is polled for, off the server's threads, so a slow client costs one piece of
+//! produced when the body is polled, off the server's threads, so a slow client costs one piece of
 //! memory and no thread. If a client stalls or disconnects, everything is released. A body that
 //! fails ends as a failure, never as a shorter body.
 
@@ -139,7 +139,7 @@ pub(crate) struct Streamed {
     span: tracing::Span,
 }
 
-/// The source that waits for the client to read on, and since when.
+/// The source, while the client has not asked for the next piece, and the deadline for that.
 struct Waiting(Mutex<(Option<Source>, Instant)>);
 
 impl Streamed {
@@ -198,7 +198,7 @@ impl Waiting {
                     Some(_) => waiting.1,
                     // The source will not come back.
                     None if until <= now => return,
-                    // A piece is being produced; its timeout begins afterwards.
+                    // A piece is being produced; its timeout begins afterward.
                     None => later(now, stall).min(until),
                 };
                 if waiting.0.is_some() && by <= now {

@@ -5,8 +5,8 @@
 //! attempted, what was acknowledged, and what the store should then contain. The store uses
 //! segments of a few KiB, so that segments are rotated, packed, and merged all the time. The
 //! scenarios:
-//! - `power_cuts`: the power fails between any two calls to the disk. Everything acknowledged is
-//!   present, nothing beyond what was attempted is, and nothing is present partially.
+//! - `power_cuts`: the power fails between any two calls to the disk. All acknowledged data is
+//!   present, at most the attempted data is present, and nothing is present partially.
 //! - `failing_calls`: each call to the disk fails once, or from then on. Nothing is acknowledged
 //!   falsely, nothing hangs, reads continue.
 //! - `full_disk`: no space is left. New jobs are refused, existing jobs can still be completed, and

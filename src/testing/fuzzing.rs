@@ -112,7 +112,7 @@ mod tests {
         paths.into_iter().map(read).collect()
     }
 
-    /// The number of threads of a store that panicked, which would go unnoticed.
+    /// The number of threads of a store that panicked, which would otherwise go unnoticed.
     static PANICS: AtomicUsize = AtomicUsize::new(0);
 
     fn note_panics() {

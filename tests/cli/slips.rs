@@ -328,7 +328,7 @@ fn an_import_of_nothing_usable_leaves_nothing_behind() {
     assert!(said.contains("line 2"), "{said}");
     let listed = place.run(&["list", "--graph", "1/g", "--format", "jsonl"]);
     assert_eq!(listed.fine().lines().count(), 1);
-    // Bad lines before good ones.
+    // The bad lines come before the good ones.
     let lines = b"no job\n\n{\"command\":\"c\",\"url\":\"/\",\"body\":1}\n";
     let import = ["import", "--graph", "1/h", "--skip-bad", "-"];
     let said = place.fed(&import, lines).said(1);

@@ -37,7 +37,7 @@ impl Server {
         Server::run(|listener, end| serve(listener, app, bounds, end))
     }
 
-    /// A server as an engine runs it without this crate's `serve`.
+    /// A plain axum server, as an engine may run it without this crate's `serve`.
     pub fn plain(app: Router) -> Server {
         Server::run(|listener, end| async {
             let serving = axum::serve(listener, app).into_future();

@@ -1,5 +1,5 @@
-//! Guarantee: any request, with any names, gets a response of the GES API, and nothing of another
-//! project.
+//! Guarantee: any request, with any names, gets a response of the GES API, and never data of
+//! another project.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -113,7 +113,7 @@ fn idle_connections_leave_for_clients_that_ask() {
     for n in 0..60 {
         let mut stream = server.connect();
         match n % 3 {
-            // Nothing at all, part of a head, or one request long ago.
+            // The client sends nothing, part of a head, or one request long ago.
             0 => {}
             1 => stream.write_all(b"GET /he").unwrap(),
             _ => write!(stream, "GET {LIST} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap(),
@@ -123,7 +123,7 @@ fn idle_connections_leave_for_clients_that_ask() {
             assert!(server.get(LIST).ok().starts_with(r#"{"jobs":["#));
         }
     }
-    // The timeout for a head alone would be 30 seconds each.
+    // With only the timeout for a head, each would take 30 seconds.
     assert!(begun.elapsed() < Duration::from_secs(25));
 }
 

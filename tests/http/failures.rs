@@ -178,7 +178,7 @@ fn what_is_not_known_or_said_twice_is_refused_by_name() {
         assert!(text.contains(&format!("parameter {words}")), "{text}");
         assert!(!text.contains("s3cret"), "{text}");
     }
-    // A long value is shown shortened.
+    // A long value is shown in shortened form.
     let long = server.get(&format!("{LIST}?limit={}", "9".repeat(5000)));
     assert!(long.status == 400 && long.body.len() < 300, "{long:?}");
     for path in [

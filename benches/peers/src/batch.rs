@@ -4,8 +4,7 @@
 //! and one of them leads next, with all that wait. A single caller commits on its own thread,
 //! without a context switch.
 //!
-//! Contains the choice of the leader, and how results reach the waiting callers. Independent of any
-//! store.
+//! Chooses the leader, and passes the results to the waiting callers. Independent of any store.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// The common environment of every run here: processor, cores, memory, kernel, file system.
+/// The environment that all runs on this machine share: processor, cores, memory, kernel, file
+/// system.
 pub fn describe(dir: &Path) -> Result<String> {
     let processors = fs::read_to_string("/proc/cpuinfo")?;
     let model = value(&processors, "model name").unwrap_or(std::env::consts::ARCH);

@@ -25,13 +25,13 @@
 //!
 //! # What is measured
 //!
-//! Everything in one run, each measurement on one store after the other, with the order rotated
-//! every round; the figures are medians. First the stores are opened as the fill left them; then
-//! reads are measured, after a warm-up round, so that the data is in memory; then writes, on the
-//! filled stores, with requests that were built in advance. Background work of a store (jobstore's
-//! packing, fjall's compaction) continues during a measurement, and is waited for after it, so that
-//! it does not affect another store. At the end each store must count all the jobs that it
-//! acknowledged.
+//! Everything is measured in one run, each measurement on one store after the other, with the order
+//! rotated every round; the figures are medians. First the stores are opened as the fill left them;
+//! then reads are measured, after a warm-up round, so that the data is in memory; then writes, on
+//! the filled stores, with requests that were built in advance. Background work of a store
+//! (jobstore's packing, fjall's compaction) continues during a measurement, and is waited for after
+//! it, so that it does not affect another store. At the end each store must count all the jobs that
+//! it acknowledged.
 //!
 //! Because the stores alternate, each finds the processor's caches full of the others' data: pages
 //! that would fit there are slower than when one store is measured alone. If the stores together

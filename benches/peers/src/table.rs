@@ -65,7 +65,7 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// A whole number with separated thousands.
+/// A whole number with thousands separators.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! The measured work: the rows of the tables.
 //!
-//! Contains what is done, how many times, and on which stores. Reads come first, because writes
-//! change the filled stores.
+//! Defines the operations, how many times each is repeated, and the stores they run on. Reads come
+//! first, because writes change the filled stores.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

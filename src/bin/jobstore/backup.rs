@@ -1,6 +1,6 @@
 //! `jobstore backup`: copies the store.
 //!
-//! A backup that is reported as complete is complete and durable.
+//! A backup is reported as complete only when it is complete and durable.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Reads input of unknown size.
 //!
 //! Contains [`read_to_string`]. Input larger than the limit is refused, never cut: part of a text
-//! can mean something else than the whole.
+//! can have a different meaning than the whole.
 
 use std::io::{self, Read};
 

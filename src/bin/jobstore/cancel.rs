@@ -1,6 +1,6 @@
 //! `jobstore cancel`: cancels a job.
 //!
-//! Canceling a job that is already complete reports that.
+//! If the job is already complete, this is reported.
 
 use clap::Args;
 

@@ -1,7 +1,6 @@
 //! `jobstore complete`: completes a job that hangs.
 //!
-//! Contains the choice of the outcome. A job that is already complete keeps its outcome, which is
-//! reported.
+//! Selects the outcome. A job that is already complete keeps its outcome, which is reported.
 
 use clap::Args;
 use jobstore::OutcomeKind;

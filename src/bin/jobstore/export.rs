@@ -1,7 +1,7 @@
 //! `jobstore export`: writes whole jobs as lines of JSON.
 //!
-//! Contains where the lines go. The file appears only when it is complete; it and its temporary
-//! file are readable only by the owner.
+//! Writes to a file or to standard output. The file appears only when it is complete; it and its
+//! temporary file are readable only by the owner.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};

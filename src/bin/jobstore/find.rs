@@ -1,7 +1,7 @@
 //! `jobstore find`: finds jobs whose ids are lost.
 //!
-//! Contains what is searched for, and the limits. Finds exactly the jobs with the same request, or
-//! with the given parts, newest first; a search that stops early reports where to continue.
+//! Finds exactly the jobs with the same request, or with the given parts, newest first; a search
+//! that stops early reports where to continue.
 
 use std::fs::File;
 use std::io::Read;

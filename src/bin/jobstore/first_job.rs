@@ -11,7 +11,7 @@ use crate::access::{Import, MAX_REQUEST_BYTES};
 use crate::place::GraphName;
 use crate::problem::Problem;
 
-/// The most bytes of bad lines that are skipped here; after that, the import starts.
+/// The maximum number of bytes of bad lines that are skipped here; after that, the import starts.
 const SKIPPED_BYTES_MAX: usize = 16 << 20;
 /// The longest line that is read here. The import itself refuses a longer one.
 const LINE_BYTES_MAX: u64 = MAX_REQUEST_BYTES + (2 << 20);

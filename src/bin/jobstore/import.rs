@@ -1,7 +1,7 @@
 //! `jobstore import`: imports jobs from lines of JSON.
 //!
-//! Contains where the lines come from, and the report. Imported, existing, and bad lines are
-//! counted; a bad line is identified by its number, never by its text.
+//! Reads the lines and prints the report. Imported, existing, and bad lines are counted; a bad line
+//! is identified by its number, never by its text.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use crate::place::{GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 
-/// The most bad lines that are listed.
+/// The maximum number of bad lines to list.
 const BAD_LINES_NAMED: usize = 20;
 
 const AFTER_HELP: &str = "\

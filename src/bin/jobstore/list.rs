@@ -1,7 +1,7 @@
 //! `jobstore list`: lists the jobs of a graph, page by page.
 //!
 //! Contains the output formats, and the footer of a table. `json` is exactly the document of the
-//! GES API; a table reports which jobs of how many it shows, and how to continue.
+//! GES API; a table reports the range and the total of the jobs, and how to continue.
 
 use std::io::Write as _;
 
@@ -18,7 +18,7 @@ use crate::when;
 
 /// The default number of rows of a table.
 const ROWS: u64 = 50;
-/// The most jobs of a page, and the default for a document: the limit of the GES API.
+/// The maximum number of jobs on a page, and the default for a document: the limit of the GES API.
 pub(crate) const JOBS: u64 = 100_000;
 
 const AFTER_HELP: &str = "\
@@ -126,7 +126,7 @@ pub(crate) fn lines(
     out.hand_over()
 }
 
-/// The text below a table: which jobs of how many it shows, and how to continue.
+/// The text below a table: the range and the total of the jobs, and how to continue.
 fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
     let of = match shown.total {
         Some(total) => format!(" of {}", output::grouped(total)),
@@ -155,7 +155,7 @@ fn footer(wanted: &Wanted<'_>, shown: &Shown) -> String {
         )));
     }
     if let Some(next) = &shown.next {
-        // For a list by state and order, an offset is as fast as a cursor, and readable.
+        // For a list by state and order, an offset is as fast as a cursor, and easier to read.
         let on = match (wanted.cursor, shown.total) {
             (None, Some(_)) if !wanted.count => format!("--offset {}", wanted.offset + shown.jobs),
             _ => format!("--cursor {next}"),

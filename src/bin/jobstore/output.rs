@@ -20,7 +20,7 @@ pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(GATHERED_BYTES, io::stdout().lock())
 }
 
-/// The most bytes spooled in memory; more go to an unnamed temporary file.
+/// The maximum number of bytes spooled in memory; larger output goes to an unnamed temporary file.
 const ASIDE_BYTES: usize = 4 << 20;
 
 /// Standard output for any number of lines, which are spooled until the store is closed, because a

@@ -62,7 +62,7 @@ impl Problem {
         )
     }
 
-    /// An error with a file given by the user: only another path helps, or another disk.
+    /// An error with a file given by the user: the remedy is another path, or another disk.
     pub(crate) fn file(operation: &str, path: &Path, error: &io::Error) -> Problem {
         use io::ErrorKind::*;
         let what = format!("cannot {operation} {}: {error}", path.display());
@@ -80,7 +80,7 @@ impl Problem {
     }
 
     /// The problem for an error of the library, given its code and message: nothing else is known
-    /// of an error that an engine reports.
+    /// about an error that an engine reports.
     pub(crate) fn of(name: &str, what: String) -> Problem {
         match name {
             "UnknownGraph" | "InvalidName" | "InvalidJobId" | "InvalidJson" | "InvalidPointer"

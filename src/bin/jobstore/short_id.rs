@@ -1,7 +1,7 @@
 //! Job ids in tables.
 //!
-//! Contains the shortening of an id for a table, and the lookup of the whole id for whatever a
-//! table showed.
+//! Contains the shortening of an id for a table, and the lookup of the whole id from what a table
+//! shows.
 
 use jobstore::JobId;
 
@@ -31,7 +31,7 @@ pub(crate) fn short_id(id: &str) -> Option<&str> {
 /// The characters after the ellipsis that are required to identify a job for a change.
 const CHARS_TO_CHANGE_MIN: usize = 4;
 
-/// Like [`job`], for a command that changes the job: a few characters might be a typing error.
+/// Like [`job`], for a command that changes the job: a few characters might be a typo.
 pub(crate) fn job_to_change(
     access: &dyn Access,
     graph: &GraphName,

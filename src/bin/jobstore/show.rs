@@ -16,7 +16,7 @@ use crate::row::Row;
 use crate::short_id;
 use crate::when;
 
-/// The most bytes of a body that are shown.
+/// The maximum number of bytes of a body to show.
 const BODY_BYTES_SHOWN: usize = 16 << 10;
 
 const AFTER_HELP: &str = "\

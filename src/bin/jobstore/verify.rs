@@ -1,7 +1,7 @@
 //! `jobstore verify`: reads and checks every byte of a store.
 //!
-//! Contains the report. Verification changes nothing; for damage, the exit code is 1, and the
-//! report names the file and the offset.
+//! Contains the report. Verification changes nothing; if damage is found, the exit code is 1, and
+//! the report gives the file and the offset.
 
 use std::path::Path;
 

@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, String> {
     parse_at(text, Timestamp::now(), &zone())
 }
 
-/// The time zone of this system, or an error if it is not known. Without any setting it is UTC.
+/// The time zone of this system, or an error if it is not known. The default is UTC.
 fn zone() -> Result<TimeZone, String> {
     const SYSTEM: &str = "/etc/localtime";
     TimeZone::try_system().or_else(|_| match std::env::var_os("TZ") {

@@ -194,7 +194,7 @@ pub(super) fn tried_to_purge_all(graph: &Graph) -> bool {
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts panics in the store's own threads, which would go unnoticed.
+/// Counts panics in the store's own threads, which would otherwise go unnoticed.
 fn note_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -347,7 +347,7 @@ pub(super) struct Client {
     drops: bool,
     made: u64,
     drawn: u64,
-    /// What the store contains as far as acknowledged.
+    /// The acknowledged content of the store.
     pub(super) world: World,
     /// The worlds after 0, 1, 2 .. acknowledged operations.
     pub(super) history: Vec<World>,

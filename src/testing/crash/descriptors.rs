@@ -218,7 +218,7 @@ fn a_lack_of_descriptors_is_an_error_of_its_own() {
         known
     };
     let before = index();
-    // From too few for the first file to almost enough: not all calls get equally far.
+    // From too few for the first file to almost enough, so that calls fail at different points.
     with_few_descriptors("a_lack_of_descriptors_is_an_error_of_its_own", &path, 4);
     assert_eq!(index(), before);
     let store = JobStore::open(&path).expect("it opens");
@@ -264,7 +264,7 @@ fn whichever_descriptor_is_missing_nothing_is_lost() {
     assert_eq!(total(&store), 1);
 }
 
-/// The number of open files of a directory that were deleted.
+/// The number of deleted files of a directory that are still open.
 fn deleted(dir: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").expect("the list");
     let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());

@@ -47,7 +47,7 @@ fn changes_names(call: Call) -> bool {
     matches!(call, Call::Rename | Call::Remove)
 }
 
-/// Lets every call fail in turn. Returns how many there were.
+/// Makes every call fail, one after the other. Returns the number of calls.
 fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
     let (mut calls, mut missed) = (0, 0);
     loop {
@@ -64,7 +64,7 @@ fn sweep(seed: u64, before: &Arc<Before>, fault: Fault) -> u64 {
             (calls, missed) = (calls + 1, 0);
             continue;
         }
-        // The work after it may have made less progress this time.
+        // Later background work may have made less progress this time.
         missed += 1;
         if missed == 3 {
             return calls;

@@ -23,8 +23,8 @@ use crate::testing::crash::client::{
 
 /// How long a test waits for space to become free.
 const WAIT: Duration = Duration::from_secs(20);
-/// Two reserves, a reserve in use, two segments, and a little for packs. The data kept of purged
-/// jobs until their tombstones are forgotten is added to this.
+/// Two reserves, a reserve in use, two segments, and a little for packs. In addition, purged jobs
+/// keep some data until their tombstones are forgotten.
 const NEARLY_EMPTY_BYTES: u64 = 8 * SEGMENT_BYTES;
 /// A tombstone, with its share of packs that hold little else.
 const TOMBSTONE_BYTES: u64 = 64;
@@ -170,7 +170,7 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
     let mut random = Random(seed);
     let mut jobs = fill(&store, &mut random, &["one", "two"]);
     store.fill_disk(&disk);
-    // The files that packs were written in have been replaced.
+    // The files into which packs were first written have been replaced.
     assert!(
         disk.names_now()
             .iter()

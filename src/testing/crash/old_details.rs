@@ -91,7 +91,7 @@ impl Folder {
     }
 }
 
-/// A store with a job that was started at 100 s; its index knows.
+/// A store with a job that was started at 100 s, which the index has recorded.
 fn started(folder: &Folder) -> (Store, JobId) {
     let store = folder.open(Recovery::Requeue);
     store.create_graph("g");

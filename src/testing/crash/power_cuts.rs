@@ -81,7 +81,7 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
             images: disk.images(),
         };
         if is_killed {
-            // Some time ago, within some operation.
+            // At some point in the past, in the middle of an operation.
             let count = session.images.len();
             let back = client.random.below(count.min(20) as u64) as usize;
             let image = &session.images[count - 1 - back];

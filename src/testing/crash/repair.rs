@@ -368,7 +368,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
             }
             assert_eq!(lost[3], before, "{what}: purged jobs are there again");
             stayed += 1;
-            // Also after its record is rewritten without them.
+            // Even after the record of the purge is rewritten without them.
             store.engine.apply_to_index();
             let packs = store.engine.truth.read().packs.clone();
             for pack in packs.iter().skip(1) {
@@ -395,7 +395,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
     assert_no_thread_panicked();
 }
 
-/// Whether the tombstones of some purge are forgotten.
+/// Whether any purge's tombstones have been forgotten.
 fn are_forgotten(store: &Store) -> bool {
     let graphs = store.engine.all_graphs();
     let mut graphs = graphs.iter();
@@ -544,8 +544,8 @@ fn what_a_crash_leaves_is_not_taken_for_damage() {
     assert_no_thread_panicked();
 }
 
-/// The image is of some moment of the history, so any state is possible; and if a purge is lost,
-/// the jobs exist again.
+/// The image shows an arbitrary moment of the history, so any state is possible; and if a purge is
+/// lost, its jobs exist again.
 fn check_repaired_loosely(what: &str, store: &Store, history: &[World]) {
     for graph in store.graphs() {
         for job in &graph.list(JobQuery::new()).expect("a page") {

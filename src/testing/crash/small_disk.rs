@@ -63,7 +63,7 @@ impl Mount {
             while file.write_all(&zeros).is_ok() {}
             while file.write_all(&[1; 512]).is_ok() {}
         }
-        // By default a tmpfs has millions.
+        // By default a tmpfs has millions of inodes.
         for n in 1..1000 {
             if self.free().1 == 0 || fs::File::create(name(n)).is_err() {
                 break;

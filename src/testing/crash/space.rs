@@ -273,7 +273,7 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     let store = home.open(SEGMENT_BYTES);
     store.create_graph("movie");
     let movie = store.graph("movie");
-    // One remains in front of all the temporary ones.
+    // One job stays in front of all those that are submitted and purged.
     let first = movie.submit(request()).unwrap();
     come_and_go(&movie, 30_000, u64::MAX);
     let last = movie.submit(request()).unwrap();

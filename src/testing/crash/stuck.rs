@@ -271,7 +271,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
     assert_no_thread_panicked();
 }
 
-/// With the real index, in a real folder: the next open is in the same process.
+/// With the real index, in a real directory; the next open is in the same process.
 #[test]
 fn after_a_stuck_index_the_next_open_makes_it_anew() {
     within_bounds("the next open".to_owned(), || {

@@ -1,8 +1,8 @@
 //! The expected content of a store, as plain values, and its actual content.
 //!
-//! Contains [`World`], the content of a store without the store, and [`Seen`], everything that
-//! reads return. The two are compared in every way of reading: page, JSON, filter, count, id; reads
-//! before an error are compared, too.
+//! Contains [`World`], the expected content, and [`Seen`], everything that reads return. The two
+//! are compared in every way of reading: page, JSON, filter, count, id; reads before an error are
+//! compared, too.
 
 use std::sync::Arc;
 
@@ -141,8 +141,8 @@ impl Seen {
         self.graphs.iter().find_map(SeenGraph::error)
     }
 
-    /// Returns the first difference between what was read and what is expected. What an error
-    /// prevented from being read is no difference.
+    /// Returns the first difference between what was read and what is expected. Data that could not
+    /// be read because of an error is not a difference.
     pub(super) fn compare(&self, world: &World) -> Result<(), String> {
         let names: Vec<&str> = self
             .graphs

@@ -231,7 +231,7 @@ pub fn segment(input: &[u8]) {
     assert_eq!(scanned.next_lsn - first_lsn, events.len() as u64);
     segment.make_durable(&disk, &bytes).expect("a write");
     assert_eq!(segment.read_all().expect("the file's bytes"), bytes);
-    // With the correct end, it ends there; with another one, it is damaged.
+    // With the correct end, the scan ends there; with another one, it reports damage.
     for (end, fits) in [(scanned.end, true), (scanned.end + 1, false)] {
         let again = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
         assert_eq!(again.is_ok(), fits);

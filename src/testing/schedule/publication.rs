@@ -251,7 +251,8 @@ fn a_graph_is_dropped_and_made_anew_for_everybody_at_once() {
     });
 }
 
-/// Open, work on three threads, close, power failure, open: nothing changed.
+/// Opens a store, works on three threads, closes it, cuts the power, and reopens it: nothing
+/// changed.
 #[test]
 fn what_was_shown_before_a_close_is_shown_after_the_next_open() {
     explore(1500, || {

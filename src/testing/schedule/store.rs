@@ -1,8 +1,8 @@
 //! The store under test.
 //!
-//! Contains how it is opened, its graphs, distinguishable requests, and the check of what a power
-//! failure would leave. Nothing in it depends on the time of day or on chance, except for the
-//! scheduler's choices.
+//! Opens it, creates its graphs and distinguishable requests, and checks what a power failure would
+//! leave. Nothing in it depends on the time of day or on chance, except for the scheduler's
+//! choices.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,7 +42,7 @@ pub(super) fn options(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
         clock: Arc::new(crate::base::host_clock::HostClock::new(Standing)),
-        // Its milliseconds are steps.
+        // Counted in scheduler steps, one per millisecond.
         close_timeout: Duration::from_secs(3600),
         ..Options::default()
     }

@@ -329,7 +329,7 @@ impl Disk {
     /// The files of a real directory.
     ///
     /// # Errors
-    /// Those of reading the directory.
+    /// Any error while reading the directory.
     pub fn load(dir: &Path) -> io::Result<Disk> {
         let disk = Disk::new();
         for entry in std::fs::read_dir(dir)? {
@@ -345,7 +345,7 @@ impl Disk {
     /// Writes all files to a real directory.
     ///
     /// # Errors
-    /// Those of writing the files.
+    /// Any error while writing the files.
     pub fn store(&self, dir: &Path) -> io::Result<()> {
         for (name, _) in self.names() {
             std::fs::write(dir.join(&name), self.read(&name).unwrap_or_default())?;

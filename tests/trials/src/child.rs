@@ -1,7 +1,7 @@
 //! A workload in a child process.
 //!
-//! Contains how it is started with its plan, its output, and how it is killed. A line is written in
-//! one call, so it is read entirely or not at all; no wait is unbounded.
+//! Starts it with its plan, reads its output, and kills it. A line is written in one call, so it is
+//! read entirely or not at all; no wait is unbounded.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -66,7 +66,7 @@ impl Working {
     /// Starts a child.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn start(plan: &Plan) -> io::Result<Working> {
         let mut child = command(plan)?.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -91,7 +91,7 @@ impl Working {
         self.said()
     }
 
-    /// Waits until it exits by itself, at most for `most`.
+    /// Waits until it exits by itself, for at most `most`.
     ///
     /// # Errors
     /// It did not exit, or not successfully.
@@ -109,7 +109,7 @@ impl Working {
     }
 }
 
-/// Waits for a process, at most for `most`; then kills it.
+/// Waits for a process for at most `most`, then kills it.
 ///
 /// # Errors
 /// It did not exit in time.

@@ -15,7 +15,7 @@ pub const INDEX: &str = "index";
 /// A new directory, in memory if the system has space for it.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn fast() -> io::Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let made = tempfile::Builder::new()
@@ -27,7 +27,7 @@ pub fn fast() -> io::Result<TempDir> {
 /// A new directory in the location for temporary files.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn on_disk() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("jobstore-trial-").tempdir()
 }
@@ -35,7 +35,7 @@ pub fn on_disk() -> io::Result<TempDir> {
 /// Copies a directory recursively. Files that are removed meanwhile are omitted.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -56,7 +56,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// Deletes the whole index of a closed store.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the file system or of the process.
 pub fn lose_index(store: &Path) -> io::Result<()> {
     match fs::remove_dir_all(store.join(INDEX)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -95,7 +95,7 @@ pub enum Answer {
     },
     /// It was already complete.
     Already,
-    /// A running job was asked to cancel.
+    /// The cancellation of a running job was requested.
     Requested,
 }
 

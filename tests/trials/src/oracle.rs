@@ -1,9 +1,9 @@
 //! What must and what may be in a store, according to the lines.
 //!
 //! Contains [`Oracle`]: the facts that follow from lines, processed one after the other. It does
-//! not read ([`seen`]) or compare ([`check`]) stores. A fact is certain only if a line confirms it
-//! that was written after its call had returned; an attempted write may be entirely present or
-//! entirely absent.
+//! not read stores ([`seen`]) or compare them ([`check`]). A fact is certain only if it is
+//! confirmed by a line written after its call had returned; an attempted write may be entirely
+//! present or entirely absent.
 //!
 //! Lines of different threads can be in any order, except that a line written after a call returned
 //! is later than the line written before it.
@@ -25,7 +25,7 @@ pub use seen::{Seen, SeenGraph, SeenJob};
 /// The knowledge about a store from the lines of its workers.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// By name, the latest of that name.
+    /// By name, the latest graph with that name.
     graphs: BTreeMap<String, Graph>,
     /// Calls that have not returned.
     calls: HashMap<String, Act>,
@@ -335,7 +335,7 @@ impl Oracle {
                 (job.start_tried, job.taken) = (false, false);
                 let was_running = job.started && !job.may_be_requeued;
                 if was_running && (recovery == 'I' || job.cancel_requested) {
-                    // Whoever completed it, it is no longer running.
+                    // However it was completed, it is no longer running.
                     job.complete = true;
                 } else {
                     job.started = false;
@@ -489,7 +489,7 @@ impl Graph {
 
 impl Job {
     fn start(&mut self, key: &str) -> Result<(), String> {
-        // An open that nobody saw return may have requeued it.
+        // An open whose return was not recorded may have requeued it.
         if self.end.is_some() || (self.taken && !self.may_be_requeued) {
             return Err(format!("{key} was started twice, or after its completion"));
         }

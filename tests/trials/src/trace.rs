@@ -1,6 +1,6 @@
 //! The calls of a process that change its files, as recorded by strace.
 //!
-//! Contains how strace is called, the parsing of its output, and [`Trace`]. The calls of all
+//! Contains [`Trace`], and the code that runs strace and parses its output. The calls of all
 //! threads are in the order in which they began and ended; an unreadable line is an error, never
 //! skipped.
 
@@ -21,7 +21,7 @@ const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,write,pwrite6
     pwritev2,ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,\
     linkat,symlink,symlinkat,fsync,fdatasync,sync,syncfs,sync_file_range,close,dup,dup2,dup3,\
     fcntl,copy_file_range,sendfile,splice,msync";
-/// The limit on the shown bytes of a text or write: more than any has.
+/// The maximum number of bytes of a text or write that strace prints, which is never reached.
 const TEXT_BYTES_MAX: &str = "67108864";
 /// Replaces the rest of a call that has not ended.
 const UNFINISHED: &[u8] = b" <unfinished ...>";

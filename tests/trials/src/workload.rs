@@ -1,8 +1,8 @@
 //! A workload that exercises everything: several threads on several graphs, with segments so small
 //! that they are rotated, packed, and merged all the time.
 //!
-//! Contains how calls are logged, the graphs, the threads, and the reader among them. Each call is
-//! logged before it is made and acknowledged after it returned, each in one line, so that the lines
+//! Defines the graphs, the threads, including a reader, and the log of calls. Each call is logged
+//! before it is made and acknowledged after it returned, each in one line, so that the lines
 //! determine what must and what may be in the store.
 
 mod worker;

@@ -1,7 +1,7 @@
 //! A store that no engine has open, opened by this program.
 //!
-//! Contains how the store is opened, and the operations on it. Opening leaves running jobs as they
-//! are and does not create a store; files in the directory keep their owner.
+//! Opens the store and implements the operations on it. Opening leaves running jobs as they are and
+//! does not create a store; files in the directory keep their owner.
 
 use std::fs;
 use std::io::{Read, Write};

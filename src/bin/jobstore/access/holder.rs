@@ -7,7 +7,7 @@ use std::fs;
 
 use crate::output::harmless;
 
-/// The most characters of a command line that are shown.
+/// The maximum number of characters of a command line to show.
 const CHARS_SHOWN: usize = 80;
 
 /// "by process 7 (engine --data jobs)".

@@ -102,7 +102,7 @@ pub(crate) struct Imported {
     /// How many of them have secrets in the line but not in the job.
     pub(crate) secrets_left: u64,
     pub(crate) bad: u64,
-    /// The first of the bad lines: line numbers and errors.
+    /// The first bad lines, as line numbers and errors.
     pub(crate) bad_lines: Vec<(u64, String)>,
 }
 
@@ -162,7 +162,7 @@ pub(crate) trait Access {
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
 
-    /// Writes the lines of all selected jobs, with or without secrets. Returns their number, and
+    /// Exports the lines of all selected jobs, with or without secrets. Returns their number, and
     /// passes on the expected total if it is known.
     fn export(
         &self,

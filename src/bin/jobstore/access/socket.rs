@@ -21,13 +21,13 @@ use tokio::sync::mpsc as channel;
 
 use crate::problem::Problem;
 
-/// The most bytes sent in one piece.
+/// The maximum number of bytes sent in one piece.
 const PIECE_BYTES: usize = 64 << 10;
-/// The most pieces waiting to be sent.
+/// The maximum number of pieces waiting to be sent.
 const PIECES_WAITING: usize = 4;
 /// The largest response that is not streamed.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
-/// The most bytes that are read of an error response.
+/// The maximum number of bytes read from an error response.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
 /// The header with the code of the library's error.
 const ERROR_CODE: &str = "x-error-code";
@@ -137,7 +137,7 @@ impl Socket {
             let stream = tokio::net::UnixStream::connect(&self.path).await?;
             let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
             let (mut sender, connection) = connected.map_err(io::Error::other)?;
-            // A failure of the connection also appears in the response.
+            // If the connection fails, reading the response fails as well.
             self.runtime.spawn(async move { connection.await.ok() });
             let answer = sender.send_request(request);
             tokio::pin!(answer);

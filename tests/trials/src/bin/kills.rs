@@ -1,6 +1,6 @@
 //! Kills: a process that works on a store is killed at random moments, again and again.
 //!
-//! Contains when it is killed, and what happens to the store between two kills. Guarantee:
+//! Chooses when it is killed, and what happens to the store between two kills. Guarantee:
 //! everything acknowledged is present, nothing is present that was not attempted, and the store
 //! remains usable, whatever the state of the index. Exits with 1 otherwise.
 //!

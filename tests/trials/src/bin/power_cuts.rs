@@ -1,10 +1,10 @@
 //! Power failures: the possible contents of a store's directory after a power failure at any
 //! moment, opened and compared with what was acknowledged before that moment.
 //!
-//! Contains which runs are recorded, at which moments the power fails, and what happens to the
-//! index. Each image is one that a disk could contain that keeps synced data; a store that does not
-//! open there, has lost an acknowledged fact, or contains one that was not attempted is a failure,
-//! and is kept.
+//! Chooses the recorded runs, the moments at which the power fails, and what happens to the index.
+//! Each image is a state that a disk could be in if it keeps all synced data. If the store in an
+//! image cannot be opened, has lost an acknowledged fact, or contains one that was not attempted,
+//! the trial fails, and the image is kept.
 //!
 //! A run is real: processes work on a real directory under strace, which records every call that
 //! changes files and every line that the processes print, in one order. Some processes close their
@@ -157,7 +157,7 @@ fn run(seed: u64, all: bool, images: u64, sum: &mut Sum) -> Result<(), String> {
             return Err(format!("{what}\nthe traces are kept in {}", kept.display()));
         }
     };
-    // More than processors: an open and a close also wait.
+    // More workers than processors, because opens and closes also wait for the disk.
     let workers = 3 * std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Sum, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)

@@ -164,7 +164,7 @@ impl Image {
     /// The content of a real directory.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn read(root: &Path) -> io::Result<Image> {
         let mut image = Image::default();
         read(root, "", &mut image)?;
@@ -174,7 +174,7 @@ impl Image {
     /// Writes it to a new directory.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Any error of the file system or of the process.
     pub fn write(&self, to: &Path) -> io::Result<()> {
         fs::create_dir_all(to)?;
         for folder in &self.folders {

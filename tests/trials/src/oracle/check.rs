@@ -1,7 +1,8 @@
 //! A store compared with the lines.
 //!
-//! Contains which facts of a store contradict the lines. A job that must exist does, in a possible
-//! state; no job exists that nobody submitted, and none partially; the order is that of the calls.
+//! Finds the facts of a store that contradict the lines. Every job that must exist is present, in a
+//! possible state; every job was submitted, none is partially present, and the order is that of the
+//! calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -221,7 +222,7 @@ impl Compare<'_> {
         }
     }
 
-    /// Whether it can have been running, and because of which claim.
+    /// Whether it can have been running, and which kind of claim that requires.
     fn running(&self, job: &Job) -> Option<Claim> {
         if job.end.is_some() || job.complete {
             None

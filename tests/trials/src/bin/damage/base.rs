@@ -1,7 +1,7 @@
 //! The stores that are damaged: closed, with data of every kind.
 //!
-//! Contains their creation, and the check that they are complete. The undamaged store returns
-//! exactly what was recorded.
+//! Creates them, and checks that they are complete. The undamaged store returns exactly what was
+//! recorded.
 
 use std::fs;
 use std::path::Path;
@@ -145,7 +145,7 @@ impl Work<'_> {
         self.jobs(&second, 8)?;
         let first = store.graph("p", "first")?;
         for _ in 0..4 {
-            // These stay running, and one is asked to cancel.
+            // These stay running, and the cancellation of one is requested.
             let request = self.request(100)?;
             let id = self.submit(&first, request)?;
             first.start(&id)?;

@@ -1,7 +1,7 @@
 //! The parent process, which outlives the cases.
 //!
-//! Contains starting children, reading their output, continuing after a child died, and the table.
-//! A case that kills or hangs its process is reported, and the next one is tested.
+//! Starts children, reads their output, continues after a child died, and prints the table. A case
+//! that kills or hangs its process is reported, and the next one is tested.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -376,7 +376,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Asks a running job to cancel.
+    /// Requests the cancellation of a running job.
     fn cancel(&mut self, store: &JobStore, graph: &Graph, n: usize) -> Result<(), String> {
         let (key, id) = (self.known[n].key.clone(), self.known[n].id.clone());
         let act = Act::Cancel {

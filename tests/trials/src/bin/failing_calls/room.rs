@@ -83,7 +83,7 @@ pub fn inside(args: &[String]) -> ExitCode {
         }
     }
     println!(
-        "full file system: {} runs, {} of them met the end of it; {} errors, {} acknowledged, {} \
+        "full file system: {} runs, {} of which filled it; {} errors, {} acknowledged, {} \
          facts checked; {} wrong",
         sum.runs,
         sum.hit,

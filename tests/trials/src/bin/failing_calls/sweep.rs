@@ -1,7 +1,7 @@
 //! Each system call fails once: the first, then the second, until none is left.
 //!
-//! Contains which calls fail with which errors, and the arguments of strace for that. A number of a
-//! call is skipped only if no thread makes that many calls.
+//! Defines which calls fail and with which errors, and the corresponding arguments of strace. The
+//! n-th call is skipped only if no thread makes that many calls.
 //!
 //! strace counts the calls of each thread separately, so in one run the n-th call of each thread
 //! fails.
@@ -97,7 +97,7 @@ pub fn run(ci: bool, jobs: u64, sum: &mut Sum) {
     }
 }
 
-/// A sweep of one call and error with one store.
+/// A sweep of one system call and one error, with one store.
 struct Sweep<'s> {
     call: &'static str,
     error: &'static str,

@@ -1,6 +1,7 @@
 //! One run of the driver in a child process, and the check of the store it leaves.
 //!
-//! Contains starting it, its limits, and the totals. A run that hangs is killed and reported.
+//! Starts the run, enforces its limits, and counts the totals. A run that hangs is killed and
+//! reported.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -122,7 +123,7 @@ pub fn run(setting: &Setting, before: &[String]) -> Result<Ran, String> {
     })
 }
 
-/// Checks a run and the store that it left. `said` are the lines before it.
+/// Checks a run and the store that it left. `said` contains the lines printed before it.
 pub fn check(
     dir: &Path,
     said: &[Line],

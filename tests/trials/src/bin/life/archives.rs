@@ -1,8 +1,8 @@
 //! The archive of purged jobs.
 //!
-//! Contains what happens to its directory, and the check of its files. A job that was purged by a
-//! graph with an archive is in it, unchanged; nothing else is, and nothing twice, unless a fault or
-//! a crash happened in between.
+//! Manipulates its directory, and checks its files. A job that was purged by a graph with an
+//! archive is in it, unchanged; nothing else is, and nothing twice, unless a fault or a crash
+//! happened in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;

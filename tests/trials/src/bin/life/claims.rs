@@ -133,7 +133,7 @@ impl Life {
                 }
             }
             if self.is_excused() {
-                // Only the future shows the effect of a fault on a claim.
+                // The effect of a fault on a claim is visible only through its future.
                 self.step(Step::Commit);
                 let Poll::Ready(claimed) = task.poll() else {
                     continue;

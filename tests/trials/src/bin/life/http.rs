@@ -409,7 +409,7 @@ impl Life {
         // Metrics show graphs in the order of their names, and only some of them.
         if let Some((_, body)) = self.get("/metrics?graphs=500".to_owned(), 0)? {
             let text = String::from_utf8_lossy(&body);
-            // Without its index it may have no statistics, and reports that.
+            // Without its index, the store may have no statistics, and then reports this.
             if text.contains("\njobstore_stats_up 0\n") && self.has_index_fault() {
                 return Ok(true);
             }

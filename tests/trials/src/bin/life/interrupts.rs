@@ -126,7 +126,7 @@ impl Life {
         let Some(intruder) = self.intruder.take() else {
             return Ok(None);
         };
-        // There may have been no file operation at which it would not block.
+        // There may have been no file operation at which the caller would not have blocked.
         let _has_not_come = simulation::end_interrupt();
         let Some(found) = intruder.found.replace(None) else {
             return Ok(None);

@@ -18,7 +18,7 @@ fn disk_bytes_max(live_bytes: u64, segment_bytes: u64) -> u64 {
     2 * live_bytes + 10 * segment_bytes + (192 << 10)
 }
 
-/// The most memory of an idle store: the limit of its cache, a fixed part, and a little for each
+/// The maximum memory of an idle store: the limit of its cache, a fixed part, and a little for each
 /// open job, each job, and each graph.
 fn memory_max(open: u64, jobs: u64, graphs: u64) -> u64 {
     CACHE_BYTES + (1 << 20) + 256 * open + 32 * jobs + (8 << 10) * graphs

@@ -476,7 +476,7 @@ impl Life {
             };
             for opens in 0..tries {
                 let mut candidate = from.clone();
-                // They found the same store at the same time.
+                // Both found the same store, at the same time.
                 let opens = failed_opens.iter().take(opens);
                 opens.for_each(|open| candidate.apply(open));
                 candidate.apply(&opening);
@@ -511,8 +511,8 @@ impl Life {
             return Ok(());
         }
         Err(format!(
-            "after an open, the store does not contain a prefix of what was written ({} writes in\
-              doubt, {} failed opens): {last_difference}; without them: {}",
+            "after an open, the store does not contain a prefix of what was written ({} writes in \
+             doubt, {} failed opens): {last_difference}; without them: {}",
             writes.len(),
             failed_opens.len(),
             first_difference.unwrap_or_default()

@@ -469,7 +469,7 @@ impl Life {
             }
             Err(_) => {}
         }
-        // It also opens in the remaining space.
+        // It can also be opened with the remaining space.
         drop(graph);
         self.close()?;
         self.open()?;

@@ -234,7 +234,7 @@ impl Life {
         }
     }
 
-    /// A request, often that of a job, and the jobs that have it, newest first.
+    /// A request, often that of an existing job, and the jobs with this request, newest first.
     pub fn jobs_to_find(
         &self,
         name: Name,

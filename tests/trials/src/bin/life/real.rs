@@ -1,7 +1,7 @@
 //! Lives on real directories, through the public API, with the store's own threads. Only the
 //! rewrite of an index is triggered explicitly, because it otherwise requires much garbage.
 //!
-//! Contains what only a real machine does: directories that are renamed, replaced, and deleted
+//! Covers what happens only on a real machine: directories that are renamed, replaced, and deleted
 //! while an engine has them open, lock files, links, small file systems, few descriptors, processes
 //! that are killed. Everything acknowledged is present when the directory is opened again, unless
 //! the engine had stopped accepting writes.

@@ -1,7 +1,7 @@
 //! Memory and threads of a process with a store, on a real directory.
 //!
-//! Contains what is done to a store before it is left idle, and the limits. An idle store has few
-//! threads and uses little memory, whatever was done to it; a closed one has no threads.
+//! Prepares a store, leaves it idle, and checks the limits. An idle store has few threads and uses
+//! little memory, whatever was done to it; a closed one has no threads.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::real::failed_to;
 use crate::requests::Content;
 
 const CACHE_BYTES: u64 = 16 << 20;
-/// The most memory of a process besides its cache.
+/// The maximum memory of a process besides its cache.
 const FIXED_BYTES: u64 = 64 << 20;
 /// The memory for an open job, and for a graph, as documented.
 const OPEN_JOB_BYTES: u64 = 512;

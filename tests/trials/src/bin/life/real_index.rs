@@ -1,8 +1,8 @@
 //! Indexes of stores on real directories: lost, and rewritten concurrently with callers.
 //!
-//! Contains when an index is deleted or rewritten, and the expected results of its rows. Whatever
-//! happens to an index, each job is found by its id and shows its outcome, each key leads to its
-//! job, and each purged job has a tombstone.
+//! Deletes or rewrites an index, and checks the results of reads that use it. Whatever happens to
+//! an index, each job is found by its id and shows its outcome, each key leads to its job, and each
+//! purged job has a tombstone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -195,7 +195,7 @@ enum Ending {
     Restore,
 }
 
-/// Callers that work, and then the end of the store.
+/// Runs callers, and then ends the store.
 fn work(
     store: &JobStore,
     known: &mut [Known],

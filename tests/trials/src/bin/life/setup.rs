@@ -11,7 +11,7 @@ use crate::model::Now;
 use crate::operations::Weights;
 use crate::secrets::SecretKeys;
 
-/// The cache size of pages.
+/// The size of the cache for pages.
 pub const CACHE_BYTES: u64 = 4 << 20;
 
 /// 2023-11-14, when every life begins.

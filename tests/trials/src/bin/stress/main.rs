@@ -1,8 +1,7 @@
 //! Many readers and writers on one store for some time; every page is checked to show one instant.
 //!
-//! Contains which threads run and for how long, and the final report. It uses only the public API.
-//! It exits with status 0 only if every check succeeded and every kind of work was done at least
-//! once.
+//! Runs the threads for the given time, and prints the report. It uses only the public API. It
+//! exits with status 0 only if every check succeeded and every kind of work was done at least once.
 //!
 //! `cargo run --release -p jobstore-trials --bin stress -- --seconds 20`
 

@@ -79,7 +79,7 @@ pub(crate) fn pages(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
     let mut kept: Vec<(Page, Vec<u8>)> = Vec::new();
     while tally.goes_on() {
         check_counts(graph, tally);
-        // An even offset begins with a pair. Often the end, where changes happen.
+        // An even offset begins with a pair. Often near the end, where changes happen.
         let total = graph
             .list(JobQuery::new().limit(1))
             .expect("a page")
@@ -207,7 +207,7 @@ pub(crate) fn walks(_: &JobStore, graphs: &Graphs, tally: &Tally, mut random: Ra
         loop {
             let list = complete().limit(1 + random.below(PAGE));
             let page = match &cursor {
-                // Earlier jobs may have become complete: it may begin earlier.
+                // Earlier jobs may have completed, so the page may begin earlier.
                 None => graph.list(list.offset(from)),
                 Some(cursor) => graph.list(list.cursor(cursor)),
             };
