@@ -74,7 +74,7 @@ fn damage(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
 }
 
-/// Damages a byte in a block of jobs of the largest pack: blocks come after the events.
+/// Damages a byte in a block of jobs of the largest pack.
 fn damage_a_block(dir: &Path) -> PathBuf {
     let packs = files_ending(dir, ".pack");
     let largest = packs

@@ -220,7 +220,8 @@ fn what_flush_handed_over_is_there_after_reopening() {
     }
 }
 
-/// The number of rows that the test below writes: all rows of a batch have its number.
+/// The number of rows per batch in the test below. All rows of a batch contain its generation
+/// number.
 const GENERATION_ROWS: u32 = 60;
 
 fn generation(number: u64) -> Batch {

@@ -82,7 +82,7 @@ fn a_store_is_served_as_the_library_gives_it_and_closed_at_the_end() {
         String::from_utf8(movie.list(JobQuery::new()).unwrap().to_json().unwrap()).unwrap()
     });
     let served = Served::start(&place, &[]);
-    // Byte for byte, so running jobs still are.
+    // The list is equal byte for byte, so running jobs are still running.
     assert_eq!(served.get(LIST, &[]).ok(), expected);
     assert!(served.get("/health", &[]).is_whole);
     assert!(served.get("/metrics", &[]).ok().contains("jobstore_jobs{"));

@@ -120,7 +120,7 @@ fn text(graph: &GraphName, row: &Row<'_>, now_ms: u64) -> String {
     text
 }
 
-/// Compact JSON broken into lines, otherwise unchanged; only the beginning of a long text.
+/// Breaks compact JSON into lines, otherwise unchanged; a long text is truncated.
 fn spread(json: &str) -> String {
     let mut text = String::new();
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);

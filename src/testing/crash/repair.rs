@@ -59,8 +59,8 @@ struct Was {
 ///
 /// The rule: the effects of lost events may be undone, but nothing else may change. So a job that
 /// was purged, or whose graph was dropped, may exist again. Each job has its request, its graph,
-/// its place in the order, and its last state, or was interrupted, because the event that completed
-/// it may be lost.
+/// its place in the order, and its last state; or it was interrupted, if the event that completed
+/// it was lost.
 struct Model {
     jobs: HashMap<String, Was>,
     /// The ids of the jobs that were neither purged nor dropped.

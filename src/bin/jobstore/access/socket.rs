@@ -256,7 +256,8 @@ pub(super) enum Sent {
 }
 
 impl Sent {
-    /// The body from a reader, which a thread of its own reads, and the reader's error, if any.
+    /// A body that a separate thread reads from `from`, and a channel for the reader's error, if
+    /// any.
     pub(super) fn read(mut from: Box<dyn Read + Send>) -> (Sent, mpsc::Receiver<io::Error>) {
         let (send, receive) = channel::channel(PIECES_WAITING);
         let (say, said) = mpsc::channel();

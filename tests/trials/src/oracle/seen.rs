@@ -16,7 +16,8 @@ use crate::random::Random;
 pub struct Seen {
     pub boot: u64,
     pub graphs: Vec<SeenGraph>,
-    /// The jobs that the open found running, by graph and key: the letter of the action.
+    /// The letters of the recovery actions for the jobs that the open found running, by graph and
+    /// key.
     pub recovered: HashMap<(String, String), char>,
     /// The number of comparisons.
     pub facts: u64,

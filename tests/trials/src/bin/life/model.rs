@@ -135,7 +135,7 @@ pub enum Effect {
     Purge(Name, Vec<u64>, Option<PurgeReason>, Now),
     /// The graph's policy has an archive in which these keys are masked, or has none.
     Archives(Name, Option<Keys>),
-    /// A purge that may have happened partially; what is observed decides.
+    /// A purge that may have happened partially; the observed state shows which part.
     MaybePurge(Name, Vec<u64>, Option<PurgeReason>, Now),
 }
 
