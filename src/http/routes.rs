@@ -42,7 +42,7 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 /// use jobstore::http::Routes;
 /// # let store = jobstore::JobStore::in_memory()?;
 /// let routes = Routes::new(&store);
-/// // An engine that answers `GET .../jobs/{job_id}/status` itself takes the other two.
+/// // This engine serves `GET .../jobs/{job_id}/status` itself, and mounts the other two.
 /// let app: axum::Router = axum::Router::new()
 ///     .merge(routes.list())
 ///     .merge(routes.cancel());
