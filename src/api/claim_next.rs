@@ -1,8 +1,7 @@
-//! Waiting for the next job.
-// Owns: `Graph::claim_next_timeout`, `Graph::claim_next_async`, `ClaimNext`. Must not know: how
-// waiters are called, what a run does.
-// Promise: while a job is pending and somebody waits, somebody is awake to claim it. Whoever
-// was called for a job and does not claim it calls the next one.
+// Waiting for the next pending job.
+//
+// As long as a job is pending and callers wait, one of them is awake to claim it. A caller that was
+// woken and does not claim a job wakes the next one.
 
 use std::fmt;
 use std::future::Future;
@@ -33,8 +32,8 @@ impl Graph {
     /// claim the job before it; then it waits again.
     ///
     /// # Cost
-    /// That of [`Graph::claim_next`]. While it waits: no thread, no polling, and some hundred
-    /// bytes. A job wakes one waiter, however many there are.
+    /// That of [`Graph::claim_next`]. A waiting call takes a few hundred bytes, and does not poll.
+    /// A job wakes one waiter, however many there are.
     ///
     /// # Errors
     /// Those of [`Graph::claim_next`]. They also end a wait: [`Error::GraphDropped`],
@@ -89,12 +88,12 @@ impl Graph {
     /// requeued. If the future was woken for a job, another waiter is woken in its place.
     /// Dropping does not block.
     ///
-    /// The hand-back is queued when the future is dropped, so drop the future before you close
-    /// the store. A claimed job whose future is dropped after the close is settled by the next
-    /// open, as the job of any run.
+    /// The hand-back is queued when the future is dropped, so drop the future before you close the
+    /// store. If the store is closed first, the next open recovers the job like that of any other
+    /// run.
     ///
     /// # Errors
-    /// Those of [`Graph::claim_next_timeout`], from the future. Polled again after it has
+    /// Those of [`Graph::claim_next_timeout`], from the future. If it is polled again after it has
     /// completed, it returns [`Error::InvalidUse`].
     ///
     /// # Examples
@@ -126,11 +125,12 @@ impl Graph {
     }
 }
 
-/// One who waits for a pending job.
+/// A caller that waits for a pending job.
 struct Claimer {
     graph: Graph,
     waiter: Option<Arc<Waiter>>,
-    /// It was called for a job, or is claiming one: if it leaves without, it calls the next.
+    /// It was woken for a job, or is claiming one. If it stops without a job, it wakes the next
+    /// waiter.
     owes: bool,
 }
 
@@ -143,7 +143,7 @@ impl Claimer {
         }
     }
 
-    /// The waiter, which is called from now on.
+    /// Returns the waiter, registering it first if necessary.
     fn listed(&mut self) -> Arc<Waiter> {
         let core = &self.graph.core;
         let add = || core.state.write().waiters.add(PENDING);
@@ -160,13 +160,13 @@ impl Claimer {
         }
     }
 
-    /// Whether a job is pending. To be asked after the waiter was listed.
+    /// Whether a job is pending. Call it after the waiter was registered.
     fn sees_job(&self) -> Result<bool> {
         self.graph.check_writable()?;
         Ok(self.graph.core.state.read().has_pending())
     }
 
-    /// Blocks until a job is pending; `false` if none is before the deadline.
+    /// Blocks until a job is pending. Returns `false` if the deadline passes first.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<bool> {
         loop {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -185,7 +185,7 @@ impl Claimer {
         }
     }
 
-    /// Calls the next one, if a job is left for it.
+    /// Wakes the next waiter if there is still a job for it.
     fn leave(&mut self) {
         self.unlist();
         if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
@@ -203,7 +203,7 @@ impl Drop for Claimer {
     }
 }
 
-/// A wait for the next pending job: from [`Graph::claim_next_async`].
+/// A future that claims the next pending job: returned by [`Graph::claim_next_async`].
 ///
 /// It keeps the store open.
 #[must_use = "it does nothing unless it is awaited"]
@@ -245,7 +245,7 @@ impl ClaimNext {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(claimed) => {
                     self.step = Step::JobCompletion;
-                    // On an error, the job may be there still.
+                    // After an error, the job may still be pending.
                     claimer.owes = claimed.is_err();
                     Poll::Ready(claimed)
                 }
@@ -265,7 +265,7 @@ impl ClaimNext {
         }
     }
 
-    /// Gives back what a claim in flight comes to.
+    /// Hands back the job of a claim in flight.
     fn withdraw(&mut self) {
         let Step::Claiming(write, claim) = std::mem::replace(&mut self.step, Step::Done) else {
             return;
@@ -276,8 +276,7 @@ impl ClaimNext {
         }
         claim.withdraw();
         if write.withdraw() {
-            // Behind the claim in the queue. There is one for each claim, so the queue stays
-            // bounded.
+            // Queued after the claim. There is one for each claim, so the queue stays bounded.
             let graph_core = graph.core.clone();
             let action = Action::HandBack {
                 graph: graph_core,
@@ -289,7 +288,7 @@ impl ClaimNext {
     }
 }
 
-/// Nothing in it is pinned to its place.
+/// No field is structurally pinned.
 impl Unpin for ClaimNext {}
 
 impl Future for ClaimNext {

@@ -1,7 +1,4 @@
-//! What a list is asked for, and where the next page goes on.
-//!
-//! Owns: [`JobQuery`], [`ScanProgress`]. Must not know: how a page is read.
-//! Promise: what cannot be asked for is refused before anything is read.
+// The query of a list. An invalid query is rejected before anything is read.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -16,23 +13,31 @@ use crate::model::outcome::OutcomeKind;
 use crate::model::request_filter::{Matcher, Needle};
 use crate::model::states::{State, States};
 
-/// The greatest page.
+/// The maximum number of jobs on a page.
 pub(crate) const PAGE_JOBS_MAX: u64 = 100_000;
 
-/// Which jobs a page shows: oldest first, all states, from offset 0, up to 100000,
-/// unless said otherwise. What is asked for holds together.
+/// Selects the jobs of a page, an export, or a purge. By default: all jobs, oldest first, from
+/// offset 0, at most 100,000. A job must match all filters that are set.
 ///
 /// # Cost
-/// By state and order: what the page returns, at any offset, and the exact total at
-/// once. All else scans: the jobs are gone through in the order of the list until the page
-/// is full, and `offset` jobs that match are gone through as well; a cursor goes on where
-/// the page ended. By time of submission whole blocks are passed over by what memory knows
-/// of them: some milliseconds for 10 million jobs. By outcome and by the times of start and
-/// end a row of the index is read for each 128 jobs. By command, url and body each block is
-/// read and searched, by [`page_threads`](crate::Options::page_threads) threads, as far as
-/// the rest of the filter leaves jobs in it; they read some blocks ahead of what fills the
-/// page. The states are copied first, less than a byte a job, under a lock that writers
-/// wait for.
+/// A query by state and order only costs what the page returns, at any offset, and includes the
+/// exact total. Any other filter scans: jobs are checked in list order until the page is full. The
+/// `offset` is also scanned; a cursor continues where the page ended.
+///
+/// | filter | cost of a scan |
+/// |---|---|
+/// | time of submission | whole blocks are skipped by their times in memory: a few milliseconds for 10 million jobs |
+/// | outcome, time of start or completion | one row of the index for every 128 jobs |
+/// | command, URL, body | each block that the other filters do not rule out is read and searched, by [`page_threads`](crate::Options::page_threads) threads, which read a few blocks ahead |
+///
+/// A scan first copies the states, less than one byte per job, under a lock that writers wait for.
+///
+/// # Searching
+/// [`Graph::find`](crate::Graph::find) finds the jobs of a known request through an index. If only
+/// parts of the request are known, use [`url_prefix`](JobQuery::url_prefix),
+/// [`url_contains`](JobQuery::url_contains), [`body_contains`](JobQuery::body_contains), and
+/// [`body_value`](JobQuery::body_value). [`on_progress`](JobQuery::on_progress) reports the
+/// progress of a scan, and can stop it.
 ///
 /// # Examples
 /// ```
@@ -56,19 +61,19 @@ pub struct JobQuery {
     pub(crate) on_progress: Option<OnProgress>,
 }
 
-/// How far a scan has come: see [`JobQuery::on_progress`].
+/// The progress of a scan: see [`JobQuery::on_progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScanProgress {
-    /// Jobs it has looked at, or passed over by what memory knows of them.
+    /// Number of jobs scanned or skipped so far.
     pub looked_at: u64,
-    /// How many of them match, those that the offset passes over included.
+    /// Number of jobs that match so far, including those that the offset skips.
     pub matched: u64,
-    /// Jobs to be looked at, if it goes on to the end of the list.
+    /// Number of jobs that a scan to the end of the list covers.
     pub of: u64,
 }
 
-/// What is called while a list is searched.
+/// The callback of a scan.
 #[derive(Clone)]
 pub(crate) struct OnProgress(pub(crate) Arc<OnScanned>);
 
@@ -97,13 +102,13 @@ impl Default for JobQuery {
 }
 
 impl JobQuery {
-    /// All jobs, oldest first, up to 100000.
+    /// Selects all jobs, oldest first, at most 100,000.
     #[must_use]
     pub fn new() -> JobQuery {
         JobQuery::default()
     }
 
-    /// Shows jobs in this state only; said several times, in any of these states.
+    /// Selects jobs in this state. If called several times, in any of these states.
     ///
     /// # Examples
     /// ```
@@ -123,7 +128,8 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs that ended in this way only; said several times, in any of these.
+    /// Selects jobs that completed with this kind of outcome. If called several times, with any of
+    /// these kinds.
     ///
     /// # Examples
     /// ```
@@ -145,8 +151,7 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs with this command only, the whole of it; said several times, with any of
-    /// these.
+    /// Selects jobs with exactly this command. If called several times, with any of these commands.
     ///
     /// # Examples
     /// ```
@@ -166,7 +171,8 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs whose url begins like this; said several times, in any of these ways.
+    /// Selects jobs whose URL starts with this text. If called several times, with any of these
+    /// texts.
     ///
     /// # Examples
     /// ```
@@ -177,7 +183,7 @@ impl JobQuery {
     /// let body = r#"{"edgesetPath": "obs/a \"b\".csv", "parallel": {"edge": 8}}"#;
     /// movie.submit(Request::new("import_graph", url, Body::from_json(body)?)?)?;
     ///
-    /// // The id is lost, and so is the request, but for some of its parts.
+    /// // The id is lost, and only parts of the request are known.
     /// let list = JobQuery::new()
     ///     .newest_first()
     ///     .url_prefix("/ges/v1.0/10001/")
@@ -194,8 +200,7 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs whose url has this text in it; said several times, all of these. See
-    /// [`JobQuery::url_prefix`].
+    /// Selects jobs whose URL contains this text. If called several times, all of these texts.
     ///
     /// # Examples
     /// ```
@@ -215,9 +220,9 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs whose body has this in its JSON text; said several times, all of these.
-    /// It is the text as the list shows it: without white space between values, with the
-    /// escapes that the request came with, and with `"******"` for values that are secret.
+    /// Selects jobs whose body contains this text in its JSON. If called several times, all of
+    /// these texts. The JSON is the one that lists show: without white space between values, with
+    /// the escapes of the request, and with `"******"` in place of secret values.
     /// [`JobQuery::body_value`] finds a value however it is written.
     ///
     /// # Examples
@@ -238,16 +243,16 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs whose body has this JSON value at the place that a JSON pointer
-    /// (RFC 6901) leads to: `/parallel/edge`, `/files/0`, and the whole body for an empty
-    /// one. Said several times, all of these.
+    /// Selects jobs whose body has this JSON value at a JSON pointer (RFC 6901), such as
+    /// `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If called
+    /// several times, all of these values.
     ///
-    /// Values are compared as [`Request`](crate::Request)s are: key order aside, strings by
-    /// their characters, numbers by their text. Where a key is there several times, any of
-    /// its values will do.
+    /// Values are compared like [`Request`](crate::Request)s: objects regardless of key order,
+    /// strings by their characters, numbers by their text. If a key occurs several times, any of
+    /// its values may match.
     ///
-    /// A pointer that is none is [`Error::InvalidPointer`], and a value that is no JSON
-    /// [`Error::InvalidJson`] or [`Error::TooDeep`], when the list is asked for.
+    /// An invalid pointer or value is reported by the call that runs the query, as
+    /// [`Error::InvalidPointer`], [`Error::InvalidJson`], or [`Error::TooDeep`].
     ///
     /// # Examples
     /// ```
@@ -270,8 +275,8 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs that were submitted then or later, by the clock, to the millisecond; said
-    /// again, it is the last time that counts, as for all six of these.
+    /// Selects jobs that were submitted at this time or later, by the store's clock, to the
+    /// millisecond. If any of the six time filters is called again, the last time applies.
     ///
     /// # Examples
     /// ```
@@ -295,22 +300,22 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs that were submitted before then: see [`JobQuery::submitted_from`].
+    /// Selects jobs that were submitted before this time: see [`JobQuery::submitted_from`].
     #[must_use]
     pub fn submitted_before(mut self, time: SystemTime) -> JobQuery {
         self.filter.submitted.to = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that were started then or later; none that was not. See
-    /// [`JobQuery::started_before`].
+    /// Selects jobs that were started at this time or later: see [`JobQuery::started_before`]. Jobs
+    /// that were never started do not match.
     #[must_use]
     pub fn started_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.started.from = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that were started before then; none that was not.
+    /// Selects jobs that were started before this time. Jobs that were never started do not match.
     ///
     /// # Examples
     /// ```
@@ -332,15 +337,15 @@ impl JobQuery {
         self
     }
 
-    /// Shows jobs that ended then or later; none that did not. See
-    /// [`JobQuery::newest_first`].
+    /// Selects jobs that completed at this time or later: see [`JobQuery::newest_first`]. Jobs that
+    /// are not complete do not match.
     #[must_use]
     pub fn completed_from(mut self, time: SystemTime) -> JobQuery {
         self.filter.completed.from = Some(clock::to_ms(time));
         self
     }
 
-    /// Shows jobs that ended before then; none that did not.
+    /// Selects jobs that completed before this time. Jobs that are not complete do not match.
     ///
     /// # Examples
     /// ```
@@ -348,7 +353,7 @@ impl JobQuery {
     /// use std::time::{Duration, SystemTime};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// // By hand: forget what succeeded more than 30 days ago.
+    /// // By hand: purge jobs that succeeded more than 30 days ago.
     /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).completed_before(then);
     /// println!("{} jobs are purged", movie.purge(old)?.jobs);
@@ -360,8 +365,8 @@ impl JobQuery {
         self
     }
 
-    /// Shows the job first that was submitted last, and so on; offsets and cursors count
-    /// from there. Jobs that are submitted while somebody walks the list are not shown.
+    /// Lists the jobs submitted last first. Offsets and cursors count in this order. Jobs that are
+    /// submitted between two pages of a list are not included.
     ///
     /// # Examples
     /// ```
@@ -373,7 +378,7 @@ impl JobQuery {
     ///     let id = movie.submit(Request::new(command, "/ges", Body::empty())?)?;
     ///     movie.cancel(&id)?;
     /// }
-    /// // What was cancelled in the last hour, the last first?
+    /// // What was cancelled in the last hour, newest first?
     /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     /// let list = JobQuery::new()
     ///     .newest_first()
@@ -391,7 +396,7 @@ impl JobQuery {
         self
     }
 
-    /// Skips this many jobs of the list; 0 by default. Past its end the page is empty.
+    /// Skips this many jobs; 0 by default. If the list has fewer, the page is empty.
     ///
     /// # Examples
     /// ```
@@ -413,17 +418,17 @@ impl JobQuery {
         self
     }
 
-    /// Shows at most this many jobs: 1 to 100000, by default 100000. A call with any other
-    /// limit returns [`Error::PageLimit`].
+    /// Limits the page to this many jobs: 1 to 100,000, which is the default. Any other limit makes
+    /// the call that runs the query return [`Error::PageLimit`].
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> JobQuery {
         self.limit = Some(jobs);
         self
     }
 
-    /// Ends the page before it has more bytes of JSON than this ([`Page::to_json`]), or
-    /// behind its first job; with the limit in jobs, whichever comes first. It costs
-    /// reading the page's blocks once more.
+    /// Limits the page to this many bytes of JSON ([`Page::to_json`]); it contains at least one
+    /// job. Can be combined with a limit in jobs. The page's blocks are read once more to find its
+    /// end.
     ///
     /// # Examples
     /// ```
@@ -446,31 +451,31 @@ impl JobQuery {
         self
     }
 
-    /// Goes on where a page ended: see [`Page::next`](crate::Page::next). An offset counts
-    /// from there; what that page's own offset had still to pass over is passed over first.
+    /// Continues where a page ended: see [`Page::next`](crate::Page::next). An offset counts from
+    /// there, after the part of that page's own offset that was not skipped yet.
     ///
-    /// States, filter and order have to be those of that page, and the graph, or it is
-    /// [`Error::InvalidCursor`] when the list is asked for; the limit may be another.
-    /// [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
+    /// The graph, states, filter, and order must be those of that page; otherwise the call that
+    /// runs the query returns [`Error::InvalidCursor`]. The limit may differ. [`Cursor`] and
+    /// [`Page::next`](crate::Page::next) have examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> JobQuery {
         self.cursor = Some(cursor.clone());
         self
     }
 
-    /// Whether it shows all jobs, as far as its limits reach.
+    /// Whether it selects all jobs, apart from its limits.
     #[cfg(feature = "http")]
     pub(crate) fn is_any(&self) -> bool {
         self.states == States::NONE && self.filter.is_any()
     }
 
-    /// Whether jobs are gone through to find its page.
+    /// Whether jobs are scanned to find its page.
     #[cfg(feature = "http")]
     pub(crate) fn scans(&self) -> bool {
         !self.filter.is_any() || self.limit_bytes.is_some()
     }
 
-    /// The states asked for; all where none was named.
+    /// The selected states: all of them if none was named.
     pub(crate) fn wanted(&self) -> States {
         if self.states == States::NONE {
             States::ALL
@@ -479,7 +484,7 @@ impl JobQuery {
         }
     }
 
-    /// What its order and filter are told apart by in a cursor.
+    /// A checksum of its order and filter, for cursors.
     pub(crate) fn filter_check(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&[u8::from(self.newest_first)]);
@@ -487,12 +492,12 @@ impl JobQuery {
         crc.finalize()
     }
 
-    /// The most jobs of a page.
+    /// The maximum number of jobs on its page.
     pub(crate) fn page_limit(&self) -> u64 {
         self.limit.unwrap_or(PAGE_JOBS_MAX)
     }
 
-    /// Refuses what a purge would ignore: it takes all jobs that match. The order counts if
+    /// Rejects what a purge would ignore, since it purges all jobs that match. The order matters if
     /// [`JobQuery::on_progress`] stops the search.
     pub(crate) fn check_purge(&self) -> Result<()> {
         refuse(&[
@@ -529,7 +534,7 @@ impl JobQuery {
         ])
     }
 
-    /// Refuses what an export would ignore: it writes all jobs that match, from the offset
+    /// Rejects what an export would ignore, since it exports all jobs that match, from the offset
     /// or the cursor on.
     pub(crate) fn check_export(&self) -> Result<()> {
         refuse(&[
@@ -563,15 +568,15 @@ impl JobQuery {
     }
 
     /// # Errors
-    /// What it asks for is not valid.
+    /// The query is invalid.
     pub(crate) fn matcher(&self) -> Result<Matcher> {
         Matcher::new(&self.filter.texts)
     }
 
-    /// Has the whole list counted where only a scan can tell: it goes through all jobs,
-    /// whatever the limit. The page comes first: where [`JobQuery::on_progress`] stops the count,
-    /// there is no total, and the page is what it would be. By state and order alone [`Page::total`](crate::Page::total) is
-    /// there without it.
+    /// Counts all jobs that match, even if that requires a scan of the whole list, whatever the
+    /// limit. The page is searched first. If [`JobQuery::on_progress`] stops the count, there is no
+    /// total, and the page is unaffected. For a query by state and order only,
+    /// [`Page::total`](crate::Page::total) is always known.
     ///
     /// # Examples
     /// ```
@@ -590,15 +595,15 @@ impl JobQuery {
         self
     }
 
-    /// Has this called while a list scans, by the thread that asked for it, every thousand
-    /// jobs or so: often enough to show how far it is, and to stop it. A list by state and
-    /// order alone does not scan, and calls nothing.
+    /// Calls `call` during a scan, on the calling thread, about every thousand jobs, to report the
+    /// progress and to stop the scan if necessary. A query by state and order only does not scan,
+    /// and never calls it.
     ///
-    /// When it returns [`ControlFlow::Break`], the list ends there: the page has what was
-    /// found, [`Page::is_stopped`](crate::Page::is_stopped) says so, and
-    /// [`Page::next`](crate::Page::next) goes on where it was stopped. The same holds for
-    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge),
-    /// which then write and purge what was found.
+    /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains what was found,
+    /// [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and
+    /// [`Page::next`](crate::Page::next) continues the scan. Likewise,
+    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge) then
+    /// export and purge what was found.
     ///
     /// # Examples
     /// ```
@@ -613,7 +618,7 @@ impl JobQuery {
     /// let mut found = 0;
     /// let mut cursor = None;
     /// loop {
-    ///     // At most a second at once.
+    /// // At most a second per page.
     ///     let end = Instant::now() + Duration::from_secs(1);
     ///     let list = list().on_progress(move |searched| {
     ///         eprintln!("{} of {} jobs", searched.looked_at, searched.of);
@@ -645,7 +650,7 @@ impl JobQuery {
     }
 }
 
-/// Fails with the first of these that is so.
+/// Returns the first problem that applies.
 fn refuse(ignored: &[(bool, &'static str)]) -> Result<()> {
     match ignored.iter().find(|(is_given, _)| *is_given) {
         None => Ok(()),

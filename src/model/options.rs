@@ -1,8 +1,4 @@
-//! How a store is opened.
-//!
-//! Owns: [`Options`] and what their values may be. Must not know: how they are
-//! put into effect.
-//! Promise: an option outside its range is an error, never clamped.
+// The options of an open. An option outside its range is an error, and is never clamped.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -18,22 +14,23 @@ use crate::model::secrets::{Keys, Named, SecretKeys, Secrets};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// After its commit was synced to the disk. A crash of the process loses
-    /// nothing that was acknowledged, nor does a power cut. No reader sees what a
-    /// crash could take back.
+    /// After its commit was synced to disk. Neither a crash of the process nor a power failure
+    /// loses an acknowledged write, and readers never see one that a crash could revert.
     Synced,
-    /// After its commit was handed to the operating system; synced at least this
-    /// often. A crash of the process loses nothing that was acknowledged; a crash
-    /// of the system or a power cut can take back the last interval, whole commits
-    /// at a time and the latest first, and readers may have seen it. 1 ms to 60 s.
+    /// After its commit was passed to the operating system, which is synced at this interval, 1 ms
+    /// to 60 s. A crash of the process loses no acknowledged write. A crash of the system or a
+    /// power failure can revert the commits of the last interval, latest first, and readers may
+    /// have seen them.
     Interval(Duration),
 }
 
-/// What open does with jobs that were running when the store last ended, and what the drop of a
-/// [`Run`](crate::Run) does with its job: see there for delivery and graceful shutdown.
+/// What an open does with jobs that were running when the store was last closed or crashed, and
+/// what the drop of a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery) describes
+/// delivery and graceful shutdown.
 ///
-/// A job with a cancel request ends as cancelled under the first two. Where a repair found
-/// that events were lost, jobs whose end may be among them are interrupted under any.
+/// Under `Interrupt` and `Requeue`, a job with a cancel request is completed as cancelled. If a
+/// repair found that events were lost, jobs that may have completed in one of them are interrupted
+/// under any policy.
 ///
 /// # Examples
 /// ```
@@ -45,7 +42,7 @@ pub enum Durability {
 /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
 /// # movie.start(movie.submit(request)?)?;
 /// # store.close()?;
-/// // The engine died at work; its jobs can be done again from their start.
+/// // The engine crashed; its jobs can be run again from their start.
 /// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
 /// for found in store.recovered().jobs() {
 ///     let found = found?;
@@ -57,18 +54,18 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at
-    /// most once.
+    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at most
+    /// once.
     Interrupt,
-    /// Makes them pending again: a job runs at least once. Those whose secrets are not known
-    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, for nobody could work
-    /// on them.
+    /// Makes them pending again: a job runs at least once. Jobs whose secrets are lost
+    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, because no worker could
+    /// run them.
     Requeue,
-    /// Leaves them running: the engine knows better.
+    /// Leaves them running, for an engine that decides itself.
     Leave,
 }
 
-/// How to open a store; made by [`JobStore::options`](crate::JobStore::options).
+/// Options for opening a store: returned by [`JobStore::options`](crate::JobStore::options).
 ///
 /// # Examples
 /// ```
@@ -95,26 +92,26 @@ pub struct Options {
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
-    /// Those in force: what was named, and the rest as the store has it recorded. To be
-    /// asked once the store is open.
+    /// The effective keys: those that were named, and otherwise those that the store has recorded.
+    /// Valid once the store is open.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
     pub(crate) on_replay: Option<OnReplay>,
 }
 
-/// What is called while the log is read again.
+/// The callback for reading the log during an open.
 pub(crate) type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
 
-/// How far an open has come with reading the log again: see [`Options::on_replay`].
+/// The progress of reading the log during an open: see [`Options::on_replay`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayProgress {
-    /// Events that were taken in.
+    /// Number of events read so far.
     pub events: u64,
-    /// Events to be taken in, as far as is known: those of segments that were not
-    /// packed yet are counted as they are read.
+    /// Number of events to read, as far as is known: the events of unpacked segments are counted as
+    /// they are read.
     pub of: u64,
-    /// Whether the index is being made anew from the whole log.
+    /// Whether the index is being rebuilt from the whole log.
     pub rebuilding: bool,
 }
 
@@ -140,32 +137,32 @@ impl Default for Options {
     }
 }
 
-/// Two, where the machine has them: looked up once, it is read from several files.
+/// 2 if the machine has two cores. Read once, since the lookup reads several files.
 fn page_threads_there() -> usize {
     static THERE: OnceLock<usize> = OnceLock::new();
     *THERE.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(2)))
 }
 
 impl Options {
-    /// All caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. A quarter
-    /// is what the index engine is told, which takes more than it is told; the jobs
-    /// themselves are read through the file cache of the system.
+    /// Sets the size of all caches together, in bytes: 4 MiB to 1 TiB, 64 MiB by default. A quarter
+    /// is passed to the index engine, which uses more than that. The jobs themselves are read
+    /// through the system's file cache.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Options {
         self.cache_bytes = bytes;
         self
     }
 
-    /// The size up to which log segments grow, in bytes: 64 KiB to 1 GiB, 16 MiB
-    /// by default. Larger ones cost more time at open after a crash.
+    /// Sets the size at which a log segment is full, in bytes: 64 KiB to 1 GiB, 16 MiB by default.
+    /// Larger segments make an open after a crash slower.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Options {
         self.segment_bytes = bytes;
         self
     }
 
-    /// The size of a request's JSON text, in bytes, as it is given and as it is kept
-    /// ([`Options::secret_keys`]): 1 KiB to 256 MiB, 16 MiB by default.
+    /// Sets the maximum size of a request's JSON text, in bytes: 1 KiB to 256 MiB, 16 MiB by
+    /// default. It applies to the text as given and as stored ([`Options::secret_keys`]).
     ///
     /// # Examples
     /// ```
@@ -183,28 +180,29 @@ impl Options {
         self
     }
 
-    /// What may wait in the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by
-    /// default. One write larger than this is let in when the queue is empty.
+    /// Sets the maximum size of the commit queue, in bytes: 64 KiB to 16 GiB, 64 MiB by default. A
+    /// larger write is accepted when the queue is empty.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: u64) -> Options {
         self.max_queue_bytes = bytes;
         self
     }
 
-    /// How many threads make a long page's JSON ([`Page::write_json`](crate::Page::write_json),
-    /// [`Page::to_json`](crate::Page::to_json)), the caller's among them: 1 to 64; by
-    /// default 2, or 1 on a machine with one core. The others live as long as the call.
+    /// Sets the number of threads that assemble the JSON of a long page
+    /// ([`Page::write_json`](crate::Page::write_json), [`Page::to_json`](crate::Page::to_json)),
+    /// including the caller's: 1 to 64; by default 2, or 1 on a machine with one core. The other
+    /// threads run only during the call.
     ///
-    /// A second one makes a full page in about 0.7 of the time, for a little more work
-    /// altogether; more are of use only while the caller's thread, which writes all of
-    /// it, still waits for them. Pages below some 8000 jobs are made by the caller alone.
+    /// With two threads, a full page takes about 0.7 times as long, for slightly more work in
+    /// total. More threads help only as long as the calling thread, which does all the writing,
+    /// waits for them. Pages below about 8000 jobs use only the calling thread.
     #[must_use]
     pub fn page_threads(mut self, threads: usize) -> Options {
         self.page_threads = threads;
         self
     }
 
-    /// When a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
+    /// Sets when a write is acknowledged; [`Durability::Synced`] by default. An interval is 1 ms to
     /// 60 s.
     ///
     /// # Examples
@@ -213,7 +211,7 @@ impl Options {
     /// use std::time::Duration;
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
-    /// // Jobs that can be asked for again: a power cut may take those of the last 20 ms.
+    /// // Jobs that can be submitted again: a power failure may lose those of the last 20 ms.
     /// let interval = Durability::Interval(Duration::from_millis(20));
     /// let store = JobStore::options().durability(interval).open(dir)?;
     /// # drop(store);
@@ -225,42 +223,42 @@ impl Options {
         self
     }
 
-    /// What becomes of jobs that were running; [`Recovery::Interrupt`] by default.
+    /// Sets what happens to jobs that were running; [`Recovery::Interrupt`] by default.
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Options {
         self.recovery = recovery;
         self
     }
 
-    /// How long [`JobStore::close`](crate::JobStore::close) waits for threads that are stuck
-    /// before it leaves them behind: 1 ms to 1 h, 30 s by default.
+    /// Sets how long [`JobStore::close`](crate::JobStore::close) waits for threads that are stuck
+    /// before it abandons them: 1 ms to 1 h, 30 s by default.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Options {
         self.close_timeout = timeout;
         self
     }
 
-    /// How long a page, and whatever reads one, can still be read after the files that
-    /// it needs were replaced: 1 s to 1 day, 10 minutes by default. Then reading it is
-    /// [`Error::PageExpired`], and the files' room is free again: a page that is never
-    /// dropped does not keep purged jobs on the disk. On a full disk the time is 5 s at
-    /// most. Nothing expires while a [`JobStore::backup`](crate::JobStore::backup) or a
-    /// [`JobStore::scrub`](crate::JobStore::scrub) runs, which may take longer.
+    /// Sets how long a page, or anything else that reads a snapshot, remains readable after files
+    /// that it needs were replaced: 1 s to 1 day, 10 minutes by default. After that, reading it
+    /// returns [`Error::PageExpired`], and the files' space is reclaimed, so that a page that is
+    /// never dropped does not keep purged jobs on disk. While the disk is full, the timeout is at
+    /// most 5 s. Nothing expires during a [`JobStore::backup`](crate::JobStore::backup) or
+    /// [`JobStore::scrub`](crate::JobStore::scrub).
     #[must_use]
     pub fn snapshot_timeout(mut self, time: Duration) -> Options {
         self.snapshot_timeout = time;
         self
     }
 
-    /// Where times come from; the system's clock by default. See [`Clock`].
+    /// Sets the clock; the system's clock by default. See [`Clock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Options {
         self.clock = Arc::new(HostClock::new(clock));
         self
     }
 
-    /// Whether a missing store is created; yes by default. If not,
-    /// [`Error::StoreMissing`] at open.
+    /// Sets whether a missing store is created; `true` by default. If `false`, opening a missing
+    /// store returns [`Error::StoreMissing`].
     ///
     /// # Examples
     /// ```
@@ -277,34 +275,35 @@ impl Options {
         self
     }
 
-    /// The keys whose values are secret, in a body at any depth, whatever their case; by
-    /// default `accessKey` and `secretKey`. They are found when a request is submitted:
-    /// lists, exports and archives show `"******"` instead, [`Job::request`] and
-    /// [`Run::request`] have the real ones. An empty list keeps every request as it is.
+    /// Sets the keys whose values are secret, at any depth of a body and in any case; by default
+    /// `accessKey` and `secretKey`. Secrets are found when a request is submitted. Lists, exports,
+    /// and archives show `"******"` instead; [`Job::request`] and [`Run::request`] return the real
+    /// values. With an empty list, nothing is secret.
     ///
-    /// The store records them, and an open that names none has those of the last that
-    /// did; so does the program `jobstore`. Keys hold for what is submitted from then on,
-    /// and [`Graph::find`], [`Graph::submit_as`] and the like compare requests masked by
-    /// them: a job of an earlier open with other keys is found if it looks the same.
+    /// The store records the keys. An open that names none uses those that were recorded last; so
+    /// does the `jobstore` CLI. Keys apply to what is submitted from then on. [`Graph::find`],
+    /// [`Graph::submit_as`], and [`Graph::submit_once`] compare requests masked with the current
+    /// keys, so they match a job that was submitted under other keys only if it looks the same.
     ///
-    /// A record that is damaged is [`Error::Damaged`]; after a repair every key is secret
-    /// until some are named, and under [`Secrets::MaskAtSubmit`] until [`Options::secrets`]
-    /// is, where the record does not tell.
+    /// If the record is damaged, the open returns [`Error::Damaged`]. After a repair, every key is
+    /// secret until keys are named. If the policy is lost too, [`Secrets::MaskAtSubmit`] applies
+    /// until [`Options::secrets`] is set.
     ///
-    /// Values are found by their keys alone: see [`Secrets`] for what is not.
+    /// Values are found only by their keys: [`Secrets`] lists what is not masked.
     ///
     /// [`Job::request`]: crate::Job::request
     /// [`Run::request`]: crate::Run::request
     /// [`Graph::find`]: crate::Graph::find
     /// [`Graph::submit_as`]: crate::Graph::submit_as
+    /// [`Graph::submit_once`]: crate::Graph::submit_once
     ///
     /// # Cost
     /// One more pass over a body's strings at submit; nothing when jobs are listed.
     ///
     /// # Errors
-    /// More than 64 keys, or a key that is empty or has more than 256 bytes, is
-    /// [`Error::InvalidOption`] at open. Other keys than those that are recorded are
-    /// [`Error::DiskFull`] or [`Error::Io`] at open where they cannot be recorded.
+    /// The open returns [`Error::InvalidOption`] for more than 64 keys, or for a key that is empty
+    /// or longer than 256 bytes. It returns [`Error::DiskFull`] or [`Error::Io`] if new keys cannot
+    /// be recorded.
     ///
     /// # Examples
     /// ```
@@ -327,35 +326,36 @@ impl Options {
         self
     }
 
-    /// What becomes of the values under secret keys; [`Secrets::MaskOnOutput`] by default.
-    /// The store records it as it does [`Options::secret_keys`].
+    /// Sets what happens to the values under secret keys; [`Secrets::MaskOnOutput`] by default. The
+    /// store records the policy with the [keys](Options::secret_keys).
     #[must_use]
     pub fn secrets(mut self, policy: Secrets) -> Options {
         self.named_secrets.policy = Some(policy);
         self
     }
 
-    /// Whether the store is only read; no by default. A read-only open writes nothing at all,
-    /// so it works on a read-only file system, in a directory without write permission and
-    /// on a full disk. Lists, searches, counts, exports, [`Graph::changes`](crate::Graph::changes),
-    /// [`JobStore::stats`](crate::JobStore::stats), [`JobStore::scrub`](crate::JobStore::scrub)
-    /// and [`JobStore::backup`](crate::JobStore::backup) work as usual; every call that would
-    /// change something is [`Error::OpenedReadOnly`], and so is a wait for a job that is not
+    /// Sets whether the store is opened read-only; `false` by default. A read-only open writes
+    /// nothing at all, so it works on a read-only file system, in a directory without write
+    /// permission, and on a full disk. Lists, searches, counts, exports,
+    /// [`Graph::changes`](crate::Graph::changes), [`JobStore::stats`](crate::JobStore::stats),
+    /// [`JobStore::scrub`](crate::JobStore::scrub), and
+    /// [`JobStore::backup`](crate::JobStore::backup) work as usual. Every call that would change
+    /// something returns [`Error::OpenedReadOnly`], and so does a wait for a job that is not
     /// complete.
     ///
-    /// It shows the store as its last process left it. No recovery is performed: a job that
-    /// was running is shown as running. The open is not counted by
-    /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys;
-    /// [`Options::create`] has no effect. After a crash the log ends where the next ordinary
-    /// open would end it. Unlike that open, this one cannot make durable what it reads there: a
-    /// power failure can still take back writes that were never acknowledged and, if nobody has
-    /// opened the store since a process was killed, those of its last commit.
+    /// A read-only open shows the store as its last process left it. No recovery is performed: a
+    /// job that was running is shown as running. The open is not counted by
+    /// [`JobStore::opens`](crate::JobStore::opens) and records no secret keys; [`Options::create`]
+    /// has no effect. After a crash, the log ends where the next writable open would end it. Unlike
+    /// that open, this one cannot make durable what it reads there: a power failure can still
+    /// revert writes that were never acknowledged and, if nobody has opened the store since a
+    /// process was killed, those of its last commit.
     ///
-    /// It takes no lock: any number of readers can be open, and an engine can open the store
-    /// beside them. They do not see what that engine does. It may also replace files that a
-    /// reader has not open at that moment (at most 40 are kept open); reading such a file is
-    /// [`Error::PageExpired`]: open the store again. While an engine has the store open, a
-    /// read-only open is [`Error::StoreInUse`]: ask the engine, which knows what is durable.
+    /// No lock is taken: any number of readers can be open, and an engine can open the store at the
+    /// same time. Readers do not see what that engine does. It may also replace files that a reader
+    /// does not have open at that moment (a reader keeps at most 40 open); reading such a file
+    /// returns [`Error::PageExpired`]: open the store again. While an engine has the store open, a
+    /// read-only open returns [`Error::StoreInUse`]: ask the engine, which knows what is durable.
     ///
     /// # Cost
     /// The index is in memory. After a clean close it is read from the index's files: they are
@@ -387,10 +387,9 @@ impl Options {
         self
     }
 
-    /// What to call now and then while an open reads the log again: after a crash,
-    /// or when the index is made anew, which for millions of jobs takes seconds. Called
-    /// by the thread that opens, about every 65536 events, and at the end; never when
-    /// there is nothing to be read.
+    /// Sets a callback that is called while an open reads the log: after a crash, or when the index
+    /// is rebuilt, which takes seconds for millions of jobs. It is called on the opening thread,
+    /// about every 65,536 events and at the end; never if nothing has to be read.
     ///
     /// # Examples
     /// ```
