@@ -25,8 +25,8 @@
 //! ```
 //!
 //! Start with [`JobStore`], which opens a store, and [`Graph`], which contains the calls on jobs.
-//! [`Options`] configures a store. [`Durability`] describes what a crash can lose, [`Recovery`] what
-//! happens to jobs that were running, and [`Run`] how often a job can run and how to shut down
+//! [`Options`] configures a store. [`Durability`] describes what a crash can lose, [`Recovery`]
+//! what happens to jobs that were running, and [`Run`] how often a job can run and how to shut down
 //! gracefully.
 //!
 //! # Calls by task
@@ -60,8 +60,8 @@
 //! | async code | [`NonBlocking`] |
 //! | errors, by who acts | [`Error`] |
 //!
-//! Writes block until they are durable. [`Graph::nonblocking`] has the same writes as futures, each a
-//! [`PendingWrite`], for any async runtime. `examples/async_service.rs` is a service with async
+//! Writes block until they are durable. [`Graph::nonblocking`] has the same writes as futures, each
+//! a [`PendingWrite`], for any async runtime. `examples/async_service.rs` is a service with async
 //! workers. No call panics, whatever its input and whatever the files contain.
 //!
 //! ```
@@ -97,8 +97,8 @@
 //! # The GES job-list API
 //!
 //! [`Page::write_json`] and the HTTP routes of the feature `http` return the documents of the
-//! job-list API of the Graph Engine Service (GES): `{"jobs":[..],"result":"success"}` for a list, and
-//! [`Error::api_error`] for a failure. `docs/http-api.md` describes the API.
+//! job-list API of the Graph Engine Service (GES): `{"jobs":[..],"result":"success"}` for a list,
+//! and [`Error::api_error`] for a failure. `docs/http-api.md` describes the API.
 //!
 //! # Features
 //!
@@ -113,8 +113,8 @@
 //! # Files
 //!
 //! The log, in which every frame has a checksum, is the only source of truth. The index is derived
-//! from it, and can be deleted while the store is closed. The module `format` describes each file byte
-//! by byte.
+//! from it, and can be deleted while the store is closed. The module `format` describes each file
+//! byte by byte.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]

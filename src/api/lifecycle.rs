@@ -33,8 +33,8 @@ pub enum Cancellation {
 }
 
 impl Graph {
-    /// Marks a pending job as running. [`Graph::claim`] does the same and returns a [`Run`](crate::Run), which
-    /// records an outcome even if the worker panics.
+    /// Marks a pending job as running. [`Graph::claim`] does the same and returns a
+    /// [`Run`](crate::Run), which records an outcome even if the worker panics.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] if the job is not
