@@ -1,5 +1,10 @@
 // The options of an open. An option outside its range is an error, and is never clamped.
 
+mod checks;
+mod replay;
+mod secrets;
+mod values;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -7,63 +12,11 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::host_clock::HostClock;
-use crate::model::error::{Error, Result};
-use crate::model::secrets::{Keys, Named, SecretKeys, Secrets};
+use crate::model::secrets::{Named, SecretKeys};
 
-/// When a write is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// After its commit was synced to disk. Neither a crash of the process nor a power failure
-    /// loses an acknowledged write, and readers never see one that a crash could revert.
-    Synced,
-    /// After its commit was passed to the operating system, which is synced at this interval, 1 ms
-    /// to 60 s. A crash of the process loses no acknowledged write. A crash of the system or a
-    /// power failure can revert the commits of the last interval, latest first, and readers may
-    /// have seen them.
-    Interval(Duration),
-}
-
-/// What an open does with jobs that were running when the store was last closed or crashed, and
-/// what the drop of a [`Run`](crate::Run) does with its job. [`Run`](crate::Run#delivery) describes
-/// delivery and graceful shutdown.
-///
-/// Under `Interrupt` and `Requeue`, a job with a cancel request is completed as cancelled. If a
-/// repair found that events were lost, jobs that may have completed in one of them are interrupted
-/// under any policy.
-///
-/// # Examples
-/// ```
-/// use jobstore::{JobStore, Recovery};
-/// # let dir = tempfile::tempdir()?;
-/// # let dir = dir.path();
-/// # let store = JobStore::open(dir)?;
-/// # let movie = store.create_graph("10001", "movie")?;
-/// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
-/// # movie.start(movie.submit(request)?)?;
-/// # store.close()?;
-/// // The engine crashed; its jobs can be run again from their start.
-/// let store = JobStore::options().recovery(Recovery::Requeue).open(dir)?;
-/// for found in store.recovered().jobs() {
-///     let found = found?;
-///     println!("{} {:?}", found.job.id(), found.action); // Requeued
-/// }
-/// # assert_eq!(store.recovered().len(), 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Recovery {
-    /// Completes them as [`Outcome::interrupted`](crate::Outcome::interrupted): a job runs at most
-    /// once.
-    Interrupt,
-    /// Makes them pending again: a job runs at least once. Jobs whose secrets are lost
-    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, because no worker could
-    /// run them.
-    Requeue,
-    /// Leaves them running, for an engine that decides itself.
-    Leave,
-}
+pub(crate) use self::replay::OnReplay;
+pub use self::replay::ReplayProgress;
+pub use self::values::{Durability, Recovery};
 
 /// Options for opening a store: returned by [`JobStore::options`](crate::JobStore::options).
 ///
@@ -97,22 +50,6 @@ pub struct Options {
     pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
     pub(crate) on_replay: Option<OnReplay>,
-}
-
-/// The callback for reading the log during an open.
-pub(crate) type OnReplay = Arc<dyn Fn(&ReplayProgress) + Send + Sync>;
-
-/// The progress of reading the log during an open: see [`Options::on_replay`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReplayProgress {
-    /// Number of events read so far.
-    pub events: u64,
-    /// Number of events to read, as far as is known: the events of unpacked segments are counted as
-    /// they are read.
-    pub of: u64,
-    /// Whether the index is being rebuilt from the whole log.
-    pub rebuilding: bool,
 }
 
 impl Default for Options {
@@ -275,65 +212,6 @@ impl Options {
         self
     }
 
-    /// Sets the keys whose values are secret, at any depth of a body and in any case; by default
-    /// `accessKey` and `secretKey`. Secrets are found when a request is submitted. Lists, exports,
-    /// and archives show `"******"` instead; [`Job::request`] and [`Run::request`] return the real
-    /// values. With an empty list, nothing is secret.
-    ///
-    /// The store records the keys. An open that names none uses those that were recorded last; so
-    /// does the `jobstore` CLI. Keys apply to what is submitted from then on. [`Graph::find`],
-    /// [`Graph::submit_as`], and [`Graph::submit_once`] compare requests masked with the current
-    /// keys, so they match a job that was submitted under other keys only if it looks the same.
-    ///
-    /// If the record is damaged, the open returns [`Error::Damaged`]. After a repair, every key is
-    /// secret until keys are named. If the policy is lost too, [`Secrets::MaskAtSubmit`] applies
-    /// until [`Options::secrets`] is set.
-    ///
-    /// Values are found only by their keys: [`Secrets`] lists what is not masked.
-    ///
-    /// [`Job::request`]: crate::Job::request
-    /// [`Run::request`]: crate::Run::request
-    /// [`Graph::find`]: crate::Graph::find
-    /// [`Graph::submit_as`]: crate::Graph::submit_as
-    /// [`Graph::submit_once`]: crate::Graph::submit_once
-    ///
-    /// # Cost
-    /// One more pass over a body's strings at submit; nothing when jobs are listed.
-    ///
-    /// # Errors
-    /// The open returns [`Error::InvalidOption`] for more than 64 keys, or for a key that is empty
-    /// or longer than 256 bytes. It returns [`Error::DiskFull`] or [`Error::Io`] if new keys cannot
-    /// be recorded.
-    ///
-    /// # Examples
-    /// ```
-    /// use jobstore::{Body, JobQuery, JobStore, Request};
-    /// let store = JobStore::options().secret_keys(["accessKey", "password"]).in_memory()?;
-    /// let movie = store.create_graph("10001", "movie")?;
-    /// let body = Body::from_json(r#"{"from": {"Password": "hunter2"}}"#)?;
-    /// let id = movie.submit(Request::new("import_graph", "/ges", body)?)?;
-    ///
-    /// let job = movie.job(&id)?.ok_or("it is there")?;
-    /// assert_eq!(job.request().body(), r#"{"from":{"Password":"hunter2"}}"#);
-    /// assert_eq!(job.masked_request().body(), r#"{"from":{"Password":"******"}}"#);
-    /// let listed = movie.list(JobQuery::new())?.to_json()?;
-    /// assert!(!String::from_utf8(listed)?.contains("hunter2"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn secret_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Options {
-        self.named_secrets.keys = Some(Keys::these(keys));
-        self
-    }
-
-    /// Sets what happens to the values under secret keys; [`Secrets::MaskOnOutput`] by default. The
-    /// store records the policy with the [keys](Options::secret_keys).
-    #[must_use]
-    pub fn secrets(mut self, policy: Secrets) -> Options {
-        self.named_secrets.policy = Some(policy);
-        self
-    }
-
     /// Sets whether the store is opened read-only; `false` by default. A read-only open writes
     /// nothing at all, so it works on a read-only file system, in a directory without write
     /// permission, and on a full disk. Lists, searches, counts, exports,
@@ -385,100 +263,6 @@ impl Options {
     pub fn read_only(mut self, read_only: bool) -> Options {
         self.read_only = read_only;
         self
-    }
-
-    /// Sets a callback that is called while an open reads the log: after a crash, or when the index
-    /// is rebuilt, which takes seconds for millions of jobs. It is called on the opening thread,
-    /// about every 65,536 events and at the end; never if nothing has to be read.
-    ///
-    /// # Examples
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// let store = jobstore::JobStore::options()
-    ///     .on_replay(|replayed| {
-    ///         let what = if replayed.rebuilding { "rebuilding the index" } else { "catching up" };
-    ///         eprintln!("{what}: {} of {} events", replayed.events, replayed.of);
-    ///     })
-    ///     .open(&dir)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn on_replay(mut self, call: impl Fn(&ReplayProgress) + Send + Sync + 'static) -> Options {
-        self.on_replay = Some(Arc::new(call));
-        self
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        self.named_secrets
-            .keys
-            .as_ref()
-            .map_or(Ok(()), Keys::check)?;
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let interval_ms = match self.durability {
-            Durability::Interval(interval) => ms(interval),
-            Durability::Synced => 1,
-        };
-        for (option, given, min, max, allowed) in [
-            (
-                "cache_bytes",
-                self.cache_bytes,
-                4 << 20,
-                1 << 40,
-                "4 MiB to 1 TiB",
-            ),
-            (
-                "segment_bytes",
-                self.segment_bytes,
-                64 << 10,
-                1 << 30,
-                "64 KiB to 1 GiB",
-            ),
-            (
-                "max_request_bytes",
-                self.max_request_bytes,
-                1 << 10,
-                256 << 20,
-                "1 KiB to 256 MiB",
-            ),
-            (
-                "max_queue_bytes",
-                self.max_queue_bytes,
-                64 << 10,
-                16 << 30,
-                "64 KiB to 16 GiB",
-            ),
-            ("page_threads", self.page_threads as u64, 1, 64, "1 to 64"),
-            (
-                "durability interval in ms",
-                interval_ms,
-                1,
-                60_000,
-                "1 ms to 60 s",
-            ),
-            (
-                "close_timeout in ms",
-                ms(self.close_timeout),
-                1,
-                3_600_000,
-                "1 ms to 1 h",
-            ),
-            (
-                "snapshot_timeout in ms",
-                ms(self.snapshot_timeout),
-                1_000,
-                86_400_000,
-                "1 s to 1 day",
-            ),
-        ] {
-            if !(min..=max).contains(&given) {
-                return Err(Error::InvalidOption {
-                    option,
-                    given,
-                    allowed,
-                });
-            }
-        }
-        Ok(())
     }
 }
 
