@@ -12,7 +12,7 @@ macro_rules! call_span {
             $name,
             project = $graph.project_id(),
             graph = $graph.name(),
-            job = crate::model::error::excerpt_id($id),
+            job = crate::model::id::excerpt_id($id),
         )
         .entered()
     };

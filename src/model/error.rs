@@ -19,7 +19,7 @@ use crate::model::states::State;
 
 use self::json_problem::invalid_json;
 
-pub(crate) use self::excerpt::{excerpt, excerpt_id, excerpt_over};
+pub(crate) use self::excerpt::{excerpt, excerpt_over};
 pub(crate) use self::io_error::{Revoked, is_out_of_descriptors};
 pub use self::json_problem::JsonProblem;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::model::error::{Error, Result, excerpt};
+use crate::model::error::{Error, Result, excerpt, excerpt_over};
 
 /// The maximum length of an id, in characters.
 pub(crate) const ID_CHARACTERS_MAX: usize = 128;
@@ -42,6 +42,11 @@ impl JobId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// An invalid id for an error message, complete if it is no longer than an id may be.
+pub(crate) fn excerpt_id(given: &str) -> String {
+    excerpt_over(ID_CHARACTERS_MAX, given)
 }
 
 /// Checks that text is a valid id.

@@ -1,7 +1,5 @@
 // Excerpts of invalid input for messages.
 
-use crate::model::id::ID_CHARACTERS_MAX;
-
 /// Shortens text for an error message.
 pub(crate) fn excerpt(given: &str) -> String {
     const CHARACTERS_MAX: usize = 64;
@@ -9,11 +7,6 @@ pub(crate) fn excerpt(given: &str) -> String {
         None => given.to_owned(),
         Some((at, _)) => format!("{}...", &given[..at]),
     }
-}
-
-/// An invalid id for an error message, complete if it is no longer than an id may be.
-pub(crate) fn excerpt_id(given: &str) -> String {
-    excerpt_over(ID_CHARACTERS_MAX, given)
 }
 
 /// Text for an error message, complete if it has at most `bytes` bytes.
