@@ -139,7 +139,7 @@ impl JobQuery {
     }
 
     /// Limits the page to this many jobs: 1 to 100,000, which is the default. Any other limit makes
-    /// the call that runs the query return [`Error::PageLimit`].
+    /// the call that runs the query return [`Error::PageLimit`](crate::Error::PageLimit).
     #[must_use]
     pub fn limit(mut self, jobs: u64) -> JobQuery {
         self.limit = Some(jobs);
@@ -175,8 +175,8 @@ impl JobQuery {
     /// there, after the part of that page's own offset that was not skipped yet.
     ///
     /// The graph, states, filter, and order must be those of that page; otherwise the call that
-    /// runs the query returns [`Error::InvalidCursor`]. The limit may differ. [`Cursor`] and
-    /// [`Page::next`](crate::Page::next) have examples.
+    /// runs the query returns [`Error::InvalidCursor`](crate::Error::InvalidCursor). The limit may
+    /// differ. [`Cursor`] and [`Page::next`](crate::Page::next) have examples.
     #[must_use]
     pub fn cursor(mut self, cursor: &Cursor) -> JobQuery {
         self.cursor = Some(cursor.clone());

@@ -177,9 +177,10 @@ impl Options {
 
     /// Sets how long a page, or anything else that reads a snapshot, remains readable after files
     /// that it needs were replaced: 1 s to 1 day, 10 minutes by default. After that, reading it
-    /// returns [`Error::PageExpired`], and the files' space is reclaimed, so that a page that is
-    /// never dropped does not keep purged jobs on disk. While the disk is full, the timeout is at
-    /// most 5 s. Nothing expires during a [`JobStore::backup`](crate::JobStore::backup) or
+    /// returns [`Error::PageExpired`](crate::Error::PageExpired), and the files' space is
+    /// reclaimed, so that a page that is never dropped does not keep purged jobs on disk. While the
+    /// disk is full, the timeout is at most 5 s. Nothing expires during a
+    /// [`JobStore::backup`](crate::JobStore::backup) or
     /// [`JobStore::scrub`](crate::JobStore::scrub).
     #[must_use]
     pub fn snapshot_timeout(mut self, time: Duration) -> Options {
@@ -195,7 +196,7 @@ impl Options {
     }
 
     /// Sets whether a missing store is created; `true` by default. If `false`, opening a missing
-    /// store returns [`Error::StoreMissing`].
+    /// store returns [`Error::StoreMissing`](crate::Error::StoreMissing).
     ///
     /// # Examples
     /// ```
@@ -218,8 +219,8 @@ impl Options {
     /// [`Graph::changes`](crate::Graph::changes), [`JobStore::stats`](crate::JobStore::stats),
     /// [`JobStore::scrub`](crate::JobStore::scrub), and
     /// [`JobStore::backup`](crate::JobStore::backup) work as usual. Every call that would change
-    /// something returns [`Error::OpenedReadOnly`], and so does a wait for a job that is not
-    /// complete.
+    /// something returns [`Error::OpenedReadOnly`](crate::Error::OpenedReadOnly), and so does a
+    /// wait for a job that is not complete.
     ///
     /// A read-only open shows the store as its last process left it. No recovery is performed: a
     /// job that was running is shown as running. The open is not counted by
@@ -232,8 +233,10 @@ impl Options {
     /// No lock is taken: any number of readers can be open, and an engine can open the store at the
     /// same time. Readers do not see what that engine does. It may also replace files that a reader
     /// does not have open at that moment (a reader keeps at most 40 open); reading such a file
-    /// returns [`Error::PageExpired`]: open the store again. While an engine has the store open, a
-    /// read-only open returns [`Error::StoreInUse`]: ask the engine, which knows what is durable.
+    /// returns [`Error::PageExpired`](crate::Error::PageExpired): open the store again. While an
+    /// engine has the store open, a read-only open returns
+    /// [`Error::StoreInUse`](crate::Error::StoreInUse): ask the engine, which knows what is
+    /// durable.
     ///
     /// # Cost
     /// The index is in memory. After a clean close it is read from the index's files: they are

@@ -150,7 +150,9 @@ impl JobQuery {
     /// its values may match.
     ///
     /// An invalid pointer or value is reported by the call that runs the query, as
-    /// [`Error::InvalidPointer`], [`Error::InvalidJson`], or [`Error::TooDeep`].
+    /// [`Error::InvalidPointer`](crate::Error::InvalidPointer),
+    /// [`Error::InvalidJson`](crate::Error::InvalidJson), or
+    /// [`Error::TooDeep`](crate::Error::TooDeep).
     ///
     /// # Examples
     /// ```

@@ -14,9 +14,9 @@ impl Options {
     /// [`Graph::submit_as`], and [`Graph::submit_once`] compare requests masked with the current
     /// keys, so they match a job that was submitted under other keys only if it looks the same.
     ///
-    /// If the record is damaged, the open returns [`Error::Damaged`]. After a repair, every key is
-    /// secret until keys are named. If the policy is lost too, [`Secrets::MaskAtSubmit`] applies
-    /// until [`Options::secrets`] is set.
+    /// If the record is damaged, the open returns [`Error::Damaged`](crate::Error::Damaged). After
+    /// a repair, every key is secret until keys are named. If the policy is lost too,
+    /// [`Secrets::MaskAtSubmit`] applies until [`Options::secrets`] is set.
     ///
     /// Values are found only by their keys: [`Secrets`] lists what is not masked.
     ///
@@ -30,9 +30,10 @@ impl Options {
     /// One more pass over a body's strings at submit; nothing when jobs are listed.
     ///
     /// # Errors
-    /// The open returns [`Error::InvalidOption`] for more than 64 keys, or for a key that is empty
-    /// or longer than 256 bytes. It returns [`Error::DiskFull`] or [`Error::Io`] if new keys cannot
-    /// be recorded.
+    /// The open returns [`Error::InvalidOption`](crate::Error::InvalidOption) for more than 64
+    /// keys, or for a key that is empty or longer than 256 bytes. It returns
+    /// [`Error::DiskFull`](crate::Error::DiskFull) or [`Error::Io`](crate::Error::Io) if new keys
+    /// cannot be recorded.
     ///
     /// # Examples
     /// ```
