@@ -10,6 +10,8 @@
 // Stores.
 pub(crate) mod store;
 
+pub(crate) mod catalog;
+
 pub(crate) mod nonblocking_store;
 
 pub(crate) mod recovered;
@@ -18,6 +20,8 @@ pub(crate) mod stats;
 pub(crate) mod totals;
 
 pub(crate) mod backup;
+
+pub(crate) mod maintenance;
 
 // The life of a job.
 pub(crate) mod submit;
@@ -28,8 +32,11 @@ pub(crate) mod nonblocking;
 pub(crate) mod pending_write;
 
 pub(crate) mod claim;
+pub(crate) mod claim_next;
 
 pub(crate) mod run;
+
+pub(crate) mod cancelled;
 
 pub(crate) mod lifecycle;
 
@@ -56,8 +63,3 @@ pub(crate) mod import;
 // Shared code.
 pub(crate) mod spans;
 pub(crate) mod write;
-
-pub(crate) mod cancelled;
-pub(crate) mod catalog;
-pub(crate) mod claim_next;
-pub(crate) mod maintenance;
