@@ -384,7 +384,7 @@ impl fmt::Debug for Changes {
 }
 
 /// A position in a graph's feed: opaque text of 74 characters. It is valid as long as the graph
-/// exists, also after a restart. Parsing any other text returns [`Error::InvalidPosition`].
+/// exists, even after a restart. Parsing any other text returns [`Error::InvalidPosition`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The graph's 19-digit number.

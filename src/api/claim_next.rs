@@ -36,7 +36,7 @@ impl Graph {
     /// A job wakes one waiter, however many there are.
     ///
     /// # Errors
-    /// Those of [`Graph::claim_next`]. They also end a wait: [`Error::GraphDropped`],
+    /// Those of [`Graph::claim_next`]. These also end a wait: [`Error::GraphDropped`],
     /// [`Error::Closed`], and, if a failed write means that the store must be reopened,
     /// [`Error::ReadOnly`]. In a store that was opened read-only, [`Error::OpenedReadOnly`] is
     /// returned immediately.
@@ -73,8 +73,8 @@ impl Graph {
         }
     }
 
-    /// Claims the oldest pending job, and waits for one if there is none: a future, which works
-    /// in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
+    /// Returns a future that claims the oldest pending job, and waits for one if there is none. It
+    /// works in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
     ///
     /// Nothing happens before the future is first polled. Waiters are woken in the order of
     /// their first poll, one for each job. A woken future must be polled or dropped, or its job

@@ -28,9 +28,9 @@ impl Graph {
     /// instant. Each job is read when the iterator reaches it, in its current state.
     ///
     /// # Cost
-    /// Well under a millisecond among 10 million jobs. For each pack, of which there are a few
-    /// dozen, 3 KiB are read; packs are read only as far as the iterator advances. Each match costs
-    /// reading its block, like [`Graph::job`]. Memory: 8 bytes for each match in one pack.
+    /// Well under a millisecond in a graph of 10 million jobs. For each pack, of which there are a
+    /// few dozen, 3 KiB are read; packs are read only as far as the iterator advances. Each match
+    /// costs reading its block, like [`Graph::job`]. Memory: 8 bytes for each match in one pack.
     ///
     /// # Errors
     /// [`Error::GraphDropped`](crate::Error::GraphDropped),

@@ -36,7 +36,7 @@ impl Graph {
 ///
 /// Each call queues its write and returns a [`PendingWrite`], a future that works in any async
 /// runtime. All errors, including those for invalid input, are returned by the pending write. Calls
-/// with an id look the job up first, which reads a block.
+/// that take an id first look up the job, which reads a block.
 ///
 /// # Ordering
 /// Writes of one thread are committed in the order of the calls, as long as there is space in the

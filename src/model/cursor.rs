@@ -1,6 +1,6 @@
 // Cursors of lists.
 //
-// A cursor neither skips nor repeats a job, also across restarts. It is valid only for the graph
+// A cursor neither skips nor repeats a job, even across restarts. It is valid only for the graph
 // and filter it was issued for, and not for a copy of the store that was made before it was issued.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, Moment, Opening};
 
 /// The position at which a list continues: opaque text of 100 characters. It is valid as long as
-/// the graph exists, also after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
+/// the graph exists, even after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
 ///
 /// # Examples
 /// ```

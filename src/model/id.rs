@@ -1,6 +1,6 @@
 // Job ids, and the form of the ids that a store generates.
 //
-// Generated ids are unique, also across restarts and if the clock runs backward.
+// Generated ids are unique, even across restarts and if the clock runs backward.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -54,7 +54,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Appends it with the names of an export's line.
+    /// Appends the details under the names used in an export.
     pub(crate) fn put_line(&self, out: &mut Vec<u8>) {
         self.put_end(out);
         put_ms("submittedAt", Some(self.submitted_ms), out);
@@ -67,7 +67,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Appends it with the names of the detailed list.
+    /// Appends the details under the names used in the detailed list.
     pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
         put_ms("submittedAt", Some(self.submitted_ms), out);
         put_ms("startedAt", self.started_ms, out);

@@ -74,7 +74,8 @@ impl Default for Options {
     }
 }
 
-/// 2 if the machine has two cores. Read once, since the lookup reads several files.
+/// 2 if the machine has at least two cores, otherwise 1. Read once, since the lookup reads several
+/// files.
 fn page_threads_there() -> usize {
     static THERE: OnceLock<usize> = OnceLock::new();
     *THERE.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(2)))

@@ -204,8 +204,8 @@ impl Outcome {
         Outcome::of(OutcomeKind::Cancelled)
     }
 
-    /// The job was cut short. The store records this outcome for jobs that were running at a crash,
-    /// and for a [`Run`](crate::Run) that was dropped.
+    /// The job was cut short. The store records this outcome for jobs that were running when the
+    /// process crashed, and for a dropped [`Run`](crate::Run).
     #[must_use]
     pub fn interrupted() -> Outcome {
         Outcome::of(OutcomeKind::Interrupted)

@@ -200,8 +200,8 @@ pub struct RepairReport {
     pub quarantined: Vec<PathBuf>,
     /// Number of jobs that are no longer listed.
     pub jobs: u64,
-    /// Number of lost events. The next open completes as interrupted the jobs that were not
-    /// complete before a lost event and have no later events.
+    /// Number of lost events. Jobs that were not complete before a lost event, and have
+    /// no later events, are completed as interrupted by the next open.
     pub events: u64,
 }
 

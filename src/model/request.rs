@@ -365,7 +365,7 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) body: Option<&'a RawValue>,
 }
 
-/// serde borrows a text only if it is a field by itself.
+/// serde borrows a string only if it is a field by itself.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Url<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);

@@ -297,7 +297,7 @@ pub struct Tombstone {
 pub struct PurgeReport {
     /// Number of jobs so far.
     pub jobs: u64,
-    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, so that
-    /// more jobs may match.
+    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, in which
+    /// case more jobs may match.
     pub stopped: bool,
 }

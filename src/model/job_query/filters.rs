@@ -6,7 +6,7 @@ use crate::model::request_filter::Needle;
 use crate::model::states::State;
 
 impl JobQuery {
-    /// Selects jobs in this state. If called several times, in any of these states.
+    /// Selects jobs in this state. If called several times, jobs in any of the states match.
     ///
     /// # Examples
     /// ```
@@ -26,8 +26,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs that completed with this kind of outcome. If called several times, with any of
-    /// these kinds.
+    /// Selects jobs that completed with this kind of outcome.
+    /// If called several times, any of the kinds matches.
     ///
     /// # Examples
     /// ```
@@ -49,7 +49,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs with exactly this command. If called several times, with any of these commands.
+    /// Selects jobs with exactly this command. If called several times, any of the commands
+    /// matches.
     ///
     /// # Examples
     /// ```
@@ -69,8 +70,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL starts with this text. If called several times, with any of these
-    /// texts.
+    /// Selects jobs whose URL starts with this text.
+    /// If called several times, any of the texts matches.
     ///
     /// # Examples
     /// ```
@@ -98,7 +99,8 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose URL contains this text. If called several times, all of these texts.
+    /// Selects jobs whose URL contains this text. If called several times, the URL must contain all
+    /// of the texts.
     ///
     /// # Examples
     /// ```
@@ -118,10 +120,10 @@ impl JobQuery {
         self
     }
 
-    /// Selects jobs whose body contains this text in its JSON. If called several times, all of
-    /// these texts. The JSON is the one that lists show: without white space between values, with
-    /// the escapes of the request, and with `"******"` in place of secret values.
-    /// [`JobQuery::body_value`] finds a value however it is written.
+    /// Selects jobs whose body contains this text in its JSON. If called several times, the body
+    /// must contain all of the texts. The JSON is the one that lists show: without white space
+    /// between values, with the escapes of the request, and with `"******"` in place of secret
+    /// values. [`JobQuery::body_value`] finds a value however it is written.
     ///
     /// # Examples
     /// ```
@@ -143,7 +145,7 @@ impl JobQuery {
 
     /// Selects jobs whose body has this JSON value at a JSON pointer (RFC 6901), such as
     /// `/parallel/edge` or `/files/0`. The empty pointer stands for the whole body. If called
-    /// several times, all of these values.
+    /// several times, the body must have all of the values.
     ///
     /// Values are compared like [`Request`](crate::Request)s: objects regardless of key order,
     /// strings by their characters, numbers by their text. If a key occurs several times, any of
