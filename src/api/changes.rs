@@ -69,7 +69,7 @@ impl Graph {
     /// let mut changes = movie.changes(None)?;
     /// let first = changes.next().transpose()?;
     /// assert_eq!(first.as_ref().map(|c| &c.kind), Some(&ChangeKind::Submitted));
-    /// assert!(changes.next().is_none(), "no more has happened");
+    /// assert!(changes.next().is_none(), "there are no more changes yet");
     ///
     /// // A position can be stored anywhere, and the feed resumes after it.
     /// let text = first.map(|c| c.position.to_string()).unwrap_or_default();
@@ -238,7 +238,8 @@ impl Changes {
         }
     }
 
-    /// Polls for the next change; wakes the task when there may be one. Works in any async runtime.
+    /// Polls for the next change; wakes the task when there may be one. It works in any async
+    /// runtime.
     ///
     /// Reading blocks on the log's files, which are almost always in the system's file cache. In
     /// [`Durability::Interval`], a sync does not wake the task: poll again after the interval.

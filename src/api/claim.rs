@@ -38,10 +38,10 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// while let Some(run) = movie.claim_next()? {
-    ///     println!("{} is to {}", run.id(), run.request().command());
+    ///     println!("{}: {}", run.id(), run.request().command());
     ///     run.complete(Outcome::succeeded())?;
     /// }
-    /// assert!(movie.claim_next()?.is_none(), "all is done");
+    /// assert!(movie.claim_next()?.is_none(), "no more jobs are pending");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn claim_next(&self) -> Result<Option<Run>> {
@@ -123,7 +123,7 @@ impl Graph {
     /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
     /// # movie.start(movie.submit(request)?)?;
     /// # store.close()?;
-    /// // An earlier process ended while an external system worked on the job, and still does.
+    /// // The process that started the job ended, but an external system still works on the job.
     /// let store = JobStore::options().recovery(Recovery::Leave).open(dir)?;
     /// for found in store.recovered().jobs() {
     ///     let found = found?;

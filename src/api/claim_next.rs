@@ -32,8 +32,8 @@ impl Graph {
     /// claim the job before it; then it waits again.
     ///
     /// # Cost
-    /// That of [`Graph::claim_next`]. A waiting call takes a few hundred bytes, and does not poll.
-    /// A job wakes one waiter, however many there are.
+    /// That of [`Graph::claim_next`]. A waiting call uses a few hundred bytes of memory, and does
+    /// not poll. A job wakes one waiter, however many there are.
     ///
     /// # Errors
     /// Those of [`Graph::claim_next`]. These also end a wait: [`Error::GraphDropped`],
@@ -77,13 +77,13 @@ impl Graph {
     /// works in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
     ///
     /// Nothing happens before the future is first polled. Waiters are woken in the order of
-    /// their first poll, one for each job. A woken future must be polled or dropped, or its job
-    /// waits as well: do not keep it unpolled across other work.
+    /// their first poll, one for each job. Poll or drop a woken future promptly:
+    /// until then, its job waits as well.
     ///
     /// # Cancel safety
     /// The future can be dropped at any time, for example in a `select!`, and no job is lost.
     /// If a claim is in flight, it is withdrawn; if its job is running already, the job is
-    /// handed back: it is pending again, in its old place in the order, under any
+    /// handed back: it is pending again, at its original place in the order, under any
     /// [`Recovery`](crate::Recovery). The [changes](Graph::changes) then show it as started and
     /// requeued. If the future was woken for a job, another waiter is woken in its place.
     /// Dropping does not block.

@@ -48,10 +48,10 @@ impl Graph {
     /// contains the keys.
     ///
     /// # Cost
-    /// Requests are copied, not parsed; one row of the index is read for every 128 jobs. In memory
-    /// are one block, or a part of a large job, and less than one byte of state per job. Writers do
-    /// not wait. A query that scans is run first, which takes less than two bytes for each job of
-    /// the graph.
+    /// Requests are copied, not parsed; one row of the index is read for every 128 jobs. Memory:
+    /// one block, or a part of a large job, and less than one byte per job for the states. Writers
+    /// do not wait. A query that scans is run first; it needs less than two bytes of memory for
+    /// each job of the graph.
     ///
     /// # Errors
     /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a query with a limit or with
@@ -113,7 +113,7 @@ struct Begun {
 ///
 /// # Moving jobs between stores
 /// Write an export with [`Export::write_all`], and read it with [`Graph::import`]. Call
-/// [`Export::reveal_secrets`] if the other store is to run the jobs. An import can be repeated: it
+/// [`Export::reveal_secrets`] if the other store will run the jobs. An import can be repeated: it
 /// skips the jobs that exist already. [`Export::cursor`] continues an export later, with the jobs
 /// submitted since. To copy a whole store, use [`JobStore::backup`](crate::JobStore::backup), which
 /// also preserves idempotency keys and tombstones.
@@ -171,8 +171,8 @@ impl Export {
     }
 
     /// Exports the secrets that requests carry instead of `"******"`
-    /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to a store that
-    /// is to run them. Protect the output like the credentials in it.
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to
+    /// a store that will run them. Protect the output like the credentials in it.
     ///
     /// Without this, the lines of jobs with secrets contain `"masked":true`, and a job that is
     /// imported from such a line has lost its secrets

@@ -29,8 +29,8 @@ impl Graph {
     ///
     /// # Cost
     /// Well under a millisecond in a graph of 10 million jobs. For each pack, of which there are a
-    /// few dozen, 3 KiB are read; packs are read only as far as the iterator advances. Each match
-    /// costs reading its block, like [`Graph::job`]. Memory: 8 bytes for each match in one pack.
+    /// few dozen, 3 KiB are read; packs are read only as far as the iterator advances. The block of
+    /// each match is read, as by [`Graph::job`]. Memory: 8 bytes for each match in one pack.
     ///
     /// # Errors
     /// [`Error::GraphDropped`](crate::Error::GraphDropped),

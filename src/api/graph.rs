@@ -134,9 +134,9 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// // No such job: has it been purged?
     /// match movie.tombstone("import-17")? {
-    ///     Some(stone) if stone.reason == PurgeReason::ByHand => println!("somebody purged it"),
-    ///     Some(stone) => println!("it was old: purged at {:?}", stone.purged_at),
-    ///     None => println!("there was none, or that is long ago"),
+    ///     Some(stone) if stone.reason == PurgeReason::ByHand => println!("purged by hand"),
+    ///     Some(stone) => println!("purged by the retention policy at {:?}", stone.purged_at),
+    ///     None => println!("it never existed, or its tombstone is gone"),
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```

@@ -39,7 +39,8 @@ impl Graph {
     ///
     /// A line whose id exists with the same request is skipped, so an import can be repeated, and
     /// an interrupted import is completed by running it again. (Lines without an id create a job
-    /// each time.) A job that is running in the line is running here: the next open recovers it.
+    /// each time.) A job whose line has the status `running` is imported as running, and the next
+    /// open recovers it.
     ///
     /// Requests are compared in masked form. A job that was imported without its secrets stays so
     /// if a later line has them; [`ImportReport::secrets_left`] counts these lines. Import lines
@@ -55,8 +56,8 @@ impl Graph {
     /// how many there are.
     ///
     /// # Cost
-    /// Memory for the lines of one commit. Checking an id that is new almost never reads the disk;
-    /// one that exists costs reading its job's block.
+    /// Memory for the lines of one commit. Checking a new id almost never reads the disk;
+    /// for an existing id, the job's block is read.
     ///
     /// # Errors
     /// [`Error::BadLine`] with the line's number, unless [`OnBadLine::Skip`] is given: for a line

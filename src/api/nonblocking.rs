@@ -32,7 +32,7 @@ impl Graph {
     }
 }
 
-/// A graph's writes without blocking: returned by [`Graph::nonblocking`].
+/// The writes of a graph for callers that must not block: returned by [`Graph::nonblocking`].
 ///
 /// Each call queues its write and returns a [`PendingWrite`], a future that works in any async
 /// runtime. All errors, including those for invalid input, are returned by the pending write. Calls
@@ -111,7 +111,7 @@ impl<'g> NonBlocking<'g> {
 
     /// Like [`Graph::claim_next`]. If the pending write is dropped after it claimed a job, the job
     /// stays running until it is completed by its id or the store is reopened.
-    /// [`Graph::claim_next_async`] hands the job back in that case, and also waits for one.
+    /// [`Graph::claim_next_async`] hands the job back in that case, and waits if no job is pending.
     ///
     /// # Cost
     /// That of [`Graph::claim_next`]: if no job is pending and no other write is queued, no commit

@@ -23,8 +23,8 @@ impl JobStore {
     }
 }
 
-/// A store's writes without blocking: returned by [`JobStore::nonblocking`]. All errors, including
-/// those for invalid input, are returned by the pending write.
+/// The writes of a store for callers that must not block: returned by [`JobStore::nonblocking`].
+/// All errors, including those for invalid input, are returned by the pending write.
 ///
 /// # Examples
 /// ```

@@ -81,8 +81,8 @@ impl Page {
     }
 
     /// Returns the exact number of jobs that matched the query at that instant, on all pages
-    /// together. Returns `None` if only a scan could count them, unless
-    /// [`JobQuery::count_total`](crate::JobQuery::count_total) was set and the count was not
+    /// together. Returns `None` if counting requires a scan, unless
+    /// [`JobQuery::count_total`](crate::JobQuery::count_total) was set and the scan was not
     /// stopped.
     ///
     /// # Examples

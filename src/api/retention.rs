@@ -81,8 +81,8 @@ impl Graph {
     /// complete between these.
     ///
     /// # Cost
-    /// A query that scans is run first. Each job costs reading its block, and a tombstone of about
-    /// 40 bytes.
+    /// A query that scans is run first. For each job, its block is read, and
+    /// a tombstone of about 40 bytes is written.
     ///
     /// # Errors
     /// Those of [`Graph::list`] and of every write ([`Graph::submit`]). [`Error::InvalidUse`] for a

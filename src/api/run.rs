@@ -61,11 +61,11 @@ const SETTLED: u64 = 2;
 /// forever, so a panic never requeues. A job whose secrets are lost
 /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of requeued.
 ///
-/// The drop waits up to a second for the record. As long as the store is open, it is written even
-/// if that takes longer. After the store is closed, nothing is recorded, and the next open recovers
-/// the job. After a failed `complete` or `requeue`, the drop records nothing: the job stays running
-/// until it is completed by its id, [attached](crate::Graph::attach), or recovered by the next
-/// open.
+/// The drop waits up to a second for this to be recorded. As long as the store is open, it is
+/// recorded even if that takes longer. After the store is closed, nothing is recorded, and the next
+/// open recovers the job. After a failed `complete` or `requeue`, the drop records nothing: the job
+/// stays running until it is completed by its id, [attached](crate::Graph::attach), or recovered by
+/// the next open.
 ///
 /// # Delivery
 /// A job may run twice under [`Recovery::Requeue`], but never under [`Recovery::Interrupt`].
@@ -151,7 +151,7 @@ pub struct Run {
 /// The result of [`Run::requeue`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requeued {
-    /// The job is pending again, in its old place in the order.
+    /// The job is pending again, at its original place in the order.
     Pending,
     /// A cancel request was recorded for the job: it is complete, as cancelled.
     Cancelled,
@@ -350,7 +350,7 @@ impl Run {
     /// complete the job by its id.
     ///
     /// # Cancel safety
-    /// The outcome is recorded whether or not the pending write is awaited, and also if the pending
+    /// The outcome is recorded whether or not the pending write is awaited, even if the pending
     /// write or the run is dropped. (Dropping a pending write that found the commit queue full
     /// blocks until there is space; see [`PendingWrite`].)
     ///
@@ -376,7 +376,7 @@ impl Run {
         PendingWrite::new(&self.graph.handle, self.complete_write(outcome))
     }
 
-    /// Makes the job pending again, at its old place in the order, and blocks until that is
+    /// Makes the job pending again, at its original place in the order, and blocks until that is
     /// durable. The next worker runs it from its start. A job with a cancel request is completed as
     /// cancelled instead.
     ///

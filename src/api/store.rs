@@ -87,7 +87,7 @@ impl JobStore {
         JobStore::options().open(dir)
     }
 
-    /// Returns the default [`Options`], to open a store with others.
+    /// Returns the default [`Options`], which can be changed before the store is opened.
     #[must_use]
     pub fn options() -> Options {
         Options::default()
@@ -156,8 +156,8 @@ impl JobStore {
     /// # let store = jobstore::JobStore::in_memory()?;
     /// match store.health() {
     ///     Health::Ok => {}
-    ///     Health::Degraded { why, .. } => eprintln!("look after it: {why}"),
-    ///     Health::ReadOnly { why, .. } => eprintln!("restart the engine: {why}"),
+    ///     Health::Degraded { why, .. } => eprintln!("needs attention: {why}"),
+    ///     Health::ReadOnly { why, .. } => eprintln!("reopen the store: {why}"),
     ///     other => eprintln!("{}", other.as_str()),
     /// }
     /// # Ok::<(), jobstore::Error>(())

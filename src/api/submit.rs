@@ -229,7 +229,7 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
     ///     Ok(write) => println!("accepted as {}", write.wait()?),
-    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(Error::Busy { .. }) => println!("the queue is full; try again later"),
     ///     Err(error) => return Err(error),
     /// }
     /// # Ok::<(), jobstore::Error>(())

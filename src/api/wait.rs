@@ -23,8 +23,8 @@ impl Graph {
     /// job that is already complete is returned immediately.
     ///
     /// # Cost
-    /// A waiting call takes a few hundred bytes, and does not poll. Commits of other jobs do not
-    /// wake it.
+    /// A waiting call uses a few hundred bytes of memory, and does not poll. Commits of other jobs
+    /// do not wake it.
     ///
     /// # Errors
     /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`]. While waiting:
@@ -122,7 +122,7 @@ impl JobCompletion {
     /// let job = loop {
     ///     match completion.wait_timeout(Duration::from_millis(10))? {
     ///         Some(job) => break job,
-    ///         None => println!("still at work"),
+    ///         None => println!("still running"),
     ///     }
     /// #     movie.cancel(&id)?;
     /// };

@@ -16,8 +16,8 @@ pub enum ChangeKind {
     CancelRequested,
     /// The job was completed.
     Completed(Outcome),
-    /// The job is pending again. An open requeued it, or its run
-    /// ([`Run::requeue`](crate::Run::requeue)).
+    /// The job is pending again. It was requeued by an
+    /// open or by its run ([`Run::requeue`](crate::Run::requeue)).
     Requeued,
     /// The job was purged. Reported as long as its tombstone is retained; afterward, the feed may
     /// have a gap instead. A purge is never reported without the job's `result_ref`.

@@ -51,8 +51,8 @@ const VERSION: u8 = 4;
 const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
-    /// The cursor of a list in the graph with these ids, that continues at `next` after
-    /// `pass` matches are skipped.
+    /// Creates the cursor of a list in the graph with
+    /// these ids. The list continues at `next` after skipping `pass` matches.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,

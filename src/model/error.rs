@@ -460,7 +460,7 @@ pub enum Error {
         /// The system's message.
         message: Arc<str>,
     },
-    /// The writer that a page or an export was written to failed.
+    /// Writing a page or an export to the caller's writer failed.
     #[error("cannot write the output: {message}")]
     Output {
         /// The kind of the writer's error.
@@ -476,7 +476,7 @@ pub enum Error {
         /// The problem, without the text of the line.
         problem: String,
     },
-    /// The reader of an import failed.
+    /// Reading an import from the caller's reader failed.
     #[error("cannot read the input: {message}")]
     Input {
         /// The kind of the reader's error.

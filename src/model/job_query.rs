@@ -160,7 +160,7 @@ impl JobQuery {
     /// }
     /// let page = movie.list(JobQuery::new().limit_bytes(4096))?;
     /// assert!(page.to_json()?.len() <= 4096);
-    /// assert!(page.next().is_some(), "the others come on the next pages");
+    /// assert!(page.next().is_some(), "the other jobs are on the next pages");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     ///

@@ -45,7 +45,7 @@ pub struct Options {
     pub(crate) clock: Arc<HostClock>,
     pub(crate) create: bool,
     pub(crate) named_secrets: Named,
-    /// The effective keys: those that were named, and otherwise those that the store has recorded.
+    /// The effective keys: those that were set, and otherwise those that the store has recorded.
     /// Valid once the store is open.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) read_only: bool,
@@ -240,12 +240,12 @@ impl Options {
     /// durable.
     ///
     /// # Cost
-    /// The index is in memory. After a clean close it is read from the index's files: they are
-    /// copied to a private directory below [`std::env::temp_dir`], because no index engine opens
-    /// its files without writing to them, compared with the checksum of the close, read, and
-    /// removed before the open returns. If that is not possible (after a crash, for an index of
-    /// more than 256 MiB, or without room for the copy), the index is rebuilt from the log's
-    /// events: for 1 million completed jobs about a second of one core and 60 MiB of memory.
+    /// The index is in memory. After a clean close, it is read from the index's files. Because no
+    /// index engine opens its files without writing to them, they are first copied to a private
+    /// directory below [`std::env::temp_dir`]. The copy is compared with the checksum of the close,
+    /// read, and removed before the open returns. If that is not possible (after a crash, for an
+    /// index of more than 256 MiB, or without room for the copy), the index is rebuilt from the
+    /// log's events: for 1 million completed jobs about a second of one core and 60 MiB of memory.
     /// The jobs themselves are not read.
     ///
     /// # Examples

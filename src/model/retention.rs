@@ -77,7 +77,7 @@ impl Retention {
         Retention::default()
     }
 
-    /// Purges a job within a few seconds after this much time has passed since it completed.
+    /// Purges a job, within a few seconds, once this much time has passed since it completed.
     ///
     /// A job ages by a monotonic clock while the store is open, and by the system's clock while it
     /// is closed. If the system's clock advanced by more than a day while the store was closed,

@@ -25,7 +25,7 @@ const KEYS_MAX: usize = 64;
 /// details of outcomes.
 ///
 /// # What is not masked
-/// A value is found only by its key, in any case. The following are not found, so they are stored
+/// A value is found only by its key, ignoring case. The following are not found, so they are stored
 /// and shown as they are:
 /// - A key in another spelling: `access_key` is not `accessKey`. Name every spelling.
 /// - JSON inside a string, and secrets that are part of a longer text. Name the key of that text.
@@ -133,7 +133,7 @@ impl Default for SecretKeys {
     }
 }
 
-/// The part of the secret keys that an open names.
+/// The secret keys and the policy that an open sets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
     pub(crate) keys: Option<Keys>,
@@ -141,7 +141,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// What was named, and otherwise what the store has recorded.
+    /// What was set, and otherwise what the store has recorded.
     pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
         SecretKeys {
             keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),

@@ -97,7 +97,7 @@ impl Export {
         }
     }
 
-    /// Adds the next piece of a large job. The job is no longer pending once it is complete.
+    /// Adds the next piece of a large job, and clears the record of it once the job is written.
     pub(super) fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
         let (sequence, row) = (begun.large.sequence, begun.large.row);
         let is_first = begun.left == row.end as usize;

@@ -87,7 +87,7 @@ impl JobQuery {
     /// // By hand: purge jobs that succeeded more than 30 days ago.
     /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
     /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).completed_before(then);
-    /// println!("{} jobs are purged", movie.purge(old)?.jobs);
+    /// println!("{} jobs purged", movie.purge(old)?.jobs);
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     #[must_use]

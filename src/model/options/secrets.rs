@@ -4,7 +4,7 @@ use super::Options;
 use crate::model::secrets::{Keys, Secrets};
 
 impl Options {
-    /// Sets the keys whose values are secret, at any depth of a body and in any case; by default
+    /// Sets the keys whose values are secret, at any depth of a body, ignoring case; by default
     /// `accessKey` and `secretKey`. Secrets are found when a request is submitted. Lists, exports,
     /// and archives show `"******"` instead; [`Job::request`] and [`Run::request`] return the real
     /// values. With an empty list, nothing is secret.

@@ -53,6 +53,6 @@ pub enum Recovery {
     /// ([`Job::secrets_lost`](crate::Job::secrets_lost)) are interrupted, because no worker could
     /// run them.
     Requeue,
-    /// Leaves them running, for an engine that decides itself.
+    /// Leaves them running, for an engine that recovers them itself.
     Leave,
 }
