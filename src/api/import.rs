@@ -42,8 +42,8 @@ impl Graph {
     /// each time.) A job whose line has the status `running` is imported as running, and the next
     /// open recovers it.
     ///
-    /// Requests are compared in masked form. A job that was imported without its secrets stays so
-    /// if a later line has them; [`ImportReport::secrets_left`] counts these lines. Import lines
+    /// Requests are compared in masked form. A job that was imported without its secrets does not
+    /// get them from a later line; [`ImportReport::secrets_left`] counts these lines. Import lines
     /// with secrets first, or into another graph.
     ///
     /// Lines do not contain idempotency keys: after an import, a retry of [`Graph::submit_once`]

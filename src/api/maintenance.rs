@@ -10,7 +10,8 @@ use crate::model::report::{RepairReport, VerifyProgress, VerifyReport};
 impl JobStore {
     /// Verifies the store in `dir`, which must not be open. Reads and checks every byte of the log,
     /// checks whether an open would succeed, and changes nothing. The index is not checked, since
-    /// an open rebuilds it if necessary.
+    /// an open rebuilds it if necessary. (An open and a repair use it for one check: whether the
+    /// end of the log of a store that was not closed cleanly is lost.)
     ///
     /// No lock is taken, so an engine can open the store in the meantime. In that case, this
     /// returns [`Error::StoreInUse`].
