@@ -3,6 +3,8 @@
 // A run never records an outcome other than the one it was given. A run that is dropped without one
 // is settled as the next open would settle it.
 
+mod dropped;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +14,20 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::Write;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
-use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
-use crate::model::error::{Error, Result};
+use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::job::Progress;
-use crate::model::options::Recovery;
 use crate::model::outcome::Outcome;
 use crate::model::request::Request;
 
 /// The maximum length of a progress text, in bytes.
 const PROGRESS_BYTES_MAX: usize = 256;
-/// How long the drop of a run waits for its record. The record is queued in any case.
-const DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// No outcome was recorded yet.
 const OPEN: u64 = 0;
@@ -51,11 +49,11 @@ const SETTLED: u64 = 2;
 /// A run that is dropped without any of these is settled as the next open would settle its job
 /// after a crash, so that a graceful shutdown preserves at least as much as `kill -9`:
 ///
-/// | [`Recovery`] | dropped | dropped after a cancel request | dropped by a panic |
+/// | [`Recovery`](crate::Recovery) | dropped | dropped after a cancel request | dropped by a panic |
 /// |---|---|---|---|
-/// | [`Interrupt`](Recovery::Interrupt) | interrupted | cancelled | interrupted |
-/// | [`Requeue`](Recovery::Requeue) | pending again | cancelled | interrupted |
-/// | [`Leave`](Recovery::Leave) | left running | left running | interrupted |
+/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | cancelled | interrupted |
+/// | [`Requeue`](crate::Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Leave`](crate::Recovery::Leave) | left running | left running | interrupted |
 ///
 /// A panic is a bug in the work, not a shutdown, and a job that panics each time must not run
 /// forever, so a panic never requeues. A job whose secrets are lost
@@ -68,13 +66,14 @@ const SETTLED: u64 = 2;
 /// the next open.
 ///
 /// # Delivery
-/// A job may run twice under [`Recovery::Requeue`], but never under [`Recovery::Interrupt`].
+/// A job may run twice under [`Recovery::Requeue`](crate::Recovery::Requeue), but never under
+/// [`Recovery::Interrupt`](crate::Recovery::Interrupt).
 ///
 /// | | a job runs |
 /// |---|---|
-/// | [`Recovery::Interrupt`] | at most once |
-/// | [`Recovery::Requeue`] | at least once: again after a crash, a shutdown, or a drop, even if only its outcome was not recorded yet |
-/// | [`Recovery::Leave`] | at most once, unless it is attached again |
+/// | [`Recovery::Interrupt`](crate::Recovery::Interrupt) | at most once |
+/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, a shutdown, or a drop, even if only its outcome was not recorded yet |
+/// | [`Recovery::Leave`](crate::Recovery::Leave) | at most once, unless it is attached again |
 ///
 /// [`Run::requeue`] makes a job run again under any policy. Under `Requeue`, the work must be
 /// idempotent. Two runs never own a job at the same time: a requeued job is given to one worker,
@@ -312,9 +311,10 @@ impl Run {
     /// completed by its id, it keeps that outcome.
     ///
     /// # Errors
-    /// Those of [`Graph::complete`](crate::Graph::complete); [`Error::InvalidUse`] if the job was
-    /// requeued. On an error, the run still owns the job: try again, perhaps with a smaller detail.
-    /// If the run is dropped instead, no other outcome is recorded: the job stays running, and
+    /// Those of [`Graph::complete`](crate::Graph::complete);
+    /// [`Error::InvalidUse`](crate::Error::InvalidUse) if the job was requeued. On an error, the
+    /// run still owns the job: try again, perhaps with a smaller detail. If the run is dropped
+    /// instead, no other outcome is recorded: the job stays running, and
     /// [`Graph::complete`](crate::Graph::complete) completes it.
     ///
     /// # Examples
@@ -384,9 +384,9 @@ impl Run {
     /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). The job's progress is discarded.
     ///
     /// # Errors
-    /// Those of every write ([`Graph::submit`](crate::Graph::submit)); [`Error::InvalidUse`] if the
-    /// job was already requeued. On an error, the run still owns the job, and dropping the run
-    /// records nothing.
+    /// Those of every write ([`Graph::submit`](crate::Graph::submit));
+    /// [`Error::InvalidUse`](crate::Error::InvalidUse) if the job was already requeued. On an
+    /// error, the run still owns the job, and dropping the run records nothing.
     ///
     /// # Examples
     /// ```
@@ -423,8 +423,9 @@ impl Run {
     }
 
     /// Releases the job without recording anything: it stays running. Complete it by its id, or
-    /// continue it with [`Graph::attach`](crate::Graph::attach). Under [`Recovery::Interrupt`] and
-    /// [`Recovery::Requeue`], the next open recovers it.
+    /// continue it with [`Graph::attach`](crate::Graph::attach). Under
+    /// [`Recovery::Interrupt`](crate::Recovery::Interrupt) and
+    /// [`Recovery::Requeue`](crate::Recovery::Requeue), the next open recovers it.
     ///
     /// # Examples
     /// ```
@@ -477,44 +478,6 @@ fn requeued(answer: Result<Answer>) -> Result<Requeued> {
         Answer::AlreadyComplete => Requeued::AlreadyComplete,
         _ => Requeued::Cancelled,
     })
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let end = self.end.load(Ordering::Relaxed);
-        // After the store is closed, the next open settles the job.
-        let is_closed = self.graph.engine().check_open().is_err();
-        // A forked process leaves its parent's jobs alone.
-        let is_foreign = self.graph.engine().check_process().is_err();
-        if end == SETTLED || self.is_over() || is_closed || is_foreign {
-            return;
-        }
-        if end == FAILED {
-            tracing::warn!(
-                job = %self.id,
-                "a run was dropped after its outcome could not be recorded; the job stays running \
-                 until it is completed by its id"
-            );
-            return;
-        }
-        let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
-            (_, true) | (Recovery::Interrupt, false) => false,
-            (Recovery::Requeue, false) => !self.secrets_lost,
-            (Recovery::Leave, false) => return,
-        };
-        let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
-        match write.wait_timeout(DROP_WAIT) {
-            // The next open settles it, or it is settled already. There is nothing to report.
-            Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
-            Some(Err(error)) => tracing::warn!(
-                job = %self.id,
-                %error,
-                "cannot record that a run was dropped; the job stays running"
-            ),
-            Some(Ok(())) | None => {}
-        }
-        write.detach();
-    }
 }
 
 impl fmt::Debug for Run {
