@@ -1,9 +1,8 @@
 //! An embedded, durable store for the asynchronous jobs of a graph engine.
 //!
-//! A graph engine answers long requests with a job id and works on. This crate is
-//! its memory of them: it records each request (command, url, JSON body) with its
-//! id and state, durably, and lists them in order, in pages of up to 100000, out of
-//! millions, at memory speed.
+//! A graph engine answers a long-running request with a job id and executes it in the background.
+//! This crate records each request (command, URL, JSON body) durably, with its id and state, and
+//! lists the jobs in order: pages of up to 100,000 jobs, out of millions, in milliseconds.
 //!
 //! ```
 //! use jobstore::{Body, JobQuery, JobStore, Outcome, Request};
@@ -25,32 +24,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Start at [`JobStore`] (open, graphs, close) and [`Graph`] (all that is done with jobs).
-//! [`Options`] says how a store is opened, [`Durability`] what a crash can take,
-//! [`Recovery`] what becomes of jobs that were running. [`Run`] says how often a job can run,
-//! and how to shut down gracefully.
+//! Start with [`JobStore`], which opens a store, and [`Graph`], which contains the calls on jobs.
+//! [`Options`] configures a store. [`Durability`] describes what a crash can lose, [`Recovery`]
+//! what happens to jobs that were running, and [`Run`] how often a job can run and how to shut down
+//! gracefully.
 //!
-//! # From a request to its end
+//! # Calls by task
 //!
-//! | what | calls |
+//! | task | calls |
 //! |---|---|
-//! | submit | [`Graph::submit`]; many at once [`submit_all`](Graph::submit_all); under an id of your own [`submit_as`](Graph::submit_as); once for a key [`submit_once`](Graph::submit_once) |
-//! | work | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) give a [`Run`]; or [`start`](Graph::start), [`complete`](Graph::complete) with an [`Outcome`]; [`cancel`](Graph::cancel) |
-//! | wait for work | [`claim_next_timeout`](Graph::claim_next_timeout), or the future [`claim_next_async`](Graph::claim_next_async); for a cancellation, [`Run::wait_cancelled`] and the future [`Run::cancelled`] |
-//! | look | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
-//! | list | [`list`](Graph::list) with a [`JobQuery`] gives a [`Page`]: jobs, or the contract's JSON |
-//! | find | [`find`](Graph::find) by the request; [`JobQuery`] by state, outcome, command, time, url and body |
-//! | follow | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for one job's end; [`changes`](Graph::changes) for all that happens |
-//! | forget | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand [`purge`](Graph::purge) |
-//! | move | [`export`](Graph::export) and [`import`](Graph::import), lines of JSON |
-//! | back up | [`JobStore::backup`], of a store at work |
-//! | look after | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
+//! | submit | [`Graph::submit`]; a batch with [`submit_all`](Graph::submit_all); under your own id with [`submit_as`](Graph::submit_as); once per idempotency key with [`submit_once`](Graph::submit_once) |
+//! | claim | [`claim_next`](Graph::claim_next) and [`claim`](Graph::claim) return a [`Run`]; to wait for a job, [`claim_next_timeout`](Graph::claim_next_timeout) and the future [`claim_next_async`](Graph::claim_next_async) |
+//! | complete | [`Run::complete`] with an [`Outcome`]; by id, [`start`](Graph::start) and [`complete`](Graph::complete) |
+//! | cancel | [`Graph::cancel`]; a worker sees it with [`Run::cancel_requested`], [`Run::wait_cancelled`], or the future [`Run::cancelled`] |
+//! | get | [`job`](Graph::job), [`count`](Graph::count), [`tombstone`](Graph::tombstone) |
+//! | list | [`list`](Graph::list) with a [`JobQuery`] returns a [`Page`] of jobs or JSON; filter by state, outcome, command, time, URL, and body |
+//! | find | [`find`](Graph::find) returns the jobs of a request |
+//! | wait | [`wait`](Graph::wait) and [`wait_async`](Graph::wait_async) for the completion of a job |
+//! | follow | [`changes`](Graph::changes) returns the change feed of a graph |
+//! | retain | [`set_retention`](Graph::set_retention) with a [`Retention`]; by hand with [`purge`](Graph::purge) |
+//! | export, import | [`export`](Graph::export) and [`import`](Graph::import), as JSON lines |
+//! | back up | [`JobStore::backup`], while the store is in use |
+//! | maintain | [`health`](JobStore::health), [`stats`](JobStore::stats), [`verify`](JobStore::verify), [`scrub`](JobStore::scrub), [`repair`](JobStore::repair) |
 //!
-//! Writes block until they are durable. In an async engine, [`Graph::nonblocking`] has the same
-//! writes as futures, each a [`PendingWrite`]; no runtime is named. `examples/async_service.rs` is a
-//! service with async workers. What goes wrong is an
-//! [`Error`], and [`Error::api_error`] is what a client is told. No call panics, whatever it
-//! is given and whatever the files hold.
+//! These pages describe a topic as a whole:
+//!
+//! | topic | page |
+//! |---|---|
+//! | delivery, graceful shutdown | [`Run`] |
+//! | retention and archives | [`Retention`] |
+//! | secrets | [`Secrets`] |
+//! | search and its cost | [`JobQuery`] |
+//! | change feed | [`Changes`] |
+//! | export and import | [`Export`] |
+//! | async code | [`NonBlocking`] |
+//! | errors, by who acts | [`Error`] |
+//!
+//! Writes block until they are durable. [`Graph::nonblocking`] has the same writes as futures, each
+//! a [`PendingWrite`], for any async runtime. `examples/async_service.rs` is a service with async
+//! workers. No call panics, whatever its input and whatever the files contain.
 //!
 //! ```
 //! use jobstore::{Body, JobQuery, JobStore, Request, Retention, State};
@@ -60,9 +72,9 @@
 //! let store = JobStore::open(dir.join("jobs"))?;
 //! let movie = store.get_or_create_graph("10001", "movie")?;
 //! let month = Duration::from_secs(30 * 24 * 3600);
-//! movie.set_retention(Some(Retention::new().max_age(month)))?; // else all is kept
+//! movie.set_retention(Some(Retention::new().max_age(month)))?; // by default, all jobs are kept
 //! let request = || Request::new("clear_graph", "/ges", Body::empty());
-//! let id = movie.submit_once("click 17", request()?)?.id().clone(); // however often
+//! let id = movie.submit_once("click 17", request()?)?.id().clone(); // can be retried
 //!
 //! let page = movie.list(JobQuery::new().state(State::Pending).newest_first().limit(20))?;
 //! println!("{} of {:?}", page.len(), page.total());
@@ -82,20 +94,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # The GES job-list API
+//!
+//! [`Page::write_json`] and the HTTP routes of the feature `http` return the documents of the
+//! job-list API of the Graph Engine Service (GES): `{"jobs":[..],"result":"success"}` for a list,
+//! and [`Error::api_error`] for a failure. `docs/http-api.md` describes the API.
+//!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! | feature | what comes with it |
+//! | feature | adds |
 //! |---|---|
-//! | `archive` | purged jobs go to compressed lines first: `Retention::archive_to` |
-//! | `http` | the list over HTTP, metrics, a control socket: the module `http`, `JobStore::control` |
-//! | `cli` | the program `jobstore`, for the people who run an engine |
+//! | `archive` | `Retention::archive_to`, which archives jobs to compressed files before they are purged |
+//! | `http` | the job list over HTTP, metrics, and a control socket: the module `http`, `JobStore::control` |
+//! | `cli` | the `jobstore` CLI for operators |
 //!
-//! # What is kept where
+//! # Files
 //!
-//! The log of checked frames is the truth; the index is derived from it and may be
-//! thrown away. The files are described byte by byte in the module `format`.
+//! The log, in which every frame has a checksum, is the only source of truth. The index is derived
+//! from it, and can be deleted while the store is closed. The module `format` describes each file
+//! byte by byte.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]

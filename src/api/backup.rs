@@ -1,8 +1,7 @@
-//! A copy of a store at work.
-//!
-//! Owns: [`JobStore::backup`]. Must not know: what is in the files.
-//! Promise: the copy holds everything that was acknowledged before the call, is durable
-//! when the call returns, and opens as a store; the store that it is of is not touched.
+// Online backup of a store.
+//
+// A backup contains every write that was acknowledged before the call, is durable when the call
+// returns, and opens as a store. The source is not changed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -16,49 +15,47 @@ use crate::log::file_names;
 use crate::log::identity::{self, Closed};
 use crate::model::error::{Error, Result};
 
-/// Bytes copied at once.
+/// Bytes copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
 
-/// How far a backup has come: see [`JobStore::backup_with_progress`].
+/// The progress and result of a backup: see [`JobStore::backup_with_progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// Bytes of files that are in the copy.
+    /// Bytes in the files of the backup so far.
     pub bytes: u64,
-    /// Of those, in files that it shares with the store, by hard links: only with
-    /// [`JobStore::backup_linked`].
+    /// The part of `bytes` that is in files shared with the store by hard links. 0 unless the
+    /// backup was made with [`JobStore::backup_linked`].
     pub linked_bytes: u64,
-    /// Bytes it will have.
+    /// Bytes of the complete backup.
     pub of: u64,
 }
 
 impl JobStore {
-    /// Makes a copy of the store, which goes on meanwhile, in a folder that does not
-    /// exist yet or is empty.
+    /// Backs up the store, while it is in use, to a directory that is empty or does not exist yet.
     ///
-    /// The copy holds everything that was acknowledged before the call, and whole commits
-    /// of what came meanwhile or nothing of them. It is a closed store: [`JobStore::verify`]
-    /// notices if its end is cut off. When it opens, jobs that are running by then are
-    /// recovered as after a crash, and its index is rebuilt.
+    /// The backup contains everything that was acknowledged before the call. A commit made during
+    /// the call is in it completely or not at all. The backup is a closed store:
+    /// [`JobStore::verify`] detects if its end is cut off. When it is opened, jobs that were
+    /// running at the time of the backup are recovered as after a crash, and the index is rebuilt.
     ///
-    /// The copy shares no file with the store, so nothing that happens to one reaches the
-    /// other. [`JobStore::backup_linked`] takes less time and space.
+    /// The backup shares no files with the store, so damage to one does not affect the other.
+    /// [`JobStore::backup_linked`] takes less time and space.
     ///
-    /// Both are the same store to ids, and to cursors and positions that were given out
-    /// before the call. From there they go their own ways: one refuses, for ever, what the
-    /// other gives out ([`Error::InvalidCursor`], [`Error::InvalidPosition`]), as it does on
-    /// any copy that was made of a store's folder and opened. Do not put files of one into
-    /// the other.
+    /// Job ids, cursors, and change feed positions that were issued before the call are valid in
+    /// both stores. Those issued afterward are valid only in the store that issued them; the other
+    /// rejects them ([`Error::InvalidCursor`], [`Error::InvalidPosition`]). The same applies to any
+    /// copy of a store's directory that was opened. Do not mix the files of the two stores.
     ///
     /// # Cost
-    /// Commits wait for one sync and a look at what files there are. The copy takes as much
+    /// Commits wait for one sync and for the list of files to be made. The backup takes as much
     /// space as the log.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] for a folder that holds something; [`Error::InvalidUse`] for a
-    /// store in memory, and for a folder within the store's own; [`Error::DiskFull`],
-    /// [`Error::PermissionDenied`], [`Error::Io`], [`Error::Closed`], [`Error::ReadOnly`].
-    /// What was made of the copy is removed.
+    /// [`Error::NotEmpty`] if the directory is not empty; [`Error::InvalidUse`] for a store in
+    /// memory, and for a directory inside the store's own; [`Error::DiskFull`],
+    /// [`Error::PermissionDenied`], [`Error::Io`], [`Error::Closed`], [`Error::ReadOnly`]. An
+    /// incomplete backup is removed.
     ///
     /// # Examples
     /// ```
@@ -78,7 +75,7 @@ impl JobStore {
         self.backup_with_progress(dir, |_| {})
     }
 
-    /// [`JobStore::backup`] that calls `progress` after each file and each MiB, on this
+    /// Like [`JobStore::backup`], but calls `progress` after each file and each MiB, on the calling
     /// thread.
     ///
     /// # Errors
@@ -104,13 +101,12 @@ impl JobStore {
         self.backup_by(dir.as_ref(), false, progress)
     }
 
-    /// [`JobStore::backup_with_progress`] that shares packs with the store by hard links, if both are
-    /// on the same file system: it takes no space and little time.
+    /// Like [`JobStore::backup_with_progress`], but shares packs with the store by hard links if
+    /// both are on the same file system. Shared packs take no space and no time to copy.
     ///
-    /// A store never writes to a pack again, but each of them is one file with two names:
-    /// `chmod`, `chown`, a stray write and a bad sector in one directory are in the other,
-    /// too. It guards against mistakes in the store's contents, such as a purge, and not
-    /// against damage to its files.
+    /// A store never modifies a pack. But a linked pack is one file with two names, so a `chmod`, a
+    /// stray write, or a bad sector affects both. A linked backup protects against mistakes in the
+    /// store's contents, such as a purge, but not against damage to its files.
     ///
     /// # Errors
     /// Those of [`JobStore::backup`].
@@ -176,7 +172,7 @@ impl JobStore {
     }
 }
 
-/// Makes the folder, or takes one that is empty.
+/// Creates the directory, or uses an empty one. Returns whether it was created.
 fn make_folder(dir: &Path) -> Result<bool> {
     let failed = |e: &io::Error| Error::io("create", dir, e);
     match DirBuilder::new().mode(0o700).create(dir) {
@@ -204,9 +200,9 @@ fn make_folder(dir: &Path) -> Result<bool> {
 struct Backup<'b, P> {
     engine: &'b Engine,
     dir: &'b Path,
-    /// Whether packs are linked where they can be.
+    /// Whether to link packs if possible.
     links: bool,
-    /// Files of the copy.
+    /// Files created in the backup.
     made: Vec<PathBuf>,
     done: BackupReport,
     progress: P,
@@ -215,7 +211,7 @@ struct Backup<'b, P> {
 impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         let _to_the_end = self.engine.keep_retired();
-        // Packs keep their names as long as this is held.
+        // Packs are not renamed while this lock is held.
         let files = self.engine.files.lock();
         self.engine.check_files()?;
         let (packs, segments, closed) = self.engine.at_rest()?;
@@ -234,7 +230,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         let mut to_copy = Vec::new();
         for pack in &packs {
             let to = self.dir.join(&pack.name);
-            // Beside a reader, another file may have the pack's name by now.
+            // Next to a reader, another file may have the pack's name by now.
             let links = self.links && !self.engine.read_only;
             if links && self.engine.disk.link_out(&pack.name, &to).is_ok() {
                 self.made.push(to);
@@ -254,7 +250,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         }
         self.copy_text(file_names::SECRET_KEYS)?;
         self.write_closed(&closed)?;
-        // Last: without it the folder is no store.
+        // Copied last: a directory without it is not a store.
         self.copy_text(file_names::STORE)?;
         let parent = self.dir.parent().filter(|p| !p.as_os_str().is_empty());
         for dir in [self.dir, parent.unwrap_or(Path::new("."))] {
@@ -264,7 +260,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         Ok(())
     }
 
-    /// Marks the copy as closed where it ends.
+    /// Marks the backup as closed at its end.
     fn write_closed(&mut self, closed: &Closed) -> Result<()> {
         let text = identity::closed_text(self.engine.store, closed);
         let mut file = self.create(file_names::CLOSED)?;
@@ -274,7 +270,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
             .map_err(|e| Error::io("write", self.dir.join(file_names::CLOSED), &e))
     }
 
-    /// Creates a file of the copy.
+    /// Creates a file of the backup.
     fn create(&mut self, name: &str) -> Result<File> {
         let to = self.dir.join(name);
         let failed = |e: &io::Error| Error::io("write", &to, e);
@@ -287,7 +283,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
         Ok(file)
     }
 
-    /// Copies one of the small texts, if it is there.
+    /// Copies one of the small text files, if it exists.
     fn copy_text(&mut self, name: &str) -> Result<()> {
         let path = self.engine.disk.path(name);
         let text = match self.engine.disk.open(name) {
@@ -318,7 +314,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
                 .map_err(|e| Error::io("read", path, &e))?;
             file.write_all(&buffer).map_err(|e| failed(&e))?;
             at += step;
-            // What a store is made of counts, not the few bytes about it.
+            // Progress counts the log, not the few bytes of the small files.
             if ![file_names::STORE, file_names::SECRET_KEYS].contains(&name) {
                 self.done.bytes += step;
             }

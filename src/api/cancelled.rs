@@ -1,6 +1,7 @@
-//! Waiting for a run to be canceled.
-// Owns: `Cancelled`. Must not know: who cancels, how waiters are called.
-// Promise: it ends as soon as working on is in vain, and leaves nothing behind.
+// Waiting until a run should stop.
+//
+// A wait ends as soon as the work can no longer have a result, and a dropped wait leaves no waiter
+// behind.
 
 use std::fmt;
 use std::future::Future;
@@ -14,9 +15,9 @@ use crate::base::sync::time::Instant;
 use crate::engine::state::run_cell::RunCell;
 use crate::engine::state::waiters::Waiter;
 
-/// Resolves when a run should stop: from [`Run::cancelled`](crate::Run::cancelled).
+/// Resolves when a run should stop: returned by [`Run::cancelled`](crate::Run::cancelled).
 ///
-/// It does not borrow the run, and keeps the store open.
+/// It does not borrow the run. It keeps the store open.
 #[must_use = "it does nothing unless it is awaited"]
 pub struct Cancelled {
     graph: Graph,
@@ -35,7 +36,7 @@ impl Cancelled {
         }
     }
 
-    /// Blocks until the run should stop; `false` if that is not before the deadline.
+    /// Blocks until the run should stop. Returns `false` if the deadline passes first.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> bool {
         loop {
             if self.graph.engine().check_process().is_err() {
@@ -52,14 +53,14 @@ impl Cancelled {
         }
     }
 
-    /// Whether the run should stop. To be asked after the waiter was listed.
+    /// Whether the run should stop. Call it after the waiter was registered.
     fn is_due(&self) -> bool {
         self.cell.cancel.load(Ordering::Acquire)
             || self.cell.is_over()
             || self.graph.check_writable().is_err()
     }
 
-    /// The waiter, which is called from now on.
+    /// Returns the waiter, registering it first if necessary.
     fn listed(&mut self) -> Arc<Waiter> {
         let (core, sequence) = (&self.graph.core, self.sequence);
         let add = || core.state.write().waiters.add(sequence);

@@ -1,4 +1,4 @@
-//! The graphs of a store: created, found, listed and dropped.
+// Creating, opening, listing, and dropping the graphs of a store.
 
 use std::sync::Arc;
 
@@ -12,21 +12,20 @@ use crate::engine::state::operation::Action;
 use crate::log::random;
 use crate::model::error::{Error, Result, excerpt, excerpt_over};
 
-/// Bytes a project id or graph name may have.
+/// The maximum length of a project id or graph name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 impl JobStore {
-    /// Makes a graph: `name` in the project with the id `project_id`, each 1 to 255
-    /// bytes without control characters or `/`. It starts empty, also under the
-    /// name of one that was dropped.
+    /// Creates the graph `name` in the project with the id `project_id`. Each of the two is 1 to
+    /// 255 bytes long, without control characters or `/`. The graph starts empty, even if a graph
+    /// of that name was dropped before.
     ///
     /// # Durability
-    /// As for every write: durable when this returns.
+    /// The graph is durable when this returns.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::GraphExists`], and those of every write:
-    /// [`Error::Closed`], [`Error::ReadOnly`], [`Error::DiskFull`],
-    /// [`Error::CommitUnknown`].
+    /// [`Error::InvalidName`], [`Error::GraphExists`], and those of every write
+    /// ([`Graph::submit`]).
     ///
     /// # Examples
     /// ```
@@ -43,8 +42,7 @@ impl JobStore {
         write.commit(self.engine())
     }
 
-    /// The graph of that name in that project. Another project's graph does not
-    /// exist for the caller.
+    /// Returns the graph with this name in this project.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], [`Error::Closed`].
@@ -60,18 +58,18 @@ impl JobStore {
         self.engine().check_open()?;
         match self.engine().graphs.read().named(project_id, name) {
             Some(core) => Ok(Graph::new(&self.handle, core)),
-            // To the letter, if a graph can be called so.
+            // The exact message of the GES job-list API, if the name is a valid one.
             None => Err(Error::UnknownGraph {
                 graph: excerpt_over(NAME_BYTES_MAX, name),
             }),
         }
     }
 
-    /// The graph of that name, made if it is not there: what an engine calls at its
-    /// start.
+    /// Returns the graph with this name, and creates it if it does not exist. An engine typically
+    /// calls this at startup.
     ///
     /// # Errors
-    /// Those of [`JobStore::create_graph`] but [`Error::GraphExists`].
+    /// Those of [`JobStore::create_graph`], except [`Error::GraphExists`].
     ///
     /// # Examples
     /// ```
@@ -87,14 +85,14 @@ impl JobStore {
                 found => return found,
             }
             match self.create_graph(project_id, name) {
-                // Somebody else was quicker.
+                // Another thread created it first.
                 Err(Error::GraphExists { .. }) => {}
                 made => return made,
             }
         }
     }
 
-    /// All graphs of all projects, in the order they were made.
+    /// Returns all graphs of all projects, in the order of their creation.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -118,10 +116,11 @@ impl JobStore {
             .collect())
     }
 
-    /// Drops a graph and all its jobs, whatever their state. Handles of it say
-    /// [`Error::GraphDropped`]; pages that were made before can still be written as JSON.
-    /// Disk space comes back as packs are merged and rewritten, that of outcomes too, once no
-    /// handle or page of the graph is left; then nothing of its jobs is stored any more.
+    /// Drops a graph and all its jobs, whatever their state. Handles to it return
+    /// [`Error::GraphDropped`]; pages that were listed before can still be written as JSON.
+    ///
+    /// Disk space is reclaimed as packs are merged and rewritten, once no handle or page of the
+    /// graph is left. After that, nothing of its jobs is stored any more.
     ///
     /// # Errors
     /// [`Error::UnknownGraph`], and those of every write.

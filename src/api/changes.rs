@@ -1,10 +1,8 @@
-//! What happens to a graph's jobs, as a feed that can be followed.
-//!
-//! Owns: [`Graph::changes`], [`Changes`], [`Change`], [`Position`]. Must not know: how
-//! the log is read.
-//! Promise: every durable change behind a position, once and in the order of commits; a
-//! position can be kept anywhere, and the feed goes on right behind it after any
-//! restart; what is kept no more is said, not passed over.
+// The change feed of a graph.
+//
+// The feed returns every durable change after a position, once, in commit order. A position can be
+// stored anywhere and stays valid across restarts. Changes that no longer exist are reported as a
+// gap.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,39 +25,39 @@ use crate::model::id::JobId;
 use crate::model::options::Durability;
 use crate::model::token::{self, Fields, Moment, Opening};
 
-/// A change in a graph: from [`Changes`].
+/// A change in a graph: an item of [`Changes`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
-    /// Hand it to [`Graph::changes`], and the feed goes on behind this change.
+    /// The position after this change. Pass it to [`Graph::changes`] to continue from here.
     pub position: Position,
-    /// The job's sequence number ([`Job::sequence`](crate::Job::sequence)); none of a gap.
+    /// The job's sequence number ([`Job::sequence`](crate::Job::sequence)); `None` for a gap.
     pub sequence: Option<u64>,
-    /// The job's id; none of a gap, nor once the job is purged.
+    /// The job's id; `None` for a gap, or if the job has been purged.
     pub id: Option<JobId>,
-    /// When it happened, to the millisecond; none of a gap, and it may be missing of the
-    /// submission of a job that is purged.
+    /// The time of the change, to the millisecond. `None` for a gap, and possibly for the
+    /// submission of a job that has been purged.
     pub at: Option<SystemTime>,
     /// What happened.
     pub kind: ChangeKind,
 }
 
 impl Graph {
-    /// What happens to the graph's jobs, behind a position, or from the beginning: first
-    /// what has happened, then what does ([`Changes::next_timeout`],
-    /// [`Changes::poll_next`]).
+    /// Returns the changes of the graph's jobs after a position, or from the beginning. The
+    /// iterator returns the changes that have happened; [`Changes::next_timeout`] and
+    /// [`Changes::poll_next`] also wait for new ones.
     ///
     /// # Ordering
-    /// That of commits. In [`Durability::Synced`] a change is
-    /// in the feed when its write returns; in interval mode once it is synced.
+    /// Changes are returned in commit order. In [`Durability::Synced`], a change is in the feed
+    /// when its write returns; in [`Durability::Interval`], once it is synced.
     ///
     /// # Cost
-    /// Events are read from the log some 32 KiB at a time; a job's id costs reading its
-    /// block, some of which are kept. No commit waits for it.
+    /// The log is read in steps of about 32 KiB. Finding a job's id means reading its block; a few
+    /// blocks are cached. Commits do not wait for the feed.
     ///
     /// # Errors
-    /// [`Error::InvalidPosition`] for a position of another graph, an altered one, or one
-    /// that is not in this store's history ([`JobStore::backup`](crate::JobStore::backup));
+    /// [`Error::InvalidPosition`] if the position was altered, belongs to another graph, or is not
+    /// in this store's history ([`JobStore::backup`](crate::JobStore::backup));
     /// [`Error::GraphDropped`], [`Error::Closed`].
     ///
     /// # Examples
@@ -71,9 +69,9 @@ impl Graph {
     /// let mut changes = movie.changes(None)?;
     /// let first = changes.next().transpose()?;
     /// assert_eq!(first.as_ref().map(|c| &c.kind), Some(&ChangeKind::Submitted));
-    /// assert!(changes.next().is_none(), "no more has happened");
+    /// assert!(changes.next().is_none(), "there are no more changes yet");
     ///
-    /// // Kept anywhere, a position is where to go on.
+    /// // A position can be stored anywhere, and the feed resumes after it.
     /// let text = first.map(|c| c.position.to_string()).unwrap_or_default();
     /// movie.cancel(&id)?;
     /// let mut later = movie.changes(Some(&text.parse::<Position>()?))?;
@@ -96,17 +94,14 @@ impl Graph {
         })
     }
 
-    /// What happens to one job, behind a position or from the beginning: the changes of
-    /// [`Graph::changes`] that are its own, its purge included. A gap
-    /// ([`ChangeKind::Gone`]) may hold changes of others only.
+    /// Returns the changes of one job, after a position or from the beginning, its purge included.
+    /// A gap ([`ChangeKind::Gone`]) may have contained only changes of other jobs.
     ///
     /// # Cost
-    /// That of the graph's feed, all of which is gone through: from a position as near as
-    /// is known.
+    /// The graph's whole feed is scanned, starting as close to the job's first change as is known.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and of
-    /// [`Graph::job`].
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of [`Graph::changes`] and [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -131,7 +126,7 @@ impl Graph {
         Ok(changes)
     }
 
-    /// The end of the feed as it is now: behind all that is durable.
+    /// Returns the current end of the feed, after all durable changes.
     ///
     /// # Errors
     /// [`Error::GraphDropped`], [`Error::Closed`].
@@ -142,7 +137,7 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// // Only what happens from now on.
+    /// // Follow only new changes.
     /// let mut changes = movie.changes(Some(&movie.position()?))?;
     /// assert!(changes.next().is_none());
     /// movie.cancel(&id)?;
@@ -156,25 +151,36 @@ impl Graph {
     }
 }
 
-/// Blocks whose ids are kept.
+/// Number of blocks whose ids are cached.
 const BLOCKS_KEPT: usize = 32;
 
-/// The changes of a graph or a job, in order: from [`Graph::changes`].
+/// The changes of a graph or a job, in commit order: returned by [`Graph::changes`] and
+/// [`Graph::job_changes`].
 ///
-/// As an iterator it ends where no more has happened, and goes on when more has. It
+/// The iterator returns `None` when there are no more changes yet, and continues when there are. It
 /// keeps the store open.
+///
+/// # Following a graph
+/// 1. Load the last stored position, and call [`Graph::changes`] with it.
+/// 2. For each change, apply it, then store [`Change::position`]. If the process stops between the
+///    two, the change is returned again, so applying a change must be idempotent.
+/// 3. On [`ChangeKind::Gone`], changes are missing: read the current state with
+///    [`Graph::list`](crate::Graph::list), and continue.
+///
+/// [`Changes::next_timeout`] blocks until the next change, and [`Changes::poll_next`] is for async
+/// code.
 pub struct Changes {
     graph: Graph,
     feed: Feed,
-    /// Only those of this job.
+    /// Only changes of this job.
     only: Option<u64>,
-    /// Blocks read last, the youngest last.
+    /// The blocks that were read last, most recent last.
     blocks: VecDeque<NearIds>,
     waiter: Option<Arc<Waiter>>,
 }
 
 impl Changes {
-    /// Up to where it was read: a feed from here goes on behind it.
+    /// Returns the position after the last change that was returned.
     ///
     /// # Examples
     /// ```
@@ -186,7 +192,7 @@ impl Changes {
     /// while let Some(change) = changes.next() {
     ///     println!("{:?}", change?.kind);
     /// }
-    /// let kept = changes.position().to_string(); // in a file, say
+    /// let kept = changes.position().to_string(); // for example, in a file
     ///
     /// movie.cancel(&id)?;
     /// assert_eq!(movie.changes(Some(&kept.parse()?))?.count(), 1);
@@ -197,10 +203,10 @@ impl Changes {
         Position::new(&self.graph, self.feed.seen())
     }
 
-    /// The next change, if there is one now or within the timeout; blocks meanwhile.
+    /// Returns the next change, waiting for it up to the timeout. Returns `None` if there is none.
     ///
     /// # Errors
-    /// Those of reading: see the iterator.
+    /// Those of the iterator.
     ///
     /// # Examples
     /// ```
@@ -212,7 +218,7 @@ impl Changes {
     /// let mut changes = movie.changes(None)?;
     /// while let Some(change) = changes.next_timeout(Duration::from_millis(1))? {
     ///     println!("{:?}: {:?}", change.id, change.kind);
-    ///     // Once that is dealt with, keep `change.position`.
+    /// // After handling it, store `change.position`.
     /// }
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -232,12 +238,14 @@ impl Changes {
         }
     }
 
-    /// The next change, or who is woken once there may be one; for streams of any async
-    /// runtime. It reads from the files, which are nearly always in the system's cache.
-    /// In interval mode nobody is woken by a sync: poll again after the interval.
+    /// Polls for the next change; wakes the task when there may be one. It works in any async
+    /// runtime.
+    ///
+    /// Reading blocks on the log's files, which are almost always in the system's file cache. In
+    /// [`Durability::Interval`], a sync does not wake the task: poll again after the interval.
     ///
     /// # Errors
-    /// Those of reading: see the iterator. After one it is not to be polled again.
+    /// Those of the iterator. Do not poll again after an error.
     ///
     /// # Examples
     /// ```
@@ -268,7 +276,7 @@ impl Changes {
         }
     }
 
-    /// In interval mode syncs call nobody.
+    /// In interval mode, syncs do not wake waiters.
     fn look_again_at(&self, deadline: Option<Instant>) -> Option<Instant> {
         match self.graph.engine().options.durability {
             Durability::Synced => deadline,
@@ -302,7 +310,7 @@ impl Changes {
             let is_gap = sequence.is_none();
             let is_purge = matches!(found.kind, ChangeKind::Purged { .. });
             if is_gap || self.only.is_none() || self.only == sequence {
-                // What fails here is still the next one.
+                // On an error, the next call returns the same change again.
                 let known = match sequence {
                     Some(sequence) if !is_purge => self.known(sequence)?,
                     _ => None,
@@ -325,7 +333,7 @@ impl Changes {
         }
     }
 
-    /// Id and time of submission of a job, if it is there.
+    /// The id and submission time of a job, if it exists.
     fn known(&mut self, sequence: u64) -> Result<Option<(JobId, u64)>> {
         let of = |block: &NearIds| {
             let n = sequence.checked_sub(block.0)?;
@@ -350,9 +358,9 @@ impl Changes {
 }
 
 /// # Errors
-/// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`] or
-/// [`Error::Closed`]. Behind an error the same is tried again: what passes, like some
-/// [`Error::Io`], costs no change, and what stays is said each time, without end.
+/// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::GraphDropped`], or
+/// [`Error::Closed`]. After an error, the iterator retries the same change: a temporary error loses
+/// nothing, and a permanent one is returned by every call.
 impl Iterator for Changes {
     type Item = Result<Change>;
 
@@ -376,15 +384,16 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A place in a graph's feed: opaque text of 74 characters, to be handed back as it is. It
-/// holds as long as its graph is there; text that is none is [`Error::InvalidPosition`].
+/// A position in a graph's feed: opaque text of 74 characters. It is valid as long as the graph
+/// exists, even after a restart. Parsing any other text returns [`Error::InvalidPosition`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// The 19 digits of its graph.
+    /// The graph's 19-digit number.
     graph: u64,
-    /// The event up to which it was given, and by which opening of the store.
+    /// The event up to which changes were returned, and the open of the store that issued the
+    /// position.
     moment: Moment,
-    /// The job of that event up to which it was given.
+    /// The job within that event up to which changes were returned.
     job: u64,
     check: u32,
 }

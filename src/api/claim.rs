@@ -1,8 +1,7 @@
-//! Handing jobs to workers.
-//!
-//! Owns: the calls that give a [`Run`]. Must not know: what a run does.
-//! Promise: no two workers get the same job; one that is started and cannot be handed
-//! over is ended.
+// Claiming jobs for workers.
+//
+// Two workers never get the same job. A job that was started but cannot be handed to its worker is
+// completed as interrupted.
 
 use std::sync::Arc;
 
@@ -21,12 +20,12 @@ use crate::model::error::{Error, Result};
 use crate::model::states::State;
 
 impl Graph {
-    /// Starts the oldest pending job and hands it over as a guard; `None` when
-    /// nothing is pending. Two callers never get the same job.
+    /// Claims the oldest pending job: marks it as running and returns a [`Run`] for it. Returns
+    /// `None` if no job is pending. Two callers never get the same job.
     ///
     /// # Cost
-    /// Without a pending job a look at a number in memory; otherwise a commit, and one
-    /// block is read.
+    /// If no job is pending, a counter in memory is read. Otherwise, one commit, and reading one
+    /// block.
     ///
     /// # Errors
     /// Those of every write ([`Graph::submit`]), and those of [`Graph::claim`] for a job that
@@ -39,10 +38,10 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// while let Some(run) = movie.claim_next()? {
-    ///     println!("{} is to {}", run.id(), run.request().command());
+    ///     println!("{}: {}", run.id(), run.request().command());
     ///     run.complete(Outcome::succeeded())?;
     /// }
-    /// assert!(movie.claim_next()?.is_none(), "all is done");
+    /// assert!(movie.claim_next()?.is_none(), "no more jobs are pending");
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn claim_next(&self) -> Result<Option<Run>> {
@@ -65,21 +64,21 @@ impl Graph {
         Ok(Write::small(action, move |answer| graph.claimed(answer)))
     }
 
-    /// Whether a claim may find a job: an idle worker is answered without a commit.
+    /// Whether a claim may find a job. If not, no commit is made.
     fn may_have_pending(&self) -> bool {
-        // In this order: what was queued before is visible once the queue is idle.
+        // The order matters: a write that was queued before is visible once the queue is idle.
         if !self.engine().queue.is_idle() {
             return true;
         }
         self.core.state.read().has_pending()
     }
 
-    /// Starts a pending job and hands it over as a guard, with its request as it was
-    /// submitted, secrets included.
+    /// Claims a pending job: marks it as running and returns a [`Run`] for it, with its request
+    /// exactly as submitted, secrets included.
     ///
     /// # Errors
-    /// Those of [`Graph::start`]. Where the job is started and cannot be read
-    /// ([`Error::Damaged`], [`Error::Io`]), it is recorded as interrupted.
+    /// Those of [`Graph::start`]. If the job was started but cannot be read ([`Error::Damaged`],
+    /// [`Error::Io`]), it is completed as interrupted.
     ///
     /// # Examples
     /// ```
@@ -106,13 +105,13 @@ impl Graph {
         }))
     }
 
-    /// A guard for a job that is running already: one that an earlier process left
-    /// ([`Recovery::Leave`](crate::Recovery::Leave)), that was started by its id, or whose
-    /// run was [detached](Run::detach). The caller makes sure that nobody else works on it.
+    /// Returns a [`Run`] for a job that is already running: one that an earlier process left
+    /// ([`Recovery::Leave`](crate::Recovery::Leave)), that was started by its id, or whose run was
+    /// [detached](Run::detach). The caller must make sure that no other worker has it.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
-    /// is not running; [`Error::ReadOnly`] and those of [`Graph::job`].
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] if the job is not
+    /// running; [`Error::ReadOnly`], and those of [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -124,7 +123,7 @@ impl Graph {
     /// # let request = jobstore::Request::new("import_graph", "/ges", jobstore::Body::empty())?;
     /// # movie.start(movie.submit(request)?)?;
     /// # store.close()?;
-    /// // An earlier process ended while something outside of it was at work, and still is.
+    /// // The process that started the job ended, but an external system still works on the job.
     /// let store = JobStore::options().recovery(Recovery::Leave).open(dir)?;
     /// for found in store.recovered().jobs() {
     ///     let found = found?;
@@ -154,15 +153,15 @@ impl Graph {
         }
     }
 
-    /// The guard of a job that was just started. If it cannot be had, the job is
-    /// recorded as interrupted: nobody will work on it.
+    /// Returns the run of a job that was just started. If that fails, completes the job as
+    /// interrupted, since no worker will have it.
     fn watch(&self, sequence: u64) -> Result<Run> {
         self.guard(sequence).inspect_err(|_| {
             let action = Action::Abandon {
                 graph: self.core.clone(),
                 sequence,
             };
-            // Dropping the pending write leaves the write queued.
+            // Dropping the pending write leaves the write in the queue.
             drop(PendingWrite::new(
                 &self.handle,
                 Ok(Write::small(action, done)),
@@ -190,7 +189,7 @@ impl Graph {
             cell.cancel.store(cancelling, Ordering::Release);
             state.watched.insert(sequence, cell.clone());
         } else {
-            // It was completed meanwhile.
+            // The job has been completed in the meantime.
             cell.end();
         }
         drop(state);

@@ -1,8 +1,7 @@
-//! Waiting for the next job.
-// Owns: `Graph::claim_next_timeout`, `Graph::claim_next_async`, `ClaimNext`. Must not know: how
-// waiters are called, what a run does.
-// Promise: while a job is pending and somebody waits, somebody is awake to claim it. Whoever
-// was called for a job and does not claim it calls the next one.
+// Waiting for the next pending job.
+//
+// As long as a job is pending and callers wait, one of them is awake to claim it. A caller that was
+// woken and does not claim a job wakes the next one.
 
 use std::fmt;
 use std::future::Future;
@@ -30,11 +29,11 @@ impl Graph {
     /// claim the job before it; then it waits again.
     ///
     /// # Cost
-    /// That of [`Graph::claim_next`]. While it waits: no thread, no polling, and some hundred
-    /// bytes. A job wakes one waiter, however many there are.
+    /// That of [`Graph::claim_next`]. A waiting call uses a few hundred bytes of memory, and does
+    /// not poll. A job wakes one waiter, however many there are.
     ///
     /// # Errors
-    /// Those of [`Graph::claim_next`]. They also end a wait: [`Error::GraphDropped`],
+    /// Those of [`Graph::claim_next`]. These also end a wait: [`Error::GraphDropped`],
     /// [`Error::Closed`], and, if a failed write means that the store must be reopened,
     /// [`Error::ReadOnly`]. In a store that was opened read-only, [`Error::OpenedReadOnly`] is
     /// returned immediately.
@@ -71,27 +70,27 @@ impl Graph {
         }
     }
 
-    /// Claims the oldest pending job, and waits for one if there is none: a future, which works
-    /// in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
+    /// Returns a future that claims the oldest pending job, and waits for one if there is none. It
+    /// works in any async runtime. [`Graph::claim_next_timeout`] is the same as a blocking call.
     ///
     /// Nothing happens before the future is first polled. Waiters are woken in the order of
-    /// their first poll, one for each job. A woken future must be polled or dropped, or its job
-    /// waits as well: do not keep it unpolled across other work.
+    /// their first poll, one for each job. Poll or drop a woken future promptly:
+    /// until then, its job waits as well.
     ///
     /// # Cancel safety
     /// The future can be dropped at any time, for example in a `select!`, and no job is lost.
     /// If a claim is in flight, it is withdrawn; if its job is running already, the job is
-    /// handed back: it is pending again, in its old place in the order, under any
+    /// handed back: it is pending again, at its original place in the order, under any
     /// [`Recovery`](crate::Recovery). The [changes](Graph::changes) then show it as started and
     /// requeued. If the future was woken for a job, another waiter is woken in its place.
     /// Dropping does not block.
     ///
-    /// The hand-back is queued when the future is dropped, so drop the future before you close
-    /// the store. A claimed job whose future is dropped after the close is settled by the next
-    /// open, as the job of any run.
+    /// The hand-back is queued when the future is dropped, so drop the future before you close the
+    /// store. If the store is closed first, the next open recovers the job like that of any other
+    /// run.
     ///
     /// # Errors
-    /// Those of [`Graph::claim_next_timeout`], from the future. Polled again after it has
+    /// Those of [`Graph::claim_next_timeout`], from the future. If it is polled again after it has
     /// completed, it returns [`Error::InvalidUse`].
     ///
     /// # Examples
@@ -123,11 +122,12 @@ impl Graph {
     }
 }
 
-/// One who waits for a pending job.
+/// A caller that waits for a pending job.
 struct Claimer {
     graph: Graph,
     waiter: Option<Arc<Waiter>>,
-    /// It was called for a job, or is claiming one: if it leaves without, it calls the next.
+    /// It was woken for a job, or is claiming one. If it stops without a job, it wakes the next
+    /// waiter.
     owes: bool,
 }
 
@@ -140,7 +140,7 @@ impl Claimer {
         }
     }
 
-    /// The waiter, which is called from now on.
+    /// Returns the waiter, registering it first if necessary.
     fn listed(&mut self) -> Arc<Waiter> {
         let core = &self.graph.core;
         let add = || core.state.write().waiters.add(PENDING);
@@ -157,13 +157,13 @@ impl Claimer {
         }
     }
 
-    /// Whether a job is pending. To be asked after the waiter was listed.
+    /// Whether a job is pending. Call it after the waiter was registered.
     fn sees_job(&self) -> Result<bool> {
         self.graph.check_writable()?;
         Ok(self.graph.core.state.read().has_pending())
     }
 
-    /// Blocks until a job is pending; `false` if none is before the deadline.
+    /// Blocks until a job is pending. Returns `false` if the deadline passes first.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<bool> {
         loop {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -182,7 +182,7 @@ impl Claimer {
         }
     }
 
-    /// Calls the next one, if a job is left for it.
+    /// Wakes the next waiter if there is still a job for it.
     fn leave(&mut self) {
         self.unlist();
         if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
@@ -200,7 +200,7 @@ impl Drop for Claimer {
     }
 }
 
-/// A wait for the next pending job: from [`Graph::claim_next_async`].
+/// A future that claims the next pending job: returned by [`Graph::claim_next_async`].
 ///
 /// It keeps the store open.
 #[must_use = "it does nothing unless it is awaited"]
@@ -239,7 +239,7 @@ impl ClaimNext {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(claimed) => {
                     self.step = Step::Waiting;
-                    // On an error, the job may be there still.
+                    // After an error, the job may still be pending.
                     claimer.owes = claimed.is_err();
                     Poll::Ready(claimed)
                 }
@@ -260,7 +260,7 @@ impl ClaimNext {
     }
 }
 
-/// Nothing in it is pinned to its place.
+/// No field is structurally pinned.
 impl Unpin for ClaimNext {}
 
 impl Future for ClaimNext {

@@ -1,9 +1,6 @@
-//! A page as a document that tells of its jobs' lives, too.
-//!
-//! Owns: [`Page::detailed_chunks`], [`DetailedChunks`], and what stands around the jobs.
-//! Must not know: how jobs are read, what is told of each.
-//! Promise: the contract's document with members behind its own and nothing changed; in
-//! bounded memory.
+// The JSON document of a page, with details of each job.
+//
+// It adds members to the document of the GES job-list API and changes none. Memory use is bounded.
 
 use std::fmt;
 
@@ -13,24 +10,24 @@ use crate::engine::document::{END, START};
 use crate::model::error::Result;
 
 impl Page {
-    /// The contract's success document with what is known of each job behind its request,
-    /// in pieces of about 64 KiB, read when they are asked for.
+    /// Returns an iterator over the page's JSON document with the details of each job, in chunks of
+    /// about 64 KiB. Each chunk is read when it is requested.
     ///
-    /// Behind a job's `request` stand, where they apply: `masked` of one whose secrets are
-    /// not shown, `submittedAt`, `startedAt`,
-    /// `completedAt` (milliseconds since 1970), `progress` (0 to 100) and `progressText` of a
-    /// running job, `failReason` of one that did not succeed, `cancelRequested`, `outcome`
-    /// as in a line of [`Graph::export`](crate::Graph::export). Behind `result`:
-    /// `totalCount`, if it is known ([`Page::total`]); `nextCursor`, where the list goes on
-    /// ([`Page::next`]); `quarantined`, if it is not 0 ([`Page::quarantined`]).
+    /// The document is that of [`Page::write_json`] with additional members. After a job's
+    /// `request`, as far as they apply: `masked` if secrets are masked; `submittedAt`, `startedAt`,
+    /// `completedAt` (milliseconds since 1970); `progress` (0 to 100) and `progressText` of a
+    /// running job; `failReason` of a job that did not succeed; `cancelRequested`; and `outcome` as
+    /// in a line of [`Graph::export`](crate::Graph::export). After `result`: `totalCount`, if known
+    /// ([`Page::total`]); `nextCursor`, if there are more jobs ([`Page::next`]); `quarantined`, if
+    /// it is not 0 ([`Page::quarantined`]).
     ///
     /// # Cost
-    /// Beside that of [`Page::chunks`] a row of the index for each 128 jobs.
+    /// That of [`Page::chunks`], and one row of the index for every 128 jobs.
     ///
     /// # Errors
-    /// Those of [`Page::write_json`] and
-    /// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable); after an error there
-    /// are no more.
+    /// Those of [`Page::write_json`], and
+    /// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable). The iterator ends after an
+    /// error.
     ///
     /// # Examples
     /// ```
@@ -57,7 +54,7 @@ impl Page {
         }
     }
 
-    /// What stands behind the jobs.
+    /// The end of the document, after the jobs.
     fn end(&self) -> Vec<u8> {
         let mut end = END.to_vec();
         end.pop();
@@ -75,7 +72,7 @@ impl Page {
     }
 }
 
-/// A page's detailed JSON in pieces: see [`Page::detailed_chunks`].
+/// The detailed JSON of a page in chunks: returned by [`Page::detailed_chunks`].
 pub struct DetailedChunks {
     jobs: Export,
     end: Vec<u8>,
@@ -86,7 +83,7 @@ pub struct DetailedChunks {
 enum Stage {
     Start,
     Jobs,
-    /// At the end or after an error.
+    /// After the end or an error.
     Over,
 }
 

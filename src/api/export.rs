@@ -1,16 +1,14 @@
-//! Whole jobs as lines of JSON: out of a graph.
-//!
-//! Owns: [`Graph::export`], [`Export`], and how lines are put together. Must not
-//! know: where lines go.
-//! Promise: one instant, in the order of the list, requests to the letter, in bounded
-//! memory; where an export ended, another goes on.
-//!
-//! A line, without what does not apply:
-//! ```json
-//! {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
-//!  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
-//!  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
-//! ```
+// Exporting jobs as JSON lines.
+//
+// An export is a snapshot of one instant, in list order, with requests byte for byte, in bounded
+// memory. It can be resumed where another export stopped.
+//
+// A line, without the members that do not apply:
+// ```json
+// {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
+//  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
+//  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
+// ```
 
 mod lines;
 
@@ -32,32 +30,32 @@ use crate::model::job_query::JobQuery;
 use crate::model::states::State;
 
 impl Graph {
-    /// The jobs of a list as lines of JSON, each a whole job: id, state, request, outcome
-    /// and times (milliseconds since 1970). All of them at one instant, however many: the
-    /// list's limits do not count here, its offset and cursor do. [`Graph::import`] is the
-    /// inverse.
+    /// Exports the jobs that match a query as JSON lines, one job per line: id, state, request,
+    /// outcome, and times in milliseconds since 1970. All jobs are exported as of one instant,
+    /// however many there are. The query's offset and cursor apply; a limit is an error.
+    /// [`Graph::import`] is the inverse.
     ///
-    /// A line, without what does not apply:
+    /// A line, without the members that do not apply:
     /// ```json
     /// {"jobId":"..","status":"complete","request":{..},"masked":true,"cancelRequested":true,
     ///  "outcome":{"kind":"failed","code":"..","message":"..","resultRef":"..","detail":..,"recoveredAtOpen":2},
     ///  "submittedAt":1700000000000,"startedAt":1700000000001,"completedAt":1700000000002}
     /// ```
     ///
-    /// Values under secret keys are written as `"******"`, unless
-    /// [`Export::reveal_secrets`] is called. Keys of [`Graph::submit_once`] are not
-    /// written: who tries again with one where the jobs are imported makes another job
-    /// there. A [`JobStore::backup`](crate::JobStore::backup) keeps them.
+    /// Values under secret keys are written as `"******"`, unless [`Export::reveal_secrets`] is
+    /// called. Idempotency keys ([`Graph::submit_once`]) are not exported: after an import, a retry
+    /// with the same key creates another job. A [`JobStore::backup`](crate::JobStore::backup)
+    /// contains the keys.
     ///
     /// # Cost
-    /// Requests are copied, not parsed; a row of the index is read for each 128 jobs. In
-    /// memory a block, or a piece of a large job, and the states: less than a byte a job.
-    /// Writers do not wait. Where the list scans, its jobs are searched for first; that takes
-    /// less than two bytes more a job of the graph, however many match.
+    /// Requests are copied, not parsed; one row of the index is read for every 128 jobs. Memory:
+    /// one block, or a part of a large job, and less than one byte per job for the states. Writers
+    /// do not wait. A query that scans is run first; it needs less than two bytes of memory for
+    /// each job of the graph.
     ///
     /// # Errors
-    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list with a limit or with
-    /// [`JobQuery::count_total`], which an export would ignore.
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a query with a limit or with
+    /// [`JobQuery::count_total`].
     ///
     /// # Examples
     /// ```
@@ -68,7 +66,7 @@ impl Graph {
     /// let mut lines = Vec::new();
     /// let mut export = movie.export(JobQuery::new())?;
     /// while export.write_some(&mut lines)? {
-    ///     // Kept beside the lines, this is where another export goes on.
+    /// // Stored with the lines, the cursor lets another export resume here.
     ///     let _behind = export.cursor();
     /// }
     /// assert!(lines.starts_with(br#"{"jobId":"import-1","status":"pending","request":{"#));
@@ -87,44 +85,50 @@ impl Graph {
     }
 }
 
-/// What jobs are written as.
+/// The format in which jobs are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Lines,
-    /// Lines with the progress of running jobs, which no import takes.
+    /// Lines with the progress of running jobs, which an import rejects.
     #[cfg(feature = "http")]
     LinesWithProgress,
-    /// Members of the list's array, with what is known of each behind.
+    /// Elements of the list's array, with details of each job.
     Members,
 }
 
-/// A large job on its way out, piece by piece.
+/// A large job that has been written in part.
 struct Begun {
     large: Large,
     state: State,
-    /// Bytes of its text that are still to come.
+    /// Bytes of its text that are not written yet.
     left: usize,
-    /// Where it goes on behind the job.
+    /// The position after the job.
     behind: u64,
 }
 
-/// The lines of a graph's jobs, on their way out: from [`Graph::export`].
+/// An export of a graph's jobs: returned by [`Graph::export`].
 ///
-/// It keeps the store open and the files it needs, so let go of it when all is written; one
-/// that is kept too long expires as a page does
-/// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+/// It keeps the store open, and the files that it needs, so drop it when it is finished. It expires
+/// like a page ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+///
+/// # Moving jobs between stores
+/// Write an export with [`Export::write_all`], and read it with [`Graph::import`]. Call
+/// [`Export::reveal_secrets`] if the other store will run the jobs. An import can be repeated: it
+/// skips the jobs that exist already. [`Export::cursor`] continues an export later, with the jobs
+/// submitted since. To copy a whole store, use [`JobStore::backup`](crate::JobStore::backup), which
+/// also preserves idempotency keys and tombstones.
 pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
     query: JobQuery,
     form: Form,
     reader: Reader,
-    /// Up to where lines were written: the next job is at or behind it, or where newest
-    /// come first before it.
+    /// The position up to which lines were written: the next job is at or after it, or before it if
+    /// the newest come first.
     place: Option<u64>,
     jobs: u64,
     of: u64,
-    /// Where the search was stopped.
+    /// The position at which the search was stopped.
     stopped_at: Option<Cursor>,
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
@@ -135,12 +139,12 @@ pub struct Export {
 }
 
 impl Export {
-    /// The jobs of a page as members of the list's array.
+    /// The jobs of a page as elements of the list's array.
     pub(crate) fn members(page: &Page) -> Export {
         Export::new(page, Form::Members)
     }
 
-    /// The jobs of a page as lines, with the progress of those that run.
+    /// The jobs of a page as lines, with the progress of running jobs.
     #[cfg(feature = "http")]
     pub(crate) fn lines_with_progress(page: &Page) -> Export {
         Export::new(page, Form::LinesWithProgress)
@@ -166,12 +170,13 @@ impl Export {
         }
     }
 
-    /// Writes the secrets that requests carry, too, where lines have `"******"` otherwise
-    /// ([`Options::secret_keys`](crate::Options::secret_keys)): for moving jobs to a store
-    /// that is to work on them. Keep such lines as you keep the credentials in them.
+    /// Exports the secrets that requests carry instead of `"******"`
+    /// ([`Options::secret_keys`](crate::Options::secret_keys)). Use it to move jobs to
+    /// a store that will run them. Protect the output like the credentials in it.
     ///
-    /// Without it, lines of jobs with secrets say `"masked":true`, and so does a job
-    /// that is imported from one: [`Job::secrets_lost`](crate::Job::secrets_lost).
+    /// Without this, the lines of jobs with secrets contain `"masked":true`, and a job that is
+    /// imported from such a line has lost its secrets
+    /// ([`Job::secrets_lost`](crate::Job::secrets_lost)).
     ///
     /// # Examples
     /// ```
@@ -195,13 +200,12 @@ impl Export {
         self
     }
 
-    /// Writes the next lines, about a block's worth; `false` once all are written.
+    /// Writes the next lines, about one block. Returns `false` once all lines are written.
     ///
     /// # Errors
     /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`],
-    /// [`Error::IndexUnavailable`] and [`Error::PageExpired`] from the store. Lines of a
-    /// call that failed may have been written in part; [`Export::cursor`] is then where
-    /// they began.
+    /// [`Error::IndexUnavailable`], and [`Error::PageExpired`] from the store. On an error, some of
+    /// the lines may have been written; [`Export::cursor`] is then the position before them.
     ///
     /// # Examples
     /// ```
@@ -226,11 +230,12 @@ impl Export {
         }
     }
 
-    /// As [`Export::write_some`], but what is written may end within a large job, so that
-    /// it is bounded however large jobs are. (One whose secrets are revealed is whole.)
+    /// Like [`Export::write_some`], but the output may end within a large job, so that it is
+    /// bounded whatever the size of a job. (A job whose secrets are revealed is written in one
+    /// piece.)
     pub(crate) fn write_piece(&mut self, out: impl Write) -> Result<bool> {
         let jobs = self.jobs;
-        // They are written again, a begun one from its beginning.
+        // The lines are written again, a partially written job from its beginning.
         self.write_next(out).inspect_err(|_| {
             self.jobs = jobs;
             self.begun = None;
@@ -255,7 +260,7 @@ impl Export {
         Ok(true)
     }
 
-    /// Writes all lines that are left, and flushes the writer.
+    /// Writes all remaining lines, and flushes the writer.
     ///
     /// # Errors
     /// Those of [`Export::write_some`].
@@ -275,8 +280,9 @@ impl Export {
         out.flush().map_err(|e| Error::output(&e))
     }
 
-    /// Where an export of the same list goes on behind what was written; it is another
-    /// instant then. `None` as long as nothing was written.
+    /// Returns the cursor from which another export with the same query continues after the lines
+    /// written so far. That export is a snapshot of a later instant. Returns `None` if nothing was
+    /// written yet.
     ///
     /// # Examples
     /// ```
@@ -288,7 +294,7 @@ impl Export {
     /// let mut export = movie.export(JobQuery::new())?;
     /// export.write_all(&mut lines)?;
     ///
-    /// // Tomorrow: only what came since. The cursor can be kept as text.
+    /// // Tomorrow: only new jobs. The cursor can be stored as text.
     /// movie.submit(Request::new("import_graph", "/ges", Body::empty())?)?;
     /// let rest = export.cursor().map_or(JobQuery::new(), |cursor| JobQuery::new().cursor(&cursor));
     /// let mut export = movie.export(rest)?;
@@ -309,21 +315,20 @@ impl Export {
         )
     }
 
-    /// Whether [`JobQuery::on_progress`] stopped the search for the jobs to be written: those
-    /// found are not all there are, and [`Export::cursor`] goes on there, once they are
-    /// written.
+    /// Returns `true` if [`JobQuery::on_progress`] stopped the search. Then the export contains
+    /// only the jobs found so far; once they are written, [`Export::cursor`] continues the search.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped_at.is_some()
     }
 
-    /// How many jobs were written; those of a call that failed do not count.
+    /// Returns the number of jobs written so far, without those of a call that failed.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.jobs
     }
 
-    /// How many jobs it writes in all.
+    /// Returns the number of jobs in the whole export.
     #[must_use]
     pub fn of(&self) -> u64 {
         self.of

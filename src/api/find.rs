@@ -1,9 +1,7 @@
-//! From a request to its jobs: for who has lost the ids.
-//!
-//! Owns: [`Graph::find`], [`Matches`]. Must not know: how fingerprints are made and
-//! kept.
-//! Promise: every job of the same request, newest first, and no other: each request is
-//! read and compared.
+// Finding the jobs of a request.
+//
+// Returns every job with the same request, newest first, and no others: each candidate is read and
+// compared.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,23 +15,22 @@ use crate::model::job::Job;
 use crate::model::request::Request;
 
 impl Graph {
-    /// The jobs of the same request, newest first.
+    /// Finds the jobs with the same request, newest first. Use it if the ids have been lost.
     ///
-    /// Requests are the same ([`Request`]'s `==`) when command and url are equal and the
-    /// bodies are equal as JSON values: white space and the order of an object's keys do
-    /// not matter, strings are compared by their characters (`"\u0041"` is `"A"`),
-    /// numbers by their text (`1.0` is not `1`). Members with one and the same key are
-    /// compared in their order. [`Graph::submit_as`] compares alike.
+    /// Two requests are the same ([`Request`]'s `==`) if their commands and URLs are equal and
+    /// their bodies are equal as JSON values. White space and the order of an object's keys do not
+    /// matter. Strings are compared by their characters (`"\u0041"` is `"A"`), and numbers by their
+    /// text (`1.0` is not `1`). Members with the same key are compared in order.
+    /// [`Graph::submit_as`] compares in the same way.
     ///
     /// # Ordering
-    /// The call settles which jobs are shown: those that a list would show at this
-    /// instant. Each is read when it is asked for and shows the state it has then.
+    /// The call determines which jobs are returned: those that a list would contain at that
+    /// instant. Each job is read when the iterator reaches it, in its current state.
     ///
     /// # Cost
-    /// Well under a millisecond among 10 million jobs; a search reads a page of 3 KiB for
-    /// each of the log's packs, some dozens, as far as the iterator is asked. Each job
-    /// found costs the block it is in, as [`Graph::job`] does. Memory: 8 bytes a match in
-    /// one pack.
+    /// Well under a millisecond in a graph of 10 million jobs. For each pack, of which there are a
+    /// few dozen, 3 KiB are read; packs are read only as far as the iterator advances. The block of
+    /// each match is read, as by [`Graph::job`]. Memory: 8 bytes for each match in one pack.
     ///
     /// # Errors
     /// [`Error::GraphDropped`](crate::Error::GraphDropped),
@@ -56,7 +53,7 @@ impl Graph {
     /// }
     /// assert_eq!(found, [last, first]);
     ///
-    /// // The newest of them is mostly what is wanted.
+    /// // Usually, only the newest is needed.
     /// let newest = movie.find(&import(r#"{"path": "c.csv"}"#)?)?.next().transpose()?;
     /// assert!(newest.is_none());
     /// # Ok::<(), jobstore::Error>(())
@@ -81,17 +78,17 @@ impl Graph {
     }
 }
 
-/// The jobs of a request, newest first: from [`Graph::find`].
+/// The jobs with the same request, newest first: returned by [`Graph::find`].
 ///
-/// It keeps the store open and the files it needs, so let go of it when it was read.
+/// It keeps the store open, and the files that it needs, so drop it when you are done.
 pub struct Matches {
     graph: Graph,
     request: Request,
     fingerprint: Fingerprint,
-    /// Jobs that may be the next ones, the next one last.
+    /// Jobs that may match, the next one last.
     candidates: Vec<u64>,
     parts: Arc<[Arc<Part>]>,
-    /// How many of the parts were not looked at: they hold what is older.
+    /// Number of parts not searched yet. They contain older jobs.
     parts_left: usize,
     /// After the end or an error.
     is_over: bool,
@@ -103,7 +100,7 @@ impl Matches {
         loop {
             engine.check_open()?;
             while let Some(sequence) = self.candidates.pop() {
-                // A job may have gone since.
+                // The job may have been purged in the meantime.
                 let job = engine.job(&self.graph.core, sequence)?;
                 if let Some(job) = job.filter(|job| job.masked == self.request) {
                     return Ok(Some(job));
@@ -121,10 +118,9 @@ impl Matches {
 }
 
 /// # Errors
-/// Each item can be [`Error::Damaged`](crate::Error::Damaged),
-/// [`Error::Io`](crate::Error::Io),
-/// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable) or, after the store was
-/// closed, [`Error::Closed`](crate::Error::Closed); after an error there are no more.
+/// Each item can be [`Error::Damaged`](crate::Error::Damaged), [`Error::Io`](crate::Error::Io),
+/// [`Error::IndexUnavailable`](crate::Error::IndexUnavailable), or, after the store was closed,
+/// [`Error::Closed`](crate::Error::Closed). The iterator ends after an error.
 impl Iterator for Matches {
     type Item = Result<Job>;
 

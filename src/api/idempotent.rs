@@ -1,9 +1,6 @@
-//! Submitting once, however often it is tried.
-//!
-//! Owns: [`Graph::submit_once`] and what a key may be. Must not know: how keys are
-//! looked up.
-//! Promise: a key makes one job, whoever tries at the same time and whatever crashes in
-//! between.
+// Idempotent submission.
+//
+// A key creates one job, however many callers use it concurrently, and whatever crashes in between.
 
 use crate::api::graph::Graph;
 use crate::api::nonblocking::NonBlocking;
@@ -17,30 +14,29 @@ use crate::engine::state::operation::{Action, LookedKey, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::Request;
 
-/// Bytes a key may have.
+/// The maximum length of a key, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
 impl Graph {
-    /// Records a request once: who tries again with the same key gets the job that the
-    /// first try made. For callers that do not learn whether a try succeeded. The key
-    /// is any text of 1 to 256 bytes, and belongs to this graph.
+    /// Submits a request once per idempotency key: a retry with the same key returns the job that
+    /// the first call created. Use it if a caller may not learn whether its call succeeded. A key
+    /// is any text of 1 to 256 bytes; keys of different graphs are independent.
     ///
-    /// A key stays taken as long as its job is there, and after a purge as long as the
-    /// job's tombstone ([`Retention::max_tombstones`](crate::Retention::max_tombstones)).
-    /// It does not go with its job through [`Graph::export`] and [`Graph::import`]; a
-    /// [`JobStore::backup`](crate::JobStore::backup) has it.
+    /// A key is taken as long as its job exists and, after the job is purged, as long as its
+    /// tombstone is retained ([`Retention::max_tombstones`](crate::Retention::max_tombstones)).
+    /// [`Graph::export`] does not include keys; [`JobStore::backup`](crate::JobStore::backup) does.
     ///
     /// # Durability
-    /// Key and job are one commit, as durable as [`Graph::submit`].
+    /// Key and job are recorded in one commit, as durable as [`Graph::submit`].
     ///
     /// # Cost
-    /// That of [`Graph::submit`], and a lookup; a key that is taken costs reading the
-    /// job's block. Key and lookup take some 30 bytes more than the key on the disk.
+    /// That of [`Graph::submit`], and one lookup. If the key is taken, the job's block is read. On
+    /// disk, a key takes about 30 bytes more than its text.
     ///
     /// # Errors
-    /// [`Error::KeyTaken`] when the key belongs to a job with another request (compared
-    /// as by [`Graph::find`]), [`Error::KeyPurged`], [`Error::InvalidKey`]; those of
-    /// [`Graph::submit`] and of looking an id up ([`Graph::job`]).
+    /// [`Error::KeyTaken`] if the key belongs to a job with a different request (compared as by
+    /// [`Graph::find`]), [`Error::KeyPurged`], [`Error::InvalidKey`]; those of [`Graph::submit`]
+    /// and [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -100,8 +96,8 @@ impl Graph {
 }
 
 impl NonBlocking<'_> {
-    /// Like [`Graph::submit_once`]. The key is looked up by this call; where its job is
-    /// there, the answer is, too.
+    /// Like [`Graph::submit_once`]. The key is looked up by this call; if it is taken, the pending
+    /// write is complete when this returns.
     pub fn submit_once(&self, key: impl AsRef<str>, request: Request) -> PendingWrite<Submitted> {
         self.pending(self.graph().submit_once_write(key.as_ref(), request))
     }
@@ -134,7 +130,7 @@ mod tests {
         let [given] = engine.ids.recent(graph.core.key_hash("first"))[..] else {
             panic!("one event has the key");
         };
-        // As if the hashes were the same: of keys, and of an id and a key.
+        // Simulates equal hashes: of two keys, and of an id and a key.
         let id = graph.core.owner(0);
         engine.ids.add(graph.core.key_hash("second"), given);
         engine.ids.add(graph.core.key_hash("third"), id);

@@ -1,9 +1,7 @@
-//! Whole jobs as lines of JSON: into a graph.
-//!
-//! Owns: [`Graph::import`], what a line may hold, and what becomes of one that is bad.
-//! Must not know: how jobs are recorded.
-//! Promise: lines become jobs in their order, wholly and durably or not at all, and once,
-//! however often they are imported; a bad line is named by its number, never by its text.
+// Importing jobs from JSON lines.
+//
+// The jobs of a batch of lines are recorded in order, durably, all or none, and only once even if
+// the import is repeated. A bad line is reported by its number, never by its text.
 
 mod batch;
 mod line;
@@ -28,43 +26,44 @@ use crate::model::error::{Error, Result};
 use crate::model::request::BESIDE_REQUEST_BYTES;
 
 impl Graph {
-    /// Records the jobs of lines of JSON, in their order: those of [`Graph::export`], bare
-    /// requests (`{"command":..,"url":..,"body":..}`), or a request with what is known of
-    /// it: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
-    /// "completedAt"?, "cancelRequested"?}`. Without an id the graph makes one; without a
-    /// status the job is pending, or complete where there is an outcome; without times it
-    /// is now. Empty lines are passed over.
+    /// Imports jobs from JSON lines, in order. A line has the format of [`Graph::export`], or is a
+    /// bare request (`{"command":..,"url":..,"body":..}`), or a request with some of the job's
+    /// details: `{"request":{..}, "jobId"?, "status"?, "outcome"?, "submittedAt"?, "startedAt"?,
+    /// "completedAt"?, "cancelRequested"?}`. If the id is missing, the graph generates one. If the
+    /// status is missing, the job is complete if there is an outcome, and pending otherwise.
+    /// Missing times default to the current time. Empty lines are skipped.
     ///
-    /// Times are milliseconds since 1970, up to the end of the year 9999. Only an outcome
-    /// that a recovery made has a `recoveredAtOpen`: interrupted or cancelled, and nothing else.
+    /// Times are milliseconds since 1970, up to the end of the year 9999. `recoveredAtOpen` is
+    /// valid only in an outcome that a recovery recorded: interrupted or cancelled, without further
+    /// members.
     ///
-    /// A job whose id is there with the same request is left as it is; so an import can be
-    /// repeated, and one that was interrupted is completed by doing it again. (Lines
-    /// without an id make a job each time.) A job that is running in the line is running
-    /// here: the next open recovers it.
+    /// A line whose id exists with the same request is skipped, so an import can be repeated, and
+    /// an interrupted import is completed by running it again. (Lines without an id create a job
+    /// each time.) A job whose line has the status `running` is imported as running, and the next
+    /// open recovers it.
     ///
-    /// Requests are compared masked, so a job that came masked stays so when its secrets
-    /// come later; [`ImportReport::secrets_left`] counts these. Import lines with secrets
-    /// first, or into another graph.
+    /// Requests are compared in masked form. A job that was imported without its secrets does not
+    /// get them from a later line; [`ImportReport::secrets_left`] counts these lines. Import lines
+    /// with secrets first, or into another graph.
     ///
-    /// Lines have no keys of [`Graph::submit_once`]: who tries again with a key makes
-    /// another job here. A [`JobStore::backup`](crate::JobStore::backup) keeps the keys.
+    /// Lines do not contain idempotency keys: after an import, a retry of [`Graph::submit_once`]
+    /// with the same key creates another job. A [`JobStore::backup`](crate::JobStore::backup)
+    /// contains the keys.
     ///
     /// # Durability
-    /// As [`Graph::submit_all`]: each commit of up to 4096 lines, some 4 MiB, wholly or not
-    /// at all. An import that returns an error keeps the jobs of the lines before; how many
-    /// it imported, [`Graph::import_with_progress`] reports.
+    /// Each commit, of up to 4096 lines or about 4 MiB, is recorded completely or not at all. If an
+    /// import fails, the jobs of earlier commits remain; [`Graph::import_with_progress`] reports
+    /// how many there are.
     ///
     /// # Cost
-    /// Memory for the lines of one commit. An id that is new costs nothing on the disk,
-    /// nearly always; one that is there costs reading its job's block.
+    /// Memory for the lines of one commit. Checking a new id almost never reads the disk;
+    /// for an existing id, the job's block is read.
     ///
     /// # Errors
-    /// [`Error::BadLine`] with the line's number, unless [`OnBadLine::Skip`] is given: text
-    /// that is no job, an id that belongs to another request or was purged, a request over
-    /// its bounds. [`Error::Input`] from
-    /// the reader. Those of [`Graph::submit`] and of looking an id up ([`Graph::job`]):
-    /// what is wrong with the store ends an import, however bad lines are taken.
+    /// [`Error::BadLine`] with the line's number, unless [`OnBadLine::Skip`] is given: for a line
+    /// that is not a valid job, an id that belongs to a different request or was purged, or a
+    /// request that is too large. [`Error::Input`] from the reader. Those of [`Graph::submit`] and
+    /// [`Graph::job`]; an error of the store always ends the import.
     ///
     /// # Examples
     /// ```
@@ -84,9 +83,8 @@ impl Graph {
         self.import_with_progress(reader, on_bad_line, |_| {})
     }
 
-    /// [`Graph::import`] that calls `progress` after each commit with what was done up to
-    /// then, also before an error is returned, and at the end. It runs on this thread: the
-    /// import waits for it.
+    /// Like [`Graph::import`], but calls `progress` on the calling thread after each commit, at the
+    /// end, and before an error is returned.
     ///
     /// # Errors
     /// Those of [`Graph::import`].
@@ -123,7 +121,7 @@ impl Graph {
         )
     }
 
-    /// Whether the graph or the batch has a line's job.
+    /// Checks whether the graph or the batch already has the job of a line.
     fn place(&self, line: u64, job: Imported, batch: &Batch) -> Result<Placed> {
         let Some(id) = &job.id else {
             return Ok(Placed::New(Box::new(job)));
@@ -151,7 +149,7 @@ impl Graph {
         }
     }
 
-    /// Commits what was gathered.
+    /// Commits the batch.
     fn record(
         &self,
         batch: &mut Batch,
@@ -188,8 +186,8 @@ impl Graph {
 
 #[cfg(feature = "http")]
 impl JobStore {
-    /// [`Graph::import`] into a graph that may not exist. It is created when a line is a job,
-    /// or when no line is bad. Returns whether it was.
+    /// Like [`Graph::import`], but creates the graph if it does not exist, at the first valid line
+    /// or, if no line was bad, at the end. Returns whether it was created.
     pub(crate) fn import_or_create(
         &self,
         project_id: &str,
@@ -209,8 +207,8 @@ impl JobStore {
     }
 }
 
-/// Imports into the graph that `into` returns. It is called when a line is a job, or at the end
-/// when no line was bad.
+/// Imports into the graph that `into` returns. `into` is called at the first valid line, or at the
+/// end if no line was bad.
 fn import(
     engine: &Engine,
     mut into: impl FnMut() -> Result<Graph>,
@@ -225,7 +223,7 @@ fn import(
     let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
     let mut record = |graph: Option<&Graph>, batch: &mut Batch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
-        // A line may be refused after others were recorded.
+        // A line may be rejected after others were recorded.
         progress(report);
         recorded
     };

@@ -1,8 +1,4 @@
-//! Jobs on their way from pending to complete.
-//!
-//! Owns: the calls that take a job further, and what they answer. Must not know: how a
-//! write becomes durable.
-//! Promise: a job goes from state to state as it is allowed to.
+// Starting, completing, and cancelling jobs by id.
 
 use std::sync::Arc;
 
@@ -17,34 +13,33 @@ use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::outcome::Outcome;
 
-/// What [`Graph::complete`] did.
+/// The result of [`Graph::complete`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// The outcome was recorded.
     Done,
-    /// The job was complete before, with this outcome; that one stays.
+    /// The job was already complete. It keeps this outcome.
     AlreadyComplete(Outcome),
 }
 
-/// What [`Graph::cancel`] did.
+/// The result of [`Graph::cancel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancellation {
-    /// The job was pending; it is complete now, as cancelled.
+    /// The job was pending. It is now complete, as cancelled.
     CancelledBeforeStart,
-    /// The job is running; its worker sees the request.
+    /// The job is running. The request is recorded, and its worker can see it.
     Requested,
-    /// The job was complete before, with this outcome.
+    /// The job was already complete. It keeps this outcome.
     AlreadyComplete(Outcome),
 }
 
 impl Graph {
-    /// Marks a pending job as running. [`Graph::claim`] does the same and gives a guard,
-    /// which records the end of work that ends without a word.
+    /// Marks a pending job as running. [`Graph::claim`] does the same and returns a
+    /// [`Run`](crate::Run), which records an outcome even if the worker panics.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] when it
-    /// is not pending; those of every write ([`Graph::submit`]) and of looking an id up
-    /// ([`Graph::job`]).
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] if the job is not
+    /// pending; those of every write ([`Graph::submit`]) and those of [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -67,7 +62,7 @@ impl Graph {
         Ok(Write::small(action, done))
     }
 
-    /// The job with this id, and what starts it.
+    /// Returns the job with this id, and the action that starts it.
     pub(crate) fn start_action(
         &self,
         id: &str,
@@ -83,14 +78,14 @@ impl Graph {
         Ok((sequence, action))
     }
 
-    /// Marks a running job as complete, with its outcome. A pending job can only be
-    /// completed as cancelled. A job that is complete keeps the outcome it has.
+    /// Completes a running job with an outcome. A pending job can only be completed as cancelled. A
+    /// job that is already complete keeps its outcome.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a
-    /// pending job; [`Error::OutcomeTooLarge`] for a detail over 64 KiB once it is masked
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; [`Error::IllegalTransition`] for a pending job;
+    /// [`Error::OutcomeTooLarge`] if masking makes the detail longer than 64 KiB
     /// ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)); those of every write
-    /// ([`Graph::submit`]) and of looking an id up ([`Graph::job`]).
+    /// ([`Graph::submit`]) and those of [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -113,7 +108,7 @@ impl Graph {
         write.commit(self.engine())
     }
 
-    /// Completes a job, by a run if one is given.
+    /// Completes a job, on behalf of a run if one is given.
     pub(crate) fn complete_write(
         &self,
         (sequence, id): (u64, JobId),
@@ -150,14 +145,15 @@ impl Graph {
         }
     }
 
-    /// Cancels a job: a pending job is immediately complete, as cancelled; a running job
-    /// gets a durable request, which its worker sees by
-    /// [`Run::cancel_requested`](crate::Run::cancel_requested). After a restart, a job with
-    /// such a request ends as cancelled.
+    /// Cancels a job. A pending job is completed as cancelled immediately. For a running job, a
+    /// durable cancel request is recorded, which its worker sees with
+    /// [`Run::cancel_requested`](crate::Run::cancel_requested). If the store is reopened before the
+    /// job completes, recovery completes it as cancelled, except under
+    /// [`Recovery::Leave`](crate::Recovery::Leave).
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of every write
-    /// ([`Graph::submit`]) and of looking an id up ([`Graph::job`]).
+    /// [`Error::UnknownJob`], [`Error::JobPurged`]; those of every write ([`Graph::submit`]) and
+    /// those of [`Graph::job`].
     ///
     /// # Examples
     /// ```

@@ -1,7 +1,4 @@
-//! A graph's jobs as pages.
-//!
-//! Owns: the calls that give a [`Page`]. Must not know: how jobs are found.
-//! Promise: a page is the list at one instant.
+// Listing a graph's jobs as pages. A page is a snapshot of one instant.
 
 use crate::api::graph::Graph;
 use crate::api::page::Page;
@@ -14,22 +11,21 @@ use crate::model::error::Result;
 use crate::model::job_query::JobQuery;
 
 impl Graph {
-    /// Some of the graph's jobs at one instant.
+    /// Lists the graph's jobs that match a query: a snapshot of one instant.
     ///
     /// # Ordering
-    /// By the order of their commits: oldest first, or [`JobQuery::newest_first`].
+    /// Jobs are in commit order: oldest first, or newest first with [`JobQuery::newest_first`].
     ///
     /// # Cost
-    /// By state and order alone, a copy of the states of the jobs shown, under a lock that
-    /// writers wait for: microseconds, whatever the offset. What other filters cost, says
-    /// [`JobQuery`]. The jobs are read as the page is.
+    /// For a query by state and order only, the states of the page's jobs are copied under a lock
+    /// that writers wait for. That takes microseconds, whatever the offset. [`JobQuery`] describes
+    /// the cost of other filters. The jobs themselves are read when the page is read.
     ///
     /// # Errors
-    /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`],
-    /// [`Error::Closed`]. Of a list that scans or has a limit in bytes also
-    /// [`Error::Damaged`], [`Error::Io`] and [`Error::IndexUnavailable`]; of one by
-    /// [`JobQuery::body_value`] [`Error::InvalidPointer`], [`Error::InvalidJson`] and
-    /// [`Error::TooDeep`].
+    /// [`Error::PageLimit`], [`Error::InvalidCursor`], [`Error::GraphDropped`], [`Error::Closed`].
+    /// If the query scans or has a limit in bytes, also [`Error::Damaged`], [`Error::Io`], and
+    /// [`Error::IndexUnavailable`]. With [`JobQuery::body_value`], also [`Error::InvalidPointer`],
+    /// [`Error::InvalidJson`], and [`Error::TooDeep`].
     ///
     /// # Examples
     /// ```
@@ -37,7 +33,7 @@ impl Graph {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
-    /// // What is still to be done, and how much of it there is.
+    /// // What remains to be done, and how much of it there is.
     /// let list = JobQuery::new().state(State::Pending).state(State::Running);
     /// let page = movie.list(list.limit(10))?;
     /// println!("{} of {:?}", page.len(), page.total());
@@ -53,7 +49,7 @@ impl Graph {
         Ok(Page::of(self, listing))
     }
 
-    /// The page that shows one job: the one with this id.
+    /// Returns a page with only the job with this id.
     ///
     /// # Cost
     /// That of [`Graph::job`].

@@ -1,4 +1,4 @@
-//! Maintenance of a store: full verification, repair, and the clock's confirmation.
+// Verification, repair, and confirmation of the clock.
 
 use std::path::Path;
 
@@ -8,24 +8,22 @@ use crate::model::error::{Error, Result};
 use crate::model::report::{RepairReport, VerifyProgress, VerifyReport};
 
 impl JobStore {
-    /// Looks over the store in `dir`, which must not be open: reads and checks every
-    /// byte of its log, and whether an open would succeed. Changes nothing. What the
-    /// index holds is not looked at: an open makes it anew where it is not right. (An
-    /// open, and a repair, ask it one thing: whether it has seen more than the log
-    /// of a store that was not closed still has, whose end is lost then.)
+    /// Verifies the store in `dir`, which must not be open. Reads and checks every byte of the log,
+    /// checks whether an open would succeed, and changes nothing. The index is not checked, since
+    /// an open rebuilds it if necessary. (An open and a repair use it for one check: whether the
+    /// end of the log of a store that was not closed cleanly is lost.)
     ///
-    /// It takes no lock, so an engine can open the store meanwhile; then it ends with
-    /// [`Error::StoreInUse`].
+    /// No lock is taken, so an engine can open the store in the meantime. In that case, this
+    /// returns [`Error::StoreInUse`].
     ///
     /// # Cost
-    /// Everything is read once; memory for the states and directories, and for a
-    /// segment.
+    /// Everything is read once. Memory for the states, the directories, and one segment.
     ///
     /// # Errors
-    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::StoreInUse`] (use
-    /// [`JobStore::scrub`] then), [`Error::StoreMissing`], [`Error::NotAStore`],
-    /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and
-    /// [`Error::Damaged`] where not even the store's identity can be found out.
+    /// Damage is not an error; it is listed in the [`VerifyReport`]. [`Error::StoreInUse`] (use
+    /// [`JobStore::scrub`] instead), [`Error::StoreMissing`], [`Error::NotAStore`],
+    /// [`Error::NewerFormat`], [`Error::PermissionDenied`], [`Error::Io`], and [`Error::Damaged`]
+    /// if not even the store's identity can be determined.
     ///
     /// # Examples
     /// ```
@@ -41,7 +39,7 @@ impl JobStore {
         JobStore::verify_with_progress(dir, |_| {})
     }
 
-    /// The same, and `progress` is told of it at the beginning, after each block and
+    /// Like [`JobStore::verify`], but calls `progress` at the beginning, after each block and
     /// segment, and at the end.
     ///
     /// # Errors
@@ -67,43 +65,42 @@ impl JobStore {
         check::verify_folder(dir, progress)
     }
 
-    /// Quarantines what is damaged in the store in `dir`, which must not be open, so
-    /// that the rest is served again. A sound store is left as it is.
+    /// Quarantines the damage in the store in `dir`, which must not be open, so that the rest can
+    /// be served again. A store without damage is not changed.
     ///
-    /// Damaged blocks are taken out of the list: their jobs are counted by
+    /// Jobs in damaged blocks are removed from lists;
     /// [`Page::quarantined`](crate::Page::quarantined) and
-    /// [`Graph::quarantined`](crate::Graph::quarantined). Where events were lost, jobs
-    /// that were not complete before them, and of which nothing later tells, are
-    /// completed as interrupted by the next open, whatever [`Recovery`] it is told:
-    /// nobody works twice on a job whose end was lost. A graph whose name was lost,
-    /// also in the index, is called `graph-N` in the project `lost`. The index is
-    /// made anew by the next open.
+    /// [`Graph::quarantined`](crate::Graph::quarantined) count them. If events were lost, a job may
+    /// have completed in one of them. The next open completes such jobs as interrupted under any
+    /// [`Recovery`], so that no job that may have completed runs again. These are the jobs that
+    /// were not complete before the lost events and have no later events. A graph whose name was
+    /// lost, also from the index, is named `graph-N` in the project `lost`. The next open rebuilds
+    /// the index.
     ///
-    /// Each file that held damage stays beside the store as it was found, under its
-    /// name with `.damaged` behind; [`RepairReport`] lists them. Remove them when they
-    /// are of no more use. A repair that was interrupted can be done again.
+    /// Each damaged file is kept in the directory, with `.damaged` appended to its name;
+    /// [`RepairReport`] lists these files. Remove them when they are no longer needed. An
+    /// interrupted repair can be run again.
     ///
-    /// A pack whose directory (its last bytes) is damaged is quarantined as a whole, and
-    /// so are all its jobs, because nothing else says where they lie. Until the jobs in
-    /// doubt are settled, the next open keeps what it reads after the first lost
-    /// event in memory, about 100 bytes for each change of a job.
+    /// If a pack's directory (at its end) is damaged, the whole pack is quarantined with all its
+    /// jobs, because nothing else records where they are. Until the affected jobs are resolved, the
+    /// next open keeps the events after the first lost one in memory, about 100 bytes each.
     ///
-    /// If the very end of the log is lost, numbers of jobs that were recorded there
-    /// may be given again; their ids are not.
+    /// If the end of the log is lost, the sequence numbers of the jobs recorded there may be
+    /// reused; their ids are not.
     ///
-    /// An open fails with [`Error::Damaged`] if the part of the log that it reads is
-    /// damaged. Other damage, such as that of a block of jobs, does not prevent an open:
-    /// [`JobStore::verify`] and [`JobStore::scrub`] find it, and reading such a job
-    /// returns [`Error::Damaged`].
+    /// An open fails with [`Error::Damaged`] only if the part of the log that it reads is damaged.
+    /// Other damage, such as that of a block of jobs, does not prevent an open:
+    /// [`JobStore::verify`] and [`JobStore::scrub`] find it, and reading such a job returns
+    /// [`Error::Damaged`].
     ///
     /// # Errors
-    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: what is sound of a damaged
-    /// file is written anew beside it.
+    /// Those of [`JobStore::verify`], and [`Error::DiskFull`]: the intact part of a damaged file is
+    /// written to a new file.
     ///
     /// [`Recovery`]: crate::Recovery
     ///
     /// # Examples
-    /// An engine that prefers serving the rest to not starting:
+    /// An engine that starts without the damaged jobs rather than not at all:
     /// ```
     /// use jobstore::{Error, JobStore};
     /// # let dir = tempfile::tempdir()?;
@@ -129,19 +126,19 @@ impl JobStore {
         check::repair_folder(dir)
     }
 
-    /// Looks this store over while it is at work: reads and checks every byte of its
-    /// log and every row of its index, as they are now, at low priority: it rests as
-    /// long as it reads. Blocks until it is through; closing the store ends it. While
-    /// the last scrub found damage, [`JobStore::health`] says so.
+    /// Verifies this store while it is in use: reads and checks every byte of the log and every row
+    /// of the index. It runs at low priority, pausing as long as it reads. Blocks until it is
+    /// complete; closing the store ends it. If the last scrub found damage, [`JobStore::health`]
+    /// reports it.
     ///
     /// # Errors
-    /// Damage is no error but stands in the [`VerifyReport`]. [`Error::Closed`],
+    /// Damage is not an error; it is listed in the [`VerifyReport`]. [`Error::Closed`],
     /// [`Error::Io`].
     ///
     /// # Examples
     /// ```
     /// # let store = jobstore::JobStore::in_memory()?;
-    /// // Once a night, say, in a thread of its own.
+    /// // For example once a night, in a separate thread.
     /// let scrubbing = store.clone();
     /// let report = std::thread::spawn(move || scrubbing.scrub());
     /// # let report = report.join().map_err(|_| "it panicked")?;
@@ -153,24 +150,25 @@ impl JobStore {
         self.engine().scrub()
     }
 
-    /// Confirms that the system's clock is right, so that all jobs age by what it advanced.
+    /// Confirms that the system's clock is right, so that the time during which the store was
+    /// closed counts for the ages of jobs.
     ///
-    /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced
-    /// by more than a day while the store was closed, either it was closed that long or the
-    /// clock jumped, and only an operator can tell. That time does not count until this is
-    /// called, and [`JobStore::health`] reports it to graphs that purge by age. If the clock
-    /// jumped, set it right instead: the report ends without a confirmation.
+    /// While the store is open, jobs age by a monotonic clock. If the system's clock advanced by
+    /// more than a day while the store was closed, either it was closed that long or the clock
+    /// jumped, and only an operator can tell. That time does not count until this is called, and
+    /// [`JobStore::health`] reports it if a graph purges by age. If the clock jumped, set it right
+    /// instead; the report then ends without a confirmation.
     ///
-    /// If nothing waits to be confirmed, this adds what the clock jumped ahead while the store
-    /// was open, such as while the machine slept. Do not call it because a clock that was
-    /// behind has been set right.
+    /// If there is nothing to confirm, this adds the time by which the clock jumped ahead while the
+    /// store was open, for example because the machine slept. Do not call it because a clock that
+    /// was behind has been corrected.
     ///
-    /// Jobs that had completed before that time become older by it. Those that completed after
-    /// it, even before this call, do not. If several such times are confirmed at once, they
-    /// count for jobs that had completed before the first of them.
+    /// The confirmed time counts only for jobs that had completed before it began. If several such
+    /// times are confirmed in one call, they count for jobs that had completed before the first of
+    /// them.
     ///
     /// # Durability
-    /// As any write: once this has returned, the confirmation survives a crash.
+    /// When this returns, the confirmation survives a crash, like any write.
     ///
     /// # Errors
     /// [`Error::Closed`], and those of every write ([`Graph::submit`](crate::Graph::submit)).
@@ -197,7 +195,7 @@ impl JobStore {
     /// movie.set_retention(Some(Retention::new().max_age(Duration::from_secs(30 * 24 * 3600))))?;
     /// assert!(matches!(store.health(), Health::Degraded { .. }));
     ///
-    /// store.confirm_clock()?; // somebody has looked: it is right
+    /// store.confirm_clock()?; // an operator has checked it
     /// assert_eq!(store.health(), Health::Ok);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

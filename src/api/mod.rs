@@ -1,17 +1,16 @@
-//! The public handles: stores, graphs, pages, runs and everything that they return.
-//!
-//! Names every layer below, and none of `http`.
-//!
-//! `store` has the handle of a store, `catalog` its graphs, `maintenance` what operators call.
-//! `graph` has the handle of a graph; each call stands with what it gives. `submit`,
-//! `lifecycle`, `claim` and `idempotent` have what a blocking call and its twin in
-//! `nonblocking` share.
-//! No two files name each other.
-//!
-//! rustdoc shows the methods of a type in the order of these modules: that of a job's life.
+// The public handles: stores, graphs, pages, runs, and the values they return.
+//
+// `store` contains the handle of a store, `catalog` its graphs, `maintenance` the calls for
+// operators, and `graph` the handle of a graph. Each call is in the file of the type it returns. A
+// blocking call and its counterpart in `nonblocking` share the code in `submit`, `lifecycle`,
+// `claim`, and `idempotent`.
+//
+// rustdoc shows the methods of a type in the order of these modules: the order of a job's life.
 
-// A store.
+// Stores.
 pub(crate) mod store;
+
+pub(crate) mod catalog;
 
 pub(crate) mod nonblocking_store;
 
@@ -22,6 +21,8 @@ pub(crate) mod totals;
 
 pub(crate) mod backup;
 
+pub(crate) mod maintenance;
+
 // The life of a job.
 pub(crate) mod submit;
 
@@ -31,14 +32,17 @@ pub(crate) mod nonblocking;
 pub(crate) mod pending_write;
 
 pub(crate) mod claim;
+pub(crate) mod claim_next;
 
 pub(crate) mod run;
+
+pub(crate) mod cancelled;
 
 pub(crate) mod lifecycle;
 
 pub(crate) mod wait;
 
-// Looking at jobs.
+// Reading jobs.
 pub(crate) mod graph;
 
 pub(crate) mod list;
@@ -50,17 +54,12 @@ pub(crate) mod find;
 
 pub(crate) mod changes;
 
-// Keeping and moving jobs.
+// Retaining and moving jobs.
 pub(crate) mod retention;
 
 pub(crate) mod export;
 pub(crate) mod import;
 
-// What these share.
+// Shared code.
 pub(crate) mod spans;
 pub(crate) mod write;
-
-pub(crate) mod cancelled;
-pub(crate) mod catalog;
-pub(crate) mod claim_next;
-pub(crate) mod maintenance;

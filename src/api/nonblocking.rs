@@ -1,8 +1,5 @@
-//! The writes of graphs for engines that must not block.
-//!
-//! Owns: [`NonBlocking`]: for each blocking call one that gives a pending write.
-//! Must not know: what the writes do, beyond what the blocking calls share.
-//! Promise: what is queued is carried out in the order of one thread's calls.
+// The writes of a graph for callers that must not block. Writes of one thread are committed in the
+// order of its calls.
 
 use std::sync::Arc;
 
@@ -19,8 +16,8 @@ use crate::model::outcome::Outcome;
 use crate::model::request::Request;
 
 impl Graph {
-    /// The same writes for engines that must not block: each is queued and gives a
-    /// [`PendingWrite`], which is a future and can be waited for. See [`NonBlocking`].
+    /// Returns the graph's writes for callers that must not block. Each queues its write and
+    /// returns a [`PendingWrite`].
     ///
     /// # Examples
     /// ```
@@ -38,14 +35,28 @@ impl Graph {
     }
 }
 
-/// A graph's writes without blocking: from [`Graph::nonblocking`].
+/// The writes of a graph for callers that must not block: returned by [`Graph::nonblocking`].
 ///
-/// Each call queues its write and returns a [`PendingWrite`]. Errors, those of bad input
-/// too, come from the pending write. Writes of one thread are carried out in the order of
-/// the calls, as long as the queue has room; when it is full, a pending write waits for
-/// room when it is polled.
+/// Each call queues its write and returns a [`PendingWrite`], a future that works in any async
+/// runtime. All errors, including those for invalid input, are returned by the pending write. Calls
+/// that take an id first look up the job, which reads a block.
 ///
-/// Calls that take an id look the job up first, which reads a block.
+/// # Ordering
+/// Writes of one thread are committed in the order of the calls, as long as there is space in the
+/// queue. If the queue is full, a pending write enters it when it is polled and there is space.
+///
+/// # Other calls for async code
+/// | to | use |
+/// |---|---|
+/// | claim a job, waiting for one | [`Graph::claim_next_async`] |
+/// | complete or requeue a run | [`Run::complete_async`], [`Run::requeue_async`] |
+/// | stop work when it is cancelled | [`Run::cancelled`] |
+/// | wait for a job to complete | [`Graph::wait_async`] |
+/// | follow changes | [`Changes::poll_next`](crate::Changes::poll_next) |
+/// | submit without ever waiting for space in the queue | [`Graph::try_submit`] |
+/// | create and drop graphs | [`JobStore::nonblocking`](crate::JobStore::nonblocking) |
+///
+/// Lists, exports, backups, and maintenance block; call them from a thread for blocking work.
 ///
 /// # Examples
 /// ```
@@ -86,8 +97,8 @@ impl<'g> NonBlocking<'g> {
         PendingWrite::of_claim(&self.graph.handle, (graph, claim), write)
     }
 
-    /// Like [`Graph::submit`]. Where the queue is full the pending write waits for room;
-    /// [`Graph::try_submit`] refuses instead.
+    /// Like [`Graph::submit`]. If the queue is full, the pending write waits for space;
+    /// [`Graph::try_submit`] returns an error instead.
     pub fn submit(&self, request: Request) -> PendingWrite<JobId> {
         self.pending(self.graph.submit_write(request))
     }
@@ -110,8 +121,7 @@ impl<'g> NonBlocking<'g> {
         self.pending(write)
     }
 
-    /// Like [`Graph::claim_next`]. A future that waits for a job is
-    /// [`Graph::claim_next_async`].
+    /// Like [`Graph::claim_next`]. [`Graph::claim_next_async`] also waits if no job is pending.
     ///
     /// # Cancel safety
     /// If the pending write is dropped, the claim is withdrawn. If a job was claimed already, it
@@ -119,8 +129,8 @@ impl<'g> NonBlocking<'g> {
     /// [`Recovery`](crate::Recovery). Dropping does not block.
     ///
     /// # Cost
-    /// As for [`Graph::claim_next`]: without a pending job, and with no other write queued, it
-    /// is answered without a commit.
+    /// That of [`Graph::claim_next`]: if no job is pending and no other write is queued, no commit
+    /// is made.
     pub fn claim_next(&self) -> PendingWrite<Option<Run>> {
         let claim = Arc::new(Claim::default());
         let write = self.graph.claim_write(Some(claim.clone()));

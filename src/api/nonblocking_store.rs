@@ -1,16 +1,13 @@
-//! The writes of stores for engines that must not block.
-//!
-//! Owns: [`NonBlockingStore`]: making and dropping graphs by pending writes. Must not know:
-//! what the writes do.
-//! Promise: what is queued is carried out in the order of one thread's calls.
+// The writes of a store for callers that must not block. Writes of one thread are committed in the
+// order of its calls.
 
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::store::JobStore;
 
 impl JobStore {
-    /// Making and dropping graphs without blocking: each call is queued and gives a
-    /// [`PendingWrite`].
+    /// Returns the store's writes for callers that must not block. Each queues its write and
+    /// returns a [`PendingWrite`].
     ///
     /// # Examples
     /// ```
@@ -26,8 +23,8 @@ impl JobStore {
     }
 }
 
-/// A store's writes without blocking: from [`JobStore::nonblocking`]. Errors, those of bad input
-/// too, come from the pending write.
+/// The writes of a store for callers that must not block: returned by [`JobStore::nonblocking`].
+/// All errors, including those for invalid input, are returned by the pending write.
 ///
 /// # Examples
 /// ```

@@ -1,8 +1,4 @@
-//! A page of the list.
-//!
-//! Owns: [`Page`] and its ways out: jobs, JSON, chunks. Must not know: how its
-//! blocks are read and spliced.
-//! Promise: a page is one instant, however slowly it is read.
+// A page of a list: a snapshot of one instant, however slowly it is read.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,18 +13,18 @@ use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
 
-/// Bytes of JSON that are handed on at once, about: a piece with fewer is the last.
+/// Approximate size of a chunk of JSON. A smaller chunk is the last one.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
-/// Pieces below this size are gathered before they are written.
+/// Smaller pieces are buffered before they are written.
 const GATHERED_BYTES: usize = 16 << 10;
 
-/// Some jobs of a graph at one instant: made by [`Graph::list`](crate::Graph::list).
+/// A page of a graph's jobs: a snapshot of one instant, returned by
+/// [`Graph::list`](crate::Graph::list).
 ///
-/// It holds states and places, not texts: those are read when they are asked for,
-/// a block at a time, and cannot change meanwhile. It keeps the files it needs
-/// open, so let go of it when it was read. A page can be read several times and
-/// from several threads.
+/// A page contains the states and positions of its jobs. Their requests, which never change, are
+/// read from the files one block at a time. The page keeps these files, so drop it when you are
+/// done. It can be read several times, and by several threads.
 ///
 /// # Examples
 /// ```
@@ -72,21 +68,22 @@ impl Page {
         }
     }
 
-    /// How many jobs the page shows: 0 to 100000.
+    /// Returns the number of jobs on the page: 0 to 100,000.
     #[must_use]
     pub fn len(&self) -> usize {
         self.snapshot.selection.len as usize
     }
 
-    /// Whether it shows none.
+    /// Returns `true` if the page has no jobs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many jobs the whole list had at that instant, filter applied. Exact; `None`
-    /// where only a scan could tell and [`JobQuery::count_total`](crate::JobQuery::count_total)
-    /// did not ask for it, or was stopped while it counted.
+    /// Returns the exact number of jobs that matched the query at that instant, on all pages
+    /// together. Returns `None` if counting requires a scan, unless
+    /// [`JobQuery::count_total`](crate::JobQuery::count_total) was set and the scan was not
+    /// stopped.
     ///
     /// # Examples
     /// ```
@@ -104,24 +101,24 @@ impl Page {
         self.total
     }
 
-    /// How many jobs this page passes over because a repair quarantined them: those
-    /// from where it begins up to its last job, or to the end of the list. Whoever
-    /// walks the list by cursor or by offset is told of each once. 0 in a store that
-    /// was never repaired.
+    /// Returns the number of quarantined jobs that this page skips: those from its first job up to
+    /// its last, or to the end of the list. Over all pages of a list, each quarantined job is
+    /// counted once. 0 in a store that was never repaired.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.quarantined
     }
 
-    /// Where the list goes on, if it did at that instant. A list that scans ends its page
-    /// soon after its limit, so that it may go on with pages that are empty.
+    /// Returns the cursor of the next page, or `None` if there were no more jobs at that instant. A
+    /// query that scans may stop soon after its limit, and may return pages that are empty but have
+    /// a next page.
     ///
     /// # Examples
     /// ```
     /// use jobstore::{JobQuery, JobStore};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// // All jobs, 1000 at a time, and those that come meanwhile.
+    /// // All jobs, 1000 at a time, including new ones.
     /// let mut list = JobQuery::new().limit(1000);
     /// loop {
     ///     let page = movie.list(list.clone())?;
@@ -140,25 +137,24 @@ impl Page {
         self.next.clone()
     }
 
-    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search before
-    /// the page was full: [`Page::next`] goes on there.
+    /// Returns `true` if [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search
+    /// before the page was full. [`Page::next`] continues the search.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 
-    /// The jobs, in the order of the list.
+    /// Returns an iterator over the page's jobs, in list order.
     ///
     /// # Cost
-    /// Each block is read and decompressed once; each job is parsed into values.
-    /// For the contract's JSON, [`Page::write_json`] does without that.
+    /// Each block is read and decompressed once, and each job is parsed. [`Page::write_json`]
+    /// writes the page as JSON without parsing.
     ///
     /// # Errors
-    /// Each item can be [`Error::Damaged`], [`Error::Io`],
-    /// [`Error::IndexUnavailable`] or, after the store was closed,
-    /// [`Error::Closed`]; [`Error::PageExpired`] for a job that was purged since and whose
-    /// tombstone is kept no more; [`Error::GraphDropped`] for a
-    /// complete job of a graph that was dropped since. After an error there are no more.
+    /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`], or, after
+    /// the store was closed, [`Error::Closed`]; [`Error::PageExpired`] for a job that has been
+    /// purged and whose tombstone is gone; [`Error::GraphDropped`] for a complete job if the graph
+    /// has been dropped. The iterator ends after an error.
     ///
     /// # Examples
     /// ```
@@ -180,18 +176,19 @@ impl Page {
         }
     }
 
-    /// Writes the contract's success document, compact.
+    /// Writes the page as the JSON document of the [GES job-list API](crate#the-ges-job-list-api),
+    /// without white space.
     ///
     /// # Cost
-    /// Nothing is parsed. Memory for a block, and for a page of more than some 8000
-    /// jobs, which [`page_threads`](crate::Options::page_threads) make together, for
-    /// some stretches of 256 KiB. Small pieces are gathered, so that most writes have
-    /// 16 KiB or more; only this thread writes.
+    /// Nothing is parsed. Memory for one block; for a page of more than about 8000 jobs, which
+    /// several threads assemble ([`page_threads`](crate::Options::page_threads)), a few buffers of
+    /// 256 KiB. Small pieces are buffered, so that most writes are 16 KiB or more. Only the calling
+    /// thread writes.
     ///
     /// # Errors
-    /// [`Error::Output`] from the writer, [`Error::Damaged`], [`Error::Io`] and
-    /// [`Error::PageExpired`] from the store's files. What was written up to then is the
-    /// beginning of a document, which no JSON reader takes for a whole one.
+    /// [`Error::Output`] from the writer; [`Error::Damaged`], [`Error::Io`], and
+    /// [`Error::PageExpired`] from the store's files. What was written before the error is an
+    /// incomplete document, which JSON parsers reject.
     ///
     /// # Examples
     /// ```
@@ -210,18 +207,18 @@ impl Page {
     /// # Ok::<(), jobstore::Error>(())
     /// ```
     pub fn write_json(&self, writer: impl io::Write) -> Result<()> {
-        // What is large passes through without being copied.
+        // Large pieces are passed on without a copy.
         let mut out = io::BufWriter::with_capacity(GATHERED_BYTES, writer);
         let written = self
             .write(&mut out)
             .and_then(|()| out.flush().map_err(|e| Error::output(&e)));
-        // Dropped as it is, it would write again after a failure.
+        // Otherwise, the drop would write again after a failure.
         drop(out.into_parts());
         written
     }
 
-    /// The contract's success document as one piece of memory; made like that of
-    /// [`Page::write_json`]. 100000 jobs of some 400 bytes make 40 MB.
+    /// Returns the page as the JSON document that [`Page::write_json`] writes. 100,000 jobs of
+    /// about 400 bytes make 40 MB.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`], [`Error::PageExpired`].
@@ -241,7 +238,7 @@ impl Page {
         Ok(out)
     }
 
-    /// This page of one job after `offset` jobs are skipped: empty unless that is 0.
+    /// This page of one job after `offset` jobs are skipped: empty unless `offset` is 0.
     #[cfg(feature = "http")]
     pub(crate) fn past(mut self, offset: u64) -> Page {
         if offset > 0 {
@@ -256,11 +253,12 @@ impl Page {
         document::write(&self.graph.core, &self.snapshot, threads, out)
     }
 
-    /// The contract's success document in pieces of about 64 KiB, read when they
-    /// are asked for, by the thread that asks: for bodies that are streamed.
+    /// Returns an iterator over the JSON document of [`Page::write_json`], in chunks of about 64
+    /// KiB. Each chunk is read when it is requested, by the thread that requests it. Use it for
+    /// streamed responses.
     ///
     /// # Errors
-    /// As for [`Page::write_json`]; after an error there are no more.
+    /// Those of [`Page::write_json`]. The iterator ends after an error.
     ///
     /// # Examples
     /// ```
@@ -306,10 +304,10 @@ impl<'a> IntoIterator for &'a Page {
     }
 }
 
-/// The jobs of a page: see [`Page::jobs`].
+/// The jobs of a page: returned by [`Page::jobs`].
 pub struct Jobs<'a> {
     page: &'a Page,
-    /// Gone after the end or an error.
+    /// `None` after the end or an error.
     reader: Option<JobReader>,
 }
 
@@ -343,12 +341,12 @@ impl fmt::Debug for Jobs<'_> {
     }
 }
 
-/// A page's JSON in pieces: see [`Page::chunks`]. Lives on its own, so that it can
-/// be handed to another thread.
+/// The JSON of a page in chunks: returned by [`Page::chunks`]. It does not borrow the page, so it
+/// can be moved to another thread.
 pub struct Chunks {
     graph: Graph,
     snapshot: Arc<Snapshot>,
-    /// Gone after the end or an error.
+    /// `None` after the end or an error.
     document: Option<Document>,
 }
 

@@ -1,9 +1,7 @@
-//! A write that was handed over and whose answer is waited for later.
-//!
-//! Owns: [`PendingWrite`]: a future and a thing to block on, without naming a runtime.
-//! Must not know: what the write does.
-//! Promise: dropping a pending write never withdraws its write, unless it is a claim, and never
-//! exceeds the queue's bound; polling never waits, for room, for a sync or for anybody.
+// A queued write whose result is read later.
+//
+// Dropping a pending write never withdraws its write, unless it is a claim, and never exceeds the
+// queue's limit. Polling never blocks on queue space, a sync, or another thread.
 
 use std::fmt;
 use std::future::Future;
@@ -22,26 +20,25 @@ use crate::engine::state::operation::{Action, Operation};
 use crate::engine::state::queue::Full;
 use crate::model::error::{Error, Result};
 
-/// The answer to a queued write: wait for it, or await it.
+/// The result of a queued write: await it, or block on [`PendingWrite::wait`]. It works in any
+/// async runtime.
 ///
-/// The write is carried out whether or not anybody waits, except for a claim, whose job is
-/// [handed back](crate::NonBlocking::claim_next) if nobody takes it. A pending write that found the
-/// queue full gets its place when it is first polled or waited for and there is
-/// room. If it is dropped before, the drop blocks until there is room: the write is not
-/// lost, and the queue keeps its bound. Async code that must not block uses
-/// [`Graph::try_submit`](crate::Graph::try_submit), which refuses instead, or awaits the
-/// pending write.
+/// The write completes whether or not anyone waits for it, except for a claim, whose job is
+/// [handed back](crate::NonBlocking::claim_next). If the queue was full, the write enters it when
+/// the pending write is polled or waited for and there is space. If the pending write is dropped
+/// before that, the drop blocks until there is space, so that the write is not lost and the
+/// queue stays within its limit. Async code that must not block awaits the pending write, or uses
+/// [`Graph::try_submit`](crate::Graph::try_submit), which returns an error instead.
 ///
-/// Polling never waits for room, a sync or a lock held over one. Where the answer
-/// carries a job or an outcome, the poll that takes it reads that from the files,
-/// which are nearly always in the system's cache.
+/// Polling does not block on queue space, on a sync, or on a lock that is held during one. If the
+/// result includes a job or an outcome, the last poll reads it from the files, which are almost
+/// always in the system's file cache.
 ///
-/// A pending write keeps the request it carries in memory until its answer is taken or it is
-/// dropped, also when the commit is done: the queue's bound is for what waits in it or
-/// is being committed.
+/// A pending write keeps its request in memory until its result is read or it is dropped, even
+/// after the commit. The queue's limit covers only what is queued or being committed.
 ///
-/// As a future it gives what [`PendingWrite::wait`] does; it is not to be polled after that
-/// ([`Error::InvalidUse`]).
+/// The future returns the same result as [`PendingWrite::wait`]. If it is polled again after that,
+/// it returns [`Error::InvalidUse`].
 ///
 /// # Examples
 /// ```
@@ -64,18 +61,18 @@ pub struct PendingWrite<T> {
 }
 
 enum State {
-    /// Refused, or answered, before it was queued: `finish` has the answer.
+    /// The result was known before the write was queued: `finish` has it.
     Known,
-    /// It found the queue full and is not in it yet.
+    /// The queue was full, and the write is not in it yet.
     Outside(Option<Queued>, Arc<Call>),
-    /// In the queue, or carried out.
+    /// Queued, or complete.
     Queued(Arc<Call>),
-    /// The answer was taken.
+    /// The result was read.
     Done,
 }
 
 impl<T> PendingWrite<T> {
-    /// Queues a write if there is room; otherwise the pending write does when it is waited
+    /// Queues a write if there is space. Otherwise, the pending write is queued when it is waited
     /// for.
     pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> PendingWrite<T>
     where
@@ -97,8 +94,8 @@ impl<T> PendingWrite<T> {
         }
     }
 
-    /// The same for a claim, which is withdrawn, or its job handed back, if the pending write
-    /// is dropped before its result was returned.
+    /// The same for a claim, which is withdrawn, or its job handed back, if the pending write is
+    /// dropped before its result was returned.
     pub(crate) fn of_claim(
         handle: &Arc<Handle>,
         claim: (Arc<GraphCore>, Arc<Claim>),
@@ -112,7 +109,7 @@ impl<T> PendingWrite<T> {
         pending
     }
 
-    /// Queues a write if there is room; otherwise refuses it.
+    /// Queues a write if there is space, and returns an error otherwise.
     pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<PendingWrite<T>> {
         let mut state = State::Known;
         if let Some(operation) = write.operation {
@@ -137,17 +134,17 @@ impl<T> PendingWrite<T> {
         })
     }
 
-    /// Blocks until the answer is there.
+    /// Blocks until the write is complete, and returns its result.
     ///
     /// # Errors
-    /// Those of the write; [`Error::InvalidUse`] when the answer was given before.
+    /// Those of the write; [`Error::InvalidUse`] if the result was already read.
     ///
     /// # Examples
     /// ```
     /// use jobstore::{Body, JobStore, Request};
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
-    /// // Both are on their way, and share a sync.
+    /// // Both are queued, and share one sync.
     /// let request = || Request::new("vertex_query", "/ges", Body::empty());
     /// let (one, two) = (movie.nonblocking().submit(request()?), movie.nonblocking().submit(request()?));
     /// assert_ne!(one.wait()?, two.wait()?);
@@ -164,11 +161,11 @@ impl<T> PendingWrite<T> {
         self.finished(answer)
     }
 
-    /// Blocks until the answer is there, at most so long; `None` when it is not: the
-    /// write is carried out all the same, and can be waited for again.
+    /// Blocks until the write is complete or the timeout passes. Returns `None` on a timeout: the
+    /// write still completes, and can be waited for again.
     ///
     /// # Errors
-    /// Those of the write; once the answer was given, [`Error::InvalidUse`].
+    /// Those of the write; [`Error::InvalidUse`] if the result was already read.
     ///
     /// # Examples
     /// ```
@@ -206,8 +203,8 @@ impl<T> PendingWrite<T> {
         Some(self.finished(answer))
     }
 
-    /// Queues the write even if there is no room: for guards, whose drop must not block,
-    /// and of which there is one for each running job.
+    /// Queues the write even if there is no space: for runs, whose drop must not block. There is
+    /// one such write for each running job.
     pub(crate) fn detach(mut self) {
         if let State::Outside(queued, _) = &mut self.state {
             if let Some(queued) = queued.take() {
@@ -216,8 +213,8 @@ impl<T> PendingWrite<T> {
         }
     }
 
-    /// Gets the write into the queue, waiting for room until the deadline: the
-    /// calling thread blocks anyway. `false` when there was none.
+    /// Adds the write to the queue, waiting for space until the deadline; the calling thread blocks
+    /// anyway. Returns `false` if there was no space.
     fn enter(&mut self, deadline: Option<Instant>) -> bool {
         if let State::Outside(queued, call) = &mut self.state {
             let call = call.clone();
@@ -242,14 +239,14 @@ impl<T> PendingWrite<T> {
     }
 }
 
-/// What a pending write says whose answer was taken already.
+/// The error of a pending write whose result was already read.
 fn answered() -> Error {
     Error::InvalidUse {
         what: "the result of this write has already been returned",
     }
 }
 
-/// Nothing in a pending write is pinned to its place.
+/// No field is structurally pinned.
 impl<T> Unpin for PendingWrite<T> {}
 
 impl<T> Future for PendingWrite<T> {

@@ -1,8 +1,4 @@
-//! What an open found running.
-//!
-//! Owns: [`Recovered`] and what was done about each job. Must not know: how they
-//! were found.
-//! Promise: exactly the jobs that this open found running, no older ones.
+// The jobs that this open found running, and what it did about each.
 
 use std::fmt;
 
@@ -15,20 +11,20 @@ use crate::model::job::Job;
 use crate::model::options::Recovery;
 
 impl JobStore {
-    /// What this open found running, and what it did about it: see [`Recovered`].
+    /// Returns the jobs that this open found running, and what it did about them.
     #[must_use]
     pub fn recovered(&self) -> Recovered<'_> {
         Recovered { store: self }
     }
 }
 
-/// What became of a job that an open found running.
+/// What an open did with a job that it found running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecoveryAction {
-    /// It is complete, as interrupted.
+    /// It was completed as interrupted.
     Interrupted,
-    /// It had been asked to stop and is complete, as cancelled.
+    /// A cancel request was recorded for it, and it was completed as cancelled.
     Cancelled,
     /// It is pending again.
     Requeued,
@@ -36,8 +32,7 @@ pub enum RecoveryAction {
     Left,
 }
 
-/// The jobs that the open of this store found running: from
-/// [`JobStore::recovered`].
+/// The jobs that this open of the store found running: returned by [`JobStore::recovered`].
 ///
 /// # Examples
 /// ```
@@ -54,15 +49,15 @@ pub struct Recovered<'s> {
     store: &'s JobStore,
 }
 
-/// A job that an open found running, as it is now.
+/// A job that an open found running.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RecoveredJob {
-    /// Its graph.
+    /// The job's graph.
     pub graph: Graph,
-    /// The job as it is now.
+    /// The job in its current state.
     pub job: Job,
-    /// What the open did about it.
+    /// What the open did with it.
     pub action: RecoveryAction,
 }
 
@@ -71,33 +66,34 @@ impl<'s> Recovered<'s> {
         &self.store.engine().recovered
     }
 
-    /// The number of this open, from 1: [`JobStore::opens`]. The outcomes of the jobs that it
-    /// completed have it ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
+    /// Returns the number of this open, starting at 1: [`JobStore::opens`]. The outcomes that it
+    /// recorded contain this number
+    /// ([`Outcome::recovered_at_open`](crate::Outcome::recovered_at_open)).
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.store.opens()
     }
 
-    /// What was to be done about them.
+    /// Returns the recovery policy of this open.
     #[must_use]
     pub fn policy(&self) -> Recovery {
         self.store.engine().options.recovery
     }
 
-    /// How many there were, in all graphs.
+    /// Returns the number of jobs that were running, in all graphs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found().iter().map(|found| found.sequences.len()).sum()
     }
 
-    /// Whether there were none.
+    /// Returns `true` if no jobs were running.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found().is_empty()
     }
 
-    /// The jobs, graph by graph. Each is read when it is asked for; those that were purged
-    /// since, or whose graph was dropped, are left out.
+    /// Returns an iterator over the jobs, graph by graph. Each job is read when the iterator
+    /// reaches it. Jobs that were purged in the meantime, or whose graph was dropped, are skipped.
     ///
     /// # Errors
     /// Each item can be [`Error::Damaged`], [`Error::Io`], [`Error::IndexUnavailable`] or

@@ -1,7 +1,5 @@
-//! What becomes of finished jobs in time: policies and purges by hand.
-//!
-//! Owns: the calls of [`Graph`] about them. Must not know: how room comes back.
-//! Promise: nothing is purged by default; only complete jobs ever are.
+// Retention policies, and purges by hand. By default nothing is purged, and only complete jobs ever
+// are.
 
 use std::sync::Arc;
 
@@ -18,25 +16,24 @@ use crate::model::retention::ArchiveTo;
 use crate::model::retention::{PurgeReason, PurgeReport, Retention};
 use crate::model::states::{State, States};
 
-/// Jobs that `Graph::purge` handles together.
+/// Number of jobs that `Graph::purge` handles at a time.
 const PURGED_AT_ONCE: usize = 1 << 16;
 
 impl Graph {
-    /// Says how long the graph keeps its complete jobs; `None` for ever, as it is
-    /// until this is called. It holds until the store is closed: the engine says it
-    /// again after each open.
+    /// Sets the graph's retention policy. With `None`, the default, all jobs are kept. A policy is
+    /// not stored: set it after each open.
     ///
-    /// Purging happens in the background, within some seconds, in commits of at most
-    /// 1024 jobs. A purged job is in no list, count or search from that commit on;
-    /// its room comes back when at least half of the file it lies in is purged, outcomes
-    /// and dropped graphs included: packs take at most twice what they would have to.
+    /// Jobs are purged in the background, within a few seconds, in commits of at most 1024 jobs. A
+    /// purged job is not in any list, count, or search from that commit on. Its disk space is
+    /// reclaimed once at least half of the file that contains it has been purged, so packs take at
+    /// most twice the space of the jobs in them. This includes outcomes and dropped graphs.
     ///
-    /// Once this has returned, no job is purged by an earlier policy; it waits for the commit
-    /// that is under way, and for its archive.
+    /// When this returns, the previous policy purges no more jobs: the call waits for a commit that
+    /// is in progress, and for its archive.
     ///
     /// # Errors
-    /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive
-    /// within the store's own directory.
+    /// [`Error::GraphDropped`], [`Error::Closed`]; [`Error::InvalidUse`] for an archive inside the
+    /// store's directory.
     ///
     /// # Examples
     /// ```
@@ -65,27 +62,35 @@ impl Graph {
         if let Some(archive) = self.core.archive.used() {
             archive.forget_lost();
         }
-        // The commit that is under way was the last by the policy before.
+        // The commit that was in progress was the last one under the previous policy.
         drop(self.core.purging.lock());
         self.engine().note_policy(&self.core);
         self.engine().wake_packer();
         Ok(())
     }
 
-    /// The policy set last, since the store was opened; `None` while all is kept.
+    /// Returns the retention policy that was set since the store was opened, or `None` if all jobs
+    /// are kept.
     #[must_use]
     pub fn retention(&self) -> Option<Retention> {
         self.core.retention.read().as_deref().cloned()
     }
 
-    /// Purges all complete jobs that match a list now, however many. An offset, a
-    /// limit, a cursor or a count is refused, and so is an empty text to search for, which
-    /// every job contains: it may come from a setting that is missing. Returns when all of them
-    /// are purged, durably: in commits of at most 1024 jobs, between which other writes complete.
+    /// Purges all complete jobs that match a query now, however many there are. Returns when all of
+    /// them are durably purged. The jobs are purged in commits of at most 1024; other writes can
+    /// complete between these.
     ///
     /// # Cost
-    /// Where the list scans, its jobs are searched for first. Each job costs reading its
-    /// block, and some 40 bytes of tombstone.
+    /// A query that scans is run first. For each job, its block is read, and
+    /// a tombstone of about 40 bytes is written.
+    ///
+    /// # Errors
+    /// Those of [`Graph::list`] and of every write ([`Graph::submit`]). [`Error::InvalidUse`] for a
+    /// query with an offset, a limit, a cursor, or a count, and for an empty search text, which
+    /// matches every job and may be due to a missing setting. [`Error::Damaged`],
+    /// [`Error::IndexUnavailable`]. If the graph has an archive that cannot be written:
+    /// [`Error::Io`], [`Error::DiskFull`], or [`Error::PermissionDenied`]. Jobs that were purged
+    /// before an error stay purged.
     ///
     /// # Examples
     /// ```
@@ -104,19 +109,12 @@ impl Graph {
     /// assert!(movie.submit_as("import-1", request).is_err());
     /// # Ok::<(), jobstore::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`Graph::list`] and of every write ([`Graph::submit`]);
-    /// [`Error::InvalidUse`] for a list with an offset, limit, cursor, count or empty text;
-    /// [`Error::Damaged`], [`Error::IndexUnavailable`]; where the graph has an archive that
-    /// cannot be written, [`Error::Io`], [`Error::DiskFull`] or
-    /// [`Error::PermissionDenied`]. What was purged before an error stays so.
     pub fn purge(&self, query: JobQuery) -> Result<PurgeReport> {
         self.purge_with_progress(query, |_| {})
     }
 
-    /// Like [`Graph::purge`], but calls `progress` after each commit of at most 1024 jobs, on
-    /// this thread: the purge waits for it.
+    /// Like [`Graph::purge`], but calls `progress` on the calling thread after each commit of at
+    /// most 1024 jobs.
     ///
     /// # Errors
     /// Those of [`Graph::purge`].
@@ -152,11 +150,10 @@ impl Graph {
         Ok(done)
     }
 
-    /// What [`Graph::purge`] would purge now; nothing is changed.
+    /// Returns what [`Graph::purge`] would purge now, without changing anything.
     ///
     /// # Errors
-    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a list that [`Graph::purge`]
-    /// refuses.
+    /// Those of [`Graph::list`]; [`Error::InvalidUse`] for a query that [`Graph::purge`] rejects.
     ///
     /// # Examples
     /// ```
@@ -178,7 +175,7 @@ impl Graph {
         Ok(done)
     }
 
-    /// Says whether the search was stopped.
+    /// Returns whether the search was stopped.
     fn each_to_purge(
         &self,
         mut query: JobQuery,

@@ -1,9 +1,9 @@
-//! A job being worked on, as a guard.
-//!
-//! Owns: [`Run`]: progress, the look at cancel requests, and what happens when the
-//! work ends without a word. Must not know: commits.
-//! Promise: a run never records another outcome than the one it was given; one that ends
-//! without any is settled as the next open would settle it.
+// A claimed job in the hands of a worker.
+//
+// A run never records an outcome other than the one it was given. A run that is dropped without one
+// is settled as the next open would settle it.
+
+mod dropped;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,76 +14,75 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::Write;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
-use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
 use crate::engine::state::calls::Answer;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
-use crate::model::error::{Error, Result};
+use crate::model::error::Result;
 use crate::model::id::JobId;
 use crate::model::job::Progress;
-use crate::model::options::Recovery;
 use crate::model::outcome::Outcome;
 use crate::model::request::Request;
 
-/// Bytes of a progress text.
+/// The maximum length of a progress text, in bytes.
 const PROGRESS_BYTES_MAX: usize = 256;
-/// How long a dropped guard waits for its record; it is queued anyway.
-const DROP_WAIT: Duration = Duration::from_secs(1);
 
-/// Nothing was recorded yet.
+/// No outcome was recorded yet.
 const OPEN: u64 = 0;
-/// A record was tried, and failed.
+/// Recording an outcome was tried, and failed.
 const FAILED: u64 = 1;
-/// A record was queued or made, or the run was detached.
+/// An outcome was queued or recorded, or the run was detached.
 const SETTLED: u64 = 2;
 
-/// A running job in the hands of whoever works on it: from
-/// [`Graph::claim`](crate::Graph::claim), [`Graph::claim_next`](crate::Graph::claim_next),
+/// A claimed job: returned by [`Graph::claim`](crate::Graph::claim),
+/// [`Graph::claim_next`](crate::Graph::claim_next),
 /// [`Graph::claim_next_timeout`](crate::Graph::claim_next_timeout),
-/// [`Graph::claim_next_async`](crate::Graph::claim_next_async) and
+/// [`Graph::claim_next_async`](crate::Graph::claim_next_async), and
 /// [`Graph::attach`](crate::Graph::attach).
 ///
-/// End it with [`Run::complete`], [`Run::requeue`] or [`Run::detach`]. If either of the first
-/// two fails, the run still holds its job: call it again, or another.
+/// Finish it with [`Run::complete`], [`Run::requeue`], or [`Run::detach`]. If either of the first
+/// two fails, the run still owns its job: try again, or call another of the three.
 ///
 /// # Dropping a run
-/// A run that is dropped without any of these is settled as the next open would settle its
-/// job after a crash, so that a graceful stop loses nothing that `kill -9` keeps:
+/// A run that is dropped without any of these is settled as the next open would settle its job
+/// after a crash, so that a graceful shutdown preserves at least as much as `kill -9`:
 ///
-/// | [`Recovery`] | dropped | asked to stop before | dropped by a panic |
+/// | [`Recovery`](crate::Recovery) | dropped | dropped after a cancel request | dropped by a panic |
 /// |---|---|---|---|
-/// | [`Interrupt`](Recovery::Interrupt) | interrupted | cancelled | interrupted |
-/// | [`Requeue`](Recovery::Requeue) | pending again | cancelled | interrupted |
-/// | [`Leave`](Recovery::Leave) | left running | left running | interrupted |
+/// | [`Interrupt`](crate::Recovery::Interrupt) | interrupted | cancelled | interrupted |
+/// | [`Requeue`](crate::Recovery::Requeue) | pending again | cancelled | interrupted |
+/// | [`Leave`](crate::Recovery::Leave) | left running | left running | interrupted |
 ///
-/// A panic is a fault of the work and not a shutdown, and a job that panics each time must
-/// not run forever, so a panic never requeues. Nor is a job requeued whose secrets are not
-/// known ([`Job::secrets_lost`](crate::Job::secrets_lost)): it is interrupted.
+/// A panic is a bug in the work, not a shutdown, and a job that panics each time must not run
+/// forever, so a panic never requeues. A job whose secrets are lost
+/// ([`Job::secrets_lost`](crate::Job::secrets_lost)) is interrupted instead of requeued.
 ///
-/// Dropping waits up to a second for the record, which is made in any case while the store is
-/// open. Once the store is closed nothing is recorded, and the next open settles the job.
-/// After a failed `complete` or `requeue`, dropping records nothing: the job stays running
-/// until it is completed by its id, [attached](crate::Graph::attach), or recovered by the
-/// next open.
+/// The drop waits up to a second for this to be recorded. As long as the store is open, it is
+/// recorded even if that takes longer. After the store is closed, nothing is recorded, and the next
+/// open recovers the job. After a failed `complete` or `requeue`, the drop records nothing: the job
+/// stays running until it is completed by its id, [attached](crate::Graph::attach), or recovered by
+/// the next open.
 ///
 /// # Delivery
+/// A job may run twice under [`Recovery::Requeue`](crate::Recovery::Requeue), but never under
+/// [`Recovery::Interrupt`](crate::Recovery::Interrupt).
+///
 /// | | a job runs |
 /// |---|---|
-/// | [`Recovery::Interrupt`] | at most once |
-/// | [`Recovery::Requeue`] | at least once: again after a crash, a shutdown or a drop, also if its work was done and only its outcome was not recorded yet |
-/// | [`Recovery::Leave`] | at most once, unless it is attached again |
+/// | [`Recovery::Interrupt`](crate::Recovery::Interrupt) | at most once |
+/// | [`Recovery::Requeue`](crate::Recovery::Requeue) | at least once: again after a crash, a shutdown, or a drop, even if only its outcome was not recorded yet |
+/// | [`Recovery::Leave`](crate::Recovery::Leave) | at most once, unless it is attached again |
 ///
-/// [`Run::requeue`] makes a job run again under any of them. Under `Requeue` the work must
-/// tolerate being done twice. No two runs hold a job at the same time: a requeued job is
-/// handed to one worker, and the runs that held it before can no longer complete it.
+/// [`Run::requeue`] makes a job run again under any policy. Under `Requeue`, the work must be
+/// idempotent. Two runs never own a job at the same time: a requeued job is given to one worker,
+/// and its earlier runs can no longer complete it.
 ///
 /// # Graceful shutdown
-/// 1. Stop claiming: call [`claim_next`](crate::Graph::claim_next) no more, and drop the futures of
-///    [`claim_next_async`](crate::Graph::claim_next_async).
-/// 2. Let the work in hand finish, up to a deadline.
+/// 1. Stop claiming: do not call [`claim_next`](crate::Graph::claim_next) again, and drop the
+///    futures of [`claim_next_async`](crate::Graph::claim_next_async).
+/// 2. Let the current work finish, up to a deadline.
 /// 3. At the deadline, drop the runs, or call [`Run::requeue`] for work that can be repeated
 ///    and [`Run::complete`] for the rest.
 /// 4. [Close](crate::JobStore::close) the store.
@@ -144,18 +143,18 @@ pub struct Run {
     sequence: u64,
     secrets_lost: bool,
     cell: Arc<RunCell>,
-    /// How far it has come to its end: see [`OPEN`].
+    /// How far its completion has come: see [`OPEN`].
     end: AtomicU64,
 }
 
-/// What [`Run::requeue`] did.
+/// The result of [`Run::requeue`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requeued {
-    /// The job is pending again, in its old place in the order.
+    /// The job is pending again, at its original place in the order.
     Pending,
-    /// The job had been asked to stop: it is complete, as cancelled.
+    /// A cancel request was recorded for the job: it is complete, as cancelled.
     Cancelled,
-    /// The job was complete before.
+    /// The job was already complete.
     AlreadyComplete,
 }
 
@@ -176,22 +175,22 @@ impl Run {
         }
     }
 
-    /// The job's id.
+    /// Returns the job's id.
     #[must_use]
     pub fn id(&self) -> &JobId {
         &self.id
     }
 
-    /// What is to be done, to the letter, with the secrets it carries. (Of a job that is
-    /// [masked](crate::Job::secrets_lost), `"******"` in their place.)
+    /// Returns the job's request exactly as submitted, secrets included. If the secrets are
+    /// [lost](crate::Job::secrets_lost), it contains `"******"` instead.
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// Reports how far the work is: 0 to 100 (more counts as 100) and a short text, truncated
-    /// to 256 bytes. Readers see the latest. It is kept in memory only, so it is cheap, and
-    /// async code can call it directly.
+    /// Reports the progress of the work: 0 to 100 (more counts as 100), and a short text, which is
+    /// truncated to 256 bytes. Readers see the latest report. It is kept in memory only, so it is
+    /// cheap, and async code can call it directly.
     ///
     /// # Examples
     /// ```
@@ -217,21 +216,21 @@ impl Run {
         });
     }
 
-    /// Whether to stop working: the job was asked to stop
-    /// ([`Graph::cancel`](crate::Graph::cancel)), or it [is over](Run::is_over). Two atomic
-    /// reads: ask as often as you like.
+    /// Returns `true` if the work should stop: [`Graph::cancel`](crate::Graph::cancel) was called
+    /// for the job, or the run [is over](Run::is_over). This takes two atomic reads, so it can be
+    /// called often.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         self.cell.cancel.load(Ordering::Acquire) || self.is_over()
     }
 
-    /// A future that resolves when the run should stop. It works in any async runtime, for
+    /// Returns a future that resolves when the run should stop. It works in any async runtime, for
     /// example in a `select!` beside the work. [`Run::wait_cancelled`] blocks instead.
     ///
-    /// It resolves when [`Run::cancel_requested`] becomes true: a cancellation is requested,
-    /// or the run [is over](Run::is_over). It also resolves when no outcome can be recorded any
-    /// more: the graph is dropped, the store is closed, or a failed write has made the store
-    /// read-only. If any of that is so already, it resolves immediately.
+    /// It resolves when [`Run::cancel_requested`] becomes true: a cancellation is requested, or the
+    /// run [is over](Run::is_over). It also resolves when no outcome can be recorded any more: the
+    /// graph is dropped, the store is closed, or a failed write has made the store read-only. If
+    /// one of these is already the case, it resolves immediately.
     ///
     /// Dropping it has no effect on the run.
     ///
@@ -261,9 +260,9 @@ impl Run {
         Cancelled::new(self.graph.clone(), self.sequence, self.cell.clone())
     }
 
-    /// Blocks until the run should stop, for the reasons of [`Run::cancelled`], and returns
-    /// true; false if there is none within the timeout. Work that has to pause can wait here
-    /// instead of sleeping.
+    /// Blocks until the run should stop, as described at [`Run::cancelled`], and returns `true`.
+    /// Returns `false` if the timeout passes first. Work that has to pause can wait here instead of
+    /// sleeping.
     ///
     /// # Examples
     /// ```
@@ -285,9 +284,9 @@ impl Run {
         self.cancelled().wait(deadline)
     }
 
-    /// Whether the run no longer holds its job: the job was completed by its id, perhaps by an
-    /// operator, or requeued by another run of it, or its graph was dropped. Nobody waits
-    /// for the work any more.
+    /// Returns `true` if the run no longer owns its job: the job was completed by its id, perhaps
+    /// by an operator, it was requeued by another run, or its graph was dropped. The result of the
+    /// work is no longer needed.
     ///
     /// # Examples
     /// ```
@@ -296,7 +295,7 @@ impl Run {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
     /// let run = movie.claim(&id)?;
-    /// movie.complete(&id, Outcome::interrupted())?; // an operator gives the job up
+    /// movie.complete(&id, Outcome::interrupted())?; // an operator completes the job
     /// assert!(run.is_over() && run.cancel_requested());
     /// // The first outcome stays.
     /// let late = run.complete(Outcome::succeeded())?;
@@ -308,15 +307,15 @@ impl Run {
         self.cell.is_over()
     }
 
-    /// Records how the job ended; blocks until that is durable. If the job was completed
-    /// by its id before, that outcome stays.
+    /// Completes the job with an outcome, and blocks until that is durable. If the job was already
+    /// completed by its id, it keeps that outcome.
     ///
     /// # Errors
-    /// Those of [`Graph::complete`](crate::Graph::complete); [`Error::InvalidUse`] if the job
-    /// was requeued. On an error the run still holds the job: complete it again, perhaps
-    /// with a smaller detail. No other outcome is recorded in its place, also if the run is
-    /// dropped: then the job stays running, and [`Graph::complete`](crate::Graph::complete)
-    /// completes it.
+    /// Those of [`Graph::complete`](crate::Graph::complete);
+    /// [`Error::InvalidUse`](crate::Error::InvalidUse) if the job was requeued. On an error, the
+    /// run still owns the job: try again, perhaps with a smaller detail. If the run is dropped
+    /// instead, no other outcome is recorded: the job stays running, and
+    /// [`Graph::complete`](crate::Graph::complete) completes it.
     ///
     /// # Examples
     /// ```
@@ -346,14 +345,14 @@ impl Run {
         self.graph.complete_write(found, outcome, run)
     }
 
-    /// [`Run::complete`] without blocking: `run.complete_async(outcome).await?`. From this call
-    /// on, dropping the run records nothing. If the pending write fails, call it again, or complete the
-    /// job by its id.
+    /// Like [`Run::complete`], but without blocking: `run.complete_async(outcome).await?`. From
+    /// this call on, dropping the run records nothing. If the pending write fails, try again, or
+    /// complete the job by its id.
     ///
     /// # Cancel safety
-    /// The outcome is recorded whether or not the pending write is awaited, and also if the pending write or
-    /// the run is dropped. (Dropping a pending write that found the commit queue full blocks until
-    /// there is room; see [`PendingWrite`].)
+    /// The outcome is recorded whether or not the pending write is awaited, even if the pending
+    /// write or the run is dropped. (Dropping a pending write that found the commit queue full
+    /// blocks until there is space; see [`PendingWrite`].)
     ///
     /// # Errors
     /// Those of [`Run::complete`], from the pending write.
@@ -377,17 +376,17 @@ impl Run {
         PendingWrite::new(&self.graph.handle, self.complete_write(outcome))
     }
 
-    /// Makes the job pending again, in its old place in the order, and blocks until that is
-    /// durable: the next [`Graph::claim_next`](crate::Graph::claim_next) that reaches it runs it
-    /// from its start. A job that was asked to stop is completed as cancelled instead.
+    /// Makes the job pending again, at its original place in the order, and blocks until that is
+    /// durable. The next worker runs it from its start. A job with a cancel request is completed as
+    /// cancelled instead.
     ///
-    /// The [changes](crate::Graph::changes) show it as
-    /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). Its progress is forgotten.
+    /// The [changes](crate::Graph::changes) contain
+    /// [`ChangeKind::Requeued`](crate::ChangeKind::Requeued). The job's progress is discarded.
     ///
     /// # Errors
-    /// Those of every write ([`Graph::submit`](crate::Graph::submit)); [`Error::InvalidUse`]
-    /// if it was requeued before. On an error the run still holds the job, and dropping it
-    /// records nothing.
+    /// Those of every write ([`Graph::submit`](crate::Graph::submit));
+    /// [`Error::InvalidUse`](crate::Error::InvalidUse) if the job was already requeued. On an
+    /// error, the run still owns the job, and dropping the run records nothing.
     ///
     /// # Examples
     /// ```
@@ -399,7 +398,7 @@ impl Run {
     /// let run = movie.claim(&id)?;
     /// assert_eq!(run.requeue()?, Requeued::Pending);
     /// assert_eq!(movie.count(State::Pending)?, 2);
-    /// // It is the oldest still.
+    /// // It is still the oldest.
     /// assert_eq!(movie.claim_next()?.map(|run| run.id().clone()), Some(id));
     /// # Ok::<(), jobstore::Error>(())
     /// ```
@@ -409,9 +408,9 @@ impl Run {
         self.tried(write.and_then(|write| write.commit(self.graph.engine())))
     }
 
-    /// [`Run::requeue`] without blocking. From this call on, dropping the run records nothing.
-    /// Async code that gives up a job calls this instead of dropping the run, which may block
-    /// for up to a second.
+    /// Like [`Run::requeue`], but without blocking. From this call on, dropping the run records
+    /// nothing. Async code should call this instead of dropping the run, which may block for up to
+    /// a second.
     ///
     /// # Cancel safety
     /// As for [`Run::complete_async`].
@@ -423,9 +422,10 @@ impl Run {
         PendingWrite::new(&self.graph.handle, self.give_up(true, requeued))
     }
 
-    /// Releases the job without a record: it is left running, for whoever completes it by its
-    /// id or takes it up by [`Graph::attach`](crate::Graph::attach). Under
-    /// [`Recovery::Interrupt`] and [`Recovery::Requeue`] the next open settles it.
+    /// Releases the job without recording anything: it stays running. Complete it by its id, or
+    /// continue it with [`Graph::attach`](crate::Graph::attach). Under
+    /// [`Recovery::Interrupt`](crate::Recovery::Interrupt) and
+    /// [`Recovery::Requeue`](crate::Recovery::Requeue), the next open recovers it.
     ///
     /// # Examples
     /// ```
@@ -445,7 +445,7 @@ impl Run {
         self.end.store(SETTLED, Ordering::Relaxed);
     }
 
-    /// Notes how a record went.
+    /// Remembers whether recording succeeded.
     fn tried<T>(&self, recorded: Result<T>) -> Result<T> {
         let end = match recorded {
             Ok(_) => SETTLED,
@@ -478,44 +478,6 @@ fn requeued(answer: Result<Answer>) -> Result<Requeued> {
         Answer::AlreadyComplete => Requeued::AlreadyComplete,
         _ => Requeued::Cancelled,
     })
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let end = self.end.load(Ordering::Relaxed);
-        // Once the store is closed, the next open settles it.
-        let is_closed = self.graph.engine().check_open().is_err();
-        // A fork leaves its parent's jobs alone.
-        let is_foreign = self.graph.engine().check_process().is_err();
-        if end == SETTLED || self.is_over() || is_closed || is_foreign {
-            return;
-        }
-        if end == FAILED {
-            tracing::warn!(
-                job = %self.id,
-                "a run was dropped after its outcome could not be recorded; the job stays running \
-                 until it is completed by its id"
-            );
-            return;
-        }
-        let requeue = match (self.graph.engine().options.recovery, thread::panicking()) {
-            (_, true) | (Recovery::Interrupt, false) => false,
-            (Recovery::Requeue, false) => !self.secrets_lost,
-            (Recovery::Leave, false) => return,
-        };
-        let mut write = PendingWrite::new(&self.graph.handle, self.give_up(requeue, done));
-        match write.wait_timeout(DROP_WAIT) {
-            // The next open settles it; or it is settled, and nobody is to be told.
-            Some(Err(Error::Closed | Error::GraphDropped { .. } | Error::InvalidUse { .. })) => {}
-            Some(Err(error)) => tracing::warn!(
-                job = %self.id,
-                %error,
-                "cannot record that a run was dropped; the job stays running"
-            ),
-            Some(Ok(())) | None => {}
-        }
-        write.detach();
-    }
 }
 
 impl fmt::Debug for Run {

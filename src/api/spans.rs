@@ -1,11 +1,8 @@
-//! Spans of the calls about a graph's jobs.
-//!
-//! Owns: their names' form and what they tell: project, graph, job. Must not know: what
-//! the calls do.
-//! Promise: ids, never requests; nothing is done for a span that nobody listens to.
+// Tracing spans of the calls on a graph's jobs. They contain project, graph, and job id, never a
+// request. They cost nothing if no subscriber is interested.
 
-/// Enters the span of a graph's call, which is left when the result is dropped; of one
-/// about a job where an id is given, as it was given.
+/// Enters the span of a call on a graph, and leaves it when the result is dropped. If an id is
+/// given, the span contains it as given.
 macro_rules! call_span {
     ($name:literal, $graph:expr) => {
         tracing::debug_span!($name, project = $graph.project_id(), graph = $graph.name()).entered()
@@ -15,7 +12,7 @@ macro_rules! call_span {
             $name,
             project = $graph.project_id(),
             graph = $graph.name(),
-            job = crate::model::error::excerpt_id($id),
+            job = crate::model::id::excerpt_id($id),
         )
         .entered()
     };

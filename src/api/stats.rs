@@ -1,7 +1,4 @@
-//! What a store has done and is at, for metrics and for people at night.
-//!
-//! Owns: how [`Stats`] are put together. Must not know: any metrics registry.
-//! Promise: to ask stops no commit; counts are those that lists have.
+// Collecting the statistics of a store. Collecting them delays no commit.
 
 use crate::api::store::JobStore;
 use crate::api::totals::{self, RUNNING_LOOKED_AT};
@@ -17,14 +14,13 @@ use crate::model::states::{State, States};
 use crate::model::stats::{GraphStats, Stats};
 
 impl JobStore {
-    /// What the store has done and is at, as plain values for any metrics registry.
-    /// Counters begin at 0 at each open.
+    /// Returns the statistics of the store, as plain values for any metrics library. Counters start
+    /// at 0 at each open.
     ///
     /// # Cost
-    /// For each graph a copy of counts and reading one pending job; for running ones a
-    /// row of the index for each 128; a look at the sizes of the open log files and of the
-    /// index's files. No commit waits for it. In a store of many graphs
-    /// [`JobStore::stats_of`] costs less.
+    /// For each graph, a copy of its counters, reading one pending job, and one row of the index
+    /// for every 128 running jobs. The sizes of the open log files and of the index's files are
+    /// read. Commits do not wait. In a store with many graphs, [`JobStore::stats_of`] is cheaper.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Damaged`](crate::Error::Damaged),
@@ -47,13 +43,12 @@ impl JobStore {
         self.stats_of(usize::MAX)
     }
 
-    /// The same, but with statistics of each of the `graphs` graphs with the most jobs only.
-    /// [`Stats::totals`] still covers all graphs.
+    /// Like [`JobStore::stats`], but with statistics only for the `graphs` graphs that have the
+    /// most jobs. [`Stats::totals`] still covers all graphs.
     ///
     /// # Cost
-    /// A short look at each graph in memory, less than a microsecond; what
-    /// [`JobStore::stats`] reads, only for the graphs that are shown, and few reads for the
-    /// totals. No commit waits for it.
+    /// Less than a microsecond in memory for each graph; the reads of [`JobStore::stats`] only for
+    /// the graphs that are returned, and a few for the totals. Commits do not wait.
     ///
     /// # Errors
     /// Those of [`JobStore::stats`].
@@ -75,7 +70,7 @@ impl JobStore {
         let (totals, jobs) = totals::of(engine, &cores)?;
         let mut shown: Vec<usize> = (0..cores.len()).collect();
         if graphs < shown.len() {
-            // Of those with as many jobs, the ones created first.
+            // Among graphs with the same number of jobs, those created first.
             shown.sort_unstable_by_key(|&n| (std::cmp::Reverse(jobs[n]), n));
             shown.truncate(graphs);
             shown.sort_unstable();

@@ -1,8 +1,4 @@
-//! The store: a folder of graphs and their jobs.
-//!
-//! Owns: [`JobStore`] and its life from open to close. Must not know: how jobs are
-//! kept.
-//! Promise: the last handle closes what nobody closed.
+// The store, from open to close. Dropping the last handle closes it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,23 +11,22 @@ use crate::model::error::{Error, Result};
 use crate::model::health::Health;
 use crate::model::options::Options;
 
-/// A durable store of jobs: one folder, one process.
+/// A durable store of jobs: one directory, opened by one process at a time.
 ///
-/// Cheap to clone, `Send + Sync`; all clones, [`Graph`](crate::Graph)s and [`Page`](crate::Page)s
-/// of it are one store. It has three threads of its own: `jobstore-commit`,
-/// `jobstore-pack` and `jobstore-index`, and with the feature `archive` a fourth,
-/// `jobstore-purge`; the index engine has some more.
+/// A handle is cheap to clone and is `Send + Sync`. All clones, [`Graph`](crate::Graph)s, and
+/// [`Page`](crate::Page)s refer to the same store. The store runs the threads `jobstore-commit`,
+/// `jobstore-pack`, and `jobstore-index`, with the feature `archive` also `jobstore-purge`; the
+/// index engine runs a few more.
 ///
-/// A fork of the process cannot use the store: every call there returns
-/// [`Error::Forked`], and dropping its handles does nothing. Nor can it open another for
-/// writing: fork before the first store is opened, or start a new program.
+/// A fork of the process cannot use the store: every call there returns [`Error::Forked`], and
+/// dropping its handles does nothing. Nor can the fork open another store for writing. Fork before
+/// the first store is opened, or start a new program.
 ///
-/// The directory must be on a local file system: the lock and the syncs mean little on
-/// others. It stays where it is while the store is open. If the directory or a file in it
-/// is deleted, moved or replaced, or the path comes to lead to another directory, the
-/// store takes no more writes ([`Error::Removed`] says why), and no write is acknowledged
-/// that opening the same path again would not find. Nothing is ever written to the
-/// directory that has taken its place. Reads go on.
+/// The directory must be on a local file system, because locks and syncs are unreliable on others.
+/// It must not be moved while the store is open. If the directory or a file in it is deleted,
+/// moved, or replaced, or the path leads to another directory, the store stops accepting writes
+/// ([`Error::Removed`]). No write is acknowledged that opening the same path again would not find,
+/// and nothing is written to the directory that has taken its place. Reads still work.
 ///
 /// # Examples
 /// ```
@@ -54,29 +49,27 @@ pub struct JobStore {
 }
 
 impl JobStore {
-    /// Opens the store in `dir` with the default [`Options`]; makes the folder and
-    /// the store where there is none.
+    /// Opens the store in `dir` with the default [`Options`]. Creates the directory and the store
+    /// if they do not exist.
     ///
-    /// Jobs that were running are completed as interrupted: see
-    /// [`JobStore::recovered`]. What a crash left half done is finished. If the
-    /// index is missing, damaged or behind, it is made again from the log.
+    /// Jobs that were running are completed as interrupted: see [`JobStore::recovered`]. Operations
+    /// that a crash interrupted are finished. If the index is missing, damaged, or stale, it is
+    /// rebuilt from the log.
     ///
     /// # Cost
-    /// Reads the log's unpacked segments, the packs' directories and the states (a
-    /// quarter of a byte a job), and the lookups of ids that engines brought (about
-    /// 10 bytes each); the jobs themselves are not read, unless the index has to be
-    /// made again.
+    /// Reads the log's unpacked segments, the packs' directories, the states (a quarter of a byte
+    /// per job), and the lookup entries of ids chosen by the engine (about 10 bytes each). The jobs
+    /// themselves are not read, unless the index has to be rebuilt.
     ///
-    /// After a clean close the index's files, about 15 bytes a job, are read once and
-    /// compared with their seal.
+    /// After a clean close, the index's files, about 15 bytes per job, are read once and compared
+    /// with their checksum.
     ///
     /// # Errors
-    /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`],
-    /// [`Error::OlderFormat`], [`Error::UnknownFeatures`],
-    /// [`Error::PermissionDenied`], [`Error::DiskFull`], [`Error::TooManyOpenFiles`],
-    /// [`Error::Io`], [`Error::Damaged`] when the log does not hold what was written to it, and
-    /// [`Error::IndexUnavailable`] when the index could not even be made anew. With
-    /// options also [`Error::InvalidOption`] and [`Error::StoreMissing`].
+    /// [`Error::StoreInUse`], [`Error::NotAStore`], [`Error::NewerFormat`], [`Error::OlderFormat`],
+    /// [`Error::UnknownFeatures`], [`Error::PermissionDenied`], [`Error::DiskFull`],
+    /// [`Error::TooManyOpenFiles`], [`Error::Io`]; [`Error::Damaged`] if the log is corrupt, and
+    /// [`Error::IndexUnavailable`] if the index could not be rebuilt. With options, also
+    /// [`Error::InvalidOption`] and [`Error::StoreMissing`].
     ///
     /// # Examples
     /// ```
@@ -85,7 +78,7 @@ impl JobStore {
     /// # let dir = dir.path();
     /// let store = JobStore::open(dir)?;
     /// println!("opens so far: {}", store.opens());
-    /// // One process, and one handle of it, has a store open at a time.
+    /// // Only one handle in one process can have a store open.
     /// assert!(matches!(JobStore::open(dir), Err(Error::StoreInUse { .. })));
     /// store.close()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -94,17 +87,17 @@ impl JobStore {
         JobStore::options().open(dir)
     }
 
-    /// How to open a store otherwise: see [`Options`].
+    /// Returns the default [`Options`], which can be changed before the store is opened.
     #[must_use]
     pub fn options() -> Options {
         Options::default()
     }
 
-    /// Makes a store in memory, for the tests of engines. It does what one on disk does,
-    /// but has no files to be backed up, and ends with its last handle.
+    /// Creates a store in memory, for tests. It behaves like one on disk, but it cannot be backed
+    /// up, and its contents are lost when the last handle is dropped.
     ///
     /// # Errors
-    /// [`Error::Io`] when the system has no random numbers or threads.
+    /// [`Error::Io`] if the system cannot provide random numbers or threads.
     ///
     /// # Examples
     /// ```
@@ -142,20 +135,20 @@ impl JobStore {
         &self.handle.engine
     }
 
-    /// Where the store is; for one in memory, a path that does not exist.
+    /// Returns the store's directory; for a store in memory, a path that does not exist.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.engine().disk.path("")
     }
 
-    /// The number of writable opens of the store so far, this one included: 1 for a new store.
-    /// A read-only open does not count.
+    /// Returns the number of writable opens of the store so far, including this one: 1 for a new
+    /// store. Read-only opens do not count.
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.engine().opening.boot
     }
 
-    /// Whether the store can do all it should. Cheap enough to be asked every second.
+    /// Returns whether the store is fully functional. Cheap enough to call every second.
     ///
     /// # Examples
     /// ```
@@ -163,8 +156,8 @@ impl JobStore {
     /// # let store = jobstore::JobStore::in_memory()?;
     /// match store.health() {
     ///     Health::Ok => {}
-    ///     Health::Degraded { why, .. } => eprintln!("look after it: {why}"),
-    ///     Health::ReadOnly { why, .. } => eprintln!("restart the engine: {why}"),
+    ///     Health::Degraded { why, .. } => eprintln!("needs attention: {why}"),
+    ///     Health::ReadOnly { why, .. } => eprintln!("reopen the store: {why}"),
     ///     other => eprintln!("{}", other.as_str()),
     /// }
     /// # Ok::<(), jobstore::Error>(())
@@ -174,26 +167,23 @@ impl JobStore {
         self.engine().health()
     }
 
-    /// Closes the store: carries out what is queued, makes it durable, brings the
-    /// index up to date, ends the threads and lets the folder go. All later calls
-    /// say [`Error::Closed`]; pages that were made before can still be written as
-    /// JSON. Closing again does nothing.
+    /// Closes the store: completes the queued writes, makes them durable, updates the index, ends
+    /// the threads, and unlocks the directory. All later calls return [`Error::Closed`]; pages that
+    /// were listed before can still be written as JSON. Closing a closed store does nothing.
     ///
-    /// Comes back after [`Options::close_timeout`](crate::Options::close_timeout) at
-    /// the latest, and leaves behind what is stuck. Where more than 4096 graphs have changed
-    /// since the index was last written, their changes are left to the next open, which
-    /// reads them from the log.
+    /// Returns after [`Options::close_timeout`](crate::Options::close_timeout) at the latest, and
+    /// abandons threads that are stuck. If more than 4096 graphs have changed since the index was
+    /// last written, the next open reads their changes from the log.
     ///
-    /// Dropping the last handle does the same, but can tell nobody of an error.
+    /// Dropping the last handle also closes the store, but cannot return an error.
     ///
     /// # Errors
-    /// [`Error::IndexStuck`] when the index did not come to its end: the log did.
-    /// [`Error::CloseStuck`] when something else did not, and the directory stays locked:
-    /// closing again tries again.
-    /// [`Error::ReadOnly`] when an earlier failure had ended the writing;
-    /// [`Error::Removed`] when the directory or a file in it is not where it was;
-    /// [`Error::Forked`]. [`Error::Io`] and [`Error::DiskFull`] when the end of the log could not be
-    /// noted; what was acknowledged is durable all the same.
+    /// [`Error::IndexStuck`] if the index did not stop in time; the log is complete.
+    /// [`Error::CloseStuck`] if something else did not stop, and the directory stays locked: call
+    /// `close` again. [`Error::ReadOnly`] if an earlier failure had stopped writes;
+    /// [`Error::Removed`] if the directory or a file in it was moved; [`Error::Forked`].
+    /// [`Error::Io`] and [`Error::DiskFull`] if the end of the log could not be recorded;
+    /// acknowledged writes are durable nevertheless.
     ///
     /// # Examples
     /// ```
@@ -201,7 +191,7 @@ impl JobStore {
     /// # let store = JobStore::in_memory()?;
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
-    /// store.close()?; // what was queued is durable
+    /// store.close()?; // queued writes are durable
     /// let id = write.wait()?;
     /// assert!(matches!(movie.job(&id), Err(Error::Closed)));
     /// # Ok::<(), jobstore::Error>(())
@@ -224,7 +214,7 @@ impl fmt::Debug for JobStore {
 }
 
 impl Options {
-    /// Opens the store in `dir`. See [`JobStore::open`].
+    /// Opens the store in `dir` with these options. See [`JobStore::open`].
     ///
     /// # Errors
     /// Those of [`JobStore::open`], and [`Error::InvalidOption`].
@@ -233,11 +223,10 @@ impl Options {
         JobStore::open_with(self, Some(dir.as_ref()))
     }
 
-    /// Makes a store that lives in memory and ends with its last handle: for the
-    /// tests of engines. It behaves like one on disk, without the disk.
+    /// Creates a store in memory with these options, for tests. See [`JobStore::in_memory`].
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], and [`Error::Io`] when the system has no random numbers or
+    /// [`Error::InvalidOption`], and [`Error::Io`] if the system cannot provide random numbers or
     /// threads.
     pub fn in_memory(self) -> Result<JobStore> {
         self.check()?;

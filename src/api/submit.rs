@@ -1,8 +1,5 @@
-//! Recording requests as jobs.
-//!
-//! Owns: the calls that submit, what they queue and what they answer. Must not know: how
-//! a write becomes durable.
-//! Promise: a job that was answered is recorded; what is refused changed nothing.
+// Submitting requests as jobs. If a call returns a job, it is recorded; if it returns an error that
+// rules this out, nothing changed.
 
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
@@ -14,29 +11,29 @@ use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::request::Request;
 
-/// Requests in one batch.
+/// The maximum number of requests in a batch.
 const BATCH_REQUESTS_MAX: usize = 100_000;
-/// Bytes of requests in one batch; a single larger request is still let in.
+/// The maximum size of a batch, in bytes. A single larger request is accepted.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 
-/// Requests that are recorded together.
+/// Requests that are recorded in one commit.
 pub(crate) struct SubmitBatch {
     submissions: Vec<Submission>,
-    /// What they weigh in the queue.
+    /// Their size in the queue.
     bytes: u64,
 }
 
-/// What [`Graph::submit_as`] did.
+/// The result of [`Graph::submit_as`] and [`Graph::submit_once`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// The job was recorded.
     Created(JobId),
-    /// A job with this id and the same request is there already.
+    /// A job with this id or key and the same request already existed.
     AlreadyExists(JobId),
 }
 
 impl Submitted {
-    /// The job's id, either way.
+    /// Returns the job's id in either case.
     #[must_use]
     pub fn id(&self) -> &JobId {
         match self {
@@ -46,19 +43,20 @@ impl Submitted {
 }
 
 impl Graph {
-    /// Records a request as a pending job and gives it an id: 55 characters, the
-    /// graph's [number](Graph::number) and a version 7 UUID.
+    /// Records a request as a pending job, and returns its id: 55 characters, made of the graph's
+    /// [number](Graph::number) and a version 7 UUID.
     ///
     /// # Durability
-    /// When this returns, the job survives a kill of the process and a power cut
-    /// ([`Durability`](crate::Durability) says what interval mode can lose). No
-    /// list shows it before. Calls that come together share one sync.
+    /// When this returns, the job survives a crash of the process and a power failure, unless
+    /// [`Durability`](crate::Durability) is set to an interval. Lists do not show the job before
+    /// that. Concurrent calls share one sync.
     ///
     /// # Errors
-    /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every
-    /// write: [`Error::DiskFull`] (nothing recorded), [`Error::CommitUnknown`] (the
-    /// disk failed: reopen and look), [`Error::ReadOnly`], [`Error::Closed`]. A
-    /// million jobs after the index failed, [`Error::IndexUnavailable`].
+    /// [`Error::RequestTooLarge`], [`Error::GraphDropped`], and those of every write:
+    /// [`Error::DiskFull`] (nothing was recorded), [`Error::CommitUnknown`] (the disk failed:
+    /// reopen the store to see whether the job was recorded), [`Error::ReadOnly`],
+    /// [`Error::OpenedReadOnly`], [`Error::Removed`], [`Error::Forked`], [`Error::Closed`]. If the
+    /// index has failed and a million jobs were submitted since, [`Error::IndexUnavailable`].
     ///
     /// # Examples
     /// ```
@@ -79,13 +77,12 @@ impl Graph {
         Ok(id)
     }
 
-    /// Records several requests in one commit: all of them, in their order and next
-    /// to each other, or none. At most 100000 requests and 256 MiB; of none nothing is
-    /// recorded.
+    /// Submits several requests in one commit: all of them, contiguous and in order, or none. At
+    /// most 100,000 requests and 256 MiB. An empty batch records nothing.
     ///
     /// # Cost
-    /// One sync for all: for many requests far less than as many [`Graph::submit`]s.
-    /// Other writes wait meanwhile.
+    /// One sync for the whole batch, so many requests take far less time than with
+    /// [`Graph::submit`]. Other writes wait in the meantime.
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`], and those of [`Graph::submit`].
@@ -138,20 +135,19 @@ impl Graph {
         Write::new(Operation { action, bytes }, created_all)
     }
 
-    /// Records a request under the engine's own id: 1 to 128 characters of
-    /// `[0-9A-Za-z_-]`.
+    /// Submits a request under an id chosen by the engine: 1 to 128 characters of `[0-9A-Za-z_-]`.
     ///
-    /// A job with this id and the same request is left as it is; so this call can
-    /// be repeated when its answer was lost.
+    /// If a job with this id and the same request exists, nothing is recorded, so this call can be
+    /// retried if its result was lost.
     ///
     /// # Cost
-    /// That of [`Graph::submit`], and of looking the id up: nothing on the disk for
-    /// nearly every id that is new. About 10 bytes a job in the index.
+    /// That of [`Graph::submit`], and one lookup, which almost never reads the disk if the id is
+    /// new. About 10 bytes per job in the index.
     ///
     /// # Errors
-    /// [`Error::JobIdTaken`] when the id belongs to a job with another request (compared
-    /// as by [`Graph::find`]), [`Error::JobIdPurged`] while a purged job's tombstone has
-    /// it; those of [`Graph::submit`] and of looking an id up ([`Graph::job`]).
+    /// [`Error::JobIdTaken`] if the id belongs to a job with a different request (compared as by
+    /// [`Graph::find`]); [`Error::JobIdPurged`] if the job was purged and its tombstone is
+    /// retained; those of [`Graph::submit`] and [`Graph::job`].
     ///
     /// # Examples
     /// ```
@@ -160,7 +156,7 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// let request = || Request::new("import_graph", "/ges", Body::empty());
     /// movie.submit_as("import-17", request()?)?;
-    /// // The answer was lost: try again.
+    /// // The result was lost: try again.
     /// let again = movie.submit_as("import-17", request()?)?;
     /// assert!(matches!(again, Submitted::AlreadyExists(_)));
     /// let other = Request::new("clear_graph", "/ges", Body::empty())?;
@@ -199,7 +195,7 @@ impl Graph {
         Ok(Write::new(operation, |answer| submitted(answer, id)))
     }
 
-    /// A request as it is queued, and what it weighs there.
+    /// Returns a request in the form in which it is queued, and its size there.
     pub(crate) fn submission(&self, request: Request) -> Result<(Submission, u64)> {
         self.engine().check_index_lag()?;
         let max_bytes = self.engine().options.max_request_bytes;
@@ -212,19 +208,19 @@ impl Graph {
         };
         check(request.as_json().len() as u64)?;
         let kept = self.engine().options.secret_keys.keep(request);
-        // Where short values are masked it grows.
+        // Masking may make short values longer.
         let given_bytes = check(kept.bytes())?;
         let submission = Submission::new(self.engine().store, kept);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
 
-    /// Queues a request like [`NonBlocking::submit`](crate::NonBlocking::submit), but refuses it when
-    /// the queue is full.
+    /// Like [`NonBlocking::submit`](crate::NonBlocking::submit), but returns an error if the queue
+    /// is full.
     ///
     /// # Errors
-    /// [`Error::Busy`], and then nothing was queued; [`Error::RequestTooLarge`],
+    /// [`Error::Busy`] if the queue is full: nothing was queued. [`Error::RequestTooLarge`],
     /// [`Error::GraphDropped`], [`Error::ReadOnly`], [`Error::IndexUnavailable`],
-    /// [`Error::Closed`]. Those of the commit come from the pending write.
+    /// [`Error::Closed`]. Errors of the commit are returned by the pending write.
     ///
     /// # Examples
     /// ```
@@ -233,7 +229,7 @@ impl Graph {
     /// # let movie = store.create_graph("10001", "movie")?;
     /// match movie.try_submit(Request::new("clear_graph", "/ges", Body::empty())?) {
     ///     Ok(write) => println!("accepted as {}", write.wait()?),
-    ///     Err(Error::Busy { .. }) => println!("too much at once: try again later"),
+    ///     Err(Error::Busy { .. }) => println!("the queue is full; try again later"),
     ///     Err(error) => return Err(error),
     /// }
     /// # Ok::<(), jobstore::Error>(())

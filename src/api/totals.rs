@@ -1,8 +1,5 @@
-//! What all graphs of a store are at together.
-//!
-//! Owns: how [`Totals`] are put together. Must not know: how they are shown.
-//! Promise: a short look at each graph, one lock at a time, and few reads, however many
-//! graphs there are.
+// The totals of all graphs of a store. One lock is taken at a time, and few jobs are read, however
+// many graphs there are.
 
 use std::sync::Arc;
 
@@ -15,18 +12,18 @@ use crate::model::error::Result;
 use crate::model::states::{State, States};
 use crate::model::stats::Totals;
 
-/// Running jobs of which the one that has run longest is looked for, at most.
+/// The maximum number of running jobs to search for the one that has run longest.
 pub(crate) const RUNNING_LOOKED_AT: u64 = 10_000;
 
-/// The totals of these graphs, and how many jobs each has.
+/// The totals of these graphs, and the number of jobs of each.
 pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, Vec<u64>)> {
     let mut totals = Totals {
         graphs: cores.len() as u64,
         ..Totals::default()
     };
     let mut jobs = Vec::with_capacity(cores.len());
-    // The oldest pending job of each graph: when it was submitted at the earliest, and
-    // whether that is the time itself.
+    // The oldest pending job of each graph: a lower bound of its submission time, and whether the
+    // bound is exact.
     let mut pending = Vec::new();
     let mut running = Vec::new();
     for (n, core) in cores.iter().enumerate() {
@@ -80,8 +77,8 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
     Ok((totals, jobs))
 }
 
-/// At how many running jobs of a graph it has looked, and when the first of them was
-/// started.
+/// Returns how many running jobs of a graph were searched, and when the one that has run longest
+/// was started.
 pub(crate) fn longest_running(
     engine: &Engine,
     core: &Arc<GraphCore>,

@@ -1,9 +1,7 @@
-//! Waiting for a job's end.
-//!
-//! Owns: [`Graph::wait`], [`Graph::wait_async`], [`JobCompletion`]. Must not know: how waiters are
-//! called.
-//! Promise: whoever waits sees the end once it is durable, however soon it came; one
-//! that goes away leaves nothing behind.
+// Waiting for a job to complete.
+//
+// A waiter sees a completion once it is durable, however early that is. A dropped wait leaves no
+// waiter behind.
 
 use std::fmt;
 use std::future::Future;
@@ -21,18 +19,18 @@ use crate::model::job::Job;
 use crate::model::states::State;
 
 impl Graph {
-    /// Waits until a job is complete, and gives it; `None` when it is not within the
-    /// timeout. One that is complete already is given at once.
+    /// Waits until a job is complete, and returns it. Returns `None` if the timeout passes first. A
+    /// job that is already complete is returned immediately.
     ///
     /// # Cost
-    /// No thread and no polling: some hundred bytes while it waits. Commits that concern
-    /// other jobs do not notice.
+    /// A waiting call uses a few hundred bytes of memory, and does not poll. Commits of other jobs
+    /// do not wake it.
     ///
     /// # Errors
-    /// [`Error::UnknownJob`], [`Error::JobPurged`] and those of [`Graph::job`]. While it
-    /// waits: [`Error::GraphDropped`], [`Error::Closed`], [`Error::OpenedReadOnly`] in a
-    /// store where nothing changes, and [`Error::ReadOnly`] when a
-    /// failed write means that no job ends any more before the store is reopened.
+    /// [`Error::UnknownJob`], [`Error::JobPurged`], and those of [`Graph::job`]. While waiting:
+    /// [`Error::GraphDropped`], [`Error::Closed`], and [`Error::ReadOnly`] if a failed write means
+    /// that no job can complete before the store is reopened. In a store that was opened read-only,
+    /// [`Error::OpenedReadOnly`].
     ///
     /// [`Error::UnknownJob`]: crate::Error::UnknownJob
     /// [`Error::JobPurged`]: crate::Error::JobPurged
@@ -63,13 +61,13 @@ impl Graph {
         self.wait_async(id)?.wait_timeout(timeout)
     }
 
-    /// The end of a job as a future, which gives the job once it is complete: that of
-    /// [`Graph::wait`]. No runtime is named; dropping it is all there is to stop it.
+    /// Returns a future that resolves to the job once it is complete. It works in any async
+    /// runtime. Dropping it cancels the wait.
     ///
     /// # Errors
-    /// Here [`Error::UnknownJob`](crate::Error::UnknownJob),
-    /// [`Error::JobPurged`](crate::Error::JobPurged) and those of [`Graph::job`]; the others
-    /// of [`Graph::wait`] come from the future.
+    /// This call returns [`Error::UnknownJob`](crate::Error::UnknownJob),
+    /// [`Error::JobPurged`](crate::Error::JobPurged), and those of [`Graph::job`]; the future
+    /// returns the others of [`Graph::wait`].
     ///
     /// # Examples
     /// ```
@@ -95,7 +93,7 @@ impl Graph {
     }
 }
 
-/// A wait for a job's end: from [`Graph::wait_async`].
+/// A future that waits for a job to complete: returned by [`Graph::wait_async`].
 ///
 /// It keeps the store open.
 #[must_use = "does nothing unless awaited or waited for"]
@@ -107,8 +105,8 @@ pub struct JobCompletion {
 }
 
 impl JobCompletion {
-    /// Blocks until the job is complete, at most so long; `None` when it is not. It can
-    /// be waited for again.
+    /// Blocks until the job is complete. Returns `None` if the timeout passes first; it can be
+    /// called again.
     ///
     /// # Errors
     /// Those of [`Graph::wait`].
@@ -124,7 +122,7 @@ impl JobCompletion {
     /// let job = loop {
     ///     match completion.wait_timeout(Duration::from_millis(10))? {
     ///         Some(job) => break job,
-    ///         None => println!("still at work"),
+    ///         None => println!("still running"),
     ///     }
     /// #     movie.cancel(&id)?;
     /// };
@@ -146,7 +144,7 @@ impl JobCompletion {
         }
     }
 
-    /// The waiter, which is called from now on.
+    /// Returns the waiter, registering it first if necessary.
     fn listed(&mut self) -> Arc<Waiter> {
         let (core, sequence) = (&self.graph.core, self.sequence);
         let add = || core.state.write().waiters.add(sequence);
@@ -163,8 +161,8 @@ impl JobCompletion {
         }
     }
 
-    /// The job, if it is complete, or why it does not come to that. To be asked after
-    /// the waiter was listed.
+    /// Returns the job if it is complete, or the error if it cannot complete. Call it after the
+    /// waiter was registered.
     fn look(&self) -> Option<Result<Job>> {
         let engine = self.graph.engine();
         if let Err(error) = self.graph.check() {
@@ -172,7 +170,7 @@ impl JobCompletion {
         }
         match self.graph.core.state.read().status.get(self.sequence) {
             Some(State::Complete) | None => {}
-            // Nothing takes it there where no more is written.
+            // Without writes, the job never completes.
             Some(_) => {
                 let checked = engine.check_not_read_only();
                 return checked.and_then(|()| engine.check_sound()).err().map(Err);

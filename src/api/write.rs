@@ -1,8 +1,5 @@
-//! A write before it is queued.
-//!
-//! Owns: [`Write`], which a call that blocks and one that gives a pending write share: what is
-//! queued, and how its answer is read. Must not know: what the writes do.
-//! Promise: what is answered without a write never reaches the queue.
+// A write before it is queued, shared by a blocking call and its nonblocking counterpart. A result
+// that is known without a write never reaches the queue.
 
 use crate::engine::core::Engine;
 use crate::engine::state::calls::Answer;
@@ -11,11 +8,11 @@ use crate::model::error::{Error, Result};
 
 pub(crate) type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
 
-/// What a call comes to once its arguments are checked.
+/// A call after its arguments were checked.
 pub(crate) struct Write<T> {
-    /// None if the answer is known without a write.
+    /// `None` if the result is known without a write.
     pub(crate) operation: Option<Operation>,
-    /// Reads the committer's answer, or gives the one that is known.
+    /// Reads the committer's result, or returns the known one.
     pub(crate) finish: Finish<T>,
 }
 
@@ -30,7 +27,7 @@ impl<T> Write<T> {
         }
     }
 
-    /// A write that carries no request.
+    /// A write without a request.
     pub(crate) fn small(
         action: Action,
         finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
@@ -38,7 +35,7 @@ impl<T> Write<T> {
         Write::new(Operation::small(action), finish)
     }
 
-    /// Nothing has to be written, or nothing can be.
+    /// A result that needs no write, or an error that prevents it.
     pub(crate) fn answered(answer: Result<T>) -> Write<T>
     where
         T: Send + 'static,
@@ -49,19 +46,19 @@ impl<T> Write<T> {
         }
     }
 
-    /// Blocks until it is durable.
+    /// Blocks until the write is durable.
     pub(crate) fn commit(self, engine: &Engine) -> Result<T> {
         let commit = |operation| engine.commit(operation);
         (self.finish)(self.operation.map_or(Ok(Answer::Done), commit))
     }
 }
 
-/// Reads an answer that says nothing more than that it is done.
+/// Reads a result that carries no value.
 pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
     answer.map(|_| ())
 }
 
-/// The committer answers each write in its own way; anything else is our mistake.
+/// The committer returns a specific kind of result for each write; any other is a bug.
 pub(crate) fn unexpected() -> Error {
     Error::InvalidUse {
         what: "the store returned a result of an unexpected type; this is a bug in jobstore, \

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
-use crate::model::error::{Error, excerpt, excerpt_id};
+use crate::model::error::{Error, excerpt};
+use crate::model::id::excerpt_id;
 
 /// The default content type of the responses of this module.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

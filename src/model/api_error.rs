@@ -1,24 +1,25 @@
-//! What a client is told of an error: the contract's failure document.
+// The failure document of the GES job-list API.
 
 use crate::model::error::Error;
 use crate::model::json;
 
-/// The contract's failure: what a client is told.
+/// An error as the [GES job-list API](crate#the-ges-job-list-api) reports it to a client: returned
+/// by [`Error::api_error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiError {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// The contract's `errorCode`.
+    /// The `errorCode` of the document.
     pub code: &'static str,
-    /// The contract's `errorMessage`.
+    /// The `errorMessage` of the document.
     pub message: String,
-    /// Whether it helps to come again soon: over HTTP there is a `Retry-After` then.
+    /// Whether the client should retry soon. The HTTP response then has a `Retry-After` header.
     pub retry: bool,
 }
 
 impl ApiError {
-    /// The contract's failure document, compact, keys in its order.
+    /// Returns the failure document as JSON without white space.
     #[must_use]
     pub fn to_json(&self) -> String {
         format!(
@@ -30,10 +31,10 @@ impl ApiError {
 }
 
 impl Error {
-    /// This error as the contract's failure: HTTP status, error code and message.
+    /// Returns this error as the GES job-list API reports it: HTTP status, error code, and message.
     ///
-    /// Faults inside the store come out as `job query error`: their details are
-    /// for the engine's log, not for its clients.
+    /// Internal errors are reported as `job query error`: their details belong in the engine's log,
+    /// not in a response.
     ///
     /// # Examples
     /// ```

@@ -1,42 +1,40 @@
-//! What can happen to a job.
-//!
-//! Owns: [`ChangeKind`]. Must not know: where a change stands in a feed.
-//! Promise: a gap is a kind of its own, and is never mistaken for a time without changes.
+// The kinds of changes in a feed. A gap is a kind of its own, so that it is not mistaken for a time
+// without changes.
 
 use crate::model::outcome::Outcome;
 use crate::model::retention::PurgeReason;
 
-/// What happened to a job.
+/// What happened to a job, or to the feed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeKind {
-    /// It was recorded, as pending.
+    /// The job was recorded as pending.
     Submitted,
-    /// It began to run.
+    /// The job was started.
     Started,
-    /// It was asked to stop.
+    /// A cancel request was recorded for the running job.
     CancelRequested,
-    /// It is complete.
+    /// The job was completed.
     Completed(Outcome),
-    /// It is pending again: made so by an open or by its run
-    /// ([`Run::requeue`](crate::Run::requeue)).
+    /// The job is pending again. It was requeued by an
+    /// open or by its run ([`Run::requeue`](crate::Run::requeue)).
     Requeued,
-    /// It was purged. Told as long as its tombstone is kept; whoever comes later may find a
-    /// gap here, and never a purge without the reference it had.
+    /// The job was purged. Reported as long as its tombstone is retained; afterward, the feed may
+    /// have a gap instead. A purge is never reported without the job's `result_ref`.
     #[non_exhaustive]
     Purged {
-        /// Why.
+        /// Why it was purged.
         reason: PurgeReason,
-        /// Where the engine keeps its result, for the engine to delete.
+        /// The job's [`Outcome::result_ref`], so that the engine can delete the result.
         result_ref: Option<String>,
     },
-    /// The feed has a gap here: events of the store, of this graph or of others, no longer
-    /// exist, because their jobs were purged, or were lost and quarantined by a repair. A
-    /// reader that has to know everything starts over from a list.
+    /// The feed has a gap here: events no longer exist, because their jobs were purged, or because
+    /// they were lost and a repair quarantined the damage. They may belong to this graph or to
+    /// others. A reader that needs every job starts over from a list.
     #[non_exhaustive]
     Gone {
-        /// How many events of the store's log. Each is a change, of this graph or another,
-        /// but for those of an open and of a purge, which are changes of many jobs each.
+        /// Number of missing events in the store's log. Each is one change, of this graph or
+        /// another, except that an open and a purge change many jobs with one event.
         events: u64,
     },
 }

@@ -1,9 +1,7 @@
-//! Where a list goes on.
-//!
-//! Owns: [`Cursor`]. Must not know: how a page is read.
-//! Promise: a cursor neither skips nor repeats a job, also across restarts; it
-//! works for the graph and filter it came from and no other, and not for a copy of the
-//! store that was made before it.
+// Cursors of lists.
+//
+// A cursor neither skips nor repeats a job, even across restarts. It is valid only for the graph
+// and filter it was issued for, and not for a copy of the store that was made before it was issued.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +11,8 @@ use crate::model::id::OwnIds;
 use crate::model::job_query::JobQuery;
 use crate::model::token::{self, Fields, Moment, Opening};
 
-/// Where a list goes on: opaque text of 100 characters, to be handed back as it is. It holds
-/// as long as its graph is there, also across restarts.
+/// The position at which a list continues: opaque text of 100 characters. It is valid as long as
+/// the graph exists, even after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
 ///
 /// # Examples
 /// ```
@@ -33,17 +31,17 @@ use crate::model::token::{self, Fields, Moment, Opening};
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The 19 digits of its graph.
+    /// The graph's 19-digit number.
     graph: u64,
     states: u8,
-    /// A checksum of order and filter.
+    /// A checksum of the order and the filter.
     filter: u32,
-    /// The next job to show has this sequence number or a later one; or, where newest
-    /// come first, an earlier one.
+    /// The next job has this sequence number or a later one, or an earlier one if the newest come
+    /// first.
     next: u64,
-    /// How many matches are skipped first: a search was stopped within its offset.
+    /// Number of matches to skip first, if a search was stopped within its offset.
     pass: u64,
-    /// When it was given out.
+    /// When it was issued.
     given: Moment,
     check: u32,
 }
@@ -53,8 +51,8 @@ const VERSION: u8 = 4;
 const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
-    /// The cursor of a list in the graph with these ids, that continues at `next` after
-    /// `pass` matches are skipped.
+    /// Creates the cursor of a list in the graph with
+    /// these ids. The list continues at `next` after skipping `pass` matches.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,
@@ -84,7 +82,7 @@ impl Cursor {
         token::seal(VERSION, graph, (self.given, opening), &own)
     }
 
-    /// Whether it is as it was issued for this graph, when this opening was the last.
+    /// Whether it is unaltered, was issued for this graph, and in an open up to this one.
     pub(crate) fn is_sealed(&self, graph: &OwnIds, opening: Opening) -> bool {
         self.check == self.seal(graph, opening)
     }

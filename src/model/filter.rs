@@ -1,12 +1,12 @@
-//! What the jobs of a list are to match, beside their states.
+// The filter of a list, apart from the states.
 
 use crate::model::outcome::OutcomeKind;
 use crate::model::request_filter::Texts;
 
-/// What jobs are to match, beside their states.
+/// The filter of a list, apart from the states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// A bit for each kind of outcome, as stored; any where none is set.
+    /// A bit for each kind of outcome, as stored; 0 matches any.
     pub(crate) outcomes: u8,
     pub(crate) texts: Texts,
     pub(crate) submitted: Span,
@@ -14,7 +14,8 @@ pub(crate) struct Filter {
     pub(crate) completed: Span,
 }
 
-/// Milliseconds since 1970, from the first on, before the second.
+/// A range of times in milliseconds since 1970: from the first, inclusive, to the second,
+/// exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) from: Option<u64>,
@@ -30,24 +31,24 @@ impl Span {
         self.from.is_none_or(|from| from <= ms) && self.to.is_none_or(|to| ms < to)
     }
 
-    /// Whether any time from the first to the last is in it.
+    /// Whether it contains any of the times from `first` to `last`.
     pub(crate) fn meets(&self, first: u64, last: u64) -> bool {
         self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| first < to)
     }
 
-    /// Whether all times from the first to the last are in it.
+    /// Whether it contains all of the times from `first` to `last`.
     pub(crate) fn holds(&self, first: u64, last: u64) -> bool {
         self.has(first) && self.has(last)
     }
 }
 
-/// The bit of a kind of outcome, as stored; none where there is no such kind.
+/// The bit of a kind of outcome, as stored; 0 for an unknown kind.
 pub(crate) fn outcome_bit(kind: u8) -> u8 {
     1_u8.checked_shl(kind.into()).unwrap_or(0)
 }
 
 impl Filter {
-    /// Whether it asks for nothing.
+    /// Whether it matches every job.
     pub(crate) fn is_any(&self) -> bool {
         *self == Filter::default()
     }
@@ -56,7 +57,7 @@ impl Filter {
         self.outcomes |= outcome_bit(kind.to_stored());
     }
 
-    /// Its bytes, for a checksum: equal filters have equal ones.
+    /// Its bytes, for a checksum. Equal filters have equal bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.outcomes];
         for span in [self.submitted, self.started, self.completed] {

@@ -1,7 +1,4 @@
-//! Whether a store can do all it should.
-//!
-//! Owns: [`Health`]. Must not know: what is wrong, beyond its words.
-//! Promise: a store that only seems well does not say so.
+// The health of a store.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,36 +7,35 @@ use serde_json::{Value, json};
 
 use crate::base::clock;
 
-/// Whether a store can do all it should: from [`JobStore::health`](crate::JobStore::health),
-/// which has an example. Where several things are wrong, it tells of one.
+/// The health of a store: returned by [`JobStore::health`](crate::JobStore::health), which has an
+/// example. If there are several problems, one is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// It can.
+    /// The store is fully functional.
     Ok,
-    /// It serves what it can, but something behind that does not work, there is no room on
-    /// the disk, or others than its owner can read its files: the words say what, and what
-    /// helps.
+    /// The store works, but something needs attention: a background task fails, the disk is full,
+    /// or other users can read its files. `why` states the problem and what to do.
     #[non_exhaustive]
     Degraded {
-        /// What does not work.
+        /// The problem.
         why: Arc<str>,
     },
-    /// It serves reads only: a write or sync has failed, or the directory or a file in it
-    /// was deleted, moved or replaced. Reopen it.
+    /// The store accepts no writes: a write or sync has failed, or the directory or a file in it
+    /// was deleted, moved, or replaced. Reads still work. Reopen the store.
     #[non_exhaustive]
     ReadOnly {
-        /// What failed.
+        /// The cause.
         why: Arc<str>,
-        /// When, by the clock of [`Options::clock`](crate::Options::clock).
+        /// When it happened, by the clock of [`Options::clock`](crate::Options::clock).
         since: SystemTime,
     },
-    /// It was closed.
+    /// The store was closed.
     Closed,
 }
 
 impl Health {
-    /// The state as one word: `ok`, `degraded`, `read_only` or `closed`.
+    /// Returns the state as one word: `ok`, `degraded`, `read_only`, or `closed`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -50,8 +46,8 @@ impl Health {
         }
     }
 
-    /// `{"state":"degraded","why":".."}`, and where it only reads, since when, in
-    /// milliseconds since 1970.
+    /// `{"state":"degraded","why":".."}`; for a read-only store, also since when, in milliseconds
+    /// since 1970.
     pub(crate) fn json(&self) -> Value {
         let mut health = json!({ "state": self.as_str() });
         if let Health::Degraded { why } | Health::ReadOnly { why, .. } = self {

@@ -1,23 +1,20 @@
-//! Job ids: opaque text, and the form of those the store makes.
-//!
-//! Owns: [`JobId`], the keyed numbering inside the store's own ids. Must not
-//! know: graphs, storage.
-//! Promise: ids the store makes are unique, also across restarts and under a
-//! clock that runs backwards.
+// Job ids, and the form of the ids that a store generates.
+//
+// Generated ids are unique, even across restarts and if the clock runs backward.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::model::error::{Error, Result, excerpt};
+use crate::model::error::{Error, Result, excerpt, excerpt_over};
 
-/// Characters an id may have.
+/// The maximum length of an id, in characters.
 pub(crate) const ID_CHARACTERS_MAX: usize = 128;
 
 /// The id of a job: 1 to 128 characters of `0-9`, `A-Z`, `a-z`, `_` and `-`.
 ///
-/// Opaque: the order of jobs never follows from their ids. Cheap to clone.
+/// Ids are opaque: they do not determine the order of jobs. Cheap to clone.
 ///
 /// # Examples
 /// ```
@@ -30,7 +27,7 @@ pub(crate) const ID_CHARACTERS_MAX: usize = 128;
 pub struct JobId(Arc<str>);
 
 impl JobId {
-    /// An id from text.
+    /// Creates an id from text.
     ///
     /// # Errors
     /// [`Error::InvalidJobId`].
@@ -40,14 +37,19 @@ impl JobId {
         Ok(JobId(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Refuses text that cannot be an id.
+/// An invalid id for an error message, complete if it is no longer than an id may be.
+pub(crate) fn excerpt_id(given: &str) -> String {
+    excerpt_over(ID_CHARACTERS_MAX, given)
+}
+
+/// Checks that text is a valid id.
 pub(crate) fn check(text: &str) -> Result<()> {
     let usable = (1..=ID_CHARACTERS_MAX).contains(&text.len())
         && text
@@ -96,18 +98,17 @@ impl fmt::Debug for JobId {
 
 const NUMBER_DIGITS: usize = 19;
 const UUID_CHARACTERS: usize = 36;
-/// Random bits at the low end of a version 7 UUID (RFC 9562, section 5.7).
+/// Number of random bits at the low end of a version 7 UUID (RFC 9562, section 5.7).
 const HALF_BITS: u32 = 31;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: u64 = 6;
 
-/// The ids a graph makes: its 19-digit number, then a version 7 UUID whose 62
-/// low random bits are the job's sequence number under a keyed permutation.
+/// The ids that a graph generates: its 19-digit number, followed by a version 7 UUID whose 62 low
+/// random bits are the job's sequence number under a keyed permutation.
 ///
-/// So the id finds its job without an index, is as unique as the sequence number,
-/// and a made-up id nearly always decodes to a number no job has. (A Feistel
-/// network over two 31-bit halves; it hides the numbers from sight, it is no
-/// cipher.)
+/// An id therefore leads to its job without an index, and is as unique as the sequence number. A
+/// made-up id almost always decodes to a number that no job has. (A Feistel network over two 31-bit
+/// halves. It hides the numbers, but it is not a secure cipher.)
 #[derive(Clone, Debug)]
 pub(crate) struct OwnIds {
     number: u64,
@@ -127,7 +128,7 @@ impl OwnIds {
         self.key
     }
 
-    /// The id of the job with this sequence number, made at this time.
+    /// Creates the id of the job with this sequence number and time.
     pub(crate) fn make(&self, sequence: u64, time_ms: u64) -> JobId {
         let low = self.scramble(sequence);
         let high = mix(low ^ self.key[0]) & 0x0fff;
@@ -149,8 +150,8 @@ impl OwnIds {
         JobId(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
-    /// The sequence number inside an id of this graph's own form. Only the stored
-    /// id tells whether it is that job's: compare before believing it.
+    /// Returns the sequence number in an id of this graph's form. The caller must compare the id
+    /// with that of the job.
     pub(crate) fn sequence(&self, id: &str) -> Option<u64> {
         if id.len() != NUMBER_DIGITS + UUID_CHARACTERS || !id.is_ascii() {
             return None;

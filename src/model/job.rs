@@ -1,8 +1,6 @@
-//! A recorded job as its readers see it.
-//!
-//! Owns: [`Job`], [`State`], [`Progress`]. Must not know: where it was read from.
-//! Promise: times and outcome never show more than the job's state at the instant
-//! it was read.
+// A recorded job as it is read.
+//
+// Times and outcome never show more than the job's state at the instant it was read.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,14 +11,14 @@ use crate::model::request::Request;
 use crate::model::secrets::SecretKeys;
 use crate::model::states::State;
 
-/// How far a running job says it is. Kept in memory only, and no part of the
-/// instant that a page shows.
+/// The progress that a running job reports. It is kept in memory only, and is not part of a page's
+/// snapshot.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,
-    /// A few words, at most 256 bytes.
+    /// A short text of at most 256 bytes.
     pub text: String,
 }
 
@@ -30,9 +28,9 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// A job: its request, its state, and what is known of its life, as it was when it was read.
+/// A job as of the time it was read: its request, state, outcome, and times.
 ///
-/// Cheap to clone, and it keeps no file open. `Debug` never shows the body.
+/// Cheap to clone. It keeps no file open. `Debug` never shows the body.
 ///
 /// # Examples
 /// ```
@@ -54,10 +52,10 @@ pub struct Job {
     pub(crate) sequence: u64,
     pub(crate) state: State,
     pub(crate) request: Request,
-    /// What may be shown of it.
+    /// The request with its secrets masked.
     pub(crate) masked: Request,
     pub(crate) secrets_lost: bool,
-    /// What is masked of its outcome's detail.
+    /// The keys whose values are masked in the outcome's detail.
     pub(crate) secret_keys: SecretKeys,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) progress: Option<Progress>,
@@ -68,82 +66,83 @@ pub struct Job {
 }
 
 impl Job {
-    /// Its id.
+    /// Returns the job's id.
     #[must_use]
     pub fn id(&self) -> &JobId {
         &self.id
     }
 
-    /// Its place in the graph's order, from 0; never given twice.
+    /// Returns the job's position in the order of the graph, starting at 0. Numbers are never
+    /// reused.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Its state.
+    /// Returns the job's state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The request it was made for, to the letter, with the secrets it carries: for who
-    /// works on it. For all that leaves the process see [`Job::masked_request`].
+    /// Returns the request exactly as submitted, secrets included, for the worker. For anything
+    /// that leaves the process, use [`Job::masked_request`].
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// The same with `"******"` in place of every value under a key that was secret when
-    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys), which has an
-    /// example): as it is listed and exported.
+    /// Returns the request with `"******"` in place of every value under a key that was secret when
+    /// it was submitted ([`Options::secret_keys`](crate::Options::secret_keys)). Lists and exports
+    /// show it in this form.
     #[must_use]
     pub fn masked_request(&self) -> &Request {
         &self.masked
     }
 
-    /// Whether secrets that the request carried are not known here: it was masked at
-    /// submit ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)), or before it came
-    /// here. [`Job::request`] has `"******"` in their place, and no recovery makes the job
-    /// pending again.
+    /// Returns `true` if the request's secrets are not known here: they were masked at submit
+    /// ([`Secrets::MaskAtSubmit`](crate::Secrets::MaskAtSubmit)), or before the job was imported.
+    /// [`Job::request`] then contains `"******"`, and recovery interrupts the job instead of
+    /// requeueing it.
     #[must_use]
     pub fn secrets_lost(&self) -> bool {
         self.secrets_lost
     }
 
-    /// How it ended; there if it is complete, and only then.
+    /// Returns the outcome if the job is complete, and `None` otherwise.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// How far it says it is, while it is running under a [`Run`](crate::Run) of
-    /// this process that said so ([`Run::progress`](crate::Run::progress)).
+    /// Returns the progress that the job's [`Run`](crate::Run) in this process last reported
+    /// ([`Run::progress`](crate::Run::progress)), if the job is running.
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
         self.progress.as_ref()
     }
 
-    /// Whether it is running and was asked to stop ([`Graph::cancel`](crate::Graph::cancel)).
+    /// Returns `true` if the job is running and a cancel request was recorded for it
+    /// ([`Graph::cancel`](crate::Graph::cancel)).
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         self.cancel_requested
     }
 
-    /// When it was recorded, to the millisecond, by the store's clock
+    /// Returns the time of submission, to the millisecond, by the store's clock
     /// ([`Options::clock`](crate::Options::clock)).
     #[must_use]
     pub fn submitted_at(&self) -> SystemTime {
         self.submitted_at
     }
 
-    /// When it was started, to the millisecond, if it was; of one that was started again,
-    /// the last time.
+    /// Returns the time of the last start, to the millisecond, if the job was started.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
         self.started_at
     }
 
-    /// When it ended, to the millisecond, if it did.
+    /// Returns the time of completion, to the millisecond, if the job is complete.
     #[must_use]
     pub fn completed_at(&self) -> Option<SystemTime> {
         self.completed_at

@@ -1,9 +1,6 @@
-//! What is known of a job beside its request, as JSON.
-//!
-//! Owns: [`Life`], its members in a line of an export and in the list's later revisions,
-//! and a job's own line. Must not know: where jobs are read from.
-//! Promise: the same job has the same line, however it was had; values under secret keys
-//! are masked in it.
+// A job's details as JSON.
+//
+// The same job always has the same line, with values under secret keys masked.
 
 use std::borrow::Cow;
 
@@ -13,12 +10,12 @@ use crate::model::json;
 use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::secrets::SecretKeys;
 
-/// The list's text around a job's id, state and request.
+/// The list's text around a job's id, state, and request.
 pub(crate) const BEFORE_ID: &str = r#"{"jobId":""#;
 pub(crate) const BEFORE_STATUS: &str = r#"","status":""#;
 pub(crate) const BEFORE_REQUEST: &str = r#"","request":"#;
 pub(crate) const AFTER_REQUEST: &str = "}";
-/// Appends a job's text up to its last brace, which more can be put before.
+/// Appends a job's text without its last brace, so that members can be added.
 pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>) {
     for part in [
         BEFORE_ID,
@@ -32,11 +29,11 @@ pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>
     }
 }
 
-/// What is known of a job beside its request.
+/// The details of a job besides its request.
 pub(crate) struct Life<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
-    /// Keys whose values are masked in the outcome's detail.
+    /// The keys whose values are masked in the outcome's detail.
     pub(crate) masked: Option<&'a SecretKeys>,
     pub(crate) submitted_ms: u64,
     pub(crate) started_ms: Option<u64>,
@@ -57,7 +54,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Adds it under the names of an export's line.
+    /// Appends the details under the names used in an export.
     pub(crate) fn put_line(&self, out: &mut Vec<u8>) {
         self.put_end(out);
         put_ms("submittedAt", Some(self.submitted_ms), out);
@@ -70,7 +67,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Adds it under the names that the list's later revisions have.
+    /// Appends the details under the names used in the detailed list.
     pub(crate) fn put_member(&self, out: &mut Vec<u8>) {
         put_ms("submittedAt", Some(self.submitted_ms), out);
         put_ms("startedAt", self.started_ms, out);
@@ -101,7 +98,7 @@ fn put_text(name: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(r#","{name}":{}"#, json::quote(text)).as_bytes());
 }
 
-/// With the values under these keys masked in its detail.
+/// Masks the values under these keys in the detail.
 fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","outcome":{"kind":""#);
     out.extend_from_slice(outcome.kind().as_str().as_bytes());
@@ -133,8 +130,8 @@ fn put_ms(name: &str, ms: Option<u64>, out: &mut Vec<u8>) {
 }
 
 impl Job {
-    /// The job as one line of JSON, the one that [`Graph::export`](crate::Graph::export)
-    /// has for it, without the line feed: values under secret keys are `"******"`.
+    /// Returns the job as one line of JSON, as in [`Graph::export`](crate::Graph::export), without
+    /// the line feed. Values under secret keys are `"******"`.
     ///
     /// # Examples
     /// ```
@@ -155,7 +152,7 @@ impl Job {
         self.line(&life)
     }
 
-    /// The same with the progress of a running job.
+    /// Like [`Job::to_json`], with the progress of a running job.
     #[cfg(feature = "http")]
     pub(crate) fn to_json_with_progress(&self) -> String {
         self.line(&Life::of(self))
@@ -169,7 +166,7 @@ impl Job {
         }
         life.put_line(&mut out);
         out.push(b'}');
-        // All of it was text.
+        // All parts were text.
         String::from_utf8_lossy(&out).into_owned()
     }
 }

@@ -1,21 +1,18 @@
-//! JSON as text: checked, compacted, compared; never turned into values.
-//!
-//! Owns: what "the same body" and "insignificant white space" mean. Must not
-//! know: requests, storage.
-//! Promise: the body comes back to the letter (number text, key order, duplicate
-//! keys, escapes), white space outside of strings aside.
+// JSON as text: checked, compacted, and compared, but never parsed into values.
+//
+// Text is preserved byte for byte (number text, key order, duplicate keys, escapes), except for
+// white space outside of strings.
 
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 use crate::model::error::{Error, JsonProblem, Result};
 
-/// Levels of arrays and objects a text may have. A listed body stands four levels
-/// deep in its document; together they stay below 128, where common JSON readers
-/// stop.
+/// The maximum nesting of arrays and objects. A body is four levels deep in the list's document;
+/// together they stay below 128, the limit of common JSON parsers.
 pub(crate) const DEPTH_MAX: usize = 120;
 
-/// Appends `text` as a JSON string, and says whether it stands there as it is.
+/// Appends `text` as a JSON string. Returns whether it needed no escapes.
 pub(crate) fn push_quoted(text: &str, out: &mut String) -> bool {
     let plain = !text
         .bytes()
@@ -36,7 +33,7 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// What is wrong with text that is not JSON: serde's words may quote it.
+/// The problem of text that is not JSON. serde's own message may quote the text.
 pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     match error.is_eof() {
         true => JsonProblem::UnexpectedEnd,
@@ -44,8 +41,7 @@ pub(crate) fn problem(error: &serde_json::Error) -> JsonProblem {
     }
 }
 
-/// Checks that `text` is one JSON value within the depth bound, and takes the
-/// white space out.
+/// Checks that `text` is one JSON value within the depth limit, and removes the white space.
 pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     // RawValue checks the grammar without recursion and without building values.
     let checked: &RawValue = serde_json::from_str(text).map_err(|e| Error::InvalidJson {
@@ -98,7 +94,7 @@ pub(crate) fn compact(what: &'static str, text: &str) -> Result<String> {
     Ok(out)
 }
 
-/// The place behind the quote that ends the string which `at` is in.
+/// The position after the quote that ends the string that contains `at`.
 pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(found) = bytes
         .get(at..)
@@ -108,7 +104,7 @@ pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
         if bytes[at] == b'"' {
             return at + 1;
         }
-        // What a backslash escapes ends nothing.
+        // An escaped character does not end the string.
         at += 2;
     }
     bytes.len()
@@ -121,8 +117,8 @@ pub(crate) fn place(text: &str) -> (usize, usize) {
     (lines + 1, text.len() - start + 1)
 }
 
-/// The same for a string of valid JSON; `Err` with the place of an escape that is half of a
-/// surrogate pair.
+/// Like [`end_of_string`], for a string of valid JSON; `Err` with the position of an escape that is
+/// half of a surrogate pair.
 fn end_of_sound_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize, usize> {
     const ESCAPE_BYTES: usize = 6;
     let unit = |at: usize| {
@@ -150,14 +146,14 @@ fn end_of_sound_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize
     Ok(bytes.len())
 }
 
-/// Whether two compact texts are the same JSON value: key order aside, strings
-/// by their characters, numbers by their text.
+/// Whether two compact texts are the same JSON value: objects regardless of key order, strings by
+/// their characters, numbers by their text.
 pub(crate) fn same_value(a: &str, b: &str) -> bool {
     a == b || canonical(a) == canonical(b)
 }
 
-/// A text that is equal for equal JSON values. `text` must have passed
-/// [`compact`], which also bounds the recursion here.
+/// Returns text that is equal for equal JSON values. `text` must have passed [`compact`], which
+/// also bounds the recursion.
 pub(crate) fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut reader = Reader { text, at: 0 };
@@ -204,8 +200,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Members sorted by key; of equal keys the order is kept, because a reader
-    /// that takes the last one sees a difference.
+    /// Members sorted by key. Members with equal keys keep their order, because parsers that use
+    /// the last one would see a difference.
     fn object(&mut self, out: &mut String) {
         self.at += 1;
         let mut members = Vec::new();
@@ -233,7 +229,7 @@ impl<'a> Reader<'a> {
         out.push('}');
     }
 
-    /// The string token at this place, quotes included.
+    /// The string token at this position, with its quotes.
     fn string(&mut self) -> &'a str {
         let start = self.at;
         self.at = end_of_string(self.text.as_bytes(), start + 1);
@@ -241,7 +237,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The place behind the value that begins at `at`; `at` itself where none does.
+/// The position after the value that starts at `at`, or `at` if there is none.
 pub(crate) fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0usize;
     while let Some(&byte) = bytes.get(at) {
@@ -270,8 +266,8 @@ pub(crate) fn end_of_value(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The members of an object in compact text: the key's token and the value's text. Text
-/// that is no object has none, or fewer.
+/// The members of an object in compact text: the key's token and the value's text. For text that is
+/// not an object, none or fewer.
 pub(crate) struct Members<'a> {
     text: &'a str,
     at: usize,
@@ -322,8 +318,8 @@ pub(crate) fn element(text: &str, n: usize) -> Option<&str> {
     }
 }
 
-/// The characters of a string token; none where it is no string, or half a surrogate
-/// pair is in it.
+/// The characters of a string token; `None` if it is not a string or contains half of a surrogate
+/// pair.
 pub(crate) fn characters(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
     match inner.contains('\\') {
@@ -331,8 +327,8 @@ pub(crate) fn characters(token: &str) -> Option<Cow<'_, str>> {
         true => serde_json::from_str(token).ok().map(Cow::Owned),
     }
 }
-/// One spelling for every way to escape the same characters. A token with a lone
-/// surrogate has no characters; its own text stands for it.
+/// The same text for every way to escape the same characters. A token with a lone surrogate has no
+/// characters, so it is returned unchanged.
 fn canonical_string(token: &str) -> String {
     if !token.contains('\\') {
         return token.to_owned();

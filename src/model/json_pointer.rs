@@ -1,18 +1,15 @@
-//! JSON pointers into compact JSON text.
-//!
-//! Owns: [`Pointer`], which is what RFC 6901 says. Must not know: requests.
-//! Promise: every value that a pointer leads to is found, and no value is built; text
-//! that is no JSON leads nowhere.
+// JSON pointers (RFC 6901) into compact JSON text. No values are built. Text that is not JSON has
+// no match.
 
 use crate::model::error::{Error, Result, excerpt};
 use crate::model::json::{self, DEPTH_MAX, Members};
 
-/// A way into a JSON value: keys and places, from the outside to the inside.
+/// A path into a JSON value: keys and indexes, from the outside in.
 pub(crate) struct Pointer(Vec<String>);
 
 impl Pointer {
-    /// A pointer from its text: nothing, or `/` before each step, where `~0` is `~` and `~1`
-    /// is `/`.
+    /// Parses a pointer: the empty text, or `/` before each step, with `~0` for `~` and `~1` for
+    /// `/`.
     pub(crate) fn parse(text: &str) -> Result<Pointer> {
         let failed = |problem| Error::InvalidPointer {
             given: excerpt(text),
@@ -36,13 +33,13 @@ impl Pointer {
         Ok(Pointer(steps))
     }
 
-    /// The keys that stand in every text which the pointer leads into.
+    /// The keys that occur in every text that the pointer matches.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let steps = self.0.iter().map(String::as_str);
         steps.filter(|step| place(step).is_none())
     }
 
-    /// Whether any value that it leads to is wanted: of equal keys all are followed.
+    /// Whether any value at the pointer is wanted. All members with equal keys are followed.
     pub(crate) fn leads_to(&self, text: &str, is_wanted: &impl Fn(&str) -> bool) -> bool {
         leads_to(&self.0, text, is_wanted)
     }
@@ -64,7 +61,7 @@ fn leads_to(steps: &[String], text: &str, is_wanted: &impl Fn(&str) -> bool) -> 
     }
 }
 
-/// The element of an array that a step means.
+/// The array index that a step stands for.
 fn place(step: &str) -> Option<usize> {
     let has_zero = step.len() > 1 && step.starts_with('0');
     let is_number = !has_zero && step.bytes().all(|byte| byte.is_ascii_digit());

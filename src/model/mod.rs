@@ -1,6 +1,5 @@
-//! What callers pass in and get back: values, their bounds and their text.
-//!
-//! No files and no threads. Names `base` only.
+// The values that callers pass in and get back, their limits, and their text. No files and no
+// threads.
 
 pub(crate) mod api_error;
 pub(crate) mod change;

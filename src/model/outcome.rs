@@ -1,7 +1,5 @@
-//! How a job ended.
-//!
-//! Owns: [`Outcome`], its kinds and bounds. Must not know: storage.
-//! Promise: every end is told apart, though the wire says `complete` for all.
+// Outcomes of jobs, with their kinds and limits. They distinguish what the GES job-list API shows
+// as `complete`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,28 +11,28 @@ use crate::model::error::{Error, Result};
 use crate::model::request::value_to_json;
 use crate::model::secrets::{SecretKeys, Secrets};
 
-/// Bytes an outcome's detail may have.
+/// The maximum size of an outcome's detail, in bytes.
 pub(crate) const DETAIL_BYTES_MAX: usize = 64 * 1024;
-/// Bytes an outcome's reference to the result may have.
+/// The maximum length of a reference to the result, in bytes.
 pub(crate) const RESULT_REF_BYTES_MAX: usize = 1024;
-/// Bytes of a failure's code.
+/// The maximum length of a failure's code, in bytes.
 pub(crate) const CODE_BYTES_MAX: usize = 256;
-/// Bytes of a failure's message.
+/// The maximum length of a failure's message, in bytes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
-/// In which of its ways a job ended.
+/// The kinds of outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum OutcomeKind {
-    /// It did what it was asked for.
+    /// The job did what was requested.
     Succeeded,
-    /// It did a part of it.
+    /// The job did part of what was requested.
     PartiallyFailed,
-    /// It did not.
+    /// The job failed.
     Failed,
-    /// Somebody called it off.
+    /// The job was cancelled.
     Cancelled,
-    /// The engine ended under it.
+    /// The job was cut short, for example by a crash.
     Interrupted,
 }
 
@@ -48,10 +46,10 @@ impl OutcomeKind {
         OutcomeKind::Interrupted,
     ];
 
-    /// The numbers that they are stored as, and 0, are below this.
+    /// The numbers that kinds are stored as, and 0, are less than this.
     pub(crate) const STORED_END: usize = OutcomeKind::ALL.len() + 1;
 
-    /// The kind as one word in lower case.
+    /// Returns the kind as a word in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,13 +61,13 @@ impl OutcomeKind {
         }
     }
 
-    /// The kind that this word says.
+    /// The kind with this name.
     pub(crate) fn from_word(word: &str) -> Option<OutcomeKind> {
         let mut kinds = OutcomeKind::ALL.iter().copied();
         kinds.find(|kind| kind.as_str() == word)
     }
 
-    /// The number it is stored as; 0 is "not ended".
+    /// The number it is stored as; 0 means "not complete".
     pub(crate) fn to_stored(self) -> u8 {
         match self {
             OutcomeKind::Succeeded => 1,
@@ -107,15 +105,15 @@ pub(crate) struct Extra {
 
 impl std::fmt::Debug for Extra {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // It may hold what a client sent.
+        // It may contain text from a client.
         f.write_str("Extra")
     }
 }
 
-/// How a job ended, with what the engine wants to remember of it.
+/// How a job ended, with details from the engine.
 ///
-/// `Debug` shows kind, code and sizes; message, detail and reference may hold
-/// what a client sent.
+/// `Debug` shows the kind, the code, and sizes. Message, detail, and reference are hidden, because
+/// they may contain text from a client.
 ///
 /// # Examples
 /// ```
@@ -142,7 +140,7 @@ impl Outcome {
         }
     }
 
-    /// One with these parts, for input from outside: parts that are too long are refused.
+    /// Creates an outcome from outside input. Parts that are too long are rejected.
     pub(crate) fn new(
         kind: OutcomeKind,
         code: Option<String>,
@@ -167,26 +165,25 @@ impl Outcome {
         outcome
     }
 
-    /// The job did what it was asked for.
+    /// The job did what was requested.
     #[must_use]
     pub fn succeeded() -> Outcome {
         Outcome::of(OutcomeKind::Succeeded)
     }
 
-    /// The job did a part of it. Code (at most 256 bytes) and message (at most 8 KiB) are
-    /// cut like those of [`Outcome::failed`].
+    /// The job did part of what was requested. Code (at most 256 bytes) and message (at most 8 KiB)
+    /// are truncated as in [`Outcome::failed`].
     #[must_use]
     pub fn partially_failed(code: impl Into<String>, message: impl Into<String>) -> Outcome {
         Outcome::with_failure(OutcomeKind::PartiallyFailed, code.into(), message.into())
     }
 
-    /// The job failed. The engine chooses the code (at most 256 bytes) and the message (at
-    /// most 8 KiB).
+    /// The job failed, with a code (at most 256 bytes) and a message (at most 8 KiB) chosen by the
+    /// engine.
     ///
-    /// A longer text is cut at a character boundary and ends with
-    /// `... [cut, N bytes in all]`, where N is its length, so that a long stack trace
-    /// never keeps a failure from being recorded. [`Outcome::with_detail`] takes up to
-    /// 64 KiB.
+    /// A longer text is truncated at a character boundary and ends with `... [truncated, N bytes in
+    /// total]`, where N is its length, so that a long stack trace never prevents a failure from
+    /// being recorded. [`Outcome::with_detail`] accepts up to 64 KiB.
     ///
     /// # Examples
     /// ```
@@ -201,24 +198,24 @@ impl Outcome {
         Outcome::with_failure(OutcomeKind::Failed, code.into(), message.into())
     }
 
-    /// The job was called off.
+    /// The job was cancelled.
     #[must_use]
     pub fn cancelled() -> Outcome {
         Outcome::of(OutcomeKind::Cancelled)
     }
 
-    /// The job was cut short; recorded by the store for jobs that a restart or a
-    /// lost [`Run`](crate::Run) left unfinished.
+    /// The job was cut short. The store records this outcome for jobs that were running when the
+    /// process crashed, and for a dropped [`Run`](crate::Run).
     #[must_use]
     pub fn interrupted() -> Outcome {
         Outcome::of(OutcomeKind::Interrupted)
     }
 
-    /// Adds a detail: anything that serde can serialize, of at most 64 KiB as JSON text and
-    /// 120 levels. Said again, the last counts.
+    /// Adds a detail: any value that serde can serialize, of at most 64 KiB of JSON text and 120
+    /// levels. If called again, the last detail is kept.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] when the value has no form in JSON, [`Error::TooDeep`],
+    /// [`Error::InvalidJson`] if the value cannot be represented as JSON, [`Error::TooDeep`],
     /// [`Error::OutcomeTooLarge`].
     ///
     /// # Examples
@@ -235,8 +232,7 @@ impl Outcome {
         self.with_compact_detail(text)
     }
 
-    /// Adds a detail given as JSON text; it comes back to the letter, white space
-    /// aside.
+    /// Adds a detail given as JSON text. It is preserved byte for byte, except for white space.
     ///
     /// # Errors
     /// As for [`Outcome::with_detail`].
@@ -251,8 +247,8 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Adds where the engine keeps the result: at most 1 KiB, opaque to the store. When the
-    /// job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged) tells it, so that the
+    /// Adds a reference to the result, at most 1 KiB, which the store does not interpret. When the
+    /// job is purged, [`ChangeKind::Purged`](crate::ChangeKind::Purged) contains it, so that the
     /// engine can delete the result.
     ///
     /// # Errors
@@ -273,7 +269,7 @@ impl Outcome {
         Ok(self)
     }
 
-    /// What may be recorded of it: where nothing is kept that is secret, its detail is
+    /// The outcome in the form in which it is recorded: if secrets are not kept, its detail is
     /// masked.
     pub(crate) fn kept(mut self, keys: &SecretKeys) -> Result<Outcome> {
         let detail = self.extra.as_mut().and_then(|extra| extra.detail.as_mut());
@@ -281,7 +277,7 @@ impl Outcome {
             if let Cow::Owned(masked) = keys.masked_json(detail) {
                 *detail = masked;
             }
-            // Where short values are masked it grows.
+            // Masking may make short values longer.
             bound("detail", detail.len(), DETAIL_BYTES_MAX)?;
         }
         Ok(self)
@@ -291,46 +287,46 @@ impl Outcome {
         self.extra.get_or_insert_default()
     }
 
-    /// In which way the job ended.
+    /// Returns the kind of the outcome.
     #[must_use]
     pub fn kind(&self) -> OutcomeKind {
         self.kind
     }
 
-    /// The failure's code: at most 256 bytes.
+    /// Returns the failure's code: at most 256 bytes.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.extra.as_ref()?.code.as_deref()
     }
 
-    /// The failure's message: at most 8 KiB.
+    /// Returns the failure's message: at most 8 KiB.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.extra.as_ref()?.message.as_deref()
     }
 
-    /// The detail's JSON text, compact: at most 64 KiB.
+    /// Returns the detail as JSON text without white space: at most 64 KiB.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.extra.as_ref()?.detail.as_deref()
     }
 
-    /// Where the engine keeps the result: at most 1 KiB.
+    /// Returns the reference to the result: at most 1 KiB.
     #[must_use]
     pub fn result_ref(&self) -> Option<&str> {
         self.extra.as_ref()?.result_ref.as_deref()
     }
 
-    /// For a job that a recovery completed: the number of the open that found it running
-    /// ([`JobStore::opens`](crate::JobStore::opens)), which distinguishes the losses of one
-    /// restart from those of others.
+    /// Returns the number of the open that recovered the job
+    /// ([`JobStore::opens`](crate::JobStore::opens)), or `None` if the outcome was not recorded by
+    /// a recovery.
     #[must_use]
     pub fn recovered_at_open(&self) -> Option<u64> {
         self.boot
     }
 }
 
-/// Cuts a text that is too long, and appends how long it was.
+/// Truncates a text that is too long, and appends its length.
 fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         let marker = format!("... [truncated, {} bytes in total]", text.len());

@@ -1,9 +1,5 @@
-//! What a look at every byte of a store has found.
-//!
-//! Owns: [`VerifyReport`], [`VerifyProgress`], [`RepairReport`] and how they are shown.
-//! Must not know: how the files are read.
-//! Promise: whatever is not sound is listed with its file and place; no report
-//! carries a request's text.
+// Reports of full verification and repair. Every damaged place is listed with its file and offset.
+// No report contains the text of a request.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,39 +8,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::error::{Error, Result};
 
-/// What [`JobStore::verify`](crate::JobStore::verify) and
-/// [`JobStore::scrub`](crate::JobStore::scrub) have found. It prints well, and as
-/// JSON by [`VerifyReport::to_json`], from which it can be read again.
+/// The result of [`JobStore::verify`](crate::JobStore::verify) and
+/// [`JobStore::scrub`](crate::JobStore::scrub). `Display` formats it for people.
+/// [`VerifyReport::to_json`] returns it as JSON, from which it can be deserialized.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// The store's folder.
+    /// The directory of the store.
     pub path: PathBuf,
-    /// Whether the store was closed cleanly; `None` for one that is open.
+    /// Whether the store was closed cleanly; `None` if it is open.
     pub closed: Option<bool>,
-    /// Packs and segments that the log consists of.
+    /// Number of packs and segments in the log.
     pub files: u64,
-    /// Their bytes, all of which were read.
+    /// Size of the log in bytes, all of which were read.
     pub bytes: u64,
-    /// Events in the log, damaged ones included.
+    /// Number of events in the log, including damaged ones.
     pub events: u64,
-    /// The graphs, in the order they were made.
+    /// The graphs, in the order of their creation.
     pub graphs: Vec<GraphReport>,
-    /// All damage, in the order of the log.
+    /// All damage, in log order.
     pub damage: Vec<Damage>,
-    /// What is wrong with the index; nothing is lost by it. Only of an open store:
-    /// an open makes a closed one's index anew where it is not right.
+    /// The problem of the index, if it has one. Nothing is lost by it. Only reported for an open
+    /// store, because an open rebuilds a damaged index.
     pub index_fault: Option<String>,
 }
 
-/// How far a look at a store has come: see
+/// The progress of a verification: see
 /// [`JobStore::verify_with_progress`](crate::JobStore::verify_with_progress).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyProgress {
-    /// Bytes of the log that were read.
+    /// Bytes of the log read so far.
     pub bytes: u64,
-    /// Bytes of the log.
+    /// Size of the log in bytes.
     pub of: u64,
 }
 
@@ -52,37 +48,37 @@ pub struct VerifyProgress {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GraphReport {
-    /// The id of the project it belongs to.
+    /// The id of the graph's project.
     pub project_id: String,
-    /// Its name.
+    /// The graph's name.
     pub name: String,
-    /// Jobs that exist and whose request and id are sound. In a store with damage, jobs that
-    /// were purged may count, too.
+    /// Number of jobs whose request and id are intact. In a damaged store, purged jobs may be
+    /// included.
     pub sound: u64,
-    /// Jobs that a damaged place holds, or that no file holds.
+    /// Number of jobs in damaged places or missing from the files.
     pub damaged: u64,
-    /// Jobs that an earlier repair has quarantined.
+    /// Number of jobs that an earlier repair quarantined.
     pub quarantined: u64,
 }
 
-/// A place that does not hold what was written to it.
+/// A corrupt place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Damage {
     /// The file.
     pub file: PathBuf,
-    /// The byte at which it was noticed.
+    /// The offset at which the damage was detected.
     pub offset: u64,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
-    /// Jobs whose request or id is gone with it, as far as is known.
+    /// Number of jobs whose request or id is lost, as far as is known.
     pub jobs: u64,
-    /// Events that are gone with it: what happened to jobs.
+    /// Number of lost events.
     pub events: u64,
 }
 
 impl Damage {
-    /// The damage that an error tells of; any other error is given back.
+    /// The damage that an error reports; any other error is returned.
     pub(crate) fn of(error: &Error, jobs: u64, events: u64) -> Result<Damage> {
         match error {
             Error::Damaged { file, offset, what } => Ok(Damage {
@@ -98,13 +94,14 @@ impl Damage {
 }
 
 impl VerifyReport {
-    /// Whether nothing is damaged. A fault of the index is no damage: it is made anew.
+    /// Returns `true` if there is no damage. A problem of the index is not damage, because the
+    /// index can be rebuilt.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty() && self.graphs.iter().all(|graph| graph.damaged == 0)
     }
 
-    /// The report as one JSON object: fields under their names here.
+    /// Returns the report as a JSON object whose members are named like the fields.
     ///
     /// # Examples
     /// ```
@@ -112,7 +109,7 @@ impl VerifyReport {
     /// # let dir = tempfile::tempdir()?;
     /// # let dir = dir.path();
     /// # JobStore::open(dir)?.close()?;
-    /// let kept = JobStore::verify(dir)?.to_json(); // beside a backup, say
+    /// let kept = JobStore::verify(dir)?.to_json(); // for example, next to a backup
     /// let report: VerifyReport = serde_json::from_str(&kept)?;
     /// assert!(report.is_sound());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -191,31 +188,31 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What [`JobStore::repair`](crate::JobStore::repair) found and did. It prints well,
-/// and as JSON by [`RepairReport::to_json`].
+/// The result of [`JobStore::repair`](crate::JobStore::repair). `Display` formats it for people,
+/// and [`RepairReport::to_json`] returns it as JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// What was found before.
+    /// The report before the repair.
     pub found: VerifyReport,
-    /// Files that were quarantined: they hold what was damaged, beside what was
-    /// sound and is served again. The store does not need them.
+    /// Files that were quarantined. They contain the damage, and intact data that the store has
+    /// copied. The store does not need them.
     pub quarantined: Vec<PathBuf>,
-    /// Jobs that are listed no more.
+    /// Number of jobs that are no longer listed.
     pub jobs: u64,
-    /// Events that are lost. Jobs that were not complete before one of them, and of
-    /// which no later event tells, are completed as interrupted at the next open.
+    /// Number of lost events. Jobs that were not complete before a lost event, and have
+    /// no later events, are completed as interrupted by the next open.
     pub events: u64,
 }
 
 impl RepairReport {
-    /// Whether anything was changed.
+    /// Returns `true` if anything was changed.
     #[must_use]
     pub fn changed(&self) -> bool {
         !self.found.is_sound()
     }
 
-    /// What was done, as one JSON object: fields under their names here.
+    /// Returns the report as a JSON object whose members are named like the fields.
     #[must_use]
     pub fn to_json(&self) -> String {
         to_json(self)
@@ -240,7 +237,7 @@ impl fmt::Display for RepairReport {
 }
 
 fn to_json(value: &impl Serialize) -> String {
-    // A path that is no text cannot be said in JSON.
+    // A path that is not valid UTF-8 cannot be represented in JSON.
     serde_json::to_string(value)
         .unwrap_or_else(|_| r#"{"error":"a path is not valid UTF-8"}"#.to_owned())
 }

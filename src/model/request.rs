@@ -1,9 +1,6 @@
-//! A recorded request: command, url and JSON body.
-//!
-//! Owns: [`Request`], [`Body`], their bounds and their wire text. Must not know:
-//! jobs, storage.
-//! Promise: the body to the letter; `Debug` never shows it, for bodies carry
-//! credentials.
+// A request: command, URL, and JSON body.
+//
+// The body is preserved byte for byte. `Debug` never shows it, because bodies contain credentials.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,19 +12,18 @@ use serde_json::value::RawValue;
 use crate::model::error::{Error, JsonProblem, Result};
 use crate::model::json;
 
-/// Bytes a command may have.
+/// The maximum length of a command, in bytes.
 pub(crate) const COMMAND_BYTES_MAX: usize = 256;
-/// Bytes a url may have.
+/// The maximum length of a URL, in bytes.
 pub(crate) const URL_BYTES_MAX: usize = 8 * 1024;
-/// Bytes that a text with a request may have beside the request: white space, and in a line
-/// of an import what else is known of the job.
+/// The maximum size of a text with a request besides the request itself: white space and, in a line
+/// of an import, the job's details.
 pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 
-/// A request's body: any JSON value, kept as its text.
+/// The body of a request: any JSON value, stored as text.
 ///
-/// White space outside of strings goes when the body is made; everything else
-/// stays to the letter: number text, key order, duplicate keys, escapes.
-/// `Debug` shows only the length.
+/// White space outside of strings is removed when the body is created. Everything else is preserved
+/// byte for byte: number text, key order, duplicate keys, escapes. `Debug` shows only the length.
 ///
 /// # Examples
 /// ```
@@ -41,12 +37,12 @@ pub(crate) const BESIDE_REQUEST_BYTES: u64 = 1 << 20;
 pub struct Body(String);
 
 impl Body {
-    /// A body from JSON text.
+    /// Creates a body from JSON text.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] when `text` is not exactly one JSON value or contains a lone
-    /// surrogate (`"\ud800"`), which strict readers of a list would refuse;
-    /// [`Error::TooDeep`] when it is nested more than 120 levels deep.
+    /// [`Error::InvalidJson`] if `text` is not exactly one JSON value, or contains a lone surrogate
+    /// (`"\ud800"`), which strict readers of a list would reject; [`Error::TooDeep`] if it is
+    /// nested more than 120 levels deep.
     ///
     /// # Examples
     /// ```
@@ -58,11 +54,11 @@ impl Body {
         json::compact("body", text.as_ref()).map(Body)
     }
 
-    /// A body from anything that serde can serialize.
+    /// Creates a body from any value that serde can serialize.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] when the value has no form in JSON (a map with keys
-    /// that are no strings, say), [`Error::TooDeep`] as for [`Body::from_json`].
+    /// [`Error::InvalidJson`] if the value cannot be represented as JSON (such as a map with keys
+    /// that are not strings); [`Error::TooDeep`] as for [`Body::from_json`].
     ///
     /// # Examples
     /// ```
@@ -74,13 +70,13 @@ impl Body {
         value_to_json("body", value).map(Body)
     }
 
-    /// The body of a request that has none: `{}`.
+    /// Returns the body of a request without one: `{}`.
     #[must_use]
     pub fn empty() -> Body {
         Body("{}".to_owned())
     }
 
-    /// The body's JSON text, compact.
+    /// Returns the body's JSON text without white space.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -93,8 +89,8 @@ impl fmt::Debug for Body {
     }
 }
 
-/// `value` as compact JSON text within the depth bound. The serializer's own
-/// message is left out: it may quote the value.
+/// Returns `value` as compact JSON text within the depth limit. The serializer's own message is
+/// omitted, because it may quote the value.
 pub(crate) fn value_to_json(
     what: &'static str,
     value: &(impl Serialize + ?Sized),
@@ -110,9 +106,9 @@ pub(crate) fn value_to_json(
 
 /// An asynchronous request as the engine received it.
 ///
-/// Cheap to clone. Two requests are equal when command and url are and the bodies
-/// are the same JSON value: key order aside, strings by their characters, numbers
-/// by their text. `Debug` shows command, path and sizes, never the body.
+/// Cheap to clone. Two requests are equal if their commands and URLs are equal and their bodies are
+/// the same JSON value: objects regardless of key order, strings by their characters, numbers by
+/// their text. `Debug` shows the command, the path, and sizes, never the body.
 ///
 /// # Examples
 /// ```
@@ -125,20 +121,20 @@ pub(crate) fn value_to_json(
 /// ```
 #[derive(Clone)]
 pub struct Request {
-    /// `{"command":...,"url":...,"body":...}`, as it is listed.
+    /// `{"command":...,"url":...,"body":...}`, as lists show it.
     wire: Arc<str>,
     command: Text,
     url: Text,
-    /// Where the body's text stands in `wire`.
+    /// Where the body's text starts in `wire`.
     body_at: usize,
 }
 
-/// A text of a request, which mostly stands in its wire text as it is.
+/// A text of a request, which is usually a part of its wire text.
 #[derive(Clone)]
 enum Text {
-    /// From here to there.
+    /// The text from the first position to the second.
     InWire(usize, usize),
-    /// It is escaped there.
+    /// The text, which is escaped in the wire text.
     Escaped(Arc<str>),
 }
 
@@ -152,8 +148,7 @@ impl Text {
         }
     }
 
-    /// The text that was read as the JSON string at this place. `None` when it does
-    /// not stand there.
+    /// The text that was read as the JSON string at this position. `None` if it is not there.
     fn read(text: Cow<'_, str>, wire: &str, at: usize) -> Option<Text> {
         match text {
             Cow::Borrowed(text) => {
@@ -177,9 +172,9 @@ const BEFORE_URL: &str = r#","url":"#;
 const BEFORE_BODY: &str = r#","body":"#;
 
 impl Request {
-    /// A request of `command` (1 to 256 bytes), `url` (at most 8 KiB) and `body`.
+    /// Creates a request from a command (1 to 256 bytes), a URL (at most 8 KiB), and a body.
     ///
-    /// The size of the whole is bounded by the store it is submitted to
+    /// The store limits the size of the whole request when it is submitted
     /// ([`Options::max_request_bytes`](crate::Options::max_request_bytes)).
     ///
     /// # Errors
@@ -229,12 +224,12 @@ impl Request {
         })
     }
 
-    /// A request from the JSON object it is listed as: `command`, `url` and,
-    /// where it has one, `body`.
+    /// Creates a request from a JSON object with `command`, `url`, and, optionally, `body`, as
+    /// lists show it.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] when it is not that object, and those of
-    /// [`Request::new`] and [`Body::from_json`].
+    /// [`Error::InvalidJson`] if it is not such an object, and those of [`Request::new`] and
+    /// [`Body::from_json`].
     ///
     /// # Examples
     /// ```
@@ -258,7 +253,7 @@ impl Request {
         })?;
         let Some(Url(url)) = parts.url else {
             let given = text.trim_end();
-            // serde takes an array for a struct, too.
+            // serde also accepts an array for a struct.
             let problem = match given.ends_with('}') {
                 true => JsonProblem::MissingUrl,
                 false => JsonProblem::NotARequest,
@@ -272,11 +267,10 @@ impl Request {
         Request::new(parts.command.into_owned(), url.into_owned(), body)
     }
 
-    /// A request from the text it was stored as, which was made by
-    /// [`Request::new`]. `None` when it is anything else.
+    /// A request from its stored text, which [`Request::new`] made. `None` for any other text.
     pub(crate) fn from_stored(wire: &str) -> Option<Request> {
         let parts = WireRequest::parse(wire).ok()?;
-        // The body stands at the end, where it is cut out again.
+        // The body is at the end, and is cut off again.
         let head = wire.strip_suffix('}')?.strip_suffix(parts.body?.get())?;
         let before_body = head.strip_suffix(BEFORE_BODY)?;
         let Url(url) = parts.url?;
@@ -289,8 +283,7 @@ impl Request {
         })
     }
 
-    /// The JSON texts of command, url and body in a stored text. `None` when they do not
-    /// stand there.
+    /// The JSON texts of command, URL, and body in a stored text. `None` if they are not there.
     pub(crate) fn parts_of(wire: &str) -> Option<[&str; 3]> {
         let value = |text| json::end_of_value(str::as_bytes(text), 0);
         let rest = wire.strip_prefix(BEFORE_COMMAND)?;
@@ -301,7 +294,7 @@ impl Request {
         Some([command, url, body])
     }
 
-    /// The same command and url with another body, which is compact JSON.
+    /// The same command and URL with another body, which is compact JSON.
     pub(crate) fn with_body(&self, body: &str) -> Request {
         let head = &self.wire[..self.body_at];
         Request {
@@ -312,26 +305,25 @@ impl Request {
         }
     }
 
-    /// What is to be done, such as `import_graph`: 1 to 256 bytes.
+    /// Returns the command, such as `import_graph`: 1 to 256 bytes.
     #[must_use]
     pub fn command(&self) -> &str {
         self.command.of(&self.wire)
     }
 
-    /// The url the request came to: at most 8 KiB.
+    /// Returns the URL of the request: at most 8 KiB.
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.of(&self.wire)
     }
 
-    /// The body's JSON text, compact, otherwise to the letter.
+    /// Returns the body's JSON text without white space, otherwise exactly as given.
     #[must_use]
     pub fn body(&self) -> &str {
         &self.wire[self.body_at..self.wire.len() - 1]
     }
 
-    /// The whole request as it is listed:
-    /// `{"command":...,"url":...,"body":...}`.
+    /// Returns the whole request as lists show it: `{"command":...,"url":...,"body":...}`.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.wire
@@ -351,7 +343,7 @@ impl Eq for Request {}
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A url's query may carry a token, so only its path is shown.
+        // The query of a URL may contain a token, so only the path is shown.
         let path = self.url().split(['?', '#']).next().unwrap_or_default();
         f.debug_struct("Request")
             .field("command", &self.command())
@@ -361,7 +353,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A request as it may be given.
+/// A request as given.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WireRequest<'a> {
@@ -373,19 +365,19 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) body: Option<&'a RawValue>,
 }
 
-/// Serde borrows a text only where it is a field by itself.
+/// serde borrows a string only if it is a field by itself.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Url<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// A value that is there, even if it is `null`, which `Option` would take for none.
+/// Accepts `null` as a value, which `Option` would treat as missing.
 pub(crate) fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// serde's own words may quote the text, but not those about a missing field.
+/// serde's own messages may quote the text, except those about a missing field.
 fn shape_problem(error: &serde_json::Error) -> JsonProblem {
     match error.to_string().starts_with("missing field `command`") {
         true => JsonProblem::MissingCommand,

@@ -1,9 +1,7 @@
-//! What the parts of a request are to be like: command, url, body.
-//!
-//! Owns: [`Texts`], what is asked for, and [`Matcher`], which tells whether a request has
-//! it. Must not know: where requests lie.
-//! Promise: what matches is what the parts of a [`Request`] would tell,
-//! whatever is escaped how; what is ruled out at a glance does not match.
+// Filters on the parts of a request: command, URL, and body.
+//
+// A request matches regardless of how it is escaped. The quick check never rules out a request that
+// matches.
 
 use std::fmt;
 
@@ -14,7 +12,7 @@ use crate::model::json;
 use crate::model::json_pointer::Pointer;
 use crate::model::request::Request;
 
-/// A text to look for. It may be part of a secret, so that nobody is shown it.
+/// A text to search for. It may be part of a secret, so it is never displayed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Needle(pub(crate) String);
 
@@ -24,18 +22,18 @@ impl fmt::Debug for Needle {
     }
 }
 
-/// What is asked of the parts of a request. Where nothing is, any will do.
+/// The filter on the parts of a request. An empty list matches any request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
-    /// It has one of these.
+    /// The command is one of these.
     pub(crate) commands: Vec<String>,
-    /// Its url begins with one of these.
+    /// The URL starts with one of these.
     pub(crate) url_prefixes: Vec<Needle>,
-    /// All of these are in its url.
+    /// The URL contains all of these.
     pub(crate) in_url: Vec<Needle>,
-    /// All of these are in the text of its body.
+    /// The text of the body contains all of these.
     pub(crate) in_body: Vec<Needle>,
-    /// Its body has all of these values where the pointers lead.
+    /// The body has all of these values at the pointers.
     pub(crate) values: Vec<(String, Needle)>,
 }
 
@@ -44,13 +42,13 @@ impl Texts {
         *self == Texts::default()
     }
 
-    /// Whether one of the texts to search for is empty, which every url and body contains.
+    /// Whether a search text is empty. Every URL and body contains it.
     pub(crate) fn has_empty(&self) -> bool {
         let mut all = [&self.url_prefixes, &self.in_url, &self.in_body].into_iter();
         all.any(|needles| needles.iter().any(|needle| needle.0.is_empty()))
     }
 
-    /// Appends its bytes, for a checksum: those that ask the same have the same.
+    /// Appends its bytes, for a checksum. Equal filters have equal bytes.
     pub(crate) fn put_bytes(&self, bytes: &mut Vec<u8>) {
         let needles = |all: &[Needle]| all.iter().map(|n| n.0.clone()).collect::<Vec<_>>();
         let values = self.values.iter().map(|(pointer, value)| {
@@ -76,7 +74,7 @@ impl Texts {
     }
 }
 
-/// Tells which requests have what is asked for.
+/// Checks which requests match the filter.
 pub(crate) struct Matcher {
     commands: Vec<String>,
     url_prefixes: Vec<String>,
@@ -85,12 +83,12 @@ pub(crate) struct Matcher {
     values: Vec<Value>,
 }
 
-/// A value, and where it is to be.
+/// A value, and its pointer.
 struct Value {
     pointer: Pointer,
     text: String,
     canonical: String,
-    /// What stands in every text that has the value there, and no escapes.
+    /// Text without escapes that occurs in every request with this value.
     trace: Option<Finder<'static>>,
 }
 
@@ -100,7 +98,7 @@ fn finder(needle: &Needle) -> Finder<'static> {
 
 impl Matcher {
     /// # Errors
-    /// A pointer or a value that is none.
+    /// A pointer or value is invalid.
     pub(crate) fn new(texts: &Texts) -> Result<Matcher> {
         let values = texts.values.iter();
         let values = values.map(|(pointer, value)| Value::new(pointer, &value.0));
@@ -113,8 +111,8 @@ impl Matcher {
         })
     }
 
-    /// Whether any request in this text may match. What is searched for in a body stands
-    /// there as it was given, and so do keys and values where nothing is escaped.
+    /// Whether any request in this text may match. Search texts for the body occur in it as given,
+    /// and so do keys and values without escapes.
     pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
         self.in_body.iter().all(|f| f.find(text).is_some()) && self.has_traces(text)
     }
@@ -125,8 +123,7 @@ impl Matcher {
         !is_lacking || memchr::memchr(b'\\', text).is_some()
     }
 
-    /// Whether a request matches, from the compact JSON that it is listed as. `None` where
-    /// that is no request.
+    /// Whether a request, given as compact JSON, matches. `None` if the text is not a request.
     pub(crate) fn matches(&self, request: &str) -> Option<bool> {
         let [command, url, body] = Request::parts_of(request)?;
         if !self.commands.is_empty() {
@@ -154,7 +151,7 @@ impl Value {
     fn new(pointer: &str, value: &str) -> Result<Value> {
         let pointer = Pointer::parse(pointer)?;
         let text = json::compact("value", value)?;
-        // Of an object or an array nothing is sure but what the parts are.
+        // Only the parts of an object or array are certain to occur.
         let literal = match text.as_bytes().first() {
             Some(b'{' | b'[') => None,
             Some(b'"') => json::characters(&text),
@@ -181,7 +178,8 @@ impl Value {
     }
 
     fn is(&self, found: &str) -> bool {
-        // Numbers and words have one spelling, and what begins otherwise is another kind.
+        // Numbers and literals have one spelling, and a different first character means a different
+        // kind of value.
         let has_spellings = matches!(self.text.as_bytes().first(), Some(b'"' | b'{' | b'['));
         found == self.text
             || (has_spellings
@@ -213,7 +211,7 @@ mod tests {
     fn matches(texts: &Texts, request: &Request) -> bool {
         let matcher = Matcher::new(texts).unwrap();
         let found = matcher.matches(request.as_json()).unwrap();
-        // What is ruled out at a glance does not match.
+        // A request that the quick check rules out does not match.
         assert!(!found || matcher.may_be_in(request.as_json().as_bytes()));
         found
     }

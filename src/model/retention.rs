@@ -1,8 +1,4 @@
-//! How long a graph keeps its jobs, and what is told of those that it no longer keeps.
-//!
-//! Owns: [`Retention`], its bounds and their defaults, [`PurgeReason`] and the numbers that
-//! reasons are stored as, [`Tombstone`], [`PurgeReport`]. Must not know: how jobs are purged.
-//! Promise: a policy that sets no bound keeps every job.
+// Retention policies, and what remains of purged jobs. A policy without limits keeps every job.
 
 #[cfg(feature = "archive")]
 use std::path::PathBuf;
@@ -10,16 +6,23 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::outcome::OutcomeKind;
 
-/// The folder that purged jobs go to first.
+/// The directory to which purged jobs are archived.
 #[cfg(feature = "archive")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 
-/// How long a graph keeps its complete jobs: see
+/// A graph's retention policy for complete jobs: passed to
 /// [`Graph::set_retention`](crate::Graph::set_retention).
 ///
-/// Bounds that are set hold together: a job that is over any of them goes. Pending and
-/// running jobs are never purged.
+/// A job that exceeds any of the limits is purged. Pending and running jobs are never purged.
+///
+/// # Purging
+/// Jobs are purged in the background, by age, number, or size.
+/// [`Graph::purge`](crate::Graph::purge) purges jobs by hand. A purged job leaves a [`Tombstone`]
+/// for a while, so that its id is not reused and [`Graph::tombstone`](crate::Graph::tombstone) can
+/// say when and why it was purged. With the feature `archive`, jobs can be archived first. The
+/// [change feed](crate::Graph::changes) reports each purge with the job's
+/// [`Outcome::result_ref`](crate::Outcome::result_ref), so that the engine can delete the result.
 ///
 /// # Examples
 /// ```
@@ -38,7 +41,7 @@ pub(crate) struct ArchiveTo(pub(crate) PathBuf);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     age: Option<Duration>,
-    /// By the numbers that kinds are stored as.
+    /// Indexed by the numbers that kinds are stored as.
     outcome_ages: [Option<Duration>; OutcomeKind::STORED_END],
     pub(crate) jobs: Option<u64>,
     pub(crate) bytes: Option<u64>,
@@ -68,33 +71,32 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Keeps all jobs for ever, until bounds are set.
+    /// Creates a policy that keeps all jobs until limits are set.
     #[must_use]
     pub fn new() -> Retention {
         Retention::default()
     }
 
-    /// Purges a job once this much time has passed since it completed, within some seconds.
+    /// Purges a job, within a few seconds, once this much time has passed since it completed.
     ///
-    /// Age is the time that the store was open since, by a monotonic clock, plus the time
-    /// that it was closed, by the system's clock. If the system's clock advanced by more than a
-    /// day while the store was closed, that time does not count until
-    /// [`JobStore::confirm_clock`](crate::JobStore::confirm_clock) is called; until then
-    /// jobs age by the rest. Once it is confirmed, it counts for the jobs that had completed
-    /// before it, and for no others. So a clock that is wrong for a moment, while the store is open
-    /// or when it is opened, makes no job older. The log records the age clock: a rebuilt
-    /// index and a restored backup give the same ages.
+    /// A job ages by a monotonic clock while the store is open, and by the system's clock while it
+    /// is closed. If the system's clock advanced by more than a day while the store was closed,
+    /// that time does not count until [`JobStore::confirm_clock`](crate::JobStore::confirm_clock)
+    /// is called. Once confirmed, it counts only for the jobs that had completed before it. So a
+    /// clock that is briefly wrong, while the store is open or when it is opened, makes no job
+    /// older. The log records the age clock: ages survive a rebuild of the index and a restored
+    /// backup.
     ///
-    /// A job that was imported is as old as its `completedAt` says, compared with the
-    /// system's clock at the import; one that is dated ahead completed at the import.
+    /// The age of an imported job is the difference between its `completedAt` and the system's
+    /// clock at the time of the import, or 0 if `completedAt` is in the future.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Retention {
         self.age = Some(age);
         self
     }
 
-    /// The same for jobs that ended in this way; for them it counts instead, be it longer or
-    /// shorter.
+    /// Sets the maximum age of jobs with this kind of outcome. It replaces [`Retention::max_age`]
+    /// for them, whether it is longer or shorter.
     ///
     /// # Examples
     /// ```
@@ -115,31 +117,31 @@ impl Retention {
         self
     }
 
-    /// Keeps at most this many complete jobs, whatever their outcome; those submitted first
-    /// are purged first. 0 keeps none: each goes soon after its end.
+    /// Keeps at most this many complete jobs, whatever their outcome. The jobs submitted first are
+    /// purged first. With 0, each job is purged soon after it completes.
     #[must_use]
     pub fn max_jobs(mut self, jobs: u64) -> Retention {
         self.jobs = Some(jobs);
         self
     }
 
-    /// Keeps complete jobs as long as the graph's requests and outcomes, as they are stored
-    /// (compressed, once they are packed), take no more bytes than this; the ones submitted
-    /// first go first. Outcomes count once they are packed.
+    /// Purges complete jobs while the graph's requests and outcomes take more than this many bytes
+    /// as stored (compressed, once they are packed). The jobs submitted first are purged first.
+    /// Outcomes count once they are packed.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Retention {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Remembers the ids of about this many purged jobs; 1 million by default. Each takes
+    /// Retains the tombstones of about this many purged jobs; 1 million by default. Each takes
     /// about 19 bytes in packs and 54 in the files of the index.
     ///
     /// # Examples
     /// ```
     /// use jobstore::Retention;
     /// use std::time::Duration;
-    /// // Many short jobs: a million are kept, and the ids of as many more, for a day.
+    /// // Many short jobs: keep a million, and the ids of as many more for a day.
     /// let policy = Retention::new()
     ///     .max_jobs(1_000_000)
     ///     .max_tombstones(1_000_000)
@@ -152,43 +154,39 @@ impl Retention {
         self
     }
 
-    /// Remembers the id of a purged job for this long; 30 days by default. Until then, calls
-    /// with the id return [`Error::JobPurged`](crate::Error::JobPurged), and it cannot be used
-    /// again.
-    /// Time counts as for [`Retention::max_age`]. In graphs without a policy the defaults
-    /// hold, too, from an hour after the open on.
+    /// Retains the tombstone of a purged job for this long; 30 days by default. Until then, calls
+    /// with the job's id return [`Error::JobPurged`](crate::Error::JobPurged), and the id cannot be
+    /// reused. Time is measured as for [`Retention::max_age`]. In graphs without a policy, the
+    /// defaults apply too, starting an hour after the open.
     #[must_use]
     pub fn tombstone_age(mut self, age: Duration) -> Retention {
         self.tombstone_age = age;
         self
     }
 
-    /// Writes each job into an archive in this folder before it is purged, by the policy
-    /// and by hand: as its line of [`Graph::export`](crate::Graph::export), compressed with
-    /// gzip, and synced before the purge is. [`Graph::import`](crate::Graph::import) takes
-    /// the lines back. With the feature `archive` only.
+    /// Archives each job in this directory before it is purged, by the policy or by hand. A job is
+    /// written as its line of [`Graph::export`](crate::Graph::export), compressed with gzip, and
+    /// synced before the purge. [`Graph::import`](crate::Graph::import) reads the lines. Requires
+    /// the feature `archive`.
     ///
-    /// The folder is made where it is missing, for this user alone; it must not be in the
-    /// store's, and not another store's archive. Files are named by graph and time,
-    /// `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order is that of
-    /// the purges (where the clock has gone back, a name goes on from the last); one that
-    /// ends in `.gz` is whole and stays as it is. The one that is being
-    /// written has `.part` behind its name and can be read, too. It gets its name when it is
-    /// full, when the store is closed, and, without what was torn, after a crash.
+    /// The directory is created if it does not exist, accessible only to this user. It must be
+    /// outside of the store's directory, and not be the archive of another store. Files are named
+    /// by graph and time, `movie-1234567890123456789-1700000000000.jsonl.gz`, so that their order
+    /// is that of the purges (if the clock has gone backward, a name continues from the last one).
+    /// A file that ends in `.gz` is complete and is not changed again. The file that is being
+    /// written ends in `.part`, and can be read, too. It is renamed when it is full, when the store
+    /// is closed, and after a crash, then without its torn end.
     ///
-    /// Move, compress or remove whole files only. A `.part` that was taken away is noticed
-    /// and a new one begun; until the policy is set again
-    /// [`JobStore::health`](crate::JobStore::health) says which it was. A copy of the store
-    /// that is given the same folder adds files of its own, and leaves those alone that are
-    /// being written.
+    /// Move, compress, or remove only complete files. If a `.part` file is removed, a new one is
+    /// started, and [`JobStore::health`](crate::JobStore::health) reports the missing one until the
+    /// policy is set again. A copy of the store that is given the same directory adds files of its
+    /// own, and does not touch those that are being written.
     ///
     /// # Durability
-    /// A job that is purged is in the archive. It may be there twice when the process or
-    /// the disk failed between archiving and purging it; otherwise it is there once.
-    /// While the archive cannot be written, no job of the graph is purged:
-    /// [`JobStore::health`](crate::JobStore::health) says why,
-    /// [`Graph::purge`](crate::Graph::purge) fails, and the policy tries again every few
-    /// seconds.
+    /// A job that is purged is in the archive. It may be there twice if the process or the disk
+    /// failed between archiving and purging it. While the archive cannot be written, no job of the
+    /// graph is purged: [`JobStore::health`](crate::JobStore::health) reports why,
+    /// [`Graph::purge`](crate::Graph::purge) fails, and the policy tries again every few seconds.
     ///
     /// # Examples
     /// ```
@@ -224,8 +222,7 @@ impl Retention {
         self
     }
 
-    /// The size from which on an archive's file is not added to any more, in bytes, as it is
-    /// compressed; 64 MiB by default.
+    /// Sets the size at which an archive file is full, in compressed bytes; 64 MiB by default.
     #[cfg(feature = "archive")]
     #[must_use]
     pub fn archive_file_bytes(mut self, bytes: u64) -> Retention {
@@ -233,13 +230,13 @@ impl Retention {
         self
     }
 
-    /// How long a job that ended in this way is kept, in ms, where that is bounded.
+    /// The maximum age of jobs with this kind of outcome in ms, if there is one.
     pub(crate) fn age_ms(&self, kind: u8) -> Option<u64> {
         let of_kind = self.outcome_ages.get(usize::from(kind)).copied().flatten();
         of_kind.or(self.age).map(in_ms)
     }
 
-    /// The shortest time any job is kept, in ms, where that is bounded.
+    /// The shortest maximum age of any job in ms, if there is one.
     pub(crate) fn shortest_age_ms(&self) -> Option<u64> {
         let ages = self.outcome_ages.iter().chain([&self.age]);
         ages.flatten().copied().map(in_ms).min()
@@ -254,13 +251,13 @@ fn in_ms(time: Duration) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PurgeReason {
-    /// It had ended long enough ago.
+    /// It exceeded the maximum age.
     Age,
-    /// There were more complete jobs than the graph keeps.
+    /// The graph had more complete jobs than the policy allows.
     Count,
-    /// The graph's requests took more bytes than it keeps.
+    /// The graph's jobs took more bytes than the policy allows.
     Bytes,
-    /// Somebody purged it: [`Graph::purge`](crate::Graph::purge).
+    /// It was purged by [`Graph::purge`](crate::Graph::purge).
     ByHand,
 }
 
@@ -284,23 +281,23 @@ impl PurgeReason {
     }
 }
 
-/// What is left of a purged job: from [`Graph::tombstone`](crate::Graph::tombstone).
+/// What remains of a purged job: returned by [`Graph::tombstone`](crate::Graph::tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tombstone {
     /// When it was purged, to the millisecond.
     pub purged_at: SystemTime,
-    /// Why.
+    /// Why it was purged.
     pub reason: PurgeReason,
 }
 
-/// What a purge by hand did, or would do.
+/// The result of a purge by hand, or of a dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgeReport {
-    /// How many jobs, up to now.
+    /// Number of jobs so far.
     pub jobs: u64,
-    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, so that
-    /// these are not all.
+    /// Whether [`JobQuery::on_progress`](crate::JobQuery::on_progress) stopped the search, in which
+    /// case more jobs may match.
     pub stopped: bool,
 }

@@ -1,9 +1,7 @@
-//! Credentials in requests: found once, at submit, and kept apart from the text.
-//!
-//! Owns: which values of a body are secret, what a masked text looks like, and how the
-//! real one is made of it again. Must not know: where either is stored.
-//! Promise: the text that is stored, listed, compared and searched holds no secret; who
-//! works on a job has its request to the letter.
+// Credentials in requests. They are found once, at submit, and stored apart from the text.
+//
+// The text that is stored, listed, compared, and searched contains no secrets. A worker gets the
+// request exactly as submitted.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,28 +12,27 @@ use crate::model::error::{Error, Result};
 use crate::model::json::{end_of_string, end_of_value};
 use crate::model::request::Request;
 
-/// What stands for a secret value, whatever kind of value it is.
+/// The text that replaces a secret value of any kind.
 pub(crate) const MASK: &str = r#""******""#;
 
-/// Bytes a secret key may have.
+/// The maximum length of a secret key, in bytes.
 const KEY_BYTES_MAX: usize = 256;
-/// Secret keys there may be.
+/// The maximum number of secret keys.
 const KEYS_MAX: usize = 64;
 
-/// What becomes of the values under secret keys
-/// ([`Options::secret_keys`](crate::Options::secret_keys)), in the bodies of requests and in
-/// the details of outcomes.
+/// What happens to the values under secret keys
+/// ([`Options::secret_keys`](crate::Options::secret_keys)) in the bodies of requests and the
+/// details of outcomes.
 ///
 /// # What is not masked
-/// A value is found by its key alone, whose case does not matter. Not found are, and so are
-/// kept and shown as they are:
-/// - a key in another spelling: `access_key` is not `accessKey`. Name every one.
-/// - JSON inside of a string, and whatever else is part of a longer text. Name the key that
-///   the text is under.
-/// - an element of an array that is under no secret key.
-/// - all that is not a body or a detail: urls with their queries, commands, ids, names,
-///   codes, messages, references to results, progress. Put no credentials there.
-/// - in requests, keys that were not secret yet when they were submitted.
+/// A value is found only by its key, ignoring case. The following are not found, so they are stored
+/// and shown as they are:
+/// - A key in another spelling: `access_key` is not `accessKey`. Name every spelling.
+/// - JSON inside a string, and secrets that are part of a longer text. Name the key of that text.
+/// - An element of an array that is not under a secret key.
+/// - Everything outside of bodies and details: URLs with their queries, commands, ids, names,
+///   codes, messages, references to results, progress. Do not put credentials there.
+/// - In requests, keys that were not secret yet when the request was submitted.
 ///
 /// # Examples
 /// ```
@@ -52,15 +49,14 @@ const KEYS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Secrets {
-    /// They are kept, apart from the request's text. Who works on a job in this process
-    /// gets them: [`Job::request`](crate::Job::request),
-    /// [`Run::request`](crate::Run::request),
-    /// [`Outcome::detail`](crate::Outcome::detail). All that is written out shows `"******"`
-    /// instead: lists, exports, archives.
+    /// Stores them apart from the request's text. Workers in this process get them:
+    /// [`Job::request`](crate::Job::request), [`Run::request`](crate::Run::request),
+    /// [`Outcome::detail`](crate::Outcome::detail). All output (lists, exports, archives) shows
+    /// `"******"` instead.
     #[default]
     MaskOnOutput,
-    /// They are never written to the disk. The job is recorded with `"******"` in their
-    /// place, and so is its outcome's detail. For a job whose request had any,
+    /// Never writes them to disk. The job and its outcome's detail are recorded with `"******"` in
+    /// their place. For a job whose request had any,
     /// [`Job::secrets_lost`](crate::Job::secrets_lost) returns `true`.
     MaskAtSubmit,
 }
@@ -70,7 +66,7 @@ pub enum Secrets {
 pub(crate) enum Keys {
     /// In lower case.
     These(Arc<[String]>),
-    /// All of them: nobody knows any more which are.
+    /// All keys, because the record of the secret keys is lost.
     Every,
 }
 
@@ -103,7 +99,7 @@ impl Keys {
         matches!(self, Keys::These(keys) if keys.is_empty())
     }
 
-    /// Whether a key, a JSON string with its quotes, is one of them.
+    /// Whether a key, given as a JSON string with its quotes, is secret.
     fn has(&self, token: &str) -> bool {
         let Keys::These(keys) = self else {
             return true;
@@ -121,7 +117,7 @@ impl Keys {
     }
 }
 
-/// The keys whose values are secret, and what becomes of those.
+/// The keys whose values are secret, and what happens to these.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SecretKeys {
     pub(crate) keys: Keys,
@@ -137,7 +133,7 @@ impl Default for SecretKeys {
     }
 }
 
-/// What an open names of them.
+/// The secret keys and the policy that an open sets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
     pub(crate) keys: Option<Keys>,
@@ -145,7 +141,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// What was named, and the rest as the store has it recorded.
+    /// What was set, and otherwise what the store has recorded.
     pub(crate) fn over(&self, recorded: &SecretKeys) -> SecretKeys {
         SecretKeys {
             keys: self.keys.clone().unwrap_or_else(|| recorded.keys.clone()),
@@ -155,7 +151,7 @@ impl Named {
 }
 
 impl SecretKeys {
-    /// Takes a request apart into what may be shown and what may not.
+    /// Separates a request into its masked form and its secrets.
     pub(crate) fn keep(&self, request: Request) -> Kept {
         let body = request.body();
         let mut secrets: Vec<u8> = Vec::new();
@@ -166,7 +162,7 @@ impl SecretKeys {
                 secrets.push(0);
             }
             if body[value.clone()] == *MASK {
-                // It was masked before it came here.
+                // It was masked before it was submitted.
                 secrets[0] |= REDACTED;
                 return;
             }
@@ -196,12 +192,12 @@ impl SecretKeys {
         }
     }
 
-    /// A request that may be shown, for comparing it with those that are kept.
+    /// The masked form of a request, for comparison with stored requests.
     pub(crate) fn masked(&self, request: &Request) -> Request {
         self.keep(request.clone()).request
     }
 
-    /// Compact JSON as it may be shown.
+    /// The masked form of compact JSON.
     pub(crate) fn masked_json<'a>(&self, json: &'a str) -> Cow<'a, str> {
         let (mut masked, mut shown) = (String::new(), 0);
         self.each_value(json, |value| {
@@ -215,8 +211,8 @@ impl SecretKeys {
         }
     }
 
-    /// Calls `each` with the place of every value under a secret key, in order, the
-    /// outermost of those that lie in one another. `json` is compact.
+    /// Calls `each` with the position of every value under a secret key, in order; for nested ones,
+    /// only the outermost. `json` is compact.
     fn each_value(&self, json: &str, mut each: impl FnMut(Range<usize>)) {
         if self.keys.is_empty() {
             return;
@@ -235,22 +231,21 @@ impl SecretKeys {
     }
 }
 
-/// A value was masked before it came here, or is not kept.
+/// Flag: a value was masked before it was submitted, or is not stored.
 const REDACTED: u8 = 1;
 
-/// A request as it is kept: what may be shown, and what stood where it is masked.
+/// A request as it is stored: its masked form, and the values that are masked.
 #[derive(Clone)]
 pub(crate) struct Kept {
-    /// What may be shown.
+    /// The masked form.
     pub(crate) request: Request,
-    /// Nothing where nothing is masked. Else flags, then for each mask that a value is
-    /// kept of: how far it lies in the body behind the mask before (var), and the
-    /// value's length (var) and text.
+    /// Empty if nothing is masked. Otherwise flags, then for each stored value: the distance of its
+    /// mask in the body from the previous one (var), and the value's length (var) and text.
     pub(crate) secrets: Box<[u8]>,
 }
 
 impl Kept {
-    /// From what was stored. `None` where the text is no request.
+    /// From what was stored. `None` if the text is not a request.
     pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<Kept> {
         Some(Kept {
             request: Request::from_stored(wire)?,
@@ -258,7 +253,7 @@ impl Kept {
         })
     }
 
-    /// Marks it as one whose secrets were masked before it came here.
+    /// Marks it as a request whose secrets were masked before it was submitted.
     pub(crate) fn lose_secrets(mut self) -> Kept {
         match self.secrets.first_mut() {
             None => self.secrets = Box::new([REDACTED]),
@@ -267,12 +262,12 @@ impl Kept {
         self
     }
 
-    /// Whether secrets are kept with it.
+    /// Whether secrets are stored with it.
     pub(crate) fn has_values(&self) -> bool {
         self.secrets.len() > 1
     }
 
-    /// What it weighs.
+    /// Its size.
     pub(crate) fn bytes(&self) -> u64 {
         (self.request.as_json().len() + self.secrets.len()) as u64
     }
@@ -282,8 +277,8 @@ impl Kept {
         secrets_lost(&self.secrets)
     }
 
-    /// The request to the letter, as far as it is known. `None` where what was stored
-    /// does not fit together.
+    /// The request as submitted, as far as it is known. `None` if the stored parts are
+    /// inconsistent.
     pub(crate) fn revealed(&self) -> Option<Request> {
         if !self.has_values() {
             return Some(self.request.clone());
@@ -309,8 +304,8 @@ pub(crate) fn secrets_lost(secrets: &[u8]) -> bool {
     secrets.first().is_some_and(|flags| flags & REDACTED != 0)
 }
 
-/// Calls `each` with every value that is kept, and how far its mask lies behind the one
-/// before. `None` when the bytes are not that, or `each` says so.
+/// Calls `each` with every stored value, and the distance of its mask from the previous one. `None`
+/// if the bytes are invalid or `each` returns `None`.
 fn each_secret(secrets: &[u8], mut each: impl FnMut(usize, &str) -> Option<()>) -> Option<()> {
     let mut reader = VarReader(secrets.get(1..)?);
     while !reader.0.is_empty() {
@@ -385,7 +380,7 @@ mod tests {
         assert_eq!(kept.request.as_json(), secret.as_json());
     }
 
-    /// As the documentation of [`Secrets`] has it.
+    /// As documented at [`Secrets`].
     #[test]
     fn what_is_not_under_a_secret_key_is_not_found() {
         let body =

@@ -1,20 +1,20 @@
-//! The states of a job, sets of them, and the number that stands for each.
+// The states of a job, sets of states, and their numbers.
 
 use std::fmt;
 
-/// Where a job is in its life.
+/// The state of a job.
 ///
-/// `pending -> running -> complete`; `pending -> complete` when it is cancelled before its
-/// start; `running -> pending` when it is requeued, by recovery at open
-/// ([`Recovery::Requeue`](crate::Recovery::Requeue)), by the drop of its
-/// [`Run`](crate::Run) under that policy, or by [`Run::requeue`](crate::Run::requeue).
+/// A job goes from `Pending` to `Running` to `Complete`. A pending job that is cancelled goes
+/// directly to `Complete`. A running job goes back to `Pending` when it is requeued: by recovery at
+/// open or the drop of its [`Run`](crate::Run), both under
+/// [`Recovery::Requeue`](crate::Recovery::Requeue), or by [`Run::requeue`](crate::Run::requeue).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Recorded, not started.
+    /// Recorded, but not started.
     Pending,
-    /// Started, not ended.
+    /// Started, but not complete.
     Running,
-    /// Ended, in whichever way: see [`Outcome`](crate::Outcome).
+    /// Complete, with any [`Outcome`](crate::Outcome).
     Complete,
 }
 
@@ -22,7 +22,7 @@ impl State {
     /// All states, in the order of a job's life.
     pub const ALL: [State; 3] = [State::Pending, State::Running, State::Complete];
 
-    /// The contract's word for it.
+    /// Returns the name of the state in the GES job-list API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The number of a state, in memory and on the disk.
+/// The number of a state, in memory and on disk.
 pub(crate) const fn code(state: State) -> u64 {
     match state {
         State::Pending => 0,
@@ -48,7 +48,7 @@ pub(crate) const fn code(state: State) -> u64 {
     }
 }
 
-/// The state that a number stands for.
+/// The state with this number.
 pub(crate) fn state_of(code: u64) -> Option<State> {
     match code {
         0 => Some(State::Pending),

@@ -1,8 +1,5 @@
-//! The numbers of a store, as plain values.
-//!
-//! Owns: [`Stats`], [`Totals`], [`GraphStats`], [`Histogram`] with the bounds of its
-//! buckets, and their JSON. Must not know: how numbers are counted or gathered.
-//! Promise: durations are whole microseconds in JSON, times milliseconds since 1970.
+// The statistics of a store. In JSON, durations are whole microseconds, and times are milliseconds
+// since 1970.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +28,7 @@ pub(crate) const BOUNDS: [Duration; 16] = [
     Duration::from_secs(10),
 ];
 
-/// Durations, counted by size since the store was opened.
+/// A histogram of durations since the store was opened.
 ///
 /// # Examples
 /// ```
@@ -53,152 +50,152 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The upper bounds of the buckets, ascending and each inclusive: 10 us to 10 s.
+    /// Returns the upper bounds of the buckets, ascending and inclusive: 10 us to 10 s.
     #[must_use]
     pub fn bounds() -> &'static [Duration] {
         &BOUNDS
     }
 
-    /// How many durations were at most the bound of the same place and above the one
-    /// before; one more counts those above all bounds.
+    /// Returns the number of durations in each bucket: at most its bound, and above the previous
+    /// one. One more bucket counts those above all bounds.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// All durations together.
+    /// Returns the sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// How many durations were counted.
+    /// Returns the number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 }
 
-/// What a store has done since it was opened, and what it is at: from
-/// [`JobStore::stats`](crate::JobStore::stats).
+/// The statistics of a store: returned by [`JobStore::stats`](crate::JobStore::stats). Counters
+/// start at 0 at each open.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The number of writable opens of the store so far, this one included.
+    /// Number of writable opens of the store, including this one.
     pub opens: u64,
-    /// Whether it can do all it should.
+    /// The health of the store.
     pub health: Health,
-    /// All graphs together.
+    /// The totals of all graphs.
     pub totals: Totals,
-    /// Each graph, or those with the most jobs
-    /// ([`JobStore::stats_of`](crate::JobStore::stats_of)), in the order of their creation.
+    /// Each graph, or those with the most jobs ([`JobStore::stats_of`](crate::JobStore::stats_of)),
+    /// in the order of their creation.
     pub graphs: Vec<GraphStats>,
-    /// Bytes of the log that is not packed yet, as far as files are open for it.
+    /// Bytes in unpacked segments whose files are open.
     pub segment_bytes: u64,
-    /// Bytes of packs.
+    /// Bytes in packs.
     pub pack_bytes: u64,
-    /// Bytes of the index's files; 0 where it is in memory.
+    /// Bytes in the index's files; 0 for an index in memory.
     pub index_bytes: u64,
-    /// Bytes that are made ahead: the log's next file, and the reserve for a full disk.
+    /// Preallocated bytes: the log's next file, and the reserve for a full disk.
     pub spare_bytes: u64,
-    /// How many packs there are; each keeps a file open.
+    /// Number of packs. Each keeps a file open.
     pub packs: u64,
-    /// Commits since the open: each is a frame of the log.
+    /// Number of commits since the open. Each is a frame of the log.
     pub frames: u64,
-    /// Bytes of those frames.
+    /// Bytes in those frames.
     pub frame_bytes: u64,
-    /// Events in them.
+    /// Number of events in those frames.
     pub events: u64,
-    /// How long the disk took to make commits durable.
+    /// How long the syncs of commits took.
     pub syncs: Histogram,
-    /// How long writes waited for their answer, from their call on.
+    /// How long writes took, from their call to their completion.
     pub commit_waits: Histogram,
-    /// Writes that wait in the commit queue.
+    /// Number of writes in the commit queue.
     pub queued: u64,
-    /// Bytes of those and of the writes that are being committed.
+    /// Bytes of the writes that are queued or being committed.
     pub queued_bytes: u64,
-    /// The bound of those bytes: [`Options::max_queue_bytes`](crate::Options::max_queue_bytes).
+    /// The limit of `queued_bytes`: [`Options::max_queue_bytes`](crate::Options::max_queue_bytes).
     pub max_queue_bytes: u64,
-    /// How often a write was refused as [`Error::Busy`](crate::Error::Busy) since the open.
+    /// Number of writes refused with [`Error::Busy`](crate::Error::Busy) since the open.
     pub writes_refused: u64,
-    /// Full segments that wait to be packed.
+    /// Number of full segments that are not packed yet.
     pub segments_to_pack: u64,
-    /// Changes that the index does not have yet, about.
+    /// Approximate number of changes that are not in the index yet.
     pub index_lag: u64,
-    /// Jobs purged since the open, by policies and by hand.
+    /// Number of jobs purged since the open, by policies and by hand.
     pub purged: u64,
-    /// When something was purged last, since the open.
+    /// The time of the last purge since the open.
     pub last_purge_at: Option<SystemTime>,
-    /// For how long the eldest page has kept a file that was replaced; none while no page
-    /// does ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
+    /// How long the oldest page has kept a file that was replaced; `None` if no page keeps one
+    /// ([`Options::snapshot_timeout`](crate::Options::snapshot_timeout)).
     pub oldest_pin: Option<Duration>,
 }
 
-/// All graphs together, in [`Stats`].
+/// The totals of all graphs, in [`Stats`].
 ///
 /// # Examples
 /// ```
 /// # let store = jobstore::JobStore::in_memory()?;
 /// store.create_graph("10001", "movie")?;
 /// store.create_graph("10001", "roads")?;
-/// let stats = store.stats_of(1)?; // one graph by itself, and all together
+/// let stats = store.stats_of(1)?; // one graph, and the totals of both
 /// assert_eq!((stats.graphs.len(), stats.totals.graphs), (1, 2));
 /// # Ok::<(), jobstore::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// How many graphs there are.
+    /// Number of graphs.
     pub graphs: u64,
-    /// Pending jobs.
+    /// Number of pending jobs.
     pub pending: u64,
-    /// Running jobs.
+    /// Number of running jobs.
     pub running: u64,
-    /// Complete jobs.
+    /// Number of complete jobs.
     pub complete: u64,
-    /// Jobs that a repair quarantined.
+    /// Number of jobs that a repair quarantined.
     pub quarantined: u64,
-    /// When the oldest pending job was submitted; `None` if nothing is pending.
+    /// When the oldest pending job was submitted; `None` if no job is pending.
     pub oldest_pending_at: Option<SystemTime>,
-    /// When the job was started that has run longest, among 10,000 running jobs; `None` if
-    /// nothing runs.
+    /// When the longest-running job was started, among 10,000 running jobs; `None` if no job is
+    /// running.
     pub longest_running_at: Option<SystemTime>,
     /// The longest [`purge_lag`](GraphStats::purge_lag) of all graphs.
     pub purge_lag: Option<Duration>,
 }
 
-/// A graph in [`Stats`].
+/// The statistics of a graph, in [`Stats`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GraphStats {
-    /// The id of the project it belongs to.
+    /// The id of the graph's project.
     pub project_id: String,
-    /// Its name.
+    /// The graph's name.
     pub name: String,
-    /// Pending jobs.
+    /// Number of pending jobs.
     pub pending: u64,
-    /// Running jobs.
+    /// Number of running jobs.
     pub running: u64,
-    /// Complete jobs.
+    /// Number of complete jobs.
     pub complete: u64,
-    /// Jobs that a repair quarantined.
+    /// Number of jobs that a repair quarantined.
     pub quarantined: u64,
-    /// When the oldest pending job was submitted; none where nothing is pending.
+    /// When the oldest pending job was submitted; `None` if no job is pending.
     pub oldest_pending_at: Option<SystemTime>,
-    /// When the job was started that has run longest, among the 10000 running jobs that
-    /// were submitted first; none where nothing runs.
+    /// When the longest-running job was started, among the 10,000 running jobs that were submitted
+    /// first; `None` if no job is running.
     pub longest_running_at: Option<SystemTime>,
-    /// For how long complete jobs have been due by the graph's
-    /// [`Retention`](crate::Retention) that are not purged yet: by age, since the first
-    /// of them was; by count or bytes, since that was noticed. `None` where none is due,
-    /// as far as the background has looked since the open.
+    /// How long complete jobs have been overdue for purging under the graph's
+    /// [`Retention`](crate::Retention): by age, since the first of them was due; by number or size,
+    /// since the excess was detected. `None` if none is overdue, as far as has been checked since
+    /// the open.
     pub purge_lag: Option<Duration>,
 }
 
 impl Stats {
-    /// The numbers as one JSON object: fields under their names in camel case, durations
-    /// in microseconds (`..Us`), times in milliseconds since 1970 (`..At`), `null` for what
-    /// is not there; a histogram as `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
+    /// Returns the statistics as a JSON object whose members are named like the fields, in camel
+    /// case. Durations are in microseconds (`..Us`), times in milliseconds since 1970 (`..At`). A
+    /// missing value is `null`. A histogram is `{"counts":[..],"boundsUs":[..],"sumUs":n}`.
     ///
     /// # Examples
     /// ```

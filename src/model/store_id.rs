@@ -1,5 +1,5 @@
-//! What tells stores apart.
+// The identity of a store.
 
-/// A store's identity: 128 random bits that stand in every file of it.
+/// The id of a store: 128 random bits that are in each of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreId(pub(crate) u128);

@@ -1,11 +1,9 @@
-//! Texts that are given out to be handed back as they are.
-//!
-//! Owns: their hexadecimal fields and the checksum over them. Must not know: what they
-//! mean. Promise: one that was altered is noticed; it is no proof against forgery.
+// Opaque texts that are issued to callers: hexadecimal fields with a checksum. The checksum detects
+// alterations, but does not protect against forgery.
 
 use crate::model::id::OwnIds;
 
-/// An opening of the store, as its `Booted` says.
+/// An open of the store, as recorded in its `Booted` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) lsn: u64,
@@ -13,16 +11,16 @@ pub(crate) struct Opening {
     pub(crate) time_ms: u64,
 }
 
-/// A time in the history of a store.
+/// A point in the history of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Moment {
-    /// The last event that anything was known of.
+    /// The last event known at that point.
     pub(crate) lsn: u64,
-    /// The LSN of the opening that it is of.
+    /// The LSN of the open that it belongs to.
     pub(crate) opening: u64,
 }
 
-/// A checksum over such a text, its graph's key and the opening of the store that it is of.
+/// A checksum of such a text, its graph's key, and the open of the store that issued it.
 pub(crate) fn seal(
     version: u8,
     graph: &OwnIds,
@@ -46,11 +44,11 @@ pub(crate) fn seal(
     crc.finalize()
 }
 
-/// The fields of such a text, behind its version.
+/// The fields of such a text, after its version.
 pub(crate) struct Fields<'t>(&'t str);
 
 impl<'t> Fields<'t> {
-    /// `None` where it is no text of this version and so many bytes.
+    /// `None` if the text has another version or length.
     pub(crate) fn of(text: &'t str, version: u8, bytes: usize) -> Option<Fields<'t>> {
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let is_whole = text.len() == 2 * bytes && text.bytes().all(is_hex);
@@ -58,7 +56,7 @@ impl<'t> Fields<'t> {
         (is_whole && fields.next(1)? == u64::from(version)).then_some(fields)
     }
 
-    /// The next, of so many bytes.
+    /// The next field, of this many bytes.
     pub(crate) fn next(&mut self, bytes: usize) -> Option<u64> {
         let (field, rest) = self.0.split_at_checked(2 * bytes)?;
         self.0 = rest;

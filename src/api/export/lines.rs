@@ -1,4 +1,4 @@
-//! Puts jobs together as lines, or as members of the list's array.
+// Formats jobs as lines, or as elements of the list's array.
 
 use super::{Begun, Export, Form};
 use crate::engine::document::splice;
@@ -12,8 +12,8 @@ use crate::model::secrets::{Kept, secrets_lost};
 use crate::model::states::State;
 
 impl Export {
-    /// Adds the next jobs, or the beginning of a large one; says where it goes on behind
-    /// them. `None` where there are no more.
+    /// Adds the next jobs, or the beginning of a large one. Returns the position after them, or
+    /// `None` if there are no more.
     pub(super) fn put_unit(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
         let snapshot = self.snapshot.clone();
         let newest_first = snapshot.newest_first;
@@ -73,7 +73,7 @@ impl Export {
                 let mut goes_on = if newest_first { unit.start } else { end };
                 let mut last = None;
                 let put = sequences.iter().try_for_each(|&(sequence, state)| {
-                    // Outcomes can be more than their jobs: the rest is read again.
+                    // Outcomes can be larger than their jobs. The rest is read again.
                     if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
                         goes_on = behind(last);
                         return Ok(());
@@ -97,7 +97,7 @@ impl Export {
         }
     }
 
-    /// Adds the next piece of a large job, which is begun no more once it is whole.
+    /// Adds the next piece of a large job, and clears the record of it once the job is written.
     pub(super) fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
         let (sequence, row) = (begun.large.sequence, begun.large.row);
         let is_first = begun.left == row.end as usize;
@@ -107,7 +107,7 @@ impl Export {
             false => None,
         };
         begun.left = left.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
-        // What follows goes inside of the job's last brace.
+        // What follows goes before the job's last brace.
         let text = &piece[..piece.len() - usize::from(begun.left == 0)];
         match is_first {
             true => {
@@ -119,14 +119,14 @@ impl Export {
         self.piece = piece;
         let behind = begun.behind;
         match begun.left {
-            // It is masked where it has secrets at all.
+            // It is masked if it has secrets at all.
             0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
             _ => self.begun = Some(begun),
         }
         Ok(behind)
     }
 
-    /// Adds a job: a line, or a member of an array.
+    /// Adds a job, as a line or as an element of an array.
     fn put(
         &mut self,
         sequence: u64,
@@ -147,7 +147,7 @@ impl Export {
             let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
             out.extend_from_slice(real.as_json().as_bytes());
         } else {
-            // What follows goes inside of the job's last brace.
+            // What follows goes before the job's last brace.
             splice(&text[..text.len() - 1], row, state, out)?;
         }
         let masked = match is_revealed {
@@ -163,7 +163,7 @@ impl Export {
         }
     }
 
-    /// Adds what is known of a job beside its request, and its end.
+    /// Adds the job's details after its request, and its end.
     fn put_life(
         &mut self,
         sequence: u64,

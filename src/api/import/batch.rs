@@ -1,21 +1,21 @@
-//! The jobs of one commit.
+// The jobs of one commit of an import.
 
 use std::collections::HashMap;
 
 use crate::engine::state::operation::{Imported, SMALL_WRITE_BYTES};
 use crate::model::id::JobId;
 
-/// Jobs of one commit.
+/// The maximum number of jobs in a commit.
 const BATCH_JOBS: usize = 4096;
 
-/// Bytes of requests of one commit, about.
+/// The approximate size of the requests in a commit, in bytes.
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// Jobs of the next commit, and their lines.
+/// The jobs of the next commit, and their lines.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) jobs: Vec<Imported>,
-    /// Where those with an id stand.
+    /// The positions of the jobs that have an id.
     pub(super) ids: HashMap<JobId, usize>,
     pub(super) lines: Vec<u64>,
     pub(super) bytes: u64,

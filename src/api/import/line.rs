@@ -1,4 +1,4 @@
-//! What a line may hold: a whole job, a request with some of it, or a bare request.
+// Parsing of a line: a whole job, a request with details, or a bare request.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::request::{Body, Request, WireRequest, present};
 use crate::model::states::State;
 
-/// A line's job; what is wrong with it is said without its text.
+/// Parses a line. The error does not contain its text.
 pub(super) fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the line is not valid UTF-8".to_owned());
     let job = text.and_then(|text| Line::job(text, engine));
@@ -30,7 +30,7 @@ pub(super) fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported
     Ok(job)
 }
 
-/// A line as it may be given.
+/// A line as given.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Line<'a> {
@@ -68,7 +68,7 @@ struct WireOutcome<'a> {
 impl<'a> Line<'a> {
     fn job(text: &'a str, engine: &Engine) -> Result<Imported, String> {
         let line: Line<'a> = serde_json::from_str(text).map_err(|e| {
-            // serde's words quote what they do not know.
+            // serde's messages quote unknown input.
             let what = if e.is_data() {
                 "unexpected field or type"
             } else {
@@ -140,7 +140,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A time that can be shown, so that it is filtered by as it is shown.
+/// Checks a time: only times that can be displayed are valid.
 fn time(name: &str, given: Option<u64>) -> Result<Option<u64>, String> {
     match given {
         Some(given) if given > TIME_MS_MAX => Err(format!(
@@ -173,7 +173,8 @@ impl WireOutcome<'_> {
                     "invalid recoveredAtOpen of the outcome: {open}; use 1 to {max}"
                 ));
             }
-            // A recovery says nothing else of an end, and there is no room for it.
+            // The outcome of a recovery has no further members, and the format has no space for
+            // them.
             let is_cut_short = matches!(kind, OutcomeKind::Interrupted | OutcomeKind::Cancelled);
             if !is_cut_short || outcome.extra.is_some() {
                 let problem = "only an interrupted or cancelled outcome without other details can \
@@ -186,7 +187,7 @@ impl WireOutcome<'_> {
     }
 }
 
-/// An error that a line has led to: the line's own, or the store's.
+/// Attributes an error to the line or to the store.
 pub(super) fn of_line(line: u64, error: Error) -> Error {
     match error {
         Error::JobIdTaken { .. } | Error::JobIdPurged { .. } | Error::RequestTooLarge { .. } => {

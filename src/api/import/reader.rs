@@ -1,4 +1,4 @@
-//! Reads lines of bounded length.
+// Reads lines of bounded length.
 
 use std::io::BufRead;
 
@@ -11,7 +11,7 @@ pub(super) enum Read {
     End,
 }
 
-/// Reads up to the next line feed; of a line that is too long no more is kept.
+/// Reads up to the next line feed. The excess of a line that is too long is discarded.
 pub(super) fn read_line(
     reader: &mut impl BufRead,
     line: &mut Vec<u8>,

@@ -1,13 +1,14 @@
-//! What an import did, and what it does with bad lines.
+// The result of an import, and its handling of bad lines.
 
 use std::fmt;
 
 use crate::model::error::{Error, Result};
 
-/// Bad lines whose numbers are kept.
+/// The maximum number of bad lines that a report lists.
 const BAD_LINES_KEPT: usize = 1000;
 
-/// What becomes of a line that is no job: see [`Graph::import`](crate::Graph::import).
+/// How an import handles a line that is not a valid job: see
+/// [`Graph::import`](crate::Graph::import).
 ///
 /// # Examples
 /// ```
@@ -22,35 +23,35 @@ const BAD_LINES_KEPT: usize = 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnBadLine {
-    /// The import ends there with [`Error::BadLine`]; the lines before are imported.
+    /// Stops the import with [`Error::BadLine`]. Earlier lines are imported.
     #[default]
     Stop,
-    /// It is passed over and counted.
+    /// Skips the line and counts it.
     Skip,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// Jobs that were recorded.
+    /// Number of jobs recorded.
     pub imported: u64,
-    /// Jobs that were there already, with the same id and request.
+    /// Number of jobs that already existed with the same id and request.
     pub there: u64,
-    /// Those of them whose line has secrets that the job does not: it was recorded masked,
-    /// or with others. It stays so.
+    /// The part of `there` whose line has secrets that the job lacks: the job was recorded masked,
+    /// or with different secrets. The job is not changed.
     pub secrets_left: u64,
-    /// Lines that were passed over.
+    /// Number of lines skipped as bad.
     pub bad: u64,
-    /// The numbers of those, from 1, up to 1000 of them, and what is wrong with each.
+    /// Line numbers of the bad lines, starting at 1, with the problem of each; at most 1000.
     pub bad_lines: Vec<(u64, String)>,
-    /// Lines read, empty ones included.
+    /// Number of lines read, including empty ones.
     pub lines: u64,
 }
 
 impl ImportReport {
-    /// Notes a bad line. One that the import stops at is an error, and so is what is wrong
-    /// with the store: no line is passed over for that.
+    /// Counts a bad line. An error of the store is always returned, and so is that of the line at
+    /// which the import stops.
     pub(super) fn pass_over(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
         match error {
             Error::BadLine { line, problem } if on_bad_line == OnBadLine::Skip => {

@@ -1,0 +1,87 @@
+// The progress of a scan, which the callback can stop.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::JobQuery;
+
+/// The progress of a scan: see [`JobQuery::on_progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScanProgress {
+    /// Number of jobs scanned or skipped so far.
+    pub looked_at: u64,
+    /// Number of jobs that match so far, including those that the offset skips.
+    pub matched: u64,
+    /// Number of jobs that a scan to the end of the list covers.
+    pub of: u64,
+}
+
+/// The callback of a scan.
+#[derive(Clone)]
+pub(crate) struct OnProgress(pub(crate) Arc<OnScanned>);
+
+type OnScanned = dyn Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync;
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
+}
+
+impl JobQuery {
+    /// Calls `call` during a scan, on the calling thread, about every thousand jobs, to report the
+    /// progress and to stop the scan if necessary. A query by state and order only does not scan,
+    /// and never calls it.
+    ///
+    /// If `call` returns [`ControlFlow::Break`], the scan stops: the page contains what was found,
+    /// [`Page::is_stopped`](crate::Page::is_stopped) returns `true`, and
+    /// [`Page::next`](crate::Page::next) continues the scan. Likewise,
+    /// [`Graph::export`](crate::Graph::export) and [`Graph::purge`](crate::Graph::purge) then
+    /// export and purge what was found.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobQuery, JobStore};
+    /// use std::ops::ControlFlow;
+    /// use std::time::{Duration, Instant};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let body = jobstore::Body::from_json(r#"{"path": "a.csv"}"#)?;
+    /// # movie.submit(jobstore::Request::new("import_graph", "/ges", body)?)?;
+    /// let list = || JobQuery::new().body_value("/path", r#""a.csv""#);
+    /// let mut found = 0;
+    /// let mut cursor = None;
+    /// loop {
+    /// // At most a second per page.
+    ///     let end = Instant::now() + Duration::from_secs(1);
+    ///     let list = list().on_progress(move |searched| {
+    ///         eprintln!("{} of {} jobs", searched.looked_at, searched.of);
+    ///         match Instant::now() < end {
+    ///             true => ControlFlow::Continue(()),
+    ///             false => ControlFlow::Break(()),
+    ///         }
+    ///     });
+    ///     let page = movie.list(match &cursor {
+    ///         None => list,
+    ///         Some(cursor) => list.cursor(cursor),
+    ///     })?;
+    ///     found += page.len();
+    ///     cursor = page.next();
+    ///     if cursor.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(found, 1);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_progress(
+        mut self,
+        call: impl Fn(&ScanProgress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> JobQuery {
+        self.on_progress = Some(OnProgress(Arc::new(call)));
+        self
+    }
+}

@@ -1,0 +1,98 @@
+// The time filters of a query.
+
+use std::time::SystemTime;
+
+use super::JobQuery;
+use crate::base::clock;
+
+impl JobQuery {
+    /// Selects jobs that were submitted at this time or later, by the store's clock, to the
+    /// millisecond. If any of the six time filters is called again, the last time applies.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobQuery, JobStore, Request};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// let hour = Duration::from_secs(3600);
+    /// let last_hour = JobQuery::new().submitted_from(SystemTime::now() - hour);
+    /// assert_eq!(movie.list(last_hour)?.len(), 1);
+    /// let hour_before = JobQuery::new()
+    ///     .submitted_from(SystemTime::now() - 2 * hour)
+    ///     .submitted_before(SystemTime::now() - hour);
+    /// assert!(movie.list(hour_before)?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn submitted_from(mut self, time: SystemTime) -> JobQuery {
+        self.filter.submitted.from = Some(clock::to_ms(time));
+        self
+    }
+
+    /// Selects jobs that were submitted before this time: see [`JobQuery::submitted_from`].
+    #[must_use]
+    pub fn submitted_before(mut self, time: SystemTime) -> JobQuery {
+        self.filter.submitted.to = Some(clock::to_ms(time));
+        self
+    }
+
+    /// Selects jobs that were started at this time or later: see [`JobQuery::started_before`]. Jobs
+    /// that were never started do not match.
+    #[must_use]
+    pub fn started_from(mut self, time: SystemTime) -> JobQuery {
+        self.filter.started.from = Some(clock::to_ms(time));
+        self
+    }
+
+    /// Selects jobs that were started before this time. Jobs that were never started do not match.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{Body, JobQuery, JobStore, Request, State};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// # let id = movie.submit(Request::new("clear_graph", "/ges", Body::empty())?)?;
+    /// movie.start(&id)?;
+    /// // What has run for more than an hour?
+    /// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    /// let list = JobQuery::new().state(State::Running).started_before(hour_ago);
+    /// assert!(movie.list(list)?.is_empty());
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn started_before(mut self, time: SystemTime) -> JobQuery {
+        self.filter.started.to = Some(clock::to_ms(time));
+        self
+    }
+
+    /// Selects jobs that completed at this time or later: see [`JobQuery::newest_first`]. Jobs that
+    /// are not complete do not match.
+    #[must_use]
+    pub fn completed_from(mut self, time: SystemTime) -> JobQuery {
+        self.filter.completed.from = Some(clock::to_ms(time));
+        self
+    }
+
+    /// Selects jobs that completed before this time. Jobs that are not complete do not match.
+    ///
+    /// # Examples
+    /// ```
+    /// use jobstore::{JobQuery, JobStore, OutcomeKind};
+    /// use std::time::{Duration, SystemTime};
+    /// # let store = JobStore::in_memory()?;
+    /// # let movie = store.create_graph("10001", "movie")?;
+    /// // By hand: purge jobs that succeeded more than 30 days ago.
+    /// let then = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+    /// let old = JobQuery::new().outcome(OutcomeKind::Succeeded).completed_before(then);
+    /// println!("{} jobs purged", movie.purge(old)?.jobs);
+    /// # Ok::<(), jobstore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn completed_before(mut self, time: SystemTime) -> JobQuery {
+        self.filter.completed.to = Some(clock::to_ms(time));
+        self
+    }
+}
