@@ -143,9 +143,9 @@ impl Text {
     fn store(&mut self, stats: &Stats) {
         for (name, kind, help, value) in [
             (
-                "boot",
-                "gauge",
-                "Number of times the store was opened.",
+                "opens_total",
+                "counter",
+                "Number of times the store was opened for writing.",
                 stats.opens,
             ),
             (
