@@ -358,7 +358,7 @@ pub enum Error {
     /// The commit queue is full (only from the `try_` calls).
     #[error(
         "the commit queue is full: {queued_bytes} of {max_bytes} bytes are in use; retry, or wait \
-         with `queue`"
+         with `nonblocking`"
     )]
     Busy {
         /// Bytes that wait.
