@@ -1,5 +1,5 @@
-//! Promise: a job that is pending finds a worker that waits, and no future that is dropped takes
-//! a job with it; what ends the store or the graph ends all waits.
+//! Guarantee: a pending job reaches a waiting worker, and dropping a future loses no job; closing
+//! the store or dropping the graph ends all waits.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn submit(graph: &Graph) -> JobId {
     graph.submit(request("c", "{}")).unwrap()
 }
 
-/// Counts how often a task is woken.
+/// Counts how many times a task is woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -58,7 +58,7 @@ fn poll<F: Future + Unpin>(future: &mut F, woken: &Arc<Woken>) -> Poll<F::Output
     pin!(future).poll(&mut Context::from_waker(&waker))
 }
 
-/// A claim that waits, and how often it was woken.
+/// A claim that waits, and how many times it was woken.
 fn waiting(graph: &Graph) -> (jobstore::ClaimNext, Arc<Woken>) {
     let (mut claim, woken) = (graph.claim_next_async(), Arc::default());
     assert!(poll(&mut claim, &woken).is_pending());
@@ -97,7 +97,7 @@ fn a_wait_ends_with_a_job_that_becomes_pending_in_any_way() {
         make_pending(&movie);
         let run = blocking.join().unwrap();
 
-        // What a run leaves is there for others, too.
+        // A job that a run releases can be claimed by others, too.
         let (mut claim, woken) = waiting(&movie);
         run.requeue().unwrap();
         woken.wait();
@@ -133,7 +133,7 @@ fn no_job_is_left_with_many_submitters_and_waiters() {
                     let claimed = match n % 3 {
                         0 => block_on(movie.claim_next_async()).map(Some),
                         1 => movie.claim_next_timeout(LONG),
-                        // Waiters that give up soon.
+                        // Waiters with a short timeout.
                         _ => movie.claim_next_timeout(Duration::from_micros(200)),
                     };
                     if ends(claimed.and_then(|run| run.map_or(Ok(()), complete))) {
@@ -222,7 +222,7 @@ fn dropped_futures_lose_no_job() {
             break;
         }
     }
-    // The last that were dropped are handed back.
+    // The last dropped ones are handed back.
     wait_for(&movie, State::Running, 0);
     while let Some(run) = movie.claim_next_timeout(Duration::ZERO).unwrap() {
         complete(run);
@@ -232,7 +232,27 @@ fn dropped_futures_lose_no_job() {
     assert_eq!(completed, submitted);
 }
 
-/// The claim is in flight: the store is on disk, so a commit takes its time.
+#[test]
+fn a_dropped_pending_claim_hands_its_job_back() {
+    let (_store, movie) = movie();
+    let id = submit(&movie);
+    for round in 0..200 {
+        let wait = Duration::from_micros(round % 5 * 20);
+        if round % 2 == 0 {
+            let _claim = movie.nonblocking().claim_next();
+            std::thread::sleep(wait);
+        } else {
+            let _claim = movie.nonblocking().claim(&id);
+            std::thread::sleep(wait);
+        }
+        wait_for(&movie, State::Running, 0);
+    }
+    let run = movie.nonblocking().claim_next().wait().unwrap().unwrap();
+    assert_eq!(*run.id(), id);
+    run.complete(Outcome::succeeded()).unwrap();
+}
+
+/// On disk, a commit takes its time, so most claims are dropped in flight.
 #[test]
 fn a_claim_in_flight_hands_its_job_back_even_if_the_store_is_closed_right_after() {
     for recovery in [Recovery::Interrupt, Recovery::Requeue, Recovery::Leave] {
@@ -246,8 +266,7 @@ fn a_claim_in_flight_hands_its_job_back_even_if_the_store_is_closed_right_after(
             if round == 0 {
                 submit(&movie);
             }
-            let mut claim = movie.claim_next_async();
-            assert!(poll(&mut claim, &Arc::default()).is_pending());
+            let claim = movie.nonblocking().claim_next();
             std::thread::sleep(Duration::from_micros(100 * round));
             drop(claim);
             store.close().unwrap();
@@ -277,8 +296,7 @@ fn a_job_that_is_handed_back_keeps_its_place_and_its_cancellation() {
     let (_store, movie) = movie();
     let first = submit(&movie);
     let second = submit(&movie);
-    let (mut claim, woken) = (movie.claim_next_async(), Arc::default());
-    assert!(poll(&mut claim, &woken).is_pending());
+    let claim = movie.nonblocking().claim_next();
     wait_for(&movie, State::Running, 1);
     drop(claim);
     wait_for(&movie, State::Running, 0);
@@ -286,8 +304,7 @@ fn a_job_that_is_handed_back_keeps_its_place_and_its_cancellation() {
     assert_eq!(*run.id(), first);
     run.complete(Outcome::succeeded()).unwrap();
 
-    let (mut claim, woken) = (movie.claim_next_async(), Arc::default());
-    assert!(poll(&mut claim, &woken).is_pending());
+    let claim = movie.nonblocking().claim_next();
     wait_for(&movie, State::Running, 1);
     movie.cancel(&second).unwrap();
     drop(claim);
@@ -414,7 +431,7 @@ fn a_cancellation_wakes_the_run_whatever_ends_it() {
         woken.wait();
         block_on(cancelled);
         assert!(blocking.join().unwrap());
-        // From now on immediately.
+        // From now on, it completes immediately.
         assert!(poll(&mut run.cancelled(), &Arc::default()).is_ready());
     }
 }
@@ -435,7 +452,7 @@ fn a_wait_for_a_cancellation_is_left_without_a_trace() {
     run.complete(Outcome::cancelled()).unwrap();
 }
 
-/// As an engine does it.
+/// As an engine uses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_of_a_runtime_work_cancel_and_stop() {
     let (store, movie) = movie();

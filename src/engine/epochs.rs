@@ -1,15 +1,14 @@
-//! Where in its history a store was when it gave out a position or a cursor.
+//! Which point of its history a store had reached when it issued a position or a cursor.
 //!
-//! Owns: [`Moment`], and the question whether it lies in this store's history. Must not
-//! know: what is given out.
-//! Promise: what was given out is known to this store and to every copy that was made
-//! later; a copy that was made before, and went its own way, refuses it for ever.
+//! [`Moment`] records that point. What a store issued is accepted by this store and by every
+//! later copy of it. A copy that was made earlier, and was opened on its own since, always
+//! refuses it.
 //!
-//! Copies share their events up to where they part, and LSNs and job numbers beyond that
-//! are given to different things. They part where one of them was opened again: each
-//! opening writes a `Booted`, with its time. So a moment names the opening that it is of,
-//! and lies in the history of a store that has this opening, and no later one before the
-//! moment's LSN.
+//! Copies share their events up to the point where they diverge; beyond it, they assign the
+//! same LSNs and job numbers to different things. They diverge when one of them is opened
+//! again: each open writes a `Booted` event with its time. So a moment names the open in which
+//! it was issued. It is in the history of a store that has this open, and no later one before
+//! the moment's LSN.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::log::pack::Pack;
 use crate::model::error::{Error, Result};
 use crate::model::token::{Moment, Opening};
 
-/// The last opening in these packs, looked for from their end.
+/// The last open in these packs, searched from the end.
 pub(crate) fn last_opening(packs: &[Arc<Pack>]) -> Result<Option<Opening>> {
     let mut buffer = Vec::new();
     for pack in packs.iter().rev() {
@@ -41,7 +40,7 @@ pub(crate) fn last_opening(packs: &[Arc<Pack>]) -> Result<Option<Opening>> {
 }
 
 impl Engine {
-    /// The present moment: later than all that was read before.
+    /// The current moment, which is later than anything read before.
     pub(crate) fn moment(&self) -> Moment {
         self.moment_at(self.visible_lsn.load(Ordering::Acquire))
     }
@@ -53,8 +52,8 @@ impl Engine {
         }
     }
 
-    /// What is wrong with something that was given out at a moment; `is_sealed` says
-    /// whether its checksum is right, which is also over the opening.
+    /// What is wrong with something issued at a moment. `is_sealed` verifies its checksum,
+    /// which also covers the open.
     pub(crate) fn problem_of(
         &self,
         moment: Moment,
@@ -71,7 +70,7 @@ impl Engine {
         Ok((!self.has_been(moment, opening)?).then_some(ELSEWHERE))
     }
 
-    /// The opening that a moment is of, if it is one of this store's.
+    /// The open that a moment belongs to, if it is one of this store's.
     fn opening_of(&self, moment: Moment) -> Result<Option<Opening>> {
         let lsn = moment.opening;
         if lsn >= self.opening.lsn {
@@ -86,7 +85,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Whether a moment of this opening has been, here.
+    /// Whether a moment of this open is in this store's history.
     fn has_been(&self, moment: Moment, opening: Opening) -> Result<bool> {
         if opening == self.opening {
             return Ok(moment.lsn <= self.visible_lsn.load(Ordering::Acquire));
@@ -94,7 +93,8 @@ impl Engine {
         if moment.lsn >= self.opening.lsn {
             return Ok(false);
         }
-        // Of the last but one the end is known; of an earlier one it is looked for, once.
+        // The end of the second-last open is known; that of an earlier one is searched for
+        // once.
         if moment.lsn < opening.lsn || opening.boot + 1 == self.opening.boot {
             return Ok(true);
         }
@@ -112,7 +112,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Number and LSN of the first opening behind an event.
+    /// Number and LSN of the first open after an event.
     fn boot_behind(&self, lsn: u64) -> Result<Option<(u64, u64)>> {
         let (mut next, mut found) = (lsn + 1, None);
         while found.is_none() && next < self.opening.lsn {

@@ -364,7 +364,7 @@ impl fmt::Debug for Outcome {
             .field("message_bytes", &self.message().map_or(0, str::len))
             .field("detail_bytes", &self.detail().map_or(0, str::len))
             .field("result_ref_bytes", &self.result_ref().map_or(0, str::len))
-            .field("boot", &self.boot)
+            .field("recovered_at_open", &self.boot)
             .finish()
     }
 }

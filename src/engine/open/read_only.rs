@@ -1,4 +1,4 @@
-//! Opens a store to be read as it is: no byte of it changes.
+//! Opens a store read-only: no byte of it changes.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
 use crate::model::token::Opening;
 
-/// Opens a store to be read as it is: nothing is written, not even what is recovered. The
-/// index is in memory: `sealed` brings that of a clean close, if it can be used; otherwise it
-/// is rebuilt from the log.
+/// Opens a store read-only: nothing is written, not even recovered states. The index is in
+/// memory: `sealed` returns that of a clean close, if it can be used; otherwise, it is rebuilt
+/// from the log.
 pub(crate) fn open_read_only(
     mut options: Options,
     disk: Arc<dyn Disk>,
@@ -56,7 +56,7 @@ pub(crate) fn open_read_only(
     let log = Log::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
-    // An index that is whole leaves nothing to be replayed.
+    // A complete index leaves nothing to replay.
     let opening = match replay.opening {
         None => epochs::last_opening(&truth.packs)?,
         opening => opening,
