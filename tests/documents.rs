@@ -41,6 +41,44 @@ fn every_document_is_a_doc_test() {
     }
 }
 
+/// `...` and `N` stand for names and numbers in the runbook's messages.
+#[test]
+fn the_runbook_has_every_error_and_its_message() {
+    let operations = read(Path::new("docs/operations.md"));
+    let (_, runbook) = operations.split_once("\n## Runbook\n").unwrap();
+    let (runbook, _) = runbook.split_once("\n## ").unwrap();
+    let errors = read(Path::new("src/model/error.rs"));
+    let (_, arms) = errors.split_once("pub fn code(").unwrap();
+    let (arms, _) = arms.split_once("\n    }\n").unwrap();
+    let codes: Vec<&str> = arms.split('"').skip(1).step_by(2).collect();
+    assert!(codes.contains(&"Damaged") && codes.contains(&"Closed"));
+    for code in codes {
+        let mut words = runbook.split(|c: char| !c.is_alphanumeric());
+        assert!(words.any(|word| word == code), "the runbook lacks {code}");
+    }
+
+    let mut source = String::new();
+    append_source(&root().join("src"), &mut source);
+    let commands = ["jobstore ", "ulimit ", "tail "];
+    let messages = runbook.split('`').skip(1).step_by(2).filter(|span| {
+        span.contains(' ') && !commands.iter().any(|command| span.starts_with(command))
+    });
+    let mut count = 0;
+    for message in messages {
+        let message = message.replace('\n', " ").replace("...", "\n");
+        let message = message.replace(" N", "\n").replace("0755", "\n");
+        for part in message
+            .split('\n')
+            .map(str::trim)
+            .filter(|part| part.len() > 3)
+        {
+            count += 1;
+            assert!(source.contains(part), "no message contains {part:?}");
+        }
+    }
+    assert!(count > 40, "{count} messages");
+}
+
 #[test]
 fn anchors_are_those_of_github() {
     let text = "# `A`, [b](c) & d_e\n## Twice\n## Twice\n```\n# not a heading\n```\n";
@@ -68,6 +106,21 @@ fn documents() -> Vec<PathBuf> {
 
 fn read(document: &Path) -> String {
     fs::read_to_string(root().join(document)).unwrap()
+}
+
+/// The files of a directory, with the lines of each literal joined.
+fn append_source(dir: &Path, source: &mut String) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            append_source(&path, source);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            let mut lines = text.split("\\\n");
+            source.push_str(lines.next().unwrap_or_default());
+            lines.for_each(|line| source.push_str(line.trim_start()));
+        }
+    }
 }
 
 /// The lines outside of code blocks.

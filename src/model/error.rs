@@ -350,7 +350,7 @@ pub enum Error {
     /// The commit queue is full. Only the `try_` calls return this.
     #[error(
         "the commit queue is full: {queued_bytes} of {max_bytes} bytes are in use; retry, or wait \
-         with `queue`"
+         with `nonblocking`"
     )]
     Busy {
         /// Bytes in the queue.
