@@ -122,7 +122,7 @@ impl Lookups {
     /// An open recovers running jobs, so these are in a separate store; they are in the segment
     /// being written.
     fn running_jobs(&mut self) {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let store = JobStore::open(dir.path()).expect("open");
         let graph = store.create_graph(PROJECT, "movie").expect("create");
         let count = sized(100, IDS as usize);

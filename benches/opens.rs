@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::callers::Callers;
 use common::child;
-use common::folder::{copy, disk_bytes, segments, wait_until_packed};
+use common::directory::{copy, disk_bytes, segments, wait_until_packed};
 use common::memory::memory;
 use common::settings::{self, sized};
 use common::stores::{Filled, Shape, end_all, graph};
@@ -38,7 +38,7 @@ fn main() {
         };
     }
     let jobs = settings::jobs();
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("store");
     copy(&Filled::new(Shape::Finished, jobs).dir, &dir);
     let on_disk = disk_bytes(&dir) as f64 / jobs as f64;
@@ -179,7 +179,7 @@ fn mib(kib: u64) -> f64 {
 /// Megabytes of sealed segments packed per second, once submitting stops. The segment being packed
 /// at that time counts in full.
 fn packing(jobs: u64) -> f64 {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let store = JobStore::open(dir.path()).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");
     let requests = requests(8, BATCH.min(jobs) as usize);
@@ -199,7 +199,7 @@ fn packing(jobs: u64) -> f64 {
 
 /// The additional memory of an open store if all jobs are pending instead of complete.
 fn bytes_per_open_job(jobs: u64) -> f64 {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
     let store = JobStore::open(dir).expect("open");
     let graph = store.create_graph(PROJECT, "movie").expect("create");

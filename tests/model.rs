@@ -11,8 +11,8 @@
 //! the number of cases is `PROPTEST_CASES`, or 64.
 
 mod common;
-#[path = "model/folder.rs"]
-mod folder;
+#[path = "model/directory.rs"]
+mod directory;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/store.rs"]

@@ -149,7 +149,7 @@ impl JobStore {
                      outside it",
             });
         }
-        let is_new = make_folder(dir)?;
+        let is_new = make_directory(dir)?;
         let mut backup = Backup {
             engine,
             dir,
@@ -173,7 +173,7 @@ impl JobStore {
 }
 
 /// Creates the directory, or uses an empty one. Returns whether it was created.
-fn make_folder(dir: &Path) -> Result<bool> {
+fn make_directory(dir: &Path) -> Result<bool> {
     let failed = |e: &io::Error| Error::io("create", dir, e);
     match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => {
@@ -212,7 +212,7 @@ impl<P: FnMut(BackupReport)> Backup<'_, P> {
     fn run(&mut self) -> Result<()> {
         let _to_the_end = self.engine.keep_retired();
         // Packs are not renamed while this lock is held.
-        let files = self.engine.files.lock();
+        let files = self.engine.files_lock.lock();
         self.engine.check_files()?;
         let (packs, segments, closed) = self.engine.at_rest()?;
         let end = closed.end.offset;

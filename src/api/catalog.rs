@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::api::graph::Graph;
 use crate::api::store::JobStore;
-use crate::api::write::{Write, unexpected};
-use crate::engine::handle::Handle;
-use crate::engine::state::calls::Answer;
+use crate::api::write::{PreparedWrite, unexpected};
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
+use crate::engine::store_handle::StoreHandle;
 use crate::log::random;
 use crate::model::error::{Error, Result, excerpt, excerpt_over};
 
@@ -140,16 +140,21 @@ impl JobStore {
         write.commit(self.engine())
     }
 
-    pub(crate) fn drop_write(&self, project_id: &str, name: &str) -> Result<Write<()>> {
+    pub(crate) fn drop_write(&self, project_id: &str, name: &str) -> Result<PreparedWrite<()>> {
         let core = self.graph(project_id, name)?.core;
         self.engine().check_writable()?;
         let graph = core.clone();
-        Ok(Write::small(Action::DropGraph { graph }, move |answer| {
-            graph_dropped(&core, answer)
-        }))
+        Ok(PreparedWrite::small(
+            Action::DropGraph { graph },
+            move |result| graph_dropped(&core, result),
+        ))
     }
 
-    pub(crate) fn create_write(&self, project_id: &str, name: &str) -> Result<Write<Graph>> {
+    pub(crate) fn create_write(
+        &self,
+        project_id: &str,
+        name: &str,
+    ) -> Result<PreparedWrite<Graph>> {
         check_name("project id", project_id)?;
         check_name("graph name", name)?;
         self.engine().check_writable()?;
@@ -166,21 +171,21 @@ impl JobStore {
             key: [low, high as u64],
         };
         let handle = self.handle.clone();
-        Ok(Write::small(action, move |answer| {
-            graph_created(&handle, answer)
+        Ok(PreparedWrite::small(action, move |result| {
+            graph_created(&handle, result)
         }))
     }
 }
 
-fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {
-    match answer? {
-        Answer::Graph(core) => Ok(Graph::new(handle, &core)),
+fn graph_created(handle: &Arc<StoreHandle>, result: Result<WriteResult>) -> Result<Graph> {
+    match result? {
+        WriteResult::Graph(core) => Ok(Graph::new(handle, &core)),
         _ => Err(unexpected()),
     }
 }
 
-fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
-    match answer {
+fn graph_dropped(graph: &GraphCore, result: Result<WriteResult>) -> Result<()> {
+    match result {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
         Err(other) => Err(other),
         Ok(_) => {

@@ -15,7 +15,7 @@ use crate::api::graph::Graph;
 use crate::base::clock;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
-use crate::engine::feed::{Feed, Found, Place, WHOLE};
+use crate::engine::feed::{Feed, FeedChange, FeedPosition, WHOLE};
 use crate::engine::jobs::NearIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::waiters::{ANY, Waiter};
@@ -23,7 +23,7 @@ use crate::model::change::ChangeKind;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::options::Durability;
-use crate::model::token::{self, Fields, Moment, Opening};
+use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// A change in a graph: an item of [`Changes`].
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +234,7 @@ impl Changes {
             if !waiter.wait(until) && deadline.is_some_and(|at| at <= Instant::now()) {
                 return Ok(None);
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -272,7 +272,7 @@ impl Changes {
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -293,7 +293,7 @@ impl Changes {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -322,7 +322,7 @@ impl Changes {
         Ok(None)
     }
 
-    fn change(&self, found: Found, known: Option<(JobId, u64)>) -> Change {
+    fn change(&self, found: FeedChange, known: Option<(JobId, u64)>) -> Change {
         let time_ms = found.time_ms.or(known.as_ref().map(|(_, ms)| *ms));
         Change {
             position: Position::new(&self.graph, found.at),
@@ -339,7 +339,7 @@ impl Changes {
             let n = sequence.checked_sub(block.0)?;
             block.1.get(usize::try_from(n).ok()?).cloned()
         };
-        if self.graph.core.state.read().status.is_gone(sequence) {
+        if self.graph.core.state.read().status.is_removed(sequence) {
             return Ok(None);
         }
         if let Some(known) = self.blocks.iter().rev().find_map(of) {
@@ -371,7 +371,7 @@ impl Iterator for Changes {
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        self.unlist();
+        self.unregister();
     }
 }
 
@@ -392,7 +392,7 @@ pub struct Position {
     graph: u64,
     /// The event up to which changes were returned, and the open of the store that issued the
     /// position.
-    moment: Moment,
+    point: LogPoint,
     /// The job within that event up to which changes were returned.
     job: u64,
     check: u32,
@@ -403,30 +403,30 @@ const POSITION_BYTES: usize = 37;
 const VERSION: u8 = 2;
 
 impl Position {
-    fn new(graph: &Graph, (lsn, job): Place) -> Position {
+    fn new(graph: &Graph, (lsn, job): FeedPosition) -> Position {
         let engine = graph.engine();
         let mut position = Position {
             graph: graph.core.ids.number(),
-            moment: engine.moment_at(lsn),
+            point: engine.log_point_at(lsn),
             job,
             check: 0,
         };
-        position.check = position.seal(&graph.core, engine.opening);
+        position.check = position.seal(&graph.core, engine.open_event);
         position
     }
 
-    fn seal(&self, graph: &GraphCore, opening: Opening) -> u32 {
-        token::seal(VERSION, &graph.ids, (self.moment, opening), &[self.job])
+    fn seal(&self, graph: &GraphCore, open_event: OpenEvent) -> u32 {
+        token::seal(VERSION, &graph.ids, (self.point, open_event), &[self.job])
     }
 
-    fn place(&self, graph: &Graph) -> Result<Place> {
-        let is_sealed = |opening| self.check == self.seal(&graph.core, opening);
+    fn place(&self, graph: &Graph) -> Result<FeedPosition> {
+        let is_sealed = |open_event| self.check == self.seal(&graph.core, open_event);
         let problem = if self.graph != graph.core.ids.number() {
             "it belongs to another graph"
-        } else if let Some(problem) = graph.engine().problem_of(self.moment, is_sealed)? {
+        } else if let Some(problem) = graph.engine().problem_of(self.point, is_sealed)? {
             problem
         } else {
-            return Ok((self.moment.lsn, self.job));
+            return Ok((self.point.lsn, self.job));
         };
         Err(Error::InvalidPosition { problem })
     }
@@ -436,13 +436,13 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position {
             graph,
-            moment: Moment { lsn, opening },
+            point: LogPoint { lsn, open_lsn },
             job,
             check,
         } = self;
         write!(
             f,
-            "{VERSION:02x}{graph:016x}{lsn:016x}{opening:016x}{job:016x}{check:08x}"
+            "{VERSION:02x}{graph:016x}{lsn:016x}{open_lsn:016x}{job:016x}{check:08x}"
         )
     }
 }
@@ -461,9 +461,9 @@ impl FromStr for Position {
             let mut fields = Fields::of(text, VERSION, POSITION_BYTES)?;
             Some(Position {
                 graph: fields.next(8)?,
-                moment: Moment {
+                point: LogPoint {
                     lsn: fields.next(8)?,
-                    opening: fields.next(8)?,
+                    open_lsn: fields.next(8)?,
                 },
                 job: fields.next(8)?,
                 check: fields.next(4)? as u32,

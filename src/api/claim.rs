@@ -9,10 +9,10 @@ use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
+use crate::api::write::{PreparedWrite, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
@@ -51,17 +51,22 @@ impl Graph {
         write.commit(self.engine())
     }
 
-    pub(crate) fn claim_write(&self, claim: Option<Arc<Claim>>) -> Result<Write<Option<Run>>> {
+    pub(crate) fn claim_write(
+        &self,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<PreparedWrite<Option<Run>>> {
         self.check_writable()?;
         if !self.may_have_pending() {
-            return Ok(Write::answered(Ok(None)));
+            return Ok(PreparedWrite::finished(Ok(None)));
         }
         let action = Action::Claim {
             graph: self.core.clone(),
             claim,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| graph.claimed(answer)))
+        Ok(PreparedWrite::small(action, move |result| {
+            graph.claimed(result)
+        }))
     }
 
     /// Whether a claim may find a job. If not, no commit is made.
@@ -96,11 +101,15 @@ impl Graph {
         self.run_write(id.as_ref(), None)?.commit(self.engine())
     }
 
-    pub(crate) fn run_write(&self, id: &str, claim: Option<Arc<Claim>>) -> Result<Write<Run>> {
+    pub(crate) fn run_write(
+        &self,
+        id: &str,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<PreparedWrite<Run>> {
         let (sequence, action) = self.start_action(id, claim)?;
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| {
-            answer?;
+        Ok(PreparedWrite::small(action, move |result| {
+            result?;
             graph.watch(sequence)
         }))
     }
@@ -146,9 +155,9 @@ impl Graph {
         self.guard(sequence)
     }
 
-    fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
-        match answer? {
-            Answer::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
+    fn claimed(&self, result: Result<WriteResult>) -> Result<Option<Run>> {
+        match result? {
+            WriteResult::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
             _ => Ok(None),
         }
     }
@@ -164,7 +173,7 @@ impl Graph {
             // Dropping the pending write leaves the write in the queue.
             drop(PendingWrite::new(
                 &self.handle,
-                Ok(Write::small(action, done)),
+                Ok(PreparedWrite::small(action, done)),
             ));
         })
     }

@@ -147,7 +147,7 @@ impl Claimer {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -175,7 +175,7 @@ impl Claimer {
             if !sees_job && !waiter.wait(deadline) {
                 return Ok(false);
             }
-            self.unlist();
+            self.unregister();
             if sees_job {
                 return Ok(true);
             }
@@ -184,13 +184,13 @@ impl Claimer {
 
     /// Wakes the next waiter if there is still a job for it.
     fn leave(&mut self) {
-        self.unlist();
+        self.unregister();
         if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
             return;
         }
-        let mut called = Vec::new();
-        self.graph.core.state.write().take_claimers(1, &mut called);
-        called.iter().for_each(|waiter| waiter.call());
+        let mut waiters = Vec::new();
+        self.graph.core.state.write().take_claimers(1, &mut waiters);
+        waiters.iter().for_each(|waiter| waiter.wake());
     }
 }
 
@@ -247,10 +247,10 @@ impl ClaimNext {
             Step::Waiting => {
                 let waiter = claimer.listed();
                 if claimer.sees_job()? {
-                    claimer.unlist();
+                    claimer.unregister();
                     self.claim();
                 } else if waiter.poll(context.waker()) {
-                    claimer.unlist();
+                    claimer.unregister();
                 } else {
                     return Poll::Pending;
                 }

@@ -78,7 +78,7 @@ impl Graph {
         query.check_export()?;
         self.check()?;
         let page = Page::of(self, listing::whole((self.engine(), &self.core), &query)?);
-        let mut export = Export::new(&page, Form::Lines);
+        let mut export = Export::new(&page, LineFormat::Lines);
         export.stopped_at = page.next.filter(|_| page.is_stopped);
         export.query = query;
         Ok(export)
@@ -87,7 +87,7 @@ impl Graph {
 
 /// The format in which jobs are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum LineFormat {
     Lines,
     /// Lines with the progress of running jobs, which an import rejects.
     #[cfg(feature = "http")]
@@ -97,13 +97,13 @@ enum Form {
 }
 
 /// A large job that has been written in part.
-struct Begun {
+struct PartialJob {
     large: Large,
     state: State,
     /// Bytes of its text that are not written yet.
     left: usize,
     /// The position after the job.
-    behind: u64,
+    resume_at: u64,
 }
 
 /// An export of a graph's jobs: returned by [`Graph::export`].
@@ -121,7 +121,7 @@ pub struct Export {
     graph: Graph,
     snapshot: Arc<Snapshot>,
     query: JobQuery,
-    form: Form,
+    form: LineFormat,
     reader: Reader,
     /// The position up to which lines were written: the next job is at or after it, or before it if
     /// the newest come first.
@@ -133,7 +133,7 @@ pub struct Export {
     details: Option<(u64, Box<DetailRow>)>,
     extras: ExtraCache,
     line: Vec<u8>,
-    begun: Option<Begun>,
+    begun: Option<PartialJob>,
     piece: Vec<u8>,
     reveals: bool,
 }
@@ -141,16 +141,16 @@ pub struct Export {
 impl Export {
     /// The jobs of a page as elements of the list's array.
     pub(crate) fn members(page: &Page) -> Export {
-        Export::new(page, Form::Members)
+        Export::new(page, LineFormat::Members)
     }
 
     /// The jobs of a page as lines, with the progress of running jobs.
     #[cfg(feature = "http")]
     pub(crate) fn lines_with_progress(page: &Page) -> Export {
-        Export::new(page, Form::LinesWithProgress)
+        Export::new(page, LineFormat::LinesWithProgress)
     }
 
-    fn new(page: &Page, form: Form) -> Export {
+    fn new(page: &Page, form: LineFormat) -> Export {
         Export {
             graph: page.graph.clone(),
             of: page.snapshot.selection.len,
@@ -245,17 +245,17 @@ impl Export {
     fn write_next(&mut self, mut out: impl Write) -> Result<bool> {
         let mut lines = std::mem::take(&mut self.line);
         lines.clear();
-        let behind = match self.begun.take() {
+        let resume_at = match self.begun.take() {
             Some(begun) => Some(self.put_piece(begun, &mut lines)?),
             None => self.put_unit(&mut lines)?,
         };
-        let Some(behind) = behind else {
+        let Some(resume_at) = resume_at else {
             return Ok(false);
         };
         out.write_all(&lines).map_err(|e| Error::output(&e))?;
         self.line = lines;
         if self.begun.is_none() {
-            self.place = Some(behind);
+            self.place = Some(resume_at);
         }
         Ok(true)
     }

@@ -148,11 +148,11 @@ impl fmt::Debug for Matches {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::engine::handle::Handle;
     use crate::engine::open::open_disk;
-    use crate::engine::state::calls::Answer;
+    use crate::engine::state::calls::WriteResult;
     use crate::engine::state::operation::{Action, Operation};
-    use crate::log::disk::memory::Memory;
+    use crate::engine::store_handle::StoreHandle;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::log::fingerprint::COLLIDING;
     use crate::log::identity;
     use crate::model::options::Options;
@@ -165,21 +165,21 @@ mod tests {
 
     #[test]
     fn a_request_with_the_same_fingerprint_is_another_request() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         identity::create(&*disk, COLLIDING).unwrap();
         let options = Options {
             segment_bytes: 4 << 10,
             ..Options::default()
         };
         let engine = open_disk(options, disk).unwrap();
-        let handle = Arc::new(Handle { engine });
+        let handle = Arc::new(StoreHandle { engine });
         let created = handle.engine.commit(Operation::small(Action::CreateGraph {
             project: "10001".to_owned(),
             name: "movie".to_owned(),
             id_number: 1_000_000_000_000_000_009,
             key: [3, 4],
         }));
-        let Ok(Answer::Graph(core)) = created else {
+        let Ok(WriteResult::Graph(core)) = created else {
             panic!("no graph");
         };
         let graph = Graph::new(&handle, &core);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::api::spans::call_span;
 use crate::base::clock;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::Looked;
+use crate::engine::state::operation::JobLookup;
+use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::job::Job;
@@ -41,12 +41,12 @@ use crate::model::states::{State, States};
 /// ```
 #[derive(Clone)]
 pub struct Graph {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<StoreHandle>,
     pub(crate) core: Arc<GraphCore>,
 }
 
 impl Graph {
-    pub(crate) fn new(handle: &Arc<Handle>, core: &Arc<GraphCore>) -> Graph {
+    pub(crate) fn new(handle: &Arc<StoreHandle>, core: &Arc<GraphCore>) -> Graph {
         Graph {
             handle: handle.clone(),
             core: core.clone(),
@@ -201,14 +201,14 @@ impl Graph {
     }
 
     /// Looks up the job that has this id, chosen by the engine.
-    pub(crate) fn look(&self, id: &JobId) -> Result<Looked> {
+    pub(crate) fn look_up(&self, id: &JobId) -> Result<JobLookup> {
         self.check()?;
         let generation = self.engine().ids.generation();
         let found = self.engine().request_of(&self.core, id.as_str())?;
         if found.is_none() {
             self.engine().check_not_purged(&self.core, id)?;
         }
-        Ok(Looked { found, generation })
+        Ok(JobLookup { found, generation })
     }
 
     /// Finds the job with an id from outside.
@@ -235,9 +235,9 @@ impl Graph {
     /// The error for an id that has no job.
     pub(crate) fn not_there(&self, id: &JobId) -> Error {
         match self.tombstone(id) {
-            Ok(Some(stone)) => Error::JobPurged {
+            Ok(Some(tombstone)) => Error::JobPurged {
                 id: id.clone(),
-                at: stone.purged_at,
+                at: tombstone.purged_at,
             },
             Ok(None) => Error::UnknownJob { id: id.to_string() },
             Err(error) => error,

@@ -7,10 +7,10 @@ use crate::api::nonblocking::NonBlocking;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
-use crate::api::write::{Write, unexpected};
+use crate::api::write::{PreparedWrite, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::operation::{Action, LookedKey, Operation};
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::operation::{Action, KeyLookup, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::Request;
 
@@ -57,7 +57,7 @@ impl Graph {
         write.commit(self.engine())
     }
 
-    fn submit_once_write(&self, key: &str, request: Request) -> Result<Write<Submitted>> {
+    fn submit_once_write(&self, key: &str, request: Request) -> Result<PreparedWrite<Submitted>> {
         self.check()?;
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(Error::InvalidKey {
@@ -67,9 +67,9 @@ impl Graph {
         }
         let generation = self.engine().ids.generation();
         match self.engine().owner_of(&self.core, key)? {
-            KeyOwner::Nobody => self.key_write(key, request, LookedKey { generation }),
+            KeyOwner::Nobody => self.key_write(key, request, KeyLookup { generation }),
             KeyOwner::Job(id, known) if known == self.masked(&request) => {
-                Ok(Write::answered(Ok(Submitted::AlreadyExists(id))))
+                Ok(PreparedWrite::finished(Ok(Submitted::AlreadyExists(id))))
             }
             KeyOwner::Job(id, _) => Err(Error::KeyTaken { id }),
             KeyOwner::Purged => Err(Error::KeyPurged),
@@ -80,18 +80,18 @@ impl Graph {
         &self,
         key: &str,
         request: Request,
-        looked: LookedKey,
-    ) -> Result<Write<Submitted>> {
+        lookup: KeyLookup,
+    ) -> Result<PreparedWrite<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let action = Action::SubmitOnce {
             graph: self.core.clone(),
             key: key.to_owned(),
             submission,
-            looked,
+            lookup,
         };
         let bytes = bytes + key.len() as u64;
-        Ok(Write::new(Operation { action, bytes }, submitted))
+        Ok(PreparedWrite::new(Operation { action, bytes }, submitted))
     }
 }
 
@@ -103,10 +103,10 @@ impl NonBlocking<'_> {
     }
 }
 
-fn submitted(answer: Result<Answer>) -> Result<Submitted> {
-    match answer? {
-        Answer::Created(id) => Ok(Submitted::Created(id)),
-        Answer::ExistsAs(id) => Ok(Submitted::AlreadyExists(id)),
+fn submitted(result: Result<WriteResult>) -> Result<Submitted> {
+    match result? {
+        WriteResult::Created(id) => Ok(Submitted::Created(id)),
+        WriteResult::ExistsAs(id) => Ok(Submitted::AlreadyExists(id)),
         _ => Err(unexpected()),
     }
 }

@@ -10,7 +10,7 @@ mod report;
 
 use std::io;
 
-use self::batch::Batch;
+use self::batch::ImportBatch;
 use self::line::{of_line, parse};
 use self::reader::{Read, read_line};
 pub use self::report::{ImportReport, OnBadLine};
@@ -20,7 +20,7 @@ use crate::api::spans::call_span;
 use crate::api::store::JobStore;
 use crate::api::write::unexpected;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Imported, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::BESIDE_REQUEST_BYTES;
@@ -122,48 +122,48 @@ impl Graph {
     }
 
     /// Checks whether the graph or the batch already has the job of a line.
-    fn place(&self, line: u64, job: Imported, batch: &Batch) -> Result<Placed> {
+    fn place(&self, line: u64, job: Imported, batch: &ImportBatch) -> Result<ImportAction> {
         let Some(id) = &job.id else {
-            return Ok(Placed::New(Box::new(job)));
+            return Ok(ImportAction::New(Box::new(job)));
         };
-        let kept = &job.submission.kept;
+        let masked_request = &job.submission.masked_request;
         let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
-        let batched = batched.map(|job| &job.submission.kept);
+        let batched = batched.map(|job| &job.submission.masked_request);
         let known = match batched {
             Some(known) => Some(known.request.clone()),
-            None => self.look(id).map_err(|e| of_line(line, e))?.found,
+            None => self.look_up(id).map_err(|e| of_line(line, e))?.found,
         };
         match known {
-            Some(known) if known == kept.request => {
-                let is_secret_left = kept.has_values() && {
+            Some(known) if known == masked_request.request => {
+                let is_secret_left = masked_request.has_values() && {
                     let known = match batched {
                         Some(known) => known.revealed(),
                         None => self.job(id)?.map(|job| job.request().clone()),
                     };
-                    known != kept.revealed()
+                    known != masked_request.revealed()
                 };
-                Ok(Placed::There { is_secret_left })
+                Ok(ImportAction::Exists { is_secret_left })
             }
             Some(_) => Err(of_line(line, Error::JobIdTaken { id: id.clone() })),
-            None => Ok(Placed::New(Box::new(job))),
+            None => Ok(ImportAction::New(Box::new(job))),
         }
     }
 
     /// Commits the batch.
     fn record(
         &self,
-        batch: &mut Batch,
+        batch: &mut ImportBatch,
         report: &mut ImportReport,
         on_bad_line: OnBadLine,
     ) -> Result<()> {
-        let Batch {
+        let ImportBatch {
             jobs, lines, bytes, ..
         } = std::mem::take(batch);
         if jobs.is_empty() {
             return Ok(());
         }
         self.engine().check_index_lag()?;
-        let answer = self.engine().commit(Operation {
+        let result = self.engine().commit(Operation {
             action: Action::Import {
                 graph: self.core.clone(),
                 jobs,
@@ -171,14 +171,14 @@ impl Graph {
             },
             bytes,
         })?;
-        let Answer::Imported { made, refused } = answer else {
+        let WriteResult::Imported { made, refused } = result else {
             return Err(unexpected());
         };
         report.imported += made;
         report.there += lines.len() as u64 - made - refused.len() as u64;
         for (n, error) in refused {
             let line = lines.get(n).copied().unwrap_or_default();
-            report.pass_over(of_line(line, error), on_bad_line)?;
+            report.skip_line(of_line(line, error), on_bad_line)?;
         }
         Ok(())
     }
@@ -218,10 +218,10 @@ fn import(
 ) -> Result<ImportReport> {
     let mut reader = io::BufReader::with_capacity(256 << 10, reader);
     let mut report = ImportReport::default();
-    let (mut graph, mut batch) = (None::<Graph>, Batch::default());
+    let (mut graph, mut batch) = (None::<Graph>, ImportBatch::default());
     let mut line = Vec::new();
     let longest = engine.options.max_request_bytes + BESIDE_REQUEST_BYTES;
-    let mut record = |graph: Option<&Graph>, batch: &mut Batch, report: &mut ImportReport| {
+    let mut record = |graph: Option<&Graph>, batch: &mut ImportBatch, report: &mut ImportReport| {
         let recorded = graph.map_or(Ok(()), |graph| graph.record(batch, report, on_bad_line));
         // A line may be rejected after others were recorded.
         progress(report);
@@ -252,16 +252,16 @@ fn import(
             Err(error) => Err(error),
         };
         let stopped = match placed {
-            Ok(Placed::There { is_secret_left }) => {
+            Ok(ImportAction::Exists { is_secret_left }) => {
                 report.there += 1;
                 report.secrets_left += u64::from(is_secret_left);
                 Ok(())
             }
-            Ok(Placed::New(job)) => {
+            Ok(ImportAction::New(job)) => {
                 batch.add(report.lines, *job);
                 Ok(())
             }
-            Err(error) => report.pass_over(error, on_bad_line),
+            Err(error) => report.skip_line(error, on_bad_line),
         };
         if stopped.is_err() || batch.is_full() {
             record(graph.as_ref(), &mut batch, &mut report)?;
@@ -276,7 +276,7 @@ fn import(
 }
 
 /// Whether a job is new to its graph.
-enum Placed {
-    There { is_secret_left: bool },
+enum ImportAction {
+    Exists { is_secret_left: bool },
     New(Box<Imported>),
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::api::graph::Graph;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, done};
-use crate::engine::state::calls::Answer;
+use crate::api::write::{PreparedWrite, done};
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::engine::state::run_cell::RunCell;
@@ -57,9 +57,9 @@ impl Graph {
         self.start_write(id.as_ref())?.commit(self.engine())
     }
 
-    pub(crate) fn start_write(&self, id: &str) -> Result<Write<()>> {
+    pub(crate) fn start_write(&self, id: &str) -> Result<PreparedWrite<()>> {
         let (_, action) = self.start_action(id, None)?;
-        Ok(Write::small(action, done))
+        Ok(PreparedWrite::small(action, done))
     }
 
     /// Returns the job with this id, and the action that starts it.
@@ -114,7 +114,7 @@ impl Graph {
         (sequence, id): (u64, JobId),
         outcome: Outcome,
         run: Option<Arc<RunCell>>,
-    ) -> Result<Write<Completion>> {
+    ) -> Result<PreparedWrite<Completion>> {
         self.check_writable()?;
         let outcome = outcome.kept(&self.engine().options.secret_keys)?;
         let texts = [
@@ -133,14 +133,17 @@ impl Graph {
         };
         let bytes = SMALL_WRITE_BYTES + text_bytes;
         let graph = self.clone();
-        Ok(Write::new(Operation { action, bytes }, move |answer| {
-            graph.completion(sequence, answer)
-        }))
+        Ok(PreparedWrite::new(
+            Operation { action, bytes },
+            move |result| graph.completion(sequence, result),
+        ))
     }
 
-    fn completion(&self, sequence: u64, answer: Result<Answer>) -> Result<Completion> {
-        match answer? {
-            Answer::AlreadyComplete => Ok(Completion::AlreadyComplete(self.outcome(sequence)?)),
+    fn completion(&self, sequence: u64, result: Result<WriteResult>) -> Result<Completion> {
+        match result? {
+            WriteResult::AlreadyComplete => {
+                Ok(Completion::AlreadyComplete(self.outcome(sequence)?))
+            }
             _ => Ok(Completion::Done),
         }
     }
@@ -177,7 +180,7 @@ impl Graph {
         self.cancel_write(id.as_ref())?.commit(self.engine())
     }
 
-    pub(crate) fn cancel_write(&self, id: &str) -> Result<Write<Cancellation>> {
+    pub(crate) fn cancel_write(&self, id: &str) -> Result<PreparedWrite<Cancellation>> {
         let (sequence, id) = self.resolve(id)?;
         let action = Action::Cancel {
             graph: self.core.clone(),
@@ -185,15 +188,17 @@ impl Graph {
             id,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| {
-            graph.cancellation(sequence, answer)
+        Ok(PreparedWrite::small(action, move |result| {
+            graph.cancellation(sequence, result)
         }))
     }
 
-    fn cancellation(&self, sequence: u64, answer: Result<Answer>) -> Result<Cancellation> {
-        match answer? {
-            Answer::AlreadyComplete => Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?)),
-            Answer::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
+    fn cancellation(&self, sequence: u64, result: Result<WriteResult>) -> Result<Cancellation> {
+        match result? {
+            WriteResult::AlreadyComplete => {
+                Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?))
+            }
+            WriteResult::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
             _ => Ok(Cancellation::Requested),
         }
     }

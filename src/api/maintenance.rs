@@ -62,7 +62,7 @@ impl JobStore {
     ) -> Result<VerifyReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("verify", dir = %dir.display()).entered();
-        check::verify_folder(dir, progress)
+        check::verify_directory(dir, progress)
     }
 
     /// Quarantines the damage in the store in `dir`, which must not be open, so that the rest can
@@ -123,7 +123,7 @@ impl JobStore {
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport> {
         let dir = dir.as_ref();
         let _span = tracing::info_span!("repair", dir = %dir.display()).entered();
-        check::repair_folder(dir)
+        check::repair_directory(dir)
     }
 
     /// Verifies this store while it is in use: reads and checks every byte of the log and every row

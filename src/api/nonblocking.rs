@@ -8,7 +8,7 @@ use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::pending_write::PendingWrite;
 use crate::api::run::Run;
 use crate::api::submit::Submitted;
-use crate::api::write::Write;
+use crate::api::write::PreparedWrite;
 use crate::engine::state::claim::Claim;
 use crate::model::error::Result;
 use crate::model::id::JobId;
@@ -84,14 +84,17 @@ impl<'g> NonBlocking<'g> {
         self.graph
     }
 
-    pub(crate) fn pending<T: Send + 'static>(&self, write: Result<Write<T>>) -> PendingWrite<T> {
+    pub(crate) fn pending<T: Send + 'static>(
+        &self,
+        write: Result<PreparedWrite<T>>,
+    ) -> PendingWrite<T> {
         PendingWrite::new(&self.graph.handle, write)
     }
 
     fn pending_claim<T: Send + 'static>(
         &self,
         claim: Arc<Claim>,
-        write: Result<Write<T>>,
+        write: Result<PreparedWrite<T>>,
     ) -> PendingWrite<T> {
         let graph = self.graph.core.clone();
         PendingWrite::of_claim(&self.graph.handle, (graph, claim), write)
@@ -115,8 +118,8 @@ impl<'g> NonBlocking<'g> {
     /// Like [`Graph::submit_as`].
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> PendingWrite<Submitted> {
         let write = JobId::new(id).and_then(|id| {
-            let looked = self.graph.look(&id)?;
-            self.graph.submit_as_write(id, request, looked)
+            let lookup = self.graph.look_up(&id)?;
+            self.graph.submit_as_write(id, request, lookup)
         });
         self.pending(write)
     }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::api::write::{Finish, Write};
+use crate::api::write::{Finish, PreparedWrite};
 use crate::base::sync::time::Instant;
-use crate::engine::handle::Handle;
-use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Action, Operation};
 use crate::engine::state::queue::Full;
+use crate::engine::store_handle::StoreHandle;
 use crate::model::error::{Error, Result};
 
 /// The result of a queued write: await it, or block on [`PendingWrite::wait`]. It works in any
@@ -53,7 +53,7 @@ use crate::model::error::{Error, Result};
 /// ```
 #[must_use = "the write completes anyway, but it may fail with an error"]
 pub struct PendingWrite<T> {
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
     state: State,
     finish: Option<Finish<T>>,
     /// Of a claim: what hands its job back if nobody takes it.
@@ -74,11 +74,12 @@ enum State {
 impl<T> PendingWrite<T> {
     /// Queues a write if there is space. Otherwise, the pending write is queued when it is waited
     /// for.
-    pub(crate) fn new(handle: &Arc<Handle>, write: Result<Write<T>>) -> PendingWrite<T>
+    pub(crate) fn new(handle: &Arc<StoreHandle>, write: Result<PreparedWrite<T>>) -> PendingWrite<T>
     where
         T: Send + 'static,
     {
-        let Write { operation, finish } = write.unwrap_or_else(|e| Write::answered(Err(e)));
+        let PreparedWrite { operation, finish } =
+            write.unwrap_or_else(|e| PreparedWrite::finished(Err(e)));
         let state = operation.map_or(State::Known, |operation| {
             let (call, queued) = Call::new(operation);
             match handle.engine.queue.try_push(queued) {
@@ -97,9 +98,9 @@ impl<T> PendingWrite<T> {
     /// The same for a claim, which is withdrawn, or its job handed back, if the pending write is
     /// dropped before its result was returned.
     pub(crate) fn of_claim(
-        handle: &Arc<Handle>,
+        handle: &Arc<StoreHandle>,
         claim: (Arc<GraphCore>, Arc<Claim>),
-        write: Result<Write<T>>,
+        write: Result<PreparedWrite<T>>,
     ) -> PendingWrite<T>
     where
         T: Send + 'static,
@@ -110,7 +111,10 @@ impl<T> PendingWrite<T> {
     }
 
     /// Queues a write if there is space, and returns an error otherwise.
-    pub(crate) fn try_new(handle: &Arc<Handle>, write: Write<T>) -> Result<PendingWrite<T>> {
+    pub(crate) fn try_new(
+        handle: &Arc<StoreHandle>,
+        write: PreparedWrite<T>,
+    ) -> Result<PendingWrite<T>> {
         let mut state = State::Known;
         if let Some(operation) = write.operation {
             let (call, queued) = Call::new(operation);
@@ -120,8 +124,8 @@ impl<T> PendingWrite<T> {
                     queued_bytes,
                     max_bytes: queue.bytes_max(),
                 };
-                handle.engine.meters.busy.add(1);
-                queued.answer(Err(error.clone()));
+                handle.engine.metrics.busy.add(1);
+                queued.complete(Err(error.clone()));
                 return Err(error);
             }
             state = State::Queued(call);
@@ -153,12 +157,12 @@ impl<T> PendingWrite<T> {
     pub fn wait(mut self) -> Result<T> {
         self.handle.engine.check_process()?;
         self.enter(None);
-        let answer = match std::mem::replace(&mut self.state, State::Done) {
-            State::Known => Ok(Answer::Done),
+        let result = match std::mem::replace(&mut self.state, State::Done) {
+            State::Known => Ok(WriteResult::Done),
             State::Outside(_, call) | State::Queued(call) => call.wait(),
-            State::Done => Err(answered()),
+            State::Done => Err(already_returned()),
         };
-        self.finished(answer)
+        self.finished(result)
     }
 
     /// Blocks until the write is complete or the timeout passes. Returns `None` on a timeout: the
@@ -176,7 +180,7 @@ impl<T> PendingWrite<T> {
     /// let mut write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
     /// let id = loop {
     ///     match write.wait_timeout(Duration::from_secs(1)) {
-    ///         Some(answer) => break answer?,
+    ///         Some(result) => break result?,
     ///         None => eprintln!("the disk is slow"),
     ///     }
     /// };
@@ -191,16 +195,16 @@ impl<T> PendingWrite<T> {
         if !self.enter(deadline) {
             return None;
         }
-        let answer = match &mut self.state {
-            State::Known => Ok(Answer::Done),
+        let result = match &mut self.state {
+            State::Known => Ok(WriteResult::Done),
             State::Outside(_, call) | State::Queued(call) => match deadline {
                 Some(deadline) => call.wait_until(deadline)?,
                 None => call.wait(),
             },
-            State::Done => Err(answered()),
+            State::Done => Err(already_returned()),
         };
         self.state = State::Done;
-        Some(self.finished(answer))
+        Some(self.finished(result))
     }
 
     /// Queues the write even if there is no space: for runs, whose drop must not block. There is
@@ -231,16 +235,16 @@ impl<T> PendingWrite<T> {
         true
     }
 
-    fn finished(&mut self, answer: Result<Answer>) -> Result<T> {
+    fn finished(&mut self, result: Result<WriteResult>) -> Result<T> {
         match self.finish.take() {
-            Some(finish) => finish(answer),
-            None => Err(answered()),
+            Some(finish) => finish(result),
+            None => Err(already_returned()),
         }
     }
 }
 
 /// The error of a pending write whose result was already read.
-fn answered() -> Error {
+fn already_returned() -> Error {
     Error::InvalidUse {
         what: "the result of this write has already been returned",
     }
@@ -267,16 +271,16 @@ impl<T> Future for PendingWrite<T> {
             }
             write.state = State::Queued(call);
         }
-        let answer = match &mut write.state {
-            State::Known => Ok(Answer::Done),
+        let result = match &mut write.state {
+            State::Known => Ok(WriteResult::Done),
             State::Queued(call) => match call.poll(context) {
-                Poll::Ready(answer) => answer,
+                Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },
-            State::Outside(..) | State::Done => Err(answered()),
+            State::Outside(..) | State::Done => Err(already_returned()),
         };
         write.state = State::Done;
-        Poll::Ready(write.finished(answer))
+        Poll::Ready(write.finished(result))
     }
 }
 
@@ -320,17 +324,17 @@ mod tests {
 
     use super::*;
     use crate::engine::open::open_disk;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::model::options::Options;
     use crate::{Body, Graph, JobQuery, JobStore, Request};
 
     const QUEUE_BYTES: u64 = 16 << 10;
 
-    fn store() -> (Arc<Memory>, JobStore, Graph) {
-        let disk = Arc::new(Memory::default());
+    fn store() -> (Arc<MemoryDisk>, JobStore, Graph) {
+        let disk = Arc::new(MemoryDisk::default());
         let options = Options::default().max_queue_bytes(QUEUE_BYTES);
         let engine = open_disk(options, disk.clone()).unwrap();
-        let store = JobStore::of(Arc::new(Handle { engine }));
+        let store = JobStore::of(Arc::new(StoreHandle { engine }));
         let graph = store.create_graph("1", "movie").unwrap();
         (disk, store, graph)
     }

@@ -49,8 +49,8 @@ impl Graph {
         self.check()?;
         self.engine().check_not_read_only()?;
         #[cfg(feature = "archive")]
-        if let Some(ArchiveTo(folder)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
-            if self.engine().is_within(folder) {
+        if let Some(ArchiveTo(directory)) = policy.as_ref().and_then(|p| p.archive.as_ref()) {
+            if self.engine().is_within(directory) {
                 return Err(Error::InvalidUse {
                     what: "the archive would be inside the store's own directory; choose a \
                          directory outside it",
@@ -59,7 +59,7 @@ impl Graph {
         }
         *self.core.retention.write() = policy.map(Arc::new);
         #[cfg(feature = "archive")]
-        if let Some(archive) = self.core.archive.used() {
+        if let Some(archive) = self.core.archive.state_if_used() {
             archive.forget_lost();
         }
         // The commit that was in progress was the last one under the previous policy.

@@ -14,10 +14,10 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::Write;
+use crate::api::write::PreparedWrite;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::time::Instant;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::Result;
@@ -339,7 +339,7 @@ impl Run {
         self.tried(write.and_then(|write| write.commit(self.graph.engine())))
     }
 
-    fn complete_write(&self, outcome: Outcome) -> Result<Write<Completion>> {
+    fn complete_write(&self, outcome: Outcome) -> Result<PreparedWrite<Completion>> {
         let found = (self.sequence, self.id.clone());
         let run = Some(self.cell.clone());
         self.graph.complete_write(found, outcome, run)
@@ -458,8 +458,8 @@ impl Run {
     fn give_up<T: 'static>(
         &self,
         requeue: bool,
-        finish: fn(Result<Answer>) -> Result<T>,
-    ) -> Result<Write<T>> {
+        finish: fn(Result<WriteResult>) -> Result<T>,
+    ) -> Result<PreparedWrite<T>> {
         self.graph.check_writable()?;
         let action = Action::GiveUp {
             graph: self.graph.core.clone(),
@@ -468,14 +468,14 @@ impl Run {
             run: self.cell.clone(),
             requeue,
         };
-        Ok(Write::small(action, finish))
+        Ok(PreparedWrite::small(action, finish))
     }
 }
 
-fn requeued(answer: Result<Answer>) -> Result<Requeued> {
-    Ok(match answer? {
-        Answer::Requeued => Requeued::Pending,
-        Answer::AlreadyComplete => Requeued::AlreadyComplete,
+fn requeued(result: Result<WriteResult>) -> Result<Requeued> {
+    Ok(match result? {
+        WriteResult::Requeued => Requeued::Pending,
+        WriteResult::AlreadyComplete => Requeued::AlreadyComplete,
         _ => Requeued::Cancelled,
     })
 }

@@ -4,9 +4,11 @@
 use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
-use crate::api::write::{Write, unexpected};
-use crate::engine::state::calls::Answer;
-use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
+use crate::api::write::{PreparedWrite, unexpected};
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::operation::{
+    Action, JobLookup, Operation, SMALL_WRITE_BYTES, Submission,
+};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::request::Request;
@@ -126,13 +128,13 @@ impl Graph {
         Ok(SubmitBatch { submissions, bytes })
     }
 
-    pub(crate) fn submit_all_write(&self, batch: SubmitBatch) -> Write<Vec<JobId>> {
+    pub(crate) fn submit_all_write(&self, batch: SubmitBatch) -> PreparedWrite<Vec<JobId>> {
         let action = Action::SubmitAll {
             graph: self.core.clone(),
             submissions: batch.submissions,
         };
         let bytes = batch.bytes;
-        Write::new(Operation { action, bytes }, created_all)
+        PreparedWrite::new(Operation { action, bytes }, created_all)
     }
 
     /// Submits a request under an id chosen by the engine: 1 to 128 characters of `[0-9A-Za-z_-]`.
@@ -166,12 +168,12 @@ impl Graph {
     pub fn submit_as(&self, id: impl AsRef<str>, request: Request) -> Result<Submitted> {
         let _span = call_span!("submit", self, id.as_ref());
         let id = JobId::new(id)?;
-        let looked = self.look(&id)?;
-        match &looked.found {
+        let lookup = self.look_up(&id)?;
+        match &lookup.found {
             Some(known) if *known == self.masked(&request) => Ok(Submitted::AlreadyExists(id)),
             Some(_) => Err(Error::JobIdTaken { id }),
             None => {
-                let write = self.submit_as_write(id, request, looked)?;
+                let write = self.submit_as_write(id, request, lookup)?;
                 write.commit(self.engine())
             }
         }
@@ -181,18 +183,20 @@ impl Graph {
         &self,
         id: JobId,
         request: Request,
-        looked: Looked,
-    ) -> Result<Write<Submitted>> {
+        lookup: JobLookup,
+    ) -> Result<PreparedWrite<Submitted>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let action = Action::SubmitAs {
             graph: self.core.clone(),
             id: id.clone(),
             submission,
-            looked,
+            lookup,
         };
         let operation = Operation { action, bytes };
-        Ok(Write::new(operation, |answer| submitted(answer, id)))
+        Ok(PreparedWrite::new(operation, |result| {
+            submitted(result, id)
+        }))
     }
 
     /// Returns a request in the form in which it is queued, and its size there.
@@ -207,10 +211,10 @@ impl Graph {
             false => Ok(given_bytes),
         };
         check(request.as_json().len() as u64)?;
-        let kept = self.engine().options.secret_keys.keep(request);
+        let masked_request = self.engine().options.secret_keys.keep(request);
         // Masking may make short values longer.
-        let given_bytes = check(kept.bytes())?;
-        let submission = Submission::new(self.engine().store, kept);
+        let given_bytes = check(masked_request.bytes())?;
+        let submission = Submission::new(self.engine().store, masked_request);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
 
@@ -238,32 +242,32 @@ impl Graph {
         PendingWrite::try_new(&self.handle, self.submit_write(request)?)
     }
 
-    pub(crate) fn submit_write(&self, request: Request) -> Result<Write<JobId>> {
+    pub(crate) fn submit_write(&self, request: Request) -> Result<PreparedWrite<JobId>> {
         self.check_writable()?;
         let (submission, bytes) = self.submission(request)?;
         let graph = self.core.clone();
         let action = Action::Submit { graph, submission };
-        Ok(Write::new(Operation { action, bytes }, created))
+        Ok(PreparedWrite::new(Operation { action, bytes }, created))
     }
 }
 
-fn created(answer: Result<Answer>) -> Result<JobId> {
-    match answer? {
-        Answer::Created(id) => Ok(id),
+fn created(result: Result<WriteResult>) -> Result<JobId> {
+    match result? {
+        WriteResult::Created(id) => Ok(id),
         _ => Err(unexpected()),
     }
 }
 
-fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
-    match answer? {
-        Answer::CreatedAll(ids) => Ok(ids),
+fn created_all(result: Result<WriteResult>) -> Result<Vec<JobId>> {
+    match result? {
+        WriteResult::CreatedAll(ids) => Ok(ids),
         _ => Err(unexpected()),
     }
 }
 
-fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
-    match answer? {
-        Answer::Exists => Ok(Submitted::AlreadyExists(id)),
+fn submitted(result: Result<WriteResult>, id: JobId) -> Result<Submitted> {
+    match result? {
+        WriteResult::Exists => Ok(Submitted::AlreadyExists(id)),
         _ => Ok(Submitted::Created(id)),
     }
 }

@@ -134,13 +134,13 @@ impl JobCompletion {
         loop {
             self.graph.engine().check_process()?;
             let waiter = self.listed();
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.poll_job() {
                 return ended.map(Some);
             }
             if !waiter.wait(deadline) {
                 return Ok(None);
             }
-            self.unlist();
+            self.unregister();
         }
     }
 
@@ -151,7 +151,7 @@ impl JobCompletion {
         self.waiter.get_or_insert_with(add).clone()
     }
 
-    fn unlist(&mut self) {
+    fn unregister(&mut self) {
         if self.graph.engine().check_process().is_err() {
             return;
         }
@@ -163,7 +163,7 @@ impl JobCompletion {
 
     /// Returns the job if it is complete, or the error if it cannot complete. Call it after the
     /// waiter was registered.
-    fn look(&self) -> Option<Result<Job>> {
+    fn poll_job(&self) -> Option<Result<Job>> {
         let engine = self.graph.engine();
         if let Err(error) = self.graph.check() {
             return Some(Err(error));
@@ -191,20 +191,20 @@ impl Future for JobCompletion {
                 return Poll::Ready(Err(error));
             }
             let waiter = self.listed();
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.poll_job() {
                 return Poll::Ready(ended);
             }
             if !waiter.poll(context.waker()) {
                 return Poll::Pending;
             }
-            self.unlist();
+            self.unregister();
         }
     }
 }
 
 impl Drop for JobCompletion {
     fn drop(&mut self) {
-        self.unlist();
+        self.unregister();
     }
 }
 

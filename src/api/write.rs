@@ -2,26 +2,26 @@
 // that is known without a write never reaches the queue.
 
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
 use crate::model::error::{Error, Result};
 
-pub(crate) type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
+pub(crate) type Finish<T> = Box<dyn FnOnce(Result<WriteResult>) -> Result<T> + Send>;
 
 /// A call after its arguments were checked.
-pub(crate) struct Write<T> {
+pub(crate) struct PreparedWrite<T> {
     /// `None` if the result is known without a write.
     pub(crate) operation: Option<Operation>,
     /// Reads the committer's result, or returns the known one.
     pub(crate) finish: Finish<T>,
 }
 
-impl<T> Write<T> {
+impl<T> PreparedWrite<T> {
     pub(crate) fn new(
         operation: Operation,
-        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
-    ) -> Write<T> {
-        Write {
+        finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
+    ) -> PreparedWrite<T> {
+        PreparedWrite {
             operation: Some(operation),
             finish: Box::new(finish),
         }
@@ -30,32 +30,32 @@ impl<T> Write<T> {
     /// A write without a request.
     pub(crate) fn small(
         action: Action,
-        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
-    ) -> Write<T> {
-        Write::new(Operation::small(action), finish)
+        finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
+    ) -> PreparedWrite<T> {
+        PreparedWrite::new(Operation::small(action), finish)
     }
 
     /// A result that needs no write, or an error that prevents it.
-    pub(crate) fn answered(answer: Result<T>) -> Write<T>
+    pub(crate) fn finished(result: Result<T>) -> PreparedWrite<T>
     where
         T: Send + 'static,
     {
-        Write {
+        PreparedWrite {
             operation: None,
-            finish: Box::new(move |_| answer),
+            finish: Box::new(move |_| result),
         }
     }
 
     /// Blocks until the write is durable.
     pub(crate) fn commit(self, engine: &Engine) -> Result<T> {
         let commit = |operation| engine.commit(operation);
-        (self.finish)(self.operation.map_or(Ok(Answer::Done), commit))
+        (self.finish)(self.operation.map_or(Ok(WriteResult::Done), commit))
     }
 }
 
 /// Reads a result that carries no value.
-pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
-    answer.map(|_| ())
+pub(crate) fn done(result: Result<WriteResult>) -> Result<()> {
+    result.map(|_| ())
 }
 
 /// The committer returns a specific kind of result for each write; any other is a bug.

@@ -32,7 +32,7 @@ impl Engine {
     pub(crate) fn confirm_clock(&self) -> Result<()> {
         self.clock_mark();
         self.commit(Operation::small(Action::ConfirmClock))?;
-        self.retention.lock().agenda.note_ages();
+        self.retention.lock().schedule.note_ages();
         self.wake_packer();
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Engine {
     pub(crate) fn waits_for_clock(&self) -> bool {
         // Health must not wait for the host's clock; commits and background threads read it.
         let now_ms = crate::base::clock::to_ms(self.options.clock.estimate());
-        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().agenda.is_any_of_age()
+        self.clock_mark_at(now_ms).doubted_ms > 0 && self.retention.lock().schedule.is_any_of_age()
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
         let store = JobStore::in_memory().unwrap();
         let graph = store.create_graph("1", "movie").unwrap();
         let engine = graph.engine();
-        let next_lsn = || engine.hold_committer().log.next_lsn();
+        let next_lsn = || engine.lock_committer().log.next_lsn();
         let before = next_lsn();
         engine.record_clock_if_due();
         assert_eq!(next_lsn(), before);

@@ -11,9 +11,9 @@ use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
-use crate::engine::state::archive_handle::{Home, Open};
+use crate::engine::state::archive_state::{ArchiveState, OpenArchive};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::watchdog::PATIENCE;
+use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::archive::{Archive, Mark};
 use crate::log::purged_jobs::PurgedJob;
 use crate::model::error::{Error, Result};
@@ -31,10 +31,10 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let (mut stuck, mut unwritten, mut lost) = (None, None, None);
     for (number, graph) in graphs {
         let of_graph = graph.as_ref().and_then(|graph| {
-            let home = graph.archive.home();
-            let why = home.problem.lock().clone().map(|(why, _)| why);
-            let path = home.lost.lock().clone();
-            let busy = home.watch.busy(now).map(|(_, time)| time);
+            let state = graph.archive.state();
+            let why = state.problem.lock().clone().map(|(why, _)| why);
+            let path = state.lost.lock().clone();
+            let busy = state.watchdog.busy(now).map(|(_, time)| time);
             let is_any = why.is_some() || path.is_some() || busy.is_some();
             is_any.then_some((&graph.name, why, path, busy))
         });
@@ -43,7 +43,7 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
             continue;
         };
         stuck = stuck.or_else(|| {
-            let time = busy.filter(|time| *time > PATIENCE)?;
+            let time = busy.filter(|time| *time > HANG_TIMEOUT)?;
             let seconds = time.as_secs();
             Some(format!(
                 "the archive of graph {name:?} has not responded for {seconds} s, so its jobs are \
@@ -71,41 +71,41 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
-    let home = graph.archive.used();
-    home.is_some_and(|home| home.problem.lock().is_some())
+    let state = graph.archive.state_if_used();
+    state.is_some_and(|state| state.problem.lock().is_some())
 }
 
 /// Opens the archive of a graph if its policy has one, and finishes an archive that the policy
 /// no longer has. Returns whether jobs can be purged, as far as known.
-pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
-    let home = graph.archive.home();
-    let known = home.problem.lock().clone();
+pub(crate) fn maintain_archive(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
+    let state = graph.archive.state();
+    let known = state.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
         return false;
     }
-    let mut open = home.open.lock();
-    let mut ready = home.get_ready(engine, graph, &mut open);
+    let mut open = state.open.lock();
+    let mut ready = state.get_ready(engine, graph, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // If a file can be renamed, the directory is writable.
-        ready = home.during(engine, graph.number, "rename", || open.archive.finish());
+        ready = state.during(engine, graph.number, "rename", || open.archive.finish());
     }
-    home.note(engine, graph.number, ready).is_ok()
+    state.note(engine, graph.number, ready).is_ok()
 }
 
 /// Whether a graph has an archive: by its policy, or still open from an earlier one. The
 /// archiver thread purges such graphs, because an archive may hang.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
-    let is_open = |home: &Home| home.open.try_lock().is_none_or(|open| open.is_some());
-    is_wanted || graph.archive.used().is_some_and(is_open)
+    let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());
+    is_wanted || graph.archive.state_if_used().is_some_and(is_open)
 }
 
 /// Finishes the archive of a graph.
 pub(crate) fn finish(graph: &GraphCore) {
     let open = graph
         .archive
-        .used()
-        .and_then(|home| home.open.lock().take());
+        .state_if_used()
+        .and_then(|state| state.open.lock().take());
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
         // The next open does this.
@@ -116,10 +116,10 @@ pub(crate) fn finish(graph: &GraphCore) {
 
 /// Begins a purge of jobs of a graph. It ends when the returned value is dropped.
 pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
-    let home = graph.archive.home();
-    let mut open = home.open.lock();
-    let ready = home.get_ready(engine, graph, &mut open);
-    home.note(engine, graph.number, ready)?;
+    let state = graph.archive.state();
+    let mut open = state.open.lock();
+    let ready = state.get_ready(engine, graph, &mut open);
+    state.note(engine, graph.number, ready)?;
     Ok(Archiving {
         engine,
         graph,
@@ -127,19 +127,21 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
     })
 }
 
-impl Home {
+impl ArchiveState {
     /// Opens the archive that the policy asks for, and finishes any other. Reads the policy
     /// while the archive is locked, because one that was read earlier may have been replaced.
     fn get_ready(
         &self,
         engine: &Engine,
         graph: &Arc<GraphCore>,
-        open: &mut Option<Box<Open>>,
+        open: &mut Option<Box<OpenArchive>>,
     ) -> Result<()> {
         let policy = graph.retention.read().clone();
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
         if let Some(there) = open {
-            let lost = self.during(engine, graph.number, "look", || there.archive.take_lost());
+            let lost = self.during(engine, graph.number, "look", || {
+                there.archive.take_if_lost()
+            });
             if let Some(lost) = lost? {
                 *self.lost.lock() = Some(lost);
                 engine.archive_trouble.lock().insert(graph.number);
@@ -160,7 +162,7 @@ impl Home {
         let of = (&*graph.name, graph.ids.number());
         let opened = || Archive::open(&to.0, of, file_bytes_max);
         let archive = self.during(engine, graph.number, "open", opened)?;
-        *open = Some(Box::new(Open {
+        *open = Some(Box::new(OpenArchive {
             archive,
             to,
             file_bytes_max,
@@ -177,7 +179,7 @@ impl Home {
         call: &'static str,
         make: impl FnOnce() -> T,
     ) -> T {
-        self.watch.during(call, || {
+        self.watchdog.during(call, || {
             engine.archive_trouble.lock().insert(number);
             make()
         })
@@ -201,7 +203,7 @@ impl Home {
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
-    open: MutexGuard<'g, Option<Box<Open>>>,
+    open: MutexGuard<'g, Option<Box<OpenArchive>>>,
 }
 
 impl Archiving<'_> {
@@ -236,12 +238,12 @@ impl Archiving<'_> {
             }
         };
         let append = || archive.append(now_ms, write);
-        let home = graph.archive.home();
-        let appended = home.during(engine, graph.number, "append", append);
+        let state = graph.archive.state();
+        let appended = state.during(engine, graph.number, "append", append);
         match unreadable {
             // The cause is not a missing archive.
             Some(error) => Err(error),
-            None => home.note(engine, graph.number, appended).map(Some),
+            None => state.note(engine, graph.number, appended).map(Some),
         }
     }
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::core::Engine;
-use crate::engine::files::read_files;
-use crate::engine::folder;
-use crate::engine::open::{Look, load_index, read_log};
+use crate::engine::directory;
+use crate::engine::open::{LogAccess, load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
+use crate::engine::store_files::read_files;
 use crate::engine::survey::{self, Survey, check_pack};
+use crate::index::directory::IndexAtRest;
 use crate::index::empty::NoIndex;
-use crate::index::folder::Wanted;
 use crate::index::rows::{self, GraphRow};
 use crate::index::{Fault, Index};
 use crate::log::disk::{Disk, File as _};
@@ -32,18 +32,21 @@ use crate::model::states::States;
 
 /// Verifies a store that is not open.
 pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
-    look(disk, &mut |_| Ok(())).map(|(_, report)| report)
+    survey_and_report(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
-    let survey = Survey::take(disk, pace)?;
+fn survey_and_report(
+    disk: &dyn Disk,
+    on_read: survey::OnRead<'_>,
+) -> Result<(Survey, VerifyReport)> {
+    let survey = Survey::take(disk, on_read)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
         // Each file is sound by itself; check that an open would accept all of them together.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
-        let files = read_files(disk, survey.store).map_err(Problem::Truth);
+        let files = read_files(disk, survey.store).map_err(ReplayError::LogFiles);
         let read = files.and_then(|files| {
-            let only = Look::Only;
+            let only = LogAccess::Read;
             read_log(disk, survey.store, &files, &options, index, only)
         });
         let error = match read {
@@ -54,8 +57,8 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport
                 }
                 None
             }
-            Err(Problem::Truth(error)) => Some(error),
-            Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
+            Err(ReplayError::LogFiles(error)) => Some(error),
+            Err(ReplayError::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
         if let Some(error) = error {
             report.damage.push(Damage::of(&error, 0, 0)?);
@@ -78,15 +81,15 @@ fn report_of(disk: &dyn Disk, survey: &Survey) -> VerifyReport {
 }
 
 /// The index of a store that is not open.
-pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn Index>>>;
+pub(crate) type IndexOf<'a> = &'a dyn Fn(IndexAtRest<'_>) -> Result<Option<Arc<dyn Index>>>;
 
 /// Quarantines the damaged parts of a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
-    let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
+    let (mut survey, mut found) = survey_and_report(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
     if survey.closed.is_none() && seen >= survey.next_lsn() {
-        survey.nothing(disk, seen)?;
+        survey.note_missing(disk, seen)?;
         found = report_of(disk, &survey);
     }
     let mut repaired = RepairReport {
@@ -99,7 +102,7 @@ pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport
     let created = creations(disk, &survey, loaded)?;
     survey.note_lost_drops(&created);
     let done = repair::repair(disk, &survey, created)?;
-    index(Wanted::Nothing)?;
+    index(IndexAtRest::Nothing)?;
     repaired.quarantined = done.quarantined;
     repaired.jobs = done.jobs;
     repaired.events = done.events;
@@ -119,7 +122,7 @@ fn known_by_index(survey: &Survey, index: IndexOf<'_>) -> Option<Replay> {
         .closed
         .as_ref()
         .and_then(|closed| closed.index.as_ref());
-    let index = is_asked.then(|| index(Wanted::Index(seal)).ok().flatten());
+    let index = is_asked.then(|| index(IndexAtRest::Index(seal)).ok().flatten());
     load_index(index.flatten()?, survey.store).ok()
 }
 
@@ -161,13 +164,13 @@ const SCRUB_STEP_BYTES: u64 = 256 << 10;
 const SCRUB_REST_MIN: Duration = Duration::from_millis(1);
 
 /// Throttles a scrub so that it does not slow down other work.
-struct Pace<'e> {
+struct Throttle<'e> {
     engine: &'e Engine,
     bytes: u64,
     since: Instant,
 }
 
-impl Pace<'_> {
+impl Throttle<'_> {
     fn read(&mut self, bytes: u64) -> Result<()> {
         self.bytes += bytes;
         if self.bytes >= SCRUB_STEP_BYTES {
@@ -187,15 +190,15 @@ impl Engine {
         let _to_the_end = self.keep_retired();
         let removed = self.check_files().err();
         let (active, end, next_lsn) = {
-            let committer = self.hold_committer();
+            let committer = self.lock_committer();
             let log = &committer.log;
             (log.active().clone(), log.end(), log.next_lsn())
         };
         let (packs, segments) = {
-            let truth = self.truth.read();
-            (truth.packs.clone(), truth.segments.clone())
+            let log_files = self.log_files.read();
+            (log_files.packs.clone(), log_files.segments.clone())
         };
-        let mut pace = Pace {
+        let mut on_read = Throttle {
             engine: self,
             bytes: 0,
             since: Instant::now(),
@@ -214,7 +217,7 @@ impl Engine {
         let mut damaged: BTreeMap<u32, u64> = BTreeMap::new();
         for pack in &packs {
             report.bytes += pack.bytes;
-            let checked = check_pack(pack, &mut |bytes| pace.read(bytes))?;
+            let checked = check_pack(pack, &mut |bytes| on_read.read(bytes))?;
             for &(graph, n) in &checked.bad_blocks {
                 let part = pack.parts.iter().find(|part| part.graph == graph);
                 let jobs = part.map_or(0, |part| u64::from(part.blocks[n].jobs));
@@ -230,7 +233,7 @@ impl Engine {
             let end = segment.end().or(is_active.then_some(end));
             if let Some(end) = end {
                 report.bytes += end;
-                if let Some(error) = scrub_segment(segment, end, &mut pace)? {
+                if let Some(error) = scrub_segment(segment, end, &mut on_read)? {
                     report.damage.push(Damage::of(&error, 0, 0)?);
                 }
             }
@@ -241,7 +244,7 @@ impl Engine {
                 let is_active = Arc::ptr_eq(segment, &active);
                 segment.end().or(is_active.then_some(end))
             };
-            if let Some(error) = scrub_whole(self, &packs, &segments, end_of, &mut pace)? {
+            if let Some(error) = scrub_whole(self, &packs, &segments, end_of, &mut on_read)? {
                 report.damage.push(Damage::of(&error, 0, 0)?);
             }
         }
@@ -260,7 +263,7 @@ impl Engine {
             for run in &tail {
                 for n in 0..run.jobs.len() {
                     match reader.check_tail(run, n) {
-                        Ok(bytes) => pace.read(bytes)?,
+                        Ok(bytes) => on_read.read(bytes)?,
                         Err(Error::Damaged { .. }) => damaged += 1,
                         Err(error) => return Err(error),
                     }
@@ -274,7 +277,7 @@ impl Engine {
                 quarantined,
             });
         }
-        report.index_fault = self.scrub_index(&mut pace)?;
+        report.index_fault = self.scrub_index(&mut on_read)?;
         let first = report.damage.first().map(|damage| {
             let (file, at) = (damage.file.display(), damage.offset);
             format!("{file} is corrupt at byte {at}: {}", damage.what)
@@ -286,13 +289,13 @@ impl Engine {
         Ok(report)
     }
 
-    fn scrub_index(&self, pace: &mut Pace<'_>) -> Result<Option<String>> {
+    fn scrub_index(&self, on_read: &mut Throttle<'_>) -> Result<Option<String>> {
         let mut closed = None;
         let scanned = self.index()?.scan(&[], &mut |key, value| {
             if rows::open(key, value).is_none() {
                 return Err(Fault("invalid row".to_owned()));
             }
-            if let Err(error) = pace.read((key.len() + value.len()) as u64) {
+            if let Err(error) = on_read.read((key.len() + value.len()) as u64) {
                 closed = Some(error);
                 return Err(Fault("the store is closed".to_owned()));
             }
@@ -317,12 +320,12 @@ fn scrub_whole(
     packs: &[Arc<Pack>],
     segments: &[Arc<Segment>],
     end_of: impl Fn(&Arc<Segment>) -> Option<u64>,
-    pace: &mut Pace<'_>,
+    on_read: &mut Throttle<'_>,
 ) -> Result<Option<Error>> {
     let found = |problem| match problem {
-        Problem::Truth(error @ Error::Damaged { .. }) => Ok(Some(error)),
-        Problem::Truth(error) => Err(error),
-        Problem::Index(Fault(what)) => {
+        ReplayError::LogFiles(error @ Error::Damaged { .. }) => Ok(Some(error)),
+        ReplayError::LogFiles(error) => Err(error),
+        ReplayError::Index(Fault(what)) => {
             let path = engine.disk.path("");
             Ok(Some(Error::damaged(path, 0, what)))
         }
@@ -338,7 +341,7 @@ fn scrub_whole(
             return found(problem);
         }
         last.clone_from(&pack.path);
-        pace.read(SCRUB_STEP_BYTES)?;
+        on_read.read(SCRUB_STEP_BYTES)?;
     }
     for segment in segments {
         let Some(end) = end_of(segment) else { break };
@@ -355,13 +358,13 @@ fn scrub_whole(
             Err(problem) => return found(problem),
         }
         last.clone_from(&segment.path);
-        pace.read(SCRUB_STEP_BYTES)?;
+        on_read.read(SCRUB_STEP_BYTES)?;
     }
     replay.check_whole(&last).map_or_else(found, |()| Ok(None))
 }
 
 /// Reads all frames of a segment up to `end`; returns the damage found.
-fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Option<Error>> {
+fn scrub_segment(segment: &Segment, end: u64, on_read: &mut Throttle<'_>) -> Result<Option<Error>> {
     let mut bytes = vec![0; end as usize];
     segment
         .file
@@ -369,22 +372,22 @@ fn scrub_segment(segment: &Segment, end: u64, pace: &mut Pace<'_>) -> Result<Opt
         .map_err(|e| Error::io("read", &segment.path, &e))?;
     let scanned = segment.scan_events(&bytes, Some(end), |_, _, _| Ok::<(), Error>(()));
     match scanned {
-        Ok(_) => pace.read(end).map(|()| None),
+        Ok(_) => on_read.read(end).map(|()| None),
         Err(error @ Error::Damaged { .. }) => Ok(Some(error)),
         Err(error) => Err(error),
     }
 }
 
 /// Verifies the store in a directory, and reports progress.
-pub(crate) fn verify_folder(
+pub(crate) fn verify_directory(
     path: &Path,
     mut progress: impl FnMut(VerifyProgress),
 ) -> Result<VerifyReport> {
-    folder::read_at_rest(path, |_, disk| {
+    directory::read_at_rest(path, |_, disk| {
         let of = log_bytes(&disk)?;
         let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
-        let (_, report) = look(&disk, &mut |bytes| {
+        let (_, report) = survey_and_report(&disk, &mut |bytes| {
             // Damaged parts may be read twice.
             done.bytes = (done.bytes + bytes).min(of);
             progress(done);
@@ -410,7 +413,9 @@ fn log_bytes(disk: &dyn Disk) -> Result<u64> {
 }
 
 /// Repairs the store in a directory.
-pub(crate) fn repair_folder(path: &Path) -> Result<RepairReport> {
-    let (disk, folder, _lock) = folder::folder_at_rest(path)?;
-    repair(&disk, &|wanted| folder::index_at_rest(&folder, wanted))
+pub(crate) fn repair_directory(path: &Path) -> Result<RepairReport> {
+    let (disk, directory, _lock) = directory::directory_at_rest(path)?;
+    repair(&disk, &|wanted| {
+        directory::index_at_rest(&directory, wanted)
+    })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
-use crate::engine::compaction_filter::Kept;
+use crate::engine::compaction_filter::CompactionFilter;
 use crate::engine::core::Engine;
 use crate::engine::garbage;
 use crate::engine::pack_files::{check_room, is_among};
@@ -85,7 +85,7 @@ impl Engine {
 /// and those that purges and drops have changed since the last call.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
-    let packs = engine.truth.read().packs.clone();
+    let packs = engine.log_files.read().packs.clone();
     garbage::count(engine, &packs);
     packs
         .into_iter()
@@ -103,12 +103,12 @@ pub(crate) fn rewrite(
     operation: &'static str,
     failed: &mut Vec<Arc<Pack>>,
 ) -> Result<()> {
-    let _names = engine.files.lock();
+    let _names = engine.files_lock.lock();
     let rewritten = replace(engine, &packs, operation);
     match rewritten {
         Ok(()) => {
             drop(packs);
-            engine.spare.replace_scratch(&*engine.disk);
+            engine.preallocation.replace_scratch(&*engine.disk);
         }
         Err(_) => failed.extend(packs),
     }
@@ -135,13 +135,13 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         return Ok(());
     }
     let written = check_room(engine, needed, operation, &first.name)
-        .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
+        .and_then(|()| write(engine, packs, leave_out, PackTarget::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
-            let place = Place::Scratch {
+            let target = PackTarget::Scratch {
                 replaced_bytes: bytes,
             };
-            let in_scratch = write(engine, packs, leave_out, place);
+            let in_scratch = write(engine, packs, leave_out, target);
             // If neither place has space, report the original error.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
         }
@@ -149,12 +149,12 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     };
     let rewritten = Arc::new(rewritten);
     {
-        let mut truth = engine.truth.write();
-        let truth = Arc::make_mut(&mut truth);
-        let at = truth
+        let mut log_files = engine.log_files.write();
+        let log_files = Arc::make_mut(&mut log_files);
+        let at = log_files
             .packs
             .partition_point(|pack| pack.last_lsn < rewritten.first_lsn);
-        truth
+        log_files
             .packs
             .splice(at..at + packs.len(), [rewritten.clone()]);
     }
@@ -191,7 +191,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 
 /// Where a pack is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum PackTarget {
     Ordinary,
     /// In the scratch file, replacing files of this many bytes.
     Scratch {
@@ -199,13 +199,18 @@ enum Place {
     },
 }
 
-fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result<PackWriter<'_>> {
+fn begin(
+    engine: &Engine,
+    target: PackTarget,
+    first_lsn: u64,
+    last_lsn: u64,
+) -> Result<PackWriter<'_>> {
     let (disk, store) = (&*engine.disk, engine.store);
-    match place {
-        Place::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        Place::Scratch { replaced_bytes } => {
-            let place = (disk, &*engine.spare);
-            PackWriter::begin_in_scratch(place, store, (first_lsn, last_lsn), replaced_bytes)
+    match target {
+        PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
+        PackTarget::Scratch { replaced_bytes } => {
+            let target = (disk, &*engine.preallocation);
+            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced_bytes)
         }
     }
 }
@@ -219,25 +224,30 @@ pub(crate) fn pack_in_scratch(
     clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
-    let kept = Kept::decide_segment(engine, events);
-    let place = Place::Scratch { replaced_bytes };
-    let writer = begin(engine, place, first_lsn, next_lsn - 1)?;
+    let filter = CompactionFilter::decide_segment(engine, events);
+    let target = PackTarget::Scratch { replaced_bytes };
+    let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
-    kept.write_segment(events, &mut writer)?;
-    writer.finish_with(|written| kept.check(written))
+    filter.write_segment(events, &mut writer)?;
+    writer.finish_with(|written| filter.check(written))
 }
 
-fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) -> Result<Pack> {
+fn write(
+    engine: &Engine,
+    packs: &[Arc<Pack>],
+    leave_out: bool,
+    target: PackTarget,
+) -> Result<Pack> {
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
-    let kept = Kept::decide(engine, packs, leave_out);
-    let writer = begin(engine, place, first_lsn, last_lsn)?;
+    let filter = CompactionFilter::decide(engine, packs, leave_out);
+    let writer = begin(engine, target, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();
     }
-    kept.write(packs, &mut writer)?;
-    writer.finish_with(|written| kept.check(written))
+    filter.write(packs, &mut writer)?;
+    writer.finish_with(|written| filter.check(written))
 }

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use self::events::Events;
 use crate::engine::core::Engine;
 use crate::engine::packed_events::packed_events;
-use crate::engine::state::gone::Gone;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::log::block::Block;
 use crate::log::event::Event;
 use crate::log::pack::{Pack, Part};
@@ -35,7 +35,7 @@ use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::model::error::{Error, Result};
 
 /// Which contents of some neighboring packs are kept.
-pub(crate) struct Kept<'e> {
+pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
     /// Whether to omit events, and jobs of graphs that were not dropped.
     leaves_out: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Kept<'e> {
     /// The jobs of each graph in those parts, from the first to the last.
     jobs: BTreeMap<u32, Range<u64>>,
     /// The jobs among them that are gone.
-    gone: BTreeMap<u32, Gone>,
+    removed: BTreeMap<u32, RemovedJobs>,
     /// The graphs that were looked up, as they were then; `None` for a dropped one.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
@@ -52,43 +52,54 @@ pub(crate) struct Kept<'e> {
 /// A graph, and how many of its jobs were gone at the first lookup.
 type Known = (Arc<GraphCore>, u64);
 
-impl<'e> Kept<'e> {
-    fn new(engine: &'e Engine, leaves_out: bool) -> Kept<'e> {
-        Kept {
+impl<'e> CompactionFilter<'e> {
+    fn new(engine: &'e Engine, leaves_out: bool) -> CompactionFilter<'e> {
+        CompactionFilter {
             engine,
             leaves_out,
             parts: BTreeMap::new(),
             jobs: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            removed: BTreeMap::new(),
             graphs: RefCell::default(),
         }
     }
 
-    pub(crate) fn decide(engine: &'e Engine, packs: &[Arc<Pack>], leaves_out: bool) -> Kept<'e> {
-        let mut kept = Kept::new(engine, leaves_out);
+    pub(crate) fn decide(
+        engine: &'e Engine,
+        packs: &[Arc<Pack>],
+        leaves_out: bool,
+    ) -> CompactionFilter<'e> {
+        let mut filter = CompactionFilter::new(engine, leaves_out);
         for part in packs.iter().flat_map(|pack| &pack.parts) {
-            kept.parts.entry(part.graph).or_default().push(part.clone());
-            let jobs = kept.jobs.entry(part.graph);
+            filter
+                .parts
+                .entry(part.graph)
+                .or_default()
+                .push(part.clone());
+            let jobs = filter.jobs.entry(part.graph);
             jobs.or_insert(part.first_sequence..part.end_sequence).end = part.end_sequence;
         }
-        kept.decide_jobs();
-        kept
+        filter.decide_jobs();
+        filter
     }
 
     /// Decides which events of a segment are kept.
-    pub(crate) fn decide_segment(engine: &'e Engine, events: &[(u64, Event<'_>)]) -> Kept<'e> {
-        let mut kept = Kept::new(engine, true);
+    pub(crate) fn decide_segment(
+        engine: &'e Engine,
+        events: &[(u64, Event<'_>)],
+    ) -> CompactionFilter<'e> {
+        let mut filter = CompactionFilter::new(engine, true);
         for (_, event) in events {
             if let Event::Submitted {
                 graph, sequence, ..
             } = *event
             {
-                let jobs = kept.jobs.entry(graph);
+                let jobs = filter.jobs.entry(graph);
                 jobs.or_insert(sequence..sequence).end = sequence + 1;
             }
         }
-        kept.decide_jobs();
-        kept
+        filter.decide_jobs();
+        filter
     }
 
     fn decide_jobs(&mut self) {
@@ -97,16 +108,16 @@ impl<'e> Kept<'e> {
             let Some(graph) = self.graph(number) else {
                 continue;
             };
-            let mut gone = graph.state.read().status.gone(jobs.clone());
+            let mut removed = graph.state.read().status.removed(jobs.clone());
             // Quarantined jobs stay quarantined.
             let parts = self.parts.get(&number).into_iter().flatten();
             let places = parts.flat_map(|part| &part.blocks);
             for place in places.filter(|place| place.is_quarantined()) {
-                gone.clear(place.first_sequence..place.end_sequence());
+                removed.clear(place.first_sequence..place.end_sequence());
             }
-            decided.insert(number, gone);
+            decided.insert(number, removed);
         }
-        self.gone = decided;
+        self.removed = decided;
     }
 
     /// Returns a graph, or `None` if it was dropped before its first lookup.
@@ -114,8 +125,8 @@ impl<'e> Kept<'e> {
         let mut graphs = self.graphs.borrow_mut();
         let known = graphs.entry(number).or_insert_with(|| {
             let graph = self.engine.graph(number)?;
-            let gone = graph.state.read().status.gone_total();
-            Some((graph, gone))
+            let removed = graph.state.read().status.removed_total();
+            Some((graph, removed))
         });
         known.as_ref().map(|(graph, _)| graph.clone())
     }
@@ -124,20 +135,20 @@ impl<'e> Kept<'e> {
         self.graph(number).is_none()
     }
 
-    fn is_gone(&self, number: u32, sequence: u64) -> bool {
-        let is_gone = |graph: Arc<GraphCore>| graph.state.read().status.is_gone(sequence);
-        self.graph(number).is_none_or(is_gone)
+    fn is_removed(&self, number: u32, sequence: u64) -> bool {
+        let is_removed = |graph: Arc<GraphCore>| graph.state.read().status.is_removed(sequence);
+        self.graph(number).is_none_or(is_removed)
     }
 
     /// A lower bound on how many jobs of a range were gone before anything was written.
-    fn gone_before(&self, number: u32, range: Range<u64>) -> u64 {
+    fn removed_before(&self, number: u32, range: Range<u64>) -> u64 {
         let graphs = self.graphs.borrow();
-        let Some((graph, gone)) = graphs.get(&number).and_then(Option::as_ref) else {
+        let Some((graph, removed)) = graphs.get(&number).and_then(Option::as_ref) else {
             return 0;
         };
         let state = graph.state.read();
-        match self.leaves_out && state.status.gone_total() == *gone {
-            true => state.status.gone_in(range),
+        match self.leaves_out && state.status.removed_total() == *removed {
+            true => state.status.removed_in(range),
             false => 0,
         }
     }
@@ -154,8 +165,8 @@ impl<'e> Kept<'e> {
     /// Whether the blocks, as they are written, or those of packs that are not rewritten,
     /// record that this job was purged.
     fn is_purged_in_blocks(&self, graph: &GraphCore, sequence: u64) -> bool {
-        let here = self.gone.get(&graph.number);
-        here.is_some_and(|gone| gone.contains(sequence))
+        let here = self.removed.get(&graph.number);
+        here.is_some_and(|removed| removed.contains(sequence))
             || graph.state.read().is_purged_in_packs(sequence)
     }
 
@@ -166,19 +177,19 @@ impl<'e> Kept<'e> {
             pack.events(pack.first_lsn, |lsn, event| events.event(lsn, event))?;
         }
         events.end()?;
-        writer.end_events(|number, first, end| self.gone_before(number, first..end));
-        let nothing = Gone::default();
+        writer.end_events(|number, first, end| self.removed_before(number, first..end));
+        let nothing = RemovedJobs::default();
         for (&number, parts) in &self.parts {
             if self.is_dropped(number) {
                 continue;
             }
-            let gone = self.gone.get(&number).unwrap_or(&nothing);
+            let removed = self.removed.get(&number).unwrap_or(&nothing);
             let mut jobs = JobsWriter::begin(writer, number);
             for part in parts {
-                self.copy_part(&mut jobs, part, gone)?;
+                self.copy_part(&mut jobs, part, removed)?;
             }
             jobs.finish_blocks()?;
-            writer.copy_fingerprints(parts, |sequence| gone.contains(sequence))?;
+            writer.copy_fingerprints(parts, |sequence| removed.contains(sequence))?;
         }
         Ok(())
     }
@@ -192,18 +203,18 @@ impl<'e> Kept<'e> {
         let mut events = Events::new(self, writer);
         let jobs = packed_events(all, |lsn, event| events.event(lsn, event))?;
         events.end()?;
-        writer.end_events(|number, first, end| self.gone_before(number, first..end));
-        let nothing = Gone::default();
+        writer.end_events(|number, first, end| self.removed_before(number, first..end));
+        let nothing = RemovedJobs::default();
         for (number, jobs) in jobs {
             let Some(graph) = self.graph(number) else {
                 continue;
             };
-            let gone = self.gone.get(&number).unwrap_or(&nothing);
+            let removed = self.removed.get(&number).unwrap_or(&nothing);
             let mut written = JobsWriter::begin(writer, number);
             for job in jobs {
-                match gone.contains(job.sequence) {
+                match removed.contains(job.sequence) {
                     true => written.purged(job.sequence, job.sequence + 1)?,
-                    false => written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?,
+                    false => written.push(&job, graph.is_external(job.texts.id, job.sequence))?,
                 }
             }
             written.finish()?;
@@ -212,21 +223,26 @@ impl<'e> Kept<'e> {
     }
 
     /// Copies the blocks of a part; rebuilds those with purged jobs.
-    fn copy_part(&self, jobs: &mut JobsWriter<'_, '_>, part: &Part, gone: &Gone) -> Result<()> {
-        let is_foreign = |id: &str, sequence| {
+    fn copy_part(
+        &self,
+        jobs: &mut JobsWriter<'_, '_>,
+        part: &Part,
+        removed: &RemovedJobs,
+    ) -> Result<()> {
+        let is_external = |id: &str, sequence| {
             let graph = self.graph(part.graph);
-            graph.is_none_or(|graph| graph.is_foreign(id, sequence))
+            graph.is_none_or(|graph| graph.is_external(id, sequence))
         };
         let (mut block, mut piece) = (Block::default(), Vec::new());
         for place in &part.blocks {
             let range = place.first_sequence..place.end_sequence();
-            match range.clone().filter(|&s| gone.contains(s)).count() as u64 {
+            match range.clone().filter(|&s| removed.contains(s)).count() as u64 {
                 0 => jobs.copy_block(part, place)?,
                 all if all == u64::from(place.jobs) => jobs.purged(range.start, range.end)?,
                 _ => {
                     part.read_block(place, (&mut block, &mut piece))?;
                     for (n, sequence) in range.enumerate() {
-                        if gone.contains(sequence) {
+                        if removed.contains(sequence) {
                             jobs.purged(sequence, sequence + 1)?;
                             continue;
                         }
@@ -238,7 +254,7 @@ impl<'e> Kept<'e> {
                             // These are copied separately.
                             fingerprint: crate::log::fingerprint::Fingerprint(0),
                         };
-                        jobs.push(&job, is_foreign(texts.id, sequence))?;
+                        jobs.push(&job, is_external(texts.id, sequence))?;
                     }
                 }
             }

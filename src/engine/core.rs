@@ -14,33 +14,33 @@ use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::channel::Sender;
 use crate::base::sync::thread::JoinHandle;
 use crate::base::sync::{Mutex, OnceLock, RwLock};
+use crate::engine::state::attached_service::ServiceSlot;
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::committer::Committer;
-use crate::engine::state::committer_guard::{Held, Home};
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::guest::Slot;
 use crate::engine::state::indexer::Indexer;
-use crate::engine::state::log_files::{Fixed, Truth};
-use crate::engine::state::metrics::Meters;
+use crate::engine::state::log_files::{LogFiles, PinnedFile};
+use crate::engine::state::metrics::Metrics;
 use crate::engine::state::queue::Queue;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::engine::state::retention::ages::AgeClock;
-use crate::engine::state::retention::{Noted, Work};
+use crate::engine::state::retention::{ChangedGraphs, RetentionState};
 use crate::engine::state::retired::Retired;
 use crate::engine::state::store_lock::StoreLock;
 use crate::engine::state::waiters::Waiter;
-use crate::engine::state::watchdog::Watch;
-use crate::engine::state::workers::{Ending, Worker};
-use crate::index::folder::IndexFolder;
+use crate::engine::state::watchdog::Watchdog;
+use crate::engine::state::workers::{Shutdown, Worker};
+use crate::index::directory::IndexDirectory;
 use crate::index::{Fault, Index};
 use crate::log::disk::Disk;
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::store_id::StoreId;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// About how many changes may wait for the index in memory before new jobs are refused.
 pub(crate) const INDEX_LAG_MAX: u64 = 8 << 20;
@@ -53,23 +53,23 @@ pub(crate) struct Engine {
     /// Whether the store is read-only: nothing is written, and no threads run.
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) opening: Opening,
+    pub(crate) open_event: OpenEvent,
     /// For each earlier open that was looked up, by LSN: the LSN of the open after it.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// The jobs that this open found running.
-    pub(crate) recovered: Vec<Found>,
+    pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    committer: Home,
+    committer: CommitterLock,
     /// May be locked while a graph's state is locked, but not the other way round.
-    pub(crate) truth: RwLock<Arc<Truth>>,
-    pub(crate) ids: ForeignIds,
+    pub(crate) log_files: RwLock<Arc<LogFiles>>,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Mutex<Indexer>,
-    pub(crate) spare: Arc<Spare>,
+    pub(crate) preallocation: Arc<Preallocation>,
     /// `None` once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where the index is stored on disk.
-    pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_directory: Option<IndexDirectory>,
     /// The absolute path of the store's directory, if it has one.
     pub(crate) place: OnceLock<PathBuf>,
     pub(crate) index_fault: Mutex<Option<Arc<str>>>,
@@ -80,17 +80,17 @@ pub(crate) struct Engine {
     /// The process that opened the store.
     pub(crate) opener: u32,
     /// The files that never change while the store is open.
-    pub(crate) fixed: OnceLock<Vec<Fixed>>,
+    pub(crate) pinned_files: OnceLock<Vec<PinnedFile>>,
     closed: AtomicBool,
-    pub(crate) ending: Arc<Ending>,
+    pub(crate) shutdown: Arc<Shutdown>,
     /// Watches the operation that the index's thread waits for.
-    pub(crate) index_watch: Watch,
+    pub(crate) index_watchdog: Watchdog,
     /// About how many changes the index does not have yet.
     pub(crate) index_lag: AtomicU64,
     /// Why packing currently fails.
     pub(crate) packing_problem: Mutex<Option<Arc<str>>>,
     /// Locked while packs or segments are replaced, and while they must keep their names.
-    pub(crate) files: Mutex<()>,
+    pub(crate) files_lock: Mutex<()>,
     /// Replaced packs that may still be read.
     pub(crate) retired: Mutex<Vec<Retired>>,
     /// How many readers need replaced packs for longer than a page may.
@@ -101,13 +101,13 @@ pub(crate) struct Engine {
     pub(crate) recorded_age_ms: AtomicU64,
     /// Locked while the garbage in packs is counted.
     pub(crate) counting_garbage: Mutex<()>,
-    pub(crate) retention: Mutex<Work>,
+    pub(crate) retention: Mutex<RetentionState>,
     /// What commits record for retention and compaction; read while the committer is locked.
-    pub(crate) noted: Mutex<Noted>,
+    pub(crate) changed_graphs: Mutex<ChangedGraphs>,
     /// Graphs whose archive has or had a problem.
     #[cfg(feature = "archive")]
     pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
-    pub(crate) meters: Meters,
+    pub(crate) metrics: Metrics,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
     /// The last LSN that a reader may have seen.
@@ -115,9 +115,9 @@ pub(crate) struct Engine {
     /// The damage to the log that the last scrub found.
     pub(crate) damage: Mutex<Option<Arc<str>>>,
     /// Which other users may read the directory, as far as is known.
-    pub(crate) exposure: Mutex<Option<String>>,
+    pub(crate) permission_warning: Mutex<Option<String>>,
     background: Mutex<Background>,
-    pub(crate) guest: Slot,
+    pub(crate) attached_service: ServiceSlot,
     /// Holds the store's lock; released at the end of a close.
     pub(crate) lock: Mutex<Option<StoreLock>>,
 }
@@ -133,28 +133,28 @@ pub(crate) struct Background {
 }
 
 /// The parts that [`Engine::new`] puts together.
-pub(crate) struct Parts {
+pub(crate) struct EngineParts {
     pub(crate) options: Options,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) read_only: bool,
     pub(crate) store: StoreId,
-    pub(crate) opening: Opening,
+    pub(crate) open_event: OpenEvent,
     pub(crate) clock: AgeClock,
-    pub(crate) recovered: Vec<Found>,
+    pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
-    pub(crate) truth: Truth,
-    pub(crate) ids: ForeignIds,
+    pub(crate) log_files: LogFiles,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
-    pub(crate) spare: Arc<Spare>,
+    pub(crate) preallocation: Arc<Preallocation>,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) index_folder: Option<IndexFolder>,
+    pub(crate) index_directory: Option<IndexDirectory>,
     pub(crate) index_in_memory: Option<Arc<str>>,
     pub(crate) lock: Option<StoreLock>,
 }
 
 impl Engine {
-    pub(crate) fn new(parts: Parts) -> Engine {
+    pub(crate) fn new(parts: EngineParts) -> Engine {
         let durable_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let visible_lsn = AtomicU64::new(parts.committer.log.synced_lsn());
         let queue = Queue::new(parts.options.max_queue_bytes);
@@ -167,45 +167,45 @@ impl Engine {
             disk: parts.disk,
             read_only: parts.read_only,
             store: parts.store,
-            opening: parts.opening,
+            open_event: parts.open_event,
             ends: Mutex::default(),
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),
-            committer: Home::new(parts.committer),
-            truth: RwLock::new(Arc::new(parts.truth)),
+            committer: CommitterLock::new(parts.committer),
+            log_files: RwLock::new(Arc::new(parts.log_files)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
-            spare: parts.spare,
+            preallocation: parts.preallocation,
             index: RwLock::new(Some(parts.index)),
-            index_folder: parts.index_folder,
+            index_directory: parts.index_directory,
             place: OnceLock::new(),
             index_fault: Mutex::default(),
             index_in_memory: Mutex::new(parts.index_in_memory),
             failure: OnceLock::new(),
             opener: std::process::id(),
-            fixed: OnceLock::new(),
+            pinned_files: OnceLock::new(),
             closed: AtomicBool::new(false),
-            ending: Arc::default(),
-            index_watch: Watch::default(),
+            shutdown: Arc::default(),
+            index_watchdog: Watchdog::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
-            files: Mutex::default(),
+            files_lock: Mutex::default(),
             retired: Mutex::default(),
             unexpiring: AtomicU64::new(0),
             recorded_age_ms: AtomicU64::new(parts.clock.mark().age_ms),
             clock: Mutex::new(parts.clock),
             counting_garbage: Mutex::default(),
             retention: Mutex::default(),
-            noted: Mutex::default(),
+            changed_graphs: Mutex::default(),
             #[cfg(feature = "archive")]
             archive_trouble: Mutex::default(),
-            meters: Meters::default(),
+            metrics: Metrics::default(),
             durable_lsn,
             visible_lsn,
             damage: Mutex::default(),
-            exposure: Mutex::default(),
+            permission_warning: Mutex::default(),
             background: Mutex::default(),
-            guest: Slot::default(),
+            attached_service: ServiceSlot::default(),
             lock: Mutex::new(parts.lock),
         }
     }
@@ -293,16 +293,16 @@ impl Engine {
         if crate::log::disk::simulated::is_simulated(&self.disk.path("")) {
             return true;
         }
-        self.index_folder.is_some() || self.read_only
+        self.index_directory.is_some() || self.read_only
     }
 
     /// The size of the index's files, in bytes; does not call the index engine.
     pub(crate) fn index_bytes(&self) -> Result<u64> {
-        let Some(folder) = &self.index_folder else {
+        let Some(directory) = &self.index_directory else {
             return Ok(0);
         };
-        let bytes = folder.bytes();
-        bytes.map_err(|e| Error::io("inspect", folder.path(), &e))
+        let bytes = directory.bytes();
+        bytes.map_err(|e| Error::io("inspect", directory.path(), &e))
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -320,7 +320,7 @@ impl Engine {
         if is_new {
             tracing::error!(fault = %what, "index unavailable; the next open rebuilds it");
             // After a close, another process may own the directory.
-            if !self.ending.is_over() {
+            if !self.shutdown.is_over() {
                 self.mark_index();
             }
         }
@@ -359,10 +359,10 @@ impl Engine {
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
         loop {
-            let answer = ask(&*index);
+            let result = ask(&*index);
             let now = self.index()?;
             if Arc::ptr_eq(&index, &now) {
-                return answer.map_err(|fault| self.index_failed(fault));
+                return result.map_err(|fault| self.index_failed(fault));
             }
             index = now;
         }
@@ -370,19 +370,19 @@ impl Engine {
 
     /// Reads the clock for the queued writes before the committer is locked, because the host's
     /// clock may block.
-    pub(crate) fn date_queued(&self) -> u64 {
-        let begun = self.queue.begin_dating();
+    pub(crate) fn read_clock_for_queue(&self) -> u64 {
+        let begun = self.queue.begin_clock_reading();
         let now_ms = self.now_ms();
-        self.queue.end_dating(&begun, now_ms);
+        self.queue.end_clock_reading(&begun, now_ms);
         now_ms
     }
 
     /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
         let background = self.background.lock();
-        for called in background.packer.iter().chain(&background.archiver) {
+        for channel in background.packer.iter().chain(&background.archiver) {
             // A full channel means that the thread has been woken already.
-            called.try_send(()).ok();
+            channel.try_send(()).ok();
         }
     }
 
@@ -425,17 +425,17 @@ impl Engine {
         graphs.into_iter().flat_map(of).collect()
     }
 
-    pub(crate) fn call_all_waiters(&self) {
+    pub(crate) fn wake_all_waiters(&self) {
         let waiters = self.take_all_waiters();
-        waiters.iter().for_each(|waiter| waiter.call());
+        waiters.iter().for_each(|waiter| waiter.wake());
     }
 
-    pub(crate) fn hold_committer(&self) -> Held<'_> {
-        self.committer.hold(&self.queue)
+    pub(crate) fn lock_committer(&self) -> CommitterGuard<'_> {
+        self.committer.lock(&self.queue)
     }
 
-    pub(crate) fn try_hold_committer(&self) -> Option<Held<'_>> {
-        self.committer.try_hold(&self.queue)
+    pub(crate) fn try_lock_committer(&self) -> Option<CommitterGuard<'_>> {
+        self.committer.try_lock(&self.queue)
     }
 
     pub(crate) fn set_closed(&self) {
@@ -443,7 +443,7 @@ impl Engine {
     }
 
     /// Tells the threads to exit.
-    pub(crate) fn dismiss(&self) -> Vec<(Worker, JoinHandle<()>)> {
+    pub(crate) fn stop_threads(&self) -> Vec<(Worker, JoinHandle<()>)> {
         let mut background = self.background.lock();
         background.packer = None;
         background.indexer = None;
@@ -457,7 +457,7 @@ impl Engine {
     }
 
     /// Releases the directory to other processes.
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn unlock(&self) {
         self.lock.lock().take();
     }
 }

@@ -7,18 +7,18 @@ use crate::model::error::{Error, Result};
 use crate::model::job_query::JobQuery;
 
 impl Engine {
-    /// Returns a cursor that continues at `next` and skips `pass` matches first.
+    /// Returns a cursor that continues at `next` and skips `skip` matches first.
     pub(crate) fn cursor(
         &self,
         graph: &GraphCore,
         list: &JobQuery,
-        (next, pass): (u64, u64),
+        (next, skip): (u64, u64),
     ) -> Cursor {
         Cursor::new(
             &graph.ids,
             list,
-            (next, pass),
-            (self.moment(), self.opening),
+            (next, skip),
+            (self.log_point(), self.open_event),
         )
     }
 
@@ -29,8 +29,8 @@ impl Engine {
         list: &JobQuery,
         cursor: &Cursor,
     ) -> Result<(u64, u64)> {
-        let (next, pass) = cursor.place();
-        let is_sealed = |opening| cursor.is_sealed(&graph.ids, opening);
+        let (next, skip) = cursor.place();
+        let is_sealed = |open_event| cursor.is_sealed(&graph.ids, open_event);
         let problem = if !cursor.is_of_graph(&graph.ids) {
             "it belongs to another graph"
         } else if let Some(problem) = self.problem_of(cursor.given(), is_sealed)? {
@@ -40,7 +40,7 @@ impl Engine {
         } else if !cursor.is_of_list(list) {
             "it belongs to a list with a different filter"
         } else {
-            return Ok((next, pass));
+            return Ok((next, skip));
         };
         Err(Error::InvalidCursor { problem })
     }

@@ -19,14 +19,14 @@ use crate::model::retention::PurgeReason;
 /// How far the feed has returned the log: up to this job of the event with this LSN. It names
 /// the job rather than its index in the event's list, because the list shrinks when an event is
 /// rewritten.
-pub(crate) type Place = (u64, u64);
+pub(crate) type FeedPosition = (u64, u64);
 
 /// Used instead of a job: the whole event.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
 /// A change of a job, as read from the log.
-pub(crate) struct Found {
-    pub(crate) at: Place,
+pub(crate) struct FeedChange {
+    pub(crate) at: FeedPosition,
     /// `None` for a gap.
     pub(crate) sequence: Option<u64>,
     pub(crate) time_ms: Option<u64>,
@@ -35,7 +35,7 @@ pub(crate) struct Found {
 
 /// Changes that were read ahead.
 enum Ahead {
-    One(Found),
+    One(FeedChange),
     /// Consecutive submissions: LSN and sequence number of the first, and how many.
     Submits(u64, u64, u64),
 }
@@ -48,11 +48,11 @@ pub(crate) struct Feed {
     /// Changes that were read and not returned yet.
     ahead: VecDeque<Ahead>,
     /// Everything up to this place was returned before.
-    seen: Place,
+    seen: FeedPosition,
 }
 
 impl Feed {
-    pub(crate) fn new(graph: &Arc<GraphCore>, seen: Place) -> Feed {
+    pub(crate) fn new(graph: &Arc<GraphCore>, seen: FeedPosition) -> Feed {
         Feed {
             graph: graph.clone(),
             // An event that was returned in part is read again.
@@ -63,12 +63,12 @@ impl Feed {
     }
 
     /// The place up to which everything was returned.
-    pub(crate) fn seen(&self) -> Place {
+    pub(crate) fn seen(&self) -> FeedPosition {
         self.seen
     }
 
     /// The next change, without taking it; `None` if there are no more durable changes.
-    pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&Found>> {
+    pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&FeedChange>> {
         loop {
             if let Some(&Ahead::Submits(lsn, sequence, count)) = self.ahead.front() {
                 self.ahead.pop_front();
@@ -76,7 +76,7 @@ impl Feed {
                     let rest = Ahead::Submits(lsn + 1, sequence + 1, count - 1);
                     self.ahead.push_front(rest);
                 }
-                self.ahead.push_front(Ahead::One(Found {
+                self.ahead.push_front(Ahead::One(FeedChange {
                     at: (lsn, WHOLE),
                     sequence: Some(sequence),
                     time_ms: None,
@@ -100,7 +100,7 @@ impl Feed {
     }
 
     /// Takes the change that [`Feed::peek`] returned.
-    pub(crate) fn take(&mut self) -> Option<Found> {
+    pub(crate) fn take(&mut self) -> Option<FeedChange> {
         match self.ahead.pop_front()? {
             Ahead::One(found) => {
                 self.seen = found.at;
@@ -119,7 +119,7 @@ impl Feed {
         let (from, mut next) = (self.next_lsn, self.next_lsn);
         let number = self.graph.number;
         let mut ahead = VecDeque::new();
-        engine.meters.feed_reads.add(1);
+        engine.metrics.feed_reads.add(1);
         engine.events_from(from, |lsn, event| {
             let end = lsn + event.lsns();
             if end <= from || lsn > durable_lsn {
@@ -158,8 +158,8 @@ impl Feed {
 }
 
 /// This many events up to this LSN are no longer available.
-fn gap(last_lsn: u64, events: u64) -> Found {
-    Found {
+fn gap(last_lsn: u64, events: u64) -> FeedChange {
+    FeedChange {
         at: (last_lsn, WHOLE),
         sequence: None,
         time_ms: None,
@@ -170,7 +170,7 @@ fn gap(last_lsn: u64, events: u64) -> Found {
 /// Adds what an event records about jobs of a graph.
 fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>) {
     let mut put = |sequence, time_ms, kind| {
-        ahead.push_back(Ahead::One(Found {
+        ahead.push_back(Ahead::One(FeedChange {
             at: (lsn, sequence),
             sequence: Some(sequence),
             time_ms: Some(time_ms),
@@ -205,7 +205,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
             if let Some(kind) = OutcomeKind::from_stored(*kind) {
                 let outcome = Outcome {
                     kind,
-                    boot: None,
+                    recovered_at_open: None,
                     extra: extra.clone(),
                 };
                 put(*sequence, *time_ms, ChangeKind::Completed(outcome));
@@ -213,7 +213,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
         }
         &Event::Recovered {
             graph,
-            boot,
+            open_number,
             time_ms,
             action,
             sequences,
@@ -224,7 +224,7 @@ fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>
                 let ended = |kind| {
                     ChangeKind::Completed(Outcome {
                         kind,
-                        boot: Some(boot),
+                        recovered_at_open: Some(open_number),
                         extra: None,
                     })
                 };
@@ -284,17 +284,17 @@ mod tests {
         }
         let engine = graph.engine();
         let reads = || {
-            let before = engine.meters.feed_reads.read();
+            let before = engine.metrics.feed_reads.read();
             let mut changes = graph.changes(None).unwrap();
             let whole = changes.by_ref().inspect(|change| assert!(change.is_ok()));
             assert_eq!(whole.count(), 2 * jobs);
-            engine.meters.feed_reads.read() - before
+            engine.metrics.feed_reads.read() - before
         };
         // 32 KiB of frames at a time, or a chunk of a pack.
-        let bytes = engine.meters.frame_bytes.read();
+        let bytes = engine.metrics.frame_bytes.read();
         let files = {
-            let truth = engine.truth.read();
-            truth.segments.len() + truth.packs.len()
+            let log_files = engine.log_files.read();
+            log_files.segments.len() + log_files.packs.len()
         };
         let most = bytes / (32 << 10) + 8 * files as u64 + 8;
         let reads = reads();

@@ -4,7 +4,7 @@ use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
 use crate::engine::archiving;
 use crate::engine::core::Engine;
-use crate::engine::state::watchdog::PATIENCE;
+use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::permissions;
 use crate::model::health::Health;
 
@@ -30,9 +30,9 @@ impl Engine {
         let in_memory = self.index_in_memory.lock().as_ref().map(|why| {
             format!("the index is kept in memory until there is enough disk space: {why}")
         });
-        let busy = self.index_watch.busy(now);
+        let busy = self.index_watchdog.busy(now);
         let stuck = busy
-            .filter(|(_, time)| *time > PATIENCE)
+            .filter(|(_, time)| *time > HANG_TIMEOUT)
             .map(|(call, time)| {
                 format!(
                     "the index does not respond: it has been in a {call} for {} s; close the \
@@ -64,7 +64,7 @@ impl Engine {
             .or(packing)
             .or(in_memory)
             .or(clock)
-            .or_else(|| self.exposure())
+            .or_else(|| self.permission_warning())
         {
             Some(why) => Health::Degraded { why: why.into() },
             None => Health::Ok,
@@ -72,8 +72,8 @@ impl Engine {
     }
 
     /// Which other users may read the directory; checked again, because it may have been fixed.
-    fn exposure(&self) -> Option<String> {
-        let mut known = self.exposure.lock();
+    fn permission_warning(&self) -> Option<String> {
+        let mut known = self.permission_warning.lock();
         if known.is_some() {
             *known = self.place.get().and_then(|place| permissions::find(place));
         }

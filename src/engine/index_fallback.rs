@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
-use crate::engine::files::Files;
-use crate::engine::open::{Look, read_log};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::open::{LogAccess, read_log};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Known, Leaving};
-use crate::index::folder::ROOM_BYTES;
+use crate::engine::state::indexer::{FlushBatch, IndexedGraph, Indexer};
+use crate::engine::store_files::StoreFiles;
+use crate::index::directory::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Fault, Index, all_rows};
 use crate::model::error::{Error, Result};
@@ -21,8 +21,8 @@ use crate::model::options::Recovery;
 impl Engine {
     /// Why the index has to move to memory, if it has to.
     pub(crate) fn lacks_room_for_index(&self) -> Option<Arc<str>> {
-        let folder = self.index_folder.as_ref()?;
-        if self.index_in_memory.lock().is_some() || folder.has_room() || self.has_failed() {
+        let directory = self.index_directory.as_ref()?;
+        if self.index_in_memory.lock().is_some() || directory.has_room() || self.has_failed() {
             return None;
         }
         Some("the disk is nearly full".into())
@@ -36,10 +36,10 @@ impl Engine {
         why: Arc<str>,
     ) -> Result<Option<Arc<dyn Index>>> {
         tracing::warn!(%why, "not enough disk space for the index; rebuilding it in memory");
-        let mut committer = self.hold_committer();
+        let mut committer = self.lock_committer();
         committer.sync(self)?;
         self.check_sound()?;
-        let rebuilt = self.rebuild_index().map_err(Problem::into_error)?;
+        let rebuilt = self.rebuild_index().map_err(ReplayError::into_error)?;
         let Replay {
             graphs: replayed,
             ids,
@@ -61,8 +61,8 @@ impl Engine {
             let mut state = graph.state.write();
             state.details = details;
             state.changed.clear();
-            state.leaving = None;
-            state.taken = None;
+            state.flushing = None;
+            state.taken_changes = None;
             state.index_round = 0;
         }
         self.ids.replace(ids);
@@ -73,7 +73,7 @@ impl Engine {
             let graph = Arc::downgrade(graph);
             Some((
                 *number,
-                Known {
+                IndexedGraph {
                     graph,
                     forgotten_lsn,
                 },
@@ -89,34 +89,41 @@ impl Engine {
     }
 
     /// Builds an index in memory from the whole log. Must be called while no commit runs.
-    fn rebuild_index(&self) -> Result<Replay, Problem> {
+    fn rebuild_index(&self) -> Result<Replay, ReplayError> {
         let options = crate::model::options::Options {
             recovery: Recovery::Leave,
             on_replay: None,
             ..self.options.clone()
         };
-        let truth = self.truth.read().clone();
-        let files = Files {
-            packs: truth.packs.clone(),
-            segments: truth.segments.clone(),
+        let log_files = self.log_files.read().clone();
+        let files = StoreFiles {
+            packs: log_files.packs.clone(),
+            segments: log_files.segments.clone(),
             closed: None,
             useless: Vec::new(),
             next_epoch: 0,
         };
         let index = Arc::new(MemoryIndex::default());
-        let read = read_log(&*self.disk, self.store, &files, &options, index, Look::Only)?;
+        let read = read_log(
+            &*self.disk,
+            self.store,
+            &files,
+            &options,
+            index,
+            LogAccess::Read,
+        )?;
         let mut replay = read.replay;
         let lsn = replay.next_lsn - 1;
-        let leaving = Leaving::of_replay(
+        let batch = FlushBatch::of_replay(
             &replay.indexer,
             &replay.graphs,
             lsn,
-            (self.opening.boot, &self.gaps()),
+            (self.open_event.open_number, &self.gaps()),
         );
         replay
             .indexer
-            .apply(&*replay.index, &replay.ids, &leaving, &|| false)?;
-        leaving.left(&replay.ids);
+            .apply(&*replay.index, &replay.ids, &batch, &|| false)?;
+        batch.end_flush(&replay.ids);
         Ok(replay)
     }
 
@@ -130,9 +137,9 @@ impl Engine {
                 return;
             }
         };
-        self.index_watch.during("release", || drop(old));
-        if let Some(folder) = &self.index_folder {
-            if let Err(error) = self.index_watch.during("remove", || folder.discard()) {
+        self.index_watchdog.during("release", || drop(old));
+        if let Some(directory) = &self.index_directory {
+            if let Err(error) = self.index_watchdog.during("remove", || directory.discard()) {
                 tracing::warn!(%error, "cannot remove the index");
             }
         }
@@ -141,27 +148,27 @@ impl Engine {
 
     /// Moves the index back to disk once there is enough space.
     pub(crate) fn index_to_disk(&self) {
-        let Some(folder) = &self.index_folder else {
+        let Some(directory) = &self.index_directory else {
             return;
         };
         let is_wanted = self.index_in_memory.lock().is_some() && !self.has_failed();
-        if !is_wanted || !folder.has_room_for(4 * ROOM_BYTES) || self.check_open().is_err() {
+        if !is_wanted || !directory.has_room_for(4 * ROOM_BYTES) || self.check_open().is_err() {
             return;
         }
         let indexer = self.indexer.lock();
         let Ok(memory) = self.index() else {
             return;
         };
-        let moved = self.index_watch.during("move", || {
+        let moved = self.index_watchdog.during("move", || {
             let size = all_rows::size_while(&*memory, &|_| true);
             let bytes = size.map_err(Fault::into_error)?.unwrap_or_default();
-            if !folder.has_room_for(4 * (ROOM_BYTES + bytes)) {
+            if !directory.has_room_for(4 * (ROOM_BYTES + bytes)) {
                 return Ok(None);
             }
-            let failed = |e| Error::io("open", folder.path(), &e);
-            let index = folder.open(true, None).map_err(failed)?;
+            let failed = |e| Error::io("open", directory.path(), &e);
+            let index = directory.open(true, None).map_err(failed)?;
             all_rows::copy(&*memory, &*index).map_err(Fault::into_error)?;
-            folder.opened().map_err(failed)?;
+            directory.opened().map_err(failed)?;
             Ok::<_, Error>(Some(index))
         });
         match moved {
@@ -173,7 +180,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot move the index back to disk; it stays in memory");
-                folder.discard().ok();
+                directory.discard().ok();
             }
         }
         drop(indexer);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::engine::core::Engine;
-use crate::engine::state::indexer::{Applied, Indexer, Leaving};
-use crate::engine::state::watchdog::Watched;
+use crate::engine::state::indexer::{Applied, FlushBatch, Indexer};
+use crate::engine::state::watchdog::WatchedIndex;
 
 /// About the most that the index lags behind when there are few writes.
 const LAG: Duration = Duration::from_secs(1);
@@ -18,10 +18,10 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         match calls.recv_timeout(LAG) {
             Err(RecvTimeoutError::Disconnected) => return engine.end_index(),
-            called => {
+            woken => {
                 engine.apply_to_index();
                 engine.index_to_disk();
-                if called.is_err() {
+                if woken.is_err() {
                     // It was not woken for a while.
                     engine.rewrite_index_if_due();
                 }
@@ -43,24 +43,24 @@ impl Engine {
         if !self.index_is_sound() || indexer.is_interrupted || self.check_files().is_err() {
             return;
         }
-        let Some((leaving, lag)) = self.take_leaving(&indexer) else {
+        let Some((batch, lag)) = self.take_flush_batch(&indexer) else {
             return;
         };
         let Ok(index) = self.index() else {
             return;
         };
-        let watched = Watched {
+        let watched = WatchedIndex {
             index: &*index,
-            watch: &self.index_watch,
+            watchdog: &self.index_watchdog,
         };
-        self.meters.visits.add(leaving.graphs.len() as u64);
+        self.metrics.visits.add(batch.graphs.len() as u64);
         let is_closing = || self.check_open().is_err();
-        match indexer.apply(&watched, &self.ids, &leaving, &is_closing) {
+        match indexer.apply(&watched, &self.ids, &batch, &is_closing) {
             Ok(Applied::Interrupted) => indexer.is_interrupted = true,
             Ok(Applied::All) => {
-                leaving.left(&self.ids);
-                if let Some(folder) = &self.index_folder {
-                    folder.restrict();
+                batch.end_flush(&self.ids);
+                if let Some(directory) = &self.index_directory {
+                    directory.restrict();
                 }
                 self.index_lag.fetch_sub(lag, Ordering::Relaxed);
             }
@@ -79,8 +79,8 @@ impl Engine {
 
     /// Takes everything that has changed, up to one durable LSN, so that the index is never
     /// ahead of the log.
-    fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
-        let mut committer = self.hold_committer();
+    fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
+        let mut committer = self.lock_committer();
         // A failed sync is recorded in the store's health; nothing is written to the index
         // then.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
@@ -89,15 +89,15 @@ impl Engine {
         (synced && is_wanted).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
             let (graphs, dropped) = committer.backlog.begin_round();
-            let leaving = Leaving {
+            let batch = FlushBatch {
                 gaps: self.gaps(),
                 lsn,
-                boot: self.opening.boot,
+                open_number: self.open_event.open_number,
                 graphs_created: self.graphs.read().created,
                 graphs,
                 dropped,
             };
-            (leaving, lag)
+            (batch, lag)
         })
     }
 }

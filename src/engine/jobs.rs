@@ -13,7 +13,7 @@ use crate::engine::missing_job::missing;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::index::Fault;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
 use crate::log::block::{BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row};
@@ -26,7 +26,7 @@ use crate::model::job::Job;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST};
 use crate::model::outcome::{Extra, Outcome, OutcomeKind};
 use crate::model::request::Request;
-use crate::model::secrets::Kept;
+use crate::model::secrets::MaskedRequest;
 use crate::model::states::{State, States};
 
 /// Ids and submission times of neighboring jobs, starting at a sequence number.
@@ -76,7 +76,7 @@ impl JobReader {
             let unit = snapshot.unit_back(sequence);
             self.upto = unit.start;
             self.at = snapshot.selection.place(unit.start);
-            self.reader.turn_to(unit, snapshot);
+            self.reader.seek_range(unit, snapshot);
             while let Some(job) = self.next_up(engine, graph, snapshot)? {
                 self.ahead.push(job);
             }
@@ -97,8 +97,9 @@ impl JobReader {
                 if let Some((_, state)) = selected.filter(|&(next, _)| next == sequence) {
                     let submitted_ms = self.reader.block.rows[n].submitted_ms;
                     let texts = parse_row(&self.reader.block, n);
-                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, kept, submitted_ms);
+                    let (id, masked_request) =
+                        texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, masked_request, submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -114,8 +115,9 @@ impl JobReader {
                         return Ok(None);
                     };
                     let texts = parse_text(&large.whole()?, &row);
-                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, kept, row.submitted_ms);
+                    let (id, masked_request) =
+                        texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, masked_request, row.submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -130,16 +132,16 @@ impl JobReader {
         graph: &Arc<GraphCore>,
         snapshot: &Snapshot,
         (sequence, state): (u64, State),
-        (id, kept, submitted_ms): (JobId, Kept, u64),
+        (id, masked_request, submitted_ms): (JobId, MaskedRequest, u64),
     ) -> Result<Job> {
-        let request = kept.revealed();
+        let request = masked_request.revealed();
         let mut job = Job {
             id,
             sequence,
             state,
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
-            secrets_lost: kept.secrets_lost(),
-            masked: kept.request,
+            secrets_lost: masked_request.secrets_lost(),
+            masked: masked_request.request,
             secret_keys: engine.options.secret_keys.clone(),
             outcome: None,
             progress: None,
@@ -188,12 +190,12 @@ impl JobReader {
     }
 }
 
-fn parse_row(block: &Block, n: usize) -> Option<(JobId, Kept)> {
+fn parse_row(block: &Block, n: usize) -> Option<(JobId, MaskedRequest)> {
     let row = block.rows.get(n)?;
     parse(block.id(row), block.request(row), block.secrets(n))
 }
 
-fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, Kept)> {
+fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, MaskedRequest)> {
     let id = text
         .get(BEFORE_ID.len()..)?
         .get(..usize::from(row.id_len))?;
@@ -205,10 +207,10 @@ fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId,
     )
 }
 
-fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, Kept)> {
+fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequest)> {
     let id = JobId::new(std::str::from_utf8(id).ok()?).ok()?;
     let request = std::str::from_utf8(request).ok()?;
-    Some((id, Kept::from_stored(request, secrets)?))
+    Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
 /// Caches the extra parts of outcomes that were read last: jobs that completed one after
@@ -245,7 +247,7 @@ impl Engine {
         sequence: u64,
     ) -> Result<Option<(JobId, Request)>> {
         let found = self.id_and_kept(graph, sequence)?;
-        Ok(found.map(|(id, kept)| (id, kept.request)))
+        Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
     /// The same, with the masked values.
@@ -253,7 +255,7 @@ impl Engine {
         &self,
         graph: &Arc<GraphCore>,
         sequence: u64,
-    ) -> Result<Option<(JobId, Kept)>> {
+    ) -> Result<Option<(JobId, MaskedRequest)>> {
         let Some(snapshot) = Snapshot::one(graph, sequence) else {
             return Ok(None);
         };
@@ -373,7 +375,7 @@ impl Engine {
         graph: &GraphCore,
         sequence: u64,
         detail: &Detail,
-        (log, outcomes): (Option<&Truth>, &mut ExtraCache),
+        (log, outcomes): (Option<&LogFiles>, &mut ExtraCache),
     ) -> Result<Outcome> {
         let stale = || {
             // The index removes a dropped graph.
@@ -383,7 +385,7 @@ impl Engine {
                 };
             }
             // It also removes a job that was purged since the page was taken.
-            if graph.state.read().status.is_gone(sequence) {
+            if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }
             let number = graph.number;
@@ -406,7 +408,7 @@ impl Engine {
         };
         Ok(Outcome {
             kind,
-            boot: (finished.boot > 0).then_some(finished.boot),
+            recovered_at_open: (finished.open_number > 0).then_some(finished.open_number),
             extra,
         })
     }
@@ -436,14 +438,14 @@ impl Engine {
 
     /// Calls `each` with the events that are read together with that of this LSN.
     pub(crate) fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
-        let truth = self.truth.read().clone();
-        truth.events_near(lsn, each)
+        let log_files = self.log_files.read().clone();
+        log_files.events_near(lsn, each)
     }
 
     /// The same, with some of the events that follow, for readers that continue.
     pub(crate) fn events_from(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
-        let truth = self.truth.read().clone();
-        match truth.file_of(lsn) {
+        let log_files = self.log_files.read().clone();
+        match log_files.file_of(lsn) {
             Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),
             Some(LogFile::Segment(segment)) => segment.events_from(lsn, each),
             None => Ok(()),
@@ -457,7 +459,7 @@ enum LogFile<'t> {
     Segment(&'t Segment),
 }
 
-impl Truth {
+impl LogFiles {
     fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         match self.file_of(lsn) {
             Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::core::Engine;
 use crate::engine::read::Snapshot;
-use crate::engine::scan::{Ended, Finds, Progress, Scan};
+use crate::engine::scan::{ProgressReporter, Scan, ScanEnd, ScanMatches};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
@@ -18,7 +18,7 @@ use crate::model::job_query::JobQuery;
 use crate::model::states::States;
 
 /// The store and graph that a list reads.
-type Place<'p> = (&'p Engine, &'p Arc<GraphCore>);
+type ListedGraph<'p> = (&'p Engine, &'p Arc<GraphCore>);
 
 /// The jobs of a page, and the facts about those around it.
 pub(crate) struct Listing {
@@ -30,33 +30,33 @@ pub(crate) struct Listing {
 }
 
 /// Returns the current page of this query.
-pub(crate) fn page(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
-    let (engine, graph) = place;
-    let (from, pass) = match &list.cursor {
+pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
+    let (engine, graph) = listed;
+    let (from, skip) = match &list.cursor {
         Some(cursor) => {
-            let (from, pass) = engine.cursor_place(graph, list, cursor)?;
-            (Some(from), pass)
+            let (from, skip) = engine.cursor_place(graph, list, cursor)?;
+            (Some(from), skip)
         }
         None => (None, 0),
     };
     let mut page = match list.filter.is_any() {
-        true => by_state(place, list, from),
-        false => by_scan(place, list, from, pass)?,
+        true => by_state(listed, list, from),
+        false => by_scan(listed, list, from, skip)?,
     };
     if let Some(bytes) = list.limit_bytes {
-        limit_bytes(place, &mut page, list, bytes)?;
+        limit_bytes(listed, &mut page, list, bytes)?;
     }
     Ok(page)
 }
 
 /// Returns all current jobs of this query, without a limit.
-pub(crate) fn whole(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
+pub(crate) fn whole(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let list = JobQuery {
         limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
     };
-    page(place, &list)
+    page(listed, &list)
 }
 
 /// The order of a list, for selecting jobs: from a place, after skipping some, up to a limit.
@@ -79,7 +79,7 @@ impl Order<'_> {
     }
 
     /// Where a list continues after these jobs.
-    fn behind(&self, selection: &Selection) -> Option<u64> {
+    fn after(&self, selection: &Selection) -> Option<u64> {
         match self.newest_first {
             true => selection.first(),
             false => selection.last().map(|last| last + 1),
@@ -95,7 +95,7 @@ impl Order<'_> {
     }
 }
 
-fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
+fn by_state((engine, graph): ListedGraph<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
     let state = graph.state.read();
     let order = Order {
         state: &state,
@@ -104,14 +104,14 @@ fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> L
     };
     let selection = order.select(from, list.offset, list.page_limit());
     let total = state.status.total(order.states);
-    let behind = order.behind(&selection);
-    let more = behind.filter(|&behind| order.select(Some(behind), 0, 1).len > 0);
+    let next = order.after(&selection);
+    let more = next.filter(|&next| order.select(Some(next), 0, 1).len > 0);
     let quarantined = state.quarantined_in(|| {
         // From where the page begins to its last job, or to the list's end.
         let passed = (list.offset > 0).then(|| order.select(from, list.offset - 1, 1));
         let begin = match &passed {
             None => from,
-            Some(passed) => order.behind(passed).or(Some(match list.newest_first {
+            Some(passed) => order.after(passed).or(Some(match list.newest_first {
                 true => 0,
                 false => state.status.len(),
             })),
@@ -131,10 +131,10 @@ fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> L
 }
 
 fn by_scan(
-    (engine, graph): Place<'_>,
+    (engine, graph): ListedGraph<'_>,
     list: &JobQuery,
     from: Option<u64>,
-    pass: u64,
+    skip: u64,
 ) -> Result<Listing> {
     let matcher = list.matcher()?;
     // The jobs before the page and after it are only counted. If the count stops early, the
@@ -168,27 +168,27 @@ fn by_scan(
     let jobs_before = scan_before.as_ref().map(Scan::jobs);
     let jobs = scan.jobs();
     let of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
-    let mut progress = Progress::new(list.on_progress.as_ref(), of);
-    let mut finds = Finds {
-        pass: pass.saturating_add(list.offset),
+    let mut progress = ProgressReporter::new(list.on_progress.as_ref(), of);
+    let mut matches = ScanMatches {
+        skip: skip.saturating_add(list.offset),
         show: list.page_limit(),
         count_all: list.count_total,
-        ..Finds::default()
+        ..ScanMatches::default()
     };
-    let mut ended = scan.run(&jobs, &mut finds, &mut progress)?;
-    let (next, pass) = match (finds.next, ended) {
+    let mut ended = scan.run(&jobs, &mut matches, &mut progress)?;
+    let (next, skip) = match (matches.next, ended) {
         (Some(next), _) => (Some(next + u64::from(list.newest_first)), 0),
-        (None, Ended::AtEnd) => (None, 0),
-        (None, Ended::Full(at) | Ended::Stopped(at)) => (Some(at), finds.pass),
+        (None, ScanEnd::AtEnd) => (None, 0),
+        (None, ScanEnd::Full(at) | ScanEnd::Stopped(at)) => (Some(at), matches.skip),
     };
-    let shown = std::mem::take(&mut finds.shown);
-    let is_stopped = matches!(ended, Ended::Stopped(_)) && shown.len < list.page_limit();
-    if let (Ended::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
-        finds.show = 0;
-        ended = scan.run(jobs, &mut finds, &mut progress)?;
+    let shown = std::mem::take(&mut matches.shown);
+    let is_stopped = matches!(ended, ScanEnd::Stopped(_)) && shown.len < list.page_limit();
+    if let (ScanEnd::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
+        matches.show = 0;
+        ended = scan.run(jobs, &mut matches, &mut progress)?;
     }
-    let is_whole = ended == Ended::AtEnd;
-    let total = (list.count_total && is_whole).then_some(finds.matched);
+    let is_whole = ended == ScanEnd::AtEnd;
+    let total = (list.count_total && is_whole).then_some(matches.matched);
     // This changes only at open.
     let quarantined = {
         let state = graph.state.read();
@@ -205,14 +205,14 @@ fn by_scan(
         snapshot,
         total,
         quarantined,
-        next: next.map(|next| engine.cursor(graph, list, (next, pass))),
+        next: next.map(|next| engine.cursor(graph, list, (next, skip))),
         is_stopped,
     })
 }
 
 /// Ends a page before it exceeds this many bytes.
 fn limit_bytes(
-    (engine, graph): Place<'_>,
+    (engine, graph): ListedGraph<'_>,
     page: &mut Listing,
     list: &JobQuery,
     bytes: u64,

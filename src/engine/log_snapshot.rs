@@ -16,13 +16,13 @@ impl Engine {
     /// of the log is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
         let now_ms = self.now_ms();
-        let mut committer = self.hold_committer();
+        let mut committer = self.lock_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let mut end = committer.log_end();
         // In a read-only store, the last segment is at its end.
-        let truth = self.truth.read();
-        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+        let log_files = self.log_files.read();
+        if let (true, Some(last)) = (self.read_only, log_files.segments.last()) {
             end.epoch = last.header.epoch;
             end.offset = last.end().unwrap_or(end.offset);
         }
@@ -31,7 +31,7 @@ impl Engine {
             clock: self.clock_mark_at(now_ms),
             index: None,
         };
-        let files = (truth.packs.clone(), truth.segments.clone(), closed);
+        let files = (log_files.packs.clone(), log_files.segments.clone(), closed);
         Ok(files)
     }
 }

@@ -79,16 +79,16 @@ impl Engine {
         })
     }
 
-    /// Calls `look` with each job that may have this id, until it returns a result.
+    /// Calls `find` with each job that may have this id, until it returns a result.
     fn find<T>(
         &self,
         graph: &Arc<GraphCore>,
         id: &str,
-        look: impl Fn(u64) -> Result<Option<T>>,
+        find: impl Fn(u64) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         id::check(id)?;
         if let Some(sequence) = graph.ids.sequence(id) {
-            let found = look(sequence)?;
+            let found = find(sequence)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -99,7 +99,7 @@ impl Engine {
         }
         let owners = self.ask_index(|index| self.ids.lookup(index, hash))?;
         for sequence in graph.with_id(owners) {
-            let found = look(sequence)?;
+            let found = find(sequence)?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -3,7 +3,7 @@
 //! Reads the log, opens or rebuilds its index, and starts the threads. Every acknowledged write
 //! is restored, or the open fails with an error that names the file.
 
-mod index_home;
+mod index_location;
 mod load_index;
 mod read_log;
 mod read_only;
@@ -12,47 +12,47 @@ mod threads;
 
 use std::sync::Arc;
 
-pub(crate) use self::index_home::IndexHome;
+pub(crate) use self::index_location::IndexLocation;
 pub(crate) use self::load_index::load_index;
 use self::read_log::ReadLog;
-pub(crate) use self::read_log::{Look, read_log};
+pub(crate) use self::read_log::{LogAccess, read_log};
 pub(crate) use self::read_only::open_read_only;
 use self::resume::begin_log;
 use self::threads::start_threads;
 use crate::base::sync::time::Instant;
-use crate::engine::core::{Engine, Parts};
-use crate::engine::files::read_files;
+use crate::engine::core::{Engine, EngineParts};
 use crate::engine::recover;
-use crate::engine::replay::Problem;
+use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::store_lock::StoreLock;
+use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk, File as _};
 use crate::log::identity;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::log::random::random;
 use crate::log::secret_keys;
 use crate::log::segment::Segment;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::secrets::Keys;
 use crate::model::store_id::StoreId;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Creates a store in memory.
 pub(crate) fn open_memory(options: Options) -> Result<Arc<Engine>> {
-    open_disk(options, Arc::new(Memory::default()))
+    open_disk(options, Arc::new(MemoryDisk::default()))
 }
 
 /// Opens a store on a disk in memory, with an index in memory that is always rebuilt.
 pub(crate) fn open_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Arc<Engine>> {
-    let anew = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
-    open(options, disk, None, IndexHome::Memory(&anew))
+    let create_index = |_| -> Arc<dyn Index> { Arc::new(MemoryIndex::default()) };
+    open(options, disk, None, IndexLocation::Memory(&create_index))
 }
 
 /// Opens a store on any disk, with any lock and index.
@@ -60,9 +60,9 @@ pub(crate) fn open(
     options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
-    home: IndexHome<'_>,
+    location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
-    let engine = assemble(options, disk, lock, home)?;
+    let engine = assemble(options, disk, lock, location)?;
     start_threads(&engine).inspect_err(|_| {
         engine.close().ok();
     })?;
@@ -74,7 +74,7 @@ pub(crate) fn assemble(
     mut options: Options,
     disk: Arc<dyn Disk>,
     lock: Option<StoreLock>,
-    home: IndexHome<'_>,
+    location: IndexLocation<'_>,
 ) -> Result<Arc<Engine>> {
     let store = match identity::read(&*disk)? {
         Some(store) => store,
@@ -87,16 +87,16 @@ pub(crate) fn assemble(
     let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
     options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
-    let change = Look::AndChange;
+    let change = LogAccess::Repair;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, change);
-    let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;
+    let (read, index_in_memory) = location.read(location.is_overgrown(&files), seal, &read)?;
     let ReadLog {
         mut replay,
-        mut truth,
+        mut log_files,
         end,
         found,
-    } = read.map_err(Problem::into_error)?;
+    } = read.map_err(ReplayError::into_error)?;
     // From here on, the directory changes. A replaced file may be removed only after the name
     // of its replacement is durable; it is removed first, to free its space.
     disk.sync_names()
@@ -114,60 +114,66 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
     // Written before anything is recorded that they apply to.
     if options.secret_keys != recorded {
-        secret_keys::write_in((&*disk, &*spare), store, &options.secret_keys)?;
+        secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
     }
-    for segment in &truth.segments {
-        spare.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
+    for segment in &log_files.segments {
+        preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
-    let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
-    let needs_reserve = !truth.segments.last().is_some_and(can_resume);
-    if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
+    let can_resume = |last: &Arc<Segment>| LogWriter::can_resume(last, end.at);
+    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
+    if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }
-    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
+    let mut log = begin_log(
+        &disk,
+        store,
+        &preallocation,
+        replay.next_lsn,
+        (&log_files, &end),
+    )?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
-    let sealed = settled.map_err(Problem::into_error)?;
+    let sealed = settled.map_err(ReplayError::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
-        if !truth
+        if !log_files
             .segments
             .iter()
             .any(|there| Arc::ptr_eq(there, &segment))
         {
-            truth.segments.push(segment);
+            log_files.segments.push(segment);
         }
     }
     let changed = replay.indexer.lacking(&replay.graphs);
     let dropped = replay.indexer.not_among(&replay.graphs);
     let backlog = Backlog::of_open(changed, dropped);
-    let engine = Arc::new(Engine::new(Parts {
+    let engine = Arc::new(Engine::new(EngineParts {
         options,
         read_only: false,
         store,
-        opening: Opening {
+        open_event: OpenEvent {
             lsn: opening_lsn,
-            boot: replay.boot,
+            open_number: replay.open_number,
             time_ms,
         },
         clock,
         recovered: found,
         graphs: replay.graphs,
         committer: Committer::new(log, backlog),
-        truth,
+        log_files,
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
-        index_folder: match home {
-            IndexHome::Folder(folder) => Some(folder),
-            IndexHome::Memory(_) => None,
+        index_directory: match location {
+            IndexLocation::Directory(directory) => Some(directory),
+            IndexLocation::Memory(_) => None,
         },
         index_in_memory,
-        spare,
+        preallocation,
         lock,
         disk,
     }));

@@ -68,15 +68,15 @@ fn work(engine: &Engine) -> Result<()> {
         // First, free the space of replaced files that are no longer read.
         engine.expire_retired(Instant::now());
         // If there is no space for it, packing may free some.
-        let mut refilled = engine.spare.refill(&*engine.disk);
+        let mut refilled = engine.preallocation.refill(&*engine.disk);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
         {
-            refilled = engine.spare.refill(&*engine.disk);
+            refilled = engine.preallocation.refill(&*engine.disk);
         }
         let sealed = {
-            let truth = engine.truth.read();
-            truth
+            let log_files = engine.log_files.read();
+            log_files
                 .segments
                 .first()
                 .filter(|s| s.end().is_some())
@@ -89,7 +89,7 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.truth.read().packs, &not_merged);
+        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
@@ -111,8 +111,8 @@ fn work(engine: &Engine) -> Result<()> {
             .err()
             .filter(|error| disk::is_full(error))
             .and_then(|_| {
-                let packs = &engine.truth.read().packs;
-                to_gather(packs, &not_merged, engine.spare.reserve_bytes())
+                let packs = &engine.log_files.read().packs;
+                to_gather(packs, &not_merged, engine.preallocation.reserve_bytes())
             })
         {
             let gathered = compaction::rewrite(engine, packs, "merge", &mut not_merged);
@@ -136,14 +136,20 @@ fn work(engine: &Engine) -> Result<()> {
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();
-        bytes > engine.spare.segment_bytes()
+        bytes > engine.preallocation.segment_bytes()
     };
-    if !engine.truth.read().segments.last().is_some_and(is_larger) {
+    if !engine
+        .log_files
+        .read()
+        .segments
+        .last()
+        .is_some_and(is_larger)
+    {
         return Ok(false);
     }
-    let left = engine.hold_committer().leave_oversized_segment(engine);
+    let left = engine.lock_committer().leave_oversized_segment(engine);
     if engine.has_failed() {
-        engine.call_all_waiters();
+        engine.wake_all_waiters();
     }
     left
 }
@@ -153,10 +159,10 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn is_settled(engine: &Engine) -> bool {
     // While this is locked, no pack is being written.
-    let _names = engine.files.lock();
+    let _names = engine.files_lock.lock();
     let (packs, segments) = {
-        let truth = engine.truth.read();
-        (truth.packs.clone(), truth.segments.clone())
+        let log_files = engine.log_files.read();
+        (log_files.packs.clone(), log_files.segments.clone())
     };
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
@@ -167,8 +173,8 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
 /// its space is freed at the end.
 fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
-    let _names = engine.files.lock();
-    let needed = segment.end().unwrap_or_default() + engine.spare.pack_overhead();
+    let _names = engine.files_lock.lock();
+    let needed = segment.end().unwrap_or_default() + engine.preallocation.pack_overhead();
     let room = check_room(engine, needed, "pack", &segment.name);
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
@@ -196,13 +202,13 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         Some(Arc::new(pack))
     };
     {
-        let mut truth = engine.truth.write();
-        let truth = Arc::make_mut(&mut truth);
-        truth.segments.retain(|s| !Arc::ptr_eq(s, &segment));
-        truth.packs.extend(pack.clone());
+        let mut log_files = engine.log_files.write();
+        let log_files = Arc::make_mut(&mut log_files);
+        log_files.segments.retain(|s| !Arc::ptr_eq(s, &segment));
+        log_files.packs.extend(pack.clone());
     }
     engine.retired.lock().push(Retired::now(&segment.file));
-    engine.spare.note_packed(segment.header.epoch);
+    engine.preallocation.note_packed(segment.header.epoch);
     let submitted = events.iter().filter_map(|(_, event)| match event {
         Event::Submitted { graph, .. } => Some(*graph),
         _ => None,
@@ -212,7 +218,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         if let Some(graph) = engine.graph(number) {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
             graph.state.write().pack(&segment, part.cloned());
-            engine.meters.visits.add(1);
+            engine.metrics.visits.add(1);
             // Policies by bytes use the packed size.
             engine.note_changed(&graph, false);
         }
@@ -224,7 +230,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));
-    engine.spare.replace_scratch(&*engine.disk);
+    engine.preallocation.replace_scratch(&*engine.disk);
     Ok(())
 }
 
@@ -244,7 +250,7 @@ fn write_pack(
         };
         let mut written = JobsWriter::begin(&mut writer, number);
         for job in jobs {
-            written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?;
+            written.push(&job, graph.is_external(job.texts.id, job.sequence))?;
         }
         written.finish()?;
     }

@@ -12,12 +12,12 @@ use crate::engine::large::{Large, is_large};
 use crate::engine::missing_job::missing;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::status::Selection;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::log::block::{BLOCK_JOBS_MAX, Block};
 use crate::log::disk::File as _;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
@@ -39,7 +39,7 @@ pub(crate) struct Snapshot {
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
     /// The whole log, if jobs that are purged meanwhile must still be readable in full.
-    log: Option<Arc<Truth>>,
+    log: Option<Arc<LogFiles>>,
     /// Whether its jobs are listed from the last to the first.
     pub(crate) newest_first: bool,
 }
@@ -65,11 +65,11 @@ impl Snapshot {
     /// The same for a page. The caller has locked the graph's state, so the log is that of this
     /// instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
-        self.log = Some(engine.truth.read().clone());
+        self.log = Some(engine.log_files.read().clone());
         self
     }
 
-    pub(crate) fn log(&self) -> Option<&Truth> {
+    pub(crate) fn log(&self) -> Option<&LogFiles> {
         self.log.as_deref()
     }
 
@@ -124,7 +124,7 @@ impl Snapshot {
 
     /// Divides the page into stretches that can be read independently: returns where each
     /// begins, and the end of the last. No block is in two of them.
-    pub(crate) fn stretches(&self) -> Vec<u64> {
+    pub(crate) fn cut_points(&self) -> Vec<u64> {
         let mut cuts = vec![0];
         let mut at = 0;
         while let Some((from, _)) = self
@@ -278,7 +278,7 @@ impl Default for Reader {
 
 impl Reader {
     /// Continues with the selected jobs of this range.
-    pub(crate) fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
+    pub(crate) fn seek_range(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
         self.next = range.start;
         self.end = range.end;
@@ -415,7 +415,7 @@ impl Reader {
             let (true, (Ok(id), Ok(request))) = (crc.finalize() == place.crc, texts) else {
                 return Err(damaged(place.id_at()));
             };
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id,
                 request,
                 secrets,

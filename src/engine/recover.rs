@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
@@ -20,7 +20,7 @@ use crate::log::event::{Event, RecoveredAs, pack_sequences};
 use crate::log::frame::Builder;
 use crate::log::preallocation::Room;
 use crate::log::segment::Segment;
-use crate::log::writer::{AppendError, Log};
+use crate::log::writer::{AppendError, LogWriter};
 use crate::model::options::Recovery;
 use crate::model::secrets;
 use crate::model::states::{State, States};
@@ -29,7 +29,7 @@ use crate::model::states::{State, States};
 const EVENT_JOBS_MAX: usize = 64 << 10;
 
 /// Finds the running jobs of all graphs, and which of them have a cancel request.
-pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Problem> {
+pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJobs>, ReplayError> {
     let mut found = Vec::new();
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
@@ -66,7 +66,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
             (Some(RecoveredAs::Interrupted), in_doubt),
         ] {
             if !sequences.is_empty() {
-                found.push(Found {
+                found.push(RecoveredJobs {
                     graph: graph.number,
                     action,
                     sequences,
@@ -81,7 +81,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
 fn secrets_lost_among(
     graph: &Arc<GraphCore>,
     sequences: Vec<u64>,
-) -> Result<(Vec<u64>, Vec<u64>), Problem> {
+) -> Result<(Vec<u64>, Vec<u64>), ReplayError> {
     let snapshot = {
         let state = graph.state.read();
         let running = States::NONE.with(State::Running);
@@ -134,12 +134,12 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
 /// segment that was too small for the frame, if any.
 pub(crate) fn settle(
     replay: &mut Replay,
-    log: &mut Log,
-    found: &[Found],
+    log: &mut LogWriter,
+    found: &[RecoveredJobs],
     clock: ClockMark,
-) -> Result<Option<Arc<Segment>>, Problem> {
+) -> Result<Option<Arc<Segment>>, ReplayError> {
     let time_ms = clock.wall_ms;
-    let boot = replay.boot + 1;
+    let open_number = replay.open_number + 1;
     let mut packed = Vec::new();
     for found in found {
         if let Some(action) = found.action {
@@ -148,13 +148,16 @@ pub(crate) fn settle(
             }
         }
     }
-    let mut events = vec![Event::Booted { boot, time_ms }];
+    let mut events = vec![Event::StoreOpened {
+        open_number,
+        time_ms,
+    }];
     events.extend(
         packed
             .iter()
             .map(|(graph, action, sequences)| Event::Recovered {
                 graph: *graph,
-                boot,
+                open_number,
                 time_ms,
                 age_shift_ms: clock.shift(time_ms, &Gaps::default()),
                 action: *action,

@@ -14,28 +14,28 @@ use std::sync::Arc;
 
 use self::changes::changes_of;
 use self::in_doubt::InDoubt;
-use self::packs::InPack;
-pub(crate) use self::problem::Problem;
+use self::packs::PackState;
+pub(crate) use self::problem::ReplayError;
 use self::progress::Follower;
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::change::Change;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::change::StateChange;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Leaving};
+use crate::engine::state::indexer::{FlushBatch, Indexer};
 use crate::engine::state::unpacked::TailPlace;
 use crate::index::empty::NoIndex;
 use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Pack;
 use crate::log::purged_jobs;
 use crate::log::segment::Segment;
 use crate::model::error::{Error, Result};
 use crate::model::options::OnReplay;
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Changes are written to the index whenever this many wait, which bounds the memory that a
 /// rebuild needs.
@@ -44,16 +44,16 @@ const CHANGES_MAX: u64 = 256 << 10;
 /// The state of a store while it is being restored.
 pub(crate) struct Replay {
     pub(crate) graphs: Graphs,
-    pub(crate) ids: ForeignIds,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
     pub(crate) index: Arc<dyn Index>,
     /// The number of the last open that the log or the index records.
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// The last open among the events that were read.
-    pub(crate) opening: Option<Opening>,
+    pub(crate) open_event: Option<OpenEvent>,
     pub(crate) next_lsn: u64,
     changes: u64,
-    pack: InPack,
+    pack: PackState,
     /// Graphs that lack events or requests, and where that was found; the rest of their events
     /// is skipped. This is damage unless the log drops the graph later: packing and rewriting
     /// omit the events of dropped graphs, in one pack after another.
@@ -69,21 +69,21 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn new(
         graphs: Graphs,
-        ids: ForeignIds,
+        ids: ExternalIds,
         indexer: Indexer,
         index: Arc<dyn Index>,
-        boot: u64,
+        open_number: u64,
     ) -> Replay {
         Replay {
             graphs,
             ids,
             indexer,
             index,
-            boot,
-            opening: None,
+            open_number,
+            open_event: None,
             next_lsn: 1,
             changes: 0,
-            pack: InPack::default(),
+            pack: PackState::default(),
             broken: HashMap::new(),
             in_doubt: InDoubt::default(),
             follower: None,
@@ -96,7 +96,7 @@ impl Replay {
     pub(crate) fn of_one(graphs: Graphs, pack: &Pack) -> Replay {
         let mut indexer = Indexer::new(pack.store);
         indexer.applied_lsn = pack.first_lsn - 1;
-        let ids = ForeignIds::new(Runs::default());
+        let ids = ExternalIds::new(Runs::default());
         let mut replay = Replay::new(graphs, ids, indexer, Arc::new(NoIndex), 0);
         replay.next_lsn = pack.first_lsn;
         replay
@@ -121,10 +121,10 @@ impl Replay {
         self.follower = call.map(|call| Follower::new(call, first_lsn, known_lsn));
     }
 
-    fn come_to(&mut self, next_lsn: u64) {
+    fn advance_to(&mut self, next_lsn: u64) {
         self.next_lsn = next_lsn;
         if let Some(follower) = &mut self.follower {
-            follower.come_to(next_lsn);
+            follower.advance_to(next_lsn);
         }
     }
 
@@ -142,12 +142,16 @@ impl Replay {
         event: &Event<'_>,
         segment: &Arc<Segment>,
         end: u64,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         self.event(lsn, event, &segment.path, Some((segment, end)))
     }
 
     /// Replays what recovery did, which was just appended to the log.
-    pub(crate) fn settled_event(&mut self, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    pub(crate) fn settled_event(
+        &mut self,
+        event: &Event<'_>,
+        path: &Path,
+    ) -> Result<(), ReplayError> {
         self.state_event(self.next_lsn, event, path)?;
         self.next_lsn += 1;
         Ok(())
@@ -159,7 +163,7 @@ impl Replay {
         event: &Event<'_>,
         path: &Path,
         segment: Option<(&Arc<Segment>, u64)>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         let is_new = lsn > self.indexer.applied_lsn;
         if let (
             &Event::Submitted {
@@ -180,10 +184,18 @@ impl Replay {
             )?;
         } else if is_new {
             self.state_event(lsn, event, path)?;
-        } else if let &Event::Booted { boot, time_ms } = event {
-            self.opening = Some(Opening { lsn, boot, time_ms });
+        } else if let &Event::StoreOpened {
+            open_number,
+            time_ms,
+        } = event
+        {
+            self.open_event = Some(OpenEvent {
+                lsn,
+                open_number,
+                time_ms,
+            });
         }
-        self.come_to(lsn + 1);
+        self.advance_to(lsn + 1);
         // At the end of a pack, its external ids are still to come.
         if is_new && Some(lsn) != self.pack.end {
             self.write_index_if_due()?;
@@ -194,10 +206,10 @@ impl Replay {
     fn submitted(
         &mut self,
         (number, sequence): (u32, u64),
-        (texts, time_ms, fingerprint): (Texts<'_>, u64, Fingerprint),
+        (texts, time_ms, fingerprint): (SubmissionTexts<'_>, u64, Fingerprint),
         (segment, end): (&Arc<Segment>, u64),
         is_new: bool,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ReplayError> {
         let Some(graph) = self.graph_or_dropped(number, &segment.path)? else {
             return Ok(());
         };
@@ -221,7 +233,7 @@ impl Replay {
         }
         if is_new {
             state.add_pending(sequence);
-            if self.index.keeps_rows() && graph.is_foreign(texts.id, sequence) {
+            if self.index.keeps_rows() && graph.is_external(texts.id, sequence) {
                 self.ids.add(graph.id_hash(texts.id), graph.owner(sequence));
                 self.changes += 1;
             }
@@ -230,7 +242,7 @@ impl Replay {
     }
 
     /// Replays a change of states.
-    fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn state_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         let Some((number, changes)) = changes_of(event, lsn, path)? else {
             return self.store_event(lsn, event, path);
         };
@@ -242,7 +254,7 @@ impl Replay {
             state.forgotten_lsn = state.forgotten_lsn.max(through_lsn);
         }
         if let (Event::Purged { jobs, .. }, true) = (event, self.index.keeps_rows()) {
-            self.foreign_tombstones(&graph, jobs);
+            self.external_tombstones(&graph, jobs);
         }
         self.changes += changes.len() as u64;
         for change in &changes {
@@ -257,13 +269,16 @@ impl Replay {
                 self.note_broken(error, number);
                 return Ok(());
             }
-            let is_of_gone = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
-            if is_of_gone || !state.status.is_gone(sequence) {
+            let is_of_removed = matches!(
+                change,
+                StateChange::Purged { .. } | StateChange::Forgotten { .. }
+            );
+            if is_of_removed || !state.status.is_removed(sequence) {
                 state.apply_state(change);
             }
             drop(state);
             // A cancel request does not show whether the job had been started.
-            if !matches!(change, Change::CancelRequested { .. }) {
+            if !matches!(change, StateChange::CancelRequested { .. }) {
                 self.in_doubt.remove(graph.number, sequence);
             }
         }
@@ -271,9 +286,9 @@ impl Replay {
     }
 
     /// Adds the external ids of purged jobs.
-    fn foreign_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
+    fn external_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
         for job in purged_jobs::unpack(jobs).unwrap_or_default() {
-            if let Some(id) = job.id.filter(|id| id.is_foreign) {
+            if let Some(id) = job.id.filter(|id| id.is_external) {
                 self.ids.add(id.lookup, graph.owner(job.sequence));
                 self.changes += 1;
             }
@@ -281,11 +296,18 @@ impl Replay {
     }
 
     /// Replays an event that does not change the state of a job.
-    fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn store_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), ReplayError> {
         match *event {
-            Event::Booted { boot, time_ms } => {
-                self.boot = self.boot.max(boot);
-                self.opening = Some(Opening { lsn, boot, time_ms });
+            Event::StoreOpened {
+                open_number,
+                time_ms,
+            } => {
+                self.open_number = self.open_number.max(open_number);
+                self.open_event = Some(OpenEvent {
+                    lsn,
+                    open_number,
+                    time_ms,
+                });
             }
             Event::Clock => {}
             Event::Confirmed(gap) => {
@@ -369,16 +391,21 @@ impl Replay {
             return Ok(());
         }
         let lsn = self.next_lsn - 1;
-        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, (self.boot, &self.gaps));
+        let batch = FlushBatch::of_replay(
+            &self.indexer,
+            &self.graphs,
+            lsn,
+            (self.open_number, &self.gaps),
+        );
         self.indexer
-            .apply(&*self.index, &self.ids, &leaving, &|| false)?;
-        leaving.left(&self.ids);
+            .apply(&*self.index, &self.ids, &batch, &|| false)?;
+        batch.end_flush(&self.ids);
         Ok(())
     }
 
     /// Checks that every job has a state and a place. A job that only the index has is missing
     /// from the log.
-    pub(crate) fn check_whole(&self, last: &Path) -> Result<(), Problem> {
+    pub(crate) fn check_whole(&self, last: &Path) -> Result<(), ReplayError> {
         if self.indexer.applied_lsn >= self.next_lsn {
             let what = format!(
                 "the log ends at log sequence number {}, but the index contains events up to {}: \

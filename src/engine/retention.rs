@@ -24,8 +24,8 @@ use crate::base::sync::time::Instant;
 use crate::engine::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::Work;
-use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::retention::RetentionState;
+use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
 
@@ -47,10 +47,10 @@ impl Engine {
         if !is_smaller && graph.retention.read().is_none() {
             return;
         }
-        let mut noted = self.noted.lock();
-        noted.note(graph);
+        let mut changed_graphs = self.changed_graphs.lock();
+        changed_graphs.note(graph);
         if is_smaller {
-            noted.shrunk.insert(graph.number);
+            changed_graphs.shrunk.insert(graph.number);
         }
     }
 
@@ -59,7 +59,7 @@ impl Engine {
         let mut work = self.retention.lock();
         if !graph.is_dropped() {
             let policy = graph.retention.read().clone();
-            work.agenda.note_policy(graph.number, policy.as_deref());
+            work.schedule.note_policy(graph.number, policy.as_deref());
             #[cfg(feature = "archive")]
             if policy.is_some_and(|policy| policy.archive.is_some()) {
                 work.archived.insert(graph.number, Arc::downgrade(graph));
@@ -71,16 +71,16 @@ impl Engine {
     fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
         self.begin_defaults();
         let now_ms = self.clock_mark().age_ms as i64;
-        let changed = std::mem::take(&mut self.noted.lock().graphs);
+        let changed = std::mem::take(&mut self.changed_graphs.lock().graphs);
         let mut work = self.retention.lock();
         for graph in changed {
-            graph.is_noted.swap(false, Ordering::AcqRel);
+            graph.is_noted_changed.swap(false, Ordering::AcqRel);
             match graph.is_dropped() {
                 true => work.forget(graph.number),
-                false => work.agenda.note(graph.number),
+                false => work.schedule.note(graph.number),
             }
         }
-        let round = work.agenda.begin_round(now_ms);
+        let round = work.schedule.begin_round(now_ms);
         drop(work);
         // One at a time, so that a commit that creates or drops a graph does not wait for all
         // of them.
@@ -105,14 +105,14 @@ impl Engine {
             return;
         }
         let mut work = self.retention.lock();
-        let Work {
-            agenda,
+        let RetentionState {
+            schedule,
             tombstones,
             by_default,
             ..
         } = &mut *work;
         *by_default = true;
-        tombstones.keys().for_each(|&graph| agenda.note(graph));
+        tombstones.keys().for_each(|&graph| schedule.note(graph));
     }
 }
 
@@ -123,16 +123,16 @@ pub(crate) fn step(engine: &Engine) -> bool {
     let graphs = engine.begin_retention_round();
     let by_default = engine.retention.lock().by_default;
     let defaults = by_default.then(Retention::new);
-    engine.meters.visits.add(graphs.len() as u64);
+    engine.metrics.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
-        is_more |= look_at(engine, &graph, defaults.as_ref());
+        is_more |= visit(engine, &graph, defaults.as_ref());
     }
     is_more
 }
 
 /// Does what is due in a graph, up to a bound, and schedules its next check.
-fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
+fn visit(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>) -> bool {
     let policy = graph.retention.read().clone();
     // Graphs that have an archive are purged by the archiver.
     #[cfg(feature = "archive")]
@@ -144,7 +144,7 @@ fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>
         _ if is_archived => Ok(false),
         Some(policy) => purge_due(engine, graph, policy, true, &mut next_ms),
         None => {
-            engine.note_due(graph, Found::Nothing);
+            engine.note_due(graph, Overdue::Nothing);
             Ok(false)
         }
     };
@@ -159,9 +159,9 @@ fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>
     let in_each = purged.is_err() || forgotten.is_err();
     let is_more = purged.unwrap_or(false) || forgotten.unwrap_or(false);
     let mut work = engine.retention.lock();
-    work.agenda.plan(graph.number, next_ms, in_each);
+    work.schedule.plan(graph.number, next_ms, in_each);
     if is_more {
-        work.agenda.note(graph.number);
+        work.schedule.note(graph.number);
     }
     is_more
 }
@@ -174,7 +174,7 @@ fn purge_due(
     is_ready: bool,
     next_ms: &mut Option<i64>,
 ) -> Result<bool> {
-    let due = Due::look(engine, graph, policy)?;
+    let due = Due::find(engine, graph, policy)?;
     *next_ms = due.next_ms();
     engine.note_due(graph, due.found());
     if !is_ready {
@@ -203,18 +203,19 @@ mod tests {
         graph.purge(JobQuery::new()).unwrap();
         let engine = graph.engine();
         let (number, now) = (graph.core.number, Instant::now());
-        let kept = |work: &Work| {
+        let kept = |work: &RetentionState| {
             [
                 work.tombstones.contains_key(&number),
                 work.ages.contains_key(&number),
-                work.late.of(number, now).is_some(),
+                work.purge_lag.of(number, now).is_some(),
             ]
         };
         {
             // Under one lock, because the background thread checks, too.
             let mut work = engine.retention.lock();
             work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
-            work.late.note(number, Found::Over(Duration::ZERO), now);
+            work.purge_lag
+                .note(number, Overdue::Over(Duration::ZERO), now);
             assert_eq!(kept(&work), [true; 3]);
         }
         store.drop_graph("1", "movie").unwrap();
@@ -234,10 +235,10 @@ mod tests {
         let purged_days_ago = |days: u64| {
             let now_ms = engine.clock_mark().age_ms as i64;
             let mut work = engine.retention.lock();
-            for stones in work.tombstones.values_mut() {
-                stones.set_times(now_ms - days as i64 * 24 * 3_600_000);
+            for queue in work.tombstones.values_mut() {
+                queue.set_times(now_ms - days as i64 * 24 * 3_600_000);
             }
-            work.agenda.note(graph.core.number);
+            work.schedule.note(graph.core.number);
         };
         let is_known = || graph.tombstone(&id).unwrap().is_some();
         purged_days_ago(31);

@@ -9,8 +9,8 @@
 //! and do not query the index: they run at low priority, and whatever waited for them would be
 //! delayed, too.
 
-mod finds;
-mod life_filter;
+mod details_filter;
+mod matches;
 mod progress;
 mod times;
 
@@ -18,9 +18,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use self::finds::Finds;
-use self::life_filter::{asks_details, matches_life};
-pub(crate) use self::progress::Progress;
+use self::details_filter::{asks_details, matches_details};
+pub(crate) use self::matches::ScanMatches;
+pub(crate) use self::progress::ProgressReporter;
 use crate::base::parallel::in_order;
 use crate::engine::core::Engine;
 use crate::engine::missing_job::missing;
@@ -29,7 +29,7 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::Selection;
 use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::{Error, Result};
-use crate::model::filter::Filter;
+use crate::model::filter::JobFilter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::State;
 
@@ -44,11 +44,11 @@ const WINDOW_ROWS_MAX: usize = 128;
 const TOLD_JOBS: u64 = 1024;
 
 /// The fewest stretches of text per thread.
-const STRETCHES_A_THREAD: usize = 2;
+const RANGES_PER_THREAD: usize = 2;
 
 /// How a scan ended. If it ended early, this contains the place where the next scan continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ScanEnd {
     AtEnd,
     Full(u64),
     Stopped(u64),
@@ -61,7 +61,7 @@ type Window = Vec<(u64, State)>;
 pub(crate) struct Scan<'s> {
     pub(crate) engine: &'s Engine,
     pub(crate) graph: &'s Arc<GraphCore>,
-    pub(crate) filter: &'s Filter,
+    pub(crate) filter: &'s JobFilter,
     pub(crate) matcher: &'s Matcher,
     /// Jobs in the requested states.
     pub(crate) snapshot: &'s Snapshot,
@@ -70,7 +70,7 @@ pub(crate) struct Scan<'s> {
 
 /// Why reading texts ended early.
 enum Stop {
-    Ended(Ended),
+    ScanEnd(ScanEnd),
     Failed(Error),
 }
 
@@ -97,9 +97,9 @@ impl Scan<'_> {
     pub(crate) fn run(
         &self,
         selection: &Selection,
-        finds: &mut Finds,
-        progress: &mut Progress<'_>,
-    ) -> Result<Ended> {
+        matches: &mut ScanMatches,
+        progress: &mut ProgressReporter<'_>,
+    ) -> Result<ScanEnd> {
         let asks_texts = !self.filter.texts.is_any();
         let mut rows = if asks_texts { WINDOW_ROWS_MIN } else { 1 };
         let mut place = match self.newest_first {
@@ -109,25 +109,25 @@ impl Scan<'_> {
         loop {
             let window = self.window(selection, place, rows);
             let Some(&(last, _)) = window.last() else {
-                return Ok(Ended::AtEnd);
+                return Ok(ScanEnd::AtEnd);
             };
-            place = self.behind(last);
+            place = self.after(last);
             let kept = self.narrow(&window)?;
             let ended = match asks_texts && !kept.is_empty() {
-                true => self.read(&window, &kept, finds, progress)?,
+                true => self.read(&window, &kept, matches, progress)?,
                 false => {
-                    kept.iter().for_each(|&s| finds.take(s));
+                    kept.iter().for_each(|&s| matches.take(s));
                     progress.looked_at += window.len() as u64;
                     let after = if asks_texts { 0 } else { TOLD_JOBS };
-                    self.ended(place, finds, progress, after)
+                    self.ended(place, matches, progress, after)
                 }
             };
             match ended {
                 // No further matches are possible.
-                Some(Ended::Full(at) | Ended::Stopped(at))
+                Some(ScanEnd::Full(at) | ScanEnd::Stopped(at))
                     if self.next(selection, at).is_none() =>
                 {
-                    return Ok(Ended::AtEnd);
+                    return Ok(ScanEnd::AtEnd);
                 }
                 Some(ended) => return Ok(ended),
                 None if asks_texts => rows = (2 * rows).min(WINDOW_ROWS_MAX),
@@ -136,7 +136,7 @@ impl Scan<'_> {
         }
     }
 
-    fn behind(&self, sequence: u64) -> u64 {
+    fn after(&self, sequence: u64) -> u64 {
         match self.newest_first {
             true => sequence,
             false => sequence + 1,
@@ -154,15 +154,15 @@ impl Scan<'_> {
     fn ended(
         &self,
         place: u64,
-        finds: &Finds,
-        progress: &mut Progress<'_>,
+        matches: &ScanMatches,
+        progress: &mut ProgressReporter<'_>,
         after: u64,
-    ) -> Option<Ended> {
-        if finds.are_enough() {
-            return Some(Ended::Full(place));
+    ) -> Option<ScanEnd> {
+        if matches.are_enough() {
+            return Some(ScanEnd::Full(place));
         }
-        let is_stopped = progress.tell(finds, after);
-        is_stopped.then_some(Ended::Stopped(place))
+        let is_stopped = progress.report(matches, after);
+        is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
     /// The next selected jobs, as many as have their details in `rows` rows.
@@ -185,7 +185,7 @@ impl Scan<'_> {
                 (row, left) = (sequence / DETAIL_JOBS, left - 1);
             }
             window.push((sequence, state));
-            place = self.behind(sequence);
+            place = self.after(sequence);
         }
     }
 
@@ -199,7 +199,7 @@ impl Scan<'_> {
                     let row = self.engine.details(self.graph, group[0].0 / DETAIL_JOBS)?;
                     let matching = group.iter().filter(|&&(sequence, state)| {
                         let detail = &row.0[(sequence % DETAIL_JOBS) as usize];
-                        matches_life(self.filter, state, detail)
+                        matches_details(self.filter, state, detail)
                     });
                     kept.extend(matching.map(|(sequence, _)| *sequence));
                 }
@@ -234,23 +234,23 @@ impl Scan<'_> {
         &self,
         window: &[(u64, State)],
         kept: &[u64],
-        finds: &mut Finds,
-        progress: &mut Progress<'_>,
-    ) -> Result<Option<Ended>> {
+        matches: &mut ScanMatches,
+        progress: &mut ProgressReporter<'_>,
+    ) -> Result<Option<ScanEnd>> {
         let snapshot = self.selected(kept);
-        let cuts = snapshot.stretches();
+        let cuts = snapshot.cut_points();
         let count = cuts.len() - 1;
         let threads = self
             .engine
             .options
             .page_threads
-            .min(count / STRETCHES_A_THREAD);
-        let stretch = |n: usize| match self.newest_first {
+            .min(count / RANGES_PER_THREAD);
+        let range = |n: usize| match self.newest_first {
             true => count - 1 - n,
             false => n,
         };
         let make = |reader: &mut Reader, n: usize, piece: &mut Piece| {
-            let n = stretch(n);
+            let n = range(n);
             let found = self.matching(reader, &snapshot, cuts[n]..cuts[n + 1]);
             match found {
                 Ok(found) => piece.found = found,
@@ -259,10 +259,10 @@ impl Scan<'_> {
         };
         let before = progress.looked_at;
         let first = window.first().map_or(0, |&(first, _)| first + 1);
-        let last = window.last().map_or(0, |&(last, _)| self.behind(last));
+        let last = window.last().map_or(0, |&(last, _)| self.after(last));
         let mut taken = 0;
         let read = in_order(count, threads, make, |piece: &mut Piece| {
-            let n = stretch(taken);
+            let n = range(taken);
             taken += 1;
             if let Some(error) = piece.failed.take() {
                 return Err(Stop::Failed(error));
@@ -271,22 +271,22 @@ impl Scan<'_> {
             let looked_at;
             let place = match self.newest_first {
                 true => {
-                    found.iter().rev().for_each(|&s| finds.take(s));
+                    found.iter().rev().for_each(|&s| matches.take(s));
                     // The stretch that comes first may be an empty one after all jobs.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place
                 }
                 false => {
-                    found.iter().for_each(|&s| finds.take(s));
+                    found.iter().for_each(|&s| matches.take(s));
                     let place = cuts[n + 1].min(last);
                     looked_at = window.partition_point(|&(s, _)| s < place);
                     place
                 }
             };
             progress.looked_at = before + looked_at as u64;
-            match self.ended(place, finds, progress, 0) {
-                Some(ended) => Err(Stop::Ended(ended)),
+            match self.ended(place, matches, progress, 0) {
+                Some(ended) => Err(Stop::ScanEnd(ended)),
                 None => Ok(()),
             }
         });
@@ -295,7 +295,7 @@ impl Scan<'_> {
                 progress.looked_at = before + window.len() as u64;
                 Ok(None)
             }
-            Err(Stop::Ended(ended)) => Ok(Some(ended)),
+            Err(Stop::ScanEnd(ended)) => Ok(Some(ended)),
             Err(Stop::Failed(error)) => Err(error),
         }
     }
@@ -309,7 +309,7 @@ impl Scan<'_> {
     ) -> Result<Vec<u64>> {
         let mut at = snapshot.selection.place(range.start);
         let mut found = Vec::new();
-        reader.turn_to(range.clone(), snapshot);
+        reader.seek_range(range.clone(), snapshot);
         let not_valid = |sequence| missing(&self.graph.path(), sequence);
         while let Some(unit) = reader.read(self.graph, snapshot)? {
             match unit {

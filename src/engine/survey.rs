@@ -4,21 +4,21 @@
 //! is read, and damage is reported with file and place.
 
 mod dropped;
+mod log_range;
 mod missing_jobs;
 mod pack_chain;
 mod packs;
 mod segment_chain;
 mod segments;
 mod store_id;
-mod stretch;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use self::log_range::{LogRange, RangeSource};
 pub(crate) use self::packs::{check_pack, each_request};
-pub(crate) use self::segments::SegmentFound;
+pub(crate) use self::segments::SegmentSurvey;
 use self::store_id::store_of_files;
-pub(crate) use self::stretch::{Source, Stretch};
 use self::tally::Tally;
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -30,7 +30,7 @@ use crate::model::store_id::StoreId;
 
 /// What sound events record about a graph.
 #[derive(Default)]
-pub(crate) struct GraphFound {
+pub(crate) struct GraphSurvey {
     pub(crate) names: Option<(String, String)>,
     pub(crate) is_dropped: bool,
     damaged: u64,
@@ -50,10 +50,10 @@ pub(crate) struct Survey {
     /// Whether `CLOSED` does not match the log, or is damaged.
     pub(crate) closed_is_damaged: bool,
     /// The whole log, in order, without gaps.
-    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) log_ranges: Vec<LogRange>,
     /// Files that no stretch is read from, although they may contain data.
     pub(crate) unreadable: Vec<String>,
-    pub(crate) graphs: BTreeMap<u32, GraphFound>,
+    pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
     /// Graphs whose drop is lost, although the files show that they were dropped.
     pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,
@@ -62,12 +62,12 @@ pub(crate) struct Survey {
 }
 
 /// Called from time to time, after this many bytes were read; an error aborts the survey.
-pub(crate) type Pace<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
+pub(crate) type OnRead<'p> = &'p mut dyn FnMut(u64) -> Result<()>;
 
 impl Survey {
     /// Reads everything. Returns `Ok` even if much is damaged; errors are those of the system,
     /// and of files of a later format.
-    pub(crate) fn take(disk: &dyn Disk, pace: Pace<'_>) -> Result<Survey> {
+    pub(crate) fn take(disk: &dyn Disk, on_read: OnRead<'_>) -> Result<Survey> {
         let names = disk
             .names()
             .map_err(|e| Error::io("read", disk.path(""), &e))?;
@@ -103,7 +103,7 @@ impl Survey {
             secret_keys_are_damaged,
             closed,
             closed_is_damaged,
-            stretches: Vec::new(),
+            log_ranges: Vec::new(),
             unreadable: Vec::new(),
             graphs: BTreeMap::new(),
             lost_drops: BTreeSet::new(),
@@ -111,8 +111,8 @@ impl Survey {
             files: 0,
             bytes: 0,
         };
-        survey.packs(disk, &names, pace)?;
-        survey.segments(disk, &names, pace)?;
+        survey.packs(disk, &names, on_read)?;
+        survey.segments(disk, &names, on_read)?;
         survey.join_jobs();
         survey.unexplained(disk)?;
         Ok(survey)
@@ -120,7 +120,7 @@ impl Survey {
 
     /// The LSN after the last one.
     pub(crate) fn next_lsn(&self) -> u64 {
-        self.stretches.last().map_or(1, |last| last.last_lsn + 1)
+        self.log_ranges.last().map_or(1, |last| last.last_lsn + 1)
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -158,20 +158,20 @@ impl Survey {
     }
 
     /// Records that no file contains the events up to this LSN.
-    pub(crate) fn nothing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
+    pub(crate) fn note_missing(&mut self, disk: &dyn Disk, last_lsn: u64) -> Result<()> {
         let first_lsn = self.next_lsn();
         let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");
         let error = Error::damaged(disk.path(&file_names::pack(first_lsn, last_lsn)), 0, what);
         self.damaged(&error, 0, last_lsn - first_lsn + 1)?;
-        self.stretches.push(Stretch {
+        self.log_ranges.push(LogRange {
             first_lsn,
             last_lsn,
-            source: Source::Nothing,
+            source: RangeSource::Missing,
             is_sound: false,
             spans: BTreeMap::new(),
-            spoken: BTreeMap::new(),
+            mentioned: BTreeMap::new(),
             submitted: BTreeMap::new(),
-            presupposed: BTreeMap::new(),
+            required: BTreeMap::new(),
             created: BTreeSet::new(),
         });
         Ok(())

@@ -10,14 +10,14 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::Tombstone;
+use crate::index::rows::TombstoneRow;
 use crate::log::event::Event;
 use crate::log::purged_jobs::IdHash;
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
 /// When and why a job was purged, as its event records it.
-pub(crate) struct Purge {
+pub(crate) struct PurgeRecord {
     pub(crate) time_ms: u64,
     pub(crate) why: u8,
 }
@@ -28,7 +28,7 @@ impl GraphCore {
         IdHash {
             lookup: self.id_hash(id),
             further: xxh3_64_with_seed(id.as_bytes(), self.ids.key()[1] ^ u64::from(self.number)),
-            is_foreign: self.is_foreign(id, sequence),
+            is_external: self.is_external(id, sequence),
         }
     }
 }
@@ -36,9 +36,13 @@ impl GraphCore {
 impl Engine {
     /// The tombstone of the job with this id, if the job was purged and the tombstone is not
     /// forgotten.
-    pub(crate) fn tombstone(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Tombstone>> {
+    pub(crate) fn tombstone(
+        &self,
+        graph: &Arc<GraphCore>,
+        id: &str,
+    ) -> Result<Option<TombstoneRow>> {
         id::check(id)?;
-        if graph.state.read().status.gone_total() == 0 {
+        if graph.state.read().status.removed_total() == 0 {
             return Ok(None);
         }
         let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
@@ -48,11 +52,11 @@ impl Engine {
             sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {
-            let (is_gone, forgotten_lsn) = {
+            let (is_removed, forgotten_lsn) = {
                 let state = graph.state.read();
-                (state.status.is_gone(sequence), state.forgotten_lsn)
+                (state.status.is_removed(sequence), state.forgotten_lsn)
             };
-            if !is_gone {
+            if !is_removed {
                 continue;
             }
             let wanted = graph.tombstone_hash(id, sequence);
@@ -74,11 +78,11 @@ impl Engine {
 
     /// The event that purged a job whose tombstone is kept.
     pub(crate) fn tombstone_lsn(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
-        let (is_gone, forgotten_lsn) = {
+        let (is_removed, forgotten_lsn) = {
             let state = graph.state.read();
-            (state.status.is_gone(sequence), state.forgotten_lsn)
+            (state.status.is_removed(sequence), state.forgotten_lsn)
         };
-        let tombstone = match is_gone {
+        let tombstone = match is_removed {
             true => self.detail(graph, sequence)?.tombstone,
             false => None,
         };
@@ -87,11 +91,11 @@ impl Engine {
     }
 
     /// The event that left a tombstone.
-    pub(crate) fn purge_of(&self, tombstone: &Tombstone) -> Result<Option<Purge>> {
+    pub(crate) fn purge_of(&self, tombstone: &TombstoneRow) -> Result<Option<PurgeRecord>> {
         let mut found = None;
         self.event_at(tombstone.lsn, |event| {
             if let &Event::Purged { time_ms, why, .. } = event {
-                found = Some(Purge { time_ms, why });
+                found = Some(PurgeRecord { time_ms, why });
             }
         })?;
         Ok(found)

@@ -1,7 +1,7 @@
 //! The audit log: the changes that clients and operators make.
 //!
-//! Contains the log line and [`By`]. Each act that changed something is logged as one line at the
-//! level INFO, with ids, and never with a request body, a message, or a token.
+//! Contains the log line and [`Actor`]. Each act that changed something is logged as one line at
+//! the level INFO, with ids, and never with a request body, a message, or a token.
 
 use std::fmt;
 
@@ -9,26 +9,26 @@ use tokio::net::unix::UCred;
 
 /// Who made a change, if known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum By {
+pub(crate) enum Actor {
     /// A client of the routes; the span around the line has the request's id.
     HttpClient,
     /// A process at the control socket.
     Process { uid: u32, pid: Option<i32> },
 }
 
-impl By {
-    pub(crate) fn process(peer: &UCred) -> By {
+impl Actor {
+    pub(crate) fn process(peer: &UCred) -> Actor {
         let (uid, pid) = (peer.uid(), peer.pid());
-        By::Process { uid, pid }
+        Actor::Process { uid, pid }
     }
 }
 
-impl fmt::Display for By {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            By::HttpClient => f.write_str("an HTTP client"),
-            By::Process { uid, pid: None } => write!(f, "uid {uid}"),
-            By::Process {
+            Actor::HttpClient => f.write_str("an HTTP client"),
+            Actor::Process { uid, pid: None } => write!(f, "uid {uid}"),
+            Actor::Process {
                 uid,
                 pid: Some(pid),
             } => write!(f, "uid {uid} pid {pid}"),
@@ -37,16 +37,16 @@ impl fmt::Display for By {
 }
 
 /// A change that was made to a graph.
-pub(crate) struct Act<'a> {
+pub(crate) struct AuditEntry<'a> {
     pub(crate) action: &'static str,
     /// Project and graph.
     pub(crate) graph: (&'a str, &'a str),
     /// The job, if the change was made to one.
     pub(crate) job: Option<&'a str>,
-    pub(crate) by: By,
+    pub(crate) by: Actor,
 }
 
-impl Act<'_> {
+impl AuditEntry<'_> {
     /// Logs the change and its result.
     pub(crate) fn log(&self, done: impl fmt::Display) {
         let (project, graph) = self.graph;

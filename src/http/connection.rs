@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
-use crate::http::connection_slots::{BusyBody, Seat};
+use crate::http::connection_slots::{BusyBody, ConnectionSlot};
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 
@@ -41,7 +41,7 @@ pub(super) async fn serve<I>(
     io: I,
     app: Router,
     (head, stall): (Duration, Duration),
-    seat: Seat,
+    slot: ConnectionSlot,
     mut ending: watch::Receiver<()>,
 ) -> Result<(), hyper::Error>
 where
@@ -49,7 +49,7 @@ where
 {
     let service = TowerToHyperService::new(app);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let busy = seat.busy();
+        let busy = slot.busy();
         let id = request_id(request.headers());
         // hyper reads somewhat more than this before it refuses a head.
         let is_too_long = head_bytes(&request) > BUFFER_BYTES;
@@ -71,7 +71,7 @@ where
         .max_buf_size(BUFFER_BYTES)
         // A client may close its sending side after its request.
         .half_close(true)
-        .serve_connection(TokioIo::new(Patient::new(io, stall)), service);
+        .serve_connection(TokioIo::new(StallTimeout::new(io, stall)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         done = connection.as_mut() => return done,
@@ -79,20 +79,20 @@ where
             connection.as_mut().graceful_shutdown();
             return connection.await;
         }
-        () = seat.asked_to_leave() => connection.as_mut().graceful_shutdown(),
+        () = slot.asked_to_leave() => connection.as_mut().graceful_shutdown(),
     }
     loop {
         tokio::select! {
             done = connection.as_mut() => return done,
             // Without a request in progress there is nothing to finish.
-            () = sleep(LEAVE_TIME) => if !seat.is_busy() { return Ok(()); },
+            () = sleep(LEAVE_TIME) => if !slot.is_busy() { return Ok(()); },
         }
     }
 }
 
 /// A connection whose peer must read something from time to time, and which explains why it is
 /// closed if hyper refuses the input.
-struct Patient<I> {
+struct StallTimeout<I> {
     io: I,
     stall: Duration,
     /// Set since a write could not make progress.
@@ -108,9 +108,9 @@ struct Refusal {
     discarding: Option<Pin<Box<Sleep>>>,
 }
 
-impl<I: AsyncWrite + Unpin> Patient<I> {
-    fn new(io: I, stall: Duration) -> Patient<I> {
-        Patient {
+impl<I: AsyncWrite + Unpin> StallTimeout<I> {
+    fn new(io: I, stall: Duration) -> StallTimeout<I> {
+        StallTimeout {
             io,
             stall,
             waits: None,
@@ -162,7 +162,7 @@ impl<I: AsyncWrite + Unpin> Patient<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Patient<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> StallTimeout<I> {
     /// Reads what a refused client still sends, up to a limit: closing a socket with unread bytes
     /// resets it, and the peer may lose the response.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -251,7 +251,7 @@ impl Refusal {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for StallTimeout<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -261,7 +261,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! The connection slots of a server.
 //!
-//! Contains [`Seats`], which counts the connections, tracks which one has waited longest for a
-//! request, and selects the one that closes for a new client.
+//! Contains [`ConnectionSlots`], which counts the connections, tracks which one has waited longest
+//! for a request, and selects the one that closes for a new client.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,18 +18,18 @@ use tokio::time::{Instant, sleep};
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// All slots of a server.
-pub(super) struct Seats {
+pub(super) struct ConnectionSlots {
     free: Arc<Semaphore>,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<TakenSlots>>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct TakenSlots {
     next: u64,
-    by_number: HashMap<u64, Arc<State>>,
+    by_number: HashMap<u64, Arc<SlotState>>,
 }
 
-struct State {
+struct SlotState {
     /// Since when the connection has had no request in progress; `None` while it has one, and after
     /// it was asked to close.
     idle_since: Mutex<Option<Instant>>,
@@ -37,16 +37,16 @@ struct State {
 }
 
 /// A connection's slot, released when dropped.
-pub(super) struct Seat {
+pub(super) struct ConnectionSlot {
     number: u64,
-    state: Arc<State>,
-    taken: Arc<Mutex<Taken>>,
+    state: Arc<SlotState>,
+    taken: Arc<Mutex<TakenSlots>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seats {
-    pub(super) fn new(count: usize) -> Seats {
-        Seats {
+impl ConnectionSlots {
+    pub(super) fn new(count: usize) -> ConnectionSlots {
+        ConnectionSlots {
             free: Arc::new(Semaphore::new(count)),
             taken: Arc::default(),
         }
@@ -55,7 +55,7 @@ impl Seats {
     /// Returns a slot for a new connection. If none is free, connections without a request in
     /// progress are closed, the one that has waited longest first, so idle connections do not keep
     /// new clients out.
-    pub(super) async fn take(&self) -> Seat {
+    pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
                 break permit;
@@ -70,7 +70,7 @@ impl Seats {
                 () = sleep(ASK_AGAIN) => {}
             }
         };
-        let state = Arc::new(State {
+        let state = Arc::new(SlotState {
             idle_since: Mutex::new(Some(Instant::now())),
             leave: Notify::new(),
         });
@@ -78,7 +78,7 @@ impl Seats {
         let number = taken.next;
         taken.next += 1;
         taken.by_number.insert(number, state.clone());
-        Seat {
+        ConnectionSlot {
             number,
             state,
             taken: self.taken.clone(),
@@ -100,16 +100,16 @@ impl Seats {
     }
 }
 
-impl Seat {
+impl ConnectionSlot {
     /// Completes when the connection should close.
     pub(super) async fn asked_to_leave(&self) {
         self.state.leave.notified().await;
     }
 
     /// Marks a request as in progress until the guard is dropped, at the end of the response.
-    pub(super) fn busy(&self) -> Busy {
+    pub(super) fn busy(&self) -> BusyGuard {
         *self.state.idle_since.lock() = None;
-        Busy(self.state.clone())
+        BusyGuard(self.state.clone())
     }
 
     /// Whether a request is in progress.
@@ -118,16 +118,16 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.taken.lock().by_number.remove(&self.number);
     }
 }
 
 /// A request in progress.
-pub(super) struct Busy(Arc<State>);
+pub(super) struct BusyGuard(Arc<SlotState>);
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         *self.0.idle_since.lock() = Some(Instant::now());
     }
@@ -136,7 +136,7 @@ impl Drop for Busy {
 /// A response body; its connection is busy until it is dropped.
 pub(super) struct BusyBody<B> {
     pub(super) body: B,
-    pub(super) _busy: Busy,
+    pub(super) _busy: BusyGuard,
 }
 
 impl<B: Body + Unpin> Body for BusyBody<B> {

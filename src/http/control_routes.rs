@@ -21,15 +21,15 @@ use crate::api::import::OnBadLine;
 use crate::api::lifecycle::{Cancellation, Completion};
 use crate::api::store::JobStore;
 use crate::http::api_error::{InvalidParameter, no_such_resource, wrong_method};
-use crate::http::audit_log::{Act, By};
+use crate::http::audit_log::{Actor, AuditEntry};
 use crate::http::find::find;
 use crate::http::limits::Limits;
 use crate::http::list::{cancelled, not_found, one};
 use crate::http::query::Query;
 use crate::http::request_body;
-use crate::http::response::{Shared, blocking, encoding, json as answer};
+use crate::http::response::{RoutesState, blocking, encoding, json as json_response};
 use crate::http::routes::{Routes, place};
-use crate::http::stream::{LINES, Source, lines};
+use crate::http::stream::{BodySource, LINES, lines};
 use crate::model::api_error::ApiError;
 use crate::model::error::Error;
 use crate::model::outcome::{Outcome, OutcomeKind};
@@ -54,7 +54,7 @@ fn limits() -> Limits {
 /// The routes of the GES API, and those of the control socket.
 pub(crate) fn router(store: &JobStore) -> Router {
     let routes = Routes::new(store).limits(limits());
-    let paths: [(&str, MethodRouter<Shared>); 13] = [
+    let paths: [(&str, MethodRouter<RoutesState>); 13] = [
         ("/control/graphs", get(graphs)),
         ("/control/stats", get(stats)),
         ("/control/verify", post(verify)),
@@ -98,13 +98,13 @@ pub(crate) fn router(store: &JobStore) -> Router {
 /// The same without a socket, as the engine's own process would use them.
 #[cfg(feature = "simulation")]
 pub(crate) fn routes_alone(store: &JobStore) -> Router {
-    router(store).layer(Extension(By::HttpClient))
+    router(store).layer(Extension(Actor::HttpClient))
 }
 
 pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// An error whose message includes the details of an internal fault, for the operator who fixes it.
-pub(crate) struct Told {
+pub(crate) struct ControlError {
     failure: ApiError,
     /// The code of the [`Error`], if it was one.
     code: Option<HeaderValue>,
@@ -113,26 +113,26 @@ pub(crate) struct Told {
 /// The header with that code.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
-impl From<ApiError> for Told {
-    fn from(failure: ApiError) -> Told {
+impl From<ApiError> for ControlError {
+    fn from(failure: ApiError) -> ControlError {
         let code = None;
-        Told { failure, code }
+        ControlError { failure, code }
     }
 }
 
-impl From<Error> for Told {
-    fn from(error: Error) -> Told {
+impl From<Error> for ControlError {
+    fn from(error: Error) -> ControlError {
         let message = error.to_string();
         let code = Some(HeaderValue::from_static(error.code()));
         let mut failure = ApiError::from(error);
         if failure.status >= 500 {
             failure.message = message;
         }
-        Told { failure, code }
+        ControlError { failure, code }
     }
 }
 
-impl IntoResponse for Told {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let mut response = self.failure.into_response();
         if let Some(code) = self.code {
@@ -142,28 +142,28 @@ impl IntoResponse for Told {
     }
 }
 
-pub(crate) type Answer<T = Response> = Result<T, Told>;
+pub(crate) type ControlResult<T = Response> = Result<T, ControlError>;
 
-async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn graphs(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let graphs = shared.store.graphs()?;
     let graphs: Vec<_> = graphs
         .iter()
         .map(|graph| json!({"projectId": graph.project_id(), "graphName": graph.name()}))
         .collect();
-    Ok(answer(json!({ "graphs": graphs }).to_string()))
+    Ok(json_response(json!({ "graphs": graphs }).to_string()))
 }
 
-async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn stats(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
-    let stats = blocking(move || Ok::<_, Told>(shared.store.stats()?.to_json()));
-    Ok(answer(stats.await?))
+    let stats = blocking(move || Ok::<_, ControlError>(shared.store.stats()?.to_json()));
+    Ok(json_response(stats.await?))
 }
 
-async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn verify(State(shared): State<RoutesState>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
-    let report = blocking(move || Ok::<_, Told>(shared.store.scrub()?.to_json()));
-    Ok(answer(report.await?))
+    let report = blocking(move || Ok::<_, ControlError>(shared.store.scrub()?.to_json()));
+    Ok(json_response(report.await?))
 }
 
 #[derive(Deserialize)]
@@ -175,7 +175,11 @@ struct Backup {
     link: bool,
 }
 
-async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
+async fn backup(
+    State(shared): State<RoutesState>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let Backup { to, link } = document(body, r#"{"to":"/absolute/path"}"#).await?;
     if !to.is_absolute() {
@@ -190,7 +194,7 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
         })
         .into());
     }
-    let backed_up = blocking(move || -> Answer<_> {
+    let backed_up = blocking(move || -> ControlResult<_> {
         Ok(match link {
             true => shared.store.backup_linked(&to, |_| {})?,
             false => shared.store.backup(&to)?,
@@ -198,37 +202,37 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
     });
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
-    Ok(answer(done.to_string()))
+    Ok(json_response(done.to_string()))
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     Ok(shared
         .list(place(path)?, query.as_deref(), &headers)
         .await?)
 }
 
 async fn jobs(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     Ok(shared
         .lines(place(path)?, query.as_deref(), &headers)
         .await?)
 }
 
 async fn export(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let project_id = graph.0.clone();
     let mut query = Query::parse(query.as_deref())?;
@@ -237,23 +241,23 @@ async fn export(
     let reveal_secrets = query.flag("reveal_secrets")?;
     query.end()?;
     let encoding = encoding(&headers);
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         let mut export = graph.export(list)?;
         if reveal_secrets {
             export = export.reveal_secrets();
         }
         let jobs = lines(move |out| export.write_piece(out));
-        Ok(Source::begin(jobs, encoding)?)
+        Ok(BodySource::begin(jobs, encoding)?)
     });
     Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn import(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name) = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let create = query.flag("create")?;
@@ -263,7 +267,7 @@ async fn import(
     };
     query.end()?;
     let (lines, sent) = request_body::reader(body, shared.limits.stall);
-    let imported = blocking(move || -> Answer<_> {
+    let imported = blocking(move || -> ControlResult<_> {
         match shared.store.graph(&project_id, &name) {
             Err(Error::UnknownGraph { .. }) if create => {
                 let store = &shared.store;
@@ -288,26 +292,26 @@ async fn import(
         "lines": report.lines,
         "created": created,
     });
-    Ok(answer(report.to_string()))
+    Ok(json_response(report.to_string()))
 }
 
 async fn purge(
-    State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    State(shared): State<RoutesState>,
+    Extension(by): Extension<Actor>,
     path: Graph,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let filter = query.filter()?;
     let dry_run = query.flag("dry_run")?;
     query.end()?;
-    let purged = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let purged = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         if dry_run {
             return Ok(graph.purge_dry_run(filter)?);
         }
         let purged = graph.purge(filter)?;
-        let act = Act {
+        let act = AuditEntry {
             action: "purge",
             graph: (graph.project_id(), graph.name()),
             job: None,
@@ -317,16 +321,20 @@ async fn purge(
         Ok(purged)
     });
     let jobs = purged.await?.jobs;
-    Ok(answer(json!({ "jobs": jobs }).to_string()))
+    Ok(json_response(json!({ "jobs": jobs }).to_string()))
 }
 
-async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+async fn job(
+    State(shared): State<RoutesState>,
+    path: Job,
+    RawQuery(query): RawQuery,
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
-    let found = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
-        Ok(one::<Told>(&graph, &id)?.to_json_with_progress())
+    let found = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
+        Ok(one::<ControlError>(&graph, &id)?.to_json_with_progress())
     });
-    Ok(answer(found.await?))
+    Ok(json_response(found.await?))
 }
 
 #[derive(Deserialize)]
@@ -338,12 +346,12 @@ struct Ended {
 }
 
 async fn complete(
-    State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    State(shared): State<RoutesState>,
+    Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let allowed =
@@ -361,12 +369,12 @@ async fn complete(
         .into());
     };
     let outcome = Outcome::new(kind, ended.code, ended.message)?;
-    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+    let done = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
         let done = graph
             .complete(&id, outcome)
-            .map_err(|error| not_found::<Told>(error, &id))?;
+            .map_err(|error| not_found::<ControlError>(error, &id))?;
         if done == Completion::Done {
-            let act = Act {
+            let act = AuditEntry {
                 action: "complete",
                 graph: (graph.project_id(), graph.name()),
                 job: Some(&id),
@@ -376,7 +384,7 @@ async fn complete(
         }
         Ok(done)
     });
-    Ok(answer(match done.await? {
+    Ok(json_response(match done.await? {
         Completion::Done => json!({"completed": true}).to_string(),
         Completion::AlreadyComplete(outcome) => {
             json!({"completed": false, "outcome": outcome.kind().as_str()}).to_string()
@@ -385,14 +393,14 @@ async fn complete(
 }
 
 async fn cancel(
-    State(shared): State<Shared>,
-    Extension(by): Extension<By>,
+    State(shared): State<RoutesState>,
+    Extension(by): Extension<Actor>,
     path: Job,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
-    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+    let done = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
         cancelled(&graph, &id, by)
     });
     let word = match done.await? {
@@ -400,7 +408,7 @@ async fn cancel(
         Cancellation::Requested => "requested",
         Cancellation::AlreadyComplete(_) => "alreadyComplete",
     };
-    Ok(answer(json!({ "cancelled": word }).to_string()))
+    Ok(json_response(json!({ "cancelled": word }).to_string()))
 }
 
 /// Parses a JSON body; the error for an invalid one does not quote it.

@@ -22,8 +22,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::api::store::JobStore;
-use crate::engine::state::guest::Guest;
-use crate::http::audit_log::By;
+use crate::engine::state::attached_service::AttachedService;
+use crate::http::audit_log::Actor;
 use crate::http::control_routes;
 use crate::http::serve::{Bounds, serve_each};
 use crate::log::disk::Disk;
@@ -69,7 +69,7 @@ impl JobStore {
     /// ```
     pub fn control(&self) -> Result<Control> {
         let engine = self.engine();
-        let mut slot = engine.guest.0.lock();
+        let mut slot = engine.attached_service.0.lock();
         engine.check_open()?;
         engine.check_not_read_only()?;
         if !engine.is_on_disk() {
@@ -140,8 +140,8 @@ struct Open {
 
 impl Open {
     fn start(store: &JobStore) -> Result<Open> {
-        let folder = store.path();
-        let path = folder.join(file_names::CONTROL);
+        let directory = store.path();
+        let path = directory.join(file_names::CONTROL);
         let given_bytes = path.as_os_str().len();
         if given_bytes > PATH_BYTES_MAX {
             return Err(Error::PathTooLong {
@@ -157,7 +157,7 @@ impl Open {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
         let runtime = runtime.build().map_err(failed)?;
-        let listener = bind(&folder.join(file_names::CONTROL_ASIDE), &path).map_err(failed)?;
+        let listener = bind(&directory.join(file_names::CONTROL_ASIDE), &path).map_err(failed)?;
         let (end, ended) = watch::channel(());
         let store = store.clone();
         let serving = std::thread::Builder::new()
@@ -193,7 +193,7 @@ impl Open {
     }
 }
 
-impl Guest for Open {
+impl AttachedService for Open {
     fn is_over(&self) -> bool {
         self.end.lock().is_none()
     }
@@ -252,7 +252,7 @@ fn run(
         // The sender is dropped at shutdown; nothing is ever sent.
         let end = async { while ended.changed().await.is_ok() {} };
         let router = control_routes::router(store);
-        let app = |by: &By| router.clone().layer(Extension(*by));
+        let app = |by: &Actor| router.clone().layer(Extension(*by));
         serve_each(listener, app, bounds(), end).await;
     };
     runtime.block_on(serving);
@@ -265,15 +265,15 @@ struct OwnUserOnly(UnixListener);
 
 impl Listener for OwnUserOnly {
     type Io = UnixStream;
-    type Addr = By;
+    type Addr = Actor;
 
-    async fn accept(&mut self) -> (UnixStream, By) {
+    async fn accept(&mut self) -> (UnixStream, Actor) {
         let own = rustix::process::geteuid().as_raw();
         loop {
             let (stream, _) = Listener::accept(&mut self.0).await;
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
-                    return (stream, By::process(&peer));
+                    return (stream, Actor::process(&peer));
                 }
                 Ok(peer) => tracing::warn!(
                     user = peer.uid(),
@@ -285,8 +285,8 @@ impl Listener for OwnUserOnly {
         }
     }
 
-    fn local_addr(&self) -> io::Result<By> {
-        Ok(By::Process {
+    fn local_addr(&self) -> io::Result<Actor> {
+        Ok(Actor::Process {
             uid: rustix::process::geteuid().as_raw(),
             pid: None,
         })

@@ -14,14 +14,14 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::engine::jobs::JobReader;
-use crate::http::control_routes::{Answer, Graph};
+use crate::http::control_routes::{ControlResult, Graph};
 use crate::http::encoding::Encoding;
 use crate::http::list::{ends_if, put_next};
 use crate::http::query::Query;
 use crate::http::request_body;
-use crate::http::response::{Shared, encoding};
+use crate::http::response::{RoutesState, encoding};
 use crate::http::routes::place;
-use crate::http::stream::{LINES, Source, lines};
+use crate::http::stream::{BodySource, LINES, lines};
 use crate::model::api_error::ApiError;
 use crate::model::job_query::{JobQuery, PAGE_JOBS_MAX, ScanProgress};
 use crate::model::request::{BESIDE_REQUEST_BYTES, Request};
@@ -31,12 +31,12 @@ const SEARCHED: HeaderName = HeaderName::from_static("x-searched");
 
 /// If there is a body, it is the request to find; otherwise the query describes it.
 pub(crate) async fn find(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let limit = query.number("limit", 1..=u64::MAX)?;
@@ -67,14 +67,14 @@ pub(crate) async fn find(
 }
 
 async fn by_request(
-    shared: &Shared,
+    shared: &RoutesState,
     graph: (String, String),
     text: String,
     limit: Option<u64>,
     encoding: Encoding,
-) -> Answer {
+) -> ControlResult {
     let project_id = graph.0.clone();
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         let mut matches = graph.find(&Request::from_json(&text)?)?;
         let mut left = limit.unwrap_or(u64::MAX);
         let found = lines(move |out| {
@@ -86,23 +86,23 @@ async fn by_request(
             out.push(b'\n');
             Ok(true)
         });
-        Ok(Source::begin(found, encoding)?)
+        Ok(BodySource::begin(found, encoding)?)
     });
     Ok(shared.respond(&project_id, begun.await?, LINES)?)
 }
 
 async fn by_parts(
-    shared: &Shared,
+    shared: &RoutesState,
     graph: (String, String),
     parts: JobQuery,
     stop_after_ms: Option<u64>,
     encoding: Encoding,
-) -> Answer {
+) -> ControlResult {
     let project_id = graph.0.clone();
-    let place = shared.gates.scan(&project_id)?;
+    let place = shared.project_limits.scan(&project_id)?;
     let (watched, client) = oneshot::channel::<()>();
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
-        let _place = place;
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
+        let _permit = place;
         let until =
             stop_after_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         let searched = Arc::new(Mutex::new(None));
@@ -123,7 +123,7 @@ async fn by_parts(
             out.push(b'\n');
             Ok(true)
         });
-        Ok((Source::begin(found, encoding)?, next, searched))
+        Ok((BodySource::begin(found, encoding)?, next, searched))
     });
     let (begun, next, searched) = begun.await?;
     // Dropped earlier if the client disconnects, which ends the search.

@@ -14,15 +14,15 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Cancellation;
 use crate::api::page::Page;
 use crate::http::api_error::JSON;
-use crate::http::audit_log::{Act, By};
-use crate::http::query::{Asked, Query};
-use crate::http::response::{Shared, encoding, json};
-use crate::http::stream::{LINES, Source, Text, lines};
+use crate::http::audit_log::{Actor, AuditEntry};
+use crate::http::query::{ListRequest, Query};
+use crate::http::response::{RoutesState, encoding, json};
+use crate::http::stream::{BodySource, LINES, Text, lines};
 use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
-use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, Life};
+use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, JobJson};
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
@@ -33,18 +33,18 @@ const QUARANTINED: HeaderName = HeaderName::from_static("x-quarantined");
 
 /// The form in which a page is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ListFormat {
     Document,
     Detailed,
     Lines,
 }
 
-impl Form {
+impl ListFormat {
     fn text(self, page: &Page) -> Text {
         match self {
-            Form::Document => Box::new(page.chunks()),
-            Form::Detailed => Box::new(page.detailed_chunks()),
-            Form::Lines => {
+            ListFormat::Document => Box::new(page.chunks()),
+            ListFormat::Detailed => Box::new(page.detailed_chunks()),
+            ListFormat::Lines => {
                 let mut jobs = Export::lines_with_progress(page);
                 lines(move |out| jobs.write_piece(out))
             }
@@ -53,13 +53,13 @@ impl Form {
 
     fn content_type(self) -> HeaderValue {
         match self {
-            Form::Document | Form::Detailed => JSON,
-            Form::Lines => LINES,
+            ListFormat::Document | ListFormat::Detailed => JSON,
+            ListFormat::Lines => LINES,
         }
     }
 }
 
-impl Shared {
+impl RoutesState {
     /// A page of the list.
     pub(crate) async fn list(
         &self,
@@ -68,10 +68,10 @@ impl Shared {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        let asked = Asked::take(&mut query)?;
+        let asked = ListRequest::take(&mut query)?;
         let form = match query.flag("detail")? {
-            true => Form::Detailed,
-            false => Form::Document,
+            true => ListFormat::Detailed,
+            false => ListFormat::Document,
         };
         query.end()?;
         self.page(graph, asked, form, headers).await
@@ -85,21 +85,21 @@ impl Shared {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let mut query = Query::parse(query)?;
-        let asked = Asked::take(&mut query)?;
+        let asked = ListRequest::take(&mut query)?;
         query.end()?;
-        self.page(graph, asked, Form::Lines, headers).await
+        self.page(graph, asked, ListFormat::Lines, headers).await
     }
 
     async fn page(
         &self,
         graph: (String, String),
-        asked: Asked,
-        form: Form,
+        asked: ListRequest,
+        form: ListFormat,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let project_id = graph.0.clone();
         let place = match asked.list.scans() {
-            true => Some(self.gates.scan(&project_id)?),
+            true => Some(self.project_limits.scan(&project_id)?),
             false => None,
         };
         let (watched, client) = oneshot::channel::<()>();
@@ -108,7 +108,7 @@ impl Shared {
             .on_progress(move |_| ends_if(watched.is_closed()));
         let encoding = encoding(headers);
         let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
-            let _place = place;
+            let _permit = place;
             let page = match &asked.job_id {
                 None => graph.list(list)?,
                 Some(id) => {
@@ -118,7 +118,7 @@ impl Shared {
                     page.past(asked.offset)
                 }
             };
-            let begun = Source::begin(form.text(&page), encoding)?;
+            let begun = BodySource::begin(form.text(&page), encoding)?;
             Ok((begun, page.total(), page.next(), page.quarantined()))
         });
         let (begun, total, next, quarantined) = found.await?;
@@ -129,7 +129,7 @@ impl Shared {
         if let Some(total) = total {
             headers.insert(TOTAL, total.into());
         }
-        if form == Form::Lines && quarantined > 0 {
+        if form == ListFormat::Lines && quarantined > 0 {
             headers.insert(QUARANTINED, quarantined.into());
         }
         put_next(headers, next);
@@ -162,7 +162,7 @@ impl Shared {
     ) -> Result<Response, ApiError> {
         Query::parse(query)?.end()?;
         let done = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
-            cancelled(&graph, &id, By::HttpClient)
+            cancelled(&graph, &id, Actor::HttpClient)
         });
         done.await.map(|_| json("{}"))
     }
@@ -205,12 +205,12 @@ pub(crate) fn one<E: From<Error> + From<ApiError>>(graph: &Graph, id: &str) -> R
 pub(crate) fn cancelled<E: From<Error> + From<ApiError>>(
     graph: &Graph,
     id: &str,
-    by: By,
+    by: Actor,
 ) -> Result<Cancellation, E> {
     let done = graph
         .cancel(id)
         .map_err(|error| to_cancel::<E>(error, id))?;
-    let act = Act {
+    let act = AuditEntry {
         action: "cancel",
         graph: (graph.project_id(), graph.name()),
         job: Some(id),
@@ -246,7 +246,7 @@ fn state_document(job: &Job) -> Vec<u8> {
     };
     let (id, status) = (job.id().as_str(), [BEFORE_STATUS, status, "\""].concat());
     let mut out = [BEFORE_ID, id, &status].concat().into_bytes();
-    Life::of(job).put_member(&mut out);
+    JobJson::of(job).put_member(&mut out);
     out.push(b'}');
     out
 }

@@ -17,13 +17,13 @@ use tokio::time::timeout;
 use crate::model::api_error::ApiError;
 
 /// How long a short body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a whole body of at most `max_bytes`.
 pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError> {
     let refused = |message: String| ApiError::new(400, "GES.8000", message);
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    let read = timeout(PATIENCE, axum::body::to_bytes(body, max)).await;
+    let read = timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max)).await;
     let bytes = read
         .map_err(|_| refused("the request body took too long to arrive; retry".to_owned()))?
         .map_err(|_| {

@@ -1,6 +1,6 @@
 //! Converts results to HTTP responses.
 //!
-//! Contains [`Shared`], the state that all handlers share, the move of work off the server's
+//! Contains [`RoutesState`], the state that all handlers share, the move of work off the server's
 //! threads, and the sending of texts. A short text is sent whole, with its length; a long one needs
 //! a slot, or is refused before its first byte.
 
@@ -16,21 +16,21 @@ use crate::api::graph::Graph;
 use crate::api::store::JobStore;
 use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
-use crate::http::limits::{Gates, Limits};
-use crate::http::stream::{Begun, Streamed};
+use crate::http::limits::{Limits, ProjectLimits};
+use crate::http::stream::{StartedBody, StreamedBody};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
 
 /// The state that all handlers share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct RoutesState {
     pub(crate) store: JobStore,
     pub(crate) hook: Option<Hook>,
     pub(crate) limits: Limits,
-    pub(crate) gates: Arc<Gates>,
+    pub(crate) project_limits: Arc<ProjectLimits>,
 }
 
-impl Shared {
+impl RoutesState {
     /// Checks whether the caller may have the response, before anything is looked up.
     pub(crate) async fn authorize(&self, caller: impl FnOnce() -> Caller) -> Result<(), ApiError> {
         match &self.hook {
@@ -57,14 +57,14 @@ impl Shared {
     pub(crate) fn respond(
         &self,
         project_id: &str,
-        begun: Begun,
+        begun: StartedBody,
         kind: HeaderValue,
     ) -> Result<Response, ApiError> {
         let (body, encoding) = match begun {
-            Begun::Whole(text, encoding) => (Body::from(text), encoding),
-            Begun::Long(first, encoding, source) => {
-                let source = source.with_place(self.gates.long_page(project_id)?);
-                let body = Body::new(Streamed::new(first, source, &self.limits));
+            StartedBody::Whole(text, encoding) => (Body::from(text), encoding),
+            StartedBody::Long(first, encoding, source) => {
+                let source = source.with_permit(self.project_limits.long_page(project_id)?);
+                let body = Body::new(StreamedBody::new(first, source, &self.limits));
                 (body, encoding)
             }
         };

@@ -18,10 +18,10 @@ use axum::routing::{MethodRouter, delete, get};
 use crate::api::store::JobStore;
 use crate::http::api_error::wrong_method;
 use crate::http::auth::{Access, Caller, Hook, Permission};
-use crate::http::limits::{Gates, Limits};
+use crate::http::limits::{Limits, ProjectLimits};
 use crate::http::middleware::around;
 use crate::http::operations;
-use crate::http::response::Shared;
+use crate::http::response::RoutesState;
 use crate::model::api_error::ApiError;
 
 const LIST: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/status";
@@ -52,17 +52,17 @@ const CANCEL: &str = "/ges/v1.0/{project_id}/graphs/{graph_name}/jobs/{job_id}";
 #[derive(Clone)]
 #[must_use]
 pub struct Routes {
-    shared: Shared,
+    shared: RoutesState,
 }
 
 impl Routes {
     /// Routes without authorization; see [`Routes::authorize`]. They keep the store open.
     pub fn new(store: &JobStore) -> Routes {
         let limits = Limits::default();
-        let shared = Shared {
+        let shared = RoutesState {
             store: store.clone(),
             hook: None,
-            gates: Arc::new(Gates::new(&limits)),
+            project_limits: Arc::new(ProjectLimits::new(&limits)),
             limits,
         };
         Routes { shared }
@@ -104,7 +104,7 @@ impl Routes {
 
     /// Sets the limits on what responses may cost.
     pub fn limits(mut self, limits: Limits) -> Routes {
-        self.shared.gates = Arc::new(Gates::new(&limits));
+        self.shared.project_limits = Arc::new(ProjectLimits::new(&limits));
         self.shared.limits = limits;
         self
     }
@@ -176,14 +176,14 @@ impl Routes {
         self.list().merge(self.job()).merge(self.cancel())
     }
 
-    pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<Shared>) -> Router<S>
+    pub(crate) fn router<S>(&self, path: &str, methods: MethodRouter<RoutesState>) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
-        let patience = Arc::new(self.shared.limits.first_byte);
+        let first_byte = Arc::new(self.shared.limits.first_byte);
         Router::new()
             .route(path, methods)
-            .route_layer(from_fn_with_state(patience, around))
+            .route_layer(from_fn_with_state(first_byte, around))
             .with_state(self.shared.clone())
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn place<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiErr
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Graph,
     parts: Parts,
 ) -> Result<Response, ApiError> {
@@ -221,13 +221,17 @@ async fn list(
     shared.list(graph, parts.uri.query(), &parts.headers).await
 }
 
-async fn job(State(shared): State<Shared>, path: Job, parts: Parts) -> Result<Response, ApiError> {
+async fn job(
+    State(shared): State<RoutesState>,
+    path: Job,
+    parts: Parts,
+) -> Result<Response, ApiError> {
     let (graph, id) = may(&shared, path, &parts, Permission::Read).await?;
     shared.job(graph, id, parts.uri.query()).await
 }
 
 async fn cancel(
-    State(shared): State<Shared>,
+    State(shared): State<RoutesState>,
     path: Job,
     parts: Parts,
 ) -> Result<Response, ApiError> {
@@ -237,7 +241,7 @@ async fn cancel(
 
 /// The graph and the job, if the caller is authorized.
 async fn may(
-    shared: &Shared,
+    shared: &RoutesState,
     path: Job,
     parts: &Parts,
     permission: Permission,

@@ -1,9 +1,9 @@
 //! Long bodies, produced as the client reads them.
 //!
-//! Contains [`Source`], a text in pieces, and [`Streamed`], the body that pulls them. A piece is
-//! produced when the body is polled, off the server's threads, so a slow client costs one piece of
-//! memory and no thread. If a client stalls or disconnects, everything is released. A body that
-//! fails ends as a failure, never as a shorter body.
+//! Contains [`BodySource`], a text in pieces, and [`StreamedBody`], the body that pulls them. A
+//! piece is produced when the body is polled, off the server's threads, so a slow client costs one
+//! piece of memory and no thread. If a client stalls or disconnects, everything is released. A body
+//! that fails ends as a failure, never as a shorter body.
 
 use std::fmt::Display;
 use std::io;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::page::CHUNK_BYTES;
 use crate::base::clock::bounded;
 use crate::http::encoding::{Encoder, Encoding};
-use crate::http::limits::{Limits, Place};
+use crate::http::limits::{Limits, Permit};
 use crate::http::response::off_thread;
 use crate::model::error::{Error, Result};
 
@@ -52,25 +52,25 @@ pub(crate) fn lines(mut some: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 
 }
 
 /// A text that is being sent, encoded.
-pub(crate) struct Source {
+pub(crate) struct BodySource {
     text: Text,
     /// `None` after the end.
     encoder: Option<Encoder>,
     /// Its slot for a long page, released with it.
-    _place: Option<Place>,
+    _permit: Option<Permit>,
 }
 
 /// A text whose first piece has been produced.
-pub(crate) enum Begun {
+pub(crate) enum StartedBody {
     /// The text is short.
     Whole(Vec<u8>, Encoding),
-    Long(Vec<u8>, Encoding, Source),
+    Long(Vec<u8>, Encoding, BodySource),
 }
 
-impl Source {
+impl BodySource {
     /// Produces the first piece: a failure up to here is a normal error response, not an aborted
     /// one.
-    pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<Begun> {
+    pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<StartedBody> {
         let first = text.next().transpose()?.unwrap_or_default();
         let is_all = first.len() < CHUNK_BYTES;
         let encoding = encoding.for_text(&first, is_all);
@@ -80,18 +80,18 @@ impl Source {
             .map_err(|e| Error::output(&e))?;
         if is_all {
             piece.append(&mut encoder.finish().map_err(|e| Error::output(&e))?);
-            return Ok(Begun::Whole(piece, encoding));
+            return Ok(StartedBody::Whole(piece, encoding));
         }
-        let source = Source {
+        let source = BodySource {
             text,
             encoder: Some(encoder),
-            _place: None,
+            _permit: None,
         };
-        Ok(Begun::Long(piece, encoding, source))
+        Ok(StartedBody::Long(piece, encoding, source))
     }
 
-    pub(crate) fn with_place(mut self, place: Place) -> Source {
-        self._place = Some(place);
+    pub(crate) fn with_permit(mut self, permit: Permit) -> BodySource {
+        self._permit = Some(permit);
         self
     }
 
@@ -121,11 +121,11 @@ impl Source {
 type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
 /// A source, and its next piece.
-type Made = (Source, Result<(Vec<u8>, bool)>);
+type Made = (BodySource, Result<(Vec<u8>, bool)>);
 
 /// A body whose pieces are produced on the runtime's blocking threads. A server with many slow
 /// clients should have few of them: see `max_blocking_threads` of tokio's builder.
-pub(crate) struct Streamed {
+pub(crate) struct StreamedBody {
     first: Option<Bytes>,
     waiting: Arc<Waiting>,
     making: Option<JoinHandle<Made>>,
@@ -140,18 +140,18 @@ pub(crate) struct Streamed {
 }
 
 /// The source, while the client has not asked for the next piece, and the deadline for that.
-struct Waiting(Mutex<(Option<Source>, Instant)>);
+struct Waiting(Mutex<(Option<BodySource>, Instant)>);
 
-impl Streamed {
+impl StreamedBody {
     /// Must be called on a thread of the runtime.
-    pub(crate) fn new(first: Vec<u8>, source: Source, limits: &Limits) -> Streamed {
+    pub(crate) fn new(first: Vec<u8>, source: BodySource, limits: &Limits) -> StreamedBody {
         let now = Instant::now();
         let until = later(now, limits.whole);
         let by = later(now, limits.stall).min(until);
         let waiting = Arc::new(Waiting(Mutex::new((Some(source), by))));
         let (runtime, span) = (Handle::current(), tracing::Span::current());
         let watch = runtime.spawn(waiting.clone().watch(limits.stall, until, span.clone()));
-        Streamed {
+        StreamedBody {
             first: Some(first.into()),
             waiting,
             making: None,
@@ -221,7 +221,7 @@ impl Waiting {
     }
 }
 
-impl Body for Streamed {
+impl Body for StreamedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -281,7 +281,7 @@ impl Body for Streamed {
     }
 }
 
-impl Drop for Streamed {
+impl Drop for StreamedBody {
     fn drop(&mut self) {
         self.watch.abort();
     }

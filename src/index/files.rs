@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A file or directory below the index's directory.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FileEntry {
     pub(crate) name: String,
     /// `None` for a directory.
     pub(crate) len: Option<u64>,
@@ -15,7 +15,7 @@ pub(crate) struct Entry {
     changed: (i64, i64),
 }
 
-pub(crate) fn gone_is_empty<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         result => result.map(Some),
@@ -24,27 +24,27 @@ pub(crate) fn gone_is_empty<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Lists everything below a directory by name. Anything that is neither a file nor a directory is
 /// an error.
-pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) fn files(root: &Path) -> io::Result<Vec<FileEntry>> {
     let mut found = Vec::new();
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root.join(&folder))? {
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root.join(&directory))? {
             let entry = entry?;
             let plain = entry.file_name().into_string();
             let plain = plain.map_err(|_| io::Error::other("a file name is not valid UTF-8"))?;
-            let name = match folder.as_str() {
+            let name = match directory.as_str() {
                 "" => plain,
-                folder => format!("{folder}/{plain}"),
+                directory => format!("{directory}/{plain}"),
             };
             let known = fs::symlink_metadata(root.join(&name))?;
             if known.is_dir() {
-                folders.push(name.clone());
+                directories.push(name.clone());
             } else if !known.is_file() {
                 return Err(io::Error::other(
                     "it is neither a regular file nor a directory",
                 ));
             }
-            found.push(Entry {
+            found.push(FileEntry {
                 name,
                 len: known.is_file().then_some(known.len()),
                 mode: known.mode() & 0o777,
@@ -62,10 +62,10 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Removes the directory of an index and everything in it.
-pub(crate) fn remove(folder: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(folder) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(folder),
-        Ok(_) => fs::remove_file(folder),
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(directory) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(directory),
+        Ok(_) => fs::remove_file(directory),
         Err(e) => Err(e),
     };
     match removed {
@@ -76,12 +76,12 @@ pub(crate) fn remove(folder: &Path) -> io::Result<()> {
 
 /// Creates the directory of an index, accessible only to its owner. An engine would let others
 /// access it.
-pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// Returns whether this path is a directory, and not a symbolic link to one.
-pub(crate) fn is_folder(path: &Path) -> bool {
+pub(crate) fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }

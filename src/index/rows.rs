@@ -4,7 +4,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `h` | [`Head`] |
+//! | `h` | [`IndexHead`] |
 //! | `g` graph | [`GraphRow`] |
 //! | `s` graph, chunk | states of 4096 jobs, then a hash for each of their detail rows; or the number of chunks, starting with this one, in which all jobs are gone |
 //! | `d` graph, sequence / 128 | [`Detail`]s of 128 jobs |
@@ -142,14 +142,14 @@ pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
 
 /// The header of the whole index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct IndexHead {
     pub(crate) rows_format: u32,
     pub(crate) store: u128,
     /// All events up to this LSN are in the index.
     pub(crate) applied_lsn: u64,
     /// Whether rows may be newer than `applied_lsn`, because a larger change was in progress.
     pub(crate) partial: bool,
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// The number of graphs ever created.
     pub(crate) graphs: u32,
     /// About how many jobs have ids and keys in the runs that may be dead.
@@ -194,14 +194,14 @@ pub(crate) struct Detail {
     pub(crate) finished: Option<Finished>,
     pub(crate) cancel_requested: bool,
     /// What remains of a purged job.
-    pub(crate) tombstone: Option<Tombstone>,
+    pub(crate) tombstone: Option<TombstoneRow>,
     /// In a change: discard what was known before.
     pub(crate) reset: bool,
 }
 
 /// What distinguishes a job that was purged from one that never existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tombstone {
+pub(crate) struct TombstoneRow {
     /// The LSN of the event that purged it.
     pub(crate) lsn: u64,
     /// The hash of its id; see [`IdHash`].
@@ -209,10 +209,10 @@ pub(crate) struct Tombstone {
     pub(crate) further: u64,
 }
 
-impl Tombstone {
+impl TombstoneRow {
     /// Creates the tombstone of a job that was purged by the event with this LSN.
-    pub(crate) fn new(id: &IdHash, lsn: u64) -> Tombstone {
-        Tombstone {
+    pub(crate) fn new(id: &IdHash, lsn: u64) -> TombstoneRow {
+        TombstoneRow {
             lsn,
             lookup: id.lookup,
             further: id.further,
@@ -228,7 +228,7 @@ pub(crate) struct Finished {
     /// The kind of the outcome, as stored.
     pub(crate) kind: u8,
     /// The number of the open that recovered it, or 0.
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     /// The LSN of the event with the rest of the outcome; 0 if there is no more.
     pub(crate) extra_lsn: u64,
 }
@@ -260,7 +260,7 @@ impl Default for DetailRow {
 const STARTED: u64 = 1;
 const FINISHED: u64 = 2;
 const CANCEL_REQUESTED: u64 = 4;
-const BOOT: u64 = 8;
+const OPEN_NUMBER: u64 = 8;
 const EXTRA: u64 = 16;
 const PURGED: u64 = 32;
 const FLAG_BITS: u32 = 6;
@@ -284,7 +284,7 @@ impl DetailRow {
                 (STARTED, detail.started_ms.is_some()),
                 (FINISHED, end.is_some()),
                 (CANCEL_REQUESTED, detail.cancel_requested),
-                (BOOT, end.is_some_and(|e| e.boot > 0)),
+                (OPEN_NUMBER, end.is_some_and(|e| e.open_number > 0)),
                 (EXTRA, end.is_some_and(|e| e.extra_lsn > 0)),
                 (PURGED, detail.tombstone.is_some()),
             ] {
@@ -304,8 +304,8 @@ impl DetailRow {
                 if detail.started_ms.is_none() {
                     last_ms = end.at_ms;
                 }
-                if end.boot > 0 {
-                    put_var(end.boot, &mut out);
+                if end.open_number > 0 {
+                    put_var(end.open_number, &mut out);
                 }
                 if end.extra_lsn > 0 {
                     put_var(end.extra_lsn, &mut out);
@@ -345,12 +345,12 @@ impl DetailRow {
                         false => moved(at_ms, reader.next()?) as i64,
                     },
                     kind: u8::try_from(tag >> FLAG_BITS).ok()?,
-                    boot: if has(BOOT) { reader.next()? } else { 0 },
+                    open_number: if has(OPEN_NUMBER) { reader.next()? } else { 0 },
                     extra_lsn: if has(EXTRA) { reader.next()? } else { 0 },
                 });
             }
             if has(PURGED) {
-                detail.tombstone = Some(Tombstone {
+                detail.tombstone = Some(TombstoneRow {
                     lsn: reader.next()?,
                     lookup: reader.eight()?,
                     further: reader.eight()?,
@@ -418,7 +418,7 @@ mod tests {
                     at_ms: 253_402_300_799_999 - far,
                     age_ms: i64::MIN,
                     kind: 5,
-                    boot: u64::MAX,
+                    open_number: u64::MAX,
                     extra_lsn: u64::MAX,
                 }),
                 cancel_requested: n % 3 == 0,
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(DetailRow::decode(&bytes[1..]), None);
         for detail in &mut row.0 {
             *detail = Detail {
-                tombstone: Some(Tombstone {
+                tombstone: Some(TombstoneRow {
                     lsn: u64::MAX,
                     lookup: 1,
                     further: u64::MAX,
@@ -455,7 +455,7 @@ mod tests {
         const LSN: u64 = (1 << 42) - 1;
         // A recovered outcome has the number of an open, which an import may supply. Other outcomes
         // may have more data in the log.
-        for (boot, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
+        for (open_number, extra_lsn) in [(NUMBER_MAX - 1, 0), (0, LSN)] {
             let mut row = DetailRow::default();
             for (n, detail) in row.0.iter_mut().enumerate() {
                 let far = if n % 2 == 0 { 0 } else { 253_402_300_799_999 };
@@ -465,11 +465,11 @@ mod tests {
                         at_ms: 253_402_300_799_999 - far,
                         age_ms: 253_402_300_799_999 - far as i64,
                         kind: 5,
-                        boot,
+                        open_number,
                         extra_lsn,
                     }),
                     cancel_requested: true,
-                    tombstone: Some(Tombstone {
+                    tombstone: Some(TombstoneRow {
                         lsn: LSN,
                         lookup: u64::MAX,
                         further: u64::MAX,

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::guard::caught;
+use super::guard::catch_panic;
 use super::{Batch, EachRow, Fault, Index};
 
 /// sled collects garbage during its own periodic flushes. A flush is not a sync.
@@ -25,10 +25,10 @@ struct SledIndex {
 }
 
 /// Opens or creates the index in an existing directory.
-pub(super) fn open(folder: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>> {
-    remove_unfinished_snapshots(folder)?;
+pub(super) fn open(directory: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>> {
+    remove_unfinished_snapshots(directory)?;
     let config = sled::Config::new()
-        .path(folder)
+        .path(directory)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
     let tree = match catch_unwind(AssertUnwindSafe(|| config.open())) {
@@ -41,8 +41,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> io::Result<Arc<dyn Index>
 }
 
 /// A kill while sled writes a snapshot leaves a file that makes its next open fail.
-fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "generating") {
             fs::remove_file(path)?;
@@ -61,12 +61,12 @@ impl SledIndex {
 impl Index for SledIndex {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let tree = self.tree()?;
-        caught(|| tree.get(key)).map(|value| value.map(|v| v.to_vec()))
+        catch_panic(|| tree.get(key)).map(|value| value.map(|v| v.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
         let mut rows = self.tree()?.scan_prefix(prefix);
-        while let Some((key, value)) = caught(|| rows.next().transpose())? {
+        while let Some((key, value)) = catch_panic(|| rows.next().transpose())? {
             each(&key, &value)?;
         }
         Ok(())
@@ -81,12 +81,12 @@ impl Index for SledIndex {
             }
         }
         let tree = self.tree()?;
-        caught(|| tree.apply_batch(changes))
+        catch_panic(|| tree.apply_batch(changes))
     }
 
     fn flush(&self) -> Result<(), Fault> {
         let tree = self.tree()?;
-        caught(|| tree.flush()).map(|_| ())
+        catch_panic(|| tree.flush()).map(|_| ())
     }
 }
 
@@ -94,7 +94,7 @@ impl Drop for SledIndex {
     fn drop(&mut self) {
         // Dropping it writes and syncs, and panics if that fails.
         let tree = self.tree.take();
-        let ended = caught(|| {
+        let ended = catch_panic(|| {
             drop(tree);
             Ok::<(), Fault>(())
         });

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use flate2::write::GzEncoder;
 
 use self::members::{At, LEVEL, STEP_BYTES, whole_len};
-use crate::log::disk::os::Folder;
+use crate::log::disk::os::OsDirectory;
 use crate::log::disk::{Disk, File, leads_to};
 use crate::log::file_names;
 use crate::model::error::{Error, Result};
@@ -57,14 +57,18 @@ pub(crate) struct Mark(u64);
 impl Archive {
     /// Opens the archive of a graph in this directory, which is created if it does not exist. Files
     /// that a crash left unfinished get their final names.
-    pub(crate) fn open(folder: &Path, graph: (&str, u64), file_bytes_max: u64) -> Result<Archive> {
-        let failed = |e: io::Error| Error::io("write the archive in", folder, &e);
+    pub(crate) fn open(
+        directory: &Path,
+        graph: (&str, u64),
+        file_bytes_max: u64,
+    ) -> Result<Archive> {
+        let failed = |e: io::Error| Error::io("write the archive in", directory, &e);
         #[cfg(feature = "simulation")]
-        if let Some(disk) = crate::log::disk::simulated::archive_at(folder) {
+        if let Some(disk) = crate::log::disk::simulated::archive_at(directory) {
             return Archive::open_on(disk.map_err(failed)?, graph, file_bytes_max);
         }
-        Folder::create(folder).map_err(failed)?;
-        let disk = Folder::open(folder).map_err(failed)?;
+        OsDirectory::create(directory).map_err(failed)?;
+        let disk = OsDirectory::open(directory).map_err(failed)?;
         Archive::open_on(Arc::new(disk), graph, file_bytes_max)
     }
 
@@ -99,7 +103,7 @@ impl Archive {
     }
 
     /// If the file that is being written was removed or renamed, closes it and returns its path.
-    pub(crate) fn take_lost(&mut self) -> Result<Option<PathBuf>> {
+    pub(crate) fn take_if_lost(&mut self) -> Result<Option<PathBuf>> {
         let Some(current) = &self.current else {
             return Ok(None);
         };
@@ -227,7 +231,7 @@ impl Archive {
 
     /// Gives the file that is being written its final name.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        self.take_lost()?;
+        self.take_if_lost()?;
         let Some(current) = self.current.take() else {
             return Ok(());
         };
@@ -298,7 +302,7 @@ impl Drop for Archive {
 #[cfg(all(test, not(jobstore_shuttle)))]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::log::disk::memory::trial::{Call, Fault};
     use flate2::read::MultiGzDecoder;
     use std::io::Read as _;
@@ -306,7 +310,7 @@ mod tests {
     const EIO: i32 = 5;
     const MS: u64 = 1_700_000_000_000;
 
-    fn open(disk: &Arc<Memory>, file_bytes_max: u64) -> Result<Archive> {
+    fn open(disk: &Arc<MemoryDisk>, file_bytes_max: u64) -> Result<Archive> {
         Archive::open_on(disk.clone(), ("mo/v ie", 17), file_bytes_max)
     }
 
@@ -329,7 +333,7 @@ mod tests {
     }
 
     /// Returns the numbers that were appended, from all files that have their final name.
-    fn numbers(disk: &Memory) -> Vec<u64> {
+    fn numbers(disk: &MemoryDisk) -> Vec<u64> {
         let mut numbers = Vec::new();
         for (name, content) in disk.files() {
             if !name.ends_with(END) {
@@ -348,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_is_appended_is_in_files_of_a_bounded_size_in_its_order() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 50_000).unwrap();
         for n in 0..20 {
             append(&mut archive, n).unwrap();
@@ -364,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_is_not_in_it() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 1 << 20).unwrap();
         for n in 0..9 {
             let mark = append(&mut archive, n).unwrap();
@@ -380,7 +384,7 @@ mod tests {
     fn whichever_call_fails_what_was_appended_is_there_once() {
         for lasting in [false, true] {
             for calls in 0.. {
-                let disk = Arc::new(Memory::default());
+                let disk = Arc::new(MemoryDisk::default());
                 let fault = Fault {
                     errno: EIO,
                     lasting,
@@ -415,7 +419,7 @@ mod tests {
 
     #[test]
     fn after_a_crash_at_any_call_all_that_was_appended_is_there_and_it_goes_on() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
         disk.record(1, vec![done.clone()]);
         let mut archive = open(&disk, 60_000).unwrap();
@@ -460,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_left_as_it_is() {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut archive = open(&disk, 1 << 20).unwrap();
         append(&mut archive, 1).unwrap();
         let disk = Arc::new(disk.image().after_kill());

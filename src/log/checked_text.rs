@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::log::disk::{self, Disk};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 
 /// Durably replaces the file of this name.
@@ -15,7 +15,7 @@ pub(super) fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
 /// one. If that fails and the disk is full, the scratch file is used.
 pub(super) fn write_in(
     disk: &dyn Disk,
-    (prepared, spare): (Option<&str>, Option<&Spare>),
+    (prepared, preallocation): (Option<&str>, Option<&Preallocation>),
     name: &str,
     text: &str,
 ) -> Result<()> {
@@ -30,18 +30,18 @@ pub(super) fn write_in(
         }
     }
     let written = disk::write_whole(disk, name, content.as_bytes()).map_err(failed);
-    let (Err(full), Some(spare)) = (&written, spare) else {
+    let (Err(full), Some(preallocation)) = (&written, preallocation) else {
         return written;
     };
     if !disk::is_full(full) {
         return written;
     }
-    match spare.lend_scratch(disk, name).map_err(failed)? {
+    match preallocation.lend_scratch(disk, name).map_err(failed)? {
         None => written,
         Some(scratch) => {
             let (file, aside) = (&*scratch.file, &*scratch.aside);
             disk::finish_whole(disk, file, (aside, name), content.as_bytes())
-                .inspect_err(|_| spare.return_scratch(disk, &scratch))
+                .inspect_err(|_| preallocation.return_scratch(disk, &scratch))
                 .map_err(failed)
         }
     }

@@ -19,9 +19,9 @@ use crate::model::outcome::Extra;
 /// creation, and jobs from 0 within their graph. No number is ever reused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Event<'a> {
-    /// The store was opened to write for the `boot`-th time.
-    Booted {
-        boot: u64,
+    /// The store was opened to write for the `open_number`-th time.
+    StoreOpened {
+        open_number: u64,
         time_ms: u64,
     },
     GraphCreated {
@@ -45,7 +45,7 @@ pub(crate) enum Event<'a> {
         time_ms: u64,
         fingerprint: Fingerprint,
         #[serde(borrow)]
-        texts: Texts<'a>,
+        texts: SubmissionTexts<'a>,
     },
     Started {
         graph: u32,
@@ -69,7 +69,7 @@ pub(crate) enum Event<'a> {
     /// What an open did with the jobs that it found running.
     Recovered {
         graph: u32,
-        boot: u64,
+        open_number: u64,
         time_ms: u64,
         /// The age clock at this event, less `time_ms`.
         age_shift_ms: i64,
@@ -173,21 +173,21 @@ impl<'a> Event<'a> {
                 ..
             } => fits(sequence) && fits(time_ms) && fits(age_shift_ms.unsigned_abs()),
             Event::Recovered {
-                boot,
+                open_number,
                 time_ms,
                 age_shift_ms,
                 sequences,
                 ..
             } => {
                 let times = fits(time_ms) && fits(age_shift_ms.unsigned_abs());
-                fits(boot) && times && last_of_sequences(sequences).is_some()
+                fits(open_number) && times && last_of_sequences(sequences).is_some()
             }
             Event::Submits {
                 first_sequence,
                 count,
                 ..
             } => fits(first_sequence) && (1..NUMBER_MAX).contains(&count),
-            Event::Booted { boot, .. } => fits(boot),
+            Event::StoreOpened { open_number, .. } => fits(open_number),
             Event::Purged {
                 time_ms,
                 age_shift_ms,
@@ -223,7 +223,7 @@ impl<'a> Event<'a> {
             | Event::Submits { graph, .. }
             | Event::Purged { graph, .. }
             | Event::Forgotten { graph, .. } => Some(graph),
-            Event::Booted { .. }
+            Event::StoreOpened { .. }
             | Event::Clock
             | Event::Confirmed(_)
             | Event::Lost { .. }
@@ -244,7 +244,7 @@ impl<'a> Event<'a> {
 
 /// The texts of a submission: the id of the job, its masked request, and the masked values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Texts<'a> {
+pub(crate) struct SubmissionTexts<'a> {
     /// See [`crate::model::secrets::Kept`].
     pub(crate) secrets: &'a [u8],
     pub(crate) id: &'a str,
@@ -253,19 +253,19 @@ pub(crate) struct Texts<'a> {
 
 /// The positions of the texts, counted from the end of the submission's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FromEnd {
+pub(crate) struct TextOffsets {
     pub(crate) secrets: usize,
     pub(crate) id: usize,
     pub(crate) request: usize,
 }
 
-impl Texts<'_> {
-    pub(crate) fn places_from_end(&self) -> FromEnd {
+impl SubmissionTexts<'_> {
+    pub(crate) fn places_from_end(&self) -> TextOffsets {
         let before = |len: usize| codec::length_prefix_bytes(len) + len;
         let request = self.request.len();
         let id = before(request) + self.id.len();
         let secrets = id - self.id.len() + before(self.id.len()) + self.secrets.len();
-        FromEnd {
+        TextOffsets {
             secrets,
             id,
             request,
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn events_come_back_and_texts_stand_where_they_are_said_to() {
         let request = "r".repeat(300);
-        let texts = Texts {
+        let texts = SubmissionTexts {
             secrets: &[7; 300],
             id: "job-1",
             request: &request,
@@ -346,7 +346,7 @@ mod tests {
         let packed = pack_sequences(&sequences);
         let event = Event::Recovered {
             graph: 0,
-            boot: 2,
+            open_number: 2,
             time_ms: 3,
             age_shift_ms: -4,
             action: RecoveredAs::Cancelled,

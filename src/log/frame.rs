@@ -277,7 +277,7 @@ fn find(bytes: &[u8], pattern: &[u8; 4]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::event::Texts;
+    use crate::log::event::SubmissionTexts;
     use crate::log::fingerprint::Fingerprint;
 
     fn binding(epoch: u64) -> Binding {
@@ -290,8 +290,8 @@ mod tests {
     fn frame() -> Vec<u8> {
         let mut builder = Builder::default();
         builder.clear();
-        builder.push(&Event::Booted {
-            boot: 1,
+        builder.push(&Event::StoreOpened {
+            open_number: 1,
             time_ms: 2,
         });
         builder.push(&Event::GraphDropped {
@@ -392,7 +392,7 @@ mod tests {
                 sequence: n,
                 time_ms: 1,
                 fingerprint: Fingerprint(n),
-                texts: Texts {
+                texts: SubmissionTexts {
                     secrets: b"",
                     id: "id",
                     request: &"JFRM".repeat(n as usize * 37),

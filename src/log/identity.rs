@@ -11,7 +11,7 @@ use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, is_directory};
 use crate::log::file_names;
 use crate::log::format::{FORMAT, OLDEST_FORMAT};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -172,11 +172,11 @@ pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Res
 /// Writes `CLOSED` to the file that was created when the store was opened. If there is none, and
 /// the disk is full, uses the scratch file.
 pub(crate) fn write_closed_in(
-    (disk, spare): (&dyn Disk, &Spare),
+    (disk, preallocation): (&dyn Disk, &Preallocation),
     id: StoreId,
     closed: &Closed,
 ) -> Result<()> {
-    let place = (Some(file_names::CLOSING), Some(spare));
+    let place = (Some(file_names::CLOSING), Some(preallocation));
     checked_text::write_in(disk, place, file_names::CLOSED, &closed.text(id))
 }
 
@@ -229,11 +229,11 @@ pub(crate) fn remove_closed(disk: &dyn Disk) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
 
     #[test]
     fn how_a_store_was_closed_comes_back_and_nothing_else_is_taken_for_it() {
-        let (id, disk) = (StoreId(7), Memory::default());
+        let (id, disk) = (StoreId(7), MemoryDisk::default());
         let end = LogEnd {
             epoch: 1,
             offset: 2,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) use self::footer::ChunkPlace;
 pub(super) use self::footer::{Footer, GraphBlocks, MAGIC, encode_header, footer_crc};
 use self::footer::{HEADER_BYTES, TRAILER_BYTES, header_crc, is_sound};
-pub(crate) use self::garbage::{Garbage, ToldOf, recount};
+pub(crate) use self::garbage::{Garbage, PackedEventSizes, recount};
 pub(crate) use self::part::{BlockPlace, PackFile, Part};
 use crate::base::codec;
 use crate::base::codec::{u32_at, u64_at};
@@ -23,10 +23,10 @@ use crate::log::block::{Seed, open_piece};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File as _};
 use crate::log::event::Event;
+use crate::log::event_sizes::EventSizes;
 use crate::log::file_names;
 use crate::log::format::FORMAT;
 use crate::log::revocable::Revocable;
-use crate::log::told::Told;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -45,13 +45,13 @@ pub(crate) struct Pack {
     /// The blocks of each graph, ordered by graph number.
     pub(crate) parts: Vec<Arc<Part>>,
     /// The size of the events of each graph.
-    pub(crate) told: Vec<ToldOf>,
+    pub(crate) event_sizes: Vec<PackedEventSizes>,
     /// The size of all blocks.
     pub(crate) block_bytes: u64,
     /// The size of the event chunks in the file.
     pub(crate) event_bytes: u64,
     /// The size of the events before compression.
-    pub(crate) told_bytes: u64,
+    pub(crate) raw_event_bytes: u64,
     /// How much of the pack is garbage.
     pub(crate) garbage: Garbage,
 }
@@ -72,9 +72,11 @@ impl Pack {
     }
 
     /// Returns the size of the events of a graph.
-    pub(crate) fn told_of(&self, graph: u32) -> Option<&ToldOf> {
-        let n = self.told.binary_search_by_key(&graph, |of| of.told.graph);
-        n.ok().map(|n| &self.told[n])
+    pub(crate) fn event_sizes_of(&self, graph: u32) -> Option<&PackedEventSizes> {
+        let n = self
+            .event_sizes
+            .binary_search_by_key(&graph, |of| of.sizes.graph);
+        n.ok().map(|n| &self.event_sizes[n])
     }
 
     /// Returns the event chunks, each with its first and last LSN.
@@ -171,8 +173,12 @@ impl Pack {
             clock: footer.clock,
             block_bytes: parts.iter().map(|part| part.block_bytes()).sum(),
             parts,
-            told_bytes: footer.told.iter().map(Told::bytes).sum(),
-            told: footer.told.into_iter().map(ToldOf::new).collect(),
+            raw_event_bytes: footer.event_sizes.iter().map(EventSizes::bytes).sum(),
+            event_sizes: footer
+                .event_sizes
+                .into_iter()
+                .map(PackedEventSizes::new)
+                .collect(),
             garbage: Garbage::default(),
         })
     }
@@ -259,7 +265,7 @@ fn part_of(graph: GraphBlocks, pack: &Arc<PackFile>) -> Option<Part> {
         blocks: graph.blocks.into(),
         fingerprints: graph.fingerprints.into(),
         pack: pack.clone(),
-        gone: AtomicU64::new(0),
+        garbage: AtomicU64::new(0),
     })
 }
 

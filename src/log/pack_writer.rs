@@ -13,14 +13,16 @@ use crate::base::codec;
 use crate::log::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File as _};
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
+use crate::log::event_sizes::{EventSizesBuilder, RemovedWith};
 use crate::log::file_names;
-use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
+use crate::log::fingerprints::{
+    FingerprintEntry, MergedFingerprints, PAGE_ENTRIES, PagePlace, seal_page,
+};
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
-use crate::log::preallocation::Spare;
-use crate::log::told::{Needs, Tellings};
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -34,7 +36,7 @@ pub(crate) struct PackWriter<'d> {
     footer: Footer,
     scratch: Scratch,
     chunk: Vec<u8>,
-    tellings: Tellings,
+    builder: EventSizesBuilder,
     chunk_lsn: u64,
     next_lsn: u64,
 }
@@ -55,7 +57,7 @@ impl<'d> PackWriter<'d> {
     /// the files that it replaces, plus the free space; otherwise, there would be no space for the
     /// next scratch file. Returns [`Error::DiskFull`] if there is no scratch file.
     pub(crate) fn begin_in_scratch(
-        on: (&'d dyn Disk, &'d Spare),
+        on: (&'d dyn Disk, &'d Preallocation),
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
         replaced_bytes: u64,
@@ -79,10 +81,10 @@ impl<'d> PackWriter<'d> {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
-                told: Vec::new(),
+                event_sizes: Vec::new(),
                 clock: None,
             },
-            tellings: Tellings::default(),
+            builder: EventSizesBuilder::default(),
             scratch: Scratch::default(),
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
@@ -120,7 +122,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Adds a block to the graph that was begun last.
-    pub(crate) fn block(&mut self, graph: u32, block: &Block, foreign_ids: bool) -> Result<()> {
+    pub(crate) fn block(&mut self, graph: u32, block: &Block, external_ids: bool) -> Result<()> {
         let offset = self.file.offset();
         let times = || block.rows.iter().map(|row| row.submitted_ms);
         let (first_ms, last_ms) = (times().min().unwrap_or_default(), times().max());
@@ -131,7 +133,7 @@ impl<'d> PackWriter<'d> {
             len: (self.file.offset() - offset) as u32,
             jobs: block.rows.len() as u32,
             large: false,
-            foreign_ids,
+            external_ids,
             purged: false,
             first_ms,
             span_ms: last_ms.unwrap_or(first_ms) - first_ms,
@@ -140,7 +142,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Returns whether a job of this size is stored in several pieces.
-    pub(crate) fn is_large(texts: &Texts<'_>) -> bool {
+    pub(crate) fn is_large(texts: &SubmissionTexts<'_>) -> bool {
         stored_len(texts) > PIECE_BYTES
     }
 
@@ -149,8 +151,8 @@ impl<'d> PackWriter<'d> {
         &mut self,
         graph: u32,
         sequence: u64,
-        job: (&Texts<'_>, u64),
-        foreign_ids: bool,
+        job: (&SubmissionTexts<'_>, u64),
+        external_ids: bool,
     ) -> Result<()> {
         let offset = self.file.offset();
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -166,7 +168,7 @@ impl<'d> PackWriter<'d> {
             len: (self.file.offset() - offset) as u32,
             jobs: 1,
             large: true,
-            foreign_ids,
+            external_ids,
             purged: false,
             first_ms: job.1,
             span_ms: 0,
@@ -220,7 +222,7 @@ impl<'d> PackWriter<'d> {
                 len: 0,
                 jobs,
                 large: false,
-                foreign_ids: false,
+                external_ids: false,
                 purged,
                 first_ms: 0,
                 span_ms: 0,
@@ -231,7 +233,7 @@ impl<'d> PackWriter<'d> {
 
     /// Adds the fingerprints of these jobs of the graph that was begun last, after its blocks.
     /// There must be one for each of its jobs that is not quarantined.
-    pub(crate) fn fingerprints(&mut self, mut entries: Vec<Entry>) -> Result<()> {
+    pub(crate) fn fingerprints(&mut self, mut entries: Vec<FingerprintEntry>) -> Result<()> {
         entries.sort_unstable();
         self.sorted_fingerprints(entries.into_iter().map(Ok))
     }
@@ -243,11 +245,15 @@ impl<'d> PackWriter<'d> {
         parts: &[Arc<Part>],
         is_left_out: impl Fn(u64) -> bool,
     ) -> Result<()> {
-        let kept = |entry: &Result<Entry>| !entry.as_ref().is_ok_and(|e| is_left_out(e.1));
-        self.sorted_fingerprints(Merged::new(parts).filter(kept))
+        let kept =
+            |entry: &Result<FingerprintEntry>| !entry.as_ref().is_ok_and(|e| is_left_out(e.1));
+        self.sorted_fingerprints(MergedFingerprints::new(parts).filter(kept))
     }
 
-    fn sorted_fingerprints(&mut self, entries: impl Iterator<Item = Result<Entry>>) -> Result<()> {
+    fn sorted_fingerprints(
+        &mut self,
+        entries: impl Iterator<Item = Result<FingerprintEntry>>,
+    ) -> Result<()> {
         let mut page = Vec::with_capacity(PAGE_ENTRIES);
         for entry in entries {
             page.push(entry?);
@@ -258,7 +264,7 @@ impl<'d> PackWriter<'d> {
         self.fingerprint_page(&mut page)
     }
 
-    fn fingerprint_page(&mut self, page: &mut Vec<Entry>) -> Result<()> {
+    fn fingerprint_page(&mut self, page: &mut Vec<FingerprintEntry>) -> Result<()> {
         let offset = self.file.offset();
         let (Some(&(first, _)), Some(graph)) = (page.first(), self.footer.graphs.last_mut()) else {
             return Ok(());
@@ -278,20 +284,20 @@ impl<'d> PackWriter<'d> {
 
     /// Adds the next event. Events must be added in the order of their LSNs, without gaps.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
-        self.event_that(event, Needs::of(event, self.next_lsn))
+        self.event_that(event, RemovedWith::of(event, self.next_lsn))
     }
 
     /// Adds the next event, with a given condition for its removal.
     pub(crate) fn event_that(
         &mut self,
         event: &Event<'_>,
-        needs: Option<(u32, Needs)>,
+        removed_with: Option<(u32, RemovedWith)>,
     ) -> Result<()> {
         let before = self.chunk.len();
         event.encode_into(&mut self.chunk);
-        if let Some(needs) = needs {
+        if let Some(removed_with) = removed_with {
             let bytes = self.chunk.len() - before;
-            self.tellings.add(needs, bytes as u64);
+            self.builder.add(removed_with, bytes as u64);
         }
         self.next_lsn += event.lsns();
         if self.chunk.len() >= CHUNK_BYTES {
@@ -300,10 +306,10 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Must be called after all events are written. `gone` returns how many jobs of a range of a
+    /// Must be called after all events are written. `removed` returns how many jobs of a range of a
     /// graph were gone before the first event was written.
-    pub(crate) fn end_events(&mut self, gone: impl Fn(u32, u64, u64) -> u64) {
-        self.footer.told = std::mem::take(&mut self.tellings).into_footer(gone);
+    pub(crate) fn end_events(&mut self, removed: impl Fn(u32, u64, u64) -> u64) {
+        self.footer.event_sizes = std::mem::take(&mut self.builder).into_footer(removed);
     }
 
     fn end_chunk(&mut self) -> Result<()> {
@@ -331,7 +337,7 @@ impl<'d> PackWriter<'d> {
     /// Finishes the pack if `check` accepts it. `check` is called before the pack gets its name.
     pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
-        if self.footer.told.is_empty() {
+        if self.footer.event_sizes.is_empty() {
             self.end_events(|_, _, _| 0);
         }
         let footer_at = self.file.offset();

@@ -44,7 +44,7 @@ pub(crate) enum Room {
 }
 
 /// The preallocated files. A background thread creates the next segment in advance.
-pub(crate) struct Spare {
+pub(crate) struct Preallocation {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
     segment_bytes: u64,
@@ -86,11 +86,11 @@ pub(crate) struct Prepared {
     pub(crate) is_reserve: bool,
 }
 
-impl Spare {
-    pub(crate) fn new(next_epoch: u64, segment_bytes: u64) -> Spare {
+impl Preallocation {
+    pub(crate) fn new(next_epoch: u64, segment_bytes: u64) -> Preallocation {
         // The largest write that completes a job fits into twice the smallest segment.
         let reserve_bytes = RESERVE_BYTES_MAX.min(2 * segment_bytes);
-        Spare {
+        Preallocation {
             slot: Mutex::new(Slot {
                 ready: None,
                 reserve: None,
@@ -184,8 +184,12 @@ impl Spare {
 
     /// Renames the scratch file to the temporary name of a file that is going to be renamed to
     /// `name`. The caller overwrites it from its start, truncates it, and renames it, or returns it
-    /// with [`Spare::return_scratch`]. `None` if there is no scratch file.
-    pub(crate) fn lend_scratch(&self, disk: &dyn Disk, name: &str) -> io::Result<Option<Lent>> {
+    /// with [`Preallocation::return_scratch`]. `None` if there is no scratch file.
+    pub(crate) fn lend_scratch(
+        &self,
+        disk: &dyn Disk,
+        name: &str,
+    ) -> io::Result<Option<ScratchFile>> {
         let mut slot = self.slot.lock();
         find(disk, file_names::SCRATCH, &mut slot.scratch);
         let Some(scratch) = slot.scratch.take() else {
@@ -195,12 +199,12 @@ impl Spare {
         let aside = rename_aside(disk, file_names::SCRATCH, name)?;
         self.count(&slot);
         let Reserve { bytes, file } = scratch;
-        Ok(Some(Lent { bytes, file, aside }))
+        Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
     /// Takes back a scratch file. If it was truncated, it is removed and created again, as large as
     /// space permits.
-    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &Lent) {
+    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &ScratchFile) {
         let mut slot = self.slot.lock();
         let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
         if !whole || disk.rename(&scratch.aside, file_names::SCRATCH).is_err() {
@@ -255,7 +259,7 @@ impl Spare {
 }
 
 /// A scratch file in use.
-pub(crate) struct Lent {
+pub(crate) struct ScratchFile {
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
     /// Its temporary name.

@@ -6,7 +6,7 @@
 use crate::log::checked_text::{self, field};
 use crate::log::disk::{self, Disk};
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::secrets::{Keys, SecretKeys, Secrets};
 use crate::model::store_id::StoreId;
@@ -21,11 +21,11 @@ pub(crate) fn write(disk: &dyn Disk, store: StoreId, keys: &SecretKeys) -> Resul
 
 /// Durably writes the file. On a full disk, uses the scratch file.
 pub(crate) fn write_in(
-    (disk, spare): (&dyn Disk, &Spare),
+    (disk, preallocation): (&dyn Disk, &Preallocation),
     store: StoreId,
     keys: &SecretKeys,
 ) -> Result<()> {
-    let place = (None, Some(spare));
+    let place = (None, Some(preallocation));
     checked_text::write_in(disk, place, file_names::SECRET_KEYS, &text_of(store, keys))
 }
 
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Option<SecretKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
 
     const STORE: StoreId = StoreId(7);
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_and_nothing_else_is_taken_for_it() {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         assert!(read(&disk, STORE).unwrap().is_none());
         let longest = "\u{1}".repeat(256);
         for keys in [

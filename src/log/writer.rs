@@ -1,17 +1,17 @@
 //! The writer of the log: the segment that is appended to, and the order of writes and syncs.
 //!
-//! When [`Log::sync`] has returned `Ok`, all appended frames survive a power failure, and an open
-//! finds them. A failed write or sync is never retried. A frame that could not be read back is
+//! When [`LogWriter::sync`] has returned `Ok`, all appended frames survive a power failure, and an
+//! open finds them. A failed write or sync is never retried. A frame that could not be read back is
 //! never written.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::frame::Builder;
-use crate::log::preallocation::{Prepared, Room, Spare};
+use crate::log::preallocation::{Preallocation, Prepared, Room};
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -31,10 +31,10 @@ pub(crate) fn freeing_bytes(reserve_bytes: u64) -> u64 {
     reserve_bytes / 4 - bytes_for_opens(reserve_bytes)
 }
 
-pub(crate) struct Log {
+pub(crate) struct LogWriter {
     disk: Arc<dyn Disk>,
     store: StoreId,
-    spare: Arc<Spare>,
+    preallocation: Arc<Preallocation>,
     active: Arc<Segment>,
     /// The file of the active segment, open for writing.
     file: Arc<dyn File>,
@@ -80,16 +80,16 @@ pub(crate) struct Appended {
     pub(crate) sealed: Option<Arc<Segment>>,
 }
 
-impl Log {
+impl LogWriter {
     /// Creates a log that continues after `previous` in a new file.
     pub(crate) fn begin(
         disk: Arc<dyn Disk>,
         store: StoreId,
-        spare: Arc<Spare>,
+        preallocation: Arc<Preallocation>,
         prepared: Prepared,
         next_lsn: u64,
         previous: (u64, u64),
-    ) -> Result<Log> {
+    ) -> Result<LogWriter> {
         let header = SegmentHeader {
             epoch: prepared.epoch,
             first_lsn: next_lsn,
@@ -98,10 +98,10 @@ impl Log {
         };
         let file = prepared.file.clone();
         let active = Segment::begin(&*disk, prepared.file, header, store)?;
-        Ok(Log {
+        Ok(LogWriter {
             disk,
             store,
-            spare,
+            preallocation,
             active: Arc::new(active),
             file,
             end: SEGMENT_HEADER_BYTES as u64,
@@ -129,10 +129,10 @@ impl Log {
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         store: StoreId,
-        spare: Arc<Spare>,
+        preallocation: Arc<Preallocation>,
         last: Arc<Segment>,
         place: Resume,
-    ) -> Result<Option<Log>> {
+    ) -> Result<Option<LogWriter>> {
         let Resume { next_lsn, end, .. } = place;
         let failed = |e| Error::io("write", &last.path, &e);
         let len = last.file.len().map_err(failed)?;
@@ -145,11 +145,11 @@ impl Log {
             Segment::zero(&*file, end..len).map_err(failed)?;
         }
         // On a full disk, the rest is kept for writes that complete jobs or free space.
-        let on_reserve = !spare.has_reserve();
-        Ok(Some(Log {
+        let on_reserve = !preallocation.has_reserve();
+        Ok(Some(LogWriter {
             disk,
             store,
-            spare,
+            preallocation,
             active: last,
             file,
             end,
@@ -162,11 +162,11 @@ impl Log {
     }
 
     /// Creates a log that nothing is appended to, for a store that is only read.
-    pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<Log> {
-        let disk: Arc<dyn Disk> = Arc::new(Memory::default());
-        let spare = Arc::new(Spare::new(1, SEGMENT_HEADER_BYTES as u64));
-        let prepared = spare.take(&*disk, 0, Room::Ordinary)?;
-        Log::begin(disk, store, spare, prepared, next_lsn, (0, 0))
+    pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<LogWriter> {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
+        let prepared = preallocation.take(&*disk, 0, Room::Ordinary)?;
+        LogWriter::begin(disk, store, preallocation, prepared, next_lsn, (0, 0))
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {
@@ -186,7 +186,7 @@ impl Log {
         self.end
     }
 
-    /// Writes a frame. It becomes durable with the next [`Log::sync`].
+    /// Writes a frame. It becomes durable with the next [`LogWriter::sync`].
     pub(crate) fn append(
         &mut self,
         frame: &mut Builder,
@@ -265,7 +265,7 @@ impl Log {
     pub(crate) fn is_oversized(&self) -> bool {
         let has_frames = self.end > SEGMENT_HEADER_BYTES as u64;
         let bytes = self.active.file.len().unwrap_or_default();
-        has_frames && !self.on_reserve && bytes > self.spare.segment_bytes()
+        has_frames && !self.on_reserve && bytes > self.preallocation.segment_bytes()
     }
 
     /// Continues in a segment of ordinary size. Returns the one that was active.
@@ -280,7 +280,7 @@ impl Log {
         self.sync().map_err(AppendError::Unknown)?;
         let needed = SEGMENT_HEADER_BYTES as u64 + frame_bytes;
         let prepared = self
-            .spare
+            .preallocation
             .take(&*self.disk, needed, room)
             .map_err(AppendError::Refused)?;
         let header = SegmentHeader {
@@ -323,7 +323,7 @@ impl Log {
         removed
             .and_then(|()| self.disk.sync_names())
             .map_err(|e| Error::io("remove", self.disk.path(&name), &e))?;
-        self.spare.note_packed(epoch);
+        self.preallocation.note_packed(epoch);
         self.unbegun = None;
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use crate::model::error::{Error, Result};
 use crate::model::id::OwnIds;
 use crate::model::job_query::JobQuery;
-use crate::model::token::{self, Fields, Moment, Opening};
+use crate::model::token::{self, Fields, LogPoint, OpenEvent};
 
 /// The position at which a list continues: opaque text of 100 characters. It is valid as long as
 /// the graph exists, even after a restart. [`JobQuery::cursor`](crate::JobQuery::cursor) takes it.
@@ -40,9 +40,9 @@ pub struct Cursor {
     /// first.
     next: u64,
     /// Number of matches to skip first, if a search was stopped within its offset.
-    pass: u64,
+    skip: u64,
     /// When it was issued.
-    given: Moment,
+    given: LogPoint,
     check: u32,
 }
 
@@ -52,39 +52,39 @@ const CURSOR_BYTES: usize = 50;
 
 impl Cursor {
     /// Creates the cursor of a list in the graph with
-    /// these ids. The list continues at `next` after skipping `pass` matches.
+    /// these ids. The list continues at `next` after skipping `skip` matches.
     pub(crate) fn new(
         graph: &OwnIds,
         list: &JobQuery,
-        (next, pass): (u64, u64),
-        (given, opening): (Moment, Opening),
+        (next, skip): (u64, u64),
+        (given, open_event): (LogPoint, OpenEvent),
     ) -> Cursor {
         let mut cursor = Cursor {
             graph: graph.number(),
             states: list.wanted().bits(),
             filter: list.filter_check(),
             next,
-            pass,
+            skip,
             given,
             check: 0,
         };
-        cursor.check = cursor.seal(graph, opening);
+        cursor.check = cursor.seal(graph, open_event);
         cursor
     }
 
-    fn seal(&self, graph: &OwnIds, opening: Opening) -> u32 {
+    fn seal(&self, graph: &OwnIds, open_event: OpenEvent) -> u32 {
         let own = [
             self.next,
-            self.pass,
+            self.skip,
             u64::from(self.states),
             u64::from(self.filter),
         ];
-        token::seal(VERSION, graph, (self.given, opening), &own)
+        token::seal(VERSION, graph, (self.given, open_event), &own)
     }
 
     /// Whether it is unaltered, was issued for this graph, and in an open up to this one.
-    pub(crate) fn is_sealed(&self, graph: &OwnIds, opening: Opening) -> bool {
-        self.check == self.seal(graph, opening)
+    pub(crate) fn is_sealed(&self, graph: &OwnIds, open_event: OpenEvent) -> bool {
+        self.check == self.seal(graph, open_event)
     }
 
     pub(crate) fn is_of_graph(&self, graph: &OwnIds) -> bool {
@@ -95,13 +95,13 @@ impl Cursor {
         self.states == list.wanted().bits() && self.filter == list.filter_check()
     }
 
-    pub(crate) fn given(&self) -> Moment {
+    pub(crate) fn given(&self) -> LogPoint {
         self.given
     }
 
     /// Where it continues, and how many matches to skip there.
     pub(crate) fn place(&self) -> (u64, u64) {
-        (self.next, self.pass)
+        (self.next, self.skip)
     }
 }
 
@@ -114,9 +114,9 @@ impl fmt::Display for Cursor {
             self.filter,
             self.graph,
             self.next,
-            self.pass,
+            self.skip,
             self.given.lsn,
-            self.given.opening,
+            self.given.open_lsn,
             self.check
         )
     }
@@ -139,10 +139,10 @@ impl FromStr for Cursor {
                 filter: fields.next(4)? as u32,
                 graph: fields.next(8)?,
                 next: fields.next(8)?,
-                pass: fields.next(8)?,
-                given: Moment {
+                skip: fields.next(8)?,
+                given: LogPoint {
                     lsn: fields.next(8)?,
-                    opening: fields.next(8)?,
+                    open_lsn: fields.next(8)?,
                 },
                 check: fields.next(4)? as u32,
             })

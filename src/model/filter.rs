@@ -1,14 +1,14 @@
 // The filter of a list, apart from the states.
 
 use crate::model::outcome::OutcomeKind;
-use crate::model::request_filter::Texts;
+use crate::model::request_filter::RequestFilter;
 
 /// The filter of a list, apart from the states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub(crate) struct JobFilter {
     /// A bit for each kind of outcome, as stored; 0 matches any.
     pub(crate) outcomes: u8,
-    pub(crate) texts: Texts,
+    pub(crate) texts: RequestFilter,
     pub(crate) submitted: Span,
     pub(crate) started: Span,
     pub(crate) completed: Span,
@@ -47,10 +47,10 @@ pub(crate) fn outcome_bit(kind: u8) -> u8 {
     1_u8.checked_shl(kind.into()).unwrap_or(0)
 }
 
-impl Filter {
+impl JobFilter {
     /// Whether it matches every job.
     pub(crate) fn is_any(&self) -> bool {
-        *self == Filter::default()
+        *self == JobFilter::default()
     }
 
     pub(crate) fn add_outcome(&mut self, kind: OutcomeKind) {

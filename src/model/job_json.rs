@@ -30,7 +30,7 @@ pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>
 }
 
 /// The details of a job besides its request.
-pub(crate) struct Life<'a> {
+pub(crate) struct JobJson<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
     /// The keys whose values are masked in the outcome's detail.
@@ -41,9 +41,9 @@ pub(crate) struct Life<'a> {
     pub(crate) progress: Option<Progress>,
 }
 
-impl<'a> Life<'a> {
-    pub(crate) fn of(job: &'a Job) -> Life<'a> {
-        Life {
+impl<'a> JobJson<'a> {
+    pub(crate) fn of(job: &'a Job) -> JobJson<'a> {
+        JobJson {
             cancel_requested: job.cancel_requested,
             outcome: job.outcome.as_ref(),
             masked: Some(&job.secret_keys),
@@ -117,8 +117,8 @@ fn put_outcome(outcome: &Outcome, keys: Option<&SecretKeys>, out: &mut Vec<u8>) 
         let detail = keys.map_or(Cow::Borrowed(detail), |keys| keys.masked_json(detail));
         out.extend_from_slice(format!(r#","detail":{detail}"#).as_bytes());
     }
-    if let Some(boot) = outcome.recovered_at_open() {
-        out.extend_from_slice(format!(r#","recoveredAtOpen":{boot}"#).as_bytes());
+    if let Some(open_number) = outcome.recovered_at_open() {
+        out.extend_from_slice(format!(r#","recoveredAtOpen":{open_number}"#).as_bytes());
     }
     out.push(b'}');
 }
@@ -145,26 +145,26 @@ impl Job {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        let life = Life {
+        let json_fields = JobJson {
             progress: None,
-            ..Life::of(self)
+            ..JobJson::of(self)
         };
-        self.line(&life)
+        self.line(&json_fields)
     }
 
     /// Like [`Job::to_json`], with the progress of a running job.
     #[cfg(feature = "http")]
     pub(crate) fn to_json_with_progress(&self) -> String {
-        self.line(&Life::of(self))
+        self.line(&JobJson::of(self))
     }
 
-    fn line(&self, life: &Life<'_>) -> String {
+    fn line(&self, json_fields: &JobJson<'_>) -> String {
         let (mut out, masked) = (Vec::new(), self.masked.as_json());
         push_open(self.id.as_str(), self.state.as_str(), masked, &mut out);
         if self.secrets_lost || masked != self.request.as_json() {
             out.extend_from_slice(br#","masked":true"#);
         }
-        life.put_line(&mut out);
+        json_fields.put_line(&mut out);
         out.push(b'}');
         // All parts were text.
         String::from_utf8_lossy(&out).into_owned()

@@ -7,7 +7,7 @@ mod times;
 
 use crate::model::cursor::Cursor;
 use crate::model::error::Result;
-use crate::model::filter::Filter;
+use crate::model::filter::JobFilter;
 use crate::model::request_filter::Matcher;
 use crate::model::states::States;
 
@@ -55,7 +55,7 @@ pub struct JobQuery {
     pub(crate) limit: Option<u64>,
     pub(crate) limit_bytes: Option<u64>,
     pub(crate) states: States,
-    pub(crate) filter: Filter,
+    pub(crate) filter: JobFilter,
     pub(crate) newest_first: bool,
     pub(crate) count_total: bool,
     pub(crate) cursor: Option<Cursor>,
@@ -69,7 +69,7 @@ impl Default for JobQuery {
             limit: None,
             limit_bytes: None,
             states: States::NONE,
-            filter: Filter::default(),
+            filter: JobFilter::default(),
             newest_first: false,
             count_total: false,
             cursor: None,

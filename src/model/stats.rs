@@ -97,7 +97,7 @@ pub struct Stats {
     /// Bytes in the index's files; 0 for an index in memory.
     pub index_bytes: u64,
     /// Preallocated bytes: the log's next file, and the reserve for a full disk.
-    pub spare_bytes: u64,
+    pub preallocated_bytes: u64,
     /// Number of packs. Each keeps a file open.
     pub packs: u64,
     /// Number of commits since the open. Each is a frame of the log.
@@ -215,7 +215,7 @@ impl Stats {
             "segmentBytes": self.segment_bytes,
             "packBytes": self.pack_bytes,
             "indexBytes": self.index_bytes,
-            "spareBytes": self.spare_bytes,
+            "preallocatedBytes": self.preallocated_bytes,
             "packs": self.packs,
             "frames": self.frames,
             "frameBytes": self.frame_bytes,

@@ -32,10 +32,10 @@ use crate::base::simulated::{self, Simulator};
 use crate::base::sync::simulated as time;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
-use crate::engine::open::{self as opening, IndexHome, assemble};
+use crate::engine::open::{self as opening, IndexLocation, assemble};
 #[cfg(feature = "archive")]
 use crate::engine::retention;
+use crate::engine::store_handle::StoreHandle;
 use crate::engine::{check, packing};
 use crate::index::Index as IndexSeam;
 use crate::log::file_names;
@@ -99,21 +99,26 @@ pub fn open(
     options.segment_bytes = segment_bytes;
     // If helper threads read pages, the result would depend on their scheduling.
     options.page_threads = 1;
-    let home = |anew: bool| -> Arc<dyn IndexSeam> {
+    let location = |rebuild: bool| -> Arc<dyn IndexSeam> {
         // The mark of a failed index, which the index's directory respects.
-        if disk.delete(file_names::INDEX_OPENING) || anew {
+        if disk.delete(file_names::INDEX_OPENING) || rebuild {
             index.lose();
         }
         index.mount()
     };
-    let engine = assemble(options, disk.mount(), None, IndexHome::Memory(&home))?;
+    let engine = assemble(
+        options,
+        disk.mount(),
+        None,
+        IndexLocation::Memory(&location),
+    )?;
     simulated::set(SIMULATOR);
     CURRENT.with_borrow_mut(|current| {
         current.retain(|engine| engine.strong_count() > 0);
         current.push(Arc::downgrade(&engine));
     });
     Ok(JobStore {
-        handle: Arc::new(Handle { engine }),
+        handle: Arc::new(StoreHandle { engine }),
     })
 }
 
@@ -126,7 +131,7 @@ pub fn open_read_only(options: Options, disk: &Disk) -> Result<JobStore> {
     let options = options.read_only(true).page_threads(1);
     let engine = opening::open_read_only(options, disk.mount_beside(), |_| None)?;
     Ok(JobStore {
-        handle: Arc::new(Handle { engine }),
+        handle: Arc::new(StoreHandle { engine }),
     })
 }
 
@@ -136,7 +141,7 @@ pub fn step(store: &JobStore, step: Step) {
     match step {
         Step::Commit => commit_queued(engine),
         Step::Sync => {
-            let mut committer = engine.hold_committer();
+            let mut committer = engine.lock_committer();
             // Failures are recorded in the store's health.
             committer.sync(engine).ok();
         }
@@ -158,12 +163,12 @@ pub fn rewrite_index(store: &JobStore) -> bool {
 
 fn commit_queued(engine: &Engine) {
     loop {
-        engine.date_queued();
-        let mut committer = engine.hold_committer();
-        let answers = committer.round(engine);
+        engine.read_clock_for_queue();
+        let mut committer = engine.lock_committer();
+        let results = committer.round(engine);
         drop(committer);
-        match answers {
-            Some(answers) => answers.give(&engine.meters),
+        match results {
+            Some(results) => results.deliver(&engine.metrics),
             None => return,
         }
     }
@@ -174,10 +179,10 @@ fn commit_queued(engine: &Engine) {
 fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
     for engine in engines.iter().filter_map(Weak::upgrade) {
-        engine.date_queued();
-        if let Some(mut committer) = engine.try_hold_committer() {
-            while let Some(answers) = committer.round(&engine) {
-                answers.give(&engine.meters);
+        engine.read_clock_for_queue();
+        if let Some(mut committer) = engine.try_lock_committer() {
+            while let Some(results) = committer.round(&engine) {
+                results.deliver(&engine.metrics);
             }
         }
     }
@@ -209,10 +214,10 @@ pub fn verify(disk: &Disk) -> Result<VerifyReport> {
 /// Those of [`JobStore::repair`].
 pub fn repair(disk: &Disk, index: &Index) -> Result<RepairReport> {
     check::repair(&*disk.mount(), &|wanted| match wanted {
-        crate::index::folder::Wanted::Nothing => {
+        crate::index::directory::IndexAtRest::Nothing => {
             index.lose();
             Ok(None)
         }
-        crate::index::folder::Wanted::Index(_) => Ok(Some(index.mount())),
+        crate::index::directory::IndexAtRest::Index(_) => Ok(Some(index.mount())),
     })
 }

@@ -17,7 +17,7 @@ pub fn request(command: &str, body: &str) -> Request {
 }
 
 /// A directory that other users cannot access; otherwise the store would warn.
-pub fn closed_folder() -> tempfile::TempDir {
+pub fn closed_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -137,12 +137,12 @@ pub fn bytes_in(dir: &Path) -> u64 {
 }
 
 /// Copies a directory recursively.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for name in names_in(from) {
         let (from, to) = (from.join(&name), to.join(&name));
         if from.is_dir() {
-            copy_folder(&from, &to);
+            copy_directory(&from, &to);
         } else {
             fs::copy(&from, &to).unwrap();
         }

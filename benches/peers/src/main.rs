@@ -91,14 +91,14 @@ fn main() -> Result<()> {
     let Some(options) = Options::from_arguments()? else {
         return Ok(());
     };
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix("jobstore-peers-")
         .disable_cleanup(options.keep)
         .tempdir_in(&options.dir)
         .with_context(|| format!("cannot create a directory in {}", options.dir.display()))?;
-    run(&options, folder.path())?;
+    run(&options, directory.path())?;
     if options.keep {
-        eprintln!("the stores are in {}", folder.path().display());
+        eprintln!("the stores are in {}", directory.path().display());
     }
     Ok(())
 }

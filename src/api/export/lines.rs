@@ -1,14 +1,14 @@
 // Formats jobs as lines, or as elements of the list's array.
 
-use super::{Begun, Export, Form};
+use super::{Export, LineFormat, PartialJob};
 use crate::engine::document::splice;
 use crate::engine::missing_job::missing;
 use crate::engine::read::Unit;
 use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::error::Result;
-use crate::model::job_json::Life;
-use crate::model::secrets::{Kept, secrets_lost};
+use crate::model::job_json::JobJson;
+use crate::model::secrets::{MaskedRequest, secrets_lost};
 use crate::model::states::State;
 
 impl Export {
@@ -32,8 +32,8 @@ impl Export {
             true => snapshot.unit_back(sequence),
             false => sequence..u64::MAX,
         };
-        self.reader.turn_to(unit.clone(), &snapshot);
-        let behind = |sequence| match newest_first {
+        self.reader.seek_range(unit.clone(), &snapshot);
+        let after = |sequence| match newest_first {
             true => sequence,
             false => sequence + 1,
         };
@@ -43,12 +43,12 @@ impl Export {
                 let row = large.row;
                 let (text, secrets) = large.whole()?;
                 self.put(sequence, state, (&text, &row, &secrets), out)?;
-                Ok(Some(behind(sequence)))
+                Ok(Some(after(sequence)))
             }
             Some(Unit::Large(large)) => {
-                let begun = Begun {
+                let begun = PartialJob {
                     left: large.row.end as usize,
-                    behind: behind(sequence),
+                    resume_at: after(sequence),
                     large,
                     state,
                 };
@@ -70,12 +70,12 @@ impl Export {
                 if newest_first {
                     sequences.reverse();
                 }
-                let mut goes_on = if newest_first { unit.start } else { end };
+                let mut resume_at = if newest_first { unit.start } else { end };
                 let mut last = None;
                 let put = sequences.iter().try_for_each(|&(sequence, state)| {
                     // Outcomes can be larger than their jobs. The rest is read again.
                     if let Some(last) = last.filter(|_| out.len() >= PIECE_BYTES) {
-                        goes_on = behind(last);
+                        resume_at = after(last);
                         return Ok(());
                     }
                     last = Some(sequence);
@@ -92,13 +92,13 @@ impl Export {
                 });
                 self.reader.block = block;
                 put?;
-                Ok(Some(goes_on))
+                Ok(Some(resume_at))
             }
         }
     }
 
     /// Adds the next piece of a large job, and clears the record of it once the job is written.
-    pub(super) fn put_piece(&mut self, mut begun: Begun, out: &mut Vec<u8>) -> Result<u64> {
+    pub(super) fn put_piece(&mut self, mut begun: PartialJob, out: &mut Vec<u8>) -> Result<u64> {
         let (sequence, row) = (begun.large.sequence, begun.large.row);
         let is_first = begun.left == row.end as usize;
         let mut piece = std::mem::take(&mut self.piece);
@@ -117,13 +117,13 @@ impl Export {
             false => out.extend_from_slice(text),
         }
         self.piece = piece;
-        let behind = begun.behind;
+        let resume_at = begun.resume_at;
         match begun.left {
             // It is masked if it has secrets at all.
-            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            0 => self.put_json_fields(sequence, begun.state, &row, row.secrets_end > 0, out)?,
             _ => self.begun = Some(begun),
         }
-        Ok(behind)
+        Ok(resume_at)
     }
 
     /// Adds a job, as a line or as an element of an array.
@@ -142,8 +142,9 @@ impl Export {
             out.extend_from_slice(state.as_str().as_bytes());
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
             let stored = std::str::from_utf8(&text[request]).ok();
-            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
-            let real = kept.and_then(|kept| kept.revealed());
+            let masked_request =
+                stored.and_then(|stored| MaskedRequest::from_stored(stored, secrets));
+            let real = masked_request.and_then(|masked_request| masked_request.revealed());
             let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
             out.extend_from_slice(real.as_json().as_bytes());
         } else {
@@ -154,17 +155,17 @@ impl Export {
             true => secrets_lost(secrets),
             false => !secrets.is_empty(),
         };
-        self.put_life(sequence, state, row, masked, out)
+        self.put_json_fields(sequence, state, row, masked, out)
     }
 
     fn comma(&self, out: &mut Vec<u8>) {
-        if self.form == Form::Members && self.jobs > 0 {
+        if self.form == LineFormat::Members && self.jobs > 0 {
             out.push(b',');
         }
     }
 
     /// Adds the job's details after its request, and its end.
-    fn put_life(
+    fn put_json_fields(
         &mut self,
         sequence: u64,
         state: State,
@@ -192,7 +193,7 @@ impl Export {
             let cell = core.state.read().watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
-        let life = Life {
+        let json_fields = JobJson {
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
             masked: (!self.reveals).then_some(&engine.options.secret_keys),
@@ -200,18 +201,18 @@ impl Export {
             started_ms: detail.started_ms,
             completed_ms: finished.map(|end| end.at_ms),
             progress: match self.form {
-                Form::Lines => None,
+                LineFormat::Lines => None,
                 _ if state == State::Running => progress(),
                 _ => None,
             },
         };
         match self.form {
-            Form::Members => {
-                life.put_member(out);
+            LineFormat::Members => {
+                json_fields.put_member(out);
                 out.push(b'}');
             }
             _ => {
-                life.put_line(out);
+                json_fields.put_line(out);
                 out.extend_from_slice(b"}\n");
             }
         }

@@ -52,7 +52,7 @@ pub struct ImportReport {
 impl ImportReport {
     /// Counts a bad line. An error of the store is always returned, and so is that of the line at
     /// which the import stops.
-    pub(super) fn pass_over(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
+    pub(super) fn skip_line(&mut self, error: Error, on_bad_line: OnBadLine) -> Result<()> {
         match error {
             Error::BadLine { line, problem } if on_bad_line == OnBadLine::Skip => {
                 self.bad += 1;

@@ -19,8 +19,8 @@ impl Drop for Run {
         // After the store is closed, the next open settles the job.
         let is_closed = self.graph.engine().check_open().is_err();
         // A forked process leaves its parent's jobs alone.
-        let is_foreign = self.graph.engine().check_process().is_err();
-        if end == SETTLED || self.is_over() || is_closed || is_foreign {
+        let is_external = self.graph.engine().check_process().is_err();
+        if end == SETTLED || self.is_over() || is_closed || is_external {
             return;
         }
         if end == FAILED {

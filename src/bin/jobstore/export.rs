@@ -13,9 +13,9 @@ use tempfile::{Builder, NamedTempFile};
 use crate::access;
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphChoice, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
+use crate::store_args::{GraphChoice, StoreArgs};
 
 const AFTER_HELP: &str = "\
 Writes all jobs as of one instant, oldest first, with their outcomes and
@@ -52,8 +52,8 @@ pub(crate) struct Arguments {
     filters: Filters,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let bar = match arguments.to == Path::new("-") && io::stdout().is_terminal() {
         true => Bar::none(),
@@ -94,8 +94,8 @@ fn into(
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = parent.unwrap_or(Path::new("."));
-    if let Some(store) = store_around(folder) {
+    let directory = parent.unwrap_or(Path::new("."));
+    if let Some(store) = store_around(directory) {
         return Err(Problem::usage(
             format!(
                 "{} is inside the directory of a store, {}",
@@ -106,8 +106,8 @@ fn into(
              store",
         ));
     }
-    let mut file = Kept {
-        file: unfinished(path, folder).map_err(|e| failed(&e))?,
+    let mut file = ExportFile {
+        file: unfinished(path, directory).map_err(|e| failed(&e))?,
         failure: None,
     };
     let mut out = BufWriter::new(&mut file);
@@ -124,37 +124,37 @@ fn into(
             io::ErrorKind::AlreadyExists => there(),
             _ => failed(&e.error),
         })?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|e| failed(&e))
 }
 
 /// The store that contains a directory, at any depth.
-fn store_around(folder: &Path) -> Option<PathBuf> {
-    let folder = folder.canonicalize().ok()?;
-    let store = folder
+fn store_around(directory: &Path) -> Option<PathBuf> {
+    let directory = directory.canonicalize().ok()?;
+    let store = directory
         .ancestors()
         .find(|above| above.join("STORE").is_file());
     store.map(Path::to_path_buf)
 }
 
 /// A new file that only its owner can open (mode 0600), with an unpredictable name.
-fn unfinished(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+fn unfinished(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     let mut begin = path.file_name().unwrap_or_default().to_owned();
     begin.push(".");
     let mut builder = Builder::new();
     builder
         .prefix(&begin)
         .suffix(".unfinished")
-        .tempfile_in(folder)
+        .tempfile_in(directory)
 }
 
 /// A file that keeps its first write error, because the caller sees only that writing failed.
-struct Kept {
+struct ExportFile {
     file: NamedTempFile,
     failure: Option<io::Error>,
 }
 
-impl Kept {
+impl ExportFile {
     fn keep<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
         done.map_err(|e| {
             let kind = e.kind();
@@ -167,7 +167,7 @@ impl Kept {
     }
 }
 
-impl Write for Kept {
+impl Write for ExportFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let done = self.file.write(bytes);
         self.keep(done)

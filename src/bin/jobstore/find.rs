@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::access::{self, Access, Sought};
+use crate::access::{self, Access, FindQuery};
 use crate::bounded;
 use crate::filters::{Filters, some_text};
 use crate::list::{self, JOBS};
 use crate::output;
-use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::progress::Bar;
 use crate::row::Row;
+use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::table::{self, Table};
 use crate::when;
 
@@ -69,13 +69,13 @@ pub(crate) struct Arguments {
 }
 
 /// The result of a search.
-struct Found {
+struct FoundJob {
     jobs: u64,
     /// How to see further results, if there may be any.
     more: Option<String>,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
     let request = match (&arguments.request, arguments.filters.is_empty()) {
         (Some(path), true) => Some(read(path)?),
         (None, false) => None,
@@ -92,7 +92,7 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             ));
         }
     };
-    let access = access::open(place)?;
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let find = |each: access::EachLine<'_>| match &request {
         Some(request) => {
@@ -100,13 +100,13 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             let is_full = jobs == arguments.limit;
             let more =
                 is_full.then(|| "there may be more; increase --limit to show them".to_owned());
-            Ok(Found { jobs, more })
+            Ok(FoundJob { jobs, more })
         }
         None => search(&*access, &graph, arguments, each),
     };
     let jobs = match arguments.format {
         Format::Jsonl => {
-            let mut found = Found {
+            let mut found = FoundJob {
                 jobs: 0,
                 more: None,
             };
@@ -153,22 +153,22 @@ fn search(
     graph: &GraphName,
     arguments: &Arguments,
     each: access::EachLine<'_>,
-) -> Result<Found, Problem> {
+) -> Result<FoundJob, Problem> {
     let bar = Bar::items("searching");
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
-        let sought = Sought {
+        let find_query = FindQuery {
             filters: &arguments.filters,
             limit: arguments.limit.saturating_sub(jobs).min(JOBS),
             cursor: cursor.as_deref(),
         };
-        let stretch = access.search(graph, &sought, each)?;
-        (jobs, looked_at) = (jobs + stretch.found, looked_at + stretch.looked_at);
-        bar.at(looked_at, Some(looked_at + stretch.left));
-        cursor = stretch.next;
+        let step = access.search(graph, &find_query, each)?;
+        (jobs, looked_at) = (jobs + step.found, looked_at + step.looked_at);
+        bar.at(looked_at, Some(looked_at + step.left));
+        cursor = step.next;
         if cursor.is_none() || jobs >= arguments.limit {
             let more = cursor.map(|next| format!("continue with --cursor {next}"));
-            return Ok(Found { jobs, more });
+            return Ok(FoundJob { jobs, more });
         }
     }
 }

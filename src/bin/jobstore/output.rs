@@ -21,51 +21,53 @@ pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
 }
 
 /// The maximum number of bytes spooled in memory; larger output goes to an unnamed temporary file.
-const ASIDE_BYTES: usize = 4 << 20;
+const SPOOL_BYTES: usize = 4 << 20;
 
 /// Standard output for any number of lines, which are spooled until the store is closed, because a
 /// reader may be slow. A file gets them directly.
-pub(crate) enum Aside {
+pub(crate) enum SpooledOutput {
     Put(BufWriter<SpooledTempFile>),
     AtOnce(BufWriter<StdoutLock<'static>>),
 }
 
-impl Aside {
-    pub(crate) fn new() -> Aside {
+impl SpooledOutput {
+    pub(crate) fn new() -> SpooledOutput {
         let there = rustix::fs::fstat(io::stdout());
         match there.map(|there| FileType::from_raw_mode(there.st_mode)) {
-            Ok(FileType::RegularFile) => Aside::AtOnce(plain()),
-            _ => Aside::Put(BufWriter::new(SpooledTempFile::new(ASIDE_BYTES))),
+            Ok(FileType::RegularFile) => SpooledOutput::AtOnce(plain()),
+            _ => SpooledOutput::Put(BufWriter::new(SpooledTempFile::new(SPOOL_BYTES))),
         }
     }
 
     /// Writes the spooled output.
     pub(crate) fn hand_over(self) -> Result<(), Problem> {
         let done = match self {
-            Aside::AtOnce(mut out) => out.flush(),
-            Aside::Put(aside) => aside
-                .into_inner()
-                .map_err(Into::into)
-                .and_then(|mut aside| {
-                    let mut out = plain();
-                    aside.rewind()?;
-                    io::copy(&mut aside, &mut out)?;
-                    out.flush()
-                }),
+            SpooledOutput::AtOnce(mut out) => out.flush(),
+            SpooledOutput::Put(aside) => {
+                aside
+                    .into_inner()
+                    .map_err(Into::into)
+                    .and_then(|mut aside| {
+                        let mut out = plain();
+                        aside.rewind()?;
+                        io::copy(&mut aside, &mut out)?;
+                        out.flush()
+                    })
+            }
         };
         done.map_err(|e| Problem::output(&e))
     }
 }
 
-impl Write for Aside {
+impl Write for SpooledOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Aside::AtOnce(out) => out.write(bytes),
-            Aside::Put(aside) => aside.write(bytes).map_err(|e| {
-                let folder = std::env::temp_dir();
+            SpooledOutput::AtOnce(out) => out.write(bytes),
+            SpooledOutput::Put(aside) => aside.write(bytes).map_err(|e| {
+                let directory = std::env::temp_dir();
                 let words = format!(
                     "{e}, while spooling the output in {} (TMPDIR)",
-                    folder.display()
+                    directory.display()
                 );
                 io::Error::new(e.kind(), words)
             }),
@@ -74,8 +76,8 @@ impl Write for Aside {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Aside::AtOnce(out) => out.flush(),
-            Aside::Put(aside) => aside.flush(),
+            SpooledOutput::AtOnce(out) => out.flush(),
+            SpooledOutput::Put(aside) => aside.flush(),
         }
     }
 }

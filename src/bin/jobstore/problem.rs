@@ -133,10 +133,10 @@ impl From<Error> for Problem {
 /// A store in a subdirectory of this directory.
 fn store_below(path: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(path).ok()?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    folders
+    let directories = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    directories
         .into_iter()
-        .find(|folder| folder.join("STORE").is_file())
+        .find(|directory| directory.join("STORE").is_file())
 }
 
 /// The remedy, unless the error's message already contains it.

@@ -10,10 +10,10 @@ use clap::{Args, ValueEnum};
 
 use crate::access;
 use crate::output::{self, harmless};
-use crate::place::{GraphChoice, GraphName, Place};
 use crate::problem::{Problem, Verdict};
 use crate::row::Row;
 use crate::short_id;
+use crate::store_args::{GraphChoice, GraphName, StoreArgs};
 use crate::when;
 
 /// The maximum number of bytes of a body to show.
@@ -48,8 +48,8 @@ pub(crate) struct Arguments {
     graph: GraphChoice,
 }
 
-pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Problem> {
-    let access = access::open(place)?;
+pub(crate) fn run(store_args: &StoreArgs, arguments: &Arguments) -> Result<Verdict, Problem> {
+    let access = access::open(store_args)?;
     let graph = arguments.graph.choose(&*access)?;
     let (_, line) = short_id::job(&*access, &graph, &arguments.id)?;
     access.close()?;

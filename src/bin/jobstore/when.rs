@@ -14,7 +14,7 @@ use crate::output;
 
 #[path = "../../base/timestamp.rs"]
 mod timestamp;
-use timestamp::{TimeOfDay, Written};
+use timestamp::{ParsedTime, TimeOfDay};
 
 /// The accepted forms.
 const ALLOWED: &str = "use a duration before now (90s, 30min, 2h, 7d, 2w, or 1d 12h; a day is 24 \
@@ -89,13 +89,13 @@ fn before_1970(text: &str) -> String {
     format!("time {text:?} is before 1970: {ALLOWED}")
 }
 
-fn instant(written: &Written) -> Option<SystemTime> {
+fn instant(written: &ParsedTime) -> Option<SystemTime> {
     let (ms, nanos) = written.since_1970()?;
     let since = Duration::from_millis(ms) + Duration::from_nanos(nanos.into());
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-fn civil(written: &Written) -> Option<DateTime> {
+fn civil(written: &ParsedTime) -> Option<DateTime> {
     let date = written.date;
     let time = written.time.unwrap_or(TimeOfDay {
         hour: 0,
@@ -181,17 +181,17 @@ fn ago_of(text: &str) -> Option<Duration> {
         let number: u64 = rest[..digits].parse().ok()?;
         rest = rest[digits..].strip_prefix(' ').unwrap_or(&rest[digits..]);
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic());
-        let (unit, behind) = rest.split_at(letters.unwrap_or(rest.len()));
+        let (unit, after_number) = rest.split_at(letters.unwrap_or(rest.len()));
         let at = UNITS.iter().position(|(names, _)| names.contains(&unit))?;
         if at < next {
             return None;
         }
         next = at + 1;
         seconds = seconds.checked_add(number.checked_mul(UNITS[at].1)?)?;
-        rest = match behind.strip_prefix(' ') {
+        rest = match after_number.strip_prefix(' ') {
             Some("") => return None,
             Some(more) => more,
-            None => behind,
+            None => after_number,
         };
     }
     (next > 0).then(|| Duration::from_secs(seconds))

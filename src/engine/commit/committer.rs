@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::clock::bounded;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::operation::Operation;
 use crate::model::error::Result;
 use crate::model::options::Durability;
@@ -16,19 +16,19 @@ const DETACHED_WAIT: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// Commits a write and waits for its result.
-    pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
+    pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
         self.queue.push(queued);
         // No other thread commits: commit here and save two context switches.
-        while !call.is_answered() {
-            self.date_queued();
-            let Some(mut committer) = self.try_hold_committer() else {
+        while !call.is_completed() {
+            self.read_clock_for_queue();
+            let Some(mut committer) = self.try_lock_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let results = committer.round(self);
             drop(committer);
-            match answers {
-                Some(answers) => answers.give(&self.meters),
+            match results {
+                Some(results) => results.deliver(&self.metrics),
                 None => break,
             }
         }
@@ -45,12 +45,12 @@ impl Engine {
             if outside.is_none() {
                 break;
             }
-            self.date_queued();
-            if let Some(mut committer) = self.try_hold_committer() {
-                let answers = committer.round(self);
+            self.read_clock_for_queue();
+            if let Some(mut committer) = self.try_lock_committer() {
+                let results = committer.round(self);
                 drop(committer);
-                if let Some(answers) = answers {
-                    answers.give(&self.meters);
+                if let Some(results) = results {
+                    results.deliver(&self.metrics);
                 }
             }
         }
@@ -68,11 +68,11 @@ pub(crate) fn run(engine: &Engine) {
 
 fn serve(engine: &Engine) {
     loop {
-        engine.date_queued();
-        let mut committer = engine.hold_committer();
-        if let Some(answers) = committer.round(engine) {
+        engine.read_clock_for_queue();
+        let mut committer = engine.lock_committer();
+        if let Some(results) = committer.round(engine) {
             drop(committer);
-            answers.give(&engine.meters);
+            results.deliver(&engine.metrics);
             continue;
         }
         let mut due = committer.sync_due(engine);
@@ -83,7 +83,7 @@ fn serve(engine: &Engine) {
         }
         drop(committer);
         if engine.has_failed() {
-            engine.call_all_waiters();
+            engine.wake_all_waiters();
         }
         // In interval mode, a commit by a caller sets a new time to sync, so this thread checks
         // at least once per interval.

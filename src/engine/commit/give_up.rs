@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use super::transitions::no_longer_held;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
 use crate::log::event::{Event, RecoveredAs, pack_sequences};
@@ -23,9 +23,9 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         (sequence, id, run): (u64, Option<&JobId>, &RunCell),
         requeue: bool,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         if self.round.state(graph, sequence)? == State::Complete {
-            return Ok(Answer::AlreadyComplete);
+            return Ok(WriteResult::AlreadyComplete);
         }
         if !self.round.holds(graph, sequence, run) {
             return Err(no_longer_held());
@@ -33,19 +33,19 @@ impl Staging<'_> {
         let key = (graph.number, sequence);
         let is_cancelling = self.round.cancelling.contains(&key)
             || graph.state.read().cancelling.contains(&sequence);
-        let answer = match (is_cancelling, requeue) {
+        let result = match (is_cancelling, requeue) {
             (true, _) => {
                 self.complete(graph, sequence, &Outcome::cancelled());
-                Answer::Done
+                WriteResult::Done
             }
             (false, false) => {
                 self.complete(graph, sequence, &Outcome::interrupted());
-                Answer::Done
+                WriteResult::Done
             }
             (false, true) => {
                 self.frame.push(&Event::Recovered {
                     graph: graph.number,
-                    boot: self.engine.opening.boot,
+                    open_number: self.engine.open_event.open_number,
                     time_ms: self.round.now_ms,
                     age_shift_ms: self.round.age_shift_ms(),
                     action: RecoveredAs::Requeued,
@@ -53,13 +53,13 @@ impl Staging<'_> {
                 });
                 self.round.states.insert(key, State::Pending);
                 self.round.requeued.insert(key);
-                self.round.change(graph, Change::Requeued { sequence });
-                Answer::Requeued
+                self.round.change(graph, StateChange::Requeued { sequence });
+                WriteResult::Requeued
             }
         };
         if let Some(id) = id {
             self.round.note_id(id);
         }
-        Ok(answer)
+        Ok(result)
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Imported;
 use crate::index::rows::Finished;
@@ -21,7 +21,7 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         (jobs, stops): (&[Imported], bool),
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let (mut made, mut refused) = (0, Vec::new());
         for (n, job) in jobs.iter().enumerate() {
             match self.import_one(graph, job) {
@@ -32,7 +32,7 @@ impl Staging<'_> {
                 break;
             }
         }
-        Ok(Answer::Imported { made, refused })
+        Ok(WriteResult::Imported { made, refused })
     }
 
     /// Whether the job is new.
@@ -54,18 +54,18 @@ impl Staging<'_> {
                 };
                 match known {
                     Err(error) => Err(error),
-                    Ok(Some(known)) if known == submission.kept.request => Ok(false),
+                    Ok(Some(known)) if known == submission.masked_request.request => Ok(false),
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => self.engine.check_not_purged(graph, id).map(|()| {
                         self.record(graph, sequence, id, submission);
-                        if graph.is_foreign(id.as_str(), sequence) {
+                        if graph.is_external(id.as_str(), sequence) {
                             let hash = graph.id_hash(id.as_str());
-                            self.round.foreign.push((hash, graph.owner(sequence)));
+                            self.round.external_ids.push((hash, graph.owner(sequence)));
                         }
                         let key = (graph.number, id.clone());
                         self.round
                             .brought
-                            .insert(key, submission.kept.request.clone());
+                            .insert(key, submission.masked_request.request.clone());
                         true
                     }),
                 }
@@ -94,13 +94,13 @@ impl Staging<'_> {
                 time_ms: now_ms,
             });
             self.round
-                .change(graph, Change::CancelRequested { sequence });
+                .change(graph, StateChange::CancelRequested { sequence });
         }
         if let Some(outcome) = &job.outcome {
             self.round.now_ms = job.completed_ms.unwrap_or(now_ms);
             match recovered_as(outcome) {
-                Some((action, boot)) => {
-                    self.recovered(graph, sequence, (action, outcome, boot));
+                Some((action, open_number)) => {
+                    self.recovered(graph, sequence, (action, outcome, open_number));
                 }
                 None => self.complete(graph, sequence, outcome),
             }
@@ -113,11 +113,11 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         sequence: u64,
-        (action, outcome, boot): (RecoveredAs, &Outcome, u64),
+        (action, outcome, open_number): (RecoveredAs, &Outcome, u64),
     ) {
         self.frame.push(&Event::Recovered {
             graph: graph.number,
-            boot,
+            open_number,
             time_ms: self.round.now_ms,
             age_shift_ms: self.round.age_shift_ms(),
             action,
@@ -127,25 +127,25 @@ impl Staging<'_> {
             at_ms: self.round.now_ms,
             age_ms: self.round.age_ms(),
             kind: outcome.kind().to_stored(),
-            boot,
+            open_number,
             extra_lsn: 0,
         };
         self.round
             .states
             .insert((graph.number, sequence), State::Complete);
         self.round
-            .change(graph, Change::Completed { sequence, finished });
+            .change(graph, StateChange::Completed { sequence, finished });
     }
 }
 
 fn recovered_as(outcome: &Outcome) -> Option<(RecoveredAs, u64)> {
-    let boot = outcome.recovered_at_open()?;
+    let open_number = outcome.recovered_at_open()?;
     let action = match outcome.kind() {
         OutcomeKind::Interrupted => RecoveredAs::Interrupted,
         OutcomeKind::Cancelled => RecoveredAs::Cancelled,
         _ => return None,
     };
-    outcome.extra.is_none().then_some((action, boot))
+    outcome.extra.is_none().then_some((action, open_number))
 }
 
 #[cfg(all(test, not(jobstore_shuttle)))]
@@ -167,9 +167,9 @@ mod tests {
             let request = Request::new("c", "/", Body::empty()).unwrap();
             Submission::new(engine.store, engine.options.secret_keys.keep(request))
         };
-        let bad = |submitted_ms, boot| {
+        let bad = |submitted_ms, open_number| {
             let outcome = Outcome {
-                boot: Some(boot),
+                recovered_at_open: Some(open_number),
                 ..Outcome::interrupted()
             };
             Action::Import {
@@ -193,15 +193,15 @@ mod tests {
         };
         // All in one commit.
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
-        let mut committer = engine.hold_committer();
+        let mut committer = engine.lock_committer();
         let calls = actions.map(|action| {
             let (call, queued) = Call::new(Operation::small(action));
             engine.queue.push(queued);
             call
         });
-        engine.date_queued();
-        while let Some(answers) = committer.round(engine) {
-            answers.give(&engine.meters);
+        engine.read_clock_for_queue();
+        while let Some(results) = committer.round(engine) {
+            results.deliver(&engine.metrics);
         }
         drop(committer);
         let is_made = calls.map(|call| call.wait().is_ok());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::round::Round;
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::waiters::ANY;
 use crate::log::writer::Appended;
@@ -16,8 +16,8 @@ const CHANGES_TO_INDEX: u64 = 32 << 10;
 impl Committer {
     pub(super) fn publish(&mut self, engine: &Engine, round: &mut Round, appended: &Appended) {
         if appended.sealed.is_some() {
-            let mut truth = engine.truth.write();
-            Arc::make_mut(&mut truth)
+            let mut log_files = engine.log_files.write();
+            Arc::make_mut(&mut log_files)
                 .segments
                 .push(appended.segment.clone());
         }
@@ -27,7 +27,7 @@ impl Committer {
                 graphs.remove(graph.number);
                 let mut state = graph.state.write();
                 state.end_runs();
-                self.called.extend(state.waiters.take_all());
+                self.waiters.extend(state.waiters.take_all());
                 self.backlog.note_dropped(graph.number, state.status.len());
                 drop(state);
                 engine.note_changed(graph, true);
@@ -40,7 +40,7 @@ impl Committer {
         if round.confirms_clock {
             engine.clock.lock().confirmed(&round.clock);
         }
-        for &(hash, owner) in &round.foreign {
+        for &(hash, owner) in &round.external_ids {
             engine.ids.add(hash, owner);
         }
         // Set before any of the changes can be read.
@@ -57,12 +57,12 @@ impl Committer {
             let mut state = graph.state.write();
             self.backlog.note(&graph, &mut state);
             for (_, change) in &mut *changes {
-                if let Change::Submitted { place, .. } = change {
+                if let StateChange::Submitted { place, .. } = change {
                     place.shift(appended.at as u32);
                 }
                 state.apply(change, &appended.segment);
-                state.take_waiters(change, &mut self.called);
-                if let Change::Started { sequence, .. } = *change {
+                state.take_waiters(change, &mut self.waiters);
+                if let StateChange::Started { sequence, .. } = *change {
                     if let Some(claim) = round.claims.remove(&(graph.number, sequence)) {
                         state.watched.insert(sequence, claim.run.clone());
                         claim.set_started(sequence);
@@ -70,19 +70,22 @@ impl Committer {
                 }
             }
             let pending = changes.iter().filter(|(_, change)| change.is_pending());
-            state.take_claimers(pending.count() as u64, &mut self.called);
+            state.take_claimers(pending.count() as u64, &mut self.waiters);
         }
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
         // Waiters are woken only after they can read the changes.
         for changes in round.changes.chunk_by(|a, b| a.0.number == b.0.number) {
             let graph = &changes[0].0;
-            let is_smaller = |(_, change): &(_, Change)| {
-                matches!(change, Change::Purged { .. } | Change::Forgotten { .. })
+            let is_smaller = |(_, change): &(_, StateChange)| {
+                matches!(
+                    change,
+                    StateChange::Purged { .. } | StateChange::Forgotten { .. }
+                )
             };
             engine.note_changed(graph, changes.iter().any(is_smaller));
             if graph.state.read().waiters.has(ANY) {
-                graph.state.write().waiters.take(ANY, &mut self.called);
+                graph.state.write().waiters.take(ANY, &mut self.waiters);
             }
         }
         if appended.sealed.is_some() {

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
-use crate::index::rows::Tombstone;
+use crate::index::rows::TombstoneRow;
 use crate::log::event::{Event, pack_sequences};
 use crate::log::purged_jobs::{self, PurgedJob};
 use crate::model::error::Result;
@@ -20,7 +20,7 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         jobs: &[PurgedJob],
         why: u8,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let lsn = self.next_lsn();
         let is_complete =
             |job: &&PurgedJob| matches!(self.round.state(graph, job.sequence), Ok(State::Complete));
@@ -38,18 +38,18 @@ impl Staging<'_> {
         }
         for job in &jobs {
             self.round.purged.insert((graph.number, job.sequence));
-            let tombstone = job.id.map(|id| Tombstone::new(&id, lsn));
+            let tombstone = job.id.map(|id| TombstoneRow::new(&id, lsn));
             let sequence = job.sequence;
             self.round.change(
                 graph,
-                Change::Purged {
+                StateChange::Purged {
                     sequence,
                     tombstone,
                 },
             );
         }
         let jobs = jobs.len() as u64;
-        Ok(Answer::Purged { lsn, jobs })
+        Ok(WriteResult::Purged { lsn, jobs })
     }
 
     pub(super) fn forget(
@@ -57,7 +57,7 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         through_lsn: u64,
         sequences: &[u64],
-    ) -> Answer {
+    ) -> WriteResult {
         self.frame.push(&Event::Forgotten {
             graph: graph.number,
             through_lsn,
@@ -66,12 +66,12 @@ impl Staging<'_> {
         for &sequence in sequences {
             self.round.change(
                 graph,
-                Change::Forgotten {
+                StateChange::Forgotten {
                     sequence,
                     through_lsn,
                 },
             );
         }
-        Answer::Done
+        WriteResult::Done
     }
 }

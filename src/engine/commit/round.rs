@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
@@ -23,17 +23,17 @@ pub(super) struct Round {
     pub(super) clock: ClockMark,
     /// The gaps confirmed before this commit.
     pub(super) gaps: Gaps,
-    pub(super) answers: Vec<Result<Answer>>,
+    pub(super) results: Vec<Result<WriteResult>>,
     /// The jobs that writes refer to, with the index of the write, in case the commit fails.
     pub(super) ids: Vec<(usize, JobId)>,
-    pub(super) changes: Vec<(Arc<GraphCore>, Change)>,
+    pub(super) changes: Vec<(Arc<GraphCore>, StateChange)>,
     pub(super) created: Vec<Arc<GraphCore>>,
     pub(super) dropped: Vec<Arc<GraphCore>>,
     /// Names of the graphs created in this round.
     pub(super) created_names: HashSet<(String, String)>,
     /// Numbers of the graphs dropped in this round.
     pub(super) dropped_numbers: HashSet<u32>,
-    pub(super) foreign: Vec<Pair>,
+    pub(super) external_ids: Vec<Pair>,
     /// Jobs added to each graph in this round.
     pub(super) added: HashMap<u32, u64>,
     /// States that differ from the published ones.
@@ -64,7 +64,7 @@ impl Round {
         self.clock.shift(self.now_ms, &self.gaps)
     }
 
-    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: Change) {
+    pub(super) fn change(&mut self, graph: &Arc<GraphCore>, change: StateChange) {
         self.changes.push((graph.clone(), change));
     }
 
@@ -83,7 +83,7 @@ impl Round {
 
     /// Records that the write being staged refers to this job.
     pub(super) fn note_id(&mut self, id: &JobId) {
-        self.ids.push((self.answers.len(), id.clone()));
+        self.ids.push((self.results.len(), id.clone()));
     }
 
     pub(super) fn next_sequence(&self, graph: &GraphCore) -> u64 {
@@ -148,9 +148,9 @@ impl Round {
     /// Completes every write with "unknown": the log may or may not contain their frame.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
-        for (n, answer) in self.answers.iter_mut().enumerate() {
+        for (n, result) in self.results.iter_mut().enumerate() {
             let of_write = std::iter::from_fn(|| ids.next_if(|(of, _)| *of == n));
-            *answer = Err(Error::CommitUnknown {
+            *result = Err(Error::CommitUnknown {
                 ids: of_write.map(|(_, id)| id).collect(),
                 why: why.clone(),
             });

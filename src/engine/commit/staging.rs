@@ -3,7 +3,7 @@
 
 use super::round::Round;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::Action;
 use crate::log::clock_mark::ClockMark;
 use crate::log::event::Event;
@@ -43,8 +43,8 @@ impl<'c> Staging<'c> {
 
     /// Adds a write. A refused write adds no events.
     pub(super) fn add(&mut self, action: &Action) {
-        let answer = self.stage(action);
-        self.round.answers.push(answer);
+        let result = self.stage(action);
+        self.round.results.push(result);
     }
 
     /// The changes to apply once the frame is durable.
@@ -59,7 +59,7 @@ impl<'c> Staging<'c> {
 
     /// Checks a write against the states after the writes before it, and adds its events to the
     /// frame.
-    fn stage(&mut self, action: &Action) -> Result<Answer> {
+    fn stage(&mut self, action: &Action) -> Result<WriteResult> {
         match action {
             Action::CreateGraph {
                 project,
@@ -70,35 +70,35 @@ impl<'c> Staging<'c> {
             Action::DropGraph { graph } => {
                 self.round.check_graph(graph)?;
                 self.drop_graph(graph);
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
             Action::Submit { graph, submission } => {
                 self.round.check_graph(graph)?;
                 let id = self.submit(graph, submission);
-                Ok(Answer::Created(id))
+                Ok(WriteResult::Created(id))
             }
             Action::SubmitAll { graph, submissions } => {
                 self.round.check_graph(graph)?;
                 let submitted = submissions.iter().map(|s| self.submit(graph, s));
-                Ok(Answer::CreatedAll(submitted.collect()))
+                Ok(WriteResult::CreatedAll(submitted.collect()))
             }
             Action::SubmitAs {
                 graph,
                 id,
                 submission,
-                looked,
+                lookup,
             } => {
                 self.round.check_graph(graph)?;
-                self.submit_as(graph, (id, submission, looked))
+                self.submit_as(graph, (id, submission, lookup))
             }
             Action::SubmitOnce {
                 graph,
                 key,
                 submission,
-                looked,
+                lookup,
             } => {
                 self.round.check_graph(graph)?;
-                self.submit_once(graph, (key, submission, looked))
+                self.submit_once(graph, (key, submission, lookup))
             }
             Action::Start {
                 graph,
@@ -150,7 +150,7 @@ impl<'c> Staging<'c> {
                 match claim.started() {
                     // The job's id is not known here, and no caller waits for the result.
                     Some(sequence) => self.give_up(graph, (sequence, None, &*claim.run), true),
-                    None => Ok(Answer::Done),
+                    None => Ok(WriteResult::Done),
                 }
             }
             Action::Import { graph, jobs, stops } => {
@@ -171,7 +171,7 @@ impl<'c> Staging<'c> {
             }
             Action::Clock => {
                 self.frame.push(&Event::Clock);
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
             Action::ConfirmClock => {
                 // A second confirmation in this frame has nothing left to confirm.
@@ -179,7 +179,7 @@ impl<'c> Staging<'c> {
                 self.frame.clock = self.frame.clock.confirmed();
                 self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));
                 self.round.confirms_clock = true;
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::{Looked, Submission};
+use crate::engine::state::operation::{JobLookup, Submission};
 use crate::engine::state::unpacked::TailPlace;
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
@@ -35,24 +35,24 @@ impl Staging<'_> {
     pub(super) fn submit_as(
         &mut self,
         graph: &Arc<GraphCore>,
-        (id, submission, looked): (&JobId, &Submission, &Looked),
-    ) -> Result<Answer> {
+        (id, submission, lookup): (&JobId, &Submission, &JobLookup),
+    ) -> Result<WriteResult> {
         let key = (graph.number, id.clone());
-        let existing = match (self.round.brought.get(&key), &looked.found) {
+        let existing = match (self.round.brought.get(&key), &lookup.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
             // The caller checked the index, so only later additions can be new. Those are in
             // memory, unless they have moved to the index meanwhile. The generation is compared
             // after the lookup, because the move may happen between the two.
             (None, None) => match self.engine.recent_request_of(graph, id.as_str())? {
-                None if self.engine.ids.generation() != looked.generation => {
+                None if self.engine.ids.generation() != lookup.generation => {
                     self.engine.request_of(graph, id.as_str())?
                 }
                 recent => recent,
             },
         };
         if let Some(existing) = existing {
-            return if existing == submission.kept.request {
-                Ok(Answer::Exists)
+            return if existing == submission.masked_request.request {
+                Ok(WriteResult::Exists)
             } else {
                 Err(Error::JobIdTaken { id: id.clone() })
             };
@@ -69,13 +69,13 @@ impl Staging<'_> {
         let sequence = self.round.next_sequence(graph);
         self.record(graph, sequence, id, submission);
         self.round
-            .foreign
+            .external_ids
             .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
         self.round
             .brought
-            .insert(key, submission.kept.request.clone());
+            .insert(key, submission.masked_request.request.clone());
         self.round.note_id(id);
-        Ok(Answer::Created(id.clone()))
+        Ok(WriteResult::Created(id.clone()))
     }
 
     pub(super) fn record(
@@ -85,10 +85,10 @@ impl Staging<'_> {
         id: &JobId,
         submission: &Submission,
     ) {
-        let texts = Texts {
+        let texts = SubmissionTexts {
             id: id.as_str(),
-            request: submission.kept.request.as_json(),
-            secrets: &submission.kept.secrets,
+            request: submission.masked_request.request.as_json(),
+            secrets: &submission.masked_request.secrets,
         };
         let fingerprint = submission.fingerprint;
         let end = self.frame.push(&Event::Submitted {
@@ -100,7 +100,7 @@ impl Staging<'_> {
         });
         let place = TailPlace::new(end as u64, &texts, self.round.now_ms);
         *self.round.added.entry(graph.number).or_default() += 1;
-        let submitted = Change::Submitted {
+        let submitted = StateChange::Submitted {
             sequence,
             place,
             fingerprint,

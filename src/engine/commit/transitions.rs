@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
-use crate::engine::state::change::Change;
+use crate::engine::state::calls::WriteResult;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
@@ -22,7 +22,7 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         (sequence, id): (u64, &JobId),
         claim: Option<&Arc<Claim>>,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         if !claim.is_some_and(|claim| claim.is_withdrawn()) {
             match self.round.state(graph, sequence)? {
                 State::Pending => self.start(graph, sequence, claim),
@@ -30,19 +30,23 @@ impl Staging<'_> {
             }
             self.round.note_id(id);
         }
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     /// Starts the oldest pending job, if there is one, unless the claim was withdrawn.
-    pub(super) fn claim(&mut self, graph: &Arc<GraphCore>, claim: Option<&Arc<Claim>>) -> Answer {
+    pub(super) fn claim(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        claim: Option<&Arc<Claim>>,
+    ) -> WriteResult {
         if claim.is_some_and(|claim| claim.is_withdrawn()) {
-            return Answer::Claimed(None);
+            return WriteResult::Claimed(None);
         }
         let claimed = self.round.oldest_pending(graph);
         if let Some(sequence) = claimed {
             self.start(graph, sequence, claim);
         }
-        Answer::Claimed(claimed)
+        WriteResult::Claimed(claimed)
     }
 
     pub(super) fn complete_if_open(
@@ -51,9 +55,9 @@ impl Staging<'_> {
         (sequence, id): (u64, &JobId),
         outcome: &Outcome,
         run: Option<&RunCell>,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         match self.round.state(graph, sequence)? {
-            State::Complete => return Ok(Answer::AlreadyComplete),
+            State::Complete => return Ok(WriteResult::AlreadyComplete),
             _ if !run.is_none_or(|run| self.round.holds(graph, sequence, run)) => {
                 return Err(no_longer_held());
             }
@@ -63,15 +67,15 @@ impl Staging<'_> {
             _ => self.complete(graph, sequence, outcome),
         }
         self.round.note_id(id);
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     /// Interrupts a job whose run was abandoned.
-    pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Answer> {
+    pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<WriteResult> {
         if self.round.state(graph, sequence)? == State::Running {
             self.complete(graph, sequence, &Outcome::interrupted());
         }
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     pub(super) fn start(
@@ -94,7 +98,7 @@ impl Staging<'_> {
         }
         let at_ms = self.round.now_ms;
         self.round
-            .change(graph, Change::Started { sequence, at_ms });
+            .change(graph, StateChange::Started { sequence, at_ms });
     }
 
     pub(super) fn complete(&mut self, graph: &Arc<GraphCore>, sequence: u64, outcome: &Outcome) {
@@ -112,14 +116,14 @@ impl Staging<'_> {
             at_ms: self.round.now_ms,
             age_ms: self.round.age_ms(),
             kind,
-            boot: 0,
+            open_number: 0,
             extra_lsn: if outcome.extra.is_some() { lsn } else { 0 },
         };
         self.round
             .states
             .insert((graph.number, sequence), State::Complete);
         self.round
-            .change(graph, Change::Completed { sequence, finished });
+            .change(graph, StateChange::Completed { sequence, finished });
     }
 
     pub(super) fn cancel(
@@ -127,13 +131,13 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         sequence: u64,
         id: &JobId,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         match self.round.state(graph, sequence)? {
-            State::Complete => Ok(Answer::AlreadyComplete),
+            State::Complete => Ok(WriteResult::AlreadyComplete),
             State::Pending => {
                 self.complete(graph, sequence, &Outcome::cancelled());
                 self.round.note_id(id);
-                Ok(Answer::CancelledBeforeStart)
+                Ok(WriteResult::CancelledBeforeStart)
             }
             State::Running => {
                 let known = graph.state.read().cancelling.contains(&sequence);
@@ -144,10 +148,10 @@ impl Staging<'_> {
                         time_ms: self.round.now_ms,
                     });
                     self.round
-                        .change(graph, Change::CancelRequested { sequence });
+                        .change(graph, StateChange::CancelRequested { sequence });
                 }
                 self.round.note_id(id);
-                Ok(Answer::CancelRequested)
+                Ok(WriteResult::CancelRequested)
             }
         }
     }

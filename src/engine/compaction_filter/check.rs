@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Kept;
-use crate::engine::replay::{Problem, Replay};
+use super::CompactionFilter;
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::StatusColumn;
 use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 
-impl Kept<'_> {
+impl CompactionFilter<'_> {
     /// Replays a rewritten pack before it replaces its sources, as an open without an index
     /// would, from the states that its graphs had before it.
     pub(crate) fn check(&self, pack: &Pack) -> Result<()> {
@@ -27,8 +27,8 @@ impl Kept<'_> {
         }
         let mut replay = Replay::of_one(graphs, pack);
         replay.pack(pack).map_err(|problem| match problem {
-            Problem::Truth(error) => refused(&error.to_string()),
-            Problem::Index(fault) => refused(&fault.0),
+            ReplayError::LogFiles(error) => refused(&error.to_string()),
+            ReplayError::Index(fault) => refused(&fault.0),
         })?;
         for (number, _) in live() {
             if let Err(error) = replay.check_graph(number) {
@@ -60,7 +60,7 @@ impl GraphCore {
                 Some(part) => part.first_sequence,
                 None => self.state.read().status.len(),
             };
-            state.status = StatusColumn::all_gone(first);
+            state.status = StatusColumn::all_removed(first);
             if let Some(part) = part.filter(|_| first > 0) {
                 let before = Part {
                     graph: self.number,
@@ -71,7 +71,7 @@ impl GraphCore {
                     blocks: Box::default(),
                     fingerprints: Box::default(),
                     pack: part.pack.clone(),
-                    gone: Default::default(),
+                    garbage: Default::default(),
                 };
                 state.add_part(Arc::new(before));
             }

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use super::Kept;
-use crate::engine::state::gone::Gone;
+use super::CompactionFilter;
+use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::log::event::{Event, pack_sequences, unpack_sequences};
+use crate::log::event_sizes::RemovedWith;
 use crate::log::pack_writer::PackWriter;
 use crate::log::purged_jobs::{self, PurgedJob};
-use crate::log::told::Needs;
 use crate::model::error::Result;
 
 /// The events of packs that are being rewritten.
 pub(super) struct Events<'k, 'e, 'w, 'd> {
-    kept: &'k Kept<'e>,
+    filter: &'k CompactionFilter<'e>,
     writer: &'w mut PackWriter<'d>,
     /// The number of events omitted since the last one that was kept.
     erased: u64,
@@ -20,22 +20,24 @@ pub(super) struct Events<'k, 'e, 'w, 'd> {
 
 impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     pub(super) fn new(
-        kept: &'k Kept<'e>,
+        filter: &'k CompactionFilter<'e>,
         writer: &'w mut PackWriter<'d>,
     ) -> Events<'k, 'e, 'w, 'd> {
         Events {
-            kept,
+            filter,
             writer,
             erased: 0,
         }
     }
 
     pub(super) fn event(&mut self, lsn: u64, event: &Event<'_>) -> Result<()> {
-        let kept = self.kept;
-        if !kept.leaves_out {
+        let filter = self.filter;
+        if !filter.leaves_out {
             return self.keep(event);
         }
-        let of_dropped = event.of_graph().is_some_and(|graph| kept.is_dropped(graph));
+        let of_dropped = event
+            .of_graph()
+            .is_some_and(|graph| filter.is_dropped(graph));
         if of_dropped {
             return match event {
                 // Keep the fact that the number was used.
@@ -52,18 +54,18 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             }
             | Event::Completed {
                 graph, sequence, ..
-            } if kept.is_gone(graph, sequence) => self.erase(1),
+            } if filter.is_removed(graph, sequence) => self.erase(1),
             // A key stays taken as long as its job has a tombstone.
             Event::Keyed {
                 graph, sequence, ..
-            } if kept.is_gone(graph, sequence) => {
-                let core = kept.graph(graph);
-                let tombstone = core.map(|core| kept.tombstone_of(&core, sequence));
+            } if filter.is_removed(graph, sequence) => {
+                let core = filter.graph(graph);
+                let tombstone = core.map(|core| filter.tombstone_of(&core, sequence));
                 match tombstone.transpose()?.flatten() {
                     Some(lsn) => {
                         self.end()?;
-                        let needs = Some((graph, Needs::Tombstones(lsn)));
-                        self.writer.event_that(event, needs)
+                        let removed_with = Some((graph, RemovedWith::Tombstones(lsn)));
+                        self.writer.event_that(event, removed_with)
                     }
                     None => self.erase(1),
                 }
@@ -79,7 +81,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 graph, sequences, ..
             } => {
                 let all = unpack_sequences(sequences).unwrap_or_default();
-                match all.into_iter().all(|job| kept.is_gone(graph, job)) {
+                match all.into_iter().all(|job| filter.is_removed(graph, job)) {
                     true => self.erase(1),
                     false => self.keep(event),
                 }
@@ -104,14 +106,14 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     }
 
     fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
-        let nothing = Gone::default();
-        let gone = self.kept.gone.get(&graph).unwrap_or(&nothing);
+        let nothing = RemovedJobs::default();
+        let removed = self.filter.removed.get(&graph).unwrap_or(&nothing);
         let mut from = range.start;
         while from < range.end {
-            let is_gone = gone.contains(from);
-            let run = (from..range.end).take_while(|&s| gone.contains(s) == is_gone);
+            let is_removed = removed.contains(from);
+            let run = (from..range.end).take_while(|&s| removed.contains(s) == is_removed);
             let count = run.count() as u64;
-            if is_gone {
+            if is_removed {
                 self.erase(count)?;
             } else {
                 self.keep(&Event::Submits {
@@ -138,15 +140,16 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             why,
             jobs,
         };
-        let (Some(core), Some(gone)) = (self.kept.graph(graph), purged_jobs::unpack(jobs)) else {
+        let (Some(core), Some(removed)) = (self.filter.graph(graph), purged_jobs::unpack(jobs))
+        else {
             return self.keep(&whole);
         };
         if core.state.read().forgotten_lsn < lsn {
             return self.keep(&whole);
         }
-        let left: Vec<PurgedJob> = gone
+        let left: Vec<PurgedJob> = removed
             .into_iter()
-            .filter(|job| !self.kept.is_purged_in_blocks(&core, job.sequence))
+            .filter(|job| !self.filter.is_purged_in_blocks(&core, job.sequence))
             .map(|job| PurgedJob {
                 id: None,
                 result_ref: None,
@@ -171,9 +174,9 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         let (graph, through_lsn) = head;
         let mut left = Vec::new();
         let mut is_last = true;
-        if let Some(core) = self.kept.graph(graph) {
+        if let Some(core) = self.filter.graph(graph) {
             left = unpack_sequences(sequences).unwrap_or_default();
-            left.retain(|&job| !self.kept.is_purged_in_blocks(&core, job));
+            left.retain(|&job| !self.filter.is_purged_in_blocks(&core, job));
             is_last = core.state.read().forgotten_lsn <= through_lsn;
         }
         if left.is_empty() && !is_last {
@@ -185,7 +188,8 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             through_lsn,
             sequences: &pack_sequences(&left),
         };
-        self.writer.event_that(&event, Some((graph, Needs::Graph)))
+        self.writer
+            .event_that(&event, Some((graph, RemovedWith::Graph)))
     }
 
     fn erase(&mut self, count: u64) -> Result<()> {

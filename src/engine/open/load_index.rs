@@ -3,20 +3,20 @@
 use std::sync::{Arc, Weak};
 
 use crate::base::codec::NUMBER_MAX;
-use crate::engine::replay::{Problem, Replay};
+use crate::engine::replay::{Replay, ReplayError};
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Known, NAMED_KEY_BYTES_MAX};
+use crate::engine::state::indexer::{IndexedGraph, Indexer, ROW_KEY_BYTES_MAX};
 use crate::engine::state::status;
-use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, GraphRow, IndexHead, ROWS_FORMAT};
 use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
 use crate::model::error::Result;
 use crate::model::store_id::StoreId;
 
 /// The contents of the index, if all of it is sound.
-pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, Problem> {
+pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay, ReplayError> {
     let mut indexer = Indexer::new(store);
     let Some(value) = index.get(rows::HEAD)? else {
         // Rows without a header are left over from a crash at the very beginning.
@@ -28,13 +28,13 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         if !empty {
             return Err(Fault("it has rows but no header".to_owned()).into());
         }
-        let ids = ForeignIds::new(Runs::default());
+        let ids = ExternalIds::new(Runs::default());
         return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
     };
-    let head: Head =
+    let head: IndexHead =
         rows::open_value(rows::HEAD, &value).ok_or_else(|| Fault("invalid header".to_owned()))?;
     let is_possible =
-        head.applied_lsn < NUMBER_MAX && head.boot < NUMBER_MAX && head.gaps.is_possible();
+        head.applied_lsn < NUMBER_MAX && head.open_number < NUMBER_MAX && head.gaps.is_possible();
     if head.rows_format != ROWS_FORMAT || head.store != store.0 || !is_possible {
         return Err(Fault("it belongs to another store or release".to_owned()).into());
     }
@@ -43,12 +43,12 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     index.scan(rows::GRAPHS, &mut |key, value| {
         let row: GraphRow = rows::open_value(key, value).ok_or_else(|| damaged("a graph"))?;
         let number = rows::parse_graph_key(key).ok_or_else(|| damaged("a graph"))?;
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         let names = (graphs.project(&row.project), row.name.as_str());
         let graph = GraphCore::new(number, names, (row.number, row.key), row.created_ms);
         graph.state.write().forgotten_lsn = row.forgotten_lsn;
         let graph = Arc::new(graph);
-        let known = Known {
+        let known = IndexedGraph {
             graph: Arc::downgrade(&graph),
             forgotten_lsn: row.forgotten_lsn,
         };
@@ -59,14 +59,14 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     index.scan(rows::STATUS, &mut |key, value| {
         let bytes = rows::open(key, value).ok_or_else(|| damaged("states"))?;
         let (number, chunk) = rows::parse_status_key(key).ok_or_else(|| damaged("states"))?;
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         // Rows of a graph that was being removed from the index may be left over.
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
             if let Some(chunks) = status::run_of(bytes) {
-                let restored = state.status.restore_gone(chunk, chunks);
+                let restored = state.status.restore_removed(chunk, chunks);
                 restored.ok_or_else(|| damaged("states"))?;
-                let runs = indexer.gone_runs.entry(number).or_default();
+                let runs = indexer.removed_runs.entry(number).or_default();
                 runs.restore(chunk, chunks);
                 return Ok(());
             }
@@ -92,10 +92,10 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         Ok(())
     })?;
     index.scan(rows::RUNS, &mut |key, value| {
-        if key.len() > NAMED_KEY_BYTES_MAX {
+        if key.len() > ROW_KEY_BYTES_MAX {
             return Err(damaged("lookups"));
         }
-        indexer.name(key, Some(value));
+        indexer.record_row(key, Some(value));
         Ok(())
     })?;
     if !head.partial && (indexer.digest() != head.digest || graphs.created != head.graphs) {
@@ -103,8 +103,8 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     }
     indexer.applied_lsn = head.applied_lsn;
     indexer.lost_ids = head.lost_ids;
-    let ids = ForeignIds::new(Runs::open(&*index)?);
-    let mut replay = Replay::new(graphs, ids, indexer, index, head.boot);
+    let ids = ExternalIds::new(Runs::open(&*index)?);
+    let mut replay = Replay::new(graphs, ids, indexer, index, head.open_number);
     replay.gaps = head.gaps;
     Ok(replay)
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::load_index::load_index;
-use crate::engine::files::{Files, gap};
 use crate::engine::recover;
-use crate::engine::replay::{Problem, Replay};
-use crate::engine::state::log_files::Truth;
-use crate::engine::state::recovered::Found;
+use crate::engine::replay::{Replay, ReplayError};
+use crate::engine::state::log_files::LogFiles;
+use crate::engine::state::recovered::RecoveredJobs;
+use crate::engine::store_files::{StoreFiles, gap};
 use crate::index::Index;
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -20,9 +20,9 @@ use crate::model::store_id::StoreId;
 
 /// Whether the store may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    Only,
-    AndChange,
+pub(crate) enum LogAccess {
+    Read,
+    Repair,
 }
 
 /// Where a log ends.
@@ -39,9 +39,9 @@ pub(super) struct ReadEnd {
 /// The combined contents of the log and the index.
 pub(crate) struct ReadLog {
     pub(crate) replay: Replay,
-    pub(super) truth: Truth,
+    pub(super) log_files: LogFiles,
     pub(super) end: ReadEnd,
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<RecoveredJobs>,
 }
 
 impl ReadLog {
@@ -58,11 +58,11 @@ impl ReadLog {
 pub(crate) fn read_log(
     disk: &dyn Disk,
     store: StoreId,
-    files: &Files,
+    files: &StoreFiles,
     options: &Options,
     index: Arc<dyn Index>,
-    look: Look,
-) -> Result<ReadLog, Problem> {
+    access: LogAccess,
+) -> Result<ReadLog, ReplayError> {
     let closed = files.closed.as_ref().map(|closed| closed.end);
     let mut replay = load_index(index, store)?;
     replay.follow(options.on_replay.clone(), files.known_lsn());
@@ -89,7 +89,7 @@ pub(crate) fn read_log(
             }
             None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
         };
-        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, look)?;
+        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, access)?;
         if n + 1 < files.segments.len() {
             segment.seal(end_at);
         }
@@ -122,13 +122,13 @@ pub(crate) fn read_log(
     replay.check_whole(&last)?;
     replay.followed();
     let found = recover::find(&replay, options.recovery)?;
-    let truth = Truth {
+    let log_files = LogFiles {
         packs: files.packs.clone(),
         segments: files.segments.clone(),
     };
     Ok(ReadLog {
         replay,
-        truth,
+        log_files,
         end,
         found,
     })
@@ -141,12 +141,12 @@ fn read_segment(
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
-    look: Look,
-) -> Result<(u64, bool), Problem> {
+    access: LogAccess,
+) -> Result<(u64, bool), ReplayError> {
     // Anything before a later segment or a clean close was synced.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
-    if !is_synced && look == Look::AndChange {
+    if !is_synced && access == LogAccess::Repair {
         segment.make_durable(disk, &bytes)?;
     }
     let scanned = segment.scan_events(&bytes, known_end, |lsn, event, end| {

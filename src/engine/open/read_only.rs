@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use super::read_log::{Look, ReadLog, read_log};
+use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
-use crate::engine::core::{Engine, Parts};
-use crate::engine::epochs;
-use crate::engine::files::read_files;
-use crate::engine::replay::Problem;
+use crate::engine::core::{Engine, EngineParts};
+use crate::engine::opens;
+use crate::engine::replay::ReplayError;
 use crate::engine::state::backlog::Backlog;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::retention::ages::AgeClock;
+use crate::engine::store_files::read_files;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk::Disk;
 use crate::log::identity::{self, IndexSeal};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::log::secret_keys;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 use crate::model::error::{Error, Result};
 use crate::model::options::{Options, Recovery};
-use crate::model::token::Opening;
+use crate::model::token::OpenEvent;
 
 /// Opens a store read-only: nothing is written, not even recovered states. The index is in
 /// memory: `sealed` returns that of a clean close, if it can be used; otherwise, it is rebuilt
@@ -38,49 +38,52 @@ pub(crate) fn open_read_only(
     options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let read = |index| read_log(&*disk, store, &files, &options, index, Look::Only);
+    let read = |index| read_log(&*disk, store, &files, &options, index, LogAccess::Read);
     let rebuilt = || read(Arc::new(MemoryIndex::default()));
     let read = match seal.and_then(sealed) {
         Some(index) => match read(index) {
-            Err(Problem::Index(_)) => rebuilt(),
+            Err(ReplayError::Index(_)) => rebuilt(),
             read => read,
         },
         None => rebuilt(),
     };
     let ReadLog {
-        replay, truth, end, ..
-    } = read.map_err(Problem::into_error)?;
-    if let Some(last) = truth.segments.last() {
+        replay,
+        log_files,
+        end,
+        ..
+    } = read.map_err(ReplayError::into_error)?;
+    if let Some(last) = log_files.segments.last() {
         last.seal(end.at);
     }
-    let log = Log::detached(store, replay.next_lsn)?;
+    let log = LogWriter::detached(store, replay.next_lsn)?;
     let now_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
     // A complete index leaves nothing to replay.
-    let opening = match replay.opening {
-        None => epochs::last_opening(&truth.packs)?,
-        opening => opening,
+    let open_event = match replay.open_event {
+        None => opens::last_open_event(&log_files.packs)?,
+        open_event => open_event,
     };
-    let opening = opening.unwrap_or(Opening {
+    let open_event = open_event.unwrap_or(OpenEvent {
         lsn: 0,
-        boot: replay.boot,
+        open_number: replay.open_number,
         time_ms: 0,
     });
-    Ok(Arc::new(Engine::new(Parts {
+    Ok(Arc::new(Engine::new(EngineParts {
         read_only: true,
         store,
-        opening,
+        open_event,
         clock,
         recovered: Vec::new(),
         graphs: replay.graphs,
         committer: Committer::new(log, Backlog::default()),
-        truth,
+        log_files,
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,
-        index_folder: None,
+        index_directory: None,
         index_in_memory: None,
-        spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
+        preallocation: Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes)),
         lock: None,
         options,
         disk,

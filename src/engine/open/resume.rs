@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::read_log::ReadEnd;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::log::disk::Disk;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
-use crate::log::writer::{Log, Resume};
+use crate::log::preallocation::{Preallocation, Room};
+use crate::log::writer::{LogWriter, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -22,11 +22,11 @@ const ZEROS_MAX: u64 = 1 << 20;
 pub(super) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
-    spare: &Arc<Spare>,
+    preallocation: &Arc<Preallocation>,
     next_lsn: u64,
-    (truth, end): (&Truth, &ReadEnd),
-) -> Result<Log> {
-    let last = truth.segments.last();
+    (log_files, end): (&LogFiles, &ReadEnd),
+) -> Result<LogWriter> {
+    let last = log_files.segments.last();
     let resume = |zeros_max, capacity_max| match last.cloned() {
         Some(last) => {
             let place = Resume {
@@ -36,26 +36,26 @@ pub(super) fn begin_log(
                 zeros_max,
                 capacity_max,
             };
-            Log::resume(disk.clone(), store, spare.clone(), last, place)
+            LogWriter::resume(disk.clone(), store, preallocation.clone(), last, place)
         }
         None => Ok(None),
     };
-    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
+    let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
         // On file systems where overwriting needs new space, there may be none.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
     };
     let log = match resumed {
         Some(log) => log,
-        None => match spare.take(&**disk, 0, Room::Freeing) {
+        None => match preallocation.take(&**disk, 0, Room::Freeing) {
             Ok(prepared) => {
                 identity::remove_closed(&**disk)?;
                 if let Some(last) = last {
                     last.seal(end.at);
                 }
                 let previous = (end.epoch, end.at);
-                let (disk, spare) = (disk.clone(), spare.clone());
-                return Log::begin(disk, store, spare, prepared, next_lsn, previous);
+                let (disk, preallocation) = (disk.clone(), preallocation.clone());
+                return LogWriter::begin(disk, store, preallocation, prepared, next_lsn, previous);
             }
             Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
             Err(error) => return Err(error),

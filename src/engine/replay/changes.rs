@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::engine::state::change::Change;
-use crate::index::rows::{Finished, Tombstone};
+use crate::engine::state::change::StateChange;
+use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::clock_mark::shifted;
 use crate::log::event::{Event, RecoveredAs, unpack_sequences};
 use crate::log::purged_jobs::{self, PurgedJob};
@@ -15,7 +15,7 @@ pub(super) fn changes_of(
     event: &Event<'_>,
     lsn: u64,
     path: &Path,
-) -> Result<Option<(u32, Vec<Change>)>, Error> {
+) -> Result<Option<(u32, Vec<StateChange>)>, Error> {
     let changes = match *event {
         Event::Started {
             graph,
@@ -23,14 +23,14 @@ pub(super) fn changes_of(
             time_ms,
         } => (
             graph,
-            vec![Change::Started {
+            vec![StateChange::Started {
                 sequence,
                 at_ms: time_ms,
             }],
         ),
         Event::CancelRequested {
             graph, sequence, ..
-        } => (graph, vec![Change::CancelRequested { sequence }]),
+        } => (graph, vec![StateChange::CancelRequested { sequence }]),
         Event::Completed {
             graph,
             sequence,
@@ -43,14 +43,14 @@ pub(super) fn changes_of(
                 at_ms: time_ms,
                 age_ms: shifted(time_ms, age_shift_ms),
                 kind,
-                boot: 0,
+                open_number: 0,
                 extra_lsn: if extra.is_some() { lsn } else { 0 },
             };
-            (graph, vec![Change::Completed { sequence, finished }])
+            (graph, vec![StateChange::Completed { sequence, finished }])
         }
         Event::Recovered {
             graph,
-            boot,
+            open_number,
             time_ms,
             age_shift_ms,
             action,
@@ -59,15 +59,15 @@ pub(super) fn changes_of(
             let sequences = unpack_sequences(sequences)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
             let age_ms = shifted(time_ms, age_shift_ms);
-            let change = |sequence| recovered(sequence, action, boot, (time_ms, age_ms));
+            let change = |sequence| recovered(sequence, action, open_number, (time_ms, age_ms));
             (graph, sequences.into_iter().map(change).collect())
         }
         Event::Purged { graph, jobs, .. } => {
             let jobs = purged_jobs::unpack(jobs)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
-            let change = |job: PurgedJob| Change::Purged {
+            let change = |job: PurgedJob| StateChange::Purged {
                 sequence: job.sequence,
-                tombstone: job.id.map(|id| Tombstone::new(&id, lsn)),
+                tombstone: job.id.map(|id| TombstoneRow::new(&id, lsn)),
             };
             (graph, jobs.into_iter().map(change).collect())
         }
@@ -78,13 +78,13 @@ pub(super) fn changes_of(
         } => {
             let sequences = unpack_sequences(sequences)
                 .ok_or_else(|| Error::damaged(path, 0, "invalid list of jobs"))?;
-            let change = |sequence| Change::Forgotten {
+            let change = |sequence| StateChange::Forgotten {
                 sequence,
                 through_lsn,
             };
             (graph, sequences.into_iter().map(change).collect())
         }
-        Event::Booted { .. }
+        Event::StoreOpened { .. }
         | Event::Clock
         | Event::Confirmed(_)
         | Event::GraphCreated { .. }
@@ -99,19 +99,24 @@ pub(super) fn changes_of(
 }
 
 /// What recovery did to one job.
-fn recovered(sequence: u64, action: RecoveredAs, boot: u64, (at_ms, age_ms): (u64, i64)) -> Change {
+fn recovered(
+    sequence: u64,
+    action: RecoveredAs,
+    open_number: u64,
+    (at_ms, age_ms): (u64, i64),
+) -> StateChange {
     let kind = match action {
-        RecoveredAs::Requeued => return Change::Requeued { sequence },
+        RecoveredAs::Requeued => return StateChange::Requeued { sequence },
         RecoveredAs::Interrupted => OutcomeKind::Interrupted,
         RecoveredAs::Cancelled => OutcomeKind::Cancelled,
     };
-    Change::Completed {
+    StateChange::Completed {
         sequence,
         finished: Finished {
             at_ms,
             age_ms,
             kind: kind.to_stored(),
-            boot,
+            open_number,
             extra_lsn: 0,
         },
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::problem::Problem;
+use super::problem::ReplayError;
 use super::{Replay, out_of_order};
 use crate::engine::state::graph::GraphCore;
 use crate::index::Fault;
@@ -16,7 +16,7 @@ use crate::model::error::Result;
 
 /// The state of the pack being replayed.
 #[derive(Default)]
-pub(super) struct InPack {
+pub(super) struct PackState {
     /// The last LSN of the pack being replayed.
     pub(super) end: Option<u64>,
     /// Whether the pack has lost events.
@@ -31,7 +31,7 @@ pub(super) struct InPack {
 
 impl Replay {
     /// Replays a pack: the events that the index lacks, and where the requests are stored.
-    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), Problem> {
+    pub(crate) fn pack(&mut self, pack: &Pack) -> Result<(), ReplayError> {
         let from = self.indexer.applied_lsn + 1;
         self.pack.end = Some(pack.last_lsn);
         self.pack.has_erased = false;
@@ -47,7 +47,7 @@ impl Replay {
                 continue;
             };
             if pack.last_lsn >= from && self.index.keeps_rows() {
-                self.foreign_ids(&graph, part)?;
+                self.external_ids(&graph, part)?;
             }
             if graph.state.read().packed_end() != part.first_sequence {
                 let error = out_of_order(&pack.path, &graph, part.first_sequence);
@@ -111,11 +111,16 @@ impl Replay {
             if len > last || !range.contains(&len) {
                 break;
             }
-            state.status.extend_gone(range.end.min(last + 1));
+            state.status.extend_removed(range.end.min(last + 1));
         }
     }
 
-    fn packed_event(&mut self, lsn: u64, event: &Event<'_>, path: &Path) -> Result<(), Problem> {
+    fn packed_event(
+        &mut self,
+        lsn: u64,
+        event: &Event<'_>,
+        path: &Path,
+    ) -> Result<(), ReplayError> {
         if let &Event::Submits {
             graph: number,
             first_sequence,
@@ -141,7 +146,7 @@ impl Replay {
                     (first..first_sequence + count).for_each(|s| state.add_pending(s));
                 }
             }
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         if let &Event::Erased { count } = event {
@@ -152,7 +157,7 @@ impl Replay {
                 return Err(Fault(what.to_owned()).into());
             }
             self.pack.has_erased = true;
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         if let &Event::Lost { count } = event {
@@ -160,16 +165,16 @@ impl Replay {
                 self.pack.has_lost = true;
                 self.in_doubt.add_open(&self.graphs);
             }
-            self.come_to(lsn + count);
+            self.advance_to(lsn + count);
             return Ok(());
         }
         self.event(lsn, event, path, None)
     }
 
     /// Adds the external ids of a part's jobs.
-    fn foreign_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
+    fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), ReplayError> {
         let is_looked_up = |place: &BlockPlace| {
-            !place.is_empty() && (place.foreign_ids || graph.has_lost_its_key())
+            !place.is_empty() && (place.external_ids || graph.has_lost_its_key())
         };
         let mut block = Block::default();
         let mut piece = Vec::new();
@@ -185,7 +190,7 @@ impl Replay {
             for (n, row) in block.rows.iter().enumerate() {
                 let sequence = sequence + n as u64;
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
-                if graph.is_foreign(id, sequence) {
+                if graph.is_external(id, sequence) {
                     self.ids.add(graph.id_hash(id), graph.owner(sequence));
                     self.changes += 1;
                 }

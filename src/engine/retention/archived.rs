@@ -42,7 +42,7 @@ impl Engine {
             if !is_archived {
                 work.archived.remove(&number);
                 if graph.is_some() {
-                    work.agenda.note(number);
+                    work.schedule.note(number);
                     is_any_left = true;
                 }
                 continue;
@@ -61,11 +61,11 @@ impl Engine {
 /// is more to do.
 pub(crate) fn step_archived(engine: &Engine) -> bool {
     let graphs = engine.archived_graphs();
-    engine.meters.visits.add(graphs.len() as u64);
+    engine.metrics.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
         let policy = graph.retention.read().clone();
-        let is_ready = archiving::look_after(engine, &graph);
+        let is_ready = archiving::maintain_archive(engine, &graph);
         let Some(policy) = &policy else {
             continue;
         };

@@ -10,7 +10,7 @@ use super::purge::{COMPLETE, STEP_JOBS};
 use crate::engine::core::Engine;
 use crate::engine::garbage;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::retention::purge_lag::Overdue;
 use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::Result;
@@ -31,7 +31,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn look(
+    pub(super) fn find(
         engine: &Engine,
         graph: &Arc<GraphCore>,
         policy: &Arc<Retention>,
@@ -51,11 +51,11 @@ impl Due {
         self.next_ms
     }
 
-    pub(super) fn found(&self) -> Found {
+    pub(super) fn found(&self) -> Overdue {
         match (&*self.by_count, &*self.by_bytes, &*self.by_age) {
-            ([], [], []) => Found::Nothing,
-            ([], [], _) => Found::ByAge(self.age_late),
-            _ => Found::Over(self.age_late),
+            ([], [], []) => Overdue::Nothing,
+            ([], [], _) => Overdue::ByAge(self.age_late),
+            _ => Overdue::Over(self.age_late),
         }
     }
 
@@ -96,13 +96,13 @@ fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> 
     let Some(kept) = policy.bytes else {
         return Vec::new();
     };
-    let packs = engine.truth.read().packs.clone();
+    let packs = engine.log_files.read().packs.clone();
     let state = graph.state.read();
     let mut taken: Vec<(u64, u64)> = Vec::new();
     let blocks = state.parts.iter().flat_map(|part| &part.blocks);
     for place in blocks.filter(|place| !place.is_empty()) {
         let range = place.first_sequence..place.end_sequence();
-        let there = u64::from(place.jobs) - state.status.gone_in(range);
+        let there = u64::from(place.jobs) - state.status.removed_in(range);
         let bytes = u64::from(place.len) * there / u64::from(place.jobs);
         taken.push((place.end_sequence(), bytes));
     }

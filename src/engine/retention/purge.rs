@@ -7,7 +7,7 @@ use crate::engine::jobs::ExtraCache;
 use crate::engine::large::large_id_in;
 use crate::engine::missing_job::missing;
 use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::rows::DETAIL_JOBS;
@@ -36,7 +36,7 @@ impl Engine {
         (why, by): (PurgeReason, Option<&Arc<Retention>>),
     ) -> Result<u64> {
         let mut purged = 0;
-        let kept_bytes = writer::freeing_bytes(self.spare.reserve_bytes());
+        let kept_bytes = writer::freeing_bytes(self.preallocation.reserve_bytes());
         let bytes_max = STEP_BYTES_MAX.min(kept_bytes / 2);
         for step in sequences.chunks(STEP_JOBS) {
             if by.is_some_and(|by| !graph.is_purged_by(by)) {
@@ -88,23 +88,23 @@ impl Engine {
         jobs: Vec<PurgedJob>,
         why: PurgeReason,
     ) -> Result<u64> {
-        let answer = self.commit(Operation::small(Action::Purge {
+        let result = self.commit(Operation::small(Action::Purge {
             graph: graph.clone(),
             jobs,
             why: why.to_stored(),
         }))?;
-        let Answer::Purged { lsn, jobs } = answer else {
+        let WriteResult::Purged { lsn, jobs } = result else {
             return Ok(0);
         };
         // The caller holds locks, so the host's clock is not read: the last commit read it.
-        let clock = self.clock_mark_at(self.queue.dated_ms());
+        let clock = self.clock_mark_at(self.queue.commit_time_ms());
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(clock.wall_ms);
-        self.meters.purged.add(jobs);
+        self.metrics.purged.add(jobs);
         if jobs > 0 && !graph.is_dropped() {
-            let stones = work.tombstones.entry(graph.number).or_default();
-            stones.add((lsn, jobs), age_ms);
+            let queue = work.tombstones.entry(graph.number).or_default();
+            queue.add((lsn, jobs), age_ms);
         }
         Ok(jobs)
     }

@@ -2,41 +2,41 @@
 
 use std::ops::ControlFlow;
 
-use super::finds::Finds;
+use super::matches::ScanMatches;
 use crate::model::job_query::{OnProgress, ScanProgress};
 
 /// What to report to the caller, and when.
-pub(crate) struct Progress<'s> {
+pub(crate) struct ProgressReporter<'s> {
     call: Option<&'s OnProgress>,
     of: u64,
     pub(super) looked_at: u64,
-    told: u64,
+    reported: u64,
 }
 
-impl<'s> Progress<'s> {
+impl<'s> ProgressReporter<'s> {
     /// For a scan of `of` jobs.
-    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> Progress<'s> {
-        Progress {
+    pub(crate) fn new(call: Option<&'s OnProgress>, of: u64) -> ProgressReporter<'s> {
+        ProgressReporter {
             call,
             of,
             looked_at: 0,
-            told: 0,
+            reported: 0,
         }
     }
 
     /// Reports progress; returns whether to stop the scan here. Each report includes jobs
     /// checked since the last one, so a caller that stops at any report still makes progress.
-    pub(super) fn tell(&mut self, finds: &Finds, after: u64) -> bool {
-        let Some(call) = self.call.filter(|_| self.looked_at > self.told) else {
+    pub(super) fn report(&mut self, matches: &ScanMatches, after: u64) -> bool {
+        let Some(call) = self.call.filter(|_| self.looked_at > self.reported) else {
             return false;
         };
-        if self.looked_at - self.told < after && self.looked_at < self.of {
+        if self.looked_at - self.reported < after && self.looked_at < self.of {
             return false;
         }
-        self.told = self.looked_at;
+        self.reported = self.looked_at;
         let searched = ScanProgress {
             looked_at: self.looked_at,
-            matched: finds.matched,
+            matched: matches.matched,
             of: self.of,
         };
         (call.0)(&searched) == ControlFlow::Break(())

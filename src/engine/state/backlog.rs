@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::flush_batch::{RoundNumber, Taken};
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::graph_state::GraphState;
 
 /// Locked with the committer: changes are made and rounds begin under one lock.
@@ -55,8 +55,8 @@ impl Backlog {
         }
         if state.index_round != 0 {
             // The indexer has not reached it yet.
-            let taken = state.take_changes();
-            state.taken = Some(Box::new(taken));
+            let taken_changes = state.take_changes();
+            state.taken_changes = Some(Box::new(taken_changes));
         }
         state.index_round = self.round;
         self.graphs.push(graph.clone());
@@ -77,11 +77,11 @@ impl Backlog {
 }
 
 impl GraphState {
-    /// Takes the changes that belong to the current round. Their details stay in `leaving`
+    /// Takes the changes that belong to the current round. Their details stay in `flushing`
     /// until the index has them.
-    pub(crate) fn take_for_round(&mut self) -> Taken {
-        match self.taken.take() {
-            Some(taken) => *taken,
+    pub(crate) fn take_for_round(&mut self) -> GraphChanges {
+        match self.taken_changes.take() {
+            Some(taken_changes) => *taken_changes,
             None => {
                 self.index_round = 0;
                 self.take_changes()
@@ -89,14 +89,14 @@ impl GraphState {
         }
     }
 
-    pub(crate) fn take_changes(&mut self) -> Taken {
+    pub(crate) fn take_changes(&mut self) -> GraphChanges {
         let details = Arc::new(std::mem::take(&mut self.changed));
-        self.leaving = (!details.is_empty()).then(|| details.clone());
+        self.flushing = (!details.is_empty()).then(|| details.clone());
         // A chunk is written with the rows of details whose hashes it contains.
         for (sequence, _) in details.iter() {
             self.status.touch(sequence);
         }
-        Taken {
+        GraphChanges {
             details,
             chunks: self.status.take_dirty(),
             forgotten_lsn: self.forgotten_lsn,

@@ -1,12 +1,12 @@
 //! Changes that a commit or an open makes to a graph.
 
 use crate::engine::state::unpacked::TailPlace;
-use crate::index::rows::{Finished, Tombstone};
+use crate::index::rows::{Finished, TombstoneRow};
 use crate::log::fingerprint::Fingerprint;
 
 /// A change of one graph, as recorded in the log, without texts.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum StateChange {
     Submitted {
         sequence: u64,
         place: TailPlace,
@@ -28,7 +28,7 @@ pub(crate) enum Change {
     },
     Purged {
         sequence: u64,
-        tombstone: Option<Tombstone>,
+        tombstone: Option<TombstoneRow>,
     },
     /// Forgets the job's tombstone, and those of all purges up to this LSN.
     Forgotten {
@@ -37,21 +37,24 @@ pub(crate) enum Change {
     },
 }
 
-impl Change {
+impl StateChange {
     /// Whether it makes a job pending.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self, Change::Submitted { .. } | Change::Requeued { .. })
+        matches!(
+            self,
+            StateChange::Submitted { .. } | StateChange::Requeued { .. }
+        )
     }
 
     pub(crate) fn sequence(&self) -> u64 {
         match *self {
-            Change::Submitted { sequence, .. }
-            | Change::Started { sequence, .. }
-            | Change::CancelRequested { sequence }
-            | Change::Completed { sequence, .. }
-            | Change::Requeued { sequence }
-            | Change::Purged { sequence, .. }
-            | Change::Forgotten { sequence, .. } => sequence,
+            StateChange::Submitted { sequence, .. }
+            | StateChange::Started { sequence, .. }
+            | StateChange::CancelRequested { sequence }
+            | StateChange::Completed { sequence, .. }
+            | StateChange::Requeued { sequence }
+            | StateChange::Purged { sequence, .. }
+            | StateChange::Forgotten { sequence, .. } => sequence,
         }
     }
 }

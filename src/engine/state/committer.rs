@@ -7,10 +7,10 @@ use crate::engine::state::backlog::Backlog;
 use crate::engine::state::waiters::Waiter;
 use crate::log::frame::Builder;
 use crate::log::identity::LogEnd;
-use crate::log::writer::Log;
+use crate::log::writer::LogWriter;
 
 pub(crate) struct Committer {
-    pub(crate) log: Log,
+    pub(crate) log: LogWriter,
     pub(crate) frame: Builder,
     /// Since when there are unsynced writes.
     pub(crate) unsynced_since: Option<Instant>,
@@ -20,11 +20,11 @@ pub(crate) struct Committer {
     /// What the index lacks.
     pub(crate) backlog: Backlog,
     /// Waiters for changes that this round made visible.
-    pub(crate) called: Vec<Arc<Waiter>>,
+    pub(crate) waiters: Vec<Arc<Waiter>>,
 }
 
 impl Committer {
-    pub(crate) fn new(log: Log, backlog: Backlog) -> Committer {
+    pub(crate) fn new(log: LogWriter, backlog: Backlog) -> Committer {
         Committer {
             log,
             frame: Builder::default(),
@@ -32,7 +32,7 @@ impl Committer {
             changes_since_index: 0,
             now_ms: 0,
             backlog,
-            called: Vec::new(),
+            waiters: Vec::new(),
         }
     }
 

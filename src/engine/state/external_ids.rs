@@ -1,6 +1,6 @@
 //! External ids: those that callers chose.
 //!
-//! [`ForeignIds`] keeps the ids that are not in the index yet, and looks up the others in the
+//! [`ExternalIds`] keeps the ids that are not in the index yet, and looks up the others in the
 //! index. An id is removed from memory only after the index has it.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::index::{Fault, Index};
 pub(crate) type Pairs = BTreeSet<Pair>;
 
 /// The external ids of all graphs, by hash.
-pub(crate) struct ForeignIds {
+pub(crate) struct ExternalIds {
     recent: RwLock<Recent>,
     pub(crate) runs: Runs,
     /// Counts how often ids have moved from memory to the index.
@@ -26,7 +26,7 @@ pub(crate) struct ForeignIds {
 struct Recent {
     added: Pairs,
     /// Being written to the index.
-    leaving: Arc<Pairs>,
+    flushing: Arc<Pairs>,
 }
 
 /// The owners of this hash.
@@ -35,9 +35,9 @@ fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = Owner> {
     range.map(|&(_, owner)| owner)
 }
 
-impl ForeignIds {
-    pub(crate) fn new(runs: Runs) -> ForeignIds {
-        ForeignIds {
+impl ExternalIds {
+    pub(crate) fn new(runs: Runs) -> ExternalIds {
+        ExternalIds {
             recent: RwLock::default(),
             runs,
             generation: AtomicU64::new(0),
@@ -45,7 +45,7 @@ impl ForeignIds {
     }
 
     /// Replaces all ids with those of a rebuilt index.
-    pub(crate) fn replace(&self, rebuilt: ForeignIds) {
+    pub(crate) fn replace(&self, rebuilt: ExternalIds) {
         self.runs.replace(rebuilt.runs);
         self.generation.fetch_add(1, Ordering::AcqRel);
         *self.recent.write() = Recent::default();
@@ -56,22 +56,22 @@ impl ForeignIds {
     }
 
     /// Takes the ids to be written to the index; lookups still find them here until
-    /// [`ForeignIds::left`].
-    pub(crate) fn leave(&self) -> Arc<Pairs> {
+    /// [`ExternalIds::end_flush`].
+    pub(crate) fn begin_flush(&self) -> Arc<Pairs> {
         let mut recent = self.recent.write();
-        recent.leaving = Arc::new(std::mem::take(&mut recent.added));
-        recent.leaving.clone()
+        recent.flushing = Arc::new(std::mem::take(&mut recent.added));
+        recent.flushing.clone()
     }
 
-    pub(crate) fn left(&self) {
+    pub(crate) fn end_flush(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.recent.write().leaving = Arc::default();
+        self.recent.write().flushing = Arc::default();
     }
 
     /// Whether a job may have an id with this hash; `false` is certain. Reads only memory.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let recent = self.recent.read();
-        let is_recent = [&recent.added, &*recent.leaving]
+        let is_recent = [&recent.added, &*recent.flushing]
             .into_iter()
             .any(|pairs| in_pairs(pairs, hash).next().is_some());
         drop(recent);
@@ -86,7 +86,7 @@ impl ForeignIds {
     /// The owners that are not in the index yet.
     pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
         let recent = self.recent.read();
-        [&recent.added, &*recent.leaving]
+        [&recent.added, &*recent.flushing]
             .into_iter()
             .flat_map(|pairs| in_pairs(pairs, hash))
             .collect()

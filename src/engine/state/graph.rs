@@ -18,7 +18,7 @@ pub(crate) struct GraphCore {
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
     /// Whether it is recorded for retention.
-    pub(crate) is_noted: AtomicBool,
+    pub(crate) is_noted_changed: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
@@ -26,7 +26,7 @@ pub(crate) struct GraphCore {
     pub(crate) purging: Mutex<()>,
     /// The archive for purged jobs.
     #[cfg(feature = "archive")]
-    pub(crate) archive: crate::engine::state::archive_handle::Place,
+    pub(crate) archive: crate::engine::state::archive_state::ArchiveSlot,
 }
 
 impl GraphCore {
@@ -43,7 +43,7 @@ impl GraphCore {
             ids: OwnIds::new(id_number, key),
             created_ms,
             dropped: AtomicBool::new(false),
-            is_noted: AtomicBool::new(false),
+            is_noted_changed: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
             purging: Mutex::default(),
@@ -73,7 +73,7 @@ impl GraphCore {
     }
 
     /// Whether the graph did not generate this job's id, so that the job has to be looked up.
-    pub(crate) fn is_foreign(&self, id: &str, sequence: u64) -> bool {
+    pub(crate) fn is_external(&self, id: &str, sequence: u64) -> bool {
         self.ids.sequence(id) != Some(sequence)
     }
 

@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::sync::atomic::Ordering;
-use crate::engine::state::change::Change;
+use crate::engine::state::change::StateChange;
 use crate::engine::state::detail_changes::DetailChanges;
 use crate::engine::state::details::DetailHashes;
-use crate::engine::state::flush_batch::{RoundNumber, Taken};
+use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::run_cell::RunCell;
 use crate::engine::state::status::StatusColumn;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
@@ -44,17 +44,17 @@ pub(crate) struct GraphState {
     /// Changes since the indexer last took them.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.
-    pub(crate) leaving: Option<Arc<DetailChanges>>,
+    pub(crate) flushing: Option<Arc<DetailChanges>>,
     /// The round of the index that takes the changes; 0 if there are none.
     pub(crate) index_round: RoundNumber,
     /// What the current round takes, if the graph has changed since the round began.
-    pub(crate) taken: Option<Box<Taken>>,
+    pub(crate) taken_changes: Option<Box<GraphChanges>>,
 }
 
 impl GraphState {
     /// Makes a durable change visible. `segment` contains its texts.
-    pub(crate) fn apply(&mut self, change: &Change, segment: &Arc<Segment>) {
-        if let Change::Submitted {
+    pub(crate) fn apply(&mut self, change: &StateChange, segment: &Arc<Segment>) {
+        if let StateChange::Submitted {
             sequence,
             place,
             fingerprint,
@@ -66,14 +66,16 @@ impl GraphState {
     }
 
     /// Removes the waiters for a change that was made.
-    pub(crate) fn take_waiters(&mut self, change: &Change, called: &mut Vec<Arc<Waiter>>) {
+    pub(crate) fn take_waiters(&mut self, change: &StateChange, waiters: &mut Vec<Arc<Waiter>>) {
         match *change {
-            Change::Completed { sequence, .. }
-            | Change::Purged { sequence, .. }
+            StateChange::Completed { sequence, .. }
+            | StateChange::Purged { sequence, .. }
             // These ask a run to stop, or end it.
-            | Change::CancelRequested { sequence }
-            | Change::Requeued { sequence } => self.waiters.take(sequence, called),
-            Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
+            | StateChange::CancelRequested { sequence }
+            | StateChange::Requeued { sequence } => self.waiters.take(sequence, waiters),
+            StateChange::Submitted { .. }
+            | StateChange::Started { .. }
+            | StateChange::Forgotten { .. } => {}
         }
     }
 
@@ -88,10 +90,10 @@ impl GraphState {
 
     /// Removes waiters for a pending job: one for each of `jobs` jobs, at most as many as are
     /// still pending.
-    pub(crate) fn take_claimers(&mut self, jobs: u64, called: &mut Vec<Arc<Waiter>>) {
+    pub(crate) fn take_claimers(&mut self, jobs: u64, waiters: &mut Vec<Arc<Waiter>>) {
         if self.waiters.has(PENDING) {
             let jobs = jobs.min(self.pending());
-            self.waiters.take_first(PENDING, jobs, called);
+            self.waiters.take_first(PENDING, jobs, waiters);
         }
     }
 
@@ -110,15 +112,15 @@ impl GraphState {
     }
 
     /// Applies a change of states, without texts.
-    pub(crate) fn apply_state(&mut self, change: &Change) {
+    pub(crate) fn apply_state(&mut self, change: &StateChange) {
         match *change {
-            Change::Submitted { sequence, .. } => self.add_pending(sequence),
-            Change::Started { sequence, at_ms } => {
+            StateChange::Submitted { sequence, .. } => self.add_pending(sequence),
+            StateChange::Started { sequence, at_ms } => {
                 self.status.set(sequence, State::Running);
                 let detail = self.changed.of(sequence);
                 detail.started_ms = Some(at_ms);
             }
-            Change::CancelRequested { sequence } => {
+            StateChange::CancelRequested { sequence } => {
                 self.cancelling.insert(sequence);
                 if let Some(cell) = self.watched.get(&sequence) {
                     cell.cancel.store(true, Ordering::Release);
@@ -126,7 +128,7 @@ impl GraphState {
                 let detail = self.changed.of(sequence);
                 detail.cancel_requested = true;
             }
-            Change::Completed { sequence, finished } => {
+            StateChange::Completed { sequence, finished } => {
                 self.status.set(sequence, State::Complete);
                 self.cancelling.remove(&sequence);
                 self.end_run(sequence);
@@ -135,16 +137,16 @@ impl GraphState {
             }
             // The start time is kept for pages that still show the job as running. A job with a
             // cancel request is never requeued.
-            Change::Requeued { sequence } => {
+            StateChange::Requeued { sequence } => {
                 self.status.set(sequence, State::Pending);
                 self.cancelling.remove(&sequence);
                 self.end_run(sequence);
             }
-            Change::Purged {
+            StateChange::Purged {
                 sequence,
                 tombstone,
             } => {
-                self.status.set_gone(sequence);
+                self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 // The outcome stays available to older pages until the tombstone is forgotten.
                 let left = Detail {
@@ -154,13 +156,13 @@ impl GraphState {
                 };
                 self.changed.of(sequence).merge(&left);
             }
-            Change::Forgotten {
+            StateChange::Forgotten {
                 sequence,
                 through_lsn,
             } => {
                 self.forgotten_lsn = self.forgotten_lsn.max(through_lsn);
                 // It was purged, even if the event that records this is lost.
-                self.status.set_gone(sequence);
+                self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 let forget = Detail {
                     reset: true,
@@ -223,7 +225,7 @@ impl GraphState {
             };
             self.changed.retain(is_kept);
         }
-        self.status.set_range_gone(range);
+        self.status.set_range_removed(range);
     }
 
     /// How many jobs in a range were quarantined. Calls `range` only if any were.
@@ -317,9 +319,9 @@ impl GraphState {
     /// what is removed here is already in the index.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
-            self.leaving
+            self.flushing
                 .as_ref()
-                .and_then(|leaving| leaving.get(sequence).copied()),
+                .and_then(|flushing| flushing.get(sequence).copied()),
             self.changed.get(sequence).copied(),
         ]
     }

@@ -14,13 +14,13 @@ use self::chunk_rows::ChunkRows;
 use self::writer::Writer;
 use crate::engine::state::backlog::Dropped;
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::external_ids::ForeignIds;
-use crate::engine::state::flush_batch::Taken;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::purged_ranges::GoneRuns;
+use crate::engine::state::graph_changes::GraphChanges;
+use crate::engine::state::removed_runs::RemovedRuns;
 use crate::engine::state::rewrites::Rewrites;
 use crate::engine::state::status::CHUNK_JOBS;
-use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
+use crate::index::rows::{self, GraphRow, IndexHead, ROWS_FORMAT};
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::model::store_id::StoreId;
@@ -42,15 +42,15 @@ pub(crate) struct Indexer {
     store: StoreId,
     pub(crate) applied_lsn: u64,
     /// Hashes of the graph rows, status rows and run rows, by key.
-    named: HashMap<NamedKey, u64>,
+    row_hashes: HashMap<RowKey, u64>,
     /// All of those hashes combined.
     digest: u64,
     /// Graphs that have rows.
-    pub(crate) graphs: HashMap<u32, Known>,
+    pub(crate) graphs: HashMap<u32, IndexedGraph>,
     /// Dropped graphs that may still have rows of details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
-    pub(crate) gone_runs: HashMap<u32, GoneRuns>,
+    pub(crate) removed_runs: HashMap<u32, RemovedRuns>,
     /// About how many jobs' ids and keys may have become dead since dead ones were last removed
     /// from the runs.
     pub(crate) lost_ids: u64,
@@ -60,28 +60,28 @@ pub(crate) struct Indexer {
 }
 
 /// A graph as its row records it.
-pub(crate) struct Known {
+pub(crate) struct IndexedGraph {
     pub(crate) graph: Weak<GraphCore>,
     /// The LSN of the last purge whose tombstones are forgotten.
     pub(crate) forgotten_lsn: u64,
 }
 
 /// The length of the longest key that is named, in bytes.
-pub(crate) const NAMED_KEY_BYTES_MAX: usize = 13;
+pub(crate) const ROW_KEY_BYTES_MAX: usize = 13;
 
 /// The key of a named row, padded with zeros: the first byte determines its length.
-type NamedKey = [u8; NAMED_KEY_BYTES_MAX];
+type RowKey = [u8; ROW_KEY_BYTES_MAX];
 
-fn named_key(key: &[u8]) -> NamedKey {
-    let mut named = [0; NAMED_KEY_BYTES_MAX];
+fn row_key(key: &[u8]) -> RowKey {
+    let mut named = [0; ROW_KEY_BYTES_MAX];
     named[..key.len()].copy_from_slice(key);
     named
 }
 
 /// What is moved from memory to the index in one round: everything up to one LSN.
-pub(crate) struct Leaving {
+pub(crate) struct FlushBatch {
     pub(crate) lsn: u64,
-    pub(crate) boot: u64,
+    pub(crate) open_number: u64,
     pub(crate) gaps: Gaps,
     pub(crate) graphs_created: u32,
     /// The graphs that changed.
@@ -90,18 +90,18 @@ pub(crate) struct Leaving {
     pub(crate) dropped: Vec<Dropped>,
 }
 
-impl Leaving {
+impl FlushBatch {
     /// All changes up to this LSN, of graphs that do not change meanwhile.
     pub(crate) fn of_replay(
         indexer: &Indexer,
         graphs: &Graphs,
         lsn: u64,
-        (boot, gaps): (u64, &Gaps),
-    ) -> Leaving {
-        Leaving {
+        (open_number, gaps): (u64, &Gaps),
+    ) -> FlushBatch {
+        FlushBatch {
             gaps: gaps.clone(),
             lsn,
-            boot,
+            open_number,
             graphs: indexer.lacking(graphs),
             dropped: indexer.not_among(graphs),
             graphs_created: graphs.created,
@@ -109,11 +109,11 @@ impl Leaving {
     }
 
     /// Removes from memory what is in the index now.
-    pub(crate) fn left(&self, ids: &ForeignIds) {
+    pub(crate) fn end_flush(&self, ids: &ExternalIds) {
         for graph in &self.graphs {
-            graph.state.write().leaving = None;
+            graph.state.write().flushing = None;
         }
-        ids.left();
+        ids.end_flush();
     }
 }
 
@@ -122,11 +122,11 @@ impl Indexer {
         Indexer {
             store,
             applied_lsn: 0,
-            named: HashMap::new(),
+            row_hashes: HashMap::new(),
             digest: 0,
             graphs: HashMap::new(),
             dropped: Vec::new(),
-            gone_runs: HashMap::new(),
+            removed_runs: HashMap::new(),
             lost_ids: 0,
             is_interrupted: false,
             rewrites: Rewrites::default(),
@@ -134,15 +134,15 @@ impl Indexer {
     }
 
     /// Records a row; without a value, records that the row was removed.
-    pub(crate) fn name(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let named = named_key(key);
+    pub(crate) fn record_row(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let named = row_key(key);
         let before = match value {
             Some(value) => {
                 let hash = rows::row_hash(key, value);
                 self.digest ^= hash;
-                self.named.insert(named, hash)
+                self.row_hashes.insert(named, hash)
             }
-            None => self.named.remove(&named),
+            None => self.row_hashes.remove(&named),
         };
         self.digest ^= before.unwrap_or(0);
     }
@@ -171,19 +171,15 @@ impl Indexer {
             .collect()
     }
 
-    fn head(&self, leaving: &Leaving, partial: bool) -> Vec<u8> {
-        let head = Head {
+    fn head(&self, batch: &FlushBatch, partial: bool) -> Vec<u8> {
+        let head = IndexHead {
             rows_format: ROWS_FORMAT,
             store: self.store.0,
-            applied_lsn: if partial {
-                self.applied_lsn
-            } else {
-                leaving.lsn
-            },
+            applied_lsn: if partial { self.applied_lsn } else { batch.lsn },
             partial,
-            boot: leaving.boot,
-            gaps: leaving.gaps.clone(),
-            graphs: leaving.graphs_created,
+            open_number: batch.open_number,
+            gaps: batch.gaps.clone(),
+            graphs: batch.graphs_created,
             lost_ids: self.lost_ids,
             digest: if partial { 0 } else { self.digest() },
         };
@@ -194,28 +190,28 @@ impl Indexer {
     pub(crate) fn apply(
         &mut self,
         index: &dyn Index,
-        ids: &ForeignIds,
-        leaving: &Leaving,
+        ids: &ExternalIds,
+        batch: &FlushBatch,
         is_closing: &dyn Fn() -> bool,
     ) -> Result<Applied, Fault> {
         let is_too_much = |left: usize| left > CLOSE_GRAPHS_MAX && is_closing();
-        if is_too_much(leaving.graphs.len() + leaving.dropped.len()) {
+        if is_too_much(batch.graphs.len() + batch.dropped.len()) {
             return Ok(Applied::Interrupted);
         }
-        let mut writer = Writer::new(index, self.head(leaving, true));
-        let pairs = ids.leave();
+        let mut writer = Writer::new(index, self.head(batch, true));
+        let pairs = ids.begin_flush();
         if !pairs.is_empty() {
-            writer.say_partial()?;
+            writer.mark_partial()?;
             let count = pairs.len() as u64;
             ids.runs
                 .add(index, pairs.iter().copied(), count, &mut |key, value| {
-                    self.name(key, value)
+                    self.record_row(key, value)
                 })?;
         }
-        self.remove_dropped(&mut writer, &leaving.dropped)?;
-        let dropped: HashSet<u32> = leaving.dropped.iter().map(|dropped| dropped.0).collect();
-        for (n, graph) in leaving.graphs.iter().enumerate() {
-            if is_too_much(leaving.graphs.len() - n) {
+        self.remove_dropped(&mut writer, &batch.dropped)?;
+        let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
+        for (n, graph) in batch.graphs.iter().enumerate() {
+            if is_too_much(batch.graphs.len() - n) {
                 // All rows that were put are written, under a header that records this.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
@@ -225,10 +221,10 @@ impl Indexer {
             }
         }
         self.remove_dead_ids(&mut writer, ids)?;
-        let head = self.head(leaving, false);
+        let head = self.head(batch, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
-        self.applied_lsn = leaving.lsn;
+        self.applied_lsn = batch.lsn;
         Ok(Applied::All)
     }
 
@@ -238,12 +234,12 @@ impl Indexer {
         writer: &mut Writer<'_>,
         graph: &Arc<GraphCore>,
     ) -> Result<(), Fault> {
-        let Taken {
+        let GraphChanges {
             details,
             chunks,
             forgotten_lsn,
         } = graph.state.write().take_for_round();
-        let now = Known {
+        let now = IndexedGraph {
             graph: Arc::downgrade(graph),
             forgotten_lsn,
         };
@@ -259,7 +255,7 @@ impl Indexer {
                 forgotten_lsn,
             };
             let value = rows::seal_value(&key, &row);
-            self.name(&key, Some(&value));
+            self.record_row(&key, Some(&value));
             writer.put(key, value)?;
         }
         let mut changed: Vec<u64> = details.iter().map(|(sequence, _)| sequence).collect();
@@ -271,10 +267,10 @@ impl Indexer {
             changed = rest;
             let changes = (here, &*details, forgotten_lsn);
             let mut rows = ChunkRows::make(writer.index, graph, chunk, changes)?;
-            rows.share(graph.number, chunk.number, &mut self.gone_runs);
+            rows.share(graph.number, chunk.number, &mut self.removed_runs);
             let of_states = rows.rows.iter();
             for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
-                self.name(key, value.as_deref());
+                self.record_row(key, value.as_deref());
             }
             writer.put_chunk(graph, rows)?;
         }

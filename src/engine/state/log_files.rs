@@ -1,6 +1,6 @@
 //! The files of the log, and files that never change.
 //!
-//! [`Truth`] is the list of the log's files at one moment.
+//! [`LogFiles`] is the list of the log's files at one moment.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::log::segment::Segment;
 
 /// The files that contain the log, in order: packs, then segments.
 #[derive(Clone, Default)]
-pub(crate) struct Truth {
+pub(crate) struct LogFiles {
     pub(crate) packs: Vec<Arc<Pack>>,
     pub(crate) segments: Vec<Arc<Segment>>,
 }
 
 /// A file that never changes while the store is open. It is kept open, so that no other file
 /// can get its identity.
-pub(crate) type Fixed = (&'static str, Arc<dyn File>);
+pub(crate) type PinnedFile = (&'static str, Arc<dyn File>);

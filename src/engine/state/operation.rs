@@ -10,7 +10,7 @@ use crate::log::purged_jobs::PurgedJob;
 use crate::model::id::JobId;
 use crate::model::outcome::Outcome;
 use crate::model::request::Request;
-use crate::model::secrets::Kept;
+use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
@@ -56,13 +56,13 @@ pub(crate) enum Action {
         graph: Arc<GraphCore>,
         id: JobId,
         submission: Submission,
-        looked: Looked,
+        lookup: JobLookup,
     },
     SubmitOnce {
         graph: Arc<GraphCore>,
         key: String,
         submission: Submission,
-        looked: LookedKey,
+        lookup: KeyLookup,
     },
     Start {
         graph: Arc<GraphCore>,
@@ -181,32 +181,32 @@ pub(crate) struct Imported {
 
 /// A request to be submitted, with what its caller computed from it.
 pub(crate) struct Submission {
-    pub(crate) kept: Kept,
+    pub(crate) masked_request: MaskedRequest,
     pub(crate) fingerprint: Fingerprint,
 }
 
 impl Submission {
-    pub(crate) fn new(store: StoreId, kept: Kept) -> Submission {
+    pub(crate) fn new(store: StoreId, masked_request: MaskedRequest) -> Submission {
         Submission {
-            fingerprint: Fingerprint::of(store, &kept.request),
-            kept,
+            fingerprint: Fingerprint::of(store, &masked_request.request),
+            masked_request,
         }
     }
 }
 
 /// What a caller that chose an id found before it queued the write, so that the committer need
 /// not query the index.
-pub(crate) struct Looked {
+pub(crate) struct JobLookup {
     /// The request of the job with that id.
     pub(crate) found: Option<Request>,
-    /// The generation of [`ForeignIds`](crate::engine::state::external_ids::ForeignIds) before
+    /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
     /// the lookup.
     pub(crate) generation: u64,
 }
 
 /// The same, for a key that had no owner when the caller looked it up.
-pub(crate) struct LookedKey {
-    /// The generation of [`ForeignIds`](crate::engine::state::external_ids::ForeignIds) before
+pub(crate) struct KeyLookup {
+    /// The generation of [`ExternalIds`](crate::engine::state::external_ids::ExternalIds) before
     /// the lookup.
     pub(crate) generation: u64,
 }

@@ -10,7 +10,7 @@ use crate::base::sync::time::Instant;
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::state::calls::Queued;
-use crate::engine::state::dates::{Begun, Dates};
+use crate::engine::state::clock_readings::{ClockReading, ClockReadings};
 use crate::engine::state::wakers::{self, Wakers};
 use crate::model::error::{Error, Result};
 
@@ -36,7 +36,7 @@ struct QueueState {
     wakers: Wakers,
     /// How many writes were taken so far.
     taken: u64,
-    dates: Dates,
+    clock_readings: ClockReadings,
 }
 
 impl QueueState {
@@ -101,7 +101,7 @@ impl Queue {
         if state.closed {
             let refusal = state.refusal();
             drop(state);
-            queued.answer(Err(refusal));
+            queued.complete(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
         }
@@ -153,7 +153,7 @@ impl Queue {
             let refusal = state.refusal();
             // A waker may run any code, so no lock is held.
             drop(state);
-            queued.answer(Err(refusal));
+            queued.complete(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
             self.filled.notify_one();
@@ -161,29 +161,31 @@ impl Queue {
     }
 
     /// Begins to read the clock for the writes that are waiting now.
-    pub(crate) fn begin_dating(&self) -> Begun {
+    pub(crate) fn begin_clock_reading(&self) -> ClockReading {
         let state = self.state.lock();
-        state.dates.begin(state.taken + state.waiting.len() as u64)
+        state
+            .clock_readings
+            .begin(state.taken + state.waiting.len() as u64)
     }
 
     /// The time of the last commit.
-    pub(crate) fn dated_ms(&self) -> u64 {
-        self.state.lock().dates.now_ms()
+    pub(crate) fn commit_time_ms(&self) -> u64 {
+        self.state.lock().clock_readings.now_ms()
     }
 
     /// Records the result of a clock reading.
-    pub(crate) fn end_dating(&self, begun: &Begun, now_ms: u64) {
-        self.state.lock().dates.end(begun, now_ms);
+    pub(crate) fn end_clock_reading(&self, begun: &ClockReading, now_ms: u64) {
+        self.state.lock().clock_readings.end(begun, now_ms);
     }
 
     /// Takes writes that can be dated, in order: up to about `bytes` bytes, and at least one if
     /// there is one, with the time of their commit. Their bytes count until they are released.
-    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Taken<'_>, u64) {
+    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, TakenBytes<'_>, u64) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
             let is_over = !taken.is_empty() && sum + next.operation().bytes > bytes;
-            if is_over || state.taken == state.dates.writes() {
+            if is_over || state.taken == state.clock_readings.writes() {
                 break;
             }
             sum += next.operation().bytes;
@@ -191,10 +193,10 @@ impl Queue {
             state.taken += 1;
         }
         state.in_flight += taken.len();
-        let now_ms = state.dates.now_ms();
+        let now_ms = state.clock_readings.now_ms();
         drop(state);
         let queue = self;
-        (taken, Taken { queue, bytes: sum }, now_ms)
+        (taken, TakenBytes { queue, bytes: sum }, now_ms)
     }
 
     fn release(&self, bytes: u64) {
@@ -259,12 +261,12 @@ impl Queue {
 }
 
 /// The bytes of writes that were taken from the queue and are being committed.
-pub(crate) struct Taken<'q> {
+pub(crate) struct TakenBytes<'q> {
     queue: &'q Queue,
     bytes: u64,
 }
 
-impl Taken<'_> {
+impl TakenBytes<'_> {
     /// Frees the space; returns the futures that wait for it, to be woken.
     pub(crate) fn release(mut self) -> Vec<Waker> {
         self.queue.release(std::mem::take(&mut self.bytes));
@@ -272,7 +274,7 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for TakenBytes<'_> {
     fn drop(&mut self) {
         self.queue.release(self.bytes);
     }

@@ -3,7 +3,7 @@
 use crate::log::event::RecoveredAs;
 
 /// Jobs of a graph that an open found running or in doubt.
-pub(crate) struct Found {
+pub(crate) struct RecoveredJobs {
     /// The graph's number, because the graph may be dropped.
     pub(crate) graph: u32,
     /// `None`: the jobs were left running.

@@ -1,11 +1,11 @@
 //! The state of retention, except for the states of jobs.
 //!
-//! [`Work`] is that state; [`Noted`] is what commits record for it.
+//! [`RetentionState`] is that state; [`ChangedGraphs`] is what commits record for it.
 
-pub(crate) mod agenda;
 pub(crate) mod ages;
 pub(crate) mod purge_lag;
-pub(crate) mod tombstones;
+pub(crate) mod schedule;
+pub(crate) mod tombstone_queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use std::sync::Weak;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::agenda::Agenda;
 use crate::engine::state::retention::ages::Ages;
-use crate::engine::state::retention::purge_lag::Late;
-use crate::engine::state::retention::tombstones::Stones;
+use crate::engine::state::retention::purge_lag::PurgeLag;
+use crate::engine::state::retention::schedule::RetentionSchedule;
+use crate::engine::state::retention::tombstone_queue::TombstoneQueue;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
 
 /// The state of retention, except for the states of jobs.
 #[derive(Default)]
-pub(crate) struct Work {
+pub(crate) struct RetentionState {
     pub(crate) opened: Option<Instant>,
-    pub(crate) agenda: Agenda,
+    pub(crate) schedule: RetentionSchedule,
     /// Graphs that have or may have an archive.
     #[cfg(feature = "archive")]
     pub(crate) archived: BTreeMap<u32, Weak<GraphCore>>,
     /// Ages by graph; each is valid for one policy and one set of confirmed gaps.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges that have tombstones, by graph.
-    pub(crate) tombstones: BTreeMap<u32, Stones>,
+    pub(crate) tombstones: BTreeMap<u32, TombstoneQueue>,
     /// Whether the purges of earlier opens are included.
     pub(crate) knows_earlier: bool,
     /// Whether the default policy applies to graphs without one.
@@ -42,12 +42,12 @@ pub(crate) struct Work {
     pub(crate) defaults_at: Option<Instant>,
     /// When jobs were last purged.
     pub(crate) last_purge_ms: Option<u64>,
-    pub(crate) late: Late,
+    pub(crate) purge_lag: PurgeLag,
     /// What prevents graphs from being purged, or their tombstones from being forgotten.
     pub(crate) problems: BTreeMap<u32, String>,
 }
 
-impl Work {
+impl RetentionState {
     /// The known ages of a graph under this policy.
     pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
         let new = || (policy.clone(), gaps.clone(), Ages::default());
@@ -65,26 +65,26 @@ impl Work {
 
     /// Removes a dropped graph.
     pub(crate) fn forget(&mut self, graph: u32) {
-        self.agenda.forget(graph);
+        self.schedule.forget(graph);
         self.ages.remove(&graph);
         self.tombstones.remove(&graph);
-        self.late.forget(graph);
+        self.purge_lag.forget(graph);
         self.problems.remove(&graph);
     }
 }
 
 /// What the committer records for retention and compaction.
 #[derive(Default)]
-pub(crate) struct Noted {
+pub(crate) struct ChangedGraphs {
     /// Graphs that changed in a way that affects retention, or were dropped.
     pub(crate) graphs: Vec<Arc<GraphCore>>,
     /// Graphs that were dropped or had jobs purged: packs may contain garbage of them.
     pub(crate) shrunk: BTreeSet<u32>,
 }
 
-impl Noted {
+impl ChangedGraphs {
     pub(crate) fn note(&mut self, graph: &Arc<GraphCore>) {
-        if !graph.is_noted.swap(true, Ordering::AcqRel) {
+        if !graph.is_noted_changed.swap(true, Ordering::AcqRel) {
             self.graphs.push(graph.clone());
         }
     }

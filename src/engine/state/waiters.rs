@@ -17,25 +17,25 @@ use crate::engine::state::wakers;
 pub(crate) struct Waiter {
     /// Its number among the waiters of its graph.
     number: u64,
-    state: Mutex<Called>,
-    called: Condvar,
+    state: Mutex<WaiterState>,
+    woken: Condvar,
 }
 
 #[derive(Default)]
-struct Called {
-    is_called: bool,
+struct WaiterState {
+    is_woken: bool,
     waker: Option<Waker>,
 }
 
 impl Waiter {
     /// Wakes it to check the job again. Must not be called while a lock is held: a waker may
     /// run any code.
-    pub(crate) fn call(&self) {
+    pub(crate) fn wake(&self) {
         let mut state = self.state.lock();
-        state.is_called = true;
+        state.is_woken = true;
         let waker = state.waker.take();
         drop(state);
-        self.called.notify_all();
+        self.woken.notify_all();
         if let Some(waker) = waker {
             wakers::wake(waker);
         }
@@ -44,12 +44,12 @@ impl Waiter {
     /// Waits until it is woken; returns whether that was before the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
-        while !state.is_called {
+        while !state.is_woken {
             match deadline {
-                None => self.called.wait(&mut state),
+                None => self.woken.wait(&mut state),
                 Some(deadline) => {
-                    if self.called.wait_until(&mut state, deadline).timed_out() {
-                        return state.is_called;
+                    if self.woken.wait_until(&mut state, deadline).timed_out() {
+                        return state.is_woken;
                     }
                 }
             }
@@ -61,14 +61,14 @@ impl Waiter {
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();
-        let is_called = state.is_called;
-        let unused = match is_called {
+        let is_woken = state.is_woken;
+        let unused = match is_woken {
             true => Some(waker),
             false => state.waker.replace(waker),
         };
         drop(state);
         drop(unused);
-        is_called
+        is_woken
     }
 }
 

@@ -31,13 +31,13 @@ impl Worker {
 
 /// The progress of a close.
 #[derive(Default)]
-pub(crate) struct Ending {
-    pub(crate) state: Mutex<State>,
+pub(crate) struct Shutdown {
+    pub(crate) state: Mutex<ShutdownState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct ShutdownState {
     pub(crate) close: Close,
     pub(crate) running: [bool; 4],
     /// Where the log ended, once it has ended.
@@ -61,7 +61,7 @@ pub(crate) enum Close {
 
 /// A running thread, from before it is started until it drops this.
 pub(crate) struct Running {
-    ending: Arc<Ending>,
+    shutdown: Arc<Shutdown>,
     worker: Worker,
 }
 
@@ -73,20 +73,20 @@ impl Drop for Running {
                 "a thread of the store panicked"
             );
         }
-        self.ending.change().running[self.worker as usize] = false;
+        self.shutdown.change().running[self.worker as usize] = false;
     }
 }
 
-impl Ending {
-    pub(crate) fn start(self: &Arc<Ending>, worker: Worker) -> Running {
+impl Shutdown {
+    pub(crate) fn start(self: &Arc<Shutdown>, worker: Worker) -> Running {
         self.change().running[worker as usize] = true;
         Running {
-            ending: self.clone(),
+            shutdown: self.clone(),
             worker,
         }
     }
 
-    pub(crate) fn change(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn change(&self) -> MutexGuard<'_, ShutdownState> {
         let state = self.state.lock();
         // Waiters check again once the guard is dropped.
         self.changed.notify_all();
@@ -94,7 +94,11 @@ impl Ending {
     }
 
     /// Waits until a condition is true or the deadline has passed; returns whether it is true.
-    pub(crate) fn wait(&self, deadline: Option<Instant>, is_so: impl Fn(&State) -> bool) -> bool {
+    pub(crate) fn wait(
+        &self,
+        deadline: Option<Instant>,
+        is_so: impl Fn(&ShutdownState) -> bool,
+    ) -> bool {
         let mut state = self.state.lock();
         while !is_so(&state) {
             match deadline {

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Source, Stretch, Survey};
+use super::{LogRange, RangeSource, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
@@ -31,7 +31,7 @@ impl Survey {
 
     /// How many events of the log no file contains.
     pub(crate) fn lost_events(&self) -> u64 {
-        self.stretches.iter().map(Stretch::lost_events).sum()
+        self.log_ranges.iter().map(LogRange::lost_events).sum()
     }
 
     /// Of the graphs that share a name, all but the one created last.
@@ -55,25 +55,25 @@ impl Survey {
     /// The graphs whose jobs were omitted, if no damaged file can have contained them.
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
-        for (n, stretch) in self.stretches.iter().enumerate() {
-            for (&graph, &jobs) in &stretch.presupposed {
-                places.presuppose(graph, jobs);
+        for (n, log_range) in self.log_ranges.iter().enumerate() {
+            for (&graph, &jobs) in &log_range.required {
+                places.require_jobs(graph, jobs);
             }
-            if stretch.may_have_held_others() {
+            if log_range.may_have_held_others() {
                 places.unknown = Some(n);
             }
-            for &graph in &stretch.created {
+            for &graph in &log_range.created {
                 places.ends.entry(graph).or_insert((0, n));
             }
-            for (graph, first, end) in stretch.places() {
-                places.presuppose(graph, first);
+            for (graph, first, end) in log_range.places() {
+                places.require_jobs(graph, first);
                 let known = places.ends.entry(graph).or_default();
                 *known = (end.max(known.0), n);
             }
-            for (&graph, &jobs) in &stretch.spoken {
-                places.presuppose(graph, jobs);
+            for (&graph, &jobs) in &log_range.mentioned {
+                places.require_jobs(graph, jobs);
             }
-            for (&graph, &jobs) in &stretch.submitted {
+            for (&graph, &jobs) in &log_range.submitted {
                 // Regardless of earlier files: their places would be in the same pack.
                 if jobs > places.end(graph) {
                     places.left_out.insert(graph);
@@ -102,7 +102,7 @@ impl Places {
     }
 
     /// Requires that this many jobs have places, or had them in a part that is lost.
-    fn presuppose(&mut self, graph: u32, jobs: u64) {
+    fn require_jobs(&mut self, graph: u32, jobs: u64) {
         let since = self.ends.get(&graph).map(|&(_, at)| at);
         let may_be_lost = self.unknown.is_some() && self.unknown >= since;
         if jobs > self.end(graph) && !may_be_lost {
@@ -111,12 +111,12 @@ impl Places {
     }
 }
 
-impl Stretch {
+impl LogRange {
     /// The jobs that have a place in it, whether or not it is sound: graph, first job, and the
     /// sequence number after the last.
     fn places(&self) -> Vec<(u32, u64, u64)> {
         match &self.source {
-            Source::Pack { pack, .. } => {
+            RangeSource::Pack { pack, .. } => {
                 let parts = pack.parts.iter();
                 let places = parts.map(|p| (p.graph, p.first_sequence, p.end_sequence));
                 places.collect()
@@ -134,8 +134,8 @@ impl Stretch {
     /// A pack records which jobs have a place in it, even if it is not sound.
     fn may_have_held_others(&self) -> bool {
         match &self.source {
-            Source::Pack { .. } => false,
-            Source::Segment(_) | Source::Nothing => self.lost_events() > 0,
+            RangeSource::Pack { .. } => false,
+            RangeSource::Segment(_) | RangeSource::Missing => self.lost_events() > 0,
         }
     }
 
@@ -143,18 +143,18 @@ impl Stretch {
     fn lost_events(&self) -> u64 {
         let all = self.last_lsn + 1 - self.first_lsn;
         match &self.source {
-            Source::Pack {
+            RangeSource::Pack {
                 pack, bad_chunks, ..
             } => {
                 let chunks = pack.chunks().enumerate();
                 let bad = chunks.filter(|(n, _)| bad_chunks.contains(n));
                 bad.map(|(_, (_, first, last))| last + 1 - first).sum()
             }
-            Source::Segment(segment) => {
+            RangeSource::Segment(segment) => {
                 let there = segment.frames.iter().map(|frame| frame.count);
                 all.saturating_sub(there.sum())
             }
-            Source::Nothing => all,
+            RangeSource::Missing => all,
         }
     }
 }

@@ -3,27 +3,30 @@
 use std::collections::BTreeMap;
 
 use super::Survey;
-use super::stretch::Source;
+use super::log_range::RangeSource;
 use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
 impl Survey {
     /// Finds the jobs that have no sound place.
     pub(super) fn join_jobs(&mut self) {
-        let mut spoken: BTreeMap<u32, u64> = BTreeMap::new();
-        for stretch in &self.stretches {
-            for (number, runs) in &stretch.spans {
+        let mut mentioned: BTreeMap<u32, u64> = BTreeMap::new();
+        for log_range in &self.log_ranges {
+            for (number, runs) in &log_range.spans {
                 let found = self.graphs.entry(*number).or_default();
                 for &(from, end) in runs {
                     found.damaged += from.saturating_sub(found.end);
                     found.end = found.end.max(end);
                 }
             }
-            for (&number, &end) in &stretch.spoken {
-                spoken.insert(number, end.max(spoken.get(&number).copied().unwrap_or(0)));
+            for (&number, &end) in &log_range.mentioned {
+                mentioned.insert(
+                    number,
+                    end.max(mentioned.get(&number).copied().unwrap_or(0)),
+                );
             }
             // Bad blocks at a pack's end belong to it, too.
-            if let Source::Pack { pack, .. } = &stretch.source {
+            if let RangeSource::Pack { pack, .. } = &log_range.source {
                 for part in &pack.parts {
                     let found = self.graphs.entry(part.graph).or_default();
                     found.damaged += part.end_sequence.saturating_sub(found.end);
@@ -32,7 +35,7 @@ impl Survey {
             }
         }
         // Jobs that have events but no request.
-        for (number, end) in spoken {
+        for (number, end) in mentioned {
             let found = self.graphs.entry(number).or_default();
             found.damaged += end.saturating_sub(found.end);
             found.end = found.end.max(end);

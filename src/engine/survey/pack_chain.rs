@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::log_range::{LogRange, RangeSource, extend};
 use super::packs::{check_pack, unreadable};
-use super::stretch::{Source, Stretch, extend};
 use super::tally::Tally;
-use super::{Pace, Survey};
+use super::{OnRead, Survey};
 use crate::log::disk::Disk;
 use crate::log::file_names;
 use crate::log::pack::Pack;
@@ -17,7 +17,7 @@ impl Survey {
         &mut self,
         disk: &dyn Disk,
         names: &[String],
-        pace: Pace<'_>,
+        on_read: OnRead<'_>,
     ) -> Result<()> {
         let mut packs: BTreeMap<(u64, u64), Arc<Pack>> = BTreeMap::new();
         let mut unreadable: BTreeMap<(u64, u64), (String, Error)> = BTreeMap::new();
@@ -38,7 +38,7 @@ impl Survey {
         }
         while let Some((&(start, _), _)) = packs.range((self.next_lsn(), 0)..).next() {
             if start > self.next_lsn() {
-                self.nothing(disk, start - 1)?;
+                self.note_missing(disk, start - 1)?;
             }
             // The longest pack that begins here. A merge may have left the packs it replaced;
             // they count if all of them are sound and the longest is not.
@@ -46,32 +46,32 @@ impl Survey {
             let Some((&(_, end), longest)) = longest else {
                 break;
             };
-            let (stretch, tally) = self.check_pack(longest, pace)?;
-            let replaced = match stretch.is_sound {
+            let (log_range, tally) = self.check_pack(longest, on_read)?;
+            let replaced = match log_range.is_sound {
                 true => None,
-                false => self.sound_chain(&packs, (start, end), pace)?,
+                false => self.sound_chain(&packs, (start, end), on_read)?,
             };
             match replaced {
-                None => self.take_pack(stretch, tally)?,
+                None => self.take_pack(log_range, tally)?,
                 Some(chain) => {
                     for (error, ..) in tally.damage {
                         self.damaged(&error, 0, 0)?;
                     }
                     self.unreadable.push(longest.name.clone());
-                    for (stretch, tally) in chain {
-                        self.take_pack(stretch, tally)?;
+                    for (log_range, tally) in chain {
+                        self.take_pack(log_range, tally)?;
                     }
                 }
             }
         }
         // A pack that overlaps a damaged stretch is never considered unnecessary.
         for pack in packs.values() {
-            let is_bad = |s: &Stretch| {
+            let is_bad = |s: &LogRange| {
                 !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
             };
-            let is_taken = |s: &Stretch| s.is_of(pack);
-            let beside = self.stretches.iter().any(is_bad);
-            if beside && !self.stretches.iter().any(is_taken) {
+            let is_taken = |s: &LogRange| s.is_of(pack);
+            let beside = self.log_ranges.iter().any(is_bad);
+            if beside && !self.log_ranges.iter().any(is_taken) {
                 self.unreadable.push(pack.name.clone());
             }
         }
@@ -94,11 +94,11 @@ impl Survey {
         Ok(())
     }
 
-    fn take_pack(&mut self, stretch: Stretch, tally: Tally) -> Result<()> {
+    fn take_pack(&mut self, log_range: LogRange, tally: Tally) -> Result<()> {
         self.bytes += tally.bytes;
         self.files += 1;
         self.take_tally(tally)?;
-        self.stretches.push(stretch);
+        self.log_ranges.push(log_range);
         Ok(())
     }
 
@@ -107,15 +107,15 @@ impl Survey {
         &self,
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,
         (start, end): (u64, u64),
-        pace: Pace<'_>,
-    ) -> Result<Option<Vec<(Stretch, Tally)>>> {
+        on_read: OnRead<'_>,
+    ) -> Result<Option<Vec<(LogRange, Tally)>>> {
         let (mut chain, mut next) = (Vec::new(), start);
         while next <= end {
             let last = if next == start { end - 1 } else { end };
             let here: Vec<_> = packs.range((next, 0)..=(next, last)).rev().collect();
             let mut found = None;
             for (_, pack) in here {
-                let checked = self.check_pack(pack, pace)?;
+                let checked = self.check_pack(pack, on_read)?;
                 if checked.0.is_sound {
                     found = Some(checked);
                     break;
@@ -132,14 +132,14 @@ impl Survey {
 
     /// Whether a file contains this LSN.
     fn holds(&self, lsn: u64) -> bool {
-        let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
-        let found = self.stretches.get(at);
-        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Nothing))
+        let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
+        let found = self.log_ranges.get(at);
+        found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, RangeSource::Missing))
     }
 
     /// Reads all of a pack.
-    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(Stretch, Tally)> {
-        let checked = check_pack(pack, pace)?;
+    fn check_pack(&self, pack: &Arc<Pack>, on_read: OnRead<'_>) -> Result<(LogRange, Tally)> {
+        let checked = check_pack(pack, on_read)?;
         let is_sound = checked.is_sound();
         let mut tally = checked.tally;
         tally.bytes = pack.bytes;
@@ -157,21 +157,21 @@ impl Survey {
                 }
             }
         }
-        let stretch = Stretch {
+        let log_range = LogRange {
             first_lsn: pack.first_lsn,
             last_lsn: pack.last_lsn,
             is_sound,
-            source: Source::Pack {
+            source: RangeSource::Pack {
                 pack: pack.clone(),
                 bad_chunks: checked.bad_chunks,
                 bad_blocks: checked.bad_blocks,
             },
             spans,
-            spoken: std::mem::take(&mut tally.spoken),
+            mentioned: std::mem::take(&mut tally.mentioned),
             submitted: std::mem::take(&mut tally.submitted),
-            presupposed: BTreeMap::new(),
+            required: BTreeMap::new(),
             created: tally.creates(),
         };
-        Ok((stretch, tally))
+        Ok((log_range, tally))
     }
 }

@@ -4,18 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use super::Pace;
+use super::OnRead;
 use super::tally::Tally;
 use crate::engine::large::Large;
 use crate::log::block::Block;
 use crate::log::fingerprint::Fingerprint;
-use crate::log::fingerprints::Entry;
+use crate::log::fingerprints::FingerprintEntry;
 use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 use crate::model::id;
 
 /// What is damaged in a pack, and what its sound events record.
-pub(crate) struct PackChecked {
+pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
     /// Graphs whose fingerprints are damaged.
@@ -23,7 +23,7 @@ pub(crate) struct PackChecked {
     pub(crate) tally: Tally,
 }
 
-impl PackChecked {
+impl PackSurvey {
     pub(super) fn is_sound(&self) -> bool {
         self.bad_chunks.is_empty() && self.bad_blocks.is_empty() && self.bad_fingerprints.is_empty()
     }
@@ -34,8 +34,8 @@ impl PackChecked {
 }
 
 /// Reads all of a pack.
-pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
-    let mut checked = PackChecked {
+pub(crate) fn check_pack(pack: &Pack, on_read: OnRead<'_>) -> Result<PackSurvey> {
+    let mut checked = PackSurvey {
         bad_chunks: BTreeSet::new(),
         bad_blocks: BTreeSet::new(),
         bad_fingerprints: BTreeSet::new(),
@@ -52,8 +52,8 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
             Ok(()) => {
                 checked.tally.created.append(&mut events.created);
                 checked.tally.dropped.append(&mut events.dropped);
-                for (graph, end) in events.spoken {
-                    checked.tally.speak_up_to(graph, end);
+                for (graph, end) in events.mentioned {
+                    checked.tally.note_jobs_up_to(graph, end);
                 }
                 for (graph, end) in events.submitted {
                     checked.tally.submit(graph, end);
@@ -66,7 +66,7 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
             }
             Err(error) => return Err(error),
         }
-        pace(u64::from(place.len))?;
+        on_read(u64::from(place.len))?;
     }
     let (mut block, mut piece) = (Block::default(), Vec::new());
     for part in &pack.parts {
@@ -89,9 +89,9 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
                 }
                 Err(error) => return Err(error),
             }
-            pace(u64::from(place.len))?;
+            on_read(u64::from(place.len))?;
         }
-        match check_fingerprints(part, requests, pace) {
+        match check_fingerprints(part, requests, on_read) {
             Ok(()) => {}
             Err(error @ Error::Damaged { .. }) => {
                 checked.tally.damage.push((error, 0, 0));
@@ -105,14 +105,14 @@ pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
 
 /// Reads all of a part's fingerprints and compares them with those of the requests in its
 /// blocks, as the sum of [`entry_hash`] over all of them, if all could be read.
-fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Result<()> {
+fn check_fingerprints(part: &Part, requests: Option<u64>, on_read: OnRead<'_>) -> Result<()> {
     let mut sum = 0u64;
     for (n, place) in part.fingerprints.iter().enumerate() {
         let page = part.fingerprint_page(n);
         for entry in page.map_err(|error| unreadable(error, place.offset))? {
             sum = sum.wrapping_add(entry_hash(entry));
         }
-        pace(u64::from(place.len))?;
+        on_read(u64::from(place.len))?;
     }
     if requests.is_some_and(|requests| requests != sum) {
         let at = part.fingerprints.first().map_or(0, |place| place.offset);
@@ -122,7 +122,7 @@ fn check_fingerprints(part: &Part, requests: Option<u64>, pace: Pace<'_>) -> Res
     Ok(())
 }
 
-fn entry_hash((Fingerprint(fingerprint), sequence): Entry) -> u64 {
+fn entry_hash((Fingerprint(fingerprint), sequence): FingerprintEntry) -> u64 {
     id::mix(id::mix(fingerprint) ^ sequence)
 }
 

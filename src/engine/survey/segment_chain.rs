@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::segments::{FrameFound, Hole, SegmentFound, frame_events};
-use super::stretch::{Source, Stretch, extend};
+use super::log_range::{LogRange, RangeSource, extend};
+use super::segments::{FrameSurvey, Hole, SegmentSurvey, frame_events};
 use super::tally::Tally;
-use super::{Pace, Survey};
+use super::{OnRead, Survey};
 use crate::base::codec::NUMBER_MAX;
 use crate::log::disk::Disk;
 use crate::log::event::Event;
 use crate::log::file_names;
 use crate::log::frame::{Binding, frames_anywhere};
-use crate::log::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 
 impl Survey {
@@ -19,7 +19,7 @@ impl Survey {
         &mut self,
         disk: &dyn Disk,
         names: &[String],
-        pace: Pace<'_>,
+        on_read: OnRead<'_>,
     ) -> Result<()> {
         let epochs: BTreeSet<u64> = names
             .iter()
@@ -28,20 +28,20 @@ impl Survey {
         let mut found = Vec::new();
         for epoch in epochs {
             if let Some(segment) = self.find_segment(disk, epoch)? {
-                pace(segment.len)?;
+                on_read(segment.len)?;
                 found.push(segment);
             }
         }
         let packed = self.next_lsn();
         let (found, gone): (Vec<_>, Vec<_>) = found
             .into_iter()
-            .partition(|segment: &SegmentFound| segment.first_lsn() >= packed);
+            .partition(|segment: &SegmentSurvey| segment.first_lsn() >= packed);
         // Segments that are packed already may be incomplete, but an open must know whether
         // they are.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
-            let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
-            let is_packed_well = self.stretches.get(at).is_none_or(|s| s.is_sound);
+            let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
+            let is_packed_well = self.log_ranges.get(at).is_none_or(|s| s.is_sound);
             if !is_whole {
                 self.damaged(&segment.no_header(), 0, 0)?;
             }
@@ -49,13 +49,13 @@ impl Survey {
                 self.unreadable.push(segment.name);
             }
         }
-        let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
+        let firsts: Vec<u64> = found.iter().map(SegmentSurvey::first_lsn).collect();
         let closed_lsn = self.closed.as_ref().map(|closed| closed.end.lsn + 1);
         let mut previous: Option<(u64, u64)> = None;
         for (n, mut segment) in found.into_iter().enumerate() {
             let first_lsn = firsts[n];
             if first_lsn > self.next_lsn() {
-                self.nothing(disk, first_lsn - 1)?;
+                self.note_missing(disk, first_lsn - 1)?;
             }
             let mut joins = segment.header.is_some();
             if let (Some((_, before, end)), Some(previous)) = (segment.header, previous) {
@@ -78,7 +78,7 @@ impl Survey {
         }
         if let Some(next) = closed_lsn {
             if next > self.next_lsn() {
-                self.nothing(disk, next - 1)?;
+                self.note_missing(disk, next - 1)?;
             } else if next < self.next_lsn() {
                 let what = "the log continues past the point where it was closed";
                 self.closed_is_damaged = true;
@@ -90,19 +90,19 @@ impl Survey {
     }
 
     /// Finds the frames of a segment, at any position.
-    fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentFound>> {
+    fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentSurvey>> {
         let name = file_names::segment(epoch);
         let path = disk.path(&name);
         let header = match Segment::open(disk, epoch, self.store) {
-            Ok(Found::Unused) => return Ok(None),
-            Ok(Found::Segment(segment)) => {
+            Ok(SegmentFile::Unused) => return Ok(None),
+            Ok(SegmentFile::Segment(segment)) => {
                 let header = segment.header;
                 Some((header.first_lsn, header.previous_epoch, header.previous_end))
             }
             Err(Error::Damaged { .. } | Error::Io { .. }) => None,
             Err(error) => return Err(error),
         };
-        let mut segment = SegmentFound {
+        let mut segment = SegmentSurvey {
             epoch,
             name,
             path,
@@ -120,7 +120,7 @@ impl Survey {
         let mut end = 0;
         for (at, frame) in frames_anywhere(&bytes, segment.binding) {
             if at >= end && frame_events(&frame).is_some() {
-                segment.frames.push(FrameFound {
+                segment.frames.push(FrameSurvey {
                     first_lsn: frame.first_lsn,
                     count: frame.count,
                     synced_lsn: frame.synced_lsn,
@@ -148,7 +148,7 @@ impl Survey {
     fn segment(
         &mut self,
         disk: &dyn Disk,
-        segment: SegmentFound,
+        segment: SegmentSurvey,
         holes: &mut Vec<Hole>,
         joins: bool,
     ) -> Result<()> {
@@ -159,13 +159,13 @@ impl Survey {
         let mut last_lsn = first_lsn - 1;
         let lost = holes.iter().find(|hole| hole.first_lsn <= hole.last_lsn);
         let first_lost = lost.map_or(u64::MAX, |hole| hole.first_lsn);
-        let mut presupposed: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut required: BTreeMap<u32, u64> = BTreeMap::new();
         for frame in &segment.frames {
             for (lsn, event) in segment.events(frame, &bytes)? {
                 tally.event(&event);
                 if let Some((graph, jobs)) = jobs_before(&event).filter(|_| lsn < first_lost) {
                     if !spans.contains_key(&graph) {
-                        let most = presupposed.entry(graph).or_default();
+                        let most = required.entry(graph).or_default();
                         *most = jobs.max(*most);
                     }
                 }
@@ -188,7 +188,7 @@ impl Survey {
             tally.damage.push((error, 0, events));
         }
         let is_sound = tally.damage.is_empty() && joins;
-        let spoken = std::mem::take(&mut tally.spoken);
+        let mentioned = std::mem::take(&mut tally.mentioned);
         let created = tally.creates();
         self.take_tally(tally)?;
         if last_lsn < first_lsn {
@@ -196,15 +196,15 @@ impl Survey {
                 self.unreadable.push(segment.name);
             }
         } else {
-            self.stretches.push(Stretch {
+            self.log_ranges.push(LogRange {
                 first_lsn,
                 last_lsn,
-                source: Source::Segment(segment),
+                source: RangeSource::Segment(segment),
                 is_sound,
                 spans,
-                spoken,
+                mentioned,
                 submitted: BTreeMap::new(),
-                presupposed,
+                required,
                 created,
             });
         }
@@ -222,5 +222,5 @@ fn jobs_before(event: &Event<'_>) -> Option<(u32, u64)> {
     }
     let mut tally = Tally::default();
     tally.event(event);
-    tally.spoken.into_iter().next()
+    tally.mentioned.into_iter().next()
 }

@@ -1,6 +1,6 @@
 //! The text of a job in a block, and its position there.
 
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, push_open};
 
 /// The state in a block's text.
@@ -24,7 +24,7 @@ pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
 }
 
 /// Returns the length of everything that is stored for a job.
-pub(crate) fn stored_len(texts: &Texts<'_>) -> usize {
+pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
     text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
 }
 

@@ -12,14 +12,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-pub(crate) use self::pool::Access;
+pub(crate) use self::pool::FileAccess;
 use self::pool::{OnDemand, Shared, State};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::log::disk::{Disk, File};
 
 /// A directory whose files are closed and reopened as needed.
-pub(crate) struct Bounded {
+pub(crate) struct BoundedDisk {
     shared: Arc<Shared>,
 }
 
@@ -27,9 +27,9 @@ pub(crate) struct Bounded {
 /// dropped.
 struct Handle(Arc<OnDemand>);
 
-impl Bounded {
-    pub(crate) fn new(disk: Arc<dyn Disk>, access: Access) -> Bounded {
-        Bounded {
+impl BoundedDisk {
+    pub(crate) fn new(disk: Arc<dyn Disk>, access: FileAccess) -> BoundedDisk {
+        BoundedDisk {
             shared: Arc::new(Shared {
                 disk,
                 access,
@@ -40,8 +40,8 @@ impl Bounded {
 
     fn check_write(&self) -> io::Result<()> {
         match self.shared.access {
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            FileAccess::ReadWrite => Ok(()),
+            FileAccess::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -87,7 +87,7 @@ impl Drop for Handle {
     }
 }
 
-impl Disk for Bounded {
+impl Disk for BoundedDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.check_write()?;
         self.add(name, true, |disk| disk.create(name))
@@ -211,7 +211,7 @@ impl File for Handle {
 mod tests {
     use super::pool::OPEN_MAX;
     use super::*;
-    use crate::log::disk::memory::Memory;
+    use crate::log::disk::memory::MemoryDisk;
     use crate::model::error::Revoked;
 
     fn content(file: &dyn File) -> io::Result<Vec<u8>> {
@@ -220,13 +220,13 @@ mod tests {
         Ok(bytes)
     }
 
-    fn is_open(disk: &Bounded) -> usize {
+    fn is_open(disk: &BoundedDisk) -> usize {
         disk.shared.pool.lock().open.len()
     }
 
     #[test]
     fn all_files_are_read_while_few_are_open() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let mut files = Vec::new();
         for n in 0..5 * OPEN_MAX {
             let file = disk.create(&format!("{n}")).unwrap();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_not_synced_stays_open() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let written = disk.create("written").unwrap();
         written.write_all_at(b"1", 0).unwrap();
         let Some(dirty) = disk.shared.pool.lock().open.front().cloned() else {
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_open_is_never_closed() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let create = |name: &str| disk.create(name).unwrap();
         for name in ["kept", "not kept"] {
             create(name);
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_file_that_loses_its_name_is_read_on_and_none_is_taken_for_another() {
-        let disk = Bounded::new(Arc::new(Memory::default()), Access::ReadWrite);
+        let disk = BoundedDisk::new(Arc::new(MemoryDisk::default()), FileAccess::ReadWrite);
         let write = |name: &str, text: &[u8]| {
             let file = disk.create(name).unwrap();
             file.write_all_at(text, 0).unwrap();
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_reader_changes_nothing_and_notices_what_others_replace() {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(MemoryDisk::default());
         let write = |name: &str, text: &[u8]| {
             let file = memory.create(name).unwrap();
             file.write_all_at(text, 0).unwrap();
@@ -338,7 +338,7 @@ mod tests {
         for n in 0..2 * OPEN_MAX {
             write(&format!("{n}"), b"before");
         }
-        let disk = Bounded::new(memory.clone(), Access::ReadOnly);
+        let disk = BoundedDisk::new(memory.clone(), FileAccess::ReadOnly);
         let files: Vec<_> = (0..2 * OPEN_MAX)
             .map(|n| disk.open(&format!("{n}")).unwrap())
             .collect();

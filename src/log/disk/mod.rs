@@ -1,5 +1,5 @@
 //! The interface between the log and its storage: a flat directory of files, on a file system
-//! ([`os::Folder`]) or in memory ([`memory::Memory`]).
+//! ([`os::OsDirectory`]) or in memory ([`memory::MemoryDisk`]).
 //!
 //! Both behave the same, so that crashes and failing calls can be simulated in memory.
 

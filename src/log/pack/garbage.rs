@@ -1,20 +1,20 @@
 //! How much of a pack is garbage, as far as it has been counted.
 
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::log::told::Told;
+use crate::log::event_sizes::EventSizes;
 
 /// The size of the events of a graph.
-pub(crate) struct ToldOf {
-    pub(crate) told: Told,
-    /// The graph's share of [`Garbage::told`].
-    pub(crate) gone: AtomicU64,
+pub(crate) struct PackedEventSizes {
+    pub(crate) sizes: EventSizes,
+    /// The graph's share of [`Garbage::events`].
+    pub(crate) garbage: AtomicU64,
 }
 
-impl ToldOf {
-    pub(super) fn new(told: Told) -> ToldOf {
-        ToldOf {
-            told,
-            gone: AtomicU64::new(0),
+impl PackedEventSizes {
+    pub(super) fn new(sizes: EventSizes) -> PackedEventSizes {
+        PackedEventSizes {
+            sizes,
+            garbage: AtomicU64::new(0),
         }
     }
 }
@@ -25,7 +25,7 @@ pub(crate) struct Garbage {
     /// The size of garbage blocks.
     pub(crate) blocks: AtomicU64,
     /// The size of garbage events before compression.
-    pub(crate) told: AtomicU64,
+    pub(crate) events: AtomicU64,
     is_counted: AtomicBool,
 }
 

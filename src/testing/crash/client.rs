@@ -12,12 +12,12 @@ use crate::api::graph::Graph;
 use crate::api::lifecycle::Completion;
 use crate::api::submit::Submitted;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
+use crate::engine::store_handle::StoreHandle;
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 use crate::model::job_query::JobQuery;
@@ -58,7 +58,7 @@ impl Random {
 /// An open store under test.
 pub(super) struct Store {
     pub(super) engine: Arc<Engine>,
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
 }
 
 impl Store {
@@ -68,7 +68,7 @@ impl Store {
 
     pub(super) fn of(engine: Arc<Engine>) -> Store {
         note_panics();
-        let handle = Handle {
+        let handle = StoreHandle {
             engine: engine.clone(),
         };
         Store {
@@ -93,7 +93,7 @@ impl Store {
     /// Waits until every segment is packed except the one being written.
     pub(super) fn wait_until_packed(&self) {
         let deadline = Instant::now() + WAIT;
-        while self.engine.truth.read().segments.len() > 1 {
+        while self.engine.log_files.read().segments.len() > 1 {
             assert!(Instant::now() < deadline, "the packer does not come to it");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -101,13 +101,13 @@ impl Store {
 
     /// Fills the disk, at a moment when no file is being created or deleted: a later deletion would
     /// free space.
-    pub(super) fn fill_disk(&self, disk: &Memory) {
+    pub(super) fn fill_disk(&self, disk: &MemoryDisk) {
         // The packer takes a segment out of the log before it removes its file.
-        let _files = self.engine.files.lock();
-        self.engine.spare.stand_still(|| disk.leave_room(0));
+        let _files = self.engine.files_lock.lock();
+        self.engine.preallocation.stand_still(|| disk.leave_room(0));
     }
 
-    fn commit(&self, action: Action) -> Result<Answer> {
+    fn commit(&self, action: Action) -> Result<WriteResult> {
         self.engine.check_writable()?;
         self.engine.commit(Operation {
             action,
@@ -120,11 +120,11 @@ impl Store {
             name: name.to_owned(),
             number: 1,
         };
-        self.carry_out(&act).expect("the graph is made");
+        self.apply_act(&act).expect("the graph is made");
     }
 
     /// Executes an operation; returns the ids of the jobs it created.
-    pub(super) fn carry_out(&self, act: &Act) -> Result<Vec<JobId>> {
+    pub(super) fn apply_act(&self, act: &Act) -> Result<Vec<JobId>> {
         match act {
             Act::CreateGraph { name, number } => {
                 let action = Action::CreateGraph {
@@ -413,14 +413,14 @@ impl Client {
     /// operation took effect nevertheless.
     pub(super) fn step(&mut self, store: &Store) -> Result<(), (Error, World)> {
         let act = self.draw();
-        self.carry_out(store, &act)
+        self.apply_act(store, &act)
     }
 
     /// Like [`Client::step`], with the given operation.
-    pub(super) fn carry_out(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
+    pub(super) fn apply_act(&mut self, store: &Store, act: &Act) -> Result<(), (Error, World)> {
         self.attempt();
         let mut world = self.world.clone();
-        match store.carry_out(act) {
+        match store.apply_act(act) {
             Ok(ids) => {
                 world.apply(act, &ids);
                 self.acknowledge(world);

@@ -13,13 +13,13 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::api::store::JobStore;
 use crate::engine::compaction;
 use crate::log::disk::Disk;
-use crate::log::disk::os::Folder;
-use crate::log::event::{Event, Texts};
+use crate::log::disk::os::OsDirectory;
+use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::frame::Builder;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
-use crate::log::writer::Log;
+use crate::log::preallocation::{Preallocation, Room};
+use crate::log::writer::LogWriter;
 use crate::model::error::Error;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Options;
@@ -46,11 +46,13 @@ fn request(n: u64) -> Request {
 /// died before anything was packed; returns the number of jobs.
 fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
-    let disk: Arc<dyn Disk> = Arc::new(Folder::open(dir).expect("a directory"));
+    let disk: Arc<dyn Disk> = Arc::new(OsDirectory::open(dir).expect("a directory"));
     identity::create(&*disk, store).expect("an identity");
-    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
-    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
-    let log = Log::begin(disk.clone(), store, spare, prepared, 1, (0, 0));
+    let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+    let prepared = preallocation
+        .take(&*disk, 0, Room::Ordinary)
+        .expect("a segment");
+    let log = LogWriter::begin(disk.clone(), store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let mut frame = Builder::default();
     let mut jobs = 0;
@@ -72,7 +74,7 @@ fn make_segments(dir: &Path) -> u64 {
             sequence: jobs,
             time_ms: 1,
             fingerprint: Fingerprint::of(store, &request),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: b"",
                 id: &format!("brought-{jobs}"),
                 request: request.as_json(),
@@ -171,7 +173,7 @@ fn many_files_need_few_descriptors() {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store");
-    Folder::create(&path).expect("a directory");
+    OsDirectory::create(&path).expect("a directory");
     let jobs = make_segments(&path);
     with_few_descriptors("many_files_need_few_descriptors", &path, FEW);
     let copied = JobStore::open(path.with_extension("copy")).expect("the copy opens");
@@ -285,8 +287,8 @@ fn a_replaced_file_is_closed_with_the_last_page_that_reads_it() {
     }
     let engine = store.engine();
     let until = Instant::now() + WAIT;
-    let packs = || engine.truth.read().packs.clone();
-    while packs().is_empty() || engine.truth.read().segments.len() > 1 {
+    let packs = || engine.log_files.read().packs.clone();
+    while packs().is_empty() || engine.log_files.read().segments.len() > 1 {
         assert!(Instant::now() < until, "it is not packed");
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::engine::compaction;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Fault;
 use crate::log::pack::Pack;
 use crate::model::job_query::JobQuery;
@@ -30,8 +30,8 @@ fn jobs(store: &Store) -> Vec<u8> {
 }
 
 /// A store with several packs, a third of whose jobs were purged.
-fn begun() -> (Arc<Memory>, Store) {
-    let disk = Arc::new(Memory::default());
+fn begun() -> (Arc<MemoryDisk>, Store) {
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("movie");
     let graph = store.graph("movie");
@@ -53,7 +53,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
         let what = format!("{fault:?} after {calls} calls");
         let (disk, store) = begun();
         let before = jobs(&store);
-        let packs = chosen(store.engine.truth.read().packs.clone());
+        let packs = chosen(store.engine.log_files.read().packs.clone());
         assert!(!packs.is_empty(), "there are packs");
         disk.fail_after(calls, fault);
         let rewritten =
@@ -71,7 +71,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
             .graph("movie")
             .submit(request(1000))
             .expect("it is taken");
-        let packs = chosen(store.engine.truth.read().packs.clone());
+        let packs = chosen(store.engine.log_files.read().packs.clone());
         compaction::rewrite(&store.engine, packs.clone(), "rewrite", &mut Vec::new())
             .expect("it is rewritten");
         let before = jobs(&store);

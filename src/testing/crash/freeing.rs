@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::api::graph::Graph;
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::Error;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
@@ -119,7 +119,7 @@ fn drop_everything(store: &Store) {
             name: graph.name().to_owned(),
         };
         until(store, "the drop of a graph", || {
-            match store.carry_out(&act) {
+            match store.apply_act(&act) {
                 Ok(_) => true,
                 Err(Error::DiskFull { .. }) => false,
                 Err(error) => panic!("a drop: {error}"),
@@ -129,7 +129,7 @@ fn drop_everything(store: &Store) {
 }
 
 /// What a store on a full disk returns to once everything is purged or dropped.
-fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
+fn free(what: &str, store: &Store, disk: &MemoryDisk, jobs: u64, drops: bool) {
     match drops {
         true => drop_everything(store),
         false => purge_everything(store),
@@ -144,7 +144,7 @@ fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
             name: "again".to_owned(),
             number: 99,
         };
-        match store.carry_out(&act) {
+        match store.apply_act(&act) {
             Ok(_) => true,
             Err(Error::DiskFull { .. }) => false,
             Err(error) => panic!("{what}: {error}"),
@@ -161,8 +161,8 @@ fn free(what: &str, store: &Store, disk: &Memory, jobs: u64, drops: bool) {
 }
 
 /// A store that has filled its disk up to the last byte and, with `no_files`, the last inode.
-fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
-    let disk = Arc::new(Memory::default());
+fn full(seed: u64, room: u64, no_files: bool) -> (Arc<MemoryDisk>, Store, u64) {
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     store.create_graph("two");
@@ -187,24 +187,27 @@ fn full(seed: u64, room: u64, no_files: bool) -> (Arc<Memory>, Store, u64) {
 /// segment: the space that this frees would not suffice for the next scratch file.
 #[test]
 fn large_requests_do_not_use_the_scratch_file_up() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let mut random = Random(1);
     {
         // Nothing is packed meanwhile.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         for _ in 0..250 {
             let graph = store.graph("one");
             let submitted = graph.submit(request(&mut random, 7 * SEGMENT_BYTES / 4));
             submitted.expect("there is room");
         }
-        store.engine.spare.stand_still(|| disk.leave_room(0));
+        store
+            .engine
+            .preallocation
+            .stand_still(|| disk.leave_room(0));
     }
     for _ in 0..100 {
         store.engine.wake_packer();
         std::thread::sleep(Duration::from_millis(1));
-        let _between_two_packs = store.engine.files.lock();
+        let _between_two_packs = store.engine.files_lock.lock();
         let scratch = disk
             .open_to_write(file_names::SCRATCH)
             .expect("it is there");
@@ -217,14 +220,14 @@ fn large_requests_do_not_use_the_scratch_file_up() {
 /// it, the jobs purged after it could not free their space.
 #[test]
 fn a_large_segment_does_not_keep_the_disk_full() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("kept");
     store.create_graph("purged");
     let mut random = Random(2);
     {
         // Nothing is packed meanwhile.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         let large = request(&mut random, 16 * SEGMENT_BYTES);
         store
             .graph("kept")
@@ -232,7 +235,7 @@ fn a_large_segment_does_not_keep_the_disk_full() {
             .expect("there is no limit yet");
         store
             .engine
-            .spare
+            .preallocation
             .stand_still(|| disk.leave_room(24 * SEGMENT_BYTES));
         let mut jobs = 0;
         loop {
@@ -258,17 +261,17 @@ fn a_large_segment_does_not_keep_the_disk_full() {
 #[test]
 fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
     for left in [0, 1, 100, SEGMENT_BYTES - 1] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let file = disk.create(file_names::SCRATCH).expect("it is created");
         file.write_all_at(&vec![0; left as usize], 0)
             .expect("there is no limit yet");
         disk.leave_room(SEGMENT_BYTES - left);
-        let spare = Spare::new(1, SEGMENT_BYTES);
+        let preallocation = Preallocation::new(1, SEGMENT_BYTES);
         // Twice as much is required.
-        let made = spare.make_reserves(&disk, false);
+        let made = preallocation.make_reserves(&disk, false);
         assert!(matches!(made, Err(Error::DiskFull { .. })), "{made:?}");
-        let lent = spare.lend_scratch(&disk, "pack").expect("no fault");
-        let bytes = lent.map(|lent| lent.bytes);
+        let scratch_file = preallocation.lend_scratch(&disk, "pack").expect("no fault");
+        let bytes = scratch_file.map(|scratch_file| scratch_file.bytes);
         assert_eq!(bytes, Some(SEGMENT_BYTES), "{left} bytes left");
     }
 }
@@ -276,7 +279,7 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
 /// Pages that are not dropped keep replaced files, but only for a limited time.
 #[test]
 fn pages_do_not_keep_the_disk_full() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let graph = store.graph("one");
@@ -315,7 +318,7 @@ fn pages_do_not_keep_the_disk_full() {
 /// dropped graph.
 #[test]
 fn a_dropped_graph_is_not_kept_because_its_jobs_were_found_running() {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     store.create_graph("one");
     let graph = store.graph("one");

@@ -13,7 +13,7 @@ use crate::engine::open::open_disk;
 use crate::engine::state::calls::Call;
 use crate::engine::state::operation::{Action, Operation, Submission};
 use crate::index::Fault as IndexFault;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::{Fault, Image};
 use crate::log::{file_names, secret_keys};
 use crate::model::error::Error;
@@ -39,8 +39,8 @@ const RESERVE_JOBS: usize = 36;
 
 /// A store with graphs and jobs in every state, which has used up its preallocated space: the next
 /// write needs the reserve, or is refused.
-fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
-    let disk = Arc::new(Memory::default());
+fn filled(seed: u64) -> (Arc<MemoryDisk>, Client, Store) {
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     let store = client.open(disk.clone(), Durability::Synced);
     let store = store.expect("it opens");
@@ -54,7 +54,7 @@ fn filled(seed: u64) -> (Arc<Memory>, Client, Store) {
 /// Submits jobs until the store refuses one, and then creates graphs, for which there may still be
 /// space, until it refuses one of them, too. While the guard exists, the packer frees no space.
 fn fill<'s>(client: &mut Client, store: &'s Store) -> MutexGuard<'s, ()> {
-    let files = store.engine.files.lock();
+    let files = store.engine.files_lock.lock();
     let graph = client.world.graphs[0].0.clone();
     // Large ones first: the reserve has space for some dozens of starts and completions.
     for bytes in [3000, 300] {
@@ -90,7 +90,7 @@ fn request(bytes: usize) -> Request {
 /// something.
 fn attempt(client: &mut Client, store: &Store, act: &Act) -> bool {
     client.attempt();
-    match store.carry_out(act) {
+    match store.apply_act(act) {
         Ok(ids) => {
             let mut world = client.world.clone();
             world.apply(act, &ids);
@@ -124,7 +124,7 @@ fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
 
 /// The end of the log.
 fn log_end(store: &Store) -> (u64, u64, u64) {
-    let end = store.engine.hold_committer().log_end();
+    let end = store.engine.lock_committer().log_end();
     (end.epoch, end.offset, end.lsn)
 }
 
@@ -247,7 +247,7 @@ fn check_full(seed: u64, is_told: bool) {
     assert_no_thread_panicked();
 }
 
-fn disk_of(disk: &Memory) -> Memory {
+fn disk_of(disk: &MemoryDisk) -> MemoryDisk {
     disk.image().after_power_cut()
 }
 
@@ -356,7 +356,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let mut calls = Vec::new();
     {
         // No commit happens before all of them wait.
-        let _committer = store.engine.hold_committer();
+        let _committer = store.engine.lock_committer();
         for action in actions {
             let bytes = 2000;
             let (call, queued) = Call::new(Operation { action, bytes });
@@ -382,7 +382,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     // Two starts share a frame, as do pairs of the others. The last quarter of the reserve is kept
     // for operations that free space, so it is exhausted before the second pair.
     assert_eq!((done, refused), (4, 8));
-    let reserve_bytes = store.engine.spare.reserve_bytes();
+    let reserve_bytes = store.engine.preallocation.reserve_bytes();
     let (_, end, _) = log_end(&store);
     let left = (reserve_bytes - reserve_bytes / 4).checked_sub(end);
     assert!(left.is_some_and(|left| left < 2 * 1600), "{left:?} bytes");
@@ -454,7 +454,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             outcome: Outcome::cancelled().with_detail_json(detail).expect("JSON"),
         };
         let what = format!("the call after {calls}");
-        let candidates = match store.carry_out(&act) {
+        let candidates = match store.apply_act(&act) {
             Ok(_) => {
                 client.world.apply(&act, &[]);
                 vec![client.world]
@@ -466,7 +466,7 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
             Err(Error::Io { .. } | Error::DiskFull { .. }) => {
                 // It was not recorded, and the next attempt succeeds.
                 disk.heal();
-                let again = store.carry_out(&act);
+                let again = store.apply_act(&act);
                 assert!(again.is_ok(), "{what}: {:?}", again.err());
                 client.world.apply(&act, &[]);
                 vec![client.world]
@@ -487,8 +487,8 @@ fn whichever_call_fails_while_the_reserve_comes_into_use_nothing_is_lost() {
 }
 
 /// A closed store, on a disk without free space.
-fn closed_and_full(seed: u64) -> (Arc<Memory>, World) {
-    let disk = Arc::new(Memory::default());
+fn closed_and_full(seed: u64) -> (Arc<MemoryDisk>, World) {
+    let disk = Arc::new(MemoryDisk::default());
     let mut client = Client::new(seed, "graph", true);
     let store = client.open(disk.clone(), Durability::Synced);
     let store = store.expect("it opens");
@@ -545,7 +545,7 @@ fn a_store_that_has_no_room_in_its_files_does_not_and_stays_as_it_is() {
     let mut files = disk.files();
     files.retain(|(name, _)| name != file_names::RESERVE);
     cut_room(&mut files);
-    let disk = Arc::new(Memory::holding(files.clone()));
+    let disk = Arc::new(MemoryDisk::holding(files.clone()));
     disk.leave_room(0);
     match Store::open(disk.clone(), Durability::Synced) {
         Err(Error::DiskFull { .. }) => {}
@@ -564,7 +564,7 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
     {
         // While the packer replaces a file, the set of files differs.
-        let _files = store.engine.files.lock();
+        let _files = store.engine.files_lock.lock();
         disk.leave_files(0);
     }
     let fault = IndexFault("a row is damaged".to_owned());
@@ -585,20 +585,20 @@ fn an_index_that_cannot_answer_is_rebuilt_by_the_next_open_on_a_full_disk() {
 #[test]
 fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     let (disk, _client, store) = filled(10);
-    let files = store.engine.files.lock();
+    let files = store.engine.files_lock.lock();
     disk.leave_files(0);
     store
         .engine
         .index_failed(IndexFault("a row is damaged".to_owned()));
-    let spare = &store.engine.spare;
-    let lent = spare
+    let preallocation = &store.engine.preallocation;
+    let scratch_file = preallocation
         .lend_scratch(&*disk, "pack")
         .expect("it is there")
         .expect("it is there");
     let closed = std::thread::scope(|threads| {
         let closing = threads.spawn(|| store.engine.close());
         std::thread::sleep(Duration::from_millis(200));
-        spare.return_scratch(&*disk, &lent);
+        preallocation.return_scratch(&*disk, &scratch_file);
         drop(files);
         closing.join().expect("no panic")
     });
@@ -608,7 +608,7 @@ fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
 /// Recording the keys takes a file, for which there is neither a byte nor an inode.
 #[test]
 fn a_store_on_a_full_disk_opens_with_other_secret_keys() {
-    let open = |disk: &Arc<Memory>, key| {
+    let open = |disk: &Arc<MemoryDisk>, key| {
         let options = options(Durability::Synced).secret_keys([key]);
         let store = open_disk(options, disk.clone()).map(Store::of);
         let store = store.unwrap_or_else(|e| panic!("{key}: {e}"));
@@ -699,7 +699,7 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
     for name in [file_names::segment(next), "RESERVE.aside".to_owned()] {
         let mut files = files.clone();
         files.push((name, vec![0; 2 * SEGMENT_BYTES as usize]));
-        let disk = Arc::new(Memory::holding(files));
+        let disk = Arc::new(MemoryDisk::holding(files));
         disk.leave_room(0);
         let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
         check_reads("opened", &store, &world.reopened());
@@ -712,16 +712,16 @@ fn what_a_crash_has_left_does_not_keep_the_next_open_from_its_room() {
 fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     let (disk, world) = closed_and_full(50);
     let files = disk.files();
-    let other = Arc::new(Memory::holding(files.clone()));
+    let other = Arc::new(MemoryDisk::holding(files.clone()));
     let store = Store::open(other.clone(), Durability::Synced).expect("it opens");
     let act = Act::Submit {
         graph: world.graphs[0].0.clone(),
         request: request(20),
     };
-    store.carry_out(&act).expect("it is taken");
+    store.apply_act(&act).expect("it is taken");
     let name = store
         .engine
-        .truth
+        .log_files
         .read()
         .segments
         .last()
@@ -738,7 +738,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
         files.retain(|(name, _)| name != file_names::RESERVE);
         files.push((file_names::RESERVE.to_owned(), content));
         for room in [0, 1 << 30] {
-            let disk = Arc::new(Memory::holding(files.clone()));
+            let disk = Arc::new(MemoryDisk::holding(files.clone()));
             disk.leave_room(room);
             let what = format!("{len} bytes, room for {room}");
             let opened = Store::open(disk.clone(), Durability::Synced);
@@ -752,7 +752,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     assert_no_thread_panicked();
 }
 
-fn packs(disk: &Memory) -> usize {
+fn packs(disk: &MemoryDisk) -> usize {
     let names = disk.names_now().into_iter();
     names.filter(|name| name.ends_with(".pack")).count()
 }
@@ -765,7 +765,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
     let mut files = disk.files();
     files.retain(|(name, _)| name != file_names::RESERVE);
     let opened = |files: &[(String, Vec<u8>)]| {
-        let disk = Arc::new(Memory::holding(files.to_vec()));
+        let disk = Arc::new(MemoryDisk::holding(files.to_vec()));
         disk.leave_room(0);
         let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
         (disk, store)
@@ -779,7 +779,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
         graph: graph.clone(),
         id: JobId::new(&*job.id).expect("an id"),
     };
-    store.carry_out(&act).expect("it is taken");
+    store.apply_act(&act).expect("it is taken");
     let mut torn = 0;
     for (name, content) in &mut files {
         let left = other.files().into_iter().find(|(n, _)| n == name);
@@ -804,7 +804,7 @@ fn what_lies_behind_the_end_never_becomes_a_part_of_the_log() {
 fn submit_with_room(
     (client, bytes): (&mut Client, usize),
     store: &Store,
-    disk: &Memory,
+    disk: &MemoryDisk,
     room: u64,
     packs: bool,
 ) {
@@ -821,7 +821,7 @@ fn submit_with_room(
         if packs {
             wait_for(store, "the packer", || {
                 disk.leave_room(room);
-                store.engine.truth.read().segments.len() == 1
+                store.engine.log_files.read().segments.len() == 1
             });
         }
     }
@@ -836,16 +836,18 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
         (4 * large, 7 * large / 2, "pack", large),
         (4 * SEGMENT_BYTES, 0, "merge", 1200),
     ] {
-        let disk = Arc::new(Memory::default());
+        let disk = Arc::new(MemoryDisk::default());
         let mut client = Client::new(60, "graph", false);
         let store = client.open(disk.clone(), Durability::Synced);
         let store = store.expect("it opens");
         client.steps(&store, 1);
-        wait_for(&store, "the reserve", || store.engine.spare.has_reserve());
+        wait_for(&store, "the reserve", || {
+            store.engine.preallocation.has_reserve()
+        });
         let packs_go_on = operation == "merge";
         let submitting = (&mut client, bytes as usize);
         {
-            let _files = (!packs_go_on).then(|| store.engine.files.lock());
+            let _files = (!packs_go_on).then(|| store.engine.files_lock.lock());
             submit_with_room(submitting, &store, &disk, room, packs_go_on);
             disk.leave_room(room - taken);
         }
@@ -860,7 +862,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             // Two jobs per pack, except for the last ones, and no packs are merged.
             assert_eq!(packs(&disk), 59);
         } else {
-            let segments = store.engine.truth.read().segments.len();
+            let segments = store.engine.log_files.read().segments.len();
             // One job per segment, and one pack of the earlier jobs.
             assert_eq!((segments, packs(&disk)), (120, 1));
         }

@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::memory::trial::Image;
 use crate::log::event::Event;
 use crate::log::file_names;
 use crate::log::frame::Builder;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
-use crate::log::writer::Log;
+use crate::log::preallocation::{Preallocation, Room};
+use crate::log::writer::LogWriter;
 use crate::model::options::Durability;
 use crate::model::store_id::StoreId;
 use crate::testing::crash::client::{
@@ -65,7 +65,7 @@ fn record(seed: u64, durability: Durability, sessions: u64, every: u64) -> Vec<S
         Durability::Interval(_) => Arc::new(AtomicU64::new(0)),
     };
     let mut recorded = Vec::new();
-    let mut disk = Arc::new(Memory::default());
+    let mut disk = Arc::new(MemoryDisk::default());
     for n in 0..sessions {
         disk.record(every, vec![durable.clone(), client.attempted.clone()]);
         let opened = client.open(disk.clone(), durability);
@@ -108,7 +108,7 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
     let durability = Durability::Interval(Duration::from_secs(60));
     let mut client = Client::new(seed, "graph", true);
     let mut random = Random(seed);
-    let mut disk = Arc::new(Memory::default());
+    let mut disk = Arc::new(MemoryDisk::default());
     let mut opened = 0;
     for n in 0..sessions {
         let what = format!("torn, seed {seed}, session {n}");
@@ -129,7 +129,7 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
         let image = &session.images[(count - 1 - random.below(count.min(8))) as usize];
         let torn = image.after_torn_power_cut(|end| random.below(end));
         let files = torn.files();
-        let left = Arc::new(Memory::holding(files.clone()));
+        let left = Arc::new(MemoryDisk::holding(files.clone()));
         let left = Store::open(left, durability);
         let left = left.unwrap_or_else(|e| panic!("{what}: {e}"));
         let seen = Seen::read(&left);
@@ -137,9 +137,9 @@ fn continue_torn_tails(seed: u64, sessions: u64) -> u64 {
         let candidates = session.candidates(image);
         let found = candidates.iter().position(is_it);
         let found = found.unwrap_or_else(|| panic!("{what}: it holds nothing it may hold"));
-        check(&what, Memory::holding(files.clone()), candidates, true);
+        check(&what, MemoryDisk::holding(files.clone()), candidates, true);
         client.go_back_to(found + image.counters[0] as usize, image.counters[0]);
-        disk = Arc::new(Memory::holding(files));
+        disk = Arc::new(MemoryDisk::holding(files));
         opened += 3;
     }
     opened
@@ -158,12 +158,14 @@ fn a_log_that_continues_behind_a_torn_tail_never_takes_up_what_lay_there() {
 #[test]
 fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     let (store, time_ms) = (StoreId(7), 1_764_000_000_000);
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(MemoryDisk::default());
     let disk: Arc<dyn Disk> = memory.clone();
     identity::create(&*disk, store).expect("an identity");
-    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
-    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
-    let log = Log::begin(disk, store, spare, prepared, 1, (0, 0));
+    let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+    let prepared = preallocation
+        .take(&*disk, 0, Room::Ordinary)
+        .expect("a segment");
+    let log = LogWriter::begin(disk, store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let create = |graph, name| Event::GraphCreated {
         graph,
@@ -186,7 +188,10 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     append(create(1, "second"));
     let mut opening = Builder::default();
     opening.clear();
-    opening.push(&Event::Booted { boot: 1, time_ms });
+    opening.push(&Event::StoreOpened {
+        open_number: 1,
+        time_ms,
+    });
     assert_eq!(opening.len(), torn_len, "otherwise the test shows nothing");
     let mut files = memory.files();
     let segment = files
@@ -195,7 +200,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     segment.expect("the segment").1[torn_at as usize] ^= 0xff;
     let durability = Durability::Synced;
     for close in [false, true] {
-        let mut disk = Arc::new(Memory::holding(files.clone()));
+        let mut disk = Arc::new(MemoryDisk::holding(files.clone()));
         for n in 0..4 {
             let what = format!("close: {close}, open {n}");
             let store = Store::open(disk.clone(), durability);
@@ -206,7 +211,7 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
             if close {
                 store.engine.close().expect("it closes");
             }
-            disk = Arc::new(Memory::holding(disk.files()));
+            disk = Arc::new(MemoryDisk::holding(disk.files()));
         }
     }
 }
@@ -239,7 +244,7 @@ fn assert_packs_were_merged<'i>(images: impl Iterator<Item = &'i Image>) {
     assert!(ever.len() > last.len(), "of {ever:?} none was merged");
 }
 
-pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, Memory); 3] {
+pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, MemoryDisk); 3] {
     [
         ("only what was synced", image.after_power_cut()),
         ("torn", image.after_torn_power_cut(|end| random.below(end))),
@@ -250,7 +255,7 @@ pub(super) fn power_cuts(image: &Image, random: &mut Random) -> [(&'static str, 
     ]
 }
 
-pub(super) fn check(what: &str, disk: Memory, candidates: &[World], goes_on: bool) {
+pub(super) fn check(what: &str, disk: MemoryDisk, candidates: &[World], goes_on: bool) {
     let disk = Arc::new(disk);
     let store = match Store::open(disk.clone(), Durability::Synced) {
         Ok(store) => store,
@@ -282,7 +287,7 @@ pub(super) fn check(what: &str, disk: Memory, candidates: &[World], goes_on: boo
 }
 
 /// The store accepts writes, closes, and opens again with all its content.
-fn check_goes_on(what: &str, store: Store, disk: &Arc<Memory>, world: World) {
+fn check_goes_on(what: &str, store: Store, disk: &Arc<MemoryDisk>, world: World) {
     let mut client = Client::new(1, "later", true);
     client.world = world;
     client.steps(&store, 8);
@@ -366,7 +371,7 @@ fn cut_opens_after_kills(seed: u64, every: u64) -> u64 {
 #[test]
 fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
     const THREADS: u64 = 3;
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     let store = Store::open(disk.clone(), Durability::Synced).expect("it opens");
     let mut clients: Vec<Client> = (0..THREADS)
         .map(|n| Client::new(n, &format!("thread{n}-"), false))
@@ -393,7 +398,7 @@ fn writes_that_share_a_commit_are_each_there_once_acknowledged() {
                 let graph = seen.graphs.iter().find(|graph| graph.name == *name);
                 let may_be = client.history[must..=can].iter().any(|world| {
                     let mut world = world.clone();
-                    world.boot = store.engine.opening.boot - 1;
+                    world.open_number = store.engine.open_event.open_number - 1;
                     match (world.reopened().graphs.first(), graph) {
                         (Some((_, jobs)), Some(graph)) => graph.compare(jobs).is_ok(),
                         (there, seen) => there.is_none() && seen.is_none(),

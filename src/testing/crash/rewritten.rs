@@ -14,12 +14,12 @@ use crate::base::sync::Mutex;
 use crate::engine::check::verify;
 use crate::engine::garbage::{Weight, weigh};
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::open::{self, IndexHome};
+use crate::engine::open::{self, IndexLocation};
 use crate::engine::packing::is_settled;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Index};
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::job_query::JobQuery;
 use crate::model::options::{Durability, Options, Recovery};
 use crate::model::outcome::Outcome;
@@ -31,26 +31,26 @@ use crate::testing::crash::client::{Random, Store, assert_no_thread_panicked, op
 const WAIT: Duration = Duration::from_secs(30);
 
 /// A store whose index persists between opens.
-pub(super) struct Home {
-    pub(super) disk: Arc<Memory>,
+pub(super) struct StoreFixture {
+    pub(super) disk: Arc<MemoryDisk>,
     pub(super) index: Arc<Mutex<Arc<MemoryIndex>>>,
 }
 
-impl Home {
-    pub(super) fn empty() -> Home {
-        Home::new(Memory::default(), MemoryIndex::default())
+impl StoreFixture {
+    pub(super) fn empty() -> StoreFixture {
+        StoreFixture::new(MemoryDisk::default(), MemoryIndex::default())
     }
 
-    fn new(disk: Memory, index: MemoryIndex) -> Home {
-        Home {
+    fn new(disk: MemoryDisk, index: MemoryIndex) -> StoreFixture {
+        StoreFixture {
             disk: Arc::new(disk),
             index: Arc::new(Mutex::new(Arc::new(index))),
         }
     }
 
     pub(super) fn open(&self, segment_bytes: u64) -> Store {
-        let home = |anew| -> Arc<dyn Index> {
-            if anew {
+        let location = |rebuild| -> Arc<dyn Index> {
+            if rebuild {
                 *self.index.lock() = Arc::default();
             }
             self.index.lock().clone()
@@ -60,7 +60,12 @@ impl Home {
             segment_bytes,
             ..options(Durability::Synced)
         };
-        let opened = open::open(options, self.disk.clone(), None, IndexHome::Memory(&home));
+        let opened = open::open(
+            options,
+            self.disk.clone(),
+            None,
+            IndexLocation::Memory(&location),
+        );
         Store::of(opened.unwrap_or_else(|error| panic!("it does not open: {error}")))
     }
 }
@@ -79,14 +84,14 @@ fn copy_of_index(index: &dyn Index) -> MemoryIndex {
 }
 
 /// The files of an open store, as a backup copies them.
-fn copy_of_files(store: &Store, disk: &Memory) -> Memory {
-    let _files = store.engine.files.lock();
+fn copy_of_files(store: &Store, disk: &MemoryDisk) -> MemoryDisk {
+    let _files = store.engine.files_lock.lock();
     store.engine.at_rest().expect("it is at rest");
     copy_of_disk(disk)
 }
 
-fn copy_of_disk(disk: &Memory) -> Memory {
-    let copy = Memory::default();
+fn copy_of_disk(disk: &MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk::default();
     for name in disk.names().expect("names") {
         let Ok(file) = disk.open(&name) else { continue };
         let mut bytes = vec![0; file.len().expect("a length") as usize];
@@ -121,7 +126,7 @@ pub(super) fn settle(store: &Store) {
 }
 
 fn weights(store: &Store) -> Vec<(String, Weight)> {
-    let packs = store.engine.truth.read().packs.clone();
+    let packs = store.engine.log_files.read().packs.clone();
     let packs = packs.iter();
     packs
         .map(|pack| (pack.name.clone(), weigh(&store.engine, pack)))
@@ -137,12 +142,12 @@ struct Given {
 
 /// Everything that a store returns.
 fn told_by(store: &Store, given: &Given) -> String {
-    let mut told = String::new();
+    let mut event_sizes = String::new();
     for graph in store.graphs() {
         let name = graph.name().to_owned();
-        writeln!(told, "graph {name} {}", graph.core.number).unwrap();
+        writeln!(event_sizes, "graph {name} {}", graph.core.number).unwrap();
         let page = graph.list(JobQuery::new()).expect("a page");
-        told.push_str(&String::from_utf8_lossy(&page.to_json().expect("JSON")));
+        event_sizes.push_str(&String::from_utf8_lossy(&page.to_json().expect("JSON")));
         for job in page.jobs() {
             let job = job.expect("a job");
             let outcome = job.outcome().map(|o| {
@@ -151,7 +156,7 @@ fn told_by(store: &Store, given: &Given) -> String {
             });
             let asked = job.cancel_requested();
             writeln!(
-                told,
+                event_sizes,
                 "{} {} {asked} {outcome:?} {:?} {:?}",
                 job.id(),
                 job.state(),
@@ -161,13 +166,18 @@ fn told_by(store: &Store, given: &Given) -> String {
             .unwrap();
         }
         for state in State::ALL {
-            writeln!(told, "{state} {}", graph.count(state).expect("a count")).unwrap();
+            writeln!(
+                event_sizes,
+                "{state} {}",
+                graph.count(state).expect("a count")
+            )
+            .unwrap();
         }
         for id in given.ids.get(&name).into_iter().flatten() {
             let job = graph.job(id).expect("a look-up").map(|job| job.state());
             let tombstone = graph.tombstone(id).expect("a tombstone");
             let tombstone = tombstone.map(|t| (t.reason, t.purged_at));
-            writeln!(told, "{id} {job:?} {tombstone:?}").unwrap();
+            writeln!(event_sizes, "{id} {job:?} {tombstone:?}").unwrap();
         }
         for key in given.keys.get(&name).into_iter().flatten() {
             let owner = store.engine.owner_of(&graph.core, key).expect("an owner");
@@ -176,26 +186,26 @@ fn told_by(store: &Store, given: &Given) -> String {
                 KeyOwner::Job(id, _) => id.to_string(),
                 KeyOwner::Purged => "purged".to_owned(),
             };
-            writeln!(told, "{key} {owner}").unwrap();
+            writeln!(event_sizes, "{key} {owner}").unwrap();
         }
     }
-    told
+    event_sizes
 }
 
 /// Asserts that copies of the store return the same, whatever index they have.
 fn check_copies(
-    (store, home): (&Store, &Home),
+    (store, fixture): (&Store, &StoreFixture),
     given: &Given,
     older: Option<MemoryIndex>,
     what: &str,
 ) {
     let segment_bytes = store.engine.options.segment_bytes;
     // Background work may purge meanwhile.
-    let (told, copy) = loop {
-        let told = told_by(store, given);
-        let copy = copy_of_files(store, &home.disk);
-        if told_by(store, given) == told {
-            break (told, copy);
+    let (event_sizes, copy) = loop {
+        let event_sizes = told_by(store, given);
+        let copy = copy_of_files(store, &fixture.disk);
+        if told_by(store, given) == event_sizes {
+            break (event_sizes, copy);
         }
     };
     let report = verify(&copy).expect("a report");
@@ -207,8 +217,12 @@ fn check_copies(
         (older, "an old index"),
     ] {
         let Some(index) = index else { continue };
-        let opened = Home::new(copy_of_disk(&copy), index).open(segment_bytes);
-        assert_same(&told_by(&opened, given), &told, &format!("{what}, {which}"));
+        let opened = StoreFixture::new(copy_of_disk(&copy), index).open(segment_bytes);
+        assert_same(
+            &told_by(&opened, given),
+            &event_sizes,
+            &format!("{what}, {which}"),
+        );
     }
 }
 
@@ -231,8 +245,8 @@ fn request(n: u64) -> Request {
 
 #[test]
 fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
-    let home = Home::empty();
-    let store = home.open(64 << 10);
+    let fixture = StoreFixture::empty();
+    let store = fixture.open(64 << 10);
     store.create_graph("keep");
     store.create_graph("movie");
     let (keep, movie) = (store.graph("keep"), store.graph("movie"));
@@ -266,7 +280,7 @@ fn a_graph_that_is_dropped_after_a_purge_leaves_a_log_that_opens() {
         .commit(crate::engine::state::operation::Operation::small(drop))
         .unwrap();
     settle(&store);
-    check_copies((&store, &home), &Given::default(), None, "dropped");
+    check_copies((&store, &fixture), &Given::default(), None, "dropped");
     assert_no_thread_panicked();
 }
 
@@ -286,9 +300,9 @@ fn the_log_by_itself_tells_what_the_store_tells() {
 
 fn live(seed: u64) {
     let mut random = Random(seed);
-    let home = Home::empty();
+    let fixture = StoreFixture::empty();
     let segment_bytes = [4 << 10, 16 << 10][random.below(2) as usize];
-    let mut store = home.open(segment_bytes);
+    let mut store = fixture.open(segment_bytes);
     let mut given = Given::default();
     let mut older = None;
     let (mut made, mut n) = (0, 0);
@@ -299,7 +313,7 @@ fn live(seed: u64) {
         if !store.graphs().iter().any(|graph| graph.name() == name) {
             made += 1;
             store
-                .carry_out(&crate::testing::crash::client::Act::CreateGraph {
+                .apply_act(&crate::testing::crash::client::Act::CreateGraph {
                     name: name.to_owned(),
                     number: made,
                 })
@@ -404,18 +418,18 @@ fn live(seed: u64) {
             17 => {
                 store.engine.apply_to_index();
                 if random.below(2) == 0 {
-                    let _files = store.engine.files.lock();
-                    older = Some(copy_of_index(&*home.index.lock().clone()));
+                    let _files = store.engine.files_lock.lock();
+                    older = Some(copy_of_index(&*fixture.index.lock().clone()));
                 }
             }
             18 => settle(&store),
             _ => {
                 drop(graph);
                 if random.below(2) == 0 {
-                    *home.index.lock() = Arc::default();
+                    *fixture.index.lock() = Arc::default();
                 }
                 drop(store);
-                store = home.open(segment_bytes);
+                store = fixture.open(segment_bytes);
                 continue;
             }
         }
@@ -426,7 +440,7 @@ fn live(seed: u64) {
                 0 => older.take(),
                 _ => None,
             };
-            check_copies((&store, &home), &given, older, &what);
+            check_copies((&store, &fixture), &given, older, &what);
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::index::rows::{self, DetailRow};
 use crate::index::{Batch, Index};
 use crate::log::block::{Block, Scratch, Seed, open_large, open_piece, seal_large, seal_piece};
 use crate::log::clock_gaps::Gaps;
-use crate::log::disk::memory::Memory;
+use crate::log::disk::memory::MemoryDisk;
 use crate::log::disk::{self, Disk};
-use crate::log::event::{Event, Texts, pack_sequences, unpack_sequences};
+use crate::log::event::{Event, SubmissionTexts, pack_sequences, unpack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::{self, AnyPack};
@@ -26,7 +26,7 @@ use crate::log::frame::{self, Binding, Builder, Frame, frames_anywhere};
 use crate::log::identity::{self, Closed};
 use crate::log::pack::{BlockPlace, Pack};
 use crate::log::secret_keys;
-use crate::log::segment::{Found, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile, SegmentHeader};
 use crate::model::error::Error;
 use crate::model::id::ID_CHARACTERS_MAX;
 use crate::model::states::States;
@@ -40,8 +40,8 @@ const BINDING: Binding = Binding {
 };
 
 /// A directory in memory with one file.
-fn file(name: &str, content: &[u8]) -> Memory {
-    let disk = Memory::default();
+fn file(name: &str, content: &[u8]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
     let file = disk.create(name).expect("a new file");
     file.write_all_at(content, 0).expect("a write");
     disk
@@ -56,7 +56,7 @@ fn check_event(event: &Event<'_>) {
         Some((event.clone(), bytes.len()))
     );
     if let Event::Submitted { texts, .. } = *event {
-        let Texts {
+        let SubmissionTexts {
             secrets,
             id,
             request,
@@ -203,8 +203,8 @@ pub fn segment(input: &[u8]) {
     }
     let disk = file(&file_names::segment(5), &content);
     let segment = match Segment::open(&disk, 5, STORE) {
-        Ok(Found::Segment(segment)) => segment,
-        Ok(Found::Unused) => {
+        Ok(SegmentFile::Segment(segment)) => segment,
+        Ok(SegmentFile::Unused) => {
             let frames = content.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
             assert!(
                 !frame::holds_a_frame(frames, BINDING),
@@ -306,7 +306,7 @@ pub fn block(input: &[u8]) {
                 .filter(char::is_ascii)
                 .take(ID_CHARACTERS_MAX)
                 .collect();
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
                 secrets: input.rest(),
@@ -389,7 +389,7 @@ pub fn pack(input: &[u8]) {
                     len: 0,
                     jobs: input.number() as u32,
                     large: control & 4 != 0,
-                    foreign_ids: control & 8 != 0,
+                    external_ids: control & 8 != 0,
                     purged: false,
                     first_ms: input.number(),
                     span_ms: input.number(),
@@ -491,12 +491,12 @@ fn any_row(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>) {
     let graph = u32::from(control >> 4);
     match control % 8 {
         0 => {
-            let head = rows::Head {
+            let head = rows::IndexHead {
                 rows_format: rows::ROWS_FORMAT,
                 store: STORE.0,
                 applied_lsn: input.number(),
                 partial: true,
-                boot: input.number(),
+                open_number: input.number(),
                 graphs: input.number() as u32 & 0xffff,
                 lost_ids: input.number(),
                 gaps: Gaps::default(),
@@ -544,7 +544,7 @@ pub fn identity(input: &[u8]) {
     for content in [input.to_vec(), forge::checked_text(input)] {
         match identity::read(&file(file_names::STORE, &content)) {
             Ok(Some(id)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 identity::create(&disk, id).expect("it is written");
                 assert_eq!(identity::read(&disk).expect("it is read"), Some(id));
             }
@@ -553,7 +553,7 @@ pub fn identity(input: &[u8]) {
         }
         match identity::read_closed(&file(file_names::CLOSED, &content), STORE) {
             Ok(Some(end)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 identity::write_closed(&disk, STORE, &end).expect("it is written");
                 let again: Option<Closed> =
                     identity::read_closed(&disk, STORE).expect("it is read");
@@ -564,7 +564,7 @@ pub fn identity(input: &[u8]) {
         }
         match secret_keys::read(&file(file_names::SECRET_KEYS, &content), STORE) {
             Ok(Some(keys)) => {
-                let disk = Memory::default();
+                let disk = MemoryDisk::default();
                 secret_keys::write(&disk, STORE, &keys).expect("it is written");
                 let again = secret_keys::read(&disk, STORE).expect("it is read");
                 assert!(again == Some(keys));

@@ -11,21 +11,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::parts::STORE;
-use super::stores::{files_of, folder_of, options, to_input};
+use super::stores::{directory_of, files_of, options, to_input};
 use super::{ENTRIES, Entry};
 use crate::api::graph::Graph;
 use crate::base::codec::{self, put_var};
 use crate::engine::check;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
 use crate::engine::state::operation::{Action, Operation};
-use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, Tombstone};
+use crate::engine::store_handle::StoreHandle;
+use crate::index::rows::{self, Detail, DetailRow, Finished, GraphRow, TombstoneRow};
 use crate::log::block::{Block, Scratch, Seed};
 use crate::log::clock_gaps::Gap;
 use crate::log::clock_mark::ClockMark;
-use crate::log::disk::memory::Memory;
-use crate::log::event::{Event, RecoveredAs, Texts, pack_sequences};
+use crate::log::disk::memory::MemoryDisk;
+use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::AnyPack;
@@ -67,7 +67,13 @@ const JOB: &str = r#"{"command":"import_graph","url":"/ges/v1.0/1/graphs/movie/a
 /// One event of each kind, those of packs last.
 fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let (graph, sequence, time_ms) = (0, 1, 1_700_000_000_000);
-    each("booted", &Event::Booted { boot: 3, time_ms });
+    each(
+        "booted",
+        &Event::StoreOpened {
+            open_number: 3,
+            time_ms,
+        },
+    );
     each(
         "created",
         &Event::GraphCreated {
@@ -86,7 +92,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             sequence,
             time_ms,
             fingerprint: Fingerprint(0xff_1234_5678),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: b"\0\x01\x02AK",
                 id: "job-1",
                 request: JOB,
@@ -131,7 +137,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
         "recovered",
         &Event::Recovered {
             graph,
-            boot: 4,
+            open_number: 4,
             time_ms,
             age_shift_ms: 0,
             action: RecoveredAs::Interrupted,
@@ -151,7 +157,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let id = IdHash {
         lookup: 5,
         further: 6,
-        is_foreign: true,
+        is_external: true,
     };
     let jobs = [(3, Some(id), None), (7, None, Some("obs://bucket/result"))];
     let jobs = jobs.map(|(sequence, id, result)| PurgedJob {
@@ -240,7 +246,7 @@ fn logs(seeds: &mut Seeds) {
 fn blocks(seeds: &mut Seeds) {
     let mut block = Block::default();
     block.clear(100);
-    let texts = |id, request, secrets| Texts {
+    let texts = |id, request, secrets| SubmissionTexts {
         id,
         request,
         secrets,
@@ -287,7 +293,7 @@ fn blocks(seeds: &mut Seeds) {
         len: 0,
         jobs: 2,
         large: false,
-        foreign_ids: true,
+        external_ids: true,
         purged: false,
         first_ms: 7,
         span_ms: 1,
@@ -314,11 +320,11 @@ fn index(seeds: &mut Seeds) {
                 at_ms: 1_700_000_000_007,
                 age_ms: 1_700_000_000_005,
                 kind: 1,
-                boot: n as u64 % 2,
+                open_number: n as u64 % 2,
                 extra_lsn: n as u64 % 5,
             }),
             cancel_requested: n % 7 == 0,
-            tombstone: (n % 11 == 0).then_some(Tombstone {
+            tombstone: (n % 11 == 0).then_some(TombstoneRow {
                 lsn: 900 + n as u64,
                 lookup: 5,
                 further: 6,
@@ -437,7 +443,7 @@ fn texts(seeds: &mut Seeds) {
     ] {
         seeds.add("names", name, text.as_bytes().to_vec());
     }
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     identity::create(&disk, STORE).expect("it is written");
     let end = LogEnd {
         epoch: 3,
@@ -477,7 +483,7 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
     engine.commit(Operation::small(action)).expect("a graph");
     let graphs = engine.graphs.read();
     let core = graphs.by_number.values().last().cloned();
-    let handle = Handle {
+    let handle = StoreHandle {
         engine: engine.clone(),
     };
     Graph::new(&Arc::new(handle), &core.expect("the graph"))
@@ -485,9 +491,9 @@ fn graph(engine: &Arc<Engine>, name: &str) -> Graph {
 
 /// Stores as they are between two calls to the disk: in use, killed, closed, packed, repaired.
 fn stores(seeds: &mut Seeds) {
-    let disk = Arc::new(Memory::default());
+    let disk = Arc::new(MemoryDisk::default());
     identity::create(&*disk, STORE).expect("it is written");
-    let mut add = |name: &str, disk: &Memory| {
+    let mut add = |name: &str, disk: &MemoryDisk| {
         seeds.add("store_files", name, to_input(&files_of(disk)));
     };
     add("new", &disk);
@@ -525,7 +531,7 @@ fn stores(seeds: &mut Seeds) {
     for n in 0..40 {
         more.submit(request(n % 5)).expect("a job");
     }
-    while engine.truth.read().segments.len() > 1 {
+    while engine.log_files.read().segments.len() > 1 {
         std::thread::yield_now();
     }
     add("packed", &disk);
@@ -539,7 +545,7 @@ fn stores(seeds: &mut Seeds) {
         let at = content.len() / 2;
         content[at] ^= 0x40;
         seeds.add("store_files", &format!("damaged-{name}"), to_input(&files));
-        let disk = folder_of(&files);
+        let disk = directory_of(&files);
         check::repair(&*disk, &|_| Ok(None)).expect("it is repaired");
         if file_names::pack_range(name).is_some() {
             let input = to_input(&files_of(&disk));
@@ -614,11 +620,11 @@ fn seeds_are_what_stores_write_and_callers_bring() {
     stores(&mut seeds);
     plans(&mut seeds);
     let writes = std::env::var_os("JOBSTORE_WRITE_SEEDS").is_some();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     for (entry, name, content) in &seeds.0 {
         if writes {
-            std::fs::create_dir_all(folder.join(entry)).expect("a folder");
-            std::fs::write(folder.join(entry).join(name), content).expect("a seed");
+            std::fs::create_dir_all(directory.join(entry)).expect("a directory");
+            std::fs::write(directory.join(entry).join(name), content).expect("a seed");
         }
     }
     for (entry, _, content) in &seeds.0 {

@@ -11,12 +11,12 @@ use super::Input;
 use super::parts::{STORE, check_error};
 use crate::api::graph::Graph;
 use crate::engine::check;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
+use crate::engine::store_handle::StoreHandle;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::log::disk::Disk;
-use crate::log::disk::memory::Memory;
-use crate::log::event::{Event, RecoveredAs, Texts, pack_sequences};
+use crate::log::disk::memory::MemoryDisk;
+use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::{self, AnyPack};
@@ -43,8 +43,8 @@ pub(super) fn options() -> Options {
     }
 }
 
-pub(super) fn folder_of(files: &Files) -> Arc<Memory> {
-    let disk = Memory::default();
+pub(super) fn directory_of(files: &Files) -> Arc<MemoryDisk> {
+    let disk = MemoryDisk::default();
     for (name, content) in files {
         let file = disk.create(name).expect("a new file");
         file.write_all_at(content, 0).expect("a write");
@@ -53,7 +53,7 @@ pub(super) fn folder_of(files: &Files) -> Arc<Memory> {
 }
 
 /// All files of a directory. Those that an open store removes meanwhile are left out.
-pub(super) fn files_of(disk: &Memory) -> Files {
+pub(super) fn files_of(disk: &MemoryDisk) -> Files {
     let names = disk.names().expect("names").into_iter();
     names
         .filter_map(|name| {
@@ -100,13 +100,13 @@ fn from_input(mut input: Input<'_>) -> Files {
 }
 
 /// Dropping the last handle closes the store.
-fn open(disk: Arc<Memory>) -> Result<Arc<Handle>> {
+fn open(disk: Arc<MemoryDisk>) -> Result<Arc<StoreHandle>> {
     let engine = open_disk(options(), disk)?;
-    Ok(Arc::new(Handle { engine }))
+    Ok(Arc::new(StoreHandle { engine }))
 }
 
 /// Reads everything that is served. Returns the first error, if any.
-fn read_all(handle: &Arc<Handle>, checksums: Checksums) -> Option<Error> {
+fn read_all(handle: &Arc<StoreHandle>, checksums: Checksums) -> Option<Error> {
     let engine = &handle.engine;
     let mut failed = None;
     let cores: Vec<_> = engine.graphs.read().by_number.values().cloned().collect();
@@ -159,7 +159,7 @@ fn find(graph: &Graph, job: &Job, checksums: Checksums) -> Option<Error> {
 }
 
 /// Writes a little, so that what was found is packed and merged with new data.
-fn go_on(handle: &Arc<Handle>) -> Result<()> {
+fn go_on(handle: &Arc<StoreHandle>) -> Result<()> {
     let engine = &handle.engine;
     let core = engine.graphs.read().by_number.values().next().cloned();
     if let Some(core) = core {
@@ -196,10 +196,10 @@ impl Checksums {
 
 fn check_store(files: &Files, checksums: Checksums) {
     let is_ours = checksums == Checksums::Ours;
-    let disk = folder_of(files);
+    let disk = directory_of(files);
     let report = check::verify(&*disk);
     assert!(files_of(&disk) == *files, "a look has changed something");
-    let opened = open(folder_of(files));
+    let opened = open(directory_of(files));
     let failed = match opened {
         Ok(handle) => {
             let failed = read_all(&handle, checksums);
@@ -207,7 +207,7 @@ fn check_store(files: &Files, checksums: Checksums) {
                 go_on(&handle).expect("a sound store takes more");
             }
             let closed = handle.engine.close();
-            closed.expect("a folder in memory takes all");
+            closed.expect("a directory in memory takes all");
             failed
         }
         Err(error) => {
@@ -299,7 +299,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             sequence: any_sequence(input),
             time_ms,
             fingerprint: Fingerprint::of_json(STORE, &request),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: if kind == 0 { b"" } else { id.as_bytes() },
                 id: &id,
                 request: &request,
@@ -349,7 +349,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             ];
             each(&Event::Recovered {
                 graph,
-                boot: input.number(),
+                open_number: input.number(),
                 time_ms,
                 age_shift_ms: 0,
                 action: actions[usize::from(kind >> 4) % 3],
@@ -357,8 +357,8 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             });
         }
         6 => each(&Event::GraphDropped { graph, time_ms }),
-        7 => each(&Event::Booted {
-            boot: input.number(),
+        7 => each(&Event::StoreOpened {
+            open_number: input.number(),
             time_ms,
         }),
         8 => {
@@ -366,7 +366,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             let id = IdHash {
                 lookup: input.number(),
                 further: input.number(),
-                is_foreign: kind & 16 == 0,
+                is_external: kind & 16 == 0,
             };
             let job = |sequence, id| PurgedJob {
                 sequence,
@@ -475,7 +475,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             let (mut block, mut sealed) = (Block::default(), Vec::new());
             block.clear(sequence);
             let (id, request, time_ms) = (input.text(), input.text(), any_time(input));
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
                 secrets: if control & 8 == 0 { b"" } else { id.as_bytes() },
@@ -503,7 +503,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
                 len: 0,
                 jobs,
                 large: control & 3 == 1,
-                foreign_ids: control & 4 == 0,
+                external_ids: control & 4 == 0,
                 purged: sealed.is_empty() && control & 16 == 0,
                 first_ms: input.number(),
                 span_ms: input.number(),

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::api::graph::Graph;
 use crate::base::clock::Clock;
 use crate::engine::core::Engine;
-use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
-use crate::log::disk::memory::Memory;
+use crate::engine::store_handle::StoreHandle;
+use crate::log::disk::memory::MemoryDisk;
 use crate::model::error::Result;
 use crate::model::health::Health;
 use crate::model::id::JobId;
@@ -51,14 +51,14 @@ pub(super) fn options(segment_bytes: u64) -> Options {
 #[derive(Clone)]
 pub(super) struct Store {
     pub(super) engine: Arc<Engine>,
-    pub(super) disk: Arc<Memory>,
-    handle: Arc<Handle>,
+    pub(super) disk: Arc<MemoryDisk>,
+    handle: Arc<StoreHandle>,
 }
 
 impl Store {
-    pub(super) fn open(options: Options, disk: Arc<Memory>) -> Store {
+    pub(super) fn open(options: Options, disk: Arc<MemoryDisk>) -> Store {
         let engine = open_disk(options, disk.clone()).expect("it opens");
-        let handle = Arc::new(Handle {
+        let handle = Arc::new(StoreHandle {
             engine: engine.clone(),
         });
         Store {
@@ -83,7 +83,7 @@ impl Store {
             key: [number, 7],
         };
         match self.engine.commit(Operation::small(action))? {
-            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
+            WriteResult::Graph(core) => Ok(Graph::new(&self.handle, &core)),
             _ => panic!("another answer"),
         }
     }
@@ -103,10 +103,10 @@ impl Store {
 
     /// Whether segments were packed, and packs merged.
     pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
-        let segments_ever = self.engine.hold_committer().log.active().header.epoch;
-        let truth = self.engine.truth.read();
-        let files = (truth.packs.len() + truth.segments.len()) as u64;
-        [!truth.packs.is_empty(), files < segments_ever]
+        let segments_ever = self.engine.lock_committer().log.active().header.epoch;
+        let log_files = self.engine.log_files.read();
+        let files = (log_files.packs.len() + log_files.segments.len()) as u64;
+        [!log_files.packs.is_empty(), files < segments_ever]
     }
 
     /// Closes it, after checking that none of its threads failed.
@@ -151,7 +151,7 @@ pub(super) fn ids(jobs: &[Job]) -> Vec<JobId> {
 }
 
 /// Whether the data that survives a power failure at this instant contains this text.
-pub(super) fn is_durable(disk: &Memory, text: &str) -> bool {
+pub(super) fn is_durable(disk: &MemoryDisk, text: &str) -> bool {
     let files = disk.image().after_power_cut().files();
     let mut contents = files.iter().map(|(_, content)| content);
     contents.any(|content| {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::interrupt::before_call;
 use super::random;
-use crate::log::disk::bounded::{Access, Bounded};
+use crate::log::disk::bounded::{BoundedDisk, FileAccess};
 use crate::log::disk::simulated::PATH;
 use crate::log::disk::{Disk as Seam, File as FileSeam};
 
@@ -153,13 +153,13 @@ impl Disk {
         state.end_process();
         let process = state.process;
         drop(state);
-        self.mounted(process, Access::ReadWrite)
+        self.mounted(process, FileAccess::ReadWrite)
     }
 
     /// The directory for a process that only reads, concurrently with any other.
     pub(super) fn mount_beside(&self) -> Arc<dyn Seam> {
         let process = self.state.lock().process;
-        self.mounted(process, Access::ReadOnly)
+        self.mounted(process, FileAccess::ReadOnly)
     }
 
     /// The directory for the current process, by a path that may later lead to another one.
@@ -178,13 +178,13 @@ impl Disk {
     }
 
     /// With a limit on descriptors, as the directory of a store has.
-    fn mounted(&self, process: u64, access: Access) -> Arc<dyn Seam> {
+    fn mounted(&self, process: u64, access: FileAccess) -> Arc<dyn Seam> {
         let mounted = Mounted {
             state: self.state.clone(),
             process,
             place: None,
         };
-        Arc::new(Bounded::new(Arc::new(mounted), access))
+        Arc::new(BoundedDisk::new(Arc::new(mounted), access))
     }
 
     pub fn limit_bytes(&self, max: Option<u64>) {

@@ -60,13 +60,13 @@ fn is_free(engine: &Engine) -> bool {
         graphs.all(|g| g.state.try_write().is_some() && g.retention.try_write().is_some())
     });
     are_free
-        && engine.try_hold_committer().is_some()
-        && engine.spare.is_free()
-        && engine.truth.try_write().is_some()
+        && engine.try_lock_committer().is_some()
+        && engine.preallocation.is_free()
+        && engine.log_files.try_write().is_some()
         && engine.indexer.try_lock().is_some()
         && engine.index.try_write().is_some()
         && engine.retired.try_lock().is_some()
         && engine.retention.try_lock().is_some()
-        && engine.noted.try_lock().is_some()
+        && engine.changed_graphs.try_lock().is_some()
         && engine.clock.try_lock().is_some()
 }

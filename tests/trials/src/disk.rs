@@ -23,7 +23,7 @@ pub struct Disk {
     root: String,
     files: Vec<File>,
     /// By path; the root's is empty.
-    folders: BTreeMap<String, Folder>,
+    directories: BTreeMap<String, Directory>,
     /// Open files of the process.
     open: HashMap<i64, Open>,
     /// Writes that have begun but not ended, by the number of their call.
@@ -37,11 +37,11 @@ pub struct Disk {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     File(usize),
-    Folder,
+    Directory,
 }
 
 #[derive(Default)]
-struct Folder {
+struct Directory {
     durable: BTreeMap<String, Node>,
     now: BTreeMap<String, Node>,
     /// Changes since the last sync, each of which is atomic.
@@ -64,7 +64,7 @@ enum Open {
         at: u64,
         appends: bool,
     },
-    Folder(String),
+    Directory(String),
     /// The process's output.
     Words,
 }
@@ -72,7 +72,7 @@ enum Open {
 /// The number of changes of this file or directory.
 enum Scope {
     File(usize, usize),
-    Folder(String, usize),
+    Directory(String, usize),
     Nothing,
 }
 
@@ -94,7 +94,7 @@ impl Disk {
         Disk {
             root,
             files: Vec::new(),
-            folders: BTreeMap::from([(String::new(), Folder::default())]),
+            directories: BTreeMap::from([(String::new(), Directory::default())]),
             open: HashMap::new(),
             at_work: HashMap::new(),
             syncs: HashMap::new(),
@@ -137,9 +137,9 @@ impl Disk {
             return false;
         };
         match self.syncs.get(&call) {
-            Some(Scope::Folder(..)) => true,
-            Some(Scope::File(file, _)) => self.folders.values().any(|folder| {
-                let mut names = folder.now.iter();
+            Some(Scope::Directory(..)) => true,
+            Some(Scope::File(file, _)) => self.directories.values().any(|directory| {
+                let mut names = directory.now.iter();
                 names.any(|(name, node)| *node == Node::File(*file) && name.ends_with(ending))
             }),
             _ => false,
@@ -188,10 +188,10 @@ impl Disk {
                     Some(Open::File { file, .. }) => {
                         Scope::File(*file, self.files[*file].changes())
                     }
-                    Some(Open::Folder(path)) => {
-                        let folder = self.folders.get(path);
-                        let changes = folder.map_or(0, |f| f.base + f.pending.len());
-                        Scope::Folder(path.clone(), changes)
+                    Some(Open::Directory(path)) => {
+                        let directory = self.directories.get(path);
+                        let changes = directory.map_or(0, |f| f.base + f.pending.len());
+                        Scope::Directory(path.clone(), changes)
                     }
                     _ => Scope::Nothing,
                 };
@@ -228,8 +228,8 @@ impl Disk {
             }
             Call::MakeDir(path) => {
                 if let Some(path) = self.resolve(path) {
-                    self.folders.insert(path.clone(), Folder::default());
-                    self.set(&[(&path, Some(Node::Folder))])?;
+                    self.directories.insert(path.clone(), Directory::default());
+                    self.set(&[(&path, Some(Node::Directory))])?;
                 }
             }
             Call::Write { file, at, .. } => {
@@ -264,7 +264,7 @@ impl Disk {
             }
             Call::Sync(_) => match synced? {
                 Scope::File(file, changes) => self.files[file].synced(changes),
-                Scope::Folder(path, changes) => self.folders.get_mut(&path)?.synced(changes),
+                Scope::Directory(path, changes) => self.directories.get_mut(&path)?.synced(changes),
                 Scope::Nothing => {}
             },
             Call::Dup { from } => {
@@ -279,21 +279,21 @@ impl Disk {
     }
 
     /// The path below the root; `None` for any other path.
-    fn resolve(&self, (folder, path): &At) -> Option<String> {
+    fn resolve(&self, (directory, path): &At) -> Option<String> {
         // A path relative to the handle of a directory.
         let by_handle = || {
-            let (folder, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
-            Some((Some(folder.parse().ok()?), path.to_owned()))
+            let (directory, path) = path.strip_prefix("/proc/self/fd/")?.split_once('/')?;
+            Some((Some(directory.parse().ok()?), path.to_owned()))
         };
         let by_handle = by_handle();
-        let (folder, path) = match &by_handle {
-            Some((folder, path)) => (folder, path),
-            None => (folder, path),
+        let (directory, path) = match &by_handle {
+            Some((directory, path)) => (directory, path),
+            None => (directory, path),
         };
-        let whole = match (folder, path.starts_with('/')) {
+        let whole = match (directory, path.starts_with('/')) {
             (_, true) => path.clone(),
-            (Some(folder), false) => match self.open.get(folder)? {
-                Open::Folder(above) => format!("{}/{above}/{path}", self.root),
+            (Some(directory), false) => match self.open.get(directory)? {
+                Open::Directory(above) => format!("{}/{above}/{path}", self.root),
                 _ => return None,
             },
             (None, false) => return None,
@@ -309,16 +309,16 @@ impl Disk {
 
     fn node(&self, path: &str) -> Option<Node> {
         if path.is_empty() {
-            return Some(Node::Folder);
+            return Some(Node::Directory);
         }
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        self.folders.get(folder)?.now.get(name).copied()
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.directories.get(directory)?.now.get(name).copied()
     }
 
     fn open_path(&mut self, path: &str, number: i64, how: (bool, bool, bool)) -> Option<()> {
         let (creates, cuts, appends) = how;
         let opened = match self.node(path) {
-            Some(Node::Folder) => Open::Folder(path.to_owned()),
+            Some(Node::Directory) => Open::Directory(path.to_owned()),
             Some(Node::File(file)) => {
                 if cuts && self.files[file].len() > 0 {
                     self.files[file].change(Change::SetLen(0));
@@ -350,18 +350,18 @@ impl Disk {
         let mut changes = Vec::new();
         let mut within = "";
         for (path, node) in names {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            within = folder;
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            within = directory;
             changes.push(Entry {
                 name: name.to_owned(),
                 node: *node,
             });
         }
-        let folder = self.folders.get_mut(within)?;
+        let directory = self.directories.get_mut(within)?;
         changes
             .iter()
-            .for_each(|change| change.apply(&mut folder.now));
-        folder.pending.push(changes);
+            .for_each(|change| change.apply(&mut directory.now));
+        directory.pending.push(changes);
         Some(())
     }
 }
@@ -375,7 +375,7 @@ impl Entry {
     }
 }
 
-impl Folder {
+impl Directory {
     fn synced(&mut self, changes: usize) {
         let count = changes.saturating_sub(self.base);
         for change in self.pending.drain(..count) {

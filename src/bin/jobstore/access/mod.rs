@@ -4,9 +4,9 @@
 //! Commands do not see the difference. If a store is in use and its engine cannot be reached, the
 //! error names the process and what to do.
 
+mod directory;
 mod engine;
-mod folder;
-mod holder;
+mod lock_holder;
 mod socket;
 
 use std::io::{Read, Write};
@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use jobstore::{Error, JobStore, OutcomeKind, VerifyReport};
 
-use folder::For;
-pub(crate) use folder::{Create, MAX_REQUEST_BYTES};
+use directory::OpenFor;
+pub(crate) use directory::{Create, MAX_REQUEST_BYTES};
 
 use crate::filters::Filters;
-use crate::place::{GraphName, Place};
 use crate::problem::Problem;
+use crate::store_args::{GraphName, StoreArgs};
 
 /// A selection of a graph's jobs.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ListQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) offset: u64,
     pub(crate) limit: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Wanted<'a> {
 
 /// What is known about a page in addition to its jobs.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct PageInfo {
     pub(crate) jobs: u64,
     pub(crate) total: Option<u64>,
     pub(crate) next: Option<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Shown {
 }
 
 /// The known parts of jobs whose ids are lost.
-pub(crate) struct Sought<'a> {
+pub(crate) struct FindQuery<'a> {
     pub(crate) filters: &'a Filters,
     pub(crate) limit: u64,
     pub(crate) cursor: Option<&'a str>,
@@ -51,7 +51,7 @@ pub(crate) struct Sought<'a> {
 
 /// The result of one step of a search.
 #[derive(Debug, Default)]
-pub(crate) struct Stretch {
+pub(crate) struct ScanStep {
     pub(crate) found: u64,
     /// Where the search continues; `None` if it is complete.
     pub(crate) next: Option<String>,
@@ -61,16 +61,16 @@ pub(crate) struct Stretch {
 }
 
 /// How long one step of a search may take; short, so that progress is visible.
-const STRETCH: Duration = Duration::from_millis(200);
+const SCAN_STEP_TIME: Duration = Duration::from_millis(200);
 
 /// How to complete a job.
-pub(crate) struct Ending<'a> {
+pub(crate) struct CompletionArgs<'a> {
     pub(crate) kind: OutcomeKind,
     pub(crate) code: &'a str,
     pub(crate) message: &'a str,
 }
 
-impl Ending<'_> {
+impl CompletionArgs<'_> {
     /// Whether it has a code and a message.
     fn says_why(&self) -> bool {
         matches!(
@@ -117,7 +117,7 @@ pub(crate) trait Access {
     fn document(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         out: &mut dyn Write,
     ) -> Result<(), Problem>;
 
@@ -125,9 +125,9 @@ pub(crate) trait Access {
     fn page(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Shown, Problem>;
+    ) -> Result<PageInfo, Problem>;
 
     /// The line of a job.
     fn job(&self, graph: &GraphName, id: &str) -> Result<String, Problem>;
@@ -148,16 +148,16 @@ pub(crate) trait Access {
     fn search(
         &self,
         graph: &GraphName,
-        sought: &Sought<'_>,
+        find_query: &FindQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Stretch, Problem>;
+    ) -> Result<ScanStep, Problem>;
 
     /// Completes a job. Returns its outcome if it was already complete.
     fn complete(
         &self,
         graph: &GraphName,
         id: &str,
-        ending: &Ending<'_>,
+        completion: &CompletionArgs<'_>,
     ) -> Result<Option<String>, Problem>;
 
     fn cancel(&self, graph: &GraphName, id: &str) -> Result<Cancelled, Problem>;
@@ -209,27 +209,30 @@ pub(crate) trait Access {
 }
 
 /// Opens a store for reading. Nothing in its directory is changed.
-pub(crate) fn open(place: &Place) -> Result<Box<dyn Access>, Problem> {
-    reach(place, For::Reading)
+pub(crate) fn open(store_args: &StoreArgs) -> Result<Box<dyn Access>, Problem> {
+    reach(store_args, OpenFor::Reading)
 }
 
 /// Opens a store for changes; creates it if there is none and `create` allows it.
-pub(crate) fn open_to_write(place: &Place, create: Create) -> Result<Box<dyn Access>, Problem> {
-    reach(place, For::Writing(create))
+pub(crate) fn open_to_write(
+    store_args: &StoreArgs,
+    create: Create,
+) -> Result<Box<dyn Access>, Problem> {
+    reach(store_args, OpenFor::Writing(create))
 }
 
-fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
-    let dir = &place.data()?;
+fn reach(store_args: &StoreArgs, what: OpenFor) -> Result<Box<dyn Access>, Problem> {
+    let dir = &store_args.data()?;
     // A command that writes has already refused the option, and ignores the variable.
-    let has_keys = what == For::Reading && place.secret_keys()?.is_some();
-    match folder::Folder::open(place, what) {
-        Ok(folder) => Ok(Box::new(folder)),
+    let has_keys = what == OpenFor::Reading && store_args.secret_keys()?.is_some();
+    match directory::StoreDirectory::open(store_args, what) {
+        Ok(directory) => Ok(Box::new(directory)),
         // The engine then creates the files.
-        Err(folder::Refused::NotOwner(problem)) => match engine::Engine::of(dir) {
+        Err(directory::OpenRefusal::NotOwner(problem)) => match engine::Engine::of(dir) {
             Ok(Some(engine)) if !has_keys => Ok(Box::new(engine)),
             _ => Err(problem),
         },
-        Err(folder::Refused::InUse(pid)) => match engine::Engine::of(dir)? {
+        Err(directory::OpenRefusal::InUse(pid)) => match engine::Engine::of(dir)? {
             Some(_) if has_keys => Err(Problem::usage(
                 "secret keys cannot be set while an engine has the store open",
                 "omit --secret-keys and unset JOBSTORE_SECRET_KEYS: the engine's own secret keys \
@@ -238,16 +241,18 @@ fn reach(place: &Place, what: For) -> Result<Box<dyn Access>, Problem> {
             Some(engine) => Ok(Box::new(engine)),
             None => Err(in_use(dir, pid, NO_SOCKET)),
         },
-        Err(folder::Refused::Problem(problem)) => Err(problem),
+        Err(directory::OpenRefusal::Problem(problem)) => Err(problem),
     }
 }
 
 /// Opens a store that no engine has open, for a server.
-pub(crate) fn store_at_rest(place: &Place) -> Result<JobStore, Problem> {
-    match folder::Folder::open(place, For::Serving) {
-        Ok(folder) => Ok(folder.into_store()),
-        Err(folder::Refused::InUse(pid)) => Err(in_use(&place.data()?, pid, AT_REST)),
-        Err(folder::Refused::NotOwner(problem) | folder::Refused::Problem(problem)) => Err(problem),
+pub(crate) fn store_at_rest(store_args: &StoreArgs) -> Result<JobStore, Problem> {
+    match directory::StoreDirectory::open(store_args, OpenFor::Serving) {
+        Ok(directory) => Ok(directory.into_store()),
+        Err(directory::OpenRefusal::InUse(pid)) => Err(in_use(&store_args.data()?, pid, AT_REST)),
+        Err(
+            directory::OpenRefusal::NotOwner(problem) | directory::OpenRefusal::Problem(problem),
+        ) => Err(problem),
     }
 }
 
@@ -268,7 +273,7 @@ pub(crate) fn verify(
 
 /// Refuses to write to a store whose files belong to another user.
 pub(crate) fn check_owner(dir: &Path) -> Result<(), Problem> {
-    folder::check_owner(dir)
+    directory::check_owner(dir)
 }
 
 /// The error of an operation that needs exclusive access.
@@ -295,6 +300,10 @@ fn in_use(dir: &Path, pid: Option<u32>, remedy: &str) -> Problem {
         None => UNKNOWN,
     };
     let remedy = format!("{remedy}; {next}");
-    let what = format!("store {} is in use {}", dir.display(), holder::said(pid));
+    let what = format!(
+        "store {} is in use {}",
+        dir.display(),
+        lock_holder::said(pid)
+    );
     Problem::failed(what, remedy)
 }

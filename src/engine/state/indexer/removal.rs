@@ -4,7 +4,7 @@ use super::Indexer;
 use super::writer::Writer;
 use crate::engine::state::backlog::Dropped;
 use crate::engine::state::detail_rows;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::{self, DETAIL_JOBS, Detail};
@@ -30,19 +30,19 @@ impl Indexer {
             let value = rows::seal(&key, Vec::new());
             writer.put(key, value)?;
             let key = rows::graph_key(number);
-            self.name(&key, None);
+            self.record_row(&key, None);
             writer.remove(key)?;
             let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
             let jobs = jobs.unwrap_or(chunks * CHUNK_JOBS);
             self.lost_ids = self.lost_ids.saturating_add(jobs);
-            self.gone_runs.remove(&number);
+            self.removed_runs.remove(&number);
             self.dropped.push((number, known.graph));
         }
-        let (kept, gone) = std::mem::take(&mut self.dropped)
+        let (kept, removed) = std::mem::take(&mut self.dropped)
             .into_iter()
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
-        for (number, _) in gone {
+        for (number, _) in removed {
             // The last process may have ended before all of them were removed.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
@@ -56,7 +56,7 @@ impl Indexer {
     pub(super) fn remove_dead_ids(
         &mut self,
         writer: &mut Writer<'_>,
-        ids: &ForeignIds,
+        ids: &ExternalIds,
     ) -> Result<(), Fault> {
         let all = ids.runs.count();
         if all == 0 {
@@ -76,9 +76,9 @@ impl Indexer {
                 None => Ok(false),
             }
         };
-        let removed = ids
-            .runs
-            .retain(index, &mut is_live, &mut |key, value| self.name(key, value));
+        let removed = ids.runs.retain(index, &mut is_live, &mut |key, value| {
+            self.record_row(key, value)
+        });
         self.graphs = graphs;
         removed?;
         self.lost_ids = 0;
@@ -101,7 +101,7 @@ impl Indexer {
         let removed = keys.len() as u64;
         for key in keys {
             if key.starts_with(rows::STATUS) {
-                self.name(&key, None);
+                self.record_row(&key, None);
             }
             writer.remove(key)?;
         }
@@ -114,7 +114,7 @@ fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool,
     let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
     let (changes, forgotten_lsn, has_row) = {
         let state = graph.state.read();
-        if !state.status.is_gone(sequence) {
+        if !state.status.is_removed(sequence) {
             return Ok(true);
         }
         let has_row = state.details.has_row(group);

@@ -1,6 +1,6 @@
 //! How long purges have been overdue.
 //!
-//! [`Late`] records for each graph how long jobs have been due. Jobs that are due and not
+//! [`PurgeLag`] records for each graph how long jobs have been due. Jobs that are due and not
 //! purged count, whatever prevents the purge; a graph without such jobs is not overdue.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::base::sync::time::Instant;
 
 /// Graphs with overdue jobs.
 #[derive(Default)]
-pub(crate) struct Late(BTreeMap<u32, Since>);
+pub(crate) struct PurgeLag(BTreeMap<u32, Since>);
 
 #[derive(Clone, Copy)]
 struct Since {
@@ -28,7 +28,7 @@ impl Since {
 
 /// What a check of a graph found to be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Overdue {
     Nothing,
     /// By age only: how long the first job has been due.
     ByAge(Duration),
@@ -36,16 +36,16 @@ pub(crate) enum Found {
     Over(Duration),
 }
 
-impl Late {
-    pub(crate) fn note(&mut self, graph: u32, found: Found, now: Instant) {
+impl PurgeLag {
+    pub(crate) fn note(&mut self, graph: u32, found: Overdue, now: Instant) {
         let known = self.0.get(&graph).copied();
         let by = match found {
-            Found::Nothing => {
+            Overdue::Nothing => {
                 self.0.remove(&graph);
                 return;
             }
-            Found::ByAge(by) => by,
-            Found::Over(by) => known.map_or(by, |known| known.at(now).max(by)),
+            Overdue::ByAge(by) => by,
+            Overdue::Over(by) => known.map_or(by, |known| known.at(now).max(by)),
         };
         self.0.insert(graph, Since { seen: now, by });
     }
@@ -72,17 +72,17 @@ mod tests {
     #[test]
     fn what_is_over_a_bound_is_late_since_it_was_seen_and_what_is_old_since_it_was_due() {
         let (begun, hour) = (Instant::now(), Duration::from_secs(3600));
-        let mut late = Late::default();
-        assert_eq!(late.of(1, begun), None);
-        late.note(1, Found::Over(Duration::ZERO), begun);
-        late.note(1, Found::Over(Duration::ZERO), begun + hour);
-        assert_eq!(late.of(1, begun + 2 * hour), Some(2 * hour));
+        let mut purge_lag = PurgeLag::default();
+        assert_eq!(purge_lag.of(1, begun), None);
+        purge_lag.note(1, Overdue::Over(Duration::ZERO), begun);
+        purge_lag.note(1, Overdue::Over(Duration::ZERO), begun + hour);
+        assert_eq!(purge_lag.of(1, begun + 2 * hour), Some(2 * hour));
         // The oldest was purged, and the next became due later.
-        late.note(1, Found::ByAge(5 * hour), begun + 2 * hour);
-        late.note(1, Found::ByAge(hour), begun + 2 * hour);
-        assert_eq!(late.of(1, begun + 3 * hour), Some(2 * hour));
-        assert_eq!(late.of(2, begun + 3 * hour), None);
-        late.note(1, Found::Nothing, begun + 3 * hour);
-        assert_eq!(late.of(1, begun + 3 * hour), None);
+        purge_lag.note(1, Overdue::ByAge(5 * hour), begun + 2 * hour);
+        purge_lag.note(1, Overdue::ByAge(hour), begun + 2 * hour);
+        assert_eq!(purge_lag.of(1, begun + 3 * hour), Some(2 * hour));
+        assert_eq!(purge_lag.of(2, begun + 3 * hour), None);
+        purge_lag.note(1, Overdue::Nothing, begun + 3 * hour);
+        assert_eq!(purge_lag.of(1, begun + 3 * hour), None);
     }
 }

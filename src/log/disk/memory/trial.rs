@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Memory, MemoryFile};
+use super::{MemoryDisk, MemoryFile};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 
@@ -37,7 +37,7 @@ pub(crate) enum Call {
 pub(crate) struct Fault {
     /// The error number of the operating system.
     pub(crate) errno: i32,
-    /// Whether later calls also fail, until [`Memory::heal`].
+    /// Whether later calls also fail, until [`MemoryDisk::heal`].
     pub(crate) lasting: bool,
     /// Which calls can fail.
     pub(crate) hits: fn(Call) -> bool,
@@ -110,7 +110,7 @@ struct Write {
 #[derive(Clone)]
 pub(crate) struct Image {
     disk: OnDisk,
-    /// The values of the counters passed to [`Memory::record`].
+    /// The values of the counters passed to [`MemoryDisk::record`].
     pub(crate) counters: Vec<u64>,
 }
 
@@ -426,10 +426,10 @@ fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
 
 impl Image {
     /// The directory after a power failure that keeps only what was synced.
-    pub(crate) fn after_power_cut(&self) -> Memory {
+    pub(crate) fn after_power_cut(&self) -> MemoryDisk {
         let files = &self.disk.files;
         let names = self.disk.names.iter();
-        Memory::holding(names.map(|(name, number)| {
+        MemoryDisk::holding(names.map(|(name, number)| {
             let content = files.get(number).map(|content| (*content.synced).clone());
             (name.clone(), content.unwrap_or_default())
         }))
@@ -437,7 +437,7 @@ impl Image {
 
     /// The directory after a power failure that keeps unsynced changes at random. `draw` returns a
     /// number below its argument.
-    pub(crate) fn after_torn_power_cut(&self, mut draw: impl FnMut(u64) -> u64) -> Memory {
+    pub(crate) fn after_torn_power_cut(&self, mut draw: impl FnMut(u64) -> u64) -> MemoryDisk {
         let names = self.disk.names_with(|| draw(2) == 1);
         let mut files = Vec::new();
         for (name, number) in names {
@@ -452,12 +452,12 @@ impl Image {
             });
             files.push((name, content.unwrap_or_default()));
         }
-        Memory::holding(files)
+        MemoryDisk::holding(files)
     }
 
     /// The directory after the process was killed: everything that was written is there, but
     /// unsynced changes are still not durable.
-    pub(crate) fn after_kill(&self) -> Memory {
+    pub(crate) fn after_kill(&self) -> MemoryDisk {
         let trial = Arc::new(Trial::default());
         let files = &self.disk.files;
         let names = self.disk.live_names();
@@ -474,7 +474,7 @@ impl Image {
             let closed = files.keys().filter(|number| !numbers.contains(number));
             state.closed = closed.copied().collect();
         }
-        Memory {
+        MemoryDisk {
             names: Mutex::new(names),
             trial,
         }
@@ -503,10 +503,10 @@ impl MemoryFile {
     }
 }
 
-impl Memory {
+impl MemoryDisk {
     /// Creates a directory with these files, all durable.
-    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Memory {
-        let memory = Memory::default();
+    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> MemoryDisk {
+        let memory = MemoryDisk::default();
         {
             let (mut state, mut names) = (memory.trial.state.lock(), memory.names.lock());
             for (name, content) in files {

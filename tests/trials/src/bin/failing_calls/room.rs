@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use jobstore_trials::folder;
+use jobstore_trials::directory;
 
 use crate::setting::{May, Setting};
 use crate::trial::{self, Sum};
@@ -21,7 +21,7 @@ const SIGXFSZ: i32 = 25;
 
 /// Runs this program in a namespace with a small file system.
 pub fn full(ci: bool, sum: &mut Sum) {
-    let root = match folder::fast() {
+    let root = match directory::fast() {
         Ok(root) => root,
         Err(e) => return sum.wrong(format!("files of the trial: {e}")),
     };
@@ -121,7 +121,7 @@ fn fill(mount: &Path, bytes: u64, left: u64, sum: &mut Sum) -> Result<(), String
 
 /// No file can grow beyond a size, which causes an error or a signal.
 pub fn sizes(ci: bool, sum: &mut Sum) {
-    let root = match folder::fast() {
+    let root = match directory::fast() {
         Ok(root) => root,
         Err(e) => return sum.wrong(format!("files of the trial: {e}")),
     };
@@ -141,7 +141,7 @@ pub fn sizes(ci: bool, sum: &mut Sum) {
             );
             let dir = root.path().join("store");
             std::fs::remove_dir_all(&dir).ok();
-            if let Err(e) = folder::copy(&base, &dir) {
+            if let Err(e) = directory::copy(&base, &dir) {
                 return sum.wrong(format!("files of the trial: {e}"));
             }
             let mut setting = Setting::new(&dir, 9, May::Io);

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jobstore_trials::folder;
+use jobstore_trials::directory;
 use jobstore_trials::line::Line;
 
 use crate::setting::{May, Setting};
@@ -112,13 +112,13 @@ struct Sweep<'s> {
 #[derive(Default)]
 struct Swept {
     numbers: u64,
-    in_truth: u64,
+    in_log: u64,
     in_index: u64,
     elsewhere: u64,
 }
 
 fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
-    let root = folder::fast().map_err(|e| e.to_string())?;
+    let root = directory::fast().map_err(|e| e.to_string())?;
     let base = root.path().join("base");
     let said = trial::make_base(&base)?;
     let mut sweeps = Vec::new();
@@ -172,12 +172,12 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
     *sum = done;
     println!(
         "{:<16} {:<8} {:<7} {:>8} {:>9} {:>9} {:>10}",
-        "call", "error", "store", "numbers", "in truth", "in index", "elsewhere"
+        "call", "error", "store", "numbers", "in log", "in index", "elsewhere"
     );
     for ((call, error, from), swept) in &table {
         println!(
             "{call:<16} {error:<8} {from:<7} {:>8} {:>9} {:>9} {:>10}",
-            swept.numbers, swept.in_truth, swept.in_index, swept.elsewhere
+            swept.numbers, swept.in_log, swept.in_index, swept.elsewhere
         );
     }
     if ci {
@@ -186,7 +186,7 @@ fn sweep_all(ci: bool, jobs: u64, sum: &mut Sum) -> Result<(), String> {
              calls after the first {CI_DENSE}"
         );
     }
-    let hits: u64 = table.values().map(|swept| swept.in_truth).sum();
+    let hits: u64 = table.values().map(|swept| swept.in_log).sum();
     match hits {
         0 => Err("no call on a log file ever failed".to_owned()),
         _ => Ok(()),
@@ -214,7 +214,7 @@ fn injected(text: &str) -> Vec<&str> {
 
 /// Whether a call names a file of the index through the handle of the store's directory.
 fn is_by_handle(line: &str) -> bool {
-    line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", folder::INDEX))
+    line.contains("\"/proc/self/fd/") && line.contains(&format!("/{}", directory::INDEX))
 }
 
 /// Whether two slices of one text are the same position in it: lines repeat.
@@ -274,7 +274,7 @@ fn prepared_the_mark(failed: &str) -> bool {
 
 impl Sweep<'_> {
     /// Checks that a caller whose own thread failed to write or sync got an error.
-    fn check_told(&self, text: &str, truth: &[&str], ran: &Ran) -> Result<(), String> {
+    fn check_told(&self, text: &str, log_calls: &[&str], ran: &Ran) -> Result<(), String> {
         let durable = ["pwrite64", "write", "fdatasync", "fsync"].contains(&self.call);
         // An interrupted call is retried.
         if !durable || self.error == "EINTR" {
@@ -293,7 +293,7 @@ impl Sweep<'_> {
                 || prepared_the_mark(line)
         };
         let untold = |line: &&&str| own(line) && !needless(line);
-        match truth.iter().find(untold) {
+        match log_calls.iter().find(untold) {
             Some(line) if !told => Err(format!("no caller got an error for {line}")),
             _ => Ok(()),
         }
@@ -308,7 +308,7 @@ impl Sweep<'_> {
             let dir = work.join("store");
             std::fs::create_dir_all(work).map_err(failed)?;
             if let Some(base) = self.base {
-                folder::copy(base, &dir).map_err(failed)?;
+                directory::copy(base, &dir).map_err(failed)?;
             }
             let log = work.join("strace");
             let before = [
@@ -348,15 +348,15 @@ impl Sweep<'_> {
             let text = std::fs::read_to_string(&log).map_err(failed)?;
             let hits = injected(&text);
             let store = dir.to_string_lossy();
-            let (index, truth): (Vec<&str>, Vec<&str>) = hits
+            let (index, log_calls): (Vec<&str>, Vec<&str>) = hits
                 .iter()
                 .filter(|line| line.contains(&*store) || is_by_handle(line))
                 .partition(|line| {
-                    line.contains(&format!("{store}/{}", folder::INDEX)) || is_by_handle(line)
+                    line.contains(&format!("{store}/{}", directory::INDEX)) || is_by_handle(line)
                 });
-            let elsewhere = hits.len() - index.len() - truth.len();
+            let elsewhere = hits.len() - index.len() - log_calls.len();
             swept.in_index += index.len() as u64;
-            swept.in_truth += truth.len() as u64;
+            swept.in_log += log_calls.len() as u64;
             swept.elsewhere += elsewhere as u64;
             sum.runs += 1;
             sum.hit += u64::from(!hits.is_empty());
@@ -371,10 +371,12 @@ impl Sweep<'_> {
             let checked = match unborn {
                 true => Ok(()),
                 false => trial::check(&dir, self.said, &ran, None, sum)
-                    .and_then(|()| self.check_told(&text, &truth, &ran)),
+                    .and_then(|()| self.check_told(&text, &log_calls, &ran)),
             };
             if let Err(what) = checked {
-                sum.wrong(format!("{name}: {what}; failed were {truth:?} {index:?}"));
+                sum.wrong(format!(
+                    "{name}: {what}; failed were {log_calls:?} {index:?}"
+                ));
             }
             number += match self.ci && number >= CI_DENSE {
                 true => 3,

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 /// The jobs of a range that were no longer listed at one moment.
 #[derive(Default)]
-pub(crate) struct Gone {
+pub(crate) struct RemovedJobs {
     pub(crate) first: u64,
     /// A bit for each job.
     pub(crate) words: Vec<u64>,
 }
 
-impl Gone {
+impl RemovedJobs {
     pub(crate) fn clear(&mut self, range: Range<u64>) {
         for at in range.start - self.first..range.end - self.first {
             if let Some(word) = self.words.get_mut((at / 64) as usize) {

@@ -9,7 +9,7 @@
 
 /// A reading that has begun.
 #[must_use]
-pub(crate) struct Begun {
+pub(crate) struct ClockReading {
     /// How many writes had been queued.
     writes: u64,
     /// How many readings had ended.
@@ -18,7 +18,7 @@ pub(crate) struct Begun {
 
 /// The results of the readings.
 #[derive(Default)]
-pub(crate) struct Dates {
+pub(crate) struct ClockReadings {
     now_ms: u64,
     /// The number of the reading that returned `now_ms`.
     of: u64,
@@ -28,16 +28,16 @@ pub(crate) struct Dates {
     writes: u64,
 }
 
-impl Dates {
+impl ClockReadings {
     /// Begins a reading after `writes` writes were queued.
-    pub(crate) fn begin(&self, writes: u64) -> Begun {
-        Begun {
+    pub(crate) fn begin(&self, writes: u64) -> ClockReading {
+        ClockReading {
             writes,
             ended: self.ended,
         }
     }
 
-    pub(crate) fn end(&mut self, begun: &Begun, ms: u64) {
+    pub(crate) fn end(&mut self, begun: &ClockReading, ms: u64) {
         self.ended += 1;
         // The order of concurrent readings is unknown, so they never move time back; a reading
         // that began after the last one ended may show that the clock was set back.
@@ -65,31 +65,39 @@ mod tests {
 
     #[test]
     fn a_reading_dates_what_was_queued_before_it_began() {
-        let mut dates = Dates::default();
-        assert_eq!(dates.writes(), 0);
-        let early = dates.begin(5);
-        let late = dates.begin(7);
-        dates.end(&late, 20);
-        assert_eq!((dates.writes(), dates.now_ms()), (7, 20));
+        let mut clock_readings = ClockReadings::default();
+        assert_eq!(clock_readings.writes(), 0);
+        let early = clock_readings.begin(5);
+        let late = clock_readings.begin(7);
+        clock_readings.end(&late, 20);
+        assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
         // It may have been read before the seventh was queued.
-        dates.end(&early, 10);
-        assert_eq!((dates.writes(), dates.now_ms()), (7, 20));
+        clock_readings.end(&early, 10);
+        assert_eq!((clock_readings.writes(), clock_readings.now_ms()), (7, 20));
     }
 
     #[test]
     fn time_goes_back_only_when_the_clock_was_set_back() {
-        let mut dates = Dates::default();
-        let (one, two, three) = (dates.begin(1), dates.begin(1), dates.begin(1));
-        dates.end(&two, 20);
-        dates.end(&one, 10);
-        assert_eq!(dates.now_ms(), 20);
+        let mut clock_readings = ClockReadings::default();
+        let (one, two, three) = (
+            clock_readings.begin(1),
+            clock_readings.begin(1),
+            clock_readings.begin(1),
+        );
+        clock_readings.end(&two, 20);
+        clock_readings.end(&one, 10);
+        assert_eq!(clock_readings.now_ms(), 20);
         // Begins after the reading of 20 has ended.
-        let back = dates.begin(1);
-        dates.end(&three, 30);
-        dates.end(&back, 5);
-        assert_eq!(dates.now_ms(), 30, "at the same time as the reading of 30");
-        let back = dates.begin(1);
-        dates.end(&back, 5);
-        assert_eq!(dates.now_ms(), 5);
+        let back = clock_readings.begin(1);
+        clock_readings.end(&three, 30);
+        clock_readings.end(&back, 5);
+        assert_eq!(
+            clock_readings.now_ms(),
+            30,
+            "at the same time as the reading of 30"
+        );
+        let back = clock_readings.begin(1);
+        clock_readings.end(&back, 5);
+        assert_eq!(clock_readings.now_ms(), 5);
     }
 }

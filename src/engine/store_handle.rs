@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::engine::core::Engine;
 
 /// The part that all handles of a store share; dropping the last handle closes the store.
-pub(crate) struct Handle {
+pub(crate) struct StoreHandle {
     pub(crate) engine: Arc<Engine>,
 }
 
-impl Drop for Handle {
+impl Drop for StoreHandle {
     fn drop(&mut self) {
         if self.engine.check_process().is_err() {
             // In a forked child, nothing may be released: it all belongs to the parent.

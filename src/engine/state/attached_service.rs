@@ -6,7 +6,7 @@ use crate::base::sync::Mutex;
 
 /// A component that uses the directory while the store is open, and must be out of it before
 /// the directory is unlocked.
-pub(crate) trait Guest: Send + Sync {
+pub(crate) trait AttachedService: Send + Sync {
     /// Whether it has begun to stop: another one may be installed.
     fn is_over(&self) -> bool;
     /// Removes its files from the directory. Does not wait for work elsewhere.
@@ -15,14 +15,14 @@ pub(crate) trait Guest: Send + Sync {
 
 /// The store's guest, if there is one.
 #[derive(Default)]
-pub(crate) struct Slot(pub(crate) Mutex<Option<Arc<dyn Guest>>>);
+pub(crate) struct ServiceSlot(pub(crate) Mutex<Option<Arc<dyn AttachedService>>>);
 
-impl Slot {
+impl ServiceSlot {
     /// Must be called before the directory is unlocked.
     pub(crate) fn end(&self) {
         let mut slot = self.0.lock();
-        if let Some(guest) = slot.take().filter(|guest| !guest.is_over()) {
-            guest.end();
+        if let Some(service) = slot.take().filter(|service| !service.is_over()) {
+            service.end();
         }
     }
 }

@@ -3,37 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::segments::SegmentFound;
+use super::segments::SegmentSurvey;
 use crate::log::pack::Pack;
 
 /// A range of log sequence numbers, both ends inclusive.
-pub(crate) struct Stretch {
+pub(crate) struct LogRange {
     pub(crate) first_lsn: u64,
     pub(crate) last_lsn: u64,
-    pub(crate) source: Source,
+    pub(crate) source: RangeSource,
     pub(crate) is_sound: bool,
     /// Jobs whose requests are readable in it, by graph: the first job of each run, and the
     /// sequence number after the last.
     pub(crate) spans: BTreeMap<u32, Vec<(u64, u64)>>,
     /// The sequence number after the last job that its events refer to, by graph.
-    pub(crate) spoken: BTreeMap<u32, u64>,
+    pub(crate) mentioned: BTreeMap<u32, u64>,
     /// The sequence number after the last job that must have a place in it, by graph: a pack's
     /// events submit it.
     pub(super) submitted: BTreeMap<u32, u64>,
     /// How many jobs earlier stretches must contain, by graph: a segment's events before the
     /// first lost one require them.
-    pub(super) presupposed: BTreeMap<u32, u64>,
+    pub(super) required: BTreeMap<u32, u64>,
     /// Graphs that its events create.
     pub(crate) created: BTreeSet<u32>,
 }
 
-impl Stretch {
+impl LogRange {
     pub(super) fn is_of(&self, other: &Arc<Pack>) -> bool {
-        matches!(&self.source, Source::Pack { pack, .. } if Arc::ptr_eq(pack, other))
+        matches!(&self.source, RangeSource::Pack { pack, .. } if Arc::ptr_eq(pack, other))
     }
 }
 
-pub(crate) enum Source {
+pub(crate) enum RangeSource {
     Pack {
         pack: Arc<Pack>,
         /// By index among the pack's chunks.
@@ -41,9 +41,9 @@ pub(crate) enum Source {
         /// By graph and index among its blocks.
         bad_blocks: BTreeSet<(u32, usize)>,
     },
-    Segment(SegmentFound),
+    Segment(SegmentSurvey),
     /// No file contains it.
-    Nothing,
+    Missing,
 }
 
 /// Adds a range after the others, or extends the last one.

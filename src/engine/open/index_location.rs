@@ -3,29 +3,29 @@
 use std::sync::Arc;
 
 use super::read_log::ReadLog;
-use crate::engine::files::Files;
-use crate::engine::replay::Problem;
+use crate::engine::replay::ReplayError;
+use crate::engine::store_files::StoreFiles;
 use crate::index::Index;
-use crate::index::folder::IndexFolder;
+use crate::index::directory::IndexDirectory;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk;
 use crate::log::identity::IndexSeal;
 use crate::model::error::{Error, Result};
 
 /// The result of reading the log, and why its index is in memory, if it is.
-pub(super) type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
+pub(super) type ReadResult = (Result<ReadLog, ReplayError>, Option<Arc<str>>);
 
 /// The size limit of an index: this many bytes, plus twice the size of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
 
 /// Where the index is.
-pub(crate) enum IndexHome<'a> {
-    Folder(IndexFolder),
+pub(crate) enum IndexLocation<'a> {
+    Directory(IndexDirectory),
     /// In memory; called with whether to rebuild it.
     Memory(&'a dyn Fn(bool) -> Arc<dyn Index>),
 }
 
-impl IndexHome<'_> {
+impl IndexLocation<'_> {
     /// Opens the index and reads the log on top of it. Rebuilds the index if it does not fit
     /// the log, or if asked to. Keeps it in memory if there is no space on disk, and returns
     /// the reason.
@@ -33,15 +33,15 @@ impl IndexHome<'_> {
         &self,
         mut rebuild: bool,
         seal: Option<&IndexSeal>,
-        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
-    ) -> Result<ReadOn> {
+        read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, ReplayError>,
+    ) -> Result<ReadResult> {
         let in_memory = |why: String| {
             tracing::warn!(
                 why,
                 "not enough disk space for the index; keeping it in memory"
             );
-            if let IndexHome::Folder(folder) = self {
-                if let Err(error) = folder.discard() {
+            if let IndexLocation::Directory(directory) = self {
+                if let Err(error) = directory.discard() {
                     tracing::warn!(%error, "cannot remove the index");
                 }
             }
@@ -59,11 +59,11 @@ impl IndexHome<'_> {
                 index => index?,
             };
             match read(index) {
-                Err(Problem::Index(fault)) if !rebuild => {
+                Err(ReplayError::Index(fault)) if !rebuild => {
                     tracing::warn!(fault = %fault.0, "the index does not match the log");
                     rebuild = true;
                 }
-                Err(Problem::Index(fault)) => return in_memory(fault.0),
+                Err(ReplayError::Index(fault)) => return in_memory(fault.0),
                 read => {
                     self.opened()?;
                     return Ok((read, None));
@@ -74,28 +74,28 @@ impl IndexHome<'_> {
 
     fn has_room(&self) -> bool {
         match self {
-            IndexHome::Folder(folder) => folder.has_room(),
-            IndexHome::Memory(_) => true,
+            IndexLocation::Directory(directory) => directory.has_room(),
+            IndexLocation::Memory(_) => true,
         }
     }
 
-    fn open(&self, anew: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
+    fn open(&self, rebuild: bool, seal: Option<&IndexSeal>) -> Result<Arc<dyn Index>> {
         match self {
-            IndexHome::Folder(folder) => folder
-                .open(anew, seal)
-                .map_err(|e| Error::io("open", folder.path(), &e)),
-            IndexHome::Memory(open) => Ok(open(anew)),
+            IndexLocation::Directory(directory) => directory
+                .open(rebuild, seal)
+                .map_err(|e| Error::io("open", directory.path(), &e)),
+            IndexLocation::Memory(open) => Ok(open(rebuild)),
         }
     }
 
     /// Whether its files have grown far beyond what an index of this log needs: the engine
     /// keeps garbage for a while, and a rebuilt index has none.
-    pub(super) fn is_overgrown(&self, files: &Files) -> bool {
-        let IndexHome::Folder(folder) = self else {
+    pub(super) fn is_overgrown(&self, files: &StoreFiles) -> bool {
+        let IndexLocation::Directory(directory) = self else {
             return false;
         };
         let bound = INDEX_BYTES_FREE + 2 * files.bytes();
-        let overgrown = folder.bytes().is_ok_and(|bytes| bytes > bound);
+        let overgrown = directory.bytes().is_ok_and(|bytes| bytes > bound);
         if overgrown {
             tracing::info!(bound, "the index exceeds its maximum size; rebuilding it");
         }
@@ -105,10 +105,10 @@ impl IndexHome<'_> {
     /// Must be called after the index was read, whether that succeeded or not.
     fn opened(&self) -> Result<()> {
         match self {
-            IndexHome::Folder(folder) => folder
+            IndexLocation::Directory(directory) => directory
                 .opened()
-                .map_err(|e| Error::io("open", folder.path(), &e)),
-            IndexHome::Memory(_) => Ok(()),
+                .map_err(|e| Error::io("open", directory.path(), &e)),
+            IndexLocation::Memory(_) => Ok(()),
         }
     }
 }

@@ -19,13 +19,14 @@ use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
 
 use super::{
-    Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
+    Access, Cancelled, CompletionArgs, EachLine, FindQuery, Import, Imported, ListQuery, PageInfo,
+    SCAN_STEP_TIME, ScanStep,
 };
 use crate::filters::Filters;
 use crate::output;
-use crate::place::{GraphName, Place};
 use crate::problem::Problem;
 use crate::progress::Bar;
+use crate::store_args::{GraphName, StoreArgs};
 
 /// The largest request that any store may have: whatever an engine accepted, this program accepts
 /// as well.
@@ -43,7 +44,7 @@ pub(crate) enum Create {
 
 /// The purpose for which a store is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum OpenFor {
     Reading,
     Writing(Create),
     /// As its engine, which defines the secret keys.
@@ -51,7 +52,7 @@ pub(super) enum For {
 }
 
 /// Why a directory was not opened.
-pub(super) enum Refused {
+pub(super) enum OpenRefusal {
     /// A process has it open.
     InUse(Option<u32>),
     /// It belongs to another user. Its engine may still be reachable.
@@ -59,32 +60,35 @@ pub(super) enum Refused {
     Problem(Problem),
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
+impl From<Error> for OpenRefusal {
+    fn from(error: Error) -> OpenRefusal {
         match error {
-            Error::StoreInUse { holder, .. } => Refused::InUse(holder),
-            other => Refused::Problem(other.into()),
+            Error::StoreInUse { holder, .. } => OpenRefusal::InUse(holder),
+            other => OpenRefusal::Problem(other.into()),
         }
     }
 }
 
 /// A store that this program has open.
-pub(super) struct Folder {
+pub(super) struct StoreDirectory {
     store: JobStore,
 }
 
-impl Folder {
-    pub(super) fn open(place: &Place, what: For) -> Result<Folder, Refused> {
-        let dir = &place.data().map_err(Refused::Problem)?;
-        let keys = secret_keys(place, what).map_err(Refused::Problem)?;
-        let is_read = what == For::Reading;
+impl StoreDirectory {
+    pub(super) fn open(
+        store_args: &StoreArgs,
+        what: OpenFor,
+    ) -> Result<StoreDirectory, OpenRefusal> {
+        let dir = &store_args.data().map_err(OpenRefusal::Problem)?;
+        let keys = secret_keys(store_args, what).map_err(OpenRefusal::Problem)?;
+        let is_read = what == OpenFor::Reading;
         if !is_read {
-            check_owner(dir).map_err(Refused::NotOwner)?;
+            check_owner(dir).map_err(OpenRefusal::NotOwner)?;
         }
         let bar = Arc::new(Bar::items("reading the log"));
         let seen = bar.clone();
         let mut options = JobStore::options()
-            .create(what == For::Writing(Create::IfMissing))
+            .create(what == OpenFor::Writing(Create::IfMissing))
             .read_only(is_read)
             .recovery(Recovery::Leave)
             .max_request_bytes(MAX_REQUEST_BYTES)
@@ -98,7 +102,7 @@ impl Folder {
         }
         let opened = options.open(dir);
         bar.end();
-        Ok(Folder { store: opened? })
+        Ok(StoreDirectory { store: opened? })
     }
 
     pub(super) fn into_store(self) -> JobStore {
@@ -111,15 +115,15 @@ impl Folder {
 }
 
 /// The secret keys to open with: a server and a command that creates a store record them.
-fn secret_keys(place: &Place, what: For) -> Result<Option<Vec<String>>, Problem> {
+fn secret_keys(store_args: &StoreArgs, what: OpenFor) -> Result<Option<Vec<String>>, Problem> {
     let is_named = match what {
-        For::Reading | For::Serving => true,
-        For::Writing(Create::IfMissing) => !place.has_store()?,
-        For::Writing(Create::Never) => false,
+        OpenFor::Reading | OpenFor::Serving => true,
+        OpenFor::Writing(Create::IfMissing) => !store_args.has_store()?,
+        OpenFor::Writing(Create::Never) => false,
     };
     match is_named {
-        true => place.secret_keys(),
-        false => place.refuse_secret_keys().map(|()| None),
+        true => store_args.secret_keys(),
+        false => store_args.refuse_secret_keys().map(|()| None),
     }
 }
 
@@ -170,25 +174,25 @@ fn line(job: &Job) -> String {
     job.to_json()
 }
 
-fn list_of(wanted: &Wanted<'_>) -> Result<JobQuery, Problem> {
-    let mut list = wanted
+fn list_of(list_query: &ListQuery<'_>) -> Result<JobQuery, Problem> {
+    let mut list = list_query
         .filters
         .list()
-        .offset(wanted.offset)
-        .limit(wanted.limit);
-    if wanted.newest_first {
+        .offset(list_query.offset)
+        .limit(list_query.limit);
+    if list_query.newest_first {
         list = list.newest_first();
     }
-    if wanted.count {
+    if list_query.count {
         list = list.count_total();
     }
-    if let Some(cursor) = wanted.cursor {
+    if let Some(cursor) = list_query.cursor {
         list = list.cursor(&cursor.parse::<Cursor>()?);
     }
     Ok(list)
 }
 
-impl Access for Folder {
+impl Access for StoreDirectory {
     fn graphs(&self) -> Result<Vec<GraphName>, Problem> {
         let graphs = self.store.graphs()?;
         let names = graphs.iter().map(|graph| GraphName {
@@ -201,24 +205,24 @@ impl Access for Folder {
     fn document(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         out: &mut dyn Write,
     ) -> Result<(), Problem> {
-        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+        let page = self.graph(graph)?.list(list_of(list_query)?)?;
         Ok(page.write_json(out)?)
     }
 
     fn page(
         &self,
         graph: &GraphName,
-        wanted: &Wanted<'_>,
+        list_query: &ListQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Shown, Problem> {
-        let page = self.graph(graph)?.list(list_of(wanted)?)?;
+    ) -> Result<PageInfo, Problem> {
+        let page = self.graph(graph)?.list(list_of(list_query)?)?;
         for job in &page {
             each(&line(&job?))?;
         }
-        Ok(Shown {
+        Ok(PageInfo {
             jobs: page.len() as u64,
             total: page.total(),
             next: page.next().map(|cursor| cursor.to_string()),
@@ -232,9 +236,9 @@ impl Access for Folder {
             return Ok(line(&job));
         }
         Err(match graph.tombstone(id)? {
-            Some(stone) => Error::JobPurged {
+            Some(tombstone) => Error::JobPurged {
                 id: id.parse()?,
-                at: stone.purged_at,
+                at: tombstone.purged_at,
             },
             None => Error::UnknownJob { id: id.to_owned() },
         }
@@ -265,13 +269,20 @@ impl Access for Folder {
     fn search(
         &self,
         graph: &GraphName,
-        sought: &Sought<'_>,
+        find_query: &FindQuery<'_>,
         each: EachLine<'_>,
-    ) -> Result<Stretch, Problem> {
-        let (until, seen) = (Instant::now() + STRETCH, Arc::new(Mutex::new((0, 0))));
+    ) -> Result<ScanStep, Problem> {
+        let (until, seen) = (
+            Instant::now() + SCAN_STEP_TIME,
+            Arc::new(Mutex::new((0, 0))),
+        );
         let see = seen.clone();
-        let mut list = sought.filters.list().newest_first().limit(sought.limit);
-        if let Some(cursor) = sought.cursor {
+        let mut list = find_query
+            .filters
+            .list()
+            .newest_first()
+            .limit(find_query.limit);
+        if let Some(cursor) = find_query.cursor {
             list = list.cursor(&cursor.parse::<Cursor>()?);
         }
         let list = list.on_progress(move |searched| {
@@ -286,7 +297,7 @@ impl Access for Folder {
             each(&line(&job?))?;
         }
         let (looked_at, left) = *seen.lock();
-        Ok(Stretch {
+        Ok(ScanStep {
             found: page.len() as u64,
             next: page.next().map(|cursor| cursor.to_string()),
             looked_at,
@@ -298,11 +309,13 @@ impl Access for Folder {
         &self,
         graph: &GraphName,
         id: &str,
-        ending: &Ending<'_>,
+        completion: &CompletionArgs<'_>,
     ) -> Result<Option<String>, Problem> {
-        let outcome = match ending.kind {
-            OutcomeKind::Failed => Outcome::failed(ending.code, ending.message),
-            OutcomeKind::PartiallyFailed => Outcome::partially_failed(ending.code, ending.message),
+        let outcome = match completion.kind {
+            OutcomeKind::Failed => Outcome::failed(completion.code, completion.message),
+            OutcomeKind::PartiallyFailed => {
+                Outcome::partially_failed(completion.code, completion.message)
+            }
             OutcomeKind::Cancelled => Outcome::cancelled(),
             OutcomeKind::Interrupted => Outcome::interrupted(),
             _ => Outcome::succeeded(),

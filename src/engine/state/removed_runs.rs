@@ -1,18 +1,18 @@
 //! Status rows of chunks whose jobs are all gone: any number of neighboring chunks share one.
 //!
-//! [`GoneRuns`] records which chunks of a graph share such rows. An open does not read more
+//! [`RemovedRuns`] records which chunks of a graph share such rows. An open does not read more
 //! rows as the number of such jobs grows.
 
 use std::collections::BTreeMap;
 
 /// Runs of chunks: the first chunk, and how many.
 #[derive(Default)]
-pub(crate) struct GoneRuns(BTreeMap<u64, u64>);
+pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 
 /// The row of a run, by its first chunk: its number of chunks, or `None` if the row is removed.
 pub(crate) type RunChange = (u64, Option<u64>);
 
-impl GoneRuns {
+impl RemovedRuns {
     /// Records a run that has a row.
     pub(crate) fn restore(&mut self, first: u64, chunks: u64) {
         self.0.insert(first, chunks);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_rows_say_which_chunks_are_in_runs_after_any_changes() {
-        let (mut runs, mut rows) = (GoneRuns::default(), BTreeMap::new());
+        let (mut runs, mut rows) = (RemovedRuns::default(), BTreeMap::new());
         let (mut there, mut random) = (BTreeSet::new(), 7u64);
         for _ in 0..5000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);

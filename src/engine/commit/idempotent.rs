@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::operation::{LookedKey, Submission};
+use crate::engine::state::operation::{KeyLookup, Submission};
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
 
@@ -17,23 +17,23 @@ impl Staging<'_> {
     pub(super) fn submit_once(
         &mut self,
         graph: &Arc<GraphCore>,
-        (key, submission, looked): (&str, &Submission, &LookedKey),
-    ) -> Result<Answer> {
+        (key, submission, lookup): (&str, &Submission, &KeyLookup),
+    ) -> Result<WriteResult> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
             // As with ids: what was added after the caller checked is in memory, or has moved
             // to the index meanwhile.
             None => match self.engine.recent_owner_of(graph, key)? {
-                KeyOwner::Nobody if self.engine.ids.generation() != looked.generation => {
+                KeyOwner::Nobody if self.engine.ids.generation() != lookup.generation => {
                     self.engine.owner_of(graph, key)?
                 }
                 recent => recent,
             },
         };
         match owner {
-            KeyOwner::Job(id, known) if known == submission.kept.request => {
-                return Ok(Answer::ExistsAs(id));
+            KeyOwner::Job(id, known) if known == submission.masked_request.request => {
+                return Ok(WriteResult::ExistsAs(id));
             }
             KeyOwner::Job(id, _) => return Err(Error::KeyTaken { id }),
             KeyOwner::Purged => return Err(Error::KeyPurged),
@@ -48,11 +48,11 @@ impl Staging<'_> {
             key,
         });
         let given = graph.owner_of_key(sequence, lsn);
-        self.round.foreign.push((graph.key_hash(key), given));
-        let owner = (id.clone(), submission.kept.request.clone());
+        self.round.external_ids.push((graph.key_hash(key), given));
+        let owner = (id.clone(), submission.masked_request.request.clone());
         self.round
             .keyed
             .insert((graph.number, key.to_owned()), owner);
-        Ok(Answer::Created(id))
+        Ok(WriteResult::Created(id))
     }
 }

@@ -5,47 +5,47 @@ use std::sync::Arc;
 
 use crate::base::sync::time::Instant;
 use crate::base::sync::{Mutex, OnceLock};
-use crate::engine::state::watchdog::Watch;
+use crate::engine::state::watchdog::Watchdog;
 use crate::log::archive::Archive;
 use crate::model::retention::ArchiveTo;
 
 /// The archive of a graph. Most graphs have none; then it takes one word.
 #[derive(Default)]
-pub(crate) struct Place(OnceLock<Box<Home>>);
+pub(crate) struct ArchiveSlot(OnceLock<Box<ArchiveState>>);
 
-impl Place {
+impl ArchiveSlot {
     /// Returns its state, creating it on first use.
-    pub(crate) fn home(&self) -> &Home {
+    pub(crate) fn state(&self) -> &ArchiveState {
         self.0.get_or_init(Box::default)
     }
 
     /// The same, if it was ever used.
-    pub(crate) fn used(&self) -> Option<&Home> {
-        self.0.get().map(|home| &**home)
+    pub(crate) fn state_if_used(&self) -> Option<&ArchiveState> {
+        self.0.get().map(|state| &**state)
     }
 }
 
 /// The state of a graph's archive.
 #[derive(Default)]
-pub(crate) struct Home {
+pub(crate) struct ArchiveState {
     /// Locked while jobs are archived and purged.
-    pub(crate) open: Mutex<Option<Box<Open>>>,
+    pub(crate) open: Mutex<Option<Box<OpenArchive>>>,
     /// Why it cannot be written, and since when.
     pub(crate) problem: Mutex<Option<(Arc<str>, Instant)>>,
     /// An archive file that was removed while it was being written.
     pub(crate) lost: Mutex<Option<PathBuf>>,
     /// Monitors calls to the archive: its directory may be on a file system that hangs.
-    pub(crate) watch: Watch,
+    pub(crate) watchdog: Watchdog,
 }
 
 /// An open archive.
-pub(crate) struct Open {
+pub(crate) struct OpenArchive {
     pub(crate) archive: Archive,
     pub(crate) to: ArchiveTo,
     pub(crate) file_bytes_max: u64,
 }
 
-impl Home {
+impl ArchiveState {
     /// Stops reporting the lost file.
     pub(crate) fn forget_lost(&self) {
         *self.lost.lock() = None;
@@ -54,7 +54,7 @@ impl Home {
     /// Uses this archive until the policy names a different one.
     #[cfg(test)]
     pub(crate) fn put_open(&self, archive: Archive, to: ArchiveTo, file_bytes_max: u64) {
-        *self.open.lock() = Some(Box::new(Open {
+        *self.open.lock() = Some(Box::new(OpenArchive {
             archive,
             to,
             file_bytes_max,

@@ -13,12 +13,12 @@ use crate::log::disk::{Disk, File as _};
 use crate::log::file_names;
 use crate::log::identity::{self, Closed};
 use crate::log::pack::Pack;
-use crate::log::segment::{Found, Segment};
+use crate::log::segment::{Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
 /// The sorted files of a store.
-pub(crate) struct Files {
+pub(crate) struct StoreFiles {
     pub(super) packs: Vec<Arc<Pack>>,
     /// The segments that are not packed yet, in order.
     pub(super) segments: Vec<Arc<Segment>>,
@@ -28,7 +28,7 @@ pub(crate) struct Files {
     pub(super) next_epoch: u64,
 }
 
-impl Files {
+impl StoreFiles {
     /// The size of the packs, and of the written part of the segments.
     pub(super) fn bytes(&self) -> u64 {
         let packs: u64 = self.packs.iter().map(|pack| pack.bytes).sum();
@@ -44,7 +44,7 @@ impl Files {
     }
 }
 
-pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
+pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<StoreFiles> {
     let names = disk
         .names()
         .map_err(|e| Error::io("read", disk.path(""), &e))?;
@@ -78,11 +78,11 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     let mut segments = Vec::new();
     for &epoch in &epochs {
         match Segment::open(disk, epoch, store)? {
-            Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
+            SegmentFile::Segment(segment) if segment.header.first_lsn >= next_lsn => {
                 segments.push(Arc::new(segment));
             }
             // Packed already.
-            Found::Segment(segment) => {
+            SegmentFile::Segment(segment) => {
                 let lsn = segment.header.first_lsn;
                 let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
                 kept.get(pack)
@@ -90,12 +90,12 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
                 useless.push(segment.name);
             }
             // Preallocated and never used.
-            Found::Unused => useless.push(file_names::segment(epoch)),
+            SegmentFile::Unused => useless.push(file_names::segment(epoch)),
         }
     }
     let closed = identity::read_closed(disk, store)?;
     let closed_epoch = closed.as_ref().map_or(0, |c| c.end.epoch);
-    Ok(Files {
+    Ok(StoreFiles {
         packs: kept,
         segments,
         closed,

@@ -4,14 +4,14 @@ use crate::engine::read::Snapshot;
 
 /// What a scan has to find, and what it has found.
 #[derive(Default)]
-pub(crate) struct Finds {
+pub(crate) struct ScanMatches {
     /// How many more matches to skip.
-    pub(crate) pass: u64,
+    pub(crate) skip: u64,
     /// How many matches to show at most.
     pub(crate) show: u64,
     /// Whether to continue to the end, so that all matches are counted.
     pub(crate) count_all: bool,
-    pub(crate) shown: Shown,
+    pub(crate) shown: ShownJobs,
     /// The next match after those shown, if one was found.
     pub(crate) next: Option<u64>,
     /// All matches found.
@@ -21,13 +21,13 @@ pub(crate) struct Finds {
 /// Some jobs, stored as bit sets, so that any number of them takes at most half a byte for each
 /// job of the graph.
 #[derive(Default)]
-pub(crate) struct Shown {
+pub(crate) struct ShownJobs {
     /// In the order of the list: 32 neighbors each, with a bit for each that is shown.
     words: Vec<(u64, u32)>,
     pub(crate) len: u64,
 }
 
-impl Shown {
+impl ShownJobs {
     fn push(&mut self, sequence: u64) {
         let (place, bit) = (sequence / 32, 1 << (sequence % 32));
         self.len += 1;
@@ -47,11 +47,11 @@ impl Shown {
     }
 }
 
-impl Finds {
+impl ScanMatches {
     pub(super) fn take(&mut self, sequence: u64) {
         self.matched += 1;
-        if self.pass > 0 {
-            self.pass -= 1;
+        if self.skip > 0 {
+            self.skip -= 1;
         } else if self.shown.len < self.show {
             self.shown.push(sequence);
         } else {
