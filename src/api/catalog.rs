@@ -6,7 +6,7 @@ use crate::api::graph::Graph;
 use crate::api::store::JobStore;
 use crate::api::write::{Write, unexpected};
 use crate::engine::handle::Handle;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Action;
 use crate::log::random;
@@ -145,8 +145,8 @@ impl JobStore {
         let core = self.graph(project_id, name)?.core;
         self.engine().check_writable()?;
         let graph = core.clone();
-        Ok(Write::small(Action::DropGraph { graph }, move |answer| {
-            graph_dropped(&core, answer)
+        Ok(Write::small(Action::DropGraph { graph }, move |result| {
+            graph_dropped(&core, result)
         }))
     }
 
@@ -167,21 +167,21 @@ impl JobStore {
             key: [low, high as u64],
         };
         let handle = self.handle.clone();
-        Ok(Write::small(action, move |answer| {
-            graph_created(&handle, answer)
+        Ok(Write::small(action, move |result| {
+            graph_created(&handle, result)
         }))
     }
 }
 
-fn graph_created(handle: &Arc<Handle>, answer: Result<Answer>) -> Result<Graph> {
-    match answer? {
-        Answer::Graph(core) => Ok(Graph::new(handle, &core)),
+fn graph_created(handle: &Arc<Handle>, result: Result<WriteResult>) -> Result<Graph> {
+    match result? {
+        WriteResult::Graph(core) => Ok(Graph::new(handle, &core)),
         _ => Err(unexpected()),
     }
 }
 
-fn graph_dropped(graph: &GraphCore, answer: Result<Answer>) -> Result<()> {
-    match answer {
+fn graph_dropped(graph: &GraphCore, result: Result<WriteResult>) -> Result<()> {
+    match result {
         Err(Error::GraphDropped { graph }) => Err(Error::UnknownGraph { graph }),
         Err(other) => Err(other),
         Ok(_) => {

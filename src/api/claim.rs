@@ -13,7 +13,7 @@ use crate::api::spans::call_span;
 use crate::api::write::{Write, done};
 use crate::base::sync::atomic::Ordering;
 use crate::engine::missing_job::missing;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
@@ -55,14 +55,14 @@ impl Graph {
     pub(crate) fn claim_write(&self, claim: Option<Arc<Claim>>) -> Result<Write<Option<Run>>> {
         self.check_writable()?;
         if !self.may_have_pending() {
-            return Ok(Write::answered(Ok(None)));
+            return Ok(Write::finished(Ok(None)));
         }
         let action = Action::Claim {
             graph: self.core.clone(),
             claim,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| graph.claimed(answer)))
+        Ok(Write::small(action, move |result| graph.claimed(result)))
     }
 
     /// Whether a claim may find a job: an idle worker is answered without a commit.
@@ -100,8 +100,8 @@ impl Graph {
     pub(crate) fn run_write(&self, id: &str) -> Result<Write<Run>> {
         let (sequence, action) = self.start_action(id)?;
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| {
-            answer?;
+        Ok(Write::small(action, move |result| {
+            result?;
             graph.watch(sequence)
         }))
     }
@@ -147,9 +147,9 @@ impl Graph {
         self.guard(sequence)
     }
 
-    fn claimed(&self, answer: Result<Answer>) -> Result<Option<Run>> {
-        match answer? {
-            Answer::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
+    fn claimed(&self, result: Result<WriteResult>) -> Result<Option<Run>> {
+        match result? {
+            WriteResult::Claimed(Some(sequence)) => self.watch(sequence).map(Some),
             _ => Ok(None),
         }
     }

@@ -191,9 +191,9 @@ impl Claimer {
         if !std::mem::take(&mut self.owes) || self.graph.engine().check_process().is_err() {
             return;
         }
-        let mut called = Vec::new();
-        self.graph.core.state.write().take_claimers(1, &mut called);
-        called.iter().for_each(|waiter| waiter.call());
+        let mut waiters = Vec::new();
+        self.graph.core.state.write().take_claimers(1, &mut waiters);
+        waiters.iter().for_each(|waiter| waiter.wake());
     }
 }
 

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::engine::handle::Handle;
     use crate::engine::open::open_disk;
-    use crate::engine::state::calls::Answer;
+    use crate::engine::state::calls::WriteResult;
     use crate::engine::state::operation::{Action, Operation};
     use crate::log::disk::memory::Memory;
     use crate::log::fingerprint::COLLIDING;
@@ -183,7 +183,7 @@ mod tests {
             id_number: 1_000_000_000_000_000_009,
             key: [3, 4],
         }));
-        let Ok(Answer::Graph(core)) = created else {
+        let Ok(WriteResult::Graph(core)) = created else {
             panic!("no graph");
         };
         let graph = Graph::new(&handle, &core);

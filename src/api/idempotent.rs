@@ -12,7 +12,7 @@ use crate::api::spans::call_span;
 use crate::api::submit::Submitted;
 use crate::api::write::{Write, unexpected};
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, LookedKey, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::Request;
@@ -73,7 +73,7 @@ impl Graph {
         match self.engine().owner_of(&self.core, key)? {
             KeyOwner::Nobody => self.key_write(key, request, LookedKey { generation }),
             KeyOwner::Job(id, known) if known == self.masked(&request) => {
-                Ok(Write::answered(Ok(Submitted::AlreadyExists(id))))
+                Ok(Write::finished(Ok(Submitted::AlreadyExists(id))))
             }
             KeyOwner::Job(id, _) => Err(Error::KeyTaken { id }),
             KeyOwner::Purged => Err(Error::KeyPurged),
@@ -107,10 +107,10 @@ impl NonBlocking<'_> {
     }
 }
 
-fn submitted(answer: Result<Answer>) -> Result<Submitted> {
-    match answer? {
-        Answer::Created(id) => Ok(Submitted::Created(id)),
-        Answer::ExistsAs(id) => Ok(Submitted::AlreadyExists(id)),
+fn submitted(result: Result<WriteResult>) -> Result<Submitted> {
+    match result? {
+        WriteResult::Created(id) => Ok(Submitted::Created(id)),
+        WriteResult::ExistsAs(id) => Ok(Submitted::AlreadyExists(id)),
         _ => Err(unexpected()),
     }
 }

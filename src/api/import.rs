@@ -22,7 +22,7 @@ use crate::api::spans::call_span;
 use crate::api::store::JobStore;
 use crate::api::write::unexpected;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Imported, Operation};
 use crate::model::error::{Error, Result};
 use crate::model::request::BESIDE_REQUEST_BYTES;
@@ -165,7 +165,7 @@ impl Graph {
             return Ok(());
         }
         self.engine().check_index_lag()?;
-        let answer = self.engine().commit(Operation {
+        let result = self.engine().commit(Operation {
             action: Action::Import {
                 graph: self.core.clone(),
                 jobs,
@@ -173,7 +173,7 @@ impl Graph {
             },
             bytes,
         })?;
-        let Answer::Imported { made, refused } = answer else {
+        let WriteResult::Imported { made, refused } = result else {
             return Err(unexpected());
         };
         report.imported += made;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::api::graph::Graph;
 use crate::api::spans::call_span;
 use crate::api::write::{Write, done};
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::{Error, Result};
@@ -132,14 +132,16 @@ impl Graph {
         };
         let bytes = SMALL_WRITE_BYTES + text_bytes;
         let graph = self.clone();
-        Ok(Write::new(Operation { action, bytes }, move |answer| {
-            graph.completion(sequence, answer)
+        Ok(Write::new(Operation { action, bytes }, move |result| {
+            graph.completion(sequence, result)
         }))
     }
 
-    fn completion(&self, sequence: u64, answer: Result<Answer>) -> Result<Completion> {
-        match answer? {
-            Answer::AlreadyComplete => Ok(Completion::AlreadyComplete(self.outcome(sequence)?)),
+    fn completion(&self, sequence: u64, result: Result<WriteResult>) -> Result<Completion> {
+        match result? {
+            WriteResult::AlreadyComplete => {
+                Ok(Completion::AlreadyComplete(self.outcome(sequence)?))
+            }
             _ => Ok(Completion::Done),
         }
     }
@@ -183,15 +185,17 @@ impl Graph {
             id,
         };
         let graph = self.clone();
-        Ok(Write::small(action, move |answer| {
-            graph.cancellation(sequence, answer)
+        Ok(Write::small(action, move |result| {
+            graph.cancellation(sequence, result)
         }))
     }
 
-    fn cancellation(&self, sequence: u64, answer: Result<Answer>) -> Result<Cancellation> {
-        match answer? {
-            Answer::AlreadyComplete => Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?)),
-            Answer::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
+    fn cancellation(&self, sequence: u64, result: Result<WriteResult>) -> Result<Cancellation> {
+        match result? {
+            WriteResult::AlreadyComplete => {
+                Ok(Cancellation::AlreadyComplete(self.outcome(sequence)?))
+            }
+            WriteResult::CancelledBeforeStart => Ok(Cancellation::CancelledBeforeStart),
             _ => Ok(Cancellation::Requested),
         }
     }

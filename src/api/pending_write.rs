@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::api::write::{Finish, Write};
 use crate::base::sync::time::Instant;
 use crate::engine::handle::Handle;
-use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::queue::Full;
 use crate::model::error::{Error, Result};
 
@@ -75,7 +75,7 @@ impl<T> PendingWrite<T> {
     where
         T: Send + 'static,
     {
-        let Write { operation, finish } = write.unwrap_or_else(|e| Write::answered(Err(e)));
+        let Write { operation, finish } = write.unwrap_or_else(|e| Write::finished(Err(e)));
         let state = operation.map_or(State::Known, |operation| {
             let (call, queued) = Call::new(operation);
             match handle.engine.queue.try_push(queued) {
@@ -101,8 +101,8 @@ impl<T> PendingWrite<T> {
                     queued_bytes,
                     max_bytes: queue.bytes_max(),
                 };
-                handle.engine.meters.busy.add(1);
-                queued.answer(Err(error.clone()));
+                handle.engine.metrics.busy.add(1);
+                queued.complete(Err(error.clone()));
                 return Err(error);
             }
             state = State::Queued(call);
@@ -133,12 +133,12 @@ impl<T> PendingWrite<T> {
     pub fn wait(mut self) -> Result<T> {
         self.handle.engine.check_process()?;
         self.enter(None);
-        let answer = match std::mem::replace(&mut self.state, State::Done) {
-            State::Known => Ok(Answer::Done),
+        let result = match std::mem::replace(&mut self.state, State::Done) {
+            State::Known => Ok(WriteResult::Done),
             State::Outside(_, call) | State::Queued(call) => call.wait(),
-            State::Done => Err(answered()),
+            State::Done => Err(already_returned()),
         };
-        self.finished(answer)
+        self.finished(result)
     }
 
     /// Blocks until the answer is there, at most so long; `None` when it is not: the
@@ -156,7 +156,7 @@ impl<T> PendingWrite<T> {
     /// let mut write = movie.nonblocking().submit(Request::new("clear_graph", "/ges", Body::empty())?);
     /// let id = loop {
     ///     match write.wait_timeout(Duration::from_secs(1)) {
-    ///         Some(answer) => break answer?,
+    ///         Some(result) => break result?,
     ///         None => eprintln!("the disk is slow"),
     ///     }
     /// };
@@ -171,16 +171,16 @@ impl<T> PendingWrite<T> {
         if !self.enter(deadline) {
             return None;
         }
-        let answer = match &mut self.state {
-            State::Known => Ok(Answer::Done),
+        let result = match &mut self.state {
+            State::Known => Ok(WriteResult::Done),
             State::Outside(_, call) | State::Queued(call) => match deadline {
                 Some(deadline) => call.wait_until(deadline)?,
                 None => call.wait(),
             },
-            State::Done => Err(answered()),
+            State::Done => Err(already_returned()),
         };
         self.state = State::Done;
-        Some(self.finished(answer))
+        Some(self.finished(result))
     }
 
     /// Queues the write even if there is no room: for guards, whose drop must not block,
@@ -220,16 +220,16 @@ impl<T> PendingWrite<T> {
         true
     }
 
-    fn finished(&mut self, answer: Result<Answer>) -> Result<T> {
+    fn finished(&mut self, result: Result<WriteResult>) -> Result<T> {
         match self.finish.take() {
-            Some(finish) => finish(answer),
-            None => Err(answered()),
+            Some(finish) => finish(result),
+            None => Err(already_returned()),
         }
     }
 }
 
 /// What a pending write says whose answer was taken already.
-fn answered() -> Error {
+fn already_returned() -> Error {
     Error::InvalidUse {
         what: "the result of this write has already been returned",
     }
@@ -256,16 +256,16 @@ impl<T> Future for PendingWrite<T> {
             }
             write.state = State::Queued(call);
         }
-        let answer = match &mut write.state {
-            State::Known => Ok(Answer::Done),
+        let result = match &mut write.state {
+            State::Known => Ok(WriteResult::Done),
             State::Queued(call) => match call.poll(context) {
-                Poll::Ready(answer) => answer,
+                Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },
-            State::Outside(..) | State::Done => Err(answered()),
+            State::Outside(..) | State::Done => Err(already_returned()),
         };
         write.state = State::Done;
-        Poll::Ready(write.finished(answer))
+        Poll::Ready(write.finished(result))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::api::write::{Write, done};
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::Action;
 use crate::engine::state::run_cell::RunCell;
 use crate::model::error::{Error, Result};
@@ -458,7 +458,7 @@ impl Run {
     fn give_up<T: 'static>(
         &self,
         requeue: bool,
-        finish: fn(Result<Answer>) -> Result<T>,
+        finish: fn(Result<WriteResult>) -> Result<T>,
     ) -> Result<Write<T>> {
         self.graph.check_writable()?;
         let action = Action::GiveUp {
@@ -472,10 +472,10 @@ impl Run {
     }
 }
 
-fn requeued(answer: Result<Answer>) -> Result<Requeued> {
-    Ok(match answer? {
-        Answer::Requeued => Requeued::Pending,
-        Answer::AlreadyComplete => Requeued::AlreadyComplete,
+fn requeued(result: Result<WriteResult>) -> Result<Requeued> {
+    Ok(match result? {
+        WriteResult::Requeued => Requeued::Pending,
+        WriteResult::AlreadyComplete => Requeued::AlreadyComplete,
         _ => Requeued::Cancelled,
     })
 }

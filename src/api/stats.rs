@@ -83,8 +83,8 @@ impl JobStore {
         let graphs = shown.iter().map(|&n| graph_stats(engine, &cores[n]));
         let graphs: Vec<GraphStats> = graphs.collect::<Result<_>>()?;
         let (segments, packs) = {
-            let truth = engine.truth.read();
-            (truth.segments.clone(), truth.packs.clone())
+            let log_files = engine.log_files.read();
+            (log_files.segments.clone(), log_files.packs.clone())
         };
         let failed = |segment: &str, e| crate::Error::io("inspect", engine.disk.path(segment), &e);
         let mut segment_bytes = 0;
@@ -94,7 +94,7 @@ impl JobStore {
                 len.map_err(|e| failed(&file_names::segment(segment.header.epoch), e))?;
         }
         let (queued, queued_bytes) = engine.queue.depth();
-        let meters = &engine.meters;
+        let metrics = &engine.metrics;
         let last_purge_at = engine.retention.lock().last_purge_ms;
         Ok(Stats {
             opens: engine.opening.boot,
@@ -106,18 +106,18 @@ impl JobStore {
             spare_bytes: engine.spare.bytes(),
             pack_bytes: packs.iter().map(|pack| pack.bytes).sum(),
             packs: packs.len() as u64,
-            frames: meters.frames.read(),
-            frame_bytes: meters.frame_bytes.read(),
-            events: meters.events.read(),
-            syncs: meters.syncs.read(),
-            commit_waits: meters.waits.read(),
+            frames: metrics.frames.read(),
+            frame_bytes: metrics.frame_bytes.read(),
+            events: metrics.events.read(),
+            syncs: metrics.syncs.read(),
+            commit_waits: metrics.waits.read(),
             queued,
             queued_bytes,
             max_queue_bytes: engine.queue.bytes_max(),
-            writes_refused: meters.busy.read(),
+            writes_refused: metrics.busy.read(),
             segments_to_pack: segments.iter().filter(|s| s.end().is_some()).count() as u64,
             index_lag: engine.index_lag.load(Ordering::Relaxed),
-            purged: meters.purged.read(),
+            purged: metrics.purged.read(),
             last_purge_at: last_purge_at.map(clock::from_ms),
             oldest_pin: engine.oldest_pin(Instant::now()),
         })

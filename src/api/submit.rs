@@ -8,7 +8,7 @@ use crate::api::graph::Graph;
 use crate::api::pending_write::PendingWrite;
 use crate::api::spans::call_span;
 use crate::api::write::{Write, unexpected};
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Looked, Operation, SMALL_WRITE_BYTES, Submission};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
@@ -196,7 +196,7 @@ impl Graph {
             looked,
         };
         let operation = Operation { action, bytes };
-        Ok(Write::new(operation, |answer| submitted(answer, id)))
+        Ok(Write::new(operation, |result| submitted(result, id)))
     }
 
     /// A request as it is queued, and what it weighs there.
@@ -251,23 +251,23 @@ impl Graph {
     }
 }
 
-fn created(answer: Result<Answer>) -> Result<JobId> {
-    match answer? {
-        Answer::Created(id) => Ok(id),
+fn created(result: Result<WriteResult>) -> Result<JobId> {
+    match result? {
+        WriteResult::Created(id) => Ok(id),
         _ => Err(unexpected()),
     }
 }
 
-fn created_all(answer: Result<Answer>) -> Result<Vec<JobId>> {
-    match answer? {
-        Answer::CreatedAll(ids) => Ok(ids),
+fn created_all(result: Result<WriteResult>) -> Result<Vec<JobId>> {
+    match result? {
+        WriteResult::CreatedAll(ids) => Ok(ids),
         _ => Err(unexpected()),
     }
 }
 
-fn submitted(answer: Result<Answer>, id: JobId) -> Result<Submitted> {
-    match answer? {
-        Answer::Exists => Ok(Submitted::AlreadyExists(id)),
+fn submitted(result: Result<WriteResult>, id: JobId) -> Result<Submitted> {
+    match result? {
+        WriteResult::Exists => Ok(Submitted::AlreadyExists(id)),
         _ => Ok(Submitted::Created(id)),
     }
 }

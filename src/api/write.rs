@@ -5,11 +5,11 @@
 //! Promise: what is answered without a write never reaches the queue.
 
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
 use crate::model::error::{Error, Result};
 
-pub(crate) type Finish<T> = Box<dyn FnOnce(Result<Answer>) -> Result<T> + Send>;
+pub(crate) type Finish<T> = Box<dyn FnOnce(Result<WriteResult>) -> Result<T> + Send>;
 
 /// What a call comes to once its arguments are checked.
 pub(crate) struct Write<T> {
@@ -22,7 +22,7 @@ pub(crate) struct Write<T> {
 impl<T> Write<T> {
     pub(crate) fn new(
         operation: Operation,
-        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+        finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
     ) -> Write<T> {
         Write {
             operation: Some(operation),
@@ -33,32 +33,32 @@ impl<T> Write<T> {
     /// A write that carries no request.
     pub(crate) fn small(
         action: Action,
-        finish: impl FnOnce(Result<Answer>) -> Result<T> + Send + 'static,
+        finish: impl FnOnce(Result<WriteResult>) -> Result<T> + Send + 'static,
     ) -> Write<T> {
         Write::new(Operation::small(action), finish)
     }
 
     /// Nothing has to be written, or nothing can be.
-    pub(crate) fn answered(answer: Result<T>) -> Write<T>
+    pub(crate) fn finished(result: Result<T>) -> Write<T>
     where
         T: Send + 'static,
     {
         Write {
             operation: None,
-            finish: Box::new(move |_| answer),
+            finish: Box::new(move |_| result),
         }
     }
 
     /// Blocks until it is durable.
     pub(crate) fn commit(self, engine: &Engine) -> Result<T> {
         let commit = |operation| engine.commit(operation);
-        (self.finish)(self.operation.map_or(Ok(Answer::Done), commit))
+        (self.finish)(self.operation.map_or(Ok(WriteResult::Done), commit))
     }
 }
 
 /// Reads an answer that says nothing more than that it is done.
-pub(crate) fn done(answer: Result<Answer>) -> Result<()> {
-    answer.map(|_| ())
+pub(crate) fn done(result: Result<WriteResult>) -> Result<()> {
+    result.map(|_| ())
 }
 
 /// The committer answers each write in its own way; anything else is our mistake.

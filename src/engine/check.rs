@@ -43,7 +43,7 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport
     if survey.is_sound() {
         // Each place is sound by itself; whether they make a whole, an open would say.
         let (options, index) = (Options::default(), Arc::new(NoIndex));
-        let files = read_files(disk, survey.store).map_err(Problem::Truth);
+        let files = read_files(disk, survey.store).map_err(Problem::LogFiles);
         let read = files.and_then(|files| {
             let only = Look::Only;
             read_log(disk, survey.store, &files, &options, index, only)
@@ -56,7 +56,7 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport
                 }
                 None
             }
-            Err(Problem::Truth(error)) => Some(error),
+            Err(Problem::LogFiles(error)) => Some(error),
             Err(Problem::Index(Fault(what))) => Some(Error::damaged(disk.path(""), 0, what)),
         };
         if let Some(error) = error {
@@ -194,8 +194,8 @@ impl Engine {
             (log.active().clone(), log.end(), log.next_lsn())
         };
         let (packs, segments) = {
-            let truth = self.truth.read();
-            (truth.packs.clone(), truth.segments.clone())
+            let log_files = self.log_files.read();
+            (log_files.packs.clone(), log_files.segments.clone())
         };
         let mut pace = Pace {
             engine: self,
@@ -322,8 +322,8 @@ fn scrub_whole(
     pace: &mut Pace<'_>,
 ) -> Result<Option<Error>> {
     let found = |problem| match problem {
-        Problem::Truth(error @ Error::Damaged { .. }) => Ok(Some(error)),
-        Problem::Truth(error) => Err(error),
+        Problem::LogFiles(error @ Error::Damaged { .. }) => Ok(Some(error)),
+        Problem::LogFiles(error) => Err(error),
         Problem::Index(Fault(what)) => {
             let path = engine.disk.path("");
             Ok(Some(Error::damaged(path, 0, what)))

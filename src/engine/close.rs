@@ -62,14 +62,14 @@ impl Engine {
     fn end_reads(&self) {
         self.set_closed();
         self.queue.close();
-        self.call_all_waiters();
+        self.wake_all_waiters();
         self.index.write().take();
     }
 
     fn close_until(&self, deadline: Instant) -> Result<()> {
         self.set_closed();
         self.queue.close();
-        self.call_all_waiters();
+        self.wake_all_waiters();
         let threads = self.dismiss();
         // The last handle may be let go of by one of the threads themselves.
         let this = thread::current().id();
@@ -146,9 +146,9 @@ impl Engine {
         loop {
             let now_ms = self.date_queued();
             let mut committer = self.hold_committer();
-            if let Some(answers) = committer.round(self) {
+            if let Some(results) = committer.round(self) {
                 drop(committer);
-                answers.give(&self.meters);
+                results.deliver(&self.metrics);
                 continue;
             }
             if self.ending.log().is_some() {

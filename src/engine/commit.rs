@@ -26,7 +26,7 @@ use crate::base::sync::atomic::Ordering;
 use crate::base::sync::thread;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::{Answer, Answers, Queued};
+use crate::engine::state::calls::{Queued, RoundResults, WriteResult};
 use crate::engine::state::committer::Committer;
 use crate::engine::state::operation::{Action, Operation};
 use crate::log::preallocation::Room;
@@ -56,7 +56,7 @@ impl Drop for FailOnUnwind<'_> {
 impl Committer {
     /// Commits what waits in the queue and can be dated, up to a group; `None` if there is
     /// nothing.
-    pub(crate) fn round(&mut self, engine: &Engine) -> Option<Answers> {
+    pub(crate) fn round(&mut self, engine: &Engine) -> Option<RoundResults> {
         let (taken, bytes, now_ms) = engine.queue.take(GROUP_BYTES);
         if taken.is_empty() {
             return None;
@@ -65,37 +65,37 @@ impl Committer {
         let _span = tracing::trace_span!("commit", writes = taken.len()).entered();
         // Should anything below panic, nobody knows what the log holds.
         let unwinding = FailOnUnwind(engine);
-        let answers = self.carry_out(engine, &taken);
+        let results = self.commit_writes(engine, &taken);
         if engine.has_failed() {
-            self.called.extend(engine.take_all_waiters());
+            self.waiters.extend(engine.take_all_waiters());
         }
         self.frame.shrink(BUFFER_BYTES_MAX);
         engine.queue.done(taken.len());
         drop(unwinding);
-        Some(Answers {
-            taken,
-            answers,
-            waiting: bytes.release(),
-            called: std::mem::take(&mut self.called),
+        Some(RoundResults {
+            writes: taken,
+            results,
+            wakers: bytes.release(),
+            waiters: std::mem::take(&mut self.waiters),
         })
     }
 
     /// Commits all writes together. Where no segment can be had for them, those that
     /// end something go on by themselves: there is a reserve for them.
-    fn carry_out(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<Answer>> {
+    fn commit_writes(&mut self, engine: &Engine, taken: &[Queued]) -> Vec<Result<WriteResult>> {
         let all: Vec<&Action> = taken.iter().map(|q| &q.operation().action).collect();
         let room = room_for(&all);
         let refused = match self.commit(engine, &all, room) {
-            Ok(answers) => return answers,
+            Ok(results) => return results,
             Err(refused) => refused,
         };
-        let mut answers: Vec<_> = taken.iter().map(|_| Err(refused.clone())).collect();
+        let mut results: Vec<_> = taken.iter().map(|_| Err(refused.clone())).collect();
         for group in ending_groups(taken, engine.spare.reserve_bytes() / 2) {
             let actions: Vec<&Action> = group.iter().map(|&n| all[n]).collect();
             match self.commit(engine, &actions, room_for(&actions)) {
                 Ok(given) => {
-                    for (n, answer) in group.into_iter().zip(given) {
-                        answers[n] = answer;
+                    for (n, result) in group.into_iter().zip(given) {
+                        results[n] = result;
                     }
                 }
                 Err(refused) => {
@@ -105,12 +105,12 @@ impl Committer {
                             true => self.commit(engine, &[all[n]], Room::Freeing),
                             false => Err(refused.clone()),
                         };
-                        answers[n] = alone.and_then(|mut given| given.remove(0));
+                        results[n] = alone.and_then(|mut given| given.remove(0));
                     }
                 }
             }
         }
-        answers
+        results
     }
 
     /// Commits writes in one frame. An error says that nothing was written, and that
@@ -120,7 +120,7 @@ impl Committer {
         engine: &Engine,
         actions: &[&Action],
         room: Room,
-    ) -> Result<Vec<Result<Answer>>> {
+    ) -> Result<Vec<Result<WriteResult>>> {
         // A closed store still carries out what was queued before; a failed one
         // writes nothing more, closed or not.
         if let Err(refused) = engine.check_sound() {
@@ -148,7 +148,7 @@ impl Committer {
                 }
             }
         }
-        Ok(round.answers)
+        Ok(round.results)
     }
 
     fn write(
@@ -161,9 +161,9 @@ impl Committer {
         engine
             .recorded_age_ms
             .store(round.clock.age_ms, Ordering::Relaxed);
-        engine.meters.frames.add(1);
-        engine.meters.frame_bytes.add(self.frame.len() as u64);
-        engine.meters.events.add(self.frame.count());
+        engine.metrics.frames.add(1);
+        engine.metrics.frame_bytes.add(self.frame.len() as u64);
+        engine.metrics.events.add(self.frame.count());
         match engine.options.durability {
             // Packing leaves the jobs of dropped graphs, and those that were purged,
             // out for good: so both are durable before they are seen, in either mode.
@@ -210,8 +210,8 @@ impl Committer {
             }
         }
         drop(unwinding);
-        let mut truth = engine.truth.write();
-        let segments = &mut Arc::make_mut(&mut truth).segments;
+        let mut log_files = engine.log_files.write();
+        let segments = &mut Arc::make_mut(&mut log_files).segments;
         segments.push(self.log.active().clone());
         Ok(true)
     }
@@ -221,7 +221,7 @@ impl Committer {
         self.log.sync()?;
         if self.log.synced_lsn() > durable {
             let time = Instant::now().saturating_duration_since(begun);
-            engine.meters.syncs.note(time);
+            engine.metrics.syncs.record(time);
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Engine {
 /// have changed since the last time, and nothing else.
 pub(crate) fn to_compact(engine: &Engine, beside: &[Arc<Pack>]) -> Option<Arc<Pack>> {
     let applied_lsn = erasable_lsn(engine)?;
-    let packs = engine.truth.read().packs.clone();
+    let packs = engine.log_files.read().packs.clone();
     garbage::count(engine, &packs);
     packs
         .into_iter()
@@ -151,12 +151,12 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
     };
     let rewritten = Arc::new(rewritten);
     {
-        let mut truth = engine.truth.write();
-        let truth = Arc::make_mut(&mut truth);
-        let at = truth
+        let mut log_files = engine.log_files.write();
+        let log_files = Arc::make_mut(&mut log_files);
+        let at = log_files
             .packs
             .partition_point(|pack| pack.last_lsn < rewritten.first_lsn);
-        truth
+        log_files
             .packs
             .splice(at..at + packs.len(), [rewritten.clone()]);
     }

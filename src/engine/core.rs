@@ -21,8 +21,8 @@ use crate::engine::state::external_ids::ForeignIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::guest::Slot;
 use crate::engine::state::indexer::Indexer;
-use crate::engine::state::log_files::{Fixed, Truth};
-use crate::engine::state::metrics::Meters;
+use crate::engine::state::log_files::{LogFiles, PinnedFile};
+use crate::engine::state::metrics::Metrics;
 use crate::engine::state::queue::Queue;
 use crate::engine::state::recovered::Found;
 use crate::engine::state::retention::ages::AgeClock;
@@ -62,7 +62,7 @@ pub(crate) struct Engine {
     pub(crate) queue: Queue,
     committer: Home,
     /// It may be locked while a graph's state is, but not the other way round.
-    pub(crate) truth: RwLock<Arc<Truth>>,
+    pub(crate) log_files: RwLock<Arc<LogFiles>>,
     pub(crate) ids: ForeignIds,
     pub(crate) indexer: Mutex<Indexer>,
     pub(crate) spare: Arc<Spare>,
@@ -80,7 +80,7 @@ pub(crate) struct Engine {
     /// The process that has it open.
     pub(crate) opener: u32,
     /// The files that stay as they are.
-    pub(crate) fixed: OnceLock<Vec<Fixed>>,
+    pub(crate) pinned_files: OnceLock<Vec<PinnedFile>>,
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
@@ -107,7 +107,7 @@ pub(crate) struct Engine {
     /// Graphs whose archive has or had a problem.
     #[cfg(feature = "archive")]
     pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
-    pub(crate) meters: Meters,
+    pub(crate) metrics: Metrics,
     /// The last LSN that is durable and visible.
     pub(crate) durable_lsn: AtomicU64,
     /// The last LSN that anybody may have read of.
@@ -143,7 +143,7 @@ pub(crate) struct Parts {
     pub(crate) recovered: Vec<Found>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
-    pub(crate) truth: Truth,
+    pub(crate) log_files: LogFiles,
     pub(crate) ids: ForeignIds,
     pub(crate) indexer: Indexer,
     pub(crate) spare: Arc<Spare>,
@@ -172,7 +172,7 @@ impl Engine {
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),
             committer: Home::new(parts.committer),
-            truth: RwLock::new(Arc::new(parts.truth)),
+            log_files: RwLock::new(Arc::new(parts.log_files)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
             spare: parts.spare,
@@ -183,7 +183,7 @@ impl Engine {
             index_in_memory: Mutex::new(parts.index_in_memory),
             failure: OnceLock::new(),
             opener: std::process::id(),
-            fixed: OnceLock::new(),
+            pinned_files: OnceLock::new(),
             closed: AtomicBool::new(false),
             ending: Arc::default(),
             index_watch: Watch::default(),
@@ -199,7 +199,7 @@ impl Engine {
             noted: Mutex::default(),
             #[cfg(feature = "archive")]
             archive_trouble: Mutex::default(),
-            meters: Meters::default(),
+            metrics: Metrics::default(),
             durable_lsn,
             visible_lsn,
             damage: Mutex::default(),
@@ -360,10 +360,10 @@ impl Engine {
     pub(crate) fn ask_index<T>(&self, ask: impl Fn(&dyn Index) -> Result<T, Fault>) -> Result<T> {
         let mut index = self.index()?;
         loop {
-            let answer = ask(&*index);
+            let result = ask(&*index);
             let now = self.index()?;
             if Arc::ptr_eq(&index, &now) {
-                return answer.map_err(|fault| self.index_failed(fault));
+                return result.map_err(|fault| self.index_failed(fault));
             }
             index = now;
         }
@@ -381,9 +381,9 @@ impl Engine {
     /// Wakes the threads that pack and purge.
     pub(crate) fn wake_packer(&self) {
         let background = self.background.lock();
-        for called in background.packer.iter().chain(&background.archiver) {
+        for channel in background.packer.iter().chain(&background.archiver) {
             // A full channel means that it is called already.
-            called.try_send(()).ok();
+            channel.try_send(()).ok();
         }
     }
 
@@ -426,9 +426,9 @@ impl Engine {
         graphs.into_iter().flat_map(of).collect()
     }
 
-    pub(crate) fn call_all_waiters(&self) {
+    pub(crate) fn wake_all_waiters(&self) {
         let waiters = self.take_all_waiters();
-        waiters.iter().for_each(|waiter| waiter.call());
+        waiters.iter().for_each(|waiter| waiter.wake());
     }
 
     pub(crate) fn hold_committer(&self) -> Held<'_> {

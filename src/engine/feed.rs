@@ -120,7 +120,7 @@ impl Feed {
         let (from, mut next) = (self.next_lsn, self.next_lsn);
         let number = self.graph.number;
         let mut ahead = VecDeque::new();
-        engine.meters.feed_reads.add(1);
+        engine.metrics.feed_reads.add(1);
         engine.events_from(from, |lsn, event| {
             let end = lsn + event.lsns();
             if end <= from || lsn > durable_lsn {
@@ -285,17 +285,17 @@ mod tests {
         }
         let engine = graph.engine();
         let reads = || {
-            let before = engine.meters.feed_reads.read();
+            let before = engine.metrics.feed_reads.read();
             let mut changes = graph.changes(None).unwrap();
             let whole = changes.by_ref().inspect(|change| assert!(change.is_ok()));
             assert_eq!(whole.count(), 2 * jobs);
-            engine.meters.feed_reads.read() - before
+            engine.metrics.feed_reads.read() - before
         };
         // 32 KiB of frames at a time, or a chunk of a pack.
-        let bytes = engine.meters.frame_bytes.read();
+        let bytes = engine.metrics.frame_bytes.read();
         let files = {
-            let truth = engine.truth.read();
-            truth.segments.len() + truth.packs.len()
+            let log_files = engine.log_files.read();
+            log_files.segments.len() + log_files.packs.len()
         };
         let most = bytes / (32 << 10) + 8 * files as u64 + 8;
         let reads = reads();

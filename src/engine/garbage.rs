@@ -44,7 +44,7 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
         let graph = engine.graph(number);
         for pack in packs.iter().filter(|pack| pack.garbage.is_counted()) {
             let is_there = pack.part_of(number).is_some() || pack.told_of(number).is_some();
-            engine.meters.visits.add(u64::from(is_there));
+            engine.metrics.visits.add(u64::from(is_there));
             if let Some(part) = pack.part_of(number) {
                 count_part(graph.as_deref(), pack, part);
             }
@@ -55,7 +55,7 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
     }
     for pack in packs.iter().filter(|pack| !pack.garbage.is_counted()) {
         let graphs = pack.parts.len().max(pack.told.len());
-        engine.meters.visits.add(graphs as u64);
+        engine.metrics.visits.add(graphs as u64);
         for part in &pack.parts {
             let graph = engine.graph(part.graph);
             count_part(graph.as_deref(), pack, part);
@@ -94,7 +94,7 @@ pub(crate) fn counted(pack: &Pack) -> Weight {
 #[cfg(test)]
 #[cfg_attr(jobstore_shuttle, allow(dead_code))]
 pub(crate) fn weigh(engine: &Engine, pack: &Arc<Pack>) -> Weight {
-    let packs = engine.truth.read().packs.clone();
+    let packs = engine.log_files.read().packs.clone();
     count(engine, &packs);
     counted(pack)
 }

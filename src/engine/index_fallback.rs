@@ -98,10 +98,10 @@ impl Engine {
             on_replay: None,
             ..self.options.clone()
         };
-        let truth = self.truth.read().clone();
+        let log_files = self.log_files.read().clone();
         let files = Files {
-            packs: truth.packs.clone(),
-            segments: truth.segments.clone(),
+            packs: log_files.packs.clone(),
+            segments: log_files.segments.clone(),
             closed: None,
             useless: Vec::new(),
             next_epoch: 0,

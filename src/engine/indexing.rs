@@ -20,10 +20,10 @@ pub(crate) fn run(engine: &Engine, calls: &Receiver<()>) {
     loop {
         match calls.recv_timeout(LAG) {
             Err(RecvTimeoutError::Disconnected) => return engine.end_index(),
-            called => {
+            woken => {
                 engine.apply_to_index();
                 engine.index_to_disk();
-                if called.is_err() {
+                if woken.is_err() {
                     // Nothing has called it for a while.
                     engine.rewrite_index_if_due();
                 }
@@ -55,7 +55,7 @@ impl Engine {
             index: &*index,
             watch: &self.index_watch,
         };
-        self.meters.visits.add(leaving.graphs.len() as u64);
+        self.metrics.visits.add(leaving.graphs.len() as u64);
         let is_closing = || self.check_open().is_err();
         match indexer.apply(&watched, &self.ids, &leaving, &is_closing) {
             Ok(Applied::Interrupted) => indexer.is_interrupted = true,

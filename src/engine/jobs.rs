@@ -15,7 +15,7 @@ use crate::engine::missing_job::missing;
 use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::index::Fault;
 use crate::index::rows::{DETAIL_JOBS, Detail, DetailRow};
 use crate::log::block::{BLOCK_JOBS_MAX, BLOCK_STATUS, Block, Row};
@@ -376,7 +376,7 @@ impl Engine {
         graph: &GraphCore,
         sequence: u64,
         detail: &Detail,
-        (log, outcomes): (Option<&Truth>, &mut ExtraCache),
+        (log, outcomes): (Option<&LogFiles>, &mut ExtraCache),
     ) -> Result<Outcome> {
         let stale = || {
             // The index forgets a graph that was dropped.
@@ -439,14 +439,14 @@ impl Engine {
 
     /// Calls `each` with the events that are read together with that of this LSN.
     pub(crate) fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
-        let truth = self.truth.read().clone();
-        truth.events_near(lsn, each)
+        let log_files = self.log_files.read().clone();
+        log_files.events_near(lsn, each)
     }
 
     /// The same, with some of those that follow in the log, for readers that go on.
     pub(crate) fn events_from(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
-        let truth = self.truth.read().clone();
-        match truth.file_of(lsn) {
+        let log_files = self.log_files.read().clone();
+        match log_files.file_of(lsn) {
             Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),
             Some(LogFile::Segment(segment)) => segment.events_from(lsn, each),
             None => Ok(()),
@@ -460,7 +460,7 @@ enum LogFile<'t> {
     Segment(&'t Segment),
 }
 
-impl Truth {
+impl LogFiles {
     fn events_near(&self, lsn: u64, each: impl FnMut(u64, &Event<'_>)) -> Result<()> {
         match self.file_of(lsn) {
             Some(LogFile::Pack(pack)) => pack.events_near(lsn, each),

@@ -21,8 +21,8 @@ impl Engine {
         self.check_sound()?;
         let mut end = committer.log_end();
         // Of a store that is only read, the last segment is at its end.
-        let truth = self.truth.read();
-        if let (true, Some(last)) = (self.read_only, truth.segments.last()) {
+        let log_files = self.log_files.read();
+        if let (true, Some(last)) = (self.read_only, log_files.segments.last()) {
             end.epoch = last.header.epoch;
             end.offset = last.end().unwrap_or(end.offset);
         }
@@ -31,7 +31,7 @@ impl Engine {
             clock: self.clock_mark_at(now_ms),
             index: None,
         };
-        let files = (truth.packs.clone(), truth.segments.clone(), closed);
+        let files = (log_files.packs.clone(), log_files.segments.clone(), closed);
         Ok(files)
     }
 }

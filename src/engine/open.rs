@@ -96,7 +96,7 @@ pub(crate) fn assemble(
     let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;
     let ReadLog {
         mut replay,
-        mut truth,
+        mut log_files,
         end,
         found,
     } = read.map_err(Problem::into_error)?;
@@ -122,27 +122,27 @@ pub(crate) fn assemble(
     if options.secret_keys != recorded {
         secret_keys::write_in((&*disk, &*spare), store, &options.secret_keys)?;
     }
-    for segment in &truth.segments {
+    for segment in &log_files.segments {
         spare.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
     let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
-    let needs_reserve = !truth.segments.last().is_some_and(can_resume);
+    let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
     if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }
-    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&truth, &end))?;
+    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&log_files, &end))?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
     let settled = recover::settle(&mut replay, &mut log, &found, clock.mark());
     let sealed = settled.map_err(Problem::into_error)?;
     for segment in sealed.into_iter().chain([log.active().clone()]) {
-        if !truth
+        if !log_files
             .segments
             .iter()
             .any(|there| Arc::ptr_eq(there, &segment))
         {
-            truth.segments.push(segment);
+            log_files.segments.push(segment);
         }
     }
     let changed = replay.indexer.lacking(&replay.graphs);
@@ -161,7 +161,7 @@ pub(crate) fn assemble(
         recovered: found,
         graphs: replay.graphs,
         committer: Committer::new(log, backlog),
-        truth,
+        log_files,
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,

@@ -76,8 +76,8 @@ fn work(engine: &Engine) -> Result<()> {
             refilled = engine.spare.refill(&*engine.disk);
         }
         let sealed = {
-            let truth = engine.truth.read();
-            truth
+            let log_files = engine.log_files.read();
+            log_files
                 .segments
                 .first()
                 .filter(|s| s.end().is_some())
@@ -90,7 +90,7 @@ fn work(engine: &Engine) -> Result<()> {
             done = done.and(packed);
             continue;
         }
-        let merging = to_merge(&engine.truth.read().packs, &not_merged);
+        let merging = to_merge(&engine.log_files.read().packs, &not_merged);
         if let Some(merging) = merging {
             let merged = compaction::rewrite(engine, merging, "merge", &mut not_merged);
             done = done.and(merged);
@@ -112,7 +112,7 @@ fn work(engine: &Engine) -> Result<()> {
             .err()
             .filter(|error| disk::is_full(error))
             .and_then(|_| {
-                let packs = &engine.truth.read().packs;
+                let packs = &engine.log_files.read().packs;
                 to_gather(packs, &not_merged, engine.spare.reserve_bytes())
             })
         {
@@ -139,12 +139,18 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
         let bytes = segment.file.len().unwrap_or_default();
         bytes > engine.spare.segment_bytes()
     };
-    if !engine.truth.read().segments.last().is_some_and(is_larger) {
+    if !engine
+        .log_files
+        .read()
+        .segments
+        .last()
+        .is_some_and(is_larger)
+    {
         return Ok(false);
     }
     let left = engine.hold_committer().leave_oversized_segment(engine);
     if engine.has_failed() {
-        engine.call_all_waiters();
+        engine.wake_all_waiters();
     }
     left
 }
@@ -156,8 +162,8 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
     // Nothing is being written.
     let _names = engine.files.lock();
     let (packs, segments) = {
-        let truth = engine.truth.read();
-        (truth.packs.clone(), truth.segments.clone())
+        let log_files = engine.log_files.read();
+        (log_files.packs.clone(), log_files.segments.clone())
     };
     segments.len() <= 1
         && to_merge(&packs, &[]).is_none()
@@ -197,10 +203,10 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         Some(Arc::new(pack))
     };
     {
-        let mut truth = engine.truth.write();
-        let truth = Arc::make_mut(&mut truth);
-        truth.segments.retain(|s| !Arc::ptr_eq(s, &segment));
-        truth.packs.extend(pack.clone());
+        let mut log_files = engine.log_files.write();
+        let log_files = Arc::make_mut(&mut log_files);
+        log_files.segments.retain(|s| !Arc::ptr_eq(s, &segment));
+        log_files.packs.extend(pack.clone());
     }
     engine.retired.lock().push(Retired::now(&segment.file));
     engine.spare.note_packed(segment.header.epoch);
@@ -213,7 +219,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         if let Some(graph) = engine.graph(number) {
             let part = pack.as_ref().and_then(|pack| pack.part_of(number));
             graph.state.write().pack(&segment, part.cloned());
-            engine.meters.visits.add(1);
+            engine.metrics.visits.add(1);
             // Policies by bytes go by what is packed.
             engine.note_changed(&graph, false);
         }

@@ -13,7 +13,7 @@ use crate::engine::large::{Large, is_large};
 use crate::engine::missing_job::missing;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::status::Selection;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::log::block::{BLOCK_JOBS_MAX, Block};
@@ -40,7 +40,7 @@ pub(crate) struct Snapshot {
     tail: Arc<Vec<TailRun>>,
     cancelling: Vec<u64>,
     /// All of the log, where jobs that are purged meanwhile are to be read whole.
-    log: Option<Arc<Truth>>,
+    log: Option<Arc<LogFiles>>,
     /// Whether its jobs are shown from the last to the first.
     pub(crate) newest_first: bool,
 }
@@ -66,11 +66,11 @@ impl Snapshot {
     /// The same for a page: who asks has the graph's state, so that the log is that of
     /// this instant.
     pub(crate) fn with_log(mut self, engine: &Engine) -> Snapshot {
-        self.log = Some(engine.truth.read().clone());
+        self.log = Some(engine.log_files.read().clone());
         self
     }
 
-    pub(crate) fn log(&self) -> Option<&Truth> {
+    pub(crate) fn log(&self) -> Option<&LogFiles> {
         self.log.as_deref()
     }
 

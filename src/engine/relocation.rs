@@ -38,8 +38,8 @@ impl Engine {
             file.keep_open().ok()?;
             Some((name, file))
         };
-        let fixed = names.filter_map(open);
-        self.fixed.set(fixed.collect()).ok();
+        let pinned_files = names.filter_map(open);
+        self.pinned_files.set(pinned_files.collect()).ok();
     }
 
     /// Looks for the directory and every file of the log, and ends all writes if one is
@@ -51,29 +51,29 @@ impl Engine {
         self.find_removed().inspect_err(|error| {
             if !self.has_failed() {
                 self.fail(error);
-                self.call_all_waiters();
+                self.wake_all_waiters();
             }
         })
     }
 
     fn find_removed(&self) -> Result<()> {
         check_in_place(&*self.disk)?;
-        for (name, file) in self.fixed.get().into_iter().flatten() {
+        for (name, file) in self.pinned_files.get().into_iter().flatten() {
             check_file(&*self.disk, name, &**file)?;
         }
-        let truth = self.truth.read().clone();
-        for segment in &truth.segments {
+        let log_files = self.log_files.read().clone();
+        for segment in &log_files.segments {
             if let Err(removed) = check_file(&*self.disk, &segment.name, &*segment.file) {
                 // It goes once a pack has replaced it.
-                let still = self.truth.read().clone();
+                let still = self.log_files.read().clone();
                 if still.segments.iter().any(|s| Arc::ptr_eq(s, segment)) {
                     return Err(removed);
                 }
             }
         }
         let check_packs = || {
-            let truth = self.truth.read().clone();
-            let mut packs = truth.packs.iter();
+            let log_files = self.log_files.read().clone();
+            let mut packs = log_files.packs.iter();
             // One that was replaced and taken away from its readers has no identity.
             packs.try_for_each(|pack| check_file(&*self.disk, &pack.name, &*pack.file))
         };

@@ -122,7 +122,7 @@ pub(crate) fn step(engine: &Engine) -> bool {
     let graphs = engine.begin_retention_round();
     let by_default = engine.retention.lock().by_default;
     let defaults = by_default.then(Retention::new);
-    engine.meters.visits.add(graphs.len() as u64);
+    engine.metrics.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
         is_more |= look_at(engine, &graph, defaults.as_ref());

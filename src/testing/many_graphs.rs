@@ -31,9 +31,9 @@ fn store() -> (JobStore, Vec<Graph>) {
 
 /// Graphs that were visited while something was done.
 fn visits(engine: &Engine, doing: impl FnOnce()) -> u64 {
-    let before = engine.meters.visits.read();
+    let before = engine.metrics.visits.read();
     doing();
-    engine.meters.visits.read() - before
+    engine.metrics.visits.read() - before
 }
 
 #[test]
@@ -56,9 +56,18 @@ fn the_index_takes_the_graphs_that_changed() {
 fn packing_looks_at_the_graphs_that_the_segment_has_jobs_of() {
     let (store, graphs) = store();
     let engine = store.engine();
-    let segments = || engine.truth.read().segments.len();
+    let segments = || engine.log_files.read().segments.len();
     let fill = || {
-        let epoch = || engine.truth.read().segments.last().unwrap().header.epoch;
+        let epoch = || {
+            engine
+                .log_files
+                .read()
+                .segments
+                .last()
+                .unwrap()
+                .header
+                .epoch
+        };
         let before = epoch();
         while epoch() == before {
             let body = Body::from_value(&"x".repeat(8 << 10)).unwrap();
@@ -116,7 +125,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
         graphs[1].cancel(&id).unwrap();
         graphs[1].purge(JobQuery::new()).unwrap();
     }
-    let before = engine.meters.events.read();
+    let before = engine.metrics.events.read();
     let visited = visits(engine, || {
         let policy = Retention::new().max_tombstones(0);
         graphs[1].set_retention(Some(policy)).unwrap();
@@ -130,7 +139,7 @@ fn forgetting_many_tombstones_looks_at_their_graph_alone() {
     });
     assert!(visited < 50, "{visited}");
     // All of them in few commits.
-    assert!(engine.meters.events.read() - before < 10);
+    assert!(engine.metrics.events.read() - before < 10);
 }
 
 #[test]
@@ -138,7 +147,7 @@ fn compaction_looks_at_the_parts_of_graphs_that_shrank() {
     let (store, graphs) = store();
     let engine = store.engine();
     let body = || Body::from_value(&"x".repeat(8 << 10)).unwrap();
-    while engine.truth.read().packs.is_empty() {
+    while engine.log_files.read().packs.is_empty() {
         graphs[3]
             .submit(Request::new("c", "/g", body()).unwrap())
             .unwrap();

@@ -162,10 +162,10 @@ fn commit_queued(engine: &Engine) {
     loop {
         engine.date_queued();
         let mut committer = engine.hold_committer();
-        let answers = committer.round(engine);
+        let results = committer.round(engine);
         drop(committer);
-        match answers {
-            Some(answers) => answers.give(&engine.meters),
+        match results {
+            Some(results) => results.deliver(&engine.metrics),
             None => return,
         }
     }
@@ -178,8 +178,8 @@ fn before_waiting() {
     for engine in engines.iter().filter_map(Weak::upgrade) {
         engine.date_queued();
         if let Some(mut committer) = engine.try_hold_committer() {
-            while let Some(answers) = committer.round(&engine) {
-                answers.give(&engine.meters);
+            while let Some(results) = committer.round(&engine) {
+                results.deliver(&engine.metrics);
             }
         }
     }

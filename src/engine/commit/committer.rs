@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::clock::bounded;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::{Answer, Call, Queued};
+use crate::engine::state::calls::{Call, Queued, WriteResult};
 use crate::engine::state::operation::Operation;
 use crate::model::error::Result;
 use crate::model::options::Durability;
@@ -16,19 +16,19 @@ const DETACHED_WAIT: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// Carries out a write and waits for its answer.
-    pub(crate) fn commit(&self, operation: Operation) -> Result<Answer> {
+    pub(crate) fn commit(&self, operation: Operation) -> Result<WriteResult> {
         let (call, queued) = Call::new(operation);
         self.queue.push(queued);
         // Nobody commits: do it here and save two changes of thread.
-        while !call.is_answered() {
+        while !call.is_completed() {
             self.date_queued();
             let Some(mut committer) = self.try_hold_committer() else {
                 break;
             };
-            let answers = committer.round(self);
+            let results = committer.round(self);
             drop(committer);
-            match answers {
-                Some(answers) => answers.give(&self.meters),
+            match results {
+                Some(results) => results.deliver(&self.metrics),
                 None => break,
             }
         }
@@ -47,10 +47,10 @@ impl Engine {
             }
             self.date_queued();
             if let Some(mut committer) = self.try_hold_committer() {
-                let answers = committer.round(self);
+                let results = committer.round(self);
                 drop(committer);
-                if let Some(answers) = answers {
-                    answers.give(&self.meters);
+                if let Some(results) = results {
+                    results.deliver(&self.metrics);
                 }
             }
         }
@@ -70,9 +70,9 @@ fn serve(engine: &Engine) {
     loop {
         engine.date_queued();
         let mut committer = engine.hold_committer();
-        if let Some(answers) = committer.round(engine) {
+        if let Some(results) = committer.round(engine) {
             drop(committer);
-            answers.give(&engine.meters);
+            results.deliver(&engine.metrics);
             continue;
         }
         let mut due = committer.sync_due(engine);
@@ -83,7 +83,7 @@ fn serve(engine: &Engine) {
         }
         drop(committer);
         if engine.has_failed() {
-            engine.call_all_waiters();
+            engine.wake_all_waiters();
         }
         // In interval mode a commit made by a caller sets a new time to sync, so
         // this thread looks at least that often.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use super::transitions::no_longer_held;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::run_cell::RunCell;
@@ -24,9 +24,9 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         (sequence, id, run): (u64, Option<&JobId>, &RunCell),
         requeue: bool,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         if self.round.state(graph, sequence)? == State::Complete {
-            return Ok(Answer::AlreadyComplete);
+            return Ok(WriteResult::AlreadyComplete);
         }
         if !self.round.holds(graph, sequence, run) {
             return Err(no_longer_held());
@@ -34,14 +34,14 @@ impl Staging<'_> {
         let key = (graph.number, sequence);
         let is_cancelling = self.round.cancelling.contains(&key)
             || graph.state.read().cancelling.contains(&sequence);
-        let answer = match (is_cancelling, requeue) {
+        let result = match (is_cancelling, requeue) {
             (true, _) => {
                 self.complete(graph, sequence, &Outcome::cancelled());
-                Answer::Done
+                WriteResult::Done
             }
             (false, false) => {
                 self.complete(graph, sequence, &Outcome::interrupted());
-                Answer::Done
+                WriteResult::Done
             }
             (false, true) => {
                 self.frame.push(&Event::Recovered {
@@ -55,12 +55,12 @@ impl Staging<'_> {
                 self.round.states.insert(key, State::Pending);
                 self.round.requeued.insert(key);
                 self.round.change(graph, Change::Requeued { sequence });
-                Answer::Requeued
+                WriteResult::Requeued
             }
         };
         if let Some(id) = id {
             self.round.note_id(id);
         }
-        Ok(answer)
+        Ok(result)
     }
 }

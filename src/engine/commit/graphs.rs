@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::log::event::Event;
 use crate::model::error::{Error, Result};
@@ -13,7 +13,7 @@ impl Staging<'_> {
         &mut self,
         (project, name): (&str, &str),
         (id_number, key): (u64, [u64; 2]),
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let names = (project.to_owned(), name.to_owned());
         let graphs = self.engine.graphs.read();
         let there = graphs.named(project, name);
@@ -38,7 +38,7 @@ impl Staging<'_> {
         let graph = Arc::new(graph);
         self.round.created_names.insert(names);
         self.round.created.push(graph.clone());
-        Ok(Answer::Graph(graph))
+        Ok(WriteResult::Graph(graph))
     }
 
     pub(super) fn drop_graph(&mut self, graph: &Arc<GraphCore>) {

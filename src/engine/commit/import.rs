@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::Imported;
@@ -22,7 +22,7 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         (jobs, stops): (&[Imported], bool),
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let (mut made, mut refused) = (0, Vec::new());
         for (n, job) in jobs.iter().enumerate() {
             match self.import_one(graph, job) {
@@ -33,7 +33,7 @@ impl Staging<'_> {
                 break;
             }
         }
-        Ok(Answer::Imported { made, refused })
+        Ok(WriteResult::Imported { made, refused })
     }
 
     /// Whether the job is new.
@@ -201,8 +201,8 @@ mod tests {
             call
         });
         engine.date_queued();
-        while let Some(answers) = committer.round(engine) {
-            answers.give(&engine.meters);
+        while let Some(results) = committer.round(engine) {
+            results.deliver(&engine.metrics);
         }
         drop(committer);
         let is_made = calls.map(|call| call.wait().is_ok());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use crate::engine::idempotency_keys::KeyOwner;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{LookedKey, Submission};
 use crate::log::event::Event;
@@ -20,7 +20,7 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         (key, submission, looked): (&str, &Submission, &LookedKey),
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let known = self.round.keyed.get(&(graph.number, key.to_owned()));
         let owner = match known {
             Some((id, request)) => KeyOwner::Job(id.clone(), request.clone()),
@@ -35,7 +35,7 @@ impl Staging<'_> {
         };
         match owner {
             KeyOwner::Job(id, known) if known == submission.kept.request => {
-                return Ok(Answer::ExistsAs(id));
+                return Ok(WriteResult::ExistsAs(id));
             }
             KeyOwner::Job(id, _) => return Err(Error::KeyTaken { id }),
             KeyOwner::Purged => return Err(Error::KeyPurged),
@@ -55,6 +55,6 @@ impl Staging<'_> {
         self.round
             .keyed
             .insert((graph.number, key.to_owned()), owner);
-        Ok(Answer::Created(id))
+        Ok(WriteResult::Created(id))
     }
 }

@@ -16,8 +16,8 @@ const CHANGES_TO_INDEX: u64 = 32 << 10;
 impl Committer {
     pub(super) fn publish(&mut self, engine: &Engine, round: &mut Round, appended: &Appended) {
         if appended.sealed.is_some() {
-            let mut truth = engine.truth.write();
-            Arc::make_mut(&mut truth)
+            let mut log_files = engine.log_files.write();
+            Arc::make_mut(&mut log_files)
                 .segments
                 .push(appended.segment.clone());
         }
@@ -27,7 +27,7 @@ impl Committer {
                 graphs.remove(graph.number);
                 let mut state = graph.state.write();
                 state.end_runs();
-                self.called.extend(state.waiters.take_all());
+                self.waiters.extend(state.waiters.take_all());
                 self.backlog.note_dropped(graph.number, state.status.len());
                 drop(state);
                 engine.note_changed(graph, true);
@@ -61,7 +61,7 @@ impl Committer {
                     place.shift(appended.at as u32);
                 }
                 state.apply(change, &appended.segment);
-                state.take_waiters(change, &mut self.called);
+                state.take_waiters(change, &mut self.waiters);
                 if let Change::Started { sequence, .. } = *change {
                     if let Some(claim) = round.claims.remove(&(graph.number, sequence)) {
                         state.watched.insert(sequence, claim.run.clone());
@@ -70,7 +70,7 @@ impl Committer {
                 }
             }
             let pending = changes.iter().filter(|(_, change)| change.is_pending());
-            state.take_claimers(pending.count() as u64, &mut self.called);
+            state.take_claimers(pending.count() as u64, &mut self.waiters);
         }
         let durable_lsn = self.log.synced_lsn();
         engine.durable_lsn.store(durable_lsn, Ordering::Release);
@@ -82,7 +82,7 @@ impl Committer {
             };
             engine.note_changed(graph, changes.iter().any(is_smaller));
             if graph.state.read().waiters.has(ANY) {
-                graph.state.write().waiters.take(ANY, &mut self.called);
+                graph.state.write().waiters.take(ANY, &mut self.waiters);
             }
         }
         if appended.sealed.is_some() {

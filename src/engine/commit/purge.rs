@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
 use crate::index::rows::Tombstone;
@@ -22,7 +22,7 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         jobs: &[PurgedJob],
         why: u8,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let lsn = self.next_lsn();
         let is_complete =
             |job: &&PurgedJob| matches!(self.round.state(graph, job.sequence), Ok(State::Complete));
@@ -51,7 +51,7 @@ impl Staging<'_> {
             );
         }
         let jobs = jobs.len() as u64;
-        Ok(Answer::Purged { lsn, jobs })
+        Ok(WriteResult::Purged { lsn, jobs })
     }
 
     pub(super) fn forget(
@@ -59,7 +59,7 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         through_lsn: u64,
         sequences: &[u64],
-    ) -> Answer {
+    ) -> WriteResult {
         self.frame.push(&Event::Forgotten {
             graph: graph.number,
             through_lsn,
@@ -74,6 +74,6 @@ impl Staging<'_> {
                 },
             );
         }
-        Answer::Done
+        WriteResult::Done
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
@@ -23,7 +23,7 @@ pub(super) struct Round {
     pub(super) clock: ClockMark,
     /// What was confirmed before this commit.
     pub(super) gaps: Gaps,
-    pub(super) answers: Vec<Result<Answer>>,
+    pub(super) results: Vec<Result<WriteResult>>,
     /// Jobs that writes are about, with the place of the write, for when the commit
     /// fails.
     pub(super) ids: Vec<(usize, JobId)>,
@@ -84,7 +84,7 @@ impl Round {
 
     /// Notes that the write being staged is about this job.
     pub(super) fn note_id(&mut self, id: &JobId) {
-        self.ids.push((self.answers.len(), id.clone()));
+        self.ids.push((self.results.len(), id.clone()));
     }
 
     pub(super) fn next_sequence(&self, graph: &GraphCore) -> u64 {
@@ -149,9 +149,9 @@ impl Round {
     /// Answers every write with "unknown": the log may hold their frame or not.
     pub(super) fn end_unknown(&mut self, why: &Arc<str>) {
         let mut ids = self.ids.drain(..).peekable();
-        for (n, answer) in self.answers.iter_mut().enumerate() {
+        for (n, result) in self.results.iter_mut().enumerate() {
             let of_write = std::iter::from_fn(|| ids.next_if(|(of, _)| *of == n));
-            *answer = Err(Error::CommitUnknown {
+            *result = Err(Error::CommitUnknown {
                 ids: of_write.map(|(_, id)| id).collect(),
                 why: why.clone(),
             });

@@ -3,7 +3,7 @@
 
 use super::round::Round;
 use crate::engine::core::Engine;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::Action;
 use crate::log::clock_mark::ClockMark;
 use crate::log::event::Event;
@@ -43,8 +43,8 @@ impl<'c> Staging<'c> {
 
     /// Adds a write. One that is refused adds no events.
     pub(super) fn add(&mut self, action: &Action) {
-        let answer = self.stage(action);
-        self.round.answers.push(answer);
+        let result = self.stage(action);
+        self.round.results.push(result);
     }
 
     /// What is to be done once the frame is durable.
@@ -59,7 +59,7 @@ impl<'c> Staging<'c> {
 
     /// Checks a write against the states as they will be after the writes before
     /// it, and adds its events to the frame.
-    fn stage(&mut self, action: &Action) -> Result<Answer> {
+    fn stage(&mut self, action: &Action) -> Result<WriteResult> {
         match action {
             Action::CreateGraph {
                 project,
@@ -70,17 +70,17 @@ impl<'c> Staging<'c> {
             Action::DropGraph { graph } => {
                 self.round.check_graph(graph)?;
                 self.drop_graph(graph);
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
             Action::Submit { graph, submission } => {
                 self.round.check_graph(graph)?;
                 let id = self.submit(graph, submission);
-                Ok(Answer::Created(id))
+                Ok(WriteResult::Created(id))
             }
             Action::SubmitAll { graph, submissions } => {
                 self.round.check_graph(graph)?;
                 let submitted = submissions.iter().map(|s| self.submit(graph, s));
-                Ok(Answer::CreatedAll(submitted.collect()))
+                Ok(WriteResult::CreatedAll(submitted.collect()))
             }
             Action::SubmitAs {
                 graph,
@@ -149,7 +149,7 @@ impl<'c> Staging<'c> {
                 match claim.started() {
                     // Its id is not known here, and nobody waits for the answer.
                     Some(sequence) => self.give_up(graph, (sequence, None, &*claim.run), true),
-                    None => Ok(Answer::Done),
+                    None => Ok(WriteResult::Done),
                 }
             }
             Action::Import { graph, jobs, stops } => {
@@ -170,7 +170,7 @@ impl<'c> Staging<'c> {
             }
             Action::Clock => {
                 self.frame.push(&Event::Clock);
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
             Action::ConfirmClock => {
                 // Another confirmation in this frame finds nothing left.
@@ -178,7 +178,7 @@ impl<'c> Staging<'c> {
                 self.frame.clock = self.frame.clock.confirmed();
                 self.frame.push(&gap.map_or(Event::Clock, Event::Confirmed));
                 self.round.confirms_clock = true;
-                Ok(Answer::Done)
+                Ok(WriteResult::Done)
             }
         }
     }

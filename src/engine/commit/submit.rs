@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Looked, Submission};
@@ -35,7 +35,7 @@ impl Staging<'_> {
         &mut self,
         graph: &Arc<GraphCore>,
         (id, submission, looked): (&JobId, &Submission, &Looked),
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         let key = (graph.number, id.clone());
         let existing = match (self.round.brought.get(&key), &looked.found) {
             (Some(existing), _) | (None, Some(existing)) => Some(existing.clone()),
@@ -51,7 +51,7 @@ impl Staging<'_> {
         };
         if let Some(existing) = existing {
             return if existing == submission.kept.request {
-                Ok(Answer::Exists)
+                Ok(WriteResult::Exists)
             } else {
                 Err(Error::JobIdTaken { id: id.clone() })
             };
@@ -74,7 +74,7 @@ impl Staging<'_> {
             .brought
             .insert(key, submission.kept.request.clone());
         self.round.note_id(id);
-        Ok(Answer::Created(id.clone()))
+        Ok(WriteResult::Created(id.clone()))
     }
 
     pub(super) fn record(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::staging::Staging;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::change::Change;
 use crate::engine::state::claim::Claim;
 use crate::engine::state::graph::GraphCore;
@@ -21,20 +21,24 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         sequence: u64,
         id: &JobId,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         match self.round.state(graph, sequence)? {
             State::Pending => self.start(graph, sequence),
             from => return Err(illegal(id, from, State::Running)),
         }
         self.round.note_id(id);
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     /// Starts the oldest pending job, if there is one.
     /// Starts the oldest pending job, unless the claim was withdrawn.
-    pub(super) fn claim(&mut self, graph: &Arc<GraphCore>, claim: Option<&Arc<Claim>>) -> Answer {
+    pub(super) fn claim(
+        &mut self,
+        graph: &Arc<GraphCore>,
+        claim: Option<&Arc<Claim>>,
+    ) -> WriteResult {
         if claim.is_some_and(|claim| claim.is_withdrawn()) {
-            return Answer::Claimed(None);
+            return WriteResult::Claimed(None);
         }
         let claimed = self.round.oldest_pending(graph);
         if let Some(sequence) = claimed {
@@ -44,7 +48,7 @@ impl Staging<'_> {
                 self.round.claims.insert(job, claim.clone());
             }
         }
-        Answer::Claimed(claimed)
+        WriteResult::Claimed(claimed)
     }
 
     pub(super) fn complete_if_open(
@@ -53,9 +57,9 @@ impl Staging<'_> {
         (sequence, id): (u64, &JobId),
         outcome: &Outcome,
         run: Option<&RunCell>,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         match self.round.state(graph, sequence)? {
-            State::Complete => return Ok(Answer::AlreadyComplete),
+            State::Complete => return Ok(WriteResult::AlreadyComplete),
             _ if !run.is_none_or(|run| self.round.holds(graph, sequence, run)) => {
                 return Err(no_longer_held());
             }
@@ -65,15 +69,15 @@ impl Staging<'_> {
             _ => self.complete(graph, sequence, outcome),
         }
         self.round.note_id(id);
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     /// Interrupts a job that nobody runs any more.
-    pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<Answer> {
+    pub(super) fn abandon(&mut self, graph: &Arc<GraphCore>, sequence: u64) -> Result<WriteResult> {
         if self.round.state(graph, sequence)? == State::Running {
             self.complete(graph, sequence, &Outcome::interrupted());
         }
-        Ok(Answer::Done)
+        Ok(WriteResult::Done)
     }
 
     pub(super) fn start(&mut self, graph: &Arc<GraphCore>, sequence: u64) {
@@ -120,13 +124,13 @@ impl Staging<'_> {
         graph: &Arc<GraphCore>,
         sequence: u64,
         id: &JobId,
-    ) -> Result<Answer> {
+    ) -> Result<WriteResult> {
         match self.round.state(graph, sequence)? {
-            State::Complete => Ok(Answer::AlreadyComplete),
+            State::Complete => Ok(WriteResult::AlreadyComplete),
             State::Pending => {
                 self.complete(graph, sequence, &Outcome::cancelled());
                 self.round.note_id(id);
-                Ok(Answer::CancelledBeforeStart)
+                Ok(WriteResult::CancelledBeforeStart)
             }
             State::Running => {
                 let known = graph.state.read().cancelling.contains(&sequence);
@@ -140,7 +144,7 @@ impl Staging<'_> {
                         .change(graph, Change::CancelRequested { sequence });
                 }
                 self.round.note_id(id);
-                Ok(Answer::CancelRequested)
+                Ok(WriteResult::CancelRequested)
             }
         }
     }

@@ -27,7 +27,7 @@ impl Kept<'_> {
         }
         let mut replay = Replay::of_one(graphs, pack);
         replay.pack(pack).map_err(|problem| match problem {
-            Problem::Truth(error) => refused(&error.to_string()),
+            Problem::LogFiles(error) => refused(&error.to_string()),
             Problem::Index(fault) => refused(&fault.0),
         })?;
         for (number, _) in live() {

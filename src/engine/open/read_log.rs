@@ -7,7 +7,7 @@ use super::load_index::load_index;
 use crate::engine::files::{Files, gap};
 use crate::engine::recover;
 use crate::engine::replay::{Problem, Replay};
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::engine::state::recovered::Found;
 use crate::index::Index;
 use crate::log::disk::Disk;
@@ -39,7 +39,7 @@ pub(super) struct ReadEnd {
 /// What the log and the index make together.
 pub(crate) struct ReadLog {
     pub(crate) replay: Replay,
-    pub(super) truth: Truth,
+    pub(super) log_files: LogFiles,
     pub(super) end: ReadEnd,
     pub(super) found: Vec<Found>,
 }
@@ -122,13 +122,13 @@ pub(crate) fn read_log(
     replay.check_whole(&last)?;
     replay.followed();
     let found = recover::find(&replay, options.recovery)?;
-    let truth = Truth {
+    let log_files = LogFiles {
         packs: files.packs.clone(),
         segments: files.segments.clone(),
     };
     Ok(ReadLog {
         replay,
-        truth,
+        log_files,
         end,
         found,
     })

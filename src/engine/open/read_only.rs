@@ -48,9 +48,12 @@ pub(crate) fn open_read_only(
         None => rebuilt(),
     };
     let ReadLog {
-        replay, truth, end, ..
+        replay,
+        log_files,
+        end,
+        ..
     } = read.map_err(Problem::into_error)?;
-    if let Some(last) = truth.segments.last() {
+    if let Some(last) = log_files.segments.last() {
         last.seal(end.at);
     }
     let log = Log::detached(store, replay.next_lsn)?;
@@ -58,7 +61,7 @@ pub(crate) fn open_read_only(
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), now_ms);
     // An index that is whole leaves nothing to be replayed.
     let opening = match replay.opening {
-        None => epochs::last_opening(&truth.packs)?,
+        None => epochs::last_opening(&log_files.packs)?,
         opening => opening,
     };
     let opening = opening.unwrap_or(Opening {
@@ -74,7 +77,7 @@ pub(crate) fn open_read_only(
         recovered: Vec::new(),
         graphs: replay.graphs,
         committer: Committer::new(log, Backlog::default()),
-        truth,
+        log_files,
         ids: replay.ids,
         indexer: replay.indexer,
         index: replay.index,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::read_log::ReadEnd;
-use crate::engine::state::log_files::Truth;
+use crate::engine::state::log_files::LogFiles;
 use crate::log::disk::Disk;
 use crate::log::identity;
 use crate::log::preallocation::{Room, Spare};
@@ -24,9 +24,9 @@ pub(super) fn begin_log(
     store: StoreId,
     spare: &Arc<Spare>,
     next_lsn: u64,
-    (truth, end): (&Truth, &ReadEnd),
+    (log_files, end): (&LogFiles, &ReadEnd),
 ) -> Result<Log> {
-    let last = truth.segments.last();
+    let last = log_files.segments.last();
     let resume = |zeros_max, capacity_max| match last.cloned() {
         Some(last) => {
             let place = Resume {

@@ -6,7 +6,7 @@ use crate::model::error::Error;
 /// Why a replay ended early.
 pub(crate) enum Problem {
     /// The truth cannot be read.
-    Truth(Error),
+    LogFiles(Error),
     /// The index does not fit the truth, or cannot be written.
     Index(Fault),
 }
@@ -15,7 +15,7 @@ impl Problem {
     /// For where the index was made anew already.
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Problem::Truth(error) => error,
+            Problem::LogFiles(error) => error,
             Problem::Index(fault) => Error::IndexUnavailable {
                 what: fault.0.into(),
             },
@@ -25,7 +25,7 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
-        Problem::Truth(error)
+        Problem::LogFiles(error)
     }
 }
 

@@ -61,7 +61,7 @@ impl Engine {
 /// more to do.
 pub(crate) fn step_archived(engine: &Engine) -> bool {
     let graphs = engine.archived_graphs();
-    engine.meters.visits.add(graphs.len() as u64);
+    engine.metrics.visits.add(graphs.len() as u64);
     let mut is_more = false;
     for graph in graphs {
         let policy = graph.retention.read().clone();

@@ -97,7 +97,7 @@ fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> 
     let Some(kept) = policy.bytes else {
         return Vec::new();
     };
-    let packs = engine.truth.read().packs.clone();
+    let packs = engine.log_files.read().packs.clone();
     let state = graph.state.read();
     let mut taken: Vec<(u64, u64)> = Vec::new();
     let blocks = state.parts.iter().flat_map(|part| &part.blocks);

@@ -101,8 +101,8 @@ impl Engine {
             }
         };
         let (packs, segments) = {
-            let truth = self.truth.read();
-            (truth.packs.clone(), truth.segments.clone())
+            let log_files = self.log_files.read();
+            (log_files.packs.clone(), log_files.segments.clone())
         };
         for pack in &packs {
             pack.events(pack.first_lsn, |lsn, event| {

@@ -7,7 +7,7 @@ use crate::engine::jobs::ExtraCache;
 use crate::engine::large::large_id_in;
 use crate::engine::missing_job::missing;
 use crate::engine::read::{Reader, Snapshot, Unit};
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Action, Operation};
 use crate::index::rows::DETAIL_JOBS;
@@ -88,12 +88,12 @@ impl Engine {
         jobs: Vec<PurgedJob>,
         why: PurgeReason,
     ) -> Result<u64> {
-        let answer = self.commit(Operation::small(Action::Purge {
+        let result = self.commit(Operation::small(Action::Purge {
             graph: graph.clone(),
             jobs,
             why: why.to_stored(),
         }))?;
-        let Answer::Purged { lsn, jobs } = answer else {
+        let WriteResult::Purged { lsn, jobs } = result else {
             return Ok(0);
         };
         // The caller holds locks, so the host's clock is not read: the commit did.
@@ -101,7 +101,7 @@ impl Engine {
         let age_ms = clock.age_ms as i64;
         let mut work = self.retention.lock();
         work.last_purge_ms = Some(clock.wall_ms);
-        self.meters.purged.add(jobs);
+        self.metrics.purged.add(jobs);
         if jobs > 0 && !graph.is_dropped() {
             let stones = work.tombstones.entry(graph.number).or_default();
             stones.add((lsn, jobs), age_ms);

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::base::sync::time::Instant;
 use crate::base::sync::{Condvar, Mutex};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::metrics::Meters;
+use crate::engine::state::metrics::Metrics;
 use crate::engine::state::operation::Operation;
 use crate::engine::state::waiters::Waiter;
 use crate::engine::state::wakers;
@@ -19,7 +19,7 @@ use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
 /// What the committer answers.
-pub(crate) enum Answer {
+pub(crate) enum WriteResult {
     Done,
     Graph(Arc<GraphCore>),
     Created(JobId),
@@ -54,12 +54,12 @@ pub(crate) struct Call {
     operation: Operation,
     called_at: Instant,
     state: Mutex<CallState>,
-    answered: Condvar,
+    completed: Condvar,
 }
 
 #[derive(Default)]
 struct CallState {
-    answer: Option<Result<Answer>>,
+    result: Option<Result<WriteResult>>,
     waker: Option<Waker>,
 }
 
@@ -70,61 +70,61 @@ impl Call {
             operation,
             called_at: Instant::now(),
             state: Mutex::default(),
-            answered: Condvar::new(),
+            completed: Condvar::new(),
         });
         let queued = Queued {
             call: call.clone(),
-            is_answered: false,
+            is_completed: false,
         };
         (call, queued)
     }
 
-    fn answer(&self, answer: Result<Answer>) {
+    fn complete(&self, result: Result<WriteResult>) {
         let mut state = self.state.lock();
-        state.answer = Some(answer);
+        state.result = Some(result);
         let waker = state.waker.take();
         drop(state);
-        self.answered.notify_one();
+        self.completed.notify_one();
         if let Some(waker) = waker {
             wakers::wake(waker);
         }
     }
 
-    pub(crate) fn is_answered(&self) -> bool {
-        self.state.lock().answer.is_some()
+    pub(crate) fn is_completed(&self) -> bool {
+        self.state.lock().result.is_some()
     }
 
-    pub(crate) fn wait(&self) -> Result<Answer> {
+    pub(crate) fn wait(&self) -> Result<WriteResult> {
         #[cfg(feature = "simulation")]
         crate::base::simulated::before_waiting();
         let mut state = self.state.lock();
         loop {
-            match state.answer.take() {
-                Some(answer) => return answer,
-                None => self.answered.wait(&mut state),
+            match state.result.take() {
+                Some(result) => return result,
+                None => self.completed.wait(&mut state),
             }
         }
     }
 
-    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer>> {
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<WriteResult>> {
         #[cfg(feature = "simulation")]
         crate::base::simulated::before_waiting();
         let mut state = self.state.lock();
         loop {
-            if let Some(answer) = state.answer.take() {
-                return Some(answer);
+            if let Some(result) = state.result.take() {
+                return Some(result);
             }
-            if self.answered.wait_until(&mut state, deadline).timed_out() {
-                return state.answer.take();
+            if self.completed.wait_until(&mut state, deadline).timed_out() {
+                return state.result.take();
             }
         }
     }
 
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Answer>> {
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<WriteResult>> {
         let waker = context.waker().clone();
         let mut state = self.state.lock();
-        let (polled, unused) = match state.answer.take() {
-            Some(answer) => (Poll::Ready(answer), Some(waker)),
+        let (polled, unused) = match state.result.take() {
+            Some(result) => (Poll::Ready(result), Some(waker)),
             None => (Poll::Pending, state.waker.replace(waker)),
         };
         drop(state);
@@ -137,7 +137,7 @@ impl Call {
 /// is answered.
 pub(crate) struct Queued {
     call: Arc<Call>,
-    is_answered: bool,
+    is_completed: bool,
 }
 
 impl Queued {
@@ -145,16 +145,16 @@ impl Queued {
         &self.call.operation
     }
 
-    pub(crate) fn answer(mut self, answer: Result<Answer>) {
-        self.is_answered = true;
-        self.call.answer(answer);
+    pub(crate) fn complete(mut self, result: Result<WriteResult>) {
+        self.is_completed = true;
+        self.call.complete(result);
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.call.answer(Err(Error::CommitUnknown {
+        if !self.is_completed {
+            self.call.complete(Err(Error::CommitUnknown {
                 ids: Arc::new([]),
                 why: "the commit did not finish".into(),
             }));
@@ -165,26 +165,26 @@ impl Drop for Queued {
 /// What a round has to say to whom. Said after the committer was let go of: who is
 /// woken may do anything, and the next round need not wait for it.
 #[must_use]
-pub(crate) struct Answers {
-    pub(crate) taken: Vec<Queued>,
-    pub(crate) answers: Vec<Result<Answer>>,
+pub(crate) struct RoundResults {
+    pub(crate) writes: Vec<Queued>,
+    pub(crate) results: Vec<Result<WriteResult>>,
     /// Futures that waited for room in the queue.
-    pub(crate) waiting: Vec<Waker>,
+    pub(crate) wakers: Vec<Waker>,
     /// Who waited for the end of a job.
-    pub(crate) called: Vec<Arc<Waiter>>,
+    pub(crate) waiters: Vec<Arc<Waiter>>,
 }
 
-impl Answers {
-    pub(crate) fn give(self, meters: &Meters) {
+impl RoundResults {
+    pub(crate) fn deliver(self, metrics: &Metrics) {
         let now = Instant::now();
-        for queued in &self.taken {
+        for queued in &self.writes {
             let time = now.saturating_duration_since(queued.call.called_at);
-            meters.waits.note(time);
+            metrics.waits.record(time);
         }
-        wakers::wake_all(self.waiting);
-        self.called.iter().for_each(|waiter| waiter.call());
-        for (queued, answer) in self.taken.into_iter().zip(self.answers) {
-            queued.answer(answer);
+        wakers::wake_all(self.wakers);
+        self.waiters.iter().for_each(|waiter| waiter.wake());
+        for (queued, result) in self.writes.into_iter().zip(self.results) {
+            queued.complete(result);
         }
     }
 }

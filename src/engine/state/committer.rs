@@ -22,7 +22,7 @@ pub(crate) struct Committer {
     /// What the index lacks.
     pub(crate) backlog: Backlog,
     /// Who waited for what this round made visible.
-    pub(crate) called: Vec<Arc<Waiter>>,
+    pub(crate) waiters: Vec<Arc<Waiter>>,
 }
 
 impl Committer {
@@ -34,7 +34,7 @@ impl Committer {
             changes_since_index: 0,
             now_ms: 0,
             backlog,
-            called: Vec::new(),
+            waiters: Vec::new(),
         }
     }
 

@@ -68,13 +68,13 @@ impl GraphState {
     }
 
     /// Takes out who waited for a change that was made.
-    pub(crate) fn take_waiters(&mut self, change: &Change, called: &mut Vec<Arc<Waiter>>) {
+    pub(crate) fn take_waiters(&mut self, change: &Change, waiters: &mut Vec<Arc<Waiter>>) {
         match *change {
             Change::Completed { sequence, .. }
             | Change::Purged { sequence, .. }
             // Those ask a run to stop, or end it.
             | Change::CancelRequested { sequence }
-            | Change::Requeued { sequence } => self.waiters.take(sequence, called),
+            | Change::Requeued { sequence } => self.waiters.take(sequence, waiters),
             Change::Submitted { .. } | Change::Started { .. } | Change::Forgotten { .. } => {}
         }
     }
@@ -90,10 +90,10 @@ impl GraphState {
 
     /// Takes out who waits for a pending job: one for each of `jobs`, as far as they are
     /// still pending.
-    pub(crate) fn take_claimers(&mut self, jobs: u64, called: &mut Vec<Arc<Waiter>>) {
+    pub(crate) fn take_claimers(&mut self, jobs: u64, waiters: &mut Vec<Arc<Waiter>>) {
         if self.waiters.has(PENDING) {
             let jobs = jobs.min(self.pending());
-            self.waiters.take_first(PENDING, jobs, called);
+            self.waiters.take_first(PENDING, jobs, waiters);
         }
     }
 

@@ -10,23 +10,23 @@ use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::model::stats::{BOUNDS, Histogram};
 
 /// Counts durations.
-pub(crate) struct Meter {
+pub(crate) struct DurationHistogram {
     /// By bound; the last for those above all.
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_ns: AtomicU64,
 }
 
-impl Default for Meter {
-    fn default() -> Meter {
-        Meter {
+impl Default for DurationHistogram {
+    fn default() -> DurationHistogram {
+        DurationHistogram {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
             sum_ns: AtomicU64::new(0),
         }
     }
 }
 
-impl Meter {
-    pub(crate) fn note(&self, time: Duration) {
+impl DurationHistogram {
+    pub(crate) fn record(&self, time: Duration) {
         let bucket = BOUNDS.partition_point(|&bound| bound < time);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -41,7 +41,7 @@ impl Meter {
 }
 
 #[derive(Default)]
-pub(crate) struct Meters {
+pub(crate) struct Metrics {
     pub(crate) frames: Counter,
     pub(crate) frame_bytes: Counter,
     pub(crate) events: Counter,
@@ -52,8 +52,8 @@ pub(crate) struct Meters {
     pub(crate) visits: Counter,
     /// Stretches of the log that feeds have read.
     pub(crate) feed_reads: Counter,
-    pub(crate) syncs: Meter,
-    pub(crate) waits: Meter,
+    pub(crate) syncs: DurationHistogram,
+    pub(crate) waits: DurationHistogram,
 }
 
 pub(crate) struct Counter(AtomicU64);

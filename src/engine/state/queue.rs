@@ -103,7 +103,7 @@ impl Queue {
         if state.closed {
             let refusal = state.refusal();
             drop(state);
-            queued.answer(Err(refusal));
+            queued.complete(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
         }
@@ -155,7 +155,7 @@ impl Queue {
             let refusal = state.refusal();
             // Who is woken may do anything, so nothing is held meanwhile.
             drop(state);
-            queued.answer(Err(refusal));
+            queued.complete(Err(refusal));
         } else {
             Queue::put(&mut state, queued);
             self.filled.notify_one();

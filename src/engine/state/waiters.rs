@@ -19,25 +19,25 @@ use crate::engine::state::wakers;
 pub(crate) struct Waiter {
     /// Among those of its graph.
     number: u64,
-    state: Mutex<Called>,
-    called: Condvar,
+    state: Mutex<WaiterState>,
+    woken: Condvar,
 }
 
 #[derive(Default)]
-struct Called {
-    is_called: bool,
+struct WaiterState {
+    is_woken: bool,
     waker: Option<Waker>,
 }
 
 impl Waiter {
     /// Has it look at the job again. Not to be done under a lock: who is woken may do
     /// anything.
-    pub(crate) fn call(&self) {
+    pub(crate) fn wake(&self) {
         let mut state = self.state.lock();
-        state.is_called = true;
+        state.is_woken = true;
         let waker = state.waker.take();
         drop(state);
-        self.called.notify_all();
+        self.woken.notify_all();
         if let Some(waker) = waker {
             wakers::wake(waker);
         }
@@ -46,12 +46,12 @@ impl Waiter {
     /// Waits until it is called, and says whether it was before the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
-        while !state.is_called {
+        while !state.is_woken {
             match deadline {
-                None => self.called.wait(&mut state),
+                None => self.woken.wait(&mut state),
                 Some(deadline) => {
-                    if self.called.wait_until(&mut state, deadline).timed_out() {
-                        return state.is_called;
+                    if self.woken.wait_until(&mut state, deadline).timed_out() {
+                        return state.is_woken;
                     }
                 }
             }
@@ -63,14 +63,14 @@ impl Waiter {
     pub(crate) fn poll(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();
-        let is_called = state.is_called;
-        let unused = match is_called {
+        let is_woken = state.is_woken;
+        let unused = match is_woken {
             true => Some(waker),
             false => state.waker.replace(waker),
         };
         drop(state);
         drop(unused);
-        is_called
+        is_woken
     }
 }
 

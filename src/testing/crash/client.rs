@@ -14,7 +14,7 @@ use crate::api::submit::Submitted;
 use crate::engine::core::Engine;
 use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation, SMALL_WRITE_BYTES};
 use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
@@ -93,7 +93,7 @@ impl Store {
     /// Waits until everything is packed but the segment that is written to.
     pub(super) fn wait_until_packed(&self) {
         let deadline = Instant::now() + WAIT;
-        while self.engine.truth.read().segments.len() > 1 {
+        while self.engine.log_files.read().segments.len() > 1 {
             assert!(Instant::now() < deadline, "the packer does not come to it");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -107,7 +107,7 @@ impl Store {
         self.engine.spare.stand_still(|| disk.leave_room(0));
     }
 
-    fn commit(&self, action: Action) -> Result<Answer> {
+    fn commit(&self, action: Action) -> Result<WriteResult> {
         self.engine.check_writable()?;
         self.engine.commit(Operation {
             action,

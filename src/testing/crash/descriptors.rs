@@ -285,8 +285,8 @@ fn a_replaced_file_is_closed_with_the_last_page_that_reads_it() {
     }
     let engine = store.engine();
     let until = Instant::now() + WAIT;
-    let packs = || engine.truth.read().packs.clone();
-    while packs().is_empty() || engine.truth.read().segments.len() > 1 {
+    let packs = || engine.log_files.read().packs.clone();
+    while packs().is_empty() || engine.log_files.read().segments.len() > 1 {
         assert!(Instant::now() < until, "it is not packed");
         std::thread::sleep(Duration::from_millis(5));
     }

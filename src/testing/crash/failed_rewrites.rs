@@ -53,7 +53,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
         let what = format!("{fault:?} after {calls} calls");
         let (disk, store) = begun();
         let before = jobs(&store);
-        let packs = chosen(store.engine.truth.read().packs.clone());
+        let packs = chosen(store.engine.log_files.read().packs.clone());
         assert!(!packs.is_empty(), "there are packs");
         disk.fail_after(calls, fault);
         let rewritten =
@@ -71,7 +71,7 @@ fn sweep(fault: Fault, chosen: fn(Vec<Arc<Pack>>) -> Vec<Arc<Pack>>) -> u64 {
             .graph("movie")
             .submit(request(1000))
             .expect("it is taken");
-        let packs = chosen(store.engine.truth.read().packs.clone());
+        let packs = chosen(store.engine.log_files.read().packs.clone());
         compaction::rewrite(&store.engine, packs.clone(), "rewrite", &mut Vec::new())
             .expect("it is rewritten");
         let before = jobs(&store);

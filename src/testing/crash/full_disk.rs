@@ -722,7 +722,7 @@ fn a_foreign_reserve_never_becomes_a_part_of_the_log() {
     store.carry_out(&act).expect("it is taken");
     let name = store
         .engine
-        .truth
+        .log_files
         .read()
         .segments
         .last()
@@ -822,7 +822,7 @@ fn submit_with_room(
         if packs {
             wait_for(store, "the packer", || {
                 disk.leave_room(room);
-                store.engine.truth.read().segments.len() == 1
+                store.engine.log_files.read().segments.len() == 1
             });
         }
     }
@@ -861,7 +861,7 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
             // Two jobs in a pack, but for the last ones, and no pack is merged.
             assert_eq!(packs(&disk), 59);
         } else {
-            let segments = store.engine.truth.read().segments.len();
+            let segments = store.engine.log_files.read().segments.len();
             // One job in a segment, and the pack of what came before.
             assert_eq!((segments, packs(&disk)), (120, 1));
         }

@@ -370,7 +370,7 @@ fn a_job_whose_tombstone_was_forgotten_stays_purged() {
             stayed += 1;
             // Also once what tells of it is written anew without them.
             store.engine.apply_to_index();
-            let packs = store.engine.truth.read().packs.clone();
+            let packs = store.engine.log_files.read().packs.clone();
             for pack in packs.iter().skip(1) {
                 let rewritten = compaction::rewrite(
                     &store.engine,

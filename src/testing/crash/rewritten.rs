@@ -121,7 +121,7 @@ pub(super) fn settle(store: &Store) {
 }
 
 fn weights(store: &Store) -> Vec<(String, Weight)> {
-    let packs = store.engine.truth.read().packs.clone();
+    let packs = store.engine.log_files.read().packs.clone();
     let packs = packs.iter();
     packs
         .map(|pack| (pack.name.clone(), weigh(&store.engine, pack)))

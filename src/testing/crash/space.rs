@@ -50,8 +50,8 @@ fn drop_graph(store: &Store, name: &str) {
 
 /// Bytes of packs.
 fn pack_bytes(store: &Store) -> u64 {
-    let truth = store.engine.truth.read();
-    truth.packs.iter().map(|pack| pack.bytes).sum()
+    let log_files = store.engine.log_files.read();
+    log_files.packs.iter().map(|pack| pack.bytes).sum()
 }
 
 /// Has what is in the last segment packed, by beginning another.
@@ -73,7 +73,7 @@ fn seal(store: &Store) {
 
 /// What is stored of events, uncompressed, holds this text.
 fn is_stored(store: &Store, text: &str) -> bool {
-    let packs = store.engine.truth.read().packs.clone();
+    let packs = store.engine.log_files.read().packs.clone();
     let mut found = false;
     for pack in packs {
         pack.events::<crate::Error>(pack.first_lsn, |_, event| {
@@ -100,7 +100,7 @@ fn an_idle_store_does_not_keep_the_segment_of_a_large_write() {
     let large = Request::new("c", "/ges", body).unwrap();
     store.graph("movie").submit(large).unwrap();
     let segment_bytes = || {
-        let segments = store.engine.truth.read().segments.clone();
+        let segments = store.engine.log_files.read().segments.clone();
         let bytes = segments.iter().map(|segment| segment.file.len().unwrap());
         bytes.sum::<u64>()
     };
@@ -255,7 +255,7 @@ fn forget_all(store: &Store, graph: &Graph) {
 }
 
 fn any_event(store: &Store, mut is_it: impl FnMut(&Event<'_>) -> bool) -> bool {
-    let packs = store.engine.truth.read().packs.clone();
+    let packs = store.engine.log_files.read().packs.clone();
     let mut found = false;
     for pack in packs {
         pack.events::<crate::Error>(pack.first_lsn, |_, event| {
@@ -286,7 +286,7 @@ fn an_open_reads_nothing_of_jobs_that_were_purged() {
     );
     assert_eq!(rows_of(&home, b"d").0, 0);
     let places = |store: &Store| -> usize {
-        let packs = store.engine.truth.read().packs.clone();
+        let packs = store.engine.log_files.read().packs.clone();
         let parts = packs.iter().flat_map(|pack| &pack.parts);
         parts.map(|part| part.blocks.len()).sum()
     };

@@ -527,7 +527,7 @@ fn stores(seeds: &mut Seeds) {
     for n in 0..40 {
         more.submit(request(n % 5)).expect("a job");
     }
-    while engine.truth.read().segments.len() > 1 {
+    while engine.log_files.read().segments.len() > 1 {
         std::thread::yield_now();
     }
     add("packed", &disk);

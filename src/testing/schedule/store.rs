@@ -12,7 +12,7 @@ use crate::base::clock::Clock;
 use crate::engine::core::Engine;
 use crate::engine::handle::Handle;
 use crate::engine::open::open_disk;
-use crate::engine::state::calls::Answer;
+use crate::engine::state::calls::WriteResult;
 use crate::engine::state::operation::{Action, Operation};
 use crate::log::disk::memory::Memory;
 use crate::model::error::Result;
@@ -83,7 +83,7 @@ impl Store {
             key: [number, 7],
         };
         match self.engine.commit(Operation::small(action))? {
-            Answer::Graph(core) => Ok(Graph::new(&self.handle, &core)),
+            WriteResult::Graph(core) => Ok(Graph::new(&self.handle, &core)),
             _ => panic!("another answer"),
         }
     }
@@ -104,9 +104,9 @@ impl Store {
     /// Whether segments were packed, and packs merged.
     pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
         let segments_ever = self.engine.hold_committer().log.active().header.epoch;
-        let truth = self.engine.truth.read();
-        let files = (truth.packs.len() + truth.segments.len()) as u64;
-        [!truth.packs.is_empty(), files < segments_ever]
+        let log_files = self.engine.log_files.read();
+        let files = (log_files.packs.len() + log_files.segments.len()) as u64;
+        [!log_files.packs.is_empty(), files < segments_ever]
     }
 
     /// Closes it, after looking whether all its threads were well.

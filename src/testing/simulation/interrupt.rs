@@ -63,7 +63,7 @@ fn is_free(engine: &Engine) -> bool {
     are_free
         && engine.try_hold_committer().is_some()
         && engine.spare.is_free()
-        && engine.truth.try_write().is_some()
+        && engine.log_files.try_write().is_some()
         && engine.indexer.try_lock().is_some()
         && engine.index.try_write().is_some()
         && engine.retired.try_lock().is_some()
