@@ -17,7 +17,7 @@ use crate::api::graph::Graph;
 use crate::base::clock;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
-use crate::engine::feed::{Feed, Found, Place, WHOLE};
+use crate::engine::feed::{Feed, FeedChange, FeedPosition, WHOLE};
 use crate::engine::jobs::NearIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::waiters::{ANY, Waiter};
@@ -314,7 +314,7 @@ impl Changes {
         Ok(None)
     }
 
-    fn change(&self, found: Found, known: Option<(JobId, u64)>) -> Change {
+    fn change(&self, found: FeedChange, known: Option<(JobId, u64)>) -> Change {
         let time_ms = found.time_ms.or(known.as_ref().map(|(_, ms)| *ms));
         Change {
             position: Position::new(&self.graph, found.at),
@@ -394,7 +394,7 @@ const POSITION_BYTES: usize = 37;
 const VERSION: u8 = 2;
 
 impl Position {
-    fn new(graph: &Graph, (lsn, job): Place) -> Position {
+    fn new(graph: &Graph, (lsn, job): FeedPosition) -> Position {
         let engine = graph.engine();
         let mut position = Position {
             graph: graph.core.ids.number(),
@@ -410,7 +410,7 @@ impl Position {
         token::seal(VERSION, &graph.ids, (self.moment, opening), &[self.job])
     }
 
-    fn place(&self, graph: &Graph) -> Result<Place> {
+    fn place(&self, graph: &Graph) -> Result<FeedPosition> {
         let is_sealed = |opening| self.check == self.seal(&graph.core, opening);
         let problem = if self.graph != graph.core.ids.number() {
             "it belongs to another graph"

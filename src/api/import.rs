@@ -128,21 +128,21 @@ impl Graph {
         let Some(id) = &job.id else {
             return Ok(Placed::New(Box::new(job)));
         };
-        let kept = &job.submission.kept;
+        let masked_request = &job.submission.masked_request;
         let batched = batch.ids.get(id).and_then(|&n| batch.jobs.get(n));
-        let batched = batched.map(|job| &job.submission.kept);
+        let batched = batched.map(|job| &job.submission.masked_request);
         let known = match batched {
             Some(known) => Some(known.request.clone()),
             None => self.look(id).map_err(|e| of_line(line, e))?.found,
         };
         match known {
-            Some(known) if known == kept.request => {
-                let is_secret_left = kept.has_values() && {
+            Some(known) if known == masked_request.request => {
+                let is_secret_left = masked_request.has_values() && {
                     let known = match batched {
                         Some(known) => known.revealed(),
                         None => self.job(id)?.map(|job| job.request().clone()),
                     };
-                    known != kept.revealed()
+                    known != masked_request.revealed()
                 };
                 Ok(Placed::There { is_secret_left })
             }

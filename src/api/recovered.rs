@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::api::graph::Graph;
 use crate::api::store::JobStore;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::log::event::RecoveredAs;
 use crate::model::error::Result;
 use crate::model::job::Job;
@@ -67,7 +67,7 @@ pub struct RecoveredJob {
 }
 
 impl<'s> Recovered<'s> {
-    fn found(&self) -> &'s [Found] {
+    fn found(&self) -> &'s [RecoveredJobs] {
         &self.store.engine().recovered
     }
 

@@ -211,10 +211,10 @@ impl Graph {
             false => Ok(given_bytes),
         };
         check(request.as_json().len() as u64)?;
-        let kept = self.engine().options.secret_keys.keep(request);
+        let masked_request = self.engine().options.secret_keys.keep(request);
         // Where short values are masked it grows.
-        let given_bytes = check(kept.bytes())?;
-        let submission = Submission::new(self.engine().store, kept);
+        let given_bytes = check(masked_request.bytes())?;
+        let submission = Submission::new(self.engine().store, masked_request);
         Ok((submission, given_bytes + SMALL_WRITE_BYTES))
     }
 

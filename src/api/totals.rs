@@ -76,7 +76,7 @@ pub(crate) fn of(engine: &Engine, cores: &[Arc<GraphCore>]) -> Result<(Totals, V
         }
     }
     totals.longest_running_at = longest.map(clock::from_ms);
-    totals.purge_lag = engine.retention.lock().late.longest(Instant::now());
+    totals.purge_lag = engine.retention.lock().purge_lag.longest(Instant::now());
     Ok((totals, jobs))
 }
 

@@ -65,7 +65,7 @@ mod tests {
         let store = JobStore::in_memory().unwrap();
         let graph = store.create_graph("1", "movie").unwrap();
         let engine = graph.engine();
-        let next_lsn = || engine.hold_committer().log.next_lsn();
+        let next_lsn = || engine.lock_committer().log.next_lsn();
         let before = next_lsn();
         engine.record_clock_if_due();
         assert_eq!(next_lsn(), before);

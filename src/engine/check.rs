@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::engine::core::Engine;
 use crate::engine::files::read_files;
 use crate::engine::folder;
-use crate::engine::open::{Look, load_index, read_log};
+use crate::engine::open::{LogAccess, load_index, read_log};
 use crate::engine::read::Reader;
 use crate::engine::repair::{self, nameless};
 use crate::engine::replay::{Problem, Replay};
@@ -34,10 +34,10 @@ use crate::model::states::States;
 
 /// Looks a store over that is not open.
 pub(crate) fn verify(disk: &dyn Disk) -> Result<VerifyReport> {
-    look(disk, &mut |_| Ok(())).map(|(_, report)| report)
+    survey_and_report(disk, &mut |_| Ok(())).map(|(_, report)| report)
 }
 
-fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
+fn survey_and_report(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport)> {
     let survey = Survey::take(disk, pace)?;
     let mut report = report_of(disk, &survey);
     if survey.is_sound() {
@@ -45,7 +45,7 @@ fn look(disk: &dyn Disk, pace: survey::Pace<'_>) -> Result<(Survey, VerifyReport
         let (options, index) = (Options::default(), Arc::new(NoIndex));
         let files = read_files(disk, survey.store).map_err(Problem::LogFiles);
         let read = files.and_then(|files| {
-            let only = Look::Only;
+            let only = LogAccess::Read;
             read_log(disk, survey.store, &files, &options, index, only)
         });
         let error = match read {
@@ -84,7 +84,7 @@ pub(crate) type IndexOf<'a> = &'a dyn Fn(Wanted<'_>) -> Result<Option<Arc<dyn In
 
 /// Quarantines what is damaged in a store that is not open.
 pub(crate) fn repair(disk: &dyn Disk, index: IndexOf<'_>) -> Result<RepairReport> {
-    let (mut survey, mut found) = look(disk, &mut |_| Ok(()))?;
+    let (mut survey, mut found) = survey_and_report(disk, &mut |_| Ok(()))?;
     let loaded = known_by_index(&survey, index);
     let seen = loaded.as_ref().map_or(0, |l| l.indexer.applied_lsn);
     if survey.closed.is_none() && seen >= survey.next_lsn() {
@@ -189,7 +189,7 @@ impl Engine {
         let _to_the_end = self.keep_retired();
         let removed = self.check_files().err();
         let (active, end, next_lsn) = {
-            let committer = self.hold_committer();
+            let committer = self.lock_committer();
             let log = &committer.log;
             (log.active().clone(), log.end(), log.next_lsn())
         };
@@ -386,7 +386,7 @@ pub(crate) fn verify_folder(
         let of = log_bytes(&disk)?;
         let mut done = VerifyProgress { bytes: 0, of };
         progress(done);
-        let (_, report) = look(&disk, &mut |bytes| {
+        let (_, report) = survey_and_report(&disk, &mut |bytes| {
             // What is damaged may be read twice.
             done.bytes = (done.bytes + bytes).min(of);
             progress(done);

@@ -145,7 +145,7 @@ impl Engine {
         let mut may_wait = true;
         loop {
             let now_ms = self.date_queued();
-            let mut committer = self.hold_committer();
+            let mut committer = self.lock_committer();
             if let Some(results) = committer.round(self) {
                 drop(committer);
                 results.deliver(&self.metrics);

@@ -1,7 +1,7 @@
 //! Packs rewritten: several as one, or without what was purged.
 //!
 //! Owns: which packs are worth it, and how one replaces others; what is kept of them is
-//! decided in `kept`. Must not know: why jobs were purged.
+//! decided in `filter`. Must not know: why jobs were purged.
 //! Promise: a file goes once what replaces it is durable.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::time::Instant;
-use crate::engine::compaction_filter::Kept;
+use crate::engine::compaction_filter::CompactionFilter;
 use crate::engine::core::Engine;
 use crate::engine::garbage;
 use crate::engine::pack_files::{check_room, is_among};
@@ -137,13 +137,13 @@ fn replace(engine: &Engine, packs: &[Arc<Pack>], operation: &'static str) -> Res
         return Ok(());
     }
     let written = check_room(engine, needed, operation, &first.name)
-        .and_then(|()| write(engine, packs, leave_out, Place::Ordinary));
+        .and_then(|()| write(engine, packs, leave_out, PackTarget::Ordinary));
     let rewritten = match written {
         Err(error) if is_full(&error) => {
-            let place = Place::Scratch {
+            let target = PackTarget::Scratch {
                 replaced_bytes: bytes,
             };
-            let in_scratch = write(engine, packs, leave_out, place);
+            let in_scratch = write(engine, packs, leave_out, target);
             // Without room for either, say what was to be done.
             in_scratch.map_err(|tried| if is_full(&tried) { error } else { tried })?
         }
@@ -193,7 +193,7 @@ fn erasable_lsn(engine: &Engine) -> Option<u64> {
 
 /// Where a pack is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum PackTarget {
     Ordinary,
     /// In the scratch file, in place of files of this many bytes.
     Scratch {
@@ -201,13 +201,18 @@ enum Place {
     },
 }
 
-fn begin(engine: &Engine, place: Place, first_lsn: u64, last_lsn: u64) -> Result<PackWriter<'_>> {
+fn begin(
+    engine: &Engine,
+    target: PackTarget,
+    first_lsn: u64,
+    last_lsn: u64,
+) -> Result<PackWriter<'_>> {
     let (disk, store) = (&*engine.disk, engine.store);
-    match place {
-        Place::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
-        Place::Scratch { replaced_bytes } => {
-            let place = (disk, &*engine.spare);
-            PackWriter::begin_in_scratch(place, store, (first_lsn, last_lsn), replaced_bytes)
+    match target {
+        PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
+        PackTarget::Scratch { replaced_bytes } => {
+            let target = (disk, &*engine.spare);
+            PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced_bytes)
         }
     }
 }
@@ -221,25 +226,30 @@ pub(crate) fn pack_in_scratch(
     clock: Option<ClockMark>,
     events: &[(u64, Event<'_>)],
 ) -> Result<Pack> {
-    let kept = Kept::decide_segment(engine, events);
-    let place = Place::Scratch { replaced_bytes };
-    let writer = begin(engine, place, first_lsn, next_lsn - 1)?;
+    let filter = CompactionFilter::decide_segment(engine, events);
+    let target = PackTarget::Scratch { replaced_bytes };
+    let writer = begin(engine, target, first_lsn, next_lsn - 1)?;
     let mut writer = writer.at_clock(clock);
-    kept.write_segment(events, &mut writer)?;
-    writer.finish_with(|written| kept.check(written))
+    filter.write_segment(events, &mut writer)?;
+    writer.finish_with(|written| filter.check(written))
 }
 
-fn write(engine: &Engine, packs: &[Arc<Pack>], leave_out: bool, place: Place) -> Result<Pack> {
+fn write(
+    engine: &Engine,
+    packs: &[Arc<Pack>],
+    leave_out: bool,
+    target: PackTarget,
+) -> Result<Pack> {
     let (first_lsn, last_lsn) = match packs {
         [first, .., last] | [first @ last] => (first.first_lsn, last.last_lsn),
         [] => (1, 0),
     };
-    let kept = Kept::decide(engine, packs, leave_out);
-    let writer = begin(engine, place, first_lsn, last_lsn)?;
+    let filter = CompactionFilter::decide(engine, packs, leave_out);
+    let writer = begin(engine, target, first_lsn, last_lsn)?;
     let mut writer = writer.at_clock(packs.iter().rev().find_map(|pack| pack.clock));
     if let [_] = packs {
         writer = writer.replacing();
     }
-    kept.write(packs, &mut writer)?;
-    writer.finish_with(|written| kept.check(written))
+    filter.write(packs, &mut writer)?;
+    writer.finish_with(|written| filter.check(written))
 }

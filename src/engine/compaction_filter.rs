@@ -37,7 +37,7 @@ use crate::log::pack_writer::{JobsWriter, PackWriter, PackedJob};
 use crate::model::error::{Error, Result};
 
 /// What is kept of some neighboring packs.
-pub(crate) struct Kept<'e> {
+pub(crate) struct CompactionFilter<'e> {
     engine: &'e Engine,
     /// Whether events are left out, and jobs of graphs that were not dropped.
     leaves_out: bool,
@@ -54,9 +54,9 @@ pub(crate) struct Kept<'e> {
 /// A graph, and how many of its jobs were gone when it was first asked for.
 type Known = (Arc<GraphCore>, u64);
 
-impl<'e> Kept<'e> {
-    fn new(engine: &'e Engine, leaves_out: bool) -> Kept<'e> {
-        Kept {
+impl<'e> CompactionFilter<'e> {
+    fn new(engine: &'e Engine, leaves_out: bool) -> CompactionFilter<'e> {
+        CompactionFilter {
             engine,
             leaves_out,
             parts: BTreeMap::new(),
@@ -66,31 +66,42 @@ impl<'e> Kept<'e> {
         }
     }
 
-    pub(crate) fn decide(engine: &'e Engine, packs: &[Arc<Pack>], leaves_out: bool) -> Kept<'e> {
-        let mut kept = Kept::new(engine, leaves_out);
+    pub(crate) fn decide(
+        engine: &'e Engine,
+        packs: &[Arc<Pack>],
+        leaves_out: bool,
+    ) -> CompactionFilter<'e> {
+        let mut filter = CompactionFilter::new(engine, leaves_out);
         for part in packs.iter().flat_map(|pack| &pack.parts) {
-            kept.parts.entry(part.graph).or_default().push(part.clone());
-            let jobs = kept.jobs.entry(part.graph);
+            filter
+                .parts
+                .entry(part.graph)
+                .or_default()
+                .push(part.clone());
+            let jobs = filter.jobs.entry(part.graph);
             jobs.or_insert(part.first_sequence..part.end_sequence).end = part.end_sequence;
         }
-        kept.decide_jobs();
-        kept
+        filter.decide_jobs();
+        filter
     }
 
     /// What is kept of the events of a segment.
-    pub(crate) fn decide_segment(engine: &'e Engine, events: &[(u64, Event<'_>)]) -> Kept<'e> {
-        let mut kept = Kept::new(engine, true);
+    pub(crate) fn decide_segment(
+        engine: &'e Engine,
+        events: &[(u64, Event<'_>)],
+    ) -> CompactionFilter<'e> {
+        let mut filter = CompactionFilter::new(engine, true);
         for (_, event) in events {
             if let Event::Submitted {
                 graph, sequence, ..
             } = *event
             {
-                let jobs = kept.jobs.entry(graph);
+                let jobs = filter.jobs.entry(graph);
                 jobs.or_insert(sequence..sequence).end = sequence + 1;
             }
         }
-        kept.decide_jobs();
-        kept
+        filter.decide_jobs();
+        filter
     }
 
     fn decide_jobs(&mut self) {

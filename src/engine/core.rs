@@ -16,7 +16,7 @@ use crate::base::sync::thread::JoinHandle;
 use crate::base::sync::{Mutex, OnceLock, RwLock};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::committer::Committer;
-use crate::engine::state::committer_guard::{Held, Home};
+use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
 use crate::engine::state::external_ids::ForeignIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::guest::Slot;
@@ -24,7 +24,7 @@ use crate::engine::state::indexer::Indexer;
 use crate::engine::state::log_files::{LogFiles, PinnedFile};
 use crate::engine::state::metrics::Metrics;
 use crate::engine::state::queue::Queue;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::engine::state::retention::ages::AgeClock;
 use crate::engine::state::retention::{Noted, Work};
 use crate::engine::state::retired::Retired;
@@ -57,10 +57,10 @@ pub(crate) struct Engine {
     /// By the LSN of an earlier opening that was asked for: that of the next one.
     pub(crate) ends: Mutex<HashMap<u64, u64>>,
     /// What this open found running.
-    pub(crate) recovered: Vec<Found>,
+    pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: RwLock<Graphs>,
     pub(crate) queue: Queue,
-    committer: Home,
+    committer: CommitterLock,
     /// It may be locked while a graph's state is, but not the other way round.
     pub(crate) log_files: RwLock<Arc<LogFiles>>,
     pub(crate) ids: ForeignIds,
@@ -140,7 +140,7 @@ pub(crate) struct Parts {
     pub(crate) store: StoreId,
     pub(crate) opening: Opening,
     pub(crate) clock: AgeClock,
-    pub(crate) recovered: Vec<Found>,
+    pub(crate) recovered: Vec<RecoveredJobs>,
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
     pub(crate) log_files: LogFiles,
@@ -171,7 +171,7 @@ impl Engine {
             ends: Mutex::default(),
             recovered: parts.recovered,
             graphs: RwLock::new(parts.graphs),
-            committer: Home::new(parts.committer),
+            committer: CommitterLock::new(parts.committer),
             log_files: RwLock::new(Arc::new(parts.log_files)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
@@ -431,12 +431,12 @@ impl Engine {
         waiters.iter().for_each(|waiter| waiter.wake());
     }
 
-    pub(crate) fn hold_committer(&self) -> Held<'_> {
-        self.committer.hold(&self.queue)
+    pub(crate) fn lock_committer(&self) -> CommitterGuard<'_> {
+        self.committer.lock(&self.queue)
     }
 
-    pub(crate) fn try_hold_committer(&self) -> Option<Held<'_>> {
-        self.committer.try_hold(&self.queue)
+    pub(crate) fn try_lock_committer(&self) -> Option<CommitterGuard<'_>> {
+        self.committer.try_lock(&self.queue)
     }
 
     pub(crate) fn set_closed(&self) {

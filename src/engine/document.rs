@@ -23,14 +23,14 @@ pub(crate) const END: &[u8] = br#"],"result":"success"}"#;
 pub(crate) const EMPTY_BYTES: u64 = (START.len() + END.len()) as u64;
 
 /// With fewer stretches for each thread, having it costs what it saves.
-const STRETCHES_A_THREAD: usize = 8;
+const RANGES_PER_THREAD: usize = 8;
 
 /// A stretch with more text than this is made no further ahead.
-const STRETCH_BYTES_MAX: usize = 1 << 20;
+const RANGE_BYTES_MAX: usize = 1 << 20;
 
 /// A document on its way out, in parts that are asked for one by one.
 pub(crate) struct Document {
-    texts: Texts,
+    texts: JobTexts,
     stage: Stage,
 }
 
@@ -43,7 +43,7 @@ enum Stage {
 impl Document {
     pub(crate) fn new() -> Document {
         Document {
-            texts: Texts::default(),
+            texts: JobTexts::default(),
             stage: Stage::Start,
         }
     }
@@ -82,22 +82,22 @@ pub(crate) fn write(
     let cuts = match snapshot.newest_first {
         // Its blocks are gone through one by one.
         true => vec![0, u64::MAX],
-        false => snapshot.stretches(),
+        false => snapshot.cut_points(),
     };
     let count = cuts.len() - 1;
-    let threads = threads.min(count / STRETCHES_A_THREAD);
+    let threads = threads.min(count / RANGES_PER_THREAD);
     if threads < 2 {
         let mut document = Document::new();
         while document.produce(graph, snapshot, out)? {}
         return Ok(());
     }
     put(out, START)?;
-    let make = |texts: &mut Texts, n: usize, made: &mut Stretch| {
+    let make = |texts: &mut JobTexts, n: usize, made: &mut RenderedRange| {
         texts.turn_to(cuts[n]..cuts[n + 1], snapshot);
-        texts.goes_on = n > 0;
+        texts.is_continued = n > 0;
         made.make(graph, snapshot, texts);
     };
-    in_order(count, threads, make, |made: &mut Stretch| {
+    in_order(count, threads, make, |made: &mut RenderedRange| {
         put(out, &made.text)?;
         match std::mem::take(&mut made.end) {
             End::Whole => Ok(()),
@@ -113,7 +113,7 @@ pub(crate) fn write(
 
 /// A stretch of the page, made ahead.
 #[derive(Default)]
-struct Stretch {
+struct RenderedRange {
     text: Vec<u8>,
     end: End,
 }
@@ -123,16 +123,16 @@ enum End {
     #[default]
     Whole,
     /// The rest is too much to be kept in memory.
-    Cut(Box<Texts>),
+    Cut(Box<JobTexts>),
     Failed(Error),
 }
 
-impl Stretch {
-    fn make(&mut self, graph: &GraphCore, snapshot: &Snapshot, texts: &mut Texts) {
+impl RenderedRange {
+    fn make(&mut self, graph: &GraphCore, snapshot: &Snapshot, texts: &mut JobTexts) {
         self.text.clear();
         self.end = loop {
             match texts.produce(graph, snapshot, &mut self.text) {
-                Ok(true) if self.text.len() < STRETCH_BYTES_MAX && texts.large.is_none() => {}
+                Ok(true) if self.text.len() < RANGE_BYTES_MAX && texts.large.is_none() => {}
                 Ok(true) => break End::Cut(Box::new(std::mem::take(texts))),
                 Ok(false) => break End::Whole,
                 Err(error) => break End::Failed(error),
@@ -143,12 +143,12 @@ impl Stretch {
 
 /// The texts of jobs, commas between them.
 #[derive(Default)]
-struct Texts {
+struct JobTexts {
     reader: Reader,
     /// Where the selection is looked at.
     at: usize,
     /// Whether a text was written before these.
-    goes_on: bool,
+    is_continued: bool,
     /// A job that comes in pieces, in the middle of it.
     large: Option<Large>,
     piece: Vec<u8>,
@@ -156,7 +156,7 @@ struct Texts {
     upto: Option<u64>,
 }
 
-impl Texts {
+impl JobTexts {
     /// Goes on with the selected jobs of this range.
     fn turn_to(&mut self, range: Range<u64>, snapshot: &Snapshot) {
         self.at = snapshot.selection.place(range.start);
@@ -203,7 +203,7 @@ impl Texts {
     }
 
     fn comma(&mut self, out: &mut impl Write) -> Result<()> {
-        match std::mem::replace(&mut self.goes_on, true) {
+        match std::mem::replace(&mut self.is_continued, true) {
             true => put(out, b","),
             false => Ok(()),
         }
@@ -256,8 +256,8 @@ impl Texts {
                 let row = &block.rows[(sequence - first) as usize];
                 let last = &block.rows[(sequence - first + run - 1) as usize];
                 let texts = block.comma_and_texts(row, last);
-                let goes_on = std::mem::replace(&mut self.goes_on, true);
-                put(out, &texts[usize::from(!goes_on)..])?;
+                let is_continued = std::mem::replace(&mut self.is_continued, true);
+                put(out, &texts[usize::from(!is_continued)..])?;
                 from = sequence + run;
             }
         }

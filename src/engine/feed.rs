@@ -20,14 +20,14 @@ use crate::model::retention::PurgeReason;
 
 /// How far the log was given: up to this job of the event with this LSN. The job and not
 /// its place in the event's list, which shrinks when an event is rewritten.
-pub(crate) type Place = (u64, u64);
+pub(crate) type FeedPosition = (u64, u64);
 
 /// In place of a job: all of the event.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
 /// A change of a job as the log has it.
-pub(crate) struct Found {
-    pub(crate) at: Place,
+pub(crate) struct FeedChange {
+    pub(crate) at: FeedPosition,
     /// None of a gap.
     pub(crate) sequence: Option<u64>,
     pub(crate) time_ms: Option<u64>,
@@ -36,7 +36,7 @@ pub(crate) struct Found {
 
 /// Changes that were read.
 enum Ahead {
-    One(Found),
+    One(FeedChange),
     /// Submissions in a row: LSN and sequence number of the first, how many.
     Submits(u64, u64, u64),
 }
@@ -49,11 +49,11 @@ pub(crate) struct Feed {
     /// What was read and is to be returned.
     ahead: VecDeque<Ahead>,
     /// Everything up to here was given before.
-    seen: Place,
+    seen: FeedPosition,
 }
 
 impl Feed {
-    pub(crate) fn new(graph: &Arc<GraphCore>, seen: Place) -> Feed {
+    pub(crate) fn new(graph: &Arc<GraphCore>, seen: FeedPosition) -> Feed {
         Feed {
             graph: graph.clone(),
             // An event that was given in part is read again.
@@ -64,12 +64,12 @@ impl Feed {
     }
 
     /// Up to where everything was given.
-    pub(crate) fn seen(&self) -> Place {
+    pub(crate) fn seen(&self) -> FeedPosition {
         self.seen
     }
 
     /// The next change, to be taken; `None` where there is no more that is durable.
-    pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&Found>> {
+    pub(crate) fn peek(&mut self, engine: &Engine) -> Result<Option<&FeedChange>> {
         loop {
             if let Some(&Ahead::Submits(lsn, sequence, count)) = self.ahead.front() {
                 self.ahead.pop_front();
@@ -77,7 +77,7 @@ impl Feed {
                     let rest = Ahead::Submits(lsn + 1, sequence + 1, count - 1);
                     self.ahead.push_front(rest);
                 }
-                self.ahead.push_front(Ahead::One(Found {
+                self.ahead.push_front(Ahead::One(FeedChange {
                     at: (lsn, WHOLE),
                     sequence: Some(sequence),
                     time_ms: None,
@@ -101,7 +101,7 @@ impl Feed {
     }
 
     /// Takes the change that [`Feed::peek`] showed.
-    pub(crate) fn take(&mut self) -> Option<Found> {
+    pub(crate) fn take(&mut self) -> Option<FeedChange> {
         match self.ahead.pop_front()? {
             Ahead::One(found) => {
                 self.seen = found.at;
@@ -159,8 +159,8 @@ impl Feed {
 }
 
 /// So many events up to this LSN are kept no more.
-fn gap(last_lsn: u64, events: u64) -> Found {
-    Found {
+fn gap(last_lsn: u64, events: u64) -> FeedChange {
+    FeedChange {
         at: (last_lsn, WHOLE),
         sequence: None,
         time_ms: None,
@@ -171,7 +171,7 @@ fn gap(last_lsn: u64, events: u64) -> Found {
 /// What an event says of jobs of a graph.
 fn told_by(event: &Event<'_>, number: u32, lsn: u64, ahead: &mut VecDeque<Ahead>) {
     let mut put = |sequence, time_ms, kind| {
-        ahead.push_back(Ahead::One(Found {
+        ahead.push_back(Ahead::One(FeedChange {
             at: (lsn, sequence),
             sequence: Some(sequence),
             time_ms: Some(time_ms),

@@ -15,7 +15,7 @@ use crate::log::disk::{Disk, File as _};
 use crate::log::file_names;
 use crate::log::identity::{self, Closed};
 use crate::log::pack::Pack;
-use crate::log::segment::{Found, Segment};
+use crate::log::segment::{Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -80,11 +80,11 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
     let mut segments = Vec::new();
     for &epoch in &epochs {
         match Segment::open(disk, epoch, store)? {
-            Found::Segment(segment) if segment.header.first_lsn >= next_lsn => {
+            SegmentFile::Segment(segment) if segment.header.first_lsn >= next_lsn => {
                 segments.push(Arc::new(segment));
             }
             // Packed already.
-            Found::Segment(segment) => {
+            SegmentFile::Segment(segment) => {
                 let lsn = segment.header.first_lsn;
                 let pack = kept.partition_point(|pack| pack.last_lsn < lsn);
                 kept.get(pack)
@@ -92,7 +92,7 @@ pub(crate) fn read_files(disk: &dyn Disk, store: StoreId) -> Result<Files> {
                 useless.push(segment.name);
             }
             // Prepared and never used.
-            Found::Unused => useless.push(file_names::segment(epoch)),
+            SegmentFile::Unused => useless.push(file_names::segment(epoch)),
         }
     }
     let closed = identity::read_closed(disk, store)?;

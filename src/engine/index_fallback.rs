@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
 use crate::engine::files::Files;
-use crate::engine::open::{Look, read_log};
+use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{Indexer, Known, Leaving};
@@ -38,7 +38,7 @@ impl Engine {
         why: Arc<str>,
     ) -> Result<Option<Arc<dyn Index>>> {
         tracing::warn!(%why, "not enough disk space for the index; rebuilding it in memory");
-        let mut committer = self.hold_committer();
+        let mut committer = self.lock_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let rebuilt = self.rebuild_index().map_err(Problem::into_error)?;
@@ -107,7 +107,14 @@ impl Engine {
             next_epoch: 0,
         };
         let index = Arc::new(MemoryIndex::default());
-        let read = read_log(&*self.disk, self.store, &files, &options, index, Look::Only)?;
+        let read = read_log(
+            &*self.disk,
+            self.store,
+            &files,
+            &options,
+            index,
+            LogAccess::Read,
+        )?;
         let mut replay = read.replay;
         let lsn = replay.next_lsn - 1;
         let leaving = Leaving::of_replay(

@@ -45,9 +45,9 @@ impl Engine {
         };
         let looked = self.due_for_rewrite(rewrites, folder, &*index);
         let rewritten = looked.and_then(|look| match look {
-            Look::NotDue => Ok(true),
-            Look::GaveUp => Ok(false),
-            Look::Due(size) => {
+            Inspection::NotDue => Ok(true),
+            Inspection::GaveUp => Ok(false),
+            Inspection::Due(size) => {
                 let done = self.rewrite_index(rewrites, folder, index)?;
                 if done {
                     let after = folder.bytes().unwrap_or(size.file_bytes);
@@ -78,7 +78,7 @@ impl Engine {
         rewrites: &Rewrites,
         folder: &IndexFolder,
         index: &dyn Index,
-    ) -> Result<Look> {
+    ) -> Result<Inspection> {
         let file_bytes = folder
             .bytes()
             .map_err(|e| Error::io("read", folder.path(), &e))?;
@@ -87,7 +87,7 @@ impl Engine {
             row_bytes,
         };
         if !size(0).is_mostly_garbage() {
-            return Ok(Look::NotDue);
+            return Ok(Inspection::NotDue);
         }
         let is_wanted = |so_far| size(so_far).is_mostly_garbage() && self.wants_rewrite(folder);
         let measured = self
@@ -95,8 +95,8 @@ impl Engine {
             .during("scan", || all_rows::size_while(index, &is_wanted));
         let Some(row_bytes) = measured.map_err(Fault::into_error)? else {
             return Ok(match self.wants_rewrite(folder) {
-                true => Look::NotDue,
-                false => Look::GaveUp,
+                true => Inspection::NotDue,
+                false => Inspection::GaveUp,
             });
         };
         let size = size(row_bytes);
@@ -104,11 +104,11 @@ impl Engine {
             .rewritten
             .is_none_or(|rewritten| size.is_worse_than(rewritten));
         Ok(if !size.is_mostly_garbage() || !is_worse {
-            Look::NotDue
+            Inspection::NotDue
         } else if folder.has_room_for(4 * (ROOM_BYTES + row_bytes)) {
-            Look::Due(size)
+            Inspection::Due(size)
         } else {
-            Look::GaveUp
+            Inspection::GaveUp
         })
     }
 
@@ -212,7 +212,7 @@ impl Engine {
 }
 
 /// What a look at an index's files and rows finds.
-enum Look {
+enum Inspection {
     NotDue,
     Due(Size),
     /// Something else is more urgent, or there is no room.

@@ -82,7 +82,7 @@ impl Engine {
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
     fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
-        let mut committer = self.hold_committer();
+        let mut committer = self.lock_committer();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
         let lsn = committer.log.synced_lsn();

@@ -28,7 +28,7 @@ use crate::model::job::Job;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST};
 use crate::model::outcome::{Extra, Outcome, OutcomeKind};
 use crate::model::request::Request;
-use crate::model::secrets::Kept;
+use crate::model::secrets::MaskedRequest;
 use crate::model::states::{State, States};
 
 /// Ids and times of submission of neighbouring jobs, from a first one on.
@@ -99,8 +99,9 @@ impl JobReader {
                 if let Some((_, state)) = selected.filter(|&(next, _)| next == sequence) {
                     let submitted_ms = self.reader.block.rows[n].submitted_ms;
                     let texts = parse_row(&self.reader.block, n);
-                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, kept, submitted_ms);
+                    let (id, masked_request) =
+                        texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, masked_request, submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -116,8 +117,9 @@ impl JobReader {
                         return Ok(None);
                     };
                     let texts = parse_text(&large.whole()?, &row);
-                    let (id, kept) = texts.ok_or_else(|| missing(&graph.path(), sequence))?;
-                    let known = (id, kept, row.submitted_ms);
+                    let (id, masked_request) =
+                        texts.ok_or_else(|| missing(&graph.path(), sequence))?;
+                    let known = (id, masked_request, row.submitted_ms);
                     return self
                         .job(engine, graph, snapshot, (sequence, state), known)
                         .map(Some);
@@ -132,16 +134,16 @@ impl JobReader {
         graph: &Arc<GraphCore>,
         snapshot: &Snapshot,
         (sequence, state): (u64, State),
-        (id, kept, submitted_ms): (JobId, Kept, u64),
+        (id, masked_request, submitted_ms): (JobId, MaskedRequest, u64),
     ) -> Result<Job> {
-        let request = kept.revealed();
+        let request = masked_request.revealed();
         let mut job = Job {
             id,
             sequence,
             state,
             request: request.ok_or_else(|| missing(&graph.path(), sequence))?,
-            secrets_lost: kept.secrets_lost(),
-            masked: kept.request,
+            secrets_lost: masked_request.secrets_lost(),
+            masked: masked_request.request,
             secret_keys: engine.options.secret_keys.clone(),
             outcome: None,
             progress: None,
@@ -190,12 +192,12 @@ impl JobReader {
     }
 }
 
-fn parse_row(block: &Block, n: usize) -> Option<(JobId, Kept)> {
+fn parse_row(block: &Block, n: usize) -> Option<(JobId, MaskedRequest)> {
     let row = block.rows.get(n)?;
     parse(block.id(row), block.request(row), block.secrets(n))
 }
 
-fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, Kept)> {
+fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId, MaskedRequest)> {
     let id = text
         .get(BEFORE_ID.len()..)?
         .get(..usize::from(row.id_len))?;
@@ -207,10 +209,10 @@ fn parse_text((text, secrets): &(Vec<u8>, Vec<u8>), row: &Row) -> Option<(JobId,
     )
 }
 
-fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, Kept)> {
+fn parse(id: &[u8], request: &[u8], secrets: &[u8]) -> Option<(JobId, MaskedRequest)> {
     let id = JobId::new(std::str::from_utf8(id).ok()?).ok()?;
     let request = std::str::from_utf8(request).ok()?;
-    Some((id, Kept::from_stored(request, secrets)?))
+    Some((id, MaskedRequest::from_stored(request, secrets)?))
 }
 
 /// The outcomes' rests that were read last: jobs that ended one after another find
@@ -248,7 +250,7 @@ impl Engine {
         sequence: u64,
     ) -> Result<Option<(JobId, Request)>> {
         let found = self.id_and_kept(graph, sequence)?;
-        Ok(found.map(|(id, kept)| (id, kept.request)))
+        Ok(found.map(|(id, masked_request)| (id, masked_request.request)))
     }
 
     /// The same with what is masked in it.
@@ -256,7 +258,7 @@ impl Engine {
         &self,
         graph: &Arc<GraphCore>,
         sequence: u64,
-    ) -> Result<Option<(JobId, Kept)>> {
+    ) -> Result<Option<(JobId, MaskedRequest)>> {
         let Some(snapshot) = Snapshot::one(graph, sequence) else {
             return Ok(None);
         };

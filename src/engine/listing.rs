@@ -20,7 +20,7 @@ use crate::model::job_query::JobQuery;
 use crate::model::states::States;
 
 /// Where a list is read.
-type Place<'p> = (&'p Engine, &'p Arc<GraphCore>);
+type ListedGraph<'p> = (&'p Engine, &'p Arc<GraphCore>);
 
 /// The jobs of a page, and what is known of those around it.
 pub(crate) struct Listing {
@@ -32,8 +32,8 @@ pub(crate) struct Listing {
 }
 
 /// The page of this list as it is now.
-pub(crate) fn page(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
-    let (engine, graph) = place;
+pub(crate) fn page(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
+    let (engine, graph) = listed;
     let (from, pass) = match &list.cursor {
         Some(cursor) => {
             let (from, pass) = engine.cursor_place(graph, list, cursor)?;
@@ -42,23 +42,23 @@ pub(crate) fn page(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
         None => (None, 0),
     };
     let mut page = match list.filter.is_any() {
-        true => by_state(place, list, from),
-        false => by_scan(place, list, from, pass)?,
+        true => by_state(listed, list, from),
+        false => by_scan(listed, list, from, pass)?,
     };
     if let Some(bytes) = list.limit_bytes {
-        limit_bytes(place, &mut page, list, bytes)?;
+        limit_bytes(listed, &mut page, list, bytes)?;
     }
     Ok(page)
 }
 
 /// All jobs of this list as it is now, however many.
-pub(crate) fn whole(place: Place<'_>, list: &JobQuery) -> Result<Listing> {
+pub(crate) fn whole(listed: ListedGraph<'_>, list: &JobQuery) -> Result<Listing> {
     let list = JobQuery {
         limit: Some(u64::MAX >> 1),
         limit_bytes: None,
         ..list.clone()
     };
-    page(place, &list)
+    page(listed, &list)
 }
 
 /// In the order of a list: from a place on, so many passed over, so many shown.
@@ -97,7 +97,7 @@ impl Order<'_> {
     }
 }
 
-fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
+fn by_state((engine, graph): ListedGraph<'_>, list: &JobQuery, from: Option<u64>) -> Listing {
     let state = graph.state.read();
     let order = Order {
         state: &state,
@@ -133,7 +133,7 @@ fn by_state((engine, graph): Place<'_>, list: &JobQuery, from: Option<u64>) -> L
 }
 
 fn by_scan(
-    (engine, graph): Place<'_>,
+    (engine, graph): ListedGraph<'_>,
     list: &JobQuery,
     from: Option<u64>,
     pass: u64,
@@ -214,7 +214,7 @@ fn by_scan(
 
 /// Ends a page before it has more bytes than this.
 fn limit_bytes(
-    (engine, graph): Place<'_>,
+    (engine, graph): ListedGraph<'_>,
     page: &mut Listing,
     list: &JobQuery,
     bytes: u64,

@@ -16,7 +16,7 @@ impl Engine {
     /// of it is durable.
     pub(crate) fn at_rest(&self) -> Result<Files> {
         let now_ms = self.now_ms();
-        let mut committer = self.hold_committer();
+        let mut committer = self.lock_committer();
         committer.sync(self)?;
         self.check_sound()?;
         let mut end = committer.log_end();

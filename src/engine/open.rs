@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(crate) use self::index_home::IndexHome;
 pub(crate) use self::load_index::load_index;
 use self::read_log::ReadLog;
-pub(crate) use self::read_log::{Look, read_log};
+pub(crate) use self::read_log::{LogAccess, read_log};
 pub(crate) use self::read_only::open_read_only;
 use self::resume::begin_log;
 use self::threads::start_threads;
@@ -90,7 +90,7 @@ pub(crate) fn assemble(
     let recorded = secret_keys::read(&*disk, store)?.unwrap_or_default();
     options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
-    let change = Look::AndChange;
+    let change = LogAccess::Repair;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
     let read = |index| read_log(&*disk, store, &files, &options, index, change);
     let (read, index_in_memory) = home.read(home.is_overgrown(&files), seal, &read)?;

@@ -148,7 +148,7 @@ fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     {
         return Ok(false);
     }
-    let left = engine.hold_committer().leave_oversized_segment(engine);
+    let left = engine.lock_committer().leave_oversized_segment(engine);
     if engine.has_failed() {
         engine.wake_all_waiters();
     }

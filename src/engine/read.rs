@@ -18,7 +18,7 @@ use crate::engine::state::status::Selection;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
 use crate::log::block::{BLOCK_JOBS_MAX, Block};
 use crate::log::disk::File as _;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::log::pack::Part;
 use crate::model::error::{Error, Result};
 use crate::model::states::{State, States};
@@ -125,7 +125,7 @@ impl Snapshot {
 
     /// The page cut into stretches that can be read apart: where each begins, and
     /// past the last. No block lies in two of them.
-    pub(crate) fn stretches(&self) -> Vec<u64> {
+    pub(crate) fn cut_points(&self) -> Vec<u64> {
         let mut cuts = vec![0];
         let mut at = 0;
         while let Some((from, _)) = self
@@ -416,7 +416,7 @@ impl Reader {
             let (true, (Ok(id), Ok(request))) = (crc.finalize() == place.crc, texts) else {
                 return Err(damaged(place.id_at()));
             };
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id,
                 request,
                 secrets,

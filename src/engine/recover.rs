@@ -14,7 +14,7 @@ use crate::engine::read::{Reader, Snapshot, Unit};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::detail_rows;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::index::rows::DETAIL_JOBS;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
@@ -33,7 +33,7 @@ const EVENT_JOBS_MAX: usize = 64 << 10;
 
 /// Finds the running jobs of all graphs and fills in which of them were asked to
 /// stop.
-pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Problem> {
+pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<RecoveredJobs>, Problem> {
     let mut found = Vec::new();
     for graph in replay.graphs.by_number.values() {
         let running = States::NONE.with(State::Running);
@@ -70,7 +70,7 @@ pub(crate) fn find(replay: &Replay, recovery: Recovery) -> Result<Vec<Found>, Pr
             (Some(RecoveredAs::Interrupted), in_doubt),
         ] {
             if !sequences.is_empty() {
-                found.push(Found {
+                found.push(RecoveredJobs {
                     graph: graph.number,
                     action,
                     sequences,
@@ -139,7 +139,7 @@ fn mark_cancelling(graph: &GraphCore, index: &dyn Index, sequences: &[u64]) -> R
 pub(crate) fn settle(
     replay: &mut Replay,
     log: &mut Log,
-    found: &[Found],
+    found: &[RecoveredJobs],
     clock: ClockMark,
 ) -> Result<Option<Arc<Segment>>, Problem> {
     let time_ms = clock.wall_ms;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use crate::engine::packed_events::{Jobs, packed_events};
-use crate::engine::survey::{SegmentFound, Source, Stretch, Survey, each_request};
+use crate::engine::survey::{SegmentSurvey, Source, Stretch, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;
 use crate::log::disk::Disk;
@@ -263,7 +263,7 @@ impl<'r> Repair<'r> {
         &mut self,
         writer: &mut PackWriter<'_>,
         stretch: &Stretch,
-        segment: &SegmentFound,
+        segment: &SegmentSurvey,
         bytes: &'b [u8],
     ) -> Result<Jobs<'b>> {
         let mut jobs: Jobs<'b> = BTreeMap::new();

@@ -31,7 +31,7 @@ use crate::index::sorted_runs::Runs;
 use crate::index::{Fault, Index};
 use crate::log::clock_gaps::Gaps;
 use crate::log::clock_mark::ClockMark;
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::pack::Pack;
 use crate::log::purged_jobs;
@@ -199,7 +199,7 @@ impl Replay {
     fn submitted(
         &mut self,
         (number, sequence): (u32, u64),
-        (texts, time_ms, fingerprint): (Texts<'_>, u64, Fingerprint),
+        (texts, time_ms, fingerprint): (SubmissionTexts<'_>, u64, Fingerprint),
         (segment, end): (&Arc<Segment>, u64),
         is_new: bool,
     ) -> Result<(), Problem> {

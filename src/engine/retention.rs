@@ -25,7 +25,7 @@ use crate::engine::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::retention::Work;
-use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
 
@@ -143,7 +143,7 @@ fn look_at(engine: &Engine, graph: &Arc<GraphCore>, defaults: Option<&Retention>
         _ if is_archived => Ok(false),
         Some(policy) => purge_due(engine, graph, policy, true, &mut next_ms),
         None => {
-            engine.note_due(graph, Found::Nothing);
+            engine.note_due(graph, Overdue::Nothing);
             Ok(false)
         }
     };
@@ -207,14 +207,15 @@ mod tests {
             [
                 work.tombstones.contains_key(&number),
                 work.ages.contains_key(&number),
-                work.late.of(number, now).is_some(),
+                work.purge_lag.of(number, now).is_some(),
             ]
         };
         {
             // At once: the background looks, too.
             let mut work = engine.retention.lock();
             work.ages(number, &Arc::new(Retention::new()), &Gaps::default());
-            work.late.note(number, Found::Over(Duration::ZERO), now);
+            work.purge_lag
+                .note(number, Overdue::Over(Duration::ZERO), now);
             assert_eq!(kept(&work), [true; 3]);
         }
         store.drop_graph("1", "movie").unwrap();

@@ -46,7 +46,7 @@ const WINDOW_ROWS_MAX: usize = 128;
 const TOLD_JOBS: u64 = 1024;
 
 /// Stretches of text that a thread is to have, at least.
-const STRETCHES_A_THREAD: usize = 2;
+const RANGES_PER_THREAD: usize = 2;
 
 /// How a scan ended; not at the end of the list: where another goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,13 +240,13 @@ impl Scan<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Option<Ended>> {
         let snapshot = self.selected(kept);
-        let cuts = snapshot.stretches();
+        let cuts = snapshot.cut_points();
         let count = cuts.len() - 1;
         let threads = self
             .engine
             .options
             .page_threads
-            .min(count / STRETCHES_A_THREAD);
+            .min(count / RANGES_PER_THREAD);
         let stretch = |n: usize| match self.newest_first {
             true => count - 1 - n,
             false => n,

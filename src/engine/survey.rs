@@ -18,7 +18,7 @@ mod tally;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::packs::{check_pack, each_request};
-pub(crate) use self::segments::SegmentFound;
+pub(crate) use self::segments::SegmentSurvey;
 use self::store_id::store_of_files;
 pub(crate) use self::stretch::{Source, Stretch};
 use self::tally::Tally;
@@ -32,7 +32,7 @@ use crate::model::store_id::StoreId;
 
 /// A graph as far as sound events tell of it.
 #[derive(Default)]
-pub(crate) struct GraphFound {
+pub(crate) struct GraphSurvey {
     pub(crate) names: Option<(String, String)>,
     pub(crate) is_dropped: bool,
     damaged: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Survey {
     pub(crate) stretches: Vec<Stretch>,
     /// Files that no stretch is read from, though they may hold something.
     pub(crate) unreadable: Vec<String>,
-    pub(crate) graphs: BTreeMap<u32, GraphFound>,
+    pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
     /// Graphs whose drop is lost, though the files show that there was one.
     pub(crate) lost_drops: BTreeSet<u32>,
     pub(crate) damage: Vec<Damage>,

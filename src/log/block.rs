@@ -22,7 +22,7 @@ pub(crate) use self::piece::{
 };
 pub(crate) use self::row::{BLOCK_STATUS, Row, push_text, stored_len, text_len};
 use crate::base::codec::VarReader;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 
 /// Bytes of text in a block, at most, unless its one job alone is larger.
 pub(crate) const BLOCK_TEXT_BYTES: usize = 32 << 10;
@@ -51,14 +51,14 @@ impl Block {
         self.text_end = 1;
     }
 
-    pub(crate) fn has_room_for(&self, texts: &Texts<'_>) -> bool {
+    pub(crate) fn has_room_for(&self, texts: &SubmissionTexts<'_>) -> bool {
         self.rows.is_empty()
             || (self.rows.len() < BLOCK_JOBS_MAX
                 && self.text().len() + self.secrets.len() + stored_len(texts) < BLOCK_TEXT_BYTES)
     }
 
     /// Adds the next job; only to a block that was not opened from bytes.
-    pub(crate) fn push(&mut self, texts: &Texts<'_>, submitted_ms: u64) {
+    pub(crate) fn push(&mut self, texts: &SubmissionTexts<'_>, submitted_ms: u64) {
         self.buffer.push(b',');
         let start = self.buffer.len() - self.text_at;
         push_text(texts.id, texts.request, &mut self.buffer);
@@ -82,9 +82,9 @@ impl Block {
     }
 
     /// The texts of the `n`-th job. `None` where they are not UTF-8.
-    pub(crate) fn texts(&self, n: usize) -> Option<Texts<'_>> {
+    pub(crate) fn texts(&self, n: usize) -> Option<SubmissionTexts<'_>> {
         let row = self.rows.get(n)?;
-        Some(Texts {
+        Some(SubmissionTexts {
             id: std::str::from_utf8(self.id(row)).ok()?,
             request: std::str::from_utf8(self.request(row)).ok()?,
             secrets: self.secrets(n),
@@ -171,7 +171,7 @@ mod tests {
     fn sealed() -> Vec<u8> {
         let mut block = Block::default();
         block.clear(100);
-        let texts = |id, request, secrets| Texts {
+        let texts = |id, request, secrets| SubmissionTexts {
             id,
             request,
             secrets,
@@ -226,7 +226,7 @@ mod tests {
         let request = "\"é\"".repeat(PIECE_BYTES / 2);
         let secrets = vec![5; PIECE_BYTES + 1];
         let (mut bytes, mut pieces) = (Vec::new(), 0);
-        let texts = Texts {
+        let texts = SubmissionTexts {
             id: "id",
             request: &request,
             secrets: &secrets,

@@ -46,7 +46,7 @@ pub(crate) enum Event<'a> {
         time_ms: u64,
         fingerprint: Fingerprint,
         #[serde(borrow)]
-        texts: Texts<'a>,
+        texts: SubmissionTexts<'a>,
     },
     Started {
         graph: u32,
@@ -247,7 +247,7 @@ impl<'a> Event<'a> {
 /// What a submission brings: its job's id, the request as it may be shown, and what is
 /// masked in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Texts<'a> {
+pub(crate) struct SubmissionTexts<'a> {
     /// See [`crate::model::secrets::Kept`].
     pub(crate) secrets: &'a [u8],
     pub(crate) id: &'a str,
@@ -256,19 +256,19 @@ pub(crate) struct Texts<'a> {
 
 /// Where those stand, counted from the end of the submission's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FromEnd {
+pub(crate) struct TextOffsets {
     pub(crate) secrets: usize,
     pub(crate) id: usize,
     pub(crate) request: usize,
 }
 
-impl Texts<'_> {
-    pub(crate) fn places_from_end(&self) -> FromEnd {
+impl SubmissionTexts<'_> {
+    pub(crate) fn places_from_end(&self) -> TextOffsets {
         let before = |len: usize| codec::length_prefix_bytes(len) + len;
         let request = self.request.len();
         let id = before(request) + self.id.len();
         let secrets = id - self.id.len() + before(self.id.len()) + self.secrets.len();
-        FromEnd {
+        TextOffsets {
             secrets,
             id,
             request,
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn events_come_back_and_texts_stand_where_they_are_said_to() {
         let request = "r".repeat(300);
-        let texts = Texts {
+        let texts = SubmissionTexts {
             secrets: &[7; 300],
             id: "job-1",
             request: &request,

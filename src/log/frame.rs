@@ -279,7 +279,7 @@ fn find(bytes: &[u8], pattern: &[u8; 4]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::event::Texts;
+    use crate::log::event::SubmissionTexts;
     use crate::log::fingerprint::Fingerprint;
 
     fn binding(epoch: u64) -> Binding {
@@ -394,7 +394,7 @@ mod tests {
                 sequence: n,
                 time_ms: 1,
                 fingerprint: Fingerprint(n),
-                texts: Texts {
+                texts: SubmissionTexts {
                     secrets: b"",
                     id: "id",
                     request: &"JFRM".repeat(n as usize * 37),

@@ -15,7 +15,7 @@ use crate::base::codec;
 use crate::log::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piece, stored_len};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File as _};
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::log::file_names;
 use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::log::pack::{
@@ -142,7 +142,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Whether a job of this size is stored in pieces.
-    pub(crate) fn is_large(texts: &Texts<'_>) -> bool {
+    pub(crate) fn is_large(texts: &SubmissionTexts<'_>) -> bool {
         stored_len(texts) > PIECE_BYTES
     }
 
@@ -151,7 +151,7 @@ impl<'d> PackWriter<'d> {
         &mut self,
         graph: u32,
         sequence: u64,
-        job: (&Texts<'_>, u64),
+        job: (&SubmissionTexts<'_>, u64),
         foreign_ids: bool,
     ) -> Result<()> {
         let offset = self.file.offset();

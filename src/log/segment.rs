@@ -93,7 +93,7 @@ pub(crate) struct Scanned {
 }
 
 /// What a segment's file turned out to be.
-pub(crate) enum Found {
+pub(crate) enum SegmentFile {
     Segment(Segment),
     /// Prepared and never written to.
     Unused,
@@ -177,7 +177,7 @@ impl Segment {
     }
 
     /// Opens a segment and reads its header.
-    pub(crate) fn open(disk: &dyn Disk, epoch: u64, store: StoreId) -> Result<Found> {
+    pub(crate) fn open(disk: &dyn Disk, epoch: u64, store: StoreId) -> Result<SegmentFile> {
         let name = file_names::segment(epoch);
         let path = disk.path(&name);
         let failed = |e| Error::io("read", &path, &e);
@@ -212,7 +212,7 @@ impl Segment {
                 let what = "invalid header, or the file belongs to another store";
                 return Err(Error::damaged(&path, 0, what));
             }
-            return Ok(Found::Unused);
+            return Ok(SegmentFile::Unused);
         }
         let segment = Segment {
             header: parsed,
@@ -223,7 +223,7 @@ impl Segment {
             frames: RwLock::default(),
             end: OnceLock::new(),
         };
-        Ok(Found::Segment(segment))
+        Ok(SegmentFile::Segment(segment))
     }
 
     pub(crate) fn binding(&self) -> Binding {

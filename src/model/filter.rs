@@ -1,14 +1,14 @@
 //! What the jobs of a list are to match, beside their states.
 
 use crate::model::outcome::OutcomeKind;
-use crate::model::request_filter::Texts;
+use crate::model::request_filter::RequestFilter;
 
 /// What jobs are to match, beside their states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     /// A bit for each kind of outcome, as stored; any where none is set.
     pub(crate) outcomes: u8,
-    pub(crate) texts: Texts,
+    pub(crate) texts: RequestFilter,
     pub(crate) submitted: Span,
     pub(crate) started: Span,
     pub(crate) completed: Span,

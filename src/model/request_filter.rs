@@ -1,6 +1,6 @@
 //! What the parts of a request are to be like: command, url, body.
 //!
-//! Owns: [`Texts`], what is asked for, and [`Matcher`], which tells whether a request has
+//! Owns: [`RequestFilter`], what is asked for, and [`Matcher`], which tells whether a request has
 //! it. Must not know: where requests lie.
 //! Promise: what matches is what the parts of a [`Request`] would tell,
 //! whatever is escaped how; what is ruled out at a glance does not match.
@@ -26,7 +26,7 @@ impl fmt::Debug for Needle {
 
 /// What is asked of the parts of a request. Where nothing is, any will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Texts {
+pub(crate) struct RequestFilter {
     /// It has one of these.
     pub(crate) commands: Vec<String>,
     /// Its url begins with one of these.
@@ -39,9 +39,9 @@ pub(crate) struct Texts {
     pub(crate) values: Vec<(String, Needle)>,
 }
 
-impl Texts {
+impl RequestFilter {
     pub(crate) fn is_any(&self) -> bool {
-        *self == Texts::default()
+        *self == RequestFilter::default()
     }
 
     /// Whether one of the texts to search for is empty, which every url and body contains.
@@ -101,7 +101,7 @@ fn finder(needle: &Needle) -> Finder<'static> {
 impl Matcher {
     /// # Errors
     /// A pointer or a value that is none.
-    pub(crate) fn new(texts: &Texts) -> Result<Matcher> {
+    pub(crate) fn new(texts: &RequestFilter) -> Result<Matcher> {
         let values = texts.values.iter();
         let values = values.map(|(pointer, value)| Value::new(pointer, &value.0));
         Ok(Matcher {
@@ -203,14 +203,14 @@ mod tests {
             .collect()
     }
 
-    fn with_value(pointer: &str, value: &str) -> Texts {
-        Texts {
+    fn with_value(pointer: &str, value: &str) -> RequestFilter {
+        RequestFilter {
             values: vec![(pointer.to_owned(), Needle(value.to_owned()))],
-            ..Texts::default()
+            ..RequestFilter::default()
         }
     }
 
-    fn matches(texts: &Texts, request: &Request) -> bool {
+    fn matches(texts: &RequestFilter, request: &Request) -> bool {
         let matcher = Matcher::new(texts).unwrap();
         let found = matcher.matches(request.as_json()).unwrap();
         // What is ruled out at a glance does not match.
@@ -267,10 +267,10 @@ mod tests {
             ("", "\u{1}", true),
             ("/GES", "", false),
         ] {
-            let texts = Texts {
+            let texts = RequestFilter {
                 url_prefixes: needles(&[prefix]),
                 in_url: needles(&[part]),
-                ..Texts::default()
+                ..RequestFilter::default()
             };
             assert_eq!(
                 matches(&texts, &request(url, "1")),
@@ -278,9 +278,9 @@ mod tests {
                 "{prefix} {part}"
             );
         }
-        let texts = Texts {
+        let texts = RequestFilter {
             url_prefixes: needles(&["/a", "/b"]),
-            ..Texts::default()
+            ..RequestFilter::default()
         };
         assert!(matches(&texts, &request("/b", "1")) && !matches(&texts, &request("/c", "1")));
     }
@@ -296,9 +296,9 @@ mod tests {
             (&["\"c\""], false),
             (&["body"], false),
         ] {
-            let texts = Texts {
+            let texts = RequestFilter {
                 in_body: needles(parts),
-                ..Texts::default()
+                ..RequestFilter::default()
             };
             assert_eq!(matches(&texts, &request("", body)), expected, "{parts:?}");
         }
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn equal_questions_have_equal_bytes_and_others_have_others() {
-        let bytes = |texts: &Texts| {
+        let bytes = |texts: &RequestFilter| {
             let mut bytes = Vec::new();
             texts.put_bytes(&mut bytes);
             bytes
@@ -316,13 +316,13 @@ mod tests {
             with_value("/a", r#"{"y":2, "x":1}"#),
         );
         assert_eq!(bytes(&a), bytes(&b));
-        let one = |what: fn(&mut Texts) -> &mut Vec<Needle>| {
-            let mut texts = Texts::default();
+        let one = |what: fn(&mut RequestFilter) -> &mut Vec<Needle>| {
+            let mut texts = RequestFilter::default();
             what(&mut texts).extend(needles(&["x"]));
             texts
         };
         let all = [
-            Texts::default(),
+            RequestFilter::default(),
             a,
             with_value("/a", "1"),
             with_value("/b", "1"),
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_that_is_searched_for() {
-        let texts = Texts {
+        let texts = RequestFilter {
             in_body: needles(&["hunter2"]),
             in_url: needles(&["hunter2"]),
             ..with_value("/secretKey", "\"hunter2\"")
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_request_is_told() {
-        let matcher = Matcher::new(&Texts::default()).unwrap();
+        let matcher = Matcher::new(&RequestFilter::default()).unwrap();
         for text in [
             "",
             "{}",

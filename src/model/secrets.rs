@@ -156,7 +156,7 @@ impl Named {
 
 impl SecretKeys {
     /// Takes a request apart into what may be shown and what may not.
-    pub(crate) fn keep(&self, request: Request) -> Kept {
+    pub(crate) fn keep(&self, request: Request) -> MaskedRequest {
         let body = request.body();
         let mut secrets: Vec<u8> = Vec::new();
         let (mut masked, mut shown) = (String::new(), 0);
@@ -190,7 +190,7 @@ impl SecretKeys {
                 request.with_body(&masked)
             }
         };
-        Kept {
+        MaskedRequest {
             request,
             secrets: secrets.into(),
         }
@@ -240,7 +240,7 @@ const REDACTED: u8 = 1;
 
 /// A request as it is kept: what may be shown, and what stood where it is masked.
 #[derive(Clone)]
-pub(crate) struct Kept {
+pub(crate) struct MaskedRequest {
     /// What may be shown.
     pub(crate) request: Request,
     /// Nothing where nothing is masked. Else flags, then for each mask that a value is
@@ -249,17 +249,17 @@ pub(crate) struct Kept {
     pub(crate) secrets: Box<[u8]>,
 }
 
-impl Kept {
+impl MaskedRequest {
     /// From what was stored. `None` where the text is no request.
-    pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<Kept> {
-        Some(Kept {
+    pub(crate) fn from_stored(wire: &str, secrets: &[u8]) -> Option<MaskedRequest> {
+        Some(MaskedRequest {
             request: Request::from_stored(wire)?,
             secrets: secrets.into(),
         })
     }
 
     /// Marks it as one whose secrets were masked before it came here.
-    pub(crate) fn lose_secrets(mut self) -> Kept {
+    pub(crate) fn lose_secrets(mut self) -> MaskedRequest {
         match self.secrets.first_mut() {
             None => self.secrets = Box::new([REDACTED]),
             Some(flags) => *flags |= REDACTED,
@@ -365,11 +365,15 @@ mod tests {
             ),
         ] {
             let real = request(body);
-            let kept = SecretKeys::default().keep(real.clone());
-            assert_eq!(kept.request.body(), masked);
-            assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
-            assert!(!kept.secrets_lost());
-            let stored = Kept::from_stored(kept.request.as_json(), &kept.secrets).unwrap();
+            let masked_request = SecretKeys::default().keep(real.clone());
+            assert_eq!(masked_request.request.body(), masked);
+            assert_eq!(masked_request.revealed().unwrap().as_json(), real.as_json());
+            assert!(!masked_request.secrets_lost());
+            let stored = MaskedRequest::from_stored(
+                masked_request.request.as_json(),
+                &masked_request.secrets,
+            )
+            .unwrap();
             assert_eq!(stored.revealed().unwrap().as_json(), real.as_json());
         }
     }
@@ -377,12 +381,12 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_a_request_without_secrets() {
         let plain = request(r#"{"key":"accessKey","access":{"Key":1}}"#);
-        let kept = SecretKeys::default().keep(plain.clone());
-        assert_eq!(kept.request.as_json(), plain.as_json());
-        assert!(kept.secrets.is_empty());
+        let masked_request = SecretKeys::default().keep(plain.clone());
+        assert_eq!(masked_request.request.as_json(), plain.as_json());
+        assert!(masked_request.secrets.is_empty());
         let secret = request(r#"{"accessKey":1}"#);
-        let kept = keys(&[]).keep(secret.clone());
-        assert_eq!(kept.request.as_json(), secret.as_json());
+        let masked_request = keys(&[]).keep(secret.clone());
+        assert_eq!(masked_request.request.as_json(), secret.as_json());
     }
 
     /// As the documentation of [`Secrets`] has it.
@@ -391,18 +395,21 @@ mod tests {
         let body =
             r#"{"access_key":"AK","json":"{\"secretKey\":\"SK\"}","list":["secretKey","SK"]}"#;
         let request = Request::new("c", "/ges?secretKey=SK", Body::from_json(body).unwrap());
-        let kept = SecretKeys::default().keep(request.unwrap());
-        assert_eq!(kept.request.body(), body);
-        assert_eq!(kept.request.url(), "/ges?secretKey=SK");
-        let kept = keys(&["access_key", "json", "list"]).keep(kept.request);
+        let masked_request = SecretKeys::default().keep(request.unwrap());
+        assert_eq!(masked_request.request.body(), body);
+        assert_eq!(masked_request.request.url(), "/ges?secretKey=SK");
+        let masked_request = keys(&["access_key", "json", "list"]).keep(masked_request.request);
         let masked = r#"{"access_key":"******","json":"******","list":"******"}"#;
-        assert_eq!(kept.request.body(), masked);
+        assert_eq!(masked_request.request.body(), masked);
     }
 
     #[test]
     fn keys_are_compared_without_case_in_any_script() {
-        let kept = keys(&["Passwört"]).keep(request(r#"{"PASSWÖRT":1,"passwort":2}"#));
-        assert_eq!(kept.request.body(), r#"{"PASSWÖRT":"******","passwort":2}"#);
+        let masked_request = keys(&["Passwört"]).keep(request(r#"{"PASSWÖRT":1,"passwort":2}"#));
+        assert_eq!(
+            masked_request.request.body(),
+            r#"{"PASSWÖRT":"******","passwort":2}"#
+        );
     }
 
     #[test]
@@ -412,12 +419,12 @@ mod tests {
             keys: Keys::Every,
             ..SecretKeys::default()
         };
-        let kept = every.keep(real.clone());
+        let masked_request = every.keep(real.clone());
         assert_eq!(
-            kept.request.body(),
+            masked_request.request.body(),
             r#"[{"a":"******"},{"b":"******"},"e"]"#
         );
-        assert_eq!(kept.revealed().unwrap().as_json(), real.as_json());
+        assert_eq!(masked_request.revealed().unwrap().as_json(), real.as_json());
     }
 
     #[test]
@@ -426,26 +433,26 @@ mod tests {
             policy: Secrets::MaskAtSubmit,
             ..SecretKeys::default()
         };
-        let kept = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
-        assert_eq!(&*kept.secrets, [REDACTED]);
-        assert!(kept.secrets_lost());
-        let shown = kept.revealed().unwrap();
+        let masked_request = keys.keep(request(r#"{"secretKey":"hunter2","a":1}"#));
+        assert_eq!(&*masked_request.secrets, [REDACTED]);
+        assert!(masked_request.secrets_lost());
+        let shown = masked_request.revealed().unwrap();
         assert_eq!(shown.body(), r#"{"secretKey":"******","a":1}"#);
     }
 
     #[test]
     fn what_comes_masked_is_known_to_have_lost_secrets_and_the_rest_is_kept() {
         let body = r#"{"accessKey":"******","secretKey":"s"}"#;
-        let kept = SecretKeys::default().keep(request(body));
-        assert!(kept.secrets_lost());
-        assert_eq!(kept.revealed().unwrap().body(), body);
-        assert!(!kept.request.body().contains("\"s\""));
+        let masked_request = SecretKeys::default().keep(request(body));
+        assert!(masked_request.secrets_lost());
+        assert_eq!(masked_request.revealed().unwrap().body(), body);
+        assert!(!masked_request.request.body().contains("\"s\""));
     }
 
     #[test]
     fn secrets_that_do_not_fit_are_refused() {
-        let kept = SecretKeys::default().keep(request(r#"{"accessKey":"AK"}"#));
-        let wire = kept.request.as_json();
+        let masked_request = SecretKeys::default().keep(request(r#"{"accessKey":"AK"}"#));
+        let wire = masked_request.request.as_json();
         for secrets in [
             &[0u8, 200][..],
             &[0, 1, 1, b'x'],
@@ -454,7 +461,7 @@ mod tests {
             &[0, 13, 1, b'{'],
             &[0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0],
         ] {
-            let stored = Kept::from_stored(wire, secrets).unwrap();
+            let stored = MaskedRequest::from_stored(wire, secrets).unwrap();
             assert!(stored.revealed().is_none(), "{secrets:?}");
         }
     }

@@ -138,7 +138,7 @@ pub fn step(store: &JobStore, step: Step) {
     match step {
         Step::Commit => commit_queued(engine),
         Step::Sync => {
-            let mut committer = engine.hold_committer();
+            let mut committer = engine.lock_committer();
             // What fails is noted in the store's health.
             committer.sync(engine).ok();
         }
@@ -161,7 +161,7 @@ pub fn rewrite_index(store: &JobStore) -> bool {
 fn commit_queued(engine: &Engine) {
     loop {
         engine.date_queued();
-        let mut committer = engine.hold_committer();
+        let mut committer = engine.lock_committer();
         let results = committer.round(engine);
         drop(committer);
         match results {
@@ -177,7 +177,7 @@ fn before_waiting() {
     let engines = CURRENT.with_borrow(Vec::clone);
     for engine in engines.iter().filter_map(Weak::upgrade) {
         engine.date_queued();
-        if let Some(mut committer) = engine.try_hold_committer() {
+        if let Some(mut committer) = engine.try_lock_committer() {
             while let Some(results) = committer.round(&engine) {
                 results.deliver(&engine.metrics);
             }

@@ -8,7 +8,7 @@ use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::error::Result;
 use crate::model::job_json::Life;
-use crate::model::secrets::{Kept, secrets_lost};
+use crate::model::secrets::{MaskedRequest, secrets_lost};
 use crate::model::states::State;
 
 impl Export {
@@ -142,8 +142,9 @@ impl Export {
             out.extend_from_slice(state.as_str().as_bytes());
             out.extend_from_slice(&text[at + BLOCK_STATUS.len()..request.start]);
             let stored = std::str::from_utf8(&text[request]).ok();
-            let kept = stored.and_then(|stored| Kept::from_stored(stored, secrets));
-            let real = kept.and_then(|kept| kept.revealed());
+            let masked_request =
+                stored.and_then(|stored| MaskedRequest::from_stored(stored, secrets));
+            let real = masked_request.and_then(|masked_request| masked_request.revealed());
             let real = real.ok_or_else(|| missing(&self.graph.core.path(), sequence))?;
             out.extend_from_slice(real.as_json().as_bytes());
         } else {

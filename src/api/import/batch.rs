@@ -23,7 +23,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn add(&mut self, line: u64, job: Imported) {
-        self.bytes += job.submission.kept.bytes() + SMALL_WRITE_BYTES;
+        self.bytes += job.submission.masked_request.bytes() + SMALL_WRITE_BYTES;
         if let Some(id) = &job.id {
             self.ids.insert(id.clone(), self.jobs.len());
         }

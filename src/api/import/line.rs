@@ -18,7 +18,7 @@ pub(super) fn parse(line: u64, bytes: &[u8], engine: &Engine) -> Result<Imported
     let text = std::str::from_utf8(bytes).map_err(|_| "the line is not valid UTF-8".to_owned());
     let job = text.and_then(|text| Line::job(text, engine));
     let job = job.map_err(|problem| Error::BadLine { line, problem })?;
-    let given_bytes = job.submission.kept.bytes();
+    let given_bytes = job.submission.masked_request.bytes();
     let max_bytes = engine.options.max_request_bytes;
     if given_bytes > max_bytes {
         let error = Error::RequestTooLarge {
@@ -95,9 +95,9 @@ impl<'a> Line<'a> {
         let (command, url, body) = request;
         let body = body.map_or_else(|| Ok(Body::empty()), |b| Body::from_json(b.get()));
         let request = Request::new(command, url, body.map_err(said)?).map_err(said)?;
-        let kept = match (engine.options.secret_keys.keep(request), line.masked) {
-            (kept, true) => kept.lose_secrets(),
-            (kept, false) => kept,
+        let masked_request = match (engine.options.secret_keys.keep(request), line.masked) {
+            (masked_request, true) => masked_request.lose_secrets(),
+            (masked_request, false) => masked_request,
         };
         let id = line.job_id.map(JobId::new).transpose().map_err(said)?;
         let keys = &engine.options.secret_keys;
@@ -129,7 +129,7 @@ impl<'a> Line<'a> {
         let completed_ms = time("completedAt", line.completed_at)?;
         Ok(Imported {
             id,
-            submission: Submission::new(engine.store, kept),
+            submission: Submission::new(engine.store, masked_request),
             state,
             outcome,
             submitted_ms,

@@ -107,7 +107,7 @@ fn into(
              store",
         ));
     }
-    let mut file = Kept {
+    let mut file = ExportFile {
         file: unfinished(path, folder).map_err(|e| failed(&e))?,
         failure: None,
     };
@@ -151,12 +151,12 @@ fn unfinished(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// A file that keeps why it could not be written: who writes says only that it could not.
-struct Kept {
+struct ExportFile {
     file: NamedTempFile,
     failure: Option<io::Error>,
 }
 
-impl Kept {
+impl ExportFile {
     fn keep<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
         done.map_err(|e| {
             let kind = e.kind();
@@ -169,7 +169,7 @@ impl Kept {
     }
 }
 
-impl Write for Kept {
+impl Write for ExportFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let done = self.file.write(bytes);
         self.keep(done)

@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
 }
 
 /// What a look came to.
-struct Found {
+struct FoundJob {
     jobs: u64,
     /// How to see what there may be beside.
     more: Option<String>,
@@ -101,13 +101,13 @@ pub(crate) fn run(place: &Place, arguments: &Arguments) -> Result<Verdict, Probl
             let is_full = jobs == arguments.limit;
             let more =
                 is_full.then(|| "there may be more; increase --limit to show them".to_owned());
-            Ok(Found { jobs, more })
+            Ok(FoundJob { jobs, more })
         }
         None => search(&*access, &graph, arguments, each),
     };
     let jobs = match arguments.format {
         Format::Jsonl => {
-            let mut found = Found {
+            let mut found = FoundJob {
                 jobs: 0,
                 more: None,
             };
@@ -154,7 +154,7 @@ fn search(
     graph: &GraphName,
     arguments: &Arguments,
     each: access::EachLine<'_>,
-) -> Result<Found, Problem> {
+) -> Result<FoundJob, Problem> {
     let bar = Bar::items("searching");
     let (mut jobs, mut looked_at, mut cursor) = (0, 0, arguments.cursor.clone());
     loop {
@@ -169,7 +169,7 @@ fn search(
         cursor = stretch.next;
         if cursor.is_none() || jobs >= arguments.limit {
             let more = cursor.map(|next| format!("continue with --cursor {next}"));
-            return Ok(Found { jobs, more });
+            return Ok(FoundJob { jobs, more });
         }
     }
 }

@@ -22,7 +22,7 @@ impl Engine {
         // Nobody commits: do it here and save two changes of thread.
         while !call.is_completed() {
             self.date_queued();
-            let Some(mut committer) = self.try_hold_committer() else {
+            let Some(mut committer) = self.try_lock_committer() else {
                 break;
             };
             let results = committer.round(self);
@@ -46,7 +46,7 @@ impl Engine {
                 break;
             }
             self.date_queued();
-            if let Some(mut committer) = self.try_hold_committer() {
+            if let Some(mut committer) = self.try_lock_committer() {
                 let results = committer.round(self);
                 drop(committer);
                 if let Some(results) = results {
@@ -69,7 +69,7 @@ pub(crate) fn run(engine: &Engine) {
 fn serve(engine: &Engine) {
     loop {
         engine.date_queued();
-        let mut committer = engine.hold_committer();
+        let mut committer = engine.lock_committer();
         if let Some(results) = committer.round(engine) {
             drop(committer);
             results.deliver(&engine.metrics);

@@ -55,7 +55,7 @@ impl Staging<'_> {
                 };
                 match known {
                     Err(error) => Err(error),
-                    Ok(Some(known)) if known == submission.kept.request => Ok(false),
+                    Ok(Some(known)) if known == submission.masked_request.request => Ok(false),
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => self.engine.check_not_purged(graph, id).map(|()| {
                         self.record(graph, sequence, id, submission);
@@ -66,7 +66,7 @@ impl Staging<'_> {
                         let key = (graph.number, id.clone());
                         self.round
                             .brought
-                            .insert(key, submission.kept.request.clone());
+                            .insert(key, submission.masked_request.request.clone());
                         true
                     }),
                 }
@@ -194,7 +194,7 @@ mod tests {
         };
         // All in one commit.
         let actions = [good(), bad(u64::MAX, 1), good(), bad(1, u64::MAX), good()];
-        let mut committer = engine.hold_committer();
+        let mut committer = engine.lock_committer();
         let calls = actions.map(|action| {
             let (call, queued) = Call::new(Operation::small(action));
             engine.queue.push(queued);

@@ -34,7 +34,7 @@ impl Staging<'_> {
             },
         };
         match owner {
-            KeyOwner::Job(id, known) if known == submission.kept.request => {
+            KeyOwner::Job(id, known) if known == submission.masked_request.request => {
                 return Ok(WriteResult::ExistsAs(id));
             }
             KeyOwner::Job(id, _) => return Err(Error::KeyTaken { id }),
@@ -51,7 +51,7 @@ impl Staging<'_> {
         });
         let given = graph.owner_of_key(sequence, lsn);
         self.round.foreign.push((graph.key_hash(key), given));
-        let owner = (id.clone(), submission.kept.request.clone());
+        let owner = (id.clone(), submission.masked_request.request.clone());
         self.round
             .keyed
             .insert((graph.number, key.to_owned()), owner);

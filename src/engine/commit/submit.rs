@@ -8,7 +8,7 @@ use crate::engine::state::change::Change;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::operation::{Looked, Submission};
 use crate::engine::state::unpacked::TailPlace;
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::model::error::{Error, Result};
 use crate::model::id::JobId;
 
@@ -50,7 +50,7 @@ impl Staging<'_> {
             },
         };
         if let Some(existing) = existing {
-            return if existing == submission.kept.request {
+            return if existing == submission.masked_request.request {
                 Ok(WriteResult::Exists)
             } else {
                 Err(Error::JobIdTaken { id: id.clone() })
@@ -72,7 +72,7 @@ impl Staging<'_> {
             .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
         self.round
             .brought
-            .insert(key, submission.kept.request.clone());
+            .insert(key, submission.masked_request.request.clone());
         self.round.note_id(id);
         Ok(WriteResult::Created(id.clone()))
     }
@@ -84,10 +84,10 @@ impl Staging<'_> {
         id: &JobId,
         submission: &Submission,
     ) {
-        let texts = Texts {
+        let texts = SubmissionTexts {
             id: id.as_str(),
-            request: submission.kept.request.as_json(),
-            secrets: &submission.kept.secrets,
+            request: submission.masked_request.request.as_json(),
+            secrets: &submission.masked_request.secrets,
         };
         let fingerprint = submission.fingerprint;
         let end = self.frame.push(&Event::Submitted {

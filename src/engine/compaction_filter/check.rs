@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Kept;
+use super::CompactionFilter;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::graph::GraphCore;
@@ -10,7 +10,7 @@ use crate::engine::state::status::StatusColumn;
 use crate::log::pack::{Pack, Part};
 use crate::model::error::{Error, Result};
 
-impl Kept<'_> {
+impl CompactionFilter<'_> {
     /// Replays a pack that was written by this rule, before it replaces what it was made
     /// of: as an open without an index would, from where its graphs stood before it.
     pub(crate) fn check(&self, pack: &Pack) -> Result<()> {

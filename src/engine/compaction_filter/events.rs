@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Kept;
+use super::CompactionFilter;
 use crate::engine::state::gone::Gone;
 use crate::log::event::{Event, pack_sequences, unpack_sequences};
 use crate::log::pack_writer::PackWriter;
@@ -12,7 +12,7 @@ use crate::model::error::Result;
 
 /// The events of packs that are rewritten.
 pub(super) struct Events<'k, 'e, 'w, 'd> {
-    kept: &'k Kept<'e>,
+    filter: &'k CompactionFilter<'e>,
     writer: &'w mut PackWriter<'d>,
     /// Events left out since the last one that was kept.
     erased: u64,
@@ -20,22 +20,24 @@ pub(super) struct Events<'k, 'e, 'w, 'd> {
 
 impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     pub(super) fn new(
-        kept: &'k Kept<'e>,
+        filter: &'k CompactionFilter<'e>,
         writer: &'w mut PackWriter<'d>,
     ) -> Events<'k, 'e, 'w, 'd> {
         Events {
-            kept,
+            filter,
             writer,
             erased: 0,
         }
     }
 
     pub(super) fn event(&mut self, lsn: u64, event: &Event<'_>) -> Result<()> {
-        let kept = self.kept;
-        if !kept.leaves_out {
+        let filter = self.filter;
+        if !filter.leaves_out {
             return self.keep(event);
         }
-        let of_dropped = event.of_graph().is_some_and(|graph| kept.is_dropped(graph));
+        let of_dropped = event
+            .of_graph()
+            .is_some_and(|graph| filter.is_dropped(graph));
         if of_dropped {
             return match event {
                 // That the number was used.
@@ -52,13 +54,13 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             }
             | Event::Completed {
                 graph, sequence, ..
-            } if kept.is_gone(graph, sequence) => self.erase(1),
+            } if filter.is_gone(graph, sequence) => self.erase(1),
             // A key stays taken as long as its job has a tombstone.
             Event::Keyed {
                 graph, sequence, ..
-            } if kept.is_gone(graph, sequence) => {
-                let core = kept.graph(graph);
-                let tombstone = core.map(|core| kept.tombstone_of(&core, sequence));
+            } if filter.is_gone(graph, sequence) => {
+                let core = filter.graph(graph);
+                let tombstone = core.map(|core| filter.tombstone_of(&core, sequence));
                 match tombstone.transpose()?.flatten() {
                     Some(lsn) => {
                         self.end()?;
@@ -79,7 +81,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 graph, sequences, ..
             } => {
                 let all = unpack_sequences(sequences).unwrap_or_default();
-                match all.into_iter().all(|job| kept.is_gone(graph, job)) {
+                match all.into_iter().all(|job| filter.is_gone(graph, job)) {
                     true => self.erase(1),
                     false => self.keep(event),
                 }
@@ -105,7 +107,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
 
     fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
         let nothing = Gone::default();
-        let gone = self.kept.gone.get(&graph).unwrap_or(&nothing);
+        let gone = self.filter.gone.get(&graph).unwrap_or(&nothing);
         let mut from = range.start;
         while from < range.end {
             let is_gone = gone.contains(from);
@@ -138,7 +140,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             why,
             jobs,
         };
-        let (Some(core), Some(gone)) = (self.kept.graph(graph), purged_jobs::unpack(jobs)) else {
+        let (Some(core), Some(gone)) = (self.filter.graph(graph), purged_jobs::unpack(jobs)) else {
             return self.keep(&whole);
         };
         if core.state.read().forgotten_lsn < lsn {
@@ -146,7 +148,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         }
         let left: Vec<PurgedJob> = gone
             .into_iter()
-            .filter(|job| !self.kept.is_purged_in_blocks(&core, job.sequence))
+            .filter(|job| !self.filter.is_purged_in_blocks(&core, job.sequence))
             .map(|job| PurgedJob {
                 id: None,
                 result_ref: None,
@@ -171,9 +173,9 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
         let (graph, through_lsn) = head;
         let mut left = Vec::new();
         let mut is_last = true;
-        if let Some(core) = self.kept.graph(graph) {
+        if let Some(core) = self.filter.graph(graph) {
             left = unpack_sequences(sequences).unwrap_or_default();
-            left.retain(|&job| !self.kept.is_purged_in_blocks(&core, job));
+            left.retain(|&job| !self.filter.is_purged_in_blocks(&core, job));
             is_last = core.state.read().forgotten_lsn <= through_lsn;
         }
         if left.is_empty() && !is_last {

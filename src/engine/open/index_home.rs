@@ -13,7 +13,7 @@ use crate::log::identity::IndexSeal;
 use crate::model::error::{Error, Result};
 
 /// What was read of the log, and why its index is in memory, if it is.
-pub(super) type ReadOn = (Result<ReadLog, Problem>, Option<Arc<str>>);
+pub(super) type ReadResult = (Result<ReadLog, Problem>, Option<Arc<str>>);
 
 /// An index may have so many bytes, and twice those of the log.
 const INDEX_BYTES_FREE: u64 = 32 << 20;
@@ -33,7 +33,7 @@ impl IndexHome<'_> {
         mut rebuild: bool,
         seal: Option<&IndexSeal>,
         read: &dyn Fn(Arc<dyn Index>) -> Result<ReadLog, Problem>,
-    ) -> Result<ReadOn> {
+    ) -> Result<ReadResult> {
         let in_memory = |why: String| {
             tracing::warn!(
                 why,

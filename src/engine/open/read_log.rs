@@ -8,7 +8,7 @@ use crate::engine::files::{Files, gap};
 use crate::engine::recover;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::log_files::LogFiles;
-use crate::engine::state::recovered::Found;
+use crate::engine::state::recovered::RecoveredJobs;
 use crate::index::Index;
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -20,9 +20,9 @@ use crate::model::store_id::StoreId;
 
 /// Whether what is looked at may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    Only,
-    AndChange,
+pub(crate) enum LogAccess {
+    Read,
+    Repair,
 }
 
 /// Where a log ends that was read.
@@ -41,7 +41,7 @@ pub(crate) struct ReadLog {
     pub(crate) replay: Replay,
     pub(super) log_files: LogFiles,
     pub(super) end: ReadEnd,
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<RecoveredJobs>,
 }
 
 impl ReadLog {
@@ -61,7 +61,7 @@ pub(crate) fn read_log(
     files: &Files,
     options: &Options,
     index: Arc<dyn Index>,
-    look: Look,
+    access: LogAccess,
 ) -> Result<ReadLog, Problem> {
     let closed = files.closed.as_ref().map(|closed| closed.end);
     let mut replay = load_index(index, store)?;
@@ -89,7 +89,7 @@ pub(crate) fn read_log(
             }
             None => closed.filter(|c| c.epoch == header.epoch).map(|c| c.offset),
         };
-        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, look)?;
+        let (end_at, is_blank) = read_segment(disk, &mut replay, segment, known_end, access)?;
         if n + 1 < files.segments.len() {
             segment.seal(end_at);
         }
@@ -141,12 +141,12 @@ fn read_segment(
     replay: &mut Replay,
     segment: &Arc<Segment>,
     known_end: Option<u64>,
-    look: Look,
+    access: LogAccess,
 ) -> Result<(u64, bool), Problem> {
     // What a later segment or a clean close speaks of was synced before.
     let is_synced = known_end.is_some();
     let bytes = segment.read_all()?;
-    if !is_synced && look == Look::AndChange {
+    if !is_synced && access == LogAccess::Repair {
         segment.make_durable(disk, &bytes)?;
     }
     let scanned = segment.scan_events(&bytes, known_end, |lsn, event, end| {

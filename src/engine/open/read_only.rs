@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::read_log::{Look, ReadLog, read_log};
+use super::read_log::{LogAccess, ReadLog, read_log};
 use crate::base::sync::time::Instant;
 use crate::engine::core::{Engine, Parts};
 use crate::engine::epochs;
@@ -38,7 +38,7 @@ pub(crate) fn open_read_only(
     options.secret_keys = options.named_secrets.over(&recorded);
     let files = read_files(&*disk, store)?;
     let seal = files.closed.as_ref().and_then(|c| c.index.as_ref());
-    let read = |index| read_log(&*disk, store, &files, &options, index, Look::Only);
+    let read = |index| read_log(&*disk, store, &files, &options, index, LogAccess::Read);
     let rebuilt = || read(Arc::new(MemoryIndex::default()));
     let read = match seal.and_then(sealed) {
         Some(index) => match read(index) {

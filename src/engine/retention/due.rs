@@ -11,7 +11,7 @@ use super::purge::{COMPLETE, STEP_JOBS};
 use crate::engine::core::Engine;
 use crate::engine::garbage;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::retention::purge_lag::Overdue;
 use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::DETAIL_JOBS;
 use crate::model::error::Result;
@@ -52,11 +52,11 @@ impl Due {
         self.next_ms
     }
 
-    pub(super) fn found(&self) -> Found {
+    pub(super) fn found(&self) -> Overdue {
         match (&*self.by_count, &*self.by_bytes, &*self.by_age) {
-            ([], [], []) => Found::Nothing,
-            ([], [], _) => Found::ByAge(self.age_late),
-            _ => Found::Over(self.age_late),
+            ([], [], []) => Overdue::Nothing,
+            ([], [], _) => Overdue::ByAge(self.age_late),
+            _ => Overdue::Over(self.age_late),
         }
     }
 

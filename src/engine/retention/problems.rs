@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::purge_lag::Found;
+use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 
 impl Engine {
@@ -36,14 +36,17 @@ impl Engine {
         self.retention.lock().problems.values().next().cloned()
     }
 
-    pub(super) fn note_due(&self, graph: &GraphCore, found: Found) {
+    pub(super) fn note_due(&self, graph: &GraphCore, found: Overdue) {
         let mut work = self.retention.lock();
-        work.late.note(graph.number, found, Instant::now());
+        work.purge_lag.note(graph.number, found, Instant::now());
     }
 
     /// For how long jobs of a graph have been due that are not purged.
     pub(crate) fn purge_lag(&self, graph: &GraphCore) -> Option<Duration> {
         graph.retention.read().as_ref()?;
-        self.retention.lock().late.of(graph.number, Instant::now())
+        self.retention
+            .lock()
+            .purge_lag
+            .of(graph.number, Instant::now())
     }
 }

@@ -11,22 +11,22 @@ use crate::engine::state::committer::Committer;
 use crate::engine::state::queue::Queue;
 
 /// The committer of an open store.
-pub(crate) struct Home(Mutex<Committer>);
+pub(crate) struct CommitterLock(Mutex<Committer>);
 
-impl Home {
-    pub(crate) fn new(committer: Committer) -> Home {
-        Home(Mutex::new(committer))
+impl CommitterLock {
+    pub(crate) fn new(committer: Committer) -> CommitterLock {
+        CommitterLock(Mutex::new(committer))
     }
 
-    pub(crate) fn hold<'e>(&'e self, queue: &'e Queue) -> Held<'e> {
-        Held {
+    pub(crate) fn lock<'e>(&'e self, queue: &'e Queue) -> CommitterGuard<'e> {
+        CommitterGuard {
             committer: self.0.lock(),
             _wake: Wake(queue),
         }
     }
 
-    pub(crate) fn try_hold<'e>(&'e self, queue: &'e Queue) -> Option<Held<'e>> {
-        Some(Held {
+    pub(crate) fn try_lock<'e>(&'e self, queue: &'e Queue) -> Option<CommitterGuard<'e>> {
+        Some(CommitterGuard {
             committer: self.0.try_lock()?,
             _wake: Wake(queue),
         })
@@ -34,7 +34,7 @@ impl Home {
 }
 
 /// Held by a thread that commits, or that needs commits to stand still.
-pub(crate) struct Held<'e> {
+pub(crate) struct CommitterGuard<'e> {
     // Released first: fields are dropped in their order.
     committer: MutexGuard<'e, Committer>,
     _wake: Wake<'e>,
@@ -51,7 +51,7 @@ impl Drop for Wake<'_> {
     }
 }
 
-impl Deref for Held<'_> {
+impl Deref for CommitterGuard<'_> {
     type Target = Committer;
 
     fn deref(&self) -> &Committer {
@@ -59,7 +59,7 @@ impl Deref for Held<'_> {
     }
 }
 
-impl DerefMut for Held<'_> {
+impl DerefMut for CommitterGuard<'_> {
     fn deref_mut(&mut self) -> &mut Committer {
         &mut self.committer
     }
@@ -79,7 +79,7 @@ mod tests {
         let store = JobStore::in_memory().unwrap();
         let graph = store.create_graph("1", "movie").unwrap();
         let (done, answered) = mpsc::channel();
-        let held = graph.engine().hold_committer();
+        let held = graph.engine().lock_committer();
         let writer = graph.clone();
         std::thread::spawn(move || {
             let request = Request::new("c", "/", Body::empty()).unwrap();

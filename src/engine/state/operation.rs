@@ -13,7 +13,7 @@ use crate::log::purged_jobs::PurgedJob;
 use crate::model::id::JobId;
 use crate::model::outcome::Outcome;
 use crate::model::request::Request;
-use crate::model::secrets::Kept;
+use crate::model::secrets::MaskedRequest;
 use crate::model::states::State;
 use crate::model::store_id::StoreId;
 
@@ -183,15 +183,15 @@ pub(crate) struct Imported {
 
 /// A request on its way in, with what its caller made of it.
 pub(crate) struct Submission {
-    pub(crate) kept: Kept,
+    pub(crate) masked_request: MaskedRequest,
     pub(crate) fingerprint: Fingerprint,
 }
 
 impl Submission {
-    pub(crate) fn new(store: StoreId, kept: Kept) -> Submission {
+    pub(crate) fn new(store: StoreId, masked_request: MaskedRequest) -> Submission {
         Submission {
-            fingerprint: Fingerprint::of(store, &kept.request),
-            kept,
+            fingerprint: Fingerprint::of(store, &masked_request.request),
+            masked_request,
         }
     }
 }

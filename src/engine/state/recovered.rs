@@ -3,7 +3,7 @@
 use crate::log::event::RecoveredAs;
 
 /// Jobs of a graph that an open found running or in doubt.
-pub(crate) struct Found {
+pub(crate) struct RecoveredJobs {
     /// Its number, for it may be dropped.
     pub(crate) graph: u32,
     /// `None`: they were left running.

@@ -17,7 +17,7 @@ use crate::base::sync::time::Instant;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::retention::agenda::Agenda;
 use crate::engine::state::retention::ages::Ages;
-use crate::engine::state::retention::purge_lag::Late;
+use crate::engine::state::retention::purge_lag::PurgeLag;
 use crate::engine::state::retention::tombstones::Stones;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
@@ -42,7 +42,7 @@ pub(crate) struct Work {
     pub(crate) defaults_at: Option<Instant>,
     /// When something was purged last.
     pub(crate) last_purge_ms: Option<u64>,
-    pub(crate) late: Late,
+    pub(crate) purge_lag: PurgeLag,
     /// What keeps graphs from being purged, or their tombstones from being forgotten.
     pub(crate) problems: BTreeMap<u32, String>,
 }
@@ -68,7 +68,7 @@ impl Work {
         self.agenda.forget(graph);
         self.ages.remove(&graph);
         self.tombstones.remove(&graph);
-        self.late.forget(graph);
+        self.purge_lag.forget(graph);
         self.problems.remove(&graph);
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::base::codec::length_prefix_bytes;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::log::segment::Segment;
 
 /// Where a request lies that is not packed yet.
@@ -25,7 +25,7 @@ pub(crate) struct TailPlace {
 
 impl TailPlace {
     /// Where the texts of a submission lie whose event ends at `end`.
-    pub(crate) fn new(end: u64, texts: &Texts<'_>, submitted_ms: u64) -> TailPlace {
+    pub(crate) fn new(end: u64, texts: &SubmissionTexts<'_>, submitted_ms: u64) -> TailPlace {
         let from_end = texts.places_from_end();
         let mut crc = crc32fast::Hasher::new();
         crc.update(texts.secrets);

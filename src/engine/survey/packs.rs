@@ -18,7 +18,7 @@ use crate::model::error::{Error, Result};
 use crate::model::id;
 
 /// What is not sound in a pack, and what its sound events tell.
-pub(crate) struct PackChecked {
+pub(crate) struct PackSurvey {
     pub(crate) bad_chunks: BTreeSet<usize>,
     pub(crate) bad_blocks: BTreeSet<(u32, usize)>,
     /// Graphs whose fingerprints are not sound.
@@ -26,7 +26,7 @@ pub(crate) struct PackChecked {
     pub(crate) tally: Tally,
 }
 
-impl PackChecked {
+impl PackSurvey {
     pub(super) fn is_sound(&self) -> bool {
         self.bad_chunks.is_empty() && self.bad_blocks.is_empty() && self.bad_fingerprints.is_empty()
     }
@@ -37,8 +37,8 @@ impl PackChecked {
 }
 
 /// Reads all of a pack.
-pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackChecked> {
-    let mut checked = PackChecked {
+pub(crate) fn check_pack(pack: &Pack, pace: Pace<'_>) -> Result<PackSurvey> {
+    let mut checked = PackSurvey {
         bad_chunks: BTreeSet::new(),
         bad_blocks: BTreeSet::new(),
         bad_fingerprints: BTreeSet::new(),

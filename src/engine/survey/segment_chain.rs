@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::segments::{FrameFound, Hole, SegmentFound, frame_events};
+use super::segments::{FrameSurvey, Hole, SegmentSurvey, frame_events};
 use super::stretch::{Source, Stretch, extend};
 use super::tally::Tally;
 use super::{Pace, Survey};
@@ -11,7 +11,7 @@ use crate::log::disk::Disk;
 use crate::log::event::Event;
 use crate::log::file_names;
 use crate::log::frame::{Binding, frames_anywhere};
-use crate::log::segment::{Found, SEGMENT_HEADER_BYTES, Segment};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile};
 use crate::model::error::{Error, Result};
 
 impl Survey {
@@ -35,7 +35,7 @@ impl Survey {
         let packed = self.next_lsn();
         let (found, gone): (Vec<_>, Vec<_>) = found
             .into_iter()
-            .partition(|segment: &SegmentFound| segment.first_lsn() >= packed);
+            .partition(|segment: &SegmentSurvey| segment.first_lsn() >= packed);
         // What is packed already need not be whole, but an open must know that it is.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
@@ -48,7 +48,7 @@ impl Survey {
                 self.unreadable.push(segment.name);
             }
         }
-        let firsts: Vec<u64> = found.iter().map(SegmentFound::first_lsn).collect();
+        let firsts: Vec<u64> = found.iter().map(SegmentSurvey::first_lsn).collect();
         let closed_lsn = self.closed.as_ref().map(|closed| closed.end.lsn + 1);
         let mut previous: Option<(u64, u64)> = None;
         for (n, mut segment) in found.into_iter().enumerate() {
@@ -89,19 +89,19 @@ impl Survey {
     }
 
     /// Looks a segment's frames up, wherever they are.
-    fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentFound>> {
+    fn find_segment(&mut self, disk: &dyn Disk, epoch: u64) -> Result<Option<SegmentSurvey>> {
         let name = file_names::segment(epoch);
         let path = disk.path(&name);
         let header = match Segment::open(disk, epoch, self.store) {
-            Ok(Found::Unused) => return Ok(None),
-            Ok(Found::Segment(segment)) => {
+            Ok(SegmentFile::Unused) => return Ok(None),
+            Ok(SegmentFile::Segment(segment)) => {
                 let header = segment.header;
                 Some((header.first_lsn, header.previous_epoch, header.previous_end))
             }
             Err(Error::Damaged { .. } | Error::Io { .. }) => None,
             Err(error) => return Err(error),
         };
-        let mut segment = SegmentFound {
+        let mut segment = SegmentSurvey {
             epoch,
             name,
             path,
@@ -119,7 +119,7 @@ impl Survey {
         let mut end = 0;
         for (at, frame) in frames_anywhere(&bytes, segment.binding) {
             if at >= end && frame_events(&frame).is_some() {
-                segment.frames.push(FrameFound {
+                segment.frames.push(FrameSurvey {
                     first_lsn: frame.first_lsn,
                     count: frame.count,
                     synced_lsn: frame.synced_lsn,
@@ -147,7 +147,7 @@ impl Survey {
     fn segment(
         &mut self,
         disk: &dyn Disk,
-        segment: SegmentFound,
+        segment: SegmentSurvey,
         holes: &mut Vec<Hole>,
         joins: bool,
     ) -> Result<()> {

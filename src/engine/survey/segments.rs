@@ -17,7 +17,7 @@ use crate::model::error::{Error, Result};
 const READ_BYTES: usize = 4 << 10;
 
 /// A segment, whether or not its header is valid.
-pub(crate) struct SegmentFound {
+pub(crate) struct SegmentSurvey {
     pub(crate) epoch: u64,
     pub(crate) name: String,
     pub(crate) path: PathBuf,
@@ -25,14 +25,14 @@ pub(crate) struct SegmentFound {
     /// First LSN, the segment before and its end, where the header is valid.
     pub(super) header: Option<(u64, u64, u64)>,
     /// First LSN, place and length of the frames that count.
-    pub(crate) frames: Vec<FrameFound>,
+    pub(crate) frames: Vec<FrameSurvey>,
     /// The last LSN before them that frames say is synced whose events are none.
     pub(super) synced_lsn: u64,
     pub(super) len: u64,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct FrameFound {
+pub(crate) struct FrameSurvey {
     pub(crate) first_lsn: u64,
     pub(crate) count: u64,
     pub(super) synced_lsn: u64,
@@ -41,7 +41,7 @@ pub(crate) struct FrameFound {
     pub(super) len: u64,
 }
 
-impl SegmentFound {
+impl SegmentSurvey {
     /// All of the file.
     pub(crate) fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>> {
         let failed = |e| Error::io("read", &self.path, &e);
@@ -61,7 +61,7 @@ impl SegmentFound {
     /// The events of a frame that counts.
     pub(crate) fn events<'b>(
         &self,
-        frame: &FrameFound,
+        frame: &FrameSurvey,
         bytes: &'b [u8],
     ) -> Result<Vec<(u64, Event<'b>)>> {
         let changed =
@@ -93,7 +93,7 @@ pub(super) struct Hole {
     pub(super) at: u64,
 }
 
-impl SegmentFound {
+impl SegmentSurvey {
     pub(super) fn no_header(&self) -> Error {
         let what = "invalid header, or the file belongs to another store";
         Error::damaged(&self.path, 0, what)
@@ -110,7 +110,7 @@ impl SegmentFound {
     /// or a later one vouches for what is missing. Says where some are missing.
     pub(super) fn keep(&mut self, mut lsn: u64, limit: Option<u64>) -> Vec<Hole> {
         let mut holes = Vec::new();
-        let mut kept: Vec<FrameFound> = Vec::new();
+        let mut kept: Vec<FrameSurvey> = Vec::new();
         let mut at = SEGMENT_HEADER_BYTES as u64;
         for (n, frame) in self.frames.iter().enumerate() {
             if frame.first_lsn < lsn || limit.is_some_and(|limit| frame.first_lsn >= limit) {
@@ -121,7 +121,7 @@ impl SegmentFound {
             }
             // Who reads a segment finds a frame only where the one before it ends.
             if frame.first_lsn > lsn || frame.at != at {
-                let vouched = |later: &FrameFound| later.synced_lsn >= lsn;
+                let vouched = |later: &FrameSurvey| later.synced_lsn >= lsn;
                 if limit.is_none() && !self.frames[n..].iter().any(vouched) {
                     break;
                 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::segments::SegmentFound;
+use super::segments::SegmentSurvey;
 use crate::log::pack::Pack;
 
 /// What lies between two log sequence numbers, both inclusive.
@@ -41,7 +41,7 @@ pub(crate) enum Source {
         /// By graph and place among its blocks.
         bad_blocks: BTreeSet<(u32, usize)>,
     },
-    Segment(SegmentFound),
+    Segment(SegmentSurvey),
     /// No file holds it.
     Nothing,
 }

@@ -4,7 +4,7 @@ use super::columns::{put_columns, read_columns};
 use super::piece::{Scratch, Seed, open_piece, seal_piece};
 use super::row::{Row, push_text, text_len};
 use crate::base::codec::VarReader;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 
 /// A job with more text than this stands alone and is cut into pieces.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
@@ -14,11 +14,11 @@ pub(crate) const PIECE_BYTES: usize = 256 << 10;
 pub(crate) fn seal_large(
     graph: u32,
     sequence: u64,
-    (texts, submitted_ms): (&Texts<'_>, u64),
+    (texts, submitted_ms): (&SubmissionTexts<'_>, u64),
     scratch: &mut Scratch,
     mut emit: impl FnMut(&[u8]) -> crate::model::error::Result<()>,
 ) -> crate::model::error::Result<()> {
-    let Texts { id, request, .. } = *texts;
+    let SubmissionTexts { id, request, .. } = *texts;
     let mut text = Vec::with_capacity(text_len(id.len(), request.len()));
     push_text(id, request, &mut text);
     let mut columns = Vec::new();

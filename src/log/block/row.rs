@@ -1,6 +1,6 @@
 //! The text of a job in a block, and its place there.
 
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::model::job_json::{AFTER_REQUEST, BEFORE_ID, BEFORE_REQUEST, BEFORE_STATUS, push_open};
 
 /// The state that a block's text shows.
@@ -24,7 +24,7 @@ pub(crate) fn text_len(id_len: usize, request_len: usize) -> usize {
 }
 
 /// How long all is that a job brings.
-pub(crate) fn stored_len(texts: &Texts<'_>) -> usize {
+pub(crate) fn stored_len(texts: &SubmissionTexts<'_>) -> usize {
     text_len(texts.id.len(), texts.request.len()) + texts.secrets.len()
 }
 

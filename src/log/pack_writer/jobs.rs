@@ -2,7 +2,7 @@
 
 use super::PackWriter;
 use crate::log::block::Block;
-use crate::log::event::Texts;
+use crate::log::event::SubmissionTexts;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::fingerprints::Entry;
 use crate::log::pack::{BlockPlace, Part};
@@ -23,7 +23,7 @@ pub(crate) struct JobsWriter<'w, 'd> {
 #[derive(Clone, Copy)]
 pub(crate) struct PackedJob<'a> {
     pub(crate) sequence: u64,
-    pub(crate) texts: Texts<'a>,
+    pub(crate) texts: SubmissionTexts<'a>,
     pub(crate) time_ms: u64,
     pub(crate) fingerprint: Fingerprint,
 }

@@ -14,7 +14,7 @@ use crate::api::store::JobStore;
 use crate::engine::compaction;
 use crate::log::disk::Disk;
 use crate::log::disk::os::Folder;
-use crate::log::event::{Event, Texts};
+use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::frame::Builder;
 use crate::log::identity;
@@ -72,7 +72,7 @@ fn make_segments(dir: &Path) -> u64 {
             sequence: jobs,
             time_ms: 1,
             fingerprint: Fingerprint::of(store, &request),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: b"",
                 id: &format!("brought-{jobs}"),
                 request: request.as_json(),

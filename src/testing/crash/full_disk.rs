@@ -125,7 +125,7 @@ fn assert_nothing_new(client: &mut Client, store: &Store, when: &str) {
 
 /// Where the log ends.
 fn log_end(store: &Store) -> (u64, u64, u64) {
-    let end = store.engine.hold_committer().log_end();
+    let end = store.engine.lock_committer().log_end();
     (end.epoch, end.offset, end.lsn)
 }
 
@@ -356,7 +356,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     let mut calls = Vec::new();
     {
         // Nobody commits before all of them wait.
-        let _committer = store.engine.hold_committer();
+        let _committer = store.engine.lock_committer();
         for action in actions {
             let bytes = 2000;
             let (call, queued) = Call::new(Operation { action, bytes });

@@ -19,7 +19,7 @@ use crate::log::block::{Block, Scratch, Seed, open_large, open_piece, seal_large
 use crate::log::clock_gaps::Gaps;
 use crate::log::disk::memory::Memory;
 use crate::log::disk::{self, Disk};
-use crate::log::event::{Event, Texts, pack_sequences, unpack_sequences};
+use crate::log::event::{Event, SubmissionTexts, pack_sequences, unpack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::{self, AnyPack};
@@ -27,7 +27,7 @@ use crate::log::frame::{self, Binding, Builder, Frame, frames_anywhere};
 use crate::log::identity::{self, Closed};
 use crate::log::pack::{BlockPlace, Pack};
 use crate::log::secret_keys;
-use crate::log::segment::{Found, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile, SegmentHeader};
 use crate::model::error::Error;
 use crate::model::id::ID_CHARACTERS_MAX;
 use crate::model::states::States;
@@ -57,7 +57,7 @@ fn check_event(event: &Event<'_>) {
         Some((event.clone(), bytes.len()))
     );
     if let Event::Submitted { texts, .. } = *event {
-        let Texts {
+        let SubmissionTexts {
             secrets,
             id,
             request,
@@ -204,8 +204,8 @@ pub fn segment(input: &[u8]) {
     }
     let disk = file(&file_names::segment(5), &content);
     let segment = match Segment::open(&disk, 5, STORE) {
-        Ok(Found::Segment(segment)) => segment,
-        Ok(Found::Unused) => {
+        Ok(SegmentFile::Segment(segment)) => segment,
+        Ok(SegmentFile::Unused) => {
             let frames = content.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
             assert!(
                 !frame::holds_a_frame(frames, BINDING),
@@ -307,7 +307,7 @@ pub fn block(input: &[u8]) {
                 .filter(char::is_ascii)
                 .take(ID_CHARACTERS_MAX)
                 .collect();
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
                 secrets: input.rest(),

@@ -26,7 +26,7 @@ use crate::log::block::{Block, Scratch, Seed};
 use crate::log::clock_gaps::Gap;
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::memory::Memory;
-use crate::log::event::{Event, RecoveredAs, Texts, pack_sequences};
+use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::AnyPack;
@@ -87,7 +87,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
             sequence,
             time_ms,
             fingerprint: Fingerprint(0xff_1234_5678),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: b"\0\x01\x02AK",
                 id: "job-1",
                 request: JOB,
@@ -241,7 +241,7 @@ fn logs(seeds: &mut Seeds) {
 fn blocks(seeds: &mut Seeds) {
     let mut block = Block::default();
     block.clear(100);
-    let texts = |id, request, secrets| Texts {
+    let texts = |id, request, secrets| SubmissionTexts {
         id,
         request,
         secrets,

@@ -17,7 +17,7 @@ use crate::engine::open::open_disk;
 use crate::log::block::{Block, Scratch, Seed, seal_large, seal_piece};
 use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
-use crate::log::event::{Event, RecoveredAs, Texts, pack_sequences};
+use crate::log::event::{Event, RecoveredAs, SubmissionTexts, pack_sequences};
 use crate::log::file_names;
 use crate::log::fingerprint::Fingerprint;
 use crate::log::forge::{self, AnyPack};
@@ -301,7 +301,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             sequence: any_sequence(input),
             time_ms,
             fingerprint: Fingerprint::of_json(STORE, &request),
-            texts: Texts {
+            texts: SubmissionTexts {
                 secrets: if kind == 0 { b"" } else { id.as_bytes() },
                 id: &id,
                 request: &request,
@@ -477,7 +477,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
             let (mut block, mut sealed) = (Block::default(), Vec::new());
             block.clear(sequence);
             let (id, request, time_ms) = (input.text(), input.text(), any_time(input));
-            let texts = Texts {
+            let texts = SubmissionTexts {
                 id: &id,
                 request: &request,
                 secrets: if control & 8 == 0 { b"" } else { id.as_bytes() },

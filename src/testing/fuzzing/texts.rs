@@ -17,7 +17,7 @@ use crate::model::id::{JobId, OwnIds};
 use crate::model::json::{self, DEPTH_MAX};
 use crate::model::outcome::Outcome;
 use crate::model::request::{Body, Request};
-use crate::model::secrets::{Kept, SecretKeys};
+use crate::model::secrets::{MaskedRequest, SecretKeys};
 
 /// How deep a text that is JSON is nested.
 fn depth(text: &str) -> usize {
@@ -64,7 +64,8 @@ fn check_secrets(request: &Request) {
     let keys = SecretKeys::default();
     let kept = keys.keep(request.clone());
     let (shown, secrets) = (kept.request.body(), &kept.secrets);
-    let stored = Kept::from_stored(kept.request.as_json(), secrets).expect("it comes back");
+    let stored =
+        MaskedRequest::from_stored(kept.request.as_json(), secrets).expect("it comes back");
     let real = stored.revealed().expect("it is whole");
     assert_eq!(real.as_json(), request.as_json());
     let again = keys.keep(kept.request.clone());

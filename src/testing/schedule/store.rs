@@ -103,7 +103,7 @@ impl Store {
 
     /// Whether segments were packed, and packs merged.
     pub(super) fn has_packed_and_merged(&self) -> [bool; 2] {
-        let segments_ever = self.engine.hold_committer().log.active().header.epoch;
+        let segments_ever = self.engine.lock_committer().log.active().header.epoch;
         let log_files = self.engine.log_files.read();
         let files = (log_files.packs.len() + log_files.segments.len()) as u64;
         [!log_files.packs.is_empty(), files < segments_ever]

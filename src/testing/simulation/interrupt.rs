@@ -61,7 +61,7 @@ fn is_free(engine: &Engine) -> bool {
         graphs.all(|g| g.state.try_write().is_some() && g.retention.try_write().is_some())
     });
     are_free
-        && engine.try_hold_committer().is_some()
+        && engine.try_lock_committer().is_some()
         && engine.spare.is_free()
         && engine.log_files.try_write().is_some()
         && engine.indexer.try_lock().is_some()

@@ -1,6 +1,6 @@
 //! How late purging is.
 //!
-//! Owns: [`Late`]: for each graph, for how long jobs have been due. Must not know:
+//! Owns: [`PurgeLag`]: for each graph, for how long jobs have been due. Must not know:
 //! policies. Promise: jobs that are due and stay count, whatever keeps them from being
 //! purged; who has none is not late.
 
@@ -11,7 +11,7 @@ use crate::base::sync::time::Instant;
 
 /// Graphs with jobs that are due.
 #[derive(Default)]
-pub(crate) struct Late(BTreeMap<u32, Since>);
+pub(crate) struct PurgeLag(BTreeMap<u32, Since>);
 
 #[derive(Clone, Copy)]
 struct Since {
@@ -29,7 +29,7 @@ impl Since {
 
 /// What a look at a graph has found to be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Overdue {
     Nothing,
     /// By age alone: the first for so long.
     ByAge(Duration),
@@ -37,16 +37,16 @@ pub(crate) enum Found {
     Over(Duration),
 }
 
-impl Late {
-    pub(crate) fn note(&mut self, graph: u32, found: Found, now: Instant) {
+impl PurgeLag {
+    pub(crate) fn note(&mut self, graph: u32, found: Overdue, now: Instant) {
         let known = self.0.get(&graph).copied();
         let by = match found {
-            Found::Nothing => {
+            Overdue::Nothing => {
                 self.0.remove(&graph);
                 return;
             }
-            Found::ByAge(by) => by,
-            Found::Over(by) => known.map_or(by, |known| known.at(now).max(by)),
+            Overdue::ByAge(by) => by,
+            Overdue::Over(by) => known.map_or(by, |known| known.at(now).max(by)),
         };
         self.0.insert(graph, Since { seen: now, by });
     }
@@ -73,17 +73,17 @@ mod tests {
     #[test]
     fn what_is_over_a_bound_is_late_since_it_was_seen_and_what_is_old_since_it_was_due() {
         let (begun, hour) = (Instant::now(), Duration::from_secs(3600));
-        let mut late = Late::default();
-        assert_eq!(late.of(1, begun), None);
-        late.note(1, Found::Over(Duration::ZERO), begun);
-        late.note(1, Found::Over(Duration::ZERO), begun + hour);
-        assert_eq!(late.of(1, begun + 2 * hour), Some(2 * hour));
+        let mut purge_lag = PurgeLag::default();
+        assert_eq!(purge_lag.of(1, begun), None);
+        purge_lag.note(1, Overdue::Over(Duration::ZERO), begun);
+        purge_lag.note(1, Overdue::Over(Duration::ZERO), begun + hour);
+        assert_eq!(purge_lag.of(1, begun + 2 * hour), Some(2 * hour));
         // The eldest went, the next was due later.
-        late.note(1, Found::ByAge(5 * hour), begun + 2 * hour);
-        late.note(1, Found::ByAge(hour), begun + 2 * hour);
-        assert_eq!(late.of(1, begun + 3 * hour), Some(2 * hour));
-        assert_eq!(late.of(2, begun + 3 * hour), None);
-        late.note(1, Found::Nothing, begun + 3 * hour);
-        assert_eq!(late.of(1, begun + 3 * hour), None);
+        purge_lag.note(1, Overdue::ByAge(5 * hour), begun + 2 * hour);
+        purge_lag.note(1, Overdue::ByAge(hour), begun + 2 * hour);
+        assert_eq!(purge_lag.of(1, begun + 3 * hour), Some(2 * hour));
+        assert_eq!(purge_lag.of(2, begun + 3 * hour), None);
+        purge_lag.note(1, Overdue::Nothing, begun + 3 * hour);
+        assert_eq!(purge_lag.of(1, begun + 3 * hour), None);
     }
 }
