@@ -62,7 +62,7 @@ impl Graph {
         }
         *self.core.retention.write() = policy.map(Arc::new);
         #[cfg(feature = "archive")]
-        if let Some(archive) = self.core.archive.used() {
+        if let Some(archive) = self.core.archive.state_if_used() {
             archive.forget_lost();
         }
         // The commit that is under way was the last by the policy before.

@@ -486,8 +486,8 @@ impl Drop for Run {
         // Once the store is closed, the next open settles it.
         let is_closed = self.graph.engine().check_open().is_err();
         // A fork leaves its parent's jobs alone.
-        let is_foreign = self.graph.engine().check_process().is_err();
-        if end == SETTLED || self.is_over() || is_closed || is_foreign {
+        let is_forked = self.graph.engine().check_process().is_err();
+        if end == SETTLED || self.is_over() || is_closed || is_forked {
             return;
         }
         if end == FAILED {

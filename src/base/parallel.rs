@@ -14,7 +14,7 @@ use crate::base::sync::{Condvar, Mutex};
 const AHEAD: usize = 3;
 /// How long the caller waits for a piece that another is making, about the time it takes
 /// to make one. Then it makes it itself: the other may have been put aside.
-const PATIENCE: Duration = Duration::from_micros(200);
+const RECHECK_INTERVAL: Duration = Duration::from_micros(200);
 
 struct Pieces<T> {
     state: Mutex<State<T>>,
@@ -62,9 +62,9 @@ impl<T: Default> State<T> {
 }
 
 /// Ends the others' work when a thread leaves, be it by a panic.
-struct Leaving<'a, T>(&'a Pieces<T>);
+struct EndOnDrop<'a, T>(&'a Pieces<T>);
 
-impl<T> Drop for Leaving<'_, T> {
+impl<T> Drop for EndOnDrop<'_, T> {
     fn drop(&mut self) {
         self.0.state.lock().over = true;
         self.0.made.notify_all();
@@ -99,7 +99,7 @@ pub(crate) fn in_order<Worker: Default, T: Default + Send, E>(
         count,
     };
     thread::scope(|scope| {
-        let _leaving = Leaving(&pieces);
+        let _end = EndOnDrop(&pieces);
         for _ in 1..threads {
             let helper = thread::Builder::new().name("jobstore-page".to_owned());
             let helping = helper.spawn_scoped(scope, || {
@@ -137,10 +137,10 @@ impl<T: Default> Pieces<T> {
         loop {
             if let Some((n, mut piece)) = state.claim(self.count) {
                 drop(state);
-                let leaving = Leaving(self);
+                let end = EndOnDrop(self);
                 make(&mut worker, n, &mut piece);
                 // No panic: go on.
-                std::mem::forget(leaving);
+                std::mem::forget(end);
                 state = self.state.lock();
                 // One that was taken meanwhile was made by the caller.
                 if n >= state.take {
@@ -181,7 +181,7 @@ impl<T: Default> Pieces<T> {
                 make(&mut worker, n, &mut piece);
                 state = self.state.lock();
                 state.put(n, piece);
-            } else if self.made.wait_for(&mut state, PATIENCE).timed_out() && !state.over {
+            } else if self.made.wait_for(&mut state, RECHECK_INTERVAL).timed_out() && !state.over {
                 let n = state.take;
                 let mut piece = state.spent.pop().unwrap_or_default();
                 drop(state);

@@ -1,6 +1,6 @@
 //! Jobs on their way into the archive before they are purged.
 //!
-//! Owns: what a graph's [`Home`] is used for, and what is done where it cannot be written. Must
+//! Owns: what a graph's [`ArchiveState`] is used for, and what is done where it cannot be written. Must
 //! not know: why jobs are purged, what an archive's files look like.
 //! Promise: a job is synced in the archive before the commit that purges it; whoever
 //! purges jobs of a graph that archives them does it alone, so that each goes once.
@@ -13,9 +13,9 @@ use crate::base::sync::time::Instant;
 use crate::engine::core::Engine;
 use crate::engine::jobs::JobReader;
 use crate::engine::read::Snapshot;
-use crate::engine::state::archive_handle::{Home, Open};
+use crate::engine::state::archive_state::{ArchiveState, OpenArchive};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::watchdog::PATIENCE;
+use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::archive::{Archive, Mark};
 use crate::log::purged_jobs::PurgedJob;
 use crate::model::error::{Error, Result};
@@ -33,10 +33,10 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
     let (mut stuck, mut unwritten, mut lost) = (None, None, None);
     for (number, graph) in graphs {
         let of_graph = graph.as_ref().and_then(|graph| {
-            let home = graph.archive.home();
-            let why = home.problem.lock().clone().map(|(why, _)| why);
-            let path = home.lost.lock().clone();
-            let busy = home.watch.busy(now).map(|(_, time)| time);
+            let state = graph.archive.state();
+            let why = state.problem.lock().clone().map(|(why, _)| why);
+            let path = state.lost.lock().clone();
+            let busy = state.watchdog.busy(now).map(|(_, time)| time);
             let is_any = why.is_some() || path.is_some() || busy.is_some();
             is_any.then_some((&graph.name, why, path, busy))
         });
@@ -45,7 +45,7 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
             continue;
         };
         stuck = stuck.or_else(|| {
-            let time = busy.filter(|time| *time > PATIENCE)?;
+            let time = busy.filter(|time| *time > HANG_TIMEOUT)?;
             let seconds = time.as_secs();
             Some(format!(
                 "the archive of graph {name:?} has not responded for {seconds} s, so its jobs are \
@@ -73,41 +73,41 @@ pub(crate) fn problem(engine: &Engine, now: Instant) -> Option<String> {
 }
 
 pub(crate) fn has_problem(graph: &GraphCore) -> bool {
-    let home = graph.archive.used();
-    home.is_some_and(|home| home.problem.lock().is_some())
+    let state = graph.archive.state_if_used();
+    state.is_some_and(|state| state.problem.lock().is_some())
 }
 
 /// Gets the archive of a graph ready if its policy has one, and ends one that it has no more.
 /// Says whether jobs can be purged, as far as is known.
 pub(crate) fn look_after(engine: &Engine, graph: &Arc<GraphCore>) -> bool {
-    let home = graph.archive.home();
-    let known = home.problem.lock().clone();
+    let state = graph.archive.state();
+    let known = state.problem.lock().clone();
     if known.is_some_and(|(_, since)| Instant::now().saturating_duration_since(since) < RETRY) {
         return false;
     }
-    let mut open = home.open.lock();
-    let mut ready = home.get_ready(engine, graph, &mut open);
+    let mut open = state.open.lock();
+    let mut ready = state.get_ready(engine, graph, &mut open);
     if let (Ok(()), Some(open), true) = (&ready, &mut *open, has_problem(graph)) {
         // A file that can be given its name shows that the folder can be written.
-        ready = home.during(engine, graph.number, "rename", || open.archive.finish());
+        ready = state.during(engine, graph.number, "rename", || open.archive.finish());
     }
-    home.note(engine, graph.number, ready).is_ok()
+    state.note(engine, graph.number, ready).is_ok()
 }
 
 /// Whether a graph has an archive, by its policy or still open from an earlier one. Such a
 /// graph is purged by a thread of its own, since its archive may not answer.
 pub(crate) fn concerns(graph: &GraphCore, policy: Option<&Retention>) -> bool {
     let is_wanted = policy.is_some_and(|policy| policy.archive.is_some());
-    let is_open = |home: &Home| home.open.try_lock().is_none_or(|open| open.is_some());
-    is_wanted || graph.archive.used().is_some_and(is_open)
+    let is_open = |state: &ArchiveState| state.open.try_lock().is_none_or(|open| open.is_some());
+    is_wanted || graph.archive.state_if_used().is_some_and(is_open)
 }
 
 /// Ends the archive of a graph.
 pub(crate) fn finish(graph: &GraphCore) {
     let open = graph
         .archive
-        .used()
-        .and_then(|home| home.open.lock().take());
+        .state_if_used()
+        .and_then(|state| state.open.lock().take());
     let finished = open.map(|mut open| open.archive.finish());
     if let Some(Err(error)) = finished {
         // The next open does it.
@@ -118,10 +118,10 @@ pub(crate) fn finish(graph: &GraphCore) {
 
 /// Whoever purges jobs of a graph begins with this, and ends when it is dropped.
 pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result<Archiving<'g>> {
-    let home = graph.archive.home();
-    let mut open = home.open.lock();
-    let ready = home.get_ready(engine, graph, &mut open);
-    home.note(engine, graph.number, ready)?;
+    let state = graph.archive.state();
+    let mut open = state.open.lock();
+    let ready = state.get_ready(engine, graph, &mut open);
+    state.note(engine, graph.number, ready)?;
     Ok(Archiving {
         engine,
         graph,
@@ -129,14 +129,14 @@ pub(crate) fn begin<'g>(engine: &'g Engine, graph: &'g Arc<GraphCore>) -> Result
     })
 }
 
-impl Home {
+impl ArchiveState {
     /// Opens what the policy asks for, and ends what it does not. The policy is read here,
     /// with the archive held: one that was read before may have been replaced.
     fn get_ready(
         &self,
         engine: &Engine,
         graph: &Arc<GraphCore>,
-        open: &mut Option<Box<Open>>,
+        open: &mut Option<Box<OpenArchive>>,
     ) -> Result<()> {
         let policy = graph.retention.read().clone();
         let wanted = policy.and_then(|p| Some((p.archive.clone()?, p.archive_file_bytes)));
@@ -162,7 +162,7 @@ impl Home {
         let of = (&*graph.name, graph.ids.number());
         let opened = || Archive::open(&to.0, of, file_bytes_max);
         let archive = self.during(engine, graph.number, "open", opened)?;
-        *open = Some(Box::new(Open {
+        *open = Some(Box::new(OpenArchive {
             archive,
             to,
             file_bytes_max,
@@ -179,7 +179,7 @@ impl Home {
         call: &'static str,
         make: impl FnOnce() -> T,
     ) -> T {
-        self.watch.during(call, || {
+        self.watchdog.during(call, || {
             engine.archive_trouble.lock().insert(number);
             make()
         })
@@ -203,7 +203,7 @@ impl Home {
 pub(crate) struct Archiving<'g> {
     engine: &'g Engine,
     graph: &'g Arc<GraphCore>,
-    open: MutexGuard<'g, Option<Box<Open>>>,
+    open: MutexGuard<'g, Option<Box<OpenArchive>>>,
 }
 
 impl Archiving<'_> {
@@ -238,12 +238,12 @@ impl Archiving<'_> {
             }
         };
         let append = || archive.append(now_ms, write);
-        let home = graph.archive.home();
-        let appended = home.during(engine, graph.number, "append", append);
+        let state = graph.archive.state();
+        let appended = state.during(engine, graph.number, "append", append);
         match unreadable {
             // That is not for want of an archive.
             Some(error) => Err(error),
-            None => home.note(engine, graph.number, appended).map(Some),
+            None => state.note(engine, graph.number, appended).map(Some),
         }
     }
 

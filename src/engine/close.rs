@@ -131,7 +131,7 @@ impl Engine {
         log?;
         files?;
         if index_is_stuck {
-            let what = match self.index_watch.busy(Instant::now()) {
+            let what = match self.index_watchdog.busy(Instant::now()) {
                 Some((call, time)) => format!("in a {call} for {} ms", time.as_millis()),
                 None => "while closing".to_owned(),
             };
@@ -207,10 +207,10 @@ impl Engine {
         let Some(index) = index.filter(|_| !self.ending.is_over()) else {
             return;
         };
-        if let Err(fault) = self.index_watch.during("flush", || index.flush()) {
+        if let Err(fault) = self.index_watchdog.during("flush", || index.flush()) {
             tracing::warn!(fault = %fault.0, "cannot flush the index");
         }
-        self.index_watch.during("release", || drop(index));
+        self.index_watchdog.during("release", || drop(index));
         if let Some(Ok(end)) = self.ending.log() {
             self.seal_index(end);
         }
@@ -224,7 +224,7 @@ impl Engine {
         if self.index_in_memory.lock().is_some() {
             return;
         }
-        let sealed = self.index_watch.during("seal", || folder.seal());
+        let sealed = self.index_watchdog.during("seal", || folder.seal());
         let index = sealed.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot seal the index");
             None

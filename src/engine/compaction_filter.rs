@@ -216,7 +216,7 @@ impl<'e> CompactionFilter<'e> {
             for job in jobs {
                 match gone.contains(job.sequence) {
                     true => written.purged(job.sequence, job.sequence + 1)?,
-                    false => written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?,
+                    false => written.push(&job, graph.is_external(job.texts.id, job.sequence))?,
                 }
             }
             written.finish()?;
@@ -226,9 +226,9 @@ impl<'e> CompactionFilter<'e> {
 
     /// Copies the blocks of a part; those with purged jobs are put together again.
     fn copy_part(&self, jobs: &mut JobsWriter<'_, '_>, part: &Part, gone: &Gone) -> Result<()> {
-        let is_foreign = |id: &str, sequence| {
+        let is_external = |id: &str, sequence| {
             let graph = self.graph(part.graph);
-            graph.is_none_or(|graph| graph.is_foreign(id, sequence))
+            graph.is_none_or(|graph| graph.is_external(id, sequence))
         };
         let (mut block, mut piece) = (Block::default(), Vec::new());
         for place in &part.blocks {
@@ -251,7 +251,7 @@ impl<'e> CompactionFilter<'e> {
                             // They are copied apart.
                             fingerprint: crate::log::fingerprint::Fingerprint(0),
                         };
-                        jobs.push(&job, is_foreign(texts.id, sequence))?;
+                        jobs.push(&job, is_external(texts.id, sequence))?;
                     }
                 }
             }

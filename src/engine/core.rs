@@ -17,7 +17,7 @@ use crate::base::sync::{Mutex, OnceLock, RwLock};
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::guest::Slot;
 use crate::engine::state::indexer::Indexer;
@@ -30,7 +30,7 @@ use crate::engine::state::retention::{Noted, Work};
 use crate::engine::state::retired::Retired;
 use crate::engine::state::store_lock::StoreLock;
 use crate::engine::state::waiters::Waiter;
-use crate::engine::state::watchdog::Watch;
+use crate::engine::state::watchdog::Watchdog;
 use crate::engine::state::workers::{Ending, Worker};
 use crate::index::folder::IndexFolder;
 use crate::index::{Fault, Index};
@@ -63,7 +63,7 @@ pub(crate) struct Engine {
     committer: CommitterLock,
     /// It may be locked while a graph's state is, but not the other way round.
     pub(crate) log_files: RwLock<Arc<LogFiles>>,
-    pub(crate) ids: ForeignIds,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Mutex<Indexer>,
     pub(crate) spare: Arc<Spare>,
     /// Gone once the store is closed.
@@ -84,7 +84,7 @@ pub(crate) struct Engine {
     closed: AtomicBool,
     pub(crate) ending: Arc<Ending>,
     /// What the index's thread waits for.
-    pub(crate) index_watch: Watch,
+    pub(crate) index_watchdog: Watchdog,
     /// Changes that the index does not have, about.
     pub(crate) index_lag: AtomicU64,
     /// Why packing does not succeed at present.
@@ -144,7 +144,7 @@ pub(crate) struct Parts {
     pub(crate) graphs: Graphs,
     pub(crate) committer: Committer,
     pub(crate) log_files: LogFiles,
-    pub(crate) ids: ForeignIds,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
     pub(crate) spare: Arc<Spare>,
     pub(crate) index: Arc<dyn Index>,
@@ -186,7 +186,7 @@ impl Engine {
             pinned_files: OnceLock::new(),
             closed: AtomicBool::new(false),
             ending: Arc::default(),
-            index_watch: Watch::default(),
+            index_watchdog: Watchdog::default(),
             index_lag: AtomicU64::new(0),
             packing_problem: Mutex::default(),
             files: Mutex::default(),

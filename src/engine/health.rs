@@ -7,7 +7,7 @@ use crate::base::sync::time::Instant;
 #[cfg(feature = "archive")]
 use crate::engine::archiving;
 use crate::engine::core::Engine;
-use crate::engine::state::watchdog::PATIENCE;
+use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::log::permissions;
 use crate::model::health::Health;
 
@@ -33,9 +33,9 @@ impl Engine {
         let in_memory = self.index_in_memory.lock().as_ref().map(|why| {
             format!("the index is kept in memory until there is enough disk space: {why}")
         });
-        let busy = self.index_watch.busy(now);
+        let busy = self.index_watchdog.busy(now);
         let stuck = busy
-            .filter(|(_, time)| *time > PATIENCE)
+            .filter(|(_, time)| *time > HANG_TIMEOUT)
             .map(|(call, time)| {
                 format!(
                     "the index does not respond: it has been in a {call} for {} s; close the \

@@ -13,7 +13,7 @@ use crate::engine::files::Files;
 use crate::engine::open::{LogAccess, read_log};
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Known, Leaving};
+use crate::engine::state::indexer::{FlushBatch, Indexer, Known};
 use crate::index::folder::ROOM_BYTES;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Fault, Index, all_rows};
@@ -63,8 +63,8 @@ impl Engine {
             let mut state = graph.state.write();
             state.details = details;
             state.changed.clear();
-            state.leaving = None;
-            state.taken = None;
+            state.flushing = None;
+            state.taken_changes = None;
             state.index_round = 0;
         }
         self.ids.replace(ids);
@@ -117,7 +117,7 @@ impl Engine {
         )?;
         let mut replay = read.replay;
         let lsn = replay.next_lsn - 1;
-        let leaving = Leaving::of_replay(
+        let batch = FlushBatch::of_replay(
             &replay.indexer,
             &replay.graphs,
             lsn,
@@ -125,8 +125,8 @@ impl Engine {
         );
         replay
             .indexer
-            .apply(&*replay.index, &replay.ids, &leaving, &|| false)?;
-        leaving.left(&replay.ids);
+            .apply(&*replay.index, &replay.ids, &batch, &|| false)?;
+        batch.end_flush(&replay.ids);
         Ok(replay)
     }
 
@@ -140,9 +140,9 @@ impl Engine {
                 return;
             }
         };
-        self.index_watch.during("release", || drop(old));
+        self.index_watchdog.during("release", || drop(old));
         if let Some(folder) = &self.index_folder {
-            if let Err(error) = self.index_watch.during("remove", || folder.discard()) {
+            if let Err(error) = self.index_watchdog.during("remove", || folder.discard()) {
                 tracing::warn!(%error, "cannot remove the index");
             }
         }
@@ -162,7 +162,7 @@ impl Engine {
         let Ok(memory) = self.index() else {
             return;
         };
-        let moved = self.index_watch.during("move", || {
+        let moved = self.index_watchdog.during("move", || {
             let size = all_rows::size_while(&*memory, &|_| true);
             let bytes = size.map_err(Fault::into_error)?.unwrap_or_default();
             if !folder.has_room_for(4 * (ROOM_BYTES + bytes)) {

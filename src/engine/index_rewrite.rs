@@ -91,7 +91,7 @@ impl Engine {
         }
         let is_wanted = |so_far| size(so_far).is_mostly_garbage() && self.wants_rewrite(folder);
         let measured = self
-            .index_watch
+            .index_watchdog
             .during("scan", || all_rows::size_while(index, &is_wanted));
         let Some(row_bytes) = measured.map_err(Fault::into_error)? else {
             return Ok(match self.wants_rewrite(folder) {
@@ -139,7 +139,7 @@ impl Engine {
 
     /// Whether a rewrite should continue. Calling this shows that it makes progress.
     fn wants_rewrite(&self, folder: &IndexFolder) -> bool {
-        self.index_watch.note_progress();
+        self.index_watchdog.note_progress();
         let lag = self.index_lag.load(Ordering::Relaxed);
         lag < LAG_MAX && self.check_writable().is_ok() && folder.has_room()
     }
@@ -154,10 +154,10 @@ impl Engine {
         index: Arc<dyn Index>,
     ) -> Result<bool> {
         let failed = |e| Error::io("rewrite", folder.path(), &e);
-        let watch = &self.index_watch;
-        let fresh = watch.during("open", || folder.begin_rewrite());
+        let watchdog = &self.index_watchdog;
+        let fresh = watchdog.during("open", || folder.begin_rewrite());
         let fresh = fresh.map_err(failed)?;
-        let copied = watch.during("copy", || {
+        let copied = watchdog.during("copy", || {
             let is_wanted = || self.wants_rewrite(folder);
             let copied = all_rows::copy_while(&*index, &*fresh, &is_wanted)?;
             if copied {
@@ -198,10 +198,10 @@ impl Engine {
             rewrites.replaced = Some(replaced);
             return false;
         }
-        self.index_watch.during("release", || drop(replaced));
+        self.index_watchdog.during("release", || drop(replaced));
         if let Some(folder) = &self.index_folder {
             if let Err(error) = self
-                .index_watch
+                .index_watchdog
                 .during("remove", || folder.remove_rewrite())
             {
                 tracing::warn!(%error, "cannot remove a replaced index");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::channel::{Receiver, RecvTimeoutError};
 use crate::engine::core::Engine;
-use crate::engine::state::indexer::{Applied, Indexer, Leaving};
-use crate::engine::state::watchdog::Watched;
+use crate::engine::state::indexer::{Applied, FlushBatch, Indexer};
+use crate::engine::state::watchdog::WatchedIndex;
 
 /// The index lags behind by at most about so much, when little happens.
 const LAG: Duration = Duration::from_secs(1);
@@ -45,22 +45,22 @@ impl Engine {
         if !self.index_is_sound() || indexer.is_interrupted || self.check_files().is_err() {
             return;
         }
-        let Some((leaving, lag)) = self.take_leaving(&indexer) else {
+        let Some((batch, lag)) = self.take_flush_batch(&indexer) else {
             return;
         };
         let Ok(index) = self.index() else {
             return;
         };
-        let watched = Watched {
+        let watched = WatchedIndex {
             index: &*index,
-            watch: &self.index_watch,
+            watchdog: &self.index_watchdog,
         };
-        self.metrics.visits.add(leaving.graphs.len() as u64);
+        self.metrics.visits.add(batch.graphs.len() as u64);
         let is_closing = || self.check_open().is_err();
-        match indexer.apply(&watched, &self.ids, &leaving, &is_closing) {
+        match indexer.apply(&watched, &self.ids, &batch, &is_closing) {
             Ok(Applied::Interrupted) => indexer.is_interrupted = true,
             Ok(Applied::All) => {
-                leaving.left(&self.ids);
+                batch.end_flush(&self.ids);
                 if let Some(folder) = &self.index_folder {
                     folder.restrict();
                 }
@@ -81,7 +81,7 @@ impl Engine {
 
     /// Everything that has changed, at one LSN that is durable: no index is ever
     /// ahead of the log.
-    fn take_leaving(&self, indexer: &Indexer) -> Option<(Leaving, u64)> {
+    fn take_flush_batch(&self, indexer: &Indexer) -> Option<(FlushBatch, u64)> {
         let mut committer = self.lock_committer();
         // A failed sync is noted in the store's health; then nothing leaves.
         let synced = committer.sync(self).is_ok() && !self.has_failed();
@@ -90,7 +90,7 @@ impl Engine {
         (synced && is_wanted).then(|| {
             let lag = self.index_lag.load(Ordering::Relaxed);
             let (graphs, dropped) = committer.backlog.begin_round();
-            let leaving = Leaving {
+            let batch = FlushBatch {
                 gaps: self.gaps(),
                 lsn,
                 boot: self.opening.boot,
@@ -98,7 +98,7 @@ impl Engine {
                 graphs,
                 dropped,
             };
-            (leaving, lag)
+            (batch, lag)
         })
     }
 }

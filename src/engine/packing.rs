@@ -251,7 +251,7 @@ fn write_pack(
         };
         let mut written = JobsWriter::begin(&mut writer, number);
         for job in jobs {
-            written.push(&job, graph.is_foreign(job.texts.id, job.sequence))?;
+            written.push(&job, graph.is_external(job.texts.id, job.sequence))?;
         }
         written.finish()?;
     }

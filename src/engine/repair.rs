@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use crate::engine::packed_events::{Jobs, packed_events};
-use crate::engine::survey::{SegmentSurvey, Source, Stretch, Survey, each_request};
+use crate::engine::survey::{LogRange, SegmentSurvey, Source, Survey, each_request};
 use crate::index::rows::GraphRow;
 use crate::log::block::Block;
 use crate::log::disk::Disk;
@@ -78,34 +78,34 @@ pub(crate) fn repair(
     for name in &survey.unreadable {
         repair.keep(name)?;
     }
-    let stretches = &survey.stretches;
-    let last_bad = stretches.iter().rposition(|stretch| !stretch.is_sound);
+    let log_ranges = &survey.log_ranges;
+    let last_bad = log_ranges.iter().rposition(|log_range| !log_range.is_sound);
     let is_rewritten = |n: usize| {
         // Packs come before segments, so those before a bad one become packs too.
-        let is_segment = matches!(stretches[n].source, Source::Segment(_));
-        !stretches[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
+        let is_segment = matches!(log_ranges[n].source, Source::Segment(_));
+        !log_ranges[n].is_sound || (is_segment && last_bad.is_some_and(|last| n < last))
     };
-    for (n, stretch) in stretches.iter().enumerate() {
+    for (n, log_range) in log_ranges.iter().enumerate() {
         match is_rewritten(n) {
             true => repair.rewrite(n)?,
-            false => repair.pass(stretch),
+            false => repair.pass(log_range),
         }
     }
     // What was rewritten goes once all of it is durable.
     for name in &survey.unreadable {
-        let mut rewritten = (0..stretches.len()).filter(|&n| is_rewritten(n));
+        let mut rewritten = (0..log_ranges.len()).filter(|&n| is_rewritten(n));
         let is_written = rewritten.any(|n| {
-            let stretch = &stretches[n];
-            file_names::pack(stretch.first_lsn, stretch.last_lsn) == *name
+            let log_range = &log_ranges[n];
+            file_names::pack(log_range.first_lsn, log_range.last_lsn) == *name
         });
         if !is_written {
             repair.remove(name)?;
         }
     }
-    for (n, stretch) in stretches.iter().enumerate() {
-        if let Source::Segment(segment) = &stretch.source {
+    for (n, log_range) in log_ranges.iter().enumerate() {
+        if let Source::Segment(segment) = &log_range.source {
             if is_rewritten(n) {
-                if !stretch.is_sound {
+                if !log_range.is_sound {
                     repair.keep(&segment.name)?;
                 }
                 repair.remove(&segment.name)?;
@@ -141,10 +141,10 @@ struct Repair<'r> {
 }
 
 impl<'r> Repair<'r> {
-    fn pass(&mut self, stretch: &Stretch) {
-        self.known.extend(&stretch.created);
-        self.begun.extend(&stretch.created);
-        for (&graph, runs) in &stretch.spans {
+    fn pass(&mut self, log_range: &LogRange) {
+        self.known.extend(&log_range.created);
+        self.begun.extend(&log_range.created);
+        for (&graph, runs) in &log_range.spans {
             if let Some(&(_, end)) = runs.last() {
                 self.ends.insert(graph, end);
             }
@@ -152,26 +152,26 @@ impl<'r> Repair<'r> {
     }
 
     fn rewrite(&mut self, n: usize) -> Result<()> {
-        let stretch = &self.survey.stretches[n];
-        self.known.extend(&stretch.created);
-        if let Source::Pack { pack, .. } = &stretch.source {
+        let log_range = &self.survey.log_ranges[n];
+        self.known.extend(&log_range.created);
+        if let Source::Pack { pack, .. } = &log_range.source {
             self.keep(&pack.name)?;
         }
         let store = self.survey.store;
-        let (first_lsn, last_lsn) = (stretch.first_lsn, stretch.last_lsn);
-        let clock = match &stretch.source {
+        let (first_lsn, last_lsn) = (log_range.first_lsn, log_range.last_lsn);
+        let clock = match &log_range.source {
             Source::Pack { pack, .. } => pack.clock,
             Source::Segment(segment) => segment.frames.last().map(|frame| frame.clock),
             _ => None,
         };
         let writer = PackWriter::begin(self.disk, store, first_lsn, last_lsn)?;
         let mut writer = writer.at_clock(clock);
-        let bytes = match &stretch.source {
+        let bytes = match &log_range.source {
             Source::Segment(segment) => segment.read(self.disk)?,
             _ => Vec::new(),
         };
         let mut jobs: Jobs<'_> = BTreeMap::new();
-        match &stretch.source {
+        match &log_range.source {
             Source::Nothing => self.lost(&mut writer, last_lsn - first_lsn + 1)?,
             Source::Pack {
                 pack, bad_chunks, ..
@@ -186,7 +186,7 @@ impl<'r> Repair<'r> {
                 }
             }
             Source::Segment(segment) => {
-                jobs = self.segment_events(&mut writer, stretch, segment, &bytes)?;
+                jobs = self.segment_events(&mut writer, log_range, segment, &bytes)?;
             }
         }
         let mut graphs: Vec<u32> = self.survey.graphs.keys().copied().collect();
@@ -194,13 +194,13 @@ impl<'r> Repair<'r> {
         for graph in graphs {
             // Where the graph goes on: jobs up to there are known of before they are
             // spoken of again.
-            let stretches = &self.survey.stretches;
-            let mut later = stretches[n + 1..].iter();
+            let log_ranges = &self.survey.log_ranges;
+            let mut later = log_ranges[n + 1..].iter();
             let next = later.find_map(|later| Some(later.spans.get(&graph)?.first()?.0));
             // Or of which there are events and no request.
-            let spoken = |s: &Stretch| s.spoken.get(&graph).copied();
-            let next = next.or_else(|| stretches[n..].iter().filter_map(spoken).max());
-            self.jobs(&mut writer, stretch, graph, jobs.remove(&graph), next)?;
+            let spoken = |s: &LogRange| s.spoken.get(&graph).copied();
+            let next = next.or_else(|| log_ranges[n..].iter().filter_map(spoken).max());
+            self.jobs(&mut writer, log_range, graph, jobs.remove(&graph), next)?;
         }
         writer.finish().map(|_| ())
     }
@@ -262,13 +262,13 @@ impl<'r> Repair<'r> {
     fn segment_events<'b>(
         &mut self,
         writer: &mut PackWriter<'_>,
-        stretch: &Stretch,
+        log_range: &LogRange,
         segment: &SegmentSurvey,
         bytes: &'b [u8],
     ) -> Result<Jobs<'b>> {
         let mut jobs: Jobs<'b> = BTreeMap::new();
         let store = self.survey.store;
-        let mut lsn = stretch.first_lsn;
+        let mut lsn = log_range.first_lsn;
         for frame in &segment.frames {
             if frame.first_lsn > lsn {
                 self.lost(writer, frame.first_lsn - lsn)?;
@@ -284,8 +284,8 @@ impl<'r> Repair<'r> {
             }
             lsn = events.last().map_or(lsn, |(at, _)| at + 1);
         }
-        if lsn <= stretch.last_lsn {
-            self.lost(writer, stretch.last_lsn + 1 - lsn)?;
+        if lsn <= log_range.last_lsn {
+            self.lost(writer, log_range.last_lsn + 1 - lsn)?;
         }
         Ok(jobs)
     }
@@ -295,14 +295,14 @@ impl<'r> Repair<'r> {
     fn jobs(
         &mut self,
         writer: &mut PackWriter<'_>,
-        stretch: &Stretch,
+        log_range: &LogRange,
         graph: u32,
         jobs: Option<Vec<PackedJob<'_>>>,
         next: Option<u64>,
     ) -> Result<()> {
         let mut at = self.ends.get(&graph).copied().unwrap_or(0);
         let mut end = at.max(next.unwrap_or(0));
-        let part = match &stretch.source {
+        let part = match &log_range.source {
             Source::Pack { pack, .. } => pack.parts.iter().find(|part| part.graph == graph),
             _ => None,
         };
@@ -312,7 +312,7 @@ impl<'r> Repair<'r> {
             return Ok(());
         }
         let mut quarantined = 0;
-        if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &stretch.source) {
+        if let (Some(part), Source::Pack { bad_blocks, .. }) = (part, &log_range.source) {
             writer.begin_graph(graph);
             // They are made anew: those of jobs that are not sound must not stay.
             let store = self.survey.store;

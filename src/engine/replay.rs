@@ -22,9 +22,9 @@ pub(crate) use self::problem::Problem;
 use self::progress::Follower;
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::change::Change;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::indexer::{Indexer, Leaving};
+use crate::engine::state::indexer::{FlushBatch, Indexer};
 use crate::engine::state::unpacked::TailPlace;
 use crate::index::empty::NoIndex;
 use crate::index::sorted_runs::Runs;
@@ -47,7 +47,7 @@ const CHANGES_MAX: u64 = 256 << 10;
 /// The memory of a store while it is being put together.
 pub(crate) struct Replay {
     pub(crate) graphs: Graphs,
-    pub(crate) ids: ForeignIds,
+    pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
     pub(crate) index: Arc<dyn Index>,
     /// The last boot the log or the index tells of.
@@ -73,7 +73,7 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn new(
         graphs: Graphs,
-        ids: ForeignIds,
+        ids: ExternalIds,
         indexer: Indexer,
         index: Arc<dyn Index>,
         boot: u64,
@@ -100,7 +100,7 @@ impl Replay {
     pub(crate) fn of_one(graphs: Graphs, pack: &Pack) -> Replay {
         let mut indexer = Indexer::new(pack.store);
         indexer.applied_lsn = pack.first_lsn - 1;
-        let ids = ForeignIds::new(Runs::default());
+        let ids = ExternalIds::new(Runs::default());
         let mut replay = Replay::new(graphs, ids, indexer, Arc::new(NoIndex), 0);
         replay.next_lsn = pack.first_lsn;
         replay
@@ -226,7 +226,7 @@ impl Replay {
         }
         if is_new {
             state.add_pending(sequence);
-            if self.index.keeps_rows() && graph.is_foreign(texts.id, sequence) {
+            if self.index.keeps_rows() && graph.is_external(texts.id, sequence) {
                 self.ids.add(graph.id_hash(texts.id), graph.owner(sequence));
                 self.changes += 1;
             }
@@ -247,7 +247,7 @@ impl Replay {
             state.forgotten_lsn = state.forgotten_lsn.max(through_lsn);
         }
         if let (Event::Purged { jobs, .. }, true) = (event, self.index.keeps_rows()) {
-            self.foreign_tombstones(&graph, jobs);
+            self.external_tombstones(&graph, jobs);
         }
         self.changes += changes.len() as u64;
         for change in &changes {
@@ -276,9 +276,9 @@ impl Replay {
     }
 
     /// The ids of purged jobs that only a lookup finds.
-    fn foreign_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
+    fn external_tombstones(&mut self, graph: &GraphCore, jobs: &[u8]) {
         for job in purged_jobs::unpack(jobs).unwrap_or_default() {
-            if let Some(id) = job.id.filter(|id| id.is_foreign) {
+            if let Some(id) = job.id.filter(|id| id.is_external) {
                 self.ids.add(id.lookup, graph.owner(job.sequence));
                 self.changes += 1;
             }
@@ -374,10 +374,11 @@ impl Replay {
             return Ok(());
         }
         let lsn = self.next_lsn - 1;
-        let leaving = Leaving::of_replay(&self.indexer, &self.graphs, lsn, (self.boot, &self.gaps));
+        let batch =
+            FlushBatch::of_replay(&self.indexer, &self.graphs, lsn, (self.boot, &self.gaps));
         self.indexer
-            .apply(&*self.index, &self.ids, &leaving, &|| false)?;
-        leaving.left(&self.ids);
+            .apply(&*self.index, &self.ids, &batch, &|| false)?;
+        batch.end_flush(&self.ids);
         Ok(())
     }
 

@@ -6,21 +6,21 @@
 //! not sound is named with file and place.
 
 mod dropped;
+mod log_range;
 mod missing_jobs;
 mod pack_chain;
 mod packs;
 mod segment_chain;
 mod segments;
 mod store_id;
-mod stretch;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use self::log_range::{LogRange, Source};
 pub(crate) use self::packs::{check_pack, each_request};
 pub(crate) use self::segments::SegmentSurvey;
 use self::store_id::store_of_files;
-pub(crate) use self::stretch::{Source, Stretch};
 use self::tally::Tally;
 use crate::log::disk::Disk;
 use crate::log::file_names;
@@ -52,7 +52,7 @@ pub(crate) struct Survey {
     /// Whether `CLOSED` does not fit the log, or is damaged.
     pub(crate) closed_is_damaged: bool,
     /// The whole log, in its order, without gap.
-    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) log_ranges: Vec<LogRange>,
     /// Files that no stretch is read from, though they may hold something.
     pub(crate) unreadable: Vec<String>,
     pub(crate) graphs: BTreeMap<u32, GraphSurvey>,
@@ -105,7 +105,7 @@ impl Survey {
             secret_keys_are_damaged,
             closed,
             closed_is_damaged,
-            stretches: Vec::new(),
+            log_ranges: Vec::new(),
             unreadable: Vec::new(),
             graphs: BTreeMap::new(),
             lost_drops: BTreeSet::new(),
@@ -122,7 +122,7 @@ impl Survey {
 
     /// One past the last LSN.
     pub(crate) fn next_lsn(&self) -> u64 {
-        self.stretches.last().map_or(1, |last| last.last_lsn + 1)
+        self.log_ranges.last().map_or(1, |last| last.last_lsn + 1)
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -165,7 +165,7 @@ impl Survey {
         let what = format!("no file contains log sequence numbers {first_lsn} to {last_lsn}");
         let error = Error::damaged(disk.path(&file_names::pack(first_lsn, last_lsn)), 0, what);
         self.damaged(&error, 0, last_lsn - first_lsn + 1)?;
-        self.stretches.push(Stretch {
+        self.log_ranges.push(LogRange {
             first_lsn,
             last_lsn,
             source: Source::Nothing,

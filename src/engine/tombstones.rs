@@ -29,7 +29,7 @@ impl GraphCore {
         IdHash {
             lookup: self.id_hash(id),
             further: xxh3_64_with_seed(id.as_bytes(), self.ids.key()[1] ^ u64::from(self.number)),
-            is_foreign: self.is_foreign(id, sequence),
+            is_external: self.is_external(id, sequence),
         }
     }
 }

@@ -71,7 +71,7 @@ where
         .max_buf_size(BUFFER_BYTES)
         // A client may end its side once it has asked.
         .half_close(true)
-        .serve_connection(TokioIo::new(Patient::new(io, stall)), service);
+        .serve_connection(TokioIo::new(StallTimeout::new(io, stall)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         done = connection.as_mut() => return done,
@@ -92,7 +92,7 @@ where
 
 /// A connection whose other end must take something now and then, and which says why it
 /// ends if hyper refuses what came.
-struct Patient<I> {
+struct StallTimeout<I> {
     io: I,
     stall: Duration,
     /// Since nothing could be written.
@@ -108,9 +108,9 @@ struct Refusal {
     discarding: Option<Pin<Box<Sleep>>>,
 }
 
-impl<I: AsyncWrite + Unpin> Patient<I> {
-    fn new(io: I, stall: Duration) -> Patient<I> {
-        Patient {
+impl<I: AsyncWrite + Unpin> StallTimeout<I> {
+    fn new(io: I, stall: Duration) -> StallTimeout<I> {
+        StallTimeout {
             io,
             stall,
             waits: None,
@@ -162,7 +162,7 @@ impl<I: AsyncWrite + Unpin> Patient<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Patient<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> StallTimeout<I> {
     /// Reads what a refused client still sends, within bounds: a socket closed with bytes
     /// unread is reset, and its other end may lose the answer.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -251,7 +251,7 @@ impl Refusal {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for StallTimeout<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -261,7 +261,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -25,10 +25,10 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// How long an answer may take to begin.
-pub(crate) type Patience = Arc<Duration>;
+pub(crate) type FirstByteTimeout = Arc<Duration>;
 
 pub(crate) async fn around(
-    State(patience): State<Patience>,
+    State(first_byte): State<FirstByteTimeout>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -40,7 +40,7 @@ pub(crate) async fn around(
         path = %excerpt_path(request.uri().path()),
     );
     let begun = Instant::now();
-    let answered = tokio::time::timeout(*patience, next.run(request));
+    let answered = tokio::time::timeout(*first_byte, next.run(request));
     let answered = caught(answered.instrument(span.clone())).await;
     let _in_span = span.enter();
     let mut response = match answered {

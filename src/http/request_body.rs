@@ -18,13 +18,13 @@ use tokio::time::timeout;
 use crate::model::api_error::ApiError;
 
 /// How long a short body may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The whole of a body that has at most so many bytes.
 pub(crate) async fn text(body: Body, max_bytes: u64) -> Result<String, ApiError> {
     let refused = |message: String| ApiError::new(400, "GES.8000", message);
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    let read = timeout(PATIENCE, axum::body::to_bytes(body, max)).await;
+    let read = timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max)).await;
     let bytes = read
         .map_err(|_| refused("the request body took too long to arrive; retry".to_owned()))?
         .map_err(|_| {

@@ -180,10 +180,10 @@ impl Routes {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let patience = Arc::new(self.shared.limits.first_byte);
+        let first_byte = Arc::new(self.shared.limits.first_byte);
         Router::new()
             .route(path, methods)
-            .route_layer(from_fn_with_state(patience, around))
+            .route_layer(from_fn_with_state(first_byte, around))
             .with_state(self.shared.clone())
     }
 }

@@ -122,7 +122,7 @@ impl<'d> PackWriter<'d> {
     }
 
     /// Adds a block to the graph last begun.
-    pub(crate) fn block(&mut self, graph: u32, block: &Block, foreign_ids: bool) -> Result<()> {
+    pub(crate) fn block(&mut self, graph: u32, block: &Block, external_ids: bool) -> Result<()> {
         let offset = self.file.offset();
         let times = || block.rows.iter().map(|row| row.submitted_ms);
         let (first_ms, last_ms) = (times().min().unwrap_or_default(), times().max());
@@ -133,7 +133,7 @@ impl<'d> PackWriter<'d> {
             len: (self.file.offset() - offset) as u32,
             jobs: block.rows.len() as u32,
             large: false,
-            foreign_ids,
+            external_ids,
             purged: false,
             first_ms,
             span_ms: last_ms.unwrap_or(first_ms) - first_ms,
@@ -152,7 +152,7 @@ impl<'d> PackWriter<'d> {
         graph: u32,
         sequence: u64,
         job: (&SubmissionTexts<'_>, u64),
-        foreign_ids: bool,
+        external_ids: bool,
     ) -> Result<()> {
         let offset = self.file.offset();
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -168,7 +168,7 @@ impl<'d> PackWriter<'d> {
             len: (self.file.offset() - offset) as u32,
             jobs: 1,
             large: true,
-            foreign_ids,
+            external_ids,
             purged: false,
             first_ms: job.1,
             span_ms: 0,
@@ -222,7 +222,7 @@ impl<'d> PackWriter<'d> {
                 len: 0,
                 jobs,
                 large: false,
-                foreign_ids: false,
+                external_ids: false,
                 purged,
                 first_ms: 0,
                 span_ms: 0,

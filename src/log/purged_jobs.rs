@@ -25,7 +25,7 @@ pub(crate) struct IdHash {
     /// As much again, under another seed.
     pub(crate) further: u64,
     /// Whether the id was not made by the graph, so that only a lookup finds it.
-    pub(crate) is_foreign: bool,
+    pub(crate) is_external: bool,
 }
 
 const HAS_ID: u64 = 1;
@@ -51,7 +51,7 @@ pub(crate) fn pack(jobs: &[PurgedJob]) -> Vec<u8> {
         flags |= job.id.map_or(0, |_| HAS_ID);
         flags |= job
             .id
-            .map_or(0, |id| if id.is_foreign { IS_FOREIGN } else { 0 });
+            .map_or(0, |id| if id.is_external { IS_FOREIGN } else { 0 });
         flags |= job.result_ref.as_ref().map_or(0, |_| HAS_RESULT);
         put_var((job.sequence - before) << FLAG_BITS | flags, &mut out);
         before = job.sequence;
@@ -89,7 +89,7 @@ pub(crate) fn unpack(bytes: &[u8]) -> Option<Vec<PurgedJob>> {
             _ => Some(IdHash {
                 lookup: reader.eight()?,
                 further: reader.eight()?,
-                is_foreign: head & IS_FOREIGN != 0,
+                is_external: head & IS_FOREIGN != 0,
             }),
         };
         let result_ref = match head & HAS_RESULT {
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn purged_jobs_come_back_whole_and_without_their_tombstones() {
-        let id = |is_foreign| {
+        let id = |is_external| {
             Some(IdHash {
                 lookup: u64::MAX,
                 further: 7,
-                is_foreign,
+                is_external,
             })
         };
         let jobs = [

@@ -163,10 +163,10 @@ fn search(
             limit: arguments.limit.saturating_sub(jobs).min(JOBS),
             cursor: cursor.as_deref(),
         };
-        let stretch = access.search(graph, &sought, each)?;
-        (jobs, looked_at) = (jobs + stretch.found, looked_at + stretch.looked_at);
-        bar.at(looked_at, Some(looked_at + stretch.left));
-        cursor = stretch.next;
+        let step = access.search(graph, &sought, each)?;
+        (jobs, looked_at) = (jobs + step.found, looked_at + step.looked_at);
+        bar.at(looked_at, Some(looked_at + step.left));
+        cursor = step.next;
         if cursor.is_none() || jobs >= arguments.limit {
             let more = cursor.map(|next| format!("continue with --cursor {next}"));
             return Ok(FoundJob { jobs, more });

@@ -59,9 +59,9 @@ impl Staging<'_> {
                     Ok(Some(_)) => Err(Error::JobIdTaken { id: id.clone() }),
                     Ok(None) => self.engine.check_not_purged(graph, id).map(|()| {
                         self.record(graph, sequence, id, submission);
-                        if graph.is_foreign(id.as_str(), sequence) {
+                        if graph.is_external(id.as_str(), sequence) {
                             let hash = graph.id_hash(id.as_str());
-                            self.round.foreign.push((hash, graph.owner(sequence)));
+                            self.round.external_ids.push((hash, graph.owner(sequence)));
                         }
                         let key = (graph.number, id.clone());
                         self.round

@@ -50,7 +50,7 @@ impl Staging<'_> {
             key,
         });
         let given = graph.owner_of_key(sequence, lsn);
-        self.round.foreign.push((graph.key_hash(key), given));
+        self.round.external_ids.push((graph.key_hash(key), given));
         let owner = (id.clone(), submission.masked_request.request.clone());
         self.round
             .keyed

@@ -40,7 +40,7 @@ impl Committer {
         if round.confirms_clock {
             engine.clock.lock().confirmed(&round.clock);
         }
-        for &(hash, owner) in &round.foreign {
+        for &(hash, owner) in &round.external_ids {
             engine.ids.add(hash, owner);
         }
         // Before anything of it can be read.

@@ -34,7 +34,7 @@ pub(super) struct Round {
     pub(super) created_names: HashSet<(String, String)>,
     /// Numbers of the graphs that are dropped in this round.
     pub(super) dropped_numbers: HashSet<u32>,
-    pub(super) foreign: Vec<Pair>,
+    pub(super) external_ids: Vec<Pair>,
     /// Jobs added to each graph in this round.
     pub(super) added: HashMap<u32, u64>,
     /// States that differ from the published ones.

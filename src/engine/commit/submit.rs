@@ -68,7 +68,7 @@ impl Staging<'_> {
         let sequence = self.round.next_sequence(graph);
         self.record(graph, sequence, id, submission);
         self.round
-            .foreign
+            .external_ids
             .push((graph.id_hash(id.as_str()), graph.owner(sequence)));
         self.round
             .brought

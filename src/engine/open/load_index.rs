@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::base::codec::NUMBER_MAX;
 use crate::engine::replay::{Problem, Replay};
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::indexer::{Indexer, Known, NAMED_KEY_BYTES_MAX};
 use crate::engine::state::status;
@@ -28,7 +28,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         if !empty {
             return Err(Fault("it has rows but no header".to_owned()).into());
         }
-        let ids = ForeignIds::new(Runs::default());
+        let ids = ExternalIds::new(Runs::default());
         return Ok(Replay::new(Graphs::default(), ids, indexer, index, 0));
     };
     let head: Head =
@@ -103,7 +103,7 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
     }
     indexer.applied_lsn = head.applied_lsn;
     indexer.lost_ids = head.lost_ids;
-    let ids = ForeignIds::new(Runs::open(&*index)?);
+    let ids = ExternalIds::new(Runs::open(&*index)?);
     let mut replay = Replay::new(graphs, ids, indexer, index, head.boot);
     replay.gaps = head.gaps;
     Ok(replay)

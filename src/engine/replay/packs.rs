@@ -48,7 +48,7 @@ impl Replay {
                 continue;
             };
             if pack.last_lsn >= from && self.index.keeps_rows() {
-                self.foreign_ids(&graph, part)?;
+                self.external_ids(&graph, part)?;
             }
             if graph.state.read().packed_end() != part.first_sequence {
                 let error = out_of_order(&pack.path, &graph, part.first_sequence);
@@ -168,9 +168,9 @@ impl Replay {
     }
 
     /// Takes the ids of a part's jobs that were not made by their graph.
-    fn foreign_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
+    fn external_ids(&mut self, graph: &Arc<GraphCore>, part: &Part) -> Result<(), Problem> {
         let is_looked_up = |place: &BlockPlace| {
-            !place.is_empty() && (place.foreign_ids || graph.has_lost_its_key())
+            !place.is_empty() && (place.external_ids || graph.has_lost_its_key())
         };
         let mut block = Block::default();
         let mut piece = Vec::new();
@@ -186,7 +186,7 @@ impl Replay {
             for (n, row) in block.rows.iter().enumerate() {
                 let sequence = sequence + n as u64;
                 let id = std::str::from_utf8(block.id(row)).map_err(|_| part.not_valid(place))?;
-                if graph.is_foreign(id, sequence) {
+                if graph.is_external(id, sequence) {
                     self.ids.add(graph.id_hash(id), graph.owner(sequence));
                     self.changes += 1;
                 }

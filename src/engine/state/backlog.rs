@@ -12,8 +12,8 @@
 use std::sync::Arc;
 
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::flush_batch::{RoundNumber, Taken};
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::graph_state::GraphState;
 
 /// Held with the committer: changes are made and rounds begin under one lock.
@@ -56,8 +56,8 @@ impl Backlog {
         }
         if state.index_round != 0 {
             // The indexer has not come to it yet.
-            let taken = state.take_changes();
-            state.taken = Some(Box::new(taken));
+            let taken_changes = state.take_changes();
+            state.taken_changes = Some(Box::new(taken_changes));
         }
         state.index_round = self.round;
         self.graphs.push(graph.clone());
@@ -79,10 +79,10 @@ impl Backlog {
 
 impl GraphState {
     /// Takes what belongs to the round that is under way. Its details are found in
-    /// `leaving` until the index has them.
-    pub(crate) fn take_for_round(&mut self) -> Taken {
-        match self.taken.take() {
-            Some(taken) => *taken,
+    /// `flushing` until the index has them.
+    pub(crate) fn take_for_round(&mut self) -> GraphChanges {
+        match self.taken_changes.take() {
+            Some(taken_changes) => *taken_changes,
             None => {
                 self.index_round = 0;
                 self.take_changes()
@@ -90,14 +90,14 @@ impl GraphState {
         }
     }
 
-    pub(crate) fn take_changes(&mut self) -> Taken {
+    pub(crate) fn take_changes(&mut self) -> GraphChanges {
         let details = Arc::new(std::mem::take(&mut self.changed));
-        self.leaving = (!details.is_empty()).then(|| details.clone());
+        self.flushing = (!details.is_empty()).then(|| details.clone());
         // A chunk goes with the rows of details that it vouches for.
         for (sequence, _) in details.iter() {
             self.status.touch(sequence);
         }
-        Taken {
+        GraphChanges {
             details,
             chunks: self.status.take_dirty(),
             forgotten_lsn: self.forgotten_lsn,

@@ -1,6 +1,6 @@
 //! The ids that engines brought.
 //!
-//! Owns: [`ForeignIds`]: those not in the index yet, and the question to the index. Must
+//! Owns: [`ExternalIds`]: those not in the index yet, and the question to the index. Must
 //! not know: jobs.
 //! Promise: an id that leaves memory is in the index by then.
 
@@ -16,7 +16,7 @@ use crate::index::{Fault, Index};
 pub(crate) type Pairs = BTreeSet<Pair>;
 
 /// The ids of all graphs that were not made by their graph, by hash.
-pub(crate) struct ForeignIds {
+pub(crate) struct ExternalIds {
     recent: RwLock<Recent>,
     pub(crate) runs: Runs,
     /// Counts how often ids have moved from memory to the index.
@@ -27,7 +27,7 @@ pub(crate) struct ForeignIds {
 struct Recent {
     added: Pairs,
     /// Being written to the index.
-    leaving: Arc<Pairs>,
+    flushing: Arc<Pairs>,
 }
 
 /// The owners of this hash.
@@ -36,9 +36,9 @@ fn in_pairs(pairs: &Pairs, hash: u64) -> impl Iterator<Item = Owner> {
     range.map(|&(_, owner)| owner)
 }
 
-impl ForeignIds {
-    pub(crate) fn new(runs: Runs) -> ForeignIds {
-        ForeignIds {
+impl ExternalIds {
+    pub(crate) fn new(runs: Runs) -> ExternalIds {
+        ExternalIds {
             recent: RwLock::default(),
             runs,
             generation: AtomicU64::new(0),
@@ -46,7 +46,7 @@ impl ForeignIds {
     }
 
     /// Takes the place of all ids with those of an index that was rebuilt.
-    pub(crate) fn replace(&self, rebuilt: ForeignIds) {
+    pub(crate) fn replace(&self, rebuilt: ExternalIds) {
         self.runs.replace(rebuilt.runs);
         self.generation.fetch_add(1, Ordering::AcqRel);
         *self.recent.write() = Recent::default();
@@ -57,23 +57,23 @@ impl ForeignIds {
     }
 
     /// Takes what is to be written to the index; it is found here until
-    /// [`ForeignIds::left`].
-    pub(crate) fn leave(&self) -> Arc<Pairs> {
+    /// [`ExternalIds::end_flush`].
+    pub(crate) fn begin_flush(&self) -> Arc<Pairs> {
         let mut recent = self.recent.write();
-        recent.leaving = Arc::new(std::mem::take(&mut recent.added));
-        recent.leaving.clone()
+        recent.flushing = Arc::new(std::mem::take(&mut recent.added));
+        recent.flushing.clone()
     }
 
-    pub(crate) fn left(&self) {
+    pub(crate) fn end_flush(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.recent.write().leaving = Arc::default();
+        self.recent.write().flushing = Arc::default();
     }
 
     /// Whether a job may have an id with this hash; no means no. Looks at memory
     /// only.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let recent = self.recent.read();
-        let is_recent = [&recent.added, &*recent.leaving]
+        let is_recent = [&recent.added, &*recent.flushing]
             .into_iter()
             .any(|pairs| in_pairs(pairs, hash).next().is_some());
         drop(recent);
@@ -88,7 +88,7 @@ impl ForeignIds {
     /// Those not in the index yet.
     pub(crate) fn recent(&self, hash: u64) -> Vec<Owner> {
         let recent = self.recent.read();
-        [&recent.added, &*recent.leaving]
+        [&recent.added, &*recent.flushing]
             .into_iter()
             .flat_map(|pairs| in_pairs(pairs, hash))
             .collect()

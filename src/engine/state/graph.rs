@@ -29,7 +29,7 @@ pub(crate) struct GraphCore {
     pub(crate) purging: Mutex<()>,
     /// Where purged jobs go first.
     #[cfg(feature = "archive")]
-    pub(crate) archive: crate::engine::state::archive_handle::Place,
+    pub(crate) archive: crate::engine::state::archive_state::ArchiveSlot,
 }
 
 impl GraphCore {
@@ -77,7 +77,7 @@ impl GraphCore {
 
     /// Whether this id of this job was not made by the graph, so that only a lookup
     /// finds the job.
-    pub(crate) fn is_foreign(&self, id: &str, sequence: u64) -> bool {
+    pub(crate) fn is_external(&self, id: &str, sequence: u64) -> bool {
         self.ids.sequence(id) != Some(sequence)
     }
 

@@ -13,7 +13,7 @@ use crate::base::sync::atomic::Ordering;
 use crate::engine::state::change::Change;
 use crate::engine::state::detail_changes::DetailChanges;
 use crate::engine::state::details::DetailHashes;
-use crate::engine::state::flush_batch::{RoundNumber, Taken};
+use crate::engine::state::graph_changes::{GraphChanges, RoundNumber};
 use crate::engine::state::run_cell::RunCell;
 use crate::engine::state::status::StatusColumn;
 use crate::engine::state::unpacked::{TailPlace, TailRun};
@@ -46,11 +46,11 @@ pub(crate) struct GraphState {
     /// Changed since the indexer last came by.
     pub(crate) changed: DetailChanges,
     /// Being written to the index.
-    pub(crate) leaving: Option<Arc<DetailChanges>>,
+    pub(crate) flushing: Option<Arc<DetailChanges>>,
     /// The round of the index that takes what changed; 0 where nothing did.
     pub(crate) index_round: RoundNumber,
     /// What the round under way takes, if the graph has changed since it began.
-    pub(crate) taken: Option<Box<Taken>>,
+    pub(crate) taken_changes: Option<Box<GraphChanges>>,
 }
 
 impl GraphState {
@@ -322,9 +322,9 @@ impl GraphState {
     /// before the index: what leaves here is there already.
     pub(crate) fn detail_changes(&self, sequence: u64) -> [Option<Detail>; 2] {
         [
-            self.leaving
+            self.flushing
                 .as_ref()
-                .and_then(|leaving| leaving.get(sequence).copied()),
+                .and_then(|flushing| flushing.get(sequence).copied()),
             self.changed.get(sequence).copied(),
         ]
     }

@@ -16,9 +16,9 @@ use self::chunk_rows::ChunkRows;
 use self::writer::Writer;
 use crate::engine::state::backlog::Dropped;
 use crate::engine::state::catalog::Graphs;
-use crate::engine::state::external_ids::ForeignIds;
-use crate::engine::state::flush_batch::Taken;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::graph_changes::GraphChanges;
 use crate::engine::state::purged_ranges::GoneRuns;
 use crate::engine::state::rewrites::Rewrites;
 use crate::engine::state::status::CHUNK_JOBS;
@@ -81,7 +81,7 @@ fn named_key(key: &[u8]) -> NamedKey {
 }
 
 /// What leaves memory in one go: everything up to one LSN.
-pub(crate) struct Leaving {
+pub(crate) struct FlushBatch {
     pub(crate) lsn: u64,
     pub(crate) boot: u64,
     pub(crate) gaps: Gaps,
@@ -92,15 +92,15 @@ pub(crate) struct Leaving {
     pub(crate) dropped: Vec<Dropped>,
 }
 
-impl Leaving {
+impl FlushBatch {
     /// All changes up to this LSN, of graphs that nobody changes meanwhile.
     pub(crate) fn of_replay(
         indexer: &Indexer,
         graphs: &Graphs,
         lsn: u64,
         (boot, gaps): (u64, &Gaps),
-    ) -> Leaving {
-        Leaving {
+    ) -> FlushBatch {
+        FlushBatch {
             gaps: gaps.clone(),
             lsn,
             boot,
@@ -111,11 +111,11 @@ impl Leaving {
     }
 
     /// Forgets what is in the index now.
-    pub(crate) fn left(&self, ids: &ForeignIds) {
+    pub(crate) fn end_flush(&self, ids: &ExternalIds) {
         for graph in &self.graphs {
-            graph.state.write().leaving = None;
+            graph.state.write().flushing = None;
         }
-        ids.left();
+        ids.end_flush();
     }
 }
 
@@ -173,19 +173,15 @@ impl Indexer {
             .collect()
     }
 
-    fn head(&self, leaving: &Leaving, partial: bool) -> Vec<u8> {
+    fn head(&self, batch: &FlushBatch, partial: bool) -> Vec<u8> {
         let head = Head {
             rows_format: ROWS_FORMAT,
             store: self.store.0,
-            applied_lsn: if partial {
-                self.applied_lsn
-            } else {
-                leaving.lsn
-            },
+            applied_lsn: if partial { self.applied_lsn } else { batch.lsn },
             partial,
-            boot: leaving.boot,
-            gaps: leaving.gaps.clone(),
-            graphs: leaving.graphs_created,
+            boot: batch.boot,
+            gaps: batch.gaps.clone(),
+            graphs: batch.graphs_created,
             lost_ids: self.lost_ids,
             digest: if partial { 0 } else { self.digest() },
         };
@@ -196,16 +192,16 @@ impl Indexer {
     pub(crate) fn apply(
         &mut self,
         index: &dyn Index,
-        ids: &ForeignIds,
-        leaving: &Leaving,
+        ids: &ExternalIds,
+        batch: &FlushBatch,
         is_closing: &dyn Fn() -> bool,
     ) -> Result<Applied, Fault> {
         let is_too_much = |left: usize| left > CLOSE_GRAPHS_MAX && is_closing();
-        if is_too_much(leaving.graphs.len() + leaving.dropped.len()) {
+        if is_too_much(batch.graphs.len() + batch.dropped.len()) {
             return Ok(Applied::Interrupted);
         }
-        let mut writer = Writer::new(index, self.head(leaving, true));
-        let pairs = ids.leave();
+        let mut writer = Writer::new(index, self.head(batch, true));
+        let pairs = ids.begin_flush();
         if !pairs.is_empty() {
             writer.say_partial()?;
             let count = pairs.len() as u64;
@@ -214,10 +210,10 @@ impl Indexer {
                     self.name(key, value)
                 })?;
         }
-        self.remove_dropped(&mut writer, &leaving.dropped)?;
-        let dropped: HashSet<u32> = leaving.dropped.iter().map(|dropped| dropped.0).collect();
-        for (n, graph) in leaving.graphs.iter().enumerate() {
-            if is_too_much(leaving.graphs.len() - n) {
+        self.remove_dropped(&mut writer, &batch.dropped)?;
+        let dropped: HashSet<u32> = batch.dropped.iter().map(|dropped| dropped.0).collect();
+        for (n, graph) in batch.graphs.iter().enumerate() {
+            if is_too_much(batch.graphs.len() - n) {
                 // All rows that were put are written, under a head that says so.
                 writer.write_out()?;
                 return Ok(Applied::Interrupted);
@@ -227,10 +223,10 @@ impl Indexer {
             }
         }
         self.remove_dead_ids(&mut writer, ids)?;
-        let head = self.head(leaving, false);
+        let head = self.head(batch, false);
         writer.batch.put(rows::HEAD.to_vec(), head);
         writer.write_batch()?;
-        self.applied_lsn = leaving.lsn;
+        self.applied_lsn = batch.lsn;
         Ok(Applied::All)
     }
 
@@ -240,7 +236,7 @@ impl Indexer {
         writer: &mut Writer<'_>,
         graph: &Arc<GraphCore>,
     ) -> Result<(), Fault> {
-        let Taken {
+        let GraphChanges {
             details,
             chunks,
             forgotten_lsn,

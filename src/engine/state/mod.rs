@@ -4,7 +4,7 @@
 //! background work; nothing of the engine that stands outside of this directory.
 
 #[cfg(feature = "archive")]
-pub(crate) mod archive_handle;
+pub(crate) mod archive_state;
 pub(crate) mod backlog;
 pub(crate) mod calls;
 pub(crate) mod catalog;
@@ -17,9 +17,9 @@ pub(crate) mod detail_changes;
 pub(crate) mod detail_rows;
 pub(crate) mod details;
 pub(crate) mod external_ids;
-pub(crate) mod flush_batch;
 pub(crate) mod gone;
 pub(crate) mod graph;
+pub(crate) mod graph_changes;
 pub(crate) mod graph_state;
 pub(crate) mod guest;
 pub(crate) mod holder;

@@ -181,7 +181,7 @@ impl Queue {
     /// Takes writes that can be dated out in their order, up to about `bytes`, at least one
     /// if there is one, with the time of their commit. Their bytes count until they are
     /// released.
-    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, Taken<'_>, u64) {
+    pub(crate) fn take(&self, bytes: u64) -> (Vec<Queued>, TakenBytes<'_>, u64) {
         let mut state = self.state.lock();
         let (mut taken, mut sum) = (Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
@@ -197,7 +197,7 @@ impl Queue {
         let now_ms = state.dates.now_ms();
         drop(state);
         let queue = self;
-        (taken, Taken { queue, bytes: sum }, now_ms)
+        (taken, TakenBytes { queue, bytes: sum }, now_ms)
     }
 
     fn release(&self, bytes: u64) {
@@ -263,12 +263,12 @@ impl Queue {
 }
 
 /// The bytes of writes that were taken out of the queue and are being committed.
-pub(crate) struct Taken<'q> {
+pub(crate) struct TakenBytes<'q> {
     queue: &'q Queue,
     bytes: u64,
 }
 
-impl Taken<'_> {
+impl TakenBytes<'_> {
     /// Gives the room back; returns the futures that wait for it, to be woken.
     pub(crate) fn release(mut self) -> Vec<Waker> {
         self.queue.release(std::mem::take(&mut self.bytes));
@@ -276,7 +276,7 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for TakenBytes<'_> {
     fn drop(&mut self) {
         self.queue.release(self.bytes);
     }

@@ -12,18 +12,18 @@ use crate::base::sync::time::Instant;
 use crate::index::{Batch, EachRow, Fault, Index};
 
 /// A call that takes longer has something behind it that does not work.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the index's thread waits for.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     busy: Mutex<Option<(&'static str, Instant)>>,
 }
 
-impl Watch {
+impl Watchdog {
     /// Makes a call under watch.
     pub(crate) fn during<T>(&self, call: &'static str, make: impl FnOnce() -> T) -> T {
-        struct End<'w>(&'w Watch);
+        struct End<'w>(&'w Watchdog);
         impl Drop for End<'_> {
             fn drop(&mut self) {
                 *self.0.busy.lock() = None;
@@ -49,25 +49,26 @@ impl Watch {
 }
 
 /// An index whose calls are watched.
-pub(crate) struct Watched<'i> {
+pub(crate) struct WatchedIndex<'i> {
     pub(crate) index: &'i dyn Index,
-    pub(crate) watch: &'i Watch,
+    pub(crate) watchdog: &'i Watchdog,
 }
 
-impl Index for Watched<'_> {
+impl Index for WatchedIndex<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.watch.during("read", || self.index.get(key))
+        self.watchdog.during("read", || self.index.get(key))
     }
 
     fn scan(&self, prefix: &[u8], each: EachRow<'_>) -> Result<(), Fault> {
-        self.watch.during("scan", || self.index.scan(prefix, each))
+        self.watchdog
+            .during("scan", || self.index.scan(prefix, each))
     }
 
     fn write(&self, batch: &Batch) -> Result<(), Fault> {
-        self.watch.during("write", || self.index.write(batch))
+        self.watchdog.during("write", || self.index.write(batch))
     }
 
     fn flush(&self) -> Result<(), Fault> {
-        self.watch.during("flush", || self.index.flush())
+        self.watchdog.during("flush", || self.index.flush())
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Source, Stretch, Survey};
+use super::{LogRange, Source, Survey};
 use crate::index::rows::GraphRow;
 
 impl Survey {
@@ -32,7 +32,7 @@ impl Survey {
 
     /// Events of the log that no file holds.
     pub(crate) fn lost_events(&self) -> u64 {
-        self.stretches.iter().map(Stretch::lost_events).sum()
+        self.log_ranges.iter().map(LogRange::lost_events).sum()
     }
 
     /// Of graphs with one name, all but the one that was created last.
@@ -56,25 +56,25 @@ impl Survey {
     /// The graphs whose jobs were left out where no damaged file can have held them.
     fn left_out(&self) -> BTreeSet<u32> {
         let mut places = Places::default();
-        for (n, stretch) in self.stretches.iter().enumerate() {
-            for (&graph, &jobs) in &stretch.presupposed {
+        for (n, log_range) in self.log_ranges.iter().enumerate() {
+            for (&graph, &jobs) in &log_range.presupposed {
                 places.presuppose(graph, jobs);
             }
-            if stretch.may_have_held_others() {
+            if log_range.may_have_held_others() {
                 places.unknown = Some(n);
             }
-            for &graph in &stretch.created {
+            for &graph in &log_range.created {
                 places.ends.entry(graph).or_insert((0, n));
             }
-            for (graph, first, end) in stretch.places() {
+            for (graph, first, end) in log_range.places() {
                 places.presuppose(graph, first);
                 let known = places.ends.entry(graph).or_default();
                 *known = (end.max(known.0), n);
             }
-            for (&graph, &jobs) in &stretch.spoken {
+            for (&graph, &jobs) in &log_range.spoken {
                 places.presuppose(graph, jobs);
             }
-            for (&graph, &jobs) in &stretch.submitted {
+            for (&graph, &jobs) in &log_range.submitted {
                 // Whatever came before: their places would be in the same pack.
                 if jobs > places.end(graph) {
                     places.left_out.insert(graph);
@@ -112,7 +112,7 @@ impl Places {
     }
 }
 
-impl Stretch {
+impl LogRange {
     /// The jobs that have a place in it, whether or not it is sound: graph, first, and one
     /// past the last.
     fn places(&self) -> Vec<(u32, u64, u64)> {

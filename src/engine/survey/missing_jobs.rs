@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Survey;
-use super::stretch::Source;
+use super::log_range::Source;
 use crate::log::disk::Disk;
 use crate::model::error::{Error, Result};
 
@@ -11,19 +11,19 @@ impl Survey {
     /// Finds the jobs that no sound place holds.
     pub(super) fn join_jobs(&mut self) {
         let mut spoken: BTreeMap<u32, u64> = BTreeMap::new();
-        for stretch in &self.stretches {
-            for (number, runs) in &stretch.spans {
+        for log_range in &self.log_ranges {
+            for (number, runs) in &log_range.spans {
                 let found = self.graphs.entry(*number).or_default();
                 for &(from, end) in runs {
                     found.damaged += from.saturating_sub(found.end);
                     found.end = found.end.max(end);
                 }
             }
-            for (&number, &end) in &stretch.spoken {
+            for (&number, &end) in &log_range.spoken {
                 spoken.insert(number, end.max(spoken.get(&number).copied().unwrap_or(0)));
             }
             // Bad blocks at a pack's end belong to it too.
-            if let Source::Pack { pack, .. } = &stretch.source {
+            if let Source::Pack { pack, .. } = &log_range.source {
                 for part in &pack.parts {
                     let found = self.graphs.entry(part.graph).or_default();
                     found.damaged += part.end_sequence.saturating_sub(found.end);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::log_range::{LogRange, Source, extend};
 use super::packs::{check_pack, unreadable};
-use super::stretch::{Source, Stretch, extend};
 use super::tally::Tally;
 use super::{Pace, Survey};
 use crate::log::disk::Disk;
@@ -46,32 +46,32 @@ impl Survey {
             let Some((&(_, end), longest)) = longest else {
                 break;
             };
-            let (stretch, tally) = self.check_pack(longest, pace)?;
-            let replaced = match stretch.is_sound {
+            let (log_range, tally) = self.check_pack(longest, pace)?;
+            let replaced = match log_range.is_sound {
                 true => None,
                 false => self.sound_chain(&packs, (start, end), pace)?,
             };
             match replaced {
-                None => self.take_pack(stretch, tally)?,
+                None => self.take_pack(log_range, tally)?,
                 Some(chain) => {
                     for (error, ..) in tally.damage {
                         self.damaged(&error, 0, 0)?;
                     }
                     self.unreadable.push(longest.name.clone());
-                    for (stretch, tally) in chain {
-                        self.take_pack(stretch, tally)?;
+                    for (log_range, tally) in chain {
+                        self.take_pack(log_range, tally)?;
                     }
                 }
             }
         }
         // Beside what is not sound, nothing is taken for useless.
         for pack in packs.values() {
-            let is_bad = |s: &Stretch| {
+            let is_bad = |s: &LogRange| {
                 !s.is_sound && s.first_lsn <= pack.last_lsn && s.last_lsn >= pack.first_lsn
             };
-            let is_taken = |s: &Stretch| s.is_of(pack);
-            let beside = self.stretches.iter().any(is_bad);
-            if beside && !self.stretches.iter().any(is_taken) {
+            let is_taken = |s: &LogRange| s.is_of(pack);
+            let beside = self.log_ranges.iter().any(is_bad);
+            if beside && !self.log_ranges.iter().any(is_taken) {
                 self.unreadable.push(pack.name.clone());
             }
         }
@@ -94,11 +94,11 @@ impl Survey {
         Ok(())
     }
 
-    fn take_pack(&mut self, stretch: Stretch, tally: Tally) -> Result<()> {
+    fn take_pack(&mut self, log_range: LogRange, tally: Tally) -> Result<()> {
         self.bytes += tally.bytes;
         self.files += 1;
         self.take_tally(tally)?;
-        self.stretches.push(stretch);
+        self.log_ranges.push(log_range);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Survey {
         packs: &BTreeMap<(u64, u64), Arc<Pack>>,
         (start, end): (u64, u64),
         pace: Pace<'_>,
-    ) -> Result<Option<Vec<(Stretch, Tally)>>> {
+    ) -> Result<Option<Vec<(LogRange, Tally)>>> {
         let (mut chain, mut next) = (Vec::new(), start);
         while next <= end {
             let last = if next == start { end - 1 } else { end };
@@ -132,13 +132,13 @@ impl Survey {
 
     /// Whether a file holds this LSN.
     fn holds(&self, lsn: u64) -> bool {
-        let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
-        let found = self.stretches.get(at);
+        let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
+        let found = self.log_ranges.get(at);
         found.is_some_and(|s| s.first_lsn <= lsn && !matches!(s.source, Source::Nothing))
     }
 
     /// Reads all of a pack.
-    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(Stretch, Tally)> {
+    fn check_pack(&self, pack: &Arc<Pack>, pace: Pace<'_>) -> Result<(LogRange, Tally)> {
         let checked = check_pack(pack, pace)?;
         let is_sound = checked.is_sound();
         let mut tally = checked.tally;
@@ -157,7 +157,7 @@ impl Survey {
                 }
             }
         }
-        let stretch = Stretch {
+        let log_range = LogRange {
             first_lsn: pack.first_lsn,
             last_lsn: pack.last_lsn,
             is_sound,
@@ -172,6 +172,6 @@ impl Survey {
             presupposed: BTreeMap::new(),
             created: tally.creates(),
         };
-        Ok((stretch, tally))
+        Ok((log_range, tally))
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::log_range::{LogRange, Source, extend};
 use super::segments::{FrameSurvey, Hole, SegmentSurvey, frame_events};
-use super::stretch::{Source, Stretch, extend};
 use super::tally::Tally;
 use super::{Pace, Survey};
 use crate::base::codec::NUMBER_MAX;
@@ -39,8 +39,8 @@ impl Survey {
         // What is packed already need not be whole, but an open must know that it is.
         for segment in gone {
             let (lsn, is_whole) = (segment.first_lsn(), segment.header.is_some());
-            let at = self.stretches.partition_point(|s| s.last_lsn < lsn);
-            let is_packed_well = self.stretches.get(at).is_none_or(|s| s.is_sound);
+            let at = self.log_ranges.partition_point(|s| s.last_lsn < lsn);
+            let is_packed_well = self.log_ranges.get(at).is_none_or(|s| s.is_sound);
             if !is_whole {
                 self.damaged(&segment.no_header(), 0, 0)?;
             }
@@ -195,7 +195,7 @@ impl Survey {
                 self.unreadable.push(segment.name);
             }
         } else {
-            self.stretches.push(Stretch {
+            self.log_ranges.push(LogRange {
                 first_lsn,
                 last_lsn,
                 source: Source::Segment(segment),

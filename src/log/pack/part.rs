@@ -23,7 +23,7 @@ pub(crate) struct BlockPlace {
     /// One job in pieces.
     pub(crate) large: bool,
     /// Whether any of its ids was not made by the graph.
-    pub(crate) foreign_ids: bool,
+    pub(crate) external_ids: bool,
     /// Whether its jobs were purged.
     pub(crate) purged: bool,
     /// When the first of its jobs was submitted, by the clock, in ms.

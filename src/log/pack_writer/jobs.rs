@@ -13,7 +13,7 @@ pub(crate) struct JobsWriter<'w, 'd> {
     writer: &'w mut PackWriter<'d>,
     graph: u32,
     block: Block,
-    foreign_ids: bool,
+    external_ids: bool,
     fingerprints: Vec<Entry>,
     /// The number of the next job, once there was one.
     next: Option<u64>,
@@ -36,7 +36,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
             writer,
             graph,
             block: Block::default(),
-            foreign_ids: false,
+            external_ids: false,
             fingerprints: Vec::new(),
             next: None,
         }
@@ -57,7 +57,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
     }
 
     /// Adds the next job.
-    pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_foreign: bool) -> Result<()> {
+    pub(crate) fn push(&mut self, job: &PackedJob<'_>, is_external: bool) -> Result<()> {
         let &PackedJob {
             sequence,
             ref texts,
@@ -70,7 +70,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
             self.end_block()?;
             return self
                 .writer
-                .large(self.graph, sequence, (texts, time_ms), is_foreign);
+                .large(self.graph, sequence, (texts, time_ms), is_external);
         }
         if !self.block.has_room_for(texts) {
             self.end_block()?;
@@ -79,7 +79,7 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
             self.block.clear(sequence);
         }
         self.block.push(texts, time_ms);
-        self.foreign_ids |= is_foreign;
+        self.external_ids |= is_external;
         Ok(())
     }
 
@@ -123,9 +123,9 @@ impl<'w, 'd> JobsWriter<'w, 'd> {
     fn end_block(&mut self) -> Result<()> {
         if !self.block.rows.is_empty() {
             self.writer
-                .block(self.graph, &self.block, self.foreign_ids)?;
+                .block(self.graph, &self.block, self.external_ids)?;
             self.block.clear(0);
-            self.foreign_ids = false;
+            self.external_ids = false;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::engine::core::INDEX_LAG_MAX;
 use crate::engine::folder::open_folder;
 use crate::engine::open::{IndexHome, open};
 use crate::engine::state::store_lock::lock;
-use crate::engine::state::watchdog::PATIENCE;
+use crate::engine::state::watchdog::HANG_TIMEOUT;
 use crate::engine::state::workers::Worker;
 use crate::index::folder::IndexFolder;
 use crate::index::memory::MemoryIndex;
@@ -237,7 +237,7 @@ fn a_stuck_index_refuses_new_jobs_once_it_is_too_far_behind_and_the_health_says_
         client.steps(&store, 20);
         let now = Instant::now();
         assert_eq!(store.engine.health_at(now), Health::Ok);
-        match store.engine.health_at(now + PATIENCE + PATIENCE) {
+        match store.engine.health_at(now + HANG_TIMEOUT + HANG_TIMEOUT) {
             Health::Degraded { why } => assert!(why.contains("in a write for"), "{why}"),
             other => panic!("{other:?}"),
         }
@@ -441,8 +441,8 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         }
         let to = folder.path().join("archive");
         let archive = Archive::open_on(archive_disk.clone(), ("archived", 1), 1 << 20);
-        let home = graph.core.archive.home();
-        home.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
+        let state = graph.core.archive.state();
+        state.put_open(archive.expect("an archive"), ArchiveTo(to.clone()), 1 << 20);
         let policy = Retention::new().max_jobs(0).archive_to(&to);
         archive_disk.hold_syncs();
         graph
@@ -454,7 +454,7 @@ fn a_hung_archive_holds_up_neither_packing_nor_another_policy_nor_a_close() {
         }
         store.wait_until_packed();
         let now = Instant::now();
-        match store.engine.health_at(now + PATIENCE + PATIENCE) {
+        match store.engine.health_at(now + HANG_TIMEOUT + HANG_TIMEOUT) {
             Health::Degraded { why } => assert!(why.contains("archive"), "{why}"),
             other => panic!("{other:?}"),
         }

@@ -390,7 +390,7 @@ pub fn pack(input: &[u8]) {
                     len: 0,
                     jobs: input.number() as u32,
                     large: control & 4 != 0,
-                    foreign_ids: control & 8 != 0,
+                    external_ids: control & 8 != 0,
                     purged: false,
                     first_ms: input.number(),
                     span_ms: input.number(),

@@ -152,7 +152,7 @@ fn events(each: &mut dyn FnMut(&str, &Event<'_>)) {
     let id = IdHash {
         lookup: 5,
         further: 6,
-        is_foreign: true,
+        is_external: true,
     };
     let jobs = [(3, Some(id), None), (7, None, Some("obs://bucket/result"))];
     let jobs = jobs.map(|(sequence, id, result)| PurgedJob {
@@ -288,7 +288,7 @@ fn blocks(seeds: &mut Seeds) {
         len: 0,
         jobs: 2,
         large: false,
-        foreign_ids: true,
+        external_ids: true,
         purged: false,
         first_ms: 7,
         span_ms: 1,

@@ -368,7 +368,7 @@ fn with_event(input: &mut Input<'_>, in_pack: bool, each: &mut dyn FnMut(&Event<
             let id = IdHash {
                 lookup: input.number(),
                 further: input.number(),
-                is_foreign: kind & 16 == 0,
+                is_external: kind & 16 == 0,
             };
             let job = |sequence, id| PurgedJob {
                 sequence,
@@ -505,7 +505,7 @@ fn any_pack(input: &mut Input<'_>) -> (String, Vec<u8>) {
                 len: 0,
                 jobs,
                 large: control & 3 == 1,
-                foreign_ids: control & 4 == 0,
+                external_ids: control & 4 == 0,
                 purged: sealed.is_empty() && control & 16 == 0,
                 first_ms: input.number(),
                 span_ms: input.number(),

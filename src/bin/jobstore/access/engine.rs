@@ -14,7 +14,8 @@ use serde_json::json;
 
 use super::socket::{Answer, Question, Sent, Socket, broken};
 use super::{
-    Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
+    Access, Cancelled, EachLine, Ending, Import, Imported, SCAN_STEP_TIME, ScanStep, Shown, Sought,
+    Wanted,
 };
 use crate::filters::Filters;
 use crate::output;
@@ -211,11 +212,11 @@ impl Access for Engine {
         graph: &GraphName,
         sought: &Sought<'_>,
         each: EachLine<'_>,
-    ) -> Result<Stretch, Problem> {
+    ) -> Result<ScanStep, Problem> {
         let path = path(graph, &["find"]);
         let mut query = sought.filters.query();
         query.push(("limit", sought.limit.to_string()));
-        query.push(("stop_after_ms", STRETCH.as_millis().to_string()));
+        query.push(("stop_after_ms", SCAN_STEP_TIME.as_millis().to_string()));
         if let Some(cursor) = sought.cursor {
             query.push(("cursor", cursor.to_owned()));
         }
@@ -226,7 +227,7 @@ impl Access for Engine {
             Some((looked_at.parse().ok()?, of.parse::<u64>().ok()?))
         });
         let (looked_at, of) = searched.unwrap_or_default();
-        Ok(Stretch {
+        Ok(ScanStep {
             found: Engine::each_line(answer, each)?,
             next,
             looked_at,

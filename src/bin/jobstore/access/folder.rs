@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use rustix::fs::{Access as May, AtFlags, CWD, accessat};
 
 use super::{
-    Access, Cancelled, EachLine, Ending, Import, Imported, STRETCH, Shown, Sought, Stretch, Wanted,
+    Access, Cancelled, EachLine, Ending, Import, Imported, SCAN_STEP_TIME, ScanStep, Shown, Sought,
+    Wanted,
 };
 use crate::filters::Filters;
 use crate::output;
@@ -267,8 +268,11 @@ impl Access for Folder {
         graph: &GraphName,
         sought: &Sought<'_>,
         each: EachLine<'_>,
-    ) -> Result<Stretch, Problem> {
-        let (until, seen) = (Instant::now() + STRETCH, Arc::new(Mutex::new((0, 0))));
+    ) -> Result<ScanStep, Problem> {
+        let (until, seen) = (
+            Instant::now() + SCAN_STEP_TIME,
+            Arc::new(Mutex::new((0, 0))),
+        );
         let see = seen.clone();
         let mut list = sought.filters.list().newest_first().limit(sought.limit);
         if let Some(cursor) = sought.cursor {
@@ -286,7 +290,7 @@ impl Access for Folder {
             each(&line(&job?))?;
         }
         let (looked_at, left) = *seen.lock();
-        Ok(Stretch {
+        Ok(ScanStep {
             found: page.len() as u64,
             next: page.next().map(|cursor| cursor.to_string()),
             looked_at,

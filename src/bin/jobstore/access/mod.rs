@@ -52,7 +52,7 @@ pub(crate) struct Sought<'a> {
 
 /// What a stretch of a search came to.
 #[derive(Debug, Default)]
-pub(crate) struct Stretch {
+pub(crate) struct ScanStep {
     pub(crate) found: u64,
     /// Where the search goes on, unless it is over.
     pub(crate) next: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) struct Stretch {
 }
 
 /// How long a stretch of a search may take: whoever looks on wants to see it move.
-const STRETCH: Duration = Duration::from_millis(200);
+const SCAN_STEP_TIME: Duration = Duration::from_millis(200);
 
 /// How a job is to end.
 pub(crate) struct Ending<'a> {
@@ -151,7 +151,7 @@ pub(crate) trait Access {
         graph: &GraphName,
         sought: &Sought<'_>,
         each: EachLine<'_>,
-    ) -> Result<Stretch, Problem>;
+    ) -> Result<ScanStep, Problem>;
 
     /// Ends a job; gives how it had ended, where it had.
     fn complete(

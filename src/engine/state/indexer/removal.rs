@@ -4,7 +4,7 @@ use super::Indexer;
 use super::writer::Writer;
 use crate::engine::state::backlog::Dropped;
 use crate::engine::state::detail_rows;
-use crate::engine::state::external_ids::ForeignIds;
+use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::{self, DETAIL_JOBS, Detail};
@@ -56,7 +56,7 @@ impl Indexer {
     pub(super) fn remove_dead_ids(
         &mut self,
         writer: &mut Writer<'_>,
-        ids: &ForeignIds,
+        ids: &ExternalIds,
     ) -> Result<(), Fault> {
         let all = ids.runs.count();
         if all == 0 {

@@ -9,7 +9,7 @@ use crate::engine::state::status::SavedChunk;
 pub(crate) type RoundNumber = u64;
 
 /// What changed in a graph up to the LSN of a round.
-pub(crate) struct Taken {
+pub(crate) struct GraphChanges {
     pub(crate) details: Arc<DetailChanges>,
     pub(crate) chunks: Vec<SavedChunk>,
     pub(crate) forgotten_lsn: u64,

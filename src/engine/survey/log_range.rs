@@ -7,7 +7,7 @@ use super::segments::SegmentSurvey;
 use crate::log::pack::Pack;
 
 /// What lies between two log sequence numbers, both inclusive.
-pub(crate) struct Stretch {
+pub(crate) struct LogRange {
     pub(crate) first_lsn: u64,
     pub(crate) last_lsn: u64,
     pub(crate) source: Source,
@@ -27,7 +27,7 @@ pub(crate) struct Stretch {
     pub(crate) created: BTreeSet<u32>,
 }
 
-impl Stretch {
+impl LogRange {
     pub(super) fn is_of(&self, other: &Arc<Pack>) -> bool {
         matches!(&self.source, Source::Pack { pack, .. } if Arc::ptr_eq(pack, other))
     }
