@@ -331,7 +331,7 @@ impl Changes {
             let n = sequence.checked_sub(block.0)?;
             block.1.get(usize::try_from(n).ok()?).cloned()
         };
-        if self.graph.core.state.read().status.is_gone(sequence) {
+        if self.graph.core.state.read().status.is_removed(sequence) {
             return Ok(None);
         }
         if let Some(known) = self.blocks.iter().rev().find_map(of) {

@@ -28,8 +28,8 @@ use std::sync::Arc;
 use self::events::Events;
 use crate::engine::core::Engine;
 use crate::engine::packed_events::packed_events;
-use crate::engine::state::gone::Gone;
 use crate::engine::state::graph::GraphCore;
+use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::log::block::Block;
 use crate::log::event::Event;
 use crate::log::pack::{Pack, Part};
@@ -46,7 +46,7 @@ pub(crate) struct CompactionFilter<'e> {
     /// The jobs of each graph in those parts, from the first to the last.
     jobs: BTreeMap<u32, Range<u64>>,
     /// Those of them that are gone.
-    gone: BTreeMap<u32, Gone>,
+    removed: BTreeMap<u32, RemovedJobs>,
     /// The graphs that were asked for, as they were then; none that was dropped.
     graphs: RefCell<HashMap<u32, Option<Known>>>,
 }
@@ -61,7 +61,7 @@ impl<'e> CompactionFilter<'e> {
             leaves_out,
             parts: BTreeMap::new(),
             jobs: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            removed: BTreeMap::new(),
             graphs: RefCell::default(),
         }
     }
@@ -110,16 +110,16 @@ impl<'e> CompactionFilter<'e> {
             let Some(graph) = self.graph(number) else {
                 continue;
             };
-            let mut gone = graph.state.read().status.gone(jobs.clone());
+            let mut removed = graph.state.read().status.removed(jobs.clone());
             // Those that a repair quarantined stay so.
             let parts = self.parts.get(&number).into_iter().flatten();
             let places = parts.flat_map(|part| &part.blocks);
             for place in places.filter(|place| place.is_quarantined()) {
-                gone.clear(place.first_sequence..place.end_sequence());
+                removed.clear(place.first_sequence..place.end_sequence());
             }
-            decided.insert(number, gone);
+            decided.insert(number, removed);
         }
-        self.gone = decided;
+        self.removed = decided;
     }
 
     /// A graph, or none when it was dropped by the time it was first asked for.
@@ -127,8 +127,8 @@ impl<'e> CompactionFilter<'e> {
         let mut graphs = self.graphs.borrow_mut();
         let known = graphs.entry(number).or_insert_with(|| {
             let graph = self.engine.graph(number)?;
-            let gone = graph.state.read().status.gone_total();
-            Some((graph, gone))
+            let removed = graph.state.read().status.removed_total();
+            Some((graph, removed))
         });
         known.as_ref().map(|(graph, _)| graph.clone())
     }
@@ -137,20 +137,20 @@ impl<'e> CompactionFilter<'e> {
         self.graph(number).is_none()
     }
 
-    fn is_gone(&self, number: u32, sequence: u64) -> bool {
-        let is_gone = |graph: Arc<GraphCore>| graph.state.read().status.is_gone(sequence);
-        self.graph(number).is_none_or(is_gone)
+    fn is_removed(&self, number: u32, sequence: u64) -> bool {
+        let is_removed = |graph: Arc<GraphCore>| graph.state.read().status.is_removed(sequence);
+        self.graph(number).is_none_or(is_removed)
     }
 
     /// How many jobs of a range were gone before anything was written, at least.
-    fn gone_before(&self, number: u32, range: Range<u64>) -> u64 {
+    fn removed_before(&self, number: u32, range: Range<u64>) -> u64 {
         let graphs = self.graphs.borrow();
-        let Some((graph, gone)) = graphs.get(&number).and_then(Option::as_ref) else {
+        let Some((graph, removed)) = graphs.get(&number).and_then(Option::as_ref) else {
             return 0;
         };
         let state = graph.state.read();
-        match self.leaves_out && state.status.gone_total() == *gone {
-            true => state.status.gone_in(range),
+        match self.leaves_out && state.status.removed_total() == *removed {
+            true => state.status.removed_in(range),
             false => 0,
         }
     }
@@ -167,8 +167,8 @@ impl<'e> CompactionFilter<'e> {
     /// Whether the blocks as they are written say of this job that it was purged, or the
     /// blocks of packs that are not rewritten do.
     fn is_purged_in_blocks(&self, graph: &GraphCore, sequence: u64) -> bool {
-        let here = self.gone.get(&graph.number);
-        here.is_some_and(|gone| gone.contains(sequence))
+        let here = self.removed.get(&graph.number);
+        here.is_some_and(|removed| removed.contains(sequence))
             || graph.state.read().is_purged_in_packs(sequence)
     }
 
@@ -179,19 +179,19 @@ impl<'e> CompactionFilter<'e> {
             pack.events(pack.first_lsn, |lsn, event| events.event(lsn, event))?;
         }
         events.end()?;
-        writer.end_events(|number, first, end| self.gone_before(number, first..end));
-        let nothing = Gone::default();
+        writer.end_events(|number, first, end| self.removed_before(number, first..end));
+        let nothing = RemovedJobs::default();
         for (&number, parts) in &self.parts {
             if self.is_dropped(number) {
                 continue;
             }
-            let gone = self.gone.get(&number).unwrap_or(&nothing);
+            let removed = self.removed.get(&number).unwrap_or(&nothing);
             let mut jobs = JobsWriter::begin(writer, number);
             for part in parts {
-                self.copy_part(&mut jobs, part, gone)?;
+                self.copy_part(&mut jobs, part, removed)?;
             }
             jobs.finish_blocks()?;
-            writer.copy_fingerprints(parts, |sequence| gone.contains(sequence))?;
+            writer.copy_fingerprints(parts, |sequence| removed.contains(sequence))?;
         }
         Ok(())
     }
@@ -205,16 +205,16 @@ impl<'e> CompactionFilter<'e> {
         let mut events = Events::new(self, writer);
         let jobs = packed_events(all, |lsn, event| events.event(lsn, event))?;
         events.end()?;
-        writer.end_events(|number, first, end| self.gone_before(number, first..end));
-        let nothing = Gone::default();
+        writer.end_events(|number, first, end| self.removed_before(number, first..end));
+        let nothing = RemovedJobs::default();
         for (number, jobs) in jobs {
             let Some(graph) = self.graph(number) else {
                 continue;
             };
-            let gone = self.gone.get(&number).unwrap_or(&nothing);
+            let removed = self.removed.get(&number).unwrap_or(&nothing);
             let mut written = JobsWriter::begin(writer, number);
             for job in jobs {
-                match gone.contains(job.sequence) {
+                match removed.contains(job.sequence) {
                     true => written.purged(job.sequence, job.sequence + 1)?,
                     false => written.push(&job, graph.is_external(job.texts.id, job.sequence))?,
                 }
@@ -225,7 +225,12 @@ impl<'e> CompactionFilter<'e> {
     }
 
     /// Copies the blocks of a part; those with purged jobs are put together again.
-    fn copy_part(&self, jobs: &mut JobsWriter<'_, '_>, part: &Part, gone: &Gone) -> Result<()> {
+    fn copy_part(
+        &self,
+        jobs: &mut JobsWriter<'_, '_>,
+        part: &Part,
+        removed: &RemovedJobs,
+    ) -> Result<()> {
         let is_external = |id: &str, sequence| {
             let graph = self.graph(part.graph);
             graph.is_none_or(|graph| graph.is_external(id, sequence))
@@ -233,13 +238,13 @@ impl<'e> CompactionFilter<'e> {
         let (mut block, mut piece) = (Block::default(), Vec::new());
         for place in &part.blocks {
             let range = place.first_sequence..place.end_sequence();
-            match range.clone().filter(|&s| gone.contains(s)).count() as u64 {
+            match range.clone().filter(|&s| removed.contains(s)).count() as u64 {
                 0 => jobs.copy_block(part, place)?,
                 all if all == u64::from(place.jobs) => jobs.purged(range.start, range.end)?,
                 _ => {
                     part.read_block(place, (&mut block, &mut piece))?;
                     for (n, sequence) in range.enumerate() {
-                        if gone.contains(sequence) {
+                        if removed.contains(sequence) {
                             jobs.purged(sequence, sequence + 1)?;
                             continue;
                         }

@@ -18,8 +18,8 @@ use crate::base::sync::atomic::Ordering;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
-use crate::log::pack::{Pack, Part, ToldOf, recount};
-use crate::log::told::Told;
+use crate::log::event_sizes::EventSizes;
+use crate::log::pack::{Pack, PackedEventSizes, Part, recount};
 
 /// Bytes of blocks and events as they are stored, about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,26 +43,26 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
     for number in shrunk {
         let graph = engine.graph(number);
         for pack in packs.iter().filter(|pack| pack.garbage.is_counted()) {
-            let is_there = pack.part_of(number).is_some() || pack.told_of(number).is_some();
+            let is_there = pack.part_of(number).is_some() || pack.event_sizes_of(number).is_some();
             engine.metrics.visits.add(u64::from(is_there));
             if let Some(part) = pack.part_of(number) {
                 count_part(graph.as_deref(), pack, part);
             }
-            if let Some(told) = pack.told_of(number) {
-                count_told(graph.as_deref(), pack, told);
+            if let Some(event_sizes) = pack.event_sizes_of(number) {
+                count_events(graph.as_deref(), pack, event_sizes);
             }
         }
     }
     for pack in packs.iter().filter(|pack| !pack.garbage.is_counted()) {
-        let graphs = pack.parts.len().max(pack.told.len());
+        let graphs = pack.parts.len().max(pack.event_sizes.len());
         engine.metrics.visits.add(graphs as u64);
         for part in &pack.parts {
             let graph = engine.graph(part.graph);
             count_part(graph.as_deref(), pack, part);
         }
-        for told in &pack.told {
-            let graph = engine.graph(told.told.graph);
-            count_told(graph.as_deref(), pack, told);
+        for event_sizes in &pack.event_sizes {
+            let graph = engine.graph(event_sizes.event_sizes.graph);
+            count_events(graph.as_deref(), pack, event_sizes);
         }
         pack.garbage.set_counted();
     }
@@ -70,23 +70,26 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
 
 fn count_part(graph: Option<&GraphCore>, pack: &Pack, part: &Part) {
     let garbage = graph.map_or_else(|| part.block_bytes(), |graph| in_blocks(graph, part));
-    recount(&pack.garbage.blocks, &part.gone, garbage);
+    recount(&pack.garbage.blocks, &part.removed, garbage);
 }
 
-fn count_told(graph: Option<&GraphCore>, pack: &Pack, told: &ToldOf) {
-    let garbage = graph.map_or_else(|| told.told.bytes(), |graph| in_events(graph, &told.told));
-    recount(&pack.garbage.told, &told.gone, garbage);
+fn count_events(graph: Option<&GraphCore>, pack: &Pack, event_sizes: &PackedEventSizes) {
+    let garbage = graph.map_or_else(
+        || event_sizes.event_sizes.bytes(),
+        |graph| in_events(graph, &event_sizes.event_sizes),
+    );
+    recount(&pack.garbage.events, &event_sizes.removed, garbage);
 }
 
 /// What a pack weighed when it was last counted.
 pub(crate) fn counted(pack: &Pack) -> Weight {
     let blocks = pack.garbage.blocks.load(Ordering::Relaxed);
-    let told = pack.garbage.told.load(Ordering::Relaxed);
+    let event_sizes = pack.garbage.events.load(Ordering::Relaxed);
     // Events count as they are stored, compressed as all of them are.
     let stored = pack.event_bytes;
     Weight {
         all: pack.block_bytes + stored,
-        garbage: blocks + share(stored, told, pack.told_bytes),
+        garbage: blocks + share(stored, event_sizes, pack.raw_event_bytes),
     }
 }
 
@@ -108,33 +111,33 @@ fn share(whole: u64, some: u64, all: u64) -> u64 {
 /// What blocks hold of jobs that are gone, about.
 fn in_blocks(graph: &GraphCore, part: &Part) -> u64 {
     let state = graph.state.read();
-    if state.status.gone_total() == 0 {
+    if state.status.removed_total() == 0 {
         return 0;
     }
     let blocks = part.blocks.iter().filter(|place| !place.is_empty());
-    let gone = |range: Range<u64>| state.status.gone_in(range);
+    let removed = |range: Range<u64>| state.status.removed_in(range);
     blocks
         .map(|place| {
-            let gone = gone(place.first_sequence..place.end_sequence());
-            share(u64::from(place.len), gone, u64::from(place.jobs))
+            let removed = removed(place.first_sequence..place.end_sequence());
+            share(u64::from(place.len), removed, u64::from(place.jobs))
         })
         .sum()
 }
 
 /// What events hold of jobs that are gone and of tombstones that are forgotten, about.
-fn in_events(graph: &GraphCore, told: &Told) -> u64 {
+fn in_events(graph: &GraphCore, event_sizes: &EventSizes) -> u64 {
     let state = graph.state.read();
-    if state.status.gone_total() == 0 {
+    if state.status.removed_total() == 0 {
         return 0;
     }
-    let runs = told.runs.iter().map(|run| {
-        let gone = state.status.gone_in(run.first..run.end);
-        let was_left = (run.end - run.first).saturating_sub(run.gone);
-        share(run.bytes, gone.saturating_sub(run.gone), was_left)
+    let runs = event_sizes.runs.iter().map(|run| {
+        let removed = state.status.removed_in(run.first..run.end);
+        let was_left = (run.end - run.first).saturating_sub(run.removed);
+        share(run.bytes, removed.saturating_sub(run.removed), was_left)
     });
-    let large = told.large();
-    let large = large.filter(|&(sequence, _)| state.status.is_gone(sequence));
-    let tombstones = told.tombstones.iter();
+    let large = event_sizes.large();
+    let large = large.filter(|&(sequence, _)| state.status.is_removed(sequence));
+    let tombstones = event_sizes.tombstones.iter();
     let forgotten = tombstones.filter(|&&(lsn, _)| lsn <= state.forgotten_lsn);
     runs.sum::<u64>()
         + large.map(|(_, bytes)| bytes).sum::<u64>()
@@ -152,20 +155,20 @@ pub(crate) fn live_events(
     pack: &Pack,
     mut each: impl FnMut(u64, u64),
 ) {
-    let Some(ToldOf { told, .. }) = pack.told_of(graph) else {
+    let Some(PackedEventSizes { event_sizes, .. }) = pack.event_sizes_of(graph) else {
         return;
     };
-    let stored = |bytes: u64| share(pack.event_bytes, bytes, pack.told_bytes);
-    for run in &told.runs {
-        let was_left = (run.end - run.first).saturating_sub(run.gone);
+    let stored = |bytes: u64| share(pack.event_bytes, bytes, pack.raw_event_bytes);
+    for run in &event_sizes.runs {
+        let was_left = (run.end - run.first).saturating_sub(run.removed);
         for first in (run.first..run.end).step_by(SPREAD_JOBS as usize) {
             let end = run.end.min(first + SPREAD_JOBS);
-            let left = end - first - state.status.gone_in(first..end);
+            let left = end - first - state.status.removed_in(first..end);
             each(end, stored(share(run.bytes, left, was_left)));
         }
     }
-    for (sequence, bytes) in told.large() {
-        if !state.status.is_gone(sequence) {
+    for (sequence, bytes) in event_sizes.large() {
+        if !state.status.is_removed(sequence) {
             each(sequence + 1, stored(bytes));
         }
     }

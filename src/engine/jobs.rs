@@ -388,7 +388,7 @@ impl Engine {
                 };
             }
             // So it does a job that was purged since the page was taken.
-            if graph.state.read().status.is_gone(sequence) {
+            if graph.state.read().status.is_removed(sequence) {
                 return Error::PageExpired;
             }
             let number = graph.number;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::core::Engine;
 use crate::engine::read::Snapshot;
-use crate::engine::scan::{Ended, Finds, Progress, Scan};
+use crate::engine::scan::{Progress, Scan, ScanEnd, ScanMatches};
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_state::GraphState;
 use crate::engine::state::status::Selection;
@@ -171,26 +171,26 @@ fn by_scan(
     let jobs = scan.jobs();
     let of = jobs.len + jobs_before.as_ref().map_or(0, |jobs| jobs.len);
     let mut progress = Progress::new(list.on_progress.as_ref(), of);
-    let mut finds = Finds {
+    let mut matches = ScanMatches {
         pass: pass.saturating_add(list.offset),
         show: list.page_limit(),
         count_all: list.count_total,
-        ..Finds::default()
+        ..ScanMatches::default()
     };
-    let mut ended = scan.run(&jobs, &mut finds, &mut progress)?;
-    let (next, pass) = match (finds.next, ended) {
+    let mut ended = scan.run(&jobs, &mut matches, &mut progress)?;
+    let (next, pass) = match (matches.next, ended) {
         (Some(next), _) => (Some(next + u64::from(list.newest_first)), 0),
-        (None, Ended::AtEnd) => (None, 0),
-        (None, Ended::Full(at) | Ended::Stopped(at)) => (Some(at), finds.pass),
+        (None, ScanEnd::AtEnd) => (None, 0),
+        (None, ScanEnd::Full(at) | ScanEnd::Stopped(at)) => (Some(at), matches.pass),
     };
-    let shown = std::mem::take(&mut finds.shown);
-    let is_stopped = matches!(ended, Ended::Stopped(_)) && shown.len < list.page_limit();
-    if let (Ended::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
-        finds.show = 0;
-        ended = scan.run(jobs, &mut finds, &mut progress)?;
+    let shown = std::mem::take(&mut matches.shown);
+    let is_stopped = matches!(ended, ScanEnd::Stopped(_)) && shown.len < list.page_limit();
+    if let (ScanEnd::AtEnd, Some(scan), Some(jobs)) = (ended, &scan_before, &jobs_before) {
+        matches.show = 0;
+        ended = scan.run(jobs, &mut matches, &mut progress)?;
     }
-    let is_whole = ended == Ended::AtEnd;
-    let total = (list.count_total && is_whole).then_some(finds.matched);
+    let is_whole = ended == ScanEnd::AtEnd;
+    let total = (list.count_total && is_whole).then_some(matches.matched);
     // That changes only at open.
     let quarantined = {
         let state = graph.state.read();

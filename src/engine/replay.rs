@@ -262,8 +262,8 @@ impl Replay {
                 self.note_broken(error, number);
                 return Ok(());
             }
-            let is_of_gone = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
-            if is_of_gone || !state.status.is_gone(sequence) {
+            let is_of_removed = matches!(change, Change::Purged { .. } | Change::Forgotten { .. });
+            if is_of_removed || !state.status.is_removed(sequence) {
                 state.apply_state(change);
             }
             drop(state);

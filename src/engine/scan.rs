@@ -11,8 +11,8 @@
 //! lock and ask no index: they give way to everything else, and whoever waits for them
 //! would, too.
 
-mod finds;
-mod life_filter;
+mod details_filter;
+mod matches;
 mod progress;
 mod times;
 
@@ -20,8 +20,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use self::finds::Finds;
-use self::life_filter::{asks_details, matches_life};
+use self::details_filter::{asks_details, matches_details};
+pub(crate) use self::matches::ScanMatches;
 pub(crate) use self::progress::Progress;
 use crate::base::parallel::in_order;
 use crate::engine::core::Engine;
@@ -50,7 +50,7 @@ const RANGES_PER_THREAD: usize = 2;
 
 /// How a scan ended; not at the end of the list: where another goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ScanEnd {
     AtEnd,
     Full(u64),
     Stopped(u64),
@@ -72,7 +72,7 @@ pub(crate) struct Scan<'s> {
 
 /// Why the reading of texts ends early.
 enum Stop {
-    Ended(Ended),
+    ScanEnd(ScanEnd),
     Failed(Error),
 }
 
@@ -99,9 +99,9 @@ impl Scan<'_> {
     pub(crate) fn run(
         &self,
         selection: &Selection,
-        finds: &mut Finds,
+        matches: &mut ScanMatches,
         progress: &mut Progress<'_>,
-    ) -> Result<Ended> {
+    ) -> Result<ScanEnd> {
         let asks_texts = !self.filter.texts.is_any();
         let mut rows = if asks_texts { WINDOW_ROWS_MIN } else { 1 };
         let mut place = match self.newest_first {
@@ -111,25 +111,25 @@ impl Scan<'_> {
         loop {
             let window = self.window(selection, place, rows);
             let Some(&(last, _)) = window.last() else {
-                return Ok(Ended::AtEnd);
+                return Ok(ScanEnd::AtEnd);
             };
             place = self.behind(last);
             let kept = self.narrow(&window)?;
             let ended = match asks_texts && !kept.is_empty() {
-                true => self.read(&window, &kept, finds, progress)?,
+                true => self.read(&window, &kept, matches, progress)?,
                 false => {
-                    kept.iter().for_each(|&s| finds.take(s));
+                    kept.iter().for_each(|&s| matches.take(s));
                     progress.looked_at += window.len() as u64;
                     let after = if asks_texts { 0 } else { TOLD_JOBS };
-                    self.ended(place, finds, progress, after)
+                    self.ended(place, matches, progress, after)
                 }
             };
             match ended {
                 // Nothing is left that could be found.
-                Some(Ended::Full(at) | Ended::Stopped(at))
+                Some(ScanEnd::Full(at) | ScanEnd::Stopped(at))
                     if self.next(selection, at).is_none() =>
                 {
-                    return Ok(Ended::AtEnd);
+                    return Ok(ScanEnd::AtEnd);
                 }
                 Some(ended) => return Ok(ended),
                 None if asks_texts => rows = (2 * rows).min(WINDOW_ROWS_MAX),
@@ -156,15 +156,15 @@ impl Scan<'_> {
     fn ended(
         &self,
         place: u64,
-        finds: &Finds,
+        matches: &ScanMatches,
         progress: &mut Progress<'_>,
         after: u64,
-    ) -> Option<Ended> {
-        if finds.are_enough() {
-            return Some(Ended::Full(place));
+    ) -> Option<ScanEnd> {
+        if matches.are_enough() {
+            return Some(ScanEnd::Full(place));
         }
-        let is_stopped = progress.tell(finds, after);
-        is_stopped.then_some(Ended::Stopped(place))
+        let is_stopped = progress.tell(matches, after);
+        is_stopped.then_some(ScanEnd::Stopped(place))
     }
 
     /// The next selected jobs, as many as have their details in so many rows.
@@ -201,7 +201,7 @@ impl Scan<'_> {
                     let row = self.engine.details(self.graph, group[0].0 / DETAIL_JOBS)?;
                     let matching = group.iter().filter(|&&(sequence, state)| {
                         let detail = &row.0[(sequence % DETAIL_JOBS) as usize];
-                        matches_life(self.filter, state, detail)
+                        matches_details(self.filter, state, detail)
                     });
                     kept.extend(matching.map(|(sequence, _)| *sequence));
                 }
@@ -236,9 +236,9 @@ impl Scan<'_> {
         &self,
         window: &[(u64, State)],
         kept: &[u64],
-        finds: &mut Finds,
+        matches: &mut ScanMatches,
         progress: &mut Progress<'_>,
-    ) -> Result<Option<Ended>> {
+    ) -> Result<Option<ScanEnd>> {
         let snapshot = self.selected(kept);
         let cuts = snapshot.cut_points();
         let count = cuts.len() - 1;
@@ -273,22 +273,22 @@ impl Scan<'_> {
             let looked_at;
             let place = match self.newest_first {
                 true => {
-                    found.iter().rev().for_each(|&s| finds.take(s));
+                    found.iter().rev().for_each(|&s| matches.take(s));
                     // The stretch that comes first may be an empty one behind all jobs.
                     let place = cuts[n].clamp(last, first);
                     looked_at = window.partition_point(|&(s, _)| s >= place);
                     place
                 }
                 false => {
-                    found.iter().for_each(|&s| finds.take(s));
+                    found.iter().for_each(|&s| matches.take(s));
                     let place = cuts[n + 1].min(last);
                     looked_at = window.partition_point(|&(s, _)| s < place);
                     place
                 }
             };
             progress.looked_at = before + looked_at as u64;
-            match self.ended(place, finds, progress, 0) {
-                Some(ended) => Err(Stop::Ended(ended)),
+            match self.ended(place, matches, progress, 0) {
+                Some(ended) => Err(Stop::ScanEnd(ended)),
                 None => Ok(()),
             }
         });
@@ -297,7 +297,7 @@ impl Scan<'_> {
                 progress.looked_at = before + window.len() as u64;
                 Ok(None)
             }
-            Err(Stop::Ended(ended)) => Ok(Some(ended)),
+            Err(Stop::ScanEnd(ended)) => Ok(Some(ended)),
             Err(Stop::Failed(error)) => Err(error),
         }
     }

@@ -38,7 +38,7 @@ impl Engine {
     /// The tombstone of the job with this id, if it was purged and is not forgotten.
     pub(crate) fn tombstone(&self, graph: &Arc<GraphCore>, id: &str) -> Result<Option<Tombstone>> {
         id::check(id)?;
-        if graph.state.read().status.gone_total() == 0 {
+        if graph.state.read().status.removed_total() == 0 {
             return Ok(None);
         }
         let mut sequences: Vec<u64> = graph.ids.sequence(id).into_iter().collect();
@@ -48,11 +48,11 @@ impl Engine {
             sequences.extend(graph.with_id(found));
         }
         for sequence in sequences {
-            let (is_gone, forgotten_lsn) = {
+            let (is_removed, forgotten_lsn) = {
                 let state = graph.state.read();
-                (state.status.is_gone(sequence), state.forgotten_lsn)
+                (state.status.is_removed(sequence), state.forgotten_lsn)
             };
-            if !is_gone {
+            if !is_removed {
                 continue;
             }
             let wanted = graph.tombstone_hash(id, sequence);
@@ -74,11 +74,11 @@ impl Engine {
 
     /// The event that purged a job whose tombstone is kept.
     pub(crate) fn tombstone_lsn(&self, graph: &GraphCore, sequence: u64) -> Result<Option<u64>> {
-        let (is_gone, forgotten_lsn) = {
+        let (is_removed, forgotten_lsn) = {
             let state = graph.state.read();
-            (state.status.is_gone(sequence), state.forgotten_lsn)
+            (state.status.is_removed(sequence), state.forgotten_lsn)
         };
-        let tombstone = match is_gone {
+        let tombstone = match is_removed {
             true => self.detail(graph, sequence)?.tombstone,
             false => None,
         };

@@ -23,7 +23,7 @@ use crate::model::api_error::ApiError;
 use crate::model::cursor::Cursor;
 use crate::model::error::{Error, Result};
 use crate::model::job::Job;
-use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, Life};
+use crate::model::job_json::{BEFORE_ID, BEFORE_STATUS, JobJson};
 use crate::model::outcome::OutcomeKind;
 use crate::model::states::State;
 
@@ -246,7 +246,7 @@ fn state_document(job: &Job) -> Vec<u8> {
     };
     let (id, status) = (job.id().as_str(), [BEFORE_STATUS, status, "\""].concat());
     let mut out = [BEFORE_ID, id, &status].concat().into_bytes();
-    Life::of(job).put_member(&mut out);
+    JobJson::of(job).put_member(&mut out);
     out.push(b'}');
     out
 }

@@ -15,7 +15,7 @@ pub(crate) struct Entry {
     changed: (i64, i64),
 }
 
-pub(crate) fn gone_is_empty<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn not_found_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         result => result.map(Some),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::files::{files, gone_is_empty, is_folder, make_folder, remove};
+use super::files::{files, is_folder, make_folder, not_found_is_none, remove};
 use super::guard::{lock, unlock};
 use super::{Batch, EachRow, Fault, Index, seal, sled_index};
 use crate::log::disk::Disk;
@@ -307,9 +307,12 @@ impl IndexFolder {
         let mut bytes = 0;
         let mut folders = vec![self.inner_path()];
         while let Some(folder) = folders.pop() {
-            for entry in gone_is_empty(fs::read_dir(folder))?.into_iter().flatten() {
+            for entry in not_found_is_none(fs::read_dir(folder))?
+                .into_iter()
+                .flatten()
+            {
                 let entry = entry?;
-                match gone_is_empty(entry.metadata())? {
+                match not_found_is_none(entry.metadata())? {
                     Some(known) if known.is_dir() => folders.push(entry.path()),
                     known => bytes += known.map_or(0, |known| known.len()),
                 }

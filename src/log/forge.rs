@@ -96,7 +96,7 @@ impl AnyPack {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
-                told: Vec::new(),
+                event_sizes: Vec::new(),
                 clock: None,
             },
         }

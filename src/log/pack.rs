@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) use self::footer::ChunkPlace;
 pub(super) use self::footer::{Footer, GraphBlocks, MAGIC, encode_header, footer_crc};
 use self::footer::{HEADER_BYTES, TRAILER_BYTES, header_crc, is_sound};
-pub(crate) use self::garbage::{Garbage, ToldOf, recount};
+pub(crate) use self::garbage::{Garbage, PackedEventSizes, recount};
 pub(crate) use self::part::{BlockPlace, PackFile, Part};
 use crate::base::codec;
 use crate::base::codec::{u32_at, u64_at};
@@ -24,10 +24,10 @@ use crate::log::block::{Seed, open_piece};
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File as _};
 use crate::log::event::Event;
+use crate::log::event_sizes::EventSizes;
 use crate::log::file_names;
 use crate::log::format::FORMAT;
 use crate::log::revocable::Revocable;
-use crate::log::told::Told;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -46,13 +46,13 @@ pub(crate) struct Pack {
     /// The blocks of each graph, by the graph's number.
     pub(crate) parts: Vec<Arc<Part>>,
     /// What its events take, by the graph they tell of.
-    pub(crate) told: Vec<ToldOf>,
+    pub(crate) event_sizes: Vec<PackedEventSizes>,
     /// Bytes of all blocks.
     pub(crate) block_bytes: u64,
     /// Bytes of its event chunks in the file.
     pub(crate) event_bytes: u64,
     /// Bytes of its events before compression.
-    pub(crate) told_bytes: u64,
+    pub(crate) raw_event_bytes: u64,
     /// What of it is garbage.
     pub(crate) garbage: Garbage,
 }
@@ -73,9 +73,11 @@ impl Pack {
     }
 
     /// What the events of a graph take.
-    pub(crate) fn told_of(&self, graph: u32) -> Option<&ToldOf> {
-        let n = self.told.binary_search_by_key(&graph, |of| of.told.graph);
-        n.ok().map(|n| &self.told[n])
+    pub(crate) fn event_sizes_of(&self, graph: u32) -> Option<&PackedEventSizes> {
+        let n = self
+            .event_sizes
+            .binary_search_by_key(&graph, |of| of.event_sizes.graph);
+        n.ok().map(|n| &self.event_sizes[n])
     }
 
     /// The event chunks, each with its LSNs, both inclusive.
@@ -172,8 +174,12 @@ impl Pack {
             clock: footer.clock,
             block_bytes: parts.iter().map(|part| part.block_bytes()).sum(),
             parts,
-            told_bytes: footer.told.iter().map(Told::bytes).sum(),
-            told: footer.told.into_iter().map(ToldOf::new).collect(),
+            raw_event_bytes: footer.event_sizes.iter().map(EventSizes::bytes).sum(),
+            event_sizes: footer
+                .event_sizes
+                .into_iter()
+                .map(PackedEventSizes::new)
+                .collect(),
             garbage: Garbage::default(),
         })
     }
@@ -260,7 +266,7 @@ fn part_of(graph: GraphBlocks, pack: &Arc<PackFile>) -> Option<Part> {
         blocks: graph.blocks.into(),
         fingerprints: graph.fingerprints.into(),
         pack: pack.clone(),
-        gone: AtomicU64::new(0),
+        removed: AtomicU64::new(0),
     })
 }
 

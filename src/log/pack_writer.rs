@@ -16,13 +16,13 @@ use crate::log::block::{Block, PIECE_BYTES, Scratch, Seed, seal_large, seal_piec
 use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, File as _};
 use crate::log::event::{Event, SubmissionTexts};
+use crate::log::event_sizes::{EventSizesBuilder, RemovedWith};
 use crate::log::file_names;
 use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page};
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
 use crate::log::preallocation::Spare;
-use crate::log::told::{Needs, Tellings};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -36,7 +36,7 @@ pub(crate) struct PackWriter<'d> {
     footer: Footer,
     scratch: Scratch,
     chunk: Vec<u8>,
-    tellings: Tellings,
+    builder: EventSizesBuilder,
     chunk_lsn: u64,
     next_lsn: u64,
 }
@@ -81,10 +81,10 @@ impl<'d> PackWriter<'d> {
                 last_lsn,
                 graphs: Vec::new(),
                 chunks: Vec::new(),
-                told: Vec::new(),
+                event_sizes: Vec::new(),
                 clock: None,
             },
-            tellings: Tellings::default(),
+            builder: EventSizesBuilder::default(),
             scratch: Scratch::default(),
             chunk: Vec::new(),
             chunk_lsn: first_lsn,
@@ -280,20 +280,20 @@ impl<'d> PackWriter<'d> {
 
     /// Adds the next event; they come in the order of their LSNs, without gap.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
-        self.event_that(event, Needs::of(event, self.next_lsn))
+        self.event_that(event, RemovedWith::of(event, self.next_lsn))
     }
 
     /// The same, of which it is known what has to go before it can.
     pub(crate) fn event_that(
         &mut self,
         event: &Event<'_>,
-        needs: Option<(u32, Needs)>,
+        removed_with: Option<(u32, RemovedWith)>,
     ) -> Result<()> {
         let before = self.chunk.len();
         event.encode_into(&mut self.chunk);
-        if let Some(needs) = needs {
+        if let Some(removed_with) = removed_with {
             let bytes = self.chunk.len() - before;
-            self.tellings.add(needs, bytes as u64);
+            self.builder.add(removed_with, bytes as u64);
         }
         self.next_lsn += event.lsns();
         if self.chunk.len() >= CHUNK_BYTES {
@@ -302,10 +302,10 @@ impl<'d> PackWriter<'d> {
         Ok(())
     }
 
-    /// Says that all events are written. `gone` says how many jobs of a range of a graph
+    /// Says that all events are written. `removed` says how many jobs of a range of a graph
     /// were gone before the first of them was.
-    pub(crate) fn end_events(&mut self, gone: impl Fn(u32, u64, u64) -> u64) {
-        self.footer.told = std::mem::take(&mut self.tellings).into_footer(gone);
+    pub(crate) fn end_events(&mut self, removed: impl Fn(u32, u64, u64) -> u64) {
+        self.footer.event_sizes = std::mem::take(&mut self.builder).into_footer(removed);
     }
 
     fn end_chunk(&mut self) -> Result<()> {
@@ -333,7 +333,7 @@ impl<'d> PackWriter<'d> {
     /// The same, if `check` accepts the pack: it sees it while it does not have its name.
     pub(crate) fn finish_with(mut self, check: impl FnOnce(&Pack) -> Result<()>) -> Result<Pack> {
         self.end_chunk()?;
-        if self.footer.told.is_empty() {
+        if self.footer.event_sizes.is_empty() {
             self.end_events(|_, _, _| 0);
         }
         let footer_at = self.file.offset();

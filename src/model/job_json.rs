@@ -1,6 +1,6 @@
 //! What is known of a job beside its request, as JSON.
 //!
-//! Owns: [`Life`], its members in a line of an export and in the list's later revisions,
+//! Owns: [`JobJson`], its members in a line of an export and in the list's later revisions,
 //! and a job's own line. Must not know: where jobs are read from.
 //! Promise: the same job has the same line, however it was had; values under secret keys
 //! are masked in it.
@@ -33,7 +33,7 @@ pub(crate) fn push_open(id: &str, status: &str, request: &str, out: &mut Vec<u8>
 }
 
 /// What is known of a job beside its request.
-pub(crate) struct Life<'a> {
+pub(crate) struct JobJson<'a> {
     pub(crate) cancel_requested: bool,
     pub(crate) outcome: Option<&'a Outcome>,
     /// Keys whose values are masked in the outcome's detail.
@@ -44,9 +44,9 @@ pub(crate) struct Life<'a> {
     pub(crate) progress: Option<Progress>,
 }
 
-impl<'a> Life<'a> {
-    pub(crate) fn of(job: &'a Job) -> Life<'a> {
-        Life {
+impl<'a> JobJson<'a> {
+    pub(crate) fn of(job: &'a Job) -> JobJson<'a> {
+        JobJson {
             cancel_requested: job.cancel_requested,
             outcome: job.outcome.as_ref(),
             masked: Some(&job.secret_keys),
@@ -148,26 +148,26 @@ impl Job {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        let life = Life {
+        let json_fields = JobJson {
             progress: None,
-            ..Life::of(self)
+            ..JobJson::of(self)
         };
-        self.line(&life)
+        self.line(&json_fields)
     }
 
     /// The same with the progress of a running job.
     #[cfg(feature = "http")]
     pub(crate) fn to_json_with_progress(&self) -> String {
-        self.line(&Life::of(self))
+        self.line(&JobJson::of(self))
     }
 
-    fn line(&self, life: &Life<'_>) -> String {
+    fn line(&self, json_fields: &JobJson<'_>) -> String {
         let (mut out, masked) = (Vec::new(), self.masked.as_json());
         push_open(self.id.as_str(), self.state.as_str(), masked, &mut out);
         if self.secrets_lost || masked != self.request.as_json() {
             out.extend_from_slice(br#","masked":true"#);
         }
-        life.put_line(&mut out);
+        json_fields.put_line(&mut out);
         out.push(b'}');
         // All of it was text.
         String::from_utf8_lossy(&out).into_owned()

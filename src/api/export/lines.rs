@@ -7,7 +7,7 @@ use crate::engine::read::Unit;
 use crate::index::rows::{DETAIL_JOBS, Detail};
 use crate::log::block::{BLOCK_STATUS, PIECE_BYTES, Row};
 use crate::model::error::Result;
-use crate::model::job_json::Life;
+use crate::model::job_json::JobJson;
 use crate::model::secrets::{MaskedRequest, secrets_lost};
 use crate::model::states::State;
 
@@ -120,7 +120,7 @@ impl Export {
         let behind = begun.behind;
         match begun.left {
             // It is masked where it has secrets at all.
-            0 => self.put_life(sequence, begun.state, &row, row.secrets_end > 0, out)?,
+            0 => self.put_json_fields(sequence, begun.state, &row, row.secrets_end > 0, out)?,
             _ => self.begun = Some(begun),
         }
         Ok(behind)
@@ -155,7 +155,7 @@ impl Export {
             true => secrets_lost(secrets),
             false => !secrets.is_empty(),
         };
-        self.put_life(sequence, state, row, masked, out)
+        self.put_json_fields(sequence, state, row, masked, out)
     }
 
     fn comma(&self, out: &mut Vec<u8>) {
@@ -165,7 +165,7 @@ impl Export {
     }
 
     /// Adds what is known of a job beside its request, and its end.
-    fn put_life(
+    fn put_json_fields(
         &mut self,
         sequence: u64,
         state: State,
@@ -193,7 +193,7 @@ impl Export {
             let cell = core.state.read().watched.get(&sequence).cloned();
             cell.and_then(|cell| cell.progress.lock().clone())
         };
-        let life = Life {
+        let json_fields = JobJson {
             cancel_requested: state == State::Running && self.snapshot.is_cancelling(sequence),
             outcome: outcome.as_ref(),
             masked: (!self.reveals).then_some(&engine.options.secret_keys),
@@ -208,11 +208,11 @@ impl Export {
         };
         match self.form {
             Form::Members => {
-                life.put_member(out);
+                json_fields.put_member(out);
                 out.push(b'}');
             }
             _ => {
-                life.put_line(out);
+                json_fields.put_line(out);
                 out.extend_from_slice(b"}\n");
             }
         }

@@ -60,7 +60,7 @@ impl GraphCore {
                 Some(part) => part.first_sequence,
                 None => self.state.read().status.len(),
             };
-            state.status = StatusColumn::all_gone(first);
+            state.status = StatusColumn::all_removed(first);
             if let Some(part) = part.filter(|_| first > 0) {
                 let before = Part {
                     graph: self.number,
@@ -71,7 +71,7 @@ impl GraphCore {
                     blocks: Box::default(),
                     fingerprints: Box::default(),
                     pack: part.pack.clone(),
-                    gone: Default::default(),
+                    removed: Default::default(),
                 };
                 state.add_part(Arc::new(before));
             }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::CompactionFilter;
-use crate::engine::state::gone::Gone;
+use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::log::event::{Event, pack_sequences, unpack_sequences};
+use crate::log::event_sizes::RemovedWith;
 use crate::log::pack_writer::PackWriter;
 use crate::log::purged_jobs::{self, PurgedJob};
-use crate::log::told::Needs;
 use crate::model::error::Result;
 
 /// The events of packs that are rewritten.
@@ -54,18 +54,18 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             }
             | Event::Completed {
                 graph, sequence, ..
-            } if filter.is_gone(graph, sequence) => self.erase(1),
+            } if filter.is_removed(graph, sequence) => self.erase(1),
             // A key stays taken as long as its job has a tombstone.
             Event::Keyed {
                 graph, sequence, ..
-            } if filter.is_gone(graph, sequence) => {
+            } if filter.is_removed(graph, sequence) => {
                 let core = filter.graph(graph);
                 let tombstone = core.map(|core| filter.tombstone_of(&core, sequence));
                 match tombstone.transpose()?.flatten() {
                     Some(lsn) => {
                         self.end()?;
-                        let needs = Some((graph, Needs::Tombstones(lsn)));
-                        self.writer.event_that(event, needs)
+                        let removed_with = Some((graph, RemovedWith::Tombstones(lsn)));
+                        self.writer.event_that(event, removed_with)
                     }
                     None => self.erase(1),
                 }
@@ -81,7 +81,7 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
                 graph, sequences, ..
             } => {
                 let all = unpack_sequences(sequences).unwrap_or_default();
-                match all.into_iter().all(|job| filter.is_gone(graph, job)) {
+                match all.into_iter().all(|job| filter.is_removed(graph, job)) {
                     true => self.erase(1),
                     false => self.keep(event),
                 }
@@ -106,14 +106,14 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
     }
 
     fn submits(&mut self, graph: u32, range: Range<u64>) -> Result<()> {
-        let nothing = Gone::default();
-        let gone = self.filter.gone.get(&graph).unwrap_or(&nothing);
+        let nothing = RemovedJobs::default();
+        let removed = self.filter.removed.get(&graph).unwrap_or(&nothing);
         let mut from = range.start;
         while from < range.end {
-            let is_gone = gone.contains(from);
-            let run = (from..range.end).take_while(|&s| gone.contains(s) == is_gone);
+            let is_removed = removed.contains(from);
+            let run = (from..range.end).take_while(|&s| removed.contains(s) == is_removed);
             let count = run.count() as u64;
-            if is_gone {
+            if is_removed {
                 self.erase(count)?;
             } else {
                 self.keep(&Event::Submits {
@@ -140,13 +140,14 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             why,
             jobs,
         };
-        let (Some(core), Some(gone)) = (self.filter.graph(graph), purged_jobs::unpack(jobs)) else {
+        let (Some(core), Some(removed)) = (self.filter.graph(graph), purged_jobs::unpack(jobs))
+        else {
             return self.keep(&whole);
         };
         if core.state.read().forgotten_lsn < lsn {
             return self.keep(&whole);
         }
-        let left: Vec<PurgedJob> = gone
+        let left: Vec<PurgedJob> = removed
             .into_iter()
             .filter(|job| !self.filter.is_purged_in_blocks(&core, job.sequence))
             .map(|job| PurgedJob {
@@ -187,7 +188,8 @@ impl<'k, 'e, 'w, 'd> Events<'k, 'e, 'w, 'd> {
             through_lsn,
             sequences: &pack_sequences(&left),
         };
-        self.writer.event_that(&event, Some((graph, Needs::Graph)))
+        self.writer
+            .event_that(&event, Some((graph, RemovedWith::Graph)))
     }
 
     fn erase(&mut self, count: u64) -> Result<()> {

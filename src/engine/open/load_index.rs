@@ -64,9 +64,9 @@ pub(crate) fn load_index(index: Arc<dyn Index>, store: StoreId) -> Result<Replay
         if let Some(graph) = graphs.by_number.get(&number) {
             let mut state = graph.state.write();
             if let Some(chunks) = status::run_of(bytes) {
-                let restored = state.status.restore_gone(chunk, chunks);
+                let restored = state.status.restore_removed(chunk, chunks);
                 restored.ok_or_else(|| damaged("states"))?;
-                let runs = indexer.gone_runs.entry(number).or_default();
+                let runs = indexer.removed_runs.entry(number).or_default();
                 runs.restore(chunk, chunks);
                 return Ok(());
             }

@@ -47,8 +47,8 @@ impl InDoubt {
 
     pub(super) fn remove_range(&mut self, graph: u32, range: Range<u64>) {
         if let Some(in_doubt) = self.0.get_mut(&graph) {
-            let gone: Vec<u64> = in_doubt.range(range).copied().collect();
-            for sequence in &gone {
+            let removed: Vec<u64> = in_doubt.range(range).copied().collect();
+            for sequence in &removed {
                 in_doubt.remove(sequence);
             }
         }

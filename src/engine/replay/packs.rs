@@ -112,7 +112,7 @@ impl Replay {
             if len > last || !range.contains(&len) {
                 break;
             }
-            state.status.extend_gone(range.end.min(last + 1));
+            state.status.extend_removed(range.end.min(last + 1));
         }
     }
 

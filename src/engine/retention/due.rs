@@ -103,7 +103,7 @@ fn by_bytes(engine: &Engine, graph: &GraphCore, policy: &Retention) -> Vec<u64> 
     let blocks = state.parts.iter().flat_map(|part| &part.blocks);
     for place in blocks.filter(|place| !place.is_empty()) {
         let range = place.first_sequence..place.end_sequence();
-        let there = u64::from(place.jobs) - state.status.gone_in(range);
+        let there = u64::from(place.jobs) - state.status.removed_in(range);
         let bytes = u64::from(place.len) * there / u64::from(place.jobs);
         taken.push((place.end_sequence(), bytes));
     }

@@ -19,7 +19,7 @@ pub(super) fn forget_due(
     policy: &Retention,
     next_ms: &mut Option<i64>,
 ) -> Result<bool> {
-    if graph.state.read().status.gone_total() == 0 {
+    if graph.state.read().status.removed_total() == 0 {
         return Ok(false);
     }
     engine.look_up_tombstones()?;

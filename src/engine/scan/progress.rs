@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::finds::Finds;
+use super::matches::ScanMatches;
 use crate::model::job_query::{OnProgress, ScanProgress};
 
 /// What who waits is told, and when.
@@ -26,7 +26,7 @@ impl<'s> Progress<'s> {
 
     /// Says how far the scan is; whether it is to end there. Each word is of jobs that were
     /// looked at since the last, so that who ends it at any word comes on.
-    pub(super) fn tell(&mut self, finds: &Finds, after: u64) -> bool {
+    pub(super) fn tell(&mut self, matches: &ScanMatches, after: u64) -> bool {
         let Some(call) = self.call.filter(|_| self.looked_at > self.told) else {
             return false;
         };
@@ -36,7 +36,7 @@ impl<'s> Progress<'s> {
         self.told = self.looked_at;
         let searched = ScanProgress {
             looked_at: self.looked_at,
-            matched: finds.matched,
+            matched: matches.matched,
             of: self.of,
         };
         (call.0)(&searched) == ControlFlow::Break(())

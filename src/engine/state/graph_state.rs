@@ -146,7 +146,7 @@ impl GraphState {
                 sequence,
                 tombstone,
             } => {
-                self.status.set_gone(sequence);
+                self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 // How it went is still told to pages that are older, until the tombstone
                 // goes.
@@ -163,7 +163,7 @@ impl GraphState {
             } => {
                 self.forgotten_lsn = self.forgotten_lsn.max(through_lsn);
                 // It was purged, even where the event that says so is lost.
-                self.status.set_gone(sequence);
+                self.status.set_removed(sequence);
                 self.cancelling.remove(&sequence);
                 let forget = Detail {
                     reset: true,
@@ -227,7 +227,7 @@ impl GraphState {
             };
             self.changed.retain(is_kept);
         }
-        self.status.set_range_gone(range);
+        self.status.set_range_removed(range);
     }
 
     /// How many jobs in a range were quarantined. The range is asked for only where

@@ -19,7 +19,7 @@ use crate::engine::state::catalog::Graphs;
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
 use crate::engine::state::graph_changes::GraphChanges;
-use crate::engine::state::purged_ranges::GoneRuns;
+use crate::engine::state::removed_runs::RemovedRuns;
 use crate::engine::state::rewrites::Rewrites;
 use crate::engine::state::status::CHUNK_JOBS;
 use crate::index::rows::{self, GraphRow, Head, ROWS_FORMAT};
@@ -52,7 +52,7 @@ pub(crate) struct Indexer {
     /// Dropped graphs that may still have details.
     pub(crate) dropped: Vec<(u32, Weak<GraphCore>)>,
     /// Which chunks share status rows, by graph.
-    pub(crate) gone_runs: HashMap<u32, GoneRuns>,
+    pub(crate) removed_runs: HashMap<u32, RemovedRuns>,
     /// Jobs, about, whose ids and keys may be dead since the runs were last cleared of
     /// dead ones.
     pub(crate) lost_ids: u64,
@@ -128,7 +128,7 @@ impl Indexer {
             digest: 0,
             graphs: HashMap::new(),
             dropped: Vec::new(),
-            gone_runs: HashMap::new(),
+            removed_runs: HashMap::new(),
             lost_ids: 0,
             is_interrupted: false,
             rewrites: Rewrites::default(),
@@ -269,7 +269,7 @@ impl Indexer {
             changed = rest;
             let changes = (here, &*details, forgotten_lsn);
             let mut rows = ChunkRows::make(writer.index, graph, chunk, changes)?;
-            rows.share(graph.number, chunk.number, &mut self.gone_runs);
+            rows.share(graph.number, chunk.number, &mut self.removed_runs);
             let of_states = rows.rows.iter();
             for (key, value) in of_states.filter(|row| row.0.starts_with(rows::STATUS)) {
                 self.name(key, value.as_deref());

@@ -16,11 +16,11 @@ mod word;
 use std::ops::Range;
 
 pub(crate) use self::chunk::CHUNK_JOBS;
-use self::chunk::{Chunk, GONE, place};
+use self::chunk::{Chunk, REMOVED, place};
 pub(crate) use self::saved::{CHUNK_ROWS, SAVED_WORDS_MAX, SavedChunk, run_of, saved_run};
 pub(crate) use self::selection::Selection;
 use self::word::{EVERY_LOW_BIT, WORD_JOBS};
-use crate::engine::state::gone::Gone;
+use crate::engine::state::removed_jobs::RemovedJobs;
 use crate::model::states::{State, States, code, state_of};
 
 /// The states of jobs 0..len.
@@ -28,7 +28,7 @@ use crate::model::states::{State, States, code, state_of};
 pub(crate) struct StatusColumn {
     chunks: Vec<Chunk>,
     /// So many of the first ones have no job any more.
-    gone: usize,
+    removed: usize,
     len: u64,
     totals: [u64; 4],
     /// The numbers of the dirty chunks.
@@ -75,7 +75,7 @@ impl StatusColumn {
     }
 
     /// Whether a job with this number was there and is listed no more.
-    pub(crate) fn is_gone(&self, sequence: u64) -> bool {
+    pub(crate) fn is_removed(&self, sequence: u64) -> bool {
         sequence < self.len && self.get(sequence).is_none()
     }
 
@@ -85,8 +85,8 @@ impl StatusColumn {
     }
 
     /// Takes a job out of all lists for good; its number stays taken.
-    pub(crate) fn set_gone(&mut self, sequence: u64) {
-        self.set_code(sequence, GONE);
+    pub(crate) fn set_removed(&mut self, sequence: u64) {
+        self.set_code(sequence, REMOVED);
     }
 
     fn set_code(&mut self, sequence: u64, new: u64) {
@@ -99,7 +99,7 @@ impl StatusColumn {
             return;
         };
         let old = (words[word] >> shift) & 3;
-        if old == GONE {
+        if old == REMOVED {
             return;
         }
         words[word] = (words[word] & !(3 << shift)) | (new << shift);
@@ -111,74 +111,74 @@ impl StatusColumn {
         }
         self.totals[old] -= 1;
         self.totals[new] += 1;
-        if u64::from(chunk.counts[GONE as usize]) == CHUNK_JOBS {
+        if u64::from(chunk.counts[REMOVED as usize]) == CHUNK_JOBS {
             chunk.words = None;
-            while self.chunks.get(self.gone).is_some_and(Chunk::is_gone) {
-                self.gone += 1;
+            while self.chunks.get(self.removed).is_some_and(Chunk::is_removed) {
+                self.removed += 1;
             }
         }
     }
 
     /// A column of so many jobs that are all gone.
-    pub(crate) fn all_gone(jobs: u64) -> StatusColumn {
+    pub(crate) fn all_removed(jobs: u64) -> StatusColumn {
         let mut column = StatusColumn::default();
-        column.extend_gone(jobs);
+        column.extend_removed(jobs);
         column
     }
 
     /// Adds jobs that are gone, up to so many jobs in all.
-    pub(crate) fn extend_gone(&mut self, len: u64) {
+    pub(crate) fn extend_removed(&mut self, len: u64) {
         while self.len < len {
             if self.len % CHUNK_JOBS == 0 && len - self.len >= CHUNK_JOBS {
-                if self.gone == self.chunks.len() {
-                    self.gone += 1;
+                if self.removed == self.chunks.len() {
+                    self.removed += 1;
                 }
-                self.push_chunk(Chunk::all_gone());
+                self.push_chunk(Chunk::all_removed());
                 self.touch(self.len);
                 self.len += CHUNK_JOBS;
-                self.totals[GONE as usize] += CHUNK_JOBS;
+                self.totals[REMOVED as usize] += CHUNK_JOBS;
             } else {
                 let sequence = self.push();
-                self.set_gone(sequence);
+                self.set_removed(sequence);
             }
         }
     }
 
     /// Takes jobs out of all lists for good.
-    pub(crate) fn set_range_gone(&mut self, range: Range<u64>) {
+    pub(crate) fn set_range_removed(&mut self, range: Range<u64>) {
         let (mut at, end) = (range.start, range.end.min(self.len));
         while at < end {
             let chunk = &self.chunks[(at / CHUNK_JOBS) as usize];
             let chunk_end = (at / CHUNK_JOBS + 1) * CHUNK_JOBS;
-            if chunk.is_gone() {
+            if chunk.is_removed() {
                 at = chunk_end;
                 continue;
             }
             let until = chunk_end.min(end);
-            (at..until).for_each(|sequence| self.set_gone(sequence));
+            (at..until).for_each(|sequence| self.set_removed(sequence));
             at = until;
         }
     }
 
     /// How many jobs are listed no more.
-    pub(crate) fn gone_total(&self) -> u64 {
-        self.totals[GONE as usize]
+    pub(crate) fn removed_total(&self) -> u64 {
+        self.totals[REMOVED as usize]
     }
 
     /// How many jobs of a range are listed no more.
-    pub(crate) fn gone_in(&self, range: Range<u64>) -> u64 {
-        let (mut at, end, mut gone) = (range.start, range.end.min(self.len), 0);
+    pub(crate) fn removed_in(&self, range: Range<u64>) -> u64 {
+        let (mut at, end, mut removed) = (range.start, range.end.min(self.len), 0);
         while at < end {
             let (n, word, shift) = place(at);
             let chunk = &self.chunks[n];
             let chunk_end = (n as u64 + 1) * CHUNK_JOBS;
-            if at % CHUNK_JOBS == 0 && (chunk_end <= end || chunk.is_gone()) {
-                gone += u64::from(chunk.counts[GONE as usize]).min(end - at);
+            if at % CHUNK_JOBS == 0 && (chunk_end <= end || chunk.is_removed()) {
+                removed += u64::from(chunk.counts[REMOVED as usize]).min(end - at);
                 at = chunk_end;
                 continue;
             }
             let jobs = (WORD_JOBS - at % WORD_JOBS).min(end - at);
-            gone += match &chunk.words {
+            removed += match &chunk.words {
                 None => jobs,
                 Some(words) => {
                     // Both bits of a job that is gone are set.
@@ -190,16 +190,16 @@ impl StatusColumn {
             };
             at += jobs;
         }
-        gone
+        removed
     }
 
     /// Which jobs of a range are listed no more.
-    pub(crate) fn gone(&self, range: Range<u64>) -> Gone {
+    pub(crate) fn removed(&self, range: Range<u64>) -> RemovedJobs {
         let mut words = vec![0; (range.end - range.start).div_ceil(64) as usize];
         for (n, sequence) in range.clone().enumerate() {
-            words[n / 64] |= u64::from(self.is_gone(sequence)) << (n % 64);
+            words[n / 64] |= u64::from(self.is_removed(sequence)) << (n % 64);
         }
-        Gone {
+        RemovedJobs {
             first: range.start,
             words,
         }

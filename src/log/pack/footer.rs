@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::part::BlockPlace;
 use crate::base::codec::NUMBER_MAX;
 use crate::log::clock_mark::ClockMark;
+use crate::log::event_sizes::EventSizes;
 use crate::log::fingerprints::PagePlace;
 use crate::log::format::FORMAT;
-use crate::log::told::Told;
 use crate::model::store_id::StoreId;
 
 /// magic 8, format 4, crc 4, store id 16.
@@ -39,7 +39,7 @@ pub(in crate::log) struct Footer {
     pub(in crate::log) last_lsn: u64,
     pub(in crate::log) graphs: Vec<GraphBlocks>,
     pub(in crate::log) chunks: Vec<ChunkPlace>,
-    pub(in crate::log) told: Vec<Told>,
+    pub(in crate::log) event_sizes: Vec<EventSizes>,
     /// The clocks at its last event, if known.
     pub(in crate::log) clock: Option<ClockMark>,
 }
@@ -87,9 +87,12 @@ pub(super) fn is_sound(footer: &Footer, footer_at: u64) -> bool {
         && (1..NUMBER_MAX).contains(&footer.first_lsn)
         && footer.last_lsn < NUMBER_MAX;
     let clock = footer.clock.is_none_or(|clock| clock.is_possible());
-    let told = footer.told.iter().all(Told::is_possible)
-        && footer.told.windows(2).all(|w| w[0].graph < w[1].graph);
-    blocks_join && pages_join && chunks_join && in_range && told && clock
+    let event_sizes = footer.event_sizes.iter().all(EventSizes::is_possible)
+        && footer
+            .event_sizes
+            .windows(2)
+            .all(|w| w[0].graph < w[1].graph);
+    blocks_join && pages_join && chunks_join && in_range && event_sizes && clock
 }
 
 /// The checksum of all of a header but itself.

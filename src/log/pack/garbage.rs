@@ -1,20 +1,20 @@
 //! What of a pack is garbage, as far as it has been counted.
 
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::log::told::Told;
+use crate::log::event_sizes::EventSizes;
 
 /// What the events of a graph take.
-pub(crate) struct ToldOf {
-    pub(crate) told: Told,
-    /// Its share in [`Garbage::told`].
-    pub(crate) gone: AtomicU64,
+pub(crate) struct PackedEventSizes {
+    pub(crate) event_sizes: EventSizes,
+    /// Its share in [`Garbage::events`].
+    pub(crate) removed: AtomicU64,
 }
 
-impl ToldOf {
-    pub(super) fn new(told: Told) -> ToldOf {
-        ToldOf {
-            told,
-            gone: AtomicU64::new(0),
+impl PackedEventSizes {
+    pub(super) fn new(event_sizes: EventSizes) -> PackedEventSizes {
+        PackedEventSizes {
+            event_sizes,
+            removed: AtomicU64::new(0),
         }
     }
 }
@@ -25,7 +25,7 @@ pub(crate) struct Garbage {
     /// Bytes of blocks.
     pub(crate) blocks: AtomicU64,
     /// Bytes of events before compression.
-    pub(crate) told: AtomicU64,
+    pub(crate) events: AtomicU64,
     is_counted: AtomicBool,
 }
 

@@ -137,12 +137,12 @@ struct Given {
 
 /// Everything that a store tells.
 fn told_by(store: &Store, given: &Given) -> String {
-    let mut told = String::new();
+    let mut event_sizes = String::new();
     for graph in store.graphs() {
         let name = graph.name().to_owned();
-        writeln!(told, "graph {name} {}", graph.core.number).unwrap();
+        writeln!(event_sizes, "graph {name} {}", graph.core.number).unwrap();
         let page = graph.list(JobQuery::new()).expect("a page");
-        told.push_str(&String::from_utf8_lossy(&page.to_json().expect("JSON")));
+        event_sizes.push_str(&String::from_utf8_lossy(&page.to_json().expect("JSON")));
         for job in page.jobs() {
             let job = job.expect("a job");
             let outcome = job.outcome().map(|o| {
@@ -151,7 +151,7 @@ fn told_by(store: &Store, given: &Given) -> String {
             });
             let asked = job.cancel_requested();
             writeln!(
-                told,
+                event_sizes,
                 "{} {} {asked} {outcome:?} {:?} {:?}",
                 job.id(),
                 job.state(),
@@ -161,13 +161,18 @@ fn told_by(store: &Store, given: &Given) -> String {
             .unwrap();
         }
         for state in State::ALL {
-            writeln!(told, "{state} {}", graph.count(state).expect("a count")).unwrap();
+            writeln!(
+                event_sizes,
+                "{state} {}",
+                graph.count(state).expect("a count")
+            )
+            .unwrap();
         }
         for id in given.ids.get(&name).into_iter().flatten() {
             let job = graph.job(id).expect("a look-up").map(|job| job.state());
             let tombstone = graph.tombstone(id).expect("a tombstone");
             let tombstone = tombstone.map(|t| (t.reason, t.purged_at));
-            writeln!(told, "{id} {job:?} {tombstone:?}").unwrap();
+            writeln!(event_sizes, "{id} {job:?} {tombstone:?}").unwrap();
         }
         for key in given.keys.get(&name).into_iter().flatten() {
             let owner = store.engine.owner_of(&graph.core, key).expect("an owner");
@@ -176,10 +181,10 @@ fn told_by(store: &Store, given: &Given) -> String {
                 KeyOwner::Job(id, _) => id.to_string(),
                 KeyOwner::Purged => "purged".to_owned(),
             };
-            writeln!(told, "{key} {owner}").unwrap();
+            writeln!(event_sizes, "{key} {owner}").unwrap();
         }
     }
-    told
+    event_sizes
 }
 
 /// Asserts that copies of the store tell the same, whatever index they have.
@@ -191,11 +196,11 @@ fn check_copies(
 ) {
     let segment_bytes = store.engine.options.segment_bytes;
     // The background may purge meanwhile.
-    let (told, copy) = loop {
-        let told = told_by(store, given);
+    let (event_sizes, copy) = loop {
+        let event_sizes = told_by(store, given);
         let copy = copy_of_files(store, &home.disk);
-        if told_by(store, given) == told {
-            break (told, copy);
+        if told_by(store, given) == event_sizes {
+            break (event_sizes, copy);
         }
     };
     let report = verify(&copy).expect("a report");
@@ -208,7 +213,11 @@ fn check_copies(
     ] {
         let Some(index) = index else { continue };
         let opened = Home::new(copy_of_disk(&copy), index).open(segment_bytes);
-        assert_same(&told_by(&opened, given), &told, &format!("{what}, {which}"));
+        assert_same(
+            &told_by(&opened, given),
+            &event_sizes,
+            &format!("{what}, {which}"),
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use crate::engine::state::detail_changes::DetailChanges;
 use crate::engine::state::detail_rows;
 use crate::engine::state::details::{self, ChunkHashes};
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::purged_ranges::GoneRuns;
+use crate::engine::state::removed_runs::RemovedRuns;
 use crate::engine::state::status::{self, CHUNK_ROWS, SavedChunk};
 use crate::index::rows::{self, DETAIL_JOBS, Detail, Tombstone};
 use crate::index::{Fault, Index};
@@ -18,7 +18,7 @@ pub(super) struct ChunkRows {
     /// Group and hash of the rows of details.
     pub(super) hashes: Vec<(u64, u64)>,
     /// Whether nothing is known of any of its jobs, but that it is gone.
-    is_gone: bool,
+    is_removed: bool,
 }
 
 impl ChunkRows {
@@ -33,7 +33,7 @@ impl ChunkRows {
         let mut made = ChunkRows {
             rows: vec![Default::default()],
             hashes: Vec::new(),
-            is_gone: false,
+            is_removed: false,
         };
         let mut hashes = graph.state.read().details.chunk(chunk.number);
         for sequences in sequences.chunk_by(|a, b| a / DETAIL_JOBS == b / DETAIL_JOBS) {
@@ -64,13 +64,13 @@ impl ChunkRows {
         details::put_hashes(&hashes, chunk.jobs, &mut content);
         let value = rows::seal(&key, rows::pack_words(&content));
         made.rows[0] = (key, Some(value));
-        made.is_gone = chunk.is_gone && hashes == ChunkHashes::default();
+        made.is_removed = chunk.is_removed && hashes == ChunkHashes::default();
         Ok(made)
     }
 
     /// Has the chunk share a row with its neighbors, if nothing is known of its jobs.
-    pub(super) fn share(&mut self, graph: u32, chunk: u64, runs: &mut HashMap<u32, GoneRuns>) {
-        let changes = match (self.is_gone, runs.get_mut(&graph)) {
+    pub(super) fn share(&mut self, graph: u32, chunk: u64, runs: &mut HashMap<u32, RemovedRuns>) {
+        let changes = match (self.is_removed, runs.get_mut(&graph)) {
             (true, _) => {
                 self.rows.remove(0);
                 runs.entry(graph).or_default().insert(chunk)

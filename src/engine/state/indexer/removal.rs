@@ -35,14 +35,14 @@ impl Indexer {
             let chunks = self.remove_rows(writer, &rows::status_prefix(number))?;
             let jobs = jobs.unwrap_or(chunks * CHUNK_JOBS);
             self.lost_ids = self.lost_ids.saturating_add(jobs);
-            self.gone_runs.remove(&number);
+            self.removed_runs.remove(&number);
             self.dropped.push((number, known.graph));
         }
-        let (kept, gone) = std::mem::take(&mut self.dropped)
+        let (kept, removed) = std::mem::take(&mut self.dropped)
             .into_iter()
             .partition(|(_, graph)| graph.strong_count() > 0);
         self.dropped = kept;
-        for (number, _) in gone {
+        for (number, _) in removed {
             // The last process may have ended before all of them went.
             self.remove_rows(writer, &rows::status_prefix(number))?;
             self.remove_rows(writer, &rows::detail_prefix(number))?;
@@ -114,7 +114,7 @@ fn is_known(index: &dyn Index, graph: &GraphCore, sequence: u64) -> Result<bool,
     let (group, n) = (sequence / DETAIL_JOBS, (sequence % DETAIL_JOBS) as usize);
     let (changes, forgotten_lsn, has_row) = {
         let state = graph.state.read();
-        if !state.status.is_gone(sequence) {
+        if !state.status.is_removed(sequence) {
             return Ok(true);
         }
         let has_row = state.details.has_row(group);

@@ -10,7 +10,7 @@ pub(super) const CHUNK_WORDS: usize = 128;
 pub(crate) const CHUNK_JOBS: u64 = WORD_JOBS * CHUNK_WORDS as u64;
 
 /// The code of jobs that are listed no more.
-pub(super) const GONE: u64 = 3;
+pub(super) const REMOVED: u64 = 3;
 
 #[derive(Clone)]
 pub(super) struct Chunk {
@@ -31,9 +31,9 @@ impl Chunk {
     }
 
     /// A full chunk of jobs that are gone.
-    pub(super) fn all_gone() -> Chunk {
+    pub(super) fn all_removed() -> Chunk {
         let mut counts = [0; 4];
-        counts[GONE as usize] = CHUNK_JOBS as u32;
+        counts[REMOVED as usize] = CHUNK_JOBS as u32;
         Chunk {
             words: None,
             counts,
@@ -41,7 +41,7 @@ impl Chunk {
         }
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    pub(super) fn is_removed(&self) -> bool {
         self.words.is_none()
     }
 

@@ -1,7 +1,7 @@
 //! Saved chunks: what changed since it was last written to the index, and back.
 
 use super::StatusColumn;
-use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, GONE};
+use super::chunk::{CHUNK_JOBS, CHUNK_WORDS, Chunk, REMOVED};
 use super::word::WORD_JOBS;
 use crate::index::rows::DETAIL_JOBS;
 
@@ -22,7 +22,7 @@ pub(crate) struct SavedChunk {
     pub(crate) jobs: u64,
     pub(crate) bytes: Vec<u8>,
     /// Whether all jobs that it can have are there, and gone.
-    pub(crate) is_gone: bool,
+    pub(crate) is_removed: bool,
 }
 
 /// A saved chunk has at most so many words, with the hashes that follow.
@@ -46,8 +46,8 @@ impl StatusColumn {
                 let jobs = (self.len - u64::from(n) * CHUNK_JOBS).min(CHUNK_JOBS);
                 let used = jobs.div_ceil(WORD_JOBS) as usize;
                 let mut bytes = Vec::with_capacity(2 + used * 8);
-                let gone = if chunk.is_gone() { ALL_GONE } else { 0 };
-                bytes.extend_from_slice(&(jobs as u16 | gone).to_le_bytes());
+                let removed = if chunk.is_removed() { ALL_GONE } else { 0 };
+                bytes.extend_from_slice(&(jobs as u16 | removed).to_le_bytes());
                 for word in chunk.words.iter().flat_map(|words| &words[..used]) {
                     bytes.extend_from_slice(&word.to_le_bytes());
                 }
@@ -55,7 +55,7 @@ impl StatusColumn {
                     number: u64::from(n),
                     jobs,
                     bytes,
-                    is_gone: chunk.is_gone(),
+                    is_removed: chunk.is_removed(),
                 });
             }
         }
@@ -79,9 +79,9 @@ impl StatusColumn {
             _ if jobs != CHUNK_JOBS => return None,
             _ => {
                 chunk.words = None;
-                chunk.counts[GONE as usize] = jobs as u32;
-                if self.gone == self.chunks.len() {
-                    self.gone += 1;
+                chunk.counts[REMOVED as usize] = jobs as u32;
+                if self.removed == self.chunks.len() {
+                    self.removed += 1;
                 }
                 words
             }
@@ -96,14 +96,14 @@ impl StatusColumn {
 
     /// Adds a run of saved chunks whose jobs are all gone. `None` when it is not the next
     /// one.
-    pub(crate) fn restore_gone(&mut self, number: u64, chunks: u64) -> Option<()> {
+    pub(crate) fn restore_removed(&mut self, number: u64, chunks: u64) -> Option<()> {
         let end = number.checked_add(chunks)?.checked_mul(CHUNK_JOBS)?;
         let fits = number.checked_mul(CHUNK_JOBS) == Some(self.len);
         if !fits || chunks == 0 || end > RESTORED_JOBS_MAX {
             return None;
         }
         let (first, dirty) = (self.chunks.len(), self.dirty.len());
-        self.extend_gone(end);
+        self.extend_removed(end);
         let restored = self.chunks.iter_mut().skip(first);
         restored.for_each(|chunk| chunk.dirty = false);
         self.dirty.truncate(dirty);

@@ -12,7 +12,7 @@ impl StatusColumn {
     pub(crate) fn select(&self, states: States, from: u64, offset: u64, limit: u64) -> Selection {
         let mut selection = Selection::default();
         let mut skip = offset;
-        let first_chunk = ((from / CHUNK_JOBS) as usize).max(self.gone);
+        let first_chunk = ((from / CHUNK_JOBS) as usize).max(self.removed);
         for (n, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
             let chunk_first = n as u64 * CHUNK_JOBS;
             let in_chunk = count(states, &chunk.counts);

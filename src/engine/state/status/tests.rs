@@ -111,8 +111,10 @@ fn jobs_that_are_gone_count_the_same_in_ranges_and_one_by_one() {
         other.push();
     }
     for range in [5..70, 4000..4100, 4096..8192, 9000..17_000, 19_990..20_000] {
-        range.clone().for_each(|sequence| other.set_gone(sequence));
-        column.set_range_gone(range);
+        range
+            .clone()
+            .for_each(|sequence| other.set_removed(sequence));
+        column.set_range_removed(range);
     }
     assert_eq!(column.totals, other.totals);
     for range in [
@@ -124,19 +126,19 @@ fn jobs_that_are_gone_count_the_same_in_ranges_and_one_by_one() {
         8192..12_288,
         3..30_000,
     ] {
-        let one_by_one = range.clone().filter(|&s| other.is_gone(s)).count() as u64;
-        assert_eq!(column.gone_in(range.clone()), one_by_one, "{range:?}");
+        let one_by_one = range.clone().filter(|&s| other.is_removed(s)).count() as u64;
+        assert_eq!(column.removed_in(range.clone()), one_by_one, "{range:?}");
     }
-    let mut extended = StatusColumn::all_gone(10_000);
-    assert_eq!((extended.len(), extended.gone_total()), (10_000, 10_000));
+    let mut extended = StatusColumn::all_removed(10_000);
+    assert_eq!((extended.len(), extended.removed_total()), (10_000, 10_000));
     assert_eq!(extended.push(), 10_000);
-    assert_eq!(extended.gone_in(0..11_000), 10_000);
+    assert_eq!(extended.removed_in(0..11_000), 10_000);
     let mut restored = StatusColumn::default();
-    assert_eq!(restored.restore_gone(1, 2), None);
-    assert_eq!(restored.restore_gone(0, 0), None);
-    assert_eq!(restored.restore_gone(0, u64::MAX), None);
-    assert_eq!(restored.restore_gone(0, 3), Some(()));
-    assert_eq!(restored.gone_total(), 3 * CHUNK_JOBS);
+    assert_eq!(restored.restore_removed(1, 2), None);
+    assert_eq!(restored.restore_removed(0, 0), None);
+    assert_eq!(restored.restore_removed(0, u64::MAX), None);
+    assert_eq!(restored.restore_removed(0, 3), Some(()));
+    assert_eq!(restored.removed_total(), 3 * CHUNK_JOBS);
     assert!(restored.take_dirty().is_empty());
 }
 

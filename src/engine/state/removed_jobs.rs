@@ -1,18 +1,18 @@
 //! The jobs of a range that are listed no more.
 //!
-//! Owns: [`Gone`]. Must not know: why they are not.
+//! Owns: [`RemovedJobs`]. Must not know: why they are not.
 
 use std::ops::Range;
 
 /// Jobs of a range that are listed no more, as they were at one moment.
 #[derive(Default)]
-pub(crate) struct Gone {
+pub(crate) struct RemovedJobs {
     pub(crate) first: u64,
     /// A bit for each job.
     pub(crate) words: Vec<u64>,
 }
 
-impl Gone {
+impl RemovedJobs {
     pub(crate) fn clear(&mut self, range: Range<u64>) {
         for at in range.start - self.first..range.end - self.first {
             if let Some(word) = self.words.get_mut((at / 64) as usize) {

@@ -1,6 +1,6 @@
 //! How many bytes a pack's events take, by what has to go before they can.
 //!
-//! Owns: [`Told`], which stands in a pack's footer for each graph, and [`Tellings`], which
+//! Owns: [`EventSizes`], which stands in a pack's footer for each graph, and [`EventSizesBuilder`], which
 //! gathers it. Must not know: states, what is worth rewriting.
 //! Promise: directly after a rewrite, nothing of what was kept counts as garbage, so a
 //! pack is not rewritten again for what a rewrite does not remove.
@@ -22,7 +22,7 @@ const RUNS_MAX: usize = 64;
 
 /// What has to go before an event of a graph can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Needs {
+pub(crate) enum RemovedWith {
     /// This job.
     Job(u64),
     /// The tombstones of the purges up to this LSN.
@@ -31,46 +31,46 @@ pub(crate) enum Needs {
     Graph,
 }
 
-impl Needs {
+impl RemovedWith {
     /// The graph that an event tells of, and what has to go before it can. `lsn` is its
     /// own.
-    pub(crate) fn of(event: &Event<'_>, lsn: u64) -> Option<(u32, Needs)> {
-        let needs = match *event {
+    pub(crate) fn of(event: &Event<'_>, lsn: u64) -> Option<(u32, RemovedWith)> {
+        let removed_with = match *event {
             // They tell that its number was used.
             Event::GraphCreated { .. } | Event::GraphDropped { .. } => return None,
             Event::Started { sequence, .. }
             | Event::CancelRequested { sequence, .. }
             | Event::Completed { sequence, .. }
-            | Event::Keyed { sequence, .. } => Needs::Job(sequence),
+            | Event::Keyed { sequence, .. } => RemovedWith::Job(sequence),
             Event::Submits {
                 first_sequence,
                 count: 1,
                 ..
-            } => Needs::Job(first_sequence),
+            } => RemovedWith::Job(first_sequence),
             // It goes when all of its jobs are gone; a long list is not waited for.
             Event::Recovered { sequences, .. } if (sequences.len() as u64) < LARGE_BYTES / 2 => {
-                Needs::Job(last_of_sequences(sequences).unwrap_or_default())
+                RemovedWith::Job(last_of_sequences(sequences).unwrap_or_default())
             }
             Event::Purged { jobs, .. } if purged_jobs::has_tombstones(jobs) => {
-                Needs::Tombstones(lsn)
+                RemovedWith::Tombstones(lsn)
             }
             Event::Forgotten {
                 through_lsn,
                 sequences,
                 ..
-            } if !sequences.is_empty() => Needs::Tombstones(through_lsn),
-            _ => Needs::Graph,
+            } if !sequences.is_empty() => RemovedWith::Tombstones(through_lsn),
+            _ => RemovedWith::Graph,
         };
-        Some((event.of_graph()?, needs))
+        Some((event.of_graph()?, removed_with))
     }
 }
 
 /// Bytes of the events of one graph in a pack, before compression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct EventSizes {
     pub(crate) graph: u32,
     /// Small events, by ranges of jobs.
-    pub(crate) runs: Box<[ToldRun]>,
+    pub(crate) runs: Box<[EventSizesRun]>,
     /// Large events, by job: the distance of its number from the one before, then bytes.
     large: Box<[u8]>,
     /// By the LSN up to which tombstones have to be forgotten.
@@ -81,15 +81,15 @@ pub(crate) struct Told {
 
 /// Small events of a range of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ToldRun {
+pub(crate) struct EventSizesRun {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: u64,
     /// How many of those jobs were gone when the events were written.
-    pub(crate) gone: u64,
+    pub(crate) removed: u64,
 }
 
-impl Told {
+impl EventSizes {
     /// Large events: the job's number and bytes.
     pub(crate) fn large(&self) -> impl Iterator<Item = (u64, u64)> {
         let (mut reader, mut sequence) = (VarReader(&self.large), 0u64);
@@ -122,7 +122,7 @@ impl Told {
 
 /// Gathers what a pack's events take while they are written.
 #[derive(Default)]
-pub(crate) struct Tellings {
+pub(crate) struct EventSizesBuilder {
     graphs: BTreeMap<u32, Gathered>,
 }
 
@@ -135,25 +135,25 @@ struct Gathered {
     rest: u64,
 }
 
-impl Tellings {
-    pub(crate) fn add(&mut self, (graph, needs): (u32, Needs), bytes: u64) {
+impl EventSizesBuilder {
+    pub(crate) fn add(&mut self, (graph, removed_with): (u32, RemovedWith), bytes: u64) {
         let gathered = self.graphs.entry(graph).or_default();
-        let at = match needs {
-            Needs::Job(sequence) if bytes >= LARGE_BYTES => {
+        let at = match removed_with {
+            RemovedWith::Job(sequence) if bytes >= LARGE_BYTES => {
                 gathered.large.entry(sequence).or_default()
             }
-            Needs::Job(sequence) => gathered.small.entry(sequence / GROUP_JOBS).or_default(),
-            Needs::Tombstones(lsn) => gathered.tombstones.entry(lsn).or_default(),
-            Needs::Graph => &mut gathered.rest,
+            RemovedWith::Job(sequence) => gathered.small.entry(sequence / GROUP_JOBS).or_default(),
+            RemovedWith::Tombstones(lsn) => gathered.tombstones.entry(lsn).or_default(),
+            RemovedWith::Graph => &mut gathered.rest,
         };
         *at += bytes;
     }
 
-    /// As it stands in the footer. `gone` says how many jobs of a range of a graph were
+    /// As it stands in the footer. `removed` says how many jobs of a range of a graph were
     /// gone before the first event was written.
-    pub(crate) fn into_footer(self, gone: impl Fn(u32, u64, u64) -> u64) -> Vec<Told> {
+    pub(crate) fn into_footer(self, removed: impl Fn(u32, u64, u64) -> u64) -> Vec<EventSizes> {
         let graphs = self.graphs.into_iter();
-        let told = graphs.map(|(graph, gathered)| {
+        let event_sizes = graphs.map(|(graph, gathered)| {
             let mut large = Vec::new();
             let mut before = 0;
             for (sequence, bytes) in gathered.large {
@@ -163,9 +163,9 @@ impl Tellings {
             }
             let mut runs = runs(gathered.small);
             for run in &mut runs {
-                run.gone = gone(graph, run.first, run.end);
+                run.removed = removed(graph, run.first, run.end);
             }
-            Told {
+            EventSizes {
                 graph,
                 runs: runs.into(),
                 large: large.into(),
@@ -173,12 +173,12 @@ impl Tellings {
                 rest: gathered.rest,
             }
         });
-        told.collect()
+        event_sizes.collect()
     }
 }
 
 /// Neighboring groups together, and where those are too many, with the smallest gaps.
-fn runs(groups: BTreeMap<u64, u64>) -> Vec<ToldRun> {
+fn runs(groups: BTreeMap<u64, u64>) -> Vec<EventSizesRun> {
     let mut gaps: Vec<u64> = Vec::new();
     let mut before: Option<u64> = None;
     for &group in groups.keys() {
@@ -188,7 +188,7 @@ fn runs(groups: BTreeMap<u64, u64>) -> Vec<ToldRun> {
     gaps.sort_unstable_by(|a, b| b.cmp(a));
     // Gaps beyond this divide runs.
     let bridged = gaps.get(RUNS_MAX - 1).copied().unwrap_or(1).max(1);
-    let mut runs: Vec<ToldRun> = Vec::new();
+    let mut runs: Vec<EventSizesRun> = Vec::new();
     let mut before = 0;
     for (group, bytes) in groups {
         let (first, end) = (group * GROUP_JOBS, (group + 1) * GROUP_JOBS);
@@ -197,11 +197,11 @@ fn runs(groups: BTreeMap<u64, u64>) -> Vec<ToldRun> {
                 run.end = end;
                 run.bytes += bytes;
             }
-            _ => runs.push(ToldRun {
+            _ => runs.push(EventSizesRun {
                 first,
                 end,
                 bytes,
-                gone: 0,
+                removed: 0,
             }),
         }
         before = group;
@@ -226,31 +226,32 @@ mod tests {
 
     #[test]
     fn what_is_gathered_adds_up_however_it_is_put_together() {
-        let mut tellings = Tellings::default();
+        let mut builder = EventSizesBuilder::default();
         let mut all = 0;
         for n in 0..10_000u64 {
             let bytes = 20 + n % 700;
-            let needs = match n % 5 {
-                0 => Needs::Tombstones(n),
-                1 => Needs::Graph,
-                _ => Needs::Job(n * n % 1_000_003),
+            let removed_with = match n % 5 {
+                0 => RemovedWith::Tombstones(n),
+                1 => RemovedWith::Graph,
+                _ => RemovedWith::Job(n * n % 1_000_003),
             };
-            tellings.add((3, needs), bytes);
+            builder.add((3, removed_with), bytes);
             all += bytes;
         }
-        let told = tellings.into_footer(|_, first, end| (end - first) / 2);
-        let [told] = &told[..] else {
+        let event_sizes = builder.into_footer(|_, first, end| (end - first) / 2);
+        let [event_sizes] = &event_sizes[..] else {
             panic!("one graph")
         };
-        assert_eq!((told.graph, told.bytes()), (3, all));
-        assert!(told.is_possible());
-        assert!(told.runs.len() <= RUNS_MAX && told.tombstones.len() <= RUNS_MAX);
-        assert!(told.runs.windows(2).all(|w| w[0].end <= w[1].first));
+        assert_eq!((event_sizes.graph, event_sizes.bytes()), (3, all));
+        assert!(event_sizes.is_possible());
+        assert!(event_sizes.runs.len() <= RUNS_MAX && event_sizes.tombstones.len() <= RUNS_MAX);
+        assert!(event_sizes.runs.windows(2).all(|w| w[0].end <= w[1].first));
         assert!(
-            told.runs
+            event_sizes
+                .runs
                 .iter()
-                .all(|run| run.gone == (run.end - run.first) / 2)
+                .all(|run| run.removed == (run.end - run.first) / 2)
         );
-        assert!(told.large().all(|(_, bytes)| bytes >= LARGE_BYTES));
+        assert!(event_sizes.large().all(|(_, bytes)| bytes >= LARGE_BYTES));
     }
 }

@@ -4,14 +4,14 @@ use crate::engine::read::Snapshot;
 
 /// What a scan is to find, and what it has found.
 #[derive(Default)]
-pub(crate) struct Finds {
+pub(crate) struct ScanMatches {
     /// Matches that are still to be passed over.
     pub(crate) pass: u64,
     /// Matches to be shown, at most.
     pub(crate) show: u64,
     /// Whether it goes on to the end, so that all of them are counted.
     pub(crate) count_all: bool,
-    pub(crate) shown: Shown,
+    pub(crate) shown: ShownJobs,
     /// The next one behind those, if it was come across.
     pub(crate) next: Option<u64>,
     /// All matches that were come across.
@@ -21,13 +21,13 @@ pub(crate) struct Finds {
 /// Some jobs. They are kept by the word, so that any number of them takes at most half a
 /// byte for each job of the graph.
 #[derive(Default)]
-pub(crate) struct Shown {
+pub(crate) struct ShownJobs {
     /// In the order of the list: 32 neighbours, and a bit for each that is shown.
     words: Vec<(u64, u32)>,
     pub(crate) len: u64,
 }
 
-impl Shown {
+impl ShownJobs {
     fn push(&mut self, sequence: u64) {
         let (place, bit) = (sequence / 32, 1 << (sequence % 32));
         self.len += 1;
@@ -47,7 +47,7 @@ impl Shown {
     }
 }
 
-impl Finds {
+impl ScanMatches {
     pub(super) fn take(&mut self, sequence: u64) {
         self.matched += 1;
         if self.pass > 0 {

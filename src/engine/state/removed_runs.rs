@@ -1,6 +1,6 @@
 //! Status rows of jobs that are all gone: one for any number of neighboring chunks.
 //!
-//! Owns: [`GoneRuns`], which chunks of a graph share such rows. Must not know: the engine
+//! Owns: [`RemovedRuns`], which chunks of a graph share such rows. Must not know: the engine
 //! that keeps the rows, states.
 //! Promise: what an open reads of purged jobs of which nothing is known any more does not
 //! grow with their number.
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 /// Runs of chunks, by the first: how many.
 #[derive(Default)]
-pub(crate) struct GoneRuns(BTreeMap<u64, u64>);
+pub(crate) struct RemovedRuns(BTreeMap<u64, u64>);
 
 /// The row of a run, by its first chunk: its number of chunks, or `None` if the row goes.
 pub(crate) type RunChange = (u64, Option<u64>);
 
-impl GoneRuns {
+impl RemovedRuns {
     /// Notes a run that has a row.
     pub(crate) fn restore(&mut self, first: u64, chunks: u64) {
         self.0.insert(first, chunks);
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_rows_say_which_chunks_are_in_runs_after_any_changes() {
-        let (mut runs, mut rows) = (GoneRuns::default(), BTreeMap::new());
+        let (mut runs, mut rows) = (RemovedRuns::default(), BTreeMap::new());
         let (mut there, mut random) = (BTreeSet::new(), 7u64);
         for _ in 0..5000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);

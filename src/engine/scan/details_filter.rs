@@ -10,7 +10,7 @@ pub(super) fn asks_details(filter: &Filter) -> bool {
 }
 
 /// What is known of a job's life, as it was in this state.
-pub(super) fn matches_life(filter: &Filter, state: State, detail: &Detail) -> bool {
+pub(super) fn matches_details(filter: &Filter, state: State, detail: &Detail) -> bool {
     let started = detail.started_ms.filter(|_| state != State::Pending);
     let finished = detail.finished.filter(|_| state == State::Complete);
     let is_in = |span: &Span, ms: Option<u64>| match span.is_any() {
