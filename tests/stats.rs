@@ -71,7 +71,7 @@ fn counts_are_those_of_lists_and_commits_are_counted_once() {
         stats.index_bytes,
         common::bytes_in(&dir.path().join("index"))
     );
-    assert!(stats.spare_bytes > 0);
+    assert!(stats.preallocated_bytes > 0);
     assert_eq!((stats.purged, stats.last_purge_at), (0, None));
 
     movie.purge(JobQuery::new()).unwrap();

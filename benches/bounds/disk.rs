@@ -79,7 +79,11 @@ fn measure_with(tombstones: u64) {
             mib(live)
         ),
     );
-    row("of it packs, segments, index, spare", parts(&stats), "");
+    row(
+        "of it packs, segments, index, preallocated",
+        parts(&stats),
+        "",
+    );
     opens::memory_of_open("that store", &dir);
 }
 
@@ -125,7 +129,7 @@ fn parts(stats: &Stats) -> String {
         stats.pack_bytes,
         stats.segment_bytes,
         stats.index_bytes,
-        stats.spare_bytes,
+        stats.preallocated_bytes,
     ];
     all.map(mib).join(", ")
 }

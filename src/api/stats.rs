@@ -103,7 +103,7 @@ impl JobStore {
             graphs,
             segment_bytes,
             index_bytes: engine.index_bytes()?,
-            spare_bytes: engine.spare.bytes(),
+            preallocated_bytes: engine.preallocation.bytes(),
             pack_bytes: packs.iter().map(|pack| pack.bytes).sum(),
             packs: packs.len() as u64,
             frames: metrics.frames.read(),

@@ -208,7 +208,7 @@ impl JobStore {
     /// ```
     pub fn close(&self) -> Result<()> {
         self.engine().check_process()?;
-        self.engine().guest.end();
+        self.engine().attached_service.end();
         let _span = tracing::info_span!("close", dir = %self.path().display()).entered();
         self.engine().close()
     }

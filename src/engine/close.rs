@@ -180,7 +180,7 @@ impl Engine {
         committer.sync(self)?;
         self.check_files()?;
         self.check_sound()?;
-        self.spare.discard(&*self.disk)?;
+        self.preallocation.discard(&*self.disk)?;
         let end = committer.log_end();
         // The index is sealed once it is let go of; it may hang before.
         let closed = Closed {
@@ -188,7 +188,7 @@ impl Engine {
             clock: self.clock_mark_at(now_ms),
             index: None,
         };
-        identity::write_closed_in((&*self.disk, &self.spare), self.store, &closed)?;
+        identity::write_closed_in((&*self.disk, &self.preallocation), self.store, &closed)?;
         Ok(end)
     }
 

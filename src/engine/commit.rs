@@ -90,7 +90,7 @@ impl Committer {
             Err(refused) => refused,
         };
         let mut results: Vec<_> = taken.iter().map(|_| Err(refused.clone())).collect();
-        for group in ending_groups(taken, engine.spare.reserve_bytes() / 2) {
+        for group in ending_groups(taken, engine.preallocation.reserve_bytes() / 2) {
             let actions: Vec<&Action> = group.iter().map(|&n| all[n]).collect();
             match self.commit(engine, &actions, room_for(&actions)) {
                 Ok(given) => {

@@ -110,7 +110,7 @@ pub(crate) fn rewrite(
     match rewritten {
         Ok(()) => {
             drop(packs);
-            engine.spare.replace_scratch(&*engine.disk);
+            engine.preallocation.replace_scratch(&*engine.disk);
         }
         Err(_) => failed.extend(packs),
     }
@@ -211,7 +211,7 @@ fn begin(
     match target {
         PackTarget::Ordinary => PackWriter::begin(disk, store, first_lsn, last_lsn),
         PackTarget::Scratch { replaced_bytes } => {
-            let target = (disk, &*engine.spare);
+            let target = (disk, &*engine.preallocation);
             PackWriter::begin_in_scratch(target, store, (first_lsn, last_lsn), replaced_bytes)
         }
     }

@@ -14,19 +14,19 @@ use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::channel::Sender;
 use crate::base::sync::thread::JoinHandle;
 use crate::base::sync::{Mutex, OnceLock, RwLock};
+use crate::engine::state::attached_service::ServiceSlot;
 use crate::engine::state::catalog::Graphs;
 use crate::engine::state::committer::Committer;
 use crate::engine::state::committer_guard::{CommitterGuard, CommitterLock};
 use crate::engine::state::external_ids::ExternalIds;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::guest::Slot;
 use crate::engine::state::indexer::Indexer;
 use crate::engine::state::log_files::{LogFiles, PinnedFile};
 use crate::engine::state::metrics::Metrics;
 use crate::engine::state::queue::Queue;
 use crate::engine::state::recovered::RecoveredJobs;
 use crate::engine::state::retention::ages::AgeClock;
-use crate::engine::state::retention::{Noted, Work};
+use crate::engine::state::retention::{ChangedGraphs, RetentionState};
 use crate::engine::state::retired::Retired;
 use crate::engine::state::store_lock::StoreLock;
 use crate::engine::state::waiters::Waiter;
@@ -36,7 +36,7 @@ use crate::index::folder::IndexFolder;
 use crate::index::{Fault, Index};
 use crate::log::disk::Disk;
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::options::Options;
 use crate::model::store_id::StoreId;
@@ -65,7 +65,7 @@ pub(crate) struct Engine {
     pub(crate) log_files: RwLock<Arc<LogFiles>>,
     pub(crate) ids: ExternalIds,
     pub(crate) indexer: Mutex<Indexer>,
-    pub(crate) spare: Arc<Spare>,
+    pub(crate) preallocation: Arc<Preallocation>,
     /// Gone once the store is closed.
     pub(crate) index: RwLock<Option<Arc<dyn Index>>>,
     /// Where it is on disk.
@@ -101,9 +101,9 @@ pub(crate) struct Engine {
     pub(crate) recorded_age_ms: AtomicU64,
     /// Held while the garbage in packs is counted.
     pub(crate) counting_garbage: Mutex<()>,
-    pub(crate) retention: Mutex<Work>,
+    pub(crate) retention: Mutex<RetentionState>,
     /// What commits leave for retention and compaction; asked for with the committer held.
-    pub(crate) noted: Mutex<Noted>,
+    pub(crate) changed_graphs: Mutex<ChangedGraphs>,
     /// Graphs whose archive has or had a problem.
     #[cfg(feature = "archive")]
     pub(crate) archive_trouble: Mutex<std::collections::BTreeSet<u32>>,
@@ -117,7 +117,7 @@ pub(crate) struct Engine {
     /// Who else may read the folder, as far as is known.
     pub(crate) exposure: Mutex<Option<String>>,
     background: Mutex<Background>,
-    pub(crate) guest: Slot,
+    pub(crate) attached_service: ServiceSlot,
     /// Holds the store's lock; let go of at the end.
     pub(crate) lock: Mutex<Option<StoreLock>>,
 }
@@ -146,7 +146,7 @@ pub(crate) struct Parts {
     pub(crate) log_files: LogFiles,
     pub(crate) ids: ExternalIds,
     pub(crate) indexer: Indexer,
-    pub(crate) spare: Arc<Spare>,
+    pub(crate) preallocation: Arc<Preallocation>,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) index_folder: Option<IndexFolder>,
     pub(crate) index_in_memory: Option<Arc<str>>,
@@ -175,7 +175,7 @@ impl Engine {
             log_files: RwLock::new(Arc::new(parts.log_files)),
             ids: parts.ids,
             indexer: Mutex::new(parts.indexer),
-            spare: parts.spare,
+            preallocation: parts.preallocation,
             index: RwLock::new(Some(parts.index)),
             index_folder: parts.index_folder,
             place: OnceLock::new(),
@@ -196,7 +196,7 @@ impl Engine {
             clock: Mutex::new(parts.clock),
             counting_garbage: Mutex::default(),
             retention: Mutex::default(),
-            noted: Mutex::default(),
+            changed_graphs: Mutex::default(),
             #[cfg(feature = "archive")]
             archive_trouble: Mutex::default(),
             metrics: Metrics::default(),
@@ -205,7 +205,7 @@ impl Engine {
             damage: Mutex::default(),
             exposure: Mutex::default(),
             background: Mutex::default(),
-            guest: Slot::default(),
+            attached_service: ServiceSlot::default(),
             lock: Mutex::new(parts.lock),
         }
     }

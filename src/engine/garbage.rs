@@ -39,7 +39,7 @@ impl Weight {
 /// tombstones and drops have changed since the last time.
 pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
     let _one_at_a_time = engine.counting_garbage.lock();
-    let shrunk = std::mem::take(&mut engine.noted.lock().shrunk);
+    let shrunk = std::mem::take(&mut engine.changed_graphs.lock().shrunk);
     for number in shrunk {
         let graph = engine.graph(number);
         for pack in packs.iter().filter(|pack| pack.garbage.is_counted()) {
@@ -61,7 +61,7 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
             count_part(graph.as_deref(), pack, part);
         }
         for event_sizes in &pack.event_sizes {
-            let graph = engine.graph(event_sizes.event_sizes.graph);
+            let graph = engine.graph(event_sizes.sizes.graph);
             count_events(graph.as_deref(), pack, event_sizes);
         }
         pack.garbage.set_counted();
@@ -70,15 +70,15 @@ pub(crate) fn count(engine: &Engine, packs: &[Arc<Pack>]) {
 
 fn count_part(graph: Option<&GraphCore>, pack: &Pack, part: &Part) {
     let garbage = graph.map_or_else(|| part.block_bytes(), |graph| in_blocks(graph, part));
-    recount(&pack.garbage.blocks, &part.removed, garbage);
+    recount(&pack.garbage.blocks, &part.garbage, garbage);
 }
 
 fn count_events(graph: Option<&GraphCore>, pack: &Pack, event_sizes: &PackedEventSizes) {
     let garbage = graph.map_or_else(
-        || event_sizes.event_sizes.bytes(),
-        |graph| in_events(graph, &event_sizes.event_sizes),
+        || event_sizes.sizes.bytes(),
+        |graph| in_events(graph, &event_sizes.sizes),
     );
-    recount(&pack.garbage.events, &event_sizes.removed, garbage);
+    recount(&pack.garbage.events, &event_sizes.garbage, garbage);
 }
 
 /// What a pack weighed when it was last counted.
@@ -155,7 +155,10 @@ pub(crate) fn live_events(
     pack: &Pack,
     mut each: impl FnMut(u64, u64),
 ) {
-    let Some(PackedEventSizes { event_sizes, .. }) = pack.event_sizes_of(graph) else {
+    let Some(PackedEventSizes {
+        sizes: event_sizes, ..
+    }) = pack.event_sizes_of(graph)
+    else {
         return;
     };
     let stored = |bytes: u64| share(pack.event_bytes, bytes, pack.raw_event_bytes);

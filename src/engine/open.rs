@@ -35,7 +35,7 @@ use crate::index::memory::MemoryIndex;
 use crate::log::disk::memory::Memory;
 use crate::log::disk::{self, Disk, File as _};
 use crate::log::identity;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::log::random::random;
 use crate::log::secret_keys;
 use crate::log::segment::Segment;
@@ -117,20 +117,26 @@ pub(crate) fn assemble(
              the secret keys again"
         );
     }
-    let spare = Arc::new(Spare::new(files.next_epoch, options.segment_bytes));
+    let preallocation = Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes));
     // Before anything is recorded that they hold for.
     if options.secret_keys != recorded {
-        secret_keys::write_in((&*disk, &*spare), store, &options.secret_keys)?;
+        secret_keys::write_in((&*disk, &*preallocation), store, &options.secret_keys)?;
     }
     for segment in &log_files.segments {
-        spare.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
+        preallocation.note_to_pack(segment.header.epoch, segment.file.len().unwrap_or(0));
     }
     let can_resume = |last: &Arc<Segment>| Log::can_resume(last, end.at);
     let needs_reserve = !log_files.segments.last().is_some_and(can_resume);
-    if let Err(error) = spare.make_reserves(&*disk, needs_reserve) {
+    if let Err(error) = preallocation.make_reserves(&*disk, needs_reserve) {
         tracing::warn!(%error, "cannot preallocate the reserve for a full disk; retrying later");
     }
-    let mut log = begin_log(&disk, store, &spare, replay.next_lsn, (&log_files, &end))?;
+    let mut log = begin_log(
+        &disk,
+        store,
+        &preallocation,
+        replay.next_lsn,
+        (&log_files, &end),
+    )?;
     let time_ms = crate::base::clock::to_ms(options.clock.now());
     let clock = AgeClock::begin((replay.clock, replay.gaps.clone()), Instant::now(), time_ms);
     let opening_lsn = log.next_lsn();
@@ -170,7 +176,7 @@ pub(crate) fn assemble(
             IndexHome::Memory(_) => None,
         },
         index_in_memory,
-        spare,
+        preallocation,
         lock,
         disk,
     }));

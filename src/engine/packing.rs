@@ -69,11 +69,11 @@ fn work(engine: &Engine) -> Result<()> {
         // What was replaced and is not read any more gives its room back first.
         engine.expire_retired(Instant::now());
         // Where there is no room for it, packing may make some.
-        let mut refilled = engine.spare.refill(&*engine.disk);
+        let mut refilled = engine.preallocation.refill(&*engine.disk);
         if refilled.as_ref().is_err_and(disk::is_full)
             && engine.expire_retired_on_full_disk(Instant::now())
         {
-            refilled = engine.spare.refill(&*engine.disk);
+            refilled = engine.preallocation.refill(&*engine.disk);
         }
         let sealed = {
             let log_files = engine.log_files.read();
@@ -113,7 +113,7 @@ fn work(engine: &Engine) -> Result<()> {
             .filter(|error| disk::is_full(error))
             .and_then(|_| {
                 let packs = &engine.log_files.read().packs;
-                to_gather(packs, &not_merged, engine.spare.reserve_bytes())
+                to_gather(packs, &not_merged, engine.preallocation.reserve_bytes())
             })
         {
             let gathered = compaction::rewrite(engine, packs, "merge", &mut not_merged);
@@ -137,7 +137,7 @@ fn work(engine: &Engine) -> Result<()> {
 fn leave_oversized_segment(engine: &Engine) -> Result<bool> {
     let is_larger = |segment: &Arc<Segment>| {
         let bytes = segment.file.len().unwrap_or_default();
-        bytes > engine.spare.segment_bytes()
+        bytes > engine.preallocation.segment_bytes()
     };
     if !engine
         .log_files
@@ -175,7 +175,7 @@ pub(crate) fn is_settled(engine: &Engine) -> bool {
 fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
     let _span = tracing::debug_span!("pack", segment = segment.header.epoch).entered();
     let _names = engine.files.lock();
-    let needed = segment.end().unwrap_or_default() + engine.spare.pack_overhead();
+    let needed = segment.end().unwrap_or_default() + engine.preallocation.pack_overhead();
     let room = check_room(engine, needed, "pack", &segment.name);
     let bytes = segment.read_all()?;
     let mut events: Vec<(u64, Event<'_>)> = Vec::new();
@@ -209,7 +209,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         log_files.packs.extend(pack.clone());
     }
     engine.retired.lock().push(Retired::now(&segment.file));
-    engine.spare.note_packed(segment.header.epoch);
+    engine.preallocation.note_packed(segment.header.epoch);
     let submitted = events.iter().filter_map(|(_, event)| match event {
         Event::Submitted { graph, .. } => Some(*graph),
         _ => None,
@@ -231,7 +231,7 @@ fn pack(engine: &Engine, segment: Arc<Segment>) -> Result<()> {
         .and_then(|()| engine.disk.sync_names());
     removed.map_err(|e| Error::io("remove", &segment.path, &e))?;
     drop((events, segment));
-    engine.spare.replace_scratch(&*engine.disk);
+    engine.preallocation.replace_scratch(&*engine.disk);
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use crate::base::sync::time::Instant;
 use crate::engine::archiving;
 use crate::engine::core::Engine;
 use crate::engine::state::graph::GraphCore;
-use crate::engine::state::retention::Work;
+use crate::engine::state::retention::RetentionState;
 use crate::engine::state::retention::purge_lag::Overdue;
 use crate::model::error::Result;
 use crate::model::retention::Retention;
@@ -47,10 +47,10 @@ impl Engine {
         if !is_smaller && graph.retention.read().is_none() {
             return;
         }
-        let mut noted = self.noted.lock();
-        noted.note(graph);
+        let mut changed_graphs = self.changed_graphs.lock();
+        changed_graphs.note(graph);
         if is_smaller {
-            noted.shrunk.insert(graph.number);
+            changed_graphs.shrunk.insert(graph.number);
         }
     }
 
@@ -71,10 +71,10 @@ impl Engine {
     fn begin_retention_round(&self) -> Vec<Arc<GraphCore>> {
         self.begin_defaults();
         let now_ms = self.clock_mark().age_ms as i64;
-        let changed = std::mem::take(&mut self.noted.lock().graphs);
+        let changed = std::mem::take(&mut self.changed_graphs.lock().graphs);
         let mut work = self.retention.lock();
         for graph in changed {
-            graph.is_noted.swap(false, Ordering::AcqRel);
+            graph.is_noted_changed.swap(false, Ordering::AcqRel);
             match graph.is_dropped() {
                 true => work.forget(graph.number),
                 false => work.agenda.note(graph.number),
@@ -104,7 +104,7 @@ impl Engine {
             return;
         }
         let mut work = self.retention.lock();
-        let Work {
+        let RetentionState {
             agenda,
             tombstones,
             by_default,
@@ -203,7 +203,7 @@ mod tests {
         graph.purge(JobQuery::new()).unwrap();
         let engine = graph.engine();
         let (number, now) = (graph.core.number, Instant::now());
-        let kept = |work: &Work| {
+        let kept = |work: &RetentionState| {
             [
                 work.tombstones.contains_key(&number),
                 work.ages.contains_key(&number),
@@ -235,8 +235,8 @@ mod tests {
         let purged_days_ago = |days: u64| {
             let now_ms = engine.clock_mark().age_ms as i64;
             let mut work = engine.retention.lock();
-            for stones in work.tombstones.values_mut() {
-                stones.set_times(now_ms - days as i64 * 24 * 3_600_000);
+            for queue in work.tombstones.values_mut() {
+                queue.set_times(now_ms - days as i64 * 24 * 3_600_000);
             }
             work.agenda.note(graph.core.number);
         };

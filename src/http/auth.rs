@@ -157,11 +157,11 @@ pub enum Access {
     Forbidden,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Access> + Send>>;
+type AccessFuture = Pin<Box<dyn Future<Output = Access> + Send>>;
 
 /// The engine's hook.
 #[derive(Clone)]
-pub(crate) struct Hook(Arc<dyn Fn(Caller) -> Answer + Send + Sync>);
+pub(crate) struct Hook(Arc<dyn Fn(Caller) -> AccessFuture + Send + Sync>);
 
 impl Hook {
     pub(crate) fn new<H, F>(hook: H) -> Hook

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
-use crate::http::connection_slots::{BusyBody, Seat};
+use crate::http::connection_slots::{BusyBody, ConnectionSlot};
 use crate::http::middleware::{REQUEST_ID, request_id};
 use crate::model::api_error::ApiError;
 
@@ -41,7 +41,7 @@ pub(super) async fn serve<I>(
     io: I,
     app: Router,
     (head, stall): (Duration, Duration),
-    seat: Seat,
+    slot: ConnectionSlot,
     mut ending: watch::Receiver<()>,
 ) -> Result<(), hyper::Error>
 where
@@ -49,7 +49,7 @@ where
 {
     let service = TowerToHyperService::new(app);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let busy = seat.busy();
+        let busy = slot.busy();
         let id = request_id(request.headers());
         // hyper reads somewhat more before it refuses a head.
         let is_too_long = head_bytes(&request) > BUFFER_BYTES;
@@ -79,13 +79,13 @@ where
             connection.as_mut().graceful_shutdown();
             return connection.await;
         }
-        () = seat.asked_to_leave() => connection.as_mut().graceful_shutdown(),
+        () = slot.asked_to_leave() => connection.as_mut().graceful_shutdown(),
     }
     loop {
         tokio::select! {
             done = connection.as_mut() => return done,
             // Without a request it has nothing to end.
-            () = sleep(LEAVE_TIME) => if !seat.is_busy() { return Ok(()); },
+            () = sleep(LEAVE_TIME) => if !slot.is_busy() { return Ok(()); },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The places for connections of a server.
 //!
-//! Owns: [`Seats`]: how many connections there are, which of them has waited longest for a
+//! Owns: [`ConnectionSlots`]: how many connections there are, which of them has waited longest for a
 //! request, and which one leaves for a newcomer.
 
 use std::collections::HashMap;
@@ -18,18 +18,18 @@ use tokio::time::{Instant, sleep};
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// All places of a server.
-pub(super) struct Seats {
+pub(super) struct ConnectionSlots {
     free: Arc<Semaphore>,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<TakenSlots>>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct TakenSlots {
     next: u64,
-    by_number: HashMap<u64, Arc<State>>,
+    by_number: HashMap<u64, Arc<SlotState>>,
 }
 
-struct State {
+struct SlotState {
     /// Since when the connection has had no request in progress; `None` while it has one,
     /// and once it was asked to leave.
     idle_since: Mutex<Option<Instant>>,
@@ -37,16 +37,16 @@ struct State {
 }
 
 /// A connection's place, free again when it is dropped.
-pub(super) struct Seat {
+pub(super) struct ConnectionSlot {
     number: u64,
-    state: Arc<State>,
-    taken: Arc<Mutex<Taken>>,
+    state: Arc<SlotState>,
+    taken: Arc<Mutex<TakenSlots>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seats {
-    pub(super) fn new(count: usize) -> Seats {
-        Seats {
+impl ConnectionSlots {
+    pub(super) fn new(count: usize) -> ConnectionSlots {
+        ConnectionSlots {
             free: Arc::new(Semaphore::new(count)),
             taken: Arc::default(),
         }
@@ -55,7 +55,7 @@ impl Seats {
     /// A place for a newcomer. If none is free, connections without a request in progress
     /// leave, the one that has waited longest first: connections that ask for nothing keep
     /// nobody out.
-    pub(super) async fn take(&self) -> Seat {
+    pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
                 break permit;
@@ -70,7 +70,7 @@ impl Seats {
                 () = sleep(ASK_AGAIN) => {}
             }
         };
-        let state = Arc::new(State {
+        let state = Arc::new(SlotState {
             idle_since: Mutex::new(Some(Instant::now())),
             leave: Notify::new(),
         });
@@ -78,7 +78,7 @@ impl Seats {
         let number = taken.next;
         taken.next += 1;
         taken.by_number.insert(number, state.clone());
-        Seat {
+        ConnectionSlot {
             number,
             state,
             taken: self.taken.clone(),
@@ -100,7 +100,7 @@ impl Seats {
     }
 }
 
-impl Seat {
+impl ConnectionSlot {
     /// Over when the connection is to leave.
     pub(super) async fn asked_to_leave(&self) {
         self.state.leave.notified().await;
@@ -118,14 +118,14 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.taken.lock().by_number.remove(&self.number);
     }
 }
 
 /// A request in progress.
-pub(super) struct Busy(Arc<State>);
+pub(super) struct Busy(Arc<SlotState>);
 
 impl Drop for Busy {
     fn drop(&mut self) {

@@ -28,7 +28,7 @@ use crate::http::limits::Limits;
 use crate::http::list::{cancelled, not_found, one};
 use crate::http::query::Query;
 use crate::http::request_body;
-use crate::http::response::{Shared, blocking, encoding, json as answer};
+use crate::http::response::{Shared, blocking, encoding, json as json_response};
 use crate::http::routes::{Routes, place};
 use crate::http::stream::{LINES, Source, lines};
 use crate::model::api_error::ApiError;
@@ -105,7 +105,7 @@ pub(crate) fn routes_alone(store: &JobStore) -> Router {
 pub(crate) type Graph = Result<Path<(String, String)>, PathRejection>;
 type Job = Result<Path<(String, String, String)>, PathRejection>;
 /// A failure that tells of a fault inside: whoever runs the engine is to mend it.
-pub(crate) struct Told {
+pub(crate) struct ControlError {
     failure: ApiError,
     /// Which [`Error`] it was, where it was one.
     code: Option<HeaderValue>,
@@ -114,26 +114,26 @@ pub(crate) struct Told {
 /// The header that has that code.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
-impl From<ApiError> for Told {
-    fn from(failure: ApiError) -> Told {
+impl From<ApiError> for ControlError {
+    fn from(failure: ApiError) -> ControlError {
         let code = None;
-        Told { failure, code }
+        ControlError { failure, code }
     }
 }
 
-impl From<Error> for Told {
-    fn from(error: Error) -> Told {
+impl From<Error> for ControlError {
+    fn from(error: Error) -> ControlError {
         let message = error.to_string();
         let code = Some(HeaderValue::from_static(error.code()));
         let mut failure = ApiError::from(error);
         if failure.status >= 500 {
             failure.message = message;
         }
-        Told { failure, code }
+        ControlError { failure, code }
     }
 }
 
-impl IntoResponse for Told {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let mut response = self.failure.into_response();
         if let Some(code) = self.code {
@@ -143,28 +143,28 @@ impl IntoResponse for Told {
     }
 }
 
-pub(crate) type Answer<T = Response> = Result<T, Told>;
+pub(crate) type ControlResult<T = Response> = Result<T, ControlError>;
 
-async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn graphs(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let graphs = shared.store.graphs()?;
     let graphs: Vec<_> = graphs
         .iter()
         .map(|graph| json!({"projectId": graph.project_id(), "graphName": graph.name()}))
         .collect();
-    Ok(answer(json!({ "graphs": graphs }).to_string()))
+    Ok(json_response(json!({ "graphs": graphs }).to_string()))
 }
 
-async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn stats(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
-    let stats = blocking(move || Ok::<_, Told>(shared.store.stats()?.to_json()));
-    Ok(answer(stats.await?))
+    let stats = blocking(move || Ok::<_, ControlError>(shared.store.stats()?.to_json()));
+    Ok(json_response(stats.await?))
 }
 
-async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Answer {
+async fn verify(State(shared): State<Shared>, RawQuery(query): RawQuery) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
-    let report = blocking(move || Ok::<_, Told>(shared.store.scrub()?.to_json()));
-    Ok(answer(report.await?))
+    let report = blocking(move || Ok::<_, ControlError>(shared.store.scrub()?.to_json()));
+    Ok(json_response(report.await?))
 }
 
 #[derive(Deserialize)]
@@ -176,7 +176,11 @@ struct Backup {
     link: bool,
 }
 
-async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: Body) -> Answer {
+async fn backup(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> ControlResult {
     Query::parse(query.as_deref())?.end()?;
     let Backup { to, link } = document(body, r#"{"to":"/absolute/path"}"#).await?;
     if !to.is_absolute() {
@@ -191,7 +195,7 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
         })
         .into());
     }
-    let backed_up = blocking(move || -> Answer<_> {
+    let backed_up = blocking(move || -> ControlResult<_> {
         Ok(match link {
             true => shared.store.backup_linked(&to, |_| {})?,
             false => shared.store.backup(&to)?,
@@ -199,7 +203,7 @@ async fn backup(State(shared): State<Shared>, RawQuery(query): RawQuery, body: B
     });
     let done = backed_up.await?;
     let done = json!({"bytes": done.bytes, "linkedBytes": done.linked_bytes, "of": done.of});
-    Ok(answer(done.to_string()))
+    Ok(json_response(done.to_string()))
 }
 
 async fn list(
@@ -207,7 +211,7 @@ async fn list(
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     Ok(shared
         .list(place(path)?, query.as_deref(), &headers)
         .await?)
@@ -218,7 +222,7 @@ async fn jobs(
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     Ok(shared
         .lines(place(path)?, query.as_deref(), &headers)
         .await?)
@@ -229,7 +233,7 @@ async fn export(
     path: Graph,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let project_id = graph.0.clone();
     let mut query = Query::parse(query.as_deref())?;
@@ -238,7 +242,7 @@ async fn export(
     let reveal_secrets = query.flag("reveal_secrets")?;
     query.end()?;
     let encoding = encoding(&headers);
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         let mut export = graph.export(list)?;
         if reveal_secrets {
             export = export.reveal_secrets();
@@ -254,7 +258,7 @@ async fn import(
     path: Graph,
     RawQuery(query): RawQuery,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name) = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let create = query.flag("create")?;
@@ -264,7 +268,7 @@ async fn import(
     };
     query.end()?;
     let (lines, sent) = request_body::reader(body, shared.limits.stall);
-    let imported = blocking(move || -> Answer<_> {
+    let imported = blocking(move || -> ControlResult<_> {
         match shared.store.graph(&project_id, &name) {
             Err(Error::UnknownGraph { .. }) if create => {
                 let store = &shared.store;
@@ -289,7 +293,7 @@ async fn import(
         "lines": report.lines,
         "created": created,
     });
-    Ok(answer(report.to_string()))
+    Ok(json_response(report.to_string()))
 }
 
 async fn purge(
@@ -297,13 +301,13 @@ async fn purge(
     Extension(by): Extension<By>,
     path: Graph,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let filter = query.filter()?;
     let dry_run = query.flag("dry_run")?;
     query.end()?;
-    let purged = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let purged = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         if dry_run {
             return Ok(graph.purge_dry_run(filter)?);
         }
@@ -318,16 +322,16 @@ async fn purge(
         Ok(purged)
     });
     let jobs = purged.await?.jobs;
-    Ok(answer(json!({ "jobs": jobs }).to_string()))
+    Ok(json_response(json!({ "jobs": jobs }).to_string()))
 }
 
-async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> Answer {
+async fn job(State(shared): State<Shared>, path: Job, RawQuery(query): RawQuery) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
-    let found = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
-        Ok(one::<Told>(&graph, &id)?.to_json_with_progress())
+    let found = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
+        Ok(one::<ControlError>(&graph, &id)?.to_json_with_progress())
     });
-    Ok(answer(found.await?))
+    Ok(json_response(found.await?))
 }
 
 #[derive(Deserialize)]
@@ -344,7 +348,7 @@ async fn complete(
     path: Job,
     RawQuery(query): RawQuery,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
     let allowed =
@@ -362,10 +366,10 @@ async fn complete(
         .into());
     };
     let outcome = Outcome::new(kind, ended.code, ended.message)?;
-    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+    let done = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
         let done = graph
             .complete(&id, outcome)
-            .map_err(|error| not_found::<Told>(error, &id))?;
+            .map_err(|error| not_found::<ControlError>(error, &id))?;
         if done == Completion::Done {
             let act = Act {
                 action: "complete",
@@ -377,7 +381,7 @@ async fn complete(
         }
         Ok(done)
     });
-    Ok(answer(match done.await? {
+    Ok(json_response(match done.await? {
         Completion::Done => json!({"completed": true}).to_string(),
         Completion::AlreadyComplete(outcome) => {
             json!({"completed": false, "outcome": outcome.kind().as_str()}).to_string()
@@ -390,10 +394,10 @@ async fn cancel(
     Extension(by): Extension<By>,
     path: Job,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> ControlResult {
     let (project_id, name, id) = place(path)?;
     Query::parse(query.as_deref())?.end()?;
-    let done = shared.with_graph((project_id, name), move |graph| -> Answer<_> {
+    let done = shared.with_graph((project_id, name), move |graph| -> ControlResult<_> {
         cancelled(&graph, &id, by)
     });
     let word = match done.await? {
@@ -401,7 +405,7 @@ async fn cancel(
         Cancellation::Requested => "requested",
         Cancellation::AlreadyComplete(_) => "alreadyComplete",
     };
-    Ok(answer(json!({ "cancelled": word }).to_string()))
+    Ok(json_response(json!({ "cancelled": word }).to_string()))
 }
 
 /// The JSON of a body, which is not quoted where it is not what it should be.

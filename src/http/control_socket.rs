@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::api::store::JobStore;
-use crate::engine::state::guest::Guest;
+use crate::engine::state::attached_service::AttachedService;
 use crate::http::audit_log::By;
 use crate::http::control_routes;
 use crate::http::serve::{Bounds, serve_each};
@@ -71,7 +71,7 @@ impl JobStore {
     /// ```
     pub fn control(&self) -> Result<Control> {
         let engine = self.engine();
-        let mut slot = engine.guest.0.lock();
+        let mut slot = engine.attached_service.0.lock();
         engine.check_open()?;
         engine.check_not_read_only()?;
         if !engine.is_on_disk() {
@@ -194,7 +194,7 @@ impl Open {
     }
 }
 
-impl Guest for Open {
+impl AttachedService for Open {
     fn is_over(&self) -> bool {
         self.end.lock().is_none()
     }

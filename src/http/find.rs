@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::engine::jobs::JobReader;
-use crate::http::control_routes::{Answer, Graph};
+use crate::http::control_routes::{ControlResult, Graph};
 use crate::http::encoding::Encoding;
 use crate::http::list::{ends_if, put_next};
 use crate::http::query::Query;
@@ -36,7 +36,7 @@ pub(crate) async fn find(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> ControlResult {
     let graph = place(path)?;
     let mut query = Query::parse(query.as_deref())?;
     let limit = query.number("limit", 1..=u64::MAX)?;
@@ -72,9 +72,9 @@ async fn by_request(
     text: String,
     limit: Option<u64>,
     encoding: Encoding,
-) -> Answer {
+) -> ControlResult {
     let project_id = graph.0.clone();
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
         let mut matches = graph.find(&Request::from_json(&text)?)?;
         let mut left = limit.unwrap_or(u64::MAX);
         let found = lines(move |out| {
@@ -97,12 +97,12 @@ async fn by_parts(
     parts: JobQuery,
     stop_after_ms: Option<u64>,
     encoding: Encoding,
-) -> Answer {
+) -> ControlResult {
     let project_id = graph.0.clone();
-    let place = shared.gates.scan(&project_id)?;
+    let place = shared.project_limits.scan(&project_id)?;
     let (watched, client) = oneshot::channel::<()>();
-    let begun = shared.with_graph(graph, move |graph| -> Answer<_> {
-        let _place = place;
+    let begun = shared.with_graph(graph, move |graph| -> ControlResult<_> {
+        let _permit = place;
         let until =
             stop_after_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         let searched = Arc::new(Mutex::new(None));

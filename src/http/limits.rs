@@ -97,47 +97,47 @@ impl Limits {
 
 /// The places there are.
 #[derive(Debug)]
-pub(crate) struct Gates {
-    long_pages: Arc<Places>,
-    scans: Arc<Places>,
+pub(crate) struct ProjectLimits {
+    long_pages: Arc<ProjectSemaphore>,
+    scans: Arc<ProjectSemaphore>,
 }
 
-impl Gates {
-    pub(crate) fn new(limits: &Limits) -> Gates {
-        Gates {
-            long_pages: Arc::new(Places::new("long page", limits.long_pages)),
-            scans: Arc::new(Places::new("scan", limits.scans)),
+impl ProjectLimits {
+    pub(crate) fn new(limits: &Limits) -> ProjectLimits {
+        ProjectLimits {
+            long_pages: Arc::new(ProjectSemaphore::new("long page", limits.long_pages)),
+            scans: Arc::new(ProjectSemaphore::new("scan", limits.scans)),
         }
     }
 
-    pub(crate) fn long_page(&self, project_id: &str) -> Result<Place, ApiError> {
+    pub(crate) fn long_page(&self, project_id: &str) -> Result<Permit, ApiError> {
         self.long_pages.take(project_id)
     }
 
-    pub(crate) fn scan(&self, project_id: &str) -> Result<Place, ApiError> {
+    pub(crate) fn scan(&self, project_id: &str) -> Result<Permit, ApiError> {
         self.scans.take(project_id)
     }
 }
 
 /// Places of one kind.
 #[derive(Debug)]
-struct Places {
+struct ProjectSemaphore {
     what: &'static str,
     count: usize,
     /// How many each project has, where it has any.
     taken: Mutex<HashMap<String, usize>>,
 }
 
-impl Places {
-    fn new(what: &'static str, count: usize) -> Places {
-        Places {
+impl ProjectSemaphore {
+    fn new(what: &'static str, count: usize) -> ProjectSemaphore {
+        ProjectSemaphore {
             what,
             count,
             taken: Mutex::default(),
         }
     }
 
-    fn take(self: &Arc<Places>, project_id: &str) -> Result<Place, ApiError> {
+    fn take(self: &Arc<ProjectSemaphore>, project_id: &str) -> Result<Permit, ApiError> {
         let mut taken = self.taken.lock();
         let of_all: usize = taken.values().sum();
         let own = taken.get(project_id).copied().unwrap_or(0);
@@ -152,8 +152,8 @@ impl Places {
             return Err(ApiError::unavailable());
         }
         taken.insert(project_id.to_owned(), own + 1);
-        Ok(Place {
-            places: self.clone(),
+        Ok(Permit {
+            semaphore: self.clone(),
             project_id: project_id.to_owned(),
         })
     }
@@ -161,14 +161,14 @@ impl Places {
 
 /// A project's place, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct Permit {
+    semaphore: Arc<ProjectSemaphore>,
     project_id: String,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock();
+        let mut taken = self.semaphore.taken.lock();
         match taken.get_mut(&self.project_id) {
             Some(own) if *own > 1 => *own -= 1,
             _ => drop(taken.remove(&self.project_id)),
@@ -182,18 +182,27 @@ mod tests {
 
     #[test]
     fn one_project_has_half_of_the_places_and_leaves_the_rest_to_others() {
-        let gates = Gates::new(&Limits::new().long_pages(5).scans(1));
-        let own: Vec<Place> = (0..3).map(|_| gates.long_page("a").unwrap()).collect();
-        assert!(gates.long_page("a").is_err());
-        let others = [gates.long_page("b").unwrap(), gates.long_page("c").unwrap()];
-        assert!(gates.long_page("d").is_err());
+        let project_limits = ProjectLimits::new(&Limits::new().long_pages(5).scans(1));
+        let own: Vec<Permit> = (0..3)
+            .map(|_| project_limits.long_page("a").unwrap())
+            .collect();
+        assert!(project_limits.long_page("a").is_err());
+        let others = [
+            project_limits.long_page("b").unwrap(),
+            project_limits.long_page("c").unwrap(),
+        ];
+        assert!(project_limits.long_page("d").is_err());
         // Those of another kind are others, and one that there is can be had by anybody.
-        drop(gates.scan("a").unwrap());
-        assert!(gates.scan("b").is_ok());
+        drop(project_limits.scan("a").unwrap());
+        assert!(project_limits.scan("b").is_ok());
         drop(own);
-        assert!(gates.long_page("a").is_ok());
+        assert!(project_limits.long_page("a").is_ok());
         drop(others);
-        assert!(gates.long_pages.taken.lock().is_empty());
-        assert!(Gates::new(&Limits::new().scans(0)).scan("a").is_err());
+        assert!(project_limits.long_pages.taken.lock().is_empty());
+        assert!(
+            ProjectLimits::new(&Limits::new().scans(0))
+                .scan("a")
+                .is_err()
+        );
     }
 }

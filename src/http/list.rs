@@ -100,7 +100,7 @@ impl Shared {
     ) -> Result<Response, ApiError> {
         let project_id = graph.0.clone();
         let place = match asked.list.scans() {
-            true => Some(self.gates.scan(&project_id)?),
+            true => Some(self.project_limits.scan(&project_id)?),
             false => None,
         };
         let (watched, client) = oneshot::channel::<()>();
@@ -109,7 +109,7 @@ impl Shared {
             .on_progress(move |_| ends_if(watched.is_closed()));
         let encoding = encoding(headers);
         let found = self.with_graph(graph, move |graph| -> Result<_, ApiError> {
-            let _place = place;
+            let _permit = place;
             let page = match &asked.job_id {
                 None => graph.list(list)?,
                 Some(id) => {

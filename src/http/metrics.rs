@@ -168,10 +168,10 @@ impl Text {
                 stats.index_bytes,
             ),
             (
-                "spare_bytes",
+                "preallocated_bytes",
                 "gauge",
                 "Size of preallocated files: the next log file and the reserve for a full disk.",
-                stats.spare_bytes,
+                stats.preallocated_bytes,
             ),
             (
                 "commits_total",

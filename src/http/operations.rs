@@ -18,7 +18,7 @@ use crate::http::auth::{Caller, Permission};
 use crate::http::metrics::{METRICS_CONTENT_TYPE, METRICS_GRAPHS, METRICS_GRAPHS_MAX, metrics_of};
 use crate::http::openapi::openapi;
 use crate::http::query::Query;
-use crate::http::response::{Shared, blocking, json as answer};
+use crate::http::response::{Shared, blocking, json as json_response};
 use crate::http::routes::Routes;
 use crate::model::api_error::ApiError;
 use crate::model::health::Health;
@@ -44,13 +44,13 @@ async fn may_know(shared: &Shared, parts: &Parts) -> Result<(), ApiError> {
 async fn health(State(shared): State<Shared>, parts: Parts) -> Result<Response, ApiError> {
     let store = shared.store.clone();
     let health = blocking(move || Ok::<_, ApiError>(store.health())).await?;
-    let mut told = json!({ "state": health.as_str() });
+    let mut error = json!({ "state": health.as_str() });
     if let Health::Degraded { why } | Health::ReadOnly { why, .. } = &health {
         if may_know(&shared, &parts).await.is_ok() {
-            told["why"] = why.as_ref().into();
+            error["why"] = why.as_ref().into();
         }
     }
-    let mut response = answer(told.to_string());
+    let mut response = json_response(error.to_string());
     if matches!(health, Health::ReadOnly { .. } | Health::Closed) {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -64,12 +64,12 @@ async fn numbers(State(shared): State<Shared>, parts: Parts) -> Result<Response,
     query.end()?;
     let graphs = graphs.map_or(METRICS_GRAPHS, |graphs| graphs as usize);
     let text = blocking(move || Ok::<_, ApiError>(metrics_of(&shared.store, graphs)?)).await?;
-    let mut response = answer(text);
+    let mut response = json_response(text);
     let kind = HeaderValue::from_static(METRICS_CONTENT_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
 }
 
 async fn document() -> Response {
-    answer(openapi())
+    json_response(openapi())
 }

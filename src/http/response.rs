@@ -17,8 +17,8 @@ use crate::api::graph::Graph;
 use crate::api::store::JobStore;
 use crate::http::auth::{Caller, Hook};
 use crate::http::encoding::Encoding;
-use crate::http::limits::{Gates, Limits};
-use crate::http::stream::{Begun, Streamed};
+use crate::http::limits::{Limits, ProjectLimits};
+use crate::http::stream::{StartedBody, Streamed};
 use crate::model::api_error::ApiError;
 use crate::model::error::{Error, Result};
 
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) store: JobStore,
     pub(crate) hook: Option<Hook>,
     pub(crate) limits: Limits,
-    pub(crate) gates: Arc<Gates>,
+    pub(crate) project_limits: Arc<ProjectLimits>,
 }
 
 impl Shared {
@@ -58,13 +58,13 @@ impl Shared {
     pub(crate) fn respond(
         &self,
         project_id: &str,
-        begun: Begun,
+        begun: StartedBody,
         kind: HeaderValue,
     ) -> Result<Response, ApiError> {
         let (body, encoding) = match begun {
-            Begun::Whole(text, encoding) => (Body::from(text), encoding),
-            Begun::Long(first, encoding, source) => {
-                let source = source.with_place(self.gates.long_page(project_id)?);
+            StartedBody::Whole(text, encoding) => (Body::from(text), encoding),
+            StartedBody::Long(first, encoding, source) => {
+                let source = source.with_permit(self.project_limits.long_page(project_id)?);
                 let body = Body::new(Streamed::new(first, source, &self.limits));
                 (body, encoding)
             }

@@ -19,7 +19,7 @@ use axum::routing::{MethodRouter, delete, get};
 use crate::api::store::JobStore;
 use crate::http::api_error::wrong_method;
 use crate::http::auth::{Access, Caller, Hook, Permission};
-use crate::http::limits::{Gates, Limits};
+use crate::http::limits::{Limits, ProjectLimits};
 use crate::http::middleware::around;
 use crate::http::operations;
 use crate::http::response::Shared;
@@ -64,7 +64,7 @@ impl Routes {
         let shared = Shared {
             store: store.clone(),
             hook: None,
-            gates: Arc::new(Gates::new(&limits)),
+            project_limits: Arc::new(ProjectLimits::new(&limits)),
             limits,
         };
         Routes { shared }
@@ -106,7 +106,7 @@ impl Routes {
 
     /// What answers may take.
     pub fn limits(mut self, limits: Limits) -> Routes {
-        self.shared.gates = Arc::new(Gates::new(&limits));
+        self.shared.project_limits = Arc::new(ProjectLimits::new(&limits));
         self.shared.limits = limits;
         self
     }

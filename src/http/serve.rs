@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::base::clock::bounded;
 use crate::http::connection;
-use crate::http::connection_slots::Seats;
+use crate::http::connection_slots::ConnectionSlots;
 
 /// What [`serve()`] lets clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,16 +108,16 @@ pub(crate) async fn serve_each<L>(
     L: Listener,
     L::Addr: Debug,
 {
-    let seats = Seats::new(bounds.connections);
+    let slots = ConnectionSlots::new(bounds.connections);
     let (end, ending) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = async {
             let (io, from) = listener.accept().await;
-            (io, from, seats.take().await)
+            (io, from, slots.take().await)
         };
-        let (io, from, seat) = tokio::select! {
+        let (io, from, slot) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
@@ -125,7 +125,7 @@ pub(crate) async fn serve_each<L>(
         let (app, ending) = (app(&from), ending.clone());
         connections.spawn(async move {
             let times = (bounds.head, bounds.stall);
-            if let Err(error) = connection::serve(io, app, times, seat, ending).await {
+            if let Err(error) = connection::serve(io, app, times, slot, ending).await {
                 tracing::debug!(%error, "a connection failed");
             }
         });

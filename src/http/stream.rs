@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::page::CHUNK_BYTES;
 use crate::base::clock::bounded;
 use crate::http::encoding::{Encoder, Encoding};
-use crate::http::limits::{Limits, Place};
+use crate::http::limits::{Limits, Permit};
 use crate::http::response::off_thread;
 use crate::model::error::{Error, Result};
 
@@ -59,11 +59,11 @@ pub(crate) struct Source {
     /// Gone at the end.
     encoder: Option<Encoder>,
     /// Its place among the long ones, given back with it.
-    _place: Option<Place>,
+    _permit: Option<Permit>,
 }
 
 /// A text whose beginning is made.
-pub(crate) enum Begun {
+pub(crate) enum StartedBody {
     /// It is short.
     Whole(Vec<u8>, Encoding),
     Long(Vec<u8>, Encoding, Source),
@@ -71,7 +71,7 @@ pub(crate) enum Begun {
 
 impl Source {
     /// Makes the first piece: what fails up to here is an answer, not an aborted one.
-    pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<Begun> {
+    pub(crate) fn begin(mut text: Text, encoding: Encoding) -> Result<StartedBody> {
         let first = text.next().transpose()?.unwrap_or_default();
         let is_all = first.len() < CHUNK_BYTES;
         let encoding = encoding.for_text(&first, is_all);
@@ -81,18 +81,18 @@ impl Source {
             .map_err(|e| Error::output(&e))?;
         if is_all {
             piece.append(&mut encoder.finish().map_err(|e| Error::output(&e))?);
-            return Ok(Begun::Whole(piece, encoding));
+            return Ok(StartedBody::Whole(piece, encoding));
         }
         let source = Source {
             text,
             encoder: Some(encoder),
-            _place: None,
+            _permit: None,
         };
-        Ok(Begun::Long(piece, encoding, source))
+        Ok(StartedBody::Long(piece, encoding, source))
     }
 
-    pub(crate) fn with_place(mut self, place: Place) -> Source {
-        self._place = Some(place);
+    pub(crate) fn with_permit(mut self, permit: Permit) -> Source {
+        self._permit = Some(permit);
         self
     }
 

@@ -6,7 +6,7 @@
 use std::io;
 
 use crate::log::disk::{self, Disk};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 
 /// Makes a text durable, in place of the one that had the name.
@@ -18,7 +18,7 @@ pub(super) fn write(disk: &dyn Disk, name: &str, text: &str) -> Result<()> {
 /// another, in the scratch file.
 pub(super) fn write_in(
     disk: &dyn Disk,
-    (prepared, spare): (Option<&str>, Option<&Spare>),
+    (prepared, preallocation): (Option<&str>, Option<&Preallocation>),
     name: &str,
     text: &str,
 ) -> Result<()> {
@@ -33,18 +33,18 @@ pub(super) fn write_in(
         }
     }
     let written = disk::write_whole(disk, name, content.as_bytes()).map_err(failed);
-    let (Err(full), Some(spare)) = (&written, spare) else {
+    let (Err(full), Some(preallocation)) = (&written, preallocation) else {
         return written;
     };
     if !disk::is_full(full) {
         return written;
     }
-    match spare.lend_scratch(disk, name).map_err(failed)? {
+    match preallocation.lend_scratch(disk, name).map_err(failed)? {
         None => written,
         Some(scratch) => {
             let (file, aside) = (&*scratch.file, &*scratch.aside);
             disk::finish_whole(disk, file, (aside, name), content.as_bytes())
-                .inspect_err(|_| spare.return_scratch(disk, &scratch))
+                .inspect_err(|_| preallocation.return_scratch(disk, &scratch))
                 .map_err(failed)
         }
     }

@@ -12,7 +12,7 @@ use crate::log::clock_mark::ClockMark;
 use crate::log::disk::{Disk, is_directory};
 use crate::log::file_names;
 use crate::log::format::{FORMAT, OLDEST_FORMAT};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -174,11 +174,11 @@ pub(crate) fn write_closed(disk: &dyn Disk, id: StoreId, closed: &Closed) -> Res
 /// The same in the file that the open has prepared; without one, and without room for
 /// another, in the scratch file.
 pub(crate) fn write_closed_in(
-    (disk, spare): (&dyn Disk, &Spare),
+    (disk, preallocation): (&dyn Disk, &Preallocation),
     id: StoreId,
     closed: &Closed,
 ) -> Result<()> {
-    let place = (Some(file_names::CLOSING), Some(spare));
+    let place = (Some(file_names::CLOSING), Some(preallocation));
     checked_text::write_in(disk, place, file_names::CLOSED, &closed.text(id))
 }
 

@@ -76,7 +76,7 @@ impl Pack {
     pub(crate) fn event_sizes_of(&self, graph: u32) -> Option<&PackedEventSizes> {
         let n = self
             .event_sizes
-            .binary_search_by_key(&graph, |of| of.event_sizes.graph);
+            .binary_search_by_key(&graph, |of| of.sizes.graph);
         n.ok().map(|n| &self.event_sizes[n])
     }
 
@@ -266,7 +266,7 @@ fn part_of(graph: GraphBlocks, pack: &Arc<PackFile>) -> Option<Part> {
         blocks: graph.blocks.into(),
         fingerprints: graph.fingerprints.into(),
         pack: pack.clone(),
-        removed: AtomicU64::new(0),
+        garbage: AtomicU64::new(0),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::log::fingerprints::{Entry, Merged, PAGE_ENTRIES, PagePlace, seal_page
 use crate::log::pack::{
     BlockPlace, ChunkPlace, Footer, GraphBlocks, MAGIC, Pack, Part, encode_header, footer_crc,
 };
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -57,7 +57,7 @@ impl<'d> PackWriter<'d> {
     /// or than there is room for beside: otherwise there would be none for the next scratch
     /// file. [`Error::DiskFull`] if there is no scratch file.
     pub(crate) fn begin_in_scratch(
-        on: (&'d dyn Disk, &'d Spare),
+        on: (&'d dyn Disk, &'d Preallocation),
         store: StoreId,
         (first_lsn, last_lsn): (u64, u64),
         replaced_bytes: u64,

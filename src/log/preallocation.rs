@@ -46,7 +46,7 @@ pub(crate) enum Room {
 }
 
 /// The next segment's file, made ahead by a thread that has the time.
-pub(crate) struct Spare {
+pub(crate) struct Preallocation {
     slot: Mutex<Slot>,
     reserve_bytes: u64,
     segment_bytes: u64,
@@ -87,11 +87,11 @@ pub(crate) struct Prepared {
     pub(crate) is_reserve: bool,
 }
 
-impl Spare {
-    pub(crate) fn new(next_epoch: u64, segment_bytes: u64) -> Spare {
+impl Preallocation {
+    pub(crate) fn new(next_epoch: u64, segment_bytes: u64) -> Preallocation {
         // Twice the smallest segment holds the largest write that ends something.
         let reserve_bytes = RESERVE_BYTES_MAX.min(2 * segment_bytes);
-        Spare {
+        Preallocation {
             slot: Mutex::new(Slot {
                 ready: None,
                 reserve: None,
@@ -186,8 +186,12 @@ impl Spare {
 
     /// Gives the scratch file the name of an unfinished file that is to get the name `name`:
     /// to be written from its start, cut, and renamed; or given back by
-    /// [`Spare::return_scratch`]. `None` if there is none.
-    pub(crate) fn lend_scratch(&self, disk: &dyn Disk, name: &str) -> io::Result<Option<Lent>> {
+    /// [`Preallocation::return_scratch`]. `None` if there is none.
+    pub(crate) fn lend_scratch(
+        &self,
+        disk: &dyn Disk,
+        name: &str,
+    ) -> io::Result<Option<ScratchFile>> {
         let mut slot = self.slot.lock();
         find(disk, file_names::SCRATCH, &mut slot.scratch);
         let Some(scratch) = slot.scratch.take() else {
@@ -197,11 +201,11 @@ impl Spare {
         let aside = rename_aside(disk, file_names::SCRATCH, name)?;
         self.count(&slot);
         let Reserve { bytes, file } = scratch;
-        Ok(Some(Lent { bytes, file, aside }))
+        Ok(Some(ScratchFile { bytes, file, aside }))
     }
 
     /// Takes a scratch file back that was not cut, or as much of its room as there is.
-    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &Lent) {
+    pub(crate) fn return_scratch(&self, disk: &dyn Disk, scratch: &ScratchFile) {
         let mut slot = self.slot.lock();
         let whole = scratch.file.len().is_ok_and(|len| len == scratch.bytes);
         if !whole || disk.rename(&scratch.aside, file_names::SCRATCH).is_err() {
@@ -255,7 +259,7 @@ impl Spare {
 }
 
 /// A scratch file on loan.
-pub(crate) struct Lent {
+pub(crate) struct ScratchFile {
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
     /// The name it has until it is finished.

@@ -7,7 +7,7 @@
 use crate::log::checked_text::{self, field};
 use crate::log::disk::{self, Disk};
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::{Error, Result};
 use crate::model::secrets::{Keys, SecretKeys, Secrets};
 use crate::model::store_id::StoreId;
@@ -22,11 +22,11 @@ pub(crate) fn write(disk: &dyn Disk, store: StoreId, keys: &SecretKeys) -> Resul
 
 /// The same; on a full disk, in the scratch file.
 pub(crate) fn write_in(
-    (disk, spare): (&dyn Disk, &Spare),
+    (disk, preallocation): (&dyn Disk, &Preallocation),
     store: StoreId,
     keys: &SecretKeys,
 ) -> Result<()> {
-    let place = (None, Some(spare));
+    let place = (None, Some(preallocation));
     checked_text::write_in(disk, place, file_names::SECRET_KEYS, &text_of(store, keys))
 }
 

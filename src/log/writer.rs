@@ -13,7 +13,7 @@ use crate::log::disk::memory::Memory;
 use crate::log::disk::{self, Disk, File};
 use crate::log::file_names;
 use crate::log::frame::Builder;
-use crate::log::preallocation::{Prepared, Room, Spare};
+use crate::log::preallocation::{Preallocation, Prepared, Room};
 use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -36,7 +36,7 @@ pub(crate) fn freeing_bytes(reserve_bytes: u64) -> u64 {
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     store: StoreId,
-    spare: Arc<Spare>,
+    preallocation: Arc<Preallocation>,
     active: Arc<Segment>,
     /// The active segment's, for writing.
     file: Arc<dyn File>,
@@ -86,7 +86,7 @@ impl Log {
     pub(crate) fn begin(
         disk: Arc<dyn Disk>,
         store: StoreId,
-        spare: Arc<Spare>,
+        preallocation: Arc<Preallocation>,
         prepared: Prepared,
         next_lsn: u64,
         previous: (u64, u64),
@@ -102,7 +102,7 @@ impl Log {
         Ok(Log {
             disk,
             store,
-            spare,
+            preallocation,
             active: Arc::new(active),
             file,
             end: SEGMENT_HEADER_BYTES as u64,
@@ -131,7 +131,7 @@ impl Log {
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         store: StoreId,
-        spare: Arc<Spare>,
+        preallocation: Arc<Preallocation>,
         last: Arc<Segment>,
         place: Resume,
     ) -> Result<Option<Log>> {
@@ -147,11 +147,11 @@ impl Log {
             Segment::zero(&*file, end..len).map_err(failed)?;
         }
         // On a full disk, what is left is for what ends something.
-        let on_reserve = !spare.has_reserve();
+        let on_reserve = !preallocation.has_reserve();
         Ok(Some(Log {
             disk,
             store,
-            spare,
+            preallocation,
             active: last,
             file,
             end,
@@ -166,9 +166,9 @@ impl Log {
     /// A log that nothing is written to, of a store that is only read.
     pub(crate) fn detached(store: StoreId, next_lsn: u64) -> Result<Log> {
         let disk: Arc<dyn Disk> = Arc::new(Memory::default());
-        let spare = Arc::new(Spare::new(1, SEGMENT_HEADER_BYTES as u64));
-        let prepared = spare.take(&*disk, 0, Room::Ordinary)?;
-        Log::begin(disk, store, spare, prepared, next_lsn, (0, 0))
+        let preallocation = Arc::new(Preallocation::new(1, SEGMENT_HEADER_BYTES as u64));
+        let prepared = preallocation.take(&*disk, 0, Room::Ordinary)?;
+        Log::begin(disk, store, preallocation, prepared, next_lsn, (0, 0))
     }
 
     pub(crate) fn next_lsn(&self) -> u64 {
@@ -266,7 +266,7 @@ impl Log {
     pub(crate) fn is_oversized(&self) -> bool {
         let has_frames = self.end > SEGMENT_HEADER_BYTES as u64;
         let bytes = self.active.file.len().unwrap_or_default();
-        has_frames && !self.on_reserve && bytes > self.spare.segment_bytes()
+        has_frames && !self.on_reserve && bytes > self.preallocation.segment_bytes()
     }
 
     /// Continues in a segment of ordinary size; returns the one that was active.
@@ -281,7 +281,7 @@ impl Log {
         self.sync().map_err(AppendError::Unknown)?;
         let needed = SEGMENT_HEADER_BYTES as u64 + frame_bytes;
         let prepared = self
-            .spare
+            .preallocation
             .take(&*self.disk, needed, room)
             .map_err(AppendError::Refused)?;
         let header = SegmentHeader {
@@ -324,7 +324,7 @@ impl Log {
         removed
             .and_then(|()| self.disk.sync_names())
             .map_err(|e| Error::io("remove", self.disk.path(&name), &e))?;
-        self.spare.note_packed(epoch);
+        self.preallocation.note_packed(epoch);
         self.unbegun = None;
         Ok(())
     }

@@ -100,7 +100,7 @@ pub struct Stats {
     /// Bytes of the index's files; 0 where it is in memory.
     pub index_bytes: u64,
     /// Bytes that are made ahead: the log's next file, and the reserve for a full disk.
-    pub spare_bytes: u64,
+    pub preallocated_bytes: u64,
     /// How many packs there are; each keeps a file open.
     pub packs: u64,
     /// Commits since the open: each is a frame of the log.
@@ -218,7 +218,7 @@ impl Stats {
             "segmentBytes": self.segment_bytes,
             "packBytes": self.pack_bytes,
             "indexBytes": self.index_bytes,
-            "spareBytes": self.spare_bytes,
+            "preallocatedBytes": self.preallocated_bytes,
             "packs": self.packs,
             "frames": self.frames,
             "frameBytes": self.frame_bytes,

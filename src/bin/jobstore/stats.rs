@@ -73,7 +73,7 @@ struct Stats {
     segment_bytes: u64,
     pack_bytes: u64,
     index_bytes: u64,
-    spare_bytes: u64,
+    preallocated_bytes: u64,
     packs: u64,
     frames: u64,
     events: u64,
@@ -185,10 +185,10 @@ fn text(stats: &Stats, now_ms: u64) -> String {
         stats.pack_bytes,
         stats.segment_bytes,
         stats.index_bytes,
-        stats.spare_bytes,
+        stats.preallocated_bytes,
     ];
     put("disk", &bytes(parts.iter().sum()));
-    let [packs, log, index, spare] = parts.map(bytes);
+    let [packs, log, index, preallocated] = parts.map(bytes);
     put("", &format!("{packs} in {}", counted(stats.packs, "pack")));
     let waiting = match stats.segments_to_pack {
         0 => String::new(),
@@ -198,7 +198,7 @@ fn text(stats: &Stats, now_ms: u64) -> String {
     put("", &format!("{index} in the index"));
     put(
         "",
-        &format!("{spare} preallocated, for new data and as a reserve for a full disk"),
+        &format!("{preallocated} preallocated, for new data and as a reserve for a full disk"),
     );
     if stats.frames > 0 {
         put(

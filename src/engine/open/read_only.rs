@@ -15,7 +15,7 @@ use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::log::disk::Disk;
 use crate::log::identity::{self, IndexSeal};
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::log::secret_keys;
 use crate::log::writer::Log;
 use crate::model::error::{Error, Result};
@@ -83,7 +83,7 @@ pub(crate) fn open_read_only(
         index: replay.index,
         index_folder: None,
         index_in_memory: None,
-        spare: Arc::new(Spare::new(files.next_epoch, options.segment_bytes)),
+        preallocation: Arc::new(Preallocation::new(files.next_epoch, options.segment_bytes)),
         lock: None,
         options,
         disk,

@@ -6,7 +6,7 @@ use super::read_log::ReadEnd;
 use crate::engine::state::log_files::LogFiles;
 use crate::log::disk::Disk;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
+use crate::log::preallocation::{Preallocation, Room};
 use crate::log::writer::{Log, Resume};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
@@ -22,7 +22,7 @@ const ZEROS_MAX: u64 = 1 << 20;
 pub(super) fn begin_log(
     disk: &Arc<dyn Disk>,
     store: StoreId,
-    spare: &Arc<Spare>,
+    preallocation: &Arc<Preallocation>,
     next_lsn: u64,
     (log_files, end): (&LogFiles, &ReadEnd),
 ) -> Result<Log> {
@@ -36,26 +36,26 @@ pub(super) fn begin_log(
                 zeros_max,
                 capacity_max,
             };
-            Log::resume(disk.clone(), store, spare.clone(), last, place)
+            Log::resume(disk.clone(), store, preallocation.clone(), last, place)
         }
         None => Ok(None),
     };
-    let resumed = match resume(ZEROS_MAX, spare.segment_bytes()) {
+    let resumed = match resume(ZEROS_MAX, preallocation.segment_bytes()) {
         // Where overwriting takes new room, there may be none.
         Err(Error::DiskFull { .. }) => None,
         resumed => resumed?,
     };
     let log = match resumed {
         Some(log) => log,
-        None => match spare.take(&**disk, 0, Room::Freeing) {
+        None => match preallocation.take(&**disk, 0, Room::Freeing) {
             Ok(prepared) => {
                 identity::remove_closed(&**disk)?;
                 if let Some(last) = last {
                     last.seal(end.at);
                 }
                 let previous = (end.epoch, end.at);
-                let (disk, spare) = (disk.clone(), spare.clone());
-                return Log::begin(disk, store, spare, prepared, next_lsn, previous);
+                let (disk, preallocation) = (disk.clone(), preallocation.clone());
+                return Log::begin(disk, store, preallocation, prepared, next_lsn, previous);
             }
             Err(refused @ Error::DiskFull { .. }) => resume(u64::MAX, u64::MAX)?.ok_or(refused)?,
             Err(error) => return Err(error),

@@ -28,14 +28,14 @@ pub(super) fn forget_due(
     let now_ms = engine.clock_mark().age_ms as i64;
     let lsns = {
         let mut work = engine.retention.lock();
-        let Some(stones) = work.tombstones.get_mut(&graph.number) else {
+        let Some(queue) = work.tombstones.get_mut(&graph.number) else {
             return Ok(false);
         };
-        let oldest_ms = stones.oldest_ms(now_ms, &gaps);
+        let oldest_ms = queue.oldest_ms(now_ms, &gaps);
         let old_at = oldest_ms.map(|at| at.saturating_add(age_ms).saturating_add(1));
         *next_ms = next_ms.iter().copied().chain(old_at).min();
-        let old = stones.older_than(now_ms.saturating_sub(age_ms), &gaps);
-        stones.first_over(policy.tombstones, old, STEP_JOBS as u64)
+        let old = queue.older_than(now_ms.saturating_sub(age_ms), &gaps);
+        queue.first_over(policy.tombstones, old, STEP_JOBS as u64)
     };
     let Some(&through_lsn) = lsns.last() else {
         return Ok(false);
@@ -47,9 +47,9 @@ pub(super) fn forget_due(
         sequences,
     }))?;
     let mut work = engine.retention.lock();
-    if let Some(stones) = work.tombstones.get_mut(&graph.number) {
-        stones.forget(through_lsn);
-        if stones.is_empty() {
+    if let Some(queue) = work.tombstones.get_mut(&graph.number) {
+        queue.forget(through_lsn);
+        if queue.is_empty() {
             work.tombstones.remove(&graph.number);
         }
     }

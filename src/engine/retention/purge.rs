@@ -36,7 +36,7 @@ impl Engine {
         (why, by): (PurgeReason, Option<&Arc<Retention>>),
     ) -> Result<u64> {
         let mut purged = 0;
-        let kept_bytes = writer::freeing_bytes(self.spare.reserve_bytes());
+        let kept_bytes = writer::freeing_bytes(self.preallocation.reserve_bytes());
         let bytes_max = STEP_BYTES_MAX.min(kept_bytes / 2);
         for step in sequences.chunks(STEP_JOBS) {
             if by.is_some_and(|by| !graph.is_purged_by(by)) {
@@ -103,8 +103,8 @@ impl Engine {
         work.last_purge_ms = Some(clock.wall_ms);
         self.metrics.purged.add(jobs);
         if jobs > 0 && !graph.is_dropped() {
-            let stones = work.tombstones.entry(graph.number).or_default();
-            stones.add((lsn, jobs), age_ms);
+            let queue = work.tombstones.entry(graph.number).or_default();
+            queue.add((lsn, jobs), age_ms);
         }
         Ok(jobs)
     }

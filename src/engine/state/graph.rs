@@ -21,7 +21,7 @@ pub(crate) struct GraphCore {
     pub(crate) created_ms: u64,
     dropped: AtomicBool,
     /// Whether it is among the graphs that retention is told of.
-    pub(crate) is_noted: AtomicBool,
+    pub(crate) is_noted_changed: AtomicBool,
     pub(crate) state: RwLock<GraphState>,
     /// How long complete jobs are kept.
     pub(crate) retention: RwLock<Option<Arc<Retention>>>,
@@ -46,7 +46,7 @@ impl GraphCore {
             ids: OwnIds::new(id_number, key),
             created_ms,
             dropped: AtomicBool::new(false),
-            is_noted: AtomicBool::new(false),
+            is_noted_changed: AtomicBool::new(false),
             state: RwLock::default(),
             retention: RwLock::default(),
             purging: Mutex::default(),

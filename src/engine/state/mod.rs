@@ -5,6 +5,7 @@
 
 #[cfg(feature = "archive")]
 pub(crate) mod archive_state;
+pub(crate) mod attached_service;
 pub(crate) mod backlog;
 pub(crate) mod calls;
 pub(crate) mod catalog;
@@ -20,7 +21,6 @@ pub(crate) mod external_ids;
 pub(crate) mod graph;
 pub(crate) mod graph_changes;
 pub(crate) mod graph_state;
-pub(crate) mod guest;
 pub(crate) mod holder;
 pub(crate) mod indexer;
 pub(crate) mod log_files;

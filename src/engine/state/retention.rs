@@ -1,11 +1,11 @@
 //! What retention knows beside the states.
 //!
-//! Owns: [`Work`], and what commits note for it. Must not know: how jobs are purged.
+//! Owns: [`RetentionState`], and what commits note for it. Must not know: how jobs are purged.
 
 pub(crate) mod agenda;
 pub(crate) mod ages;
 pub(crate) mod purge_lag;
-pub(crate) mod tombstones;
+pub(crate) mod tombstone_queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::engine::state::graph::GraphCore;
 use crate::engine::state::retention::agenda::Agenda;
 use crate::engine::state::retention::ages::Ages;
 use crate::engine::state::retention::purge_lag::PurgeLag;
-use crate::engine::state::retention::tombstones::Stones;
+use crate::engine::state::retention::tombstone_queue::TombstoneQueue;
 use crate::log::clock_gaps::Gaps;
 use crate::model::retention::Retention;
 
 /// What retention knows beside the states.
 #[derive(Default)]
-pub(crate) struct Work {
+pub(crate) struct RetentionState {
     pub(crate) opened: Option<Instant>,
     pub(crate) agenda: Agenda,
     /// Graphs that have an archive, or may have.
@@ -33,7 +33,7 @@ pub(crate) struct Work {
     /// By graph; they hold for a policy and for the gaps that were confirmed.
     pub(crate) ages: BTreeMap<u32, (Arc<Retention>, Gaps, Ages)>,
     /// Purges that have tombstones, by graph.
-    pub(crate) tombstones: BTreeMap<u32, Stones>,
+    pub(crate) tombstones: BTreeMap<u32, TombstoneQueue>,
     /// Whether those of earlier opens are among them.
     pub(crate) knows_earlier: bool,
     /// Whether graphs without a policy go by the default one.
@@ -47,7 +47,7 @@ pub(crate) struct Work {
     pub(crate) problems: BTreeMap<u32, String>,
 }
 
-impl Work {
+impl RetentionState {
     /// What is known of a graph's ages under this policy.
     pub(crate) fn ages(&mut self, graph: u32, policy: &Arc<Retention>, gaps: &Gaps) -> &mut Ages {
         let new = || (policy.clone(), gaps.clone(), Ages::default());
@@ -75,7 +75,7 @@ impl Work {
 
 /// What the committer leaves for retention and compaction.
 #[derive(Default)]
-pub(crate) struct Noted {
+pub(crate) struct ChangedGraphs {
     /// Graphs that changed in a way that matters to retention, or were dropped.
     pub(crate) graphs: Vec<Arc<GraphCore>>,
     /// Graphs of which jobs were purged, or that were dropped: packs may hold less of
@@ -83,9 +83,9 @@ pub(crate) struct Noted {
     pub(crate) shrunk: BTreeSet<u32>,
 }
 
-impl Noted {
+impl ChangedGraphs {
     pub(crate) fn note(&mut self, graph: &Arc<GraphCore>) {
-        if !graph.is_noted.swap(true, Ordering::AcqRel) {
+        if !graph.is_noted_changed.swap(true, Ordering::AcqRel) {
             self.graphs.push(graph.clone());
         }
     }

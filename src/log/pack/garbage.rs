@@ -5,16 +5,16 @@ use crate::log::event_sizes::EventSizes;
 
 /// What the events of a graph take.
 pub(crate) struct PackedEventSizes {
-    pub(crate) event_sizes: EventSizes,
+    pub(crate) sizes: EventSizes,
     /// Its share in [`Garbage::events`].
-    pub(crate) removed: AtomicU64,
+    pub(crate) garbage: AtomicU64,
 }
 
 impl PackedEventSizes {
-    pub(super) fn new(event_sizes: EventSizes) -> PackedEventSizes {
+    pub(super) fn new(sizes: EventSizes) -> PackedEventSizes {
         PackedEventSizes {
-            event_sizes,
-            removed: AtomicU64::new(0),
+            sizes,
+            garbage: AtomicU64::new(0),
         }
     }
 }

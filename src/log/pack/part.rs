@@ -71,7 +71,7 @@ pub(crate) struct Part {
     pub(crate) fingerprints: Box<[PagePlace]>,
     pub(crate) pack: Arc<PackFile>,
     /// Its share in [`Garbage::blocks`](super::Garbage::blocks).
-    pub(crate) removed: AtomicU64,
+    pub(crate) garbage: AtomicU64,
 }
 
 impl Part {

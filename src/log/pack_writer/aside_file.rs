@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::log::disk::{Disk, File, create_aside};
 use crate::log::file_names;
 use crate::log::pack::Pack;
-use crate::log::preallocation::{Lent, Spare};
+use crate::log::preallocation::{Preallocation, ScratchFile};
 use crate::model::error::{Error, Result};
 use crate::model::store_id::StoreId;
 
@@ -28,7 +28,7 @@ pub(super) struct AsideFile<'d> {
     /// Whether it takes the place of a file of the same name.
     pub(super) replaces: bool,
     /// The file is the scratch file, and where it goes back to.
-    lent: Option<(&'d Spare, Lent)>,
+    scratch_file: Option<(&'d Preallocation, ScratchFile)>,
     /// It is given up rather than become larger.
     bytes_max: u64,
     finished: bool,
@@ -43,20 +43,21 @@ impl<'d> AsideFile<'d> {
 
     /// The scratch file: see [`PackWriter::begin_in_scratch`](super::PackWriter::begin_in_scratch).
     pub(super) fn scratch(
-        (disk, spare): (&'d dyn Disk, &'d Spare),
+        (disk, preallocation): (&'d dyn Disk, &'d Preallocation),
         name: String,
         replaced_bytes: u64,
     ) -> Result<AsideFile<'d>> {
-        let lent = spare.lend_scratch(disk, &name);
-        let lent = lent.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
-        let Some(scratch) = lent else {
+        let scratch_file = preallocation.lend_scratch(disk, &name);
+        let scratch_file =
+            scratch_file.map_err(|e| Error::io("rename", disk.path(file_names::SCRATCH), &e))?;
+        let Some(scratch) = scratch_file else {
             return Err(no_room(disk, &name));
         };
         let (file, aside) = (scratch.file.clone(), scratch.aside.clone());
         let mut out = AsideFile::new(disk, file, (aside, name));
         let free = disk.free_bytes().ok().flatten().unwrap_or_default();
         out.bytes_max = scratch.bytes.min(replaced_bytes + free);
-        out.lent = Some((spare, scratch));
+        out.scratch_file = Some((preallocation, scratch));
         Ok(out)
     }
 
@@ -74,7 +75,7 @@ impl<'d> AsideFile<'d> {
             written: 0,
             synced: 0,
             replaces: false,
-            lent: None,
+            scratch_file: None,
             bytes_max: u64::MAX,
             finished: false,
         }
@@ -132,7 +133,7 @@ impl<'d> AsideFile<'d> {
     ) -> Result<Pack> {
         self.flush()?;
         let failed = |e| Error::io("finish", self.disk.path(&self.aside), &e);
-        if self.lent.is_some() {
+        if self.scratch_file.is_some() {
             self.file.cut(self.written).map_err(failed)?;
         }
         self.file.sync().map_err(failed)?;
@@ -163,9 +164,9 @@ impl Drop for AsideFile<'_> {
     fn drop(&mut self) {
         if !self.finished {
             // Half a pack is of no use; if it stays, open takes it away.
-            match &self.lent {
-                Some((spare, scratch)) => {
-                    spare.return_scratch(self.disk, scratch);
+            match &self.scratch_file {
+                Some((preallocation, scratch)) => {
+                    preallocation.return_scratch(self.disk, scratch);
                 }
                 None => drop(self.disk.remove(&self.aside)),
             }

@@ -104,7 +104,7 @@ impl Store {
     pub(super) fn fill_disk(&self, disk: &Memory) {
         // The packer takes a segment out of the log before it removes its file.
         let _files = self.engine.files.lock();
-        self.engine.spare.stand_still(|| disk.leave_room(0));
+        self.engine.preallocation.stand_still(|| disk.leave_room(0));
     }
 
     fn commit(&self, action: Action) -> Result<WriteResult> {

@@ -18,7 +18,7 @@ use crate::log::event::{Event, SubmissionTexts};
 use crate::log::fingerprint::Fingerprint;
 use crate::log::frame::Builder;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
+use crate::log::preallocation::{Preallocation, Room};
 use crate::log::writer::Log;
 use crate::model::error::Error;
 use crate::model::job_query::JobQuery;
@@ -48,9 +48,11 @@ fn make_segments(dir: &Path) -> u64 {
     let store = StoreId(7);
     let disk: Arc<dyn Disk> = Arc::new(Folder::open(dir).expect("a directory"));
     identity::create(&*disk, store).expect("an identity");
-    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
-    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
-    let log = Log::begin(disk.clone(), store, spare, prepared, 1, (0, 0));
+    let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+    let prepared = preallocation
+        .take(&*disk, 0, Room::Ordinary)
+        .expect("a segment");
+    let log = Log::begin(disk.clone(), store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let mut frame = Builder::default();
     let mut jobs = 0;

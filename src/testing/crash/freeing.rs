@@ -12,7 +12,7 @@ use crate::log::disk::Disk;
 use crate::log::disk::memory::Memory;
 use crate::log::disk::memory::trial::Image;
 use crate::log::file_names;
-use crate::log::preallocation::Spare;
+use crate::log::preallocation::Preallocation;
 use crate::model::error::Error;
 use crate::model::job_query::JobQuery;
 use crate::model::options::Durability;
@@ -199,7 +199,10 @@ fn large_requests_do_not_use_the_scratch_file_up() {
             let submitted = graph.submit(request(&mut random, 7 * SEGMENT_BYTES / 4));
             submitted.expect("there is room");
         }
-        store.engine.spare.stand_still(|| disk.leave_room(0));
+        store
+            .engine
+            .preallocation
+            .stand_still(|| disk.leave_room(0));
     }
     for _ in 0..100 {
         store.engine.wake_packer();
@@ -232,7 +235,7 @@ fn a_large_segment_does_not_keep_the_disk_full() {
             .expect("there is no limit yet");
         store
             .engine
-            .spare
+            .preallocation
             .stand_still(|| disk.leave_room(24 * SEGMENT_BYTES));
         let mut jobs = 0;
         loop {
@@ -263,12 +266,12 @@ fn what_a_power_cut_leaves_of_a_scratch_file_is_made_whole_again() {
         file.write_all_at(&vec![0; left as usize], 0)
             .expect("there is no limit yet");
         disk.leave_room(SEGMENT_BYTES - left);
-        let spare = Spare::new(1, SEGMENT_BYTES);
+        let preallocation = Preallocation::new(1, SEGMENT_BYTES);
         // Twice as much is wanted.
-        let made = spare.make_reserves(&disk, false);
+        let made = preallocation.make_reserves(&disk, false);
         assert!(matches!(made, Err(Error::DiskFull { .. })), "{made:?}");
-        let lent = spare.lend_scratch(&disk, "pack").expect("no fault");
-        let bytes = lent.map(|lent| lent.bytes);
+        let scratch_file = preallocation.lend_scratch(&disk, "pack").expect("no fault");
+        let bytes = scratch_file.map(|scratch_file| scratch_file.bytes);
         assert_eq!(bytes, Some(SEGMENT_BYTES), "{left} bytes left");
     }
 }

@@ -382,7 +382,7 @@ fn of_writes_that_share_a_commit_those_that_end_something_are_carried_out() {
     // Two starts share a frame, and two and two of the others. The last quarter of the
     // reserve is kept for what frees room, so that it ends before the second two.
     assert_eq!((done, refused), (4, 8));
-    let reserve_bytes = store.engine.spare.reserve_bytes();
+    let reserve_bytes = store.engine.preallocation.reserve_bytes();
     let (_, end, _) = log_end(&store);
     let left = (reserve_bytes - reserve_bytes / 4).checked_sub(end);
     assert!(left.is_some_and(|left| left < 2 * 1600), "{left:?} bytes");
@@ -591,15 +591,15 @@ fn a_close_waits_for_the_scratch_file_on_a_full_disk() {
     store
         .engine
         .index_failed(IndexFault("a row is damaged".to_owned()));
-    let spare = &store.engine.spare;
-    let lent = spare
+    let preallocation = &store.engine.preallocation;
+    let scratch_file = preallocation
         .lend_scratch(&*disk, "pack")
         .expect("it is there")
         .expect("it is there");
     let closed = std::thread::scope(|threads| {
         let closing = threads.spawn(|| store.engine.close());
         std::thread::sleep(Duration::from_millis(200));
-        spare.return_scratch(&*disk, &lent);
+        preallocation.return_scratch(&*disk, &scratch_file);
         drop(files);
         closing.join().expect("no panic")
     });
@@ -842,7 +842,9 @@ fn without_room_beside_nothing_is_packed_or_merged_and_it_is_said_so() {
         let store = client.open(disk.clone(), Durability::Synced);
         let store = store.expect("it opens");
         client.steps(&store, 1);
-        wait_for(&store, "the reserve", || store.engine.spare.has_reserve());
+        wait_for(&store, "the reserve", || {
+            store.engine.preallocation.has_reserve()
+        });
         let packs_go_on = operation == "merge";
         let submitting = (&mut client, bytes as usize);
         {

@@ -23,7 +23,7 @@ use crate::log::event::Event;
 use crate::log::file_names;
 use crate::log::frame::Builder;
 use crate::log::identity;
-use crate::log::preallocation::{Room, Spare};
+use crate::log::preallocation::{Preallocation, Room};
 use crate::log::writer::Log;
 use crate::model::options::Durability;
 use crate::model::store_id::StoreId;
@@ -162,9 +162,11 @@ fn a_frame_behind_a_torn_one_is_never_taken_for_the_successor_of_a_new_one() {
     let memory = Arc::new(Memory::default());
     let disk: Arc<dyn Disk> = memory.clone();
     identity::create(&*disk, store).expect("an identity");
-    let spare = Arc::new(Spare::new(1, SEGMENT_BYTES));
-    let prepared = spare.take(&*disk, 0, Room::Ordinary).expect("a segment");
-    let log = Log::begin(disk, store, spare, prepared, 1, (0, 0));
+    let preallocation = Arc::new(Preallocation::new(1, SEGMENT_BYTES));
+    let prepared = preallocation
+        .take(&*disk, 0, Room::Ordinary)
+        .expect("a segment");
+    let log = Log::begin(disk, store, preallocation, prepared, 1, (0, 0));
     let mut log = log.expect("a log");
     let create = |graph, name| Event::GraphCreated {
         graph,

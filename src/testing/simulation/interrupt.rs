@@ -62,12 +62,12 @@ fn is_free(engine: &Engine) -> bool {
     });
     are_free
         && engine.try_lock_committer().is_some()
-        && engine.spare.is_free()
+        && engine.preallocation.is_free()
         && engine.log_files.try_write().is_some()
         && engine.indexer.try_lock().is_some()
         && engine.index.try_write().is_some()
         && engine.retired.try_lock().is_some()
         && engine.retention.try_lock().is_some()
-        && engine.noted.try_lock().is_some()
+        && engine.changed_graphs.try_lock().is_some()
         && engine.clock.try_lock().is_some()
 }

@@ -8,7 +8,7 @@ use crate::base::sync::Mutex;
 
 /// Something that is in the folder while the store is open, and must be out of it before
 /// the folder is let go of.
-pub(crate) trait Guest: Send + Sync {
+pub(crate) trait AttachedService: Send + Sync {
     /// Whether its end has begun: another may come.
     fn is_over(&self) -> bool;
     /// Takes out of the folder what it has there. What it does elsewhere is not waited for.
@@ -17,14 +17,14 @@ pub(crate) trait Guest: Send + Sync {
 
 /// The store's guest, where there is one.
 #[derive(Default)]
-pub(crate) struct Slot(pub(crate) Mutex<Option<Arc<dyn Guest>>>);
+pub(crate) struct ServiceSlot(pub(crate) Mutex<Option<Arc<dyn AttachedService>>>);
 
-impl Slot {
+impl ServiceSlot {
     /// To be called before the folder is let go of.
     pub(crate) fn end(&self) {
         let mut slot = self.0.lock();
-        if let Some(guest) = slot.take().filter(|guest| !guest.is_over()) {
-            guest.end();
+        if let Some(service) = slot.take().filter(|service| !service.is_over()) {
+            service.end();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The purges of a graph whose tombstones are kept.
 //!
-//! Owns: [`Stones`]: which purges, how many jobs, how old the oldest is. Must not know:
+//! Owns: [`TombstoneQueue`]: which purges, how many jobs, how old the oldest is. Must not know:
 //! the jobs themselves.
 //! Promise: to add a purge, to ask for the age and to forget the first one costs the same,
 //! however many there are.
@@ -10,21 +10,21 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::log::clock_gaps::Gaps;
 
 /// A purge and how many tombstones it left.
-pub(crate) type Stone = (u64, u64);
+pub(crate) type PurgeEntry = (u64, u64);
 
 #[derive(Default)]
-pub(crate) struct Stones {
+pub(crate) struct TombstoneQueue {
     /// LSN and jobs, in the order of the purges.
-    purges: VecDeque<Stone>,
+    purges: VecDeque<PurgeEntry>,
     jobs: u64,
     /// LSN and time of each purge that is older than all after it. Those before an old
     /// one are older still, whatever their times say.
     times: VecDeque<(u64, i64)>,
 }
 
-impl Stones {
+impl TombstoneQueue {
     /// Adds a purge. One that is known already is not added again.
-    pub(crate) fn add(&mut self, (lsn, jobs): Stone, time_ms: i64) {
+    pub(crate) fn add(&mut self, (lsn, jobs): PurgeEntry, time_ms: i64) {
         if self.purges.back().is_some_and(|&(last, _)| last >= lsn) {
             return;
         }
@@ -118,52 +118,52 @@ mod tests {
 
     #[test]
     fn the_oldest_is_the_least_time_of_those_that_are_kept() {
-        let mut stones = Stones::default();
+        let mut queue = TombstoneQueue::default();
         for (lsn, time) in [(1, 50), (2, 20), (3, 30), (4, 90), (5, 70)] {
-            stones.add((lsn, 10), time);
-            stones.add((lsn, 10), time);
+            queue.add((lsn, 10), time);
+            queue.add((lsn, 10), time);
         }
-        assert_eq!(stones.jobs, 50);
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
-        stones.forget(1);
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(20));
-        stones.forget(2);
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
-        stones.forget(3);
+        assert_eq!(queue.jobs, 50);
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(20));
+        queue.forget(1);
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(20));
+        queue.forget(2);
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(30));
+        queue.forget(3);
         // Ahead of the clock: as old as from now on.
-        assert_eq!(stones.oldest_ms(60, &Gaps::default()), Some(60));
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(60));
-        stones.forget(9);
+        assert_eq!(queue.oldest_ms(60, &Gaps::default()), Some(60));
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(60));
+        queue.forget(9);
         assert_eq!(
-            (stones.oldest_ms(100, &Gaps::default()), stones.jobs),
+            (queue.oldest_ms(100, &Gaps::default()), queue.jobs),
             (None, 0)
         );
-        assert!(stones.is_empty());
+        assert!(queue.is_empty());
     }
 
     #[test]
     fn purges_of_earlier_opens_come_first_and_once() {
-        let mut stones = Stones::default();
-        stones.add((7, 1), 70);
-        stones.add((9, 1), 90);
+        let mut queue = TombstoneQueue::default();
+        queue.add((7, 1), 70);
+        queue.add((9, 1), 90);
         let earlier = BTreeMap::from([(3, (2, 30)), (5, (2, 80)), (7, (1, 1))]);
-        stones.add_earlier(earlier);
-        assert_eq!(stones.purges, [(3, 2), (5, 2), (7, 1), (9, 1)]);
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(30));
-        stones.forget(3);
-        assert_eq!(stones.oldest_ms(100, &Gaps::default()), Some(70));
+        queue.add_earlier(earlier);
+        assert_eq!(queue.purges, [(3, 2), (5, 2), (7, 1), (9, 1)]);
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(30));
+        queue.forget(3);
+        assert_eq!(queue.oldest_ms(100, &Gaps::default()), Some(70));
     }
 
     #[test]
     fn what_is_over_or_old_goes_in_steps() {
-        let mut stones = Stones::default();
-        (1..=9).for_each(|lsn| stones.add((lsn, 10), lsn as i64));
-        assert_eq!(stones.first_over(90, None, 100), [0; 0]);
-        assert_eq!(stones.first_over(65, None, 100), [1, 2, 3]);
-        assert_eq!(stones.first_over(0, None, 25), [1, 2]);
-        assert_eq!(stones.first_over(0, None, 1), [1]);
-        assert_eq!(stones.older_than(1, &Gaps::default()), None);
-        assert_eq!(stones.older_than(3, &Gaps::default()), Some(2));
-        assert_eq!(stones.first_over(90, Some(2), 100), [1, 2]);
+        let mut queue = TombstoneQueue::default();
+        (1..=9).for_each(|lsn| queue.add((lsn, 10), lsn as i64));
+        assert_eq!(queue.first_over(90, None, 100), [0; 0]);
+        assert_eq!(queue.first_over(65, None, 100), [1, 2, 3]);
+        assert_eq!(queue.first_over(0, None, 25), [1, 2]);
+        assert_eq!(queue.first_over(0, None, 1), [1]);
+        assert_eq!(queue.older_than(1, &Gaps::default()), None);
+        assert_eq!(queue.older_than(3, &Gaps::default()), Some(2));
+        assert_eq!(queue.first_over(90, Some(2), 100), [1, 2]);
     }
 }
